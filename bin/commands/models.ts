@@ -1,0 +1,116 @@
+import colours from "picocolors";
+import type { Argv, ArgumentsCamelCase, CommandModule } from "yargs";
+import { SteeringError } from "../../lib/errors.js";
+import { findPullable, pullModel, resolveModel, type Pullable } from "../../lib/io/pull.js";
+import { isInstalled, modelPath, registryModels, type ModelEntry } from "../../lib/io/registry.js";
+import { downloadProgress, megabytes } from "../download-progress.js";
+
+interface OutputOptions {
+  json: boolean;
+  quiet: boolean;
+}
+
+interface PullArguments extends OutputOptions {
+  names: string[];
+  all: boolean;
+  force: boolean;
+}
+
+interface PathArguments extends OutputOptions {
+  name: string;
+}
+
+const listCommand: CommandModule<OutputOptions, OutputOptions> = {
+  command: "list",
+  describe: "Show the models that can be used by name",
+  handler: ({ json }) => {
+    const models = registryModels();
+    print(json ? JSON.stringify(models.map(listed), null, 2) : models.map(describe).join("\n"));
+  },
+};
+
+const pullCommand: CommandModule<OutputOptions, PullArguments> = {
+  command: "pull [names..]",
+  describe: "Download models; an interrupted download is resumed",
+  builder: (yargs) => yargs
+    .positional("names", { type: "string", array: true, default: [] as string[], describe: "Names of `models list`, or hf: addresses" })
+    .option("all", { type: "boolean", default: false, describe: "Every model of `models list`" })
+    .option("force", { type: "boolean", default: false, describe: "Download again what is there already" })
+    .example("$0 models pull smollm2-135m", "98 MB, answers in English")
+    .example("$0 models pull hf:owner/repo/model.gguf", "any GGUF of Hugging Face") as Argv<PullArguments>,
+  handler: runPull,
+};
+
+const pathCommand: CommandModule<OutputOptions, PathArguments> = {
+  command: "path <name>",
+  describe: "Print where a downloaded model lies",
+  builder: (yargs) => yargs
+    .positional("name", { type: "string", demandOption: true, describe: "Name, hf: address or file" })
+    .example("$0 models path smollm2-135m", "") as Argv<PathArguments>,
+  handler: async ({ name, json }) => {
+    const path = await resolveModel(name);
+    print(json ? JSON.stringify({ name, path }) : path);
+  },
+};
+
+/** `llama-steer models list|pull|path`; errors are left to the caller of yargs. */
+export const modelsCommand: CommandModule<object, OutputOptions> = {
+  command: "models <command>",
+  describe: "List, download and find models",
+  builder: (yargs) => yargs
+    .option("json", { type: "boolean", default: false, describe: "Results as JSON on stdout" })
+    .option("quiet", { type: "boolean", default: false, describe: "No progress and no notices" })
+    .command(listCommand)
+    .command(pullCommand)
+    .command(pathCommand)
+    .demandCommand(1, "expected one of: list, pull, path"),
+  handler: () => {},
+};
+
+async function runPull({ names, all, force, json, quiet }: ArgumentsCamelCase<PullArguments>): Promise<void> {
+  const models = all ? registryModels() : names.map(findPullable);
+  if (models.length === 0) {
+    const known = registryModels().map((model) => model.name);
+    throw new SteeringError("E_BAD_ARGUMENT", `which model? Give names (${known.join(", ")}), an hf: address, or --all`);
+  }
+  const pulled: { name: string; path: string }[] = [];
+  for (const model of models) {
+    const path = await pullOne(model, force, quiet);
+    pulled.push({ name: model.name, path });
+    if (!json) print(path);
+  }
+  if (json) print(JSON.stringify(pulled, null, 2));
+}
+
+/** Ctrl-C stops the download in an orderly way, its partial file kept; a second one ends the process at once. */
+async function pullOne(model: Pullable, force: boolean, quiet: boolean): Promise<string> {
+  const abort = new AbortController();
+  const onInterrupt = () => abort.abort();
+  const { onProgress, onNotice, stop } = downloadProgress(model.name, quiet);
+  process.once("SIGINT", onInterrupt);
+  try {
+    if (model.licence && (force || !isInstalled(model))) onNotice(`${model.title}: ${model.licence.name}, ${model.licence.url}`);
+    return await pullModel(model, { onProgress, onNotice, signal: abort.signal, force });
+  } finally {
+    process.off("SIGINT", onInterrupt);
+    stop();
+  }
+}
+
+function listed(model: ModelEntry): object {
+  const { name, title, quantisation, size, licence, chatTemplate } = model;
+  const installed = isInstalled(model);
+  return { name, title, quantisation, size, licence, chatTemplate, installed, path: modelPath(model) };
+}
+
+function describe(model: ModelEntry): string {
+  const state = isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
+  return [
+    `${colours.bold(model.name.padEnd(14))} ${model.title}, ${model.quantisation}, ${megabytes(model.size)}, ${state}`,
+    `${" ".repeat(14)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,
+  ].join("\n");
+}
+
+function print(text: string): void {
+  process.stdout.write(`${text}\n`);
+}

@@ -1,0 +1,1 @@
+export { captureMeans, type CaptureOptions, type CapturePrompt } from "./capture.js";

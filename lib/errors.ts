@@ -1,0 +1,44 @@
+/** Every way in which llama-steer can refuse; `docs/errors.md` explains each and what to do. */
+export type ErrorCode =
+  | "E_ABORTED"          // the caller's AbortSignal fired
+  | "E_BAD_ARGUMENT"     // an argument of the wrong type or range
+  | "E_BAD_DATASET"      // a dataset file or row that is not what was expected
+  | "E_BAD_GGUF"         // a model file that llama.cpp cannot load
+  | "E_BAD_SPEC"         // a steering specification that does not parse
+  | "E_BAD_TOKEN"        // a token id outside the vocabulary
+  | "E_BAD_VECTOR"       // a vector file that is malformed or of an unknown format version
+  | "E_BUSY"             // a second job on a context that is still working
+  | "E_CONTEXT_FULL"     // the prompt and the answer do not fit into the context
+  | "E_DISPOSED"         // use after dispose()
+  | "E_DOWNLOAD"         // no source of a model could be reached or verified
+  | "E_MODEL_MISMATCH"   // a vector that was extracted from another model
+  | "E_NATIVE"           // the addon or llama.cpp's libraries are missing or of another version
+  | "E_NO_KV_SLOT"       // llama.cpp found no room in the KV cache
+  | "E_NO_SITE"          // the graph never showed the hook site that was asked for
+  | "E_NOT_FINITE"       // NaN or infinity in a vector or in the logits
+  | "E_NOT_FOUND"        // a file, model or dataset that does not exist
+  | "E_SHAPE"            // sizes that do not agree
+  | "E_LLAMA";           // llama.cpp reported a failure that has no code of its own
+
+export interface SteeringErrorOptions {
+  /** Status that llama.cpp returned, where it returned one. */
+  llamaStatus?: number;
+  /** What the failed call left behind, e.g. "KV cache unchanged". */
+  state?: string;
+  cause?: unknown;
+}
+
+/** The only error class that llama-steer throws on purpose: branch on `code`, show `message`. */
+export class SteeringError extends Error {
+  override readonly name = "SteeringError";
+  readonly code: ErrorCode;
+  readonly llamaStatus: number | undefined;
+  readonly state: string | undefined;
+
+  constructor(code: ErrorCode, message: string, options: SteeringErrorOptions = {}) {
+    super(message, options.cause === undefined ? undefined : { cause: options.cause });
+    this.code = code;
+    this.llamaStatus = options.llamaStatus;
+    this.state = options.state;
+  }
+}

@@ -1,0 +1,20 @@
+import { francAll } from "franc-min";
+
+/** Languages of our datasets, by ISO 639-3 code. */
+export const DATASET_LANGUAGES = { ENG: "eng", ITA: "ita", FRA: "fra", SPA: "spa", ZHO: "cmn" } as const;
+
+export interface LanguageGuess {
+  /** ISO 639-3 code, or "und" for a text too short or too mixed to say. */
+  language: string;
+  /** Score of the guess relative to the best candidate, 0 to 1. */
+  score: number;
+}
+
+/** Texts shorter than this many characters are not judged. */
+const MIN_LENGTH = 10;
+
+/** The language of a text, among `candidates` (ISO 639-3). */
+export function detectLanguage(text: string, candidates: readonly string[] = Object.values(DATASET_LANGUAGES)): LanguageGuess {
+  const [best] = francAll(text, { only: [...candidates], minLength: MIN_LENGTH });
+  return best ? { language: best[0], score: best[1] } : { language: "und", score: 0 };
+}

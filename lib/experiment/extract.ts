@@ -1,0 +1,84 @@
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { SteeringError } from "../errors.js";
+import { captureMeans, type CapturePrompt } from "../capture/index.js";
+import { packageRoot } from "../io/paths.js";
+import { drawWithReplacement } from "../maths/random.js";
+import type { Model } from "../runtime/index.js";
+import { delta, type HookSite, type StepMeans, type SteeringVector } from "../steering/index.js";
+import { datasetReference, type Dataset } from "./dataset.js";
+import { iclPrompt, promptGroups } from "./prompt.js";
+
+export interface ExtractOptions {
+  /** Shown with every demonstration: the wanted behaviour, and the one it is contrasted with. Same queries, row by row. */
+  positive: Dataset;
+  negative: Dataset;
+  /** ICL demonstrations per prompt; default 4. */
+  iclExamples?: number;
+  /** Prompts per side, drawn with replacement; default 30. */
+  support?: number;
+  /** Token steps; default 30. */
+  maxNewTokens?: number;
+  /** Seed of the draw; default 32. */
+  seed?: number;
+  signal?: AbortSignal;
+  /** Tokens computed so far, of an upper bound. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+const SITE: HookSite = "head_out";
+
+/**
+ * Extract a delta by ICL contrast (REFERENCE §2 and §3): per token step, the mean activation under demonstrations of
+ * the positive behaviour minus that under the negative, at the input of W_O of every layer.
+ *
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_ABORTED
+ */
+export async function extract(model: Model, options: ExtractOptions): Promise<SteeringVector> {
+  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, signal } = options;
+  for (const [name, value] of Object.entries({ support, maxNewTokens })) {
+    if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
+  }
+  const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
+  const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
+  const supportIndices = drawWithReplacement(nGroups, support, seed);
+  // A prompt drawn twice has the same activations twice: it is computed once, with its count as weight.
+  const counts = new Map<number, number>();
+  for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);
+
+  const prompts = sides.map(({ dataset, groups }) => [...counts].map(([index, weight]): CapturePrompt =>
+    ({ tokens: model.tokenise(iclPrompt(dataset.instruction, groups[index]!)), weight })));
+  const totals = prompts.map((side) => side.reduce((sum, { tokens }) => sum + tokens.length + maxNewTokens, 0));
+  const total = totals.reduce((a, b) => a + b, 0);
+  const means: StepMeans[] = [];
+  for (const [side, list] of prompts.entries()) {
+    const before = totals.slice(0, side).reduce((a, b) => a + b, 0);
+    const onProgress = (done: number) => options.onProgress?.(before + done, total);
+    means.push(await captureMeans(model, list, { site: SITE, maxNewTokens, onProgress, ...(signal ? { signal } : {}) }));
+  }
+  options.onProgress?.(total, total);
+  const { nLayer, nSteps, width, data } = delta(means[0]!, means[1]!);
+  return {
+    site: SITE, layers: Array.from({ length: nLayer }, (_, layer) => layer), nSteps, width, data,
+    provenance: {
+      property: `${positive.name} vs ${negative.name}`,
+      positive: datasetReference(positive),
+      negative: datasetReference(negative),
+      iclExamples, support, seed, supportIndices,
+      promptsHash: hashPrompts(prompts),
+      model: await model.fingerprint(),
+      madeBy: `llama-steer ${packageVersion()}`,
+    },
+  };
+}
+
+function hashPrompts(sides: CapturePrompt[][]): string {
+  const hash = createHash("sha256");
+  for (const prompt of sides.flat()) hash.update(Int32Array.from(prompt.tokens)).update("\n");
+  return `sha256:${hash.digest("hex")}`;
+}
+
+function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as { version: string }).version;
+}

@@ -1,0 +1,34 @@
+import { SteeringError } from "../errors.js";
+import type { Dataset, Row } from "./dataset.js";
+
+/** Consecutive rows of a dataset: the demonstrations, then the row that is asked. */
+export interface PromptGroup {
+  demonstrations: Row[];
+  query: Row;
+}
+
+/** Cut a dataset into groups of `iclExamples` + 1; a last incomplete group is dropped (REFERENCE §2). Throws E_BAD_DATASET. */
+export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup[] {
+  if (!Number.isInteger(iclExamples) || iclExamples < 0) throw new SteeringError("E_BAD_ARGUMENT", "the number of ICL demonstrations must be 0 or more");
+  const size = iclExamples + 1;
+  const groups = Array.from({ length: Math.floor(dataset.rows.length / size) }, (_, index) => {
+    const rows = dataset.rows.slice(index * size, (index + 1) * size);
+    return { demonstrations: rows.slice(0, -1), query: rows.at(-1)! };
+  });
+  if (groups.length === 0) throw new SteeringError("E_BAD_DATASET", `dataset ${dataset.name} has ${dataset.rows.length} rows; one prompt with ${iclExamples} demonstrations needs ${size}`);
+  return groups;
+}
+
+/** The prompt with demonstrations: instruction, demonstrations, query (REFERENCE §2). */
+export function iclPrompt(instruction: string, { demonstrations, query }: PromptGroup): string {
+  const shown = demonstrations.map(({ input, output }) => `Q:${input}\nA:${output}\n\n`).join("");
+  return `${instruction ? `${instruction}\n` : ""}${shown}${questionPrompt(query.input)}`;
+}
+
+/** The prompt without demonstrations: only the question (REFERENCE §2). */
+export function questionPrompt(question: string): string {
+  return `Q:${question}\nA:`;
+}
+
+/** An answer to `questionPrompt` ends where the model invents the next question. */
+export const QUESTION_STOP = "Q:";

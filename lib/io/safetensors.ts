@@ -1,0 +1,84 @@
+import { endianness } from "node:os";
+import { SteeringError } from "../errors.js";
+
+/** A float32 tensor, row-major. */
+export interface Tensor {
+  shape: number[];
+  data: Float32Array;
+}
+
+export interface SafetensorsFile {
+  tensors: Map<string, Tensor>;
+  metadata: Record<string, string>;
+}
+
+interface HeaderEntry {
+  dtype: string;
+  shape: number[];
+  data_offsets: [number, number];
+}
+
+/** A header longer than this is no vector file: refuse before parsing it. */
+const MAX_HEADER_BYTES = 100_000_000;
+
+/** Bytes of a safetensors file: length of the header (u64), header (JSON, padded to 8 bytes), data. */
+export function encodeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8Array {
+  assertLittleEndian();
+  const header: Record<string, unknown> = { __metadata__: metadata };
+  let offset = 0;
+  for (const [name, { shape, data }] of tensors) {
+    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + data.byteLength] } satisfies HeaderEntry;
+    offset += data.byteLength;
+  }
+  const json = Buffer.from(JSON.stringify(header));
+  const headerBytes = Math.ceil(json.length / 8) * 8;
+  const bytes = Buffer.alloc(8 + headerBytes + offset, 0x20);
+  bytes.writeBigUInt64LE(BigInt(headerBytes), 0);
+  json.copy(bytes, 8);
+  let position = 8 + headerBytes;
+  for (const { data } of tensors.values()) {
+    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
+    position += data.byteLength;
+  }
+  return bytes;
+}
+
+/** Read a safetensors file of float32 tensors. Throws E_BAD_VECTOR, naming the first thing that is wrong. */
+export function decodeSafetensors(bytes: Uint8Array, name: string): SafetensorsFile {
+  assertLittleEndian();
+  const bad = (reason: string): SteeringError => new SteeringError("E_BAD_VECTOR", `${name} is not a whole safetensors file: ${reason}`);
+  const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+  if (buffer.length < 8) throw bad(`it has ${buffer.length} bytes`);
+  const headerBytes = Number(buffer.readBigUInt64LE(0));
+  if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > buffer.length) throw bad("its header is longer than the file");
+  let header: Record<string, unknown>;
+  try {
+    header = JSON.parse(buffer.toString("utf8", 8, 8 + headerBytes)) as Record<string, unknown>;
+  } catch (cause) {
+    throw new SteeringError("E_BAD_VECTOR", `${name} is not a safetensors file: its header is not JSON`, { cause });
+  }
+  const start = 8 + headerBytes;
+  const tensors = new Map<string, Tensor>();
+  for (const [key, value] of Object.entries(header)) {
+    if (key === "__metadata__") continue;
+    tensors.set(key, readTensor(buffer.subarray(start), value as HeaderEntry, key, bad));
+  }
+  return { tensors, metadata: (header["__metadata__"] ?? {}) as Record<string, string> };
+}
+
+function readTensor(data: Buffer, entry: HeaderEntry, key: string, bad: (reason: string) => SteeringError): Tensor {
+  const { dtype, shape, data_offsets: offsets } = entry ?? {};
+  if (dtype !== "F32") throw bad(`tensor ${key} is ${String(dtype)}; F32 was expected`);
+  if (!Array.isArray(shape) || !Array.isArray(offsets)) throw bad(`tensor ${key} has no shape or offsets`);
+  const [begin, end] = offsets;
+  const count = shape.reduce((product, size) => product * size, 1);
+  if (!Number.isSafeInteger(count) || end - begin !== count * 4 || begin < 0) throw bad(`tensor ${key} has ${end - begin} bytes for shape [${shape.join(", ")}]`);
+  if (end > data.length) throw bad(`it ends inside tensor ${key}`);
+  const copy = new Float32Array(count);
+  new Uint8Array(copy.buffer).set(data.subarray(begin, end));
+  return { shape, data: copy };
+}
+
+function assertLittleEndian(): void {
+  if (endianness() !== "LE") throw new SteeringError("E_NATIVE", "vector files can only be read on little-endian machines");
+}

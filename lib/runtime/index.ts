@@ -1,0 +1,3 @@
+export { Batch, type RowOptions, type Term } from "./batch.js";
+export { Context, throwIfAborted, type AlphaRequest, type MeasuredAlpha } from "./context.js";
+export { loadModel, Model, type LoadModelOptions, type ModelInfo } from "./model.js";

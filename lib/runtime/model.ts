@@ -1,0 +1,144 @@
+import { availableParallelism } from "node:os";
+import { SteeringError } from "../errors.js";
+import { resolveModel } from "../io/pull.js";
+import { addon, call, callAsync, type NativeContextOptions, type NativeModel, type NativeModelInfo } from "../native/index.js";
+import type { ModelFingerprint } from "../steering/index.js";
+import { Context } from "./context.js";
+import { fileFingerprint } from "./fingerprint.js";
+import { quantisationName } from "./quantisation.js";
+
+export interface ModelInfo extends NativeModelInfo {
+  path: string;
+  /** Name of the file type, e.g. `Q4_K_M`. */
+  quantisation: string;
+}
+
+export interface LoadModelOptions {
+  /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
+  gpuLayers?: number | "all";
+  /** Map the file into memory (default) instead of reading it. */
+  mmap?: boolean;
+  /** CPU threads; default: all that the process may use. */
+  threads?: number;
+  flashAttention?: boolean;
+}
+
+/** What a piece of work needs of a context. */
+export interface ContextNeeds {
+  /** KV cells in all. */
+  nCtx: number;
+  nSeqMax: number;
+}
+
+/** The use of a model's context by one piece of work. */
+export interface ContextLease extends Disposable {
+  context: Context;
+  /** Calling it twice is harmless. */
+  release(): void;
+}
+
+/** Most rows of one decode; longer prompts are fed in pieces. */
+const N_BATCH = 512;
+/** Contexts grow in steps of this many cells, so that a slightly longer prompt need not make a new one. */
+const N_CTX_STEP = 512;
+
+/**
+ * Load a GGUF.
+ *
+ * @param nameOrPath name of the registry (`llama-steer models list`), path of a GGUF, or `hf:owner/repo/file.gguf`
+ * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_NATIVE
+ */
+export async function loadModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<Model> {
+  const path = await resolveModel(nameOrPath);
+  const { gpuLayers = "all", mmap = true } = options;
+  const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap }));
+  return new Model(native, path, options);
+}
+
+/** A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`. */
+export class Model implements AsyncDisposable {
+  readonly info: Readonly<ModelInfo>;
+  private context: Context | undefined;
+  private lastLease: Promise<void> = Promise.resolve();
+  private disposed = false;
+  private fingerprintOnce: Promise<ModelFingerprint> | undefined;
+
+  constructor(private readonly native: NativeModel, path: string, private readonly options: LoadModelOptions) {
+    const info = native.info();
+    this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
+  }
+
+  /** Tokens of a text, with BOS where the model wants one. `special`: read `<|…|>` marks as special tokens. */
+  tokenise(text: string, { special = false } = {}): number[] {
+    return Array.from(call(() => this.native.tokenise(text, true, special)));
+  }
+
+  /** UTF-8 bytes of the tokens; may end inside a character. Throws E_BAD_TOKEN. */
+  detokenise(tokens: readonly number[]): Uint8Array {
+    return call(() => this.native.detokenise(Int32Array.from(tokens)));
+  }
+
+  isEndOfGeneration(token: number): boolean {
+    return call(() => this.native.isEndOfGeneration(token));
+  }
+
+  /** What a steering vector is bound to. */
+  fingerprint(): Promise<ModelFingerprint> {
+    this.fingerprintOnce ??= fileFingerprint(this.info);
+    return this.fingerprintOnce;
+  }
+
+  /**
+   * Wait for this model's context: at least these sizes, an empty KV cache, nobody else's until released.
+   * Throws E_DISPOSED, E_LLAMA.
+   */
+  async leaseContext(needs: ContextNeeds): Promise<ContextLease> {
+    const before = this.lastLease;
+    let release = (): void => undefined;
+    this.lastLease = new Promise((resolve) => { release = resolve; });
+    await before;
+    try {
+      return { context: await this.prepareContext(needs), release, [Symbol.dispose]: release };
+    } catch (error) {
+      release();
+      throw error;
+    }
+  }
+
+  private async prepareContext(needs: ContextNeeds): Promise<Context> {
+    if (this.disposed) throw new SteeringError("E_DISPOSED", "the model was disposed");
+    const fits = this.context && this.context.options.nCtx >= needs.nCtx && this.context.options.nSeqMax >= needs.nSeqMax;
+    if (!this.context || !fits) {
+      this.context?.dispose();
+      this.context = undefined;
+      this.context = await this.createContext(needs);
+    }
+    this.context.kvClear();
+    return this.context;
+  }
+
+  private async createContext(needs: ContextNeeds): Promise<Context> {
+    const options: NativeContextOptions = {
+      nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
+      nBatch: N_BATCH,
+      nSeqMax: needs.nSeqMax,
+      nOutputsMax: Math.max(needs.nSeqMax, 8),
+      nThreads: this.options.threads ?? availableParallelism(),
+      flashAttention: this.options.flashAttention ?? true,
+    };
+    return new Context(await callAsync(() => this.native.createContext(options)), options);
+  }
+
+  /** Free the model; work in flight is aborted. Calling it twice is harmless. */
+  dispose(): void {
+    this.disposed = true;
+    this.context?.dispose();
+    this.context = undefined;
+    this.native.dispose();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.dispose();
+    await this.lastLease;
+  }
+}

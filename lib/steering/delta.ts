@@ -1,0 +1,39 @@
+import { SteeringError } from "../errors.js";
+
+/** Mean activations per layer and token step. */
+export interface StepMeans {
+  nLayer: number;
+  nSteps: number;
+  width: number;
+  /** `[nLayer, nSteps, width]` */
+  means: Float64Array;
+}
+
+/** A measured mean difference, all layers. */
+export interface Delta {
+  nLayer: number;
+  nSteps: number;
+  width: number;
+  /** `[nLayer, nSteps, width]` */
+  data: Float32Array;
+}
+
+/**
+ * Δ_i = mean_i(positive) − mean_i(negative) (REFERENCE §3), over the steps that both sides reached.
+ * Throws E_SHAPE when the sides come from models of different shape.
+ */
+export function delta(positive: StepMeans, negative: StepMeans): Delta {
+  const { nLayer, width } = positive;
+  if (nLayer !== negative.nLayer || width !== negative.width) {
+    throw new SteeringError("E_SHAPE", `means of [${nLayer} layers, ${width}] and [${negative.nLayer} layers, ${negative.width}] cannot be subtracted`);
+  }
+  const nSteps = Math.min(positive.nSteps, negative.nSteps);
+  const data = new Float32Array(nLayer * nSteps * width);
+  for (let layer = 0; layer < nLayer; layer++) {
+    const to = layer * nSteps * width;
+    const a = layer * positive.nSteps * width;
+    const b = layer * negative.nSteps * width;
+    for (let i = 0; i < nSteps * width; i++) data[to + i] = positive.means[a + i]! - negative.means[b + i]!;
+  }
+  return { nLayer, nSteps, width, data };
+}

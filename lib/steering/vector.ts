@@ -1,0 +1,88 @@
+import { SteeringError } from "../errors.js";
+
+/** Where in a block an activation is read and changed (docs/architecture.md, "Hook sites"). */
+export type HookSite = "head_out";
+
+/** What a vector is bound to: it means nothing in another model. */
+export interface ModelFingerprint {
+  architecture: string;
+  nLayer: number;
+  nEmbd: number;
+  nHead: number;
+  /** Hash of every token's text and attributes. */
+  tokenizerHash: string;
+  /** Hash of the model file's content. */
+  fileHash: string;
+  quantisation: string;
+}
+
+/** A dataset that a delta came from. */
+export interface DatasetReference {
+  name: string;
+  /** SHA-256 of the rows and the instruction. */
+  hash: string;
+}
+
+/** How a vector came to be. */
+export interface Provenance {
+  /** The behaviour, e.g. "ITA vs ENG". */
+  property: string;
+  positive: DatasetReference;
+  negative: DatasetReference;
+  /** ICL demonstrations per prompt. */
+  iclExamples: number;
+  /** Prompts per side, drawn with replacement. */
+  support: number;
+  /** Seed of the draw, and the prompts drawn. */
+  seed: number;
+  supportIndices: number[];
+  /** SHA-256 of the token ids of all prompts of both sides. */
+  promptsHash: string;
+  model: ModelFingerprint;
+  /** Version of llama-steer that made it. */
+  madeBy: string;
+}
+
+/** Directions to add to activations: one per layer and token step, with its provenance. Immutable. */
+export interface SteeringVector {
+  readonly site: HookSite;
+  /** 0-based block indices, ascending. */
+  readonly layers: readonly number[];
+  readonly nSteps: number;
+  /** Values per direction: nHead · dHead at `head_out`. */
+  readonly width: number;
+  /** `[layers, nSteps, width]` */
+  readonly data: Float32Array;
+  readonly provenance: Provenance;
+}
+
+/** What happens beyond the vector's last step: the mean of its steps, its last step, or nothing. */
+export type Tail = "mean" | "hold" | "stop";
+
+/** Index of the direction for a token step; `nSteps` stands for the mean of all. Undefined: none. */
+export function directionIndex(nSteps: number, step: number, tail: Tail): number | undefined {
+  if (step < nSteps) return step;
+  return { mean: nSteps, hold: nSteps - 1, stop: undefined }[tail];
+}
+
+/** Throws E_MODEL_MISMATCH, naming every difference, unless the vector was made with this model. */
+export function assertMadeFor(vector: SteeringVector, model: ModelFingerprint, allowMismatch = false): void {
+  const made = vector.provenance.model;
+  const keys = Object.keys(made) as Array<keyof ModelFingerprint>;
+  const differences = keys.filter((key) => made[key] !== model[key]);
+  if (differences.length === 0) return;
+  const shapeAgrees = !differences.some((key) => key === "nLayer" || key === "nHead" || key === "nEmbd");
+  if (allowMismatch && shapeAgrees) return;
+  const list = differences.map((key) => `${key} ${made[key]}, here ${model[key]}`).join("; ");
+  const advice = shapeAgrees ? "Extract it again for this model, or pass --allow-mismatch." : "Extract it again for this model.";
+  throw new SteeringError("E_MODEL_MISMATCH", `the vector "${vector.provenance.property}" was extracted from another model (${list}). ${advice}`);
+}
+
+/** Euclidean norm of each direction `[layers][nSteps]`. */
+export function norms(vector: SteeringVector): number[][] {
+  const { layers, nSteps, width, data } = vector;
+  return layers.map((_, layer) => Array.from({ length: nSteps }, (_unused, step) => {
+    const start = (layer * nSteps + step) * width;
+    return Math.hypot(...data.subarray(start, start + width));
+  }));
+}

@@ -1,0 +1,66 @@
+// The addon's export table. lib/native/binding.ts is its typed mirror.
+#include "addon_data.h"
+#include "context_wrap.h"
+#include "engine/llama_session.h"
+#include "job.h"
+#include "marshal.h"
+#include "model_wrap.h"
+
+#include <napi.h>
+
+namespace {
+
+// loadBackends(folder: string, plugins: string[]): void
+void load_backends_entry(const Napi::CallbackInfo & info) {
+    guarded(info.Env(), [&] {
+        const auto list = read_object(info[1], "plugins").As<Napi::Array>();
+        std::vector<std::string> plugins;
+        for (uint32_t i = 0; i < list.Length(); ++i) plugins.push_back(read_string(list.Get(i), "plugin"));
+        load_backends(read_string(info[0], "folder"), plugins);
+    });
+}
+
+const char * device_kind(ggml_backend_dev_t device) {
+    switch (ggml_backend_dev_type(device)) {
+        case GGML_BACKEND_DEVICE_TYPE_CPU:  return "cpu";
+        case GGML_BACKEND_DEVICE_TYPE_GPU:  return "gpu";
+        case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
+        default:                            return "accelerator";
+    }
+}
+
+// devices(): { name, description, kind, freeBytes, totalBytes }[]
+Napi::Value devices(const Napi::CallbackInfo & info) {
+    Napi::Env env = info.Env();
+    Napi::Array list = Napi::Array::New(env);
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        size_t free_bytes = 0;
+        size_t total_bytes = 0;
+        ggml_backend_dev_memory(device, &free_bytes, &total_bytes);
+        Napi::Object entry = Napi::Object::New(env);
+        entry.Set("name", ggml_backend_dev_name(device));
+        entry.Set("description", ggml_backend_dev_description(device));
+        entry.Set("kind", device_kind(device));
+        entry.Set("freeBytes", double(free_bytes));
+        entry.Set("totalBytes", double(total_bytes));
+        list.Set(uint32_t(i), entry);
+    }
+    return list;
+}
+
+Napi::Object init(Napi::Env env, Napi::Object exports) {
+    auto * data = new addon_data{Napi::Persistent(model_wrap::constructor(env)), Napi::Persistent(context_wrap::constructor(env))};
+    env.SetInstanceData(data);
+    exports.Set("loadBackends", Napi::Function::New(env, load_backends_entry));
+    exports.Set("devices", Napi::Function::New(env, devices));
+    exports.Set("systemInfo", Napi::Function::New(env, [](const Napi::CallbackInfo & info) -> Napi::Value {
+        return Napi::String::New(info.Env(), llama_print_system_info());
+    }));
+    exports.Set("loadModel", Napi::Function::New(env, model_wrap::load));
+    return exports;
+}
+
+} // namespace
+
+NODE_API_MODULE(llama_steer, init)

@@ -1,0 +1,121 @@
+// Builds the addon. Runs at install time, before any TypeScript exists, so it uses Node alone.
+//
+//   node native/build.mjs [--debug]
+//   LLAMA_STEER_FROM_SOURCE=1            build llama.cpp from node-llama-cpp's bundle instead of linking its prebuilt libraries
+//   LLAMA_STEER_CMAKE_OPTION_<NAME>=...  passed to CMake as -D<NAME>=..., e.g. LLAMA_STEER_CMAKE_OPTION_GGML_CUDA=ON
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { installGpuBackends } from "./gpu.mjs";
+import { findNodeLlamaCpp, packageRoot as root, pinnedVersion, platformName, prebuiltFolder } from "./prebuilt.mjs";
+
+const require = createRequire(join(root, "package.json"));
+
+class BuildError extends Error {}
+
+function run(command, args, what, options = {}) {
+  const result = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28, ...options });
+  if (result.error?.code === "ENOENT") throw new BuildError(`${command} was not found; ${what} needs it. ${howToInstall()}`);
+  if (result.error) throw new BuildError(`${what} failed: ${result.error.message}`);
+  if (result.status !== 0) {
+    const output = `${result.stdout ?? ""}${result.stderr ?? ""}`.trim().split("\n").slice(-30).join("\n");
+    throw new BuildError(`${what} failed (exit ${result.status}):\n${output}`);
+  }
+  return result.stdout;
+}
+
+function howToInstall() {
+  if (process.platform === "darwin") return "Install it with: xcode-select --install && brew install cmake git";
+  if (process.platform === "win32") return "Install Git, CMake and the Visual Studio Build Tools (C++ workload).";
+  return "Install it with your package manager, e.g. on Debian and Ubuntu: sudo apt-get install build-essential cmake git";
+}
+
+function checkTools() {
+  for (const tool of ["git", "cmake"]) run(tool, ["--version"], "building the addon");
+  if (process.platform === "win32") return;
+  const compiler = process.env.CXX ?? ["c++", "g++", "clang++"].find((name) => !spawnSync(name, ["--version"]).error);
+  if (!compiler) throw new BuildError(`No C++ compiler was found; building the addon needs one. ${howToInstall()}`);
+}
+
+/** node-llama-cpp, once its version is the one that package.json pins: its structs are passed by value. */
+function checkNodeLlamaCpp() {
+  const pinned = pinnedVersion();
+  const found = findNodeLlamaCpp();
+  if (!found) throw new BuildError(`node-llama-cpp@${pinned} is not installed. Run: npm install`);
+  if (found.version !== pinned) {
+    throw new BuildError(`node-llama-cpp ${found.version} is installed, but llama-steer is built for exactly ${pinned}. `
+      + `Run: npm install node-llama-cpp@${pinned}`);
+  }
+  return found;
+}
+
+/** Extract the parts of llama.cpp that the build needs from node-llama-cpp's git bundle; done once per release. */
+function extractLlamaCpp(nodeLlamaCpp, release, whole) {
+  const target = join(root, "build", `llama.cpp-${release}-${whole ? "source" : "headers"}`);
+  if (existsSync(target)) return target;
+  const bundle = join(nodeLlamaCpp, "llama", "gitRelease.bundle");
+  if (!existsSync(bundle)) throw new BuildError(`${bundle} is missing. Reinstall node-llama-cpp.`);
+  const partial = `${target}.${process.pid}`;
+  const bare = `${partial}.git`;
+  mkdirSync(partial, { recursive: true });
+  try {
+    run("git", ["clone", "--quiet", "--bare", bundle, bare], "reading llama.cpp's bundle");
+    const archive = `${partial}.tar`;
+    const parts = whole ? [] : ["include", "ggml/include", "LICENSE"];
+    run("git", ["-C", bare, "archive", "--output", archive, "HEAD", ...parts], "reading llama.cpp's bundle");
+    run("cmake", ["-E", "tar", "xf", archive], "extracting llama.cpp", { cwd: partial });
+    rmSync(archive);
+    renameSync(partial, target);
+  } finally {
+    rmSync(bare, { recursive: true, force: true });
+    rmSync(partial, { recursive: true, force: true });
+  }
+  return target;
+}
+
+function compile(definitions, debug) {
+  const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
+  const out = join(root, "build", debug ? "debug" : "addon");
+  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...(debug ? ["--debug"] : [])];
+  for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
+  run(process.execPath, args, "compiling the addon", { cwd: root });
+  return out;
+}
+
+function cmakeOptions() {
+  const prefix = "LLAMA_STEER_CMAKE_OPTION_";
+  return Object.fromEntries(Object.entries(process.env).filter(([name]) => name.startsWith(prefix))
+    .map(([name, value]) => [name.slice(prefix.length), value]));
+}
+
+function main() {
+  const debug = process.argv.includes("--debug");
+  // Windows packages carry no import libraries to link with.
+  const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
+  const { folder, version, release } = checkNodeLlamaCpp();
+  const bins = fromSource ? "" : prebuiltFolder(folder, platformName(), version);
+  if (bins === undefined) {
+    throw new BuildError(`@node-llama-cpp/${platformName()}@${version} (llama.cpp's prebuilt libraries) is not installed. `
+      + "Optional packages may have been left out; run: npm install --include=optional\n"
+      + "Or build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install");
+  }
+  checkTools();
+  const out = compile({
+    LLAMA_CPP_DIR: extractLlamaCpp(folder, release, fromSource),
+    LLAMA_BINS_DIR: bins,
+    LLAMA_RELEASE: release,
+    NODE_ADDON_API_DIR: dirname(require.resolve("node-addon-api/package.json")),
+    ...cmakeOptions(),
+  }, debug);
+  writeFileSync(join(out, "built.json"), `${JSON.stringify({ nodeLlamaCpp: version, llamaCpp: release, fromSource }, null, 2)}\n`);
+  if (!fromSource) installGpuBackends();
+}
+
+try {
+  main();
+} catch (error) {
+  if (!(error instanceof BuildError)) throw error;
+  console.error(`llama-steer: ${error.message}`);
+  process.exitCode = 1;
+}

@@ -1,0 +1,110 @@
+#pragma once
+#include "engine/distribution.h"
+#include "engine/eval_hook.h"
+#include "ggml-backend.h"
+#include "llama.h"
+
+#include <atomic>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+// Loads the ggml back ends in `folder` and the GPU back ends `plugins` (paths of shared libraries) and initialises
+// llama.cpp, once per process. A plugin that does not load is left out: its driver may be missing.
+// Throws E_NATIVE when there is no CPU back end.
+void load_backends(const std::string & folder, const std::vector<std::string> & plugins);
+
+// A loaded GGUF. Immutable, shared by its contexts.
+class llama_weights {
+public:
+    // Throws E_BAD_GGUF with llama.cpp's last error line. n_gpu_layers < 0 = all.
+    llama_weights(const std::string & path, int32_t n_gpu_layers, bool use_mmap);
+
+    llama_model *       model() const { return model_.get(); }
+    const llama_vocab * vocab() const { return llama_model_get_vocab(model_.get()); }
+    int32_t             n_vocab() const { return llama_vocab_n_tokens(vocab()); }
+    int32_t             n_layer() const { return llama_model_n_layer(model_.get()); }
+    // Width of head_out: n_head * d_head.
+    int32_t             head_out_width() const;
+    int32_t             d_head() const;
+
+    // Value of a metadata key of the GGUF, or an empty string.
+    std::string metadata(const std::string & key) const;
+    // FNV-1a over every token's text and attributes: equal for equal vocabularies.
+    std::string tokenizer_hash() const;
+
+    std::vector<llama_token> tokenise(const std::string & text, bool add_special, bool parse_special) const;
+    // Bytes of the tokens' texts; may end inside a UTF-8 character. Throws E_BAD_TOKEN.
+    std::string detokenise(const std::vector<llama_token> & tokens) const;
+
+private:
+    std::unique_ptr<llama_model, decltype(&llama_model_free)> model_;
+};
+
+struct session_options {
+    uint32_t n_ctx         = 0; // KV cells shared by all sequences
+    uint32_t n_batch       = 0; // most rows of one decode
+    uint32_t n_seq_max     = 0;
+    uint32_t n_outputs_max = 0; // most rows with logits of one decode
+    int32_t  n_threads     = 0;
+    bool     flash_attn    = true;
+};
+
+// Rows of one decode. All vectors have the same length.
+struct decode_batch {
+    std::vector<llama_token> tokens;
+    std::vector<llama_pos>   positions;
+    std::vector<int32_t>     seq_ids;
+    std::vector<int8_t>      outputs; // 1 = compute logits
+};
+
+// A context with its KV cache, its hook and its thread pool. Not thread-safe: one job at a time.
+class llama_session {
+public:
+    llama_session(std::shared_ptr<llama_weights> weights, const session_options & options);
+    ~llama_session();
+    llama_session(const llama_session &) = delete;
+    llama_session & operator=(const llama_session &) = delete;
+
+    // Every argument is checked before llama.cpp sees it.
+    // Throws E_SHAPE, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_KV_SLOT, E_ABORTED, E_NO_SITE, E_LLAMA.
+    void decode(const decode_batch & batch, steering_plan plan, std::vector<activation_capture::row_request> captured);
+
+    // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE, E_NOT_FINITE.
+    const float * logits(int32_t row) const;
+
+    void kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end);
+    void kv_remove(int32_t seq_id, llama_pos begin, llama_pos end);
+    void kv_clear();
+
+    int32_t                                add_vector(std::shared_ptr<const steering_vector> vector);
+    void                                   remove_vector(int32_t id);
+    std::shared_ptr<const steering_vector> vector(int32_t id) const;
+
+    void                 begin_capture(hook_site site, int n_steps);
+    activation_capture & capture();
+
+    void request_abort() { abort_.store(true); }
+
+    const llama_weights &   weights() const { return *weights_; }
+    const session_options & options() const { return options_; }
+
+private:
+    void check(const decode_batch & batch) const;
+    void check_sequence(int32_t seq_id) const;
+    void attach_threadpool();
+
+    std::shared_ptr<llama_weights>                                   weights_;
+    session_options                                                  options_;
+    eval_hook                                                        hook_;
+    std::atomic<bool>                                                abort_{false};
+    std::unique_ptr<llama_context, decltype(&llama_free)>            context_;
+    ggml_threadpool *                                                threadpool_ = nullptr;
+    std::vector<int8_t>                                              last_outputs_;
+    std::map<int32_t, std::shared_ptr<const steering_vector>>        vectors_;
+    int32_t                                                          next_vector_ = 0;
+    std::unique_ptr<activation_capture>                              capture_;
+};

@@ -1,0 +1,65 @@
+// GPU back ends for a clone of the repository. package.json's overrides keep node-llama-cpp's GPU packages (600 MB)
+// out of a clone; where this machine has a GPU, its package is fetched here, into build/backends.
+// An application that depends on llama-steer has the packages from npm itself and never comes this way.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
+import { findNodeLlamaCpp, packageRoot, platformName, prebuiltFolder } from "./prebuilt.mjs";
+
+/** Packages with the back end of the GPU that this machine seems to have; none on a machine without one. */
+export function wantedGpuPackages() {
+  const platform = platformName();
+  if (!["linux-x64", "win-x64"].includes(platform)) return [];
+  if (hasNvidiaDriver()) return [`${platform}-cuda`];
+  return hasRenderNode() ? [`${platform}-vulkan`] : [];
+}
+
+function hasNvidiaDriver() {
+  return existsSync("/proc/driver/nvidia/version") || spawnSync("nvidia-smi", ["-L"]).status === 0;
+}
+
+function hasRenderNode() {
+  try {
+    return readdirSync("/dev/dri").some((name) => name.startsWith("renderD"));
+  } catch {
+    return false;
+  }
+}
+
+/** Fetch what is wanted and missing. A failure leaves the CPU working and says so. */
+export function installGpuBackends() {
+  const { folder, version } = findNodeLlamaCpp();
+  for (const name of wantedGpuPackages()) {
+    if (prebuiltFolder(folder, name, version) !== undefined) continue;
+    console.error(`llama-steer: this machine has a GPU; fetching @node-llama-cpp/${name}@${version}`);
+    try {
+      fetchPackage(name, version);
+    } catch (error) {
+      console.error(`llama-steer: could not fetch it (${error.message}); going on with the CPU. Try again with: npm run build`);
+    }
+  }
+}
+
+function fetchPackage(name, version) {
+  const target = join(packageRoot, "build", "backends", name);
+  const partial = `${target}.${process.pid}`;
+  mkdirSync(partial, { recursive: true });
+  try {
+    // npm knows the user's registry and checks the archive's integrity.
+    run("npm", ["pack", "--json", "--pack-destination", partial, `@node-llama-cpp/${name}@${version}`]);
+    const archive = join(partial, readdirSync(partial).find((file) => file.endsWith(".tgz")));
+    run("cmake", ["-E", "tar", "xzf", archive], partial);
+    rmSync(archive);
+    rmSync(target, { recursive: true, force: true });
+    renameSync(partial, target);
+  } finally {
+    rmSync(partial, { recursive: true, force: true });
+  }
+}
+
+function run(command, args, cwd) {
+  const result = spawnSync(command, args, { encoding: "utf8", cwd, shell: process.platform === "win32" });
+  if (result.error) throw result.error;
+  if (result.status !== 0) throw new Error(result.stderr.trim().split("\n").at(-1) ?? `${command} failed`);
+  return result.stdout;
+}

@@ -1,0 +1,5 @@
+export const packageRoot: string;
+export function platformName(): string;
+export function findNodeLlamaCpp(): { folder: string; version: string; release: string } | undefined;
+export function pinnedVersion(): string;
+export function prebuiltFolder(nodeLlamaCppFolder: string, name: string, version: string): string | undefined;

@@ -1,0 +1,61 @@
+// Where npm put node-llama-cpp's prebuilt libraries of this platform. Shared by the build and by lib/native.
+import { existsSync, readFileSync } from "node:fs";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+
+const OS_NAMES = { linux: "linux", darwin: "mac", win32: "win" };
+const ARCH_NAMES = { x64: "x64", arm64: "arm64", arm: "armv7l", riscv64: "riscv64" };
+
+/** Short name of this platform in node-llama-cpp's packages, e.g. `linux-x64`. */
+export function platformName() {
+  const base = `${OS_NAMES[process.platform] ?? process.platform}-${ARCH_NAMES[process.arch] ?? process.arch}`;
+  return base === "mac-arm64" ? "mac-arm64-metal" : base;
+}
+
+/** The node-llama-cpp that llama-steer resolves: `{ folder, version, release }`, or undefined. */
+export function findNodeLlamaCpp() {
+  try {
+    const folder = dirname(dirname(fileURLToPath(import.meta.resolve("node-llama-cpp"))));
+    const { version } = readJson(join(folder, "package.json"));
+    const { release } = readJson(join(folder, "llama", "binariesGithubRelease.json"));
+    return { folder, version, release };
+  } catch {
+    return undefined;
+  }
+}
+
+/** The exact version of node-llama-cpp that package.json pins. */
+export function pinnedVersion() {
+  return readJson(join(packageRoot, "package.json")).dependencies["node-llama-cpp"];
+}
+
+/**
+ * Folder of shared libraries in `@node-llama-cpp/<name>` of exactly `version`, resolved from node-llama-cpp's
+ * own folder so that hoisting and pnpm's layout do not matter; else in build/backends, where native/gpu.mjs puts
+ * them. Undefined when neither has it.
+ */
+export function prebuiltFolder(nodeLlamaCppFolder, name, version) {
+  for (const folder of [installedPackage(nodeLlamaCppFolder, name), join(packageRoot, "build", "backends", name, "package")]) {
+    if (folder === undefined || !existsSync(join(folder, "package.json"))) continue;
+    if (readJson(join(folder, "package.json")).version !== version) continue;
+    const bins = join(folder, "bins", name.replace(/-ext$/, ""));
+    if (existsSync(bins)) return bins;
+  }
+  return undefined;
+}
+
+function installedPackage(nodeLlamaCppFolder, name) {
+  try {
+    const resolve = createRequire(join(nodeLlamaCppFolder, "package.json")).resolve;
+    return dirname(dirname(resolve(`@node-llama-cpp/${name}`)));
+  } catch {
+    return undefined;
+  }
+}
+
+function readJson(path) {
+  return JSON.parse(readFileSync(path, "utf8"));
+}
