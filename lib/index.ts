@@ -7,3 +7,8 @@ export { questionPrompt, QUESTION_STOP } from "./experiment/prompt.js";
 export { loadVector, saveVector } from "./io/vector-file.js";
 export { norms, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type Schedule, type ScheduleInput, type SteeringSpec, type SteeringVector, type Tail } from "./steering/index.js";
 export { detectLanguage, type LanguageGuess } from "./evaluate/language.js";
+export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";
+export { findPullable, isNamedModel, pullModel, resolveModel, type Pullable, type PullOptions } from "./io/pull.js";
+export { isInstalled, modelPath, registryModels, type ModelEntry } from "./io/registry.js";
+export { homeFolder } from "./io/paths.js";
+export { devices, findInstallation, systemInfo, type NativeDevice, type NativeInstallation } from "./native/index.js";

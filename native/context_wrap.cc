@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 
 namespace {
 
@@ -99,8 +100,12 @@ std::vector<alpha_request> read_alpha_requests(const Napi::Object & object) {
 alpha_result compose_alphas(const llama_session & session, const std::vector<alpha_request> & requests) {
     alpha_result result;
     const int32_t n_vocab = session.weights().n_vocab();
+    std::map<int32_t, distribution> distributions; // by row: the baseline serves all properties
+    const auto of_row = [&](int32_t row) -> const distribution & {
+        return distributions.try_emplace(row, session.logits(row), n_vocab).first->second;
+    };
     for (const auto & request : requests) {
-        const auto found = top_p_divergence(session.logits(request.baseline), session.logits(request.strong), n_vocab, request.top_p, request.reduction);
+        const auto found = top_p_divergence(of_row(request.baseline), of_row(request.strong), request.top_p, request.reduction);
         if (!std::isfinite(found.kl)) throw failure("E_NOT_FINITE", "the model's logits are not finite: the steering is too strong or the weights are broken");
         result.kls.push_back(found.kl);
         result.alphas.push_back(std::clamp(found.kl, 0.0, request.alpha_max));
@@ -114,7 +119,7 @@ std::vector<int32_t> sample_greedy(const llama_session & session, const std::vec
     for (int32_t row : rows) {
         const float * logits = session.logits(row);
         const int32_t token  = arg_max(logits, session.weights().n_vocab());
-        if (!std::isfinite(logits[token])) throw failure("E_NOT_FINITE", "the model's logits are not finite: the steering is too strong or the weights are broken");
+        if (token == session.weights().n_vocab() || !std::isfinite(logits[token])) throw failure("E_NOT_FINITE", "the model's logits are not finite: the steering is too strong or the weights are broken");
         tokens.push_back(token);
     }
     return tokens;

@@ -1,14 +1,9 @@
 import colours from "picocolors";
 import type { Argv, ArgumentsCamelCase, CommandModule } from "yargs";
-import { SteeringError } from "../../lib/errors.js";
-import { findPullable, pullModel, resolveModel, type Pullable } from "../../lib/io/pull.js";
-import { isInstalled, modelPath, registryModels, type ModelEntry } from "../../lib/io/registry.js";
-import { downloadProgress, megabytes } from "../download-progress.js";
-
-interface OutputOptions {
-  json: boolean;
-  quiet: boolean;
-}
+import { findPullable, isInstalled, modelPath, registryModels, resolveModel, SteeringError, type ModelEntry } from "../../lib/index.js";
+import { interruptible, print, type OutputOptions } from "../common.js";
+import { megabytes } from "../progress.js";
+import { pullWithProgress } from "../open-model.js";
 
 interface PullArguments extends OutputOptions {
   names: string[];
@@ -57,9 +52,7 @@ const pathCommand: CommandModule<OutputOptions, PathArguments> = {
 export const modelsCommand: CommandModule<object, OutputOptions> = {
   command: "models <command>",
   describe: "List, download and find models",
-  builder: (yargs) => yargs
-    .option("json", { type: "boolean", default: false, describe: "Results as JSON on stdout" })
-    .option("quiet", { type: "boolean", default: false, describe: "No progress and no notices" })
+  builder: (yargs) => (yargs as Argv<OutputOptions>)
     .command(listCommand)
     .command(pullCommand)
     .command(pathCommand)
@@ -75,26 +68,11 @@ async function runPull({ names, all, force, json, quiet }: ArgumentsCamelCase<Pu
   }
   const pulled: { name: string; path: string }[] = [];
   for (const model of models) {
-    const path = await pullOne(model, force, quiet);
+    const path = await interruptible((signal) => pullWithProgress(model, { force, quiet, signal }));
     pulled.push({ name: model.name, path });
     if (!json) print(path);
   }
   if (json) print(JSON.stringify(pulled, null, 2));
-}
-
-/** Ctrl-C stops the download in an orderly way, its partial file kept; a second one ends the process at once. */
-async function pullOne(model: Pullable, force: boolean, quiet: boolean): Promise<string> {
-  const abort = new AbortController();
-  const onInterrupt = () => abort.abort();
-  const { onProgress, onNotice, stop } = downloadProgress(model.name, quiet);
-  process.once("SIGINT", onInterrupt);
-  try {
-    if (model.licence && (force || !isInstalled(model))) onNotice(`${model.title}: ${model.licence.name}, ${model.licence.url}`);
-    return await pullModel(model, { onProgress, onNotice, signal: abort.signal, force });
-  } finally {
-    process.off("SIGINT", onInterrupt);
-    stop();
-  }
 }
 
 function listed(model: ModelEntry): object {
@@ -109,8 +87,4 @@ function describe(model: ModelEntry): string {
     `${colours.bold(model.name.padEnd(14))} ${model.title}, ${model.quantisation}, ${megabytes(model.size)}, ${state}`,
     `${" ".repeat(14)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,
   ].join("\n");
-}
-
-function print(text: string): void {
-  process.stdout.write(`${text}\n`);
 }

@@ -42,13 +42,17 @@ export function findPullable(name: string): Pullable {
   return { name, file: hubFolder(parseHubAddress(name)), sources: [{ kind: "hub", address: name }] };
 }
 
+/** Whether this is a registry name or an `hf:` address rather than a path. */
+export function isNamedModel(nameOrPath: string): boolean {
+  return isHubAddress(nameOrPath) || registryModels().some((model) => model.name === nameOrPath);
+}
+
 /**
  * Path on disk of a registry name, an `hf:` address or a GGUF file; models that are not there yet are downloaded only if `pull` is given.
  * E_NOT_FOUND, E_BAD_GGUF, and what `pullModel` throws.
  */
 export async function resolveModel(nameOrPath: string, options: { pull?: PullOptions } = {}): Promise<string> {
-  const named = isHubAddress(nameOrPath) || registryModels().some((model) => model.name === nameOrPath);
-  if (!named) return checkedFile(nameOrPath);
+  if (!isNamedModel(nameOrPath)) return checkedFile(nameOrPath);
   const model = findPullable(nameOrPath);
   if (options.pull) return checkedFile(await pullModel(model, options.pull));
   if (isInstalled(model)) return checkedFile(modelPath(model));

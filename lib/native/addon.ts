@@ -3,7 +3,7 @@ import { createRequire } from "node:module";
 import { join } from "node:path";
 import { findNodeLlamaCpp, packageRoot, pinnedVersion, platformName, prebuiltFolder } from "#native/prebuilt";
 import { SteeringError } from "../errors.js";
-import type { NativeAddon } from "./binding.js";
+import type { NativeAddon, NativeDevice } from "./binding.js";
 
 interface Built {
   nodeLlamaCpp: string;
@@ -32,6 +32,16 @@ let loaded: NativeAddon | undefined;
 export function addon(): NativeAddon {
   loaded ??= loadAddon();
   return loaded;
+}
+
+/** Devices that models can run on. Throws E_NATIVE. */
+export function devices(): NativeDevice[] {
+  return addon().devices();
+}
+
+/** The processor's features that ggml uses. Throws E_NATIVE. */
+export function systemInfo(): string {
+  return addon().systemInfo();
 }
 
 function loadAddon(): NativeAddon {

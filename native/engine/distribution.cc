@@ -1,94 +1,125 @@
 #include "engine/distribution.h"
 
 #include <algorithm>
-#include <array>
 #include <cmath>
+#include <cstring>
 #include <iterator>
+
+// One build serves all x86 processors: the hot loops are compiled twice and chosen when the addon is loaded.
+#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#define PER_PROCESSOR __attribute__((target_clones("avx2,fma", "default")))
+#else
+#define PER_PROCESSOR
+#endif
 
 namespace {
 
-// Logits this far below the largest weigh less than 1e-13 each.
-constexpr float NEGLIGIBLE = 30.0f;
+constexpr int LANES = 16;
+// Floats are summed in blocks of this many before they are added to a double: the error stays near 1e-7.
+constexpr int BLOCK = 64 * LANES;
 
-// The set is found from a histogram of "logits below the largest", so that only one bucket is ever sorted.
-constexpr int   N_BUCKETS         = 256;
-constexpr float BUCKETS_PER_LOGIT = N_BUCKETS / NEGLIGIBLE;
-
-int bucket_of(float below) {
-    return std::min(N_BUCKETS - 1, int(below * BUCKETS_PER_LOGIT));
+// exp(x) for x <= 0 to about 2 units in the last place; below -87 it is taken at -87. Branch-free, so that it vectorises.
+inline float exp_of_negative(float x) {
+    constexpr float LOG2_E = 1.44269504f;
+    constexpr float LN2_HIGH = 0.693145752f; // few enough bits that n * LN2_HIGH is exact
+    constexpr float LN2_LOW = 1.42860677e-6f;
+    constexpr float ROUNDING = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
+    x = x < -87.0f ? -87.0f : x;
+    const float shifted = x * LOG2_E + ROUNDING;
+    const float n = shifted - ROUNDING;
+    const float r = (x - n * LN2_HIGH) - n * LN2_LOW; // |r| <= ln2 / 2
+    // Taylor's series of exp(r) to the seventh power.
+    float sum = 1.0f / 5040;
+    sum = sum * r + 1.0f / 720;
+    sum = sum * r + 1.0f / 120;
+    sum = sum * r + 1.0f / 24;
+    sum = sum * r + 1.0f / 6;
+    sum = sum * r + 0.5f;
+    sum = sum * r + 1.0f;
+    sum = sum * r + 1.0f;
+    // Times 2^n, by adding n to the exponent.
+    uint32_t exponent;
+    std::memcpy(&exponent, &shifted, sizeof(exponent));
+    uint32_t bits;
+    std::memcpy(&bits, &sum, sizeof(bits));
+    bits += exponent << 23;
+    float result;
+    std::memcpy(&result, &bits, sizeof(result));
+    return result;
 }
 
-float max_logit(const float * logits, int32_t n_vocab) {
-    float largest = logits[0];
-    for (int32_t i = 1; i < n_vocab; ++i) largest = logits[i] > largest ? logits[i] : largest;
+PER_PROCESSOR float find_largest(const float * values, int32_t n) {
+    float lanes[LANES];
+    for (float & lane : lanes) lane = values[0];
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int l = 0; l < LANES; ++l) lanes[l] = values[i + l] > lanes[l] ? values[i + l] : lanes[l];
+    }
+    float largest = *std::max_element(lanes, lanes + LANES);
+    for (; i < n; ++i) largest = values[i] > largest ? values[i] : largest;
     return largest;
+}
+
+// Sum of exp(values - largest); NaN when a value is NaN.
+PER_PROCESSOR double sum_of_exp(const float * values, int32_t n, float largest) {
+    double total = 0;
+    int32_t i = 0;
+    while (i + LANES <= n) {
+        float lanes[LANES] = {};
+        const int32_t end = std::min(n - LANES, i + BLOCK - LANES);
+        for (; i <= end; i += LANES) {
+            for (int l = 0; l < LANES; ++l) lanes[l] += exp_of_negative(values[i + l] - largest);
+        }
+        for (float lane : lanes) total += lane;
+    }
+    for (; i < n; ++i) total += exp_of_negative(values[i] - largest);
+    return total;
 }
 
 } // namespace
 
-double log_sum_exp(const float * logits, int32_t n_vocab) {
-    const float largest = max_logit(logits, n_vocab);
-    double sum = 0;
-    for (int32_t i = 0; i < n_vocab; ++i) {
-        const float below = largest - logits[i];
-        // Written so that NaN is added rather than skipped: the caller must see it.
-        if (!(below > NEGLIGIBLE)) sum += std::exp(-below);
+distribution::distribution(const float * logits, int32_t n_vocab)
+    : logits_(logits), n_vocab_(n_vocab), largest_(find_largest(logits, n_vocab)),
+      log_normaliser_(largest_ + std::log(sum_of_exp(logits, n_vocab, largest_))) {}
+
+std::vector<int32_t> distribution::top_p_set(double top_p) const {
+    // Candidates are the tokens within `reach` of the largest logit; widened until they hold enough probability.
+    for (float reach = 4.0f;; reach *= 2) {
+        const bool everything = reach > 1000.0f;
+        std::vector<int32_t> candidates;
+        const float floor = largest_ - reach;
+        for (int32_t i = 0; i < n_vocab_; ++i) {
+            if (everything || logits_[i] >= floor) candidates.push_back(i);
+        }
+        std::sort(candidates.begin(), candidates.end(), [this](int32_t a, int32_t b) {
+            return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
+        });
+        double total = 0;
+        size_t kept  = 0;
+        while (kept < candidates.size() && !(total > top_p)) total += std::exp(log_probability(candidates[kept++]));
+        if (!(total > top_p) && !everything) continue;
+        candidates.resize(kept);
+        std::sort(candidates.begin(), candidates.end());
+        return candidates;
     }
-    return largest + std::log(sum);
 }
 
-std::vector<int32_t> top_p_set(const float * logits, int32_t n_vocab, double log_normaliser, double top_p) {
-    const float largest = max_logit(logits, n_vocab);
-    std::array<double, N_BUCKETS> mass{};
-    for (int32_t i = 0; i < n_vocab; ++i) {
-        const float below = largest - logits[i];
-        if (below <= NEGLIGIBLE) mass[bucket_of(below)] += std::exp(double(logits[i]) - log_normaliser);
-    }
-    double total    = 0;
-    int    crossing = 0;
-    while (crossing < N_BUCKETS - 1 && total + mass[crossing] <= top_p) total += mass[crossing++];
-
-    std::vector<int32_t> inside;
-    std::vector<int32_t> candidates;
-    for (int32_t i = 0; i < n_vocab; ++i) {
-        const float below = largest - logits[i];
-        if (!(below <= NEGLIGIBLE)) continue;
-        const int bucket = bucket_of(below);
-        if (bucket < crossing) inside.push_back(i);
-        if (bucket == crossing) candidates.push_back(i);
-    }
-    std::sort(candidates.begin(), candidates.end(), [&](int32_t a, int32_t b) {
-        return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
-    });
-    for (int32_t token : candidates) {
-        if (total > top_p) break;
-        total += std::exp(double(logits[token]) - log_normaliser);
-        inside.push_back(token);
-    }
-    std::sort(inside.begin(), inside.end());
-    return inside;
-}
-
-divergence top_p_divergence(const float * p_logits, const float * s_logits, int32_t n_vocab, double top_p, kl_reduction reduction) {
-    const double p_normaliser = log_sum_exp(p_logits, n_vocab);
-    const double s_normaliser = log_sum_exp(s_logits, n_vocab);
-    const auto   p_set        = top_p_set(p_logits, n_vocab, p_normaliser, top_p);
-    const auto   s_set        = top_p_set(s_logits, n_vocab, s_normaliser, top_p);
+divergence top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction) {
+    const auto p_set = p.top_p_set(top_p);
+    const auto s_set = s.top_p_set(top_p);
     std::vector<int32_t> q;
     std::set_union(p_set.begin(), p_set.end(), s_set.begin(), s_set.end(), std::back_inserter(q));
 
     double p_mass = 0;
     double s_mass = 0;
     for (int32_t token : q) {
-        p_mass += std::exp(p_logits[token] - p_normaliser);
-        s_mass += std::exp(s_logits[token] - s_normaliser);
+        p_mass += std::exp(p.log_probability(token));
+        s_mass += std::exp(s.log_probability(token));
     }
-    const double p_log_norm = p_normaliser + std::log(p_mass);
-    const double s_log_norm = s_normaliser + std::log(s_mass);
     double kl = 0;
     for (int32_t token : q) {
-        const double log_p = p_logits[token] - p_log_norm;
-        const double log_s = s_logits[token] - s_log_norm;
+        const double log_p = p.log_probability(token) - std::log(p_mass);
+        const double log_s = s.log_probability(token) - std::log(s_mass);
         kl += std::exp(log_p) * (log_p - log_s);
     }
     if (reduction == kl_reduction::mean) kl /= double(q.size());
@@ -96,5 +127,6 @@ divergence top_p_divergence(const float * p_logits, const float * s_logits, int3
 }
 
 int32_t arg_max(const float * logits, int32_t n_vocab) {
-    return int32_t(std::max_element(logits, logits + n_vocab) - logits);
+    const float largest = find_largest(logits, n_vocab);
+    return int32_t(std::find(logits, logits + n_vocab, largest) - logits);
 }

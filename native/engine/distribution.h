@@ -8,20 +8,32 @@ enum class kl_reduction {
     sum,  // the formula of the paper
 };
 
-// log-softmax normaliser of `logits` [n_vocab]: log sum exp, in double.
-double log_sum_exp(const float * logits, int32_t n_vocab);
+// The softmax of one row of logits, and the tokens that make up most of it. Keeps no copy of the logits.
+class distribution {
+public:
+    distribution(const float * logits, int32_t n_vocab);
 
-// Token ids (ascending) of the fewest most likely tokens whose total probability exceeds top_p;
-// the one that crosses is kept. Equal logits rank by token id. No sort of the whole vocabulary.
-std::vector<int32_t> top_p_set(const float * logits, int32_t n_vocab, double log_normaliser, double top_p);
+    // log softmax(logits)[token], in nats.
+    double log_probability(int32_t token) const { return logits_[token] - log_normaliser_; }
+
+    // Token ids (ascending) of the fewest most likely tokens whose total probability exceeds top_p; the one that
+    // crosses is kept. Equal logits rank by token id. Sorts only as much of the vocabulary as the set may need.
+    std::vector<int32_t> top_p_set(double top_p) const;
+
+private:
+    const float * logits_;
+    int32_t       n_vocab_;
+    float         largest_;
+    double        log_normaliser_; // log sum exp(logits)
+};
 
 struct divergence {
-    double  kl;       // nats, reduced
+    double  kl;       // nats, reduced; NaN when logits are not finite
     int32_t set_size; // |Q|
 };
 
 // KL(P || S) over Q = topP(P) ∪ topP(S), both renormalised over Q (REFERENCE §4, Dyn).
-divergence top_p_divergence(const float * p_logits, const float * s_logits, int32_t n_vocab, double top_p, kl_reduction reduction);
+divergence top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction);
 
 // The likeliest token; the lowest id among equals.
 int32_t arg_max(const float * logits, int32_t n_vocab);

@@ -1,20 +1,23 @@
 import { SingleBar } from "cli-progress";
-import type { OnProgress } from "../lib/io/download.js";
 
-/** What a command shows, on stderr, while a model is downloaded. */
-export interface DownloadProgress {
-  onProgress: OnProgress;
+/** What a command shows, on stderr, while something takes its time. */
+export interface Progress {
+  /** `total` undefined: not known yet. */
+  onProgress: (done: number, total: number | undefined) => void;
   onNotice: (line: string) => void;
   /** Ends the bar; call it on success and on failure. */
   stop: () => void;
 }
 
+/** How to write an amount, e.g. bytes as megabytes. */
+export type AmountFormat = (amount: number) => string;
+
 const PLAIN_STEP = 0.1;
 
 /** A bar with rate and time left on a terminal, a plain line per 10 % elsewhere, nothing when quiet. */
-export function downloadProgress(name: string, quiet: boolean): DownloadProgress {
+export function showProgress(name: string, quiet: boolean, format: AmountFormat): Progress {
   if (quiet) return { onProgress: () => {}, onNotice: () => {}, stop: () => {} };
-  return process.stderr.isTTY ? barProgress(name) : plainProgress(name);
+  return process.stderr.isTTY ? barProgress(name, format) : plainProgress(name, format);
 }
 
 /** Bytes as decimal megabytes, the unit of the hub's pages, e.g. "98.4 MB". */
@@ -22,7 +25,12 @@ export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-function barProgress(name: string): DownloadProgress {
+/** Tokens, e.g. "5,120 tokens". */
+export function tokenCount(tokens: number): string {
+  return `${Math.round(tokens).toLocaleString("en")} tokens`;
+}
+
+function barProgress(name: string, format: AmountFormat): Progress {
   const bar = new SingleBar({
     stream: process.stderr,
     format: `${name} [{bar}] {percentage}%  {done} of {size}  {rate}/s  {left} left`,
@@ -41,7 +49,7 @@ function barProgress(name: string): DownloadProgress {
       if (total === undefined) return;
       if (meter === undefined || meter.total !== total) {
         // Another source, of another size: its rate starts anew.
-        meter = startMeter(done, total);
+        meter = startMeter(done, total, format);
         bar.start(total, done, meter.payload(done));
       }
       bar.update(done, meter.payload(done));
@@ -54,21 +62,21 @@ function barProgress(name: string): DownloadProgress {
   };
 }
 
-function plainProgress(name: string): DownloadProgress {
+function plainProgress(name: string, format: AmountFormat): Progress {
   let meter: Meter | undefined;
   let shown = 0;
   return {
     onProgress: (done, total) => {
       if (total === undefined) return;
       if (meter === undefined || meter.total !== total) {
-        meter = startMeter(done, total);
+        meter = startMeter(done, total, format);
         shown = stepOf(done, total);
       }
       const step = stepOf(done, total);
       if (!(step > shown)) return;
       shown = step;
       const { rate, left } = meter.payload(done);
-      process.stderr.write(`${name}: ${step * 100 * PLAIN_STEP}% of ${megabytes(total)}, ${rate}/s, ${left} left\n`);
+      process.stderr.write(`${name}: ${step * 100 * PLAIN_STEP}% of ${format(total)}, ${rate}/s, ${left} left\n`);
     },
     onNotice: (line) => void process.stderr.write(`${line}\n`),
     stop: () => {},
@@ -84,15 +92,15 @@ interface Meter {
   payload: (done: number) => { done: string; size: string; rate: string; left: string };
 }
 
-/** Rates count from here on only: bytes of an earlier, interrupted download took no time now. */
-function startMeter(startBytes: number, total: number): Meter {
+/** Rates count from here on only: what an earlier, interrupted run did took no time now. */
+function startMeter(start: number, total: number, format: AmountFormat): Meter {
   const startedAt = performance.now();
   return {
     total,
     payload: (done) => {
       const seconds = (performance.now() - startedAt) / 1000;
-      const rate = seconds > 0 ? (done - startBytes) / seconds : 0;
-      return { done: megabytes(done), size: megabytes(total), rate: megabytes(rate), left: duration(done < total ? (total - done) / rate : 0) };
+      const rate = seconds > 0 ? (done - start) / seconds : 0;
+      return { done: format(done), size: format(total), rate: format(rate), left: duration(done < total ? (total - done) / rate : 0) };
     },
   };
 }

@@ -1,0 +1,103 @@
+import { join } from "node:path";
+import colours from "picocolors";
+import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
+import { compare, loadDataset, saveComparison, saveVector, summarise, SteeringError, type Answer, type Schedule, type Setting, type SettingSummary } from "../../lib/index.js";
+import { alphaStrip } from "../alpha-strip.js";
+import { interruptible, modelOptions, note, print, type ModelOptions } from "../common.js";
+import { openModel } from "../open-model.js";
+import { extractWithProgress } from "./extract.js";
+import { alphaScale } from "./generate.js";
+
+interface DemoArguments extends ModelOptions {
+  questions: number;
+  alpha: number;
+  topP: number;
+  maxNewTokens: number;
+  out: string | undefined;
+}
+
+const UNSTEERED = "unsteered";
+const DEFAULT_MODEL = "gemma3-270m";
+
+/** `llama-steer demo`: the main job from end to end, what `npm start` runs. */
+export const demoCommand: CommandModule<object, DemoArguments> = {
+  command: "demo [model]",
+  describe: "Make a model answer in Italian: extract the vector, compare unsteered, Fixed and Dyn",
+  builder: (yargs) => modelOptions(yargs as Argv<object>)
+    .positional("model", { type: "string", default: DEFAULT_MODEL })
+    .option("questions", { type: "number", default: 6, describe: "Held-out questions to answer" })
+    .option("alpha", { type: "number", default: 1.5, describe: "Intensity of Fixed" })
+    .option("top-p", { type: "number", default: 0.5, describe: "p_top of Dyn" })
+    .option("max-new-tokens", { type: "number", default: 30, describe: "Tokens per answer" })
+    .option("out", { type: "string", describe: "Folder for the vector and the results; runs/demo-TIME by default" }) as unknown as Argv<DemoArguments>,
+  handler: (options) => interruptible((signal) => run(options, signal)),
+};
+
+async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSignal): Promise<void> {
+  const { questions, alpha, topP, maxNewTokens, quiet, json } = options;
+  const heldOut = (await loadDataset("ITA_test")).rows.map((row) => row.input);
+  if (!(questions >= 1 && questions <= heldOut.length)) throw new SteeringError("E_BAD_ARGUMENT", `--questions must be from 1 to ${heldOut.length}`);
+  const out = options.out ?? join("runs", `demo-${new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19)}`);
+
+  await using model = await openModel(options, signal);
+  note(`\n${colours.bold("1. Extract")} an Italian − English vector from ${options.model} (${model.info.quantisation}): 30 prompts a side with 4 demonstrations each`, quiet);
+  const [positive, negative] = [await loadDataset("ITA"), await loadDataset("ENG")];
+  const vector = await extractWithProgress(model, { positive, negative, quiet, signal });
+  const vectorPath = join(out, "italian.safetensors");
+  await saveVector(vectorPath, vector);
+
+  const fixed: Schedule = { kind: "fixed", alpha };
+  const dynamic: Schedule = { kind: "dynamic", topP, alphaMax: 2, strongAlpha: 2, klReduction: "mean" };
+  const settings: Setting[] = [
+    { label: UNSTEERED, steer: [] },
+    { label: `Fixed ${alpha}`, steer: [{ vector, schedule: fixed }] },
+    { label: `Dyn p=${topP}`, steer: [{ vector, schedule: dynamic }] },
+  ];
+  note(`\n${colours.bold("2. Answer")} ${questions} English questions that the vector has not seen; under each Dyn answer the intensity of every token, 0 to 2`, quiet);
+  const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
+  const answers = await compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
+  const summary = summarise(answers, "ita");
+  const resultsPath = join(out, "results.json");
+  const results = { model: options.model, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance, schedules: { fixed, dynamic }, summary, answers };
+  await saveComparison(resultsPath, results);
+  if (json) return print(JSON.stringify(results, null, 2));
+  showSummary(summary, [vectorPath, resultsPath]);
+  showNextSteps(options.model, vectorPath);
+}
+
+function showAnswer(answer: Answer, settings: readonly Setting[]): void {
+  if (answer.setting === UNSTEERED) print(`\n${colours.bold(answer.question)}`);
+  const width = Math.min(process.stdout.columns ?? 100, 110) - 18;
+  const language = answer.detected.language.padEnd(4);
+  const schedules = settings.find((setting) => setting.label === answer.setting)!.steer.map(({ schedule }) => schedule as Schedule);
+  const dynamic = schedules.some((schedule) => schedule.kind === "dynamic");
+  const lines = dynamic
+    ? alphaStrip(answer.tokens, schedules.map((schedule) => alphaScale({ schedule })), width)
+    : wrap(answer.text, width);
+  lines.forEach((line, index) => print(`${index === 0 ? `${answer.setting.padEnd(12)} ${colours.dim(language)}` : " ".repeat(17)} ${line}`));
+}
+
+function wrap(text: string, width: number): string[] {
+  const lines = [""];
+  for (const word of text.trim().replace(/\s*\n+\s*/g, " ↵ ").split(" ")) {
+    const line = lines.at(-1)!;
+    if (line.length + word.length + 1 > width && line !== "") lines.push(word);
+    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
+  }
+  return lines;
+}
+
+function showSummary(summary: readonly SettingSummary[], files: readonly string[]): void {
+  print(`\n${"".padEnd(12)} detected as Italian   tokens/s`);
+  for (const { setting, hits, n, tokensPerSecond } of summary) {
+    print(`${setting.padEnd(12)} ${`${hits} of ${n}`.padEnd(21)} ${tokensPerSecond.toFixed(1)}`);
+  }
+  print(`\nWritten: ${files.join(" and ")}`);
+}
+
+function showNextSteps(model: string, vectorPath: string): void {
+  const command = process.env["npm_lifecycle_event"] === "start" ? "npx llama-steer" : "llama-steer";
+  print(`\nTry next:\n  ${command} generate ${model} "What do bees make?" --steer ${vectorPath}:dyn,p=0.4`
+    + `\n  ${command} inspect ${vectorPath}`
+    + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`);
+}

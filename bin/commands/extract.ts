@@ -1,0 +1,62 @@
+import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
+import { extract, loadDataset, saveVector, type Model } from "../../lib/index.js";
+import { interruptible, modelOptions, note, print, type ModelOptions } from "../common.js";
+import { openModel } from "../open-model.js";
+import { showProgress, tokenCount } from "../progress.js";
+
+interface ExtractArguments extends ModelOptions {
+  positive: string;
+  negative: string;
+  iclExamples: number;
+  support: number;
+  maxNewTokens: number;
+  seed: number;
+  out: string | undefined;
+}
+
+/** `llama-steer extract MODEL --positive ITA --negative ENG` */
+export const extractCommand: CommandModule<object, ExtractArguments> = {
+  command: "extract <model>",
+  describe: "Extract a steering vector by contrasting two datasets",
+  builder: (yargs) => modelOptions(yargs as Argv<object>)
+    .option("positive", { type: "string", demandOption: true, describe: "Dataset that shows the wanted behaviour: a name, or a JSON file of {input, output} rows" })
+    .option("negative", { type: "string", demandOption: true, describe: "Dataset that it is contrasted with: the same queries, other answers" })
+    .option("icl-examples", { type: "number", default: 4, describe: "Demonstrations per prompt" })
+    .option("support", { type: "number", default: 30, describe: "Prompts per side, drawn with replacement" })
+    .option("max-new-tokens", { type: "number", default: 30, describe: "Token steps" })
+    .option("seed", { type: "number", default: 32, describe: "Seed of the draw" })
+    .option("out", { type: "string", describe: "Vector file to write; POSITIVE-NEGATIVE.safetensors by default" })
+    .example("$0 extract gemma3-270m --positive ITA --negative ENG --out italian.safetensors", "")
+    .example("$0 extract model.gguf --positive polite.json --negative rude.json", "your own property") as unknown as Argv<ExtractArguments>,
+  handler: (options) => interruptible((signal) => run(options, signal)),
+};
+
+async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortSignal): Promise<void> {
+  const [positive, negative] = [await loadDataset(options.positive), await loadDataset(options.negative)];
+  const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
+  await using model = await openModel(options, signal);
+  const vector = await extractWithProgress(model, { ...options, positive, negative, signal });
+  await saveVector(out, vector);
+  const { nSteps, width, layers, provenance } = vector;
+  if (options.json) return print(JSON.stringify({ path: out, site: vector.site, nLayers: layers.length, nSteps, width, provenance }, null, 2));
+  print(out);
+  note(`${provenance.property} at ${vector.site}: ${layers.length} layers, ${nSteps} steps, width ${width}. Try: llama-steer generate ${options.model} "…" --steer ${out}:fixed,1.5`, options.quiet);
+}
+
+/** Extraction with a bar on stderr. */
+export async function extractWithProgress(model: Model, options: Parameters<typeof extract>[1] & { quiet: boolean }): ReturnType<typeof extract> {
+  const { positive, negative, iclExamples, support, maxNewTokens, seed, signal, quiet } = options;
+  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, tokenCount);
+  try {
+    return await extract(model, {
+      positive, negative, onProgress: progress.onProgress,
+      ...withoutUndefined({ iclExamples, support, maxNewTokens, seed, signal }),
+    });
+  } finally {
+    progress.stop();
+  }
+}
+
+function withoutUndefined<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: NonNullable<T[K]> };
+}

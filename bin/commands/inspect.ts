@@ -1,0 +1,85 @@
+import { open } from "node:fs/promises";
+import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
+import { loadVector, norms, type ModelInfo, type SteeringVector } from "../../lib/index.js";
+import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
+import { alphaBlock } from "../alpha-strip.js";
+import { openModel } from "../open-model.js";
+import { megabytes } from "../progress.js";
+
+/** `llama-steer inspect MODEL|VECTOR` */
+export const inspectCommand: CommandModule<object, ModelOptions> = {
+  command: "inspect <model>",
+  describe: "Show what a model or a vector file holds",
+  builder: (yargs) => modelOptions(yargs as Argv<object>, "A model, or a vector file")
+    .example("$0 inspect italian.safetensors", "")
+    .example("$0 inspect gemma3-270m", "") as unknown as Argv<ModelOptions>,
+  handler: (options) => interruptible((signal) => run(options, signal)),
+};
+
+async function run(options: ArgumentsCamelCase<ModelOptions>, signal: AbortSignal): Promise<void> {
+  if (options.model.endsWith(".safetensors") || await looksLikeVector(options.model)) return showVector(await loadVector(options.model), options.json);
+  await using model = await openModel(options, signal);
+  showModel(model.info, options.json);
+}
+
+/** A safetensors file begins with the length of its header and "{". */
+async function looksLikeVector(path: string): Promise<boolean> {
+  const file = await open(path).catch(() => undefined);
+  if (!file) return false;
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(9), 0, 9, 0);
+    return bytesRead === 9 && buffer[8] === "{".charCodeAt(0);
+  } catch {
+    return false; // a folder: the model loader says so
+  } finally {
+    await file.close();
+  }
+}
+
+function showVector(vector: SteeringVector, json: boolean): void {
+  const { site, layers, nSteps, width, provenance } = vector;
+  const byLayer = norms(vector);
+  if (json) return print(JSON.stringify({ site, layers, nSteps, width, provenance, norms: byLayer }, null, 2));
+  const largest = Math.max(...byLayer.flat());
+  print(table({
+    property: provenance.property,
+    "hook site": site,
+    layers: `${layers.length} (${layers[0]} to ${layers.at(-1)}, counted from 0)`,
+    steps: String(nSteps),
+    width: String(width),
+    datasets: `${provenance.positive.name} (${short(provenance.positive.hash)}) − ${provenance.negative.name} (${short(provenance.negative.hash)})`,
+    prompts: `${provenance.support} with ${provenance.iclExamples} demonstrations, seed ${provenance.seed}`,
+    model: `${provenance.model.architecture}, ${provenance.model.nLayer} layers, nEmbd ${provenance.model.nEmbd}, ${provenance.model.nHead} heads, ${provenance.model.quantisation}`,
+    "model file": short(provenance.model.fileHash),
+    "made by": provenance.madeBy,
+  }));
+  print(`\nnorm of the delta per layer (down) and token step (across); full block = ${largest.toFixed(2)}`);
+  for (const [index, row] of byLayer.entries()) print(`${String(layers[index]).padStart(4)} ${row.map((norm) => alphaBlock(norm, largest)).join("")}`);
+}
+
+function showModel(info: Readonly<ModelInfo>, json: boolean): void {
+  if (json) return print(JSON.stringify(info, null, 2));
+  print(table({
+    name: info.name || info.description,
+    file: info.path,
+    architecture: info.architecture,
+    quantisation: info.quantisation,
+    parameters: `${(info.nParams / 1e6).toFixed(1)} million, ${megabytes(info.sizeBytes)}`,
+    layers: String(info.nLayer),
+    heads: `${info.nHead} of width ${info.dHead}`,
+    "embedding width": String(info.nEmbd),
+    vocabulary: `${info.nVocab} tokens (${info.tokenizerHash})`,
+    "trained context": `${info.nCtxTrain} tokens`,
+    "chat template": info.chatTemplate === null ? "none" : "yes",
+    "hook sites": `head_out (width ${info.nHead * info.dHead})`,
+  }));
+}
+
+function short(hash: string): string {
+  return hash.replace(/^([^:]+:.{12}).*$/, "$1…");
+}
+
+function table(rows: Record<string, string>): string {
+  const width = Math.max(...Object.keys(rows).map((key) => key.length));
+  return Object.entries(rows).map(([key, value]) => `${key.padEnd(width)}  ${value}`).join("\n");
+}

@@ -1,0 +1,61 @@
+import colours from "picocolors";
+import yargs from "yargs";
+import { SteeringError } from "../lib/index.js";
+import { demoCommand } from "./commands/demo.js";
+import { doctorCommand } from "./commands/doctor.js";
+import { extractCommand } from "./commands/extract.js";
+import { generateCommand } from "./commands/generate.js";
+import { inspectCommand } from "./commands/inspect.js";
+import { modelsCommand } from "./commands/models.js";
+import { EXIT, exitCode } from "./exit-codes.js";
+
+class UsageError extends Error {}
+
+/** Run the command line; returns the exit code. Every failure is one message on stderr, with a stack only under --debug. */
+export async function main(args: string[]): Promise<number> {
+  // `llama-steer models list | head -1` closes the pipe early: that is no failure.
+  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failure));
+  try {
+    await parser(args).parseAsync();
+    return Number(process.exitCode ?? EXIT.ok);
+  } catch (error) {
+    return report(error as Error, args.includes("--debug"));
+  }
+}
+
+function parser(args: string[]) {
+  return yargs(args)
+    .scriptName("llama-steer")
+    .usage("$0 <command>\n\nSteer local language models: extract a behaviour as a vector, add it back while the model generates.")
+    .option("json", { type: "boolean", default: false, global: true, describe: "Results as JSON on stdout" })
+    .option("quiet", { type: "boolean", default: false, global: true, describe: "No progress and no notices" })
+    .option("debug", { type: "boolean", default: false, global: true, describe: "Show a stack trace with an error" })
+    .command(demoCommand)
+    .command(modelsCommand)
+    .command(extractCommand)
+    .command(generateCommand)
+    .command(inspectCommand)
+    .command(doctorCommand)
+    .completion("completion", "Print a script for shell completion")
+    .demandCommand(1, "expected a command")
+    .strict()
+    .recommendCommands()
+    .wrap(Math.min(110, process.stdout.columns ?? 100))
+    .epilogue("Exit codes: 0 done, 1 failure, 2 usage, 3 bad input, 4 download, 5 installation, 130 interrupted. docs/errors.md explains each error.")
+    .exitProcess(false)
+    .fail((message, error) => {
+      throw error ?? new UsageError(message);
+    });
+}
+
+function report(error: Error, debug: boolean): number {
+  const isOurs = error instanceof SteeringError;
+  const isUsage = error instanceof UsageError || error.name === "YError";
+  const code = isOurs ? ` [${error.code}]` : "";
+  process.stderr.write(`${colours.red("llama-steer:")} ${error.message}${code}\n`);
+  if (isUsage) process.stderr.write("Try: llama-steer --help\n");
+  if (debug) process.stderr.write(`${error.stack}\n`);
+  else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; run again with --debug for the stack.\n");
+  if (isOurs) return exitCode(error.code);
+  return isUsage ? EXIT.usage : EXIT.failure;
+}

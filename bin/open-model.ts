@@ -1,0 +1,20 @@
+import { findPullable, isInstalled, isNamedModel, loadModel, pullModel, type Model, type Pullable } from "../lib/index.js";
+import type { ModelOptions } from "./common.js";
+import { megabytes, showProgress } from "./progress.js";
+
+/** Load the model of the command line; one that is known by name is downloaded first where it is missing. */
+export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptions, signal: AbortSignal): Promise<Model> {
+  if (isNamedModel(model)) await pullWithProgress(findPullable(model), { force: false, quiet, signal });
+  return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }) });
+}
+
+export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {
+  const { force, quiet, signal } = options;
+  const { onProgress, onNotice, stop } = showProgress(model.name, quiet, megabytes);
+  try {
+    if (model.licence && (force || !isInstalled(model))) onNotice(`${model.title}: ${model.licence.name}, ${model.licence.url}`);
+    return await pullModel(model, { onProgress, onNotice, signal, force });
+  } finally {
+    stop();
+  }
+}
