@@ -2,7 +2,7 @@ import colours from "picocolors";
 import type { GeneratedToken } from "../lib/index.js";
 
 const BLOCKS = " ▁▂▃▄▅▆▇█";
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]/u;
+const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
 
 /** A block whose height stands for alpha between 0 and `alphaMax`; anything above 0 can be seen. */
 export function alphaBlock(alpha: number, alphaMax: number): string {
@@ -26,14 +26,29 @@ export function alphaStrip(tokens: readonly GeneratedToken[], alphaMax: readonly
     strips = alphaMax.map(() => "");
     used = 0;
   };
-  for (const token of tokens) {
-    const piece = (used === 0 ? token.text.trimStart() : token.text).replace(/\s*\n+\s*/g, " ↵ ");
-    const columns = [...piece].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
-    if (used + columns > width) flush();
+  // White space that ends the answer, e.g. the line break before a stop string, is not drawn.
+  const last = tokens.findLastIndex((token) => token.text.trim() !== "");
+  for (const [index, token] of tokens.slice(0, last + 1).entries()) {
+    const shown = index === last ? token.text.trimEnd() : token.text;
+    let piece = onOneLine(used === 0 ? shown.trimStart() : shown);
+    if (used + columnsOf(piece) > width) {
+      flush();
+      piece = onOneLine(shown.trimStart());
+    }
+    const columns = columnsOf(piece);
     text += piece;
     used += columns;
     strips = strips.map((strip, index) => strip + alphaBlock(token.readings[index]?.alpha ?? 0, alphaMax[index]!).repeat(columns));
   }
   flush();
   return lines;
+}
+
+function onOneLine(text: string): string {
+  return text.replace(/\s*\n+\s*/g, " ↵ ");
+}
+
+/** Columns of a terminal that the text takes. */
+function columnsOf(text: string): number {
+  return [...text].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
 }

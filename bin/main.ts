@@ -44,8 +44,13 @@ function parser(args: string[]) {
     .epilogue("Exit codes: 0 done, 1 failure, 2 usage, 3 bad input, 4 download, 5 installation, 130 interrupted. docs/errors.md explains each error.")
     .exitProcess(false)
     .fail((message, error) => {
-      throw error ?? new UsageError(message);
+      throw error ?? new UsageError(named(message, args));
     });
+}
+
+/** yargs suggests a command without saying what is wrong with the one that was given. */
+function named(message: string, args: string[]): string {
+  return message.startsWith("Did you mean") ? `unknown command "${args.find((arg) => !arg.startsWith("-"))}". ${message}` : message;
 }
 
 function report(error: Error, debug: boolean): number {

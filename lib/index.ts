@@ -5,7 +5,7 @@ export { extract, type ExtractOptions } from "./experiment/extract.js";
 export { loadDataset, datasetNames, type Dataset, type Row } from "./experiment/dataset.js";
 export { questionPrompt, QUESTION_STOP } from "./experiment/prompt.js";
 export { loadVector, saveVector } from "./io/vector-file.js";
-export { norms, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type Schedule, type ScheduleInput, type SteeringSpec, type SteeringVector, type Tail } from "./steering/index.js";
+export { norms, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type Schedule, type ScheduleInput, type SteeringSpec, type KlReduction, type SteeringVector, type Tail } from "./steering/index.js";
 export { detectLanguage, type LanguageGuess } from "./evaluate/language.js";
 export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";
 export { findPullable, isNamedModel, pullModel, resolveModel, type Pullable, type PullOptions } from "./io/pull.js";

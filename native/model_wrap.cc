@@ -21,6 +21,7 @@ session_options read_session_options(const Napi::Object & options) {
     result.n_outputs_max = uint32_t(read_int(options.Get("nOutputsMax"), "nOutputsMax", 1));
     result.n_threads     = read_int(options.Get("nThreads"), "nThreads", 1);
     result.flash_attn    = read_bool(options.Get("flashAttention"), "flashAttention");
+    result.kv_f32        = read_bool(options.Get("kvF32"), "kvF32");
     return result;
 }
 

@@ -1,5 +1,5 @@
 import { createHash } from "node:crypto";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { z } from "zod";
@@ -35,14 +35,14 @@ export async function loadDataset(nameOrPath: string, folder = defaultFolder()):
   const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
   const path = join(folder, base, file);
   if (!existsSync(path)) {
-    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"; there are ${datasetNames(folder).join(", ")}, or give the path of a JSON file`);
+    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"; there are ${datasetNames(folder).join(", ") || "none"} in ${folder}, or give the path of a JSON file`);
   }
   return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`));
 }
 
 /** Names of the datasets in a folder. */
 export function datasetNames(folder = defaultFolder()): string[] {
-  if (!existsSync(folder)) return [];
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
   return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
 }
 
@@ -53,7 +53,7 @@ export function datasetReference(dataset: Dataset): DatasetReference {
 }
 
 function defaultFolder(): string {
-  return process.env["LLAMA_STEER_DATASETS"] ?? join(packageRoot(), "models", "datasets");
+  return process.env["LLAMA_STEER_DATASETS"] || join(packageRoot(), "models", "datasets");
 }
 
 function instructionBeside(path: string): string {

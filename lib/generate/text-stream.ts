@@ -1,6 +1,6 @@
 /** Turns tokens' bytes into text as it becomes certain: whole UTF-8 characters, and nothing that may begin a stop string. */
 export class TextStream {
-  private readonly decoder = new TextDecoder("utf-8");
+  private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   private pending = "";
   /** The stop string that ended the text. */
   stoppedBy: string | undefined;
@@ -32,11 +32,12 @@ export class TextStream {
     return text;
   }
 
+  /** The stop that is complete first, the longest of several: so a stop within another cuts the same text however the tokens fall. */
   private firstStop(): { stop: string; index: number } | undefined {
     return this.stops
       .map((stop) => ({ stop, index: this.pending.indexOf(stop) }))
       .filter(({ index }) => index >= 0)
-      .sort((a, b) => a.index - b.index)[0];
+      .sort((a, b) => (a.index + a.stop.length) - (b.index + b.stop.length) || a.index - b.index)[0];
   }
 
   /** Length of the longest end of the pending text that a stop string begins with. */

@@ -51,28 +51,39 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): SafetensorsF
   if (buffer.length < 8) throw bad(`it has ${buffer.length} bytes`);
   const headerBytes = Number(buffer.readBigUInt64LE(0));
   if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > buffer.length) throw bad("its header is longer than the file");
-  let header: Record<string, unknown>;
+  let header: unknown;
   try {
-    header = JSON.parse(buffer.toString("utf8", 8, 8 + headerBytes)) as Record<string, unknown>;
+    header = JSON.parse(buffer.toString("utf8", 8, 8 + headerBytes));
   } catch (cause) {
     throw new SteeringError("E_BAD_VECTOR", `${name} is not a safetensors file: its header is not JSON`, { cause });
   }
-  const start = 8 + headerBytes;
-  const tensors = new Map<string, Tensor>();
-  for (const [key, value] of Object.entries(header)) {
-    if (key === "__metadata__") continue;
-    tensors.set(key, readTensor(buffer.subarray(start), value as HeaderEntry, key, bad));
+  if (typeof header !== "object" || header === null || Array.isArray(header)) throw bad("its header is not a JSON object");
+  const data = buffer.subarray(8 + headerBytes);
+  const { __metadata__: metadata = {}, ...entries } = header as Record<string, unknown>;
+  const tensors = new Map(Object.entries(entries).map(([key, entry]) => [key, readTensor(data, entry as HeaderEntry, key, bad)]));
+  assertContiguous(Object.values(entries) as HeaderEntry[], data.length, bad);
+  return { tensors, metadata: metadata as Record<string, string> };
+}
+
+/** The format allows neither holes nor overlaps nor bytes after the last tensor. */
+function assertContiguous(entries: HeaderEntry[], nBytes: number, bad: (reason: string) => SteeringError): void {
+  const ranges = entries.map((entry) => entry.data_offsets).sort((a, b) => a[0] - b[0] || a[1] - b[1]);
+  let position = 0;
+  for (const [begin, end] of ranges) {
+    if (begin !== position) throw bad(`a tensor begins at byte ${begin} of the data; ${position} was expected`);
+    position = end;
   }
-  return { tensors, metadata: (header["__metadata__"] ?? {}) as Record<string, string> };
+  if (position !== nBytes) throw bad(`it has ${nBytes - position} bytes after the last tensor`);
 }
 
 function readTensor(data: Buffer, entry: HeaderEntry, key: string, bad: (reason: string) => SteeringError): Tensor {
   const { dtype, shape, data_offsets: offsets } = entry ?? {};
   if (dtype !== "F32") throw bad(`tensor ${key} is ${String(dtype)}; F32 was expected`);
   if (!Array.isArray(shape) || !Array.isArray(offsets)) throw bad(`tensor ${key} has no shape or offsets`);
+  if (![...shape, ...offsets].every((value) => Number.isSafeInteger(value) && value >= 0)) throw bad(`the shape and offsets of tensor ${key} are not whole numbers from 0`);
   const [begin, end] = offsets;
   const count = shape.reduce((product, size) => product * size, 1);
-  if (!Number.isSafeInteger(count) || end - begin !== count * 4 || begin < 0) throw bad(`tensor ${key} has ${end - begin} bytes for shape [${shape.join(", ")}]`);
+  if (!Number.isSafeInteger(count) || end - begin !== count * 4) throw bad(`tensor ${key} has ${end - begin} bytes for shape [${shape.join(", ")}]`);
   if (end > data.length) throw bad(`it ends inside tensor ${key}`);
   const copy = new Float32Array(count);
   new Uint8Array(copy.buffer).set(data.subarray(begin, end));

@@ -78,7 +78,7 @@ async function readVectorFile(path: string): Promise<Uint8Array> {
 
 function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<SteeringVector, "layers" | "nSteps" | "width" | "data"> {
   const layers = [...tensors.keys()].map((key) => {
-    const match = /^layer\.(\d+)$/.exec(key);
+    const match = /^layer\.(0|[1-9]\d{0,8})$/.exec(key);
     if (!match) throw new SteeringError("E_BAD_VECTOR", `${path}: unexpected tensor "${key}"; layer.<index> was expected`);
     return Number(match[1]);
   }).sort((a, b) => a - b);

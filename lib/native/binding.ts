@@ -36,6 +36,8 @@ export interface NativeContextOptions {
   nOutputsMax: number;
   nThreads: number;
   flashAttention: boolean;
+  /** K and V in F32 instead of F16. */
+  kvF32: boolean;
 }
 
 export interface NativeVector {

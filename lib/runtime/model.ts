@@ -20,7 +20,10 @@ export interface LoadModelOptions {
   mmap?: boolean;
   /** CPU threads; default: all that the process may use. */
   threads?: number;
+  /** Default true. */
   flashAttention?: boolean;
+  /** Type of the KV cache: F16 (default), or F32 for comparisons with other implementations. */
+  kvType?: "f16" | "f32";
 }
 
 /** What a piece of work needs of a context. */
@@ -125,6 +128,7 @@ export class Model implements AsyncDisposable {
       nOutputsMax: Math.max(needs.nSeqMax, 8),
       nThreads: this.options.threads ?? availableParallelism(),
       flashAttention: this.options.flashAttention ?? true,
+      kvF32: this.options.kvType === "f32",
     };
     return new Context(await callAsync(() => this.native.createContext(options)), options);
   }

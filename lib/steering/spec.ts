@@ -11,10 +11,10 @@ export const steeringSpecSchema = z.strictObject({
 });
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
 
-const KINDS: Record<string, Schedule["kind"]> = {
+const KINDS = new Map<string, Schedule["kind"]>(Object.entries({
   fixed: "fixed", start: "start", dim: "diminishing", diminishing: "diminishing", dyn: "dynamic", dynamic: "dynamic",
-};
-const SETTINGS: Record<string, string> = { p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction", alpha: "alpha" };
+} as const));
+const SETTINGS = new Map(Object.entries({ p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction", alpha: "alpha" }));
 const EXPECTED = "expected FILE:fixed,1.5 · FILE:start,2 · FILE:dim,2 · FILE:dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum], each with an optional ,tail=mean|hold|stop";
 
 /**
@@ -24,16 +24,23 @@ const EXPECTED = "expected FILE:fixed,1.5 · FILE:start,2 · FILE:dim,2 · FILE:
  */
 export function parseSteer(text: string): SteeringSpec {
   const colon = text.lastIndexOf(":");
-  if (colon <= 0) throw badSpec(text, "no schedule after the file name");
+  if (colon < 0) throw badSpec(text, "no schedule after the file name");
+  if (colon === 0) throw badSpec(text, "no file name before the schedule");
   const [kindWord = "", ...settings] = text.slice(colon + 1).split(",").map((part) => part.trim());
-  const kind = KINDS[kindWord];
+  const kind = KINDS.get(kindWord);
   if (!kind) throw badSpec(text, `unknown schedule "${kindWord}"`);
   const schedule: Record<string, unknown> = { kind };
   const spec: Record<string, unknown> = { vector: text.slice(0, colon), schedule };
+  const seen = new Set<string>();
   for (const setting of settings) {
-    const [word, value] = setting.includes("=") ? setting.split("=", 2) as [string, string] : ["alpha", setting];
+    const equals = setting.indexOf("=");
+    const [word, value] = equals < 0 ? ["alpha", setting] : [setting.slice(0, equals), setting.slice(equals + 1)];
+    // "fixed,1,5" is a decimal comma: the last number must not win in silence.
+    if (seen.has(word)) throw badSpec(text, `${word} is given twice`);
+    seen.add(word);
+    const key = SETTINGS.get(word);
     if (word === "tail") spec["tail"] = value;
-    else if (SETTINGS[word]) schedule[SETTINGS[word]] = word === "kl" ? value : number(text, value);
+    else if (key) schedule[key] = word === "kl" ? value : number(text, value);
     else throw badSpec(text, `unknown setting "${word}"`);
   }
   const parsed = steeringSpecSchema.safeParse(spec);

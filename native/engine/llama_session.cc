@@ -135,6 +135,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     params.n_threads       = options.n_threads;
     params.n_threads_batch = options.n_threads;
     params.flash_attn_type = options.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
+    params.type_k = params.type_v = options.kv_f32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
     params.kv_unified      = true;            // sequences share cells, so seq_cp is free and rows are not regrouped
     params.swa_full        = true;            // or a sliding-window model could not copy and drop part of a sequence
     params.no_perf         = true;

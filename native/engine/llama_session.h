@@ -51,6 +51,7 @@ struct session_options {
     uint32_t n_outputs_max = 0; // most rows with logits of one decode
     int32_t  n_threads     = 0;
     bool     flash_attn    = true;
+    bool     kv_f32        = false; // K and V in F32 instead of F16: for comparisons, twice the memory
 };
 
 // Rows of one decode. All vectors have the same length.

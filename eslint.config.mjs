@@ -1,0 +1,49 @@
+import tseslint from "typescript-eslint";
+
+/** Which folders of lib/ a folder may import from (docs/architecture.md, "Layers"). */
+const ARROWS = {
+  maths: [],
+  native: [],
+  steering: ["maths"],
+  io: ["steering", "maths"],
+  runtime: ["native", "io", "steering"],
+  capture: ["runtime", "steering"],
+  generate: ["runtime", "steering"],
+  evaluate: ["runtime", "maths"],
+  experiment: ["capture", "evaluate", "generate", "runtime", "steering", "io", "maths"],
+};
+
+const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
+  const forbidden = Object.keys(ARROWS).filter((other) => other !== folder && !allowed.includes(other));
+  return {
+    files: [`lib/${folder}/**/*.ts`],
+    rules: {
+      "no-restricted-imports": ["error", {
+        patterns: [
+          { group: forbidden.map((other) => `../${other}/*`), message: `lib/${folder} may import ${allowed.join(", ") || "nothing"} (docs/architecture.md).` },
+          { group: ["../index.js", "../../bin/*"], message: "Upward import." },
+        ],
+      }],
+      "no-console": "error",
+    },
+  };
+});
+
+export default tseslint.config(
+  { ignores: ["dist/", "build/", "node_modules/", "runs/"] },
+  ...tseslint.configs.recommended,
+  ...arrowRules,
+  {
+    files: ["bin/**/*.ts"],
+    rules: {
+      "no-restricted-imports": ["error", { patterns: [{ group: ["**/lib/*/**"], message: "bin imports lib/index.js only." }] }],
+    },
+  },
+  {
+    rules: {
+      "max-lines": ["error", { max: 300, skipBlankLines: false, skipComments: false }],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      eqeqeq: "error",
+    },
+  },
+);

@@ -1,0 +1,46 @@
+// What `npm start` and `npm test` do first: bring a clone to a state in which they can run, doing only what is missing.
+import { spawnSync } from "node:child_process";
+import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+const root = dirname(dirname(fileURLToPath(import.meta.url)));
+const path = (...parts) => join(root, ...parts);
+
+/** Time of the last change of a file, or of the newest file below a folder; 0 where there is none. */
+function changed(target) {
+  if (!existsSync(target)) return 0;
+  const stats = statSync(target);
+  if (!stats.isDirectory()) return stats.mtimeMs;
+  return Math.max(stats.mtimeMs, ...readdirSync(target).map((name) => changed(join(target, name))));
+}
+
+function step(title, command, args) {
+  console.error(`> ${title}`);
+  const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
+  if (result.status === 0) return;
+  console.error(`llama-steer: "${[command, ...args].join(" ")}" failed; see above`);
+  process.exit(result.status ?? 1);
+}
+
+/** Compiled files whose source is gone would still be run as tests. */
+function removeOrphans() {
+  for (const folder of ["lib", "bin", "test"]) {
+    const out = path("dist", folder);
+    if (!existsSync(out)) continue;
+    for (const name of readdirSync(out, { recursive: true })) {
+      if (!name.endsWith(".js") || existsSync(path(folder, name.replace(/\.js$/, ".ts")))) continue;
+      rmSync(join(out, name));
+    }
+  }
+}
+
+const installed = changed(path("node_modules", ".package-lock.json"));
+if (installed < changed(path("package-lock.json"))) {
+  step("installing packages, building the addon (about a minute the first time)", "npm", ["ci", "--no-audit", "--no-fund"]);
+}
+const sources = Math.max(changed(path("CMakeLists.txt")), ...["engine", "."].map((folder) =>
+  Math.max(...readdirSync(path("native", folder)).filter((name) => /\.(cc|h)$/.test(name)).map((name) => changed(path("native", folder, name))))));
+if (changed(path("build", "addon", "built.json")) < sources) step("building the addon", process.execPath, [path("native", "build.mjs")]);
+removeOrphans();
+step("compiling TypeScript", process.execPath, [path("node_modules", "typescript", "bin", "tsc"), "-b"]);

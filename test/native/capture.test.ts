@@ -1,0 +1,95 @@
+import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { captureMeans } from "../../lib/capture/index.js";
+import { extract, generateText, loadVector, saveVector, type Dataset, type Model } from "../../lib/index.js";
+import { forward } from "../support/reference-forward.js";
+import { loadTiny, maxDifference, scratch } from "../support/tiny-files.js";
+import type { TinyModel } from "../support/tiny-model.js";
+
+const ROUNDING = 5e-5;
+const N_STEPS = 5;
+const space = scratch();
+let tiny: TinyModel;
+let model: Model;
+
+beforeAll(async () => {
+  ({ tiny, model } = await loadTiny(space));
+});
+
+afterAll(() => {
+  model.dispose();
+  space[Symbol.dispose]();
+});
+
+/** Weighted mean input of W_O at the rows that predict each greedy token, recomputing everything. */
+function referenceMeans(prompts: Array<{ tokens: number[]; weight: number }>): Float64Array {
+  const { nLayer, nEmbd } = tiny.shape;
+  const means = new Float64Array(nLayer * N_STEPS * nEmbd);
+  const weights = new Array<number>(N_STEPS).fill(0);
+  for (const { tokens, weight } of prompts) {
+    const sequence = [...tokens];
+    for (let step = 0; step < N_STEPS; step++) {
+      const { logits, headOut } = forward(tiny, sequence);
+      headOut.forEach((layer, il) => layer.at(-1)!.forEach((value, i) => { means[(il * N_STEPS + step) * nEmbd + i]! += weight * value; }));
+      weights[step]! += weight;
+      const last = logits.at(-1)!;
+      const next = last.indexOf(Math.max(...last));
+      if (model.isEndOfGeneration(next)) break;
+      sequence.push(next);
+    }
+  }
+  return means.map((sum, i) => sum / weights[Math.floor(i / nEmbd) % N_STEPS]!);
+}
+
+test("means over prompts of different lengths and weights equal the reference", async () => {
+  const prompts = ["a", "longer prompt", "mid one", "b c d", "more than fit side by side", "x"].map((text, index) => ({ tokens: model.tokenise(text), weight: 1 + (index % 3) }));
+  const { means, nSteps } = await captureMeans(model, prompts, { site: "head_out", maxNewTokens: N_STEPS });
+  expect(nSteps).toBe(N_STEPS);
+  expect(maxDifference(means, referenceMeans(prompts))).toBeLessThan(ROUNDING);
+});
+
+test("a prompt of weight 3 equals the same prompt three times", async () => {
+  const [a, b] = ["one", "another"].map((text) => model.tokenise(text));
+  const options = { site: "head_out", maxNewTokens: N_STEPS } as const;
+  const weighted = await captureMeans(model, [{ tokens: a!, weight: 3 }, { tokens: b!, weight: 1 }], options);
+  const repeated = await captureMeans(model, [a!, a!, b!, a!].map((tokens) => ({ tokens, weight: 1 })), options);
+  expect(maxDifference(weighted.means, repeated.means)).toBeLessThan(ROUNDING);
+});
+
+test("prompts longer than a batch are fed in pieces", async () => {
+  const prompts = ["p".repeat(200), "q".repeat(190), "r".repeat(180), "s".repeat(170)].map((text) => ({ tokens: model.tokenise(text), weight: 1 }));
+  const together = await captureMeans(model, prompts, { site: "head_out", maxNewTokens: 2 });
+  const alone = await Promise.all(prompts.map((prompt) => captureMeans(model, [prompt], { site: "head_out", maxNewTokens: 2 })));
+  const mean = together.means.map((_, i) => alone.reduce((sum, { means }) => sum + means[i]!, 0) / alone.length);
+  expect(maxDifference(together.means, mean)).toBeLessThan(ROUNDING);
+});
+
+const dataset = (name: string, outputs: string[]): Dataset =>
+  ({ name, instruction: "", rows: Array.from({ length: 10 }, (_, i) => ({ input: `q${i}`, output: outputs[i % outputs.length]! })) });
+
+test("a delta is a difference: opposite for swapped sides, nothing for the same side twice", async () => {
+  const options = { iclExamples: 1, support: 6, maxNewTokens: 3 };
+  const [positive, negative] = [dataset("P", ["yes", "sure"]), dataset("N", ["no"])];
+  const forth = await extract(model, { ...options, positive, negative });
+  const back = await extract(model, { ...options, positive: negative, negative: positive });
+  const none = await extract(model, { ...options, positive, negative: positive });
+  expect(Array.from(back.data)).toEqual(Array.from(forth.data, (value) => -value));
+  expect(none.data.every((value) => value === 0)).toBe(true);
+  expect(forth.data.some((value) => Math.abs(value) > 0.01)).toBe(true);
+});
+
+test("extract, save, load and steer; a vector of another model is refused by name", async () => {
+  const vector = await extract(model, { positive: dataset("P", ["yes"]), negative: dataset("N", ["no"]), iclExamples: 1, support: 3, maxNewTokens: 3 });
+  const path = space.path("vector.safetensors");
+  await saveVector(path, vector);
+  const loaded = await loadVector(path);
+  expect(loaded).toEqual(vector);
+  const steer = [{ vector: loaded, schedule: { kind: "fixed" as const, alpha: 1 } }];
+  const own = await generateText(model, "hi", { steer, maxNewTokens: 4 });
+  expect(own.tokens).toHaveLength(4);
+
+  const { model: stranger } = await loadTiny(space, {}, 2);
+  await expect(generateText(stranger, "hi", { steer, maxNewTokens: 4 })).rejects.toMatchObject({ code: "E_MODEL_MISMATCH", message: expect.stringContaining("fileHash") });
+  const forced = await generateText(stranger, "hi", { steer, maxNewTokens: 4, allowMismatch: true });
+  expect(forced.tokens).toHaveLength(4);
+  stranger.dispose();
+});

@@ -1,0 +1,165 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { writeFileSync } from "node:fs";
+import { Worker } from "node:worker_threads";
+import { generate, generateText, loadModel, type Model } from "../../lib/index.js";
+import { Batch, type Context, type RowOptions } from "../../lib/runtime/index.js";
+import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
+import { encodeGguf, tinyModel } from "../support/tiny-model.js";
+
+const space = scratch();
+let model: Model;
+
+beforeAll(async () => {
+  ({ model } = await loadTiny(space));
+});
+
+afterAll(() => {
+  model.dispose();
+  space[Symbol.dispose]();
+});
+
+async function withContext<T>(work: (context: Context) => Promise<T>): Promise<T> {
+  using lease = await model.leaseContext({ nCtx: 128, nSeqMax: 4 });
+  return work(lease.context);
+}
+
+const row = (token: number, position: number, sequence: number, options?: RowOptions): Batch => {
+  const batch = new Batch();
+  batch.add(token, position, sequence, options);
+  return batch;
+};
+
+describe("bad arguments are errors before llama.cpp sees them, and leave the context usable", () => {
+  const cases: Array<[string, () => Batch, string]> = [
+    ["an empty batch", () => new Batch(), "E_SHAPE"],
+    ["a token beyond the vocabulary", () => row(99999, 0, 0), "E_BAD_TOKEN"],
+    ["a negative token", () => row(-1, 0, 0), "E_BAD_TOKEN"],
+    ["a sequence out of range", () => row(5, 0, 4), "E_SHAPE"],
+    ["sequence 256", () => row(5, 0, 256), "E_SHAPE"],
+    ["a negative position", () => row(5, -1, 0), "E_SHAPE"],
+    ["a position beyond the context", () => row(5, 100000, 0), "E_CONTEXT_FULL"],
+    ["a gap in the positions", () => { const batch = row(5, 0, 0); batch.add(6, 2, 0); return batch; }, "E_LLAMA"],
+    ["more rows than a batch holds", () => { const batch = new Batch(); for (let i = 0; i < 600; i++) batch.add(5, i, 0); return batch; }, "E_SHAPE"],
+    ["more outputs than the context holds", () => { const batch = new Batch(); for (let i = 0; i < 20; i++) batch.add(5, i, 0, { output: true }); return batch; }, "E_SHAPE"],
+    ["an unknown vector", () => row(5, 0, 0, { terms: [{ vector: 77, step: 0, alpha: 1 }] }), "E_BAD_ARGUMENT"],
+    ["capture that was not begun", () => row(5, 0, 0, { capture: { step: 0, weight: 1 } }), "E_BAD_ARGUMENT"],
+  ];
+  test.each(cases)("%s", (_, batch, code) => withContext(async (context) => {
+    await expect(context.decode(batch())).rejects.toMatchObject({ name: "SteeringError", code });
+    await context.decode(row(5, 0, 0, { output: true }));
+    expect(context.logits(0)).toHaveLength(259);
+  }));
+
+  test("terms out of range", () => withContext(async (context) => {
+    const vector = context.addVector(await randomVector(model, 1));
+    await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: 5, alpha: 1 }] }))).rejects.toMatchObject({ code: "E_SHAPE" });
+    await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: -1, alpha: 1 }] }))).rejects.toMatchObject({ code: "E_SHAPE" });
+    await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: 0, alpha: NaN }] }))).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+    context.removeVector(vector);
+    await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: 0, alpha: 1 }] }))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  }));
+
+  test("vectors that do not fit the model", () => withContext(async (context) => {
+    const vector = await randomVector(model, 1);
+    const add = (change: object) => () => context.addVector({ ...vector, ...change });
+    expect(add({ width: 31 })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(add({ data: vector.data.subarray(1) })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(add({ layers: [0, 1, 3] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(add({ layers: [0, 1, -1] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(add({ data: vector.data.map((value, i) => (i === 7 ? NaN : value)) })).toThrow(expect.objectContaining({ code: "E_NOT_FINITE" }));
+    expect(add({ site: "nowhere" })).toThrow(expect.objectContaining({ code: "E_NO_SITE" }));
+  }));
+
+  test("logits of a row without output", () => withContext(async (context) => {
+    await context.decode(row(5, 0, 0));
+    expect(() => context.logits(0)).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(() => context.logits(9)).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    await expect(context.sampleGreedy([0])).rejects.toMatchObject({ code: "E_SHAPE" });
+  }));
+
+  test("prompts that are empty or longer than the model's context", async () => {
+    await expect(generateText(model, "x".repeat(300), { maxNewTokens: 5 })).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/30\d tokens.*256/) });
+    await expect(generateText(model, "x", { maxNewTokens: 0 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(generateText(model, "x", { maxNewTokens: 1.5 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  });
+});
+
+describe("states", () => {
+  test("a second job on a busy context is refused, the first finishes", () => withContext(async (context) => {
+    const first = context.decode(row(5, 0, 0, { output: true }));
+    await expect(context.decode(row(6, 1, 0))).rejects.toMatchObject({ code: "E_BUSY" });
+    expect(() => context.kvClear()).toThrow(expect.objectContaining({ code: "E_BUSY" }));
+    await first;
+    expect(context.logits(0)).toHaveLength(259);
+  }));
+
+  test("an aborted signal stops a generation and the model stays usable", async () => {
+    const abort = new AbortController();
+    const generation = generate(model, "abc", { maxNewTokens: 50, signal: abort.signal });
+    await generation.next();
+    abort.abort();
+    await expect(generation.next()).rejects.toMatchObject({ code: "E_ABORTED" });
+    expect((await generateText(model, "abc", { maxNewTokens: 3 })).tokens.length).toBeGreaterThan(0);
+  });
+
+  test("a consumer that stops early releases the context", async () => {
+    for await (const token of generate(model, "abc", { maxNewTokens: 50 })) if (token.step === 1) break;
+    expect((await generateText(model, "abc", { maxNewTokens: 3 })).tokens.length).toBeGreaterThan(0);
+  });
+
+  test("generations of one model at once wait for each other and give what they give alone", async () => {
+    const alone = await generateText(model, "abc", { maxNewTokens: 6 });
+    const together = await Promise.all(Array.from({ length: 4 }, () => generateText(model, "abc", { maxNewTokens: 6 })));
+    for (const result of together) expect(result.text).toBe(alone.text);
+  });
+
+  test("dispose during a decode, twice, and use after it", async () => {
+    const { model: own } = await loadTiny(space, {}, 3);
+    const lease = await own.leaseContext({ nCtx: 128, nSeqMax: 4 });
+    const batch = new Batch();
+    for (let i = 0; i < 100; i++) batch.add(5, i, 0);
+    const running = lease.context.decode(batch).then(() => "done", (error: { code: string }) => error.code);
+    own.dispose();
+    own.dispose();
+    expect(["done", "E_ABORTED"]).toContain(await running);
+    await expect(lease.context.decode(row(5, 0, 0))).rejects.toMatchObject({ code: "E_DISPOSED" });
+    expect(() => own.tokenise("x")).toThrow(expect.objectContaining({ code: "E_DISPOSED" }));
+    lease.release();
+    await expect(generateText(own, "x")).rejects.toMatchObject({ code: "E_DISPOSED" });
+  });
+});
+
+describe("files", () => {
+  test("a GGUF cut anywhere is refused", async () => {
+    const whole = encodeGguf(tinyModel());
+    for (let part = 1; part < 24; part++) {
+      const path = space.path("cut.gguf");
+      writeFileSync(path, whole.subarray(0, Math.floor((whole.length * part) / 24)));
+      await expect(loadModel(path)).rejects.toMatchObject({ code: "E_BAD_GGUF" });
+    }
+  });
+
+  test("a GGUF of an unknown architecture is refused by llama.cpp's own words", async () => {
+    const path = space.path("alien.gguf");
+    writeFileSync(path, Buffer.from(encodeGguf(tinyModel()).toString("latin1").replace("\u0005\0\0\0\0\0\0\0llama", "\u0005\0\0\0\0\0\0\0alien"), "latin1"));
+    await expect(loadModel(path)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("alien") });
+  });
+});
+
+test("worker threads load the addon for themselves", async () => {
+  const code = `
+    const { parentPort, workerData } = require("node:worker_threads");
+    import(workerData.index).then(async ({ loadModel, generateText }) => {
+      const model = await loadModel(workerData.path, { threads: 1 });
+      const { text } = await generateText(model, "abc", { maxNewTokens: 4 });
+      model.dispose();
+      parentPort.postMessage(text);
+    });`;
+  const index = new URL("../../lib/index.js", import.meta.url).href;
+  const run = () => new Promise((resolve, reject) => {
+    const worker = new Worker(code, { eval: true, workerData: { index, path: model.info.path } });
+    worker.once("message", resolve).once("error", reject);
+  });
+  const texts = await Promise.all([run(), run()]);
+  expect(texts[0]).toEqual(texts[1]);
+});

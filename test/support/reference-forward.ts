@@ -1,0 +1,107 @@
+import { RMS_EPSILON, ROPE_BASE, type TinyModel } from "./tiny-model.js";
+
+/** What to add to the input of W_O: `[width]`, or undefined for nothing. */
+export type HeadOutHook = (layer: number, position: number) => Float64Array | undefined;
+
+export interface ForwardResult {
+  /** `[position][nVocab]` */
+  logits: Float64Array[];
+  /** Input of W_O before the hook, `[layer][position][nHead · dHead]`. */
+  headOut: Float64Array[][];
+}
+
+/**
+ * Llama's forward pass over a whole sequence in double precision, written from the architecture's definition: no KV
+ * cache, no batching, nothing shared with the addon.
+ */
+export function forward(model: TinyModel, tokens: readonly number[], hook: HeadOutHook = () => undefined): ForwardResult {
+  const { nLayer, nEmbd, nHead, nHeadKv } = model.shape;
+  const dHead = nEmbd / nHead;
+  const embedding = matrixOf(model, "token_embd.weight");
+  const stream = tokens.map((token) => Float64Array.from(embedding.data.subarray(token * nEmbd, (token + 1) * nEmbd)));
+  const headOut: Float64Array[][] = [];
+  for (let layer = 0; layer < nLayer; layer++) {
+    const name = (part: string): string => `blk.${layer}.${part}.weight`;
+    const normed = stream.map((x) => rmsNorm(model, name("attn_norm"), x));
+    const queries = normed.map((x, position) => rotate(multiply(model, name("attn_q"), x), position, dHead));
+    const keys = normed.map((x, position) => rotate(multiply(model, name("attn_k"), x), position, dHead));
+    const values = normed.map((x) => multiply(model, name("attn_v"), x));
+    const outputs = queries.map((query, position) => attend(query, keys, values, position, nHead, nHeadKv, dHead));
+    headOut.push(outputs);
+    outputs.forEach((output, position) => {
+      const added = hook(layer, position);
+      const input = added ? output.map((value, i) => value + added[i]!) : output;
+      addTo(stream[position]!, multiply(model, name("attn_output"), input));
+    });
+    for (const x of stream) {
+      const y = rmsNorm(model, name("ffn_norm"), x);
+      const gate = multiply(model, name("ffn_gate"), y);
+      const up = multiply(model, name("ffn_up"), y);
+      addTo(x, multiply(model, name("ffn_down"), gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!)));
+    }
+  }
+  const logits = stream.map((x) => multiply(model, "output.weight", rmsNorm(model, "output_norm.weight", x)));
+  return { logits, headOut };
+}
+
+function matrixOf(model: TinyModel, name: string): { rows: number; columns: number; data: Float32Array } {
+  const found = model.weights.get(name);
+  if (!found) throw new Error(`no tensor ${name}`);
+  return found;
+}
+
+function multiply(model: TinyModel, name: string, x: Float64Array): Float64Array {
+  const { rows, columns, data } = matrixOf(model, name);
+  return Float64Array.from({ length: rows }, (_, row) => {
+    let sum = 0;
+    for (let i = 0; i < columns; i++) sum += data[row * columns + i]! * x[i]!;
+    return sum;
+  });
+}
+
+function rmsNorm(model: TinyModel, name: string, x: Float64Array): Float64Array {
+  const { data } = matrixOf(model, name);
+  const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + RMS_EPSILON);
+  return x.map((value, i) => value * scale * data[i]!);
+}
+
+/** Rotary embedding of adjacent pairs, per head. */
+function rotate(x: Float64Array, position: number, dHead: number): Float64Array {
+  const result = Float64Array.from(x);
+  for (let i = 0; i < x.length; i += 2) {
+    const angle = position * ROPE_BASE ** (-(i % dHead) / dHead);
+    const [a, b] = [x[i]!, x[i + 1]!];
+    result[i] = a * Math.cos(angle) - b * Math.sin(angle);
+    result[i + 1] = a * Math.sin(angle) + b * Math.cos(angle);
+  }
+  return result;
+}
+
+function attend(query: Float64Array, keys: Float64Array[], values: Float64Array[], position: number, nHead: number, nHeadKv: number, dHead: number): Float64Array {
+  const result = new Float64Array(nHead * dHead);
+  for (let head = 0; head < nHead; head++) {
+    const shared = Math.floor(head / (nHead / nHeadKv)) * dHead;
+    const scores = Array.from({ length: position + 1 }, (_, at) => {
+      let score = 0;
+      for (let i = 0; i < dHead; i++) score += query[head * dHead + i]! * keys[at]![shared + i]!;
+      return score / Math.sqrt(dHead);
+    });
+    const weights = softmax(scores);
+    weights.forEach((weight, at) => {
+      for (let i = 0; i < dHead; i++) result[head * dHead + i]! += weight * values[at]![shared + i]!;
+    });
+  }
+  return result;
+}
+
+export function softmax(scores: ArrayLike<number>): number[] {
+  const list = Array.from(scores);
+  const largest = Math.max(...list);
+  const weights = list.map((score) => Math.exp(score - largest));
+  const sum = weights.reduce((a, b) => a + b, 0);
+  return weights.map((weight) => weight / sum);
+}
+
+function addTo(target: Float64Array, source: Float64Array): void {
+  for (let i = 0; i < target.length; i++) target[i]! += source[i]!;
+}

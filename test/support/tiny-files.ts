@@ -1,0 +1,58 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { loadModel, type LoadModelOptions, type Model, type SteeringVector } from "../../lib/index.js";
+import { seededRandom } from "../../lib/maths/random.js";
+import { encodeGguf, tinyModel, type TinyModel } from "./tiny-model.js";
+
+/** A folder that is gone after `use` of it ends. */
+export interface Scratch extends Disposable {
+  folder: string;
+  path(name: string): string;
+}
+
+export function scratch(): Scratch {
+  const folder = mkdtempSync(join(tmpdir(), "llama-steer-"));
+  return { folder, path: (name) => join(folder, name), [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
+}
+
+/** A tiny model on disk, loaded: exact arithmetic unless options say otherwise. */
+export async function loadTiny(space: Scratch, options: LoadModelOptions = {}, seed = 1): Promise<{ tiny: TinyModel; model: Model }> {
+  const tiny = tinyModel(seed);
+  const path = space.path(`tiny-${seed}.gguf`);
+  writeFileSync(path, encodeGguf(tiny));
+  return { tiny, model: await loadModel(path, { threads: 2, flashAttention: false, kvType: "f32", ...options }) };
+}
+
+/** A random vector for all layers of a tiny model. */
+export async function randomVector(model: Model, seed: number, { nSteps = 4, scale = 0.5, layers = allLayers(model) } = {}): Promise<SteeringVector> {
+  const random = seededRandom(seed);
+  const width = model.info.nHead * model.info.dHead;
+  return {
+    site: "head_out", layers, nSteps, width,
+    data: Float32Array.from({ length: layers.length * nSteps * width }, () => (random() - 0.5) * scale),
+    provenance: {
+      property: `random ${seed}`, positive: { name: "a", hash: "sha256:a" }, negative: { name: "b", hash: "sha256:b" },
+      iclExamples: 0, support: 1, seed, supportIndices: [0], promptsHash: "sha256:none", model: await model.fingerprint(), madeBy: "test",
+    },
+  };
+}
+
+/** `alpha` times the direction of a vector at (layer, step). */
+export function direction({ layers, nSteps, width, data }: SteeringVector, layer: number, step: number, alpha: number): Float64Array | undefined {
+  const index = layers.indexOf(layer);
+  if (index < 0) return undefined;
+  const start = (index * nSteps + step) * width;
+  return Float64Array.from(data.subarray(start, start + width), (value) => alpha * value);
+}
+
+function allLayers(model: Model): number[] {
+  return Array.from({ length: model.info.nLayer }, (_, layer) => layer);
+}
+
+/** Largest absolute difference. */
+export function maxDifference(a: ArrayLike<number>, b: ArrayLike<number>): number {
+  let largest = 0;
+  for (let i = 0; i < a.length; i++) largest = Math.max(largest, Math.abs(a[i]! - b[i]!));
+  return a.length === b.length ? largest : Infinity;
+}
