@@ -38,7 +38,7 @@ export function alphaStrip(tokens: readonly GeneratedToken[], alphaMax: readonly
     const columns = columnsOf(piece);
     text += piece;
     used += columns;
-    strips = strips.map((strip, index) => strip + alphaBlock(token.readings[index]?.alpha ?? 0, alphaMax[index]!).repeat(columns));
+    strips = strips.map((strip, property) => strip + alphaBlock(token.readings[property]?.alpha ?? 0, alphaMax[property]!).repeat(columns));
   }
   flush();
   return lines;

@@ -1,0 +1,139 @@
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, expect, test } from "@jest/globals";
+import { EXIT } from "../../bin/exit-codes.js";
+import { saveVector } from "../../lib/io/vector-file.js";
+import { smallVector } from "./vectors.js";
+
+const COMMAND = fileURLToPath(new URL("../../bin/llama-steer.js", import.meta.url));
+/** Nobody listens there: a command that tries to download fails with E_DOWNLOAD. */
+const NOWHERE = "http://127.0.0.1:9";
+
+interface Outcome {
+  code: number;
+  stdout: string;
+  stderr: string;
+}
+
+// The commands run side by side, so they share a folder to work in, and a home that all of them leave empty.
+const space = await mkdtemp(join(tmpdir(), "llama-steer-"));
+const [work, home] = [join(space, "work"), join(space, "home")];
+await mkdir(work);
+await mkdir(home);
+await writeFile(join(work, "empty.gguf"), "");
+await writeFile(join(work, "text.gguf"), "not a model");
+await writeFile(join(work, "rows.json"), '[{"input": "q"}]');
+await saveVector(join(work, "good.safetensors"), smallVector());
+await writeFile(join(work, "cut.safetensors"), (await readFile(join(work, "good.safetensors"))).subarray(0, -1));
+
+afterAll(() => rm(space, { recursive: true, force: true }));
+
+/** Run the command in `work`, as a script would: no terminal, no colours, no model, no network. */
+function run(...args: string[]): Promise<Outcome> {
+  const env: NodeJS.ProcessEnv = { ...process.env, LLAMA_STEER_HOME: home, NO_COLOR: "1", HF_ENDPOINT: NOWHERE, PIP_INDEX_URL: NOWHERE };
+  for (const name of ["NODE_OPTIONS", "FORCE_COLOR", "LLAMA_STEER_DATASETS"]) delete env[name];
+  return new Promise((resolve, reject) => {
+    const child = execFile(process.execPath, [COMMAND, ...args], { cwd: work, env }, (error, stdout, stderr) => {
+      if (error && typeof error.code !== "number") reject(error);
+      else resolve({ code: Number(error?.code ?? 0), stdout, stderr });
+    });
+    child.stdin?.end();
+  });
+}
+
+test.concurrent("--help lists every command and the exit codes, on stdout", async () => {
+  const { code, stdout, stderr } = await run("--help");
+  for (const command of ["demo", "models", "extract", "generate", "inspect", "doctor", "completion"]) {
+    expect(stdout).toMatch(new RegExp(`^ +llama-steer ${command}\\b`, "m"));
+  }
+  const shown = [...stdout.replace(/\s+/g, " ").matchAll(/(\d+) (?:done|failure|usage|bad input|download|installation|interrupted)/g)];
+  expect(shown.map((match) => Number(match[1]))).toEqual(Object.values(EXIT));
+  expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: "" });
+});
+
+test.concurrent("--version is that of package.json", async () => {
+  const { version } = JSON.parse(await readFile(new URL("../../../package.json", import.meta.url), "utf8")) as { version: string };
+  expect(await run("--version")).toEqual({ code: EXIT.ok, stdout: `${version}\n`, stderr: "" });
+});
+
+type Failure = [name: string, args: string[], code: number, message: RegExp];
+
+const USAGE: Failure[] = [
+  ["no command", [], EXIT.usage, /expected a command/],
+  ["an unknown command", ["frobnicate"], EXIT.usage, /frobnicate/],
+  ["a mistyped command", ["genrate", "m", "q"], EXIT.usage, /unknown command "genrate".*generate\?/],
+  ["a missing argument", ["generate", "gemma3-270m"], EXIT.usage, /got 1, need at least 2/],
+  ["a missing option", ["extract", "gemma3-270m", "--positive", "ITA"], EXIT.usage, /negative/],
+  ["an unknown option", ["generate", "gemma3-270m", "q", "--bogus"], EXIT.usage, /bogus/],
+  ["an option without its value", ["generate", "gemma3-270m", "q", "--steer"], EXIT.usage, /steer/],
+  ["an unknown subcommand", ["models", "frobnicate"], EXIT.usage, /list, pull, path/],
+];
+
+// Models by name are not downloaded here: were a spec or vector checked after the model, the code would be E_DOWNLOAD.
+const OURS: Failure[] = [
+  ["a schedule that is unknown", ["generate", "gemma3-270m", "q", "--steer", "x:foo"], EXIT.usage, /unknown schedule "foo".*\[E_BAD_SPEC\]/],
+  ["one bad schedule of two", ["generate", "gemma3-270m", "q", "--steer", "good.safetensors:dyn", "--steer", "good.safetensors:dyn,p=2"], EXIT.usage, /topP.*\[E_BAD_SPEC\]/],
+  ["a bad schedule before a missing vector", ["generate", "gemma3-270m", "q", "--steer", "missing.safetensors:dyn", "--steer", "x:foo"], EXIT.usage, /\[E_BAD_SPEC\]/],
+  ["a bad schedule before a bad model", ["generate", "text.gguf", "q", "--steer", "x:foo"], EXIT.usage, /\[E_BAD_SPEC\]/],
+  ["a missing vector", ["generate", "gemma3-270m", "q", "--steer", "missing.safetensors:dyn"], EXIT.input, /missing\.safetensors does not exist \[E_NOT_FOUND\]/],
+  ["a missing vector before a bad model", ["generate", "text.gguf", "q", "--steer", "missing.safetensors:dyn"], EXIT.input, /missing\.safetensors/],
+  ["a truncated vector", ["generate", "gemma3-270m", "q", "--steer", "cut.safetensors:dyn"], EXIT.input, /cut\.safetensors.*\[E_BAD_VECTOR\]/],
+  ["a truncated vector to look at", ["inspect", "cut.safetensors"], EXIT.input, /cut\.safetensors.*\[E_BAD_VECTOR\]/],
+  ["a missing vector to look at", ["inspect", "missing.safetensors"], EXIT.input, /missing\.safetensors.*\[E_NOT_FOUND\]/],
+  ["an empty prompt", ["generate", "gemma3-270m", " "], EXIT.usage, /prompt is empty \[E_BAD_ARGUMENT\]/],
+  ["an unknown model name", ["generate", "gemma3-27m", "q"], EXIT.input, /"gemma3-27m"; did you mean gemma3-270m\?.*\[E_NOT_FOUND\]/],
+  ["an unknown model name with a good vector", ["generate", "nonesuch", "q", "--steer", "good.safetensors:dyn"], EXIT.input, /"nonesuch".*\[E_NOT_FOUND\]/],
+  ["a missing model file", ["generate", "missing.gguf", "q"], EXIT.input, /missing\.gguf does not exist \[E_NOT_FOUND\]/],
+  ["a folder as model", ["generate", ".", "q"], EXIT.input, /is a folder.*\[E_NOT_FOUND\]/],
+  ["an empty model file", ["generate", "empty.gguf", "q"], EXIT.input, /empty\.gguf is empty.*\[E_BAD_GGUF\]/],
+  ["a model file that is no GGUF", ["generate", "text.gguf", "q"], EXIT.input, /6e6f7420.*\[E_BAD_GGUF\]/], // "not " in ASCII
+  ["an address that is none", ["models", "pull", "hf:owner"], EXIT.usage, /hf:owner.*\[E_BAD_ARGUMENT\]/],
+  ["a model that is not downloaded", ["models", "path", "missing.gguf"], EXIT.input, /\[E_NOT_FOUND\]/],
+  ["no model to pull", ["models", "pull"], EXIT.usage, /\[E_BAD_ARGUMENT\]/],
+  ["an unknown dataset", ["extract", "gemma3-270m", "--positive", "KLINGON", "--negative", "ENG"], EXIT.input, /"KLINGON"; there are ENG, .*\[E_NOT_FOUND\]/],
+  ["a malformed dataset", ["extract", "gemma3-270m", "--positive", "rows.json", "--negative", "ENG"], EXIT.input, /rows\.json: row 0, output.*\[E_BAD_DATASET\]/],
+];
+
+test.concurrent.each([...USAGE, ...OURS])("%s: one line on stderr and the documented exit code", async (_, args, code, message) => {
+  const outcome = await run(...args);
+  const [first, ...rest] = outcome.stderr.split("\n");
+  expect(first).toMatch(/^llama-steer: \S/);
+  expect(first).toMatch(message);
+  const isUsage = USAGE.some(([, usage]) => usage === args);
+  expect({ code: outcome.code, stdout: outcome.stdout, rest }).toEqual({ code, stdout: "", rest: isUsage ? ["Try: llama-steer --help", ""] : [""] });
+  expect(await readdir(home)).toEqual([]); // nothing was downloaded, no lock is left
+});
+
+test.concurrent.each([USAGE[1]!, OURS[0]!, OURS[4]!, OURS[15]!])("%s, with --debug: the same and a stack", async (_, args, code, message) => {
+  const plain = await run(...args);
+  const { code: debugCode, stdout, stderr } = await run(...args, "--debug");
+  expect({ code: debugCode, stdout }).toEqual({ code, stdout: "" });
+  expect(stderr.startsWith(plain.stderr)).toBe(true);
+  expect(stderr).toMatch(message);
+  expect(stderr).toMatch(/^ +at .*\.js:\d+:\d+\)?$/m);
+});
+
+test.concurrent("models list --json", async () => {
+  const { code, stdout, stderr } = await run("models", "list", "--json");
+  const models = JSON.parse(stdout) as Array<{ name: string; installed: boolean; path: string }>;
+  expect(models.map(({ name }) => name)).toEqual(["smollm2-135m", "gemma3-270m"]);
+  for (const { installed, path } of models) expect({ installed, below: path.startsWith(join(home, "models")) }).toEqual({ installed: false, below: true });
+  expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: "" });
+});
+
+test.concurrent("doctor --json says per check whether it is well, and the exit code agrees", async () => {
+  const { code, stdout } = await run("doctor", "--json");
+  const checks = JSON.parse(stdout) as Array<{ name: string; ok: boolean; found: string }>;
+  expect(checks.map(({ name }) => name)).toEqual(expect.arrayContaining(["node", "addon", "models", "datasets"]));
+  for (const check of checks) expect(check).toEqual({ name: expect.any(String), ok: expect.any(Boolean), found: expect.stringMatching(/./) });
+  expect(code).toBe(checks.every(({ ok }) => ok) ? EXIT.ok : EXIT.installation);
+});
+
+test.concurrent("inspect --json shows a vector without any model", async () => {
+  const { code, stdout, stderr } = await run("inspect", "good.safetensors", "--json");
+  expect(JSON.parse(stdout)).toMatchObject({ site: "head_out", layers: [0, 2], nSteps: 2, width: 3, provenance: smallVector().provenance });
+  expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: "" });
+});

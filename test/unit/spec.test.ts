@@ -1,0 +1,93 @@
+import { expect, test } from "@jest/globals";
+import { SteeringError } from "../../lib/errors.js";
+import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
+
+test.each([
+  ["italian.safetensors:fixed,1.5", { kind: "fixed", alpha: 1.5 }],
+  ["italian.safetensors:start,2", { kind: "start", alpha: 2 }],
+  ["italian.safetensors:dim,2", { kind: "diminishing", alpha: 2 }],
+  ["italian.safetensors:diminishing,alpha=3", { kind: "diminishing", alpha: 3 }],
+  ["italian.safetensors:fixed,-1", { kind: "fixed", alpha: -1 }],
+  ["italian.safetensors:fixed,0", { kind: "fixed", alpha: 0 }],
+  ["italian.safetensors:dyn,p=0.7", { kind: "dynamic", topP: 0.7, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }],
+  ["italian.safetensors:dynamic,p=1,max=3,strong=4,kl=sum", { kind: "dynamic", topP: 1, alphaMax: 3, strongAlpha: 4, klReduction: "sum" }],
+  ["italian.safetensors: dyn , p=0.5 ", { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }],
+])("%s", (text, schedule) => {
+  expect(parseSteer(text)).toEqual({ vector: "italian.safetensors", schedule, tail: "mean" });
+});
+
+// REFERENCE §4: clip to 0..2, strong stream at alpha 2, published code's reduction; §4's first p_top.
+test("what is left out takes its default", () => {
+  expect(parseSteer("v:fixed").schedule).toEqual({ kind: "fixed", alpha: 1 });
+  expect(parseSteer("v:start").schedule).toEqual({ kind: "start", alpha: 1 });
+  expect(parseSteer("v:dim").schedule).toEqual({ kind: "diminishing", alpha: 1 });
+  expect(parseSteer("v:dyn").schedule).toEqual({ kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" });
+  expect(parseSteer("v:dyn").tail).toBe("mean");
+});
+
+test.each(["mean", "hold", "stop"])("tail=%s, in any place", (tail) => {
+  expect(parseSteer(`v:fixed,2,tail=${tail}`)).toEqual({ vector: "v", schedule: { kind: "fixed", alpha: 2 }, tail });
+  expect(parseSteer(`v:fixed,tail=${tail},2`)).toEqual(parseSteer(`v:fixed,2,tail=${tail}`));
+});
+
+test.each(["C:\\vectors\\it.safetensors", "/tmp/a:b/it.safetensors", "it:fixed,2", "with space, and comma=1.safetensors", "ü"])("the path %s is kept as it is", (path) => {
+  expect(parseSteer(`${path}:fixed,1.5`)).toEqual({ vector: path, schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean" });
+});
+
+test("the shorthand and the canonical spec say the same", () => {
+  const spec = parseSteer("v:dyn,p=0.6,kl=sum,tail=hold");
+  expect(steeringSpecSchema.parse(JSON.parse(JSON.stringify(spec)))).toEqual(spec);
+  expect(steeringSpecSchema.parse({ vector: "v", schedule: { kind: "dynamic", topP: 0.6, klReduction: "sum" }, tail: "hold" })).toEqual(spec);
+});
+
+test.each([
+  ["", /no schedule after the file name/],
+  ["v", /no schedule after the file name/],
+  ["v.safetensors", /no schedule after the file name/],
+  [":fixed,1", /no file name before the schedule/],
+  ["v:", /unknown schedule ""/],
+  ["v:foo", /unknown schedule "foo"/],
+  ["v:Fixed", /unknown schedule "Fixed"/],
+  ["v:constructor", /unknown schedule "constructor"/],
+  ["C:\\vectors\\it.safetensors", /unknown schedule/],
+  ["v:fixed,", /"" is not a number/],
+  ["v:fixed,x", /"x" is not a number/],
+  ["v:fixed,1.5x", /"1.5x" is not a number/],
+  ["v:fixed,NaN", /"NaN" is not a number/],
+  ["v:fixed,Infinity", /"Infinity" is not a number/],
+  ["v:fixed,alpha=", /"" is not a number/],
+  ["v:dyn,p=0.5=0.9", /"0.5=0.9" is not a number/],
+  ["v:fixed,1,5", /alpha is given twice/],
+  ["v:fixed,1,alpha=1", /alpha is given twice/],
+  ["v:dyn,p=0.5,p=0.6", /p is given twice/],
+  ["v:fixed,tail=mean,tail=hold", /tail is given twice/],
+  ["v:fixed,beta=1", /unknown setting "beta"/],
+  ["v:fixed,constructor=1", /unknown setting "constructor"/],
+  ["v:fixed,__proto__=1", /unknown setting "__proto__"/],
+  ["v:fixed,=1", /unknown setting ""/],
+  ["v:fixed,p=0.5", /topP/],
+  ["v:dyn,1.5", /alpha/],
+  ["v:dyn,p=0", /topP.*>0/],
+  ["v:dyn,p=1.01", /topP.*<=1/],
+  ["v:dyn,p=-0.5", /topP.*>0/],
+  ["v:dyn,max=-1", /alphaMax.*>=0/],
+  ["v:dyn,kl=median", /klReduction.*"mean"\|"sum"/],
+  ["v:fixed,tail=end", /tail.*"mean"\|"hold"\|"stop"/],
+])("%j is refused, by name", (text, problem) => {
+  let error: unknown;
+  try {
+    parseSteer(text);
+  } catch (caught) {
+    error = caught;
+  }
+  expect(error).toBeInstanceOf(SteeringError);
+  const { code, message } = error as SteeringError;
+  expect(code).toBe("E_BAD_SPEC");
+  // The reason stands between what was given and what was expected, so neither of them can match.
+  const given = `--steer ${text}: `;
+  expect(message.startsWith(given)).toBe(true);
+  const [reason, ...expected] = message.slice(given.length).split("; expected FILE:");
+  expect(expected).toHaveLength(1);
+  expect(reason).toMatch(problem);
+  expect(message.split("\n")).toHaveLength(1);
+});
