@@ -1,4 +1,5 @@
 import type { Argv } from "yargs";
+import { SteeringError } from "../lib/index.js";
 
 /** Options of every command. */
 export interface OutputOptions {
@@ -17,8 +18,16 @@ export interface ModelOptions extends OutputOptions {
 export function modelOptions<T>(yargs: Argv<T>, describe = "Name of `models list`, path of a GGUF, or hf:owner/repo/file.gguf"): Argv<T & ModelOptions> {
   return yargs
     .positional("model", { type: "string", demandOption: true, describe })
-    .option("threads", { type: "number", describe: "CPU threads; all by default" })
-    .option("gpu-layers", { type: "number", describe: "Layers on the GPU; all by default where there is one" }) as unknown as Argv<T & ModelOptions>;
+    .option("threads", { type: "number", coerce: wholeNumber("threads", 1), describe: "CPU threads; all by default" })
+    .option("gpu-layers", { type: "number", coerce: wholeNumber("gpu-layers", 0), describe: "Layers on the GPU; all by default where there is one" }) as unknown as Argv<T & ModelOptions>;
+}
+
+/** For yargs' `coerce`: a whole number of at least `least`, checked before anything is loaded. */
+export function wholeNumber(name: string, least: number): (value: unknown) => number | undefined {
+  return (value) => {
+    if (value === undefined || (Number.isInteger(value) && (value as number) >= least)) return value as number | undefined;
+    throw new SteeringError("E_BAD_ARGUMENT", `--${name} must be one whole number of at least ${least}`);
+  };
 }
 
 export function print(text: string): void {

@@ -16,6 +16,7 @@ const BY_CODE: Record<ErrorCode, number> = {
   E_NOT_FINITE: EXIT.input,
   E_NOT_FOUND: EXIT.input,
   E_SHAPE: EXIT.input,
+  E_WRITE: EXIT.input,
   E_DOWNLOAD: EXIT.download,
   E_NATIVE: EXIT.installation,
   E_ABORTED: EXIT.interrupted,

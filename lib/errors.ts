@@ -7,7 +7,7 @@ export type ErrorCode =
   | "E_BAD_SPEC"         // a steering specification that does not parse
   | "E_BAD_TOKEN"        // a token id outside the vocabulary
   | "E_BAD_VECTOR"       // a vector file that is malformed or of an unknown format version
-  | "E_BUSY"             // a second job on a context that is still working
+  | "E_BUSY"             // a second job on a context that still works, or a model that another process downloads
   | "E_CONTEXT_FULL"     // the prompt and the answer do not fit into the context
   | "E_DISPOSED"         // use after dispose()
   | "E_DOWNLOAD"         // no source of a model could be reached or verified
@@ -18,6 +18,7 @@ export type ErrorCode =
   | "E_NOT_FINITE"       // NaN or infinity in a vector or in the logits
   | "E_NOT_FOUND"        // a file, model or dataset that does not exist
   | "E_SHAPE"            // sizes that do not agree
+  | "E_WRITE"            // a file or folder that cannot be written
   | "E_LLAMA";           // llama.cpp reported a failure that has no code of its own
 
 export interface SteeringErrorOptions {

@@ -1,9 +1,9 @@
 import { join } from "node:path";
 import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { compare, loadDataset, saveComparison, saveVector, summarise, SteeringError, type Answer, type Schedule, type Setting, type SettingSummary } from "../../lib/index.js";
+import { assertWritable, compare, loadDataset, parseSchedule, saveComparison, saveVector, summarise, SteeringError, type Answer, type Schedule, type Setting, type SettingSummary } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
-import { interruptible, modelOptions, note, print, type ModelOptions } from "../common.js";
+import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { extractWithProgress } from "./extract.js";
 import { alphaScale } from "./generate.js";
@@ -25,10 +25,10 @@ export const demoCommand: CommandModule<object, DemoArguments> = {
   describe: "Make a model answer in Italian: extract the vector, compare unsteered, Fixed and Dyn",
   builder: (yargs) => modelOptions(yargs as Argv<object>)
     .positional("model", { type: "string", default: DEFAULT_MODEL })
-    .option("questions", { type: "number", default: 6, describe: "Held-out questions to answer" })
+    .option("questions", { type: "number", default: 6, coerce: wholeNumber("questions", 1), describe: "Held-out questions to answer" })
     .option("alpha", { type: "number", default: 1.5, describe: "Intensity of Fixed" })
     .option("top-p", { type: "number", default: 0.5, describe: "p_top of Dyn" })
-    .option("max-new-tokens", { type: "number", default: 30, describe: "Tokens per answer" })
+    .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Tokens per answer" })
     .option("out", { type: "string", describe: "Folder for the vector and the results; runs/demo-TIME by default" }) as unknown as Argv<DemoArguments>,
   handler: (options) => interruptible((signal) => run(options, signal)),
 };
@@ -36,18 +36,21 @@ export const demoCommand: CommandModule<object, DemoArguments> = {
 async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSignal): Promise<void> {
   const { questions, alpha, topP, maxNewTokens, quiet, json } = options;
   const heldOut = (await loadDataset("ITA_test")).rows.map((row) => row.input);
-  if (!(questions >= 1 && questions <= heldOut.length)) throw new SteeringError("E_BAD_ARGUMENT", `--questions must be from 1 to ${heldOut.length}`);
+  if (questions > heldOut.length) throw new SteeringError("E_BAD_ARGUMENT", `--questions must be from 1 to ${heldOut.length}`);
   const out = options.out ?? join("runs", `demo-${new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19)}`);
+
+  const fixed = parseSchedule({ kind: "fixed", alpha });
+  const dynamic = parseSchedule({ kind: "dynamic", topP });
+  const vectorPath = join(out, "italian.safetensors");
+  const resultsPath = join(out, "results.json");
+  await assertWritable(vectorPath);
 
   await using model = await openModel(options, signal);
   note(`\n${colours.bold("1. Extract")} an Italian − English vector from ${options.model} (${model.info.quantisation}): 30 prompts a side with 4 demonstrations each`, quiet);
   const [positive, negative] = [await loadDataset("ITA"), await loadDataset("ENG")];
   const vector = await extractWithProgress(model, { positive, negative, quiet, signal });
-  const vectorPath = join(out, "italian.safetensors");
   await saveVector(vectorPath, vector);
 
-  const fixed: Schedule = { kind: "fixed", alpha };
-  const dynamic: Schedule = { kind: "dynamic", topP, alphaMax: 2, strongAlpha: 2, klReduction: "mean" };
   const settings: Setting[] = [
     { label: UNSTEERED, steer: [] },
     { label: `Fixed ${alpha}`, steer: [{ vector, schedule: fixed }] },
@@ -57,7 +60,6 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
   const answers = await compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
   const summary = summarise(answers, "ita");
-  const resultsPath = join(out, "results.json");
   const results = { model: options.model, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance, schedules: { fixed, dynamic }, summary, answers };
   await saveComparison(resultsPath, results);
   if (json) return print(JSON.stringify(results, null, 2));

@@ -1,6 +1,6 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { extract, loadDataset, saveVector, type Model } from "../../lib/index.js";
-import { interruptible, modelOptions, note, print, type ModelOptions } from "../common.js";
+import { assertWritable, extract, loadDataset, saveVector, type Model } from "../../lib/index.js";
+import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress, tokenCount } from "../progress.js";
 
@@ -21,10 +21,10 @@ export const extractCommand: CommandModule<object, ExtractArguments> = {
   builder: (yargs) => modelOptions(yargs as Argv<object>)
     .option("positive", { type: "string", demandOption: true, describe: "Dataset that shows the wanted behaviour: a name, or a JSON file of {input, output} rows" })
     .option("negative", { type: "string", demandOption: true, describe: "Dataset that it is contrasted with: the same queries, other answers" })
-    .option("icl-examples", { type: "number", default: 4, describe: "Demonstrations per prompt" })
-    .option("support", { type: "number", default: 30, describe: "Prompts per side, drawn with replacement" })
-    .option("max-new-tokens", { type: "number", default: 30, describe: "Token steps" })
-    .option("seed", { type: "number", default: 32, describe: "Seed of the draw" })
+    .option("icl-examples", { type: "number", default: 4, coerce: wholeNumber("icl-examples", 0), describe: "Demonstrations per prompt" })
+    .option("support", { type: "number", default: 30, coerce: wholeNumber("support", 1), describe: "Prompts per side, drawn with replacement" })
+    .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Token steps" })
+    .option("seed", { type: "number", default: 32, coerce: wholeNumber("seed", 0), describe: "Seed of the draw" })
     .option("out", { type: "string", describe: "Vector file to write; POSITIVE-NEGATIVE.safetensors by default" })
     .example("$0 extract gemma3-270m --positive ITA --negative ENG --out italian.safetensors", "")
     .example("$0 extract model.gguf --positive polite.json --negative rude.json", "your own property") as unknown as Argv<ExtractArguments>,
@@ -34,6 +34,7 @@ export const extractCommand: CommandModule<object, ExtractArguments> = {
 async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortSignal): Promise<void> {
   const [positive, negative] = [await loadDataset(options.positive), await loadDataset(options.negative)];
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
+  await assertWritable(out);
   await using model = await openModel(options, signal);
   const vector = await extractWithProgress(model, { ...options, positive, negative, signal });
   await saveVector(out, vector);

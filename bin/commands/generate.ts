@@ -1,7 +1,7 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GenerationResult, type SteeringSpec } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
-import { interruptible, modelOptions, note, print, type ModelOptions } from "../common.js";
+import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 
 interface GenerateArguments extends ModelOptions {
@@ -20,7 +20,7 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
   builder: (yargs) => modelOptions(yargs as Argv<object>)
     .positional("prompt", { type: "string", demandOption: true, describe: "The question" })
     .option("steer", { type: "string", array: true, nargs: 1, default: [] as string[], describe: "FILE:fixed,ALPHA · FILE:start,ALPHA · FILE:dim,ALPHA · FILE:dyn,p=TOP_P; repeat it to compose" })
-    .option("max-new-tokens", { type: "number", default: 30, describe: "Most tokens to generate" })
+    .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Most tokens to generate" })
     .option("raw", { type: "boolean", default: false, describe: "Use the prompt as it is, not as Q:…/A:" })
     .option("stop", { type: "string", array: true, nargs: 1, describe: "End the text before this string; repeatable. Q: by default, none with --raw" })
     .option("allow-mismatch", { type: "boolean", default: false, describe: "Use a vector of another model of the same shape" })

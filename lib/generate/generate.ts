@@ -16,7 +16,7 @@ export interface GenerateOptions {
   steer?: readonly Steering[];
   /** Default 128. */
   maxNewTokens?: number;
-  /** The text ends before the first of these. Default: none. */
+  /** The text ends before the first of these to be completed. Default: none. */
   stop?: readonly string[];
   /** Use a vector that was extracted from another model of the same shape. */
   allowMismatch?: boolean;
@@ -52,6 +52,7 @@ export interface GenerationResult {
 export async function* generate(model: Model, prompt: string, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
   const { maxNewTokens = 128, stop = [], signal } = options;
   const steer = (options.steer ?? []).map(({ vector, schedule, tail = "mean" }) => ({ vector, schedule: parseSchedule(schedule), tail }));
+  checkStops(stop);
   const promptTokens = model.tokenise(prompt);
   checkLength(model, promptTokens.length, maxNewTokens);
   for (const { vector } of steer) assertMadeFor(vector, await model.fingerprint(), options.allowMismatch);
@@ -110,6 +111,10 @@ class LoadedProperties implements Disposable {
   [Symbol.dispose](): void {
     for (const { id } of this.list) this.context.removeVector(id);
   }
+}
+
+function checkStops(stops: readonly string[]): void {
+  if (stops.includes("")) throw new SteeringError("E_BAD_ARGUMENT", "a stop string is empty: it would end every text at once");
 }
 
 function checkLength(model: Model, nPrompt: number, maxNewTokens: number): void {

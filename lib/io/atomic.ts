@@ -1,11 +1,14 @@
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { access, constants, mkdir, open, rename, rm, stat } from "node:fs/promises";
 import { dirname } from "node:path";
+import { SteeringError } from "../errors.js";
 
-/** Write `data` to `path` so that a reader sees the old file or the whole new one, never a part. */
+/**
+ * Write `data` to `path` so that a reader sees the old file or the whole new one, never a part. Throws E_WRITE.
+ */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  await mkdir(dirname(path), { recursive: true });
   const partial = `${path}.${process.pid}.partial`;
   try {
+    await mkdir(dirname(path), { recursive: true });
     const file = await open(partial, "w");
     try {
       await file.writeFile(data);
@@ -15,7 +18,27 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     }
     await rename(partial, path);
   } catch (error) {
-    await rm(partial, { force: true });
-    throw error;
+    await rm(partial, { force: true }).catch(() => undefined); // the first error is the one to report
+    throw cannotWrite(path, error as NodeJS.ErrnoException);
   }
+}
+
+/** Find out before long work whether its result can be written. Makes the folder; throws E_WRITE. */
+export async function assertWritable(path: string): Promise<void> {
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await access(dirname(path), constants.W_OK);
+  } catch (error) {
+    throw cannotWrite(path, error as NodeJS.ErrnoException);
+  }
+  const existing = await stat(path).catch(() => undefined);
+  if (existing?.isDirectory()) throw new SteeringError("E_WRITE", `cannot write ${path}: it is a folder`);
+}
+
+function cannotWrite(path: string, cause: NodeJS.ErrnoException): SteeringError {
+  const reasons: Record<string, string> = {
+    EACCES: "permission denied", EPERM: "permission denied", EROFS: "the file system is read-only", ENOSPC: "the disk is full",
+    EISDIR: "it is a folder", ENOTDIR: "a part of its path is a file", EEXIST: "a part of its path is a file",
+  };
+  return new SteeringError("E_WRITE", `cannot write ${path}: ${reasons[cause.code ?? ""] ?? cause.message}`, { cause });
 }

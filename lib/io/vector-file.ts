@@ -38,9 +38,13 @@ const metadataSchema = z.object({
   provenance: z.string(),
 });
 
-/** Write a vector as safetensors, atomically: tensor `layer.<il>` of `[nSteps, width]` per layer, and its metadata. */
+/**
+ * Write a vector as safetensors, atomically: tensor `layer.<il>` of `[nSteps, width]` per layer, and its metadata.
+ * Throws E_WRITE, E_NOT_FINITE.
+ */
 export async function saveVector(path: string, vector: SteeringVector): Promise<void> {
   const { layers, nSteps, width, data } = vector;
+  if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `the vector for ${path} holds values that are not finite`);
   const tensors = new Map<string, Tensor>(layers.map((layer, index) => [
     `layer.${layer}`, { shape: [nSteps, width], data: data.subarray(index * nSteps * width, (index + 1) * nSteps * width) },
   ]));
