@@ -1,0 +1,76 @@
+import { afterAll, expect, test } from "@jest/globals";
+import { spawn } from "node:child_process";
+import { readdirSync } from "node:fs";
+import { fileURLToPath } from "node:url";
+import { describeWithModel } from "../support/real-model.js";
+import { scratch } from "../support/tiny-files.js";
+
+const MODEL = "smollm2-135m";
+const describeModel = await describeWithModel(MODEL);
+const CLI = fileURLToPath(new URL("../../bin/llama-steer.js", import.meta.url));
+const space = scratch();
+afterAll(() => space[Symbol.dispose]());
+
+interface Outcome {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+/** Run the command; `interrupt` is sent as soon as stderr matches. */
+function run(args: string[], interrupt?: { when: RegExp; signal: NodeJS.Signals }): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, ...args], { cwd: space.folder });
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (data: Buffer) => { stdout += data.toString(); });
+    child.stderr.on("data", (data: Buffer) => {
+      stderr += data.toString();
+      if (!child.killed && interrupt?.when.test(stderr)) child.kill(interrupt.signal);
+    });
+    child.on("error", reject).on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
+  });
+}
+
+const EXTRACT = ["extract", MODEL, "--positive", "ITA", "--negative", "ENG"];
+const SMALL = ["--icl-examples", "1", "--support", "2", "--max-new-tokens", "4"];
+
+describeModel(`the command line with ${MODEL}`, () => {
+  test("extract, inspect, generate: files and JSON fit together", async () => {
+    const extracted = await run([...EXTRACT, ...SMALL, "--out", "it.safetensors", "--json"]);
+    expect(extracted.code).toBe(0);
+    expect(JSON.parse(extracted.stdout)).toMatchObject({ path: "it.safetensors", site: "head_out", nLayers: 30, nSteps: 4, width: 576 });
+
+    const inspected = await run(["inspect", "it.safetensors", "--json"]);
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ nSteps: 4, provenance: { iclExamples: 1, support: 2, model: { architecture: "llama", quantisation: "Q4_1" } } });
+
+    const generated = await run(["generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5", "--max-new-tokens", "5", "--json"]);
+    expect(generated.code).toBe(0);
+    const result = JSON.parse(generated.stdout) as { prompt: string; steer: object[]; text: string; tokens: Array<{ readings: Array<{ alpha: number; kl: number | null }> }> };
+    expect(result.prompt).toBe("Q:What do bees make?\nA:");
+    expect(result.steer).toEqual([
+      { vector: "it.safetensors", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean" },
+      { vector: "it.safetensors", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }, tail: "mean" },
+    ]);
+    for (const { readings } of result.tokens) {
+      expect(readings[0]).toEqual({ alpha: 1.5, kl: null });
+      expect(readings[1]!.alpha).toBe(Math.min(2, Math.max(0, readings[1]!.kl!)));
+    }
+
+    const streamed = await run(["generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5", "--max-new-tokens", "5", "--quiet"]);
+    expect(streamed.stdout).toBe(`${result.text}\n`);
+    expect(streamed.stderr).toBe("");
+  }, 60_000);
+
+  test("a prompt longer than the context", async () => {
+    const { code, stdout, stderr } = await run(["generate", MODEL, "bees ".repeat(9000), "--quiet"]);
+    expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
+    expect(stderr).toMatch(/^llama-steer: the prompt takes 9\d{3} tokens and 30 new ones were asked for; the model's context holds 8192\..*\[E_CONTEXT_FULL\]\n$/);
+  }, 60_000);
+
+  test.each(["SIGINT", "SIGKILL"] as const)("extract stopped by %s leaves nothing that looks whole", async (signal) => {
+    const { code, signal: by } = await run([...EXTRACT, "--out", "stopped.safetensors"], { when: /% of/, signal });
+    expect(signal === "SIGINT" ? code : by).toBe(signal === "SIGINT" ? 130 : "SIGKILL");
+    expect(readdirSync(space.folder).filter((name) => name.startsWith("stopped"))).toEqual([]);
+  }, 60_000);
+});
