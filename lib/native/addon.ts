@@ -68,7 +68,7 @@ export function findInstallation(): NativeInstallation {
   const built = JSON.parse(readFileSync(join(folder, "built.json"), "utf8")) as Built;
   const configuration = ["Release", "Debug"].find((name) => existsSync(join(folder, name, "llama-steer.node"))) ?? "Release";
   const addonPath = join(folder, configuration, "llama-steer.node");
-  if (built.fromSource) return { addonPath, built, librariesFolder: join(folder, configuration), gpuBackends: [] };
+  if (built.fromSource) return { addonPath, built, librariesFolder: join(folder, "bin"), gpuBackends: [] };
 
   const found = findNodeLlamaCpp();
   if (!found || found.version !== built.nodeLlamaCpp) {
