@@ -6,10 +6,15 @@ import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs"
 import { join } from "node:path";
 import { findNodeLlamaCpp, packageRoot, platformName, prebuiltFolder } from "./prebuilt.mjs";
 
-/** Packages with the back end of the GPU that this machine seems to have; none on a machine without one. */
+/**
+ * Packages with the back end of the GPU that this machine seems to have; none on a machine without one.
+ * LLAMA_STEER_GPU=cuda|vulkan|none decides instead, e.g. where an image is built on another machine than it runs on.
+ */
 export function wantedGpuPackages() {
   const platform = platformName();
   if (!["linux-x64", "win-x64"].includes(platform)) return [];
+  const asked = process.env.LLAMA_STEER_GPU;
+  if (asked) return asked === "none" ? [] : [`${platform}-${asked}`];
   if (hasNvidiaDriver()) return [`${platform}-cuda`];
   return hasRenderNode() ? [`${platform}-vulkan`] : [];
 }
@@ -31,7 +36,7 @@ export function installGpuBackends() {
   const { folder, version } = findNodeLlamaCpp();
   for (const name of wantedGpuPackages()) {
     if (prebuiltFolder(folder, name, version) !== undefined) continue;
-    console.error(`llama-steer: this machine has a GPU; fetching @node-llama-cpp/${name}@${version}`);
+    console.error(`llama-steer: fetching the GPU back end @node-llama-cpp/${name}@${version}`);
     try {
       fetchPackage(name, version);
     } catch (error) {

@@ -16,12 +16,12 @@ export function scratch(): Scratch {
   return { folder, path: (name) => join(folder, name), [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** A tiny model on disk, loaded: exact arithmetic unless options say otherwise. */
+/** A tiny model on disk, loaded: on the CPU (GPUs round to half precision) and exact unless options say otherwise. */
 export async function loadTiny(space: Scratch, options: LoadModelOptions = {}, seed = 1): Promise<{ tiny: TinyModel; model: Model }> {
   const tiny = tinyModel(seed);
   const path = space.path(`tiny-${seed}.gguf`);
   writeFileSync(path, encodeGguf(tiny));
-  return { tiny, model: await loadModel(path, { threads: 2, flashAttention: false, kvType: "f32", ...options }) };
+  return { tiny, model: await loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", ...options }) };
 }
 
 /** A random vector for all layers of a tiny model. */
