@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <map>
 
 namespace {
@@ -119,7 +120,7 @@ std::vector<int32_t> sample_greedy(const llama_session & session, const std::vec
     for (int32_t row : rows) {
         const float * logits = session.logits(row);
         const int32_t token  = arg_max(logits, session.weights().n_vocab());
-        if (token == session.weights().n_vocab() || !std::isfinite(logits[token])) throw failure("E_NOT_FINITE", "the model's logits are not finite: the steering is too strong or the weights are broken");
+        if (token < 0) throw failure("E_NOT_FINITE", "the model's logits are not finite: the steering is too strong or the weights are broken");
         tokens.push_back(token);
     }
     return tokens;
@@ -157,8 +158,10 @@ std::shared_ptr<llama_session> context_wrap::idle() const {
 }
 
 template <typename Result>
-Napi::Value context_wrap::start(const Napi::CallbackInfo & info, std::function<Result()> run, std::function<Napi::Value(Napi::Env, Result &)> convert) {
+Napi::Value context_wrap::start(std::function<Result()> run, std::function<Napi::Value(Napi::Env, Result &)> convert) {
+    idle(); // reading the arguments may have run code of the caller's
     busy_ = true;
+    session_->clear_abort();
     return job<Result>::start(Value(), std::move(run), std::move(convert), [this] { busy_ = false; });
 }
 
@@ -169,7 +172,7 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                            read_array<int32_t>(info[2], "seqIds"), read_array<int8_t>(info[3], "outputs")};
         auto plan     = read_plan(info[4], *session, batch.tokens.size());
         auto captured = read_capture(info[5], *session, batch.tokens.size());
-        return start<bool>(info,
+        return start<bool>(
             [=] { session->decode(batch, plan, captured); return true; },
             [](Napi::Env env, bool &) { return env.Undefined(); });
     });
@@ -179,7 +182,7 @@ Napi::Value context_wrap::sample(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
         auto session = idle();
         const auto rows = read_array<int32_t>(info[0], "rows");
-        return start<std::vector<int32_t>>(info,
+        return start<std::vector<int32_t>>(
             [=] { return sample_greedy(*session, rows); },
             [](Napi::Env env, std::vector<int32_t> & tokens) { return write_array(env, tokens); });
     });
@@ -189,7 +192,7 @@ Napi::Value context_wrap::compose_alpha(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
         auto session = idle();
         const auto requests = read_alpha_requests(read_object(info[0], "request"));
-        return start<alpha_result>(info,
+        return start<alpha_result>(
             [=] { return compose_alphas(*session, requests); },
             [](Napi::Env env, alpha_result & result) -> Napi::Value {
                 Napi::Object object = Napi::Object::New(env);
@@ -241,14 +244,19 @@ Napi::Value context_wrap::add_vector(const Napi::CallbackInfo & info) {
         if (layers.empty() || std::any_of(layers.begin(), layers.end(), [=](int32_t layer) { return layer < 0 || layer >= n_layer; })) {
             throw failure("E_SHAPE", "vector.layers must name layers from 0 to " + std::to_string(n_layer - 1));
         }
+        if (std::adjacent_find(layers.begin(), layers.end(), std::greater_equal<int32_t>()) != layers.end()) {
+            throw failure("E_SHAPE", "vector.layers must be ascending, each layer once");
+        }
         if (!all_finite(data)) throw failure("E_NOT_FINITE", "vector.data holds a value that is not finite");
-        const int32_t id = session->add_vector(std::make_shared<steering_vector>(site, layers, n_steps, width, data.data()));
+        const int32_t id = session->add_vector(site, std::make_shared<steering_vector>(layers, n_steps, width, data.data()));
         return Napi::Number::New(info.Env(), id);
     });
 }
 
 void context_wrap::remove_vector(const Napi::CallbackInfo & info) {
-    guarded(info.Env(), [&] { idle()->remove_vector(read_int(info[0], "vector")); });
+    guarded(info.Env(), [&] {
+        if (session_) idle()->remove_vector(read_int(info[0], "vector")); // a disposed context has none
+    });
 }
 
 void context_wrap::begin_capture(const Napi::CallbackInfo & info) {
@@ -258,7 +266,8 @@ void context_wrap::begin_capture(const Napi::CallbackInfo & info) {
 Napi::Value context_wrap::take_capture(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const auto session = idle();
-        const auto & capture = session->capture();
+        const auto taken = session->take_capture();
+        const auto & capture = *taken;
         Napi::Object result = Napi::Object::New(info.Env());
         result.Set("nLayer", capture.n_layer());
         result.Set("nSteps", capture.n_steps());

@@ -30,7 +30,7 @@ private:
     std::shared_ptr<llama_session> idle() const;
 
     template <typename Result>
-    Napi::Value start(const Napi::CallbackInfo & info, std::function<Result()> run, std::function<Napi::Value(Napi::Env, Result &)> convert);
+    Napi::Value start(std::function<Result()> run, std::function<Napi::Value(Napi::Env, Result &)> convert);
 
     std::shared_ptr<llama_session> session_;
     bool                           busy_ = false;

@@ -21,8 +21,12 @@ template <typename Body> auto guarded(Napi::Env env, Body body) {
         return body();
     } catch (const failure & f) {
         throw to_js_error(env, f);
+    } catch (const Napi::Error &) {
+        throw;
     } catch (const std::bad_alloc &) {
         throw to_js_error(env, failure("E_LLAMA", "out of memory"));
+    } catch (const std::exception & e) {
+        throw to_js_error(env, failure("E_LLAMA", e.what()));
     }
 }
 
@@ -56,7 +60,11 @@ protected:
     void OnOK() override {
         run_ = nullptr; // drops the last reference to a disposed session on this thread, before JavaScript goes on
         settled_();
-        deferred_.Resolve(convert_(Env(), result_));
+        try {
+            deferred_.Resolve(convert_(Env(), result_));
+        } catch (const Napi::Error & error) {
+            deferred_.Reject(error.Value());
+        }
     }
 
     void OnError(const Napi::Error &) override {
@@ -72,7 +80,7 @@ private:
 
     void fail(const failure & f) {
         failure_ = f;
-        SetError(f.what());
+        SetError(f.code); // any text but the empty one
     }
 
     Napi::ObjectReference   owner_;

@@ -45,14 +45,9 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
 }
 
 async function follow(tokens: AsyncGenerator<{ text: string }, GenerationResult>, onText: (text: string) => void): Promise<GenerationResult> {
-  let shown = 0;
   for (;;) {
     const next = await tokens.next();
-    if (next.done) {
-      onText(next.value.text.slice(shown)); // what was held back as a possible stop string
-      return next.value;
-    }
-    shown += next.value.text.length;
+    if (next.done) return next.value;
     onText(next.value.text);
   }
 }

@@ -47,7 +47,7 @@ export async function captureMeans(model: Model, prompts: readonly CapturePrompt
   let done = 0;
   const advance = (rows: number) => options.onProgress?.(Math.min(total, done += rows), total);
 
-  using lease = await model.leaseContext({ nCtx: longest * N_PARALLEL, nSeqMax: N_PARALLEL });
+  using lease = await model.leaseContext({ nCtx: longest * N_PARALLEL, nSeqMax: N_PARALLEL }, options.signal);
   const { context } = lease;
   context.beginCapture(options.site, options.maxNewTokens);
   for (let first = 0; first < prompts.length; first += N_PARALLEL) {
@@ -103,7 +103,8 @@ async function decodeAndSample(model: Model, context: Context, batch: Batch, out
 
 function toMeans(context: Context): StepMeans {
   const { nLayer, nSteps: asked, width, sums, weights } = context.takeCapture();
-  const nSteps = weights.findIndex((weight) => weight === 0) === -1 ? asked : weights.findIndex((weight) => weight === 0);
+  const firstUnreached = weights.indexOf(0);
+  const nSteps = firstUnreached === -1 ? asked : firstUnreached;
   const means = new Float64Array(nLayer * nSteps * width);
   for (let layer = 0; layer < nLayer; layer++) {
     for (let step = 0; step < nSteps; step++) {

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { throwIfAborted, type Context, type Model } from "../runtime/index.js";
-import { assertMadeFor, parseSchedule, type Schedule, type ScheduleInput, type SteeringVector, type Tail } from "../steering/index.js";
+import { assertMadeFor, parseSchedule, parseTail, type Schedule, type ScheduleInput, type SteeringVector, type Tail } from "../steering/index.js";
 import { Streams, type Property, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
@@ -38,27 +38,29 @@ export interface GenerationResult {
   tokens: GeneratedToken[];
   finishReason: "length" | "end" | "stop";
   promptTokens: number;
-  /** Time from the end of the prompt to the last token. */
+  /** Time spent on the tokens, without the prompt and without the consumer's time between them. */
   seconds: number;
 }
 
 /**
  * Continue a prompt greedily, steered by any number of vectors (REFERENCE §4 and §5).
  *
- * Yields every token as it is decided; the generator's return value is the whole result.
+ * Yields every token as it is decided; their texts joined are the whole text. The generator's return value is the
+ * whole result. A model does one generation at a time: others wait until this one has been read to its end or
+ * `return()`ed, as `for await` does on `break`.
  *
  * @throws SteeringError E_CONTEXT_FULL, E_MODEL_MISMATCH, E_BAD_SPEC, E_NOT_FINITE, E_ABORTED
  */
 export async function* generate(model: Model, prompt: string, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
   const { maxNewTokens = 128, stop = [], signal } = options;
-  const steer = (options.steer ?? []).map(({ vector, schedule, tail = "mean" }) => ({ vector, schedule: parseSchedule(schedule), tail }));
+  const steer = (options.steer ?? []).map(({ vector, schedule, tail }) => ({ vector, schedule: parseSchedule(schedule), tail: parseTail(tail) }));
   checkStops(stop);
   const promptTokens = model.tokenise(prompt);
   checkLength(model, promptTokens.length, maxNewTokens);
   for (const { vector } of steer) assertMadeFor(vector, await model.fingerprint(), options.allowMismatch);
 
   const nStreams = Streams.count(steer.map(({ schedule }) => schedule));
-  using lease = await model.leaseContext({ nCtx: promptTokens.length + nStreams * maxNewTokens, nSeqMax: nStreams });
+  using lease = await model.leaseContext({ nCtx: promptTokens.length + nStreams * maxNewTokens, nSeqMax: nStreams }, signal);
   const { context } = lease;
   using properties = new LoadedProperties(context, steer);
   const streams = new Streams(context, properties.list);
@@ -66,29 +68,29 @@ export async function* generate(model: Model, prompt: string, options: GenerateO
 
   const text = new TextStream(stop);
   const tokens: GeneratedToken[] = [];
-  let finishReason: GenerationResult["finishReason"] = "length";
+  let finishReason: GenerationResult["finishReason"] | undefined;
   let previous = promptTokens.at(-1)!;
-  const begun = performance.now();
-  for (let step = 0; step < maxNewTokens; step++) {
+  let seconds = 0;
+  for (let step = 0; finishReason === undefined; step++) {
+    throwIfAborted(signal);
+    const begun = performance.now();
     const { outputRow, readings } = await streams.step(previous, promptTokens.length - 1 + step, step, signal);
     const [token] = await context.sampleGreedy([outputRow]) as [number];
-    if (model.isEndOfGeneration(token)) {
-      finishReason = "end";
-      break;
-    }
-    const piece = text.push(model.detokenise([token]));
+    seconds += (performance.now() - begun) / 1000;
+    previous = token;
+
+    const ended = model.isEndOfGeneration(token);
+    let piece = ended ? "" : text.push(model.detokenise([token]));
+    if (text.stoppedBy !== undefined) finishReason = "stop";
+    else if (ended) finishReason = "end";
+    else if (step + 1 === maxNewTokens) finishReason = "length";
+    if (finishReason !== undefined) piece += text.finish();
+    if (ended && piece === "") break; // the end mark is passed on only where it frees text that was held back
     const generated: GeneratedToken = { text: piece, token, step, readings };
     tokens.push(generated);
     yield generated;
-    if (text.stoppedBy !== undefined) {
-      finishReason = "stop";
-      break;
-    }
-    throwIfAborted(signal);
-    previous = token;
   }
-  const seconds = (performance.now() - begun) / 1000;
-  return { text: tokens.map((token) => token.text).join("") + text.finish(), tokens, finishReason, promptTokens: promptTokens.length, seconds };
+  return { text: tokens.map((token) => token.text).join(""), tokens, finishReason: finishReason!, promptTokens: promptTokens.length, seconds };
 }
 
 /** Continue a prompt and wait for the whole text. */

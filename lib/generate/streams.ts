@@ -57,8 +57,10 @@ export class Streams {
   /** One token step (REFERENCE §4 and §5): probe rows, KL and alpha per dynamic property, then the output row. */
   async step(token: number, position: number, step: number, signal?: AbortSignal): Promise<Step> {
     const measured = await this.probe(token, position, step, signal);
-    const readings = this.properties.map((property): Reading =>
-      measured.get(property) ?? { alpha: alphaAt(property.schedule as SetSchedule, step, property.vector.nSteps), kl: null });
+    const readings = this.properties.map((property): Reading => {
+      const reading = measured.get(property) ?? { alpha: alphaAt(property.schedule as SetSchedule, step, property.vector.nSteps), kl: null };
+      return term(property, step, reading.alpha).length === 0 ? { ...reading, alpha: 0 } : reading; // past its end, nothing is added
+    });
     const batch = new Batch();
     const terms = this.properties.flatMap((property, index) => term(property, step, readings[index]!.alpha));
     const outputRow = batch.add(token, position, this.output, { output: true, terms });

@@ -1,4 +1,12 @@
+import { SteeringError } from "../errors.js";
 import type { NativeCaptureRows, NativePlan } from "../native/index.js";
+
+/** Whole numbers of 32 bits as an Int32Array, which would silently bend any others. Throws E_BAD_ARGUMENT. */
+export function int32s(values: readonly number[], what: string): Int32Array {
+  const wrong = values.find((value) => (value | 0) !== value);
+  if (wrong !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `${what}: ${wrong} is not a whole number of 32 bits`);
+  return Int32Array.from(values);
+}
 
 /** One steering term of a row: alpha times the direction of `step` (nSteps = the mean of all steps). */
 export interface Term {
@@ -43,7 +51,7 @@ export class Batch {
   /** Arguments of the addon's `decode`. */
   toNative(): [Int32Array, Int32Array, Int32Array, Int8Array, NativePlan | undefined, NativeCaptureRows | undefined] {
     return [
-      Int32Array.from(this.tokens), Int32Array.from(this.positions), Int32Array.from(this.sequences),
+      int32s(this.tokens, "tokens"), int32s(this.positions, "positions"), int32s(this.sequences, "sequences"),
       Int8Array.from(this.outputs), this.plan(), this.captureRows(),
     ];
   }
@@ -51,9 +59,9 @@ export class Batch {
   private plan(): NativePlan | undefined {
     if (this.terms.length === 0) return undefined;
     return {
-      rows: Int32Array.from(this.terms, (term) => term.row),
-      vectors: Int32Array.from(this.terms, (term) => term.vector),
-      steps: Int32Array.from(this.terms, (term) => term.step),
+      rows: int32s(this.terms.map((term) => term.row), "row"),
+      vectors: int32s(this.terms.map((term) => term.vector), "vector"),
+      steps: int32s(this.terms.map((term) => term.step), "step"),
       alphas: Float32Array.from(this.terms, (term) => term.alpha),
     };
   }
@@ -61,8 +69,8 @@ export class Batch {
   private captureRows(): NativeCaptureRows | undefined {
     if (this.captures.length === 0) return undefined;
     return {
-      rows: Int32Array.from(this.captures, (capture) => capture.row),
-      steps: Int32Array.from(this.captures, (capture) => capture.step),
+      rows: int32s(this.captures.map((capture) => capture.row), "row"),
+      steps: int32s(this.captures.map((capture) => capture.step), "step"),
       weights: Float64Array.from(this.captures, (capture) => capture.weight),
     };
   }

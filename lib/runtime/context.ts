@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { call, callAsync, type NativeCapture, type NativeContext, type NativeContextOptions } from "../native/index.js";
 import type { HookSite, KlReduction, SteeringVector } from "../steering/index.js";
-import type { Batch } from "./batch.js";
+import { int32s, type Batch } from "./batch.js";
 
 /** One KL to measure on the rows of the last decode. */
 export interface AlphaRequest {
@@ -40,14 +40,14 @@ export class Context {
 
   /** Likeliest token of each row of the last decode; the lowest id among equals. Throws E_NOT_FINITE. */
   async sampleGreedy(rows: readonly number[]): Promise<number[]> {
-    return Array.from(await callAsync(() => this.native.sample(Int32Array.from(rows))));
+    return Array.from(await callAsync(() => this.native.sample(int32s(rows, "rows"))));
   }
 
   /** KL over the top-p set and the alpha that follows from it (REFERENCE §4, Dyn), for many pairs of rows at once. */
   async composeAlpha(requests: readonly AlphaRequest[]): Promise<MeasuredAlpha[]> {
     const { alphas, kls } = await callAsync(() => this.native.composeAlpha({
-      baselines: Int32Array.from(requests, (request) => request.baseline),
-      strong: Int32Array.from(requests, (request) => request.strong),
+      baselines: int32s(requests.map((request) => request.baseline), "baseline"),
+      strong: int32s(requests.map((request) => request.strong), "strong"),
       topP: Float64Array.from(requests, (request) => request.topP),
       alphaMax: Float64Array.from(requests, (request) => request.alphaMax),
       reductions: Int8Array.from(requests, (request) => (request.klReduction === "mean" ? 0 : 1)),
@@ -76,9 +76,10 @@ export class Context {
   /** Copy a vector to the native side; the id is for `Term.vector`. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. */
   addVector(vector: SteeringVector): number {
     const { site, layers, nSteps, width, data } = vector;
-    return call(() => this.native.addVector({ site, layers: Int32Array.from(layers), nSteps, width, data }));
+    return call(() => this.native.addVector({ site, layers: int32s(layers, "layers"), nSteps, width, data }));
   }
 
+  /** Harmless on a disposed context, which has no vectors. */
   removeVector(id: number): void {
     call(() => this.native.removeVector(id));
   }
@@ -88,6 +89,7 @@ export class Context {
     call(() => this.native.beginCapture(site, nSteps));
   }
 
+  /** The sums so far; ends the capture. */
   takeCapture(): NativeCapture {
     return call(() => this.native.takeCapture());
   }
@@ -98,7 +100,27 @@ export class Context {
   }
 }
 
+/** What the promise gives, or E_ABORTED as soon as the signal fires. */
+export async function untilAborted<T>(promise: Promise<T>, signal: AbortSignal | undefined): Promise<T> {
+  throwIfAborted(signal);
+  if (!signal) return promise;
+  let abort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    abort = () => reject(abortError(signal));
+    signal.addEventListener("abort", abort, { once: true });
+  });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
 /** Throws E_ABORTED when the signal has fired. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw new SteeringError("E_ABORTED", "aborted", { cause: signal.reason });
+  if (signal?.aborted) throw abortError(signal);
+}
+
+function abortError(signal: AbortSignal): SteeringError {
+  return new SteeringError("E_ABORTED", "aborted", { cause: signal.reason });
 }

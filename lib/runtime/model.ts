@@ -3,7 +3,8 @@ import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, call, callAsync, type NativeContextOptions, type NativeModel, type NativeModelInfo } from "../native/index.js";
 import type { ModelFingerprint } from "../steering/index.js";
-import { Context } from "./context.js";
+import { int32s } from "./batch.js";
+import { Context, untilAborted } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import { quantisationName } from "./quantisation.js";
 
@@ -78,7 +79,7 @@ export class Model implements AsyncDisposable {
 
   /** UTF-8 bytes of the tokens; may end inside a character. Throws E_BAD_TOKEN. */
   detokenise(tokens: readonly number[]): Uint8Array {
-    return call(() => this.native.detokenise(Int32Array.from(tokens)));
+    return call(() => this.native.detokenise(int32s(tokens, "tokens")));
   }
 
   isEndOfGeneration(token: number): boolean {
@@ -87,20 +88,24 @@ export class Model implements AsyncDisposable {
 
   /** What a steering vector is bound to. */
   fingerprint(): Promise<ModelFingerprint> {
-    this.fingerprintOnce ??= fileFingerprint(this.info);
+    this.fingerprintOnce ??= fileFingerprint(this.info).catch((error: unknown) => {
+      this.fingerprintOnce = undefined; // a file that cannot be read now may be later
+      throw error;
+    });
     return this.fingerprintOnce;
   }
 
   /**
    * Wait for this model's context: at least these sizes, an empty KV cache, nobody else's until released.
-   * Throws E_DISPOSED, E_LLAMA.
+   * Throws E_DISPOSED, E_ABORTED, E_LLAMA.
    */
-  async leaseContext(needs: ContextNeeds): Promise<ContextLease> {
+  async leaseContext(needs: ContextNeeds, signal?: AbortSignal): Promise<ContextLease> {
     const before = this.lastLease;
     let release = (): void => undefined;
-    this.lastLease = new Promise((resolve) => { release = resolve; });
-    await before;
+    const released = new Promise<void>((resolve) => { release = resolve; });
+    this.lastLease = before.then(() => released);
     try {
+      await untilAborted(before, signal);
       return { context: await this.prepareContext(needs), release, [Symbol.dispose]: release };
     } catch (error) {
       release();
@@ -110,11 +115,17 @@ export class Model implements AsyncDisposable {
 
   private async prepareContext(needs: ContextNeeds): Promise<Context> {
     if (this.disposed) throw new SteeringError("E_DISPOSED", "the model was disposed");
-    const fits = this.context && this.context.options.nCtx >= needs.nCtx && this.context.options.nSeqMax >= needs.nSeqMax;
-    if (!this.context || !fits) {
+    const { nCtx, nSeqMax } = this.context?.options ?? { nCtx: 0, nSeqMax: 0 };
+    if (!this.context || nCtx < needs.nCtx || nSeqMax < needs.nSeqMax) {
       this.context?.dispose();
       this.context = undefined;
-      this.context = await this.createContext(needs);
+      // Never smaller than the one before: works of different sizes would take turns in throwing it away.
+      const context = await this.createContext({ nCtx: Math.max(nCtx, needs.nCtx), nSeqMax: Math.max(nSeqMax, needs.nSeqMax) });
+      if (this.disposed) {
+        context.dispose();
+        throw new SteeringError("E_DISPOSED", "the model was disposed");
+      }
+      this.context = context;
     }
     this.context.kvClear();
     return this.context;

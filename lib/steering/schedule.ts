@@ -24,6 +24,17 @@ export type Schedule = z.infer<typeof scheduleSchema>;
 export type DynamicSchedule = Extract<Schedule, { kind: "dynamic" }>;
 export type SetSchedule = Exclude<Schedule, { kind: "dynamic" }>;
 
+export const tailSchema = z.enum(["mean", "hold", "stop"]).default("mean");
+/** What happens beyond the vector's last step: the mean of its steps, its last step, or nothing. */
+export type Tail = z.infer<typeof tailSchema>;
+
+/** Throws E_BAD_SPEC. */
+export function parseTail(input: Tail | undefined): Tail {
+  const parsed = tailSchema.safeParse(input);
+  if (parsed.success) return parsed.data;
+  throw new SteeringError("E_BAD_SPEC", `tail: "${String(input)}" is none of mean, hold, stop`);
+}
+
 /** A schedule whose settings may be left out, e.g. `{ kind: "dynamic" }`. */
 export type ScheduleInput = z.input<typeof scheduleSchema>;
 

@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { scheduleSchema, type Schedule } from "./schedule.js";
+import { scheduleSchema, tailSchema, type Schedule } from "./schedule.js";
 
 /** The steering specification of library, command line and files: which vector, how strongly, and what after its end. */
 export const steeringSpecSchema = z.strictObject({
   /** Path of a vector file. */
   vector: z.string().min(1),
   schedule: scheduleSchema,
-  tail: z.enum(["mean", "hold", "stop"]).default("mean"),
+  tail: tailSchema,
 });
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
 

@@ -1,4 +1,5 @@
 import { SteeringError } from "../errors.js";
+import type { Tail } from "./schedule.js";
 
 /** Where in a block an activation is read and changed (docs/architecture.md, "Hook sites"). */
 export type HookSite = "head_out";
@@ -55,9 +56,6 @@ export interface SteeringVector {
   readonly data: Float32Array;
   readonly provenance: Provenance;
 }
-
-/** What happens beyond the vector's last step: the mean of its steps, its last step, or nothing. */
-export type Tail = "mean" | "hold" | "stop";
 
 /** Index of the direction for a token step; `nSteps` stands for the mean of all. Undefined: none. */
 export function directionIndex(nSteps: number, step: number, tail: Tail): number | undefined {

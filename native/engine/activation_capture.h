@@ -1,14 +1,11 @@
 #pragma once
-#include "engine/hook_site.h"
-
 #include <cstdint>
-#include <map>
 #include <vector>
 
 // Weighted sums of activations per token step, accumulated in double precision over many decodes.
 class activation_capture {
 public:
-    activation_capture(hook_site site, int n_layer, int n_steps, int width);
+    activation_capture(int n_layer, int n_steps, int width);
 
     // One captured row of the next decode: which row of the batch, the token step it belongs to, its weight.
     struct row_request {
@@ -17,21 +14,17 @@ public:
         double  weight;
     };
 
-    // Adds weight * activation [width] to the sum of (layer, step).
-    void add(int layer, const row_request & request, const float * activation);
-    // Counts the rows of one decode, once all layers were seen.
-    void count(const std::vector<row_request> & requests);
+    // Adds one whole decode: activations [n_layer, requests, width] as they were read.
+    void add(const std::vector<row_request> & requests, const std::vector<float> & activations);
 
-    hook_site site() const { return site_; }
-    int       n_layer() const { return n_layer_; }
-    int       n_steps() const { return n_steps_; }
-    int       width() const { return width_; }
+    int n_layer() const { return n_layer_; }
+    int n_steps() const { return n_steps_; }
+    int width() const { return width_; }
 
     const std::vector<double> & sums() const { return sums_; }       // [n_layer, n_steps, width]
     const std::vector<double> & weights() const { return weights_; } // [n_steps]
 
 private:
-    hook_site           site_;
     int                 n_layer_;
     int                 n_steps_;
     int                 width_;

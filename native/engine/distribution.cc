@@ -4,9 +4,11 @@
 #include <cmath>
 #include <cstring>
 #include <iterator>
+#include <limits>
+#include <numeric>
 
 // One build serves all x86 processors: the hot loops are compiled twice and chosen when the addon is loaded.
-#if defined(__x86_64__) && defined(__linux__) && defined(__GNUC__) && !defined(__clang__)
+#if defined(__x86_64__) && defined(__linux__) && defined(__GLIBC__) && defined(__GNUC__) && !defined(__clang__)
 #define PER_PROCESSOR __attribute__((target_clones("avx2,fma", "default")))
 #else
 #define PER_PROCESSOR
@@ -48,19 +50,28 @@ inline float exp_of_negative(float x) {
     return result;
 }
 
+// The largest value; NaN when any value is NaN, and for an infinite one: no distribution has these logits.
 PER_PROCESSOR float find_largest(const float * values, int32_t n) {
-    float lanes[LANES];
+    float   lanes[LANES];
+    int32_t not_numbers[LANES] = {};
     for (float & lane : lanes) lane = values[0];
     int32_t i = 0;
     for (; i + LANES <= n; i += LANES) {
-        for (int l = 0; l < LANES; ++l) lanes[l] = values[i + l] > lanes[l] ? values[i + l] : lanes[l];
+        for (int l = 0; l < LANES; ++l) {
+            lanes[l] = values[i + l] > lanes[l] ? values[i + l] : lanes[l];
+            not_numbers[l] |= values[i + l] != values[i + l];
+        }
     }
-    float largest = *std::max_element(lanes, lanes + LANES);
-    for (; i < n; ++i) largest = values[i] > largest ? values[i] : largest;
-    return largest;
+    float largest     = *std::max_element(lanes, lanes + LANES);
+    bool  all_numbers = std::all_of(not_numbers, not_numbers + LANES, [](int32_t flag) { return flag == 0; });
+    for (; i < n; ++i) {
+        largest = values[i] > largest ? values[i] : largest;
+        all_numbers = all_numbers && values[i] == values[i];
+    }
+    return all_numbers && std::isfinite(largest) ? largest : std::numeric_limits<float>::quiet_NaN();
 }
 
-// Sum of exp(values - largest); NaN when a value is NaN.
+// Sum of exp(values - largest).
 PER_PROCESSOR double sum_of_exp(const float * values, int32_t n, float largest) {
     double total = 0;
     int32_t i = 0;
@@ -83,6 +94,11 @@ distribution::distribution(const float * logits, int32_t n_vocab)
       log_normaliser_(largest_ + std::log(sum_of_exp(logits, n_vocab, largest_))) {}
 
 std::vector<int32_t> distribution::top_p_set(double top_p) const {
+    if (top_p >= 1) {
+        std::vector<int32_t> all(n_vocab_);
+        std::iota(all.begin(), all.end(), 0);
+        return all;
+    }
     // Candidates are the tokens within `reach` of the largest logit; widened until they hold enough probability.
     for (float reach = 4.0f;; reach *= 2) {
         const bool everything = reach > 1000.0f;
@@ -105,6 +121,7 @@ std::vector<int32_t> distribution::top_p_set(double top_p) const {
 }
 
 divergence top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction) {
+    if (!p.is_finite() || !s.is_finite()) return {std::numeric_limits<double>::quiet_NaN(), 0};
     const auto p_set = p.top_p_set(top_p);
     const auto s_set = s.top_p_set(top_p);
     std::vector<int32_t> q;
@@ -120,7 +137,8 @@ divergence top_p_divergence(const distribution & p, const distribution & s, doub
     for (int32_t token : q) {
         const double log_p = p.log_probability(token) - std::log(p_mass);
         const double log_s = s.log_probability(token) - std::log(s_mass);
-        kl += std::exp(log_p) * (log_p - log_s);
+        const double weight = std::exp(log_p);
+        if (weight > 0) kl += weight * (log_p - log_s);
     }
     if (reduction == kl_reduction::mean) kl /= double(q.size());
     return {kl, int32_t(q.size())};
@@ -128,5 +146,6 @@ divergence top_p_divergence(const distribution & p, const distribution & s, doub
 
 int32_t arg_max(const float * logits, int32_t n_vocab) {
     const float largest = find_largest(logits, n_vocab);
+    if (std::isnan(largest)) return -1;
     return int32_t(std::find(logits, logits + n_vocab, largest) - logits);
 }

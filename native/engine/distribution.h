@@ -1,4 +1,5 @@
 #pragma once
+#include <cmath>
 #include <cstdint>
 #include <vector>
 
@@ -12,6 +13,9 @@ enum class kl_reduction {
 class distribution {
 public:
     distribution(const float * logits, int32_t n_vocab);
+
+    // False when a logit is NaN or infinite (a logit of -infinity is a token of probability 0, and allowed).
+    bool is_finite() const { return std::isfinite(log_normaliser_); }
 
     // log softmax(logits)[token], in nats.
     double log_probability(int32_t token) const { return logits_[token] - log_normaliser_; }
@@ -35,5 +39,5 @@ struct divergence {
 // KL(P || S) over Q = topP(P) ∪ topP(S), both renormalised over Q (REFERENCE §4, Dyn).
 divergence top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction);
 
-// The likeliest token; the lowest id among equals.
+// The likeliest token; the lowest id among equals; -1 when the logits are no distribution.
 int32_t arg_max(const float * logits, int32_t n_vocab);

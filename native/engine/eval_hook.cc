@@ -1,5 +1,6 @@
 #include "engine/eval_hook.h"
 
+#include "engine/hook_site.h"
 #include "failure.h"
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -37,39 +38,44 @@ void eval_hook::start(work next) {
     error_.clear();
     const auto steered = work_.plan.layers();
     expected_ = {steered.begin(), steered.end()};
-    if (!work_.captured.empty()) {
-        for (int layer = 0; layer < work_.capture->n_layer(); ++layer) expected_.insert(layer);
-    }
-    active_ = !expected_.empty();
+    if (work_.captured.empty()) return;
+    read_.resize(size_t(work_.capture->n_layer()) * work_.captured.size() * work_.capture->width());
+    for (int layer = 0; layer < work_.capture->n_layer(); ++layer) expected_.insert(layer);
+}
+
+void eval_hook::cancel() {
+    expected_.clear();
+    work_ = {};
 }
 
 void eval_hook::finish() {
-    active_ = false;
+    const work done = std::move(work_);
+    const auto expected = std::move(expected_);
+    cancel();
     if (!error_.empty()) throw failure("E_SHAPE", error_, 0, "KV cache advanced by this batch");
-    for (int layer : expected_) {
+    for (int layer : expected) {
         if (seen_.count(layer) == 0) {
             throw failure("E_NO_SITE", std::string("the model's graph never showed ") + hook_site_name(SITE) + " of layer "
                 + std::to_string(layer), 0, "KV cache advanced by this batch, unsteered at that layer");
         }
     }
-    if (!work_.captured.empty()) work_.capture->count(work_.captured);
+    if (!done.captured.empty()) done.capture->add(done.captured, read_);
 }
 
 bool eval_hook::callback(ggml_tensor * tensor, bool ask, void * user_data) {
     auto & hook = *static_cast<eval_hook *>(user_data);
-    if (!hook.active_) return false;
+    if (hook.expected_.empty()) return !ask; // nothing is asked for; "go on" where llama.cpp reports a computed node
     const int layer = hook_site_match(SITE, tensor);
-    if (layer < 0 || !hook.wants(layer)) return !ask;
+    if (hook.expected_.count(layer) == 0) return !ask;
     if (!ask) hook.process(tensor, layer);
     return true;
 }
 
-bool eval_hook::wants(int layer) const {
-    return expected_.count(layer) != 0;
-}
-
 void eval_hook::process(ggml_tensor * tensor, int layer) {
-    seen_.insert(layer);
+    if (!seen_.insert(layer).second) {
+        error_ = std::string("the model's graph shows ") + tensor->name + " twice";
+        return;
+    }
     // One graph per batch with the rows in the batch's order: the context makes sure of n_ubatch >= n_batch and a unified KV.
     if (tensor->type != GGML_TYPE_F32 || tensor->ne[1] != work_.n_rows || tensor->ne[2] != 1 || tensor->ne[3] != 1) {
         error_ = std::string(tensor->name) + " is " + ggml_type_name(tensor->type) + " with " + std::to_string(tensor->ne[1])
@@ -88,9 +94,10 @@ void eval_hook::process(ggml_tensor * tensor, int layer) {
     const auto read  = [&](int32_t row) { ggml_backend_tensor_get(tensor, activation.data(), row * tensor->nb[1], width * sizeof(float)); };
     const auto write = [&](int32_t row) { ggml_backend_tensor_set(tensor, activation.data(), row * tensor->nb[1], width * sizeof(float)); };
 
+    float * kept = read_.data() + size_t(layer) * work_.captured.size() * recorded;
     for (const auto & request : work_.captured) {
         read(request.row);
-        work_.capture->add(layer, request, activation.data());
+        kept = std::copy(activation.begin(), activation.end(), kept);
         if (debug_enabled()) log_hit(tensor, request.row, "capture", activation);
     }
     for (int32_t row : work_.plan.rows_at(layer)) {

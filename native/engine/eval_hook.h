@@ -22,20 +22,21 @@ public:
     };
 
     void start(work next);
-    // Throws the latched error, or E_NO_SITE when the graph never showed a layer that was asked for.
-    // `shape` of the failure's state is the caller's business: the decode itself has completed.
+    // After a decode that succeeded: throws the latched error, or E_NO_SITE when the graph never showed a layer that
+    // was asked for; otherwise hands the captured rows over.
     void finish();
+    // After a decode that failed: nothing of it is kept.
+    void cancel();
 
     // Signature of ggml_backend_sched_eval_callback; user_data is the eval_hook.
     static bool callback(ggml_tensor * tensor, bool ask, void * user_data);
 
 private:
-    bool wants(int layer) const;
     void process(ggml_tensor * tensor, int layer);
 
-    work          work_;
-    bool          active_ = false;
-    std::set<int> expected_; // layers that must be seen
-    std::set<int> seen_;
-    std::string   error_;
+    work               work_;
+    std::set<int>      expected_; // layers that must be seen; empty between decodes
+    std::set<int>      seen_;
+    std::vector<float> read_; // captured rows of this decode [n_layer, captured, width]
+    std::string        error_;
 };

@@ -5,7 +5,6 @@
 #include "ggml-cpu.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 #include <cstring>
 
@@ -49,7 +48,7 @@ llama_weights::llama_weights(const std::string & path, int32_t n_gpu_layers, boo
     params.n_gpu_layers = n_gpu_layers;
     if (!use_mmap) params.load_mode = LLAMA_LOAD_MODE_NONE;
     model_.reset(llama_model_load_from_file(path.c_str(), params));
-    if (!model_) throw failure("E_BAD_GGUF", joined("llama.cpp cannot load " + path, log.last_error()));
+    if (!model_) throw failure("E_BAD_GGUF", joined("llama.cpp cannot load " + path, log.first_error()));
     if (!llama_model_has_decoder(model_.get()) || llama_model_has_encoder(model_.get())) {
         throw failure("E_BAD_GGUF", path + " is not a causal language model");
     }
@@ -125,13 +124,17 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     if (options.n_seq_max < 1 || options.n_seq_max > llama_max_parallel_sequences()) {
         throw failure("E_BAD_ARGUMENT", "nSeqMax must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
     }
+    if (options.n_threads < 1 || options.n_threads > GGML_MAX_N_THREADS) {
+        throw failure("E_BAD_ARGUMENT", "nThreads must be from 1 to " + std::to_string(GGML_MAX_N_THREADS));
+    }
+    options_.n_outputs_max = std::max(options.n_outputs_max, options.n_seq_max); // llama.cpp reserves a row per sequence
     log_sink log;
     llama_context_params params = llama_context_default_params();
     params.n_ctx           = options.n_ctx;
     params.n_batch         = options.n_batch;
     params.n_ubatch        = options.n_batch; // one graph per decode: rows keep the batch's order
     params.n_seq_max       = options.n_seq_max;
-    params.n_outputs_max   = options.n_outputs_max;
+    params.n_outputs_max   = options_.n_outputs_max;
     params.n_threads       = options.n_threads;
     params.n_threads_batch = options.n_threads;
     params.flash_attn_type = options.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
@@ -144,8 +147,9 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
     params.abort_callback_data = &abort_;
     context_.reset(llama_init_from_model(weights_->model(), params));
-    if (!context_) throw failure("E_LLAMA", joined("llama.cpp could not create a context", log.last_error()));
-    options_.n_ctx = llama_n_ctx(context_.get());
+    if (!context_) throw failure("E_LLAMA", joined("llama.cpp could not create a context", log.first_error()));
+    options_.n_ctx   = llama_n_ctx(context_.get());
+    options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     attach_threadpool();
 }
 
@@ -196,7 +200,6 @@ void llama_session::check(const decode_batch & batch) const {
 
 void llama_session::decode(const decode_batch & batch, steering_plan plan, std::vector<activation_capture::row_request> captured) {
     check(batch);
-    abort_.store(false); // an abort that came after the decode before was over
     const auto n = int32_t(batch.tokens.size());
     std::vector<int32_t>        n_seq_id(n, 1);
     std::vector<llama_seq_id>   seq_ids(batch.seq_ids.begin(), batch.seq_ids.end());
@@ -223,11 +226,12 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     hook_.start(std::move(work));
     const int status = llama_decode(context_.get(), raw);
     llama_synchronize(context_.get());
+    if (status != 0) hook_.cancel();
     if (status == 2) {
         throw failure("E_ABORTED", "decode was aborted", status, "KV cache rolled back to before this batch");
     }
     if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(n) + " more", status);
-    if (status != 0) throw failure("E_LLAMA", joined("llama_decode returned " + std::to_string(status), log.last_error()), status);
+    if (status != 0) throw failure("E_LLAMA", joined("llama_decode returned " + std::to_string(status), log.first_error()), status);
     hook_.finish();
     last_outputs_ = batch.outputs;
 }
@@ -258,7 +262,15 @@ void llama_session::kv_clear() {
     llama_memory_clear(llama_get_memory(context_.get()), false);
 }
 
-int32_t llama_session::add_vector(std::shared_ptr<const steering_vector> vector) {
+void llama_session::check_site(hook_site site) const {
+    // BitNet normalises between kqv_out and W_O, so that kqv_out is not the input of W_O.
+    if (weights_->metadata("general.architecture") == "bitnet") {
+        throw failure("E_NO_SITE", std::string("architecture bitnet has no ") + hook_site_name(site));
+    }
+}
+
+int32_t llama_session::add_vector(hook_site site, std::shared_ptr<const steering_vector> vector) {
+    check_site(site);
     vectors_[next_vector_] = std::move(vector);
     return next_vector_++;
 }
@@ -274,7 +286,13 @@ std::shared_ptr<const steering_vector> llama_session::vector(int32_t id) const {
 }
 
 void llama_session::begin_capture(hook_site site, int n_steps) {
-    capture_ = std::make_unique<activation_capture>(site, weights_->n_layer(), n_steps, weights_->head_out_width());
+    check_site(site);
+    capture_ = std::make_unique<activation_capture>(weights_->n_layer(), n_steps, weights_->head_out_width());
+}
+
+std::unique_ptr<activation_capture> llama_session::take_capture() {
+    capture();
+    return std::move(capture_);
 }
 
 activation_capture & llama_session::capture() {

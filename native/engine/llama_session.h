@@ -1,6 +1,7 @@
 #pragma once
 #include "engine/distribution.h"
 #include "engine/eval_hook.h"
+#include "engine/hook_site.h"
 #include "ggml-backend.h"
 #include "llama.h"
 
@@ -74,20 +75,24 @@ public:
     // Throws E_SHAPE, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_KV_SLOT, E_ABORTED, E_NO_SITE, E_LLAMA.
     void decode(const decode_batch & batch, steering_plan plan, std::vector<activation_capture::row_request> captured);
 
-    // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE, E_NOT_FINITE.
+    // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
 
     void kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end);
     void kv_remove(int32_t seq_id, llama_pos begin, llama_pos end);
     void kv_clear();
 
-    int32_t                                add_vector(std::shared_ptr<const steering_vector> vector);
+    // Throw E_NO_SITE where the architecture lacks the site.
+    int32_t                                add_vector(hook_site site, std::shared_ptr<const steering_vector> vector);
     void                                   remove_vector(int32_t id);
     std::shared_ptr<const steering_vector> vector(int32_t id) const;
 
-    void                 begin_capture(hook_site site, int n_steps);
-    activation_capture & capture();
+    void                                begin_capture(hook_site site, int n_steps);
+    activation_capture &                capture();
+    std::unique_ptr<activation_capture> take_capture();
 
+    // The abort flag belongs to the thread that starts jobs: it clears the flag before it queues one.
+    void clear_abort() { abort_.store(false); }
     void request_abort() { abort_.store(true); }
 
     const llama_weights &   weights() const { return *weights_; }
@@ -96,6 +101,7 @@ public:
 private:
     void check(const decode_batch & batch) const;
     void check_sequence(int32_t seq_id) const;
+    void check_site(hook_site site) const;
     void attach_threadpool();
 
     std::shared_ptr<llama_weights>                                   weights_;

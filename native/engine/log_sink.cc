@@ -31,5 +31,5 @@ void log_sink::on_log(int level, const char * text, void * /*user_data*/) {
     if (current == nullptr || level != GGML_LOG_LEVEL_ERROR) return;
     std::string line(text);
     while (!line.empty() && (line.back() == '\n' || line.back() == ' ')) line.pop_back();
-    if (!line.empty()) current->last_error_ = line;
+    if (current->first_error_.empty()) current->first_error_ = line;
 }

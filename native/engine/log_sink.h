@@ -1,7 +1,8 @@
 #pragma once
 #include <string>
 
-// Collects what llama.cpp reports as errors and warnings on this thread while it lives.
+// Remembers what llama.cpp first reports as an error on this thread while it lives: the later lines only say that a
+// caller failed too.
 // llama.cpp has one log callback per process; LLAMA_STEER_DEBUG=llama sends everything to stderr instead.
 class log_sink {
 public:
@@ -10,8 +11,8 @@ public:
     log_sink(const log_sink &) = delete;
     log_sink & operator=(const log_sink &) = delete;
 
-    // The last error line, trimmed, or an empty string.
-    std::string last_error() const { return last_error_; }
+    // The first error line, trimmed, or an empty string.
+    std::string first_error() const { return first_error_; }
 
     // Installs the process's callback; call after anything else that installs one.
     static void install();
@@ -19,6 +20,6 @@ public:
 private:
     static void on_log(int level, const char * text, void * user_data);
 
-    std::string last_error_;
+    std::string first_error_;
     log_sink *  outer_;
 };

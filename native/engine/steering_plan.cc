@@ -5,8 +5,8 @@
 #include <algorithm>
 #include <set>
 
-steering_vector::steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data)
-    : site_(site), layers_(std::move(layers)), n_steps_(n_steps), width_(width),
+steering_vector::steering_vector(std::vector<int> layers, int n_steps, int width, const float * data)
+    : layers_(std::move(layers)), n_steps_(n_steps), width_(width),
       data_(layers_.size() * size_t(n_steps + 1) * width) {
     for (size_t l = 0; l < layers_.size(); ++l) {
         index_of_layer_[layers_[l]] = int(l);
@@ -37,7 +37,7 @@ void steering_plan::add(int32_t row, int32_t vector_id, std::shared_ptr<const st
     const auto key = std::make_pair(vector_id, step);
     const auto found = terms.find(key);
     if (found == terms.end()) {
-        terms.emplace(key, steering_term{row, std::move(vector), step, alpha});
+        terms.emplace(key, steering_term{std::move(vector), step, alpha});
     } else {
         found->second.alpha += alpha;
     }

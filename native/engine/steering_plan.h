@@ -1,6 +1,4 @@
 #pragma once
-#include "engine/hook_site.h"
-
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -10,19 +8,17 @@
 class steering_vector {
 public:
     // data: [layers.size(), n_steps, width], row-major, copied.
-    steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data);
+    steering_vector(std::vector<int> layers, int n_steps, int width, const float * data);
 
     // Direction [width] at (layer, step), or nullptr where the vector has no such layer.
     // step == n_steps() is the mean over the steps, the `tail` beyond the last one.
     const float * direction(int layer, int step) const;
 
-    hook_site                site() const { return site_; }
     int                      n_steps() const { return n_steps_; }
     int                      width() const { return width_; }
     const std::vector<int> & layers() const { return layers_; }
 
 private:
-    hook_site          site_;
     std::vector<int>   layers_;
     int                n_steps_;
     int                width_;
@@ -32,7 +28,6 @@ private:
 
 // "Add alpha times this vector's direction of this step to this row of the batch."
 struct steering_term {
-    int32_t                                row;
     std::shared_ptr<const steering_vector> vector;
     int32_t                                step;
     float                                  alpha;

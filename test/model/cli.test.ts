@@ -21,7 +21,7 @@ interface Outcome {
 /** Run the command; `interrupt` is sent as soon as stderr matches. */
 function run(args: string[], interrupt?: { when: RegExp; signal: NodeJS.Signals }): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [CLI, ...args], { cwd: space.folder });
+    const child = spawn(process.execPath, [CLI, ...args], { cwd: space.folder, env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined } });
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (data: Buffer) => { stdout += data.toString(); });
     child.stderr.on("data", (data: Buffer) => {

@@ -45,8 +45,8 @@ describeModel(`identities on ${NAME} (Q4_1)`, () => {
     const generation = generate(model, PROMPT, { maxNewTokens: 12, stop: ["Q:"] });
     let next = await generation.next();
     for (; !next.done; next = await generation.next()) streamed += next.value.text;
-    expect(next.value.text.startsWith(streamed)).toBe(true);
-    expect(next.value.text.length - streamed.length).toBeLessThan("Q:".length);
+    expect(next.value.text).toBe(streamed);
+    expect(streamed.length).toBeGreaterThan(10);
   });
 
   test("cached steering equals recomputing the whole sequence with the alphas that each position had", async () => {
