@@ -1,0 +1,157 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { execFile } from "node:child_process";
+import { promisify } from "node:util";
+import { generate, generateText, type Model } from "../../lib/index.js";
+import { Batch, type Context } from "../../lib/runtime/index.js";
+import { loadTiny, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
+
+const space = scratch();
+let model: Model;
+
+beforeAll(async () => {
+  ({ model } = await loadTiny(space));
+});
+
+afterAll(() => {
+  model.dispose();
+  space[Symbol.dispose]();
+});
+
+async function withContext<T>(work: (context: Context) => Promise<T>): Promise<T> {
+  using lease = await model.leaseContext({ nCtx: 512, nSeqMax: 4 });
+  return work(lease.context);
+}
+
+const long = (options = {}): Batch => {
+  const batch = new Batch();
+  for (let i = 0; i < 500; i++) batch.add(5, i, 0, i === 499 ? options : {});
+  return batch;
+};
+
+describe("jobs that do not end as planned", () => {
+  test("an abort that comes while the job is queued holds", () => withContext(async (context) => {
+    for (let round = 0; round < 8; round++) {
+      const abort = new AbortController();
+      const decode = context.decode(long(), abort.signal);
+      abort.abort();
+      await expect(decode).rejects.toMatchObject({ code: "E_ABORTED" });
+      context.kvClear();
+    }
+  }));
+
+  test("a capture holds whole decodes only", () => withContext(async (context) => {
+    const captured = { capture: { step: 0, weight: 1 } };
+    context.beginCapture("head_out", 1);
+    await context.decode(long(captured));
+    const clean = context.takeCapture();
+    context.beginCapture("head_out", 1);
+    for (const delay of [0, 1, 2, 4]) {
+      context.kvClear();
+      const abort = new AbortController();
+      setTimeout(() => abort.abort(), delay);
+      const outcome = await context.decode(long(captured), abort.signal).then(() => "done", (error: { code: string }) => error.code);
+      if (outcome === "done") break; // faster than the abort: its capture counts
+    }
+    context.kvClear();
+    await context.decode(long(captured));
+    const { sums, weights } = context.takeCapture();
+    expect(maxDifference(sums.map((sum) => sum / weights[0]!), clean.sums)).toBeLessThan(1e-9);
+  }));
+
+  test("a capture that was taken has ended", () => withContext(async (context) => {
+    context.beginCapture("head_out", 1);
+    context.takeCapture();
+    expect(() => context.takeCapture()).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+  }));
+
+  test("a worker thread that is ended while it works takes nobody with it", async () => {
+    const index = new URL("../../lib/index.js", import.meta.url).href;
+    const code = `
+      const { Worker, isMainThread } = require("node:worker_threads");
+      const work = 'import(' + JSON.stringify(${JSON.stringify(index)}) + ').then(async ({ loadModel, generateText }) => {'
+        + 'const model = await loadModel(' + JSON.stringify(${JSON.stringify(model.info.path)}) + ', { threads: 1 });'
+        + 'require("node:worker_threads").parentPort.postMessage("loaded");'
+        + 'for (;;) await generateText(model, "abc", { maxNewTokens: 200 }); });';
+      (async () => {
+        for (let i = 0; i < 3; i++) {
+          const worker = new Worker(work, { eval: true });
+          await new Promise((resolve) => worker.once("message", resolve));
+          await new Promise((resolve) => setTimeout(resolve, 10));
+          await worker.terminate();
+        }
+        console.log("alive");
+      })();`;
+    const { stdout } = await promisify(execFile)(process.execPath, ["-e", code]);
+    expect(stdout.trim()).toBe("alive");
+  });
+});
+
+describe("dispose at awkward moments", () => {
+  test("in the middle of a generation", async () => {
+    const { model: own } = await loadTiny(space, {}, 4);
+    const steer = [{ vector: await randomVector(own, 1), schedule: { kind: "fixed" as const } }];
+    const generation = generate(own, "abc", { steer, maxNewTokens: 50 });
+    await generation.next();
+    own.dispose();
+    await expect(generation.next()).rejects.toMatchObject({ name: "SteeringError", code: "E_DISPOSED" });
+  });
+
+  test("while its context is being made", async () => {
+    const { model: own } = await loadTiny(space, {}, 5);
+    const generation = generateText(own, "abc", { maxNewTokens: 5 });
+    own.dispose();
+    await expect(generation).rejects.toMatchObject({ code: "E_DISPOSED" });
+  });
+
+  test("a waiting generation can be aborted, and the queue behind it goes on", async () => {
+    const first = generate(model, "abc", { maxNewTokens: 50 });
+    await first.next();
+    const abort = new AbortController();
+    const second = generateText(model, "abc", { maxNewTokens: 3, signal: abort.signal });
+    const third = generateText(model, "abc", { maxNewTokens: 3 });
+    abort.abort();
+    await expect(second).rejects.toMatchObject({ code: "E_ABORTED" });
+    await first.return(undefined as never);
+    expect((await third).tokens).toHaveLength(3);
+  });
+});
+
+describe("arguments", () => {
+  test.each([0, -1, 513, 2 ** 31 - 1, 1.5])("%p threads", async (threads) => {
+    const { model: own } = await loadTiny(space, { threads });
+    await expect(generateText(own, "abc", { maxNewTokens: 2 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    own.dispose();
+  });
+
+  test("numbers that an Int32Array would bend", () => withContext(async (context) => {
+    for (const token of [2 ** 32 + 70, 65.9, NaN]) expect(() => model.detokenise([token])).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+    const batch = new Batch();
+    batch.add(5, 0.5, 0);
+    await expect(context.decode(batch)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    const vector = await randomVector(model, 1);
+    expect(() => context.addVector({ ...vector, layers: [0, 0, 1] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(() => context.addVector({ ...vector, layers: [2, 1, 0] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+  }));
+
+  test("a tail that does not exist", async () => {
+    const steer = [{ vector: await randomVector(model, 1), schedule: { kind: "fixed" as const }, tail: "Mean" as "mean" }];
+    await expect(generateText(model, "abc", { steer })).rejects.toMatchObject({ code: "E_BAD_SPEC" });
+  });
+});
+
+describe("what a generation reports", () => {
+  test("alpha 0 where a vector has ended", async () => {
+    const vector = await randomVector(model, 1, { nSteps: 2 });
+    const { tokens } = await generateText(model, "abc", { maxNewTokens: 4, steer: [{ vector, schedule: { kind: "fixed", alpha: 1 }, tail: "stop" }] });
+    expect(tokens.map(({ readings }) => readings[0]!.alpha)).toEqual([1, 1, 0, 0]);
+  });
+
+  test("the texts of the tokens joined are the text, whatever a stop string holds back", async () => {
+    const { text } = await generateText(model, "abc", { maxNewTokens: 12 });
+    // A stop string that begins like the text's end but never comes: everything held back must still arrive.
+    const stop = [`${text.slice(-4)}never`];
+    let streamed = "";
+    for await (const token of generate(model, "abc", { maxNewTokens: 12, stop })) streamed += token.text;
+    expect(streamed).toBe(text);
+  });
+});
