@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import type { ModelFingerprint } from "../steering/index.js";
-import type { ModelInfo } from "./model.js";
+import type { ModelInfo } from "./model-info.js";
 
 const CHUNK_BYTES = 64 * 1024;
 const N_CHUNKS = 64;

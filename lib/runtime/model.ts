@@ -1,18 +1,13 @@
 import { availableParallelism } from "node:os";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
-import { addon, call, callAsync, type NativeContextOptions, type NativeModel, type NativeModelInfo } from "../native/index.js";
+import { addon, call, callAsync, type NativeContextOptions, type NativeModel } from "../native/index.js";
 import type { ModelFingerprint } from "../steering/index.js";
 import { int32s } from "./batch.js";
 import { Context, untilAborted } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
+import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
-
-export interface ModelInfo extends NativeModelInfo {
-  path: string;
-  /** Name of the file type, e.g. `Q4_K_M`. */
-  quantisation: string;
-}
 
 export interface LoadModelOptions {
   /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */

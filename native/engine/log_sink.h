@@ -11,8 +11,8 @@ public:
     log_sink(const log_sink &) = delete;
     log_sink & operator=(const log_sink &) = delete;
 
-    // The first error line, trimmed, or an empty string.
-    std::string first_error() const { return first_error_; }
+    // `reason`, and behind it the first error line where there was one.
+    std::string explain(const std::string & reason) const { return first_error_.empty() ? reason : reason + ": " + first_error_; }
 
     // Installs the process's callback; call after anything else that installs one.
     static void install();

@@ -1,0 +1,8 @@
+import type { NativeModelInfo } from "../native/index.js";
+
+/** What a GGUF says of itself. */
+export interface ModelInfo extends NativeModelInfo {
+  path: string;
+  /** Name of the file type, e.g. `Q4_K_M`. */
+  quantisation: string;
+}
