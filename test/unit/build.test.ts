@@ -1,0 +1,87 @@
+import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { spawnSync } from "node:child_process";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterEach, beforeEach, expect, test } from "@jest/globals";
+
+const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
+const PINNED = "3.22.1";
+let root: string;
+
+/** A package with the build scripts and a stand-in for node-llama-cpp, none of its platform packages. */
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), "llama-steer-build-"));
+  for (const name of ["build.mjs", "gpu.mjs", "prebuilt.mjs"]) await cp(join(REPOSITORY, "native", name), join(root, "native", name));
+  await cp(join(REPOSITORY, "package.json"), join(root, "package.json"));
+});
+
+afterEach(() => rm(root, { recursive: true, force: true }));
+
+async function installNodeLlamaCpp(version: string): Promise<void> {
+  const folder = join(root, "node_modules", "node-llama-cpp");
+  for (const part of ["dist", "llama"]) await mkdir(join(folder, part), { recursive: true });
+  await writeFile(join(folder, "package.json"), JSON.stringify({ name: "node-llama-cpp", version, main: "dist/index.js" }));
+  await writeFile(join(folder, "dist", "index.js"), "");
+  await writeFile(join(folder, "llama", "binariesGithubRelease.json"), JSON.stringify({ release: "v0.5.0" }));
+}
+
+async function installPlatform(version: string): Promise<void> {
+  const { platformName } = await import(join(REPOSITORY, "native", "prebuilt.mjs")) as { platformName(): string };
+  const folder = join(root, "node_modules", "@node-llama-cpp", platformName());
+  await mkdir(join(folder, "dist"), { recursive: true });
+  await mkdir(join(folder, "bins", platformName()), { recursive: true });
+  await writeFile(join(folder, "package.json"), JSON.stringify({ name: `@node-llama-cpp/${platformName()}`, version, main: "dist/index.js" }));
+  await writeFile(join(folder, "dist", "index.js"), "");
+}
+
+/** A PATH on which only these commands are found, all of which succeed. */
+async function pathWith(...commands: string[]): Promise<string> {
+  const folder = join(root, "commands");
+  await mkdir(folder);
+  for (const command of commands) {
+    await writeFile(join(folder, command), "#!/bin/sh\nexit 0\n");
+    await chmod(join(folder, command), 0o755);
+  }
+  return folder;
+}
+
+function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: string } {
+  const clean: NodeJS.ProcessEnv = { ...process.env, CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, ...env };
+  const { status, stderr } = spawnSync(process.execPath, [join(root, "native", "build.mjs")], { encoding: "utf8", env: clean });
+  return { status, stderr };
+}
+
+test("node-llama-cpp is not installed", () => {
+  expect(build()).toEqual({ status: 1, stderr: `llama-steer: node-llama-cpp@${PINNED} is not installed. Run: npm install\n` });
+});
+
+test("node-llama-cpp of another version", async () => {
+  await installNodeLlamaCpp("3.22.0");
+  const { status, stderr } = build();
+  expect(status).toBe(1);
+  expect(stderr).toBe(`llama-steer: node-llama-cpp 3.22.0 is installed, but llama-steer is built for exactly ${PINNED}. Run: npm install node-llama-cpp@${PINNED}\n`);
+});
+
+test("the platform's package is missing, or of another version", async () => {
+  await installNodeLlamaCpp(PINNED);
+  const missing = build();
+  expect(missing.status).toBe(1);
+  expect(missing.stderr).toMatch(new RegExp(`^llama-steer: @node-llama-cpp/\\S+@${PINNED} \\(llama.cpp's prebuilt libraries\\) is not installed`));
+  expect(missing.stderr).toContain("npm install --include=optional");
+  expect(missing.stderr).toContain("LLAMA_STEER_FROM_SOURCE=1");
+  await installPlatform("3.22.0");
+  expect(build()).toEqual(missing);
+});
+
+test.each([
+  ["git", ["cmake", "c++"], /^llama-steer: git was not found; building the addon needs it\. Install it with/],
+  ["cmake", ["git", "c++"], /^llama-steer: cmake was not found; building the addon needs it\. Install it with/],
+  ["a compiler", ["git", "cmake"], /^llama-steer: No C\+\+ compiler was found; building the addon needs one\. Install it with/],
+])("%s is missing", async (_, present, message) => {
+  await installNodeLlamaCpp(PINNED);
+  await installPlatform(PINNED);
+  const { status, stderr } = build({ PATH: await pathWith(...present) });
+  expect(status).toBe(1);
+  expect(stderr).toMatch(message);
+});
