@@ -12,36 +12,54 @@ export function alphaBlock(alpha: number, alphaMax: number): string {
 }
 
 /**
- * The text in lines of at most `width` columns, and under each line one strip per property: as wide as each token,
- * as high as its alpha.
+ * Writes a text as its tokens come, in lines of at most `width` columns, and under each line one strip per property:
+ * as wide as each token, as high as its alpha. White space that ends the text is not drawn.
  */
-export function alphaStrip(tokens: readonly GeneratedToken[], alphaMax: readonly number[], width: number): string[] {
-  const lines: string[] = [];
-  let text = "";
-  let strips = alphaMax.map(() => "");
-  let used = 0;
-  const flush = (): void => {
-    if (text.trim() !== "") lines.push(text, ...strips.map((strip) => colours.cyan(strip)));
-    text = "";
-    strips = alphaMax.map(() => "");
-    used = 0;
-  };
-  // White space that ends the answer, e.g. the line break before a stop string, is not drawn.
-  const last = tokens.findLastIndex((token) => token.text.trim() !== "");
-  for (const [index, token] of tokens.slice(0, last + 1).entries()) {
-    const shown = index === last ? token.text.trimEnd() : token.text;
-    let piece = onOneLine(used === 0 ? shown.trimStart() : shown);
-    if (used + columnsOf(piece) > width) {
-      flush();
-      piece = onOneLine(shown.trimStart());
-    }
-    const columns = columnsOf(piece);
-    text += piece;
-    used += columns;
-    strips = strips.map((strip, property) => strip + alphaBlock(token.readings[property]?.alpha ?? 0, alphaMax[property]!).repeat(columns));
+export class AlphaStrip {
+  private strips: string[];
+  private used = 0;
+  /** White space that is drawn once more text follows it. */
+  private held: GeneratedToken[] = [];
+
+  constructor(private readonly alphaMax: readonly number[], private readonly width: number, private readonly write: (text: string) => void) {
+    this.strips = alphaMax.map(() => "");
   }
-  flush();
-  return lines;
+
+  push(token: GeneratedToken): void {
+    const text = token.text.trimEnd();
+    if (text !== "") {
+      for (const space of this.held) this.draw(space);
+      this.held = [];
+      this.draw({ ...token, text });
+    }
+    if (text !== token.text) this.held.push({ ...token, text: token.text.slice(text.length) });
+  }
+
+  /** Write the strips of the last line. */
+  finish(): void {
+    if (this.used === 0) return;
+    this.write(["", ...this.strips.map((strip) => colours.cyan(strip)), ""].join("\n"));
+    this.strips = this.alphaMax.map(() => "");
+    this.used = 0;
+  }
+
+  private draw({ text, readings }: GeneratedToken): void {
+    if (this.used > 0 && this.used + columnsOf(onOneLine(text)) > this.width) this.finish();
+    const piece = onOneLine(this.used === 0 ? text.trimStart() : text);
+    const columns = columnsOf(piece);
+    this.write(piece);
+    this.used += columns;
+    this.strips = this.strips.map((strip, property) => strip + alphaBlock(readings[property]?.alpha ?? 0, this.alphaMax[property]!).repeat(columns));
+  }
+}
+
+/** The lines that `AlphaStrip` writes for a whole text. */
+export function alphaStrip(tokens: readonly GeneratedToken[], alphaMax: readonly number[], width: number): string[] {
+  let written = "";
+  const strip = new AlphaStrip(alphaMax, width, (text) => { written += text; });
+  for (const token of tokens) strip.push(token);
+  strip.finish();
+  return written === "" ? [] : written.slice(0, -1).split("\n");
 }
 
 function onOneLine(text: string): string {

@@ -22,6 +22,12 @@ export function modelOptions<T>(yargs: Argv<T>, describe = "Name of `models list
     .option("gpu-layers", { type: "number", coerce: wholeNumber("gpu-layers", 0), describe: "Layers on the GPU; all by default where there is one" }) as unknown as Argv<T & ModelOptions>;
 }
 
+/** How the user can type this command again: it is on the PATH only where it is installed globally. */
+export function commandName(): string {
+  const byNpm = process.env["npm_command"] === "exec" || process.env["npm_lifecycle_event"] !== undefined;
+  return byNpm ? "npx llama-steer" : "llama-steer";
+}
+
 /** For yargs' `coerce`: a whole number of at least `least`, checked before anything is loaded. */
 export function wholeNumber(name: string, least: number): (value: unknown) => number | undefined {
   return (value) => {

@@ -1,6 +1,7 @@
 import colours from "picocolors";
 import yargs from "yargs";
 import { SteeringError } from "../lib/index.js";
+import { commandName } from "./common.js";
 import { demoCommand } from "./commands/demo.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { extractCommand } from "./commands/extract.js";
@@ -37,7 +38,7 @@ function parser(args: string[]) {
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, inspect, doctor")
     .strict()
     .recommendCommands()
     .wrap(Math.min(110, process.stdout.columns ?? 100))
@@ -50,15 +51,20 @@ function parser(args: string[]) {
 
 /** yargs suggests a command without saying what is wrong with the one that was given. */
 function named(message: string, args: string[]): string {
-  return message.startsWith("Did you mean") ? `unknown command "${args.find((arg) => !arg.startsWith("-"))}". ${message}` : message;
+  const words = args.filter((arg) => !arg.startsWith("-"));
+  if (message.startsWith("Did you mean")) return `unknown command "${words[0] === "models" ? words[1] : words[0]}". ${message}`;
+  if (message.startsWith("Unknown argument") && words[0] === "models") return `unknown command "models ${words[1]}"; expected one of: list, pull, path`;
+  if (message.startsWith("Unknown argument") && words[0] === "generate") return `${message}. A prompt of several words needs quotes`;
+  return message;
 }
 
 function report(error: Error, debug: boolean): number {
   const isOurs = error instanceof SteeringError;
   const isUsage = error instanceof UsageError || error.name === "YError";
   const code = isOurs ? ` [${error.code}]` : "";
-  process.stderr.write(`${colours.red("llama-steer:")} ${error.message}${code}\n`);
-  if (isUsage) process.stderr.write("Try: llama-steer --help\n");
+  const message = isOurs && error.code === "E_ABORTED" ? `interrupted: ${error.message}` : error.message;
+  process.stderr.write(`${colours.red("llama-steer:")} ${message}${code}\n`);
+  if (isUsage) process.stderr.write(`Try: ${commandName()} --help\n`);
   if (debug) process.stderr.write(`${error.stack}\n`);
   else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; run again with --debug for the stack.\n");
   if (isOurs) return exitCode(error.code);

@@ -3,7 +3,7 @@ import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { assertWritable, compare, loadDataset, parseSchedule, saveComparison, saveVector, summarise, SteeringError, type Answer, type Schedule, type Setting, type SettingSummary } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
-import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
+import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { extractWithProgress } from "./extract.js";
 import { alphaScale } from "./generate.js";
@@ -98,8 +98,8 @@ function showSummary(summary: readonly SettingSummary[], files: readonly string[
 }
 
 function showNextSteps(model: string, vectorPath: string): void {
-  const command = process.env["npm_lifecycle_event"] === "start" ? "npx llama-steer" : "llama-steer";
-  print(`\nTry next:\n  ${command} generate ${model} "What do bees make?" --steer ${vectorPath}:dyn,p=0.4`
+  const command = commandName();
+  print(`\nTry next:\n  ${command} generate ${model} "What do bees make?" --steer ${vectorPath}:dyn,p=0.3`
     + `\n  ${command} inspect ${vectorPath}`
     + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`);
 }

@@ -36,7 +36,7 @@ function native(): Check[] {
       { name: "addon", ok: true, found: addonPath },
       { name: "llama.cpp", ok: true, found: `${built.llamaCpp}, ${built.fromSource ? "built from source" : `node-llama-cpp ${built.nodeLlamaCpp}`}, ${librariesFolder}` },
       { name: "devices", ok: true, found: found.join("; ") },
-      { name: "gpu", ok: true, found: gpuBackends.length === 0 ? "no GPU back end installed" : gpuBackends.join("; ") },
+      { name: "gpu", ok: true, found: gpuBackends.length === 0 ? "none installed; models run on the CPU" : gpuBackends.join("; ") },
       { name: "processor", ok: true, found: systemInfo().trim() },
     ];
   } catch (error) {

@@ -1,6 +1,6 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { assertWritable, extract, loadDataset, saveVector, type Model } from "../../lib/index.js";
-import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
+import { assertWritable, differingQueries, extract, loadDataset, saveVector, type Model } from "../../lib/index.js";
+import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress, tokenCount } from "../progress.js";
 
@@ -33,6 +33,8 @@ export const extractCommand: CommandModule<object, ExtractArguments> = {
 
 async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortSignal): Promise<void> {
   const [positive, negative] = [await loadDataset(options.positive), await loadDataset(options.negative)];
+  const { differing, compared } = differingQueries(positive, negative);
+  if (differing > 0) note(`note: the datasets ask different queries in ${differing} of ${compared} rows; the vector will carry that difference too`, options.quiet);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
   await assertWritable(out);
   await using model = await openModel(options, signal);
@@ -41,7 +43,7 @@ async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortS
   const { nSteps, width, layers, provenance } = vector;
   if (options.json) return print(JSON.stringify({ path: out, site: vector.site, nLayers: layers.length, nSteps, width, provenance }, null, 2));
   print(out);
-  note(`${provenance.property} at ${vector.site}: ${layers.length} layers, ${nSteps} steps, width ${width}. Try: llama-steer generate ${options.model} "…" --steer ${out}:fixed,1.5`, options.quiet);
+  note(`${provenance.property} at ${vector.site}: ${layers.length} layers, ${nSteps} steps, width ${width}. Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,1.5`, options.quiet);
 }
 
 /** Extraction with a bar on stderr. */

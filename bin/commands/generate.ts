@@ -1,6 +1,6 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GenerationResult, type SteeringSpec } from "../../lib/index.js";
-import { alphaStrip } from "../alpha-strip.js";
+import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerationResult, type SteeringSpec } from "../../lib/index.js";
+import { AlphaStrip } from "../alpha-strip.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 
@@ -19,12 +19,18 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
   describe: "Answer a question, steered by any number of vectors",
   builder: (yargs) => modelOptions(yargs as Argv<object>)
     .positional("prompt", { type: "string", demandOption: true, describe: "The question" })
-    .option("steer", { type: "string", array: true, nargs: 1, default: [] as string[], describe: "FILE:fixed,ALPHA · FILE:start,ALPHA · FILE:dim,ALPHA · FILE:dyn,p=TOP_P; repeat it to compose" })
+    .option("steer", { type: "string", array: true, nargs: 1, default: [] as string[], describe: "A vector and its schedule, see below; repeat it to compose" })
     .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Most tokens to generate" })
     .option("raw", { type: "boolean", default: false, describe: "Use the prompt as it is, not as Q:…/A:" })
     .option("stop", { type: "string", array: true, nargs: 1, describe: "End the text before this string; repeatable. Q: by default, none with --raw" })
     .option("allow-mismatch", { type: "boolean", default: false, describe: "Use a vector of another model of the same shape" })
-    .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.5", "")
+    .epilogue([
+      "Schedules: FILE:fixed,ALPHA (every token) · FILE:start,ALPHA (the first) · FILE:dim,ALPHA (diminishing) ·",
+      "FILE:dyn,p=P (measured: alpha is the KL divergence that the vector would cause among the tokens that make up P of",
+      "the probability; also max=2, strong=2, kl=mean|sum). Left out: ALPHA 1, P 0.5.",
+      "Beyond the vector's last step: tail=mean (of its steps, the default), hold or stop.",
+    ].join("\n"))
+    .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3", "")
     .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:fixed,1.5 --json", "") as unknown as Argv<GenerateArguments>,
   handler: (options) => interruptible((signal) => run(options, signal)),
 };
@@ -38,26 +44,26 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
   const prompt = raw ? options.prompt : questionPrompt(options.prompt);
   const stop = options.stop ?? (raw ? [] : [QUESTION_STOP]);
   const tokens = generate(model, prompt, { steer, maxNewTokens, stop, allowMismatch, signal });
-  const result = await follow(tokens, (text) => { if (!json) process.stdout.write(text); });
+  const show = json ? () => undefined : writer(specs, quiet);
+  const result = await follow(tokens, show);
   if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...result }, null, 2));
-  process.stdout.write("\n");
-  showReadings(result, specs, quiet);
+  note(`${result.tokens.length} tokens, ${(result.tokens.length / result.seconds).toFixed(1)} tokens/s, ended by ${result.finishReason}`, quiet);
 }
 
-async function follow(tokens: AsyncGenerator<{ text: string }, GenerationResult>, onText: (text: string) => void): Promise<GenerationResult> {
+/** What to do with every token, and with `undefined` at the end: on a terminal the text with its alphas, else the text. */
+function writer(specs: readonly SteeringSpec[], quiet: boolean): (token: GeneratedToken | undefined) => void {
+  const write = (text: string): void => void process.stdout.write(text);
+  if (specs.length === 0 || quiet || !process.stdout.isTTY) return (token) => write(token?.text ?? "\n");
+  const strip = new AlphaStrip(specs.map(alphaScale), Math.min(process.stdout.columns, 120), write);
+  return (token) => (token ? strip.push(token) : strip.finish());
+}
+
+async function follow(tokens: AsyncGenerator<GeneratedToken, GenerationResult>, show: (token: GeneratedToken | undefined) => void): Promise<GenerationResult> {
   for (;;) {
     const next = await tokens.next();
+    show(next.done ? undefined : next.value);
     if (next.done) return next.value;
-    onText(next.value.text);
   }
-}
-
-function showReadings(result: GenerationResult, specs: readonly SteeringSpec[], quiet: boolean): void {
-  if (specs.length > 0) {
-    note("", quiet);
-    note(alphaStrip(result.tokens, specs.map(alphaScale), Math.min(process.stderr.columns ?? 100, 120)).join("\n"), quiet);
-  }
-  note(`${result.tokens.length} tokens, ${(result.tokens.length / result.seconds).toFixed(1)} tokens/s, ended by ${result.finishReason}`, quiet);
 }
 
 /** The alpha that fills a strip: the most that the schedule can reach. */

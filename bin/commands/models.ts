@@ -50,7 +50,7 @@ const pathCommand: CommandModule<OutputOptions, PathArguments> = {
 
 /** `llama-steer models list|pull|path`; errors are left to the caller of yargs. */
 export const modelsCommand: CommandModule<object, OutputOptions> = {
-  command: "models <command>",
+  command: "models",
   describe: "List, download and find models",
   builder: (yargs) => (yargs as Argv<OutputOptions>)
     .command(listCommand)

@@ -46,6 +46,13 @@ export function datasetNames(folder = defaultFolder()): string[] {
   return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
 }
 
+/** How many of the rows that both datasets have ask different queries: a contrast is cleanest when none does. */
+export function differingQueries(a: Dataset, b: Dataset): { differing: number; compared: number } {
+  const compared = Math.min(a.rows.length, b.rows.length);
+  const differing = a.rows.slice(0, compared).filter((row, index) => row.input !== b.rows[index]!.input).length;
+  return { differing, compared };
+}
+
 /** Identity of a dataset's content. */
 export function datasetReference(dataset: Dataset): DatasetReference {
   const hash = createHash("sha256").update(JSON.stringify([dataset.instruction, dataset.rows])).digest("hex");

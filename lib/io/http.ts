@@ -55,7 +55,7 @@ export async function exchange<T>(
 
 /** The error of a caller who stopped a download. */
 export function stopped(): SteeringError {
-  return new SteeringError("E_ABORTED", "the download was stopped; the next one goes on from where it was");
+  return new SteeringError("E_ABORTED", "the download was stopped; what is complete is kept for the next one");
 }
 
 /** A host that answered with a status that was not asked for. */

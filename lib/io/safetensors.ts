@@ -50,7 +50,8 @@ export function decodeSafetensors(bytes: Uint8Array, name: string): SafetensorsF
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.length < 8) throw bad(`it has ${buffer.length} bytes`);
   const headerBytes = Number(buffer.readBigUInt64LE(0));
-  if (headerBytes > MAX_HEADER_BYTES || 8 + headerBytes > buffer.length) throw bad("its header is longer than the file");
+  if (headerBytes > MAX_HEADER_BYTES) throw bad("it does not begin with the length of a header");
+  if (8 + headerBytes > buffer.length) throw bad("it ends inside its header");
   let header: unknown;
   try {
     header = JSON.parse(buffer.toString("utf8", 8, 8 + headerBytes));

@@ -122,5 +122,5 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
 }
 
 function abortError(signal: AbortSignal): SteeringError {
-  return new SteeringError("E_ABORTED", "aborted", { cause: signal.reason });
+  return new SteeringError("E_ABORTED", "the work was stopped before its end", { cause: signal.reason });
 }

@@ -36,6 +36,7 @@ export function parseSteer(text: string): SteeringSpec {
     const equals = setting.indexOf("=");
     const [word, value] = equals < 0 ? ["alpha", setting] : [setting.slice(0, equals), setting.slice(equals + 1)];
     // "fixed,1,5" is a decimal comma: the last number must not win in silence.
+    if (equals < 0 && kind === "dynamic") throw badSpec(text, `dyn measures its alpha; did you mean p=${value}?`);
     if (seen.has(word)) throw badSpec(text, `${word} is given twice`);
     seen.add(word);
     const key = SETTINGS.get(word);

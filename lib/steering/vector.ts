@@ -71,9 +71,15 @@ export function assertMadeFor(vector: SteeringVector, model: ModelFingerprint, a
   if (differences.length === 0) return;
   const shapeAgrees = !differences.some((key) => key === "nLayer" || key === "nHead" || key === "nEmbd");
   if (allowMismatch && shapeAgrees) return;
-  const list = differences.map((key) => `${key} ${made[key]}, here ${model[key]}`).join("; ");
-  const advice = shapeAgrees ? "Extract it again for this model, or pass --allow-mismatch." : "Extract it again for this model.";
+  const list = differences.map((key) => `${key} ${brief(made[key])}, here ${brief(model[key])}`).join("; ");
+  const advice = shapeAgrees ? "Extract it again for this model, or pass --allow-mismatch."
+    : `Extract it again for this model${allowMismatch ? "; a mismatch of shapes cannot be allowed" : ""}.`;
   throw new SteeringError("E_MODEL_MISMATCH", `the vector "${vector.provenance.property}" was extracted from another model (${list}). ${advice}`);
+}
+
+/** A hash by its first digits. */
+function brief(value: string | number): string {
+  return String(value).replace(/^([\w-]+:[0-9a-f]{12})[0-9a-f]+$/, "$1…");
 }
 
 /** Euclidean norm of each direction `[layers][nSteps]`. */

@@ -116,7 +116,7 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     llama_synchronize(context_.get());
     if (status != 0) hook_.cancel();
     if (status == 2) {
-        throw failure("E_ABORTED", "decode was aborted", status, "KV cache rolled back to before this batch");
+        throw failure("E_ABORTED", "the work was stopped before its end", status, "KV cache rolled back to before this batch");
     }
     if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(n) + " more", status);
     if (status != 0) throw failure("E_LLAMA", log.explain("llama_decode returned " + std::to_string(status)), status);

@@ -34,7 +34,7 @@ afterAll(() => rm(space, { recursive: true, force: true }));
 /** Run the command in `work`, as a script would: no terminal, no colours, no model, no network. */
 function run(...args: string[]): Promise<Outcome> {
   const env: NodeJS.ProcessEnv = { ...process.env, LLAMA_STEER_HOME: home, NO_COLOR: "1", HF_ENDPOINT: NOWHERE, PIP_INDEX_URL: NOWHERE };
-  for (const name of ["NODE_OPTIONS", "FORCE_COLOR", "LLAMA_STEER_DATASETS"]) delete env[name];
+  for (const name of ["NODE_OPTIONS", "FORCE_COLOR", "LLAMA_STEER_DATASETS", "npm_command", "npm_lifecycle_event"]) delete env[name];
   return new Promise((resolve, reject) => {
     const child = execFile(process.execPath, [COMMAND, ...args], { cwd: work, env }, (error, stdout, stderr) => {
       if (error && typeof error.code !== "number") reject(error);
