@@ -25,10 +25,13 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
     .option("stop", { type: "string", array: true, nargs: 1, describe: "End the text before this string; repeatable. Q: by default, none with --raw" })
     .option("allow-mismatch", { type: "boolean", default: false, describe: "Use a vector of another model of the same shape" })
     .epilogue([
-      "Schedules: FILE:fixed,ALPHA (every token) · FILE:start,ALPHA (the first) · FILE:dim,ALPHA (diminishing) ·",
-      "FILE:dyn,p=P (measured: alpha is the KL divergence that the vector would cause among the tokens that make up P of",
-      "the probability; also max=2, strong=2, kl=mean|sum). Left out: ALPHA 1, P 0.5.",
-      "Beyond the vector's last step: tail=mean (of its steps, the default), hold or stop.",
+      "Schedules (ALPHA is 1 and P is 0.5 where left out):",
+      "  FILE:fixed,ALPHA   every token",
+      "  FILE:start,ALPHA   the first token only",
+      "  FILE:dim,ALPHA     diminishing, from ALPHA to nothing at the vector's last step",
+      "  FILE:dyn,p=P       measured: the KL divergence that the vector causes among the likeliest",
+      "                     tokens that make up P; also max=2, strong=2, kl=mean|sum",
+      "Each also takes tail=mean|hold|stop: what to add beyond the vector's last step.",
     ].join("\n"))
     .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3", "")
     .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:fixed,1.5 --json", "") as unknown as Argv<GenerateArguments>,
