@@ -30,7 +30,7 @@ test.each(["mean", "hold", "stop"])("tail=%s, in any place", (tail) => {
   expect(parseSteer(`v:fixed,tail=${tail},2`)).toEqual(parseSteer(`v:fixed,2,tail=${tail}`));
 });
 
-test.each(["C:\\vectors\\it.safetensors", "/tmp/a:b/it.safetensors", "it:fixed,2", "with space, and comma=1.safetensors", "ü"])("the path %s is kept as it is", (path) => {
+test.each(["C:\\vectors\\it.safetensors", "/vectors/a:b/it.safetensors", "it:fixed,2", "with space, and comma=1.safetensors", "ü"])("the path %s is kept as it is", (path) => {
   expect(parseSteer(`${path}:fixed,1.5`)).toEqual({ vector: path, schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean" });
 });
 
