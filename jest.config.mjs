@@ -4,4 +4,6 @@ export default {
   testEnvironment: "node",
   transform: {},
   testTimeout: 30_000,
+  // llama.cpp's threads wait for each other at every step: two tests at once would take many times as long as in turn.
+  maxWorkers: 1,
 };

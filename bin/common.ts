@@ -18,7 +18,7 @@ export interface ModelOptions extends OutputOptions {
 export function modelOptions<T>(yargs: Argv<T>, describe = "Name of `models list`, path of a GGUF, or hf:owner/repo/file.gguf"): Argv<T & ModelOptions> {
   return yargs
     .positional("model", { type: "string", demandOption: true, describe })
-    .option("threads", { type: "number", coerce: wholeNumber("threads", 1), describe: "CPU threads; all by default" })
+    .option("threads", { type: "number", coerce: wholeNumber("threads", 1), describe: "CPU threads; one per core by default" })
     .option("gpu-layers", { type: "number", coerce: wholeNumber("gpu-layers", 0), describe: "Layers on the GPU; all by default where there is one" }) as unknown as Argv<T & ModelOptions>;
 }
 

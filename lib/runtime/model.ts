@@ -14,7 +14,7 @@ export interface LoadModelOptions {
   gpuLayers?: number | "all";
   /** Map the file into memory (default) instead of reading it. */
   mmap?: boolean;
-  /** CPU threads; default: all that the process may use. */
+  /** CPU threads; default: one per core that the process may use. */
   threads?: number;
   /** Default true. */
   flashAttention?: boolean;
@@ -132,7 +132,7 @@ export class Model implements AsyncDisposable {
       nBatch: N_BATCH,
       nSeqMax: needs.nSeqMax,
       nOutputsMax: Math.max(needs.nSeqMax, 8),
-      nThreads: this.options.threads ?? availableParallelism(),
+      nThreads: this.options.threads ?? defaultThreads(),
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
     };
@@ -151,4 +151,10 @@ export class Model implements AsyncDisposable {
     this.dispose();
     await this.lastLease;
   }
+}
+
+/** One thread per core: on x64 processors with many logical ones, two share the vector units of a core. */
+function defaultThreads(): number {
+  const logical = availableParallelism();
+  return process.arch === "x64" && logical > 4 ? Math.floor(logical / 2) : logical;
 }
