@@ -19,9 +19,8 @@ struct alpha_request {
 };
 
 struct alpha_result {
-    std::vector<double>  alphas;
-    std::vector<double>  kls;
-    std::vector<int32_t> set_sizes;
+    std::vector<double> alphas;
+    std::vector<double> kls;
 };
 
 void check_same_length(size_t expected, std::initializer_list<size_t> lengths, const char * what) {
@@ -106,11 +105,10 @@ alpha_result compose_alphas(const llama_session & session, const std::vector<alp
         return distributions.try_emplace(row, session.logits(row), n_vocab).first->second;
     };
     for (const auto & request : requests) {
-        const auto found = top_p_divergence(of_row(request.baseline), of_row(request.strong), request.top_p, request.reduction);
-        if (!std::isfinite(found.kl)) throw failure("E_NOT_FINITE", "the model's logits are not finite: the steering is too strong or the weights are broken");
-        result.kls.push_back(found.kl);
-        result.alphas.push_back(std::clamp(found.kl, 0.0, request.alpha_max));
-        result.set_sizes.push_back(found.set_size);
+        const double kl = top_p_divergence(of_row(request.baseline), of_row(request.strong), request.top_p, request.reduction);
+        if (!std::isfinite(kl)) throw failure("E_NOT_FINITE", "the model's logits are not finite: the steering is too strong or the weights are broken");
+        result.kls.push_back(kl);
+        result.alphas.push_back(std::clamp(kl, 0.0, request.alpha_max));
     }
     return result;
 }
@@ -198,7 +196,6 @@ Napi::Value context_wrap::compose_alpha(const Napi::CallbackInfo & info) {
                 Napi::Object object = Napi::Object::New(env);
                 object.Set("alphas", write_array(env, result.alphas));
                 object.Set("kls", write_array(env, result.kls));
-                object.Set("setSizes", write_array(env, result.set_sizes));
                 return object;
             });
     });

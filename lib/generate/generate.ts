@@ -104,10 +104,15 @@ export async function generateText(model: Model, prompt: string, options: Genera
 
 /** Vectors on the native side for the time of one generation. */
 class LoadedProperties implements Disposable {
-  readonly list: Property[];
+  readonly list: Property[] = [];
 
   constructor(private readonly context: Context, steer: ReadonlyArray<{ vector: SteeringVector; schedule: Schedule; tail: Tail }>) {
-    this.list = steer.map(({ vector, schedule, tail }) => ({ id: context.addVector(vector), vector, schedule, tail }));
+    try {
+      for (const { vector, schedule, tail } of steer) this.list.push({ id: context.addVector(vector), vector, schedule, tail });
+    } catch (error) {
+      this[Symbol.dispose](); // nobody else will: the object was never made
+      throw error;
+    }
   }
 
   [Symbol.dispose](): void {

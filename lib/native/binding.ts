@@ -86,7 +86,6 @@ export interface NativeAlphaRequest {
 export interface NativeAlphas {
   alphas: Float64Array;
   kls: Float64Array;
-  setSizes: Int32Array;
 }
 
 export interface NativeContext {

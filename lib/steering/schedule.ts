@@ -6,6 +6,7 @@ export const klReductionSchema = z.enum(["mean", "sum"]);
 export type KlReduction = z.infer<typeof klReductionSchema>;
 
 const alpha = z.number().finite();
+const P_RANGE = "must be above 0 and at most 1";
 
 /** Alpha as a function of the token step, or of the distributions (REFERENCE §4). */
 export const scheduleSchema = z.discriminatedUnion("kind", [
@@ -14,7 +15,7 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("diminishing"), alpha: alpha.default(1) }),
   z.strictObject({
     kind: z.literal("dynamic"),
-    topP: z.number().gt(0).max(1).default(0.5),
+    topP: z.number().gt(0, P_RANGE).max(1, P_RANGE).default(0.5),
     alphaMax: z.number().min(0).finite().default(2),
     strongAlpha: alpha.default(2),
     klReduction: klReductionSchema.default("mean"),

@@ -120,8 +120,8 @@ std::vector<int32_t> distribution::top_p_set(double top_p) const {
     }
 }
 
-divergence top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction) {
-    if (!p.is_finite() || !s.is_finite()) return {std::numeric_limits<double>::quiet_NaN(), 0};
+double top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction) {
+    if (!p.is_finite() || !s.is_finite()) return std::numeric_limits<double>::quiet_NaN();
     const auto p_set = p.top_p_set(top_p);
     const auto s_set = s.top_p_set(top_p);
     std::vector<int32_t> q;
@@ -140,8 +140,7 @@ divergence top_p_divergence(const distribution & p, const distribution & s, doub
         const double weight = std::exp(log_p);
         if (weight > 0) kl += weight * (log_p - log_s);
     }
-    if (reduction == kl_reduction::mean) kl /= double(q.size());
-    return {kl, int32_t(q.size())};
+    return reduction == kl_reduction::mean ? kl / double(q.size()) : kl;
 }
 
 int32_t arg_max(const float * logits, int32_t n_vocab) {

@@ -31,13 +31,9 @@ private:
     double        log_normaliser_; // log sum exp(logits)
 };
 
-struct divergence {
-    double  kl;       // nats, reduced; NaN when logits are not finite
-    int32_t set_size; // |Q|
-};
-
-// KL(P || S) over Q = topP(P) ∪ topP(S), both renormalised over Q (REFERENCE §4, Dyn).
-divergence top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction);
+// KL(P || S) in nats over Q = topP(P) ∪ topP(S), both renormalised over Q, reduced (REFERENCE §4, Dyn).
+// NaN when logits are not finite.
+double top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction);
 
 // The likeliest token; the lowest id among equals; -1 when the logits are no distribution.
 int32_t arg_max(const float * logits, int32_t n_vocab);

@@ -61,8 +61,7 @@ public:
     void clear_abort() { abort_.store(false); }
     void request_abort() { abort_.store(true); }
 
-    const llama_weights &   weights() const { return *weights_; }
-    const session_options & options() const { return options_; }
+    const llama_weights & weights() const { return *weights_; }
 
 private:
     void check(const decode_batch & batch) const;

@@ -96,6 +96,19 @@ describe("dispose at awkward moments", () => {
     await expect(generation.next()).rejects.toMatchObject({ name: "SteeringError", code: "E_DISPOSED" });
   });
 
+  test("a vector that is refused leaves the ones before it nowhere", async () => {
+    const { model: own } = await loadTiny(space, {}, 6);
+    const good = await randomVector(own, 1);
+    const bad = { ...good, width: good.width - 1 };
+    const steer = [good, bad].map((vector) => ({ vector, schedule: { kind: "fixed" as const } }));
+    await expect(generateText(own, "abc", { steer, maxNewTokens: 2 })).rejects.toMatchObject({ code: "E_SHAPE" });
+    using lease = await own.leaseContext({ nCtx: 128, nSeqMax: 1 });
+    const batch = new Batch();
+    batch.add(5, 0, 0, { terms: [{ vector: 0, step: 0, alpha: 1 }] }); // the good one's id, had it stayed
+    await expect(lease.context.decode(batch)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    own.dispose();
+  });
+
   test("while its context is being made", async () => {
     const { model: own } = await loadTiny(space, {}, 5);
     const generation = generateText(own, "abc", { maxNewTokens: 5 });
