@@ -1,11 +1,12 @@
 export { SteeringError, type ErrorCode } from "./errors.js";
-export { loadModel, type LoadModelOptions, type Model, type ModelInfo } from "./runtime/index.js";
+export { loadModel, type LoadModelOptions, type Model, type ModelInfo, type Sampling } from "./runtime/index.js";
 export { generate, generateText, type GeneratedToken, type GenerateOptions, type GenerationResult, type Reading, type Steering } from "./generate/index.js";
+export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
 export { datasetNames, differingQueries, loadDataset, type Dataset, type Row } from "./experiment/dataset.js";
 export { questionPrompt, QUESTION_STOP } from "./experiment/prompt.js";
 export { loadVector, saveVector } from "./io/vector-file.js";
-export { norms, parseSchedule, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type Schedule, type ScheduleInput, type SteeringSpec, type KlReduction, type SteeringVector, type Tail } from "./steering/index.js";
+export { HOOK_SITES, norms, parseSchedule, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type SteeringVector, type Tail, type WrittenSchedule } from "./steering/index.js";
 export { detectLanguage, type LanguageGuess } from "./evaluate/language.js";
 export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";
 export { findPullable, isNamedModel, pullModel, resolveModel, type Pullable, type PullOptions } from "./io/pull.js";

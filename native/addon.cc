@@ -1,7 +1,8 @@
 // The addon's export table. lib/native/binding.ts is its typed mirror.
 #include "addon_data.h"
 #include "context_wrap.h"
-#include "engine/llama_session.h"
+#include "engine/decode_step.h"
+#include "handle.h"
 #include "job.h"
 #include "marshal.h"
 #include "model_wrap.h"
@@ -49,15 +50,39 @@ Napi::Value devices(const Napi::CallbackInfo & info) {
     return list;
 }
 
+// vectorIsMadeOf(vector, data: Float32Array): boolean
+Napi::Value vector_is_made_of(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto vector = handle<const steering_vector>::read(info[0], "vector");
+        const auto data   = read_array<float>(info[1], "data");
+        return Napi::Boolean::New(info.Env(), vector->is_made_of(data.data(), data.size()));
+    });
+}
+
+// takeCapture(capture): { sums, weights: Float64Array }
+Napi::Value take_capture(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto totals = handle<activation_capture>::read(info[0], "capture")->take();
+        Napi::Object result = Napi::Object::New(info.Env());
+        result.Set("sums", write_array(info.Env(), totals.sums));
+        result.Set("weights", write_array(info.Env(), totals.weights));
+        return result;
+    });
+}
+
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-    auto * data = new addon_data{Napi::Persistent(model_wrap::constructor(env)), Napi::Persistent(context_wrap::constructor(env))};
-    env.SetInstanceData(data);
+    env.SetInstanceData(new addon_data{
+        Napi::Persistent(model_wrap::constructor(env)), Napi::Persistent(context_wrap::constructor(env)),
+        handle<const steering_vector>::constructor(env, "Vector"), handle<activation_capture>::constructor(env, "Capture"),
+        handle<token_sampler>::constructor(env, "Sampler")});
     exports.Set("loadBackends", Napi::Function::New(env, load_backends_entry));
     exports.Set("devices", Napi::Function::New(env, devices));
     exports.Set("systemInfo", Napi::Function::New(env, [](const Napi::CallbackInfo & info) -> Napi::Value {
         return Napi::String::New(info.Env(), llama_print_system_info());
     }));
     exports.Set("loadModel", Napi::Function::New(env, model_wrap::load));
+    exports.Set("vectorIsMadeOf", Napi::Function::New(env, vector_is_made_of));
+    exports.Set("takeCapture", Napi::Function::New(env, take_capture));
     return exports;
 }
 

@@ -13,16 +13,11 @@ public:
 
 private:
     Napi::Value decode(const Napi::CallbackInfo & info);
-    Napi::Value sample(const Napi::CallbackInfo & info);
-    Napi::Value compose_alpha(const Napi::CallbackInfo & info);
     Napi::Value logits(const Napi::CallbackInfo & info);
+    void        set_control_vector(const Napi::CallbackInfo & info);
     void        kv_copy(const Napi::CallbackInfo & info);
     void        kv_remove(const Napi::CallbackInfo & info);
     void        kv_clear(const Napi::CallbackInfo & info);
-    Napi::Value add_vector(const Napi::CallbackInfo & info);
-    void        remove_vector(const Napi::CallbackInfo & info);
-    void        begin_capture(const Napi::CallbackInfo & info);
-    Napi::Value take_capture(const Napi::CallbackInfo & info);
     void        abort(const Napi::CallbackInfo & info);
     void        dispose(const Napi::CallbackInfo & info);
 

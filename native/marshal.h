@@ -50,3 +50,8 @@ inline int32_t read_int(const Napi::Value & value, const char * what, int32_t le
     }
     return int32_t(number);
 }
+
+inline double read_number(const Napi::Value & value, const char * what) {
+    if (!value.IsNumber()) throw failure("E_BAD_ARGUMENT", std::string(what) + " must be a number");
+    return value.As<Napi::Number>().DoubleValue();
+}

@@ -1,6 +1,9 @@
 #include "model_wrap.h"
 
 #include "addon_data.h"
+#include "engine/activation_capture.h"
+#include "engine/token_sampler.h"
+#include "handle.h"
 #include "job.h"
 #include "marshal.h"
 
@@ -13,6 +16,13 @@ template <typename Native> Napi::Value wrap_native(Napi::Env env, Napi::Function
     return constructor.New({Napi::External<std::shared_ptr<Native>>::New(env, &native)});
 }
 
+steering_path read_path(const std::string & name) {
+    if (name == "auto") return steering_path::automatic;
+    if (name == "graph") return steering_path::graph;
+    if (name == "callback") return steering_path::callback;
+    throw failure("E_BAD_ARGUMENT", "steeringPath \"" + name + "\" is none of auto, graph, callback");
+}
+
 session_options read_session_options(const Napi::Object & options) {
     session_options result;
     result.n_ctx         = uint32_t(read_int(options.Get("nCtx"), "nCtx", 1));
@@ -22,6 +32,25 @@ session_options read_session_options(const Napi::Object & options) {
     result.n_threads     = read_int(options.Get("nThreads"), "nThreads", 1);
     result.flash_attn    = read_bool(options.Get("flashAttention"), "flashAttention");
     result.kv_f32        = read_bool(options.Get("kvF32"), "kvF32");
+    result.path          = read_path(read_string(options.Get("steeringPath"), "steeringPath"));
+    return result;
+}
+
+sampler_options read_sampler_options(const Napi::Object & options) {
+    sampler_options result;
+    result.temperature    = float(read_number(options.Get("temperature"), "temperature"));
+    result.top_k          = read_int(options.Get("topK"), "topK");
+    result.top_p          = float(read_number(options.Get("topP"), "topP"));
+    result.min_p          = float(read_number(options.Get("minP"), "minP"));
+    result.repeat_penalty = float(read_number(options.Get("repeatPenalty"), "repeatPenalty"));
+    result.repeat_last_n  = read_int(options.Get("repeatLastN"), "repeatLastN");
+    result.history        = read_array<int32_t>(options.Get("history"), "history");
+    result.seed           = uint32_t(read_int(options.Get("seed"), "seed"));
+    result.grammar        = read_string(options.Get("grammar"), "grammar");
+    const auto tokens = read_array<int32_t>(options.Get("biasTokens"), "biasTokens");
+    const auto biases = read_array<float>(options.Get("biases"), "biases");
+    if (tokens.size() != biases.size()) throw failure("E_SHAPE", "biasTokens and biases differ in length");
+    for (size_t i = 0; i < tokens.size(); ++i) result.logit_bias.push_back({tokens[i], biases[i]});
     return result;
 }
 
@@ -33,7 +62,11 @@ Napi::Function model_wrap::constructor(Napi::Env env) {
         InstanceMethod("tokenise", &model_wrap::tokenise),
         InstanceMethod("detokenise", &model_wrap::detokenise),
         InstanceMethod("isEndOfGeneration", &model_wrap::is_end_of_generation),
+        InstanceMethod("hasSite", &model_wrap::has_site),
         InstanceMethod("createContext", &model_wrap::create_context),
+        InstanceMethod("createVector", &model_wrap::create_vector),
+        InstanceMethod("createCapture", &model_wrap::create_capture),
+        InstanceMethod("createSampler", &model_wrap::create_sampler),
         InstanceMethod("dispose", &model_wrap::dispose),
     });
 }
@@ -118,6 +151,53 @@ Napi::Value model_wrap::create_context(const Napi::CallbackInfo & info) {
         return job<session_ptr>::start(Value(),
             [=] { return std::make_shared<llama_session>(weights, options); },
             [](Napi::Env env, session_ptr & session) { return wrap_native(env, env.GetInstanceData<addon_data>()->context, session); });
+    });
+}
+
+Napi::Value model_wrap::has_site(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights = this->weights();
+        const auto site    = hook_site_from_name(read_string(info[0], "site"));
+        try {
+            weights->width(site);
+            return Napi::Boolean::New(info.Env(), true);
+        } catch (const failure & f) {
+            if (f.code != "E_NO_SITE") throw;
+            return Napi::Boolean::New(info.Env(), false);
+        }
+    });
+}
+
+Napi::Value model_wrap::create_vector(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights = this->weights();
+        const auto object  = read_object(info[0], "vector");
+        const auto site    = hook_site_from_name(read_string(object.Get("site"), "vector.site"));
+        const auto n_steps = read_int(object.Get("nSteps"), "vector.nSteps", 1);
+        const auto width   = read_int(object.Get("width"), "vector.width", 1);
+        const auto data    = read_array<float>(object.Get("data"), "vector.data");
+        auto vector = weights->make_vector(site, read_array<int32_t>(object.Get("layers"), "vector.layers"), n_steps, width, data);
+        return handle<const steering_vector>::make(info.Env(), std::move(vector), data.size() * sizeof(float));
+    });
+}
+
+Napi::Value model_wrap::create_capture(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights = this->weights();
+        const auto object  = read_object(info[0], "capture");
+        const auto site    = hook_site_from_name(read_string(object.Get("site"), "capture.site"));
+        const auto layers  = read_array<int32_t>(object.Get("layers"), "capture.layers");
+        const auto n_steps = read_int(object.Get("nSteps"), "capture.nSteps", 1);
+        weights->check_layers(layers);
+        const int32_t width = weights->width(site);
+        return handle<activation_capture>::make(info.Env(), std::make_shared<activation_capture>(site, layers, n_steps, width),
+            layers.size() * n_steps * width * sizeof(double));
+    });
+}
+
+Napi::Value model_wrap::create_sampler(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        return handle<token_sampler>::make(info.Env(), std::make_shared<token_sampler>(weights(), read_sampler_options(read_object(info[0], "sampler"))), 0);
     });
 }
 

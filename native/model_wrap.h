@@ -21,7 +21,11 @@ private:
     Napi::Value tokenise(const Napi::CallbackInfo & info);
     Napi::Value detokenise(const Napi::CallbackInfo & info);
     Napi::Value is_end_of_generation(const Napi::CallbackInfo & info);
+    Napi::Value has_site(const Napi::CallbackInfo & info);
     Napi::Value create_context(const Napi::CallbackInfo & info);
+    Napi::Value create_vector(const Napi::CallbackInfo & info);
+    Napi::Value create_capture(const Napi::CallbackInfo & info);
+    Napi::Value create_sampler(const Napi::CallbackInfo & info);
     void        dispose(const Napi::CallbackInfo & info);
 
     std::shared_ptr<llama_weights> weights_;

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { assertWritable, compare, loadDataset, parseSchedule, saveComparison, saveVector, summarise, SteeringError, type Answer, type Schedule, type Setting, type SettingSummary } from "../../lib/index.js";
+import { assertWritable, compare, loadDataset, parseSchedule, saveComparison, saveVector, summarise, SteeringError, type Answer, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
 import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -71,7 +71,7 @@ function showAnswer(answer: Answer, settings: readonly Setting[]): void {
   if (answer.setting === UNSTEERED) print(`\n${colours.bold(answer.question)}`);
   const width = Math.min(process.stdout.columns ?? 100, 110) - 18;
   const language = answer.detected.language.padEnd(4);
-  const schedules = settings.find((setting) => setting.label === answer.setting)!.steer.map(({ schedule }) => schedule as Schedule);
+  const schedules = settings.find((setting) => setting.label === answer.setting)!.steer.map(({ schedule }) => schedule as WrittenSchedule);
   const dynamic = schedules.some((schedule) => schedule.kind === "dynamic");
   const lines = dynamic
     ? alphaStrip(answer.tokens, schedules.map((schedule) => alphaScale({ schedule })), width)

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { Batch, type Context, type Model } from "../runtime/index.js";
+import { abortError, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../runtime/index.js";
 import type { HookSite, StepMeans } from "../steering/index.js";
 
 export interface CapturePrompt {
@@ -10,108 +10,159 @@ export interface CapturePrompt {
 
 export interface CaptureOptions {
   site: HookSite;
+  /** 0-based, ascending; default: all. */
+  layers?: readonly number[];
   /** Most tokens generated per prompt. */
   maxNewTokens: number;
   signal?: AbortSignal;
-  /** Called after every decode with the tokens computed so far, of an upper bound. */
+  /** Called after every prompt with the tokens computed so far, of an upper bound. */
   onProgress?: (done: number, total: number) => void;
 }
 
-/** Prompts generated side by side: more share each read of the weights, fewer share the attention's cache. */
-const N_PARALLEL = 4;
-
-interface Stream {
-  prompt: CapturePrompt;
-  sequence: number;
-  /** Tokens of the prompt already in the cache. */
-  fed: number;
-  /** Token that the next step decodes. */
-  next: number;
-  done: boolean;
+/** Activations of one prompt while the model continued it. */
+export interface PromptActivations {
+  /** Index of the prompt. */
+  prompt: number;
+  layers: readonly number[];
+  nSteps: number;
+  width: number;
+  /** `[layers, nSteps, width]` */
+  data: Float32Array;
 }
+
+/** Prompts under way at once: more share each read of the weights, fewer share the attention's cache. */
+const N_PARALLEL = 6;
 
 /**
  * Mean activations while the model continues each prompt greedily, per layer and token step (REFERENCE §3): at step
  * i, the row that predicts token i, over the prompts that have not ended before.
  *
- * @returns means `[nLayer, nSteps, width]` in double precision; nSteps is the longest continuation
- * @throws SteeringError E_CONTEXT_FULL, E_ABORTED
+ * @returns means `[layers, nSteps, width]` in double precision; nSteps is the longest continuation
+ * @throws SteeringError E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
 export async function captureMeans(model: Model, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
+  const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
+  const into = model.createCapture(options.site, layers, options.maxNewTokens);
+  const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> => continueGreedily(model, new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
+  let done = 0;
+  const total = prompts.reduce((sum, { tokens }) => sum + tokens.length + options.maxNewTokens, 0);
+  let index = 0;
+  for await (const _ of inOrder(prompts, capture, options.signal)) {
+    done += prompts[index++]!.tokens.length + options.maxNewTokens;
+    options.onProgress?.(done, total);
+  }
+  const { nSteps, means } = meansOf(model.takeCapture(into), layers.length, options.maxNewTokens);
+  return { nLayer: layers.length, nSteps, width: means.length / (layers.length * nSteps), means };
+}
+
+/**
+ * The activations themselves, prompt by prompt in order. Only those of the prompts under way are in memory, so that a
+ * consumer that writes them to disk (`saveActivations`) can capture any number.
+ *
+ * @throws SteeringError E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
+ */
+export async function* captureActivations(model: Model, prompts: readonly (readonly number[])[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
+  const layers = checkedLayers(model, prompts, options);
+  const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
+    const into = model.createCapture(options.site, layers, options.maxNewTokens);
+    await continueGreedily(model, new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
+    return meansOf(model.takeCapture(into), layers.length, options.maxNewTokens); // of one row each: the activation, exactly
+  };
+  let prompt = 0;
+  for await (const { nSteps, means } of inOrder(prompts, capture, options.signal)) {
+    yield { prompt: prompt++, layers, nSteps, width: means.length / (layers.length * nSteps), data: Float32Array.from(means) };
+  }
+}
+
+/** Results for the items, in their order, with N_PARALLEL under way at once; what is left is aborted when the consumer leaves. */
+async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined): AsyncGenerator<Result, void> {
+  const leave = new AbortController();
+  const signal = outer ? AbortSignal.any([outer, leave.signal]) : leave.signal;
+  const underWay: Array<Promise<Result>> = [];
+  try {
+    for (let next = 0; next < items.length || underWay.length > 0;) {
+      while (next < items.length && underWay.length < N_PARALLEL) {
+        const result = work(items[next++]!, signal);
+        result.catch(() => undefined); // the first failure is thrown below; those of the others would have no handler
+        underWay.push(result);
+      }
+      yield await underWay.shift()!;
+    }
+  } finally {
+    leave.abort();
+  }
+}
+
+/** A prompt continued greedily, each step's row captured. */
+class CaptureTask implements Task {
+  readonly nSequences = 1;
+  private steps = 0;
+  readonly ended: Promise<void>;
+  private settle!: { resolve: () => void; reject: (error: unknown) => void };
+
+  constructor(private readonly model: Model, readonly prompt: readonly number[], private readonly weight: number, private readonly into: CaptureHandle, readonly maxNewTokens: number) {
+    this.ended = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
+  }
+
+  isWanted(): boolean {
+    return true;
+  }
+
+  probe(): void { /* one decode per step */ }
+
+  output(batch: Batch, { token, position, step, sequences }: Place): number {
+    return batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture: { into: this.into, step, weight: this.weight } }));
+  }
+
+  accept(token: number): boolean {
+    if (token < 0) throw new SteeringError("E_NOT_FINITE", "the model's logits are not finite: its weights are broken");
+    const goesOn = ++this.steps < this.maxNewTokens && !this.model.isEndOfGeneration(token);
+    if (!goesOn) this.settle.resolve();
+    return goesOn;
+  }
+
+  fail(error: unknown): void {
+    this.settle.reject(error);
+  }
+}
+
+async function continueGreedily(model: Model, task: CaptureTask, signal: AbortSignal): Promise<void> {
+  throwIfAborted(signal);
+  const abort = (): void => {
+    task.fail(abortError(signal));
+    model.scheduler.cancel(task);
+  };
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    model.scheduler.submit(task);
+    await task.ended;
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
+}
+
+function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { layers, maxNewTokens }: CaptureOptions): readonly number[] {
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
-  const longest = Math.max(...prompts.map((prompt) => prompt.tokens.length)) + options.maxNewTokens;
+  if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
+  const longest = Math.max(...prompts.map((tokens) => tokens.length)) + maxNewTokens;
   if (longest > model.info.nCtxTrain) {
     throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.info.nCtxTrain}`);
   }
-  const total = prompts.reduce((sum, prompt) => sum + prompt.tokens.length + options.maxNewTokens, 0);
-  let done = 0;
-  const advance = (rows: number) => options.onProgress?.(Math.min(total, done += rows), total);
-
-  using lease = await model.leaseContext({ nCtx: longest * N_PARALLEL, nSeqMax: N_PARALLEL }, options.signal);
-  const { context } = lease;
-  context.beginCapture(options.site, options.maxNewTokens);
-  for (let first = 0; first < prompts.length; first += N_PARALLEL) {
-    context.kvClear();
-    const streams = prompts.slice(first, first + N_PARALLEL).map((prompt, sequence): Stream =>
-      ({ prompt, sequence, fed: 0, next: -1, done: false }));
-    await feedPrompts(model, context, streams, options, advance);
-    await continueGreedily(model, context, streams, options, advance);
-  }
-  return toMeans(context);
+  return layers ?? Array.from({ length: model.info.nLayer }, (_, layer) => layer);
 }
 
-/** Feed all prompts in full batches; the last row of each predicts its first token. */
-async function feedPrompts(model: Model, context: Context, streams: Stream[], options: CaptureOptions, advance: (rows: number) => void): Promise<void> {
-  while (streams.some((stream) => stream.fed < stream.prompt.tokens.length)) {
-    const batch = new Batch();
-    const outputs: Array<[Stream, number]> = [];
-    for (const stream of streams) {
-      const { tokens, weight } = stream.prompt;
-      for (; stream.fed < tokens.length && batch.size < context.options.nBatch; stream.fed++) {
-        const last = stream.fed === tokens.length - 1;
-        const row = batch.add(tokens[stream.fed]!, stream.fed, stream.sequence, last ? { output: true, capture: { step: 0, weight } } : {});
-        if (last) outputs.push([stream, row]);
-      }
-    }
-    await decodeAndSample(model, context, batch, outputs, options);
-    advance(batch.size);
-  }
-}
-
-async function continueGreedily(model: Model, context: Context, streams: Stream[], options: CaptureOptions, advance: (rows: number) => void): Promise<void> {
-  for (let step = 1; step < options.maxNewTokens; step++) {
-    const batch = new Batch();
-    const outputs: Array<[Stream, number]> = [];
-    for (const stream of streams.filter((candidate) => !candidate.done)) {
-      const { tokens, weight } = stream.prompt;
-      outputs.push([stream, batch.add(stream.next, tokens.length - 1 + step, stream.sequence, { output: true, capture: { step, weight } })]);
-    }
-    if (batch.size === 0) return;
-    await decodeAndSample(model, context, batch, outputs, options);
-    advance(batch.size);
-  }
-}
-
-async function decodeAndSample(model: Model, context: Context, batch: Batch, outputs: Array<[Stream, number]>, options: CaptureOptions): Promise<void> {
-  await context.decode(batch, options.signal);
-  const tokens = await context.sampleGreedy(outputs.map(([, row]) => row));
-  outputs.forEach(([stream], index) => {
-    stream.next = tokens[index]!;
-    stream.done = model.isEndOfGeneration(stream.next);
-  });
-}
-
-function toMeans(context: Context): StepMeans {
-  const { nLayer, nSteps: asked, width, sums, weights } = context.takeCapture();
+/** Sums divided by weights, `[layers, nSteps, width]`, up to the last step that any prompt reached. */
+function meansOf({ sums, weights }: { sums: Float64Array; weights: Float64Array }, nLayers: number, asked: number): { nSteps: number; means: Float64Array } {
   const firstUnreached = weights.indexOf(0);
   const nSteps = firstUnreached === -1 ? asked : firstUnreached;
-  const means = new Float64Array(nLayer * nSteps * width);
-  for (let layer = 0; layer < nLayer; layer++) {
+  const width = sums.length / (nLayers * asked);
+  const means = new Float64Array(nLayers * nSteps * width);
+  for (let layer = 0; layer < nLayers; layer++) {
     for (let step = 0; step < nSteps; step++) {
       const from = (layer * asked + step) * width;
       const to = (layer * nSteps + step) * width;
       for (let i = 0; i < width; i++) means[to + i] = sums[from + i]! / weights[step]!;
     }
   }
-  return { nLayer, nSteps, width, means };
+  return { nSteps, means };
 }

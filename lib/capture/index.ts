@@ -1,1 +1,1 @@
-export { captureMeans, type CaptureOptions, type CapturePrompt } from "./capture.js";
+export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture.js";

@@ -22,21 +22,24 @@ export interface ExtractOptions {
   maxNewTokens?: number;
   /** Seed of the draw; default 32. */
   seed?: number;
+  /** Where activations are read and will be changed; default `head_out`, as published. */
+  site?: HookSite;
+  /** Layers to extract, 0-based, ascending; default: all. */
+  layers?: readonly number[];
   signal?: AbortSignal;
   /** Tokens computed so far, of an upper bound. */
   onProgress?: (done: number, total: number) => void;
 }
 
-const SITE: HookSite = "head_out";
-
 /**
  * Extract a delta by ICL contrast (REFERENCE §2 and §3): per token step, the mean activation under demonstrations of
- * the positive behaviour minus that under the negative, at the input of W_O of every layer.
+ * the positive behaviour minus that under the negative, by default at the input of W_O of every layer.
  *
- * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_ABORTED
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
 export async function extract(model: Model, options: ExtractOptions): Promise<SteeringVector> {
-  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, signal } = options;
+  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", signal } = options;
+  const layers = options.layers ?? Array.from({ length: model.info.nLayer }, (_, layer) => layer);
   for (const [name, value] of Object.entries({ support, maxNewTokens })) {
     if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
   }
@@ -55,12 +58,12 @@ export async function extract(model: Model, options: ExtractOptions): Promise<St
   for (const [side, list] of prompts.entries()) {
     const before = totals.slice(0, side).reduce((a, b) => a + b, 0);
     const onProgress = (done: number) => options.onProgress?.(before + done, total);
-    means.push(await captureMeans(model, list, { site: SITE, maxNewTokens, onProgress, ...(signal ? { signal } : {}) }));
+    means.push(await captureMeans(model, list, { site, layers, maxNewTokens, onProgress, ...(signal ? { signal } : {}) }));
   }
   options.onProgress?.(total, total);
-  const { nLayer, nSteps, width, data } = delta(means[0]!, means[1]!);
+  const { nSteps, width, data } = delta(means[0]!, means[1]!);
   return {
-    site: SITE, layers: Array.from({ length: nLayer }, (_, layer) => layer), nSteps, width, data,
+    site, layers: [...layers], nSteps, width, data,
     provenance: {
       property: `${positive.name} vs ${negative.name}`,
       positive: datasetReference(positive),

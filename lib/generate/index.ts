@@ -1,2 +1,3 @@
-export { generate, generateText, type GeneratedToken, type GenerateOptions, type GenerationResult, type Steering } from "./generate.js";
+export { generate, generateText, type GenerateOptions, type Steering } from "./generate.js";
+export type { GeneratedToken, GenerationResult } from "./generation.js";
 export type { Reading } from "./streams.js";

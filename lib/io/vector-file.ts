@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import type { SteeringVector } from "../steering/index.js";
+import { HOOK_SITES, type SteeringVector } from "../steering/index.js";
 import { writeFileAtomic } from "./atomic.js";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "./safetensors.js";
 
@@ -33,7 +33,7 @@ const metadataSchema = z.object({
   format: z.literal(FORMAT),
   format_version: z.literal(FORMAT_VERSION),
   operation: z.literal("add"),
-  hook_site: z.literal("head_out"),
+  hook_site: z.enum(HOOK_SITES),
   layer_base: z.literal("0"),
   provenance: z.string(),
 });

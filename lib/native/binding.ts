@@ -38,6 +38,7 @@ export interface NativeContextOptions {
   flashAttention: boolean;
   /** K and V in F32 instead of F16. */
   kvF32: boolean;
+  steeringPath: "auto" | "graph" | "callback";
 }
 
 export interface NativeVector {
@@ -49,33 +50,32 @@ export interface NativeVector {
   data: Float32Array;
 }
 
-/** One entry per term: add `alphas[i]` times step `steps[i]` of vector `vectors[i]` to row `rows[i]`. */
+declare const nativeKind: unique symbol;
+/** Objects that JavaScript only holds and passes back; they are freed when it forgets them. */
+export interface VectorHandle { readonly [nativeKind]: "vector" }
+export interface CaptureHandle { readonly [nativeKind]: "capture" }
+export interface SamplerHandle { readonly [nativeKind]: "sampler" }
+
+/** One entry per term: add `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. */
 export interface NativePlan {
+  vectors: VectorHandle[];
   rows: Int32Array;
-  vectors: Int32Array;
+  indices: Int32Array;
   steps: Int32Array;
   alphas: Float32Array;
 }
 
-/** One entry per captured row: its token step and its weight in the mean. */
+/** One entry per captured row: where it goes, its token step and its weight in the mean. */
 export interface NativeCaptureRows {
+  captures: CaptureHandle[];
   rows: Int32Array;
+  indices: Int32Array;
   steps: Int32Array;
   weights: Float64Array;
 }
 
-export interface NativeCapture {
-  nLayer: number;
-  nSteps: number;
-  width: number;
-  /** Weighted sums `[nLayer, nSteps, width]`. */
-  sums: Float64Array;
-  /** Total weight per step `[nSteps]`. */
-  weights: Float64Array;
-}
-
-/** One entry per KL: rows of the last decode that hold P and S, and how to reduce (0 mean, 1 sum). */
-export interface NativeAlphaRequest {
+/** One entry per KL: rows of this decode that hold P and S, and how to reduce (0 mean, 1 sum). */
+export interface NativeAlphaRequests {
   baselines: Int32Array;
   strong: Int32Array;
   topP: Float64Array;
@@ -83,27 +83,54 @@ export interface NativeAlphaRequest {
   reductions: Int8Array;
 }
 
-export interface NativeAlphas {
-  alphas: Float64Array;
+/** A decode and what is to be read off its logits. */
+export interface NativeStep {
+  tokens: Int32Array;
+  positions: Int32Array;
+  sequences: Int32Array;
+  outputs: Int8Array;
+  plan: NativePlan | undefined;
+  captures: NativeCaptureRows | undefined;
+  alphas: NativeAlphaRequests | undefined;
+  /** Rows whose next token is wanted; a sampler of null takes the likeliest. */
+  samples: { rows: Int32Array; samplers: Array<SamplerHandle | null> } | undefined;
+}
+
+export interface NativeStepResult {
+  /** Per KL; NaN where a row's logits are not finite. */
   kls: Float64Array;
+  alphas: Float64Array;
+  /** Per sample; −1 where a row's logits are not finite or its sampler allows no token. */
+  tokens: Int32Array;
 }
 
 export interface NativeContext {
-  decode(tokens: Int32Array, positions: Int32Array, seqIds: Int32Array, outputs: Int8Array,
-    plan?: NativePlan, capture?: NativeCaptureRows): Promise<void>;
-  sample(rows: Int32Array): Promise<Int32Array>;
-  composeAlpha(request: NativeAlphaRequest): Promise<NativeAlphas>;
+  decode(step: NativeStep): Promise<NativeStepResult>;
   logits(row: number): Float32Array;
+  /** llama.cpp's own, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
+  setControlVector(data: Float32Array): void;
   /** Half-open range of positions; `end` −1 = to the last. */
   kvCopy(from: number, to: number, begin: number, end: number): void;
   kvRemove(sequence: number, begin: number, end: number): void;
   kvClear(): void;
-  addVector(vector: NativeVector): number;
-  removeVector(vector: number): void;
-  beginCapture(site: string, nSteps: number): void;
-  takeCapture(): NativeCapture;
   abort(): void;
   dispose(): void;
+}
+
+export interface NativeSamplerOptions {
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repeatPenalty: number;
+  repeatLastN: number;
+  /** Tokens before the first one, for the penalty. */
+  history: Int32Array;
+  seed: number;
+  /** GBNF; empty = none. */
+  grammar: string;
+  biasTokens: Int32Array;
+  biases: Float32Array;
 }
 
 export interface NativeModel {
@@ -111,7 +138,11 @@ export interface NativeModel {
   tokenise(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
   detokenise(tokens: Int32Array): Uint8Array;
   isEndOfGeneration(token: number): boolean;
+  hasSite(site: string): boolean;
   createContext(options: NativeContextOptions): Promise<NativeContext>;
+  createVector(vector: NativeVector): VectorHandle;
+  createCapture(capture: { site: string; layers: Int32Array; nSteps: number }): CaptureHandle;
+  createSampler(options: NativeSamplerOptions): SamplerHandle;
   dispose(): void;
 }
 
@@ -119,5 +150,9 @@ export interface NativeAddon {
   loadBackends(folder: string, plugins: string[]): void;
   devices(): NativeDevice[];
   systemInfo(): string;
+  /** True when the vector was made of these values. */
+  vectorIsMadeOf(vector: VectorHandle, data: Float32Array): boolean;
+  /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; the capture starts again from nothing. */
+  takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
   loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean }): Promise<NativeModel>;
 }

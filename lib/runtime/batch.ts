@@ -1,5 +1,6 @@
 import { SteeringError } from "../errors.js";
-import type { NativeCaptureRows, NativePlan } from "../native/index.js";
+import type { CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativePlan, NativeStep, SamplerHandle, VectorHandle } from "../native/index.js";
+import type { KlReduction } from "../steering/index.js";
 
 /** Whole numbers of 32 bits as an Int32Array, which would silently bend any others. Throws E_BAD_ARGUMENT. */
 export function int32s(values: readonly number[], what: string): Int32Array {
@@ -10,8 +11,8 @@ export function int32s(values: readonly number[], what: string): Int32Array {
 
 /** One steering term of a row: alpha times the direction of `step` (nSteps = the mean of all steps). */
 export interface Term {
-  /** Id from `Context.addVector`. */
-  vector: number;
+  /** From `Model.vectorHandle`. */
+  vector: VectorHandle;
   step: number;
   alpha: number;
 }
@@ -20,18 +21,31 @@ export interface RowOptions {
   /** Compute logits for this row. */
   output?: boolean;
   terms?: readonly Term[];
-  /** Add this row's activations to the running capture, at this token step and with this weight. */
-  capture?: { step: number; weight: number };
+  /** Add this row's activations to a capture, at this token step and with this weight. */
+  capture?: { into: CaptureHandle; step: number; weight: number };
 }
 
-/** Rows of one decode: which token at which position of which sequence, and what happens to its activations. */
+/** A KL to measure between two rows, and the alpha that follows from it (REFERENCE §4, Dyn). */
+export interface AlphaRequest {
+  /** Row of the unsteered stream P. */
+  baseline: number;
+  /** Row of the strongly steered stream S. */
+  strong: number;
+  topP: number;
+  alphaMax: number;
+  klReduction: KlReduction;
+}
+
+/** Rows of one decode: which token at which position of which sequence, what happens to its activations, and what is read off its logits. */
 export class Batch {
   private readonly tokens: number[] = [];
   private readonly positions: number[] = [];
   private readonly sequences: number[] = [];
   private readonly outputs: number[] = [];
   private readonly terms: Array<Term & { row: number }> = [];
-  private readonly captures: Array<{ row: number; step: number; weight: number }> = [];
+  private readonly captures: Array<NonNullable<RowOptions["capture"]> & { row: number }> = [];
+  private readonly alphas: AlphaRequest[] = [];
+  private readonly samples: Array<{ row: number; sampler: SamplerHandle | null }> = [];
 
   get size(): number {
     return this.tokens.length;
@@ -48,19 +62,37 @@ export class Batch {
     return row;
   }
 
-  /** Arguments of the addon's `decode`. */
-  toNative(): [Int32Array, Int32Array, Int32Array, Int8Array, NativePlan | undefined, NativeCaptureRows | undefined] {
-    return [
-      int32s(this.tokens, "tokens"), int32s(this.positions, "positions"), int32s(this.sequences, "sequences"),
-      Int8Array.from(this.outputs), this.plan(), this.captureRows(),
-    ];
+  /** Ask for a KL; returns its index in `StepResult.alphas`. */
+  measure(request: AlphaRequest): number {
+    return this.alphas.push(request) - 1;
+  }
+
+  /** Ask for the token that follows a row, the likeliest without a sampler; returns its index in `StepResult.tokens`. */
+  sample(row: number, sampler: SamplerHandle | null = null): number {
+    return this.samples.push({ row, sampler }) - 1;
+  }
+
+  toNative(): NativeStep {
+    return {
+      tokens: int32s(this.tokens, "tokens"),
+      positions: int32s(this.positions, "positions"),
+      sequences: int32s(this.sequences, "sequences"),
+      outputs: Int8Array.from(this.outputs),
+      plan: this.plan(),
+      captures: this.captureRows(),
+      alphas: this.alphaRequests(),
+      samples: this.samples.length === 0 ? undefined
+        : { rows: int32s(this.samples.map(({ row }) => row), "rows"), samplers: this.samples.map(({ sampler }) => sampler) },
+    };
   }
 
   private plan(): NativePlan | undefined {
     if (this.terms.length === 0) return undefined;
+    const { handles, indices } = withoutRepeats(this.terms.map((term) => term.vector));
     return {
+      vectors: handles,
+      indices,
       rows: int32s(this.terms.map((term) => term.row), "row"),
-      vectors: int32s(this.terms.map((term) => term.vector), "vector"),
       steps: int32s(this.terms.map((term) => term.step), "step"),
       alphas: Float32Array.from(this.terms, (term) => term.alpha),
     };
@@ -68,10 +100,31 @@ export class Batch {
 
   private captureRows(): NativeCaptureRows | undefined {
     if (this.captures.length === 0) return undefined;
+    const { handles, indices } = withoutRepeats(this.captures.map((capture) => capture.into));
     return {
+      captures: handles,
+      indices,
       rows: int32s(this.captures.map((capture) => capture.row), "row"),
       steps: int32s(this.captures.map((capture) => capture.step), "step"),
       weights: Float64Array.from(this.captures, (capture) => capture.weight),
     };
   }
+
+  private alphaRequests(): NativeAlphaRequests | undefined {
+    if (this.alphas.length === 0) return undefined;
+    return {
+      baselines: int32s(this.alphas.map((request) => request.baseline), "baseline"),
+      strong: int32s(this.alphas.map((request) => request.strong), "strong"),
+      topP: Float64Array.from(this.alphas, (request) => request.topP),
+      alphaMax: Float64Array.from(this.alphas, (request) => request.alphaMax),
+      reductions: Int8Array.from(this.alphas, (request) => (request.klReduction === "mean" ? 0 : 1)),
+    };
+  }
+}
+
+/** Each handle once, and for every entry the index of its handle. */
+function withoutRepeats<Handle>(entries: readonly Handle[]): { handles: Handle[]; indices: Int32Array } {
+  const indexOf = new Map<Handle, number>();
+  for (const handle of entries) if (!indexOf.has(handle)) indexOf.set(handle, indexOf.size);
+  return { handles: [...indexOf.keys()], indices: Int32Array.from(entries, (handle) => indexOf.get(handle)!) };
 }

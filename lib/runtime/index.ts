@@ -1,4 +1,7 @@
-export { Batch, type RowOptions, type Term } from "./batch.js";
-export { Context, throwIfAborted, type AlphaRequest, type MeasuredAlpha } from "./context.js";
+export { Batch, type AlphaRequest, type RowOptions, type Term } from "./batch.js";
+export { abortError, Context, throwIfAborted, type MeasuredAlpha } from "./context.js";
 export { loadModel, Model, type LoadModelOptions } from "./model.js";
 export type { ModelInfo } from "./model-info.js";
+export type { Sampling } from "./sampling.js";
+export type { Place, Task } from "./scheduler.js";
+export type { CaptureHandle, VectorHandle } from "../native/index.js";

@@ -1,13 +1,14 @@
 import { availableParallelism } from "node:os";
-import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
-import { addon, call, callAsync, type NativeContextOptions, type NativeModel } from "../native/index.js";
-import type { ModelFingerprint } from "../steering/index.js";
+import { addon, call, callAsync, type CaptureHandle, type NativeContextOptions, type NativeModel, type SamplerHandle, type VectorHandle } from "../native/index.js";
+import { select, type HookSite, type ModelFingerprint, type Selection, type SteeringVector } from "../steering/index.js";
 import { int32s } from "./batch.js";
-import { Context, untilAborted } from "./context.js";
+import { Context } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
+import { toNativeSampler, type Sampling } from "./sampling.js";
+import { Scheduler } from "./scheduler.js";
 
 export interface LoadModelOptions {
   /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
@@ -20,6 +21,15 @@ export interface LoadModelOptions {
   flashAttention?: boolean;
   /** Type of the KV cache: F16 (default), or F32 for comparisons with other implementations. */
   kvType?: "f16" | "f32";
+  /**
+   * KV cells that all generations running at once share, at most; default 8192. A generation takes one per token of its
+   * prompt and of its answer, the answer once more for each dynamic property and once for the unsteered stream.
+   */
+  contextSize?: number;
+  /** Sequences at once, at most; default 16. A generation takes one, with dynamic properties two and one for each. */
+  maxSequences?: number;
+  /** How vectors are added: `auto` (default), or one path alone, for tests and diagnosis (docs/architecture.md, "Two paths"). */
+  steeringPath?: "auto" | "graph" | "callback";
 }
 
 /** What a piece of work needs of a context. */
@@ -29,17 +39,12 @@ export interface ContextNeeds {
   nSeqMax: number;
 }
 
-/** The use of a model's context by one piece of work. */
-export interface ContextLease extends Disposable {
-  context: Context;
-  /** Calling it twice is harmless. */
-  release(): void;
-}
-
 /** Most rows of one decode; longer prompts are fed in pieces. */
 const N_BATCH = 512;
 /** Contexts grow in steps of this many cells, so that a slightly longer prompt need not make a new one. */
 const N_CTX_STEP = 512;
+const DEFAULT_CONTEXT_SIZE = 8192;
+const DEFAULT_MAX_SEQUENCES = 16;
 
 /**
  * Load a GGUF.
@@ -57,14 +62,16 @@ export async function loadModel(nameOrPath: string, options: LoadModelOptions = 
 /** A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`. */
 export class Model implements AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
-  private context: Context | undefined;
-  private lastLease: Promise<void> = Promise.resolve();
-  private disposed = false;
+  /** Runs this model's generations. */
+  readonly scheduler: Scheduler;
+  private readonly handles = new WeakMap<SteeringVector, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
 
   constructor(private readonly native: NativeModel, path: string, private readonly options: LoadModelOptions) {
     const info = native.info();
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
+    const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES } = options;
+    this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences });
   }
 
   /** Tokens of a text, with BOS where the model wants one. `special`: read `<|…|>` marks as special tokens. */
@@ -90,43 +97,41 @@ export class Model implements AsyncDisposable {
     return this.fingerprintOnce;
   }
 
-  /**
-   * Wait for this model's context: at least these sizes, an empty KV cache, nobody else's until released.
-   * Throws E_DISPOSED, E_ABORTED, E_LLAMA.
-   */
-  async leaseContext(needs: ContextNeeds, signal?: AbortSignal): Promise<ContextLease> {
-    const before = this.lastLease;
-    let release = (): void => undefined;
-    const released = new Promise<void>((resolve) => { release = resolve; });
-    this.lastLease = before.then(() => released);
-    try {
-      await untilAborted(before, signal);
-      return { context: await this.prepareContext(needs), release, [Symbol.dispose]: release };
-    } catch (error) {
-      release();
-      throw error;
-    }
+  /** True where activations can be read and changed at this site in every layer. */
+  hasSite(site: HookSite): boolean {
+    return call(() => this.native.hasSite(site));
   }
 
-  private async prepareContext(needs: ContextNeeds): Promise<Context> {
-    if (this.disposed) throw new SteeringError("E_DISPOSED", "the model was disposed");
-    const { nCtx, nSeqMax } = this.context?.options ?? { nCtx: 0, nSeqMax: 0 };
-    if (!this.context || nCtx < needs.nCtx || nSeqMax < needs.nSeqMax) {
-      this.context?.dispose();
-      this.context = undefined;
-      // Never smaller than the one before: works of different sizes would take turns in throwing it away.
-      const context = await this.createContext({ nCtx: Math.max(nCtx, needs.nCtx), nSeqMax: Math.max(nSeqMax, needs.nSeqMax) });
-      if (this.disposed) {
-        context.dispose();
-        throw new SteeringError("E_DISPOSED", "the model was disposed");
-      }
-      this.context = context;
-    }
-    this.context.kvClear();
-    return this.context;
+  /** The vector, or parts of it, on the native side; copied once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. */
+  vectorHandle(whole: SteeringVector, selection: Selection = {}): VectorHandle {
+    const { site, layers, nSteps, width, data } = select(whole, selection, this.info.nHead);
+    const ofVector = this.handles.get(whole) ?? new Map<string, VectorHandle>();
+    const key = JSON.stringify(selection);
+    const known = ofVector.get(key);
+    if (known && addon().vectorIsMadeOf(known, data)) return known; // its values could have been written to since
+    const handle = call(() => this.native.createVector({ site, layers: int32s(layers, "layers"), nSteps, width, data }));
+    this.handles.set(whole, ofVector.set(key, handle));
+    return handle;
   }
 
-  private async createContext(needs: ContextNeeds): Promise<Context> {
+  /** Empty sums `[layers, nSteps, width]` of activations. Throws E_SHAPE, E_NO_SITE. */
+  createCapture(site: HookSite, layers: readonly number[], nSteps: number): CaptureHandle {
+    return call(() => this.native.createCapture({ site, layers: int32s(layers, "layers"), nSteps }));
+  }
+
+  /** Weighted sums `[layers, nSteps, width]` so far and their weights `[nSteps]`; the capture starts again from nothing. */
+  takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array } {
+    return call(() => addon().takeCapture(capture));
+  }
+
+  /** The state of one generation's sampling, which has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN. */
+  createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
+    const options = toNativeSampler(sampling, prompt);
+    return options === null ? null : call(() => this.native.createSampler(options));
+  }
+
+  /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. */
+    async createContext(needs: ContextNeeds): Promise<Context> {
     const options: NativeContextOptions = {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
       nBatch: N_BATCH,
@@ -135,21 +140,20 @@ export class Model implements AsyncDisposable {
       nThreads: this.options.threads ?? defaultThreads(),
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
+      steeringPath: this.options.steeringPath ?? "auto",
     };
     return new Context(await callAsync(() => this.native.createContext(options)), options);
   }
 
   /** Free the model; work in flight is aborted. Calling it twice is harmless. */
   dispose(): void {
-    this.disposed = true;
-    this.context?.dispose();
-    this.context = undefined;
+    this.scheduler.dispose();
     this.native.dispose();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     this.dispose();
-    await this.lastLease;
+    await this.scheduler.ended();
   }
 }
 

@@ -2,6 +2,7 @@ import { SteeringError } from "../errors.js";
 
 /** Mean activations per layer and token step. */
 export interface StepMeans {
+  /** Layers captured. */
   nLayer: number;
   nSteps: number;
   width: number;
@@ -9,7 +10,7 @@ export interface StepMeans {
   means: Float64Array;
 }
 
-/** A measured mean difference, all layers. */
+/** A measured mean difference, of the layers that were captured. */
 export interface Delta {
   nLayer: number;
   nSteps: number;

@@ -14,6 +14,12 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("start"), alpha: alpha.default(1) }),
   z.strictObject({ kind: z.literal("diminishing"), alpha: alpha.default(1) }),
   z.strictObject({
+    kind: z.literal("window"),
+    alpha: alpha.default(1),
+    from: z.number().int().min(0).default(0),
+    to: z.number().int().min(1),
+  }).refine(({ from, to }) => from < to, "to must be above from"),
+  z.strictObject({
     kind: z.literal("dynamic"),
     topP: z.number().gt(0, P_RANGE).max(1, P_RANGE).default(0.5),
     alphaMax: z.number().min(0).finite().default(2),
@@ -21,9 +27,16 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
     klReduction: klReductionSchema.default("mean"),
   }),
 ]);
-export type Schedule = z.infer<typeof scheduleSchema>;
-export type DynamicSchedule = Extract<Schedule, { kind: "dynamic" }>;
-export type SetSchedule = Exclude<Schedule, { kind: "dynamic" }>;
+/** A schedule that files and the command line can hold. */
+export type WrittenSchedule = z.infer<typeof scheduleSchema>;
+export type DynamicSchedule = Extract<WrittenSchedule, { kind: "dynamic" }>;
+/** Alpha as any function of the token step. */
+export interface FunctionSchedule {
+  kind: "function";
+  alphaAt: (step: number) => number;
+}
+export type Schedule = WrittenSchedule | FunctionSchedule;
+export type SetSchedule = Exclude<Schedule, DynamicSchedule>;
 
 export const tailSchema = z.enum(["mean", "hold", "stop"]).default("mean");
 /** What happens beyond the vector's last step: the mean of its steps, its last step, or nothing. */
@@ -36,22 +49,37 @@ export function parseTail(input: Tail | undefined): Tail {
   throw new SteeringError("E_BAD_SPEC", `tail: "${String(input)}" is none of mean, hold, stop`);
 }
 
-/** A schedule whose settings may be left out, e.g. `{ kind: "dynamic" }`. */
-export type ScheduleInput = z.input<typeof scheduleSchema>;
+/** A schedule whose settings may be left out, e.g. `{ kind: "dynamic" }`; or alpha as a function of the token step. */
+export type ScheduleInput = z.input<typeof scheduleSchema> | FunctionSchedule | ((step: number) => number);
 
 /** Fill in defaults. Throws E_BAD_SPEC naming the setting. */
+export function parseSchedule(input: z.input<typeof scheduleSchema>): WrittenSchedule;
+export function parseSchedule(input: ScheduleInput): Schedule;
 export function parseSchedule(input: ScheduleInput): Schedule {
+  if (typeof input === "function") return functionSchedule(input);
+  if (typeof input === "object" && input?.kind === "function") return functionSchedule(input.alphaAt);
   const parsed = scheduleSchema.safeParse(input);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw new SteeringError("E_BAD_SPEC", `schedule ${issue.path.join(".")}: ${issue.message}`);
 }
 
-/** α_i of a schedule that does not depend on the distributions; N = the vector's steps (REFERENCE §4). */
+function functionSchedule(of: (step: number) => number): FunctionSchedule {
+  if (typeof of !== "function") throw new SteeringError("E_BAD_SPEC", "schedule alphaAt: a function of the step was expected");
+  return { kind: "function", alphaAt: of };
+}
+
+/** α_i of a schedule that does not depend on the distributions; N = the vector's steps (REFERENCE §4). Throws E_BAD_SPEC. */
 export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): number {
   switch (schedule.kind) {
     case "fixed": return schedule.alpha;
     case "start": return step === 0 ? schedule.alpha : 0;
     case "diminishing": return schedule.alpha * Math.max(0, 1 - step / nSteps);
+    case "window": return step >= schedule.from && step < schedule.to ? schedule.alpha : 0;
+    case "function": {
+      const value = schedule.alphaAt(step);
+      if (Number.isFinite(value)) return value;
+      throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${String(value)} at step ${step}; a finite number was expected`);
+    }
   }
 }

@@ -2,7 +2,8 @@ import { SteeringError } from "../errors.js";
 import type { Tail } from "./schedule.js";
 
 /** Where in a block an activation is read and changed (docs/architecture.md, "Hook sites"). */
-export type HookSite = "head_out";
+export const HOOK_SITES = ["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"] as const;
+export type HookSite = (typeof HOOK_SITES)[number];
 
 /** What a vector is bound to: it means nothing in another model. */
 export interface ModelFingerprint {
@@ -50,7 +51,7 @@ export interface SteeringVector {
   /** 0-based block indices, ascending. */
   readonly layers: readonly number[];
   readonly nSteps: number;
-  /** Values per direction: nHead · dHead at `head_out`. */
+  /** Values per direction: nHead · dHead at `head_out`, nEmbd elsewhere. */
   readonly width: number;
   /** `[layers, nSteps, width]` */
   readonly data: Float32Array;

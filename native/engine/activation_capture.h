@@ -1,33 +1,51 @@
 #pragma once
+#include "engine/hook_site.h"
+
 #include <cstdint>
+#include <memory>
+#include <mutex>
 #include <vector>
 
-// Weighted sums of activations per token step, accumulated in double precision over many decodes.
+// Weighted sums of activations at one site per layer and token step, accumulated in double over many decodes.
+// Safe to use from several threads.
 class activation_capture {
 public:
-    activation_capture(int n_layer, int n_steps, int width);
+    // layers: ascending.
+    activation_capture(hook_site site, std::vector<int> layers, int n_steps, int width);
 
-    // One captured row of the next decode: which row of the batch, the token step it belongs to, its weight.
+    // One captured row of a decode: which row of the batch, the token step it belongs to, its weight.
     struct row_request {
         int32_t row;
         int32_t step;
         double  weight;
     };
 
-    // Adds one whole decode: activations [n_layer, requests, width] as they were read.
+    // Adds one whole decode: activations [layers, requests, width] as they were read.
     void add(const std::vector<row_request> & requests, const std::vector<float> & activations);
 
-    int n_layer() const { return n_layer_; }
-    int n_steps() const { return n_steps_; }
-    int width() const { return width_; }
+    struct totals {
+        std::vector<double> sums;    // [layers, n_steps, width]
+        std::vector<double> weights; // [n_steps]
+    };
+    // The sums so far; the capture starts again from nothing.
+    totals take();
 
-    const std::vector<double> & sums() const { return sums_; }       // [n_layer, n_steps, width]
-    const std::vector<double> & weights() const { return weights_; } // [n_steps]
+    hook_site                site() const { return site_; }
+    const std::vector<int> & layers() const { return layers_; }
+    int                      n_steps() const { return n_steps_; }
+    int                      width() const { return width_; }
 
 private:
-    int                 n_layer_;
-    int                 n_steps_;
-    int                 width_;
-    std::vector<double> sums_;
-    std::vector<double> weights_;
+    const hook_site        site_;
+    const std::vector<int> layers_;
+    const int              n_steps_;
+    const int              width_;
+    std::mutex             mutex_;
+    totals                 totals_;
+};
+
+// The rows of one decode that a capture records.
+struct capture_request {
+    std::shared_ptr<activation_capture>          capture;
+    std::vector<activation_capture::row_request> rows;
 };

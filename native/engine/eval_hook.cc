@@ -1,6 +1,5 @@
 #include "engine/eval_hook.h"
 
-#include "engine/hook_site.h"
 #include "failure.h"
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -12,8 +11,6 @@
 #include <cstring>
 
 namespace {
-
-constexpr hook_site SITE = hook_site::head_out;
 
 bool debug_enabled() {
     static const bool enabled = [] {
@@ -30,80 +27,145 @@ void log_hit(const ggml_tensor * tensor, int32_t row, const char * what, const s
                  (long long) tensor->ne[1], (long long) tensor->ne[0], row, std::sqrt(squares));
 }
 
+std::vector<float> read_row(const ggml_tensor * tensor, int32_t row) {
+    std::vector<float> activation(tensor->ne[0]);
+    ggml_backend_tensor_get(tensor, activation.data(), row * tensor->nb[1], activation.size() * sizeof(float));
+    return activation;
+}
+
+std::string describe(const std::pair<hook_site, int> & place) {
+    return std::string(hook_site_name(place.first)) + " of layer " + std::to_string(place.second);
+}
+
 } // namespace
 
 void eval_hook::start(work next) {
     work_ = std::move(next);
     seen_.clear();
-    error_.clear();
-    const auto steered = work_.plan.layers();
-    expected_ = {steered.begin(), steered.end()};
-    if (work_.captured.empty()) return;
-    read_.resize(size_t(work_.capture->n_layer()) * work_.captured.size() * work_.capture->width());
-    for (int layer = 0; layer < work_.capture->n_layer(); ++layer) expected_.insert(layer);
+    head_out_.clear();
+    error_ = nullptr;
+    for (const auto & [site, layers] : work_.on_callback) {
+        for (int layer : layers) expected_.insert({site, layer});
+    }
+    read_.clear();
+    for (const auto & [capture, rows] : work_.captures) {
+        for (int layer : capture->layers()) expected_.insert({capture->site(), layer});
+        read_.emplace_back(capture->layers().size() * rows.size() * capture->width());
+    }
+    for (hook_site site : HOOK_SITES) {
+        if (std::any_of(expected_.begin(), expected_.end(), [=](const place & at) { return at.first == site; })) sites_asked_.push_back(site);
+    }
+    graph_.start(&work_.plan, work_.on_graph, &work_.rows);
 }
 
 void eval_hook::cancel() {
     expected_.clear();
+    sites_asked_.clear();
     work_ = {};
 }
 
 void eval_hook::finish() {
-    const work done = std::move(work_);
-    const auto expected = std::move(expected_);
+    try {
+        if (error_) std::rethrow_exception(error_);
+        check_seen();
+    } catch (...) {
+        cancel();
+        throw;
+    }
+    for (size_t i = 0; i < read_.size(); ++i) work_.captures[i].capture->add(work_.captures[i].rows, read_[i]);
     cancel();
-    if (!error_.empty()) throw failure("E_SHAPE", error_, 0, "KV cache advanced by this batch");
-    for (int layer : expected) {
-        if (seen_.count(layer) == 0) {
-            throw failure("E_NO_SITE", std::string("the model's graph never showed ") + hook_site_name(SITE) + " of layer "
-                + std::to_string(layer), 0, "KV cache advanced by this batch, unsteered at that layer");
+}
+
+void eval_hook::check_seen() const {
+    std::set<place> missing;
+    for (const place & at : expected_) {
+        if (seen_.count(at) == 0) missing.insert(at);
+    }
+    for (const auto & [site, layers] : work_.on_graph) {
+        for (int layer : layers) {
+            // Without a row that has logits, the last layer ends behind the attention.
+            const bool is_cut = has_output_rows_only(site) && work_.rows.output_rows.empty();
+            if (!graph_.has_seen(site, layer) && !is_cut) missing.insert({site, layer});
         }
     }
-    if (!done.captured.empty()) done.capture->add(done.captured, read_);
+    if (!missing.empty()) {
+        throw failure("E_NO_SITE", "the model's graph never showed " + describe(*missing.begin()), 0, "KV cache advanced by this batch, unsteered at that layer");
+    }
+    if (!head_out_.empty()) {
+        throw failure("E_NO_SITE", "this model changes the heads' outputs before W_O: it has no head_out in layer "
+            + std::to_string(head_out_.begin()->first), 0, "KV cache advanced by this batch");
+    }
 }
 
 bool eval_hook::callback(ggml_tensor * tensor, bool ask, void * user_data) {
     auto & hook = *static_cast<eval_hook *>(user_data);
-    if (hook.expected_.empty()) return !ask; // nothing is asked for; "go on" where llama.cpp reports a computed node
-    const int layer = hook_site_match(SITE, tensor);
-    if (hook.expected_.count(layer) == 0) return !ask;
-    if (!ask) hook.process(tensor, layer);
+    try {
+        if (ask) hook.graph_.visit(tensor);
+        if (hook.expected_.empty()) return !ask; // nothing is asked for; "go on" where llama.cpp reports a computed node
+        if (ask) hook.check_attention_input(tensor);
+        const place * at = hook.find(tensor);
+        if (at == nullptr) return !ask;
+        if (!ask) hook.process(tensor, *at);
+    } catch (...) { // no exception may cross llama.cpp
+        if (!hook.error_) hook.error_ = std::current_exception();
+    }
     return true;
 }
 
-void eval_hook::process(ggml_tensor * tensor, int layer) {
-    if (!seen_.insert(layer).second) {
-        error_ = std::string("the model's graph shows ") + tensor->name + " twice";
-        return;
+const eval_hook::place * eval_hook::find(const ggml_tensor * tensor) const {
+    for (hook_site site : sites_asked_) {
+        const int layer = sites_.match(site, tensor);
+        if (layer < 0) continue;
+        const auto found = expected_.find({site, layer});
+        if (found != expected_.end()) return &*found;
     }
-    // One graph per batch with the rows in the batch's order: the context makes sure of n_ubatch >= n_batch and a unified KV.
-    if (tensor->type != GGML_TYPE_F32 || tensor->ne[1] != work_.n_rows || tensor->ne[2] != 1 || tensor->ne[3] != 1) {
-        error_ = std::string(tensor->name) + " is " + ggml_type_name(tensor->type) + " with " + std::to_string(tensor->ne[1])
-            + " rows; expected f32 with " + std::to_string(work_.n_rows);
-        return;
-    }
-    const int width = int(tensor->ne[0]);
-    const int planned = work_.plan.width();
-    const int recorded = work_.captured.empty() ? 0 : work_.capture->width();
-    if ((planned != 0 && planned != width) || (recorded != 0 && recorded != width)) {
-        error_ = std::string(tensor->name) + " has width " + std::to_string(width) + "; expected "
-            + std::to_string(planned != 0 ? planned : recorded);
-        return;
-    }
-    std::vector<float> activation(width);
-    const auto read  = [&](int32_t row) { ggml_backend_tensor_get(tensor, activation.data(), row * tensor->nb[1], width * sizeof(float)); };
-    const auto write = [&](int32_t row) { ggml_backend_tensor_set(tensor, activation.data(), row * tensor->nb[1], width * sizeof(float)); };
+    return nullptr;
+}
 
-    float * kept = read_.data() + size_t(layer) * work_.captured.size() * recorded;
-    for (const auto & request : work_.captured) {
-        read(request.row);
-        kept = std::copy(activation.begin(), activation.end(), kept);
-        if (debug_enabled()) log_hit(tensor, request.row, "capture", activation);
+// The node that was taken for head_out must be what W_O is applied to.
+void eval_hook::check_attention_input(const ggml_tensor * tensor) {
+    const auto found = head_out_.find(layer_of_attention_output(tensor));
+    if (found != head_out_.end() && tensor->src[1] == found->second) head_out_.erase(found);
+}
+
+void eval_hook::process(ggml_tensor * tensor, const place & at) {
+    if (!seen_.insert(at).second) throw failure("E_NO_SITE", "the model's graph shows " + describe(at) + " twice");
+    if (at.first == hook_site::head_out) head_out_[at.second] = tensor;
+    // One graph per batch with the rows in the batch's order: the context makes sure of n_ubatch >= n_batch and a unified KV.
+    const auto node_rows = work_.rows.rows_of_node(at.first, tensor->ne[1]);
+    if (node_rows.empty() || tensor->type != GGML_TYPE_F32 || tensor->ne[2] != 1 || tensor->ne[3] != 1) {
+        throw failure("E_NO_SITE", describe(at) + " is " + ggml_type_name(tensor->type) + " with " + std::to_string(tensor->ne[1])
+            + " rows; expected f32 with " + std::to_string(work_.rows.n_rows));
     }
-    for (int32_t row : work_.plan.rows_at(layer)) {
-        read(row);
-        work_.plan.apply(layer, row, activation.data());
-        write(row);
+    capture(tensor, at, node_rows);
+    steer(tensor, at, node_rows);
+}
+
+void eval_hook::capture(const ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows) {
+    for (size_t i = 0; i < read_.size(); ++i) {
+        const auto & [capture, rows] = work_.captures[i];
+        const auto layer = std::find(capture->layers().begin(), capture->layers().end(), at.second);
+        if (capture->site() != at.first || layer == capture->layers().end()) continue;
+        if (tensor->ne[0] != capture->width()) throw failure("E_NO_SITE", describe(at) + " has width " + std::to_string(tensor->ne[0]) + "; expected " + std::to_string(capture->width()));
+        float * kept = read_[i].data() + (layer - capture->layers().begin()) * rows.size() * capture->width();
+        for (const auto & request : rows) {
+            const auto activation = read_row(tensor, node_rows[request.row]);
+            kept = std::copy(activation.begin(), activation.end(), kept);
+            if (debug_enabled()) log_hit(tensor, request.row, "capture", activation);
+        }
+    }
+}
+
+void eval_hook::steer(ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows) {
+    const auto steered = work_.on_callback.find(at.first);
+    if (steered == work_.on_callback.end() || steered->second.count(at.second) == 0) return;
+    std::vector<double> sum(tensor->ne[0]);
+    for (int32_t row : work_.plan.rows()) {
+        std::fill(sum.begin(), sum.end(), 0.0);
+        if (node_rows[row] < 0 || !work_.plan.accumulate(at.first, at.second, row, false, sum)) continue;
+        auto activation = read_row(tensor, node_rows[row]);
+        for (size_t i = 0; i < sum.size(); ++i) activation[i] += float(sum[i]); // rounded like the graph path's operand
+        ggml_backend_tensor_set(tensor, activation.data(), node_rows[row] * tensor->nb[1], activation.size() * sizeof(float));
         if (debug_enabled()) log_hit(tensor, row, "add", activation);
     }
 }

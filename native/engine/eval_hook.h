@@ -1,28 +1,42 @@
 #pragma once
 #include "engine/activation_capture.h"
+#include "engine/graph_path.h"
+#include "engine/hook_site.h"
 #include "engine/steering_plan.h"
 
 #include <cstdint>
+#include <exception>
+#include <map>
 #include <set>
-#include <string>
 #include <vector>
 
 struct ggml_tensor;
 
-// The scheduler's eval callback: reads and changes hook-site nodes while a graph is computed.
+// How vectors are added: see graph_path.h, and eval_hook for the callback path.
+enum class steering_path {
+    automatic, // the graph path where the site, the architecture and the batch allow it, else the callback path
+    graph,     // the graph path or E_NO_SITE
+    callback,
+};
+
+// The scheduler's eval callback. It feeds the graph path, and is the callback path: it reads and changes the nodes of
+// hook sites once they are computed.
 // llama.cpp ignores what the callback returns as failure, so errors are latched here and raised by finish().
 class eval_hook {
 public:
-    // Rows of the batch about to be decoded, what to add to them and what to record of them.
+    // A decode: what to add to the rows of its batch and what to record of them.
     struct work {
-        int32_t                                      n_rows = 0;
-        steering_plan                                plan;
-        activation_capture *                         capture = nullptr;
-        std::vector<activation_capture::row_request> captured;
+        batch_rows                                    rows;
+        steering_plan                                 plan;
+        std::vector<capture_request>                  captures;
+        std::map<hook_site, std::set<int>>            on_graph;    // places that the graph path steers
+        std::map<hook_site, std::set<int>>            on_callback; // places that the callback path steers
     };
 
+    eval_hook(const site_map & sites, graph_path & graph) : sites_(sites), graph_(graph) {}
+
     void start(work next);
-    // After a decode that succeeded: throws the latched error, or E_NO_SITE when the graph never showed a layer that
+    // After a decode that succeeded: throws the latched error, or E_NO_SITE when the graph never showed a place that
     // was asked for; otherwise hands the captured rows over.
     void finish();
     // After a decode that failed: nothing of it is kept.
@@ -32,11 +46,23 @@ public:
     static bool callback(ggml_tensor * tensor, bool ask, void * user_data);
 
 private:
-    void process(ggml_tensor * tensor, int layer);
+    using place = std::pair<hook_site, int>;
 
-    work               work_;
-    std::set<int>      expected_; // layers that must be seen; empty between decodes
-    std::set<int>      seen_;
-    std::vector<float> read_; // captured rows of this decode [n_layer, captured, width]
-    std::string        error_;
+    // The expected place whose node `tensor` is.
+    const place * find(const ggml_tensor * tensor) const;
+    void process(ggml_tensor * tensor, const place & at);
+    void capture(const ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows);
+    void steer(ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows);
+    void check_attention_input(const ggml_tensor * tensor);
+    void check_seen() const;
+
+    const site_map &                sites_;
+    graph_path &                    graph_;
+    work                            work_;
+    std::vector<hook_site>          sites_asked_; // sites of expected_
+    std::set<place>                 expected_;    // what the callback must see; empty between decodes
+    std::set<place>                 seen_;
+    std::map<int, const void *>     head_out_;    // nodes taken for the input of W_O, until W_O's product is seen
+    std::vector<std::vector<float>> read_;        // per capture: rows of this decode [layers, requests, width]
+    std::exception_ptr              error_;
 };

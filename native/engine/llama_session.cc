@@ -7,8 +7,15 @@
 
 #include <algorithm>
 
+namespace {
+
+constexpr int32_t MAX_GRAPH_ROWS = 64;
+
+} // namespace
+
 llama_session::llama_session(std::shared_ptr<llama_weights> weights, const session_options & options)
-    : weights_(std::move(weights)), options_(options), context_(nullptr, llama_free) {
+    : weights_(std::move(weights)), options_(options), graph_(std::make_unique<graph_path>(weights_->model())),
+      hook_(std::make_unique<eval_hook>(weights_->sites(), *graph_)), context_(nullptr, llama_free) {
     if (options.n_seq_max < 1 || options.n_seq_max > llama_max_parallel_sequences()) {
         throw failure("E_BAD_ARGUMENT", "nSeqMax must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
     }
@@ -31,7 +38,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     params.swa_full        = true;            // or a sliding-window model could not copy and drop part of a sequence
     params.no_perf         = true;
     params.cb_eval           = eval_hook::callback;
-    params.cb_eval_user_data = &hook_;
+    params.cb_eval_user_data = hook_.get();
     params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
     params.abort_callback_data = &abort_;
     context_.reset(llama_init_from_model(weights_->model(), params));
@@ -86,8 +93,53 @@ void llama_session::check(const decode_batch & batch) const {
     }
 }
 
-void llama_session::decode(const decode_batch & batch, steering_plan plan, std::vector<activation_capture::row_request> captured) {
+void llama_session::check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const {
+    for (const auto & [capture, rows] : captures) {
+        const bool reaches_last = capture->layers().back() == weights_->n_layer() - 1;
+        if (!reaches_last || !has_output_rows_only(capture->site())) continue;
+        for (const auto & request : rows) {
+            if (batch.outputs[request.row] == 0) {
+                throw failure("E_SHAPE", "row " + std::to_string(request.row) + " has no logits: in the last layer such a row has no " + hook_site_name(capture->site()));
+            }
+        }
+    }
+}
+
+bool llama_session::fits_graph_path(hook_site site, int layer) {
+    if (!weights_->sites().knows_graph() || !graph_path::has_slot(site, layer)) return false;
+    if (graph_path::slot_of(site) == graph_path::slot::block) return true;
+    if (!has_plain_attention_output_) has_plain_attention_output_ = weights_->has_plain_attention_output();
+    return *has_plain_attention_output_;
+}
+
+void llama_session::choose_paths(eval_hook::work & work) {
+    // The graph path holds a row per row of the batch in every layer: for a long prompt that is more memory than it is
+    // worth, and a synchronise per layer costs little there. Captures are taken before anything is added: at attn_out
+    // that is so on the callback path only.
+    const bool prefers_callback = options_.path == steering_path::callback
+        || (options_.path == steering_path::automatic && (work.rows.n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
+    for (const auto & [site, layers] : work.plan.places()) {
+        for (int layer : layers) {
+            const bool fits = fits_graph_path(site, layer);
+            if (options_.path == steering_path::graph && !fits) {
+                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer " + std::to_string(layer) + " of this model");
+            }
+            (fits && !prefers_callback ? work.on_graph : work.on_callback)[site].insert(layer);
+        }
+    }
+    for (const auto & [site, layers] : work.on_graph) {
+        const auto slot = graph_path::slot_of(site);
+        if (!graph_->is_enabled(slot)) graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
+    }
+    if (work.on_graph.count(hook_site::head_out) == 0) return;
+    for (const auto & vector : work.plan.vectors()) {
+        if (vector->site() == hook_site::head_out) weights_->project(*vector);
+    }
+}
+
+void llama_session::decode(const decode_batch & batch, steering_plan plan, std::vector<capture_request> captures) {
     check(batch);
+    check_captures(batch, captures);
     const auto n = int32_t(batch.tokens.size());
     std::vector<int32_t>        n_seq_id(n, 1);
     std::vector<llama_seq_id>   seq_ids(batch.seq_ids.begin(), batch.seq_ids.end());
@@ -107,20 +159,23 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     log_sink log;
     last_outputs_.clear();
     eval_hook::work work;
-    work.n_rows   = n;
+    work.rows.n_rows = n;
+    for (int32_t row = 0; row < n; ++row) {
+        if (batch.outputs[row] != 0) work.rows.output_rows.push_back(row);
+    }
     work.plan     = std::move(plan);
-    work.capture  = captured.empty() ? nullptr : &capture();
-    work.captured = std::move(captured);
-    hook_.start(std::move(work));
+    work.captures = std::move(captures);
+    choose_paths(work);
+    hook_->start(std::move(work));
     const int status = llama_decode(context_.get(), raw);
     llama_synchronize(context_.get());
-    if (status != 0) hook_.cancel();
+    if (status != 0) hook_->cancel();
     if (status == 2) {
         throw failure("E_ABORTED", "the work was stopped before its end", status, "KV cache rolled back to before this batch");
     }
     if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(n) + " more", status);
     if (status != 0) throw failure("E_LLAMA", log.explain("llama_decode returned " + std::to_string(status)), status);
-    hook_.finish();
+    hook_->finish();
     last_outputs_ = batch.outputs;
 }
 
@@ -131,6 +186,14 @@ const float * llama_session::logits(int32_t row) const {
     const float * values = llama_get_logits_ith(context_.get(), row);
     if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(row));
     return values;
+}
+
+void llama_session::set_control_vector(const std::vector<float> & data) {
+    const size_t expected = size_t(weights_->n_layer() - 1) * weights_->n_embd();
+    if (!data.empty() && data.size() != expected) throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
+    if (graph_->is_enabled(graph_path::slot::block)) throw failure("E_BAD_ARGUMENT", "the context's control vector is in use by the graph path");
+    const float * values = data.empty() ? nullptr : data.data();
+    llama_set_adapter_cvec(context_.get(), values, data.size(), weights_->n_embd(), 1, weights_->n_layer() - 1);
 }
 
 void llama_session::kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end) {
@@ -148,42 +211,4 @@ void llama_session::kv_remove(int32_t seq_id, llama_pos begin, llama_pos end) {
 
 void llama_session::kv_clear() {
     llama_memory_clear(llama_get_memory(context_.get()), false);
-}
-
-void llama_session::check_site(hook_site site) const {
-    // BitNet normalises between kqv_out and W_O, so that kqv_out is not the input of W_O.
-    if (weights_->metadata("general.architecture") == "bitnet") {
-        throw failure("E_NO_SITE", std::string("architecture bitnet has no ") + hook_site_name(site));
-    }
-}
-
-int32_t llama_session::add_vector(hook_site site, std::shared_ptr<const steering_vector> vector) {
-    check_site(site);
-    vectors_[next_vector_] = std::move(vector);
-    return next_vector_++;
-}
-
-void llama_session::remove_vector(int32_t id) {
-    vectors_.erase(id);
-}
-
-std::shared_ptr<const steering_vector> llama_session::vector(int32_t id) const {
-    const auto found = vectors_.find(id);
-    if (found == vectors_.end()) throw failure("E_BAD_ARGUMENT", "no vector has the id " + std::to_string(id));
-    return found->second;
-}
-
-void llama_session::begin_capture(hook_site site, int n_steps) {
-    check_site(site);
-    capture_ = std::make_unique<activation_capture>(weights_->n_layer(), n_steps, weights_->head_out_width());
-}
-
-std::unique_ptr<activation_capture> llama_session::take_capture() {
-    capture();
-    return std::move(capture_);
-}
-
-activation_capture & llama_session::capture() {
-    if (!capture_) throw failure("E_BAD_ARGUMENT", "begin a capture before rows are captured");
-    return *capture_;
 }

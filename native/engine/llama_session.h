@@ -1,14 +1,12 @@
 #pragma once
-#include "engine/distribution.h"
 #include "engine/eval_hook.h"
-#include "engine/hook_site.h"
 #include "engine/llama_weights.h"
 #include "llama.h"
 
 #include <atomic>
 #include <cstdint>
-#include <map>
 #include <memory>
+#include <optional>
 #include <vector>
 
 struct session_options {
@@ -19,6 +17,7 @@ struct session_options {
     int32_t  n_threads     = 0;
     bool     flash_attn    = true;
     bool     kv_f32        = false; // K and V in F32 instead of F16: for comparisons, twice the memory
+    steering_path path     = steering_path::automatic;
 };
 
 // Rows of one decode. All vectors have the same length.
@@ -39,23 +38,18 @@ public:
 
     // Every argument is checked before llama.cpp sees it.
     // Throws E_SHAPE, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_KV_SLOT, E_ABORTED, E_NO_SITE, E_LLAMA.
-    void decode(const decode_batch & batch, steering_plan plan, std::vector<activation_capture::row_request> captured);
+    void decode(const decode_batch & batch, steering_plan plan, std::vector<capture_request> captures);
 
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
 
+    // llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: it
+    // takes the graph path's place. Throws E_SHAPE, E_BAD_ARGUMENT.
+    void set_control_vector(const std::vector<float> & data);
+
     void kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end);
     void kv_remove(int32_t seq_id, llama_pos begin, llama_pos end);
     void kv_clear();
-
-    // Throw E_NO_SITE where the architecture lacks the site.
-    int32_t                                add_vector(hook_site site, std::shared_ptr<const steering_vector> vector);
-    void                                   remove_vector(int32_t id);
-    std::shared_ptr<const steering_vector> vector(int32_t id) const;
-
-    void                                begin_capture(hook_site site, int n_steps);
-    activation_capture &                capture();
-    std::unique_ptr<activation_capture> take_capture();
 
     // The abort flag belongs to the thread that starts jobs: it clears the flag before it queues one.
     void clear_abort() { abort_.store(false); }
@@ -65,18 +59,21 @@ public:
 
 private:
     void check(const decode_batch & batch) const;
+    void check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const;
     void check_sequence(int32_t seq_id) const;
-    void check_site(hook_site site) const;
     void attach_threadpool();
 
-    std::shared_ptr<llama_weights>                                   weights_;
-    session_options                                                  options_;
-    eval_hook                                                        hook_;
-    std::atomic<bool>                                                abort_{false};
-    std::unique_ptr<llama_context, decltype(&llama_free)>            context_;
-    ggml_threadpool *                                                threadpool_ = nullptr;
-    std::vector<int8_t>                                              last_outputs_;
-    std::map<int32_t, std::shared_ptr<const steering_vector>>        vectors_;
-    int32_t                                                          next_vector_ = 0;
-    std::unique_ptr<activation_capture>                              capture_;
+    // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
+    void choose_paths(eval_hook::work & work);
+    bool fits_graph_path(hook_site site, int layer);
+
+    std::shared_ptr<llama_weights>                        weights_;
+    session_options                                       options_;
+    std::unique_ptr<graph_path>                           graph_; // outlives the context, whose graph points into it
+    std::unique_ptr<eval_hook>                            hook_;
+    std::atomic<bool>                                     abort_{false};
+    std::unique_ptr<llama_context, decltype(&llama_free)> context_;
+    ggml_threadpool *                                     threadpool_ = nullptr;
+    std::vector<int8_t>                                   last_outputs_;
+    std::optional<bool>                                   has_plain_attention_output_; // looked up once
 };

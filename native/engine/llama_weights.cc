@@ -2,14 +2,16 @@
 
 #include "engine/cpu_backend.h"
 #include "engine/log_sink.h"
+#include "engine/zero_adapter.h"
 #include "failure.h"
 #include "ggml-backend.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <mutex>
+#include <functional>
 
 void load_backends(const std::string & folder, const std::vector<std::string> & plugins) {
     static std::mutex mutex;
@@ -27,28 +29,35 @@ void load_backends(const std::string & folder, const std::vector<std::string> & 
     initialised = true;
 }
 
-llama_weights::llama_weights(const std::string & path, int32_t n_gpu_layers, bool use_mmap)
-    : model_(nullptr, llama_model_free) {
+namespace {
+
+std::string attention_output_name(int layer, const char * part) {
+    return "blk." + std::to_string(layer) + ".attn_output." + part;
+}
+
+llama_model * load_model(const std::string & path, int32_t n_gpu_layers, bool use_mmap) {
     log_sink log;
     llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = n_gpu_layers;
     if (!use_mmap) params.load_mode = LLAMA_LOAD_MODE_NONE;
-    model_.reset(llama_model_load_from_file(path.c_str(), params));
-    if (!model_) throw failure("E_BAD_GGUF", log.explain("llama.cpp cannot load " + path));
-    if (!llama_model_has_decoder(model_.get()) || llama_model_has_encoder(model_.get())) {
-        throw failure("E_BAD_GGUF", path + " is not a causal language model");
-    }
+    llama_model * model = llama_model_load_from_file(path.c_str(), params);
+    if (model == nullptr) throw failure("E_BAD_GGUF", log.explain("llama.cpp cannot load " + path));
+    if (llama_model_has_decoder(model) && !llama_model_has_encoder(model)) return model;
+    llama_model_free(model);
+    throw failure("E_BAD_GGUF", path + " is not a causal language model");
 }
+
+} // namespace
+
+llama_weights::llama_weights(const std::string & path, int32_t n_gpu_layers, bool use_mmap)
+    : path_(path), model_(load_model(path, n_gpu_layers, use_mmap), llama_model_free),
+      sites_(metadata("general.architecture"), std::atoi(metadata(metadata("general.architecture") + ".expert_count").c_str()) > 0) {}
 
 int32_t llama_weights::d_head() const {
     const std::string length = metadata(metadata("general.architecture") + ".attention.value_length");
     if (!length.empty()) return std::atoi(length.c_str());
     const int32_t n_head = llama_model_n_head(model_.get());
     return n_head == 0 ? 0 : llama_model_n_embd(model_.get()) / n_head;
-}
-
-int32_t llama_weights::head_out_width() const {
-    return d_head() * llama_model_n_head(model_.get());
 }
 
 std::string llama_weights::metadata(const std::string & key) const {
@@ -103,4 +112,68 @@ std::string llama_weights::detokenise(const std::vector<llama_token> & tokens) c
         bytes.append(piece.data(), size_t(std::max(n, 0)));
     }
     return bytes;
+}
+
+const tensor_file & llama_weights::file() const {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (!file_) file_ = std::make_unique<const tensor_file>(path_);
+    return *file_;
+}
+
+const tensor_file::entry * llama_weights::attention_output(int layer) const {
+    return file().find(attention_output_name(layer, "weight"));
+}
+
+int32_t llama_weights::width(hook_site site) const {
+    sites_.check(site);
+    if (site != hook_site::head_out && site != hook_site::attn_out) return n_embd();
+    int64_t width = 0;
+    for (int layer = 0; layer < n_layer(); ++layer) {
+        const auto * weight = attention_output(layer);
+        const std::string where = "architecture " + metadata("general.architecture") + " has no " + hook_site_name(site);
+        if (weight == nullptr) throw failure("E_NO_SITE", where + " in layer " + std::to_string(layer) + ": no attention with a W_O of its own");
+        if (width != 0 && weight->n_in != width) throw failure("E_NO_SITE", where + " of one width: its heads differ from layer to layer");
+        width = weight->n_in;
+    }
+    return site == hook_site::head_out ? int32_t(width) : n_embd();
+}
+
+bool llama_weights::has_plain_attention_output() const {
+    for (int layer = 0; layer < n_layer(); ++layer) {
+        // A scale is applied to the product before an adapter's is added.
+        if (attention_output(layer) == nullptr || file().find(attention_output_name(layer, "scale")) != nullptr) return false;
+    }
+    return true;
+}
+
+void llama_weights::check_layers(const std::vector<int> & layers) const {
+    if (layers.empty() || layers.front() < 0 || layers.back() >= n_layer()) {
+        throw failure("E_SHAPE", "layers must be from 0 to " + std::to_string(n_layer() - 1) + ", at least one");
+    }
+    if (std::adjacent_find(layers.begin(), layers.end(), std::greater_equal<int>()) != layers.end()) {
+        throw failure("E_SHAPE", "layers must be ascending, each layer once");
+    }
+}
+
+std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const {
+    check_layers(layers);
+    const int32_t expected = this->width(site);
+    if (width != expected) throw failure("E_SHAPE", "the vector's width is " + std::to_string(width) + "; the model's at " + hook_site_name(site) + " is " + std::to_string(expected));
+    if (data.size() != layers.size() * size_t(n_steps) * width) {
+        throw failure("E_SHAPE", "the vector has " + std::to_string(data.size()) + " values; [" + std::to_string(layers.size()) + ", "
+            + std::to_string(n_steps) + ", " + std::to_string(width) + "] was expected");
+    }
+    if (!std::all_of(data.begin(), data.end(), [](float x) { return std::isfinite(x); })) throw failure("E_NOT_FINITE", "the vector holds a value that is not finite");
+    return std::make_shared<const steering_vector>(site, std::move(layers), n_steps, width, data.data(), next_serial_++);
+}
+
+llama_adapter_lora * llama_weights::zero_adapter() const {
+    std::vector<adapted_weight> weights;
+    for (int layer = 0; layer < n_layer(); ++layer) {
+        const auto * weight = attention_output(layer);
+        weights.push_back({attention_output_name(layer, "weight"), weight->n_in, weight->n_out});
+    }
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (zero_adapter_ == nullptr) zero_adapter_ = load_zero_adapter(model_.get(), metadata("general.architecture"), weights);
+    return zero_adapter_;
 }

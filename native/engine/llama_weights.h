@@ -1,8 +1,13 @@
 #pragma once
+#include "engine/hook_site.h"
+#include "engine/steering_plan.h"
+#include "engine/tensor_file.h"
 #include "llama.h"
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -11,7 +16,7 @@
 // Throws E_NATIVE when there is no CPU back end.
 void load_backends(const std::string & folder, const std::vector<std::string> & plugins);
 
-// A loaded GGUF. Immutable, shared by its contexts.
+// A loaded GGUF. Shared by its contexts; what is computed on demand is computed once, from any thread.
 class llama_weights {
 public:
     // Throws E_BAD_GGUF with llama.cpp's last error line. n_gpu_layers < 0 = all.
@@ -21,9 +26,25 @@ public:
     const llama_vocab * vocab() const { return llama_model_get_vocab(model_.get()); }
     int32_t             n_vocab() const { return llama_vocab_n_tokens(vocab()); }
     int32_t             n_layer() const { return llama_model_n_layer(model_.get()); }
-    // Width of head_out: n_head * d_head.
-    int32_t             head_out_width() const;
+    int32_t             n_embd() const { return llama_model_n_embd(model_.get()); }
     int32_t             d_head() const;
+
+    const site_map & sites() const { return sites_; }
+    // Values per row at a site. Throws E_NO_SITE where the model lacks the site in some layer.
+    int32_t width(hook_site site) const;
+    // True where W_O's product can be added to (graph_path.h).
+    bool has_plain_attention_output() const;
+
+    // Throws E_SHAPE (layers that are not ascending layers of the model, another width), E_NOT_FINITE, E_NO_SITE.
+    // data: [layers, n_steps, width].
+    std::shared_ptr<const steering_vector> make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const;
+    // Throws E_SHAPE: not ascending, or no layer of the model.
+    void check_layers(const std::vector<int> & layers) const;
+    // Makes the vector's products with W_O (steering_vector::product).
+    void project(const steering_vector & vector) const { vector.project(file()); }
+
+    // A LoRA adapter of zeros behind every W_O. Freed with the model. Throws E_LLAMA.
+    llama_adapter_lora * zero_adapter() const;
 
     // Value of a metadata key of the GGUF, or an empty string.
     std::string metadata(const std::string & key) const;
@@ -35,5 +56,14 @@ public:
     std::string detokenise(const std::vector<llama_token> & tokens) const;
 
 private:
+    const tensor_file &        file() const;
+    const tensor_file::entry * attention_output(int layer) const;
+
+    std::string                                               path_;
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_;
+    site_map                                                  sites_;
+    mutable std::atomic<uint64_t>                             next_serial_{0};
+    mutable std::mutex                                        mutex_;
+    mutable std::unique_ptr<const tensor_file>                file_;
+    mutable llama_adapter_lora *                              zero_adapter_ = nullptr;
 };

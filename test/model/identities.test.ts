@@ -54,13 +54,12 @@ describeModel(`identities on ${NAME} (Q4_1)`, () => {
     const prompt = model.tokenise(PROMPT);
     const sequence = [...prompt, ...tokens.map(({ token }) => token)];
     const first = prompt.length - 1;
-    using lease = await model.leaseContext({ nCtx: 256, nSeqMax: 16 });
-    const id = lease.context.addVector(vector);
+    using context = await model.createContext({ nCtx: 256, nSeqMax: 16 });
+    const id = model.vectorHandle(vector);
     const batch = new Batch();
     const rows = sequence.slice(0, -1).map((token, position) => batch.add(token, position, 0, position < first ? {} :
       { output: true, terms: [{ vector: id, step: position - first, alpha: 1 }] })).slice(first);
-    await lease.context.decode(batch);
-    expect(await lease.context.sampleGreedy(rows)).toEqual(tokens.map(({ token }) => token));
-    lease.context.removeVector(id);
+    for (const row of rows) batch.sample(row);
+    expect((await context.decode(batch)).tokens).toEqual(tokens.map(({ token }) => token));
   });
 });

@@ -18,8 +18,8 @@ afterAll(() => {
 });
 
 async function withContext<T>(work: (context: Context) => Promise<T>): Promise<T> {
-  using lease = await model.leaseContext({ nCtx: 512, nSeqMax: 4 });
-  return work(lease.context);
+  using context = await model.createContext({ nCtx: 512, nSeqMax: 4 });
+  return await work(context);
 }
 
 const long = (options = {}): Batch => {
@@ -40,11 +40,10 @@ describe("jobs that do not end as planned", () => {
   }));
 
   test("a capture holds whole decodes only", () => withContext(async (context) => {
-    const captured = { capture: { step: 0, weight: 1 } };
-    context.beginCapture("head_out", 1);
+    const into = model.createCapture("head_out", [0, 1, 2], 1);
+    const captured = { output: true, capture: { into, step: 0, weight: 1 } };
     await context.decode(long(captured));
-    const clean = context.takeCapture();
-    context.beginCapture("head_out", 1);
+    const clean = model.takeCapture(into);
     for (const delay of [0, 1, 2, 4]) {
       context.kvClear();
       const abort = new AbortController();
@@ -54,14 +53,15 @@ describe("jobs that do not end as planned", () => {
     }
     context.kvClear();
     await context.decode(long(captured));
-    const { sums, weights } = context.takeCapture();
+    const { sums, weights } = model.takeCapture(into);
     expect(maxDifference(sums.map((sum) => sum / weights[0]!), clean.sums)).toBeLessThan(1e-9);
   }));
 
-  test("a capture that was taken has ended", () => withContext(async (context) => {
-    context.beginCapture("head_out", 1);
-    context.takeCapture();
-    expect(() => context.takeCapture()).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+  test("a capture that was taken starts again from nothing", () => withContext(async (context) => {
+    const into = model.createCapture("head_out", [1], 1);
+    await context.decode(long({ capture: { into, step: 0, weight: 1 } }));
+    expect(model.takeCapture(into).weights[0]).toBe(1);
+    expect(model.takeCapture(into).sums.every((sum) => sum === 0)).toBe(true);
   }));
 
   test("a worker thread that is ended while it works takes nobody with it", async () => {
@@ -96,19 +96,6 @@ describe("dispose at awkward moments", () => {
     await expect(generation.next()).rejects.toMatchObject({ name: "SteeringError", code: "E_DISPOSED" });
   });
 
-  test("a vector that is refused leaves the ones before it nowhere", async () => {
-    const { model: own } = await loadTiny(space, {}, 6);
-    const good = await randomVector(own, 1);
-    const bad = { ...good, width: good.width - 1 };
-    const steer = [good, bad].map((vector) => ({ vector, schedule: { kind: "fixed" as const } }));
-    await expect(generateText(own, "abc", { steer, maxNewTokens: 2 })).rejects.toMatchObject({ code: "E_SHAPE" });
-    using lease = await own.leaseContext({ nCtx: 128, nSeqMax: 1 });
-    const batch = new Batch();
-    batch.add(5, 0, 0, { terms: [{ vector: 0, step: 0, alpha: 1 }] }); // the good one's id, had it stayed
-    await expect(lease.context.decode(batch)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
-    own.dispose();
-  });
-
   test("while its context is being made", async () => {
     const { model: own } = await loadTiny(space, {}, 5);
     const generation = generateText(own, "abc", { maxNewTokens: 5 });
@@ -116,16 +103,19 @@ describe("dispose at awkward moments", () => {
     await expect(generation).rejects.toMatchObject({ code: "E_DISPOSED" });
   });
 
-  test("a waiting generation can be aborted, and the queue behind it goes on", async () => {
-    const first = generate(model, "abc", { maxNewTokens: 50 });
+  test("a generation that waits for room can be aborted, and the queue behind it goes on", async () => {
+    const { model: own } = await loadTiny(space, { maxSequences: 1 }, 6);
+    const first = generate(own, "abc", { maxNewTokens: 50 });
     await first.next();
     const abort = new AbortController();
-    const second = generateText(model, "abc", { maxNewTokens: 3, signal: abort.signal });
-    const third = generateText(model, "abc", { maxNewTokens: 3 });
+    const second = generateText(own, "abc", { maxNewTokens: 3, signal: abort.signal });
+    const third = generateText(own, "abc", { maxNewTokens: 3 });
+    await new Promise(setImmediate);
     abort.abort();
     await expect(second).rejects.toMatchObject({ code: "E_ABORTED" });
     await first.return(undefined as never);
     expect((await third).tokens).toHaveLength(3);
+    own.dispose();
   });
 });
 
@@ -142,8 +132,8 @@ describe("arguments", () => {
     batch.add(5, 0.5, 0);
     await expect(context.decode(batch)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     const vector = await randomVector(model, 1);
-    expect(() => context.addVector({ ...vector, layers: [0, 0, 1] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
-    expect(() => context.addVector({ ...vector, layers: [2, 1, 0] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(() => model.vectorHandle({ ...vector, layers: [0, 0, 1] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    expect(() => model.vectorHandle({ ...vector, layers: [2, 1, 0] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
   }));
 
   test("a tail that does not exist", async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Model, SteeringVector } from "../../lib/index.js";
-import { Batch, type Context, type Term } from "../../lib/runtime/index.js";
+import { Batch, type Context, type Term, type VectorHandle } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
 import { direction, loadTiny, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
@@ -35,15 +35,9 @@ async function logitsOf(context: Context, terms: (position: number) => Term[] = 
   return TOKENS.map((_, row) => context.logits(row));
 }
 
-async function withContext<T>(work: (context: Context, first: number, second: number) => Promise<T>, on = model): Promise<T> {
-  using lease = await on.leaseContext({ nCtx: 128, nSeqMax: 16 });
-  const [first, second] = [lease.context.addVector(vector), lease.context.addVector(other)];
-  try {
-    return await work(lease.context, first, second);
-  } finally {
-    lease.context.removeVector(first);
-    lease.context.removeVector(second);
-  }
+async function withContext<T>(work: (context: Context, first: VectorHandle, second: VectorHandle) => Promise<T>, on = model): Promise<T> {
+  using context = await on.createContext({ nCtx: 128, nSeqMax: 16 });
+  return await work(context, on.vectorHandle(vector), on.vectorHandle(other));
 }
 
 describe("the engine against a forward pass in double precision", () => {
@@ -65,12 +59,11 @@ describe("the engine against a forward pass in double precision", () => {
 
   test("a vector of some layers leaves the others alone", async () => {
     const part = await randomVector(model, 9, { layers: [0, 2] });
-    using lease = await model.leaseContext({ nCtx: 128, nSeqMax: 16 });
-    const id = lease.context.addVector(part);
+    using context = await model.createContext({ nCtx: 128, nSeqMax: 16 });
+    const id = model.vectorHandle(part);
     const { logits } = forward(tiny, TOKENS, (layer, position) => direction(part, layer, 1, position));
-    const ours = await logitsOf(lease.context, (position) => [{ vector: id, step: 1, alpha: position }]);
+    const ours = await logitsOf(context, (position) => [{ vector: id, step: 1, alpha: position }]);
     ours.forEach((row, position) => expect(maxDifference(row, logits[position]!)).toBeLessThan(ROUNDING));
-    lease.context.removeVector(id);
   });
 
   test("the step after the last is the mean of the steps", () => withContext(async (context, first) => {
@@ -86,12 +79,13 @@ describe("the engine against a forward pass in double precision", () => {
 
   test("captured activations are the input of W_O, weighted and summed per step", () => withContext(async (context) => {
     const { headOut } = forward(tiny, TOKENS);
-    context.beginCapture("head_out", 2);
+    const into = model.createCapture("head_out", [0, 1, 2], 2);
     const batch = new Batch();
-    TOKENS.forEach((token, position) => batch.add(token, position, 0, { output: true, ...(position >= 3 ? { capture: { step: position % 2, weight: position } } : {}) }));
+    TOKENS.forEach((token, position) => batch.add(token, position, 0, { output: true, ...(position >= 3 ? { capture: { into, step: position % 2, weight: position } } : {}) }));
     await context.decode(batch);
-    const { nLayer, nSteps, width, sums, weights } = context.takeCapture();
-    expect([nLayer, nSteps, width]).toEqual([3, 2, 32]);
+    const { sums, weights } = model.takeCapture(into);
+    const [nLayer, width] = [3, 32];
+    expect(sums).toHaveLength(nLayer * 2 * width);
     expect(Array.from(weights)).toEqual([4, 3 + 5]);
     for (let layer = 0; layer < nLayer; layer++) {
       const even = headOut[layer]![4]!.map((value) => 4 * value);

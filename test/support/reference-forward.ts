@@ -1,4 +1,5 @@
-import { RMS_EPSILON, ROPE_BASE, type TinyModel } from "./tiny-model.js";
+import { EPSILON, ROPE_BASE } from "./tiny-architectures.js";
+import type { TinyModel } from "./tiny-model.js";
 
 /** What to add to the input of W_O: `[width]`, or undefined for nothing. */
 export type HeadOutHook = (layer: number, position: number) => Float64Array | undefined;
@@ -61,7 +62,7 @@ function multiply(model: TinyModel, name: string, x: Float64Array): Float64Array
 
 function rmsNorm(model: TinyModel, name: string, x: Float64Array): Float64Array {
   const { data } = matrixOf(model, name);
-  const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + RMS_EPSILON);
+  const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + EPSILON);
   return x.map((value, i) => value * scale * data[i]!);
 }
 

@@ -1,8 +1,9 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadModel, type LoadModelOptions, type Model, type SteeringVector } from "../../lib/index.js";
+import { loadModel, type HookSite, type LoadModelOptions, type Model, type SteeringVector } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
+import { architectureGguf, type GgufOptions } from "./tiny-architectures.js";
 import { encodeGguf, tinyModel, type TinyModel } from "./tiny-model.js";
 
 /** A folder that is gone after `use` of it ends. */
@@ -24,12 +25,28 @@ export async function loadTiny(space: Scratch, options: LoadModelOptions = {}, s
   return { tiny, model: await loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", ...options }) };
 }
 
-/** A random vector for all layers of a tiny model. */
-export async function randomVector(model: Model, seed: number, { nSteps = 4, scale = 0.5, layers = allLayers(model) } = {}): Promise<SteeringVector> {
+/** A tiny model of any architecture, loaded likewise. */
+export async function loadArchitecture(space: Scratch, name: string, options: LoadModelOptions & GgufOptions = {}): Promise<Model> {
+  const { seed = 1, quantised = false, ...load } = options;
+  const path = space.path(`${name}-${seed}-${quantised}.gguf`);
+  if (!existsSync(path)) writeFileSync(path, architectureGguf(name, { seed, quantised }));
+  return loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", ...load });
+}
+
+export interface RandomVectorOptions {
+  site?: HookSite;
+  nSteps?: number;
+  scale?: number;
+  layers?: number[];
+}
+
+/** A random vector, by default for all layers of a tiny model at head_out. */
+export async function randomVector(model: Model, seed: number, options: RandomVectorOptions = {}): Promise<SteeringVector> {
+  const { site = "head_out", nSteps = 4, scale = 0.5, layers = allLayers(model) } = options;
   const random = seededRandom(seed);
-  const width = model.info.nHead * model.info.dHead;
+  const width = site === "head_out" ? model.info.nHead * model.info.dHead : model.info.nEmbd;
   return {
-    site: "head_out", layers, nSteps, width,
+    site, layers, nSteps, width,
     data: Float32Array.from({ length: layers.length * nSteps * width }, () => (random() - 0.5) * scale),
     provenance: {
       property: `random ${seed}`, positive: { name: "a", hash: "sha256:a" }, negative: { name: "b", hash: "sha256:b" },
@@ -46,7 +63,7 @@ export function direction({ layers, nSteps, width, data }: SteeringVector, layer
   return Float64Array.from(data.subarray(start, start + width), (value) => alpha * value);
 }
 
-function allLayers(model: Model): number[] {
+export function allLayers(model: Model): number[] {
   return Array.from({ length: model.info.nLayer }, (_, layer) => layer);
 }
 

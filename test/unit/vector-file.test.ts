@@ -70,7 +70,7 @@ test.each([
   ["another format version", ({ metadata }: SafetensorsFile) => { metadata["format_version"] = "2"; }, /format_version/],
   ["another kind of file", ({ metadata }: SafetensorsFile) => { metadata["format"] = "pt"; }, /metadata format/],
   ["another operation", ({ metadata }: SafetensorsFile) => { metadata["operation"] = "ablate"; }, /operation/],
-  ["another hook site", ({ metadata }: SafetensorsFile) => { metadata["hook_site"] = "resid_post"; }, /hook_site/],
+  ["a hook site that there is not", ({ metadata }: SafetensorsFile) => { metadata["hook_site"] = "resid_pre"; }, /hook_site/],
   ["layers counted from 1", ({ metadata }: SafetensorsFile) => { metadata["layer_base"] = "1"; }, /layer_base/],
   ["no metadata", ({ metadata }: SafetensorsFile) => { for (const key of Object.keys(metadata)) delete metadata[key]; }, /not a vector of llama-steer: metadata format/],
   ["no provenance", ({ metadata }: SafetensorsFile) => { delete metadata["provenance"]; }, /provenance/],

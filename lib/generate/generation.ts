@@ -1,0 +1,112 @@
+import { SteeringError } from "../errors.js";
+import type { Batch, MeasuredAlpha, Model, Place, Sampling, Task } from "../runtime/index.js";
+import { Streams, type Property, type Reading } from "./streams.js";
+import { TextStream } from "./text-stream.js";
+
+export interface GeneratedToken {
+  /** Text that this token made certain: empty inside a UTF-8 character or a possible stop string. */
+  text: string;
+  token: number;
+  /** Token step, from 0. */
+  step: number;
+  /** One per entry of `steer`. */
+  readings: Reading[];
+}
+
+export interface GenerationResult {
+  text: string;
+  tokens: GeneratedToken[];
+  finishReason: "length" | "end" | "stop";
+  promptTokens: number;
+  /** Time of the steps that made the tokens; other generations may have shared them. */
+  seconds: number;
+}
+
+export interface GenerationSettings {
+  prompt: readonly number[];
+  properties: readonly Property[];
+  sampling: Sampling;
+  maxNewTokens: number;
+  stop: readonly string[];
+}
+
+/** A generation as the scheduler runs it and as its consumer reads it: a token is computed when it is asked for. */
+export class Generation implements Task {
+  readonly prompt: readonly number[];
+  readonly nSequences: number;
+  readonly maxNewTokens: number;
+  private readonly streams: Streams;
+  private readonly sampler;
+  private readonly text: TextStream;
+  private readonly tokens: GeneratedToken[] = [];
+  private readings: Reading[] = [];
+  private seconds = 0;
+  private finishReason: GenerationResult["finishReason"] | undefined;
+  private failure: { error: unknown } | undefined;
+  private consumer: { resolve: (token: GeneratedToken | undefined) => void; reject: (error: unknown) => void } | undefined;
+
+  constructor(private readonly model: Model, settings: GenerationSettings) {
+    this.prompt = settings.prompt;
+    this.maxNewTokens = settings.maxNewTokens;
+    this.streams = new Streams(settings.properties);
+    this.nSequences = this.streams.nSequences;
+    this.sampler = model.createSampler(settings.sampling, settings.prompt);
+    this.text = new TextStream(settings.stop);
+  }
+
+  /** The next token, or undefined at the end. */
+  next(): Promise<GeneratedToken | undefined> {
+    if (this.failure) return Promise.reject(this.failure.error as Error);
+    if (this.finishReason) return Promise.resolve(undefined);
+    return new Promise((resolve, reject) => {
+      this.consumer = { resolve, reject };
+      this.model.scheduler.wake();
+    });
+  }
+
+  result(): GenerationResult {
+    return { text: this.tokens.map((token) => token.text).join(""), tokens: this.tokens, finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds: this.seconds };
+  }
+
+  isWanted(): boolean {
+    return this.consumer !== undefined;
+  }
+
+  probe(batch: Batch, place: Place): void {
+    this.streams.probe(batch, place);
+  }
+
+  output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
+    const { row, readings } = this.streams.output(batch, place, measured);
+    this.readings = readings;
+    return batch.sample(row, this.sampler);
+  }
+
+  accept(token: number, seconds: number): boolean {
+    if (token < 0) throw new SteeringError("E_NOT_FINITE", "no token can be picked: the steering is too strong, the weights are broken, or the grammar allows none");
+    this.seconds += seconds;
+    const step = this.tokens.length;
+    const ended = this.model.isEndOfGeneration(token);
+    let piece = ended ? "" : this.text.push(this.model.detokenise([token]));
+    if (this.text.stoppedBy !== undefined) this.finishReason = "stop";
+    else if (ended) this.finishReason = "end";
+    else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
+    if (this.finishReason !== undefined) piece += this.text.finish();
+    const isShown = !ended || piece !== ""; // the end mark is passed on only where it frees text that was held back
+    const generated = isShown ? { text: piece, token, step, readings: this.readings } : undefined;
+    if (generated) this.tokens.push(generated);
+    this.settle(({ resolve }) => resolve(generated));
+    return this.finishReason === undefined;
+  }
+
+  fail(error: unknown): void {
+    this.failure ??= { error };
+    this.settle(({ reject }) => reject(error));
+  }
+
+  private settle(use: (consumer: NonNullable<Generation["consumer"]>) => void): void {
+    const { consumer } = this;
+    this.consumer = undefined;
+    if (consumer) use(consumer);
+  }
+}

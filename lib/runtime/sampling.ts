@@ -1,0 +1,43 @@
+import { z } from "zod";
+import { SteeringError } from "../errors.js";
+import type { NativeSamplerOptions } from "../native/index.js";
+import { int32s } from "./batch.js";
+
+/** How tokens are picked; all off by default: the likeliest token. Applied in this order, by llama.cpp's sampler chain. */
+export const samplingSchema = z.strictObject({
+  /** Added to the logits of some tokens, by token id; `-Infinity` forbids one. */
+  logitBias: z.record(z.string(), z.number().or(z.literal(-Infinity))).optional(),
+  /** A GBNF grammar that the text follows; its root rule is `root`. */
+  grammar: z.string().optional(),
+  /** Divides the logits of the last `repeatLastN` tokens, the prompt's included; 1 = off. */
+  repeatPenalty: z.number().positive().finite().default(1),
+  repeatLastN: z.number().int().min(0).default(64),
+  /** Keep the k likeliest tokens; 0 = off. */
+  topK: z.number().int().min(0).default(0),
+  /** Keep the likeliest tokens up to this probability; 1 = off. */
+  topP: z.number().gt(0).max(1).default(1),
+  /** Keep the tokens that are at least this fraction as likely as the likeliest; 0 = off. */
+  minP: z.number().min(0).max(1).default(0),
+  /** 0 = the likeliest token that the rest leaves. */
+  temperature: z.number().min(0).finite().default(0),
+  /** Of the draw; the same seed gives the same text. */
+  seed: z.number().int().min(0).max(2 ** 31 - 1).default(0),
+});
+export type Sampling = z.input<typeof samplingSchema>;
+
+/** Null where the options leave nothing to do but to take the likeliest token; `history`: the prompt. Throws E_BAD_ARGUMENT. */
+export function toNativeSampler(input: Sampling, history: readonly number[]): NativeSamplerOptions | null {
+  const parsed = samplingSchema.safeParse(input);
+  if (!parsed.success) {
+    const issue = parsed.error.issues[0]!;
+    throw new SteeringError("E_BAD_ARGUMENT", `${issue.path.join(".") || "sampling"}: ${issue.message}`);
+  }
+  const { logitBias = {}, grammar = "", ...options } = parsed.data;
+  const biases = Object.entries(logitBias);
+  if (options.temperature === 0 && options.repeatPenalty === 1 && biases.length === 0 && grammar === "") return null;
+  return {
+    ...options, grammar, history: int32s(history.slice(-Math.max(1, options.repeatLastN)), "history"),
+    biasTokens: int32s(biases.map(([token]) => Number(token)), "logitBias"),
+    biases: Float32Array.from(biases, ([, bias]) => bias),
+  };
+}

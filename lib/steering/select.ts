@@ -1,0 +1,41 @@
+import { SteeringError } from "../errors.js";
+import type { SteeringVector } from "./vector.js";
+
+/** Parts of a vector; everything by default. */
+export interface Selection {
+  /** Layers to keep, 0-based; all must be the vector's. */
+  layers?: readonly number[] | "all";
+  /** Heads to keep, 0-based, at `head_out` only. */
+  heads?: readonly number[] | "all";
+}
+
+/** The vector with only these layers, and with zeros for all but these heads; `nHead` of its model. Throws E_SHAPE. */
+export function select(vector: SteeringVector, { layers = "all", heads = "all" }: Selection, nHead: number): SteeringVector {
+  const withLayers = layers === "all" ? vector : selectLayers(vector, layers);
+  return heads === "all" ? withLayers : selectHeads(withLayers, heads, nHead);
+}
+
+function selectLayers(vector: SteeringVector, layers: readonly number[]): SteeringVector {
+  const size = vector.nSteps * vector.width;
+  const kept = ascending(layers);
+  const data = new Float32Array(kept.length * size);
+  kept.forEach((layer, index) => {
+    const from = vector.layers.indexOf(layer);
+    if (from < 0) throw new SteeringError("E_SHAPE", `the vector has no layer ${layer}; it has ${vector.layers[0]} to ${vector.layers.at(-1)}`);
+    data.set(vector.data.subarray(from * size, (from + 1) * size), index * size);
+  });
+  return { ...vector, layers: kept, data };
+}
+
+function selectHeads(vector: SteeringVector, heads: readonly number[], nHead: number): SteeringVector {
+  if (vector.site !== "head_out") throw new SteeringError("E_SHAPE", `a vector at ${vector.site} has no heads to choose from`);
+  const kept = new Set(ascending(heads));
+  const dHead = vector.width / nHead;
+  for (const head of kept) if (!(head >= 0 && head < nHead)) throw new SteeringError("E_SHAPE", `there is no head ${head}; the model has 0 to ${nHead - 1}`);
+  return { ...vector, data: vector.data.map((value, i) => (kept.has(Math.floor((i % vector.width) / dHead)) ? value : 0)) };
+}
+
+function ascending(indices: readonly number[]): number[] {
+  if (indices.length === 0) throw new SteeringError("E_SHAPE", "a selection of layers or heads is empty");
+  return [...new Set(indices)].sort((a, b) => a - b);
+}

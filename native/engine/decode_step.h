@@ -1,0 +1,41 @@
+#pragma once
+#include "engine/distribution.h"
+#include "engine/llama_session.h"
+#include "engine/token_sampler.h"
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+// One KL to measure between two rows of a decode, and the alpha that follows from it.
+struct alpha_request {
+    int32_t      baseline; // row of the unsteered stream P
+    int32_t      strong;   // row of the strongly steered stream S
+    double       top_p;
+    double       alpha_max;
+    kl_reduction reduction;
+};
+
+// A row of a decode whose next token is wanted.
+struct sample_request {
+    int32_t                        row;
+    std::shared_ptr<token_sampler> sampler; // null = the likeliest token
+};
+
+// A decode and what is read off its logits.
+struct decode_step {
+    decode_batch                 batch;
+    steering_plan                plan;
+    std::vector<capture_request> captures;
+    std::vector<alpha_request>   alphas;
+    std::vector<sample_request>  samples;
+};
+
+struct step_result {
+    std::vector<double>  kls;    // NaN where a row's logits are not finite
+    std::vector<double>  alphas; // clip(KL, 0, alpha_max) (REFERENCE §4, Dyn)
+    std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token
+};
+
+// Throws what llama_session::decode throws.
+step_result run_step(llama_session & session, decode_step step);

@@ -1,0 +1,147 @@
+#include "engine/graph_path.h"
+
+#include "failure.h"
+#include "ggml-backend.h"
+#include "ggml.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace {
+
+int layer_of_block(const ggml_tensor * tensor) {
+    if (std::strncmp(tensor->name, "l_out-", 6) != 0) return -1;
+    return std::atoi(tensor->name + 6);
+}
+
+// The adapter's products are zeros: nothing has to compute them.
+void drop_adapter(ggml_tensor * scaled) {
+    if (scaled->op != GGML_OP_SCALE) return; // a node of a reused graph, patched before
+    ggml_tensor * b_product = scaled->src[0];
+    ggml_tensor * a_product = b_product->src[1];
+    for (ggml_tensor * node : {scaled, b_product, a_product}) node->op = GGML_OP_NONE;
+}
+
+} // namespace
+
+std::vector<int32_t> batch_rows::rows_of_node(hook_site site, int64_t n_node_rows) const {
+    std::vector<int32_t> map(n_rows, -1);
+    if (n_node_rows == n_rows) {
+        for (int32_t row = 0; row < n_rows; ++row) map[row] = row;
+        return map;
+    }
+    if (!has_output_rows_only(site) || n_node_rows != int64_t(output_rows.size())) return {};
+    for (size_t i = 0; i < output_rows.size(); ++i) map[output_rows[i]] = int32_t(i);
+    return map;
+}
+
+// One tensor [n_embd, capacity] per layer, of which a node uses the first rows, and one row of zeros.
+struct graph_path::operands {
+    operands(ggml_backend_buffer_type_t type, int n_layer, int64_t n_embd, int64_t capacity)
+        : capacity(capacity), context(ggml_init({ggml_tensor_overhead() * (n_layer + 1), nullptr, true}), ggml_free), buffer(nullptr, ggml_backend_buffer_free) {
+        for (int layer = 0; layer < n_layer; ++layer) tensors.push_back(ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, n_embd, capacity));
+        zeros = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, n_embd);
+        buffer.reset(ggml_backend_alloc_ctx_tensors_from_buft(context.get(), type));
+        if (!buffer) throw failure("E_LLAMA", "no memory for the vectors of " + std::to_string(capacity) + " rows");
+        ggml_backend_buffer_clear(buffer.get(), 0);
+    }
+
+    // The tensor of a layer, with as many rows as the node that it is for.
+    ggml_tensor * of(int layer, int64_t n_rows) {
+        ggml_tensor * tensor = tensors[layer];
+        tensor->ne[1] = n_rows;
+        tensor->nb[2] = tensor->nb[3] = tensor->nb[1] * n_rows;
+        return tensor;
+    }
+
+    int64_t capacity;
+    std::unique_ptr<ggml_context, decltype(&ggml_free)>                 context;
+    std::unique_ptr<ggml_backend_buffer, decltype(&ggml_backend_buffer_free)> buffer;
+    std::vector<ggml_tensor *> tensors;
+    ggml_tensor *              zeros;
+};
+
+void graph_path::operands_deleter::operator()(operands * memory) const { delete memory; }
+
+void graph_path::enable(slot kind, llama_context * context, llama_adapter_lora * zero_adapter) {
+    if (kind == slot::attention) {
+        float scale = 1;
+        llama_set_adapters_lora(context, &zero_adapter, 1, &scale);
+    } else {
+        const int n_layer = llama_model_n_layer(model_);
+        const int n_embd  = llama_model_n_embd(model_);
+        const std::vector<float> zeros(size_t(std::max(n_layer - 1, 1)) * n_embd);
+        if (llama_set_adapter_cvec(context, zeros.data(), zeros.size(), n_embd, 1, n_layer - 1) != 0) {
+            throw failure("E_LLAMA", "llama.cpp could not set a control vector");
+        }
+    }
+    enabled_.insert(kind);
+}
+
+void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows) {
+    plan_   = plan;
+    rows_   = rows;
+    places_ = std::move(places);
+    seen_.clear();
+}
+
+void graph_path::visit(ggml_tensor * tensor) {
+    if (tensor->op != GGML_OP_ADD || enabled_.empty()) return;
+    if (is_enabled(slot::attention)) {
+        // The first addition to W_O's product is the adapter's.
+        const int layer = layer_of_attention_output(tensor->src[0]);
+        if (layer >= 0) return patch(slot::attention, layer, tensor);
+    }
+    if (is_enabled(slot::block)) {
+        // Behind the first block there is no such node: there "l_out" is the residual sum, whose operands are computed.
+        const int layer = layer_of_block(tensor);
+        if (layer > 0 && tensor->src[1]->op == GGML_OP_NONE) patch(slot::block, layer, tensor);
+    }
+}
+
+void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
+    if (ggml_is_empty(node)) return; // no row of the batch has logits
+    if (kind == slot::attention) drop_adapter(node->src[1]);
+    operands & memory = memory_of(kind, node);
+    node->src[1] = memory.zeros;
+    seen_.insert({kind, layer});
+    if (!compose(kind, layer, node)) return;
+    ggml_tensor * operand = memory.of(layer, node->ne[1]);
+    ggml_backend_tensor_set(operand, composed_.data(), 0, composed_.size() * sizeof(float));
+    node->src[1] = operand;
+}
+
+// Fills composed_ [n_rows, n_embd] with what to add at the node; false when that is nothing.
+bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
+    std::vector<hook_site> sites;
+    for (const auto & [site, layers] : places_) {
+        if (slot_of(site) == kind && layers.count(layer) != 0) sites.push_back(site);
+    }
+    if (sites.empty()) return false;
+    const auto node_rows = rows_->rows_of_node(sites.front(), node->ne[1]);
+    const int64_t width = node->ne[0];
+    composed_.assign(size_t(width * node->ne[1]), 0.0f);
+    std::vector<double> sum(width);
+    bool any = false;
+    for (int32_t row : plan_->rows()) {
+        if (node_rows.at(row) < 0) continue;
+        bool touched = false;
+        std::fill(sum.begin(), sum.end(), 0.0);
+        for (hook_site site : sites) touched |= plan_->accumulate(site, layer, row, site == hook_site::head_out, sum);
+        if (touched) std::copy(sum.begin(), sum.end(), composed_.begin() + node_rows[row] * width);
+        any |= touched;
+    }
+    return any;
+}
+
+graph_path::operands & graph_path::memory_of(slot kind, const ggml_tensor * node) {
+    ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(node->buffer);
+    auto & memory = memory_[{kind, type}];
+    if (memory == nullptr || memory->capacity < rows_->n_rows) {
+        int64_t capacity = 4;
+        while (capacity < rows_->n_rows) capacity *= 2;
+        memory.reset(); // nodes of an older graph that point into it are patched before they are computed again
+        memory.reset(new operands(type, llama_model_n_layer(model_), node->ne[0], capacity));
+    }
+    return *memory;
+}

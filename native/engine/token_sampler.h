@@ -1,0 +1,39 @@
+#pragma once
+#include "engine/llama_weights.h"
+#include "llama.h"
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+struct sampler_options {
+    float       temperature    = 0; // 0 = the likeliest token
+    int32_t     top_k          = 0; // 0 = off
+    float       top_p          = 1; // 1 = off
+    float       min_p          = 0; // 0 = off
+    float       repeat_penalty = 1; // 1 = off
+    int32_t     repeat_last_n  = 64;
+    std::vector<llama_token> history; // tokens before the first one, which the penalty counts too
+    uint32_t    seed           = 0;
+    std::string grammar;            // GBNF with the root rule "root"; empty = none
+    std::vector<llama_logit_bias> logit_bias;
+};
+
+// How one generation picks its tokens: llama.cpp's sampler chain, with the state of that generation.
+class token_sampler {
+public:
+    // Throws E_BAD_ARGUMENT (a grammar that does not parse), E_BAD_TOKEN.
+    token_sampler(std::shared_ptr<const llama_weights> weights, const sampler_options & options);
+
+    // Picks a token and takes note of it; -1 when the logits are not finite or no token is allowed.
+    llama_token sample(const float * logits);
+
+private:
+    const std::shared_ptr<const llama_weights>                    weights_; // a grammar points into the vocabulary
+    const int32_t                                                 n_vocab_;
+    std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> chain_; // null = the likeliest token
+    std::vector<llama_token_data>                                 candidates_;
+    std::mutex                                                    mutex_;
+};

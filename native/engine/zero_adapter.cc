@@ -1,0 +1,45 @@
+#include "engine/zero_adapter.h"
+
+#include "engine/log_sink.h"
+#include "failure.h"
+#include "gguf.h"
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+
+namespace {
+
+ggml_tensor * zeros(ggml_context * context, const std::string & name, int64_t columns, int64_t rows) {
+    ggml_tensor * tensor = ggml_new_tensor_2d(context, GGML_TYPE_F32, columns, rows);
+    std::memset(tensor->data, 0, ggml_nbytes(tensor));
+    ggml_set_name(tensor, name.c_str());
+    return tensor;
+}
+
+} // namespace
+
+llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & architecture, const std::vector<adapted_weight> & weights) {
+    size_t size = 0;
+    for (const auto & weight : weights) size += 2 * (ggml_tensor_overhead() + GGML_MEM_ALIGN) + (weight.n_in + weight.n_out) * sizeof(float);
+    const std::unique_ptr<ggml_context, decltype(&ggml_free)> tensors(ggml_init({size, nullptr, false}), ggml_free);
+    const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(gguf_init_empty(), gguf_free);
+    gguf_set_val_str(gguf.get(), "general.type", "adapter");
+    gguf_set_val_str(gguf.get(), "general.architecture", architecture.c_str());
+    gguf_set_val_str(gguf.get(), "adapter.type", "lora");
+    gguf_set_val_f32(gguf.get(), "adapter.lora.alpha", 1);
+    for (const auto & weight : weights) {
+        gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_a", weight.n_in, 1));
+        gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_b", 1, weight.n_out));
+    }
+    // llama.cpp reads adapters from files only; this one has no name and is gone when it is closed.
+    const std::unique_ptr<FILE, decltype(&std::fclose)> file(std::tmpfile(), std::fclose);
+    if (!file) throw failure("E_LLAMA", std::string("no temporary file: ") + std::strerror(errno));
+    if (!gguf_write_to_file_ptr(gguf.get(), file.get(), false) || std::fflush(file.get()) != 0) throw failure("E_LLAMA", "a temporary file cannot be written");
+    std::rewind(file.get());
+    log_sink log;
+    llama_adapter_lora * adapter = llama_adapter_lora_init_from_file_ptr(model, file.get());
+    if (adapter == nullptr) throw failure("E_LLAMA", log.explain("llama.cpp refused the adapter that steers"));
+    return adapter;
+}

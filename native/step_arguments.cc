@@ -1,0 +1,139 @@
+#include "step_arguments.h"
+
+#include "handle.h"
+#include "marshal.h"
+
+#include <algorithm>
+#include <cmath>
+
+namespace {
+
+void check_same_length(size_t expected, std::initializer_list<size_t> lengths, const char * what) {
+    if (std::any_of(lengths.begin(), lengths.end(), [=](size_t length) { return length != expected; })) {
+        throw failure("E_SHAPE", std::string(what) + ": arrays differ in length");
+    }
+}
+
+void check_row(int32_t row, size_t n_rows, const char * what) {
+    if (row < 0 || size_t(row) >= n_rows) {
+        throw failure("E_SHAPE", std::string(what) + " names row " + std::to_string(row) + " of a batch of " + std::to_string(n_rows));
+    }
+}
+
+void check_output(int32_t row, const decode_batch & batch, const char * what) {
+    check_row(row, batch.tokens.size(), what);
+    if (batch.outputs.at(row) == 0) throw failure("E_SHAPE", std::string(what) + " names row " + std::to_string(row) + ", which has no logits");
+}
+
+template <typename Native> std::vector<std::shared_ptr<Native>> read_handles(const Napi::Value & value, const char * what) {
+    if (!value.IsArray()) throw failure("E_BAD_ARGUMENT", std::string(what) + " must be an array");
+    const auto array = value.As<Napi::Array>();
+    std::vector<std::shared_ptr<Native>> handles;
+    for (uint32_t i = 0; i < array.Length(); ++i) handles.push_back(handle<Native>::read(array.Get(i), what));
+    return handles;
+}
+
+template <typename Native> const std::shared_ptr<Native> & at(const std::vector<std::shared_ptr<Native>> & handles, int32_t index, const char * what) {
+    if (index < 0 || size_t(index) >= handles.size()) throw failure("E_BAD_ARGUMENT", std::string(what) + ": there is no " + std::to_string(index));
+    return handles[index];
+}
+
+void check_step(int32_t step, int most, const char * what) {
+    if (step < 0 || step > most) throw failure("E_SHAPE", std::string(what) + " names step " + std::to_string(step) + "; the last is " + std::to_string(most));
+}
+
+// { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array }
+steering_plan read_plan(const Napi::Value & value, const decode_batch & batch) {
+    steering_plan plan;
+    if (value.IsUndefined()) return plan;
+    const auto object  = read_object(value, "plan");
+    const auto vectors = read_handles<const steering_vector>(object.Get("vectors"), "plan.vectors");
+    const auto rows    = read_array<int32_t>(object.Get("rows"), "plan.rows");
+    const auto indices = read_array<int32_t>(object.Get("indices"), "plan.indices");
+    const auto steps   = read_array<int32_t>(object.Get("steps"), "plan.steps");
+    const auto alphas  = read_array<float>(object.Get("alphas"), "plan.alphas");
+    check_same_length(rows.size(), {indices.size(), steps.size(), alphas.size()}, "plan");
+    for (size_t i = 0; i < rows.size(); ++i) {
+        check_row(rows[i], batch.tokens.size(), "plan");
+        const auto & vector = at(vectors, indices[i], "plan.vectors");
+        check_step(steps[i], vector->n_steps(), "plan"); // n_steps stands for the mean
+        if (!std::isfinite(alphas[i])) throw failure("E_NOT_FINITE", "plan.alphas holds a value that is not finite");
+        plan.add(rows[i], vector, steps[i], alphas[i]);
+    }
+    return plan;
+}
+
+// { captures: Capture[], rows, indices, steps: Int32Array, weights: Float64Array }
+std::vector<capture_request> read_captures(const Napi::Value & value, const decode_batch & batch) {
+    std::vector<capture_request> requests;
+    if (value.IsUndefined()) return requests;
+    const auto object   = read_object(value, "captures");
+    const auto captures = read_handles<activation_capture>(object.Get("captures"), "captures.captures");
+    const auto rows     = read_array<int32_t>(object.Get("rows"), "captures.rows");
+    const auto indices  = read_array<int32_t>(object.Get("indices"), "captures.indices");
+    const auto steps    = read_array<int32_t>(object.Get("steps"), "captures.steps");
+    const auto weights  = read_array<double>(object.Get("weights"), "captures.weights");
+    check_same_length(rows.size(), {indices.size(), steps.size(), weights.size()}, "captures");
+    for (const auto & capture : captures) requests.push_back({capture, {}});
+    for (size_t i = 0; i < rows.size(); ++i) {
+        check_row(rows[i], batch.tokens.size(), "captures");
+        const auto & capture = at(captures, indices[i], "captures.captures");
+        check_step(steps[i], capture->n_steps() - 1, "captures");
+        if (!std::isfinite(weights[i])) throw failure("E_NOT_FINITE", "captures.weights holds a value that is not finite");
+        requests[indices[i]].rows.push_back({rows[i], steps[i], weights[i]});
+    }
+    return requests;
+}
+
+// { baselines, strong: Int32Array, topP, alphaMax: Float64Array, reductions: Int8Array (0 mean, 1 sum) }
+std::vector<alpha_request> read_alphas(const Napi::Value & value, const decode_batch & batch) {
+    std::vector<alpha_request> requests;
+    if (value.IsUndefined()) return requests;
+    const auto object     = read_object(value, "alphas");
+    const auto baselines  = read_array<int32_t>(object.Get("baselines"), "alphas.baselines");
+    const auto strong     = read_array<int32_t>(object.Get("strong"), "alphas.strong");
+    const auto top_p      = read_array<double>(object.Get("topP"), "alphas.topP");
+    const auto alpha_max  = read_array<double>(object.Get("alphaMax"), "alphas.alphaMax");
+    const auto reductions = read_array<int8_t>(object.Get("reductions"), "alphas.reductions");
+    check_same_length(baselines.size(), {strong.size(), top_p.size(), alpha_max.size(), reductions.size()}, "alphas");
+    for (size_t i = 0; i < baselines.size(); ++i) {
+        check_output(baselines[i], batch, "alphas");
+        check_output(strong[i], batch, "alphas");
+        if (!(top_p[i] > 0 && top_p[i] <= 1)) throw failure("E_BAD_ARGUMENT", "topP must be above 0 and at most 1");
+        if (!(alpha_max[i] >= 0)) throw failure("E_BAD_ARGUMENT", "alphaMax must be at least 0");
+        requests.push_back({baselines[i], strong[i], top_p[i], alpha_max[i], reductions[i] == 0 ? kl_reduction::mean : kl_reduction::sum});
+    }
+    return requests;
+}
+
+// { rows: Int32Array, samplers: (Sampler | null)[] }
+std::vector<sample_request> read_samples(const Napi::Value & value, const decode_batch & batch) {
+    std::vector<sample_request> requests;
+    if (value.IsUndefined()) return requests;
+    const auto object   = read_object(value, "samples");
+    const auto rows     = read_array<int32_t>(object.Get("rows"), "samples.rows");
+    const auto samplers = read_object(object.Get("samplers"), "samples.samplers");
+    for (size_t i = 0; i < rows.size(); ++i) {
+        check_output(rows[i], batch, "samples");
+        const Napi::Value sampler = samplers.Get(uint32_t(i));
+        requests.push_back({rows[i], sampler.IsNull() ? nullptr : handle<token_sampler>::read(sampler, "samples.samplers")});
+    }
+    return requests;
+}
+
+} // namespace
+
+decode_step read_step(const Napi::Object & step) {
+    decode_step result;
+    auto & batch = result.batch;
+    batch.tokens    = read_array<int32_t>(step.Get("tokens"), "tokens");
+    batch.positions = read_array<int32_t>(step.Get("positions"), "positions");
+    batch.seq_ids   = read_array<int32_t>(step.Get("sequences"), "sequences");
+    batch.outputs   = read_array<int8_t>(step.Get("outputs"), "outputs");
+    check_same_length(batch.tokens.size(), {batch.positions.size(), batch.seq_ids.size(), batch.outputs.size()}, "batch");
+    result.plan     = read_plan(step.Get("plan"), batch);
+    result.captures = read_captures(step.Get("captures"), batch);
+    result.alphas   = read_alphas(step.Get("alphas"), batch);
+    result.samples  = read_samples(step.Get("samples"), batch);
+    return result;
+}
