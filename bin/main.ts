@@ -2,6 +2,7 @@ import colours from "picocolors";
 import yargs from "yargs";
 import { SteeringError } from "../lib/index.js";
 import { commandName } from "./common.js";
+import { captureCommand } from "./commands/capture.js";
 import { demoCommand } from "./commands/demo.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { extractCommand } from "./commands/extract.js";
@@ -35,10 +36,11 @@ function parser(args: string[]) {
     .command(modelsCommand)
     .command(extractCommand)
     .command(generateCommand)
+    .command(captureCommand)
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, capture, inspect, doctor")
     .strict()
     .recommendCommands()
     .wrap(Math.min(110, process.stdout.columns ?? 100))

@@ -1,5 +1,6 @@
+import { readFile } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerationResult, type SteeringSpec } from "../../lib/index.js";
+import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerationResult, type Sampling, type SteeringSpec } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -9,6 +10,13 @@ interface GenerateArguments extends ModelOptions {
   steer: string[];
   maxNewTokens: number;
   raw: boolean;
+  temperature: number;
+  topK: number;
+  topP: number;
+  minP: number;
+  repeatPenalty: number;
+  seed: number;
+  grammar: string | undefined;
   stop: string[] | undefined;
   allowMismatch: boolean;
 }
@@ -23,15 +31,24 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
     .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Most tokens to generate" })
     .option("raw", { type: "boolean", default: false, describe: "Use the prompt as it is, not as Q:…/A:" })
     .option("stop", { type: "string", array: true, nargs: 1, describe: "End the text before this string; repeatable. Q: by default, none with --raw" })
+    .option("temperature", { type: "number", default: 0, describe: "0 takes the likeliest token; above, tokens are drawn" })
+    .option("top-k", { type: "number", default: 0, describe: "Draw among the K likeliest; 0: all" })
+    .option("top-p", { type: "number", default: 1, describe: "Draw among the likeliest that make up P" })
+    .option("min-p", { type: "number", default: 0, describe: "Draw among those at least P times as likely as the likeliest" })
+    .option("repeat-penalty", { type: "number", default: 1, describe: "Above 1: repeat less" })
+    .option("seed", { type: "number", default: 0, describe: "Seed of the draw" })
+    .option("grammar", { type: "string", describe: "GBNF file that the text follows" })
     .option("allow-mismatch", { type: "boolean", default: false, describe: "Use a vector of another model of the same shape" })
     .epilogue([
       "Schedules (ALPHA is 1 and P is 0.5 where left out):",
       "  FILE:fixed,ALPHA   every token",
       "  FILE:start,ALPHA   the first token only",
       "  FILE:dim,ALPHA     diminishing, from ALPHA to nothing at the vector's last step",
+      "  FILE:window,ALPHA,from=I,to=J   the tokens from I to before J",
       "  FILE:dyn,p=P       measured: the KL divergence that the vector causes among the likeliest",
       "                     tokens that make up P; also max=2, strong=2, kl=mean|sum",
-      "Each also takes tail=mean|hold|stop: what to add beyond the vector's last step.",
+      "Each also takes tail=mean|hold|stop: what to add beyond the vector's last step,",
+      "and layers=4-9+12, heads=0+3: parts of the vector.",
     ].join("\n"))
     .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3", "")
     .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:fixed,1.5 --json", "") as unknown as Argv<GenerateArguments>,
@@ -42,15 +59,24 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
   const { raw, json, quiet, maxNewTokens, allowMismatch } = options;
   if (options.prompt.trim() === "") throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   const specs = options.steer.map(parseSteer);
-  const steer = await Promise.all(specs.map(async ({ vector, schedule, tail }) => ({ vector: await loadVector(vector), schedule, tail })));
+  const steer = await Promise.all(specs.map(async ({ vector, ...how }) => ({ ...how, vector: await loadVector(vector) })));
+  const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
+  const grammar = options.grammar === undefined ? {} : { grammar: await readGrammar(options.grammar) };
+  const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed, ...grammar };
   await using model = await openModel(options, signal);
   const prompt = raw ? options.prompt : questionPrompt(options.prompt);
   const stop = options.stop ?? (raw ? [] : [QUESTION_STOP]);
-  const tokens = generate(model, prompt, { steer, maxNewTokens, stop, allowMismatch, signal });
+  const tokens = generate(model, prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, signal });
   const show = json ? () => undefined : writer(specs, quiet);
   const result = await follow(tokens, show);
   if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...result }, null, 2));
   note(`${result.tokens.length} tokens, ${(result.tokens.length / result.seconds).toFixed(1)} tokens/s, ended by ${result.finishReason}`, quiet);
+}
+
+async function readGrammar(path: string): Promise<string> {
+  return readFile(path, "utf8").catch((cause: Error) => {
+    throw new SteeringError("E_NOT_FOUND", `the grammar ${path} cannot be read: ${cause.message}`, { cause });
+  });
 }
 
 /** What to do with every token, and with `undefined` at the end: on a terminal the text with its alphas, else the text. */

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { loadVector, norms, type ModelInfo, type SteeringVector } from "../../lib/index.js";
+import { HOOK_SITES, loadVector, norms, type Model, type SteeringVector } from "../../lib/index.js";
 import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
 import { alphaBlock } from "../alpha-strip.js";
 import { openModel } from "../open-model.js";
@@ -19,7 +19,7 @@ export const inspectCommand: CommandModule<object, ModelOptions> = {
 async function run(options: ArgumentsCamelCase<ModelOptions>, signal: AbortSignal): Promise<void> {
   if (options.model.endsWith(".safetensors") || await looksLikeVector(options.model)) return showVector(await loadVector(options.model), options.json);
   await using model = await openModel(options, signal);
-  showModel(model.info, options.json);
+  showModel(model, options.json);
 }
 
 /** A safetensors file begins with the length of its header and "{". */
@@ -57,8 +57,10 @@ function showVector(vector: SteeringVector, json: boolean): void {
   for (const [index, row] of byLayer.entries()) print(`${String(layers[index]).padStart(4)} ${row.map((norm) => alphaBlock(norm, largest)).join("")}`);
 }
 
-function showModel(info: Readonly<ModelInfo>, json: boolean): void {
-  if (json) return print(JSON.stringify(info, null, 2));
+function showModel(model: Model, json: boolean): void {
+  const { info } = model;
+  const sites = HOOK_SITES.filter((site) => model.hasSite(site));
+  if (json) return print(JSON.stringify({ ...info, sites }, null, 2));
   print(table({
     name: info.name || info.description,
     file: info.path,
@@ -71,7 +73,7 @@ function showModel(info: Readonly<ModelInfo>, json: boolean): void {
     vocabulary: `${info.nVocab} tokens (${info.tokenizerHash})`,
     "trained context": `${info.nCtxTrain} tokens`,
     "chat template": info.chatTemplate === null ? "none" : "yes",
-    "hook sites": `head_out (width ${info.nHead * info.dHead})`,
+    "hook sites": sites.length === 0 ? "none: the model cannot be steered" : sites.join(" "),
   }));
 }
 

@@ -1,4 +1,4 @@
-import { access, constants, mkdir, open, rename, rm, stat } from "node:fs/promises";
+import { access, constants, mkdir, open, rename, rm, stat, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SteeringError } from "../errors.js";
 
@@ -6,12 +6,17 @@ import { SteeringError } from "../errors.js";
  * Write `data` to `path` so that a reader sees the old file or the whole new one, never a part. Throws E_WRITE.
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+  await writeAtomic(path, (file) => file.writeFile(data));
+}
+
+/** The same for what `write` writes, in as many pieces as it likes; what it throws of its own goes through. */
+export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   const partial = `${path}.${process.pid}.partial`;
   try {
     await mkdir(dirname(path), { recursive: true });
     const file = await open(partial, "w");
     try {
-      await file.writeFile(data);
+      await write(file);
       await file.sync();
     } finally {
       await file.close();
@@ -19,7 +24,7 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
     await rename(partial, path);
   } catch (error) {
     await rm(partial, { force: true }).catch(() => undefined); // the first error is the one to report
-    throw cannotWrite(path, error as NodeJS.ErrnoException);
+    throw error instanceof SteeringError ? error : cannotWrite(path, error as NodeJS.ErrnoException);
   }
 }
 

@@ -23,24 +23,34 @@ const MAX_HEADER_BYTES = 100_000_000;
 
 /** Bytes of a safetensors file: length of the header (u64), header (JSON, padded to 8 bytes), data. */
 export function encodeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8Array {
+  const shapes = new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
+  return Buffer.concat([encodeHeader(shapes, metadata), ...Array.from(tensors.values(), ({ data }) => bytesOf(data))]);
+}
+
+/**
+ * What stands before the data: length of the header (u64), header (JSON, padded to 8 bytes, or with spaces to `size`).
+ * Throws E_WRITE when it needs more than `size`.
+ */
+export function encodeHeader(shapes: ReadonlyMap<string, readonly number[]>, metadata: Record<string, string>, size?: number): Buffer {
   assertLittleEndian();
   const header: Record<string, unknown> = { __metadata__: metadata };
   let offset = 0;
-  for (const [name, { shape, data }] of tensors) {
-    header[name] = { dtype: "F32", shape, data_offsets: [offset, offset + data.byteLength] } satisfies HeaderEntry;
-    offset += data.byteLength;
+  for (const [name, shape] of shapes) {
+    const end = offset + 4 * shape.reduce((product, extent) => product * extent, 1);
+    header[name] = { dtype: "F32", shape: [...shape], data_offsets: [offset, end] } satisfies HeaderEntry;
+    offset = end;
   }
   const json = Buffer.from(JSON.stringify(header));
-  const headerBytes = Math.ceil(json.length / 8) * 8;
-  const bytes = Buffer.alloc(8 + headerBytes + offset, 0x20);
-  bytes.writeBigUInt64LE(BigInt(headerBytes), 0);
+  const bytes = Buffer.alloc(size ?? 8 + Math.ceil(json.length / 8) * 8, 0x20);
+  if (8 + json.length > bytes.length) throw new SteeringError("E_WRITE", `the header takes ${8 + json.length} bytes; ${bytes.length} were set aside`);
+  bytes.writeBigUInt64LE(BigInt(bytes.length - 8), 0);
   json.copy(bytes, 8);
-  let position = 8 + headerBytes;
-  for (const { data } of tensors.values()) {
-    bytes.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength), position);
-    position += data.byteLength;
-  }
   return bytes;
+}
+
+/** The values as they lie in a file. */
+export function bytesOf(data: Float32Array): Uint8Array {
+  return new Uint8Array(data.buffer, data.byteOffset, data.byteLength);
 }
 
 /** Read a safetensors file of float32 tensors. Throws E_BAD_VECTOR, naming the first thing that is wrong. */

@@ -1,21 +1,29 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { scheduleSchema, tailSchema, type Schedule } from "./schedule.js";
+import { scheduleSchema, tailSchema, type WrittenSchedule } from "./schedule.js";
 
-/** The steering specification of library, command line and files: which vector, how strongly, and what after its end. */
+const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
+
+/** The steering specification of library, command line and files: which vector, which parts of it, how strongly, and what after its end. */
 export const steeringSpecSchema = z.strictObject({
   /** Path of a vector file. */
   vector: z.string().min(1),
+  /** Layers and, at `head_out`, heads of the vector that are added; 0-based. */
+  layers: indices,
+  heads: indices,
   schedule: scheduleSchema,
   tail: tailSchema,
 });
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
 
-const KINDS = new Map<string, Schedule["kind"]>(Object.entries({
-  fixed: "fixed", start: "start", dim: "diminishing", diminishing: "diminishing", dyn: "dynamic", dynamic: "dynamic",
+const KINDS = new Map<string, WrittenSchedule["kind"]>(Object.entries({
+  fixed: "fixed", start: "start", dim: "diminishing", diminishing: "diminishing", window: "window", dyn: "dynamic", dynamic: "dynamic",
 } as const));
-const SETTINGS = new Map(Object.entries({ p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction", alpha: "alpha" }));
-const EXPECTED = "expected FILE:fixed,1.5 · FILE:start,2 · FILE:dim,2 · FILE:dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum], each with an optional ,tail=mean|hold|stop";
+/** No model has as many layers or heads; a longer range is a slip. */
+const MAX_INDEX = 9999;
+const SETTINGS = new Map(Object.entries({ p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction", alpha: "alpha", from: "from", to: "to" }));
+const EXPECTED = "expected FILE:fixed,1.5 · FILE:start,2 · FILE:dim,2 · FILE:window,2,from=0,to=5 · FILE:dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum], "
+  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3";
 
 /**
  * Read the shorthand of `--steer`, e.g. `italian.safetensors:dyn,p=0.5`. Throws E_BAD_SPEC.
@@ -41,6 +49,7 @@ export function parseSteer(text: string): SteeringSpec {
     seen.add(word);
     const key = SETTINGS.get(word);
     if (word === "tail") spec["tail"] = value;
+    else if (word === "layers" || word === "heads") spec[word] = parseIndices(value);
     else if (key) schedule[key] = word === "kl" ? value : number(text, value);
     else throw badSpec(text, `unknown setting "${word}"`);
   }
@@ -48,6 +57,17 @@ export function parseSteer(text: string): SteeringSpec {
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
   throw badSpec(text, `${issue.path.join(".")}: ${issue.message}`);
+}
+
+/** `all`, or numbers and ranges joined by "+", e.g. `4-9+12`. Throws E_BAD_SPEC. */
+export function parseIndices(text: string): number[] | "all" {
+  if (text === "all") return text;
+  return text.split("+").flatMap((part) => {
+    const range = /^(\d+)(?:-(\d+))?$/.exec(part);
+    const [from, to] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
+    if (!range || to < from || to > MAX_INDEX) throw new SteeringError("E_BAD_SPEC", `"${part}" of "${text}" is neither an index nor a range such as 4-9`);
+    return Array.from({ length: to - from + 1 }, (_, i) => from + i);
+  });
 }
 
 function number(text: string, value: string): number {

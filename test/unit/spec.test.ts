@@ -13,7 +13,7 @@ test.each([
   ["italian.safetensors:dynamic,p=1,max=3,strong=4,kl=sum", { kind: "dynamic", topP: 1, alphaMax: 3, strongAlpha: 4, klReduction: "sum" }],
   ["italian.safetensors: dyn , p=0.5 ", { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }],
 ])("%s", (text, schedule) => {
-  expect(parseSteer(text)).toEqual({ vector: "italian.safetensors", schedule, tail: "mean" });
+  expect(parseSteer(text)).toEqual({ vector: "italian.safetensors", layers: "all", heads: "all", schedule, tail: "mean" });
 });
 
 // REFERENCE §4: clip to 0..2, strong stream at alpha 2, published code's reduction; §4's first p_top.
@@ -26,12 +26,27 @@ test("what is left out takes its default", () => {
 });
 
 test.each(["mean", "hold", "stop"])("tail=%s, in any place", (tail) => {
-  expect(parseSteer(`v:fixed,2,tail=${tail}`)).toEqual({ vector: "v", schedule: { kind: "fixed", alpha: 2 }, tail });
+  expect(parseSteer(`v:fixed,2,tail=${tail}`)).toEqual({ vector: "v", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 2 }, tail });
   expect(parseSteer(`v:fixed,tail=${tail},2`)).toEqual(parseSteer(`v:fixed,2,tail=${tail}`));
 });
 
 test.each(["C:\\vectors\\it.safetensors", "/vectors/a:b/it.safetensors", "it:fixed,2", "with space, and comma=1.safetensors", "ü"])("the path %s is kept as it is", (path) => {
-  expect(parseSteer(`${path}:fixed,1.5`)).toEqual({ vector: path, schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean" });
+  expect(parseSteer(`${path}:fixed,1.5`)).toEqual({ vector: path, layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean" });
+});
+
+test("a window, and parts of the vector", () => {
+  expect(parseSteer("v:window,1.5,from=2,to=5").schedule).toEqual({ kind: "window", alpha: 1.5, from: 2, to: 5 });
+  expect(parseSteer("v:window,to=3").schedule).toEqual({ kind: "window", alpha: 1, from: 0, to: 3 });
+  expect(parseSteer("v:fixed,1,layers=4-6+12,heads=0+3")).toMatchObject({ layers: [4, 5, 6, 12], heads: [0, 3] });
+  expect(parseSteer("v:fixed,layers=all")).toMatchObject({ layers: "all", heads: "all" });
+});
+
+test.each(["layers=", "layers=4-", "layers=9-4", "layers=a", "heads=-1", "layers=0-99999999", "layers=1.5", "layers=1+"])("v:fixed,%s is refused", (setting) => {
+  expect(() => parseSteer(`v:fixed,${setting}`)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringContaining("neither an index nor a range") }));
+});
+
+test.each([["v:window,from=2", /schedule.to/], ["v:window,from=5,to=5", /to must be above from/], ["v:fixed,from=1", /Unrecognized key/]])("%s is refused", (text, message) => {
+  expect(() => parseSteer(text)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringMatching(message) }));
 });
 
 test("the shorthand and the canonical spec say the same", () => {
