@@ -12,8 +12,10 @@
 namespace {
 
 constexpr int LANES = 16;
-// Floats are summed in blocks of this many before they are added to a double: the error stays near 1e-7.
-constexpr int BLOCK = 64 * LANES;
+// Logits whose largest is kept.
+constexpr int BLOCK = 4 * LANES;
+// Floats are summed in runs of this many before they are added to a double: the error stays near 1e-7.
+constexpr int RUN = 64 * LANES;
 
 // exp(x) for x <= 0 to about 2 units in the last place; below -87 it is taken at -87. Branch-free, so that it vectorises.
 inline float exp_of_negative(float x) {
@@ -21,7 +23,13 @@ inline float exp_of_negative(float x) {
     constexpr float LN2_HIGH = 0.693145752f; // few enough bits that n * LN2_HIGH is exact
     constexpr float LN2_LOW = 1.42860677e-6f;
     constexpr float ROUNDING = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-    x = x < -87.0f ? -87.0f : x;
+    // Numbers below 0 grow in size with their bits: the smaller bits are the number nearer to 0. A comparison of floats
+    // would be a branch, since it may trap.
+    constexpr uint32_t LEAST = 0xc2ae0000; // -87
+    uint32_t x_bits;
+    std::memcpy(&x_bits, &x, sizeof(x_bits));
+    x_bits = x_bits < LEAST ? x_bits : LEAST;
+    std::memcpy(&x, &x_bits, sizeof(x));
     const float shifted = x * LOG2_E + ROUNDING;
     const float n = shifted - ROUNDING;
     const float r = (x - n * LN2_HIGH) - n * LN2_LOW; // |r| <= ln2 / 2
@@ -45,74 +53,108 @@ inline float exp_of_negative(float x) {
     return result;
 }
 
-// The largest value; NaN when any value is NaN, and for an infinite one: no distribution has these logits.
-PER_PROCESSOR float find_largest(const float * values, int32_t n) {
-    float   lanes[LANES];
-    int32_t not_numbers[LANES] = {};
-    for (float & lane : lanes) lane = values[0];
-    int32_t i = 0;
-    for (; i + LANES <= n; i += LANES) {
-        for (int l = 0; l < LANES; ++l) {
-            lanes[l] = values[i + l] > lanes[l] ? values[i + l] : lanes[l];
-            not_numbers[l] |= values[i + l] != values[i + l];
+// The largest value of every BLOCK, NaN where one of its values is NaN.
+PER_PROCESSOR std::vector<float> find_block_largest(const float * values, int32_t n) {
+    std::vector<float> largest(size_t(n + BLOCK - 1) / BLOCK);
+    for (size_t block = 0; block < largest.size(); ++block) {
+        int32_t       i   = int32_t(block) * BLOCK;
+        const int32_t end = std::min(n, i + BLOCK);
+        float   lanes[LANES];
+        int32_t not_numbers[LANES] = {};
+        for (float & lane : lanes) lane = values[i];
+        for (; i + LANES <= end; i += LANES) {
+            for (int l = 0; l < LANES; ++l) {
+                lanes[l] = values[i + l] > lanes[l] ? values[i + l] : lanes[l];
+                not_numbers[l] |= values[i + l] != values[i + l];
+            }
         }
+        for (; i < end; ++i) {
+            lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+            not_numbers[0] |= values[i] != values[i];
+        }
+        const bool all_numbers = std::all_of(not_numbers, not_numbers + LANES, [](int32_t flag) { return flag == 0; });
+        largest[block] = all_numbers ? *std::max_element(lanes, lanes + LANES) : std::numeric_limits<float>::quiet_NaN();
     }
-    float largest     = *std::max_element(lanes, lanes + LANES);
-    bool  all_numbers = std::all_of(not_numbers, not_numbers + LANES, [](int32_t flag) { return flag == 0; });
-    for (; i < n; ++i) {
-        largest = values[i] > largest ? values[i] : largest;
-        all_numbers = all_numbers && values[i] == values[i];
+    return largest;
+}
+
+// The largest of them; NaN when any is NaN, and for an infinite one: no distribution has these logits.
+float find_largest(const std::vector<float> & values) {
+    float largest = values.front();
+    for (float value : values) {
+        if (std::isnan(value)) return value;
+        largest = std::max(largest, value);
     }
-    return all_numbers && std::isfinite(largest) ? largest : std::numeric_limits<float>::quiet_NaN();
+    return std::isfinite(largest) ? largest : std::numeric_limits<float>::quiet_NaN();
 }
 
 // Sum of exp(values - largest).
 PER_PROCESSOR double sum_of_exp(const float * values, int32_t n, float largest) {
     double total = 0;
-    int32_t i = 0;
-    while (i + LANES <= n) {
+    for (int32_t begin = 0; begin < n; begin += RUN) {
+        const int32_t end = std::min(n, begin + RUN);
+        float exps[RUN]; // a loop of its own, so that it vectorises
+        for (int32_t i = begin; i < end; ++i) exps[i - begin] = exp_of_negative(values[i] - largest);
         float lanes[LANES] = {};
-        const int32_t end = std::min(n - LANES, i + BLOCK - LANES);
-        for (; i <= end; i += LANES) {
-            for (int l = 0; l < LANES; ++l) lanes[l] += exp_of_negative(values[i + l] - largest);
+        int32_t i = 0;
+        for (; i + LANES <= end - begin; i += LANES) {
+            for (int l = 0; l < LANES; ++l) lanes[l] += exps[i + l];
         }
+        for (; i < end - begin; ++i) lanes[0] += exps[i];
         for (float lane : lanes) total += lane;
     }
-    for (; i < n; ++i) total += exp_of_negative(values[i] - largest);
     return total;
 }
 
 } // namespace
 
 distribution::distribution(const float * logits, int32_t n_vocab)
-    : logits_(logits), n_vocab_(n_vocab), largest_(find_largest(logits, n_vocab)),
+    : logits_(logits), n_vocab_(n_vocab), block_largest_(find_block_largest(logits, n_vocab)), largest_(find_largest(block_largest_)),
       log_normaliser_(largest_ + std::log(sum_of_exp(logits, n_vocab, largest_))) {}
 
+std::vector<distribution::candidate> distribution::candidates_from(float least) const {
+    std::vector<candidate> candidates;
+    for (size_t block = 0; block < block_largest_.size(); ++block) {
+        if (block_largest_[block] < least) continue;
+        const int32_t begin = int32_t(block) * BLOCK;
+        for (int32_t i = begin; i < std::min(n_vocab_, begin + BLOCK); ++i) {
+            if (logits_[i] >= least) candidates.push_back({logits_[i], i});
+        }
+    }
+    return candidates;
+}
+
+double distribution::mass(const std::vector<candidate> & candidates) const {
+    std::vector<float> logits(candidates.size());
+    std::transform(candidates.begin(), candidates.end(), logits.begin(), [](const candidate & c) { return c.logit; });
+    return sum_of_exp(logits.data(), int32_t(logits.size()), largest_) * std::exp(largest_ - log_normaliser_);
+}
+
 std::vector<int32_t> distribution::top_p_set(double top_p) const {
+    std::vector<int32_t> tokens;
     if (top_p >= 1) {
-        std::vector<int32_t> all(n_vocab_);
-        std::iota(all.begin(), all.end(), 0);
-        return all;
+        tokens.resize(n_vocab_);
+        std::iota(tokens.begin(), tokens.end(), 0);
+        return tokens;
     }
     // Candidates are the tokens within `reach` of the largest logit; widened until they hold enough probability.
-    for (float reach = 4.0f;; reach *= 2) {
-        const bool everything = reach > 1000.0f;
-        std::vector<int32_t> candidates;
-        const float floor = largest_ - reach;
-        for (int32_t i = 0; i < n_vocab_; ++i) {
-            if (everything || logits_[i] >= floor) candidates.push_back(i);
-        }
-        std::sort(candidates.begin(), candidates.end(), [this](int32_t a, int32_t b) {
-            return logits_[a] != logits_[b] ? logits_[a] > logits_[b] : a < b;
-        });
-        double total = 0;
-        size_t kept  = 0;
-        while (kept < candidates.size() && !(total > top_p)) total += std::exp(log_probability(candidates[kept++]));
-        if (!(total > top_p) && !everything) continue;
-        candidates.resize(kept);
-        std::sort(candidates.begin(), candidates.end());
-        return candidates;
+    std::vector<candidate> candidates;
+    for (float reach = 4.0f; reach < 1000.0f; reach *= 1.5f) {
+        candidates = candidates_from(largest_ - reach);
+        if (mass(candidates) > top_p + 1e-6) break;
     }
+    // A heap gives the likeliest one by one: what is not needed is never put in order.
+    const auto is_less_likely = [](const candidate & a, const candidate & b) { return a.logit != b.logit ? a.logit < b.logit : a.token > b.token; };
+    std::make_heap(candidates.begin(), candidates.end(), is_less_likely);
+    double total = 0;
+    while (!candidates.empty() && !(total > top_p)) {
+        std::pop_heap(candidates.begin(), candidates.end(), is_less_likely);
+        tokens.push_back(candidates.back().token);
+        total += std::exp(log_probability(candidates.back().token));
+        candidates.pop_back();
+    }
+    std::sort(tokens.begin(), tokens.end());
+    return tokens;
 }
 
 double top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction) {
@@ -139,7 +181,10 @@ double top_p_divergence(const distribution & p, const distribution & s, double t
 }
 
 int32_t arg_max(const float * logits, int32_t n_vocab) {
-    const float largest = find_largest(logits, n_vocab);
+    const auto block_largest = find_block_largest(logits, n_vocab);
+    const float largest = find_largest(block_largest);
     if (std::isnan(largest)) return -1;
-    return int32_t(std::find(logits, logits + n_vocab, largest) - logits);
+    const auto block = std::find(block_largest.begin(), block_largest.end(), largest) - block_largest.begin();
+    const float * begin = logits + block * BLOCK;
+    return int32_t(std::find(begin, logits + n_vocab, largest) - logits);
 }

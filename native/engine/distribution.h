@@ -21,14 +21,24 @@ public:
     double log_probability(int32_t token) const { return logits_[token] - log_normaliser_; }
 
     // Token ids (ascending) of the fewest most likely tokens whose total probability exceeds top_p; the one that
-    // crosses is kept. Equal logits rank by token id. Sorts only as much of the vocabulary as the set may need.
+    // crosses is kept. Equal logits rank by token id. Orders only as much of the vocabulary as the set needs.
     std::vector<int32_t> top_p_set(double top_p) const;
 
 private:
-    const float * logits_;
-    int32_t       n_vocab_;
-    float         largest_;
-    double        log_normaliser_; // log sum exp(logits)
+    struct candidate {
+        float   logit;
+        int32_t token;
+    };
+    // Tokens (ascending) whose logit is at least `least`.
+    std::vector<candidate> candidates_from(float least) const;
+    // Their total probability.
+    double mass(const std::vector<candidate> & candidates) const;
+
+    const float *      logits_;
+    int32_t            n_vocab_;
+    std::vector<float> block_largest_; // of every 64 logits: most blocks hold no likely token and need not be looked at
+    float              largest_;
+    double             log_normaliser_; // log sum exp(logits)
 };
 
 // KL(P || S) in nats over Q = topP(P) ∪ topP(S), both renormalised over Q, reduced (REFERENCE §4, Dyn).

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { captureMeans } from "../../lib/capture/index.js";
-import { extract, generateText, loadVector, saveVector, type Dataset, type Model } from "../../lib/index.js";
+import { readdirSync, readFileSync } from "node:fs";
+import { captureActivations, captureMeans, extract, generateText, loadVector, saveActivations, saveVector, type Dataset, type Model, type PromptActivations } from "../../lib/index.js";
+import { decodeSafetensors } from "../../lib/io/safetensors.js";
+import { Batch } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
 import { loadTiny, maxDifference, scratch } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
@@ -93,3 +95,57 @@ test("extract, save, load and steer; a vector of another model is refused by nam
   expect(forced.tokens).toHaveLength(4);
   stranger.dispose();
 });
+
+test("raw activations are the ones whose mean is the mean, prompt by prompt, in order", async () => {
+  const prompts = ["a", "longer prompt", "mid one", "b c d", "x", "one more", "and another", "last"].map((text) => model.tokenise(text));
+  const options = { site: "resid_post", layers: [0, 2], maxNewTokens: 3 } as const;
+  const records: PromptActivations[] = [];
+  for await (const record of captureActivations(model, prompts, options)) records.push(record);
+  expect(records.map(({ prompt }) => prompt)).toEqual(prompts.map((_, index) => index));
+  const { means, nSteps, nLayer, width } = await captureMeans(model, prompts.map((tokens) => ({ tokens, weight: 1 })), options);
+  expect([nLayer, width]).toEqual([2, tiny.shape.nEmbd]);
+  for (const record of records) expect([record.layers, record.width, record.data.length]).toEqual([[0, 2], width, 2 * record.nSteps * width]);
+  const running = records.filter((record) => record.nSteps === nSteps);
+  expect(running.length).toBe(records.length); // none ends early, so that every step has the same weight
+  const mean = means.map((_, i) => records.reduce((sum, { data }) => sum + data[i]!, 0) / records.length);
+  expect(maxDifference(means, mean)).toBeLessThan(1e-6);
+  const alone = await collect(captureActivations(model, [prompts[1]!], options));
+  expect(maxDifference(alone[0]!.data, records[1]!.data)).toBeLessThan(ROUNDING);
+});
+
+test("activations are streamed to a file that any safetensors reader reads; a capture that fails leaves none", async () => {
+  const prompts = Array.from({ length: 20 }, (_, i) => model.tokenise(`prompt ${i}`));
+  const path = space.path("activations.safetensors");
+  const source = { site: "attn_out" as const, nPrompts: prompts.length, model: await model.fingerprint() };
+  expect(await saveActivations(path, captureActivations(model, prompts, { site: "attn_out", maxNewTokens: 2 }), source)).toBe(20);
+  const { tensors, metadata } = decodeSafetensors(readFileSync(path), path);
+  expect(metadata).toMatchObject({ hook_site: "attn_out", layer_base: "0", layers: "[0,1,2]" });
+  expect([...tensors.keys()]).toEqual(prompts.map((_, i) => `prompt.${i}`));
+  const [record] = await collect(captureActivations(model, [prompts[7]!], { site: "attn_out", maxNewTokens: 2 }));
+  expect(tensors.get("prompt.7")!.shape).toEqual([3, 2, tiny.shape.nEmbd]);
+  expect(maxDifference(tensors.get("prompt.7")!.data, record!.data)).toBeLessThan(ROUNDING);
+
+  const abort = new AbortController();
+  const failing = space.path("failing.safetensors");
+  const records = captureActivations(model, prompts, { site: "attn_out", maxNewTokens: 2, signal: abort.signal });
+  const aborted = saveActivations(failing, (async function* () { for await (const one of records) { yield one; abort.abort(); } })(), source);
+  await expect(aborted).rejects.toMatchObject({ code: "E_ABORTED" });
+  expect(readdirSync(space.folder).filter((name) => name.startsWith("failing"))).toEqual([]);
+});
+
+test("rows without logits have no stream behind the last layer's attention", async () => {
+  using context = await model.createContext({ nCtx: 64, nSeqMax: 1 });
+  const batch = (site: "resid_post" | "attn_out"): Batch => {
+    const rows = new Batch();
+    rows.add(5, 0, 0, { capture: { into: model.createCapture(site, [2], 1), step: 0, weight: 1 } });
+    return rows;
+  };
+  await expect(context.decode(batch("resid_post"))).rejects.toMatchObject({ code: "E_SHAPE", message: expect.stringContaining("no logits") });
+  await context.decode(batch("attn_out"));
+});
+
+async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
+  const list: T[] = [];
+  for await (const item of items) list.push(item);
+  return list;
+}
