@@ -59,6 +59,17 @@ Napi::Value vector_is_made_of(const Napi::CallbackInfo & info) {
     });
 }
 
+// aliveObjects(): { models, contexts, vectors, captures, samplers }
+Napi::Value alive_objects(const Napi::CallbackInfo & info) {
+    Napi::Object result = Napi::Object::New(info.Env());
+    result.Set("models", llama_weights::alive());
+    result.Set("contexts", llama_session::alive());
+    result.Set("vectors", steering_vector::alive());
+    result.Set("captures", activation_capture::alive());
+    result.Set("samplers", token_sampler::alive());
+    return result;
+}
+
 // takeCapture(capture): { sums, weights: Float64Array }
 Napi::Value take_capture(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
@@ -82,6 +93,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     }));
     exports.Set("loadModel", Napi::Function::New(env, model_wrap::load));
     exports.Set("vectorIsMadeOf", Napi::Function::New(env, vector_is_made_of));
+    exports.Set("aliveObjects", Napi::Function::New(env, alive_objects));
     exports.Set("takeCapture", Napi::Function::New(env, take_capture));
     return exports;
 }

@@ -152,6 +152,8 @@ export interface NativeAddon {
   systemInfo(): string;
   /** True when the vector was made of these values. */
   vectorIsMadeOf(vector: VectorHandle, data: Float32Array): boolean;
+  /** Native objects that are alive in this process, for tests of what is left behind. */
+  aliveObjects(): Record<"models" | "contexts" | "vectors" | "captures" | "samplers", number>;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; the capture starts again from nothing. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
   loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean }): Promise<NativeModel>;

@@ -9,6 +9,7 @@ import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler.js";
+import { vetModel } from "./vet.js";
 
 export interface LoadModelOptions {
   /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
@@ -28,6 +29,11 @@ export interface LoadModelOptions {
   contextSize?: number;
   /** Sequences at once, at most; default 16. A generation takes one, with dynamic properties two and one for each. */
   maxSequences?: number;
+  /**
+   * Try the file in a process of its own before it is loaded here (default), since llama.cpp ends the process on some
+   * damaged files; once per file, remembered in the cache folder. `false` for files that are known to be good.
+   */
+  vet?: boolean;
   /** How vectors are added: `auto` (default), or one path alone, for tests and diagnosis (docs/architecture.md, "Two paths"). */
   steeringPath?: "auto" | "graph" | "callback";
 }
@@ -54,7 +60,8 @@ const DEFAULT_MAX_SEQUENCES = 16;
  */
 export async function loadModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<Model> {
   const path = await resolveModel(nameOrPath);
-  const { gpuLayers = "all", mmap = true } = options;
+  const { gpuLayers = "all", mmap = true, vet = true } = options;
+  if (vet) await vetModel(path);
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap }));
   return new Model(native, path, options);
 }

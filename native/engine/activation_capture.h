@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/counted.h"
 #include "engine/hook_site.h"
 
 #include <cstdint>
@@ -8,8 +9,10 @@
 
 // Weighted sums of activations at one site per layer and token step, accumulated in double over many decodes.
 // Safe to use from several threads.
-class activation_capture {
+class activation_capture : counted<activation_capture> {
 public:
+    using counted<activation_capture>::alive;
+
     // layers: ascending.
     activation_capture(hook_site site, std::vector<int> layers, int n_steps, int width);
 

@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/counted.h"
 #include "engine/eval_hook.h"
 #include "engine/llama_weights.h"
 #include "llama.h"
@@ -29,12 +30,12 @@ struct decode_batch {
 };
 
 // A context with its KV cache, its hook and its thread pool. Not thread-safe: one job at a time.
-class llama_session {
+class llama_session : counted<llama_session> {
 public:
+    using counted<llama_session>::alive;
+
     llama_session(std::shared_ptr<llama_weights> weights, const session_options & options);
     ~llama_session();
-    llama_session(const llama_session &) = delete;
-    llama_session & operator=(const llama_session &) = delete;
 
     // Every argument is checked before llama.cpp sees it.
     // Throws E_SHAPE, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_KV_SLOT, E_ABORTED, E_NO_SITE, E_LLAMA.

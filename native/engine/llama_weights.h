@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/counted.h"
 #include "engine/hook_site.h"
 #include "engine/steering_plan.h"
 #include "engine/tensor_file.h"
@@ -17,8 +18,10 @@
 void load_backends(const std::string & folder, const std::vector<std::string> & plugins);
 
 // A loaded GGUF. Shared by its contexts; what is computed on demand is computed once, from any thread.
-class llama_weights {
+class llama_weights : counted<llama_weights> {
 public:
+    using counted<llama_weights>::alive;
+
     // Throws E_BAD_GGUF with llama.cpp's last error line. n_gpu_layers < 0 = all.
     llama_weights(const std::string & path, int32_t n_gpu_layers, bool use_mmap);
 

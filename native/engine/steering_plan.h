@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/counted.h"
 #include "engine/hook_site.h"
 #include "engine/tensor_file.h"
 
@@ -10,8 +11,10 @@
 #include <vector>
 
 // A vector held natively: for each of some layers one direction per token step, and their mean over the steps.
-class steering_vector {
+class steering_vector : counted<steering_vector> {
 public:
+    using counted<steering_vector>::alive;
+
     // data: [layers.size(), n_steps, width], row-major, copied; layers ascending. `serial` orders the terms of a row.
     steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data, uint64_t serial);
 

@@ -22,8 +22,10 @@ struct sampler_options {
 };
 
 // How one generation picks its tokens: llama.cpp's sampler chain, with the state of that generation.
-class token_sampler {
+class token_sampler : counted<token_sampler> {
 public:
+    using counted<token_sampler>::alive;
+
     // Throws E_BAD_ARGUMENT (a grammar that does not parse), E_BAD_TOKEN.
     token_sampler(std::shared_ptr<const llama_weights> weights, const sampler_options & options);
 

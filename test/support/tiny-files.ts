@@ -22,7 +22,7 @@ export async function loadTiny(space: Scratch, options: LoadModelOptions = {}, s
   const tiny = tinyModel(seed);
   const path = space.path(`tiny-${seed}.gguf`);
   writeFileSync(path, encodeGguf(tiny));
-  return { tiny, model: await loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", ...options }) };
+  return { tiny, model: await loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", vet: false, ...options }) };
 }
 
 /** A tiny model of any architecture, loaded likewise. */
@@ -30,7 +30,7 @@ export async function loadArchitecture(space: Scratch, name: string, options: Lo
   const { seed = 1, quantised = false, ...load } = options;
   const path = space.path(`${name}-${seed}-${quantised}.gguf`);
   if (!existsSync(path)) writeFileSync(path, architectureGguf(name, { seed, quantised }));
-  return loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", ...load });
+  return loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", vet: false, ...load });
 }
 
 export interface RandomVectorOptions {

@@ -1,0 +1,99 @@
+import { fork, type ChildProcess } from "node:child_process";
+import { fileURLToPath } from "node:url";
+import { SteeringError } from "../errors.js";
+import type { VetReport } from "./vet-report.js";
+
+/** How the checking process ended, and what it said before. */
+interface Ending {
+  reports: VetReport[];
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stderr: string;
+  timedOut: boolean;
+}
+
+/** Set in the checking process: a program that is its own executable would be started again by `fork`, without end. */
+const MARK = "LLAMA_STEER_VETTING";
+/** Enough for the assertion that llama.cpp prints before it aborts. */
+const STDERR_CHARACTERS = 8192;
+/** Ctrl-C reaches the processes of a terminal alike; the number is Windows' STATUS_CONTROL_C_EXIT. */
+const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
+
+/**
+ * Load a GGUF in a process of its own, on the CPU, and compute a little with it; at most `allowanceMs` milliseconds.
+ * Returns whether everything was tried: a failure that is no crash, after loading, may have other causes than the file.
+ *
+ * @throws SteeringError E_BAD_GGUF (llama.cpp refuses the file, crashes on it, or does not come to an end),
+ *   E_NATIVE (the process cannot be started), E_ABORTED (it was interrupted)
+ */
+export async function tryInChild(path: string, allowanceMs: number): Promise<boolean> {
+  if (process.env[MARK]) throw cannotStart("this process is one already");
+  const ending = await runChild(path, allowanceMs).catch((error: Error) => { throw cannotStart(error.message, error); });
+  const last = ending.reports.at(-1);
+  if (last?.stage === "computed") return last.failure === undefined;
+  if (last?.stage === "refused") throw new SteeringError(last.code, last.message);
+  const how = ending.signal ?? exitCodeText(ending.code);
+  if (INTERRUPTS.includes(ending.signal ?? ending.code)) throw new SteeringError("E_ABORTED", `the check of ${path} was interrupted (${how})`);
+  if (!last) throw cannotStart(ending.timedOut ? "it does not answer" : `it ended with ${how}${reason(ending.stderr)}`);
+  throw new SteeringError("E_BAD_GGUF", complaint(path, ending, how, last.stage === "loaded" ? "computes with" : "loads", allowanceMs));
+}
+
+function complaint(path: string, { timedOut, signal, stderr }: Ending, how: string, doing: string, allowanceMs: number): string {
+  if (timedOut) return `llama.cpp did not come to an end with ${path} within ${Math.round(allowanceMs / 1000)} s: the file is damaged, or the disk too slow`;
+  if (signal === "SIGKILL") return `the process that checks ${path} was killed while it ${doing} it (SIGKILL): most likely memory ran out, and the file is damaged or the model too large`;
+  return `llama.cpp crashes when it ${doing} ${path} (${how}${reason(stderr)}): the file is damaged, or llama.cpp cannot run this model`;
+}
+
+function runChild(path: string, allowanceMs: number): Promise<Ending> {
+  return new Promise((resolve, reject) => {
+    const child = fork(fileURLToPath(new URL("./vet-child.js", import.meta.url)), [path], {
+      // The caller's flags are for the caller: a debugger's port, for one.
+      execArgv: [], env: childEnvironment(), stdio: ["ignore", "ignore", "pipe", "ipc"],
+    });
+    const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
+    const timer = setTimeout(() => {
+      ending.timedOut = true;
+      child.kill("SIGKILL");
+    }, allowanceMs);
+    child.on("message", (report: VetReport) => ending.reports.push(report));
+    collect(child, ending);
+    child.on("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    // Not "exit": its last words may still be on their way then.
+    child.once("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ ...ending, code, signal });
+    });
+  });
+}
+
+function collect({ stderr }: ChildProcess, ending: Ending): void {
+  stderr?.setEncoding("utf8").on("data", (text: string) => {
+    if (ending.stderr.length < STDERR_CHARACTERS) ending.stderr += text;
+  });
+}
+
+function childEnvironment(): NodeJS.ProcessEnv {
+  const env: NodeJS.ProcessEnv = { ...process.env, [MARK]: "1" };
+  delete env["LLAMA_STEER_DEBUG"]; // the caller's own load logs the same
+  // No GPU: one whose memory is full now says nothing about the file.
+  return { ...env, CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "" };
+}
+
+/** The assertion or exception that ended the process, without the folders of the machine that compiled it. */
+function reason(stderr: string): string {
+  const line = stderr.split("\n").find((text) => /GGML_ASSERT|GGML_ABORT|what\(\)|Error: /.test(text));
+  const words = line?.replace(/^\s*(what\(\): *|(.*[\\/])?(?=[^\\/]+:\d+: ))/, "").trim();
+  return words ? `, ${words}` : "";
+}
+
+function exitCodeText(code: number | null): string {
+  return `exit code ${code !== null && code > 255 ? `0x${code.toString(16)}` : code}`;
+}
+
+function cannotStart(why: string, cause?: Error): SteeringError {
+  return new SteeringError("E_NATIVE", `the process that checks a model file before it is loaded cannot be started: ${why}. `
+    + "loadModel's option vet: false skips the check, for files that are known to be good", { cause });
+}

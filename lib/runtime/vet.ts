@@ -1,0 +1,58 @@
+import { createHash } from "node:crypto";
+import { readFile, stat } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { writeFileAtomic } from "../io/atomic.js";
+import { homeFolder } from "../io/paths.js";
+import { findInstallation } from "../native/index.js";
+import { tryInChild } from "./vet-process.js";
+
+/** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
+const TRIALS_VERSION = 1;
+/** Time for starting a process and for a small model on a busy machine, a hundred times what they take. */
+const BASE_MS = 60_000;
+/** The slowest disk or network that is worth loading a model from; 40 GB get over an hour. */
+const SLOWEST_BYTES_PER_MS = 10_000;
+
+/** State of one file of a model on disk. */
+interface FileState {
+  path: string;
+  size: number;
+  /** Nanoseconds. The second changes with every change of the file, also where a copy kept the first. */
+  modified: string;
+  changed: string;
+}
+
+/**
+ * Make sure that loading a GGUF and computing with it does not end the process, by trying it in another one, unless
+ * that went well before: good verdicts are kept in the cache folder until the file or llama.cpp changes.
+ *
+ * @throws SteeringError what `tryInChild` throws
+ */
+export async function vetModel(path: string): Promise<void> {
+  const files = await Promise.all(partsOf(resolve(path)).map(fileState));
+  const { built } = findInstallation();
+  const verdict = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp: built.llamaCpp, files }, null, 2)}\n`;
+  const verdictPath = verdictFile(path);
+  if (await readFile(verdictPath, "utf8").catch(() => undefined) === verdict) return;
+  const size = files.reduce((sum, file) => sum + file.size, 0);
+  const isComplete = await tryInChild(path, BASE_MS + size / SLOWEST_BYTES_PER_MS);
+  // A cache that cannot be written costs time, no more: the file is tried again when it is loaded again.
+  if (isComplete) await writeFileAtomic(verdictPath, verdict).catch(() => undefined);
+}
+
+/** Where the verdict on the file at this path is kept; one file each, so that processes need not wait for each other. */
+export function verdictFile(path: string): string {
+  return join(homeFolder(), "vetted", `${createHash("sha256").update(resolve(path)).digest("hex").slice(0, 32)}.json`);
+}
+
+/** llama.cpp loads `name-00001-of-00003.gguf` together with the parts after it. */
+function partsOf(path: string): string[] {
+  const [, stem, count] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? [];
+  if (stem === undefined || count === undefined) return [path];
+  return Array.from({ length: Math.max(1, Number(count)) }, (_, i) => `${stem}-${String(i + 1).padStart(5, "0")}-of-${count}.gguf`);
+}
+
+async function fileState(path: string): Promise<FileState> {
+  const found = await stat(path, { bigint: true }).catch(() => undefined); // a missing part is llama.cpp's to report
+  return { path, size: Number(found?.size ?? 0), modified: String(found?.mtimeNs), changed: String(found?.ctimeNs) };
+}

@@ -1,0 +1,16 @@
+#pragma once
+#include <atomic>
+
+// Counts the living objects of a class, so that tests can see that nothing is left behind.
+template <typename Counted> class counted {
+public:
+    counted() { ++count_; }
+    ~counted() { --count_; }
+    counted(const counted &) = delete;
+    counted & operator=(const counted &) = delete;
+
+    static int alive() { return count_; }
+
+private:
+    static inline std::atomic<int> count_{0};
+};
