@@ -1,16 +1,25 @@
 // Builds the addon. Runs at install time, before any TypeScript exists, so it uses Node alone.
 //
-//   node native/build.mjs [--debug]
+//   node native/build.mjs              the addon, in build/addon
+//   node native/build.mjs --debug      the addon with assertions, in build/debug
+//   node native/build.mjs --sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitized
+//   node native/build.mjs --bench      the benchmark's yardstick, in build/bench
 //   LLAMA_STEER_FROM_SOURCE=1            build llama.cpp from node-llama-cpp's bundle instead of linking its prebuilt libraries
 //   LLAMA_STEER_CMAKE_OPTION_<NAME>=...  passed to CMake as -D<NAME>=..., e.g. LLAMA_STEER_CMAKE_OPTION_GGML_CUDA=ON
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
 import { findNodeLlamaCpp, packageRoot as root, pinnedVersion, platformName, prebuiltFolder } from "./prebuilt.mjs";
 
 const require = createRequire(join(root, "package.json"));
+
+const BUILDS = {
+  "--debug": { folder: "debug", debug: true },
+  "--sanitize": { folder: "sanitized", debug: true, definitions: { LLAMA_STEER_SANITIZE: "ON" } },
+  "--bench": { folder: "bench", target: "plain-loop", definitions: { LLAMA_STEER_BENCH: "ON" } },
+};
 
 class BuildError extends Error {}
 
@@ -33,9 +42,22 @@ function howToInstall() {
 
 function checkTools() {
   for (const tool of ["git", "cmake"]) run(tool, ["--version"], "building the addon");
-  if (process.platform === "win32") return;
+  if (process.platform === "win32") return undefined;
   const compiler = process.env.CXX ?? ["c++", "g++", "clang++"].find((name) => !spawnSync(name, ["--version"]).error);
   if (!compiler) throw new BuildError(`No C++ compiler was found; building the addon needs one. ${howToInstall()}`);
+  return compiler;
+}
+
+/** Paths of the sanitisers' libraries; Node, which is not built with them, has to preload them. */
+function sanitizerLibraries(compiler) {
+  const needs = "the sanitised build needs GCC on a Linux with glibc, and GCC's sanitisers (Fedora: packages libasan and libubsan)";
+  const ask = (option) => spawnSync(`${compiler} ${option}`, { encoding: "utf8", shell: true }).stdout.trim();
+  if (!compiler || /clang/i.test(ask("--version"))) throw new BuildError(`${needs}; the compiler is ${compiler ?? "another"}. Elsewhere with GCC: CXX=g++`);
+  return ["libasan.so", "libubsan.so"].map((name) => {
+    const path = ask(`-print-file-name=${name}`);
+    if (!isAbsolute(path)) throw new BuildError(`${compiler} has no ${name}; ${needs}`);
+    return path;
+  });
 }
 
 /** node-llama-cpp, once its version is the one that package.json pins: its structs are passed by value. */
@@ -74,10 +96,10 @@ function extractLlamaCpp(nodeLlamaCpp, release, whole) {
   return target;
 }
 
-function compile(definitions, debug) {
+function compile(definitions, { folder, debug, target }) {
   const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
-  const out = join(root, "build", debug ? "debug" : "addon");
-  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...(debug ? ["--debug"] : [])];
+  const out = join(root, "build", folder);
+  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
   for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
   run(process.execPath, args, "compiling the addon", { cwd: root });
   return out;
@@ -90,7 +112,7 @@ function cmakeOptions() {
 }
 
 function main() {
-  const debug = process.argv.includes("--debug");
+  const build = BUILDS[process.argv[2]] ?? { folder: "addon" };
   // Windows packages carry no import libraries to link with.
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
   const { folder, version, release } = checkNodeLlamaCpp();
@@ -100,15 +122,17 @@ function main() {
       + "Optional packages may have been left out; run: npm install --include=optional\n"
       + "Or build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install");
   }
-  checkTools();
+  const compiler = checkTools();
+  const preload = build.folder === "sanitized" ? sanitizerLibraries(compiler) : [];
   const out = compile({
     LLAMA_CPP_DIR: extractLlamaCpp(folder, release, fromSource),
     LLAMA_BINS_DIR: bins,
     LLAMA_RELEASE: release,
     NODE_ADDON_API_DIR: dirname(require.resolve("node-addon-api/package.json")),
+    ...build.definitions,
     ...cmakeOptions(),
-  }, debug);
-  writeFileSync(join(out, "built.json"), `${JSON.stringify({ nodeLlamaCpp: version, llamaCpp: release, fromSource }, null, 2)}\n`);
+  }, build);
+  writeFileSync(join(out, "built.json"), `${JSON.stringify({ nodeLlamaCpp: version, llamaCpp: release, fromSource, preload }, null, 2)}\n`);
   if (!fromSource) installGpuBackends();
 }
 

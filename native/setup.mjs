@@ -1,4 +1,5 @@
 // What `npm start` and `npm test` do first: bring a clone to a state in which they can run, doing only what is missing.
+//   node native/setup.mjs [FOLDER FLAG]   another build of the addon: its folder in build/, and build.mjs's flag for it
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -41,6 +42,7 @@ if (installed < changed(path("package-lock.json"))) {
 }
 const sources = Math.max(changed(path("CMakeLists.txt")), ...["engine", "."].map((folder) =>
   Math.max(...readdirSync(path("native", folder)).filter((name) => /\.(cc|h)$/.test(name)).map((name) => changed(path("native", folder, name))))));
-if (changed(path("build", "addon", "built.json")) < sources) step("building the addon", process.execPath, [path("native", "build.mjs")]);
+const [folder = "addon", ...flags] = process.argv.slice(2);
+if (changed(path("build", folder, "built.json")) < sources) step(`building the addon (build/${folder})`, process.execPath, [path("native", "build.mjs"), ...flags]);
 removeOrphans();
 step("compiling TypeScript", process.execPath, [path("node_modules", "typescript", "bin", "tsc"), "-b"]);

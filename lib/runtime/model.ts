@@ -69,6 +69,8 @@ export async function loadModel(nameOrPath: string, options: LoadModelOptions = 
 /** A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`. */
 export class Model implements AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
+  /** CPU threads that it computes with. */
+  readonly threads: number;
   /** Runs this model's generations. */
   readonly scheduler: Scheduler;
   private readonly handles = new WeakMap<SteeringVector, Map<string, VectorHandle>>();
@@ -77,6 +79,7 @@ export class Model implements AsyncDisposable {
   constructor(private readonly native: NativeModel, path: string, private readonly options: LoadModelOptions) {
     const info = native.info();
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
+    this.threads = options.threads ?? defaultThreads();
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES } = options;
     this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences });
   }
@@ -144,7 +147,7 @@ export class Model implements AsyncDisposable {
       nBatch: N_BATCH,
       nSeqMax: needs.nSeqMax,
       nOutputsMax: Math.max(needs.nSeqMax, 8),
-      nThreads: this.options.threads ?? defaultThreads(),
+      nThreads: this.threads,
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
       steeringPath: this.options.steeringPath ?? "auto",
