@@ -53,64 +53,76 @@ inline float exp_of_negative(float x) {
     return result;
 }
 
-// The largest value of every BLOCK, NaN where one of its values is NaN.
-PER_PROCESSOR std::vector<float> find_block_largest(const float * values, int32_t n) {
-    std::vector<float> largest(size_t(n + BLOCK - 1) / BLOCK);
-    for (size_t block = 0; block < largest.size(); ++block) {
-        int32_t       i   = int32_t(block) * BLOCK;
-        const int32_t end = std::min(n, i + BLOCK);
-        float   lanes[LANES];
-        int32_t not_numbers[LANES] = {};
-        for (float & lane : lanes) lane = values[i];
-        for (; i + LANES <= end; i += LANES) {
-            for (int l = 0; l < LANES; ++l) {
-                lanes[l] = values[i + l] > lanes[l] ? values[i + l] : lanes[l];
-                not_numbers[l] |= values[i + l] != values[i + l];
-            }
+// The largest of n values; NaN where one of them is NaN.
+inline float find_largest(const float * values, int32_t n) {
+    float   lanes[LANES];
+    int32_t not_numbers[LANES] = {};
+    for (float & lane : lanes) lane = values[0];
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int l = 0; l < LANES; ++l) {
+            lanes[l] = values[i + l] > lanes[l] ? values[i + l] : lanes[l];
+            not_numbers[l] |= values[i + l] != values[i + l];
         }
-        for (; i < end; ++i) {
-            lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
-            not_numbers[0] |= values[i] != values[i];
-        }
-        const bool all_numbers = std::all_of(not_numbers, not_numbers + LANES, [](int32_t flag) { return flag == 0; });
-        largest[block] = all_numbers ? *std::max_element(lanes, lanes + LANES) : std::numeric_limits<float>::quiet_NaN();
     }
-    return largest;
+    for (; i < n; ++i) {
+        lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
+        not_numbers[0] |= values[i] != values[i];
+    }
+    const bool all_numbers = std::all_of(not_numbers, not_numbers + LANES, [](int32_t flag) { return flag == 0; });
+    return all_numbers ? *std::max_element(lanes, lanes + LANES) : std::numeric_limits<float>::quiet_NaN();
 }
 
-// The largest of them; NaN when any is NaN, and for an infinite one: no distribution has these logits.
-float find_largest(const std::vector<float> & values) {
-    float largest = values.front();
-    for (float value : values) {
+// The largest value of every BLOCK of n values, NaN where one of its values is NaN.
+PER_PROCESSOR void find_block_largest(const float * values, int32_t n, float * largest) {
+    for (int32_t i = 0; i < n; i += BLOCK) *largest++ = find_largest(values + i, std::min(BLOCK, n - i));
+}
+
+// Sum of exp(values - largest), for at most RUN values.
+PER_PROCESSOR double sum_of_exp(const float * values, int32_t n, float largest) {
+    float exps[RUN]; // a loop of its own, so that it vectorises
+    for (int32_t i = 0; i < n; ++i) exps[i] = exp_of_negative(values[i] - largest);
+    float lanes[LANES] = {};
+    int32_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int l = 0; l < LANES; ++l) lanes[l] += exps[i + l];
+    }
+    for (; i < n; ++i) lanes[0] += exps[i];
+    double total = 0;
+    for (float lane : lanes) total += lane;
+    return total;
+}
+
+// The largest of the blocks'; NaN when any is NaN, and for an infinite one: no distribution has these logits.
+float largest_of(const std::vector<float> & block_largest) {
+    float largest = block_largest.front();
+    for (float value : block_largest) {
         if (std::isnan(value)) return value;
         largest = std::max(largest, value);
     }
     return std::isfinite(largest) ? largest : std::numeric_limits<float>::quiet_NaN();
 }
 
-// Sum of exp(values - largest).
-PER_PROCESSOR double sum_of_exp(const float * values, int32_t n, float largest) {
-    double total = 0;
-    for (int32_t begin = 0; begin < n; begin += RUN) {
-        const int32_t end = std::min(n, begin + RUN);
-        float exps[RUN]; // a loop of its own, so that it vectorises
-        for (int32_t i = begin; i < end; ++i) exps[i - begin] = exp_of_negative(values[i] - largest);
-        float lanes[LANES] = {};
-        int32_t i = 0;
-        for (; i + LANES <= end - begin; i += LANES) {
-            for (int l = 0; l < LANES; ++l) lanes[l] += exps[i + l];
-        }
-        for (; i < end - begin; ++i) lanes[0] += exps[i];
-        for (float lane : lanes) total += lane;
-    }
-    return total;
-}
-
 } // namespace
 
 distribution::distribution(const float * logits, int32_t n_vocab)
-    : logits_(logits), n_vocab_(n_vocab), block_largest_(find_block_largest(logits, n_vocab)), largest_(find_largest(block_largest_)),
-      log_normaliser_(largest_ + std::log(sum_of_exp(logits, n_vocab, largest_))) {}
+    : logits_(logits), n_vocab_(n_vocab), block_largest_(size_t(n_vocab + BLOCK - 1) / BLOCK), largest_(-std::numeric_limits<float>::infinity()) {
+    // One pass over memory: each run's sum is taken relative to the largest logit so far.
+    double total = 0;
+    for (int32_t begin = 0; begin < n_vocab; begin += RUN) {
+        const int32_t n      = std::min(RUN, n_vocab - begin);
+        float *       blocks = block_largest_.data() + begin / BLOCK;
+        find_block_largest(logits + begin, n, blocks);
+        const float largest = *std::max_element(blocks, blocks + (n + BLOCK - 1) / BLOCK);
+        if (largest > largest_) {
+            total *= std::exp(double(largest_) - largest);
+            largest_ = largest;
+        }
+        if (std::isfinite(largest_)) total += sum_of_exp(logits + begin, n, largest_);
+    }
+    largest_        = largest_of(block_largest_);
+    log_normaliser_ = largest_ + std::log(total);
+}
 
 std::vector<distribution::candidate> distribution::candidates_from(float least) const {
     std::vector<candidate> candidates;
@@ -127,7 +139,9 @@ std::vector<distribution::candidate> distribution::candidates_from(float least) 
 double distribution::mass(const std::vector<candidate> & candidates) const {
     std::vector<float> logits(candidates.size());
     std::transform(candidates.begin(), candidates.end(), logits.begin(), [](const candidate & c) { return c.logit; });
-    return sum_of_exp(logits.data(), int32_t(logits.size()), largest_) * std::exp(largest_ - log_normaliser_);
+    double sum = 0;
+    for (size_t i = 0; i < logits.size(); i += RUN) sum += sum_of_exp(logits.data() + i, int32_t(std::min(size_t(RUN), logits.size() - i)), largest_);
+    return sum * std::exp(largest_ - log_normaliser_);
 }
 
 std::vector<int32_t> distribution::top_p_set(double top_p) const {
@@ -181,10 +195,10 @@ double top_p_divergence(const distribution & p, const distribution & s, double t
 }
 
 int32_t arg_max(const float * logits, int32_t n_vocab) {
-    const auto block_largest = find_block_largest(logits, n_vocab);
-    const float largest = find_largest(block_largest);
+    std::vector<float> block_largest(size_t(n_vocab + BLOCK - 1) / BLOCK);
+    find_block_largest(logits, n_vocab, block_largest.data());
+    const float largest = largest_of(block_largest);
     if (std::isnan(largest)) return -1;
     const auto block = std::find(block_largest.begin(), block_largest.end(), largest) - block_largest.begin();
-    const float * begin = logits + block * BLOCK;
-    return int32_t(std::find(begin, logits + n_vocab, largest) - logits);
+    return int32_t(std::find(logits + block * BLOCK, logits + n_vocab, largest) - logits);
 }

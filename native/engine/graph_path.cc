@@ -82,6 +82,7 @@ void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<
     plan_   = plan;
     rows_   = rows;
     places_ = std::move(places);
+    steered_rows_ = plan->rows();
     seen_.clear();
 }
 
@@ -121,14 +122,13 @@ bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
     const auto node_rows = rows_->rows_of_node(sites.front(), node->ne[1]);
     const int64_t width = node->ne[0];
     composed_.assign(size_t(width * node->ne[1]), 0.0f);
-    std::vector<double> sum(width);
     bool any = false;
-    for (int32_t row : plan_->rows()) {
+    for (int32_t row : steered_rows_) {
         if (node_rows.at(row) < 0) continue;
         bool touched = false;
-        std::fill(sum.begin(), sum.end(), 0.0);
-        for (hook_site site : sites) touched |= plan_->accumulate(site, layer, row, site == hook_site::head_out, sum);
-        if (touched) std::copy(sum.begin(), sum.end(), composed_.begin() + node_rows[row] * width);
+        sum_.assign(width, 0.0);
+        for (hook_site site : sites) touched |= plan_->accumulate(site, layer, row, site == hook_site::head_out, sum_);
+        if (touched) std::copy(sum_.begin(), sum_.end(), composed_.begin() + node_rows[row] * width);
         any |= touched;
     }
     return any;

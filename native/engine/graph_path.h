@@ -61,6 +61,8 @@ private:
     const batch_rows *                            rows_ = nullptr;
     std::map<hook_site, std::set<int>>            places_;
     std::set<std::pair<slot, int>>                seen_;
+    std::vector<int32_t>                          steered_rows_;
+    std::vector<double>                           sum_;
     std::vector<float>                            composed_; // rows of one node [n_rows, n_embd]
     std::map<std::pair<slot, ggml_backend_buffer_type *>, std::unique_ptr<operands, operands_deleter>> memory_;
 };

@@ -3,6 +3,7 @@
 // The yardstick is a plain C++ loop on the same libraries (native/bench/plain_loop.cc). All settings of a round run one
 // after the other, so that the machine's drift hits all alike; printed are median and range of the rounds' ratios.
 import { captureMeans, extract, generateText, loadDataset, loadModel, questionPrompt, type Model, type ScheduleInput, type SteeringVector } from "../../lib/index.js";
+import { seededRandom } from "../../lib/maths/random.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { PlainLoop } from "./plain-loop.js";
 
@@ -40,28 +41,44 @@ function note(label: string, bar: string, value: number, ratio: number): void {
   column.ratios.push(ratio);
 }
 
-async function round(): Promise<void> {
-  const unsteered = new Map<number, number>();
-  for (const n of [1, 8]) {
-    const yardstick = await plainRate(n);
-    unsteered.set(n, await rate(n, undefined, () => []));
-    note(`unsteered, ${n} at once`, "≥ 0.97 plain loop", unsteered.get(n)!, unsteered.get(n)! / yardstick);
-    for (const count of [1, 3]) {
-      const value = await rate(n, fixed, () => vectors.slice(0, count));
-      note(`Fixed, ${count} vector${count > 1 ? "s" : ""}, ${n} at once`, "≥ 0.97 unsteered", value, value / unsteered.get(n)!);
-    }
-  }
-  const distinct = await rate(8, fixed, (i) => [vectors[i]!]);
-  note("Fixed, 8 at once, 8 vectors", "≥ 0.95 unsteered", distinct, distinct / unsteered.get(8)!);
-  const [one, two, three] = [await plainStep(1), await plainStep(2), await plainStep(3)];
-  const dyn = await rate(1, dynamic, () => [vectors[0]!]);
-  note("Dyn, one property", "≥ 0.92 of (2 rows) + (1 row)", dyn, dyn * (two + one));
-  const dyn2 = await rate(1, dynamic, () => vectors.slice(0, 2));
-  note("Dyn, two properties", "≥ 0.92 of (3 rows) + (1 row)", dyn2, dyn2 * (three + one));
-  const kl = await klSeconds();
-  note("KL and alpha, ms", "≤ 0.02 of a Dyn step", kl * 1000, kl * dyn);
-  const [captured, uncaptured] = [await captureRate(model, true), await captureRate(model, false)];
-  note("extraction", "≥ 0.9 without capture", captured, captured / uncaptured);
+const MEASUREMENTS = {
+  plain1: () => plainRate(1),
+  plain8: () => plainRate(8),
+  step1: () => plainStep(1),
+  step2: () => plainStep(2),
+  step3: () => plainStep(3),
+  unsteered1: () => rate(1, undefined, () => []),
+  unsteered8: () => rate(8, undefined, () => []),
+  fixed1: () => rate(1, fixed, () => vectors.slice(0, 1)),
+  fixed1x3: () => rate(1, fixed, () => vectors.slice(0, 3)),
+  fixed8: () => rate(8, fixed, () => vectors.slice(0, 1)),
+  fixed8x3: () => rate(8, fixed, () => vectors.slice(0, 3)),
+  distinct8: () => rate(8, fixed, (i) => [vectors[i]!]),
+  dyn1: () => rate(1, dynamic, () => vectors.slice(0, 1)),
+  dyn2: () => rate(1, dynamic, () => vectors.slice(0, 2)),
+  kl: () => klSeconds(),
+  captured: () => captureRate(model, true),
+  uncaptured: () => captureRate(model, false),
+};
+type Measured = Record<keyof typeof MEASUREMENTS, number>;
+
+/** Everything once, in an order of its own: what runs just before must not favour one side. */
+async function round(seed: number): Promise<void> {
+  const random = seededRandom(seed);
+  const order = (Object.keys(MEASUREMENTS) as Array<keyof Measured>).map((key) => ({ key, at: random() })).sort((a, b) => a.at - b.at);
+  const m = {} as Measured;
+  for (const { key } of order) m[key] = await MEASUREMENTS[key]();
+  note("unsteered, 1 at once", "≥ 0.97 plain loop", m.unsteered1, m.unsteered1 / m.plain1);
+  note("unsteered, 8 at once", "≥ 0.97 plain loop", m.unsteered8, m.unsteered8 / m.plain8);
+  note("Fixed, 1 vector, 1 at once", "≥ 0.97 unsteered", m.fixed1, m.fixed1 / m.unsteered1);
+  note("Fixed, 3 vectors, 1 at once", "≥ 0.97 unsteered", m.fixed1x3, m.fixed1x3 / m.unsteered1);
+  note("Fixed, 1 vector, 8 at once", "≥ 0.97 unsteered", m.fixed8, m.fixed8 / m.unsteered8);
+  note("Fixed, 3 vectors, 8 at once", "≥ 0.97 unsteered", m.fixed8x3, m.fixed8x3 / m.unsteered8);
+  note("Fixed, 8 at once, 8 vectors", "≥ 0.95 unsteered", m.distinct8, m.distinct8 / m.unsteered8);
+  note("Dyn, one property", "≥ 0.92 of (2 rows) + (1 row)", m.dyn1, m.dyn1 * (m.step2 + m.step1));
+  note("Dyn, two properties", "≥ 0.92 of (3 rows) + (1 row)", m.dyn2, m.dyn2 * (m.step3 + m.step1));
+  note("KL and alpha, ms", "≤ 0.02 of a Dyn step", m.kl * 1000, m.kl * m.dyn1);
+  note("extraction, rows/s", "≥ 0.9 without capture", m.captured, m.captured / m.uncaptured);
 }
 
 /** What a KL adds to a decode: 8 pairs of rows with it and without, alternating. */
@@ -107,9 +124,9 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
-await round(); // warms up
+await round(0); // warms up
 for (const label of Object.keys(columns)) delete columns[label];
-for (let i = 0; i < Number(rounds); i++) await round();
+for (let i = 1; i <= Number(rounds); i++) await round(i);
 console.log(`${name} (${model.info.quantisation}), ${threads} threads, ${rounds} rounds of ${TOKENS} tokens; tokens/s: median; ratio: median (min–max)`);
 for (const [label, { bar, values, ratios }] of Object.entries(columns)) {
   console.log(`${label.padEnd(28)} ${median(values).toFixed(1).padStart(8)}   ${median(ratios).toFixed(3)} (${Math.min(...ratios).toFixed(3)}–${Math.max(...ratios).toFixed(3)})   ${bar}`);
