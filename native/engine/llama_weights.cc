@@ -29,7 +29,18 @@ void load_backends(const std::string & folder, const std::vector<std::string> & 
     initialised = true;
 }
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace {
+
+// Reading a vocabulary of 262,144 tokens leaves some 8 MB of freed memory that glibc would keep for this thread.
+void return_freed_memory() {
+#ifdef __GLIBC__
+    malloc_trim(0);
+#endif
+}
 
 std::string attention_output_name(int layer, const char * part) {
     return "blk." + std::to_string(layer) + ".attn_output." + part;
@@ -42,6 +53,7 @@ llama_model * load_model(const std::string & path, int32_t n_gpu_layers, bool us
     if (!use_mmap) params.load_mode = LLAMA_LOAD_MODE_NONE;
     llama_model * model = llama_model_load_from_file(path.c_str(), params);
     if (model == nullptr) throw failure("E_BAD_GGUF", log.explain("llama.cpp cannot load " + path));
+    return_freed_memory();
     if (llama_model_has_decoder(model) && !llama_model_has_encoder(model)) return model;
     llama_model_free(model);
     throw failure("E_BAD_GGUF", path + " is not a causal language model");
