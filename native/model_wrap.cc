@@ -46,7 +46,6 @@ sampler_options read_sampler_options(const Napi::Object & options) {
     result.repeat_last_n  = read_int(options.Get("repeatLastN"), "repeatLastN");
     result.history        = read_array<int32_t>(options.Get("history"), "history");
     result.seed           = uint32_t(read_int(options.Get("seed"), "seed"));
-    result.grammar        = read_string(options.Get("grammar"), "grammar");
     const auto tokens = read_array<int32_t>(options.Get("biasTokens"), "biasTokens");
     const auto biases = read_array<float>(options.Get("biases"), "biases");
     if (tokens.size() != biases.size()) throw failure("E_SHAPE", "biasTokens and biases differ in length");
@@ -190,7 +189,7 @@ Napi::Value model_wrap::create_capture(const Napi::CallbackInfo & info) {
         const auto n_steps = read_int(object.Get("nSteps"), "capture.nSteps", 1);
         weights->check_layers(layers);
         const int32_t width = weights->width(site);
-        return handle<activation_capture>::make(info.Env(), std::make_shared<activation_capture>(site, layers, n_steps, width),
+        return handle<activation_capture>::make(info.Env(), std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id()),
             layers.size() * n_steps * width * sizeof(double));
     });
 }

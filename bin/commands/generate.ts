@@ -1,4 +1,3 @@
-import { readFile } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerationResult, type Sampling, type SteeringSpec } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
@@ -16,7 +15,6 @@ interface GenerateArguments extends ModelOptions {
   minP: number;
   repeatPenalty: number;
   seed: number;
-  grammar: string | undefined;
   stop: string[] | undefined;
   allowMismatch: boolean;
 }
@@ -37,7 +35,6 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
     .option("min-p", { type: "number", default: 0, describe: "Draw among those at least P times as likely as the likeliest" })
     .option("repeat-penalty", { type: "number", default: 1, describe: "Above 1: repeat less" })
     .option("seed", { type: "number", default: 0, describe: "Seed of the draw" })
-    .option("grammar", { type: "string", describe: "GBNF file that the text follows" })
     .option("allow-mismatch", { type: "boolean", default: false, describe: "Use a vector of another model of the same shape" })
     .epilogue([
       "Schedules (ALPHA is 1 and P is 0.5 where left out):",
@@ -61,8 +58,7 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
   const specs = options.steer.map(parseSteer);
   const steer = await Promise.all(specs.map(async ({ vector, ...how }) => ({ ...how, vector: await loadVector(vector) })));
   const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
-  const grammar = options.grammar === undefined ? {} : { grammar: await readGrammar(options.grammar) };
-  const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed, ...grammar };
+  const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };
   await using model = await openModel(options, signal);
   const prompt = raw ? options.prompt : questionPrompt(options.prompt);
   const stop = options.stop ?? (raw ? [] : [QUESTION_STOP]);
@@ -71,12 +67,6 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
   const result = await follow(tokens, show);
   if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...result }, null, 2));
   note(`${result.tokens.length} tokens, ${(result.tokens.length / result.seconds).toFixed(1)} tokens/s, ended by ${result.finishReason}`, quiet);
-}
-
-async function readGrammar(path: string): Promise<string> {
-  return readFile(path, "utf8").catch((cause: Error) => {
-    throw new SteeringError("E_NOT_FOUND", `the grammar ${path} cannot be read: ${cause.message}`, { cause });
-  });
 }
 
 /** What to do with every token, and with `undefined` at the end: on a terminal the text with its alphas, else the text. */

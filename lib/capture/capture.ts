@@ -42,6 +42,7 @@ const N_PARALLEL = 6;
  */
 export async function captureMeans(model: Model, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
   const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
+  if (!prompts.every(({ weight }) => weight > 0 && Number.isFinite(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
   const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> => continueGreedily(model, new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
   let done = 0;
@@ -142,6 +143,7 @@ async function continueGreedily(model: Model, task: CaptureTask, signal: AbortSi
 }
 
 function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { layers, maxNewTokens }: CaptureOptions): readonly number[] {
+  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
   const longest = Math.max(...prompts.map((tokens) => tokens.length)) + maxNewTokens;

@@ -1,6 +1,5 @@
-import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Model, Place, Sampling, Task } from "../runtime/index.js";
-import { Streams, type Property, type Reading } from "./streams.js";
+import { notFinite, Streams, type Property, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
 export interface GeneratedToken {
@@ -83,7 +82,7 @@ export class Generation implements Task {
   }
 
   accept(token: number, seconds: number): boolean {
-    if (token < 0) throw new SteeringError("E_NOT_FINITE", "no token can be picked: the steering is too strong, the weights are broken, or the grammar allows none");
+    if (token < 0) throw notFinite();
     this.seconds += seconds;
     const step = this.tokens.length;
     const ended = this.model.isEndOfGeneration(token);

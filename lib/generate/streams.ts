@@ -1,3 +1,4 @@
+import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Place, Term } from "../runtime/index.js";
 import { alphaAt, directionIndex, type DynamicSchedule, type Schedule, type SetSchedule, type Tail } from "../steering/index.js";
 
@@ -53,12 +54,18 @@ export class Streams {
   output(batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[]): { row: number; readings: Reading[] } {
     const readings = this.properties.map((property): Reading => {
       const request = this.requests.get(property);
+      if (request !== undefined && Number.isNaN(measured[request]!.kl)) throw notFinite();
       const reading = request === undefined ? { alpha: alphaAt(property.schedule as SetSchedule, step, property.nSteps), kl: null } : measured[request]!;
       return term(property, step, reading.alpha).length === 0 ? { ...reading, alpha: 0 } : reading; // past its end, nothing is added
     });
     const terms = this.properties.flatMap((property, index) => term(property, step, readings[index]!.alpha));
     return { row: batch.add(token, position, sequences.at(-1)!, { output: true, terms }), readings };
   }
+}
+
+/** What logits that are no distribution come from. */
+export function notFinite(): SteeringError {
+  return new SteeringError("E_NOT_FINITE", "the model's logits are not finite, or no token is allowed: the steering is too strong, the weights are broken, or the logit bias forbids all");
 }
 
 function isDynamic(property: Property): property is DynamicProperty {

@@ -127,8 +127,6 @@ export interface NativeSamplerOptions {
   /** Tokens before the first one, for the penalty. */
   history: Int32Array;
   seed: number;
-  /** GBNF; empty = none. */
-  grammar: string;
   biasTokens: Int32Array;
   biases: Float32Array;
 }

@@ -1,4 +1,6 @@
 import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
+import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, call, callAsync, type CaptureHandle, type NativeContextOptions, type NativeModel, type SamplerHandle, type VectorHandle } from "../native/index.js";
 import { select, type HookSite, type ModelFingerprint, type Selection, type SteeringVector } from "../steering/index.js";
@@ -23,7 +25,7 @@ export interface LoadModelOptions {
   /** Type of the KV cache: F16 (default), or F32 for comparisons with other implementations. */
   kvType?: "f16" | "f32";
   /**
-   * KV cells that all generations running at once share, at most; default 8192. A generation takes one per token of its
+   * KV cells that all generations running at once share, at most; default 4096. A generation takes one per token of its
    * prompt and of its answer, the answer once more for each dynamic property and once for the unsteered stream.
    */
   contextSize?: number;
@@ -49,8 +51,14 @@ export interface ContextNeeds {
 const N_BATCH = 512;
 /** Contexts grow in steps of this many cells, so that a slightly longer prompt need not make a new one. */
 const N_CTX_STEP = 512;
-const DEFAULT_CONTEXT_SIZE = 8192;
+const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
+/** Sequences that llama.cpp can tell apart. */
+const MAX_SEQUENCES = 256;
+/** Selections of one vector that are kept on the native side. */
+const MAX_SELECTIONS = 8;
+/** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 end the process, 20,000 do not. */
+const LONGEST_WORD = 16_384;
 
 /**
  * Load a GGUF.
@@ -59,7 +67,8 @@ const DEFAULT_MAX_SEQUENCES = 16;
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_NATIVE
  */
 export async function loadModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<Model> {
-  const path = await resolveModel(nameOrPath);
+  const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
+  checkLimits(options);
   const { gpuLayers = "all", mmap = true, vet = true } = options;
   if (vet) await vetModel(path);
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap }));
@@ -84,8 +93,11 @@ export class Model implements AsyncDisposable {
     this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences });
   }
 
-  /** Tokens of a text, with BOS where the model wants one. `special`: read `<|…|>` marks as special tokens. */
+  /** Tokens of a text, with BOS where the model wants one; E_BAD_ARGUMENT for a word of more than 16,384 characters. `special`: read `<|…|>` marks as special tokens. */
   tokenise(text: string, { special = false } = {}): number[] {
+    if (text.length > LONGEST_WORD && text.split(/[\s\p{P}]+/u).some((word) => word.length > LONGEST_WORD)) {
+      throw new SteeringError("E_BAD_ARGUMENT", `the text has a word of more than ${LONGEST_WORD} characters`);
+    }
     return Array.from(call(() => this.native.tokenise(text, true, special)));
   }
 
@@ -116,10 +128,11 @@ export class Model implements AsyncDisposable {
   vectorHandle(whole: SteeringVector, selection: Selection = {}): VectorHandle {
     const { site, layers, nSteps, width, data } = select(whole, selection, this.info.nHead);
     const ofVector = this.handles.get(whole) ?? new Map<string, VectorHandle>();
-    const key = JSON.stringify(selection);
+    const key = JSON.stringify([selection.layers ?? "all", selection.heads ?? "all"]);
     const known = ofVector.get(key);
     if (known && addon().vectorIsMadeOf(known, data)) return known; // its values could have been written to since
     const handle = call(() => this.native.createVector({ site, layers: int32s(layers, "layers"), nSteps, width, data }));
+    if (ofVector.size >= MAX_SELECTIONS) ofVector.delete(ofVector.keys().next().value!);
     this.handles.set(whole, ofVector.set(key, handle));
     return handle;
   }
@@ -136,7 +149,7 @@ export class Model implements AsyncDisposable {
 
   /** The state of one generation's sampling, which has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN. */
   createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
-    const options = toNativeSampler(sampling, prompt);
+    const options = toNativeSampler(sampling, prompt, this.info.nCtxTrain);
     return options === null ? null : call(() => this.native.createSampler(options));
   }
 
@@ -165,6 +178,11 @@ export class Model implements AsyncDisposable {
     this.dispose();
     await this.scheduler.ended();
   }
+}
+
+function checkLimits({ contextSize = 1, maxSequences = 1 }: LoadModelOptions): void {
+  if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
+  if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
 }
 
 /** One thread per core: on x64 processors with many logical ones, two share the vector units of a core. */

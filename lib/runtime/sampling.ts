@@ -6,9 +6,7 @@ import { int32s } from "./batch.js";
 /** How tokens are picked; all off by default: the likeliest token. Applied in this order, by llama.cpp's sampler chain. */
 export const samplingSchema = z.strictObject({
   /** Added to the logits of some tokens, by token id; `-Infinity` forbids one. */
-  logitBias: z.record(z.string(), z.number().or(z.literal(-Infinity))).optional(),
-  /** A GBNF grammar that the text follows; its root rule is `root`. */
-  grammar: z.string().optional(),
+  logitBias: z.record(z.string().regex(/^\d+$/, "expected a token id"), z.number().or(z.literal(-Infinity))).optional(),
   /** Divides the logits of the last `repeatLastN` tokens, the prompt's included; 1 = off. */
   repeatPenalty: z.number().positive().finite().default(1),
   repeatLastN: z.number().int().min(0).default(64),
@@ -26,17 +24,18 @@ export const samplingSchema = z.strictObject({
 export type Sampling = z.input<typeof samplingSchema>;
 
 /** Null where the options leave nothing to do but to take the likeliest token; `history`: the prompt. Throws E_BAD_ARGUMENT. */
-export function toNativeSampler(input: Sampling, history: readonly number[]): NativeSamplerOptions | null {
+export function toNativeSampler(input: Sampling, history: readonly number[], nCtx: number): NativeSamplerOptions | null {
   const parsed = samplingSchema.safeParse(input);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw new SteeringError("E_BAD_ARGUMENT", `${issue.path.join(".") || "sampling"}: ${issue.message}`);
   }
-  const { logitBias = {}, grammar = "", ...options } = parsed.data;
+  const { logitBias = {}, ...rest } = parsed.data;
+  const options = { ...rest, repeatLastN: Math.min(rest.repeatLastN, nCtx) }; // llama.cpp sets the memory aside
   const biases = Object.entries(logitBias);
-  if (options.temperature === 0 && options.repeatPenalty === 1 && biases.length === 0 && grammar === "") return null;
+  if (options.temperature === 0 && options.repeatPenalty === 1 && biases.length === 0) return null;
   return {
-    ...options, grammar, history: int32s(history.slice(-Math.max(1, options.repeatLastN)), "history"),
+    ...options, history: int32s(history.slice(-Math.max(1, options.repeatLastN)), "history"),
     biasTokens: int32s(biases.map(([token]) => Number(token)), "logitBias"),
     biases: Float32Array.from(biases, ([, bias]) => bias),
   };

@@ -50,8 +50,8 @@ interface Running {
 
 /** With running generations, prompts are fed in pieces that keep the batch at this many rows: the next tokens come soon, and the graph path can steer. */
 const MIXED_ROWS = 64;
-/** A context is made for at least this many cells, so that the tasks that come next find room. */
-const MIN_CELLS = 2048;
+/** Tokens of a prompt that a step takes at least, however many generations are running. */
+const LEAST_PREFILL = 16;
 
 /**
  * Continuous batching: tasks of one model share a context, join and leave between steps. A step is two decodes at most,
@@ -67,6 +67,10 @@ export class Scheduler {
   private decoding: Running[] = [];
   private loop: Promise<void> | undefined;
   private disposed = false;
+  /** Something has changed since the loop last looked. */
+  private isWoken = false;
+  /** Its cells or its state cannot be trusted: nothing is started before it was cleared. */
+  private isTainted = false;
 
   constructor(private readonly createContext: (needs: { nCtx: number; nSeqMax: number }) => Promise<Context>, private readonly limits: SchedulerLimits) {}
 
@@ -79,7 +83,8 @@ export class Scheduler {
 
   /** A task is wanted again. */
   wake(): void {
-    this.loop ??= this.run().finally(() => { this.loop = undefined; });
+    this.isWoken = true;
+    this.loop ??= this.run();
   }
 
   /** Drop a task, waiting or running; `fail` is not called. Harmless when it has ended. */
@@ -108,19 +113,22 @@ export class Scheduler {
 
   private async run(): Promise<void> {
     await undefined; // tasks that are submitted together are admitted together
-    for (;;) {
-      try {
+    try {
+      for (;;) {
+        this.isWoken = false;
         this.retire(this.running.filter(({ cancelled }) => cancelled));
         await this.admit();
         if (this.disposed) return;
         const feeding = this.running.filter(isFeeding);
         const stepping = this.running.filter((running) => !isFeeding(running) && running.task.isWanted());
-        if (feeding.length + stepping.length === 0) return;
-        await this.step(stepping, feeding);
-      } catch (error) {
-        this.failAll(error); // no task's fault: a context that cannot be made
+        if (feeding.length + stepping.length > 0) await this.step(stepping, feeding);
+        else if (!this.isWoken) return;
+        await new Promise(setImmediate); // consumers read, ask for more, or abort
       }
-      await new Promise(setImmediate); // consumers read, ask for more, or abort
+    } catch (error) {
+      this.failAll(error); // a mistake of ours: nobody is left waiting
+    } finally {
+      this.loop = undefined; // in the turn that found nothing to do: a wake-up in a later one would be lost
     }
   }
 
@@ -140,12 +148,17 @@ export class Scheduler {
   /** Decode the rows that `add` makes for each task. When that fails, it fails for all of them. */
   private async decode(participants: Running[], add: (running: Running, batch: Batch) => void): Promise<{ alphas: MeasuredAlpha[]; tokens: number[] }> {
     const batch = new Batch();
-    const alive = participants.filter((running) => !running.cancelled && this.guard(running, () => add(running, batch)));
+    const alive = participants.filter((running) => {
+      const before = batch.size;
+      return !running.cancelled && this.guard(running, () => add(running, batch)) && batch.size > before;
+    });
     if (batch.size === 0) return { alphas: [], tokens: [] };
     this.decoding = alive;
     try {
       return await this.context!.decode(batch);
     } catch (error) {
+      // Only an abort is known to leave the context as it was.
+      this.isTainted ||= (error as SteeringError).code !== "E_ABORTED";
       for (const running of alive) this.fail(running, this.disposed ? disposedError() : error);
       return { alphas: [], tokens: [] };
     } finally {
@@ -155,7 +168,7 @@ export class Scheduler {
 
   private feed(running: Running, batch: Batch, mostRows: number): void {
     const { prompt } = running.task;
-    const end = Math.min(prompt.length - 1, running.fed + Math.max(0, mostRows - batch.size));
+    const end = Math.min(prompt.length - 1, running.fed + Math.max(LEAST_PREFILL, mostRows - batch.size), running.fed + this.context!.options.nBatch - batch.size);
     for (; running.fed < end; running.fed++) batch.add(prompt[running.fed]!, running.fed, running.sequences[0]!);
   }
 
@@ -187,6 +200,8 @@ export class Scheduler {
   private fail(running: Running, error: unknown): void {
     if (running.cancelled) return;
     running.cancelled = true;
+    // Without flash attention, a cell that is not finite reaches everybody through the mask.
+    this.isTainted ||= (error as SteeringError).code === "E_NOT_FINITE";
     running.task.fail(error);
   }
 
@@ -207,9 +222,10 @@ export class Scheduler {
 
   private async admit(): Promise<void> {
     while (this.waiting.length > 0 && !this.disposed) {
-      if (this.running.length === 0) await this.fitContext();
+      if (this.running.length === 0) await this.fitContext(this.waiting[0]!);
       const task = this.waiting[0];
-      if (!task || !this.context) return; // cancelled or disposed while the context was made
+      if (!this.context) continue; // it could not be made for the task that was first
+      if (!task || this.isTainted) return;
       const nCells = cellsOf(task);
       const used = this.running.reduce((sum, running) => sum + running.nCells, 0);
       if (task.nSequences > this.freeSequences.length || used + nCells > this.context.options.nCtx) return;
@@ -220,24 +236,31 @@ export class Scheduler {
     }
   }
 
-  /** With nothing running, make the context as large as the waiting tasks want it, within the limits. */
-  private async fitContext(): Promise<void> {
-    let nCtx = MIN_CELLS;
-    let cells = 0;
-    for (const [index, task] of this.waiting.entries()) {
-      cells += cellsOf(task);
-      if (index === 0 || cells <= this.limits.maxCells) nCtx = Math.max(nCtx, cells);
-    }
-    const nSeqMax = Math.max(this.limits.maxSequences, this.waiting[0]?.nSequences ?? 0);
+  /** With nothing running: a clean context, as large as the limits, or as the next task needs it. */
+  private async fitContext(next: Task): Promise<void> {
+    if (this.isTainted) this.dropContext();
+    const nCtx = Math.max(this.limits.maxCells, cellsOf(next));
+    const nSeqMax = Math.max(this.limits.maxSequences, next.nSequences);
     const { options } = this.context ?? {};
     if (options && options.nCtx >= nCtx && options.nSeqMax >= nSeqMax) return;
+    this.dropContext();
+    try {
+      // Never smaller than the one before: works of different sizes would take turns in throwing it away.
+      const context = await this.createContext({ nCtx: Math.max(nCtx, options?.nCtx ?? 0), nSeqMax: Math.max(nSeqMax, options?.nSeqMax ?? 0) });
+      if (this.disposed) return context.dispose();
+      this.context = context;
+      this.freeSequences = Array.from({ length: context.options.nSeqMax }, (_, sequence) => sequence);
+    } catch (error) {
+      const index = this.waiting.indexOf(next);
+      if (index >= 0) this.waiting.splice(index, 1);
+      next.fail(error); // the others may need less
+    }
+  }
+
+  private dropContext(): void {
     this.context?.dispose();
     this.context = undefined;
-    // Never smaller than the one before: works of different sizes would take turns in throwing it away.
-    const context = await this.createContext({ nCtx: Math.max(nCtx, options?.nCtx ?? 0), nSeqMax: Math.max(nSeqMax, options?.nSeqMax ?? 0) });
-    if (this.disposed) return context.dispose();
-    this.context = context;
-    this.freeSequences = Array.from({ length: context.options.nSeqMax }, (_, sequence) => sequence);
+    this.isTainted = false;
   }
 }
 

@@ -5,7 +5,9 @@ export const klReductionSchema = z.enum(["mean", "sum"]);
 /** `mean` divides the KL by the size of the top-p set, as the published code does; `sum` is the paper's formula. */
 export type KlReduction = z.infer<typeof klReductionSchema>;
 
-const alpha = z.number().finite();
+/** Alphas are added as 32-bit floats. */
+const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(value));
+const alpha = z.number().refine(isAlpha, "must be a finite number of 32 bits");
 const P_RANGE = "must be above 0 and at most 1";
 
 /** Alpha as a function of the token step, or of the distributions (REFERENCE §4). */
@@ -78,7 +80,7 @@ export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): nu
     case "window": return step >= schedule.from && step < schedule.to ? schedule.alpha : 0;
     case "function": {
       const value = schedule.alphaAt(step);
-      if (Number.isFinite(value)) return value;
+      if (typeof value === "number" && isAlpha(value)) return value;
       throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${String(value)} at step ${step}; a finite number was expected`);
     }
   }

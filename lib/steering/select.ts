@@ -31,7 +31,7 @@ function selectHeads(vector: SteeringVector, heads: readonly number[], nHead: nu
   if (vector.site !== "head_out") throw new SteeringError("E_SHAPE", `a vector at ${vector.site} has no heads to choose from`);
   const kept = new Set(ascending(heads));
   const dHead = vector.width / nHead;
-  for (const head of kept) if (!(head >= 0 && head < nHead)) throw new SteeringError("E_SHAPE", `there is no head ${head}; the model has 0 to ${nHead - 1}`);
+  for (const head of kept) if (!Number.isInteger(head) || head < 0 || head >= nHead) throw new SteeringError("E_SHAPE", `there is no head ${head}; the model has 0 to ${nHead - 1}`);
   return { ...vector, data: vector.data.map((value, i) => (kept.has(Math.floor((i % vector.width) / dHead)) ? value : 0)) };
 }
 

@@ -3,8 +3,8 @@
 #include <cstddef>
 #include <utility>
 
-activation_capture::activation_capture(hook_site site, std::vector<int> layers, int n_steps, int width)
-    : site_(site), layers_(std::move(layers)), n_steps_(n_steps), width_(width) {
+activation_capture::activation_capture(hook_site site, std::vector<int> layers, int n_steps, int width, uint64_t model_id)
+    : site_(site), layers_(std::move(layers)), n_steps_(n_steps), width_(width), model_id_(model_id) {
     take();
 }
 

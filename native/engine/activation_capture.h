@@ -14,7 +14,7 @@ public:
     using counted<activation_capture>::alive;
 
     // layers: ascending.
-    activation_capture(hook_site site, std::vector<int> layers, int n_steps, int width);
+    activation_capture(hook_site site, std::vector<int> layers, int n_steps, int width, uint64_t model_id);
 
     // One captured row of a decode: which row of the batch, the token step it belongs to, its weight.
     struct row_request {
@@ -37,12 +37,14 @@ public:
     const std::vector<int> & layers() const { return layers_; }
     int                      n_steps() const { return n_steps_; }
     int                      width() const { return width_; }
+    uint64_t                 model_id() const { return model_id_; }
 
 private:
     const hook_site        site_;
     const std::vector<int> layers_;
     const int              n_steps_;
     const int              width_;
+    const uint64_t         model_id_;
     std::mutex             mutex_;
     totals                 totals_;
 };

@@ -23,6 +23,9 @@ void measure(const llama_session & session, const std::vector<alpha_request> & r
 } // namespace
 
 step_result run_step(llama_session & session, decode_step step) {
+    for (const auto & [row, sampler] : step.samples) {
+        if (sampler) session.weights().check_own(sampler->model_id());
+    }
     session.decode(step.batch, std::move(step.plan), std::move(step.captures));
     step_result result;
     measure(session, step.alphas, result);

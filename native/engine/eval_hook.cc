@@ -40,6 +40,7 @@ std::string describe(const std::pair<hook_site, int> & place) {
 } // namespace
 
 void eval_hook::start(work next) {
+    cancel();
     work_ = std::move(next);
     seen_.clear();
     head_out_.clear();
@@ -84,7 +85,7 @@ void eval_hook::check_seen() const {
     for (const auto & [site, layers] : work_.on_graph) {
         for (int layer : layers) {
             // Without a row that has logits, the last layer ends behind the attention.
-            const bool is_cut = has_output_rows_only(site) && work_.rows.output_rows.empty();
+            const bool is_cut = layer == n_layer_ - 1 && has_output_rows_only(site) && work_.rows.output_rows.empty();
             if (!graph_.has_seen(site, layer) && !is_cut) missing.insert({site, layer});
         }
     }

@@ -33,7 +33,7 @@ public:
         std::map<hook_site, std::set<int>>            on_callback; // places that the callback path steers
     };
 
-    eval_hook(const site_map & sites, graph_path & graph) : sites_(sites), graph_(graph) {}
+    eval_hook(const site_map & sites, graph_path & graph, int n_layer) : sites_(sites), graph_(graph), n_layer_(n_layer) {}
 
     void start(work next);
     // After a decode that succeeded: throws the latched error, or E_NO_SITE when the graph never showed a place that
@@ -58,6 +58,7 @@ private:
 
     const site_map &                sites_;
     graph_path &                    graph_;
+    const int                       n_layer_;
     work                            work_;
     std::vector<hook_site>          sites_asked_; // sites of expected_
     std::set<place>                 expected_;    // what the callback must see; empty between decodes

@@ -15,7 +15,7 @@ constexpr int32_t MAX_GRAPH_ROWS = 64;
 
 llama_session::llama_session(std::shared_ptr<llama_weights> weights, const session_options & options)
     : weights_(std::move(weights)), options_(options), graph_(std::make_unique<graph_path>(weights_->model())),
-      hook_(std::make_unique<eval_hook>(weights_->sites(), *graph_)), context_(nullptr, llama_free) {
+      hook_(std::make_unique<eval_hook>(weights_->sites(), *graph_, weights_->n_layer())), context_(nullptr, llama_free) {
     if (options.n_seq_max < 1 || options.n_seq_max > llama_max_parallel_sequences()) {
         throw failure("E_BAD_ARGUMENT", "nSeqMax must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
     }
@@ -36,6 +36,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     params.type_k = params.type_v = options.kv_f32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
     params.kv_unified      = true;            // sequences share cells, so seq_cp is free and rows are not regrouped
     params.swa_full        = true;            // or a sliding-window model could not copy and drop part of a sequence
+    params.op_offload      = false;           // the scheduler would compute W_O on copies that go by other names
     params.no_perf         = true;
     params.cb_eval           = eval_hook::callback;
     params.cb_eval_user_data = hook_.get();
@@ -107,7 +108,7 @@ void llama_session::check_captures(const decode_batch & batch, const std::vector
 
 bool llama_session::fits_graph_path(hook_site site, int layer) {
     if (!weights_->sites().knows_graph() || !graph_path::has_slot(site, layer)) return false;
-    if (graph_path::slot_of(site) == graph_path::slot::block) return true;
+    if (graph_path::slot_of(site) == graph_path::slot::block) return !has_control_vector_;
     if (!has_plain_attention_output_) has_plain_attention_output_ = weights_->has_plain_attention_output();
     return *has_plain_attention_output_;
 }
@@ -139,6 +140,8 @@ void llama_session::choose_paths(eval_hook::work & work) {
 
 void llama_session::decode(const decode_batch & batch, steering_plan plan, std::vector<capture_request> captures) {
     check(batch);
+    for (const auto & vector : plan.vectors()) weights_->check_own(vector->model_id());
+    for (const auto & request : captures) weights_->check_own(request.capture->model_id());
     check_captures(batch, captures);
     const auto n = int32_t(batch.tokens.size());
     std::vector<int32_t>        n_seq_id(n, 1);
@@ -167,8 +170,14 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     work.captures = std::move(captures);
     choose_paths(work);
     hook_->start(std::move(work));
-    const int status = llama_decode(context_.get(), raw);
-    llama_synchronize(context_.get());
+    int status = 0;
+    try {
+        status = llama_decode(context_.get(), raw);
+        llama_synchronize(context_.get());
+    } catch (const std::exception & error) {
+        hook_->cancel();
+        throw failure("E_LLAMA", log.explain(std::string("llama_decode failed: ") + error.what()), 0, "unknown: make another context");
+    }
     if (status != 0) hook_->cancel();
     if (status == 2) {
         throw failure("E_ABORTED", "the work was stopped before its end", status, "KV cache rolled back to before this batch");
@@ -192,7 +201,8 @@ void llama_session::set_control_vector(const std::vector<float> & data) {
     const size_t expected = size_t(weights_->n_layer() - 1) * weights_->n_embd();
     if (!data.empty() && data.size() != expected) throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
     if (graph_->is_enabled(graph_path::slot::block)) throw failure("E_BAD_ARGUMENT", "the context's control vector is in use by the graph path");
-    const float * values = data.empty() ? nullptr : data.data();
+    has_control_vector_ = !data.empty();
+    const float * values = has_control_vector_ ? data.data() : nullptr;
     llama_set_adapter_cvec(context_.get(), values, data.size(), weights_->n_embd(), 1, weights_->n_layer() - 1);
 }
 
@@ -210,5 +220,5 @@ void llama_session::kv_remove(int32_t seq_id, llama_pos begin, llama_pos end) {
 }
 
 void llama_session::kv_clear() {
-    llama_memory_clear(llama_get_memory(context_.get()), false);
+    llama_memory_clear(llama_get_memory(context_.get()), true); // a cell that is not finite would be one for ever
 }

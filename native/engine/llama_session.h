@@ -76,5 +76,6 @@ private:
     std::unique_ptr<llama_context, decltype(&llama_free)> context_;
     ggml_threadpool *                                     threadpool_ = nullptr;
     std::vector<int8_t>                                   last_outputs_;
+    bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   has_plain_attention_output_; // looked up once
 };

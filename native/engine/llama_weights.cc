@@ -138,6 +138,10 @@ const tensor_file::entry * llama_weights::attention_output(int layer) const {
 
 int32_t llama_weights::width(hook_site site) const {
     sites_.check(site);
+    if (llama_model_is_hybrid(model()) || llama_model_is_recurrent(model())) {
+        // Their memory splits a batch by sequences: the rows of a node are not the rows of the batch.
+        throw failure("E_NO_SITE", "architecture " + metadata("general.architecture") + " is recurrent, at least in part: it has no " + hook_site_name(site));
+    }
     if (site != hook_site::head_out && site != hook_site::attn_out) return n_embd();
     int64_t width = 0;
     for (int layer = 0; layer < n_layer(); ++layer) {
@@ -176,7 +180,11 @@ std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site
             + std::to_string(n_steps) + ", " + std::to_string(width) + "] was expected");
     }
     if (!std::all_of(data.begin(), data.end(), [](float x) { return std::isfinite(x); })) throw failure("E_NOT_FINITE", "the vector holds a value that is not finite");
-    return std::make_shared<const steering_vector>(site, std::move(layers), n_steps, width, data.data(), next_serial_++);
+    return std::make_shared<const steering_vector>(site, std::move(layers), n_steps, width, data.data(), next_serial_++, id_);
+}
+
+void llama_weights::check_own(uint64_t model_id) const {
+    if (model_id != id_) throw failure("E_BAD_ARGUMENT", "a vector, capture or sampler of another model");
 }
 
 llama_adapter_lora * llama_weights::zero_adapter() const {

@@ -32,6 +32,11 @@ public:
     int32_t             n_embd() const { return llama_model_n_embd(model_.get()); }
     int32_t             d_head() const;
 
+    // Tells the models of a process apart; what was made for one is refused by another.
+    uint64_t id() const { return id_; }
+    // Throws E_BAD_ARGUMENT.
+    void check_own(uint64_t model_id) const;
+
     const site_map & sites() const { return sites_; }
     // Values per row at a site. Throws E_NO_SITE where the model lacks the site in some layer.
     int32_t width(hook_site site) const;
@@ -62,6 +67,8 @@ private:
     const tensor_file &        file() const;
     const tensor_file::entry * attention_output(int layer) const;
 
+    static inline std::atomic<uint64_t>                       next_id_{0};
+    const uint64_t                                            id_ = next_id_++;
     std::string                                               path_;
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_;
     site_map                                                  sites_;

@@ -17,8 +17,8 @@ PER_PROCESSOR void add_scaled(double * sum, const float * direction, double alph
 
 } // namespace
 
-steering_vector::steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data, uint64_t serial)
-    : site_(site), layers_(std::move(layers)), n_steps_(n_steps), width_(width), serial_(serial),
+steering_vector::steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data, uint64_t serial, uint64_t model_id)
+    : site_(site), layers_(std::move(layers)), n_steps_(n_steps), width_(width), serial_(serial), model_id_(model_id),
       data_(layers_.size() * size_t(n_steps + 1) * width) {
     std::vector<double> mean(width);
     for (size_t l = 0; l < layers_.size(); ++l) {

@@ -16,7 +16,7 @@ public:
     using counted<steering_vector>::alive;
 
     // data: [layers.size(), n_steps, width], row-major, copied; layers ascending. `serial` orders the terms of a row.
-    steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data, uint64_t serial);
+    steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data, uint64_t serial, uint64_t model_id);
 
     // Direction [width] at (layer, step), or nullptr where the vector has no such layer.
     // step == n_steps() is the mean over the steps, the `tail` beyond the last one.
@@ -32,6 +32,7 @@ public:
     int                      n_steps() const { return n_steps_; }
     int                      width() const { return width_; }
     uint64_t                 serial() const { return serial_; }
+    uint64_t                 model_id() const { return model_id_; }
     const std::vector<int> & layers() const { return layers_; }
     // True when `data` [layers, n_steps, width] is what the vector was made of.
     bool                     is_made_of(const float * data, size_t n) const;
@@ -44,6 +45,7 @@ private:
     int                n_steps_;
     int                width_;
     uint64_t           serial_;
+    uint64_t           model_id_;
     std::map<int, int> index_of_layer_;
     std::vector<float> data_; // [layers, n_steps + 1, width]
 

@@ -1,7 +1,6 @@
 #include "engine/token_sampler.h"
 
 #include "engine/distribution.h"
-#include "engine/log_sink.h"
 #include "failure.h"
 
 #include <algorithm>
@@ -12,19 +11,13 @@ token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const
     for (const auto & bias : options.logit_bias) {
         if (bias.token < 0 || bias.token >= n_vocab_) throw failure("E_BAD_TOKEN", "logitBias names token " + std::to_string(bias.token) + "; the vocabulary has " + std::to_string(n_vocab_));
     }
-    if (options.temperature == 0 && options.repeat_penalty == 1 && options.logit_bias.empty() && options.grammar.empty()) return;
+    if (options.temperature == 0 && options.repeat_penalty == 1 && options.logit_bias.empty()) return;
 
     auto params = llama_sampler_chain_default_params();
     params.no_perf = true;
     chain_.reset(llama_sampler_chain_init(params));
     const auto add = [&](llama_sampler * sampler) { llama_sampler_chain_add(chain_.get(), sampler); };
     if (!options.logit_bias.empty()) add(llama_sampler_init_logit_bias(n_vocab_, int32_t(options.logit_bias.size()), options.logit_bias.data()));
-    if (!options.grammar.empty()) {
-        log_sink log;
-        llama_sampler * grammar = llama_sampler_init_grammar(weights_->vocab(), options.grammar.c_str(), "root");
-        if (grammar == nullptr) throw failure("E_BAD_ARGUMENT", log.explain("the grammar does not parse"));
-        add(grammar);
-    }
     if (options.repeat_penalty != 1) {
         llama_sampler * penalties = llama_sampler_init_penalties(n_vocab_, options.repeat_last_n, options.repeat_penalty, 0, 0);
         for (llama_token token : options.history) llama_sampler_accept(penalties, token);
@@ -48,13 +41,9 @@ llama_token token_sampler::sample(const float * logits) {
     candidates_.resize(n_vocab_);
     for (llama_token token = 0; token < n_vocab_; ++token) candidates_[token] = {token, logits[token], 0.0f};
     llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
-    try {
-        llama_sampler_apply(chain_.get(), &array);
-        if (array.selected < 0 || size_t(array.selected) >= array.size || !std::isfinite(array.data[array.selected].logit)) return -1;
-        const llama_token token = array.data[array.selected].id;
-        llama_sampler_accept(chain_.get(), token);
-        return token;
-    } catch (const std::exception &) { // a grammar with nothing left to say
-        return -1;
-    }
+    llama_sampler_apply(chain_.get(), &array);
+    if (array.selected < 0 || size_t(array.selected) >= array.size || !std::isfinite(array.data[array.selected].logit)) return -1;
+    const llama_token token = array.data[array.selected].id;
+    llama_sampler_accept(chain_.get(), token);
+    return token;
 }

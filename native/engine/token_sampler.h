@@ -17,7 +17,6 @@ struct sampler_options {
     int32_t     repeat_last_n  = 64;
     std::vector<llama_token> history; // tokens before the first one, which the penalty counts too
     uint32_t    seed           = 0;
-    std::string grammar;            // GBNF with the root rule "root"; empty = none
     std::vector<llama_logit_bias> logit_bias;
 };
 
@@ -26,14 +25,16 @@ class token_sampler : counted<token_sampler> {
 public:
     using counted<token_sampler>::alive;
 
-    // Throws E_BAD_ARGUMENT (a grammar that does not parse), E_BAD_TOKEN.
+    // Throws E_BAD_TOKEN.
     token_sampler(std::shared_ptr<const llama_weights> weights, const sampler_options & options);
+
+    uint64_t model_id() const { return weights_->id(); }
 
     // Picks a token and takes note of it; -1 when the logits are not finite or no token is allowed.
     llama_token sample(const float * logits);
 
 private:
-    const std::shared_ptr<const llama_weights>                    weights_; // a grammar points into the vocabulary
+    const std::shared_ptr<const llama_weights>                    weights_;
     const int32_t                                                 n_vocab_;
     std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> chain_; // null = the likeliest token
     std::vector<llama_token_data>                                 candidates_;

@@ -17,7 +17,7 @@ async function cycle(): Promise<void> {
   const vectors = await Promise.all((["head_out", "resid_post", "mlp_out"] as const).map((site, seed) => randomVector(model, seed, { site })));
   await Promise.all([
     generateText(model, "abc", { maxNewTokens: 3, steer: vectors.map((vector) => ({ vector, schedule: { kind: "fixed" as const } })) }),
-    generateText(model, "abc", { maxNewTokens: 3, steer: [{ vector: vectors[0]!, schedule: { kind: "dynamic" } }], sampling: { temperature: 1, grammar: "root ::= [a-z]+" } }),
+    generateText(model, "abc", { maxNewTokens: 3, steer: [{ vector: vectors[0]!, schedule: { kind: "dynamic" } }], sampling: { temperature: 1 } }),
     captureMeans(model, [{ tokens: [1, 5, 6], weight: 1 }], { site: "head_out", maxNewTokens: 2 }),
   ]);
   model.dispose();

@@ -96,14 +96,6 @@ describe("without a draw", () => {
     expect(first).toBe(last);
     expect((await run({ logitBias: { [last]: 12 }, repeatPenalty: 1e6 }))[0]).not.toBe(last);
   });
-
-  test("a grammar holds", async () => {
-    const { text, finishReason } = await generateText(model, PROMPT, { maxNewTokens: 40, sampling: { grammar: 'root ::= [ab] [cd] "e"' } });
-    expect(text).toMatch(/^[ab][cd]e$/);
-    expect(finishReason).toBe("end");
-    const drawn = await generateText(model, PROMPT, { maxNewTokens: 10, sampling: { grammar: "root ::= [xyz]+", temperature: 1, seed: 3 } });
-    expect(drawn.text).toMatch(/^[xyz]+$/);
-  });
 });
 
 test.each<[string, Sampling, string]>([
@@ -116,9 +108,7 @@ test.each<[string, Sampling, string]>([
   ["seed", { seed: -1 }, "E_BAD_ARGUMENT"],
   ["logitBias", { logitBias: { 99999: 1 } }, "E_BAD_TOKEN"],
   ["logitBias", { logitBias: { x: 1 } }, "E_BAD_ARGUMENT"],
-  ["grammar", { grammar: "root ::= (" }, "E_BAD_ARGUMENT"],
-  ["grammar", { grammar: "start ::= \"a\"" }, "E_BAD_ARGUMENT"],
-  ["grammar", { grammar: "root ::= root \"a\"" }, "E_BAD_ARGUMENT"],
+  ["logitBias", { logitBias: { "": 1 } }, "E_BAD_ARGUMENT"],
   ["", { tempreature: 1 } as Sampling, "E_BAD_ARGUMENT"],
 ])("a bad %s (%p) is refused", async (name, sampling, code) => {
   await expect(run(sampling)).rejects.toMatchObject({ code, message: expect.stringContaining(name) });

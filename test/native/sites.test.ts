@@ -121,9 +121,9 @@ describe("other architectures", () => {
   // What llama.cpp's graph does between the heads' outputs and W_O, if anything.
   const REFUSED: Record<string, RegExp> = {
     bitnet: /before W_O/,
-    qwen3next: /no head_out in layer 0/,
-    lfm2: /no head_out in layer 0/,
-    mamba: /no head_out in layer 0/,
+    qwen3next: /qwen3next is recurrent/,
+    lfm2: /lfm2 is recurrent/,
+    mamba: /mamba is recurrent/,
   };
 
   test.each(OTHER_ARCHITECTURES)("%s works at head_out and attn_out, or is refused by name", async (name) => {
