@@ -46,6 +46,11 @@ export class Context implements Disposable {
     return call(() => this.native.logits(row));
   }
 
+  /** How often the last decode stopped in the middle of its graph, to synchronise and copy: never on the graph path. */
+  stops(): number {
+    return call(() => this.native.stops());
+  }
+
   /**
    * llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, added at `resid_post` of every row; empty = none.
    * For comparisons: the graph path cannot be used beside it. Throws E_SHAPE, E_BAD_ARGUMENT.

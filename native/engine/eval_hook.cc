@@ -43,6 +43,7 @@ void eval_hook::start(work next) {
     cancel();
     work_ = std::move(next);
     seen_.clear();
+    stops_ = 0;
     head_out_.clear();
     error_ = nullptr;
     for (const auto & [site, layers] : work_.on_callback) {
@@ -130,6 +131,7 @@ void eval_hook::check_attention_input(const ggml_tensor * tensor) {
 }
 
 void eval_hook::process(ggml_tensor * tensor, const place & at) {
+    ++stops_;
     if (!seen_.insert(at).second) throw failure("E_NO_SITE", "the model's graph shows " + describe(at) + " twice");
     if (at.first == hook_site::head_out) head_out_[at.second] = tensor;
     // One graph per batch with the rows in the batch's order: the context makes sure of n_ubatch >= n_batch and a unified KV.

@@ -42,6 +42,9 @@ public:
     // After a decode that failed: nothing of it is kept.
     void cancel();
 
+    // How often the decode since start() stopped in the middle of the graph, to synchronise and copy.
+    int stops() const { return stops_; }
+
     // Signature of ggml_backend_sched_eval_callback; user_data is the eval_hook.
     static bool callback(ggml_tensor * tensor, bool ask, void * user_data);
 
@@ -63,6 +66,7 @@ private:
     std::vector<hook_site>          sites_asked_; // sites of expected_
     std::set<place>                 expected_;    // what the callback must see; empty between decodes
     std::set<place>                 seen_;
+    int                             stops_ = 0;
     std::map<int, const void *>     head_out_;    // nodes taken for the input of W_O, until W_O's product is seen
     std::vector<std::vector<float>> read_;        // per capture: rows of this decode [layers, requests, width]
     std::exception_ptr              error_;

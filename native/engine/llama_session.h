@@ -44,6 +44,9 @@ public:
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
 
+    // How often the last decode stopped in the middle of its graph, to synchronise and copy (eval_hook::stops).
+    int stops() const { return hook_->stops(); }
+
     // llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: it
     // takes the graph path's place. Throws E_SHAPE, E_BAD_ARGUMENT.
     void set_control_vector(const std::vector<float> & data);

@@ -4,10 +4,10 @@ import { captureActivations, captureMeans, extract, generateText, loadVector, sa
 import { decodeSafetensors } from "../../lib/io/safetensors.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
-import { loadTiny, maxDifference, scratch } from "../support/tiny-files.js";
+import { loadTiny, maxDifference, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
 
-const ROUNDING = 5e-5;
+const ROUNDING = tolerance(5e-5);
 const N_STEPS = 5;
 const space = scratch();
 let tiny: TinyModel;

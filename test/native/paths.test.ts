@@ -2,11 +2,11 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import type { HookSite, LoadModelOptions, Model, SteeringVector } from "../../lib/index.js";
 import { Batch, type Context } from "../../lib/runtime/index.js";
 import { ARCHITECTURES } from "../support/tiny-architectures.js";
-import { allLayers, loadArchitecture, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
+import { allLayers, loadArchitecture, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 
 // W_O's product of a direction is exact to float rounding; on the callback path the direction passes W_O with the
 // activation. GELU and half-precision tables enlarge what is left.
-const HEAD_OUT = 2e-3;
+const HEAD_OUT = tolerance(2e-3);
 
 const space = scratch();
 afterAll(() => space[Symbol.dispose]());
@@ -114,6 +114,20 @@ describe("the graph path", () => {
     }));
     expect(maxDifference(results[0]!, results[1]!)).toBeLessThan(HEAD_OUT);
   });
+});
+
+test("the graph path stops nowhere, the callback path at every layer", async () => {
+  for (const [steeringPath, expected] of [["graph", 0], ["auto", 0], ["callback", 3]] as const) {
+    const model = await loadArchitecture(space, "llama", { steeringPath });
+    using context = await model.createContext({ nCtx: 128, nSeqMax: 2 });
+    for (const site of ["head_out", "attn_out"] as const) {
+      await logitsOf(model, context, [[], [{ vector: await randomVector(model, 1, { site }), alpha: 1 }]]);
+      expect(context.stops()).toBe(expected);
+    }
+    await logitsOf(model, context, [[], [{ vector: await randomVector(model, 1, { site: "resid_post", layers: behindFirst(model) }), alpha: 1 }]]);
+    expect(context.stops()).toBe(Math.max(0, expected - 1));
+    model.dispose();
+  }
 });
 
 test("resid_post with a constant vector is llama.cpp's own control vector, bit for bit", async () => {

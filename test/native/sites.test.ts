@@ -2,12 +2,12 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { HOOK_SITES, type HookSite, type Model } from "../../lib/index.js";
 import { Batch, type Context, type Term } from "../../lib/runtime/index.js";
 import { ARCHITECTURES, architectureTensors, EPSILON, OTHER_ARCHITECTURES } from "../support/tiny-architectures.js";
-import { allLayers, loadArchitecture, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
+import { allLayers, loadArchitecture, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 
 // Sums of a few dozen floats of size 10; GELU is a table in half precision on ggml's CPU, but both sides read the same one.
-const ROUNDING = 2e-4;
+const ROUNDING = tolerance(2e-4);
 // The attention's K and V go through half precision.
-const HALF = 0.05;
+const HALF = tolerance(0.05);
 
 const space = scratch();
 afterAll(() => space[Symbol.dispose]());

@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Model, SteeringVector } from "../../lib/index.js";
 import { Batch, type Context, type Term, type VectorHandle } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
-import { direction, loadTiny, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
+import { direction, loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
 
 // F32 weights and KV, no flash attention: what differs from the double-precision reference is float rounding alone.
-const ROUNDING = 5e-5;
+const ROUNDING = tolerance(5e-5);
 
 const space = scratch();
 let tiny: TinyModel;

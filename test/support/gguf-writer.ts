@@ -1,13 +1,16 @@
 /** Metadata by key. Numbers are stored as u32, lists of numbers as i32, unless marked as `f32`. */
 export type Metadata = Record<string, string | boolean | number | number[] | string[] | { f32: number | number[] }>;
 
-export interface Tensor {
+export interface TensorInfo {
   name: string;
   /** Row-major, `[rows, columns]`; ggml's `ne` is the reverse. */
   shape: readonly number[];
-  data: Float32Array;
   /** Default F32. Q8_0 needs a last dimension that is a multiple of 32. */
   type?: "F32" | "Q8_0";
+}
+
+export interface Tensor extends TensorInfo {
+  data: Float32Array;
 }
 
 // Numbers of the GGUF specification (version 3) and of ggml's tensor types.
@@ -21,20 +24,28 @@ const Q8_BLOCK = 32;
 
 /** The bytes of a GGUF. */
 export function ggufBytes(metadata: Metadata, tensors: readonly Tensor[]): Buffer {
+  return Buffer.concat([ggufHeader(metadata, tensors), ...tensors.map((tensor) => padded(bytesOfTensor(tensor)))]);
+}
+
+/** What stands before the tensors' bytes, which follow one another, each padded to `tensorSize`. */
+export function ggufHeader(metadata: Metadata, tensors: readonly TensorInfo[]): Buffer {
   const pairs = Object.entries(metadata).flatMap(([key, value]) => [bytesOfString(key), bytesOfValue(value)]);
   const infos: Buffer[] = [];
-  const data: Buffer[] = [];
   let offset = 0;
   for (const tensor of tensors) {
-    const { name, shape, type = "F32" } = tensor;
-    const extents = [...shape].reverse();
-    infos.push(bytesOfString(name), word(extents.length), ...extents.map(long), word(TENSOR_TYPES[type]), long(offset));
-    const bytes = padded(bytesOfTensor(tensor));
-    data.push(bytes);
-    offset += bytes.length;
+    const extents = [...tensor.shape].reverse();
+    infos.push(bytesOfString(tensor.name), word(extents.length), ...extents.map(long), word(TENSOR_TYPES[tensor.type ?? "F32"]), long(offset));
+    offset += tensorSize(tensor);
   }
   const counts = [long(tensors.length), long(Object.keys(metadata).length)];
-  return Buffer.concat([padded(Buffer.concat([Buffer.from("GGUF"), word(VERSION), ...counts, ...pairs, ...infos])), ...data]);
+  return padded(Buffer.concat([Buffer.from("GGUF"), word(VERSION), ...counts, ...pairs, ...infos]));
+}
+
+/** Bytes of a tensor in the file, padding included. */
+export function tensorSize({ shape, type }: TensorInfo): number {
+  const values = shape.reduce((product, extent) => product * extent, 1);
+  const bytes = type === "Q8_0" ? (values / Q8_BLOCK) * (2 + Q8_BLOCK) : values * 4;
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
 function bytesOfTensor({ name, shape, data, type }: Tensor): Buffer {

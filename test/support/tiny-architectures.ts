@@ -66,28 +66,37 @@ export function architectureShape(name: string): Shape {
 
 /** Random weights before quantisation, with the type that they are to be stored in. */
 export function architectureTensors(name: string, { seed = 1, quantised = false }: GgufOptions = {}, shape = architectureShape(name)): Tensor[] {
-  const { before = (s: Shape) => [embedding(s)], layer, after = ownOutput } = architectureOf(name);
-  const layers = Array.from({ length: shape.nLayer }, (_, il) => layer(shape, il).map((spec) => ({ ...spec, name: `blk.${il}.${spec.name}` })));
   const random = seededRandom(seed);
-  return [...before(shape), ...layers.flat(), ...after(shape)].map(({ name, shape, draw, exact }) => ({
+  return architectureSpecs(name, shape).map(({ name, shape, draw, exact }) => ({
     name, shape,
     data: Float32Array.from({ length: shape.reduce((product, extent) => product * extent, 1) }, () => draw(random)),
     type: quantised && !exact ? "Q8_0" : "F32",
   }));
 }
 
+/** The tensors of a model, without values. */
+export function architectureSpecs(name: string, shape: Shape): TensorSpec[] {
+  const { before = (s: Shape) => [embedding(s)], layer, after = ownOutput } = architectureOf(name);
+  const layers = Array.from({ length: shape.nLayer }, (_, il) => layer(shape, il).map((spec) => ({ ...spec, name: `blk.${il}.${spec.name}` })));
+  return [...before(shape), ...layers.flat(), ...after(shape)];
+}
+
 /** A GGUF of given tensors, with the metadata of an architecture and a shape. */
 export function encodeArchitecture(name: string, shape: Shape, tensors: readonly Tensor[]): Buffer {
+  return ggufBytes(architectureMetadata(name, shape, tensors.some(({ type }) => type === "Q8_0")), tensors);
+}
+
+export function architectureMetadata(name: string, shape: Shape, quantised: boolean): Metadata {
   const { architecture = name, metadata = () => ({}) } = architectureOf(name);
   const own = Object.entries({ ...commonMetadata(shape), ...metadata(shape) }).map(([key, value]) => [`${architecture}.${key}`, value]);
-  return ggufBytes({
+  return {
     "general.architecture": architecture,
     // Nothing more: llama.cpp takes a name with "phi3" in it for a promise of Phi's special tokens.
     "general.name": "tiny random",
-    "general.file_type": tensors.some(({ type }) => type === "Q8_0") ? 7 : 0,
+    "general.file_type": quantised ? 7 : 0,
     ...Object.fromEntries(own) as Metadata,
     ...byteVocabulary(),
-  }, tensors);
+  };
 }
 
 function architectureOf(name: string): Architecture {

@@ -6,6 +6,15 @@ import { seededRandom } from "../../lib/maths/random.js";
 import { architectureGguf, type GgufOptions } from "./tiny-architectures.js";
 import { encodeGguf, tinyModel, type TinyModel } from "./tiny-model.js";
 
+/** Set by test/bench/gpu.ts: the engine's tests on a GPU, with all layers there or with some. */
+const ON_GPU = process.env["LLAMA_STEER_TEST_GPU_LAYERS"];
+const GPU_LAYERS = ON_GPU === "all" ? "all" : Number(ON_GPU ?? 0);
+
+/** What two computations of the same may differ by: on GPUs matrix products go through half precision. */
+export function tolerance(onCpu: number): number {
+  return ON_GPU === undefined ? onCpu : Math.max(onCpu, 0.05);
+}
+
 /** A folder that is gone after `use` of it ends. */
 export interface Scratch extends Disposable {
   folder: string;
@@ -22,7 +31,7 @@ export async function loadTiny(space: Scratch, options: LoadModelOptions = {}, s
   const tiny = tinyModel(seed);
   const path = space.path(`tiny-${seed}.gguf`);
   writeFileSync(path, encodeGguf(tiny));
-  return { tiny, model: await loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", vet: false, ...options }) };
+  return { tiny, model: await loadModel(path, { threads: 2, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...options }) };
 }
 
 /** A tiny model of any architecture, loaded likewise. */
@@ -30,7 +39,7 @@ export async function loadArchitecture(space: Scratch, name: string, options: Lo
   const { seed = 1, quantised = false, ...load } = options;
   const path = space.path(`${name}-${seed}-${quantised}.gguf`);
   if (!existsSync(path)) writeFileSync(path, architectureGguf(name, { seed, quantised }));
-  return loadModel(path, { threads: 2, gpuLayers: 0, flashAttention: false, kvType: "f32", vet: false, ...load });
+  return loadModel(path, { threads: 2, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...load });
 }
 
 export interface RandomVectorOptions {
