@@ -64,7 +64,7 @@ const LONGEST_WORD = 16_384;
  * Load a GGUF.
  *
  * @param nameOrPath name of the registry (`llama-steer models list`), path of a GGUF, or `hf:owner/repo/file.gguf`
- * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_NATIVE
+ * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_NATIVE, E_ABORTED (the check of the file was interrupted)
  */
 export async function loadModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<Model> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then

@@ -1,5 +1,9 @@
-// The process that `tryInChild` starts: loads the GGUF of its argument, computes a little, reports, and ends.
+// The process that `tryInChild` starts, with the path of a GGUF and the most memory it may take. Its first thread
+// watches and its second one tries the file: some of llama.cpp's endless loops run on the thread of JavaScript, and one
+// that hangs could neither end with its parent nor notice how its memory grows.
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import type { ErrorCode } from "../errors.js";
 import { addon, type NativeModel } from "../native/index.js";
 import { Batch } from "./batch.js";
@@ -9,24 +13,27 @@ import type { VetReport } from "./vet-report.js";
 const N_BATCH = 512;
 const N_SEQ = 2;
 const N_PROMPT = 4;
+const WATCH_MS = 50;
 
-await main(process.argv[2]!);
+const [path, maxBytes] = [process.argv[2]!, Number(process.argv[3])];
+if (isMainThread) watch();
+else await tryFile();
 
-async function main(path: string): Promise<void> {
+function watch(): void {
   // Without a parent nobody needs the answer. Not exit(): it would wait for the thread that computes.
   process.once("disconnect", () => process.kill(process.pid, "SIGKILL"));
   dieFirst();
-  try {
-    const native = addon();
-    await report({ stage: "started" });
-    const model = await native.loadModel(path, { nGpuLayers: 0, useMmap: true });
-    await report({ stage: "loaded" });
-    await report(await use(model).then(() => ({ stage: "computed" }), (error: Error) => ({ stage: "computed", failure: error.message })));
-  } catch (error) {
-    const { code, message } = error as { code: ErrorCode; message: string };
-    await report({ stage: "refused", code, message });
-  }
-  process.disconnect();
+  const worker = new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) });
+  worker.on("message", (report: VetReport) => process.send?.(report, () => worker.postMessage("sent")));
+  worker.on("exit", () => process.disconnect());
+  checkMemory();
+  setInterval(checkMemory, WATCH_MS);
+}
+
+function checkMemory(): void {
+  if (process.memoryUsage.rss() < maxBytes) return;
+  const message = `llama.cpp takes more than ${(maxBytes / 1e9).toFixed(1)} GB of memory for ${path}: the file is damaged`;
+  process.send?.({ stage: "refused", code: "E_BAD_GGUF", message } satisfies VetReport, () => process.kill(process.pid, "SIGKILL"));
 }
 
 /** Where memory runs out, Linux should end this process and not the one that asked. */
@@ -38,20 +45,47 @@ function dieFirst(): void {
   }
 }
 
-/** Everything that a program may do with a model and that depends on the file. */
-async function use(model: NativeModel): Promise<void> {
-  const { nVocab } = model.info();
-  await generateTwice(model);
-  model.detokenise(Int32Array.from({ length: nVocab }, (_, token) => token));
-  model.tokenise("Ein Täßchen <s> 1 + 1\n\u{1F600}", true, true);
-  model.dispose();
+/** Whatever a program may do with a model, as far as it depends on the file. */
+async function tryFile(): Promise<void> {
+  try {
+    const native = addon();
+    await report({ stage: "started" });
+    const model = await native.loadModel(path, { nGpuLayers: 0, useMmap: true });
+    await report({ stage: "loaded" });
+    const { nVocab } = model.info();
+    unlessRefused(() => model.tokenise(everyKindOfCharacter(), true, true));
+    unlessRefused(() => model.detokenise(Int32Array.from({ length: nVocab }, (_, token) => token)));
+    const failure = await computeTwice(model).then(() => undefined, (error: Error) => error.message);
+    model.dispose();
+    await report({ stage: "computed", ...(failure === undefined ? {} : { failure }) });
+  } catch (error) {
+    const { code, message } = error as { code: ErrorCode; message: string };
+    await report({ stage: "refused", code, message });
+  }
+  parentPort?.close();
+}
+
+/** An error is an answer that the program will get as well. */
+function unlessRefused(attempt: () => unknown): void {
+  try {
+    attempt();
+  } catch {
+    // What counts here is that the process lives.
+  }
+}
+
+/** All that UTF-8 writes with one or two bytes, and a sample of the rest. */
+function everyKindOfCharacter(): string {
+  const points = Array.from({ length: 0x800 }, (_, point) => point);
+  for (let point = 0x800; point <= 0x10ffff; point += 1021) points.push(point);
+  return `<s>Hello world\n${String.fromCodePoint(...points)}`;
 }
 
 /**
  * A prompt on one sequence and a step of two that share it. The prompt has more rows than the context has outputs:
  * models for which llama.cpp computes the logits of every row end the process there.
  */
-async function generateTwice(model: NativeModel): Promise<void> {
+async function computeTwice(model: NativeModel): Promise<void> {
   const context = await model.createContext({
     nCtx: N_BATCH, nBatch: N_BATCH, nSeqMax: N_SEQ, nOutputsMax: N_SEQ, nThreads: 1, flashAttention: true, kvF32: false, steeringPath: "auto",
   });
@@ -65,6 +99,8 @@ async function generateTwice(model: NativeModel): Promise<void> {
   context.dispose();
 }
 
-function report(message: VetReport): Promise<void> {
-  return new Promise((resolve) => process.send?.(message, () => resolve()));
+/** Wait until it is on its way: what follows may end the process. */
+async function report(message: VetReport): Promise<void> {
+  parentPort?.postMessage(message);
+  await once(parentPort!, "message");
 }

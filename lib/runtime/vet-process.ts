@@ -16,54 +16,66 @@ interface Ending {
 const MARK = "LLAMA_STEER_VETTING";
 /** Enough for the assertion that llama.cpp prints before it aborts. */
 const STDERR_CHARACTERS = 8192;
+const TICK_MS = 100;
 /** Ctrl-C reaches the processes of a terminal alike; the number is Windows' STATUS_CONTROL_C_EXIT. */
 const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
 
+/** What the checking process may take. */
+export interface VetLimits {
+  milliseconds: number;
+  /** Memory in bytes, the mapped file included. */
+  bytes: number;
+}
+
 /**
- * Load a GGUF in a process of its own, on the CPU, and compute a little with it; at most `allowanceMs` milliseconds.
+ * Load a GGUF in a process of its own, on the CPU, and compute a little with it.
  * Returns whether everything was tried: a failure that is no crash, after loading, may have other causes than the file.
  *
  * @throws SteeringError E_BAD_GGUF (llama.cpp refuses the file, crashes on it, or does not come to an end),
  *   E_NATIVE (the process cannot be started), E_ABORTED (it was interrupted)
  */
-export async function tryInChild(path: string, allowanceMs: number): Promise<boolean> {
+export async function tryInChild(path: string, limits: VetLimits): Promise<boolean> {
   if (process.env[MARK]) throw cannotStart("this process is one already");
-  const ending = await runChild(path, allowanceMs).catch((error: Error) => { throw cannotStart(error.message, error); });
+  const ending = await runChild(path, limits).catch((error: Error) => { throw cannotStart(error.message, error); });
+  const refusal = ending.reports.find((report) => report.stage === "refused");
+  if (refusal) throw new SteeringError(refusal.code, refusal.message);
   const last = ending.reports.at(-1);
   if (last?.stage === "computed") return last.failure === undefined;
-  if (last?.stage === "refused") throw new SteeringError(last.code, last.message);
   const how = ending.signal ?? exitCodeText(ending.code);
   if (INTERRUPTS.includes(ending.signal ?? ending.code)) throw new SteeringError("E_ABORTED", `the check of ${path} was interrupted (${how})`);
   if (!last) throw cannotStart(ending.timedOut ? "it does not answer" : `it ended with ${how}${reason(ending.stderr)}`);
-  throw new SteeringError("E_BAD_GGUF", complaint(path, ending, how, last.stage === "loaded" ? "computes with" : "loads", allowanceMs));
+  throw new SteeringError("E_BAD_GGUF", complaint(path, ending, how, last.stage === "loaded" ? "works with" : "loads", limits));
 }
 
-function complaint(path: string, { timedOut, signal, stderr }: Ending, how: string, doing: string, allowanceMs: number): string {
-  if (timedOut) return `llama.cpp did not come to an end with ${path} within ${Math.round(allowanceMs / 1000)} s: the file is damaged, or the disk too slow`;
+function complaint(path: string, { timedOut, signal, stderr }: Ending, how: string, doing: string, limits: VetLimits): string {
+  if (timedOut) return `llama.cpp did not come to an end with ${path} within ${Math.round(limits.milliseconds / 1000)} s: the file is damaged, or the disk too slow`;
   if (signal === "SIGKILL") return `the process that checks ${path} was killed while it ${doing} it (SIGKILL): most likely memory ran out, and the file is damaged or the model too large`;
   return `llama.cpp crashes when it ${doing} ${path} (${how}${reason(stderr)}): the file is damaged, or llama.cpp cannot run this model`;
 }
 
-function runChild(path: string, allowanceMs: number): Promise<Ending> {
+function runChild(path: string, limits: VetLimits): Promise<Ending> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL("./vet-child.js", import.meta.url)), [path], {
+    const child = fork(fileURLToPath(new URL("./vet-child.js", import.meta.url)), [path, String(limits.bytes)], {
       // The caller's flags are for the caller: a debugger's port, for one.
       execArgv: [], env: childEnvironment(), stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
-    const timer = setTimeout(() => {
+    // Counted in ticks: time in which this process was stopped, or the computer asleep, makes one at most.
+    let ticks = limits.milliseconds / TICK_MS;
+    const timer = setInterval(() => {
+      if (--ticks > 0) return;
       ending.timedOut = true;
       child.kill("SIGKILL");
-    }, allowanceMs);
+    }, TICK_MS);
     child.on("message", (report: VetReport) => ending.reports.push(report));
     collect(child, ending);
     child.on("error", (error) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       reject(error);
     });
     // Not "exit": its last words may still be on their way then.
     child.once("close", (code, signal) => {
-      clearTimeout(timer);
+      clearInterval(timer);
       resolve({ ...ending, code, signal });
     });
   });
@@ -79,12 +91,12 @@ function childEnvironment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, [MARK]: "1" };
   delete env["LLAMA_STEER_DEBUG"]; // the caller's own load logs the same
   // No GPU: one whose memory is full now says nothing about the file.
-  return { ...env, CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "" };
+  return { ...env, CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", GGML_NO_BACKTRACE: "1" };
 }
 
 /** The assertion or exception that ended the process, without the folders of the machine that compiled it. */
 function reason(stderr: string): string {
-  const line = stderr.split("\n").find((text) => /GGML_ASSERT|GGML_ABORT|what\(\)|Error: /.test(text));
+  const line = stderr.split("\n").find((text) => /:\d+: |what\(\)|Error: /.test(text));
   const words = line?.replace(/^\s*(what\(\): *|(.*[\\/])?(?=[^\\/]+:\d+: ))/, "").trim();
   return words ? `, ${words}` : "";
 }

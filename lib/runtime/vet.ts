@@ -7,11 +7,14 @@ import { findInstallation } from "../native/index.js";
 import { tryInChild } from "./vet-process.js";
 
 /** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
-const TRIALS_VERSION = 1;
+const TRIALS_VERSION = 2;
 /** Time for starting a process and for a small model on a busy machine, a hundred times what they take. */
 const BASE_MS = 60_000;
 /** The slowest disk or network that is worth loading a model from; 40 GB get over an hour. */
 const SLOWEST_BYTES_PER_MS = 10_000;
+/** Memory for a small context and for buffers, beside the mapped file and the weights that llama.cpp packs anew. */
+const BASE_BYTES = 4 * 1024 ** 3;
+const BYTES_PER_BYTE = 3;
 
 /** State of one file of a model on disk. */
 interface FileState {
@@ -35,7 +38,7 @@ export async function vetModel(path: string): Promise<void> {
   const verdictPath = verdictFile(path);
   if (await readFile(verdictPath, "utf8").catch(() => undefined) === verdict) return;
   const size = files.reduce((sum, file) => sum + file.size, 0);
-  const isComplete = await tryInChild(path, BASE_MS + size / SLOWEST_BYTES_PER_MS);
+  const isComplete = await tryInChild(path, { milliseconds: BASE_MS + size / SLOWEST_BYTES_PER_MS, bytes: BASE_BYTES + BYTES_PER_BYTE * size });
   // A cache that cannot be written costs time, no more: the file is tried again when it is loaded again.
   if (isComplete) await writeFileAtomic(verdictPath, verdict).catch(() => undefined);
 }
