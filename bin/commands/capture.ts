@@ -35,6 +35,7 @@ async function run(options: ArgumentsCamelCase<CaptureArguments>, signal: AbortS
   await using model = await openModel(options, signal);
   const prompts = lines.map((line) => model.tokenise(line));
   const progress = showProgress("capture", quiet, (done) => `${Math.round(done)} prompts`);
+  progress.onProgress(0, prompts.length);
   try {
     const records = captureActivations(model, prompts, { site, maxNewTokens, signal, ...(layers === "all" ? {} : { layers }) });
     const counted = (async function* () {
