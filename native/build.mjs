@@ -48,16 +48,17 @@ function checkTools() {
   return compiler;
 }
 
-/** Paths of the sanitisers' libraries; Node, which is not built with them, has to preload them. */
-function sanitizerLibraries(compiler) {
-  const needs = "the sanitised build needs GCC on a Linux with glibc, and GCC's sanitisers (Fedora: packages libasan and libubsan)";
+/** Path of AddressSanitizer's library: Node, which is not built with it, has to preload it. */
+function sanitizerLibrary(compiler) {
+  const needs = "the sanitised build needs GCC on a Linux with glibc, and GCC's sanitisers (Fedora: packages libasan and libubsan-static)";
   const ask = (option) => spawnSync(`${compiler} ${option}`, { encoding: "utf8", shell: true }).stdout.trim();
   if (!compiler || /clang/i.test(ask("--version"))) throw new BuildError(`${needs}; the compiler is ${compiler ?? "another"}. Elsewhere with GCC: CXX=g++`);
-  return ["libasan.so", "libubsan.so"].map((name) => {
+  const [asan] = ["libasan.so", "libubsan.a"].map((name) => {
     const path = ask(`-print-file-name=${name}`);
     if (!isAbsolute(path)) throw new BuildError(`${compiler} has no ${name}; ${needs}`);
     return path;
   });
+  return asan;
 }
 
 /** node-llama-cpp, once its version is the one that package.json pins: its structs are passed by value. */
@@ -123,7 +124,7 @@ function main() {
       + "Or build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install");
   }
   const compiler = checkTools();
-  const preload = build.folder === "sanitized" ? sanitizerLibraries(compiler) : [];
+  const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
   const out = compile({
     LLAMA_CPP_DIR: extractLlamaCpp(folder, release, fromSource),
     LLAMA_BINS_DIR: bins,

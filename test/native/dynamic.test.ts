@@ -11,7 +11,7 @@ let model: Model;
 const PROMPT = "steer";
 
 beforeAll(async () => {
-  ({ tiny, model } = await loadTiny(space));
+  ({ tiny, model } = await loadTiny(space, { threads: 2 })); // the other files use one
 });
 
 afterAll(() => {

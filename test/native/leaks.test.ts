@@ -31,13 +31,14 @@ async function settle(): Promise<void> {
 }
 
 test("200 cycles of create, steer and dispose leave no native object and no memory behind", async () => {
+  await settle(); // test files before this one may share the process
   const before = addon().aliveObjects();
   for (let i = 0; i < 40; i++) await cycle();
   await settle();
   const rss = process.memoryUsage.rss();
   for (let i = 0; i < 200; i++) await cycle();
   await settle();
-  expect(addon().aliveObjects()).toEqual(before);
+  for (const [kind, count] of Object.entries(addon().aliveObjects())) expect({ kind, left: count > before[kind as keyof typeof before] }).toEqual({ kind, left: false });
   // A context of the tiny model alone takes more than 1 MB: one in ten left behind would show.
   expect(process.memoryUsage.rss() - rss).toBeLessThan(20e6);
 }, 120_000);

@@ -26,12 +26,12 @@ export function scratch(): Scratch {
   return { folder, path: (name) => join(folder, name), [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** A tiny model on disk, loaded: on the CPU (GPUs round to half precision) and exact unless options say otherwise. */
+/** A tiny model on disk, loaded: with one thread (two wait for each other on a busy machine), on the CPU (GPUs round to half precision) and exact unless options say otherwise. */
 export async function loadTiny(space: Scratch, options: LoadModelOptions = {}, seed = 1): Promise<{ tiny: TinyModel; model: Model }> {
   const tiny = tinyModel(seed);
   const path = space.path(`tiny-${seed}.gguf`);
   writeFileSync(path, encodeGguf(tiny));
-  return { tiny, model: await loadModel(path, { threads: 2, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...options }) };
+  return { tiny, model: await loadModel(path, { threads: 1, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...options }) };
 }
 
 /** A tiny model of any architecture, loaded likewise. */
@@ -39,7 +39,7 @@ export async function loadArchitecture(space: Scratch, name: string, options: Lo
   const { seed = 1, quantised = false, ...load } = options;
   const path = space.path(`${name}-${seed}-${quantised}.gguf`);
   if (!existsSync(path)) writeFileSync(path, architectureGguf(name, { seed, quantised }));
-  return loadModel(path, { threads: 2, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...load });
+  return loadModel(path, { threads: 1, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...load });
 }
 
 export interface RandomVectorOptions {
