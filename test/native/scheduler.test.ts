@@ -71,6 +71,13 @@ describe("what one generation does wrong is its own", () => {
   });
 });
 
+test("a strong stream that overflows is an error where its cells reach nobody else, too", async () => {
+  const { model: flash } = await loadTiny(space, { flashAttention: true, kvType: "f16" }, 3);
+  const vector = await randomVector(flash, 1, { scale: 6e38 });
+  await expect(generateText(flash, "a", { ...GREEDY, steer: [{ vector, schedule: { kind: "dynamic", strongAlpha: 10 } }] })).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+  flash.dispose();
+});
+
 test("prompts are fed beside as many generations as there may be", async () => {
   const { model: wide } = await loadTiny(space, { maxSequences: 80 }, 3);
   const many = Array.from({ length: 70 }, (_, i) => generateText(wide, `p${i}`, { ...GREEDY, maxNewTokens: 40 }));
