@@ -112,9 +112,12 @@ async function captureRate(on: Model, captures: boolean): Promise<number> {
   return tokens.reduce((sum, one) => sum + one.length + 4, 0) / ((performance.now() - begun) / 1000);
 }
 
-/** Resident bytes of this process over the plain loop's, after both have decoded. */
+/** Resident bytes of this process over the plain loop's, after both have filled a batch with a prompt and have decoded. */
 async function memoryRatio(): Promise<string> {
+  const { nBatch } = plain.context;
+  await plain.prefill(nBatch);
   await plain.decode(8, 4, prompt);
+  await generateText(model, QUESTION.repeat(Math.ceil(nBatch / prompt.length) + 1), { maxNewTokens: 1 });
   await Promise.all(Array.from({ length: 8 }, () => generateText(model, QUESTION, { maxNewTokens: 4 })));
   const [ours, theirs] = [process.memoryUsage.rss(), (await plain.memory()).rss];
   return theirs === null ? "not measured here" : `${(ours / 1e6).toFixed(0)} MB, plain loop ${(theirs / 1e6).toFixed(0)} MB, ratio ${(ours / theirs).toFixed(2)} (bar ≤ 1.1)`;
