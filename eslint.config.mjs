@@ -9,7 +9,7 @@ const ARROWS = {
   runtime: ["native", "io", "steering"],
   capture: ["runtime", "steering"],
   generate: ["runtime", "steering"],
-  evaluate: ["runtime", "maths"],
+  evaluate: ["generate", "runtime", "steering", "maths"],
   experiment: ["capture", "evaluate", "generate", "runtime", "steering", "io", "maths"],
 };
 

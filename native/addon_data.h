@@ -9,6 +9,7 @@ class token_sampler;
 struct addon_data {
     Napi::FunctionReference model;
     Napi::FunctionReference context;
+    Napi::FunctionReference classifier;
     Napi::FunctionReference vector;
     Napi::FunctionReference capture;
     Napi::FunctionReference sampler;

@@ -48,6 +48,7 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                 object.Set("kls", write_array(env, result.kls));
                 object.Set("alphas", write_array(env, result.alphas));
                 object.Set("tokens", write_array(env, result.tokens));
+                object.Set("logProbabilities", write_array(env, result.log_probabilities));
                 return object;
             });
     });

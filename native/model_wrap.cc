@@ -2,6 +2,7 @@
 
 #include "addon_data.h"
 #include "engine/activation_capture.h"
+#include "engine/text_classifier.h"
 #include "engine/token_sampler.h"
 #include "handle.h"
 #include "job.h"
@@ -63,6 +64,7 @@ Napi::Function model_wrap::constructor(Napi::Env env) {
         InstanceMethod("isEndOfGeneration", &model_wrap::is_end_of_generation),
         InstanceMethod("hasSite", &model_wrap::has_site),
         InstanceMethod("createContext", &model_wrap::create_context),
+        InstanceMethod("createClassifier", &model_wrap::create_classifier),
         InstanceMethod("createVector", &model_wrap::create_vector),
         InstanceMethod("createCapture", &model_wrap::create_capture),
         InstanceMethod("createSampler", &model_wrap::create_sampler),
@@ -114,6 +116,13 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
         result.Set("nParams", double(llama_model_n_params(model)));
         result.Set("sizeBytes", double(llama_model_size(model)));
         result.Set("tokenizerHash", weights->tokenizer_hash());
+        // Where the file names none, llama.cpp presumes one.
+        const bool has_bos = !weights->metadata("tokenizer.ggml.bos_token_id").empty();
+        result.Set("bosToken", has_bos ? Napi::Number::New(info.Env(), llama_vocab_bos(weights->vocab())) : info.Env().Null());
+        result.Set("isCausal", weights->is_causal());
+        Napi::Array labels = Napi::Array::New(info.Env());
+        for (const auto & label : weights->labels()) labels.Set(labels.Length(), label);
+        result.Set("labels", labels);
         result.Set("chatTemplate", chat_template == nullptr ? info.Env().Null() : Napi::String::New(info.Env(), chat_template));
         return result;
     });
@@ -150,6 +159,17 @@ Napi::Value model_wrap::create_context(const Napi::CallbackInfo & info) {
         return job<session_ptr>::start(Value(),
             [=] { return std::make_shared<llama_session>(weights, options); },
             [](Napi::Env env, session_ptr & session) { return wrap_native(env, env.GetInstanceData<addon_data>()->context, session); });
+    });
+}
+
+Napi::Value model_wrap::create_classifier(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights   = this->weights();
+        const auto n_threads = read_int(read_object(info[0], "options").Get("nThreads"), "nThreads", 1);
+        using classifier_ptr = std::shared_ptr<text_classifier>;
+        return job<classifier_ptr>::start(Value(),
+            [=] { return std::make_shared<text_classifier>(weights, n_threads); },
+            [](Napi::Env env, classifier_ptr & classifier) { return wrap_native(env, env.GetInstanceData<addon_data>()->classifier, classifier); });
     });
 }
 

@@ -48,7 +48,7 @@ function showVector(vector: SteeringVector, json: boolean): void {
     steps: String(nSteps),
     width: String(width),
     datasets: `${provenance.positive.name} (${short(provenance.positive.hash)}) − ${provenance.negative.name} (${short(provenance.negative.hash)})`,
-    prompts: `${provenance.support} with ${provenance.iclExamples} demonstrations, seed ${provenance.seed}`,
+    prompts: `${provenance.support} with ${provenance.iclExamples} demonstrations, ${provenance.seed === null ? "given by index" : `seed ${provenance.seed}`}`,
     model: `${provenance.model.architecture}, ${provenance.model.nLayer} layers, nEmbd ${provenance.model.nEmbd}, ${provenance.model.nHead} heads, ${provenance.model.quantisation}`,
     "model file": short(provenance.model.fileHash),
     "made by": provenance.madeBy,

@@ -22,6 +22,8 @@ export interface ExtractOptions {
   maxNewTokens?: number;
   /** Seed of the draw; default 32. */
   seed?: number;
+  /** A given draw instead of support and seed: which prompts, 0-based, any of them several times. */
+  supportIndices?: readonly number[];
   /** Where activations are read and will be changed; default `head_out`, as published. */
   site?: HookSite;
   /** Layers to extract, 0-based, ascending; default: all. */
@@ -45,7 +47,11 @@ export async function extract(model: Model, options: ExtractOptions): Promise<St
   }
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
-  const supportIndices = drawWithReplacement(nGroups, support, seed);
+  if (options.supportIndices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices stand for themselves: support and seed belong to a draw");
+  const supportIndices = options.supportIndices?.slice() ?? drawWithReplacement(nGroups, support, seed);
+  if (supportIndices.length === 0 || !supportIndices.every((index) => Number.isInteger(index) && index >= 0 && index < nGroups)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `supportIndices must be whole numbers from 0 to ${nGroups - 1}, at least one`);
+  }
   // A prompt drawn twice has the same activations twice: it is computed once, with its count as weight.
   const counts = new Map<number, number>();
   for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);
@@ -68,7 +74,7 @@ export async function extract(model: Model, options: ExtractOptions): Promise<St
       property: `${positive.name} vs ${negative.name}`,
       positive: datasetReference(positive),
       negative: datasetReference(negative),
-      iclExamples, support, seed, supportIndices,
+      iclExamples, support: supportIndices.length, seed: options.supportIndices ? null : seed, supportIndices,
       promptsHash: hashPrompts(prompts),
       model: await model.fingerprint(),
       madeBy: `llama-steer ${packageVersion()}`,

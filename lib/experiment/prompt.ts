@@ -1,4 +1,5 @@
 import { SteeringError } from "../errors.js";
+import type { Model } from "../runtime/index.js";
 import type { Dataset, Row } from "./dataset.js";
 
 /** Consecutive rows of a dataset: the demonstrations, then the row that is asked. */
@@ -28,6 +29,35 @@ export function iclPrompt(instruction: string, { demonstrations, query }: Prompt
 /** The prompt without demonstrations: only the question (REFERENCE §2). */
 export function questionPrompt(question: string): string {
   return `Q:${question}\nA:`;
+}
+
+/** How prompts are written: as above, or with the quirks of the published code (REFERENCE §2). */
+export type PromptFormat = "clean" | "published";
+
+/** What prompts need of a model. */
+type Tokeniser = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken"> };
+
+/** Tokens of the prompt with demonstrations. The published code leaves out the last one of them. */
+export function iclTokens(model: Tokeniser, instruction: string, group: PromptGroup, format: PromptFormat = "clean"): number[] {
+  if (format === "clean") return model.tokenise(iclPrompt(instruction, group));
+  const head = instruction ? [instruction, "\n"] : [];
+  const shown = group.demonstrations.slice(0, -1).flatMap(({ input, output }) => ["Q:", input, "\nA:", output, "\n\n"]);
+  return publishedTokens(model, [...head, ...shown, ...questionPieces(group.query.input)]);
+}
+
+/** Tokens of the prompt without demonstrations. */
+export function questionTokens(model: Tokeniser, question: string, format: PromptFormat = "clean"): number[] {
+  return format === "clean" ? model.tokenise(questionPrompt(question)) : publishedTokens(model, questionPieces(question));
+}
+
+function questionPieces(question: string): string[] {
+  return ["Q:", question, "\nA:"];
+}
+
+/** BOS, then each piece tokenised by itself, with the special tokens that the model's tokeniser adds to every text. */
+function publishedTokens(model: Tokeniser, pieces: readonly string[]): number[] {
+  const { bosToken } = model.info;
+  return [...(bosToken === null ? [] : [bosToken]), ...pieces.flatMap((piece) => model.tokenise(piece))];
 }
 
 /** An answer to `questionPrompt` ends where the model invents the next question. */

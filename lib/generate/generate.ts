@@ -2,7 +2,11 @@ import { SteeringError } from "../errors.js";
 import { abortError, throwIfAborted, type Model, type Sampling } from "../runtime/index.js";
 import { assertMadeFor, parseSchedule, parseTail, type Selection, type ScheduleInput, type SteeringVector, type Tail } from "../steering/index.js";
 import { Generation, type GeneratedToken, type GenerationResult } from "./generation.js";
+import { Scoring } from "./scoring.js";
 import type { Property } from "./streams.js";
+
+/** A text, or its tokens, BOS included. */
+export type Prompt = string | readonly number[];
 
 /** A vector and how strongly to add it. */
 export interface Steering extends Selection {
@@ -12,17 +16,20 @@ export interface Steering extends Selection {
   tail?: Tail;
 }
 
-export interface GenerateOptions {
+export interface ScoreOptions {
   steer?: readonly Steering[];
+  /** Use a vector that was extracted from another model of the same shape. */
+  allowMismatch?: boolean;
+  signal?: AbortSignal;
+}
+
+export interface GenerateOptions extends ScoreOptions {
   /** Default 128. */
   maxNewTokens?: number;
   /** Default: the likeliest token. */
   sampling?: Sampling;
   /** The text ends before the first of these to be completed. Default: none. */
   stop?: readonly string[];
-  /** Use a vector that was extracted from another model of the same shape. */
-  allowMismatch?: boolean;
-  signal?: AbortSignal;
 }
 
 /**
@@ -35,15 +42,13 @@ export interface GenerateOptions {
  *
  * @throws SteeringError E_CONTEXT_FULL, E_MODEL_MISMATCH, E_BAD_SPEC, E_NO_SITE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
-export async function* generate(model: Model, prompt: string, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
+export async function* generate(model: Model, prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
   const { maxNewTokens = 128, stop = [], sampling = {}, signal } = options;
   checkStops(stop);
-  const tokens = model.tokenise(prompt);
+  const tokens = tokensOf(model, prompt);
   checkLength(model, tokens.length, maxNewTokens);
-  const properties: Property[] = [];
-  for (const steering of options.steer ?? []) properties.push(await loadProperty(model, steering, options.allowMismatch));
-  throwIfAborted(signal);
-
+  const properties = await loadProperties(model, options);
+  throwIfAborted(signal); // in the turn in which its listener is added
   const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop });
   const abort = (): void => {
     generation.fail(abortError(signal!));
@@ -61,12 +66,52 @@ export async function* generate(model: Model, prompt: string, options: GenerateO
 }
 
 /** Continue a prompt and wait for the whole text. */
-export async function generateText(model: Model, prompt: string, options: GenerateOptions = {}): Promise<GenerationResult> {
+export async function generateText(model: Model, prompt: Prompt, options: GenerateOptions = {}): Promise<GenerationResult> {
   const generation = generate(model, prompt, options);
   for (;;) {
     const next = await generation.next();
     if (next.done) return next.value;
   }
+}
+
+/**
+ * Log probability, in nats, of each token of a continuation that is given, steered as in `generate`. A text's tokens:
+ * `model.tokenise(text, { bos: false })`.
+ *
+ * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN and what `generate` throws
+ */
+export async function scoreTokens(model: Model, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number[]> {
+  const tokens = tokensOf(model, prompt);
+  const given = checkedTokens(model, continuation);
+  if (given.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "the continuation is empty");
+  checkLength(model, tokens.length, given.length);
+  const properties = await loadProperties(model, options);
+  throwIfAborted(options.signal);
+  const scoring = new Scoring(tokens, given, properties);
+  const abort = (): void => {
+    scoring.fail(abortError(options.signal!));
+    model.scheduler.cancel(scoring);
+  };
+  options.signal?.addEventListener("abort", abort, { once: true });
+  model.scheduler.submit(scoring);
+  return scoring.logProbabilities.finally(() => options.signal?.removeEventListener("abort", abort));
+}
+
+function tokensOf(model: Model, prompt: Prompt): readonly number[] {
+  return typeof prompt === "string" ? model.tokenise(prompt) : checkedTokens(model, prompt);
+}
+
+/** A copy of the tokens, which the caller may change; E_BAD_TOKEN here, before a batch would throw it that others share. */
+function checkedTokens(model: Model, tokens: readonly number[]): number[] {
+  const copy = tokens.slice();
+  model.detokenise(copy);
+  return copy;
+}
+
+async function loadProperties(model: Model, { steer = [], allowMismatch }: ScoreOptions): Promise<Property[]> {
+  const properties: Property[] = [];
+  for (const steering of steer) properties.push(await loadProperty(model, steering, allowMismatch));
+  return properties;
 }
 
 async function loadProperty(model: Model, { vector, schedule, tail, layers, heads }: Steering, allowMismatch = false): Promise<Property> {

@@ -15,6 +15,8 @@ export interface GeneratedToken {
 export interface GenerationResult {
   text: string;
   tokens: GeneratedToken[];
+  /** What was added at the step that chose the end mark; null where the text ended otherwise. */
+  endReadings: Reading[] | null;
   finishReason: "length" | "end" | "stop";
   promptTokens: number;
   /** Time of the steps that made the tokens; other generations may have shared them. */
@@ -64,7 +66,11 @@ export class Generation implements Task {
   }
 
   result(): GenerationResult {
-    return { text: this.tokens.map((token) => token.text).join(""), tokens: this.tokens, finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds: this.seconds };
+    const { tokens, readings, seconds } = this;
+    return {
+      text: tokens.map(({ text }) => text).join(""), tokens, endReadings: this.finishReason === "end" ? readings : null,
+      finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds,
+    };
   }
 
   isWanted(): boolean {

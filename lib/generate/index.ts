@@ -1,3 +1,3 @@
-export { generate, generateText, type GenerateOptions, type Steering } from "./generate.js";
+export { generate, generateText, scoreTokens, type GenerateOptions, type Prompt, type ScoreOptions, type Steering } from "./generate.js";
 export type { GeneratedToken, GenerationResult } from "./generation.js";
 export type { Reading } from "./streams.js";

@@ -15,7 +15,7 @@ const provenanceSchema = z.object({
   negative: datasetSchema,
   iclExamples: z.number().int(),
   support: z.number().int(),
-  seed: z.number().int(),
+  seed: z.number().int().nullable(),
   supportIndices: z.array(z.number().int()),
   promptsHash: z.string(),
   model: z.object({

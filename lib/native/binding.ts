@@ -23,6 +23,11 @@ export interface NativeModelInfo {
   nParams: number;
   sizeBytes: number;
   tokenizerHash: string;
+  bosToken: number | null;
+  /** False for encoders. */
+  isCausal: boolean;
+  /** Of the classification head; empty without one. */
+  labels: string[];
   chatTemplate: string | null;
 }
 
@@ -92,8 +97,8 @@ export interface NativeStep {
   plan: NativePlan | undefined;
   captures: NativeCaptureRows | undefined;
   alphas: NativeAlphaRequests | undefined;
-  /** Rows whose next token is wanted; a sampler of null takes the likeliest. */
-  samples: { rows: Int32Array; samplers: Array<SamplerHandle | null> } | undefined;
+  /** Rows whose next token is wanted: the sampler's, with null the likeliest; or a target, of which the probability is wanted (−1 = none). */
+  samples: { rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array } | undefined;
 }
 
 export interface NativeStepResult {
@@ -102,6 +107,8 @@ export interface NativeStepResult {
   alphas: Float64Array;
   /** Per sample; −1 where a row's logits are not finite or its sampler allows no token. */
   tokens: Int32Array;
+  /** Per sample: log probability of its target in nats; NaN without one. */
+  logProbabilities: Float64Array;
 }
 
 export interface NativeContext {
@@ -116,6 +123,12 @@ export interface NativeContext {
   kvRemove(sequence: number, begin: number, end: number): void;
   kvClear(): void;
   abort(): void;
+  dispose(): void;
+}
+
+export interface NativeClassifier {
+  /** Logits `[texts, labels]`. */
+  classify(texts: readonly string[]): Promise<Float32Array>;
   dispose(): void;
 }
 
@@ -140,6 +153,7 @@ export interface NativeModel {
   isEndOfGeneration(token: number): boolean;
   hasSite(site: string): boolean;
   createContext(options: NativeContextOptions): Promise<NativeContext>;
+  createClassifier(options: { nThreads: number }): Promise<NativeClassifier>;
   createVector(vector: NativeVector): VectorHandle;
   createCapture(capture: { site: string; layers: Int32Array; nSteps: number }): CaptureHandle;
   createSampler(options: NativeSamplerOptions): SamplerHandle;
@@ -153,7 +167,7 @@ export interface NativeAddon {
   /** True when the vector was made of these values. */
   vectorIsMadeOf(vector: VectorHandle, data: Float32Array): boolean;
   /** Native objects that are alive in this process, for tests of what is left behind. */
-  aliveObjects(): Record<"models" | "contexts" | "vectors" | "captures" | "samplers", number>;
+  aliveObjects(): Record<"models" | "contexts" | "classifiers" | "vectors" | "captures" | "samplers", number>;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; the capture starts again from nothing. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
   loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean }): Promise<NativeModel>;

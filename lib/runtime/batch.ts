@@ -45,7 +45,7 @@ export class Batch {
   private readonly terms: Array<Term & { row: number }> = [];
   private readonly captures: Array<NonNullable<RowOptions["capture"]> & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
-  private readonly samples: Array<{ row: number; sampler: SamplerHandle | null }> = [];
+  private readonly samples: Array<{ row: number; sampler: SamplerHandle | null; target: number }> = [];
 
   get size(): number {
     return this.tokens.length;
@@ -69,7 +69,12 @@ export class Batch {
 
   /** Ask for the token that follows a row, the likeliest without a sampler; returns its index in `StepResult.tokens`. */
   sample(row: number, sampler: SamplerHandle | null = null): number {
-    return this.samples.push({ row, sampler }) - 1;
+    return this.samples.push({ row, sampler, target: -1 }) - 1;
+  }
+
+  /** Ask for the log probability of a token that is to follow a row; returns its index in `StepResult.tokens` and `.logProbabilities`. */
+  score(row: number, target: number): number {
+    return this.samples.push({ row, sampler: null, target }) - 1;
   }
 
   toNative(): NativeStep {
@@ -82,7 +87,11 @@ export class Batch {
       captures: this.captureRows(),
       alphas: this.alphaRequests(),
       samples: this.samples.length === 0 ? undefined
-        : { rows: int32s(this.samples.map(({ row }) => row), "rows"), samplers: this.samples.map(({ sampler }) => sampler) },
+        : {
+          rows: int32s(this.samples.map(({ row }) => row), "rows"),
+          samplers: this.samples.map(({ sampler }) => sampler),
+          targets: int32s(this.samples.map(({ target }) => target), "targets"),
+        },
     };
   }
 

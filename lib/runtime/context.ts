@@ -14,6 +14,8 @@ export interface StepResult {
   alphas: MeasuredAlpha[];
   /** One per `Batch.sample`; −1 where a row's logits are not finite or its sampler allows no token. */
   tokens: number[];
+  /** One per sample: log probability in nats of the target of `Batch.score`; NaN for `Batch.sample`. */
+  logProbabilities: number[];
 }
 
 /** A llama.cpp context: a KV cache shared by sequences, and the hook that steers and captures. One call at a time. */
@@ -29,8 +31,8 @@ export class Context implements Disposable {
     const abort = () => this.native.abort();
     signal?.addEventListener("abort", abort, { once: true });
     try {
-      const { kls, alphas, tokens } = await callAsync(() => this.native.decode(batch.toNative()));
-      return { alphas: Array.from(kls, (kl, index) => ({ kl, alpha: alphas[index]! })), tokens: Array.from(tokens) };
+      const { kls, alphas, tokens, logProbabilities } = await callAsync(() => this.native.decode(batch.toNative()));
+      return { alphas: Array.from(kls, (kl, index) => ({ kl, alpha: alphas[index]! })), tokens: Array.from(tokens), logProbabilities: Array.from(logProbabilities) };
     } finally {
       signal?.removeEventListener("abort", abort);
     }

@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
-import { addon, call, callAsync, type CaptureHandle, type NativeContextOptions, type NativeModel, type SamplerHandle, type VectorHandle } from "../native/index.js";
+import { addon, call, callAsync, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type SamplerHandle, type VectorHandle } from "../native/index.js";
 import { select, type HookSite, type ModelFingerprint, type Selection, type SteeringVector } from "../steering/index.js";
 import { int32s } from "./batch.js";
 import { Context } from "./context.js";
@@ -72,7 +72,10 @@ export async function loadModel(nameOrPath: string, options: LoadModelOptions = 
   const { gpuLayers = "all", mmap = true, vet = true } = options;
   if (vet) await vetModel(path);
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap }));
-  return new Model(native, path, options);
+  const info = native.info();
+  if (info.isCausal) return new Model(native, info, path, options);
+  native.dispose();
+  throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model`);
 }
 
 /** A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`. */
@@ -85,20 +88,20 @@ export class Model implements AsyncDisposable {
   private readonly handles = new WeakMap<SteeringVector, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
 
-  constructor(private readonly native: NativeModel, path: string, private readonly options: LoadModelOptions) {
-    const info = native.info();
+  constructor(private readonly native: NativeModel, { isCausal: _isCausal, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
     this.threads = options.threads ?? defaultThreads();
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES } = options;
     this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences });
   }
 
-  /** Tokens of a text, with BOS where the model wants one; E_BAD_ARGUMENT for a word of more than 16,384 characters. `special`: read `<|…|>` marks as special tokens. */
-  tokenise(text: string, { special = false } = {}): number[] {
-    if (text.length > LONGEST_WORD && text.split(/[\s\p{P}]+/u).some((word) => word.length > LONGEST_WORD)) {
-      throw new SteeringError("E_BAD_ARGUMENT", `the text has a word of more than ${LONGEST_WORD} characters`);
-    }
-    return Array.from(call(() => this.native.tokenise(text, true, special)));
+  /**
+   * Tokens of a text. E_BAD_ARGUMENT for a word of more than 16,384 characters.
+   * `special`: read `<|…|>` marks as special tokens. `bos`: begin with BOS where the model wants one; `false` for a text that continues another.
+   */
+  tokenise(text: string, { special = false, bos = true } = {}): number[] {
+    checkWords(text);
+    return Array.from(call(() => this.native.tokenise(text, bos, special)));
   }
 
   /** UTF-8 bytes of the tokens; may end inside a character. Throws E_BAD_TOKEN. */
@@ -180,13 +183,19 @@ export class Model implements AsyncDisposable {
   }
 }
 
+/** Some of llama.cpp's tokenisers end the process on long words. Throws E_BAD_ARGUMENT. */
+export function checkWords(text: string): void {
+  if (text.length <= LONGEST_WORD || text.split(/[\s\p{P}]+/u).every((word) => word.length <= LONGEST_WORD)) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `the text has a word of more than ${LONGEST_WORD} characters`);
+}
+
 function checkLimits({ contextSize = 1, maxSequences = 1 }: LoadModelOptions): void {
   if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
   if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
 }
 
 /** One thread per core: on x64 processors with many logical ones, two share the vector units of a core. */
-function defaultThreads(): number {
+export function defaultThreads(): number {
   const logical = availableParallelism();
   return process.arch === "x64" && logical > 4 ? Math.floor(logical / 2) : logical;
 }

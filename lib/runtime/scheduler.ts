@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { Batch } from "./batch.js";
-import type { Context, MeasuredAlpha } from "./context.js";
+import type { Context, MeasuredAlpha, StepResult } from "./context.js";
 
 /** Where a task stands when a step begins. */
 export interface Place {
@@ -24,8 +24,8 @@ export interface Task {
   probe(batch: Batch, place: Place): void;
   /** Add the row of the step's second decode; returns the index of its sample. */
   output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number;
-  /** Take the token; `seconds`: what the step took. Returns false when the task has ended. */
-  accept(token: number, seconds: number): boolean;
+  /** Take the token, and its log probability where it was asked for; `seconds`: what the step took. Returns false when the task has ended. */
+  accept(token: number, seconds: number, logProbability: number): boolean;
   /** The task is over without its end. */
   fail(error: unknown): void;
 }
@@ -52,6 +52,8 @@ interface Running {
 const MIXED_ROWS = 64;
 /** Tokens of a prompt that a step takes at least, however many generations are running. */
 const LEAST_PREFILL = 16;
+
+const NOTHING: StepResult = { alphas: [], tokens: [], logProbabilities: [] };
 
 /**
  * Continuous batching: tasks of one model share a context, join and leave between steps. A step is two decodes at most,
@@ -136,23 +138,23 @@ export class Scheduler {
     const begun = performance.now();
     const { alphas } = await this.decode(stepping, (running, batch) => running.task.probe(batch, placeOf(running)));
     const samples = new Map<Running, number>();
-    const { tokens } = await this.decode([...stepping, ...feeding], (running, batch) => {
+    const { tokens, logProbabilities } = await this.decode([...stepping, ...feeding], (running, batch) => {
       if (isFeeding(running)) return this.feed(running, batch, stepping.length > 0 ? MIXED_ROWS : this.context!.options.nBatch);
       samples.set(running, running.task.output(batch, placeOf(running), alphas));
     });
     for (const running of feeding) if (!running.cancelled) this.finishFeeding(running);
     const seconds = (performance.now() - begun) / 1000;
-    for (const [running, sample] of samples) if (!running.cancelled) this.accept(running, tokens[sample]!, seconds);
+    for (const [running, sample] of samples) if (!running.cancelled) this.accept(running, tokens[sample]!, seconds, logProbabilities[sample]!);
   }
 
   /** Decode the rows that `add` makes for each task. When that fails, it fails for all of them. */
-  private async decode(participants: Running[], add: (running: Running, batch: Batch) => void): Promise<{ alphas: MeasuredAlpha[]; tokens: number[] }> {
+  private async decode(participants: Running[], add: (running: Running, batch: Batch) => void): Promise<StepResult> {
     const batch = new Batch();
     const alive = participants.filter((running) => {
       const before = batch.size;
       return !running.cancelled && this.guard(running, () => add(running, batch)) && batch.size > before;
     });
-    if (batch.size === 0) return { alphas: [], tokens: [] };
+    if (batch.size === 0) return NOTHING;
     this.decoding = alive;
     try {
       return await this.context!.decode(batch);
@@ -160,7 +162,7 @@ export class Scheduler {
       // Only an abort is known to leave the context as it was.
       this.isTainted ||= (error as SteeringError).code !== "E_ABORTED";
       for (const running of alive) this.fail(running, this.disposed ? disposedError() : error);
-      return { alphas: [], tokens: [] };
+      return NOTHING;
     } finally {
       this.decoding = [];
     }
@@ -178,9 +180,9 @@ export class Scheduler {
     for (const other of others) this.context!.kvCopy(first, other, 0, running.fed);
   }
 
-  private accept(running: Running, token: number, seconds: number): void {
+  private accept(running: Running, token: number, seconds: number, logProbability: number): void {
     let goesOn = false;
-    if (!this.guard(running, () => { goesOn = running.task.accept(token, seconds); })) return;
+    if (!this.guard(running, () => { goesOn = running.task.accept(token, seconds, logProbability); })) return;
     running.token = token;
     running.step++;
     if (!goesOn) running.cancelled = true;

@@ -52,10 +52,11 @@ async function tryFile(): Promise<void> {
     await report({ stage: "started" });
     const model = await native.loadModel(path, { nGpuLayers: 0, useMmap: true });
     await report({ stage: "loaded" });
-    const { nVocab } = model.info();
+    const { nVocab, isCausal, labels } = model.info();
     unlessRefused(() => model.tokenise(everyKindOfCharacter(), true, true));
     unlessRefused(() => model.detokenise(Int32Array.from({ length: nVocab }, (_, token) => token)));
-    const failure = await computeTwice(model).then(() => undefined, (error: Error) => error.message);
+    const compute = isCausal ? computeTwice(model) : labels.length > 0 ? classify(model) : Promise.resolve();
+    const failure = await compute.then(() => undefined, (error: Error) => error.message);
     model.dispose();
     await report({ stage: "computed", ...(failure === undefined ? {} : { failure }) });
   } catch (error) {
@@ -97,6 +98,13 @@ async function computeTwice(model: NativeModel): Promise<void> {
   for (const sequence of [0, 1]) step.add(0, N_PROMPT, sequence, { output: true });
   await context.decode(step.toNative());
   context.dispose();
+}
+
+/** Two texts of different length at once. */
+async function classify(model: NativeModel): Promise<void> {
+  const classifier = await model.createClassifier({ nThreads: 1 });
+  await classifier.classify(["Hello", "Hello world"]);
+  classifier.dispose();
 }
 
 /** Wait until it is on its way: what follows may end the process. */

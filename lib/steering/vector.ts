@@ -36,7 +36,7 @@ export interface Provenance {
   /** Prompts per side, drawn with replacement. */
   support: number;
   /** Seed of the draw, and the prompts drawn. */
-  seed: number;
+  seed: number | null;
   supportIndices: number[];
   /** SHA-256 of the token ids of all prompts of both sides. */
   promptsHash: string;

@@ -1,5 +1,7 @@
 #include "engine/decode_step.h"
 
+#include "failure.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -20,18 +22,32 @@ void measure(const llama_session & session, const std::vector<alpha_request> & r
     }
 }
 
+void sample(const llama_session & session, const sample_request & request, step_result & result) {
+    const int32_t n_vocab = session.weights().n_vocab();
+    const float * logits  = session.logits(request.row);
+    double        log_probability = std::numeric_limits<double>::quiet_NaN();
+    int32_t       token = request.target;
+    if (token >= 0) {
+        const distribution next(logits, n_vocab);
+        if (next.is_finite()) log_probability = next.log_probability(token);
+        else token = -1;
+    } else {
+        token = request.sampler ? request.sampler->sample(logits) : arg_max(logits, n_vocab);
+    }
+    result.tokens.push_back(token);
+    result.log_probabilities.push_back(log_probability);
+}
+
 } // namespace
 
 step_result run_step(llama_session & session, decode_step step) {
-    for (const auto & [row, sampler] : step.samples) {
-        if (sampler) session.weights().check_own(sampler->model_id());
+    for (const auto & request : step.samples) {
+        if (request.sampler) session.weights().check_own(request.sampler->model_id());
+        if (request.target >= session.weights().n_vocab()) throw failure("E_BAD_TOKEN", "target " + std::to_string(request.target) + " is outside the vocabulary");
     }
     session.decode(step.batch, std::move(step.plan), std::move(step.captures));
     step_result result;
     measure(session, step.alphas, result);
-    for (const auto & [row, sampler] : step.samples) {
-        const float * logits = session.logits(row);
-        result.tokens.push_back(sampler ? sampler->sample(logits) : arg_max(logits, session.weights().n_vocab()));
-    }
+    for (const auto & request : step.samples) sample(session, request, result);
     return result;
 }

@@ -20,6 +20,7 @@ struct alpha_request {
 struct sample_request {
     int32_t                        row;
     std::shared_ptr<token_sampler> sampler; // null = the likeliest token
+    int32_t                        target;  // a token that is given instead, whose probability is wanted; -1 = none
 };
 
 // A decode and what is read off its logits.
@@ -35,6 +36,7 @@ struct step_result {
     std::vector<double>  kls;    // NaN where a row's logits are not finite
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (REFERENCE §4, Dyn)
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token
+    std::vector<double>  log_probabilities; // of the targets, in nats; NaN where none was given
 };
 
 // Throws what llama_session::decode throws.

@@ -19,9 +19,8 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     if (options.n_seq_max < 1 || options.n_seq_max > llama_max_parallel_sequences()) {
         throw failure("E_BAD_ARGUMENT", "nSeqMax must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
     }
-    if (options.n_threads < 1 || options.n_threads > GGML_MAX_N_THREADS) {
-        throw failure("E_BAD_ARGUMENT", "nThreads must be from 1 to " + std::to_string(GGML_MAX_N_THREADS));
-    }
+    check_threads(options.n_threads);
+    if (!weights_->is_causal()) throw failure("E_BAD_GGUF", "the model is not a causal language model");
     options_.n_outputs_max = std::max(options.n_outputs_max, options.n_seq_max); // llama.cpp reserves a row per sequence
     log_sink log;
     llama_context_params params = llama_context_default_params();
@@ -44,6 +43,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     params.abort_callback_data = &abort_;
     context_.reset(llama_init_from_model(weights_->model(), params));
     if (!context_) throw failure("E_LLAMA", log.explain("llama.cpp could not create a context"));
+    if (llama_get_memory(context_.get()) == nullptr) throw failure("E_BAD_GGUF", "the model has no KV cache: it is no causal language model");
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     attach_threadpool();

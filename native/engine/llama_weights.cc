@@ -54,9 +54,7 @@ llama_model * load_model(const std::string & path, int32_t n_gpu_layers, bool us
     llama_model * model = llama_model_load_from_file(path.c_str(), params);
     if (model == nullptr) throw failure("E_BAD_GGUF", log.explain("llama.cpp cannot load " + path));
     return_freed_memory();
-    if (llama_model_has_decoder(model) && !llama_model_has_encoder(model)) return model;
-    llama_model_free(model);
-    throw failure("E_BAD_GGUF", path + " is not a causal language model");
+    return model;
 }
 
 } // namespace
@@ -64,6 +62,26 @@ llama_model * load_model(const std::string & path, int32_t n_gpu_layers, bool us
 llama_weights::llama_weights(const std::string & path, int32_t n_gpu_layers, bool use_mmap)
     : path_(path), model_(load_model(path, n_gpu_layers, use_mmap), llama_model_free),
       sites_(metadata("general.architecture"), std::atoi(metadata(metadata("general.architecture") + ".expert_count").c_str()) > 0) {}
+
+bool llama_weights::is_causal() const {
+    return llama_model_has_decoder(model()) && !llama_model_has_encoder(model()) && !llama_model_is_diffusion(model())
+        && metadata(metadata("general.architecture") + ".attention.causal") != "false";
+}
+
+bool llama_weights::has_classification_head() const {
+    // The file is asked last: reading its header takes time that no language model need spend.
+    return !is_causal() && file().find("cls.output.weight") != nullptr;
+}
+
+std::vector<std::string> llama_weights::labels() const {
+    std::vector<std::string> labels;
+    if (!has_classification_head()) return labels;
+    for (uint32_t i = 0; i < llama_model_n_cls_out(model()); ++i) {
+        const char * label = llama_model_cls_label(model(), i);
+        labels.push_back(label != nullptr ? label : "LABEL_" + std::to_string(i));
+    }
+    return labels;
+}
 
 int32_t llama_weights::d_head() const {
     const std::string length = metadata(metadata("general.architecture") + ".attention.value_length");

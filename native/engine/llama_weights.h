@@ -37,6 +37,13 @@ public:
     // Throws E_BAD_ARGUMENT.
     void check_own(uint64_t model_id) const;
 
+    // True for a language model that this package can generate with, or steer.
+    bool is_causal() const;
+    // True for an encoder that classifies texts.
+    bool has_classification_head() const;
+    // What the classification head tells apart: the file's names, or LABEL_0 and so on; empty without a head.
+    std::vector<std::string> labels() const;
+
     const site_map & sites() const { return sites_; }
     // Values per row at a site. Throws E_NO_SITE where the model lacks the site in some layer.
     int32_t width(hook_site site) const;

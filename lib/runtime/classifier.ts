@@ -1,0 +1,96 @@
+import { resolve } from "node:path";
+import { SteeringError } from "../errors.js";
+import { resolveModel } from "../io/pull.js";
+import { addon, callAsync, type NativeClassifier } from "../native/index.js";
+import { throwIfAborted } from "./context.js";
+import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
+import { vetModel } from "./vet.js";
+
+export interface Classification {
+  /** The likeliest label. */
+  label: string;
+  /** Softmax of the logits, by label. */
+  probabilities: Record<string, number>;
+  /** In the order of the classifier's labels. */
+  logits: number[];
+}
+
+/** Texts of one native call: between calls a classification can be stopped. */
+const TEXTS_PER_CALL = 64;
+
+/**
+ * Load a GGUF with a classification head and two labels or more: XLM-R, RoBERTa, DistilBERT and other encoders. Of BERT
+ * itself llama.cpp's converter leaves out the pooler: such a file gives other scores than its original.
+ *
+ * @param nameOrPath as in `loadModel`
+ * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
+ */
+export async function loadClassifier(nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet"> = {}): Promise<Classifier> {
+  const path = resolve(await resolveModel(nameOrPath));
+  const { gpuLayers = "all", mmap = true, vet = true, threads = defaultThreads() } = options;
+  if (vet) await vetModel(path);
+  return callAsync(async () => {
+    const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
+    try {
+      const { labels } = model.info();
+      if (labels.length === 0) throw new SteeringError("E_BAD_GGUF", `${path} has no classification head`);
+      if (new Set(labels).size < Math.max(2, labels.length)) throw new SteeringError("E_BAD_GGUF", `${path} has the labels ${labels.join(", ")}; two different ones at least are needed`);
+      return new Classifier(await model.createClassifier({ nThreads: threads }), labels);
+    } finally {
+      model.dispose(); // the classifier holds on to the weights
+    }
+  });
+}
+
+/** Says of texts which of its labels they have. Free it with `dispose()` or `using`. */
+export class Classifier implements Disposable {
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly native: NativeClassifier, readonly labels: readonly string[]) {}
+
+  /**
+   * One classification per text, in their order. Calls wait for one another.
+   *
+   * @throws SteeringError E_BAD_ARGUMENT (a text without tokens, or a word of more than 16,384 characters), E_CONTEXT_FULL
+   *   (a text that is too long), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
+   */
+  classify(texts: readonly string[], { signal }: { signal?: AbortSignal } = {}): Promise<Classification[]> {
+    const own = texts.slice();
+    const result = this.queue.then(() => this.classifyAll(own, signal));
+    this.queue = result.catch(() => undefined);
+    return result;
+  }
+
+  dispose(): void {
+    this.native.dispose();
+  }
+
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private async classifyAll(texts: readonly string[], signal: AbortSignal | undefined): Promise<Classification[]> {
+    texts.forEach(checkWords);
+    const found: Classification[] = [];
+    while (found.length < texts.length) {
+      throwIfAborted(signal);
+      const some = texts.slice(found.length, found.length + TEXTS_PER_CALL);
+      const logits = await callAsync(() => this.native.classify(some));
+      const n = this.labels.length;
+      for (let i = 0; i < some.length; i++) found.push(this.read(Array.from(logits.subarray(i * n, (i + 1) * n))));
+    }
+    return found;
+  }
+
+  private read(logits: number[]): Classification {
+    const largest = Math.max(...logits);
+    if (!Number.isFinite(largest)) throw new SteeringError("E_NOT_FINITE", "the classifier's scores are not finite: its weights are broken");
+    const weights = logits.map((logit) => Math.exp(logit - largest));
+    const total = weights.reduce((sum, weight) => sum + weight, 0);
+    return {
+      label: this.labels[logits.indexOf(largest)]!,
+      probabilities: Object.fromEntries(this.labels.map((label, i) => [label, weights[i]! / total])),
+      logits,
+    };
+  }
+}

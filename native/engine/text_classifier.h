@@ -1,0 +1,29 @@
+#pragma once
+#include "engine/counted.h"
+#include "engine/llama_weights.h"
+
+#include <memory>
+#include <string>
+#include <vector>
+
+// Runs a model with a classification head (BERT, XLM-R): a score per label for each text. One call at a time.
+class text_classifier : counted<text_classifier> {
+public:
+    using counted<text_classifier>::alive;
+
+    // Throws E_BAD_GGUF where the model has no classification head, E_LLAMA.
+    text_classifier(std::shared_ptr<llama_weights> weights, int32_t n_threads);
+    ~text_classifier() { llama_batch_free(batch_); }
+
+    // Logits [texts, labels]. Throws E_BAD_ARGUMENT (a text without tokens), E_CONTEXT_FULL (one too long), E_LLAMA.
+    std::vector<float> classify(const std::vector<std::string> & texts);
+
+private:
+    // The texts from `begin` that one batch takes, put into it; returns the index behind the last.
+    size_t fill(const std::vector<std::vector<llama_token>> & texts, size_t begin);
+
+    std::shared_ptr<llama_weights>                        weights_;
+    int32_t                                               n_labels_;
+    std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
+    llama_batch                                           batch_ = {};
+};
