@@ -1,14 +1,15 @@
 import { join } from "node:path";
 import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { assertWritable, compare, loadDataset, parseSchedule, saveComparison, saveVector, summarise, SteeringError, type Answer, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
+import { assertWritable, compare, datasetsFolder, loadDataset, parseSchedule, saveComparison, saveVector, summarise, SteeringError, type Answer, type Model, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
 import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { extractWithProgress } from "./extract.js";
 import { alphaScale } from "./generate.js";
 
-interface DemoArguments extends ModelOptions {
+interface DemoArguments extends Omit<ModelOptions, "model"> {
+  model: string | undefined;
   questions: number;
   alpha: number;
   topP: number;
@@ -18,13 +19,14 @@ interface DemoArguments extends ModelOptions {
 
 const UNSTEERED = "unsteered";
 const DEFAULT_MODEL = "gemma3-270m";
+const OFFLINE_MODEL = "tiny";
 
 /** `llama-steer demo`: the main job from end to end, what `npm start` runs. */
 export const demoCommand: CommandModule<object, DemoArguments> = {
   command: "demo [model]",
   describe: "Make a model answer in Italian: extract the vector, compare unsteered, Fixed and Dyn",
   builder: (yargs) => modelOptions(yargs as Argv<object>)
-    .positional("model", { type: "string", default: DEFAULT_MODEL })
+    .positional("model", { type: "string", describe: `Name, hf: address or file; ${DEFAULT_MODEL} by default, ${OFFLINE_MODEL} where that cannot be downloaded` })
     .option("questions", { type: "number", default: 6, coerce: wholeNumber("questions", 1), describe: "Held-out questions to answer" })
     .option("alpha", { type: "number", default: 1.5, describe: "Intensity of Fixed" })
     .option("top-p", { type: "number", default: 0.5, describe: "p_top of Dyn" })
@@ -35,8 +37,6 @@ export const demoCommand: CommandModule<object, DemoArguments> = {
 
 async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSignal): Promise<void> {
   const { questions, alpha, topP, maxNewTokens, quiet, json } = options;
-  const heldOut = (await loadDataset("ITA_test")).rows.map((row) => row.input);
-  if (questions > heldOut.length) throw new SteeringError("E_BAD_ARGUMENT", `--questions must be from 1 to ${heldOut.length}`);
   const out = options.out ?? join("runs", `demo-${new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19)}`);
 
   const fixed = parseSchedule({ kind: "fixed", alpha });
@@ -44,10 +44,14 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   const vectorPath = join(out, "italian.safetensors");
   const resultsPath = join(out, "results.json");
   await assertWritable(vectorPath);
+  await heldOutQuestions(options.model ?? DEFAULT_MODEL, questions);
 
-  await using model = await openModel(options, signal);
-  note(`\n${colours.bold("1. Extract")} an Italian − English vector from ${options.model} (${model.info.quantisation}): 30 prompts a side with 4 demonstrations each`, quiet);
-  const [positive, negative] = [await loadDataset("ITA"), await loadDataset("ENG")];
+  const { model, name } = await openDemoModel(options, signal);
+  await using _ = model;
+  const folder = datasetsFolder(name);
+  const heldOut = await heldOutQuestions(name, questions);
+  const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
+  note(`\n${colours.bold("1. Extract")} an Italian − English vector from ${name} (${model.info.quantisation}): 30 prompts a side with 4 demonstrations each`, quiet);
   const vector = await extractWithProgress(model, { positive, negative, quiet, signal });
   await saveVector(vectorPath, vector);
 
@@ -60,11 +64,28 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
   const answers = await compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
   const summary = summarise(answers, "ita");
-  const results = { model: options.model, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance, schedules: { fixed, dynamic }, summary, answers };
+  const results = { model: name, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance, schedules: { fixed, dynamic }, summary, answers };
   await saveComparison(resultsPath, results);
   if (json) return print(JSON.stringify(results, null, 2));
   showSummary(summary, [vectorPath, resultsPath]);
-  showNextSteps(options.model, vectorPath);
+  showNextSteps(name, heldOut.at(-1)!, vectorPath);
+}
+
+async function heldOutQuestions(model: string, count: number): Promise<string[]> {
+  const { rows } = await loadDataset("ITA_test", datasetsFolder(model));
+  if (count > rows.length) throw new SteeringError("E_BAD_ARGUMENT", `--questions must be from 1 to ${rows.length}`);
+  return rows.map((row) => row.input);
+}
+
+/** The model that was asked for; else the default one, or, where it cannot be had, the one that the package brings along. */
+async function openDemoModel(options: DemoArguments, signal: AbortSignal): Promise<{ model: Model; name: string }> {
+  const open = async (name: string) => ({ name, model: await openModel({ ...options, model: name }, signal) });
+  if (options.model !== undefined) return open(options.model);
+  return open(DEFAULT_MODEL).catch((error: unknown) => {
+    if (!(error instanceof SteeringError) || error.code !== "E_DOWNLOAD") throw error;
+    note(`${error.message}\n${colours.bold("Offline:")} going on with the embedded model ${OFFLINE_MODEL}, which answers everyday questions only`, options.quiet);
+    return open(OFFLINE_MODEL);
+  });
 }
 
 function showAnswer(answer: Answer, settings: readonly Setting[]): void {
@@ -97,9 +118,9 @@ function showSummary(summary: readonly SettingSummary[], files: readonly string[
   print(`\nWritten: ${files.join(" and ")}`);
 }
 
-function showNextSteps(model: string, vectorPath: string): void {
+function showNextSteps(model: string, question: string, vectorPath: string): void {
   const command = commandName();
-  print(`\nTry next:\n  ${command} generate ${model} "What do bees make?" --steer ${vectorPath}:dyn,p=0.3`
+  print(`\nTry next:\n  ${command} generate ${model} "${question}" --steer ${vectorPath}:dyn,p=0.3`
     + `\n  ${command} inspect ${vectorPath}`
     + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`);
 }

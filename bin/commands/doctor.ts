@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import colours from "picocolors";
 import type { CommandModule } from "yargs";
-import { datasetNames, devices, findInstallation, homeFolder, isInstalled, registryModels, SteeringError, systemInfo } from "../../lib/index.js";
+import { datasetNames, devices, findInstallation, homeFolder, isInstalled, isOwn, registryModels, SteeringError, systemInfo } from "../../lib/index.js";
 import { print, type OutputOptions } from "../common.js";
 import { EXIT } from "../exit-codes.js";
 import { megabytes } from "../progress.js";
@@ -52,8 +52,8 @@ function pip(): Check {
 }
 
 function models(): Check {
-  const list = registryModels().map((model) => `${model.name} (${isInstalled(model) ? "downloaded" : "not downloaded"})`);
-  return { name: "models", ok: true, found: `${list.join(", ")} in ${homeFolder()}` };
+  const list = registryModels().map((model) => `${model.name} (${isOwn(model) ? "in the package" : isInstalled(model) ? "downloaded" : "not downloaded"})`);
+  return { name: "models", ok: true, found: `${list.join(", ")}; downloads go to ${homeFolder()}` };
 }
 
 function datasets(): Check {

@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { assertWritable, differingQueries, extract, HOOK_SITES, loadDataset, parseIndices, saveVector, type ExtractOptions, type HookSite, type Model } from "../../lib/index.js";
+import { assertWritable, datasetsFolder, differingQueries, extract, HOOK_SITES, loadDataset, parseIndices, saveVector, type ExtractOptions, type HookSite, type Model } from "../../lib/index.js";
 import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress, tokenCount } from "../progress.js";
@@ -36,7 +36,8 @@ export const extractCommand: CommandModule<object, ExtractArguments> = {
 };
 
 async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortSignal): Promise<void> {
-  const [positive, negative] = [await loadDataset(options.positive), await loadDataset(options.negative)];
+  const folder = datasetsFolder(options.model);
+  const [positive, negative] = [await loadDataset(options.positive, folder), await loadDataset(options.negative, folder)];
   const { differing, compared } = differingQueries(positive, negative);
   if (differing > 0) note(`note: the datasets ask different queries in ${differing} of ${compared} rows; the vector will carry that difference too`, options.quiet);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;

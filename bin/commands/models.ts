@@ -1,6 +1,6 @@
 import colours from "picocolors";
 import type { Argv, ArgumentsCamelCase, CommandModule } from "yargs";
-import { findPullable, isInstalled, modelPath, registryModels, resolveModel, SteeringError, type ModelEntry } from "../../lib/index.js";
+import { findPullable, isInstalled, isOwn, modelPath, registryModels, resolveModel, SteeringError, type ModelEntry } from "../../lib/index.js";
 import { interruptible, print, type OutputOptions } from "../common.js";
 import { megabytes } from "../progress.js";
 import { pullWithProgress } from "../open-model.js";
@@ -82,7 +82,7 @@ function listed(model: ModelEntry): object {
 }
 
 function describe(model: ModelEntry): string {
-  const state = isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
+  const state = isOwn(model) ? colours.green("in the package") : isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
   return [
     `${colours.bold(model.name.padEnd(14))} ${model.title}, ${model.quantisation}, ${megabytes(model.size)}, ${state}`,
     `${" ".repeat(14)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,

@@ -5,6 +5,7 @@ import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { packageRoot } from "../io/paths.js";
+import { ownDatasets } from "../io/registry.js";
 import type { DatasetReference } from "../steering/index.js";
 
 export interface Row {
@@ -29,7 +30,7 @@ const rowSchema = z.object({ input: z.string().min(1), output: z.string().min(1)
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming the row
  */
-export async function loadDataset(nameOrPath: string, folder = defaultFolder()): Promise<Dataset> {
+export async function loadDataset(nameOrPath: string, folder = datasetsFolder()): Promise<Dataset> {
   if (nameOrPath.endsWith(".json")) return readDataset(basename(nameOrPath, ".json"), nameOrPath, instructionBeside(nameOrPath));
   const base = nameOrPath.replace(/_(train|test)$/, "");
   const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
@@ -41,7 +42,7 @@ export async function loadDataset(nameOrPath: string, folder = defaultFolder()):
 }
 
 /** Names of the datasets in a folder. */
-export function datasetNames(folder = defaultFolder()): string[] {
+export function datasetNames(folder = datasetsFolder()): string[] {
   if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
   return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
 }
@@ -59,8 +60,9 @@ export function datasetReference(dataset: Dataset): DatasetReference {
   return { name: dataset.name, hash: `sha256:${hash}` };
 }
 
-function defaultFolder(): string {
-  return process.env["LLAMA_STEER_DATASETS"] || join(packageRoot(), "models", "datasets");
+/** Where datasets are looked up by name: `LLAMA_STEER_DATASETS`, else those that a model of the package was made with, else ours for all models. */
+export function datasetsFolder(model?: string): string {
+  return process.env["LLAMA_STEER_DATASETS"] || (model && ownDatasets(model)) || join(packageRoot(), "models", "datasets");
 }
 
 function instructionBeside(path: string): string {

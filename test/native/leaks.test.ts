@@ -1,7 +1,7 @@
 import { afterAll, expect, test } from "@jest/globals";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { captureMeans, generateText } from "../../lib/index.js";
+import { captureMeans, generateText, loadClassifier } from "../../lib/index.js";
 import { addon } from "../../lib/native/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 
@@ -11,7 +11,7 @@ const collectGarbage = runInNewContext("gc") as () => void;
 const space = scratch();
 afterAll(() => space[Symbol.dispose]());
 
-/** Load a model, steer on every path, sample, capture, dispose. */
+/** Load a model, steer on every path, sample, capture, dispose; classify. */
 async function cycle(): Promise<void> {
   const { model } = await loadTiny(space);
   const vectors = await Promise.all((["head_out", "resid_post", "mlp_out"] as const).map((site, seed) => randomVector(model, seed, { site })));
@@ -21,6 +21,8 @@ async function cycle(): Promise<void> {
     captureMeans(model, [{ tokens: [1, 5, 6], weight: 1 }], { site: "head_out", maxNewTokens: 2 }),
   ]);
   model.dispose();
+  using classifier = await loadClassifier("tiny-formality", { threads: 1, vet: false });
+  await classifier.classify(["text"]);
 }
 
 async function settle(): Promise<void> {

@@ -119,8 +119,11 @@ test.concurrent.each([USAGE[1]!, OURS[0]!, OURS[4]!, OURS[15]!])("%s, with --deb
 test.concurrent("models list --json", async () => {
   const { code, stdout, stderr } = await run("models", "list", "--json");
   const models = JSON.parse(stdout) as Array<{ name: string; installed: boolean; path: string }>;
-  expect(models.map(({ name }) => name)).toEqual(["smollm2-135m", "gemma3-270m"]);
-  for (const { installed, path } of models) expect({ installed, below: path.startsWith(join(home, "models")) }).toEqual({ installed: false, below: true });
+  expect(models.map(({ name }) => name)).toEqual(["smollm2-135m", "gemma3-270m", "tiny", "tiny-formality"]);
+  for (const { name, installed, path } of models) {
+    const isOwn = name.startsWith("tiny");
+    expect({ name, installed, below: path.startsWith(join(home, "models")) }).toEqual({ name, installed: isOwn, below: !isOwn });
+  }
   expect({ code, stderr }).toEqual({ code: EXIT.ok, stderr: "" });
 });
 

@@ -1,7 +1,9 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { findModel, isInstalled, modelPath, parseRegistry, registryModels } from "../../lib/io/registry.js";
+import { datasetNames, datasetsFolder } from "../../lib/experiment/dataset.js";
+import { findModel, isInstalled, isOwn, modelPath, parseRegistry, registryModels } from "../../lib/io/registry.js";
 import { parseHubAddress } from "../../lib/io/hub.js";
 import { temporaryFolder } from "./io-helpers.js";
 
@@ -13,7 +15,7 @@ function registryText(change: (model: Record<string, unknown>) => void): string 
 
 test("the package's registry is valid and every hub address parses", () => {
   const models = registryModels();
-  expect(models.map((model) => model.name)).toEqual(["smollm2-135m", "gemma3-270m"]);
+  expect(models.map((model) => model.name)).toEqual(["smollm2-135m", "gemma3-270m", "tiny", "tiny-formality"]);
   for (const source of models.flatMap((model) => model.sources)) {
     if (source.kind === "hub") expect(parseHubAddress(source.address).revision).toBe("main");
   }
@@ -23,6 +25,7 @@ test.each([
   ["a hash that is too short", (model: Record<string, unknown>) => { model["sha256"] = "abc"; }, /sha256/],
   ["a file outside the models folder", (model: Record<string, unknown>) => { model["file"] = "../x.gguf"; }, /plain file name/],
   ["an unknown field", (model: Record<string, unknown>) => { model["colour"] = "red"; }, /colour/],
+  ["a model of the package with another source", (model: Record<string, unknown>) => { (model["sources"] as object[]).push({ kind: "package", folder: "tiny" }); }, /no other source/],
   ["no source", (model: Record<string, unknown>) => { model["sources"] = []; }, /sources/],
 ])("parseRegistry refuses %s", (_, change, message) => {
   expect(() => parseRegistry(registryText(change))).toThrow(message);
@@ -32,6 +35,16 @@ test("parseRegistry refuses text that is not JSON, and a name that occurs twice"
   expect(() => parseRegistry("{")).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
   const [model] = registryModels();
   expect(() => parseRegistry(JSON.stringify({ version: 1, models: [model, model] }))).toThrow(/smollm2-135m occurs twice/);
+});
+
+test("the models of the package are there, whole, with datasets of their own", async () => {
+  for (const name of ["tiny", "tiny-formality"]) {
+    const model = findModel(name);
+    expect({ own: isOwn(model), installed: isInstalled(model) }).toEqual({ own: true, installed: true });
+    expect(createHash("sha256").update(await readFile(modelPath(model))).digest("hex")).toBe(model.sha256);
+    expect(datasetNames(datasetsFolder(name))).toEqual(expect.arrayContaining(["ENG", "ITA", "FRA", "SPA", "ZHO", "ENi2f", "ENf2i", "ENsafe", "ENunsafe"]));
+  }
+  expect(datasetsFolder("gemma3-270m")).toBe(datasetsFolder());
 });
 
 test("an unknown name gets the known ones and the nearest", () => {

@@ -1,0 +1,121 @@
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { datasetsFolder, deltaPerplexity, detectLanguage, extract, generateText, iclTokens, loadClassifier, loadDataset, loadModel, promptGroups, questionPrompt, QUESTION_STOP, replay, type Classifier, type GenerationResult, type Model, type Prompt, type ScheduleInput, type Steering, type SteeringVector } from "../../lib/index.js";
+
+const MINUTES = 60_000;
+const N_QUESTIONS = 40;
+const N_TOKENS = 30;
+/** The intensities that the published code tries, as far as they may help. */
+const ALPHAS = [0.5, 1, 1.5];
+/** P(formal) above which an answer counts as formal: the classifier puts neutral ones near the middle. */
+const FORMAL = 0.8;
+/** All layers, as published. */
+const DYNAMIC = { kind: "dynamic", topP: 0.9 } as const;
+/** Two properties at once need the layers in which the directions lie, and the paper's formula (models/tiny/README.md, "A look inside"). */
+const COMPOSED = { layers: [3, 4, 5], schedule: { kind: "dynamic", topP: 0.5, klReduction: "sum" } } as const;
+const LANGUAGES = { ITA: "ita", FRA: "fra", SPA: "spa", ZHO: "cmn" } as const;
+type Language = keyof typeof LANGUAGES;
+
+let model: Model;
+let classifier: Classifier;
+let questions: string[];
+const vectors = new Map<string, SteeringVector>();
+
+const dataset = (name: string) => loadDataset(name, datasetsFolder("tiny"));
+
+beforeAll(async () => {
+  model = await loadModel("tiny", { maxSequences: 32, contextSize: 8192 });
+  classifier = await loadClassifier("tiny-formality");
+  questions = (await dataset("ENG_test")).rows.slice(0, N_QUESTIONS).map(({ input }) => input);
+  const negative = await dataset("ENG");
+  for (const name of [...Object.keys(LANGUAGES), "ENi2f"]) vectors.set(name, await extract(model, { positive: await dataset(name), negative }));
+}, 5 * MINUTES);
+
+afterAll(() => {
+  model.dispose();
+  classifier.dispose();
+});
+
+function steering(name: string, schedule: ScheduleInput): Steering[] {
+  return [{ vector: vectors.get(name)!, schedule }];
+}
+
+function answers(steer: readonly Steering[], prompts: readonly Prompt[] = questions.map(questionPrompt)): Promise<GenerationResult[]> {
+  return Promise.all(prompts.map((prompt) => generateText(model, prompt, { steer, maxNewTokens: N_TOKENS, stop: [QUESTION_STOP] })));
+}
+
+function areIn(language: Language, results: readonly GenerationResult[]): boolean[] {
+  return results.map(({ text }) => detectLanguage(text).language === LANGUAGES[language]);
+}
+
+async function areFormal(results: readonly GenerationResult[]): Promise<boolean[]> {
+  return (await classifier.classify(results.map(({ text }) => text || "."))).map(({ probabilities }) => probabilities["formal"]! > FORMAL);
+}
+
+/** Share of answers for which all of these hold. */
+function share(...verdicts: boolean[][]): number {
+  return verdicts[0]!.filter((_, i) => verdicts.every((list) => list[i])).length / verdicts[0]!.length;
+}
+
+async function bestFixed(name: string, judge: (results: GenerationResult[]) => Promise<number>): Promise<number> {
+  const shares: number[] = [];
+  for (const alpha of ALPHAS) shares.push(await judge(await answers(steering(name, { kind: "fixed", alpha }))));
+  return Math.max(...shares);
+}
+
+describe.each(Object.keys(LANGUAGES) as Language[])("answers in %s", (language) => {
+  const judge = async (results: GenerationResult[]) => share(areIn(language, results));
+
+  test("unsteered: at most 5 %", async () => expect(await judge(await answers([]))).toBeLessThanOrEqual(0.05), MINUTES);
+  test("Fixed at its best alpha: at least 80 %", async () => expect(await bestFixed(language, judge)).toBeGreaterThanOrEqual(0.8), MINUTES);
+  test("Dyn: at least 80 %", async () => expect(await judge(await answers(steering(language, DYNAMIC)))).toBeGreaterThanOrEqual(0.8), MINUTES);
+  test("Dyn and formality at once: at least 60 % are both", async () => {
+    const results = await answers([language, "ENi2f"].map((name) => ({ vector: vectors.get(name)!, ...COMPOSED })));
+    expect(share(areIn(language, results), await areFormal(results))).toBeGreaterThanOrEqual(0.6);
+  }, MINUTES);
+});
+
+describe("formal answers", () => {
+  const judge = async (results: GenerationResult[]) => share(await areFormal(results));
+
+  test("unsteered: at most 5 %", async () => expect(await judge(await answers([]))).toBeLessThanOrEqual(0.05), MINUTES);
+  test("Fixed at its best alpha: at least 80 %", async () => expect(await bestFixed("ENi2f", judge)).toBeGreaterThanOrEqual(0.8), MINUTES);
+  test("Dyn: at least 80 %", async () => expect(await judge(await answers(steering("ENi2f", DYNAMIC)))).toBeGreaterThanOrEqual(0.8), MINUTES);
+});
+
+test.each([...Object.keys(LANGUAGES), "ENi2f"])("ΔPPL of Dyn is below that of Fixed 2: %s", async (name) => {
+  const set = await dataset(`${name}_test`);
+  const groups = promptGroups(set, 4).slice(0, N_QUESTIONS);
+  const icl = groups.map((group) => iclTokens(model, set.instruction, group));
+  const noIcl = groups.map(({ query }) => questionPrompt(query.input));
+  const iclOutputs = await answers([], icl);
+  const mean = async (schedule: ScheduleInput): Promise<number> => {
+    const steer = steering(name, schedule);
+    const outputs = await answers(steer, noIcl);
+    const deltas = await Promise.all(outputs.map((output, i) =>
+      deltaPerplexity(model, { noIcl: noIcl[i]!, icl: icl[i]!, iclOutput: iclOutputs[i]!.tokens.map(({ token }) => token) }, { steer: replay(steer, output) })));
+    return deltas.reduce((sum, value) => sum + value, 0) / deltas.length;
+  };
+  expect(await mean(DYNAMIC)).toBeLessThan(await mean({ kind: "fixed", alpha: 2 }));
+}, MINUTES);
+
+describe("demonstrations, on topics that the model has never seen", () => {
+  test.each([
+    ["ITA", "ITA"], ["FRA", "FRA"], ["SPA", "SPA"], ["ZHO", "ZHO"],
+  ] as const)("four of %s make at least 90 % of the answers %s", async (name, language) => {
+    const set = await dataset(`${name}_test`);
+    const results = await answers([], promptGroups(set, 4).slice(0, N_QUESTIONS).map((group) => iclTokens(model, set.instruction, group)));
+    expect(share(areIn(language, results))).toBeGreaterThanOrEqual(0.9);
+  }, MINUTES);
+
+  test("four formal ones make at least 90 % of the answers formal", async () => {
+    const set = await dataset("ENi2f_test");
+    const results = await answers([], promptGroups(set, 4).slice(0, N_QUESTIONS).map((group) => iclTokens(model, set.instruction, group)));
+    expect(share(await areFormal(results))).toBeGreaterThanOrEqual(0.9);
+  }, MINUTES);
+
+  test("without any, at least 95 % are English and neutral", async () => {
+    const results = await answers([]);
+    const formal = (await classifier.classify(results.map(({ text }) => text))).map(({ probabilities }) => probabilities["formal"]!);
+    expect(share(results.map(({ text }) => detectLanguage(text).language === "eng"), formal.map((p) => p > 1 - FORMAL && p < FORMAL))).toBeGreaterThanOrEqual(0.95);
+  }, MINUTES);
+});
