@@ -1,4 +1,4 @@
-import { afterAll, expect, test } from "@jest/globals";
+import { afterAll, describe, expect, test } from "@jest/globals";
 import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
 import { fileURLToPath } from "node:url";
@@ -19,9 +19,9 @@ interface Outcome {
 }
 
 /** Run the command; `interrupt` is sent as soon as stderr matches. */
-function run(args: string[], interrupt?: { when: RegExp; signal: NodeJS.Signals }): Promise<Outcome> {
+function run(args: string[], { interrupt, env }: { interrupt?: { when: RegExp; signal: NodeJS.Signals }; env?: NodeJS.ProcessEnv } = {}): Promise<Outcome> {
   return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [CLI, ...args], { cwd: space.folder, env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined } });
+    const child = spawn(process.execPath, [CLI, ...args], { cwd: space.folder, env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...env } });
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (data: Buffer) => { stdout += data.toString(); });
     child.stderr.on("data", (data: Buffer) => {
@@ -69,8 +69,32 @@ describeModel(`the command line with ${MODEL}`, () => {
   }, 60_000);
 
   test.each(["SIGINT", "SIGKILL"] as const)("extract stopped by %s leaves nothing that looks whole", async (signal) => {
-    const { code, signal: by } = await run([...EXTRACT, "--out", "stopped.safetensors"], { when: /% of/, signal });
+    const { code, signal: by } = await run([...EXTRACT, "--out", "stopped.safetensors"], { interrupt: { when: /% of/, signal } });
     expect(signal === "SIGINT" ? code : by).toBe(signal === "SIGINT" ? 130 : "SIGKILL");
     expect(readdirSync(space.folder).filter((name) => name.startsWith("stopped"))).toEqual([]);
+  }, 60_000);
+});
+
+/** No source of a model can be reached: nothing listens at this port. */
+const OFFLINE = { HF_ENDPOINT: "http://127.0.0.1:9", LLAMA_STEER_PYPI: "http://127.0.0.1:9", PIP_NO_INDEX: "1", PIP_FIND_LINKS: "" };
+
+describe("the command line offline", () => {
+  test("demo goes on with the embedded model, says so, and its effect is there", async () => {
+    const { code, stdout, stderr } = await run(["demo", "--questions", "4", "--out", "demo", "--json"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/no source worked[^]*Offline: going on with the embedded model tiny/) });
+    const { model, summary } = JSON.parse(stdout) as { model: string; summary: Array<{ setting: string; hits: number; n: number }> };
+    expect({ model, hits: summary.map(({ hits }) => hits) }).toEqual({ model: "tiny", hits: [0, 4, 4] });
+  }, 120_000);
+
+  test("a model that was asked for by name is not replaced", async () => {
+    const { code, stderr } = await run(["demo", "gemma3-270m", "--out", "demo"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } });
+    expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining("[E_DOWNLOAD]") });
+  }, 60_000);
+
+  test("extract and generate with the embedded model and its datasets", async () => {
+    const extracted = await run(["extract", "tiny", "--positive", "FRA", "--negative", "ENG", "--layers", "3-5", "--out", "fr.safetensors", "--json"]);
+    expect(JSON.parse(extracted.stdout)).toMatchObject({ nLayers: 3, nSteps: 30, width: 192 });
+    const generated = await run(["generate", "tiny", "How do I plan the picnic?", "--steer", "fr.safetensors:dyn,p=0.7", "--quiet"]);
+    expect(generated.stdout).toMatch(/pique-nique/);
   }, 60_000);
 });

@@ -1,12 +1,14 @@
 /** Metadata by key. Numbers are stored as u32, lists of numbers as i32, unless marked as `f32`. */
 export type Metadata = Record<string, string | boolean | number | number[] | string[] | { f32: number | number[] }>;
 
+export type TensorType = "F32" | "Q4_0" | "Q8_0";
+
 export interface TensorInfo {
   name: string;
   /** Row-major, `[rows, columns]`; ggml's `ne` is the reverse. */
   shape: readonly number[];
-  /** Default F32. Q8_0 needs a last dimension that is a multiple of 32. */
-  type?: "F32" | "Q8_0";
+  /** Default F32. The others need a last dimension that is a multiple of 32. */
+  type?: TensorType;
 }
 
 export interface Tensor extends TensorInfo {
@@ -17,10 +19,11 @@ export interface Tensor extends TensorInfo {
 const VERSION = 3;
 const ALIGNMENT = 32;
 const U32 = 4, I32 = 5, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9;
-const TENSOR_TYPES = { F32: 0, Q8_0: 8 };
+const TENSOR_TYPES = { F32: 0, Q4_0: 2, Q8_0: 8 };
 
-/** Values that share one scale in Q8_0. */
-const Q8_BLOCK = 32;
+/** Values that share one scale, and the bytes of such a block: the scale in half precision, then the values. */
+const BLOCK = 32;
+const BLOCK_BYTES = { Q4_0: 2 + BLOCK / 2, Q8_0: 2 + BLOCK };
 
 /** The bytes of a GGUF. */
 export function ggufBytes(metadata: Metadata, tensors: readonly Tensor[]): Buffer {
@@ -44,24 +47,35 @@ export function ggufHeader(metadata: Metadata, tensors: readonly TensorInfo[]): 
 /** Bytes of a tensor in the file, padding included. */
 export function tensorSize({ shape, type }: TensorInfo): number {
   const values = shape.reduce((product, extent) => product * extent, 1);
-  const bytes = type === "Q8_0" ? (values / Q8_BLOCK) * (2 + Q8_BLOCK) : values * 4;
+  const bytes = type === undefined || type === "F32" ? values * 4 : (values / BLOCK) * BLOCK_BYTES[type];
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
 function bytesOfTensor({ name, shape, data, type }: Tensor): Buffer {
   const size = shape.reduce((product, extent) => product * extent, 1);
   if (size !== data.length) throw new Error(`${name}: ${data.length} values for a shape of ${size}`);
-  if (type !== "Q8_0") return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
-  if (shape.at(-1)! % Q8_BLOCK !== 0) throw new Error(`${name}: rows of ${shape.at(-1)} cannot be cut into blocks of ${Q8_BLOCK}`);
-  return Buffer.concat(Array.from({ length: size / Q8_BLOCK }, (_, block) => q8Block(data.subarray(block * Q8_BLOCK, (block + 1) * Q8_BLOCK))));
+  if (type === undefined || type === "F32") return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+  if (shape.at(-1)! % BLOCK !== 0) throw new Error(`${name}: rows of ${shape.at(-1)} cannot be cut into blocks of ${BLOCK}`);
+  const blockOf = type === "Q8_0" ? q8Block : q4Block;
+  return Buffer.concat(Array.from({ length: size / BLOCK }, (_, block) => blockOf(data.subarray(block * BLOCK, (block + 1) * BLOCK))));
 }
 
 /** A half-precision scale, then one signed byte per value: the largest magnitude becomes ±127. */
 function q8Block(values: Float32Array): Buffer {
   const scale = Math.max(...values.map(Math.abs)) / 127;
-  const block = Buffer.alloc(2 + Q8_BLOCK);
+  const block = Buffer.alloc(BLOCK_BYTES.Q8_0);
   block.writeUInt16LE(halfBits(scale));
   values.forEach((value, i) => block.writeInt8(scale === 0 ? 0 : Math.round(value / scale), 2 + i));
+  return block;
+}
+
+/** Four bits per value, 8 being zero: the first half of the values low, the second high. */
+function q4Block(values: Float32Array): Buffer {
+  const scale = Math.max(...values.map(Math.abs)) / 7;
+  const nibble = (value: number): number => (scale === 0 ? 8 : Math.round(value / scale) + 8);
+  const block = Buffer.alloc(BLOCK_BYTES.Q4_0);
+  block.writeUInt16LE(halfBits(scale));
+  for (let i = 0; i < BLOCK / 2; i++) block[2 + i] = nibble(values[i]!) | (nibble(values[i + BLOCK / 2]!) << 4);
   return block;
 }
 
