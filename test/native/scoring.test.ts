@@ -51,7 +51,9 @@ test("the perplexity is e to the mean negative log probability, and ΔPPL the di
   const expected = Math.exp(-mean(reference(GIVEN, () => 1))) - Math.exp(-mean(own));
   const found = await deltaPerplexity(model, { noIcl: PROMPT, icl: model.tokenise(PROMPT), iclOutput: GIVEN }, { steer });
   expect(Math.abs(found / expected - 1)).toBeLessThan(tolerance(1e-3));
-  expect(await deltaPerplexity(model, { noIcl: PROMPT, icl: PROMPT, iclOutput: GIVEN })).toBe(0);
+  // Two rows of one batch: as close as 32 bits are.
+  const same = await deltaPerplexity(model, { noIcl: PROMPT, icl: PROMPT, iclOutput: GIVEN });
+  expect(Math.abs(same / Math.exp(-mean(own)))).toBeLessThan(tolerance(1e-5));
 });
 
 test("Dyn's alphas can be replayed: the same alphas, and the tokens that it found are the likeliest", async () => {
