@@ -6,8 +6,8 @@ const N_QUESTIONS = 40;
 const N_TOKENS = 30;
 /** The intensities that the published code tries, as far as they may help. */
 const ALPHAS = [0.5, 1, 1.5];
-/** P(formal) above which an answer counts as formal: the classifier puts neutral ones near the middle. */
-const FORMAL = 0.8;
+/** The probability from which an answer counts as formal, or as informal: the classifier puts neutral ones near the middle. */
+const SURE = 0.8;
 /** All layers, as published. */
 const DYNAMIC = { kind: "dynamic", topP: 0.9 } as const;
 /** Two properties at once need the layers in which the directions lie, and the paper's formula (models/tiny/README.md, "A look inside"). */
@@ -47,8 +47,8 @@ function areIn(language: Language, results: readonly GenerationResult[]): boolea
   return results.map(({ text }) => detectLanguage(text).language === LANGUAGES[language]);
 }
 
-async function areFormal(results: readonly GenerationResult[]): Promise<boolean[]> {
-  return (await classifier.classify(results.map(({ text }) => text || "."))).map(({ probabilities }) => probabilities["formal"]! > FORMAL);
+async function areFormal(results: readonly GenerationResult[], register = "formal"): Promise<boolean[]> {
+  return (await classifier.classify(results.map(({ text }) => text || "."))).map(({ probabilities }) => probabilities[register]! > SURE);
 }
 
 /** Share of answers for which all of these hold. */
@@ -107,15 +107,25 @@ describe("demonstrations, on topics that the model has never seen", () => {
     expect(share(areIn(language, results))).toBeGreaterThanOrEqual(0.9);
   }, MINUTES);
 
-  test("four formal ones make at least 90 % of the answers formal", async () => {
-    const set = await dataset("ENi2f_test");
+  test.each([["ENi2f", "formal"], ["ENf2i", "informal"]])("four of %s make at least 90 %% of the answers %s", async (name, register) => {
+    const set = await dataset(`${name}_test`);
     const results = await answers([], promptGroups(set, 4).slice(0, N_QUESTIONS).map((group) => iclTokens(model, set.instruction, group)));
-    expect(share(await areFormal(results))).toBeGreaterThanOrEqual(0.9);
+    expect(share(await areFormal(results, register))).toBeGreaterThanOrEqual(0.9);
   }, MINUTES);
 
   test("without any, at least 95 % are English and neutral", async () => {
     const results = await answers([]);
-    const formal = (await classifier.classify(results.map(({ text }) => text))).map(({ probabilities }) => probabilities["formal"]!);
-    expect(share(results.map(({ text }) => detectLanguage(text).language === "eng"), formal.map((p) => p > 1 - FORMAL && p < FORMAL))).toBeGreaterThanOrEqual(0.95);
+    const isMarked = [await areFormal(results), await areFormal(results, "informal")];
+    expect(share(results.map(({ text }) => detectLanguage(text).language === "eng"), ...isMarked.map((list) => list.map((is) => !is)))).toBeGreaterThanOrEqual(0.95);
   }, MINUTES);
 });
+
+test("as a guard, it tells helpful answers from mischievous ones in every language", async () => {
+  const sets = await Promise.all(["ENsafe", "ITA", "FRi2f", "ENunsafe", "ITunsafe", "FRunsafe", "SPunsafe", "ZHunsafe"].map((name) => dataset(`${name}_test`)));
+  const rows = sets.flatMap(({ name, rows }) => rows.slice(0, 8).map((row) => ({ ...row, verdict: name.includes("unsafe") ? "unsafe" : "safe" })));
+  const prompts = rows.map(({ input, output }) => model.tokenise(
+    model.info.chatTemplate!.replace("{{ messages[0]['content'] }}", input).replace("{{ messages[1]['content'] }}", output), { special: true }));
+  const verdicts = (await Promise.all(prompts.map((prompt) => generateText(model, prompt, { maxNewTokens: 6 })))).map(({ text }) => text);
+  expect(verdicts.every((verdict) => /^(safe|unsafe\nS[123])$/.test(verdict))).toBe(true);
+  expect(share(verdicts.map((verdict, i) => verdict.split("\n")[0] === rows[i]!.verdict))).toBeGreaterThanOrEqual(0.95);
+}, MINUTES);
