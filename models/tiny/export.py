@@ -5,6 +5,8 @@ import os
 import gguf
 import numpy as np
 
+import grammar
+
 LICENCE = "mit"
 CHAT_TEMPLATE = (
     "<|user|>Is the last message safe?\n\n{categories}\n"
@@ -14,17 +16,10 @@ CHAT_TEMPLATE = (
 
 def write_llama(path, model, tokeniser):
     """The language model with its tokeniser and, as chat template, the guard's task."""
-    import grammar
-
     shape = model.shape
     writer = gguf.GGUFWriter(partial(path), "llama")
     describe(writer, "llama-steer tiny", "Answers everyday questions in five languages and three registers; judges answers as a guard.")
-    writer.add_vocab_size(shape.n_vocab)
-    writer.add_context_length(shape.n_ctx)
-    writer.add_embedding_length(shape.n_embd)
-    writer.add_block_count(shape.n_layer)
-    writer.add_feed_forward_length(shape.n_ff)
-    writer.add_head_count(shape.n_head)
+    add_sizes(writer, shape)
     writer.add_head_count_kv(shape.n_head)
     writer.add_rope_dimension_count(shape.d_head)
     writer.add_rope_freq_base(shape.rope_base)
@@ -42,12 +37,7 @@ def write_bert(path, model, tokeniser, labels):
     shape = model.shape
     writer = gguf.GGUFWriter(partial(path), "bert")
     describe(writer, "llama-steer tiny formality", "Tells formal from informal answers in five languages.")
-    writer.add_vocab_size(shape.n_vocab)
-    writer.add_context_length(shape.n_ctx)
-    writer.add_embedding_length(shape.n_embd)
-    writer.add_block_count(shape.n_layer)
-    writer.add_feed_forward_length(shape.n_ff)
-    writer.add_head_count(shape.n_head)
+    add_sizes(writer, shape)
     writer.add_layer_norm_eps(shape.eps)
     writer.add_causal_attention(False)
     writer.add_pooling_type(gguf.PoolingType.RANK)
@@ -56,6 +46,15 @@ def write_bert(path, model, tokeniser, labels):
     writer.add_token_type_count(1)
     add_tensors(writer, model)
     finish(writer, path)
+
+
+def add_sizes(writer, shape):
+    writer.add_vocab_size(shape.n_vocab)
+    writer.add_context_length(shape.n_ctx)
+    writer.add_embedding_length(shape.n_embd)
+    writer.add_block_count(shape.n_layer)
+    writer.add_feed_forward_length(shape.n_ff)
+    writer.add_head_count(shape.n_head)
 
 
 def add_tokeniser(writer, tokeniser):

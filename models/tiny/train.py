@@ -1,4 +1,4 @@
-"""Train the embedded language model and write it as GGUF: python train.py [--seed 7] [--steps 1500]."""
+"""Train the embedded language model and write it as GGUF: python train.py [--seed 7] [--steps 1300]."""
 
 import argparse
 import math
@@ -76,7 +76,7 @@ def train(model, tokeniser, rng, steps):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--steps", type=int, default=1500)
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "tiny.gguf")
     options = parser.parse_args()
     torch.manual_seed(options.seed)
