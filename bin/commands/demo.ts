@@ -11,8 +11,8 @@ import { alphaScale } from "./generate.js";
 interface DemoArguments extends Omit<ModelOptions, "model"> {
   model: string | undefined;
   questions: number;
-  alpha: number;
-  topP: number;
+  alpha: number | undefined;
+  topP: number | undefined;
   maxNewTokens: number;
   out: string | undefined;
 }
@@ -28,26 +28,26 @@ export const demoCommand: CommandModule<object, DemoArguments> = {
   builder: (yargs) => modelOptions(yargs as Argv<object>)
     .positional("model", { type: "string", describe: `Name, hf: address or file; ${DEFAULT_MODEL} by default, ${OFFLINE_MODEL} where that cannot be downloaded` })
     .option("questions", { type: "number", default: 6, coerce: wholeNumber("questions", 1), describe: "Held-out questions to answer" })
-    .option("alpha", { type: "number", default: 1.5, describe: "Intensity of Fixed" })
-    .option("top-p", { type: "number", default: 0.5, describe: "p_top of Dyn" })
+    .option("alpha", { type: "number", describe: "Intensity of Fixed; 1.5 by default, 1 for tiny" })
+    .option("top-p", { type: "number", describe: "p_top of Dyn; 0.5 by default, 0.9 for tiny" })
     .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Tokens per answer" })
     .option("out", { type: "string", describe: "Folder for the vector and the results; runs/demo-TIME by default" }) as unknown as Argv<DemoArguments>,
   handler: (options) => interruptible((signal) => run(options, signal)),
 };
 
 async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSignal): Promise<void> {
-  const { questions, alpha, topP, maxNewTokens, quiet, json } = options;
+  const { questions, maxNewTokens, quiet, json } = options;
   const out = options.out ?? join("runs", `demo-${new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19)}`);
 
-  const fixed = parseSchedule({ kind: "fixed", alpha });
-  const dynamic = parseSchedule({ kind: "dynamic", topP });
   const vectorPath = join(out, "italian.safetensors");
   const resultsPath = join(out, "results.json");
   await assertWritable(vectorPath);
   await heldOutQuestions(options.model ?? DEFAULT_MODEL, questions);
+  schedulesFor(options.model ?? DEFAULT_MODEL, options);
 
   const { model, name } = await openDemoModel(options, signal);
   await using _ = model;
+  const { alpha, topP, fixed, dynamic } = schedulesFor(name, options);
   const folder = datasetsFolder(name);
   const heldOut = await heldOutQuestions(name, questions);
   const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
@@ -68,7 +68,13 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   await saveComparison(resultsPath, results);
   if (json) return print(JSON.stringify(results, null, 2));
   showSummary(summary, [vectorPath, resultsPath]);
-  showNextSteps(name, heldOut.at(-1)!, vectorPath);
+  showNextSteps(name, heldOut.at(-1)!, `${vectorPath}:dyn,p=${topP}`, vectorPath);
+}
+
+/** What is compared; the embedded model needs less of a push. Throws E_BAD_SPEC. */
+function schedulesFor(model: string, options: DemoArguments): { alpha: number; topP: number; fixed: WrittenSchedule; dynamic: WrittenSchedule } {
+  const { alpha = model === OFFLINE_MODEL ? 1 : 1.5, topP = model === OFFLINE_MODEL ? 0.9 : 0.5 } = options;
+  return { alpha, topP, fixed: parseSchedule({ kind: "fixed", alpha }), dynamic: parseSchedule({ kind: "dynamic", topP }) };
 }
 
 async function heldOutQuestions(model: string, count: number): Promise<string[]> {
@@ -118,9 +124,9 @@ function showSummary(summary: readonly SettingSummary[], files: readonly string[
   print(`\nWritten: ${files.join(" and ")}`);
 }
 
-function showNextSteps(model: string, question: string, vectorPath: string): void {
+function showNextSteps(model: string, question: string, steer: string, vectorPath: string): void {
   const command = commandName();
-  print(`\nTry next:\n  ${command} generate ${model} "${question}" --steer ${vectorPath}:dyn,p=0.3`
+  print(`\nTry next:\n  ${command} generate ${model} "${question}" --steer ${steer}`
     + `\n  ${command} inspect ${vectorPath}`
     + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`);
 }

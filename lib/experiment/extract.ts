@@ -45,6 +45,7 @@ export async function extract(model: Model, options: ExtractOptions): Promise<St
   for (const [name, value] of Object.entries({ support, maxNewTokens })) {
     if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
   }
+  if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: their contrast is nothing`);
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
   if (options.supportIndices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices stand for themselves: support and seed belong to a draw");

@@ -103,6 +103,7 @@ function tokensOf(model: Model, prompt: Prompt): readonly number[] {
 
 /** A copy of the tokens, which the caller may change; E_BAD_TOKEN here, before a batch would throw it that others share. */
 function checkedTokens(model: Model, tokens: readonly number[]): number[] {
+  if (!Array.isArray(tokens)) throw new SteeringError("E_BAD_ARGUMENT", "token ids were expected; of a text: model.tokenise(text, { bos: false })");
   const copy = tokens.slice();
   model.detokenise(copy);
   return copy;

@@ -1,5 +1,5 @@
 import { readFileSync, statSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { homeFolder, packageRoot } from "./paths.js";
@@ -94,10 +94,10 @@ export function modelPath(model: { file: string; sources?: readonly ModelSource[
   return own ? join(packageRoot(), "models", own.folder, model.file) : join(homeFolder(), "models", model.file);
 }
 
-/** Folder of the datasets that a model of the package was made with; undefined for all others. */
-export function ownDatasets(name: string): string | undefined {
-  const model = registryModels().find((entry) => entry.name === name);
-  return model && isOwn(model) ? join(dirname(modelPath(model)), "datasets") : undefined;
+/** Folder of the datasets that a model of the package, by name or path, was made with; undefined for all others. */
+export function ownDatasets(nameOrPath: string): string | undefined {
+  const model = registryModels().find((entry) => isOwn(entry) && (entry.name === nameOrPath || modelPath(entry) === resolve(nameOrPath)));
+  return model && join(dirname(modelPath(model)), "datasets");
 }
 
 /** Whether the model is on disk with the right size in bytes; the hash of a downloaded one was checked then. */

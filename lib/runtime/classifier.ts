@@ -33,7 +33,7 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
       const { labels } = model.info();
-      if (labels.length === 0) throw new SteeringError("E_BAD_GGUF", `${path} has no classification head`);
+      if (labels.length === 0) throw new SteeringError("E_BAD_GGUF", `${path} has no classification head: it is no classifier. A language model is loaded by loadModel`);
       if (new Set(labels).size < Math.max(2, labels.length)) throw new SteeringError("E_BAD_GGUF", `${path} has the labels ${labels.join(", ")}; two different ones at least are needed`);
       return new Classifier(await model.createClassifier({ nThreads: threads }), labels);
     } finally {
@@ -51,10 +51,13 @@ export class Classifier implements Disposable {
   /**
    * One classification per text, in their order. Calls wait for one another.
    *
-   * @throws SteeringError E_BAD_ARGUMENT (a text without tokens, or a word of more than 16,384 characters), E_CONTEXT_FULL
+   * @throws SteeringError E_BAD_ARGUMENT (an empty text, or a word of more than 16,384 characters), E_CONTEXT_FULL
    *   (a text that is too long), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
    */
   classify(texts: readonly string[], { signal }: { signal?: AbortSignal } = {}): Promise<Classification[]> {
+    if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string" && text.trim() !== "")) {
+      return Promise.reject(new SteeringError("E_BAD_ARGUMENT", "texts must be an array of strings, none of them empty"));
+    }
     const own = texts.slice();
     const result = this.queue.then(() => this.classifyAll(own, signal));
     this.queue = result.catch(() => undefined);

@@ -75,7 +75,7 @@ export async function loadModel(nameOrPath: string, options: LoadModelOptions = 
   const info = native.info();
   if (info.isCausal) return new Model(native, info, path, options);
   native.dispose();
-  throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model`);
+  throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${info.labels.length > 0 ? "; it is a classifier: loadClassifier loads it" : ""}`);
 }
 
 /** A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`. */

@@ -45,7 +45,7 @@ std::vector<float> text_classifier::classify(const std::vector<std::string> & te
         const std::string which = "text " + std::to_string(tokens.size() - 1);
         if (tokens.back().empty()) throw failure("E_BAD_ARGUMENT", which + " is empty");
         if (int32_t(tokens.back().size()) > longest) {
-            throw failure("E_CONTEXT_FULL", which + " has " + std::to_string(tokens.back().size()) + " tokens; the classifier takes " + std::to_string(longest));
+            throw failure("E_CONTEXT_FULL", which + " has " + std::to_string(tokens.back().size()) + " tokens; the classifier takes " + std::to_string(longest) + ": shorten or split it");
         }
     }
     std::vector<float> logits;

@@ -68,15 +68,20 @@ test("prompts longer than a batch are fed in pieces", async () => {
 const dataset = (name: string, outputs: string[]): Dataset =>
   ({ name, instruction: "", rows: Array.from({ length: 10 }, (_, i) => ({ input: `q${i}`, output: outputs[i % outputs.length]! })) });
 
-test("a delta is a difference: opposite for swapped sides, nothing for the same side twice", async () => {
+test("a delta is a difference: opposite for swapped sides; the same side twice is refused, and so is a draw that is none", async () => {
   const options = { iclExamples: 1, support: 6, maxNewTokens: 3 };
   const [positive, negative] = [dataset("P", ["yes", "sure"]), dataset("N", ["no"])];
   const forth = await extract(model, { ...options, positive, negative });
   const back = await extract(model, { ...options, positive: negative, negative: positive });
-  const none = await extract(model, { ...options, positive, negative: positive });
   expect(Array.from(back.data)).toEqual(Array.from(forth.data, (value) => -value));
-  expect(none.data.every((value) => value === 0)).toBe(true);
   expect(forth.data.some((value) => Math.abs(value) > 0.01)).toBe(true);
+  await expect(extract(model, { ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
+  const { support: _, ...given } = options;
+  expect((await extract(model, { ...given, positive, negative, supportIndices: forth.provenance.supportIndices })).data).toEqual(forth.data);
+  for (const supportIndices of [[], [-1], [0.5], [1000]]) {
+    await expect(extract(model, { ...given, positive, negative, supportIndices })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  }
+  await expect(extract(model, { ...options, positive, negative, supportIndices: [0] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });
 
 test("extract, save, load and steer; a vector of another model is refused by name", async () => {

@@ -45,8 +45,12 @@ test("many texts at once are each as alone, in their order", async () => {
 test("no texts are no work", async () => expect(await classifier.classify([])).toEqual([]));
 
 test("a text that is too long is named, and the classifier goes on", async () => {
-  await expect(classifier.classify(["short", "word ".repeat(400)])).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/^text 1 has \d+ tokens; the classifier takes 256$/) });
+  await expect(classifier.classify(["short", "word ".repeat(400)])).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/^text 1 has \d+ tokens; the classifier takes 256: shorten or split it$/) });
   expect(await classifier.classify(["short"])).toHaveLength(1);
+});
+
+test.each([["a string"], [[3]], [["text", " "]], [undefined]])("texts of %j are refused", async (texts) => {
+  await expect(classifier.classify(texts as string[])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });
 
 test("a language model is no classifier, and a classifier no language model", async () => {

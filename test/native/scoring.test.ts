@@ -87,6 +87,7 @@ test("a prompt of tokens is the prompt of its text", async () => {
 
 test.each<[string, () => Promise<unknown>, string]>([
   ["an empty continuation", () => scoreTokens(model, PROMPT, []), "E_BAD_ARGUMENT"],
+  ["a continuation that is a text", () => scoreTokens(model, PROMPT, "text" as unknown as number[]), "E_BAD_ARGUMENT"],
   ["an empty prompt", () => scoreTokens(model, [], GIVEN), "E_BAD_ARGUMENT"],
   ["a token outside the vocabulary", () => scoreTokens(model, PROMPT, [5, 1_000_000]), "E_BAD_TOKEN"],
   ["a negative one", () => scoreTokens(model, PROMPT, [-1]), "E_BAD_TOKEN"],

@@ -44,6 +44,7 @@ test("the models of the package are there, whole, with datasets of their own", a
     expect(createHash("sha256").update(await readFile(modelPath(model))).digest("hex")).toBe(model.sha256);
     expect(datasetNames(datasetsFolder(name))).toEqual(expect.arrayContaining(["ENG", "ITA", "FRA", "SPA", "ZHO", "ENi2f", "ENf2i", "ENsafe", "ENunsafe"]));
   }
+  expect(datasetsFolder(modelPath(findModel("tiny")))).toBe(datasetsFolder("tiny"));
   expect(datasetsFolder("gemma3-270m")).toBe(datasetsFolder());
 });
 
