@@ -20,6 +20,10 @@ interface DemoArguments extends Omit<ModelOptions, "model"> {
 const UNSTEERED = "unsteered";
 const DEFAULT_MODEL = "gemma3-270m";
 const OFFLINE_MODEL = "tiny";
+/** What is compared, and the p_top to try next. */
+const USUAL = { alpha: 1.5, topP: 0.5, next: 0.3 };
+/** The embedded model needs less of a push. */
+const SETTINGS: Record<string, typeof USUAL> = { [OFFLINE_MODEL]: { alpha: 1, topP: 0.9, next: 0.7 } };
 
 /** `llama-steer demo`: the main job from end to end, what `npm start` runs. */
 export const demoCommand: CommandModule<object, DemoArguments> = {
@@ -68,12 +72,13 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   await saveComparison(resultsPath, results);
   if (json) return print(JSON.stringify(results, null, 2));
   showSummary(summary, [vectorPath, resultsPath]);
-  showNextSteps(name, heldOut.at(-1)!, `${vectorPath}:dyn,p=${topP}`, vectorPath);
+  showNextSteps(name, heldOut.at(-1)!, vectorPath);
 }
 
-/** What is compared; the embedded model needs less of a push. Throws E_BAD_SPEC. */
+/** What is compared. Throws E_BAD_SPEC. */
 function schedulesFor(model: string, options: DemoArguments): { alpha: number; topP: number; fixed: WrittenSchedule; dynamic: WrittenSchedule } {
-  const { alpha = model === OFFLINE_MODEL ? 1 : 1.5, topP = model === OFFLINE_MODEL ? 0.9 : 0.5 } = options;
+  const own = SETTINGS[model] ?? USUAL;
+  const { alpha = own.alpha, topP = own.topP } = options;
   return { alpha, topP, fixed: parseSchedule({ kind: "fixed", alpha }), dynamic: parseSchedule({ kind: "dynamic", topP }) };
 }
 
@@ -124,9 +129,10 @@ function showSummary(summary: readonly SettingSummary[], files: readonly string[
   print(`\nWritten: ${files.join(" and ")}`);
 }
 
-function showNextSteps(model: string, question: string, steer: string, vectorPath: string): void {
+function showNextSteps(model: string, question: string, vectorPath: string): void {
+  const { next } = SETTINGS[model] ?? USUAL;
   const command = commandName();
-  print(`\nTry next:\n  ${command} generate ${model} "${question}" --steer ${steer}`
+  print(`\nTry next:\n  ${command} generate ${model} "${question}" --steer ${vectorPath}:dyn,p=${next}`
     + `\n  ${command} inspect ${vectorPath}`
     + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`);
 }
