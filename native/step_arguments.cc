@@ -106,7 +106,7 @@ std::vector<alpha_request> read_alphas(const Napi::Value & value, const decode_b
     return requests;
 }
 
-// { rows, targets: Int32Array (a target of -1: none), samplers: (Sampler | null)[] }
+// { rows, targets: Int32Array (a target of -1: none, -2: the token's own probability), samplers: (Sampler | null)[] }
 std::vector<sample_request> read_samples(const Napi::Value & value, const decode_batch & batch) {
     std::vector<sample_request> requests;
     if (value.IsUndefined()) return requests;

@@ -30,6 +30,8 @@ export interface GenerateOptions extends ScoreOptions {
   sampling?: Sampling;
   /** The text ends before the first of these to be completed. Default: none. */
   stop?: readonly string[];
+  /** Give every token's log probability too; default false. */
+  logProbabilities?: boolean;
 }
 
 /**
@@ -43,13 +45,13 @@ export interface GenerateOptions extends ScoreOptions {
  * @throws SteeringError E_CONTEXT_FULL, E_MODEL_MISMATCH, E_BAD_SPEC, E_NO_SITE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
 export async function* generate(model: Model, prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
-  const { maxNewTokens = 128, stop = [], sampling = {}, signal } = options;
+  const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, signal } = options;
   checkStops(stop);
   const tokens = tokensOf(model, prompt);
   checkLength(model, tokens.length, maxNewTokens);
   const properties = await loadProperties(model, options);
   throwIfAborted(signal); // in the turn in which its listener is added
-  const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop });
+  const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities });
   const abort = (): void => {
     generation.fail(abortError(signal!));
     model.scheduler.cancel(generation);

@@ -10,6 +10,8 @@ export interface GeneratedToken {
   step: number;
   /** One per entry of `steer`. */
   readings: Reading[];
+  /** In nats, under the steered distribution before sampling; only where `logProbabilities` was asked for. */
+  logProbability?: number;
 }
 
 export interface GenerationResult {
@@ -29,6 +31,7 @@ export interface GenerationSettings {
   sampling: Sampling;
   maxNewTokens: number;
   stop: readonly string[];
+  logProbabilities: boolean;
 }
 
 /** A generation as the scheduler runs it and as its consumer reads it: a token is computed when it is asked for. */
@@ -46,7 +49,7 @@ export class Generation implements Task {
   private failure: { error: unknown } | undefined;
   private consumer: { resolve: (token: GeneratedToken | undefined) => void; reject: (error: unknown) => void } | undefined;
 
-  constructor(private readonly model: Model, settings: GenerationSettings) {
+  constructor(private readonly model: Model, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
     this.streams = new Streams(settings.properties);
@@ -84,10 +87,10 @@ export class Generation implements Task {
   output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
     const { row, readings } = this.streams.output(batch, place, measured);
     this.readings = readings;
-    return batch.sample(row, this.sampler);
+    return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities });
   }
 
-  accept(token: number, seconds: number): boolean {
+  accept(token: number, seconds: number, logProbability: number): boolean {
     if (token < 0) throw notFinite();
     this.seconds += seconds;
     const step = this.tokens.length;
@@ -98,7 +101,7 @@ export class Generation implements Task {
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
     if (this.finishReason !== undefined) piece += this.text.finish();
     const isShown = !ended || piece !== ""; // the end mark is passed on only where it frees text that was held back
-    const generated = isShown ? { text: piece, token, step, readings: this.readings } : undefined;
+    const generated = isShown ? { text: piece, token, step, readings: this.readings, ...(this.settings.logProbabilities && { logProbability }) } : undefined;
     if (generated) this.tokens.push(generated);
     this.settle(({ resolve }) => resolve(generated));
     return this.finishReason === undefined;

@@ -97,7 +97,7 @@ export interface NativeStep {
   plan: NativePlan | undefined;
   captures: NativeCaptureRows | undefined;
   alphas: NativeAlphaRequests | undefined;
-  /** Rows whose next token is wanted: the sampler's, with null the likeliest; or a target, of which the probability is wanted (−1 = none). */
+  /** Rows whose next token is wanted: the sampler's, with null the likeliest; or a target, of which the probability is wanted (−1 = none, −2 = the token itself). */
   samples: { rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array } | undefined;
 }
 
@@ -107,7 +107,7 @@ export interface NativeStepResult {
   alphas: Float64Array;
   /** Per sample; −1 where a row's logits are not finite or its sampler allows no token. */
   tokens: Int32Array;
-  /** Per sample: log probability of its target in nats; NaN without one. */
+  /** Per sample: log probability of the token in nats; NaN where the target is −1. */
   logProbabilities: Float64Array;
 }
 

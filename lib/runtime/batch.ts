@@ -25,6 +25,9 @@ export interface RowOptions {
   capture?: { into: CaptureHandle; step: number; weight: number };
 }
 
+/** What stands for a target where none is given (native/engine/decode_step.h). */
+const [NO_TARGET, OWN_TARGET] = [-1, -2];
+
 /** A KL to measure between two rows, and the alpha that follows from it (REFERENCE §4, Dyn). */
 export interface AlphaRequest {
   /** Row of the unsteered stream P. */
@@ -67,9 +70,9 @@ export class Batch {
     return this.alphas.push(request) - 1;
   }
 
-  /** Ask for the token that follows a row, the likeliest without a sampler; returns its index in `StepResult.tokens`. */
-  sample(row: number, sampler: SamplerHandle | null = null): number {
-    return this.samples.push({ row, sampler, target: -1 }) - 1;
+  /** Ask for the token that follows a row, the likeliest without a sampler, and for its log probability before any; returns its index in `StepResult.tokens`. */
+  sample(row: number, sampler: SamplerHandle | null = null, { logProbability = false } = {}): number {
+    return this.samples.push({ row, sampler, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
   /** Ask for the log probability of a token that is to follow a row; returns its index in `StepResult.tokens` and `.logProbabilities`. */

@@ -14,7 +14,7 @@ export interface StepResult {
   alphas: MeasuredAlpha[];
   /** One per `Batch.sample`; −1 where a row's logits are not finite or its sampler allows no token. */
   tokens: number[];
-  /** One per sample: log probability in nats of the target of `Batch.score`; NaN for `Batch.sample`. */
+  /** One per sample: log probability of the token in nats; NaN where it was not asked for. */
   logProbabilities: number[];
 }
 

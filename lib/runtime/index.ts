@@ -4,5 +4,5 @@ export { loadClassifier, type Classification, type Classifier } from "./classifi
 export { loadModel, Model, type LoadModelOptions } from "./model.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
-export type { Place, Task } from "./scheduler.js";
+export type { Place, Task } from "./task.js";
 export type { CaptureHandle, VectorHandle } from "../native/index.js";

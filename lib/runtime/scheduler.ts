@@ -1,51 +1,14 @@
 import { SteeringError } from "../errors.js";
 import { Batch } from "./batch.js";
-import type { Context, MeasuredAlpha, StepResult } from "./context.js";
-
-/** Where a task stands when a step begins. */
-export interface Place {
-  /** Token to decode, and its position. */
-  token: number;
-  position: number;
-  /** Token step, from 0. */
-  step: number;
-  /** Sequences of the task; all hold the positions before. */
-  sequences: readonly number[];
-}
-
-/** Work on one prompt, one token per step. Methods that throw fail this task alone. */
-export interface Task {
-  readonly prompt: readonly number[];
-  readonly nSequences: number;
-  readonly maxNewTokens: number;
-  /** False while nobody waits for its next token: the task keeps its sequences and is passed over. */
-  isWanted(): boolean;
-  /** Add the rows of the step's first decode, if any. */
-  probe(batch: Batch, place: Place): void;
-  /** Add the row of the step's second decode; returns the index of its sample. */
-  output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number;
-  /** Take the token, and its log probability where it was asked for; `seconds`: what the step took. Returns false when the task has ended. */
-  accept(token: number, seconds: number, logProbability: number): boolean;
-  /** The task is over without its end. */
-  fail(error: unknown): void;
-}
+import type { Context, StepResult } from "./context.js";
+import type { Task } from "./task.js";
+import { cellsOf, donorFor, isFeeding, placeOf, type Running } from "./running.js";
 
 export interface SchedulerLimits {
   /** Most KV cells, unless one task needs more. */
   maxCells: number;
   /** Most sequences at once, unless one task needs more. */
   maxSequences: number;
-}
-
-interface Running {
-  task: Task;
-  sequences: number[];
-  nCells: number;
-  /** Tokens of the prompt in the cache; all but the last are to be there. */
-  fed: number;
-  token: number;
-  step: number;
-  cancelled: boolean;
 }
 
 /** With running generations, prompts are fed in pieces that keep the batch at this many rows: the next tokens come soon, and the graph path can steer. */
@@ -121,6 +84,7 @@ export class Scheduler {
         this.retire(this.running.filter(({ cancelled }) => cancelled));
         await this.admit();
         if (this.disposed) return;
+        for (const running of this.running) this.share(running);
         const feeding = this.running.filter(isFeeding);
         const stepping = this.running.filter((running) => !isFeeding(running) && running.task.isWanted());
         if (feeding.length + stepping.length > 0) await this.step(stepping, feeding);
@@ -168,7 +132,19 @@ export class Scheduler {
     }
   }
 
+  /** Take the cells of a prompt that begins alike, once they are there; a donor that is gone is replaced. */
+  private share(running: Running): void {
+    if (running.donor?.from.cancelled) running.donor = donorFor(running.task, this.running);
+    if (!running.donor || running.donor.from.fed < running.donor.nTokens) return;
+    const { from, nTokens } = running.donor;
+    this.context!.kvCopy(from.sequences[0]!, running.sequences[0]!, 0, nTokens);
+    running.fed = nTokens;
+    running.donor = undefined;
+    this.finishFeeding(running);
+  }
+
   private feed(running: Running, batch: Batch, mostRows: number): void {
+    if (running.donor) return;
     const { prompt } = running.task;
     const end = Math.min(prompt.length - 1, running.fed + Math.max(LEAST_PREFILL, mostRows - batch.size), running.fed + this.context!.options.nBatch - batch.size);
     for (; running.fed < end; running.fed++) batch.add(prompt[running.fed]!, running.fed, running.sequences[0]!);
@@ -232,7 +208,7 @@ export class Scheduler {
       const used = this.running.reduce((sum, running) => sum + running.nCells, 0);
       if (task.nSequences > this.freeSequences.length || used + nCells > this.context.options.nCtx) return;
       this.waiting.shift();
-      const running: Running = { task, sequences: this.freeSequences.splice(0, task.nSequences), nCells, fed: 0, token: task.prompt.at(-1)!, step: 0, cancelled: false };
+      const running: Running = { task, sequences: this.freeSequences.splice(0, task.nSequences), nCells, fed: 0, token: task.prompt.at(-1)!, step: 0, cancelled: false, donor: donorFor(task, this.running) };
       this.running.push(running);
       this.finishFeeding(running);
     }
@@ -264,19 +240,6 @@ export class Scheduler {
     this.context = undefined;
     this.isTainted = false;
   }
-}
-
-function isFeeding({ task, fed }: Running): boolean {
-  return fed < task.prompt.length - 1;
-}
-
-function placeOf({ task, token, step, sequences }: Running): Place {
-  return { token, position: task.prompt.length - 1 + step, step, sequences };
-}
-
-/** Cells that a task fills at most: its prompt once for all sequences, its answer once for each. */
-function cellsOf({ prompt, nSequences, maxNewTokens }: Task): number {
-  return prompt.length + nSequences * maxNewTokens;
 }
 
 function disposedError(): SteeringError {

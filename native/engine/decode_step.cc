@@ -27,12 +27,11 @@ void sample(const llama_session & session, const sample_request & request, step_
     const float * logits  = session.logits(request.row);
     double        log_probability = std::numeric_limits<double>::quiet_NaN();
     int32_t       token = request.target;
-    if (token >= 0) {
+    if (token < 0) token = request.sampler ? request.sampler->sample(logits) : arg_max(logits, n_vocab);
+    if (request.target != NO_TARGET && token >= 0) {
         const distribution next(logits, n_vocab);
         if (next.is_finite()) log_probability = next.log_probability(token);
         else token = -1;
-    } else {
-        token = request.sampler ? request.sampler->sample(logits) : arg_max(logits, n_vocab);
     }
     result.tokens.push_back(token);
     result.log_probabilities.push_back(log_probability);

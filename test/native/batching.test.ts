@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { generate, generateText, type GenerateOptions, type Model, type ScheduleInput, type SteeringVector } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
+import { Context } from "../../lib/runtime/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 
 const space = scratch();
@@ -109,6 +110,56 @@ describe("continuous batching", () => {
     const rest: number[] = [];
     for await (const { token } of slow) rest.push(token);
     expect([(first.value as { token: number }).token, ...rest]).toEqual(await run({ prompt: "abc", options: { maxNewTokens: 8 } }));
+  });
+
+  describe("a prompt that several begin with", () => {
+    const LONG = "x".repeat(150);
+    const prompts = [`${LONG}a`, `${LONG}a`, `${LONG}bc`, "y".repeat(20), LONG.slice(0, 90)];
+
+    /** Rows decoded while `work` runs. */
+    async function rowsOf(work: () => Promise<unknown>): Promise<number> {
+      const decode = jest.spyOn(Context.prototype, "decode");
+      await work();
+      const rows = decode.mock.calls.reduce((sum, [batch]) => sum + batch.size, 0);
+      decode.mockRestore();
+      return rows;
+    }
+
+    test("is computed once, and gives what it gives alone", async () => {
+      const alone: number[][] = [];
+      let rowsAlone = 0;
+      for (const prompt of prompts) rowsAlone += await rowsOf(async () => alone.push(await run({ prompt, options: { maxNewTokens: 4 } })));
+      const rows = await rowsOf(async () => expect(await Promise.all(prompts.map((prompt) => run({ prompt, options: { maxNewTokens: 4 } })))).toEqual(alone));
+      const shared = model.tokenise(LONG).length - 1;
+      expect(rowsAlone - rows).toBeGreaterThanOrEqual(2 * shared + 60);
+    });
+
+    test("is taken over from a generation that is under way, its own steering left out", async () => {
+      const steer = [{ vector: vectors[0]!, schedule: { kind: "fixed" as const, alpha: 3 } }];
+      const first = generate(model, prompts[0]!, { maxNewTokens: 8, steer });
+      await first.next();
+      const rows = await rowsOf(async () => expect(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })).toEqual(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })));
+      expect(rows).toBeLessThan(40);
+      await first.return(undefined as never);
+      expect(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })).toEqual(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } }));
+    });
+
+    test("is computed by the next one when the first is aborted before its end", async () => {
+      const expected = await run({ prompt: LONG, options: { maxNewTokens: 3 } });
+      for (let ticks = 0; ticks < 6; ticks++) {
+        const abort = new AbortController();
+        const beside = run({ prompt: "beside", options: { maxNewTokens: 30 } }); // so that prompts are fed in pieces
+        const first = generateText(model, `${LONG}!`, { maxNewTokens: 3, signal: abort.signal });
+        const others = [1, 2].map(() => run({ prompt: LONG, options: { maxNewTokens: 3 } }));
+        void (async () => {
+          for (let tick = 0; tick < ticks; tick++) await new Promise(setImmediate);
+          abort.abort();
+        })();
+        await expect(first).rejects.toMatchObject({ code: "E_ABORTED" });
+        expect(await Promise.all(others)).toEqual([expected, expected]);
+        await beside;
+      }
+    });
   });
 
   test("what fails, fails alone", async () => {

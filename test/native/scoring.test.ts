@@ -43,6 +43,14 @@ test("log probabilities are those of the reference forward pass, unsteered and s
   expect(steered).not.toEqual(await scoreTokens(model, PROMPT, GIVEN));
 });
 
+test("a generation's own log probabilities are those of its tokens, before the sampler", async () => {
+  const options = { maxNewTokens: 5, steer: [{ vector, schedule: { kind: "fixed" as const, alpha: 1 } }], sampling: { temperature: 0.7, topK: 5, seed: 3, logitBias: { 2: -Infinity } } };
+  const { tokens } = await generateText(model, PROMPT, { ...options, logProbabilities: true });
+  expect(tokens).toHaveLength(5);
+  expectClose(tokens.map(({ logProbability }) => logProbability!), await scoreTokens(model, PROMPT, tokens.map(({ token }) => token), { steer: options.steer }));
+  expect((await generateText(model, PROMPT, options)).tokens[0]).not.toHaveProperty("logProbability");
+});
+
 test("the perplexity is e to the mean negative log probability, and ΔPPL the difference of two of them", async () => {
   const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const own = reference(GIVEN, () => 0);

@@ -1,0 +1,30 @@
+import type { Batch } from "./batch.js";
+import type { MeasuredAlpha } from "./context.js";
+
+/** Where a task stands when a step begins. */
+export interface Place {
+  /** Token to decode, and its position. */
+  token: number;
+  position: number;
+  /** Token step, from 0. */
+  step: number;
+  /** Sequences of the task; all hold the positions before. */
+  sequences: readonly number[];
+}
+
+/** Work on one prompt, one token per step. Methods that throw fail this task alone. */
+export interface Task {
+  readonly prompt: readonly number[];
+  readonly nSequences: number;
+  readonly maxNewTokens: number;
+  /** False while nobody waits for its next token: the task keeps its sequences and is passed over. */
+  isWanted(): boolean;
+  /** Add the rows of the step's first decode, if any. */
+  probe(batch: Batch, place: Place): void;
+  /** Add the row of the step's second decode; returns the index of its sample. */
+  output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number;
+  /** Take the token, and its log probability where it was asked for; `seconds`: what the step took. Returns false when the task has ended. */
+  accept(token: number, seconds: number, logProbability: number): boolean;
+  /** The task is over without its end. */
+  fail(error: unknown): void;
+}
