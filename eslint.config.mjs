@@ -6,11 +6,13 @@ const ARROWS = {
   native: [],
   steering: ["maths"],
   io: ["steering", "maths"],
+  dataset: ["io", "steering", "maths"],
+  results: ["io", "steering", "maths"],
   runtime: ["native", "io", "steering"],
   capture: ["runtime", "steering"],
   generate: ["runtime", "steering"],
   evaluate: ["generate", "runtime", "steering", "maths"],
-  experiment: ["capture", "evaluate", "generate", "runtime", "steering", "io", "maths"],
+  experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "steering", "io", "maths"],
 };
 
 const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {

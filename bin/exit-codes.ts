@@ -5,6 +5,7 @@ export const EXIT = { ok: 0, failure: 1, usage: 2, input: 3, download: 4, instal
 
 const BY_CODE: Record<ErrorCode, number> = {
   E_BAD_ARGUMENT: EXIT.usage,
+  E_BAD_RUN: EXIT.input,
   E_BAD_SPEC: EXIT.usage,
   E_BAD_DATASET: EXIT.input,
   E_BAD_GGUF: EXIT.input,

@@ -4,6 +4,7 @@ export type ErrorCode =
   | "E_BAD_ARGUMENT"     // an argument of the wrong type or range
   | "E_BAD_DATASET"      // a dataset file or row that is not what was expected
   | "E_BAD_GGUF"         // a model file that llama.cpp cannot load
+  | "E_BAD_RUN"          // a run's folder that is malformed, incomplete, or of another run
   | "E_BAD_SPEC"         // a steering specification that does not parse
   | "E_BAD_TOKEN"        // a token id outside the vocabulary
   | "E_BAD_VECTOR"       // a vector file that is malformed or of an unknown format version

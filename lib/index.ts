@@ -3,7 +3,7 @@ export { loadClassifier, loadModel, type Classification, type Classifier, type L
 export { generate, generateText, scoreTokens, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
 export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
-export { datasetNames, datasetsFolder, differingQueries, loadDataset, type Dataset, type Row } from "./experiment/dataset.js";
+export { datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
 export { iclPrompt, iclTokens, promptGroups, questionPrompt, questionTokens, QUESTION_STOP, type PromptFormat, type PromptGroup } from "./experiment/prompt.js";
 export { loadVector, saveVector } from "./io/vector-file.js";
 export { saveActivations, type ActivationRecord, type ActivationSource } from "./io/activation-file.js";

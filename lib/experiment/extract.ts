@@ -1,14 +1,12 @@
 import { createHash } from "node:crypto";
-import { readFileSync } from "node:fs";
-import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { captureMeans, type CapturePrompt } from "../capture/index.js";
-import { packageRoot } from "../io/paths.js";
+import { packageVersion } from "../io/paths.js";
 import { drawWithReplacement } from "../maths/random.js";
 import type { Model } from "../runtime/index.js";
 import { delta, type HookSite, type StepMeans, type SteeringVector } from "../steering/index.js";
-import { datasetReference, type Dataset } from "./dataset.js";
-import { iclPrompt, promptGroups } from "./prompt.js";
+import { datasetReference, type Dataset } from "../dataset/index.js";
+import { iclTokens, promptGroups, type PromptFormat } from "./prompt.js";
 
 export interface ExtractOptions {
   /** Shown with every demonstration: the wanted behaviour, and the one it is contrasted with. Same queries, row by row. */
@@ -28,6 +26,8 @@ export interface ExtractOptions {
   site?: HookSite;
   /** Layers to extract, 0-based, ascending; default: all. */
   layers?: readonly number[];
+  /** How prompts are written; default `clean`. */
+  promptFormat?: PromptFormat;
   signal?: AbortSignal;
   /** Tokens computed so far, of an upper bound. */
   onProgress?: (done: number, total: number) => void;
@@ -40,7 +40,18 @@ export interface ExtractOptions {
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
 export async function extract(model: Model, options: ExtractOptions): Promise<SteeringVector> {
-  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", signal } = options;
+  return runExtraction(model, await planExtraction(model, options), options);
+}
+
+/** All that an extraction is, before anything is computed: the same plan gives the same vector. */
+export interface ExtractionPlan extends Pick<SteeringVector, "site" | "layers" | "provenance"> {
+  /** Positive, negative. */
+  prompts: CapturePrompt[][];
+  maxNewTokens: number;
+}
+
+export async function planExtraction(model: Model, options: ExtractOptions): Promise<ExtractionPlan> {
+  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", promptFormat = "clean" } = options;
   const layers = options.layers ?? Array.from({ length: model.info.nLayer }, (_, layer) => layer);
   for (const [name, value] of Object.entries({ support, maxNewTokens })) {
     if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
@@ -58,24 +69,15 @@ export async function extract(model: Model, options: ExtractOptions): Promise<St
   for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);
 
   const prompts = sides.map(({ dataset, groups }) => [...counts].map(([index, weight]): CapturePrompt =>
-    ({ tokens: model.tokenise(iclPrompt(dataset.instruction, groups[index]!)), weight })));
-  const totals = prompts.map((side) => side.reduce((sum, { tokens }) => sum + tokens.length + maxNewTokens, 0));
-  const total = totals.reduce((a, b) => a + b, 0);
-  const means: StepMeans[] = [];
-  for (const [side, list] of prompts.entries()) {
-    const before = totals.slice(0, side).reduce((a, b) => a + b, 0);
-    const onProgress = (done: number) => options.onProgress?.(before + done, total);
-    means.push(await captureMeans(model, list, { site, layers, maxNewTokens, onProgress, ...(signal ? { signal } : {}) }));
-  }
-  options.onProgress?.(total, total);
-  const { nSteps, width, data } = delta(means[0]!, means[1]!);
+    ({ tokens: iclTokens(model, dataset.instruction, groups[index]!, promptFormat), weight })));
   return {
-    site, layers: [...layers], nSteps, width, data,
+    site, layers: [...layers], prompts, maxNewTokens,
     provenance: {
       property: `${positive.name} vs ${negative.name}`,
       positive: datasetReference(positive),
       negative: datasetReference(negative),
       iclExamples, support: supportIndices.length, seed: options.supportIndices ? null : seed, supportIndices,
+      maxNewTokens, promptFormat,
       promptsHash: hashPrompts(prompts),
       model: await model.fingerprint(),
       madeBy: `llama-steer ${packageVersion()}`,
@@ -83,12 +85,22 @@ export async function extract(model: Model, options: ExtractOptions): Promise<St
   };
 }
 
+export async function runExtraction(model: Model, plan: ExtractionPlan, { signal, onProgress }: Pick<ExtractOptions, "signal" | "onProgress"> = {}): Promise<SteeringVector> {
+  const { site, layers, prompts, maxNewTokens, provenance } = plan;
+  const totals = prompts.map((side) => side.reduce((sum, { tokens }) => sum + tokens.length + maxNewTokens, 0));
+  const total = totals.reduce((a, b) => a + b, 0);
+  const means: StepMeans[] = [];
+  for (const [side, list] of prompts.entries()) {
+    const before = totals.slice(0, side).reduce((a, b) => a + b, 0);
+    means.push(await captureMeans(model, list, { site, layers, maxNewTokens, onProgress: (done) => onProgress?.(before + done, total), ...(signal ? { signal } : {}) }));
+  }
+  onProgress?.(total, total);
+  const { nSteps, width, data } = delta(means[0]!, means[1]!);
+  return { site, layers, nSteps, width, data, provenance };
+}
+
 function hashPrompts(sides: CapturePrompt[][]): string {
   const hash = createHash("sha256");
   for (const prompt of sides.flat()) hash.update(Int32Array.from(prompt.tokens)).update("\n");
   return `sha256:${hash.digest("hex")}`;
-}
-
-function packageVersion(): string {
-  return (JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as { version: string }).version;
 }

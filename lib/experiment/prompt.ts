@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import type { Model } from "../runtime/index.js";
-import type { Dataset, Row } from "./dataset.js";
+import type { Dataset, Row } from "../dataset/index.js";
 
 /** Consecutive rows of a dataset: the demonstrations, then the row that is asked. */
 export interface PromptGroup {

@@ -40,7 +40,8 @@ export async function assertWritable(path: string): Promise<void> {
   if (existing?.isDirectory()) throw new SteeringError("E_WRITE", `cannot write ${path}: it is a folder`);
 }
 
-function cannotWrite(path: string, cause: NodeJS.ErrnoException): SteeringError {
+/** E_WRITE with the reason in words. */
+export function cannotWrite(path: string, cause: NodeJS.ErrnoException): SteeringError {
   const reasons: Record<string, string> = {
     EACCES: "permission denied", EPERM: "permission denied", EROFS: "the file system is read-only", ENOSPC: "the disk is full",
     EISDIR: "it is a folder", ENOTDIR: "a part of its path is a file", EEXIST: "a part of its path is a file",

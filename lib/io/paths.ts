@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { homedir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -17,4 +17,9 @@ export function homeFolder(env: NodeJS.ProcessEnv = process.env): string {
   if (process.platform === "win32" && env["LOCALAPPDATA"]) return join(env["LOCALAPPDATA"], "llama-steer");
   if (process.platform === "darwin") return join(homedir(), "Library", "Caches", "llama-steer");
   return join(homedir(), ".cache", "llama-steer");
+}
+
+/** Version of this package. */
+export function packageVersion(): string {
+  return (JSON.parse(readFileSync(join(packageRoot(), "package.json"), "utf8")) as { version: string }).version;
 }

@@ -32,7 +32,7 @@ export async function pullModel(model: Pullable, options: PullOptions = {}): Pro
     // The process that held the lock a moment ago may have brought it.
     if (!isInstalled(model) || options.force) await trySources(model, target, options);
     return target;
-  });
+  }, "is downloading this model");
 }
 
 /** What a registry name or an `hf:` address stands for; E_NOT_FOUND, E_BAD_ARGUMENT. */

@@ -17,6 +17,8 @@ const provenanceSchema = z.object({
   support: z.number().int(),
   seed: z.number().int().nullable(),
   supportIndices: z.array(z.number().int()),
+  maxNewTokens: z.number().int().optional(),
+  promptFormat: z.enum(["clean", "published"]).optional(),
   promptsHash: z.string(),
   model: z.object({
     architecture: z.string(),

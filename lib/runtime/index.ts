@@ -1,7 +1,7 @@
 export { Batch, type AlphaRequest, type RowOptions, type Term } from "./batch.js";
 export { abortError, Context, throwIfAborted, type MeasuredAlpha } from "./context.js";
 export { loadClassifier, type Classification, type Classifier } from "./classifier.js";
-export { loadModel, Model, type LoadModelOptions } from "./model.js";
+export { engineVersion, loadModel, Model, type LoadModelOptions } from "./model.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
 export type { Place, Task } from "./task.js";

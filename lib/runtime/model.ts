@@ -2,7 +2,7 @@ import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
-import { addon, call, callAsync, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type SamplerHandle, type VectorHandle } from "../native/index.js";
+import { addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type SamplerHandle, type VectorHandle } from "../native/index.js";
 import { select, type HookSite, type ModelFingerprint, type Selection, type SteeringVector } from "../steering/index.js";
 import { int32s } from "./batch.js";
 import { Context } from "./context.js";
@@ -78,11 +78,18 @@ export async function loadModel(nameOrPath: string, options: LoadModelOptions = 
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${info.labels.length > 0 ? "; it is a classifier: loadClassifier loads it" : ""}`);
 }
 
+/** Version of llama.cpp that computes. */
+export function engineVersion(): string {
+  return findInstallation().built.llamaCpp;
+}
+
 /** A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`. */
 export class Model implements AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
   /** CPU threads that it computes with. */
   readonly threads: number;
+  /** Layers on the GPU, as asked for. */
+  readonly gpuLayers: number | "all";
   /** Runs this model's generations. */
   readonly scheduler: Scheduler;
   private readonly handles = new WeakMap<SteeringVector, Map<string, VectorHandle>>();
@@ -91,6 +98,7 @@ export class Model implements AsyncDisposable {
   constructor(private readonly native: NativeModel, { isCausal: _isCausal, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
     this.threads = options.threads ?? defaultThreads();
+    this.gpuLayers = options.gpuLayers ?? "all";
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES } = options;
     this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences });
   }

@@ -38,6 +38,9 @@ export interface Provenance {
   /** Seed of the draw, and the prompts drawn. */
   seed: number | null;
   supportIndices: number[];
+  /** Most token steps that were asked for, and how prompts were written; not known of vectors of version 0.1. */
+  maxNewTokens?: number | undefined;
+  promptFormat?: "clean" | "published" | undefined;
   /** SHA-256 of the token ids of all prompts of both sides. */
   promptsHash: string;
   model: ModelFingerprint;

@@ -103,6 +103,17 @@ float largest_of(const std::vector<float> & block_largest) {
     return std::isfinite(largest) ? largest : std::numeric_limits<float>::quiet_NaN();
 }
 
+// Log probabilities of these tokens among themselves; exactly 0 of a single one.
+std::vector<double> renormalised(const distribution & from, const std::vector<int32_t> & tokens) {
+    std::vector<double> result;
+    for (int32_t token : tokens) result.push_back(from.log_probability(token));
+    const double largest = *std::max_element(result.begin(), result.end());
+    double mass = 0;
+    for (double value : result) mass += std::exp(value - largest);
+    for (double & value : result) value -= largest + std::log(mass);
+    return result;
+}
+
 } // namespace
 
 distribution::distribution(const float * logits, int32_t n_vocab)
@@ -178,19 +189,14 @@ double top_p_divergence(const distribution & p, const distribution & s, double t
     std::vector<int32_t> q;
     std::set_union(p_set.begin(), p_set.end(), s_set.begin(), s_set.end(), std::back_inserter(q));
 
-    double p_mass = 0;
-    double s_mass = 0;
-    for (int32_t token : q) {
-        p_mass += std::exp(p.log_probability(token));
-        s_mass += std::exp(s.log_probability(token));
-    }
+    const auto log_p = renormalised(p, q);
+    const auto log_s = renormalised(s, q);
     double kl = 0;
-    for (int32_t token : q) {
-        const double log_p = p.log_probability(token) - std::log(p_mass);
-        const double log_s = s.log_probability(token) - std::log(s_mass);
-        const double weight = std::exp(log_p);
-        if (weight > 0) kl += weight * (log_p - log_s);
+    for (size_t i = 0; i < q.size(); ++i) {
+        const double weight = std::exp(log_p[i]);
+        if (weight > 0) kl += weight * (log_p[i] - log_s[i]);
     }
+    if (kl < 0) kl = 0; // rounding, where both agree
     return reduction == kl_reduction::mean ? kl / double(q.size()) : kl;
 }
 

@@ -2,7 +2,7 @@ import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { DATASET_LANGUAGES, detectLanguage } from "../../lib/evaluate/language.js";
-import { datasetNames, datasetReference, loadDataset, type Dataset } from "../../lib/experiment/dataset.js";
+import { datasetNames, datasetReference, loadDataset, type Dataset } from "../../lib/dataset/dataset.js";
 import { promptGroups } from "../../lib/experiment/prompt.js";
 import { temporaryFolder } from "./io-helpers.js";
 

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import type { Dataset } from "../../lib/experiment/dataset.js";
+import type { Dataset } from "../../lib/dataset/dataset.js";
 import { iclPrompt, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
 
 /** Rows q0/a0, q1/a1, … */

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { datasetNames, datasetsFolder } from "../../lib/experiment/dataset.js";
+import { datasetNames, datasetsFolder } from "../../lib/dataset/dataset.js";
 import { findModel, isInstalled, isOwn, modelPath, parseRegistry, registryModels } from "../../lib/io/registry.js";
 import { parseHubAddress } from "../../lib/io/hub.js";
 import { temporaryFolder } from "./io-helpers.js";

@@ -1,0 +1,113 @@
+import { createHash } from "node:crypto";
+import { existsSync, readdirSync, statSync } from "node:fs";
+import { basename, dirname, extname, join } from "node:path";
+import { SteeringError } from "../errors.js";
+import { writeFileAtomic } from "../io/atomic.js";
+import { packageRoot } from "../io/paths.js";
+import { ownDatasets } from "../io/registry.js";
+import type { DatasetReference } from "../steering/index.js";
+import { bad, isTableFile, kindOf, readTable, readText } from "./table.js";
+
+export interface Row {
+  /** The query. */
+  input: string;
+  /** The gold answer, with the property. */
+  output: string;
+}
+
+export interface Dataset {
+  name: string;
+  rows: Row[];
+  /** Text before the demonstrations; empty when there is none. */
+  instruction: string;
+}
+
+/** Which columns hold query and answer. */
+export interface Columns {
+  input: string;
+  output: string;
+}
+
+/**
+ * Load a dataset: a name of ours (`ITA`, `ITA_train`, `ITA_test`) or of a folder laid out like the published data
+ * (`<folder>/<NAME>/<NAME>_train.json` and `<NAME>_instr.txt`), or the path of a JSON, JSONL, CSV, TSV or Parquet file
+ * with the columns `input` and `output`; an instruction is read from `<NAME>_instr.txt` beside it.
+ *
+ * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming file and line
+ */
+export async function loadDataset(nameOrPath: string, folder = datasetsFolder()): Promise<Dataset> {
+  if (isTableFile(nameOrPath)) return readDataset(basename(nameOrPath, extname(nameOrPath)), nameOrPath, instructionBeside(nameOrPath));
+  const base = baseName(nameOrPath);
+  const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
+  const path = join(folder, base, file);
+  if (!existsSync(path)) {
+    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"; there are ${datasetNames(folder).join(", ") || "none"} in ${folder}, or give the path of a JSON, JSONL, CSV or Parquet file`);
+  }
+  return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`));
+}
+
+/** Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, atomically; returns the path of the former. Throws E_WRITE. */
+export async function saveDataset(folder: string, { name, rows, instruction }: Dataset): Promise<string> {
+  const base = baseName(name);
+  const path = join(folder, base, `${name === base ? `${base}_train` : name}.json`);
+  if (instruction) await writeFileAtomic(join(folder, base, `${base}_instr.txt`), `${instruction}\n`);
+  await writeFileAtomic(path, `${JSON.stringify(rows, null, 1)}\n`);
+  return path;
+}
+
+/** Names of the datasets in a folder. */
+export function datasetNames(folder = datasetsFolder()): string[] {
+  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
+  return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+}
+
+/** The parts that there are of a dataset, e.g. `ITA_test` and `ITA_train`. */
+export function datasetParts(name: string, folder = datasetsFolder()): string[] {
+  return readdirSync(join(folder, name)).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort();
+}
+
+/** A dataset's name without its part: `ITA` of `ITA_train`. */
+export function baseName(name: string): string {
+  return name.replace(/_(train|test)$/, "");
+}
+
+/** How many of the rows that both datasets have ask different queries: a contrast is cleanest when none does. */
+export function differingQueries(a: Dataset, b: Dataset): { differing: number; compared: number } {
+  const compared = Math.min(a.rows.length, b.rows.length);
+  const differing = a.rows.slice(0, compared).filter((row, index) => row.input !== b.rows[index]!.input).length;
+  return { differing, compared };
+}
+
+/** Identity of a dataset's content. */
+export function datasetReference(dataset: Dataset): DatasetReference {
+  const hash = createHash("sha256").update(JSON.stringify([dataset.instruction, dataset.rows])).digest("hex");
+  return { name: dataset.name, hash: `sha256:${hash}` };
+}
+
+/** Where datasets are looked up by name: `LLAMA_STEER_DATASETS`, else those that a model of the package was made with, else ours for all models. */
+export function datasetsFolder(model?: string): string {
+  return process.env["LLAMA_STEER_DATASETS"] || (model && ownDatasets(model)) || join(packageRoot(), "models", "datasets");
+}
+
+/** Rows of a table file. Throws E_NOT_FOUND, E_BAD_DATASET naming file and line. */
+export async function readRows(path: string, columns: Columns = { input: "input", output: "output" }): Promise<Row[]> {
+  const rows = (await readTable(path)).map(({ values, place }): Row => {
+    const text = (column: string): string => {
+      const value = values[column];
+      if (typeof value === "string" && value.trim() !== "") return value;
+      throw bad(path, place(), `"${column}" must be a text that is not empty; ${kindOf(value)} found`);
+    };
+    return { input: text(columns.input), output: text(columns.output) };
+  });
+  if (rows.length === 0) throw bad(path, undefined, `a list of rows with "${columns.input}" and "${columns.output}" was expected, none found`);
+  return rows;
+}
+
+function instructionBeside(path: string): string {
+  return join(dirname(path), `${baseName(basename(path, extname(path)))}_instr.txt`);
+}
+
+async function readDataset(name: string, path: string, instructionPath: string): Promise<Dataset> {
+  const rows = await readRows(path);
+  return { name, rows, instruction: existsSync(instructionPath) ? (await readText(instructionPath)).trim() : "" };
+}

@@ -1,0 +1,49 @@
+import { SteeringError } from "../errors.js";
+import { baseName, datasetReference, differingQueries, loadDataset } from "../dataset/index.js";
+import { loadVector } from "../io/vector-file.js";
+import type { RunResults } from "../results/index.js";
+import type { Model } from "../runtime/index.js";
+import { assertMadeFor, type SteeringVector } from "../steering/index.js";
+import { composeSchema, parseConfig, type ComposeOptions } from "./config.js";
+import { evaluationPrompts } from "./prompts.js";
+import { carryOut, describeRun, type RunOptions } from "./run.js";
+import { composeSettings } from "./settings.js";
+import { hashOf } from "./single.js";
+
+/**
+ * Steer to several properties at once, as the published `compositionality` does (REFERENCE §5): the questions of the
+ * source dataset, each vector alone, all together with Dyn and on a grid of alphas; ΔPPL against the answers behind
+ * demonstrations that show all properties. Any number of vectors.
+ *
+ * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
+ */
+export async function runCompose(model: Model, options: ComposeOptions, runOptions: RunOptions): Promise<RunResults> {
+  const { vectors: paths, ...config } = parseConfig(composeSchema, options);
+  const vectors = await Promise.all(paths.map(loadVector));
+  for (const vector of vectors) assertMadeFor(vector, await model.fingerprint());
+  const properties = propertyNames(vectors);
+  const load = (name: string) => loadDataset(name, runOptions.datasets);
+  const [questions, icl, language] = [await load(config.source), await load(config.composed), config.language === undefined ? undefined : await load(config.language)];
+  const { differing, compared } = differingQueries(questions, icl);
+  if (differing > 0) runOptions.onNotice?.(`${questions.name} and ${icl.name} ask different queries in ${differing} of ${compared} rows: ΔPPL is that of answers to other questions there`);
+
+  const maxNewTokens = Math.min(config.maxNewTokens, ...vectors.map(({ nSteps }) => nSteps));
+  const prompts = evaluationPrompts(model, { questions, icl, language }, { ...config, maxNewTokens });
+  if (prompts.length < config.evaluationSize) runOptions.onNotice?.(`the datasets give ${prompts.length} prompts, not ${config.evaluationSize}`);
+  const run = await describeRun(model, {
+    kind: "compose", config, nPrompts: prompts.length,
+    settings: composeSettings({ ...config, vectors: paths }, properties, language && baseName(language.name)),
+    datasets: { source: datasetReference(questions), composed: datasetReference(icl), ...(language && { language: datasetReference(language) }) },
+    vectors: await Promise.all(paths.map(async (file, index) => ({ property: properties[index]!, file, hash: await hashOf(file) }))),
+  }, runOptions);
+  const parts = vectors.map((vector) => ({ vector, layers: config.layers, heads: config.heads }));
+  return carryOut(model, { run, prompts, maxNewTokens, vectors: async () => parts }, runOptions);
+}
+
+/** Short names by what the vectors lead to. Throws E_BAD_ARGUMENT for two of the same. */
+function propertyNames(vectors: readonly SteeringVector[]): string[] {
+  const names = vectors.map(({ provenance }) => baseName(provenance.positive.name));
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `two of the vectors lead to ${twice}`);
+  return names;
+}

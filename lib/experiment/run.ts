@@ -1,0 +1,81 @@
+import { cpus } from "node:os";
+import { packageVersion } from "../io/paths.js";
+import { readRun, runFile, RunStore, waves, type RunFile, type RunResults, type Shard } from "../results/index.js";
+import { engineVersion, throwIfAborted, type Model } from "../runtime/index.js";
+import { answerPrompt, type SteeringPart } from "./answer.js";
+import type { EvaluationPrompt } from "./prompts.js";
+
+export interface RunOptions {
+  /** The run's folder: made, or gone on with where it holds the same run. */
+  out: string;
+  /** Name of the model in the results; default: its path. */
+  modelName?: string;
+  /** Where datasets are looked up by name. */
+  datasets?: string;
+  /** Prompts that are answered at once, in all their settings; default 4. A larger GPU wants more. */
+  parallel?: number;
+  /** Answer only every `count`-th group of prompts: one of several processes that share a run. */
+  shard?: Shard | null;
+  signal?: AbortSignal;
+  /** Answers there are, of those that there will be. */
+  onProgress?: (done: number, total: number) => void;
+  /** Tokens of the extraction, of an upper bound. */
+  onExtraction?: (done: number, total: number) => void;
+  /** One line for the user. */
+  onNotice?: (line: string) => void;
+}
+
+export const DEFAULT_PARALLEL = 4;
+
+/** What a run is, and what it takes to carry it out. */
+export interface Experiment {
+  run: RunFile;
+  prompts: readonly EvaluationPrompt[];
+  maxNewTokens: number;
+  /** Called once the folder is ours, only if answers are missing. */
+  vectors: (store: RunStore) => Promise<readonly SteeringPart[]>;
+}
+
+type RunFields = Pick<RunFile, "kind" | "datasets" | "vectors" | "settings"> & { config: object; nPrompts: number };
+
+/** `run.json` of a run with this model. */
+export async function describeRun(model: Model, fields: RunFields, { parallel = DEFAULT_PARALLEL, shard = null, modelName }: RunOptions): Promise<RunFile> {
+  return runFile({
+    ...fields,
+    config: JSON.parse(JSON.stringify(fields.config)) as RunFile["config"], // as it will be read
+    model: { name: modelName ?? model.info.path, fingerprint: { ...await model.fingerprint() } },
+    parallel, shard,
+    versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
+    machine: { platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model.trim() ?? "?", threads: model.threads, gpuLayers: model.gpuLayers, node: process.version },
+  });
+}
+
+/**
+ * Carry out a run, or what is left of it. Prompts are answered in groups that are always the same, each begun with
+ * nothing else under way, and written when they are whole: so an interrupted run ends with the same bytes.
+ *
+ * @throws SteeringError E_BUSY, E_BAD_RUN, E_WRITE, E_ABORTED and what `generate` throws
+ */
+export async function carryOut(model: Model, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
+  const { out, signal, onProgress } = options;
+  {
+    await using store = await RunStore.open(out, run);
+    const total = waves(run).flat().length * run.settings.length;
+    let done = store.records.length;
+    if (done > 0) options.onNotice?.(`${out}: ${done} of ${total} answers are there already`);
+    if (store.remaining.length > 0 || total === 0) {
+      const parts = await vectors(store);
+      onProgress?.(done, total);
+      for (const wave of [...store.remaining]) {
+        throwIfAborted(signal);
+        const begun = performance.now();
+        const onAnswer = (): void => onProgress?.(++done, total);
+        const records = (await Promise.all(wave.map((index) =>
+          answerPrompt(model, index, prompts[index]!, { settings: run.settings, vectors: parts, maxNewTokens, signal, onAnswer })))).flat();
+        const tokens = records.reduce((sum, record) => sum + record.tokens.length, 0);
+        await store.append(records, { what: `prompts ${wave[0]}–${wave.at(-1)}`, seconds: (performance.now() - begun) / 1000, tokens });
+      }
+    }
+  }
+  return readRun(out);
+}

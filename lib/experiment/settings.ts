@@ -1,0 +1,47 @@
+import type { RunSetting } from "../results/index.js";
+import type { WrittenSchedule } from "../steering/index.js";
+import type { ComposeConfig, SingleConfig, Strategy } from "./config.js";
+
+/** Start and Dim are published for alphas above this. */
+const LEAST_SHORT_ALPHA = 0.5;
+const LABELS = { dynamic: "Dyn", fixed: "Fixed", start: "Start", diminishing: "Dim" } as const;
+export const ICL = "icl";
+export const NO_ICL = "no-icl";
+
+/** Every way in which a single property's prompts are answered (REFERENCE §4). */
+export function singleSettings(config: SingleConfig): RunSetting[] {
+  return [baseline(ICL, "icl"), baseline(NO_ICL, "no-icl"), ...steered(config, 1)];
+}
+
+/** Every way in which a composition's prompts are answered (REFERENCE §5); `properties` name the vectors. */
+export function composeSettings(config: ComposeConfig, properties: readonly string[], language: string | undefined): RunSetting[] {
+  return [
+    baseline(ICL, "icl"),
+    baseline(NO_ICL, "no-icl"),
+    ...(language === undefined ? [] : [baseline(`${ICL} ${language}`, "icl-language")]),
+    ...properties.map((property, vector): RunSetting => ({ label: `${property} alone`, prompt: "no-icl", steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] })),
+    ...steered(config, properties.length),
+  ];
+}
+
+function baseline(label: string, prompt: RunSetting["prompt"]): RunSetting {
+  return { label, prompt, steer: [] };
+}
+
+function steered({ strategies, alphas, topP, klReduction }: Pick<SingleConfig | ComposeConfig, "strategies" | "alphas" | "topP" | "klReduction">, nVectors: number): RunSetting[] {
+  const grid = combinations(alphas, nVectors);
+  const setting = (label: string, schedules: WrittenSchedule[]): RunSetting => ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
+  const ofStrategy = (kind: Strategy): RunSetting[] => {
+    if (kind === "dynamic") {
+      return topP.map((p) => setting(`${LABELS.dynamic} p=${p}`, Array.from({ length: nVectors }, () => ({ kind, topP: p, alphaMax: 2, strongAlpha: 2, klReduction }))));
+    }
+    const tried = kind === "fixed" ? grid : grid.filter((each) => each.every((alpha) => alpha > LEAST_SHORT_ALPHA));
+    return tried.map((each) => setting(`${LABELS[kind]} ${each.join("+")}`, each.map((alpha) => ({ kind, alpha }))));
+  };
+  return strategies.flatMap(ofStrategy);
+}
+
+/** All ways to choose `n` values, the last one changing fastest. */
+function combinations(values: readonly number[], n: number): number[][] {
+  return Array.from({ length: n }).reduce<number[][]>((chosen) => chosen.flatMap((each) => values.map((value) => [...each, value])), [[]]);
+}

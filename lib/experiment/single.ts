@@ -1,0 +1,93 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { SteeringError } from "../errors.js";
+import { baseName, datasetReference, differingQueries, loadDataset, type Dataset } from "../dataset/index.js";
+import { sha256File } from "../io/download.js";
+import { withLock } from "../io/lock.js";
+import { loadVector, saveVector } from "../io/vector-file.js";
+import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
+import type { Model } from "../runtime/index.js";
+import { assertMadeFor, type SteeringVector } from "../steering/index.js";
+import { parseConfig, singleSchema, type SingleConfig, type SingleOptions } from "./config.js";
+import { planExtraction, runExtraction, type ExtractionPlan } from "./extract.js";
+import { evaluationPrompts } from "./prompts.js";
+import { carryOut, describeRun, type RunOptions } from "./run.js";
+import { singleSettings } from "./settings.js";
+
+export interface SingleRunOptions extends RunOptions {
+  /** A vector that was extracted before, for this property and model; default: it is extracted and kept in the folder. */
+  vector?: string;
+  /** Extract the vector and stop. */
+  skipEval?: boolean;
+}
+
+/**
+ * Steer to one property, as the published `diff_main` does: extract its vector, answer the evaluation prompts in every
+ * setting, measure ΔPPL (REFERENCE §3, §4, §6). A folder that holds the same run already is gone on with.
+ *
+ * @returns the results; undefined with `skipEval`
+ * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
+ */
+export async function runSingle(model: Model, options: SingleOptions, runOptions: SingleRunOptions): Promise<RunResults | undefined> {
+  const config = parseConfig(singleSchema, options);
+  const { positive, negative, evaluation } = await singleDatasets(config, runOptions);
+  const plan = await planExtraction(model, extractionOf(config, positive, negative));
+  const property = baseName(positive.name);
+  const file = runOptions.vector ?? `${property}-${baseName(negative.name)}.safetensors`;
+  const path = runOptions.vector ?? join(runOptions.out, file);
+  if (runOptions.skipEval) {
+    await withLock(join(runOptions.out, LOCK_NAME), () => vectorOf(model, plan, path, runOptions), LOCK_DOES);
+    return undefined;
+  }
+  const prompts = evaluationPrompts(model, { questions: evaluation, icl: evaluation }, config);
+  const run = await describeRun(model, {
+    kind: "single", config, settings: singleSettings(config), nPrompts: prompts.length,
+    datasets: { positive: datasetReference(positive), negative: datasetReference(negative), evaluation: datasetReference(evaluation) },
+    vectors: [{ property, file, hash: runOptions.vector ? await hashOf(runOptions.vector) : null }],
+  }, runOptions);
+  if (prompts.length < config.evaluationSize) runOptions.onNotice?.(`${evaluation.name} gives ${prompts.length} prompts, not ${config.evaluationSize}`);
+  const vectors = async (store: RunStore) => [{ vector: await vectorOf(model, plan, path, runOptions, store), heads: config.heads }];
+  return carryOut(model, { run, prompts, maxNewTokens: config.maxNewTokens, vectors }, runOptions);
+}
+
+async function singleDatasets(config: SingleConfig, { datasets: folder, onNotice }: RunOptions): Promise<{ positive: Dataset; negative: Dataset; evaluation: Dataset }> {
+  const [positive, negative] = [await loadDataset(config.positive, folder), await loadDataset(config.negative, folder)];
+  const { differing, compared } = differingQueries(positive, negative);
+  if (differing > 0) onNotice?.(`${positive.name} and ${negative.name} ask different queries in ${differing} of ${compared} rows; the vector will carry that difference too`);
+  return { positive, negative, evaluation: config.evalDataset === undefined ? positive : await loadDataset(config.evalDataset, folder) };
+}
+
+function extractionOf({ iclExamples, support, seed, supportIndices, maxNewTokens, site, layers, promptFormat }: SingleConfig, positive: Dataset, negative: Dataset) {
+  return {
+    positive, negative, iclExamples, maxNewTokens, site, promptFormat,
+    ...(supportIndices ? { supportIndices } : { support, seed }),
+    ...(layers === "all" ? {} : { layers }),
+  };
+}
+
+/** The vector of a plan: what lies at the path, if it is that one, else extracted now and put there. */
+async function vectorOf(model: Model, plan: ExtractionPlan, path: string, { vector: given, signal, onExtraction }: SingleRunOptions, store?: RunStore): Promise<SteeringVector> {
+  if (given !== undefined || existsSync(path)) {
+    const vector = await loadVector(path);
+    assertMadeFor(vector, await model.fingerprint());
+    if (given === undefined && !isOfPlan(vector, plan)) throw new SteeringError("E_BAD_RUN", `${path} is there already and was extracted otherwise; choose another folder (--out)`);
+    return vector;
+  }
+  const begun = performance.now();
+  const vector = await runExtraction(model, plan, { ...(signal && { signal }), ...(onExtraction && { onProgress: onExtraction }) });
+  await saveVector(path, vector);
+  await store?.time({ what: "extraction", seconds: (performance.now() - begun) / 1000, tokens: plan.prompts.flat().length * vector.nSteps });
+  return vector;
+}
+
+function isOfPlan(vector: SteeringVector, plan: ExtractionPlan): boolean {
+  const described = ({ site, layers, provenance: { madeBy: _, ...provenance } }: Pick<SteeringVector, "site" | "layers" | "provenance">): string =>
+    JSON.stringify([site, layers, Object.entries(provenance).sort(([a], [b]) => (a < b ? -1 : 1))]);
+  return described(vector) === described(plan);
+}
+
+/** Identity of a given vector file. Throws E_NOT_FOUND. */
+export async function hashOf(path: string): Promise<string> {
+  if (!existsSync(path)) throw new SteeringError("E_NOT_FOUND", `the vector file ${path} does not exist`);
+  return `sha256:${await sha256File(path)}`;
+}

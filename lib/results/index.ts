@@ -1,0 +1,3 @@
+export { LOCK_DOES, LOCK_NAME, readRun, RESULTS_FILE, RunStore, type RunResults, type Timing } from "./store.js";
+export { encodeRecord, waves, type ResultRecord } from "./records.js";
+export { readRunFile, runDifferences, runFile, RUN_FILE, type RunFile, type RunSetting, type Shard } from "./run-file.js";

@@ -1,0 +1,93 @@
+import { z } from "zod";
+import { SteeringError } from "../errors.js";
+import type { RunFile } from "./run-file.js";
+
+/** One answer of a run: a line of `results.jsonl`. */
+const recordSchema = z.object({
+  /** Index of the prompt, from 0, in the whole run. */
+  prompt: z.number().int().min(0),
+  /** Label of the setting. */
+  setting: z.string(),
+  question: z.string(),
+  /** The dataset's answer. */
+  gold: z.string(),
+  text: z.string(),
+  tokens: z.array(z.number().int()),
+  finishReason: z.enum(["length", "end", "stop", "failed"]),
+  /** Per vector of the setting and step. */
+  alphas: z.array(z.array(z.number())),
+  /** In nats; null for a schedule that measures nothing. */
+  kls: z.array(z.array(z.number()).nullable()),
+  /** Of the answer behind demonstrations under its own prompt; of that setting only. */
+  perplexity: z.number().nullable(),
+  /** ΔPPL (REFERENCE §6); null where the answer behind demonstrations is empty. */
+  deltaPerplexity: z.number().nullable(),
+  /** Why there is no answer, where the model's numbers broke down. */
+  error: z.string().optional(),
+});
+export type ResultRecord = z.infer<typeof recordSchema>;
+
+/** The prompts that a run's folder holds, in groups that are answered together, in the order of its results. */
+export function waves({ nPrompts, parallel, shard }: Pick<RunFile, "nPrompts" | "parallel" | "shard">): number[][] {
+  const all = Array.from({ length: Math.ceil(nPrompts / parallel) }, (_, wave) =>
+    Array.from({ length: Math.min(parallel, nPrompts - wave * parallel) }, (_unused, i) => wave * parallel + i));
+  return shard ? all.filter((_, wave) => wave % shard.count === shard.index) : all;
+}
+
+/** A line of `results.jsonl`. */
+export function encodeRecord(record: ResultRecord): string {
+  return `${JSON.stringify(record)}\n`;
+}
+
+export interface ParsedResults {
+  records: ResultRecord[];
+  /** Bytes of the waves that are whole: what stands behind them was cut off by the end of a process. */
+  wholeBytes: number;
+  /** Waves that are whole. */
+  wholeWaves: number;
+}
+
+/**
+ * Records of the waves that are whole. A last line that is incomplete, and a last wave that lacks lines, are left out;
+ * anything else that is not as this run would have written it is refused.
+ *
+ * @throws SteeringError E_BAD_RUN naming the line
+ */
+export function parseResults(text: string, run: RunFile, path: string): ParsedResults {
+  const expected = waves(run);
+  const lines = text.split("\n");
+  lines.pop(); // behind the last line end: nothing, or a line that was not finished
+  const result: ParsedResults = { records: [], wholeBytes: 0, wholeWaves: 0 };
+  let next = 0;
+  let bytes = 0;
+  for (const wave of expected) {
+    const records: ResultRecord[] = [];
+    for (const prompt of wave) {
+      for (const { label } of run.settings) {
+        const line = lines[next];
+        if (line === undefined) return result;
+        bytes += Buffer.byteLength(line) + 1;
+        records.push(parseRecord(line, { prompt, setting: label }, `${path}: line ${++next}`));
+      }
+    }
+    result.records.push(...records);
+    result.wholeBytes = bytes;
+    result.wholeWaves++;
+  }
+  if (next < lines.length) throw new SteeringError("E_BAD_RUN", `${path}: line ${next + 1}: the run has ${next} results; there are more`);
+  return result;
+}
+
+function parseRecord(line: string, expected: { prompt: number; setting: string }, place: string): ResultRecord {
+  let json: unknown;
+  try {
+    json = JSON.parse(line);
+  } catch (cause) {
+    throw new SteeringError("E_BAD_RUN", `${place} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+  const parsed = recordSchema.safeParse(json);
+  if (!parsed.success) throw new SteeringError("E_BAD_RUN", `${place}: ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
+  const { prompt, setting } = parsed.data;
+  if (prompt !== expected.prompt || setting !== expected.setting) throw new SteeringError("E_BAD_RUN", `${place}: prompt ${expected.prompt}, "${expected.setting}" was expected, prompt ${prompt}, "${setting}" found`);
+  return parsed.data;
+}

@@ -1,0 +1,99 @@
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { z } from "zod";
+import { SteeringError } from "../errors.js";
+import { scheduleSchema } from "../steering/index.js";
+
+const FORMAT = "llama-steer-run";
+const FORMAT_VERSION = 1;
+
+const settingSchema = z.object({
+  /** e.g. "Fixed 1.5". */
+  label: z.string(),
+  /** Which prompt it answers: behind demonstrations, the question alone, or behind those of a composition's language. */
+  prompt: z.enum(["icl", "no-icl", "icl-language"]),
+  /** What steers, by index of `vectors`. */
+  steer: z.array(z.object({ vector: z.number().int().min(0), schedule: scheduleSchema })),
+});
+/** One way in which every prompt of a run is answered. */
+export type RunSetting = z.infer<typeof settingSchema>;
+
+const referenceSchema = z.object({ name: z.string(), hash: z.string() });
+
+const runSchema = z.object({
+  format: z.literal(FORMAT),
+  formatVersion: z.literal(FORMAT_VERSION),
+  kind: z.enum(["single", "compose", "imported"]),
+  /** Everything that was asked for, defaults included. */
+  config: z.record(z.string(), z.unknown()),
+  model: z.object({ name: z.string(), fingerprint: z.record(z.string(), z.union([z.string(), z.number()])) }),
+  /** By role: positive, negative, evaluation, composed… */
+  datasets: z.record(z.string(), referenceSchema),
+  /** What is added: the property's short name, the file (relative to the folder where it lies there), and its hash where it was given. */
+  vectors: z.array(z.object({ property: z.string(), file: z.string(), hash: z.string().nullable() })),
+  settings: z.array(settingSchema),
+  /** Prompts of the whole run, and how many of them are answered at once. */
+  nPrompts: z.number().int(),
+  parallel: z.number().int().min(1),
+  /** Which part of the run this folder holds; null = all of it. */
+  shard: z.object({ index: z.number().int().min(0), count: z.number().int().min(1) }).nullable(),
+  versions: z.object({ llamaSteer: z.string(), llamaCpp: z.string() }),
+  /** Where it was begun; results of other machines agree up to rounding. */
+  machine: z.object({ platform: z.string(), cpu: z.string(), threads: z.number(), gpuLayers: z.union([z.number(), z.string()]), node: z.string() }),
+});
+/** The content of `run.json`: all that it takes to read the results, and to repeat them. */
+export type RunFile = z.infer<typeof runSchema>;
+export type Shard = NonNullable<RunFile["shard"]>;
+
+export const RUN_FILE = "run.json";
+
+/** Fill in what is the same for every run. */
+export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunFile {
+  return { format: FORMAT, formatVersion: FORMAT_VERSION, ...fields };
+}
+
+/** What must agree between two parts of one run, or between a run and its continuation: all but shard, machine, and where a given vector lies. */
+function identifying({ kind, config, model, datasets, vectors, settings, nPrompts, parallel, versions }: RunFile): Record<string, unknown> {
+  return {
+    kind, model, datasets, settings, nPrompts, parallel, versions,
+    vectors: vectors.map(({ property, file, hash }) => ({ property, content: hash ?? file })),
+    ...Object.fromEntries(Object.entries(config).map(([name, value]) => [`config.${name}`, value])),
+  };
+}
+
+/** What differs between two runs, for a message, e.g. `config.alphas [1] there, [1,2] here`; empty where they are the same. */
+export function runDifferences(there: RunFile, here: RunFile): string[] {
+  const [a, b] = [identifying(there), identifying(here)];
+  return [...new Set([...Object.keys(a), ...Object.keys(b)])]
+    .filter((name) => canonical(a[name]) !== canonical(b[name]))
+    .map((name) => `${name} ${brief(a[name])} there, ${brief(b[name])} here`);
+}
+
+/** Read `run.json` of a folder. Throws E_NOT_FOUND, E_BAD_RUN (malformed, or of a newer version). */
+export async function readRunFile(folder: string): Promise<RunFile> {
+  const path = join(folder, RUN_FILE);
+  let json: unknown;
+  try {
+    json = JSON.parse(await readFile(path, "utf8"));
+  } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code) throw new SteeringError("E_NOT_FOUND", `${folder} is no run: ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+    throw new SteeringError("E_BAD_RUN", `${path} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+  const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
+  if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError("E_BAD_RUN", `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
+  const parsed = runSchema.safeParse(json);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new SteeringError("E_BAD_RUN", `${path}: ${issue.path.join(".")}: ${issue.message}`);
+}
+
+/** JSON with sorted keys: the same for the same values. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (_, inner: unknown) =>
+    (typeof inner === "object" && inner !== null && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner)) ?? "undefined";
+}
+
+function brief(value: unknown): string {
+  const text = JSON.stringify(value) ?? "nothing";
+  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+}

@@ -1,0 +1,131 @@
+import { existsSync } from "node:fs";
+import { mkdir, open, readFile, type FileHandle } from "node:fs/promises";
+import { join } from "node:path";
+import { SteeringError } from "../errors.js";
+import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
+import { lockFile, type Lock } from "../io/lock.js";
+import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
+import { readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
+
+export const RESULTS_FILE = "results.jsonl";
+const TIMINGS_FILE = "timings.jsonl";
+/** Who holds `run.lock` in a run's folder writes there. */
+export const LOCK_NAME = "run";
+export const LOCK_DOES = "is at work on this run";
+
+/** How long a group of prompts took; in a file of its own, so that the results are the same bytes however often they were interrupted. */
+export interface Timing {
+  /** e.g. "extraction", "prompts 0–3". */
+  what: string;
+  seconds: number;
+  /** Tokens generated and scored. */
+  tokens: number;
+}
+
+/** What a folder holds of a run. */
+export interface RunResults {
+  run: RunFile;
+  records: ResultRecord[];
+  timings: Timing[];
+  isComplete: boolean;
+}
+
+/** Read a run's folder while nobody need hold it. Throws E_NOT_FOUND, E_BAD_RUN. */
+export async function readRun(folder: string): Promise<RunResults> {
+  const run = await readRunFile(folder);
+  const path = join(folder, RESULTS_FILE);
+  const { records, wholeWaves } = parseResults(existsSync(path) ? await readFile(path, "utf8") : "", run, path);
+  return { run, records, timings: await readTimings(folder), isComplete: wholeWaves === waves(run).length };
+}
+
+/**
+ * A run's folder while one process writes it: `run.json` (what was asked for), `results.jsonl` (one line per answer,
+ * appended and flushed when a group of prompts is done), `timings.jsonl`, and the vectors beside them.
+ */
+export class RunStore implements AsyncDisposable {
+  private constructor(readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, readonly records: ResultRecord[], private left: number[][]) {}
+
+  /** Begin a run in a folder, or go on with it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run), E_WRITE. */
+  static async open(folder: string, run: RunFile): Promise<RunStore> {
+    await makeFolder(folder);
+    const lock = await lockFile(join(folder, LOCK_NAME), LOCK_DOES);
+    try {
+      await beginOrContinue(folder, run);
+      const path = join(folder, RESULTS_FILE);
+      const { records, wholeBytes, wholeWaves } = parseResults(existsSync(path) ? await readFile(path, "utf8") : "", run, path);
+      const file = await open(path, "a");
+      await file.truncate(wholeBytes);
+      return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves));
+    } catch (error) {
+      await lock.release();
+      throw error;
+    }
+  }
+
+  /** Groups of prompts that have no results yet. */
+  get remaining(): readonly (readonly number[])[] {
+    return this.left;
+  }
+
+  /** Add the results of the next group, prompt by prompt, in the order of the settings; they are on disk when this returns. */
+  async append(records: readonly ResultRecord[], timing: Timing): Promise<void> {
+    try {
+      await this.file!.appendFile(records.map(encodeRecord).join(""));
+      await this.file!.datasync();
+    } catch (error) {
+      throw cannotWrite(join(this.folder, RESULTS_FILE), error as NodeJS.ErrnoException);
+    }
+    this.records.push(...records);
+    this.left = this.left.slice(1);
+    await this.time(timing);
+  }
+
+  /** Note how long something took. */
+  async time(timing: Timing): Promise<void> {
+    const file = await open(join(this.folder, TIMINGS_FILE), "a");
+    try {
+      await file.appendFile(`${JSON.stringify(timing)}\n`);
+    } finally {
+      await file.close();
+    }
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.file?.close();
+    this.file = undefined;
+    await this.lock.release();
+  }
+}
+
+async function makeFolder(folder: string): Promise<void> {
+  await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
+    throw cannotWrite(folder, cause);
+  });
+}
+
+async function beginOrContinue(folder: string, run: RunFile): Promise<void> {
+  if (!existsSync(join(folder, RUN_FILE))) {
+    if (existsSync(join(folder, RESULTS_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds results without ${RUN_FILE}; choose another folder`);
+    return writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`);
+  }
+  const there = await readRunFile(folder);
+  const differences = runDifferences(there, run);
+  if (JSON.stringify(there.shard) !== JSON.stringify(run.shard)) differences.push(`shard ${shardName(there)} there, ${shardName(run)} here`);
+  if (differences.length > 0) throw new SteeringError("E_BAD_RUN", `${folder} holds another run: ${differences.join("; ")}. Choose another folder (--out), or the same settings to go on with it`);
+}
+
+function shardName({ shard }: RunFile): string {
+  return shard ? `${shard.index}/${shard.count}` : "none";
+}
+
+/** Lines that are whole; timings are no results, and a torn one is left out. */
+async function readTimings(folder: string): Promise<Timing[]> {
+  const text = await readFile(join(folder, TIMINGS_FILE), "utf8").catch(() => "");
+  return text.split("\n").slice(0, -1).flatMap((line) => {
+    try {
+      return [JSON.parse(line) as Timing];
+    } catch {
+      return [];
+    }
+  });
+}
