@@ -5,6 +5,7 @@ import { commandName } from "./common.js";
 import { captureCommand } from "./commands/capture.js";
 import { demoCommand } from "./commands/demo.js";
 import { doctorCommand } from "./commands/doctor.js";
+import { experimentCommand } from "./commands/experiment.js";
 import { extractCommand } from "./commands/extract.js";
 import { generateCommand } from "./commands/generate.js";
 import { inspectCommand } from "./commands/inspect.js";
@@ -37,6 +38,7 @@ function parser(args: string[]) {
     .command(extractCommand)
     .command(generateCommand)
     .command(captureCommand)
+    .command(experimentCommand)
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")

@@ -1,11 +1,11 @@
-import { findPullable, isInstalled, isNamedModel, loadModel, pullModel, type Model, type Pullable } from "../lib/index.js";
+import { findPullable, isInstalled, isNamedModel, loadModel, pullModel, type LoadModelOptions, type Model, type Pullable } from "../lib/index.js";
 import type { ModelOptions } from "./common.js";
 import { megabytes, showProgress } from "./progress.js";
 
 /** Load the model of the command line; one that is known by name is downloaded first where it is missing. */
-export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptions, signal: AbortSignal): Promise<Model> {
+export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptions, signal: AbortSignal, room: Pick<LoadModelOptions, "maxSequences" | "contextSize"> = {}): Promise<Model> {
   if (isNamedModel(model)) await pullWithProgress(findPullable(model), { force: false, quiet, signal });
-  return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }) });
+  return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }), ...room });
 }
 
 export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {

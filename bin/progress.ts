@@ -13,6 +13,8 @@ export interface Progress {
 export type AmountFormat = (amount: number) => string;
 
 const PLAIN_STEP = 0.1;
+/** What is over sooner needs no lines. */
+const LEAST_SECONDS = 2;
 
 /** A bar with rate and time left on a terminal, a plain line per 10 % elsewhere, nothing when quiet. */
 export function showProgress(name: string, quiet: boolean, format: AmountFormat): Progress {
@@ -73,7 +75,7 @@ function plainProgress(name: string, format: AmountFormat): Progress {
         shown = stepOf(done, total);
       }
       const step = stepOf(done, total);
-      if (!(step > shown)) return;
+      if (!(step > shown) || meter.seconds() < LEAST_SECONDS) return;
       shown = step;
       const { rate, left } = meter.payload(done);
       process.stderr.write(`${name}: ${step * 100 * PLAIN_STEP}% of ${format(total)}, ${rate}/s, ${left} left\n`);
@@ -89,17 +91,18 @@ function stepOf(done: number, total: number): number {
 
 interface Meter {
   total: number;
+  seconds: () => number;
   payload: (done: number) => { done: string; size: string; rate: string; left: string };
 }
 
 /** Rates count from here on only: what an earlier, interrupted run did took no time now. */
 function startMeter(start: number, total: number, format: AmountFormat): Meter {
   const startedAt = performance.now();
+  const seconds = (): number => (performance.now() - startedAt) / 1000;
   return {
-    total,
+    total, seconds,
     payload: (done) => {
-      const seconds = (performance.now() - startedAt) / 1000;
-      const rate = seconds > 0 ? (done - start) / seconds : 0;
+      const rate = seconds() > 0 ? (done - start) / seconds() : 0;
       return { done: format(done), size: format(total), rate: format(rate), left: duration(done < total ? (total - done) / rate : 0) };
     },
   };

@@ -8,8 +8,16 @@ export { iclPrompt, iclTokens, promptGroups, questionPrompt, questionTokens, QUE
 export { loadVector, saveVector } from "./io/vector-file.js";
 export { saveActivations, type ActivationRecord, type ActivationSource } from "./io/activation-file.js";
 export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type SteeringVector, type Tail, type WrittenSchedule } from "./steering/index.js";
-export { detectLanguage, type LanguageGuess } from "./evaluate/language.js";
+export { detectLanguage, languageOfDataset, type LanguageGuess } from "./evaluate/language.js";
 export { deltaPerplexity, perplexity, replay, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
+export { runSingle, type SingleRunOptions } from "./experiment/single.js";
+export { runCompose } from "./experiment/compose.js";
+export { STRATEGIES, type ComposeOptions, type SingleOptions, type Strategy } from "./experiment/config.js";
+export { loadPlan, modelFolder, planRuns, READY_PLANS, type Plan, type PlannedRun } from "./experiment/plan.js";
+export { runPlan, type PlanOptions } from "./experiment/run-plan.js";
+export type { RunOptions } from "./experiment/run.js";
+export { fromPublished, mergeRuns, readRun, summariseRun, toPublished, writeRun, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
+export type { Estimate } from "./maths/statistics.js";
 export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";
 export { findPullable, isNamedModel, pullModel, resolveModel, type Pullable, type PullOptions } from "./io/pull.js";
 export { isInstalled, isOwn, modelPath, registryModels, type ModelEntry } from "./io/registry.js";

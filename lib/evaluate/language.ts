@@ -3,6 +3,12 @@ import { francAll } from "franc-min";
 /** Languages of our datasets, by ISO 639-3 code. */
 export const DATASET_LANGUAGES = { ENG: "eng", ITA: "ita", FRA: "fra", SPA: "spa", ZHO: "cmn" } as const;
 
+/** Language that a dataset's answers are in, by its name as published (`ITA`, `ITunsafe`, `ENi2f_test`); undefined for other names. */
+export function languageOfDataset(name: string): string | undefined {
+  const [, prefix] = /^(ENG?|ITA?|FRA?|SPA?|ZHO?)(?=[a-z_]|$)/.exec(name) ?? [];
+  return Object.entries(DATASET_LANGUAGES).find(([key]) => prefix && key.startsWith(prefix))?.[1];
+}
+
 export interface LanguageGuess {
   /** ISO 639-3 code, or "und" for a text too short or too mixed to say. */
   language: string;

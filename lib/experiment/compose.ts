@@ -4,7 +4,7 @@ import { loadVector } from "../io/vector-file.js";
 import type { RunResults } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
 import { assertMadeFor, type SteeringVector } from "../steering/index.js";
-import { composeSchema, parseConfig, type ComposeOptions } from "./config.js";
+import { parseCompose, type ComposeOptions } from "./config.js";
 import { evaluationPrompts } from "./prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { composeSettings } from "./settings.js";
@@ -18,7 +18,7 @@ import { hashOf } from "./single.js";
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
  */
 export async function runCompose(model: Model, options: ComposeOptions, runOptions: RunOptions): Promise<RunResults> {
-  const { vectors: paths, ...config } = parseConfig(composeSchema, options);
+  const { vectors: paths, ...config } = parseCompose(options);
   const vectors = await Promise.all(paths.map(loadVector));
   for (const vector of vectors) assertMadeFor(vector, await model.fingerprint());
   const properties = propertyNames(vectors);

@@ -6,12 +6,6 @@ import { HOOK_SITES, klReductionSchema } from "../steering/index.js";
 export const STRATEGIES = ["dynamic", "fixed", "start", "diminishing"] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
-/** Published values (REFERENCE §4 and §5). */
-const PUBLISHED = {
-  single: { alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95] },
-  compose: { alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9] },
-} as const;
-
 const whole = (least: number) => z.number().int().min(least);
 const indices = z.union([z.literal("all"), z.array(whole(0)).min(1)]);
 const distinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length;
@@ -19,38 +13,38 @@ const TWICE = "a value is given twice";
 
 const common = {
   /** ICL demonstrations per prompt. */
-  iclExamples: whole(0).default(4),
+  iclExamples: whole(0),
   /** Token steps. */
-  maxNewTokens: whole(1).default(30),
+  maxNewTokens: whole(1),
   /** Prompts to answer, from the first. */
-  evaluationSize: whole(1).default(50),
+  evaluationSize: whole(1),
   /** Cut the evaluation data into groups as published, or ask every row, behind the rows before it. */
-  evaluateOn: z.enum(["groups", "rows"]).default("groups"),
-  promptFormat: z.enum(["clean", "published"]).default("clean"),
-  klReduction: klReductionSchema.default("mean"),
-  strategies: z.array(z.enum(STRATEGIES)).refine(distinct, TWICE).default([...STRATEGIES]),
-  layers: indices.default("all"),
+  evaluateOn: z.enum(["groups", "rows"]),
+  promptFormat: z.enum(["clean", "published"]),
+  klReduction: klReductionSchema,
+  strategies: z.array(z.enum(STRATEGIES)).refine(distinct, TWICE),
+  /** Of Fixed, Start and Dim; in a composition every combination of them. */
+  alphas: z.array(z.number()).refine(distinct, TWICE),
+  /** p_top of Dyn. */
+  topP: z.array(z.number().gt(0).max(1)).refine(distinct, TWICE),
+  layers: indices,
   /** At `head_out` only. */
-  heads: indices.default("all"),
+  heads: indices,
 };
-const alphas = (values: readonly number[]) => z.array(z.number()).refine(distinct, TWICE).default([...values]);
-const topP = (values: readonly number[]) => z.array(z.number().gt(0).max(1)).refine(distinct, TWICE).default([...values]);
 
 /** One property: extract its vector, answer every prompt in every setting. */
 export const singleSchema = z.strictObject({
   positive: z.string().min(1),
   negative: z.string().min(1),
   /** Prompts per side of the extraction, drawn with replacement. */
-  support: whole(1).default(30),
-  seed: whole(0).default(32),
+  support: whole(1),
+  seed: whole(0),
   /** A given draw instead of support and seed. */
   supportIndices: z.array(whole(0)).min(1).optional(),
   /** Default: the positive dataset, as published. */
   evalDataset: z.string().min(1).optional(),
-  site: z.enum(HOOK_SITES).default("head_out"),
+  site: z.enum(HOOK_SITES),
   ...common,
-  alphas: alphas(PUBLISHED.single.alphas),
-  topP: topP(PUBLISHED.single.topP),
 });
 export type SingleConfig = z.infer<typeof singleSchema>;
 
@@ -65,17 +59,31 @@ export const composeSchema = z.strictObject({
   /** Shows the language alone: one more baseline. */
   language: z.string().min(1).optional(),
   ...common,
-  alphas: alphas(PUBLISHED.compose.alphas),
-  topP: topP(PUBLISHED.compose.topP),
 });
 export type ComposeConfig = z.infer<typeof composeSchema>;
 
-export type SingleOptions = z.input<typeof singleSchema>;
-export type ComposeOptions = z.input<typeof composeSchema>;
+const COMMON_DEFAULTS = {
+  iclExamples: 4, maxNewTokens: 30, evaluationSize: 50, evaluateOn: "groups", promptFormat: "clean", klReduction: "mean",
+  strategies: [...STRATEGIES], layers: "all", heads: "all",
+} as const;
+/** What is published (REFERENCE §3 to §5). */
+const SINGLE_DEFAULTS = { ...COMMON_DEFAULTS, support: 30, seed: 32, site: "head_out", alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95] } as const;
+const COMPOSE_DEFAULTS = { ...COMMON_DEFAULTS, alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9] } as const;
+
+type WithDefaults<Config, Defaults> = Omit<Config, keyof Defaults> & { [K in keyof Defaults & keyof Config]?: Config[K] | undefined };
+/** A single experiment; what is left out is as published. */
+export type SingleOptions = WithDefaults<SingleConfig, typeof SINGLE_DEFAULTS>;
+/** A composition; what is left out is as published. */
+export type ComposeOptions = WithDefaults<ComposeConfig, typeof COMPOSE_DEFAULTS>;
 
 /** Fill in defaults. Throws E_BAD_ARGUMENT naming the setting. */
-export function parseConfig<Config>(schema: z.ZodType<Config>, options: unknown): Config {
-  const parsed = schema.safeParse(options);
+export const parseSingle = (options: SingleOptions): SingleConfig => parse(singleSchema, SINGLE_DEFAULTS, options);
+/** Fill in defaults. Throws E_BAD_ARGUMENT naming the setting. */
+export const parseCompose = (options: ComposeOptions): ComposeConfig => parse(composeSchema, COMPOSE_DEFAULTS, options);
+
+function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: object): Config {
+  const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
+  const parsed = schema.safeParse({ ...defaults, ...given });
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}: ${message}`);

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { cpus } from "node:os";
 import { packageVersion } from "../io/paths.js";
 import { readRun, runFile, RunStore, waves, type RunFile, type RunResults, type Shard } from "../results/index.js";
@@ -57,7 +58,9 @@ export async function describeRun(model: Model, fields: RunFields, { parallel = 
  * @throws SteeringError E_BUSY, E_BAD_RUN, E_WRITE, E_ABORTED and what `generate` throws
  */
 export async function carryOut(model: Model, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
-  const { out, signal, onProgress } = options;
+  const { out, onProgress } = options;
+  const signal = options.signal && AbortSignal.any([options.signal]);
+  if (signal) setMaxListeners(0, signal); // one per answer
   {
     await using store = await RunStore.open(out, run);
     const total = waves(run).flat().length * run.settings.length;

@@ -8,7 +8,7 @@ import { loadVector, saveVector } from "../io/vector-file.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
 import { assertMadeFor, type SteeringVector } from "../steering/index.js";
-import { parseConfig, singleSchema, type SingleConfig, type SingleOptions } from "./config.js";
+import { parseSingle, type SingleConfig, type SingleOptions } from "./config.js";
 import { planExtraction, runExtraction, type ExtractionPlan } from "./extract.js";
 import { evaluationPrompts } from "./prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
@@ -29,7 +29,7 @@ export interface SingleRunOptions extends RunOptions {
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
  */
 export async function runSingle(model: Model, options: SingleOptions, runOptions: SingleRunOptions): Promise<RunResults | undefined> {
-  const config = parseConfig(singleSchema, options);
+  const config = parseSingle(options);
   const { positive, negative, evaluation } = await singleDatasets(config, runOptions);
   const plan = await planExtraction(model, extractionOf(config, positive, negative));
   const property = baseName(positive.name);

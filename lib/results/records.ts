@@ -13,7 +13,8 @@ const recordSchema = z.object({
   gold: z.string(),
   text: z.string(),
   tokens: z.array(z.number().int()),
-  finishReason: z.enum(["length", "end", "stop", "failed"]),
+  /** `failed`: see `error`; `unknown`: of an imported run. */
+  finishReason: z.enum(["length", "end", "stop", "failed", "unknown"]),
   /** Per vector of the setting and step. */
   alphas: z.array(z.array(z.number())),
   /** In nats; null for a schedule that measures nothing. */

@@ -23,7 +23,7 @@ const referenceSchema = z.object({ name: z.string(), hash: z.string() });
 const runSchema = z.object({
   format: z.literal(FORMAT),
   formatVersion: z.literal(FORMAT_VERSION),
-  kind: z.enum(["single", "compose", "imported"]),
+  kind: z.enum(["single", "compose"]),
   /** Everything that was asked for, defaults included. */
   config: z.record(z.string(), z.unknown()),
   model: z.object({ name: z.string(), fingerprint: z.record(z.string(), z.union([z.string(), z.number()])) }),

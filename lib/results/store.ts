@@ -38,6 +38,13 @@ export async function readRun(folder: string): Promise<RunResults> {
   return { run, records, timings: await readTimings(folder), isComplete: wholeWaves === waves(run).length };
 }
 
+/** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_WRITE. */
+export async function writeRun(folder: string, run: RunFile, records: readonly ResultRecord[]): Promise<void> {
+  if (existsSync(join(folder, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds a run already`);
+  await writeFileAtomic(join(folder, RESULTS_FILE), records.map(encodeRecord).join(""));
+  await writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`);
+}
+
 /**
  * A run's folder while one process writes it: `run.json` (what was asked for), `results.jsonl` (one line per answer,
  * appended and flushed when a group of prompts is done), `timings.jsonl`, and the vectors beside them.

@@ -1,0 +1,143 @@
+import { z } from "zod";
+import { SteeringError } from "../errors.js";
+import type { WrittenSchedule } from "../steering/index.js";
+import type { ResultRecord } from "./records.js";
+import { runFile, type RunFile, type RunSetting } from "./run-file.js";
+
+const lists = z.record(z.string(), z.array(z.number()));
+const publishedSchema = z.array(z.looseObject({
+  prompt: z.string(),
+  gold: z.string(),
+  output: z.record(z.string(), z.string()),
+  perplexity: z.record(z.string(), z.number().nullable()).default({}),
+  additional: lists.default({}),
+})).min(1);
+/** One prompt's results as the published code writes them (REFERENCE §6). */
+export type PublishedResult = z.infer<typeof publishedSchema>[number];
+
+/** The keys of the published files that a setting goes by. */
+interface PublishedKeys {
+  output: string;
+  perplexity: string;
+  /** Of the alphas and KLs of each vector; Dyn only. */
+  additional: Array<{ alphas: string; kls: string }>;
+}
+
+/** Results in the published schema, so that the published notebooks read them. Throws E_BAD_RUN for settings that it has no keys for. */
+export function toPublished(run: RunFile, records: readonly ResultRecord[]): PublishedResult[] {
+  const keys = new Map(run.settings.map((setting) => [setting.label, keysOf(run, setting)]));
+  const prompts = new Map<number, PublishedResult>();
+  for (const record of records) {
+    const entry = prompts.get(record.prompt) ?? { prompt: `Q:${record.question}\nA:`, gold: record.gold, output: {}, perplexity: {}, additional: {} };
+    prompts.set(record.prompt, entry);
+    const key = keys.get(record.setting);
+    if (!key) continue; // a baseline that is not published
+    entry.output[key.output] = record.text;
+    const perplexity = record.perplexity ?? record.deltaPerplexity;
+    if (perplexity !== null) entry.perplexity[key.perplexity] = perplexity;
+    key.additional.forEach(({ alphas, kls }, vector) => {
+      entry.additional[alphas] = record.alphas[vector] ?? [];
+      entry.additional[kls] = record.kls[vector] ?? [];
+    });
+  }
+  return [...prompts.values()];
+}
+
+/** Read a published file as a run: its texts, ΔPPL, alphas and KLs; tokens it has none. Throws E_BAD_RUN naming the entry. */
+export function fromPublished(json: unknown, path: string): { run: RunFile; records: ResultRecord[] } {
+  const parsed = publishedSchema.safeParse(json);
+  if (!parsed.success) {
+    const { path: where, message } = parsed.error.issues[0]!;
+    throw new SteeringError("E_BAD_RUN", `${path} is not in the published schema: ${where.join(".") || "the file"}: ${message}`);
+  }
+  const outputs = Object.keys(parsed.data[0]!.output);
+  const run = importedRun(outputs, parsed.data.length, path);
+  const records = parsed.data.flatMap((entry, prompt) => run.settings.map((setting, index): ResultRecord => {
+    const output = outputs[index]!;
+    const text = entry.output[output];
+    if (text === undefined) throw new SteeringError("E_BAD_RUN", `${path}: entry ${prompt} lacks the output "${output}", which the first one has`);
+    const { perplexity, additional } = keysFor(run.kind, setting, output);
+    const value = entry.perplexity[perplexity] ?? null;
+    const isReference = setting.prompt === "icl";
+    return {
+      prompt, setting: setting.label, question: /^Q:([\s\S]*)\nA:$/.exec(entry.prompt)?.[1] ?? entry.prompt, gold: entry.gold, text, tokens: [], finishReason: "unknown",
+      alphas: additional.map(({ alphas }) => entry.additional[alphas] ?? []),
+      kls: additional.map(({ kls }) => entry.additional[kls] ?? null),
+      perplexity: isReference ? value : null, deltaPerplexity: isReference ? null : value,
+    };
+  }));
+  return { run, records };
+}
+
+/** What the keys of a published file say about its run. */
+function importedRun(outputs: readonly string[], nPrompts: number, path: string): RunFile {
+  const kind = outputs.includes("no_icl") ? "single" : "compose";
+  const named = (pattern: RegExp): string[] => outputs.flatMap((key) => pattern.exec(key)?.[1] ?? []);
+  const properties = kind === "single" ? [/_([^_-]+)-[^_-]+\.json$/.exec(path)?.[1] ?? "property"] : (named(/^dynamic_p[\d.]+_(.+)$/)[0] ?? named(/^noicl_(.+)$/).join("-")).split("-");
+  const [composed = "composed"] = named(/^icl_(.+)$/);
+  const reference = (name: string) => ({ name, hash: "unknown" });
+  return runFile({
+    kind, config: { importedFrom: path }, model: { name: "unknown", fingerprint: {} },
+    datasets: kind === "single" ? {} : { source: reference(properties[0]!), composed: reference(composed) },
+    vectors: properties.map((property) => ({ property, file: "unknown", hash: "unknown" })),
+    settings: outputs.map((output) => settingOf(output, properties, path)),
+    nPrompts, parallel: 1, shard: null,
+    versions: { llamaSteer: "unknown", llamaCpp: "unknown" }, machine: { platform: "unknown", cpu: "unknown", threads: 0, gpuLayers: 0, node: "unknown" },
+  });
+}
+
+const PREFIX = { single: { fixed: "edited_", start: "editedSTART_", diminishing: "editedDIM_" }, compose: { fixed: "", start: "START", diminishing: "DIM" } } as const;
+
+function keysOf(run: RunFile, setting: RunSetting): PublishedKeys | undefined {
+  const output = outputKey(run, setting);
+  return output === undefined ? undefined : keysFor(run.kind, setting, output);
+}
+
+/** The key of a setting's text; undefined for a baseline that is not published. */
+function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer }: RunSetting): string | undefined {
+  const names = vectors.map(({ property }) => property);
+  const task = (role: string): string => (datasets[role]?.name ?? role).replace(/_(train|test)$/, "");
+  if (prompt === "icl-language") return undefined;
+  if (prompt === "icl") return kind === "single" ? "icl" : `icl_${task("composed")}`;
+  const first = steer[0];
+  if (!first) return kind === "single" ? "no_icl" : `noicl_${task("source")}`;
+  if (first.schedule.kind === "window") throw new SteeringError("E_BAD_RUN", `"${label}" has no key in the published schema`);
+  if (first.schedule.kind === "dynamic") return `dynamic_p${pythonFloat(first.schedule.topP)}${kind === "single" ? "" : `_${names.join("-")}`}`;
+  const terms = steer.map(({ vector, schedule }) => ({ name: names[vector], alpha: pythonFloat((schedule as { alpha: number }).alpha) }));
+  if (kind === "single") return `${PREFIX.single[first.schedule.kind]}${terms[0]!.alpha}`;
+  if (steer.length < names.length) return first.vector === 0 ? undefined : `noicl_${names[first.vector]}`; // the published code has the second one alone
+  return `${PREFIX.compose[first.schedule.kind]}${terms.map(({ name, alpha }) => `${alpha}_${name}`).join("-")}`;
+}
+
+/** Where the published file keeps a setting's ΔPPL, alphas and KLs, by the key of its text. */
+function keysFor(kind: RunFile["kind"], { steer }: RunSetting, output: string): PublishedKeys {
+  const schedule = steer[0]?.schedule;
+  const p = schedule?.kind === "dynamic" ? pythonFloat(schedule.topP) : undefined;
+  if (kind === "compose") return { output, perplexity: output, additional: p === undefined ? [] : steer.map((_, i) => ({ alphas: `${p}alpha_t${i + 1}`, kls: `${p}t${i + 1}_real_kls` })) };
+  return {
+    output,
+    perplexity: schedule ? `delta_${p === undefined ? output : `dynamic_${p}`}` : output,
+    additional: p === undefined ? [] : [{ alphas: `${p}_dynamic_alphas`, kls: `${p}_dynamic_kls` }],
+  };
+}
+
+/** The setting that a published key stands for. Throws E_BAD_RUN. */
+function settingOf(output: string, properties: readonly string[], path: string): RunSetting {
+  const steered = (label: string, schedules: WrittenSchedule[]): RunSetting => ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
+  if (output === "icl" || output.startsWith("icl_")) return { label: "icl", prompt: "icl", steer: [] };
+  if (output === "no_icl" || output === `noicl_${properties[0]}`) return { label: "no-icl", prompt: "no-icl", steer: [] };
+  const alone = properties.findIndex((property) => output === `noicl_${property}`);
+  if (alone >= 0) return { label: `${properties[alone]} alone`, prompt: "no-icl", steer: [{ vector: alone, schedule: { kind: "fixed", alpha: 1 } }] };
+  const dynamic = /^dynamic_p([\d.]+)/.exec(output);
+  if (dynamic) return steered(`Dyn p=${Number(dynamic[1])}`, properties.map(() => ({ kind: "dynamic", topP: Number(dynamic[1]), alphaMax: 2, strongAlpha: 2, klReduction: "mean" })));
+  const fixed = /^(?:edited)?(START|DIM|)_?(-?[\d.]+(?:_.+)?)$/.exec(output);
+  const alphas = fixed?.[2]!.split(/-(?=\d)(?<!^-)/).map(Number.parseFloat) ?? [];
+  if (alphas.length !== properties.length || alphas.some(Number.isNaN)) throw new SteeringError("E_BAD_RUN", `${path}: "${output}" is no key of the published schema`);
+  const { kind, label } = { "": { kind: "fixed", label: "Fixed" }, START: { kind: "start", label: "Start" }, DIM: { kind: "diminishing", label: "Dim" } }[fixed![1] as "" | "START" | "DIM"] as { kind: "fixed"; label: string };
+  return steered(`${label} ${alphas.join("+")}`, alphas.map((alpha) => ({ kind, alpha })));
+}
+
+/** A number as Python writes a float: 1 is 1.0. */
+function pythonFloat(value: number): string {
+  return Number.isInteger(value) ? value.toFixed(1) : String(value);
+}
