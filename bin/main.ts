@@ -3,6 +3,7 @@ import yargs from "yargs";
 import { SteeringError } from "../lib/index.js";
 import { commandName } from "./common.js";
 import { captureCommand } from "./commands/capture.js";
+import { datasetsCommand } from "./commands/datasets.js";
 import { demoCommand } from "./commands/demo.js";
 import { doctorCommand } from "./commands/doctor.js";
 import { experimentCommand } from "./commands/experiment.js";
@@ -10,6 +11,7 @@ import { extractCommand } from "./commands/extract.js";
 import { generateCommand } from "./commands/generate.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { modelsCommand } from "./commands/models.js";
+import { resultsCommand } from "./commands/results.js";
 import { EXIT, exitCode } from "./exit-codes.js";
 
 class UsageError extends Error {}
@@ -39,10 +41,12 @@ function parser(args: string[]) {
     .command(generateCommand)
     .command(captureCommand)
     .command(experimentCommand)
+    .command(resultsCommand)
+    .command(datasetsCommand)
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, capture, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, results, datasets, capture, inspect, doctor")
     .strict()
     .recommendCommands()
     .wrap(Math.min(110, process.stdout.columns ?? 100))

@@ -5,6 +5,8 @@ import { HttpRefusal, exchange, refusal, type ExchangeOptions } from "./http.js"
 
 /** One file of a Hugging Face repository. */
 export interface HubFile {
+  /** Of a dataset rather than a model. */
+  isDataset: boolean;
   owner: string;
   repo: string;
   path: string;
@@ -18,21 +20,21 @@ export function isHubAddress(text: string): boolean {
   return text.startsWith("hf:");
 }
 
-/** Parse `hf:owner/repo/path/file.gguf[@revision]`, revision `main` by default; E_BAD_ARGUMENT. */
+/** Parse `hf:owner/repo/path/file.gguf[@revision]` or `hf:datasets/owner/repo/file[@revision]`, revision `main` by default; E_BAD_ARGUMENT. */
 export function parseHubAddress(address: string): HubFile {
-  const match = /^hf:([\w.-]+)\/([\w.-]+)\/([^@\\:*?"<>|]+)(?:@([\w./-]+))?$/.exec(address);
-  const [, owner, repo, path, revision = "main"] = match ?? [];
+  const match = /^hf:(datasets\/)?([\w.-]+)\/([\w.-]+)\/([^@\\:*?"<>|]+)(?:@([\w./-]+))?$/.exec(address);
+  const [, dataset, owner, repo, path, revision = "main"] = match ?? [];
   const folders = [owner, repo, ...(path ?? "").split("/"), ...revision.split("/")];
   // Every part becomes a folder name below the models folder.
   if (!owner || !repo || !path || folders.some((part) => !part || part === "." || part === "..")) {
     throw new SteeringError("E_BAD_ARGUMENT", `"${address}" is not a model address; expected hf:owner/repo/file.gguf or hf:owner/repo/file.gguf@revision`);
   }
-  return { owner, repo, path, revision };
+  return { isDataset: dataset !== undefined, owner, repo, path, revision };
 }
 
 /** Where the file of an `hf:` address lands, relative to the models folder. */
 export function hubFolder(file: HubFile): string {
-  return join("hf", file.owner, file.repo, file.revision.replaceAll("/", "--"), ...file.path.split("/"));
+  return join("hf", ...(file.isDataset ? ["datasets"] : []), file.owner, file.repo, file.revision.replaceAll("/", "--"), ...file.path.split("/"));
 }
 
 /**
@@ -53,10 +55,10 @@ export async function downloadFromHub(address: string, target: string, options: 
   }
 }
 
-function hubUrl({ owner, repo, path, revision }: HubFile): string {
+function hubUrl({ isDataset, owner, repo, path, revision }: HubFile): string {
   const endpoint = (process.env["HF_ENDPOINT"] || "https://huggingface.co").replace(/\/+$/, "");
   const encodedPath = path.split("/").map(encodeURIComponent).join("/");
-  return `${endpoint}/${owner}/${repo}/resolve/${encodeURIComponent(revision)}/${encodedPath}?download=true`;
+  return `${endpoint}/${isDataset ? "datasets/" : ""}${owner}/${repo}/resolve/${encodeURIComponent(revision)}/${encodedPath}?download=true`;
 }
 
 /**

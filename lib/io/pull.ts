@@ -43,6 +43,11 @@ export function findPullable(name: string): Pullable {
   return { name, file: hubFolder(parseHubAddress(name)), sources: [{ kind: "hub", address: name }] };
 }
 
+/** Path of a file; one of the hub (`hf:datasets/owner/repo/file`) is downloaded into the models folder first, once. Throws what `pullModel` throws. */
+export async function fetchHubFile(pathOrAddress: string, options: PullOptions = {}): Promise<string> {
+  return isHubAddress(pathOrAddress) ? pullModel(findPullable(pathOrAddress), options) : pathOrAddress;
+}
+
 /** Whether this is a registry name or an `hf:` address rather than a path. */
 export function isNamedModel(nameOrPath: string): boolean {
   return isHubAddress(nameOrPath) || registryModels().some((model) => model.name === nameOrPath);

@@ -18,7 +18,8 @@ export type PublishedResult = z.infer<typeof publishedSchema>[number];
 /** The keys of the published files that a setting goes by. */
 interface PublishedKeys {
   output: string;
-  perplexity: string;
+  /** Of its ΔPPL; baselines have none there. */
+  perplexity: string | undefined;
   /** Of the alphas and KLs of each vector; Dyn only. */
   additional: Array<{ alphas: string; kls: string }>;
 }
@@ -34,7 +35,7 @@ export function toPublished(run: RunFile, records: readonly ResultRecord[]): Pub
     if (!key) continue; // a baseline that is not published
     entry.output[key.output] = record.text;
     const perplexity = record.perplexity ?? record.deltaPerplexity;
-    if (perplexity !== null) entry.perplexity[key.perplexity] = perplexity;
+    if (perplexity !== null && key.perplexity !== undefined) entry.perplexity[key.perplexity] = perplexity;
     key.additional.forEach(({ alphas, kls }, vector) => {
       entry.additional[alphas] = record.alphas[vector] ?? [];
       entry.additional[kls] = record.kls[vector] ?? [];
@@ -56,8 +57,8 @@ export function fromPublished(json: unknown, path: string): { run: RunFile; reco
     const output = outputs[index]!;
     const text = entry.output[output];
     if (text === undefined) throw new SteeringError("E_BAD_RUN", `${path}: entry ${prompt} lacks the output "${output}", which the first one has`);
-    const { perplexity, additional } = keysFor(run.kind, setting, output);
-    const value = entry.perplexity[perplexity] ?? null;
+    const { perplexity, additional } = keysFor(run, setting, output);
+    const value = (perplexity === undefined ? undefined : entry.perplexity[perplexity]) ?? null;
     const isReference = setting.prompt === "icl";
     return {
       prompt, setting: setting.label, question: /^Q:([\s\S]*)\nA:$/.exec(entry.prompt)?.[1] ?? entry.prompt, gold: entry.gold, text, tokens: [], finishReason: "unknown",
@@ -90,7 +91,7 @@ const PREFIX = { single: { fixed: "edited_", start: "editedSTART_", diminishing:
 
 function keysOf(run: RunFile, setting: RunSetting): PublishedKeys | undefined {
   const output = outputKey(run, setting);
-  return output === undefined ? undefined : keysFor(run.kind, setting, output);
+  return output === undefined ? undefined : keysFor(run, setting, output);
 }
 
 /** The key of a setting's text; undefined for a baseline that is not published. */
@@ -110,13 +111,15 @@ function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer 
 }
 
 /** Where the published file keeps a setting's ΔPPL, alphas and KLs, by the key of its text. */
-function keysFor(kind: RunFile["kind"], { steer }: RunSetting, output: string): PublishedKeys {
+function keysFor({ kind, vectors }: RunFile, { prompt, steer }: RunSetting, output: string): PublishedKeys {
+  if (prompt === "icl") return { output, perplexity: output, additional: [] };
+  if (steer.length < vectors.length) return { output, perplexity: undefined, additional: [] };
   const schedule = steer[0]?.schedule;
   const p = schedule?.kind === "dynamic" ? pythonFloat(schedule.topP) : undefined;
   if (kind === "compose") return { output, perplexity: output, additional: p === undefined ? [] : steer.map((_, i) => ({ alphas: `${p}alpha_t${i + 1}`, kls: `${p}t${i + 1}_real_kls` })) };
   return {
     output,
-    perplexity: schedule ? `delta_${p === undefined ? output : `dynamic_${p}`}` : output,
+    perplexity: `delta_${p === undefined ? output : `dynamic_${p}`}`,
     additional: p === undefined ? [] : [{ alphas: `${p}_dynamic_alphas`, kls: `${p}_dynamic_kls` }],
   };
 }

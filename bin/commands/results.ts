@@ -1,0 +1,127 @@
+import { existsSync, readdirSync } from "node:fs";
+import { readFile } from "node:fs/promises";
+import { join, relative } from "node:path";
+import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
+import { fromPublished, mergeRuns, readRun, SteeringError, toPublished, writeRun, writeText } from "../../lib/index.js";
+import { note, print, type OutputOptions } from "../common.js";
+import { printRunTable, runSummary } from "../run-table.js";
+
+interface ShowArguments extends OutputOptions {
+  runs: string[];
+}
+
+interface ExportArguments extends OutputOptions {
+  run: string;
+  format: "published" | "jsonl";
+  out: string | undefined;
+}
+
+interface ImportArguments extends OutputOptions {
+  file: string;
+  out: string;
+}
+
+interface MergeArguments extends OutputOptions {
+  out: string;
+  shards: string[];
+}
+
+const showCommand: CommandModule<OutputOptions, ShowArguments> = {
+  command: "show <runs..>",
+  describe: "Print the tables of runs, or of all runs below a folder",
+  builder: (yargs) => yargs.positional("runs", { type: "string", array: true, demandOption: true, describe: "Folders" })
+    .example("$0 results show runs/tiny", "") as unknown as Argv<ShowArguments>,
+  handler: async ({ runs, json }) => {
+    for (const folder of runs.flatMap(runsBelow)) {
+      const results = await readRun(folder);
+      if (json) print(JSON.stringify({ run: folder, summary: runSummary(results) }));
+      else printRunTable(results);
+    }
+  },
+};
+
+const exportCommand: CommandModule<OutputOptions, ExportArguments> = {
+  command: "export <run>",
+  describe: "Write a run's results for other programs",
+  builder: (yargs) => yargs.positional("run", { type: "string", demandOption: true, describe: "Folder of the run" })
+    .option("format", { choices: ["published", "jsonl"] as const, default: "published" as const, describe: "published: the JSON of the paper's code, which its notebooks read" })
+    .option("out", { type: "string", nargs: 1, describe: "File; standard output by default" })
+    .example("$0 results export runs/gemma3-270m/ITA-ENG --out results_icl4_tok30_ITA-ENG.json", "") as unknown as Argv<ExportArguments>,
+  handler: exportRun,
+};
+
+const importCommand: CommandModule<OutputOptions, ImportArguments> = {
+  command: "import <file>",
+  describe: "Read a results file of the paper's code as a run",
+  builder: (yargs) => yargs.positional("file", { type: "string", demandOption: true, describe: "JSON file" })
+    .option("out", { type: "string", nargs: 1, demandOption: true, describe: "Folder of the run" })
+    .example("$0 results import results_icl4_tok30_ITA-ENG.json --out runs/theirs", "") as unknown as Argv<ImportArguments>,
+  handler: importRun,
+};
+
+const mergeCommand: CommandModule<OutputOptions, MergeArguments> = {
+  command: "merge <out> <shards..>",
+  describe: "Join the shards of a run, or of all runs of a plan",
+  builder: (yargs) => yargs.positional("out", { type: "string", demandOption: true, describe: "Folder to make" })
+    .positional("shards", { type: "string", array: true, demandOption: true, describe: "Folders that --shard runs were written to" })
+    .example("$0 results merge runs/all runs/part-0 runs/part-1", "") as unknown as Argv<MergeArguments>,
+  handler: merge,
+};
+
+/** `llama-steer results show|export|import|merge` */
+export const resultsCommand: CommandModule<object, OutputOptions> = {
+  command: "results",
+  describe: "Tables of runs; exchange with the paper's code; joining shards",
+  builder: (yargs) => (yargs as Argv<OutputOptions>).command(showCommand).command(exportCommand).command(importCommand).command(mergeCommand)
+    .demandCommand(1, "expected one of: show, export, import, merge"),
+  handler: () => {},
+};
+
+async function exportRun({ run: folder, format, out, quiet }: ArgumentsCamelCase<ExportArguments>): Promise<void> {
+  const { run, records, isComplete } = await readRun(folder);
+  if (!isComplete) note(`note: ${folder} is not complete; what is there is exported`, quiet);
+  const text = format === "jsonl" ? records.map((record) => `${JSON.stringify(record)}\n`).join("") : `${JSON.stringify(toPublished(run, records), null, 4)}\n`;
+  if (out === undefined) return void process.stdout.write(text);
+  await writeText(out, text);
+  note(`Written: ${out}`, quiet);
+}
+
+async function importRun({ file, out, json, quiet }: ArgumentsCamelCase<ImportArguments>): Promise<void> {
+  const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new SteeringError("E_NOT_FOUND", `${file} cannot be read (${cause.code})`, { cause });
+  });
+  const { run, records } = fromPublished(parseJson(text, file), file);
+  await writeRun(out, run, records);
+  const results = await readRun(out);
+  if (json) return print(JSON.stringify({ run: out, summary: runSummary(results) }));
+  printRunTable(results);
+  note(`Written: ${out}`, quiet);
+}
+
+function parseJson(text: string, file: string): unknown {
+  try {
+    // Python writes what is no number as NaN and Infinity.
+    return JSON.parse(text.replace(/(?<=[:[,]\s*)-?(?:NaN|Infinity)(?=\s*[,\]}])/g, "null"));
+  } catch (cause) {
+    throw new SteeringError("E_BAD_RUN", `${file} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
+
+async function merge({ out, shards, json, quiet }: ArgumentsCamelCase<MergeArguments>): Promise<void> {
+  const [first = ""] = shards;
+  for (const folder of runsBelow(first)) {
+    const name = relative(first, folder);
+    const results = await mergeRuns(join(out, name), shards.map((shard) => join(shard, name)));
+    if (json) print(JSON.stringify({ run: join(out, name), summary: runSummary(results) }));
+    else printRunTable(results);
+  }
+  note(`Written: ${out}`, quiet);
+}
+
+/** The folder itself if it is a run's, else all runs below it. Throws E_NOT_FOUND. */
+function runsBelow(folder: string): string[] {
+  if (existsSync(join(folder, "run.json"))) return [folder];
+  const below = existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.name === "run.json").map((entry) => entry.parentPath).sort() : [];
+  if (below.length === 0) throw new SteeringError("E_NOT_FOUND", `there is no run in ${folder}`);
+  return below;
+}
