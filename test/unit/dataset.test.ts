@@ -1,12 +1,16 @@
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { DATASET_LANGUAGES, detectLanguage } from "../../lib/evaluate/language.js";
+import { DATASET_LANGUAGES, detectLanguage, languageOfDataset } from "../../lib/evaluate/language.js";
 import { datasetNames, datasetReference, loadDataset, type Dataset } from "../../lib/dataset/dataset.js";
 import { promptGroups } from "../../lib/experiment/prompt.js";
 import { temporaryFolder } from "./io-helpers.js";
 
-const NAMES = Object.keys(DATASET_LANGUAGES) as Array<keyof typeof DATASET_LANGUAGES>;
+const LANGUAGES = Object.keys(DATASET_LANGUAGES) as Array<keyof typeof DATASET_LANGUAGES>;
+const PREFIXES = ["EN", "FR", "IT", "SP", "ZH"];
+const STYLES = PREFIXES.flatMap((prefix) => [`${prefix}f2i`, `${prefix}i2f`]);
+const SAFETY = PREFIXES.flatMap((prefix) => [`${prefix}safe`, `${prefix}unsafe`]);
+const NAMES = [...LANGUAGES, ...STYLES, ...SAFETY].sort();
 
 function inputs(dataset: Dataset): string[] {
   return dataset.rows.map((row) => row.input);
@@ -17,27 +21,26 @@ function words(text: string): string {
   return text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, " ").trim();
 }
 
-test("ours are the five languages", () => {
-  expect(datasetNames()).toEqual(["ENG", "FRA", "ITA", "SPA", "ZHO"]);
-  expect([...NAMES].sort()).toEqual(datasetNames());
+test("ours are five languages, each plain, formal, informal, safe and unsafe", () => {
+  expect(datasetNames()).toEqual(NAMES);
 });
 
-test("the queries are the same in every language, row by row", async () => {
+test.each([["ENG", [...LANGUAGES, ...STYLES]], ["ENsafe", SAFETY]] as const)("the queries of %s are the same in every language and style, row by row", async (first, names) => {
   for (const part of ["train", "test"]) {
-    const english = inputs(await loadDataset(`ENG_${part}`));
-    for (const name of NAMES) expect(inputs(await loadDataset(`${name}_${part}`))).toEqual(english);
+    const expected = inputs(await loadDataset(`${first}_${part}`));
+    for (const name of names) expect(inputs(await loadDataset(`${name}_${part}`))).toEqual(expected);
   }
 });
 
-test("there are at least 150 training rows, so 30 prompts with 4 demonstrations, and 30 test rows", async () => {
-  const train = await loadDataset("ITA_train");
+test.each(["ITA", "ENsafe"])("%s: at least 150 training rows, so 30 prompts with 4 demonstrations, and 50 questions to evaluate on", async (name) => {
+  const train = await loadDataset(`${name}_train`);
   expect(train.rows.length).toBeGreaterThanOrEqual(150);
   expect(promptGroups(train, 4).length).toBeGreaterThanOrEqual(30);
-  expect((await loadDataset("ITA_test")).rows.length).toBeGreaterThanOrEqual(30);
+  expect((await loadDataset(`${name}_test`)).rows.length).toBeGreaterThanOrEqual(50);
 });
 
-test("no query occurs twice, neither within a part nor in both", async () => {
-  const queries = [...inputs(await loadDataset("ENG_train")), ...inputs(await loadDataset("ENG_test"))].map(words);
+test.each(["ENG", "ENsafe"])("%s: no query occurs twice, neither within a part nor in both", async (name) => {
+  const queries = [...inputs(await loadDataset(`${name}_train`)), ...inputs(await loadDataset(`${name}_test`))].map(words);
   expect(queries.filter((query, index) => queries.indexOf(query) !== index)).toEqual([]);
 });
 
@@ -54,11 +57,11 @@ test.each(NAMES)("%s: no answer occurs twice, no row could end or break a prompt
   }
 });
 
-// Measured: 205 of 206 for English, 206 of 206 for the others; chance is 0.2.
+// Chance is 0.2; slang and short sentences are the harder ones.
 test.each(NAMES)("%s: its gold answers are detected as its language", async (name) => {
   const rows = [...(await loadDataset(`${name}_train`)).rows, ...(await loadDataset(`${name}_test`)).rows];
-  const right = rows.filter((row) => detectLanguage(row.output).language === DATASET_LANGUAGES[name]).length;
-  expect(right / rows.length).toBeGreaterThanOrEqual(0.98);
+  const right = rows.filter((row) => detectLanguage(row.output).language === languageOfDataset(name)).length;
+  expect(right / rows.length).toBeGreaterThanOrEqual(name in DATASET_LANGUAGES ? 0.98 : 0.9);
 });
 
 test("text too short to judge has no language", () => {
@@ -107,14 +110,15 @@ test("a path of a JSON file is read with the instruction beside it", async () =>
 });
 
 test.each([
-  ["text that is not JSON", "[{", /is not JSON/],
-  ["an object", '{"rows": []}', /a list of/],
-  ["an empty list", "[]", /a list of/],
-  ["a row that is text", JSON.stringify([...ROWS, "q"]), /row 2: .*object/],
-  ["a row of null", JSON.stringify([null]), /row 0: .*object/],
-  ["a row without an answer", JSON.stringify([ROWS[0], { input: "q" }]), /row 1, output/],
-  ["an answer that is a number", JSON.stringify([{ input: "q", output: 5 }]), /row 0, output/],
-  ["an empty query", JSON.stringify([...ROWS, { input: "", output: "a" }, { input: 3 }]), /row 2, input/],
+  ["text that is not JSON", "[\n{\n", /line 3: it is not JSON/],
+  ["a comma too many", '[\n{"input": "q", "output": "a"},\n]', /line 3: it is not JSON/],
+  ["an object", '{"rows": []}', /a list of rows was expected, an object found/],
+  ["an empty list", "[]", /none found/],
+  ["a row that is text", JSON.stringify([...ROWS, "q"], null, 1), /line 10: an object of columns was expected, a text found/],
+  ["a row of null", JSON.stringify([null]), /line 1: .*object.* null found/],
+  ["a row without an answer", JSON.stringify([ROWS[0], { input: "q" }], null, 1), /line 6: "output" must be a text that is not empty; nothing found/],
+  ["an answer that is a number", JSON.stringify([{ input: "q", output: 5 }]), /line 1: "output" .* the number 5 found/],
+  ["an empty query", `[${[...ROWS, { input: "", output: "a" }, { input: 3 }].map((row) => `\n${JSON.stringify(row)}`).join(",")}]`, /line 4: "input" .* an empty text found/],
 ])("%s is E_BAD_DATASET and says where", async (_, text, message) => {
   const path = join(await temporaryFolder(), "own.json");
   await writeFile(path, text);
