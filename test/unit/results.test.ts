@@ -1,0 +1,192 @@
+import { appendFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import { mergeRuns, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
+import { temporaryFolder } from "./io-helpers.js";
+import { aRun, SETTINGS, someRecords } from "./run-fixtures.js";
+
+const TIMING = { what: "prompts", seconds: 1, tokens: 2 };
+const results = (folder: string): string => join(folder, "results.jsonl");
+
+/** Carry out a run, or what is left of it, up to `most` groups. */
+async function carryOut(folder: string, run: RunFile, most = Infinity): Promise<number[][]> {
+  await using store = await RunStore.open(folder, run);
+  const done: number[][] = [];
+  for (const wave of [...store.remaining].slice(0, most)) {
+    await store.append(wave.flatMap((prompt) => someRecords(run, prompt)), TIMING);
+    done.push([...wave]);
+  }
+  return done;
+}
+
+async function wholeRun(run = aRun()): Promise<{ folder: string; bytes: Buffer }> {
+  const folder = join(await temporaryFolder(), "run");
+  await carryOut(folder, run);
+  return { folder, bytes: await readFile(results(folder)) };
+}
+
+describe("a run's folder", () => {
+  test("holds what was asked for, and every answer as a line", async () => {
+    const { folder, bytes } = await wholeRun();
+    const { run, records, timings, isComplete } = await readRun(folder);
+    expect(run).toEqual(aRun());
+    expect(records).toEqual([0, 1, 2, 3, 4, 5, 6].flatMap((prompt) => someRecords(run, prompt)));
+    expect(bytes.toString().trimEnd().split("\n").map((line) => JSON.parse(line) as unknown)).toEqual(records);
+    expect(timings).toEqual([TIMING, TIMING, TIMING, TIMING]);
+    expect(isComplete).toBe(true);
+    expect((await readdir(folder)).sort()).toEqual(["results.jsonl", "run.json", "timings.jsonl"]);
+  });
+
+  test("cut off at any byte, ends with the same bytes, nothing that was whole done again", async () => {
+    const { folder, bytes } = await wholeRun();
+    const perPrompt = aRun().settings.length;
+    for (let length = 0; length <= bytes.length; length += 37) {
+      await truncate(results(folder), length);
+      const lines = bytes.subarray(0, length).toString("latin1").split("\n").length - 1;
+      const whole = Math.floor(lines / (2 * perPrompt)) + (length === bytes.length ? 1 : 0); // groups of two prompts, the last of one
+      expect(await carryOut(folder, aRun())).toEqual([[0, 1], [2, 3], [4, 5], [6]].slice(whole));
+      expect((await readFile(results(folder))).equals(bytes)).toBe(true);
+    }
+  });
+
+  test("is read while it is not complete, without what is torn", async () => {
+    const folder = join(await temporaryFolder(), "run");
+    await carryOut(folder, aRun(), 1);
+    await appendFile(results(folder), '{"prompt":2,"setting":"icl","ques');
+    const { records, isComplete } = await readRun(folder);
+    expect(records).toEqual([0, 1].flatMap((prompt) => someRecords(aRun(), prompt)));
+    expect(isComplete).toBe(false);
+  });
+
+  test("refuses another run, and names what differs", async () => {
+    const { folder, bytes } = await wholeRun();
+    const others: Array<[Partial<RunFile>, RegExp]> = [
+      [{ config: { alphas: [1, 2], positive: "ITA" } }, /config\.alphas \[1\] there, \[1,2\] here/],
+      [{ config: { positive: "ITA" } }, /config\.alphas \[1\] there, nothing here/],
+      [{ model: { name: "m", fingerprint: { fileHash: "sha256:9", nLayer: 2 } } }, /model/],
+      [{ datasets: { positive: { name: "ITA_train", hash: "sha256:3" } } }, /datasets/],
+      [{ settings: SETTINGS.slice(1) }, /settings/], [{ nPrompts: 8 }, /nPrompts 7 there, 8 here/], [{ parallel: 1 }, /parallel/],
+      [{ versions: { llamaSteer: "2", llamaCpp: "2" } }, /versions/], [{ shard: { index: 0, count: 2 } }, /shard none there, 0\/2 here/],
+    ];
+    for (const [changes, message] of others) await expect(RunStore.open(folder, aRun(changes))).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+    await expect(carryOut(folder, aRun({ machine: { ...aRun().machine, cpu: "other" } }))).resolves.toEqual([]);
+    expect((await readFile(results(folder))).equals(bytes)).toBe(true);
+  });
+
+  test("is one process's at a time", async () => {
+    const folder = join(await temporaryFolder(), "run");
+    {
+      await using _ = await RunStore.open(folder, aRun());
+      await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/is at work on this run already/) });
+      await writeFile(join(folder, "run.lock"), `${process.ppid} elsewhere`);
+      await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/on elsewhere/) });
+    }
+    await (await RunStore.open(folder, aRun()))[Symbol.asyncDispose]();
+    await writeFile(join(folder, "run.lock"), "999999999");
+    await (await RunStore.open(folder, aRun()))[Symbol.asyncDispose]();
+  });
+
+  test.each([
+    ["a line that is no JSON", (lines: string[]) => { lines[3] = "{"; }, /line 4 is not JSON/],
+    ["a line that is missing", (lines: string[]) => { lines.splice(2, 1); }, /line 3: prompt 0, "Dyn p=0.5" was expected, prompt 0, "Fixed 1" found/],
+    ["a line that is there twice", (lines: string[]) => { lines.splice(2, 0, lines[2]!); }, /line 4: /],
+    ["a field that is missing", (lines: string[]) => { lines[0] = lines[0]!.replace('"tokens"', '"tokns"'); }, /line 1: tokens: /],
+    ["lines beyond the end", (lines: string[]) => { lines.splice(-1, 0, lines[0]!); }, /line 36: the run has 35 results/],
+  ])("%s is refused, not passed over", async (_, damage, message) => {
+    const { folder, bytes } = await wholeRun();
+    const lines = bytes.toString().split("\n");
+    damage(lines);
+    await writeFile(results(folder), lines.join("\n"));
+    for (const read of [() => readRun(folder), () => RunStore.open(folder, aRun())]) await expect(read()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+  });
+
+  test("of a newer version, without run.json, or damaged, is refused", async () => {
+    const { folder } = await wholeRun();
+    const path = join(folder, "run.json");
+    const text = await readFile(path, "utf8");
+    await writeFile(path, text.replace('"formatVersion": 1', '"formatVersion": 2'));
+    await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/newer llama-steer \(format 2/) });
+    await writeFile(path, text.slice(0, 100));
+    await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/is not JSON/) });
+    await writeFile(path, text.replace('"nPrompts": 7', '"nPrompts": "7"'));
+    await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/nPrompts/) });
+    await expect(readRun(join(folder, "no"))).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+    const other = await temporaryFolder();
+    await writeFile(results(other), "");
+    await expect(RunStore.open(other, aRun())).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/results without run.json/) });
+    await writeFile(join(other, "file"), "");
+    await expect(RunStore.open(join(other, "file"), aRun())).rejects.toMatchObject({ code: "E_WRITE" });
+  });
+});
+
+describe("shards", () => {
+  const VECTOR = Buffer.from([1, 2, 3]);
+
+  async function shards(count: number, changes: (index: number) => Partial<RunFile> = () => ({})): Promise<string[]> {
+    const base = await temporaryFolder();
+    return Promise.all(Array.from({ length: count }, async (_, index) => {
+      const folder = join(base, `part-${index}`);
+      await carryOut(folder, aRun({ shard: { index, count }, ...changes(index) }));
+      await writeFile(join(folder, "ITA-ENG.safetensors"), VECTOR);
+      return folder;
+    }));
+  }
+
+  test("share the groups of prompts out among them", () => {
+    for (const count of [1, 2, 3, 9]) {
+      const parts = Array.from({ length: count }, (_, index) => waves(aRun({ shard: { index, count } })));
+      expect(parts.flat().sort((a, b) => a[0]! - b[0]!)).toEqual(waves(aRun()));
+    }
+  });
+
+  test.each([1, 2, 3, 5])("%d of them make what one process makes, in any order", async (count) => {
+    const { bytes } = await wholeRun();
+    const folders = await shards(count);
+    const out = join(await temporaryFolder(), "all");
+    const merged = await mergeRuns(out, [...folders].reverse());
+    expect((await readFile(results(out))).equals(bytes)).toBe(true);
+    expect(merged.run).toEqual(aRun());
+    expect(merged.isComplete).toBe(true);
+    expect(await readFile(join(out, "ITA-ENG.safetensors"))).toEqual(VECTOR);
+    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/holds a run already/) });
+  });
+
+  test("that do not belong together are refused, and nothing is written", async () => {
+    const folders = await shards(3);
+    const out = join(await temporaryFolder(), "all");
+    const refused = async (which: readonly string[], message: RegExp): Promise<void> => {
+      await expect(mergeRuns(out, which)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+      await expect(readdir(out)).rejects.toThrow("ENOENT");
+    };
+    await refused([folders[0]!, folders[2]!], /of 3 shards, 1 is missing/);
+    await refused([...folders, folders[1]!], /are the same shard, 1\/3/);
+    const other = await shards(3, () => ({ config: { alphas: [2], positive: "ITA" } }));
+    await refused([folders[0]!, other[1]!, folders[2]!], /different runs: config\.alphas/);
+    await refused([folders[0]!, (await shards(2))[1]!, folders[2]!], /3 shards there, 2 here/);
+    await refused([(await wholeRun()).folder], /is no shard/);
+    await writeFile(join(folders[1]!, "ITA-ENG.safetensors"), Buffer.from([1, 2, 4]));
+    await refused(folders, /different vectors \(ITA-ENG\.safetensors\): extract it once/);
+    await truncate(results(folders[1]!), 10);
+    await refused(folders, /part-1 is not complete/);
+  });
+
+  test("may use a vector that lies elsewhere on each machine, if it is the same", async () => {
+    const given = (index: number): Partial<RunFile> => ({ vectors: [{ property: "ITA", file: `/mnt/${index}/v.safetensors`, hash: "sha256:5" }] });
+    await expect(mergeRuns(join(await temporaryFolder(), "all"), await shards(2, given))).resolves.toMatchObject({ isComplete: true });
+    const another = (index: number): Partial<RunFile> => ({ vectors: [{ property: "ITA", file: "v.safetensors", hash: `sha256:${index}` }] });
+    await expect(mergeRuns(join(await temporaryFolder(), "all"), await shards(2, another))).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/vectors/) });
+  });
+});
+
+test("the table of a run: per setting hits, failures and the median ΔPPL", () => {
+  const run = aRun({ nPrompts: 3 });
+  const records = [0, 1, 2].flatMap((prompt) => someRecords(run, prompt));
+  records[3] = { ...records[3]!, finishReason: "failed", deltaPerplexity: null, text: "" };
+  const table = summariseRun({ run, records }, ({ text }) => text.startsWith("text"));
+  expect(table.map(({ setting, answers, failed, deltaPerplexity, hits }) => [setting, answers, failed, deltaPerplexity?.value, hits?.value])).toEqual([
+    ["icl", 3, 0, undefined, 1], ["no-icl", 3, 0, 1 + 1 / 3, 1], ["Dyn p=0.5", 3, 0, 2 + 1 / 3, 1], ["Fixed 1", 3, 1, 3.5, 2 / 3], ["Start -1.5", 3, 0, 4 + 1 / 3, 1],
+  ]);
+});
+
+const SHARD: Shard = { index: 0, count: 1 };
+test("one shard of one is the whole run", () => expect(waves(aRun({ shard: SHARD }))).toEqual(waves(aRun())));
