@@ -14,7 +14,7 @@ const Z = 1.959964;
 
 /** Quantile of values in any order, linear between neighbours; NaN of none. */
 export function quantile(values: readonly number[], q: number): number {
-  const sorted = [...values].sort((a, b) => a - b);
+  const sorted = Float64Array.from(values).sort();
   const at = (sorted.length - 1) * q;
   const below = sorted[Math.floor(at)] ?? NaN;
   const above = sorted[Math.ceil(at)] ?? NaN;

@@ -1,0 +1,143 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import { loadPlan, planRuns, READY_PLANS, SteeringError } from "../../lib/index.js";
+import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
+import { evaluationPrompts } from "../../lib/experiment/prompts.js";
+import { composeSettings, singleSettings } from "../../lib/experiment/settings.js";
+import { modelFolder } from "../../lib/experiment/plan.js";
+import type { Model } from "../../lib/index.js";
+import { temporaryFolder } from "./io-helpers.js";
+
+const labels = (settings: ReturnType<typeof singleSettings>): string[] => settings.map(({ label }) => label);
+
+describe("settings", () => {
+  test("of one property are the published ones", () => {
+    const settings = singleSettings(parseSingle({ positive: "ITA", negative: "ENG" }));
+    expect(labels(settings)).toEqual([
+      "icl", "no-icl", "Dyn p=0.5", "Dyn p=0.6", "Dyn p=0.7", "Dyn p=0.95",
+      "Fixed -1", "Fixed 0.5", "Fixed 1", "Fixed 1.5", "Fixed 2", "Fixed 3", "Fixed 4",
+      "Start 1", "Start 1.5", "Start 2", "Start 3", "Start 4", "Dim 1", "Dim 1.5", "Dim 2", "Dim 3", "Dim 4",
+    ]);
+    expect(settings[2]!.steer).toEqual([{ vector: 0, schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" } }]);
+    expect(settings.at(-1)!.steer).toEqual([{ vector: 0, schedule: { kind: "diminishing", alpha: 4 } }]);
+  });
+
+  test("of two properties are the published ones, and each vector alone", () => {
+    const config = parseCompose({ vectors: ["a", "b"], source: "s", composed: "c" });
+    const settings = composeSettings(config, ["ENunsafe", "ITA"], "ITA");
+    expect(labels(settings).slice(0, 10)).toEqual(["icl", "no-icl", "icl ITA", "ENunsafe alone", "ITA alone", "Dyn p=0.4", "Dyn p=0.5", "Dyn p=0.6", "Dyn p=0.7", "Dyn p=0.9"]);
+    expect(labels(settings).slice(10, 19)).toEqual(["Fixed 1+1", "Fixed 1+1.5", "Fixed 1+2", "Fixed 1.5+1", "Fixed 1.5+1.5", "Fixed 1.5+2", "Fixed 2+1", "Fixed 2+1.5", "Fixed 2+2"]);
+    expect(settings).toHaveLength(10 + 3 * 9);
+    expect(settings[11]!.steer).toEqual([{ vector: 0, schedule: { kind: "fixed", alpha: 1 } }, { vector: 1, schedule: { kind: "fixed", alpha: 1.5 } }]);
+    expect(settings[4]!.steer).toEqual([{ vector: 1, schedule: { kind: "fixed", alpha: 1 } }]);
+  });
+
+  test("of three properties have all three in each", () => {
+    const config = parseCompose({ vectors: ["a", "b", "c"], source: "s", composed: "c", strategies: ["start", "dynamic"], alphas: [0.5, 2, 1], topP: [0.3], klReduction: "sum" });
+    const settings = composeSettings(config, ["A", "B", "C"], undefined);
+    expect(labels(settings)).toEqual(["icl", "no-icl", "A alone", "B alone", "C alone",
+      "Start 2+2+2", "Start 2+2+1", "Start 2+1+2", "Start 2+1+1", "Start 1+2+2", "Start 1+2+1", "Start 1+1+2", "Start 1+1+1", "Dyn p=0.3"]);
+    expect(settings.at(-1)!.steer).toEqual([0, 1, 2].map((vector) => ({ vector, schedule: { kind: "dynamic", topP: 0.3, alphaMax: 2, strongAlpha: 2, klReduction: "sum" } })));
+  });
+
+  test.each([
+    [{ support: 0 }, /support/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP: a value is given twice/], [{ alphas: [1, 1] }, /alphas/],
+    [{ strategies: ["none"] }, /strategies/], [{ alpha: [1] }, /alpha/], [{ layers: [] }, /layers/], [{ site: "nowhere" }, /site/], [{ positive: "" }, /positive/],
+  ])("%j is refused by name", (options, message) => {
+    expect(() => parseSingle({ positive: "a", negative: "b", ...options } as never)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) }));
+  });
+
+  test("what is undefined is as if left out", () => {
+    expect(parseSingle({ positive: "a", negative: "b", seed: undefined, alphas: undefined })).toEqual(parseSingle({ positive: "a", negative: "b" }));
+  });
+});
+
+describe("evaluation prompts", () => {
+  const model = { tokenise: (text: string) => [...text].map((letter) => letter.codePointAt(0)!), info: { bosToken: null, nCtxTrain: 200 } } as unknown as Model;
+  const dataset = (name: string, rows: number) => ({ name, instruction: name, rows: Array.from({ length: rows }, (_, i) => ({ input: `q${i}`, output: `${name}${i}` })) });
+  const settings = { iclExamples: 2, evaluationSize: 50, evaluateOn: "groups", promptFormat: "clean", maxNewTokens: 5 } as const;
+  const text = (tokens: readonly number[]): string => String.fromCodePoint(...tokens);
+
+  test("of groups: each group's last row, behind the others", () => {
+    const prompts = evaluationPrompts(model, { questions: dataset("S", 10), icl: dataset("C", 7), language: dataset("L", 12) }, settings);
+    expect(prompts.map(({ question, gold }) => [question, gold])).toEqual([["q2", "S2"], ["q5", "S5"]]); // as many as the smallest set gives
+    expect(text(prompts[1]!.icl)).toBe("C\nQ:q3\nA:C3\n\nQ:q4\nA:C4\n\nQ:q5\nA:");
+    expect(text(prompts[1]!.noIcl)).toBe("Q:q5\nA:");
+    expect(text(prompts[0]!.iclLanguage!)).toBe("L\nQ:q0\nA:L0\n\nQ:q1\nA:L1\n\nQ:q2\nA:");
+  });
+
+  test("of rows: every row, behind the rows before it", () => {
+    const set = dataset("S", 4);
+    const prompts = evaluationPrompts(model, { questions: set, icl: set }, { ...settings, evaluateOn: "rows", evaluationSize: 3 });
+    expect(prompts.map(({ icl }) => text(icl).match(/q\d/g)!.join())).toEqual(["q2,q3,q0", "q3,q0,q1", "q0,q1,q2"]);
+    expect(() => evaluationPrompts(model, { questions: dataset("S", 2), icl: set }, { ...settings, evaluateOn: "rows" })).toThrow(/2 demonstrations and a question need more/);
+  });
+
+  test("that do not fit into the model's context are refused before anything is computed", () => {
+    const set = dataset("S", 60);
+    expect(() => evaluationPrompts(model, { questions: set, icl: set }, { ...settings, iclExamples: 19 })).toThrow(expect.objectContaining({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/prompt 0 of S .*--icl-examples/) }));
+  });
+});
+
+describe("plans", () => {
+  async function plan(text: string): ReturnType<typeof loadPlan> {
+    const path = join(await temporaryFolder(), "mine.yaml");
+    await writeFile(path, text);
+    return loadPlan(path);
+  }
+
+  test.each(READY_PLANS)("%s can be carried out", async (name) => {
+    const loaded = await loadPlan(name);
+    const runs = planRuns(loaded);
+    expect(loaded.name).toBe(name);
+    expect(runs.length).toBeGreaterThan(5);
+    expect(runs.some(({ kind }) => kind === "compose")).toBe(true);
+  });
+
+  test("the published one holds every experiment of the paper's README, as published", async () => {
+    const runs = planRuns(await loadPlan("published"));
+    expect(runs.map(({ name }) => name)).toEqual([
+      "ITA-ENG", "FRA-ENG", "SPA-ENG", "ZHO-ENG", "ENsafe-ENunsafe", "ENunsafe-ENsafe", "ENi2f-ENf2i", "ENf2i-ENi2f",
+      "ITunsafe-ENsafe", "FRunsafe-ENsafe", "SPunsafe-ENsafe", "ZHunsafe-ENsafe", "ITf2i-ENi2f", "FRf2i-ENi2f",
+      "ENunsafe+ITA", "ENunsafe+FRA", "ENunsafe+SPA", "ENunsafe+ZHO", "ENf2i+ITA", "ENf2i+FRA", "ENi2f+ITA", "ENi2f+FRA",
+    ]);
+    expect(runs[0]!.config).toEqual(parseSingle({ positive: "ITA_train", negative: "ENG_train", promptFormat: "published" }));
+    expect(runs[14]).toMatchObject({ kind: "compose", config: { source: "ENunsafe_train", language: "ITA_train", composed: "ITunsafe_train", promptFormat: "published", alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9],
+      vectors: [join(runs[5]!.out, "ENunsafe-ENsafe.safetensors"), join(runs[0]!.out, "ITA-ENG.safetensors")] } });
+  });
+
+  test("models times seeds times properties, each in a folder of its own", async () => {
+    const runs = planRuns(await plan("models: [tiny, some/where/other.gguf]\nseeds: [1, 2]\ndefaults: { support: 5, alphas: [1] }\nsingle:\n  - { positive: ITA_train, negative: ENG, support: 6 }\n  - { positive: FRA, negative: ENG }\n"));
+    expect(runs.map(({ model, out, config }) => [model, out, (config as { seed: number }).seed, (config as { support: number }).support])).toEqual([
+      ["tiny", join("tiny", "seed-1", "ITA-ENG"), 1, 6], ["tiny", join("tiny", "seed-1", "FRA-ENG"), 1, 5], ["tiny", join("tiny", "seed-2", "ITA-ENG"), 2, 6], ["tiny", join("tiny", "seed-2", "FRA-ENG"), 2, 5],
+      ...["seed-1", "seed-2"].flatMap((seed, i) => [["some/where/other.gguf", join("other", seed, "ITA-ENG"), i + 1, 6], ["some/where/other.gguf", join("other", seed, "FRA-ENG"), i + 1, 5]]),
+    ]);
+    expect(runs.every(({ config }) => String(config.alphas) === "1")).toBe(true);
+  });
+
+  test.each([
+    ["models: [a\n", /line [12]: /],
+    ["models: []\n", /line 1: models: /],
+    ["models: [a]\nsingel: []\n", /line 2: singel: /],
+    ["models: [a]\nsingle:\n  - positive: ITA\n", /line 3: single\.0\.negative: /],
+    ["models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA, negative: ENG, topP: [2] }\n", /line 4: single\.1\.topP\.0: /],
+    ["models: [a]\ndefaults:\n  alphas: [1]\n  support: many\n", /line 4: defaults\.support: /],
+    ["just words", /line 1: /],
+    ["", /line 1: /],
+  ])("%j is refused by line", async (text, message) => {
+    await expect(plan(text)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+  });
+
+  test("a composition of what the plan does not extract, and two runs of one name, are refused", async () => {
+    const unknown = await plan("models: [a]\ncompose:\n  - { vectors: [x-y, z-y], source: s, composed: c }\n");
+    expect(() => planRuns(unknown)).toThrow(/composes x-y, which is none of its single runs \(there are none\)/);
+    const twice = await plan("models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA_train, negative: ENG, alphas: [1] }\n");
+    expect(() => planRuns(twice)).toThrow(SteeringError);
+    await expect(loadPlan("no-such-plan")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/ours are tiny, laptop, published/) });
+  });
+
+  test("a model's folder is a name, whatever the model is called", () => {
+    expect(["tiny", "hf:a/b/c.gguf@rev/1", "/x/y/Z.GGUF", "./z.gguf"].map(modelFolder)).toEqual(["tiny", "a--b--c", "Z", "z"]);
+  });
+});
