@@ -47,9 +47,9 @@ export type Shard = NonNullable<RunFile["shard"]>;
 
 export const RUN_FILE = "run.json";
 
-/** Fill in what is the same for every run. */
+/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. */
 export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunFile {
-  return { format: FORMAT, formatVersion: FORMAT_VERSION, ...fields };
+  return runSchema.parse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
 }
 
 /** What must agree between two parts of one run, or between a run and its continuation: all but shard, machine, and where a given vector lies. */

@@ -1,36 +1,15 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { spawn } from "node:child_process";
 import { readdirSync } from "node:fs";
-import { fileURLToPath } from "node:url";
+import { runCommand, type CommandOptions, type Outcome } from "../support/command.js";
 import { describeWithModel } from "../support/real-model.js";
 import { scratch } from "../support/tiny-files.js";
 
 const MODEL = "smollm2-135m";
 const describeModel = await describeWithModel(MODEL);
-const CLI = fileURLToPath(new URL("../../bin/llama-steer.js", import.meta.url));
 const space = scratch();
 afterAll(() => space[Symbol.dispose]());
 
-interface Outcome {
-  code: number | null;
-  signal: NodeJS.Signals | null;
-  stdout: string;
-  stderr: string;
-}
-
-/** Run the command; `interrupt` is sent as soon as stderr matches. */
-function run(args: string[], { interrupt, env }: { interrupt?: { when: RegExp; signal: NodeJS.Signals }; env?: NodeJS.ProcessEnv } = {}): Promise<Outcome> {
-  return new Promise((resolve, reject) => {
-    const child = spawn(process.execPath, [CLI, ...args], { cwd: space.folder, env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...env } });
-    let [stdout, stderr] = ["", ""];
-    child.stdout.on("data", (data: Buffer) => { stdout += data.toString(); });
-    child.stderr.on("data", (data: Buffer) => {
-      stderr += data.toString();
-      if (!child.killed && interrupt?.when.test(stderr)) child.kill(interrupt.signal);
-    });
-    child.on("error", reject).on("close", (code, signal) => resolve({ code, signal, stdout, stderr }));
-  });
-}
+const run = (args: string[], options: Omit<CommandOptions, "cwd"> = {}): Promise<Outcome> => runCommand(args, { cwd: space.folder, ...options });
 
 const EXTRACT = ["extract", MODEL, "--positive", "ITA", "--negative", "ENG"];
 const SMALL = ["--icl-examples", "1", "--support", "2", "--max-new-tokens", "4"];

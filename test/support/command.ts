@@ -1,0 +1,38 @@
+import { spawn } from "node:child_process";
+import { fileURLToPath } from "node:url";
+
+const CLI = fileURLToPath(new URL("../../bin/llama-steer.js", import.meta.url));
+
+export interface Outcome {
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stdout: string;
+  stderr: string;
+}
+
+export interface CommandOptions {
+  cwd: string;
+  /** Sent as soon as stderr matches. */
+  interrupt?: { when: RegExp; signal: NodeJS.Signals };
+  /** Killed outright after so many milliseconds. */
+  killAfter?: number;
+  env?: NodeJS.ProcessEnv;
+}
+
+/** Run the command line in a process of its own. */
+export function runCommand(args: readonly string[], { cwd, interrupt, killAfter, env }: CommandOptions): Promise<Outcome> {
+  return new Promise((resolve, reject) => {
+    const child = spawn(process.execPath, [CLI, ...args], { cwd, env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...env } });
+    const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfter);
+    let [stdout, stderr] = ["", ""];
+    child.stdout.on("data", (data: Buffer) => { stdout += data.toString(); });
+    child.stderr.on("data", (data: Buffer) => {
+      stderr += data.toString();
+      if (!child.killed && interrupt?.when.test(stderr)) child.kill(interrupt.signal);
+    });
+    child.on("error", reject).on("close", (code, signal) => {
+      clearTimeout(timer);
+      resolve({ code, signal, stdout, stderr });
+    });
+  });
+}
