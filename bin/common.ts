@@ -16,10 +16,14 @@ export interface ModelOptions extends OutputOptions {
 
 /** The model positional and how to run it. */
 export function modelOptions<T>(yargs: Argv<T>, describe = "Name of `models list`, path of a GGUF, or hf:owner/repo/file.gguf"): Argv<T & ModelOptions> {
+  return machineOptions(yargs.positional("model", { type: "string", demandOption: true, describe })) as unknown as Argv<T & ModelOptions>;
+}
+
+/** What a model is computed with. */
+export function machineOptions<T>(yargs: Argv<T>): Argv<T & Pick<ModelOptions, "threads" | "gpuLayers">> {
   return yargs
-    .positional("model", { type: "string", demandOption: true, describe })
     .option("threads", { type: "number", coerce: wholeNumber("threads", 1), describe: "CPU threads; one per core by default" })
-    .option("gpu-layers", { type: "number", coerce: wholeNumber("gpu-layers", 0), describe: "Layers on the GPU; all by default where there is one" }) as unknown as Argv<T & ModelOptions>;
+    .option("gpu-layers", { type: "number", coerce: wholeNumber("gpu-layers", 0), describe: "Layers on the GPU; all by default where there is one" }) as unknown as Argv<T & Pick<ModelOptions, "threads" | "gpuLayers">>;
 }
 
 /** How the user can type this command again: it is on the PATH only where it is installed globally. */

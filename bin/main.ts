@@ -47,6 +47,7 @@ function parser(args: string[]) {
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
     .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, results, datasets, capture, inspect, doctor")
+    .check(givenOnce)
     .strict()
     .recommendCommands()
     .wrap(Math.min(110, process.stdout.columns ?? 100))
@@ -57,11 +58,28 @@ function parser(args: string[]) {
     });
 }
 
+/** Arguments that may hold several texts. */
+const LISTS = new Set(["_", "names", "runs", "shards", "steer", "stop", "strategies", "vector"]);
+
+/** yargs makes a list of an option that is given twice, which no command expects. */
+function givenOnce(argv: Record<string, unknown>): boolean {
+  for (const [name, value] of Object.entries(argv)) {
+    if (Array.isArray(value) && !LISTS.has(name) && value.some((each) => typeof each !== "number")) throw new UsageError(`--${name} is given twice`);
+  }
+  return true;
+}
+
+/** Commands that have commands of their own. */
+const GROUPS: Record<string, string[]> = {
+  models: ["list", "pull", "path"], experiment: ["single", "compose", "plan"], results: ["show", "export", "import", "merge"], datasets: ["list", "show", "check", "import"],
+};
+
 /** yargs suggests a command without saying what is wrong with the one that was given. */
 function named(message: string, args: string[]): string {
   const words = args.filter((arg) => !arg.startsWith("-"));
-  if (message.startsWith("Did you mean")) return `unknown command "${words[0] === "models" ? words[1] : words[0]}". ${message}`;
-  if (message.startsWith("Unknown argument") && words[0] === "models") return `unknown command "models ${words[1]}"; expected one of: list, pull, path`;
+  const group = GROUPS[words[0] ?? ""];
+  if (message.startsWith("Did you mean")) return `unknown command "${group ? words[1] : words[0]}". ${message}`;
+  if (message.startsWith("Unknown argument") && group && !group.includes(words[1] ?? "")) return `unknown command "${words[0]} ${words[1]}"; expected one of: ${group.join(", ")}`;
   if (message.startsWith("Unknown argument") && words[0] === "generate") return `${message}. A prompt of several words needs quotes`;
   return message;
 }

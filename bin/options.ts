@@ -31,8 +31,8 @@ export function runOptions<T>(yargs: Argv<T>): Argv<T & RunArguments> {
   return yargs
     .option("out", { type: "string", nargs: 1, describe: "Folder of the run; one that holds it already is gone on with. Default: runs/MODEL/NAME" })
     .option("datasets", { type: "string", nargs: 1, describe: "Folder of datasets; default: LLAMA_STEER_DATASETS, or those that belong to the model" })
-    .option("parallel", { type: "number", default: 4, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
-    .option("shard", { type: "string", nargs: 1, coerce: shard, describe: "I/N: only this part of the prompts, I from 0; `results merge` joins them" }) as unknown as Argv<T & RunArguments>;
+    .option("parallel", { type: "number", default: 2, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
+    .option("shard", { type: "string", nargs: 1, coerce: once(shard), describe: "I/N: only this part of the prompts, I from 0; `results merge` joins them" }) as unknown as Argv<T & RunArguments>;
 }
 
 export function experimentOptions<T>(yargs: Argv<T>): Argv<T & ExperimentArguments> {
@@ -46,8 +46,8 @@ export function experimentOptions<T>(yargs: Argv<T>): Argv<T & ExperimentArgumen
     .option("top-p", { type: "string", nargs: 1, coerce: list(number), describe: "p_top of Dyn; the published ones by default" })
     .option("kl-reduction", { choices: ["mean", "sum"] as const, default: "mean" as const, describe: "mean divides the KL by the size of the top-p set, as the published code does" })
     .option("prompt-format", { choices: ["clean", "published"] as const, default: "clean" as const, describe: "published: BOS before every piece, one demonstration left out, as its code does" })
-    .option("layers", { type: "string", nargs: 1, default: "all", coerce: parseIndices, describe: "Layers from 0, e.g. 4-9+12" })
-    .option("heads", { type: "string", nargs: 1, default: "all", coerce: parseIndices, describe: "Heads from 0, at head_out only" }) as unknown as Argv<T & ExperimentArguments>;
+    .option("layers", { type: "string", nargs: 1, default: "all", coerce: once(parseIndices), describe: "Layers from 0, e.g. 4-9+12" })
+    .option("heads", { type: "string", nargs: 1, default: "all", coerce: once(parseIndices), describe: "Heads from 0, at head_out only" }) as unknown as Argv<T & ExperimentArguments>;
 }
 
 export function siteOption<T>(yargs: Argv<T>): Argv<T & { hookSite: HookSite }> {
@@ -57,17 +57,31 @@ export function siteOption<T>(yargs: Argv<T>): Argv<T & { hookSite: HookSite }> 
 /** A given draw: indices, or the vector file whose draw is to be repeated. */
 export async function supportIndices(text: string | undefined): Promise<number[] | undefined> {
   if (text === undefined) return undefined;
-  return text.endsWith(".safetensors") ? (await loadVector(text)).provenance.supportIndices : list(number)(text);
+  return text.endsWith(".safetensors") ? (await loadVector(text)).provenance.supportIndices : list(index)(text);
 }
 
 /** For yargs' `coerce`: values joined by commas. */
 function list<Value>(parse: (word: string) => Value): (text: string | undefined) => Value[] | undefined {
-  return (text) => text?.split(",").map((word) => parse(word.trim()));
+  return once((text) => text.split(",").map((word) => parse(word.trim())));
+}
+
+/** For yargs' `coerce`: an option that is given several times arrives as a list. */
+function once<Value>(parse: (text: string) => Value): (text: unknown) => Value | undefined {
+  return (text) => {
+    if (Array.isArray(text)) throw new SteeringError("E_BAD_ARGUMENT", `an option is given twice (${text.join(" and ")}); join its values, e.g. 0.5,1`);
+    return text === undefined ? undefined : parse(String(text));
+  };
 }
 
 function number(word: string): number {
   const value = Number(word);
   if (word === "" || !Number.isFinite(value)) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is not a number; numbers joined by commas were expected, e.g. 0.5,1,1.5`);
+  return value;
+}
+
+function index(word: string): number {
+  const value = number(word);
+  if (!Number.isInteger(value) || value < 0) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is no index; whole numbers from 0 were expected`);
   return value;
 }
 
@@ -77,8 +91,7 @@ function strategy(word: string): Strategy {
   return found;
 }
 
-function shard(text: string | undefined): Shard | undefined {
-  if (text === undefined) return undefined;
+function shard(text: string): Shard {
   const [, index, count] = /^(\d+)\/(\d+)$/.exec(text)?.map(Number) ?? [];
   if (index === undefined || count === undefined || index >= count) throw new SteeringError("E_BAD_ARGUMENT", `--shard ${text}: I/N was expected, I from 0 to N − 1, e.g. 0/4 for the first of four`);
   return { index, count };

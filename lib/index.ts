@@ -16,7 +16,7 @@ export { STRATEGIES, type ComposeOptions, type SingleOptions, type Strategy } fr
 export { loadPlan, modelFolder, planRuns, READY_PLANS, type Plan, type PlannedRun } from "./experiment/plan.js";
 export { runPlan, type PlanOptions } from "./experiment/run-plan.js";
 export type { RunOptions } from "./experiment/run.js";
-export { fromPublished, mergeRuns, readRun, summariseRun, toPublished, writeRun, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
+export { fromPublished, mergeRuns, planMerge, readRun, summariseRun, toPublished, writeRun, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
 export type { Estimate } from "./maths/statistics.js";
 export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";
 export { fetchHubFile, findPullable, isNamedModel, pullModel, resolveModel, type Pullable, type PullOptions } from "./io/pull.js";

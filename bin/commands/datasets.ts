@@ -27,6 +27,7 @@ interface ImportArguments extends OutputOptions {
   limit: number | undefined;
   maxLength: number;
   unsafe: boolean;
+  force: boolean;
   inputs: string | undefined;
   outputs: string | undefined;
   inputColumn: string;
@@ -69,6 +70,7 @@ const importCommand: CommandModule<OutputOptions, ImportArguments> = {
     .option("name", { type: "string", nargs: 1, describe: "Name of the dataset; ENG, ENsafe or ENunsafe by default" })
     .option("out", { type: "string", nargs: 1, default: "datasets", describe: "Folder of datasets to write to" })
     .option("instruction", { type: "string", nargs: 1, default: "", describe: "Text before the demonstrations" })
+    .option("force", { type: "boolean", default: false, describe: "Replace a dataset of this name" })
     .option("limit", { type: "number", coerce: wholeNumber("limit", 1), describe: "Most rows; 500 by default for alpaca and beavertails" })
     .option("max-length", { type: "number", default: 150, coerce: wholeNumber("max-length", 1), describe: "alpaca: query and answer are shorter than this many characters" })
     .option("unsafe", { type: "boolean", default: false, describe: "beavertails: the answers that are not safe" })
@@ -95,12 +97,17 @@ export const datasetsCommand: CommandModule<object, OutputOptions> = {
 async function list(options: ArgumentsCamelCase<FolderArguments>): Promise<void> {
   const folder = folderOf(options);
   const datasets = await Promise.all(datasetNames(folder).map(async (name) => {
-    const parts = await Promise.all(datasetParts(name, folder).map((part) => loadDataset(part, folder)));
-    return { name, parts: parts.map((part) => ({ name: part.name, rows: part.rows.length })), instruction: parts[0]?.instruction ?? "" };
+    try {
+      const parts = await Promise.all(datasetParts(name, folder).map((part) => loadDataset(part, folder)));
+      return { name, parts: parts.map((part) => ({ name: part.name, rows: part.rows.length })), instruction: parts[0]?.instruction ?? "" };
+    } catch (error) {
+      if (!(error instanceof SteeringError)) throw error;
+      return { name, parts: [], instruction: "", error: error.message };
+    }
   }));
   if (options.json) return print(JSON.stringify(datasets, null, 2));
-  printColumns([["name", "rows", "instruction"], ...datasets.map(({ name, parts, instruction }) =>
-    [name, parts.map((part) => `${part.rows} ${part.name.split("_")[1] ?? ""}`.trim()).join(", "), instruction.split("\n")[0]!])]);
+  printColumns([["name", "rows", "instruction"], ...datasets.map(({ name, parts, instruction, error }) =>
+    [name, error ? "unreadable" : parts.map((part) => `${part.rows} ${part.name.split("_")[1] ?? ""}`.trim()).join(", "), error ?? instruction.split("\n")[0]!])]);
 }
 
 async function show(options: ArgumentsCamelCase<ShowArguments>): Promise<void> {
@@ -138,9 +145,10 @@ async function check(options: ArgumentsCamelCase<CheckArguments>): Promise<void>
 
 async function importDataset(options: ArgumentsCamelCase<ImportArguments>, signal: AbortSignal): Promise<void> {
   const { kind, instruction, out, quiet, json } = options;
-  const rows = await importRows(options, signal);
   const name = options.name ?? { alpaca: "ENG", beavertails: options.unsafe ? "ENunsafe" : "ENsafe", pairs: undefined, columns: undefined }[kind];
   if (!name || !/^[\w-]+$/.test(name)) throw new SteeringError("E_BAD_ARGUMENT", `--name: letters, digits, "_" and "-" were expected, e.g. ENi2f`);
+  if (datasetNames(out).includes(name) && !options.force) throw new SteeringError("E_BAD_ARGUMENT", `${out} has a dataset ${name} already; --force replaces it`);
+  const rows = await importRows(options, signal);
   const path = await saveDataset(out, { name, rows, instruction });
   if (json) return print(JSON.stringify({ name, path, rows: rows.length }, null, 2));
   print(path);

@@ -1,7 +1,8 @@
-import { join } from "node:path";
+import { existsSync, readdirSync } from "node:fs";
+import { basename, dirname, join } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { datasetsFolder, loadPlan, modelFolder, planRuns, READY_PLANS, readRun, runCompose, runPlan, runSingle, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
-import { interruptible, note, print, type OutputOptions } from "../common.js";
+import { baseName, datasetsFolder, loadPlan, modelFolder, planRuns, READY_PLANS, readRun, runCompose, runPlan, runSingle, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
+import { interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { experimentOptions, runOptions, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
 import { showProgress, tokenCount } from "../progress.js";
@@ -40,8 +41,8 @@ const singleCommand: CommandModule<object, SingleArguments> = {
   builder: (yargs) => siteOption(experimentOptions(yargs as Argv<object>))
     .option("positive", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that shows the property" })
     .option("negative", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that it is contrasted with" })
-    .option("support", { type: "number", describe: "Prompts per side of the extraction, drawn with replacement; 30 by default" })
-    .option("seed", { type: "number", describe: "Seed of the draw; 32 by default" })
+    .option("support", { type: "number", coerce: wholeNumber("support", 1), describe: "Prompts per side of the extraction, drawn with replacement; 30 by default" })
+    .option("seed", { type: "number", coerce: wholeNumber("seed", 0), describe: "Seed of the draw; 32 by default" })
     .option("support-indices", { type: "string", nargs: 1, describe: "A given draw: indices such as 3,17,17, or a vector file whose draw is repeated" })
     .option("eval-dataset", { type: "string", nargs: 1, describe: "Dataset whose questions are answered; the positive one by default" })
     .option("vector", { type: "string", nargs: 1, describe: "A vector extracted before, instead of extracting" })
@@ -66,10 +67,8 @@ const composeCommand: CommandModule<object, ComposeArguments> = {
 const planCommand: CommandModule<object, PlanArguments> = {
   command: "plan <plan>",
   describe: "A table of runs from one file: models, properties, compositions, seeds",
-  builder: (yargs) => runOptions(yargs as Argv<object>)
+  builder: (yargs) => machineOptions(runOptions(yargs as Argv<object>))
     .positional("plan", { type: "string", demandOption: true, describe: `A YAML file, or one of ours: ${READY_PLANS.join(", ")}` })
-    .option("threads", { type: "number", describe: "CPU threads; one per core by default" })
-    .option("gpu-layers", { type: "number", describe: "Layers on the GPU; all by default where there is one" })
     .option("dry-run", { type: "boolean", default: false, describe: "List the runs and stop" })
     .example("$0 experiment plan tiny", "seconds, no download")
     .example("$0 experiment plan laptop --out results", "") as unknown as Argv<PlanArguments>,
@@ -87,18 +86,17 @@ export const experimentCommand: CommandModule<object, OutputOptions> = {
 async function single(options: ArgumentsCamelCase<SingleArguments>, signal: AbortSignal): Promise<void> {
   const indices = await supportIndices(options.supportIndices);
   if (indices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "--support-indices stand for themselves: --support and --seed belong to a draw");
-  const base = (name: string): string => name.replace(/^.*[\\/]/, "").replace(/(_train|_test)?(\.\w+)?$/, "");
-  const out = options.out ?? join("runs", modelFolder(options.model), `${base(options.positive)}-${base(options.negative)}`);
+  const out = options.out ?? join("runs", modelFolder(options.model), `${baseName(options.positive)}-${baseName(options.negative)}`);
   const config = { ...experimentConfig(options), ...defined({ positive: options.positive, negative: options.negative, support: options.support, seed: options.seed, supportIndices: indices, evalDataset: options.evalDataset, site: options.hookSite }) };
   await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
-  const results = await withProgress(base(options.positive), options, (progress) =>
+  const results = await withProgress(baseName(options.positive), options, (progress) =>
     runSingle(model, config as SingleOptions, { ...placeOf(options, out, signal), ...progress, skipEval: options.skipEval, ...defined({ vector: options.vector }) }));
   if (results) report(results, out, options);
   else note(`The vector is in ${out}`, options.quiet);
 }
 
 async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: AbortSignal): Promise<void> {
-  const names = options.vector.map((path) => path.replace(/^.*[\\/]/, "").replace(/-.*$|\.safetensors$/g, ""));
+  const names = options.vector.map((path) => basename(path).replace(/-.*$|\.safetensors$/g, ""));
   const out = options.out ?? join("runs", modelFolder(options.model), names.join("+"));
   const config = { ...experimentConfig(options), ...defined({ vectors: options.vector, source: options.source, composed: options.composed, language: options.language }) };
   await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
@@ -114,10 +112,11 @@ async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSig
     const runs = planRuns(loaded);
     return options.json ? print(JSON.stringify(runs, null, 2)) : printColumns([["model", "run", "folder"], ...runs.map((run) => [run.model, run.name, join(out, run.out)])]);
   }
+  const machine = await withThreadsOf(out, { ...options, model: "" });
   let stop = (): void => {};
   const done = await runPlan(loaded, {
     ...place(options, out, signal),
-    load: (model) => openModel({ ...options, model }, signal, ROOM),
+    load: (model) => openModel({ ...machine, model }, signal, ROOM),
     onRun: (run, index, total) => {
       const progress = progressOf(`${index + 1}/${total} ${run.name}`, options);
       stop = progress.stop;
@@ -145,10 +144,11 @@ function placeOf(options: RunArguments, out: string, signal: AbortSignal): RunOp
   return { datasets: datasetsFolder(options.model), ...place(options, out, signal), modelName: options.model };
 }
 
-/** A run that is gone on with computes as it began: results depend on the number of threads in their last digits. */
+/** What is gone on with computes as it began: results depend on the number of threads in their last digits. */
 async function withThreadsOf<Options extends RunArguments>(out: string, options: Options): Promise<Options> {
-  if (options.threads !== undefined) return options;
-  const begun = await readRun(out).catch(() => undefined);
+  if (options.threads !== undefined || !existsSync(out)) return options;
+  const [first] = readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => basename(name) === "run.json");
+  const begun = first === undefined ? undefined : await readRun(join(out, dirname(first))).catch(() => undefined);
   return begun ? { ...options, threads: begun.run.machine.threads } : options;
 }
 

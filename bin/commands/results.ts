@@ -1,8 +1,8 @@
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { join, relative } from "node:path";
+import { basename, dirname, join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { fromPublished, mergeRuns, readRun, SteeringError, toPublished, writeRun, writeText } from "../../lib/index.js";
+import { fromPublished, planMerge, readRun, SteeringError, toPublished, writeRun, writeText } from "../../lib/index.js";
 import { note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
@@ -100,18 +100,19 @@ async function importRun({ file, out, json, quiet }: ArgumentsCamelCase<ImportAr
 
 function parseJson(text: string, file: string): unknown {
   try {
-    // Python writes what is no number as NaN and Infinity.
-    return JSON.parse(text.replace(/(?<=[:[,]\s*)-?(?:NaN|Infinity)(?=\s*[,\]}])/g, "null"));
+    // Python writes what is no number as NaN and Infinity; within texts they stay.
+    return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)/g, (found) => (found.startsWith('"') ? found : "null")));
   } catch (cause) {
     throw new SteeringError("E_BAD_RUN", `${file} is not JSON: ${(cause as Error).message}`, { cause });
   }
 }
 
 async function merge({ out, shards, json, quiet }: ArgumentsCamelCase<MergeArguments>): Promise<void> {
-  const [first = ""] = shards;
-  for (const folder of runsBelow(first)) {
-    const name = relative(first, folder);
-    const results = await mergeRuns(join(out, name), shards.map((shard) => join(shard, name)));
+  const names = new Set(shards.flatMap((shard) => runsBelow(shard).map((folder) => relative(shard, folder))));
+  const merges = [];
+  for (const name of names) merges.push({ name, merge: await planMerge(join(out, name), shards.map((shard) => join(shard, name))) });
+  for (const { name, merge: checked } of merges) {
+    const results = await checked.write();
     if (json) print(JSON.stringify({ run: join(out, name), summary: runSummary(results) }));
     else printRunTable(results);
   }
@@ -121,7 +122,8 @@ async function merge({ out, shards, json, quiet }: ArgumentsCamelCase<MergeArgum
 /** The folder itself if it is a run's, else all runs below it. Throws E_NOT_FOUND. */
 function runsBelow(folder: string): string[] {
   if (existsSync(join(folder, "run.json"))) return [folder];
-  const below = existsSync(folder) ? readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.name === "run.json").map((entry) => entry.parentPath).sort() : [];
+  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory();
+  const below = isFolder ? readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => basename(name) === "run.json").map((name) => join(folder, dirname(name))).sort() : [];
   if (below.length === 0) throw new SteeringError("E_NOT_FOUND", `there is no run in ${folder}`);
   return below;
 }

@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync, statSync } from "node:fs";
+import { rm } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic.js";
@@ -46,11 +47,13 @@ export async function loadDataset(nameOrPath: string, folder = datasetsFolder())
   return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`));
 }
 
-/** Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, atomically; returns the path of the former. Throws E_WRITE. */
+/** Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, in place of any that are there; returns the path of the former. Throws E_WRITE. */
 export async function saveDataset(folder: string, { name, rows, instruction }: Dataset): Promise<string> {
   const base = baseName(name);
   const path = join(folder, base, `${name === base ? `${base}_train` : name}.json`);
-  if (instruction) await writeFileAtomic(join(folder, base, `${base}_instr.txt`), `${instruction}\n`);
+  const instructionPath = join(folder, base, `${base}_instr.txt`);
+  if (instruction) await writeFileAtomic(instructionPath, `${instruction}\n`);
+  else await rm(instructionPath, { force: true });
   await writeFileAtomic(path, `${JSON.stringify(rows, null, 1)}\n`);
   return path;
 }
@@ -61,13 +64,14 @@ export function datasetNames(folder = datasetsFolder()): string[] {
   return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
 }
 
-/** The parts that there are of a dataset, e.g. `ITA_test` and `ITA_train`. */
+/** The parts that there are of a dataset: `ITA_test` and `ITA_train`, or one of them. */
 export function datasetParts(name: string, folder = datasetsFolder()): string[] {
-  return readdirSync(join(folder, name)).filter((file) => file.endsWith(".json")).map((file) => basename(file, ".json")).sort();
+  return ["test", "train"].map((part) => `${name}_${part}`).filter((part) => existsSync(join(folder, name, `${part}.json`)));
 }
 
-/** A dataset's name without its part: `ITA` of `ITA_train`. */
-export function baseName(name: string): string {
+/** What a dataset is called in names of runs and vectors: `ITA` of `ITA_train`, `polite` of `data/polite.jsonl`. */
+export function baseName(nameOrPath: string): string {
+  const name = isTableFile(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;
   return name.replace(/_(train|test)$/, "");
 }
 

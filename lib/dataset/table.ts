@@ -116,8 +116,10 @@ function linesOfItems(text: string): number[] {
 }
 
 function lineOfSyntaxError(text: string, message: string): number {
-  const position = Number(/position (\d+)/.exec(message)?.[1] ?? text.length);
-  return text.slice(0, position).split("\n").length;
+  const position = /position (\d+)/.exec(message)?.[1];
+  if (position !== undefined) return text.slice(0, Number(position)).split("\n").length;
+  const [error] = parseDocument(text, { uniqueKeys: false }).errors;
+  return error?.linePos?.[0].line ?? text.split("\n").length;
 }
 
 /** What a value is, for a message, e.g. `the number 5`. */

@@ -16,11 +16,11 @@ export interface LanguageGuess {
   score: number;
 }
 
-/** Texts shorter than this many characters are not judged. */
-const MIN_LENGTH = 10;
+/** Texts shorter than this many characters are not judged; a Chinese one says as much in a third of them. */
+const MIN_LENGTH = { han: 4, other: 10 };
 
 /** The language of a text, among `candidates` (ISO 639-3). */
 export function detectLanguage(text: string, candidates: readonly string[] = Object.values(DATASET_LANGUAGES)): LanguageGuess {
-  const [best] = francAll(text, { only: [...candidates], minLength: MIN_LENGTH });
+  const [best] = francAll(text, { only: [...candidates], minLength: /\p{Script=Han}/u.test(text) ? MIN_LENGTH.han : MIN_LENGTH.other });
   return best ? { language: best[0], score: best[1] } : { language: "und", score: 0 };
 }

@@ -36,22 +36,27 @@ export async function answerPrompt(model: Model, index: number, prompt: Evaluati
   reference.catch(() => undefined); // awaited below, by each setting
 
   return Promise.all(settings.map(async ({ label, prompt: kind, steer: terms }): Promise<ResultRecord> => {
-    const identity = { prompt: index, setting: label, question: prompt.question, gold: prompt.gold };
+    const record: ResultRecord = {
+      prompt: index, setting: label, question: prompt.question, gold: prompt.gold,
+      text: "", tokens: [], finishReason: "failed", alphas: [], kls: [], perplexity: null, deltaPerplexity: null,
+    };
     try {
       const steer = terms.map(({ vector, schedule }): Steering => ({ ...vectors[vector]!, schedule }));
       const tokens = { "no-icl": prompt.noIcl, icl: prompt.icl, "icl-language": prompt.iclLanguage! }[kind];
       const answer = kind === "icl" ? await icl : await generateText(model, tokens, { ...generation, steer });
+      Object.assign(record, readAnswer(answer, terms.length));
       const expected = await reference;
-      const delta = kind !== "no-icl" || expected.tokens.length === 0 ? null
-        : await perplexity(model, prompt.noIcl, expected.tokens, { steer: replay(steer, answer), ...(signal && { signal }) }) - expected.perplexity!;
-      return { ...identity, ...readAnswer(answer, terms.length), perplexity: kind === "icl" ? expected.perplexity : null, deltaPerplexity: delta };
+      if (kind === "icl") record.perplexity = expected.perplexity;
+      else if (kind === "no-icl" && expected.tokens.length > 0) {
+        const steered = await perplexity(model, prompt.noIcl, expected.tokens, { steer: replay(steer, answer), ...(signal && { signal }) });
+        record.deltaPerplexity = steered - expected.perplexity!;
+      }
     } catch (error) {
       if ((error as SteeringError).code !== "E_NOT_FINITE") throw error;
-      // Steering so strong that the model breaks down is a result.
-      return { ...identity, text: "", tokens: [], finishReason: "failed", alphas: [], kls: [], perplexity: null, deltaPerplexity: null, error: (error as SteeringError).message };
-    } finally {
-      onAnswer?.();
+      record.error = (error as SteeringError).message; // steering so strong that the model breaks down is a result
     }
+    onAnswer?.();
+    return record;
   }));
 }
 

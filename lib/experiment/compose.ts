@@ -3,7 +3,7 @@ import { baseName, datasetReference, differingQueries, loadDataset } from "../da
 import { loadVector } from "../io/vector-file.js";
 import type { RunResults } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
-import { assertMadeFor, type SteeringVector } from "../steering/index.js";
+import { assertMadeFor, select, type SteeringVector } from "../steering/index.js";
 import { parseCompose, type ComposeOptions } from "./config.js";
 import { evaluationPrompts } from "./prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
@@ -27,11 +27,13 @@ export async function runCompose(model: Model, options: ComposeOptions, runOptio
   const { differing, compared } = differingQueries(questions, icl);
   if (differing > 0) runOptions.onNotice?.(`${questions.name} and ${icl.name} ask different queries in ${differing} of ${compared} rows: ΔPPL is that of answers to other questions there`);
 
+  for (const vector of vectors) select(vector, config, model.info.nHead); // E_SHAPE before anything is written
   const maxNewTokens = Math.min(config.maxNewTokens, ...vectors.map(({ nSteps }) => nSteps));
+  if (maxNewTokens < config.maxNewTokens) runOptions.onNotice?.(`answers end after ${maxNewTokens} tokens: the shortest vector has no more steps`);
   const prompts = evaluationPrompts(model, { questions, icl, language }, { ...config, maxNewTokens });
   if (prompts.length < config.evaluationSize) runOptions.onNotice?.(`the datasets give ${prompts.length} prompts, not ${config.evaluationSize}`);
   const run = await describeRun(model, {
-    kind: "compose", config, nPrompts: prompts.length,
+    kind: "compose", config: { ...config, maxNewTokens }, nPrompts: prompts.length,
     settings: composeSettings({ ...config, vectors: paths }, properties, language && baseName(language.name)),
     datasets: { source: datasetReference(questions), composed: datasetReference(icl), ...(language && { language: datasetReference(language) }) },
     vectors: await Promise.all(paths.map(async (file, index) => ({ property: properties[index]!, file, hash: await hashOf(file) }))),

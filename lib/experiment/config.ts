@@ -1,13 +1,13 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { HOOK_SITES, klReductionSchema } from "../steering/index.js";
+import { alphaSchema, HOOK_SITES, klReductionSchema } from "../steering/index.js";
 
 /** Ways in which alpha follows the steps (REFERENCE §4), as `--strategies` names them. */
 export const STRATEGIES = ["dynamic", "fixed", "start", "diminishing"] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
 const whole = (least: number) => z.number().int().min(least);
-const indices = z.union([z.literal("all"), z.array(whole(0)).min(1)]);
+const indices = z.union([z.literal("all"), z.array(whole(0)).min(1).transform((values) => [...new Set(values)].sort((a, b) => a - b))]);
 const distinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length;
 const TWICE = "a value is given twice";
 
@@ -24,7 +24,7 @@ const common = {
   klReduction: klReductionSchema,
   strategies: z.array(z.enum(STRATEGIES)).refine(distinct, TWICE),
   /** Of Fixed, Start and Dim; in a composition every combination of them. */
-  alphas: z.array(z.number()).refine(distinct, TWICE),
+  alphas: z.array(alphaSchema).refine(distinct, TWICE),
   /** p_top of Dyn. */
   topP: z.array(z.number().gt(0).max(1)).refine(distinct, TWICE),
   layers: indices,

@@ -3,7 +3,7 @@ import { readFile } from "node:fs/promises";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
-import { baseName } from "../dataset/index.js";
+import { baseName, isTableFile } from "../dataset/index.js";
 import { SteeringError } from "../errors.js";
 import { packageRoot } from "../io/paths.js";
 import { composeSchema, parseCompose, parseSingle, singleSchema, type ComposeConfig, type SingleConfig } from "./config.js";
@@ -64,11 +64,14 @@ export async function loadPlan(nameOrPath: string): Promise<Plan> {
 
 /** All runs of a plan in the order in which they are carried out: a composition behind the runs whose vectors it uses. Throws E_BAD_ARGUMENT. */
 export function planRuns(plan: Plan): PlannedRun[] {
+  /** Files are looked for beside the plan. */
+  const placed = <T extends object>(entry: T): T => Object.fromEntries(Object.entries(entry).map(([key, value]: [string, unknown]) =>
+    [key, typeof value === "string" && isTableFile(value) ? resolve(plan.folder, value) : value])) as T;
   const runs = plan.models.flatMap((model) => plan.seeds.flatMap((seed): PlannedRun[] => {
     const folder = join(modelFolder(model), ...(plan.seeds.length > 1 ? [`seed-${seed}`] : []));
     const singles = plan.single.map((entry): PlannedRun => {
       const name = `${baseName(entry.positive)}-${baseName(entry.negative)}`;
-      return { kind: "single", model, name, out: join(folder, name), config: parseSingle({ ...plan.defaults, seed, ...entry }) };
+      return { kind: "single", model, name, out: join(folder, name), config: parseSingle({ ...plan.defaults, ...(entry.supportIndices ? {} : { seed }), ...placed(entry) }) };
     });
     const composed = plan.compose.map((entry): PlannedRun => {
       const files = entry.vectors.map((name) => {
@@ -78,7 +81,7 @@ export function planRuns(plan: Plan): PlannedRun[] {
       });
       const name = `${entry.vectors.map((vector) => vector.split("-")[0]).join("+")}`;
       const defaults = Object.fromEntries(Object.entries(plan.defaults).filter(([key]) => key in composeSchema.shape && key !== "alphas" && key !== "topP"));
-      return { kind: "compose", model, name, out: join(folder, name), config: parseCompose({ ...defaults, ...entry, vectors: files }) };
+      return { kind: "compose", model, name, out: join(folder, name), config: parseCompose({ ...defaults, ...placed(entry), vectors: files }) };
     });
     return [...singles, ...composed];
   }));

@@ -25,8 +25,9 @@ export interface EvaluationSettings {
 export interface EvaluationData {
   /** The questions, and the answers that count as gold. */
   questions: Dataset;
-  /** The demonstrations, row by row. */
+  /** The demonstrations, and the questions behind them. */
   icl: Dataset;
+  /** Demonstrations of the language alone, before the questions. */
   language?: Dataset | undefined;
 }
 
@@ -41,7 +42,7 @@ export function evaluationPrompts(model: Model, { questions, icl, language }: Ev
       question: query.input, gold: query.output,
       noIcl: questionTokens(model, query.input, promptFormat),
       icl: iclTokens(model, icl.instruction, shown![index]!, promptFormat),
-      iclLanguage: spoken && iclTokens(model, language!.instruction, spoken[index]!, promptFormat),
+      iclLanguage: spoken && iclTokens(model, language!.instruction, { demonstrations: spoken[index]!.demonstrations, query }, promptFormat),
     };
     const longest = Math.max(prompt.noIcl.length, prompt.icl.length, prompt.iclLanguage?.length ?? 0) + settings.maxNewTokens;
     if (longest > model.info.nCtxTrain) {

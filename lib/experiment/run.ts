@@ -1,7 +1,7 @@
 import { setMaxListeners } from "node:events";
 import { cpus } from "node:os";
 import { packageVersion } from "../io/paths.js";
-import { readRun, runFile, RunStore, waves, type RunFile, type RunResults, type Shard } from "../results/index.js";
+import { readRun, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard } from "../results/index.js";
 import { engineVersion, throwIfAborted, type Model } from "../runtime/index.js";
 import { answerPrompt, type SteeringPart } from "./answer.js";
 import type { EvaluationPrompt } from "./prompts.js";
@@ -13,7 +13,7 @@ export interface RunOptions {
   modelName?: string;
   /** Where datasets are looked up by name. */
   datasets?: string;
-  /** Prompts that are answered at once, in all their settings; default 4. A larger GPU wants more. */
+  /** Prompts that are answered at once, in all their settings; default 2, which fills the batch of a CPU. A larger GPU wants more. */
   parallel?: number;
   /** Answer only every `count`-th group of prompts: one of several processes that share a run. */
   shard?: Shard | null;
@@ -26,7 +26,7 @@ export interface RunOptions {
   onNotice?: (line: string) => void;
 }
 
-export const DEFAULT_PARALLEL = 4;
+export const DEFAULT_PARALLEL = 2;
 
 /** What a run is, and what it takes to carry it out. */
 export interface Experiment {
@@ -59,8 +59,9 @@ export async function describeRun(model: Model, fields: RunFields, { parallel = 
  */
 export async function carryOut(model: Model, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
   const { out, onProgress } = options;
-  const signal = options.signal && AbortSignal.any([options.signal]);
-  if (signal) setMaxListeners(0, signal); // one per answer
+  const leave = new AbortController();
+  const signal = AbortSignal.any([leave.signal, ...(options.signal ? [options.signal] : [])]);
+  setMaxListeners(0, signal); // one per answer
   {
     await using store = await RunStore.open(out, run);
     const total = waves(run).flat().length * run.settings.length;
@@ -72,9 +73,18 @@ export async function carryOut(model: Model, { run, prompts, maxNewTokens, vecto
       for (const wave of [...store.remaining]) {
         throwIfAborted(signal);
         const begun = performance.now();
-        const onAnswer = (): void => onProgress?.(++done, total);
-        const records = (await Promise.all(wave.map((index) =>
-          answerPrompt(model, index, prompts[index]!, { settings: run.settings, vectors: parts, maxNewTokens, signal, onAnswer })))).flat();
+        const answer = (index: number, settings: RunFile["settings"], onAnswer?: () => void): Promise<ResultRecord[]> =>
+          answerPrompt(model, index, prompts[index]!, { settings, vectors: parts, maxNewTokens, signal, onAnswer });
+        const answers = wave.map((index) => answer(index, run.settings, () => onProgress?.(++done, total)));
+        const records = await Promise.all(answers).then((found) => found.flat(), async (error: unknown) => {
+          leave.abort(); // what is still under way must not outlive the lock
+          await Promise.allSettled(answers);
+          throw error;
+        });
+        // Values that are not finite can reach others of a batch: what failed in company is tried once more alone.
+        for (const [at, { prompt, setting, error }] of records.entries()) {
+          if (error !== undefined) [records[at]] = await answer(prompt, run.settings.filter(({ label }) => label === setting)) as [ResultRecord];
+        }
         const tokens = records.reduce((sum, record) => sum + record.tokens.length, 0);
         await store.append(records, { what: `prompts ${wave[0]}–${wave.at(-1)}`, seconds: (performance.now() - begun) / 1000, tokens });
       }

@@ -31,6 +31,7 @@ export interface SingleRunOptions extends RunOptions {
 export async function runSingle(model: Model, options: SingleOptions, runOptions: SingleRunOptions): Promise<RunResults | undefined> {
   const config = parseSingle(options);
   const { positive, negative, evaluation } = await singleDatasets(config, runOptions);
+  checkParts(model, config);
   const plan = await planExtraction(model, extractionOf(config, positive, negative));
   const property = baseName(positive.name);
   const file = runOptions.vector ?? `${property}-${baseName(negative.name)}.safetensors`;
@@ -46,7 +47,7 @@ export async function runSingle(model: Model, options: SingleOptions, runOptions
     vectors: [{ property, file, hash: runOptions.vector ? await hashOf(runOptions.vector) : null }],
   }, runOptions);
   if (prompts.length < config.evaluationSize) runOptions.onNotice?.(`${evaluation.name} gives ${prompts.length} prompts, not ${config.evaluationSize}`);
-  const vectors = async (store: RunStore) => [{ vector: await vectorOf(model, plan, path, runOptions, store), heads: config.heads }];
+  const vectors = async (store: RunStore) => [{ vector: await vectorOf(model, plan, path, runOptions, store), layers: config.layers, heads: config.heads }];
   return carryOut(model, { run, prompts, maxNewTokens: config.maxNewTokens, vectors }, runOptions);
 }
 
@@ -70,7 +71,8 @@ async function vectorOf(model: Model, plan: ExtractionPlan, path: string, { vect
   if (given !== undefined || existsSync(path)) {
     const vector = await loadVector(path);
     assertMadeFor(vector, await model.fingerprint());
-    if (given === undefined && !isOfPlan(vector, plan)) throw new SteeringError("E_BAD_RUN", `${path} is there already and was extracted otherwise; choose another folder (--out)`);
+    if (given !== undefined) checkGiven(vector, plan, path);
+    else if (!isOfPlan(vector, plan)) throw new SteeringError("E_BAD_RUN", `${path} is there already and was extracted otherwise; choose another folder (--out)`);
     return vector;
   }
   const begun = performance.now();
@@ -78,6 +80,23 @@ async function vectorOf(model: Model, plan: ExtractionPlan, path: string, { vect
   await saveVector(path, vector);
   await store?.time({ what: "extraction", seconds: (performance.now() - begun) / 1000, tokens: plan.prompts.flat().length * vector.nSteps });
   return vector;
+}
+
+/** A vector that was extracted before is used as it is, but must be of this property and place. */
+function checkGiven({ site, provenance }: SteeringVector, plan: ExtractionPlan, path: string): void {
+  const differences = ([["positive", provenance.positive.hash === plan.provenance.positive.hash], ["negative", provenance.negative.hash === plan.provenance.negative.hash], ["hook site", site === plan.site]] as const)
+    .filter(([, isSame]) => !isSame).map(([name]) => name);
+  if (differences.length > 0) throw new SteeringError("E_BAD_ARGUMENT", `${path} is ${provenance.property} at ${site}: not the ${differences.join(", ")} that was asked for`);
+}
+
+/** Throws E_SHAPE before anything is computed or written. */
+function checkParts({ info }: Model, { layers, heads, site }: SingleConfig): void {
+  const layer = layers === "all" ? undefined : layers.find((each) => each >= info.nLayer);
+  if (layer !== undefined) throw new SteeringError("E_SHAPE", `there is no layer ${layer}; the model has 0 to ${info.nLayer - 1}`);
+  if (heads === "all") return;
+  if (site !== "head_out") throw new SteeringError("E_SHAPE", `a vector at ${site} has no heads to choose from`);
+  const head = heads.find((each) => each >= info.nHead);
+  if (head !== undefined) throw new SteeringError("E_SHAPE", `there is no head ${head}; the model has 0 to ${info.nHead - 1}`);
 }
 
 function isOfPlan(vector: SteeringVector, plan: ExtractionPlan): boolean {

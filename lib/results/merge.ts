@@ -3,8 +3,13 @@ import { readFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic.js";
-import { RUN_FILE, runDifferences } from "./run-file.js";
+import { RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
 import { readRun, writeRun, type RunResults } from "./store.js";
+
+/** A merge that was checked: nothing is written before `write`. */
+export interface Merge {
+  write(): Promise<RunResults>;
+}
 
 /**
  * Put the shards of a run together in a new folder; the results are those that one process would have written. Refuses
@@ -13,16 +18,37 @@ import { readRun, writeRun, type RunResults } from "./store.js";
  * @throws SteeringError E_BAD_RUN naming the folder, E_NOT_FOUND, E_WRITE
  */
 export async function mergeRuns(out: string, folders: readonly string[]): Promise<RunResults> {
+  return (await planMerge(out, folders)).write();
+}
+
+/** The same in two steps, for several merges of which all or none are to be written. */
+export async function planMerge(out: string, folders: readonly string[]): Promise<Merge> {
   const parts = await Promise.all(folders.map(async (folder) => ({ folder, ...await readRun(folder) })));
   const [first] = parts;
   if (!first?.run.shard) throw new SteeringError("E_BAD_RUN", `${folders[0] ?? "nothing"} is no shard of a run`);
   if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} holds a run already`);
-  const { count } = first.run.shard;
+  checkShards(parts, first.run);
+  const vectors = await sharedVectors(parts);
+  const order = new Map(first.run.settings.map(({ label }, index) => [label, index]));
+  const records = parts.flatMap((part) => part.records).sort((a, b) => a.prompt - b.prompt || order.get(a.setting)! - order.get(b.setting)!);
+  return {
+    write: async () => {
+      for (const { file, bytes } of vectors) await writeFileAtomic(join(out, basename(file)), bytes);
+      await writeRun(out, { ...first.run, shard: null }, records);
+      return readRun(out);
+    },
+  };
+}
+
+type Part = RunResults & { folder: string };
+
+function checkShards(parts: readonly Part[], first: RunFile): void {
+  const { count } = first.shard!;
   const byIndex = new Map<number, string>();
   for (const { folder, run, isComplete } of parts) {
-    const differences = runDifferences(first.run, run);
+    const differences = runDifferences(first, run);
     if (run.shard?.count !== count) differences.push(`${count} shards there, ${run.shard?.count ?? "none"} here`);
-    if (differences.length > 0) throw new SteeringError("E_BAD_RUN", `${first.folder} and ${folder} are of different runs: ${differences.join("; ")}`);
+    if (differences.length > 0) throw new SteeringError("E_BAD_RUN", `${parts[0]!.folder} and ${folder} are of different runs: ${differences.join("; ")}`);
     const { index } = run.shard!;
     if (byIndex.has(index)) throw new SteeringError("E_BAD_RUN", `${byIndex.get(index)} and ${folder} are the same shard, ${index}/${count}`);
     if (!isComplete) throw new SteeringError("E_BAD_RUN", `${folder} is not complete; run its command again`);
@@ -30,20 +56,21 @@ export async function mergeRuns(out: string, folders: readonly string[]): Promis
   }
   const missing = Array.from({ length: count }, (_, index) => index).filter((index) => !byIndex.has(index));
   if (missing.length > 0) throw new SteeringError("E_BAD_RUN", `of ${count} shards, ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`);
-  await mergeVectors(out, parts);
-  const order = new Map(first.run.settings.map(({ label }, index) => [label, index]));
-  const records = parts.flatMap((part) => part.records).sort((a, b) => a.prompt - b.prompt || order.get(a.setting)! - order.get(b.setting)!);
-  await writeRun(out, { ...first.run, shard: null }, records);
-  return readRun(out);
 }
 
-/** Shards on unlike machines extract vectors that differ in rounding: theirs are results of different runs. */
-async function mergeVectors(out: string, parts: ReadonlyArray<RunResults & { folder: string }>): Promise<void> {
-  for (const { file, hash } of parts[0]!.run.vectors) {
-    if (hash !== null) continue; // given, and the same by its hash
-    const [first, ...others] = await Promise.all(parts.map(({ folder }) => readFile(join(folder, file))));
-    const other = others.findIndex((bytes) => !bytes.equals(first!));
+/** The vectors that the shards extracted. Those of unlike machines differ in rounding: theirs are results of different runs. */
+async function sharedVectors(parts: readonly Part[]): Promise<Array<{ file: string; bytes: Buffer }>> {
+  const extracted = parts[0]!.run.vectors.filter(({ hash }) => hash === null); // a given one is the same by its hash
+  return Promise.all(extracted.map(async ({ file }) => {
+    const [bytes, ...others] = await Promise.all(parts.map(({ folder }) => readVector(join(folder, file))));
+    const other = others.findIndex((each) => !each.equals(bytes!));
     if (other >= 0) throw new SteeringError("E_BAD_RUN", `${parts[0]!.folder} and ${parts[other + 1]!.folder} steered with different vectors (${file}): extract it once with --skip-eval and give it to every shard with --vector`);
-    await writeFileAtomic(join(out, basename(file)), first!);
-  }
+    return { file, bytes: bytes! };
+  }));
+}
+
+async function readVector(path: string): Promise<Buffer> {
+  return readFile(path).catch((cause: NodeJS.ErrnoException) => {
+    throw new SteeringError("E_BAD_RUN", `the vector ${path} cannot be read (${cause.code})`, { cause });
+  });
 }

@@ -1,10 +1,12 @@
+import { basename } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import type { WrittenSchedule } from "../steering/index.js";
 import type { ResultRecord } from "./records.js";
 import { runFile, type RunFile, type RunSetting } from "./run-file.js";
 
-const lists = z.record(z.string(), z.array(z.number()));
+/** A list with a value that is no number (NaN there, null here) says nothing that we could use. */
+const lists = z.record(z.string(), z.array(z.number().nullable()).transform((values) => (values.includes(null) ? [] : values as number[])));
 const publishedSchema = z.array(z.looseObject({
   prompt: z.string(),
   gold: z.string(),
@@ -63,7 +65,7 @@ export function fromPublished(json: unknown, path: string): { run: RunFile; reco
     return {
       prompt, setting: setting.label, question: /^Q:([\s\S]*)\nA:$/.exec(entry.prompt)?.[1] ?? entry.prompt, gold: entry.gold, text, tokens: [], finishReason: "unknown",
       alphas: additional.map(({ alphas }) => entry.additional[alphas] ?? []),
-      kls: additional.map(({ kls }) => entry.additional[kls] ?? null),
+      kls: additional.map(({ kls }) => (entry.additional[kls]?.length ? entry.additional[kls] : null)),
       perplexity: isReference ? value : null, deltaPerplexity: isReference ? null : value,
     };
   }));
@@ -74,14 +76,15 @@ export function fromPublished(json: unknown, path: string): { run: RunFile; reco
 function importedRun(outputs: readonly string[], nPrompts: number, path: string): RunFile {
   const kind = outputs.includes("no_icl") ? "single" : "compose";
   const named = (pattern: RegExp): string[] => outputs.flatMap((key) => pattern.exec(key)?.[1] ?? []);
-  const properties = kind === "single" ? [/_([^_-]+)-[^_-]+\.json$/.exec(path)?.[1] ?? "property"] : (named(/^dynamic_p[\d.]+_(.+)$/)[0] ?? named(/^noicl_(.+)$/).join("-")).split("-");
+  const properties = kind === "single" ? [/_([^_-]+)-[^_-]+\.json$/.exec(basename(path))?.[1] ?? "property"] : (named(/^dynamic_p[\d.]+_(.+)$/)[0] ?? named(/^noicl_(.+)$/).join("-")).split("-");
   const [composed = "composed"] = named(/^icl_(.+)$/);
   const reference = (name: string) => ({ name, hash: "unknown" });
+  const [source = properties[0]!] = named(/^noicl_(.+)$/); // the unsteered one comes first
   return runFile({
     kind, config: { importedFrom: path }, model: { name: "unknown", fingerprint: {} },
-    datasets: kind === "single" ? {} : { source: reference(properties[0]!), composed: reference(composed) },
+    datasets: kind === "single" ? {} : { source: reference(source), composed: reference(composed) },
     vectors: properties.map((property) => ({ property, file: "unknown", hash: "unknown" })),
-    settings: outputs.map((output) => settingOf(output, properties, path)),
+    settings: outputs.map((output) => settingOf(output, { properties, source, path })),
     nPrompts, parallel: 1, shard: null,
     versions: { llamaSteer: "unknown", llamaCpp: "unknown" }, machine: { platform: "unknown", cpu: "unknown", threads: 0, gpuLayers: 0, node: "unknown" },
   });
@@ -106,7 +109,7 @@ function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer 
   if (first.schedule.kind === "dynamic") return `dynamic_p${pythonFloat(first.schedule.topP)}${kind === "single" ? "" : `_${names.join("-")}`}`;
   const terms = steer.map(({ vector, schedule }) => ({ name: names[vector], alpha: pythonFloat((schedule as { alpha: number }).alpha) }));
   if (kind === "single") return `${PREFIX.single[first.schedule.kind]}${terms[0]!.alpha}`;
-  if (steer.length < names.length) return first.vector === 0 ? undefined : `noicl_${names[first.vector]}`; // the published code has the second one alone
+  if (steer.length < names.length) return names[first.vector] === task("source") ? undefined : `noicl_${names[first.vector]}`; // that of the source's name is the unsteered one
   return `${PREFIX.compose[first.schedule.kind]}${terms.map(({ name, alpha }) => `${alpha}_${name}`).join("-")}`;
 }
 
@@ -125,18 +128,18 @@ function keysFor({ kind, vectors }: RunFile, { prompt, steer }: RunSetting, outp
 }
 
 /** The setting that a published key stands for. Throws E_BAD_RUN. */
-function settingOf(output: string, properties: readonly string[], path: string): RunSetting {
+function settingOf(output: string, { properties, source, path }: { properties: readonly string[]; source: string; path: string }): RunSetting {
   const steered = (label: string, schedules: WrittenSchedule[]): RunSetting => ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
   if (output === "icl" || output.startsWith("icl_")) return { label: "icl", prompt: "icl", steer: [] };
-  if (output === "no_icl" || output === `noicl_${properties[0]}`) return { label: "no-icl", prompt: "no-icl", steer: [] };
+  if (output === "no_icl" || output === `noicl_${source}`) return { label: "no-icl", prompt: "no-icl", steer: [] };
   const alone = properties.findIndex((property) => output === `noicl_${property}`);
   if (alone >= 0) return { label: `${properties[alone]} alone`, prompt: "no-icl", steer: [{ vector: alone, schedule: { kind: "fixed", alpha: 1 } }] };
   const dynamic = /^dynamic_p([\d.]+)/.exec(output);
   if (dynamic) return steered(`Dyn p=${Number(dynamic[1])}`, properties.map(() => ({ kind: "dynamic", topP: Number(dynamic[1]), alphaMax: 2, strongAlpha: 2, klReduction: "mean" })));
-  const fixed = /^(?:edited)?(START|DIM|)_?(-?[\d.]+(?:_.+)?)$/.exec(output);
-  const alphas = fixed?.[2]!.split(/-(?=\d)(?<!^-)/).map(Number.parseFloat) ?? [];
+  const [, kindWord = "", rest = ""] = /^(?:edited)?(START|DIM|)_?(-?\d.*)$/.exec(output) ?? [];
+  const alphas = properties.length === 1 ? [Number(rest || NaN)] : [...rest.matchAll(/(?:^|-)(-?[\d.]+)_[^-]+/g)].map(([, alpha]) => Number(alpha));
   if (alphas.length !== properties.length || alphas.some(Number.isNaN)) throw new SteeringError("E_BAD_RUN", `${path}: "${output}" is no key of the published schema`);
-  const { kind, label } = { "": { kind: "fixed", label: "Fixed" }, START: { kind: "start", label: "Start" }, DIM: { kind: "diminishing", label: "Dim" } }[fixed![1] as "" | "START" | "DIM"] as { kind: "fixed"; label: string };
+  const { kind, label } = { "": { kind: "fixed", label: "Fixed" }, START: { kind: "start", label: "Start" }, DIM: { kind: "diminishing", label: "Dim" } }[kindWord as "" | "START" | "DIM"] as { kind: "fixed"; label: string };
   return steered(`${label} ${alphas.join("+")}`, alphas.map((alpha) => ({ kind, alpha })));
 }
 

@@ -23,7 +23,7 @@ const recordSchema = z.object({
   perplexity: z.number().nullable(),
   /** ΔPPL (REFERENCE §6); null where the answer behind demonstrations is empty. */
   deltaPerplexity: z.number().nullable(),
-  /** Why there is no answer, where the model's numbers broke down. */
+  /** Why there is no answer, or no ΔPPL, where the model's numbers broke down. */
   error: z.string().optional(),
 });
 export type ResultRecord = z.infer<typeof recordSchema>;

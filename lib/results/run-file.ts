@@ -52,13 +52,22 @@ export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunF
   return runSchema.parse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
 }
 
-/** What must agree between two parts of one run, or between a run and its continuation: all but shard, machine, and where a given vector lies. */
-function identifying({ kind, config, model, datasets, vectors, settings, nPrompts, parallel, versions }: RunFile): Record<string, unknown> {
-  return {
-    kind, model, datasets, settings, nPrompts, parallel, versions,
-    vectors: vectors.map(({ property, file, hash }) => ({ property, content: hash ?? file })),
-    ...Object.fromEntries(Object.entries(config).map(([name, value]) => [`config.${name}`, value])),
-  };
+/**
+ * What must agree between two parts of one run, or between a run and its continuation, by dotted name: all but shard,
+ * machine, what the model is called, and where a given vector lies. The settings follow from the rest.
+ */
+function identifying({ kind, config, model, datasets, vectors, nPrompts, parallel, versions }: RunFile): Record<string, unknown> {
+  const { vectors: _paths, ...asked } = config;
+  return flat({
+    kind, config: asked, model: model.fingerprint, datasets, nPrompts, parallel, versions,
+    vectors: Object.fromEntries(vectors.map(({ property, file, hash }) => [property, hash ?? file])),
+  });
+}
+
+/** Nested objects as one, by dotted name. */
+function flat(value: object, prefix = ""): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(value).flatMap(([name, inner]: [string, unknown]) =>
+    (typeof inner === "object" && inner !== null && !Array.isArray(inner) ? Object.entries(flat(inner, `${prefix}${name}.`)) : [[`${prefix}${name}`, inner]])));
 }
 
 /** What differs between two runs, for a message, e.g. `config.alphas [1] there, [1,2] here`; empty where they are the same. */
@@ -95,5 +104,5 @@ function canonical(value: unknown): string {
 
 function brief(value: unknown): string {
   const text = JSON.stringify(value) ?? "nothing";
-  return text.length > 60 ? `${text.slice(0, 57)}…` : text;
+  return text.length > 80 ? `${text.slice(0, 77)}…` : text;
 }

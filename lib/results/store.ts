@@ -1,5 +1,5 @@
-import { existsSync } from "node:fs";
-import { mkdir, open, readFile, type FileHandle } from "node:fs/promises";
+import { existsSync, statSync } from "node:fs";
+import { appendFile, mkdir, open, readFile, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
@@ -18,7 +18,7 @@ export interface Timing {
   /** e.g. "extraction", "prompts 0–3". */
   what: string;
   seconds: number;
-  /** Tokens generated and scored. */
+  /** Tokens generated. */
   tokens: number;
 }
 
@@ -60,8 +60,7 @@ export class RunStore implements AsyncDisposable {
       await beginOrContinue(folder, run);
       const path = join(folder, RESULTS_FILE);
       const { records, wholeBytes, wholeWaves } = parseResults(existsSync(path) ? await readFile(path, "utf8") : "", run, path);
-      const file = await open(path, "a");
-      await file.truncate(wholeBytes);
+      const file = await openResults(path, wholeBytes);
       return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves));
     } catch (error) {
       await lock.release();
@@ -76,6 +75,7 @@ export class RunStore implements AsyncDisposable {
 
   /** Add the results of the next group, prompt by prompt, in the order of the settings; they are on disk when this returns. */
   async append(records: readonly ResultRecord[], timing: Timing): Promise<void> {
+    await this.lock.assertHeld();
     try {
       await this.file!.appendFile(records.map(encodeRecord).join(""));
       await this.file!.datasync();
@@ -89,12 +89,10 @@ export class RunStore implements AsyncDisposable {
 
   /** Note how long something took. */
   async time(timing: Timing): Promise<void> {
-    const file = await open(join(this.folder, TIMINGS_FILE), "a");
-    try {
-      await file.appendFile(`${JSON.stringify(timing)}\n`);
-    } finally {
-      await file.close();
-    }
+    const path = join(this.folder, TIMINGS_FILE);
+    const before = await readFile(path, "utf8").catch(() => "");
+    const tornOff = before !== "" && !before.endsWith("\n") ? "\n" : "";
+    await appendFile(path, `${tornOff}${JSON.stringify(timing)}\n`).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -110,12 +108,24 @@ async function makeFolder(folder: string): Promise<void> {
   });
 }
 
+/** The results, without what stands behind the whole groups of prompts. */
+async function openResults(path: string, wholeBytes: number): Promise<FileHandle> {
+  try {
+    if (existsSync(path)) await truncate(path, wholeBytes);
+    return await open(path, "a");
+  } catch (cause) {
+    throw cannotWrite(path, cause as NodeJS.ErrnoException);
+  }
+}
+
 async function beginOrContinue(folder: string, run: RunFile): Promise<void> {
   if (!existsSync(join(folder, RUN_FILE))) {
     if (existsSync(join(folder, RESULTS_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds results without ${RUN_FILE}; choose another folder`);
     return writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`);
   }
   const there = await readRunFile(folder);
+  const size = statSync(join(folder, RESULTS_FILE), { throwIfNoEntry: false })?.size ?? 0;
+  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`); // begun, and nothing found yet
   const differences = runDifferences(there, run);
   if (JSON.stringify(there.shard) !== JSON.stringify(run.shard)) differences.push(`shard ${shardName(there)} there, ${shardName(run)} here`);
   if (differences.length > 0) throw new SteeringError("E_BAD_RUN", `${folder} holds another run: ${differences.join("; ")}. Choose another folder (--out), or the same settings to go on with it`);

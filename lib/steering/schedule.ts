@@ -7,17 +7,17 @@ export type KlReduction = z.infer<typeof klReductionSchema>;
 
 /** Alphas are added as 32-bit floats. */
 const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(value));
-const alpha = z.number().refine(isAlpha, "must be a finite number of 32 bits");
+export const alphaSchema = z.number().refine(isAlpha, "must be a finite number of 32 bits");
 const P_RANGE = "must be above 0 and at most 1";
 
 /** Alpha as a function of the token step, or of the distributions (REFERENCE §4). */
 export const scheduleSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("fixed"), alpha: alpha.default(1) }),
-  z.strictObject({ kind: z.literal("start"), alpha: alpha.default(1) }),
-  z.strictObject({ kind: z.literal("diminishing"), alpha: alpha.default(1) }),
+  z.strictObject({ kind: z.literal("fixed"), alpha: alphaSchema.default(1) }),
+  z.strictObject({ kind: z.literal("start"), alpha: alphaSchema.default(1) }),
+  z.strictObject({ kind: z.literal("diminishing"), alpha: alphaSchema.default(1) }),
   z.strictObject({
     kind: z.literal("window"),
-    alpha: alpha.default(1),
+    alpha: alphaSchema.default(1),
     from: z.number().int().min(0).default(0),
     to: z.number().int().min(1),
   }).refine(({ from, to }) => from < to, "to must be above from"),
@@ -25,7 +25,7 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
     kind: z.literal("dynamic"),
     topP: z.number().gt(0, P_RANGE).max(1, P_RANGE).default(0.5),
     alphaMax: z.number().min(0).finite().default(2),
-    strongAlpha: alpha.default(2),
+    strongAlpha: alphaSchema.default(2),
     klReduction: klReductionSchema.default("mean"),
   }),
 ]);

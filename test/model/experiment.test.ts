@@ -165,6 +165,10 @@ describe("a run that is killed, shared, or begun twice", () => {
     expect((await run(...single("given", "--vector", "whole/ITA-ENG.safetensors"))).code).toBe(0);
     expect((await bytes("given", "results.jsonl")).equals(await bytes("whole", "results.jsonl"))).toBe(true);
     expect(await run(...single("later", "--skip-eval", "--seed", "5"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/was extracted otherwise/) });
+    expect(await run(...single("given-2", "--vector", "whole/ITA-ENG.safetensors").map((word) => (word === "ITA" ? "FRA" : word)))).toMatchObject({ code: 2, stderr: expect.stringMatching(/is ITA vs ENG at head_out: not the positive that was asked for/) });
+    expect((await run(...single("given-3", "--vector", "whole/ITA-ENG.safetensors", "--layers", "5+3"))).code).toBe(0);
+    expect((await readRun(join(space.folder, "given-3"))).run.config["layers"]).toEqual([3, 5]);
+    expect((await bytes("given-3", "results.jsonl")).equals(await bytes("whole", "results.jsonl"))).toBe(false);
   }, MINUTES);
 
   test("what is asked for shows in the prompts: site, layers, heads, format", async () => {
@@ -175,5 +179,7 @@ describe("a run that is killed, shared, or begun twice", () => {
     expect((await bytes("other", "results.jsonl")).equals(await bytes("whole", "results.jsonl"))).toBe(false);
     expect((await readRun(join(space.folder, "other"))).run.model.fingerprint).toMatchObject({ quantisation: "F16" });
     expect(await run(...single("heads", "--heads", "9"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/there is no head 9/) });
+    expect(await run(...single("layers", "--layers", "99"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/there is no layer 99/) });
+    expect((await run(...single("heads", "--heads", "1"))).code).toBe(0); // the first attempt does not stand in the way
   }, MINUTES);
 });

@@ -94,7 +94,7 @@ const OURS: Failure[] = [
   ["a model that is not downloaded", ["models", "path", "missing.gguf"], EXIT.input, /\[E_NOT_FOUND\]/],
   ["no model to pull", ["models", "pull"], EXIT.usage, /\[E_BAD_ARGUMENT\]/],
   ["an unknown dataset", ["extract", "gemma3-270m", "--positive", "KLINGON", "--negative", "ENG"], EXIT.input, /"KLINGON"; there are ENG, .*\[E_NOT_FOUND\]/],
-  ["a malformed dataset", ["extract", "gemma3-270m", "--positive", "rows.json", "--negative", "ENG"], EXIT.input, /rows\.json: row 0, output.*\[E_BAD_DATASET\]/],
+  ["a malformed dataset", ["extract", "gemma3-270m", "--positive", "rows.json", "--negative", "ENG"], EXIT.input, /rows\.json: line 1: "output" must be .*\[E_BAD_DATASET\]/],
 ];
 
 test.concurrent.each([...USAGE, ...OURS])("%s: one line on stderr and the documented exit code", async (_, args, code, message) => {

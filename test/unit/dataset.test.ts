@@ -67,6 +67,8 @@ test.each(NAMES)("%s: its gold answers are detected as its language", async (nam
 test("text too short to judge has no language", () => {
   expect(detectLanguage("")).toMatchObject({ language: "und" });
   expect(detectLanguage("Sì.")).toMatchObject({ language: "und" });
+  expect(detectLanguage("好。")).toMatchObject({ language: "und" });
+  expect(detectLanguage("北京是中国的首都。")).toMatchObject({ language: "cmn" });
 });
 
 test("a name without a part means the training rows, under the name that was given", async () => {

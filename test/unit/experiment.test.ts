@@ -42,7 +42,7 @@ describe("settings", () => {
   });
 
   test.each([
-    [{ support: 0 }, /support/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP: a value is given twice/], [{ alphas: [1, 1] }, /alphas/],
+    [{ support: 0 }, /support/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP: a value is given twice/], [{ alphas: [1, 1] }, /alphas/], [{ alphas: [1e39] }, /alphas\.0: must be a finite number/],
     [{ strategies: ["none"] }, /strategies/], [{ alpha: [1] }, /alpha/], [{ layers: [] }, /layers/], [{ site: "nowhere" }, /site/], [{ positive: "" }, /positive/],
   ])("%j is refused by name", (options, message) => {
     expect(() => parseSingle({ positive: "a", negative: "b", ...options } as never)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) }));
@@ -71,6 +71,8 @@ describe("evaluation prompts", () => {
     const set = dataset("S", 4);
     const prompts = evaluationPrompts(model, { questions: set, icl: set }, { ...settings, evaluateOn: "rows", evaluationSize: 3 });
     expect(prompts.map(({ icl }) => text(icl).match(/q\d/g)!.join())).toEqual(["q2,q3,q0", "q3,q0,q1", "q0,q1,q2"]);
+    const other = { ...dataset("L", 4), rows: dataset("L", 4).rows.map((row) => ({ ...row, input: row.input.toUpperCase() })) };
+    expect(text(evaluationPrompts(model, { questions: set, icl: set, language: other }, { ...settings, evaluateOn: "rows" })[2]!.iclLanguage!)).toBe("L\nQ:Q0\nA:L0\n\nQ:Q1\nA:L1\n\nQ:q2\nA:");
     expect(() => evaluationPrompts(model, { questions: dataset("S", 2), icl: set }, { ...settings, evaluateOn: "rows" })).toThrow(/2 demonstrations and a question need more/);
   });
 
@@ -114,6 +116,13 @@ describe("plans", () => {
       ...["seed-1", "seed-2"].flatMap((seed, i) => [["some/where/other.gguf", join("other", seed, "ITA-ENG"), i + 1, 6], ["some/where/other.gguf", join("other", seed, "FRA-ENG"), i + 1, 5]]),
     ]);
     expect(runs.every(({ config }) => String(config.alphas) === "1")).toBe(true);
+  });
+
+  test("files of a plan lie beside it, and are named by their names", async () => {
+    const loaded = await plan("models: [m]\nsingle:\n  - { positive: data/polite_train.jsonl, negative: ../rude.csv, evalDataset: ITA_test }\n  - { positive: ITA, negative: ENG }\ncompose:\n  - { vectors: [polite-rude, ITA-ENG], source: ask.json, composed: ITi2f }\n");
+    const [first, , composed] = planRuns(loaded);
+    expect(first).toMatchObject({ name: "polite-rude", out: join("m", "polite-rude"), config: { positive: join(loaded.folder, "data", "polite_train.jsonl"), negative: join(loaded.folder, "..", "rude.csv"), evalDataset: "ITA_test" } });
+    expect(composed).toMatchObject({ name: "polite+ITA", config: { source: join(loaded.folder, "ask.json"), composed: "ITi2f", vectors: [join("m", "polite-rude", "polite-rude.safetensors"), join("m", "ITA-ENG", "ITA-ENG.safetensors")] } });
   });
 
   test.each([

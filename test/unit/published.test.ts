@@ -59,6 +59,23 @@ describe("the published schema (REFERENCE §6)", () => {
     expect(() => fromPublished(json, "theirs.json")).toThrow(expect.objectContaining({ code: "E_BAD_RUN", message: expect.stringMatching(message) }));
   });
 
+  test("a source that is not the first vector's, and alphas below 0, come back as they went", () => {
+    const settings = composeSettings(parseCompose({ vectors: ["a", "b"], source: "s", composed: "c", alphas: [-1, 1.5], topP: [0.5] }), ["ITA", "ENi2f"], undefined);
+    const run = aRun({ ...COMPOSED, settings, datasets: { source: { name: "ENi2f_test", hash: "" }, composed: { name: "ITi2f_test", hash: "" } }, vectors: ["ITA", "ENi2f"].map((property) => ({ property, file: "f", hash: "h" })) });
+    const published = toPublished(run, records(run));
+    expect(published[0]!.output).toMatchObject({ noicl_ENi2f: "text 1 好\n", noicl_ITA: "text 2 好\n", "-1.0_ITA--1.0_ENi2f": "text 5 好\n", "-1.0_ITA-1.5_ENi2f": "text 6 好\n" });
+    const imported = fromPublished(published, "theirs.json");
+    expect(toPublished(imported.run, imported.records)).toEqual(published);
+    expect(imported.run.settings.map(({ label }) => label)).toEqual(expect.arrayContaining(["no-icl", "ITA alone", "Dyn p=0.5", "Fixed -1+-1", "Fixed -1+1.5", "Fixed 1.5+-1", "Start 1.5+1.5"]));
+  });
+
+  test("a KL that is no number makes its list unknown, not the file unreadable", () => {
+    const [entry] = toPublished(SINGLE, records(SINGLE));
+    const broken = [{ ...entry!, additional: { ...entry!.additional, "0.5_dynamic_kls": [0.5, null] } }];
+    const dyn = fromPublished(broken, "theirs.json").records.find(({ setting }) => setting === "Dyn p=0.5")!;
+    expect([dyn.kls, dyn.alphas]).toEqual([[null], [[0.5, 0]]]);
+  });
+
   test("an answer that failed is an empty text without ΔPPL", () => {
     const own = records(SINGLE).map((record) => (record.setting === "Fixed 4" ? { ...record, text: "", finishReason: "failed" as const, alphas: [], kls: [], deltaPerplexity: null } : record));
     const [first] = toPublished(SINGLE, own);

@@ -1,9 +1,9 @@
-import { appendFile, readdir, readFile, truncate, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { mergeRuns, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
 import { temporaryFolder } from "./io-helpers.js";
-import { aRun, SETTINGS, someRecords } from "./run-fixtures.js";
+import { aRun, someRecords } from "./run-fixtures.js";
 
 const TIMING = { what: "prompts", seconds: 1, tokens: 2 };
 const results = (folder: string): string => join(folder, "results.jsonl");
@@ -63,10 +63,10 @@ describe("a run's folder", () => {
     const others: Array<[Partial<RunFile>, RegExp]> = [
       [{ config: { alphas: [1, 2], positive: "ITA" } }, /config\.alphas \[1\] there, \[1,2\] here/],
       [{ config: { positive: "ITA" } }, /config\.alphas \[1\] there, nothing here/],
-      [{ model: { name: "m", fingerprint: { fileHash: "sha256:9", nLayer: 2 } } }, /model/],
-      [{ datasets: { positive: { name: "ITA_train", hash: "sha256:3" } } }, /datasets/],
-      [{ settings: SETTINGS.slice(1) }, /settings/], [{ nPrompts: 8 }, /nPrompts 7 there, 8 here/], [{ parallel: 1 }, /parallel/],
-      [{ versions: { llamaSteer: "2", llamaCpp: "2" } }, /versions/], [{ shard: { index: 0, count: 2 } }, /shard none there, 0\/2 here/],
+      [{ model: { name: "m", fingerprint: { fileHash: "sha256:9", nLayer: 2 } } }, /model\.fileHash "sha256:1" there, "sha256:9" here/],
+      [{ datasets: { positive: { name: "ITA_train", hash: "sha256:3" } } }, /datasets\.positive\.hash "sha256:2" there, "sha256:3" here/],
+      [{ nPrompts: 8 }, /nPrompts 7 there, 8 here/], [{ parallel: 1 }, /parallel/],
+      [{ versions: { llamaSteer: "2", llamaCpp: "2" } }, /versions\.llamaSteer/], [{ shard: { index: 0, count: 2 } }, /shard none there, 0\/2 here/],
     ];
     for (const [changes, message] of others) await expect(RunStore.open(folder, aRun(changes))).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
     await expect(carryOut(folder, aRun({ machine: { ...aRun().machine, cpu: "other" } }))).resolves.toEqual([]);
@@ -81,9 +81,33 @@ describe("a run's folder", () => {
       await writeFile(join(folder, "run.lock"), `${process.ppid} elsewhere`);
       await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/on elsewhere/) });
     }
-    await (await RunStore.open(folder, aRun()))[Symbol.asyncDispose]();
+    const old = new Date(Date.now() - 120_000);
+    for (const holder of [`${process.ppid} elsewhere`, `${process.ppid}`, ""]) { // long untouched: gone, or standing still
+      await writeFile(join(folder, "run.lock"), holder);
+      await utimes(join(folder, "run.lock"), old, old);
+      await (await RunStore.open(folder, aRun()))[Symbol.asyncDispose]();
+    }
+    await writeFile(join(folder, "run.lock"), "");
+    await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY" });
     await writeFile(join(folder, "run.lock"), "999999999");
     await (await RunStore.open(folder, aRun()))[Symbol.asyncDispose]();
+  });
+
+  test("that was taken over is not written to, nor its lock removed", async () => {
+    const folder = join(await temporaryFolder(), "run");
+    const store = await RunStore.open(folder, aRun());
+    await writeFile(join(folder, "run.lock"), `${process.ppid} elsewhere token`);
+    await expect(store.append(someRecords(aRun(), 0), TIMING)).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/taken over/) });
+    await store[Symbol.asyncDispose]();
+    expect(await readFile(results(folder), "utf8")).toBe("");
+    expect(await readFile(join(folder, "run.lock"), "utf8")).toContain("elsewhere");
+  });
+
+  test("begun otherwise but without a result, is begun anew", async () => {
+    const folder = join(await temporaryFolder(), "run");
+    await carryOut(folder, aRun({ config: { positive: "FRA" } }), 0);
+    await carryOut(folder, aRun());
+    expect((await readRun(folder)).run).toEqual(aRun());
   });
 
   test.each([
