@@ -31,7 +31,9 @@ export interface PromptActivations {
 }
 
 /** Prompts under way at once: more share each read of the weights, fewer share the attention's cache. */
-const N_PARALLEL = 6;
+const N_PARALLEL = 4;
+/** Nobody waits for single tokens here, and nothing steers. */
+const MIXED_ROWS = 256;
 
 /**
  * Mean activations while the model continues each prompt greedily, per layer and token step (REFERENCE §3): at step
@@ -97,6 +99,7 @@ async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item,
 /** A prompt continued greedily, each step's row captured. */
 class CaptureTask implements Task {
   readonly nSequences = 1;
+  readonly mixedRows = MIXED_ROWS;
   private steps = 0;
   readonly ended: Promise<void>;
   private settle!: { resolve: () => void; reject: (error: unknown) => void };

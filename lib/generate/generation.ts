@@ -1,4 +1,4 @@
-import type { Batch, MeasuredAlpha, Model, Place, Sampling, Task } from "../runtime/index.js";
+import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Model, type Place, type Sampling, type Task } from "../runtime/index.js";
 import { notFinite, Streams, type Property, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
@@ -39,6 +39,7 @@ export class Generation implements Task {
   readonly prompt: readonly number[];
   readonly nSequences: number;
   readonly maxNewTokens: number;
+  readonly mixedRows = STEERED_ROWS;
   private readonly streams: Streams;
   private readonly sampler;
   private readonly text: TextStream;

@@ -1,10 +1,11 @@
-import type { Batch, MeasuredAlpha, Place, Task } from "../runtime/index.js";
+import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Place, type Task } from "../runtime/index.js";
 import { notFinite, Streams, type Property } from "./streams.js";
 
 /** A continuation whose tokens are given, as the scheduler runs it: what the model thinks of each of them. */
 export class Scoring implements Task {
   readonly nSequences: number;
   readonly maxNewTokens: number;
+  readonly mixedRows = STEERED_ROWS;
   /** Per token, in nats. */
   readonly logProbabilities: Promise<number[]>;
   private readonly streams: Streams;

@@ -11,8 +11,6 @@ export interface SchedulerLimits {
   maxSequences: number;
 }
 
-/** With running generations, prompts are fed in pieces that keep the batch at this many rows: the next tokens come soon, and the graph path can steer. */
-const MIXED_ROWS = 64;
 /** Tokens of a prompt that a step takes at least, however many generations are running. */
 const LEAST_PREFILL = 16;
 
@@ -102,8 +100,9 @@ export class Scheduler {
     const begun = performance.now();
     const { alphas } = await this.decode(stepping, (running, batch) => running.task.probe(batch, placeOf(running)));
     const samples = new Map<Running, number>();
+    const mostRows = Math.min(this.context!.options.nBatch, ...stepping.map(({ task }) => task.mixedRows));
     const { tokens, logProbabilities } = await this.decode([...stepping, ...feeding], (running, batch) => {
-      if (isFeeding(running)) return this.feed(running, batch, stepping.length > 0 ? MIXED_ROWS : this.context!.options.nBatch);
+      if (isFeeding(running)) return this.feed(running, batch, mostRows);
       samples.set(running, running.task.output(batch, placeOf(running), alphas));
     });
     for (const running of feeding) if (!running.cancelled) this.finishFeeding(running);
@@ -178,7 +177,7 @@ export class Scheduler {
   private fail(running: Running, error: unknown): void {
     if (running.cancelled) return;
     running.cancelled = true;
-    // Without flash attention, a cell that is not finite reaches everybody through the mask.
+    // Without flash attention, and in its tiled form, a cell that is not finite reaches everybody through the mask.
     this.isTainted ||= (error as SteeringError).code === "E_NOT_FINITE";
     running.task.fail(error);
   }

@@ -1,6 +1,9 @@
 import type { Batch } from "./batch.js";
 import type { MeasuredAlpha } from "./context.js";
 
+/** `mixedRows` of tasks that steer: the graph path takes no larger batch. */
+export const STEERED_ROWS = 64;
+
 /** Where a task stands when a step begins. */
 export interface Place {
   /** Token to decode, and its position. */
@@ -17,6 +20,8 @@ export interface Task {
   readonly prompt: readonly number[];
   readonly nSequences: number;
   readonly maxNewTokens: number;
+  /** Most rows of a batch in which this task steps beside prompts that are being fed: few, and the next token comes soon. */
+  readonly mixedRows: number;
   /** False while nobody waits for its next token: the task keeps its sequences and is passed over. */
   isWanted(): boolean;
   /** Add the rows of the step's first decode, if any. */
