@@ -1,5 +1,5 @@
 import type { Argv } from "yargs";
-import { HOOK_SITES, loadVector, parseIndices, STRATEGIES, SteeringError, type HookSite, type Shard, type Strategy } from "../lib/index.js";
+import { HOOK_SITES, loadVector, parseIndices, STRATEGIES, STRATEGY_WORDS, SteeringError, type HookSite, type Shard, type Strategy } from "../lib/index.js";
 import { modelOptions, wholeNumber, type ModelOptions } from "./common.js";
 
 /** Options of every run of an experiment. */
@@ -25,8 +25,6 @@ export interface ExperimentArguments extends RunArguments {
   heads: number[] | "all";
 }
 
-const STRATEGY_WORDS: Record<string, Strategy> = { dyn: "dynamic", dim: "diminishing", ...Object.fromEntries(STRATEGIES.map((name) => [name, name])) };
-
 export function runOptions<T>(yargs: Argv<T>): Argv<T & RunArguments> {
   return yargs
     .option("out", { type: "string", nargs: 1, describe: "Folder of the run; one that holds it already is gone on with. Default: runs/MODEL/NAME" })
@@ -35,15 +33,15 @@ export function runOptions<T>(yargs: Argv<T>): Argv<T & RunArguments> {
     .option("shard", { type: "string", nargs: 1, coerce: once(shard), describe: "I/N: only this part of the prompts, I from 0; `results merge` joins them" }) as unknown as Argv<T & RunArguments>;
 }
 
-export function experimentOptions<T>(yargs: Argv<T>): Argv<T & ExperimentArguments> {
+export function experimentOptions<T>(yargs: Argv<T>, published: { alphas: readonly number[]; topP: readonly number[] }): Argv<T & ExperimentArguments> {
   return runOptions(modelOptions(yargs))
     .option("icl-examples", { type: "number", default: 4, coerce: wholeNumber("icl-examples", 0), describe: "Demonstrations per prompt" })
     .option("evaluation-size", { type: "number", default: 50, coerce: wholeNumber("evaluation-size", 1), describe: "Prompts to answer, from the first" })
     .option("evaluate-on", { choices: ["groups", "rows"] as const, default: "groups" as const, describe: "Ask the last row of every group, as published, or every row behind the rows before it" })
     .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Token steps" })
     .option("strategies", { type: "string", nargs: 1, coerce: list(strategy), describe: "Of dyn,fixed,start,dim; all by default" })
-    .option("alphas", { type: "string", nargs: 1, coerce: list(number), describe: "Intensities of Fixed, Start and Dim; the published ones by default" })
-    .option("top-p", { type: "string", nargs: 1, coerce: list(number), describe: "p_top of Dyn; the published ones by default" })
+    .option("alphas", { type: "string", nargs: 1, coerce: list(number), describe: `Intensities of Fixed, Start and Dim; as published: ${published.alphas.join(",")}` })
+    .option("top-p", { type: "string", nargs: 1, coerce: list(number), describe: `p_top of Dyn; as published: ${published.topP.join(",")}` })
     .option("kl-reduction", { choices: ["mean", "sum"] as const, default: "mean" as const, describe: "mean divides the KL by the size of the top-p set, as the published code does" })
     .option("prompt-format", { choices: ["clean", "published"] as const, default: "clean" as const, describe: "published: BOS before every piece, one demonstration left out, as its code does" })
     .option("layers", { type: "string", nargs: 1, default: "all", coerce: once(parseIndices), describe: "Layers from 0, e.g. 4-9+12" })
@@ -86,7 +84,7 @@ function index(word: string): number {
 }
 
 function strategy(word: string): Strategy {
-  const found = STRATEGY_WORDS[word];
+  const found = STRATEGY_WORDS[word] ?? STRATEGIES.find((name) => name === word);
   if (!found) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is no strategy; there are dyn, fixed, start and dim`);
   return found;
 }

@@ -21,7 +21,7 @@ export function printRunTable(results: RunResults): void {
   ]);
   const seconds = timings.filter(({ what }) => what.startsWith("prompts")).reduce((sum, each) => sum + each.seconds, 0);
   const answered = new Set(results.records.map(({ prompt }) => prompt)).size;
-  print(`\n${run.vectors.map(({ property }) => property).join(" + ")}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
+  print(`\n${title(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
     + `${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
   printColumns([["setting", "answers", language ? `${language} [95 %]` : "", "median ΔPPL [95 %]", ""], ...rows]);
 }
@@ -33,10 +33,20 @@ export function printColumns(rows: readonly (readonly string[])[]): void {
   for (const row of rows) print(shown.map((column, i) => row[column]!.padEnd(widths[i]!)).join("  ").trimEnd());
 }
 
-/** The language that steering aims at, where the datasets' names say so. */
-function wantedLanguage({ run }: RunResults): string | undefined {
-  const aimed = run.kind === "single" ? run.datasets["positive"]?.name ?? run.vectors[0]!.property : run.datasets["composed"]?.name;
-  return aimed === undefined ? undefined : languageOfDataset(aimed);
+/** What a run is about, e.g. "ITA − ENG on ITA_test, seed 32" or "ENi2f + ITA on ENi2f_test". */
+function title({ kind, datasets, vectors, config }: RunResults["run"]): string {
+  const properties = vectors.map(({ property }) => property).join(" + ");
+  const seed = config["seed"] === undefined || config["supportIndices"] !== undefined ? "" : `, seed ${String(config["seed"])}`;
+  const against = kind === "single" && datasets["negative"] ? ` − ${datasets["negative"].name}` : "";
+  const on = datasets["evaluation"] ?? datasets["source"];
+  return `${properties}${against}${on ? ` on ${on.name}` : ""}${seed}`;
+}
+
+/** The language that steering leads to, where the datasets' names say so and it is not that of the question's own answers. */
+function wantedLanguage({ run: { kind, datasets, vectors } }: RunResults): string | undefined {
+  const [aimed, usual] = kind === "single" ? [datasets["positive"]?.name ?? vectors[0]!.property, datasets["negative"]?.name] : [datasets["composed"]?.name, datasets["source"]?.name];
+  const language = aimed === undefined ? undefined : languageOfDataset(aimed);
+  return usual !== undefined && languageOfDataset(usual) === language ? undefined : language;
 }
 
 function hits(language: string | undefined): Parameters<typeof summariseRun>[1] {

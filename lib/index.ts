@@ -12,11 +12,12 @@ export { detectLanguage, languageOfDataset, type LanguageGuess } from "./evaluat
 export { deltaPerplexity, perplexity, replay, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
 export { runSingle, type SingleRunOptions } from "./experiment/single.js";
 export { runCompose } from "./experiment/compose.js";
-export { STRATEGIES, type ComposeOptions, type SingleOptions, type Strategy } from "./experiment/config.js";
+export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES, STRATEGY_WORDS, type ComposeOptions, type SingleOptions, type Strategy } from "./experiment/config.js";
+export { checkPlan, type PlanCheck } from "./experiment/run-plan.js";
 export { loadPlan, modelFolder, planRuns, READY_PLANS, type Plan, type PlannedRun } from "./experiment/plan.js";
 export { runPlan, type PlanOptions } from "./experiment/run-plan.js";
 export type { RunOptions } from "./experiment/run.js";
-export { fromPublished, mergeRuns, planMerge, readRun, summariseRun, toPublished, writeRun, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
+export { fromPublished, mergeRuns, planMerge, readRun, summariseRun, toPublished, unpublished, writeRun, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
 export type { Estimate } from "./maths/statistics.js";
 export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";
 export { fetchHubFile, findPullable, isNamedModel, pullModel, resolveModel, type Pullable, type PullOptions } from "./io/pull.js";

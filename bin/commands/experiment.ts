@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { baseName, datasetsFolder, loadPlan, modelFolder, planRuns, READY_PLANS, readRun, runCompose, runPlan, runSingle, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
+import { baseName, checkPlan, COMPOSE_DEFAULTS, datasetsFolder, loadPlan, modelFolder, planRuns, READY_PLANS, readRun, runCompose, runPlan, runSingle, SINGLE_DEFAULTS, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
 import { interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { experimentOptions, runOptions, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
@@ -30,6 +30,7 @@ interface ComposeArguments extends ExperimentArguments {
 interface PlanArguments extends RunArguments {
   plan: string;
   dryRun: boolean;
+  skipMissing: boolean;
 }
 
 /** Sequences and cells of the models of experiments: several prompts in all their settings at once. */
@@ -38,7 +39,7 @@ const ROOM = { maxSequences: 32, contextSize: 8192 };
 const singleCommand: CommandModule<object, SingleArguments> = {
   command: "single <model>",
   describe: "One property: extract its vector, answer prompts in every setting (the published diff_main)",
-  builder: (yargs) => siteOption(experimentOptions(yargs as Argv<object>))
+  builder: (yargs) => siteOption(experimentOptions(yargs as Argv<object>, SINGLE_DEFAULTS))
     .option("positive", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that shows the property" })
     .option("negative", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that it is contrasted with" })
     .option("support", { type: "number", coerce: wholeNumber("support", 1), describe: "Prompts per side of the extraction, drawn with replacement; 30 by default" })
@@ -55,7 +56,7 @@ const singleCommand: CommandModule<object, SingleArguments> = {
 const composeCommand: CommandModule<object, ComposeArguments> = {
   command: "compose <model>",
   describe: "Several properties at once, each with its vector (the published compositionality)",
-  builder: (yargs) => experimentOptions(yargs as Argv<object>)
+  builder: (yargs) => experimentOptions(yargs as Argv<object>, COMPOSE_DEFAULTS)
     .option("vector", { type: "string", array: true, nargs: 1, demandOption: true, describe: "A vector file; repeat it, one per property" })
     .option("source", { type: "string", demandOption: true, nargs: 1, describe: "Dataset whose questions are answered" })
     .option("composed", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that shows all properties: the reference of ΔPPL" })
@@ -69,6 +70,7 @@ const planCommand: CommandModule<object, PlanArguments> = {
   describe: "A table of runs from one file: models, properties, compositions, seeds",
   builder: (yargs) => machineOptions(runOptions(yargs as Argv<object>))
     .positional("plan", { type: "string", demandOption: true, describe: `A YAML file, or one of ours: ${READY_PLANS.join(", ")}` })
+    .option("skip-missing", { type: "boolean", default: false, describe: "Leave out the runs whose datasets are not there" })
     .option("dry-run", { type: "boolean", default: false, describe: "List the runs and stop" })
     .example("$0 experiment plan tiny", "seconds, no download")
     .example("$0 experiment plan laptop --out results", "") as unknown as Argv<PlanArguments>,
@@ -108,6 +110,12 @@ async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: Ab
 async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSignal): Promise<void> {
   const loaded = await loadPlan(options.plan);
   const out = options.out ?? join("runs", loaded.name);
+  const { missing, left } = await checkPlan(loaded, options.datasets);
+  if (missing.length > 0 && !options.dryRun) {
+    const lines = missing.map(({ run, reason }) => `  ${run}: ${reason}`).join("\n");
+    if (!options.skipMissing) throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot be carried out (--skip-missing leaves them out):\n${lines}`);
+    note(`left out:\n${lines}`, options.quiet);
+  }
   if (options.dryRun) {
     const runs = planRuns(loaded);
     return options.json ? print(JSON.stringify(runs, null, 2)) : printColumns([["model", "run", "folder"], ...runs.map((run) => [run.model, run.name, join(out, run.out)])]);
@@ -115,6 +123,7 @@ async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSig
   const machine = await withThreadsOf(out, { ...options, model: "" });
   let stop = (): void => {};
   const done = await runPlan(loaded, {
+    runs: left,
     ...place(options, out, signal),
     load: (model) => openModel({ ...machine, model }, signal, ROOM),
     onRun: (run, index, total) => {

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { fromPublished, planMerge, readRun, SteeringError, toPublished, writeRun, writeText } from "../../lib/index.js";
+import { fromPublished, planMerge, readRun, SteeringError, toPublished, unpublished, writeRun, writeText } from "../../lib/index.js";
 import { note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
@@ -31,11 +31,14 @@ const showCommand: CommandModule<OutputOptions, ShowArguments> = {
   describe: "Print the tables of runs, or of all runs below a folder",
   builder: (yargs) => yargs.positional("runs", { type: "string", array: true, demandOption: true, describe: "Folders" })
     .example("$0 results show runs/tiny", "") as unknown as Argv<ShowArguments>,
-  handler: async ({ runs, json }) => {
+  handler: async ({ runs, json, quiet }) => {
     for (const folder of runs.flatMap(runsBelow)) {
       const results = await readRun(folder);
       if (json) print(JSON.stringify({ run: folder, summary: runSummary(results) }));
-      else printRunTable(results);
+      else {
+        printRunTable(results);
+        note(folder, quiet);
+      }
     }
   },
 };
@@ -81,6 +84,8 @@ async function exportRun({ run: folder, format, out, quiet }: ArgumentsCamelCase
   const { run, records, isComplete } = await readRun(folder);
   if (!isComplete) note(`note: ${folder} is not complete; what is there is exported`, quiet);
   const text = format === "jsonl" ? records.map((record) => `${JSON.stringify(record)}\n`).join("") : `${JSON.stringify(toPublished(run, records), null, 4)}\n`;
+  const without = format === "published" ? unpublished(run) : [];
+  if (without.length > 0) note(`note: the published schema has no keys for ${without.join(", ")}; --format jsonl has everything`, quiet);
   if (out === undefined) return void process.stdout.write(text);
   await writeText(out, text);
   note(`Written: ${out}`, quiet);

@@ -4,6 +4,7 @@ import { rm } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic.js";
+import { nearestName } from "../io/near.js";
 import { packageRoot } from "../io/paths.js";
 import { ownDatasets } from "../io/registry.js";
 import type { DatasetReference } from "../steering/index.js";
@@ -42,7 +43,9 @@ export async function loadDataset(nameOrPath: string, folder = datasetsFolder())
   const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
   const path = join(folder, base, file);
   if (!existsSync(path)) {
-    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"; there are ${datasetNames(folder).join(", ") || "none"} in ${folder}, or give the path of a JSON, JSONL, CSV or Parquet file`);
+    const known = datasetNames(folder);
+    const near = nearestName(base, known);
+    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"${near ? `; did you mean ${near}?` : "."} There are ${known.join(", ") || "none"} in ${folder}; a JSON, JSONL, CSV or Parquet file works too`);
   }
   return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`));
 }

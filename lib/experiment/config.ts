@@ -6,6 +6,10 @@ import { alphaSchema, HOOK_SITES, klReductionSchema } from "../steering/index.js
 export const STRATEGIES = ["dynamic", "fixed", "start", "diminishing"] as const;
 export type Strategy = (typeof STRATEGIES)[number];
 
+/** Their short names, on the command line and in plans. */
+export const STRATEGY_WORDS: Record<string, Strategy> = { dyn: "dynamic", dim: "diminishing" };
+const strategy = z.preprocess((word) => STRATEGY_WORDS[String(word)] ?? word, z.enum(STRATEGIES));
+
 const whole = (least: number) => z.number().int().min(least);
 const indices = z.union([z.literal("all"), z.array(whole(0)).min(1).transform((values) => [...new Set(values)].sort((a, b) => a - b))]);
 const distinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length;
@@ -22,7 +26,7 @@ const common = {
   evaluateOn: z.enum(["groups", "rows"]),
   promptFormat: z.enum(["clean", "published"]),
   klReduction: klReductionSchema,
-  strategies: z.array(z.enum(STRATEGIES)).refine(distinct, TWICE),
+  strategies: z.array(strategy).refine(distinct, TWICE),
   /** Of Fixed, Start and Dim; in a composition every combination of them. */
   alphas: z.array(alphaSchema).refine(distinct, TWICE),
   /** p_top of Dyn. */
@@ -67,8 +71,8 @@ const COMMON_DEFAULTS = {
   strategies: [...STRATEGIES], layers: "all", heads: "all",
 } as const;
 /** What is published (REFERENCE §3 to §5). */
-const SINGLE_DEFAULTS = { ...COMMON_DEFAULTS, support: 30, seed: 32, site: "head_out", alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95] } as const;
-const COMPOSE_DEFAULTS = { ...COMMON_DEFAULTS, alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9] } as const;
+export const SINGLE_DEFAULTS = { ...COMMON_DEFAULTS, support: 30, seed: 32, site: "head_out", alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95] } as const;
+export const COMPOSE_DEFAULTS = { ...COMMON_DEFAULTS, alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9] } as const;
 
 type WithDefaults<Config, Defaults> = Omit<Config, keyof Defaults> & { [K in keyof Defaults & keyof Config]?: Config[K] | undefined };
 /** A single experiment; what is left out is as published. */
@@ -86,5 +90,6 @@ function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: obj
   const parsed = schema.safeParse({ ...defaults, ...given });
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
-  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}: ${message}`);
+  const found: unknown = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], given);
+  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${found === undefined ? "" : ` (${JSON.stringify(found)})`}: ${message}`);
 }

@@ -50,9 +50,12 @@ export async function loadPlan(nameOrPath: string): Promise<Plan> {
   if (syntax) throw new SteeringError("E_BAD_ARGUMENT", `${path}: line ${syntax.linePos?.[0].line ?? "?"}: ${syntax.message.split("\n")[0]}`);
   const parsed = planSchema.safeParse(document.toJS());
   if (parsed.success) return { ...parsed.data, name: basename(path, extname(path)), folder: dirname(resolve(path)) };
-  const issue = parsed.error.issues[0]!;
-  const where = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]!] : issue.path;
-  throw new SteeringError("E_BAD_ARGUMENT", `${path}: line ${lineOf(where)}: ${where.join(".")}: ${issue.message}`);
+  const slips = parsed.error.issues.map((issue) => {
+    const where = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]!] : issue.path;
+    const found: unknown = issue.code === "unrecognized_keys" || where.length === 0 ? undefined : document.getIn(where);
+    return `line ${lineOf(where)}: ${where.join(".")}${["string", "number", "boolean"].includes(typeof found) ? ` (${String(found)})` : ""}: ${issue.message}`;
+  });
+  throw new SteeringError("E_BAD_ARGUMENT", `${path}: ${slips.join(`\n${path}: `)}`);
 
   /** Line of the value, or of the nearest thing around it that is there. */
   function lineOf(keys: readonly PropertyKey[]): number {

@@ -1,5 +1,6 @@
-import { join, resolve } from "node:path";
-import { datasetsFolder } from "../dataset/index.js";
+import { dirname, join, resolve } from "node:path";
+import { datasetsFolder, loadDataset } from "../dataset/index.js";
+import { SteeringError } from "../errors.js";
 import type { RunResults } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
 import { runCompose } from "./compose.js";
@@ -7,7 +8,39 @@ import { planRuns, type Plan, type PlannedRun } from "./plan.js";
 import type { RunOptions } from "./run.js";
 import { runSingle } from "./single.js";
 
+/** Runs of a plan that cannot be carried out, and those that can. */
+export interface PlanCheck {
+  missing: Array<{ run: string; reason: string }>;
+  left: PlannedRun[];
+}
+
+/** Read all datasets of a plan before anything is computed. A composition lacks what its runs lack. Throws E_BAD_ARGUMENT. */
+export async function checkPlan(plan: Plan, datasets?: string): Promise<PlanCheck> {
+  const check: PlanCheck = { missing: [], left: [] };
+  const runs = planRuns(plan);
+  for (const run of runs) {
+    const { config } = run;
+    const names = "positive" in config ? [config.positive, config.negative, config.evalDataset] : [config.source, config.composed, config.language];
+    const lacks = "vectors" in config ? runs.filter((other) => check.missing.some((each) => each.run === other.out) && config.vectors.some((file) => dirname(file) === other.out)) : [];
+    try {
+      if (lacks.length > 0) throw new SteeringError("E_NOT_FOUND", `it needs the vector of ${lacks.map(({ name }) => name).join(", ")}`);
+      for (const name of names) if (name !== undefined) await loadDataset(name, folderOf(plan, run.model, datasets));
+      check.left.push(run);
+    } catch (error) {
+      if (!(error instanceof SteeringError) || error.code !== "E_NOT_FOUND") throw error;
+      check.missing.push({ run: run.out, reason: error.message.split(" There are ")[0]! });
+    }
+  }
+  return check;
+}
+
+function folderOf(plan: Plan, model: string, given: string | undefined): string {
+  return given ?? (plan.datasets === undefined ? datasetsFolder(model) : resolve(plan.folder, plan.datasets));
+}
+
 export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress" | "onExtraction"> {
+  /** Those to carry out; default: all. */
+  runs?: readonly PlannedRun[];
   /** Load a model of the plan. */
   load: (name: string) => Promise<Model>;
   /** Called when a run begins; what it returns follows it. */
@@ -23,12 +56,11 @@ export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress"
  * @throws SteeringError what `runSingle` and `runCompose` throw
  */
 export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{ run: PlannedRun; results: RunResults }>> {
-  const { load, onRun, onResults, ...shared } = options;
-  const runs = planRuns(plan);
+  const { load, onRun, onResults, runs = planRuns(plan), ...shared } = options;
   const done: Array<{ run: PlannedRun; results: RunResults }> = [];
-  for (const name of plan.models) {
+  for (const name of new Set(runs.map(({ model }) => model))) {
     await using model = await load(name);
-    const datasets = options.datasets ?? (plan.datasets === undefined ? datasetsFolder(name) : resolve(plan.folder, plan.datasets));
+    const datasets = folderOf(plan, name, options.datasets);
     for (const run of runs.filter((each) => each.model === name)) {
       const place = { ...shared, ...onRun?.(run, runs.indexOf(run), runs.length), datasets, modelName: name, out: join(options.out, run.out) };
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!

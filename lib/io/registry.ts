@@ -2,6 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
+import { nearestName } from "./near.js";
 import { homeFolder, packageRoot } from "./paths.js";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hex digits expected");
@@ -105,26 +106,4 @@ export function isInstalled(model: { file: string; sources?: readonly ModelSourc
   const found = statSync(modelPath(model), { throwIfNoEntry: false });
   if (!found?.isFile()) return false;
   return model.size === undefined ? found.size > 0 : found.size === model.size;
-}
-
-function nearestName(name: string, known: string[]): string | undefined {
-  const ranked = known
-    .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate) }))
-    .sort((a, b) => a.distance - b.distance);
-  const best = ranked[0];
-  // Beyond half of the letters a suggestion is noise.
-  return best && best.distance <= best.candidate.length / 2 ? best.candidate : undefined;
-}
-
-function editDistance(a: string, b: string): number {
-  let previous = Array.from({ length: b.length + 1 }, (_, j) => j);
-  for (let i = 1; i <= a.length; i++) {
-    const current = [i];
-    for (let j = 1; j <= b.length; j++) {
-      const replace = previous[j - 1]! + (a[i - 1] === b[j - 1] ? 0 : 1);
-      current.push(Math.min(replace, previous[j]! + 1, current[j - 1]! + 1));
-    }
-    previous = current;
-  }
-  return previous[b.length]!;
 }

@@ -17,6 +17,11 @@ const publishedSchema = z.array(z.looseObject({
 /** One prompt's results as the published code writes them (REFERENCE §6). */
 export type PublishedResult = z.infer<typeof publishedSchema>[number];
 
+/** Settings that the published schema has no keys for. */
+export function unpublished(run: RunFile): string[] {
+  return run.settings.filter((setting) => outputKey(run, setting) === undefined).map(({ label }) => label);
+}
+
 /** The keys of the published files that a setting goes by. */
 interface PublishedKeys {
   output: string;

@@ -32,6 +32,8 @@ describe("the plan of the embedded model", () => {
     expect(outcome.code).toBe(0);
     expect([...results.values()].map(({ isComplete }) => isComplete)).toEqual([...results.keys()].map(() => true));
     expect(outcome.stdout.match(/20 of 20 prompts/g)).toHaveLength(7);
+    expect(outcome.stdout).toMatch(/ITA − ENG on ITA_test, seed 32, tiny \(F16\): 20 of 20/);
+    expect(outcome.stdout).toMatch(/ENi2f \+ ITA on ENi2f_test, tiny/);
   });
 
   // Measured: 20 of 20 but for Spanish (19); unsteered 0.

@@ -93,7 +93,7 @@ const OURS: Failure[] = [
   ["an address that is none", ["models", "pull", "hf:owner"], EXIT.usage, /hf:owner.*\[E_BAD_ARGUMENT\]/],
   ["a model that is not downloaded", ["models", "path", "missing.gguf"], EXIT.input, /\[E_NOT_FOUND\]/],
   ["no model to pull", ["models", "pull"], EXIT.usage, /\[E_BAD_ARGUMENT\]/],
-  ["an unknown dataset", ["extract", "gemma3-270m", "--positive", "KLINGON", "--negative", "ENG"], EXIT.input, /"KLINGON"; there are ENG, .*\[E_NOT_FOUND\]/],
+  ["an unknown dataset", ["extract", "gemma3-270m", "--positive", "KLINGON", "--negative", "ENG"], EXIT.input, /"KLINGON"\. There are ENG, .*\[E_NOT_FOUND\]/],
   ["a malformed dataset", ["extract", "gemma3-270m", "--positive", "rows.json", "--negative", "ENG"], EXIT.input, /rows\.json: line 1: "output" must be .*\[E_BAD_DATASET\]/],
 ];
 

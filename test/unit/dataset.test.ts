@@ -90,7 +90,11 @@ test("a folder laid out like the published data is read through LLAMA_STEER_DATA
   expect(await loadDataset("ITunsafe")).toEqual({ name: "ITunsafe", rows: ROWS, instruction: "Rispondi." });
   expect(await loadDataset("ENsafe_train")).toEqual({ name: "ENsafe_train", rows: ROWS, instruction: "" });
   await expect(loadDataset("ENsafe_test")).rejects.toMatchObject({ code: "E_NOT_FOUND" });
-  await expect(loadDataset("ITA")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/"ITA"; there are ENsafe, ITunsafe in /) });
+  await expect(loadDataset("ITA")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/"ITA"\. There are ENsafe, ITunsafe in /) });
+});
+
+test("a slip in a name finds the name that was meant", async () => {
+  await expect(loadDataset("ITa_test")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/^no dataset is called "ITa_test"; did you mean ITA\?/) });
 });
 
 test("a datasets folder that is missing, or is a file, holds none", async () => {
@@ -99,7 +103,7 @@ test("a datasets folder that is missing, or is a file, holds none", async () => 
   for (const path of [join(folder, "no"), join(folder, "file")]) {
     process.env["LLAMA_STEER_DATASETS"] = path;
     expect(datasetNames()).toEqual([]);
-    await expect(loadDataset("ITA")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining(`there are none in ${path}`) });
+    await expect(loadDataset("ITA")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining(`There are none in ${path}`) });
   }
 });
 

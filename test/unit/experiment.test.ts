@@ -1,7 +1,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { loadPlan, planRuns, READY_PLANS, SteeringError } from "../../lib/index.js";
+import { checkPlan, loadPlan, planRuns, READY_PLANS, SteeringError } from "../../lib/index.js";
 import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
 import { evaluationPrompts } from "../../lib/experiment/prompts.js";
 import { composeSettings, singleSettings } from "../../lib/experiment/settings.js";
@@ -42,7 +42,7 @@ describe("settings", () => {
   });
 
   test.each([
-    [{ support: 0 }, /support/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP: a value is given twice/], [{ alphas: [1, 1] }, /alphas/], [{ alphas: [1e39] }, /alphas\.0: must be a finite number/],
+    [{ support: 0 }, /support \(0\)/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP \(\[0\.5,0\.5\]\): a value is given twice/], [{ alphas: [1, 1] }, /alphas/], [{ alphas: [1e39] }, /alphas\.0 \(1e\+39\): must be a finite number/],
     [{ strategies: ["none"] }, /strategies/], [{ alpha: [1] }, /alpha/], [{ layers: [] }, /layers/], [{ site: "nowhere" }, /site/], [{ positive: "" }, /positive/],
   ])("%j is refused by name", (options, message) => {
     expect(() => parseSingle({ positive: "a", negative: "b", ...options } as never)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) }));
@@ -130,12 +130,30 @@ describe("plans", () => {
     ["models: []\n", /line 1: models: /],
     ["models: [a]\nsingel: []\n", /line 2: singel: /],
     ["models: [a]\nsingle:\n  - positive: ITA\n", /line 3: single\.0\.negative: /],
-    ["models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA, negative: ENG, topP: [2] }\n", /line 4: single\.1\.topP\.0: /],
-    ["models: [a]\ndefaults:\n  alphas: [1]\n  support: many\n", /line 4: defaults\.support: /],
+    ["models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA, negative: ENG, topP: [2] }\n", /line 4: single\.1\.topP\.0 \(2\): /],
+    ["models: [a]\ndefaults:\n  alphas: [1]\n  support: many\n", /line 4: defaults\.support \(many\): /],
     ["just words", /line 1: /],
     ["", /line 1: /],
   ])("%j is refused by line", async (text, message) => {
     await expect(plan(text)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+  });
+
+  test("strategies go by their short names too, and all slips are named at once", async () => {
+    const [run] = planRuns(await plan("models: [m]\nsingle:\n  - { positive: ITA, negative: ENG, strategies: [dyn, dim, start] }\n"));
+    expect(run!.config.strategies).toEqual(["dynamic", "diminishing", "start"]);
+    await expect(plan("models: [m]\nseeds: [x]\nsingle:\n  - { positive: ITA, negative: ENG, topP: [1.5] }\n")).rejects.toMatchObject({ message: expect.stringMatching(/line 2: seeds\.0 \(x\): [^\n]*\n[^\n]*line 4: single\.0\.topP\.0 \(1\.5\): /) });
+  });
+
+  test("what lacks its datasets is known before anything is computed, with the compositions that need it", async () => {
+    const { missing, left } = await checkPlan(await plan("models: [m]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ENi2g, negative: ENG }\n  - { positive: FRA, negative: ENG, evalDataset: FRA_tset }\ncompose:\n  - { vectors: [ITA-ENG, ENi2g-ENG], source: ENG, composed: ITi2f }\n"));
+    expect(left.map(({ name }) => name)).toEqual(["ITA-ENG"]);
+    expect(missing).toEqual([
+      { run: join("m", "ENi2g-ENG"), reason: 'no dataset is called "ENi2g"; did you mean ENi2f?' },
+      { run: join("m", "FRA-ENG"), reason: expect.stringMatching(/"FRA_tset"/) },
+      { run: join("m", "ITA+ENi2g"), reason: "it needs the vector of ENi2g-ENG" },
+    ]);
+    expect((await checkPlan(await loadPlan("tiny"))).missing).toEqual([]);
+    expect((await checkPlan(await loadPlan("laptop"))).missing).toEqual([]);
   });
 
   test("a composition of what the plan does not extract, and two runs of one name, are refused", async () => {

@@ -2,7 +2,7 @@ import { spawnSync } from "node:child_process";
 import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
-import { findPullable, pullModel, resolveModel, type Pullable } from "../../lib/io/pull.js";
+import { fetchHubFile, findPullable, pullModel, resolveModel, type Pullable } from "../../lib/io/pull.js";
 import { deadUrl, ggufBytes, localServer, serveFile, sha256, temporaryFolder, zipOf, type LocalServer } from "./io-helpers.js";
 
 const gguf = ggufBytes(5000);
@@ -167,4 +167,16 @@ test("resolveModel tells what is wrong with a model argument", async () => {
   expect(await outcome(file("short.gguf"))).toEqual(["E_BAD_GGUF", expect.stringContaining("starts with the bytes 4747,")]);
   expect(await outcome("smollm2-135m")).toEqual(["E_NOT_FOUND", "smollm2-135m is not downloaded; run: llama-steer models pull smollm2-135m"]);
   expect(await outcome("smollm2")).toEqual(["E_NOT_FOUND", expect.stringContaining("did you mean smollm2-135m?")]);
+});
+
+test("a file of a dataset comes from the hub's own path for those, once; a file on disk is as it is", async () => {
+  hub.handler = serveFile(Buffer.from("[]"));
+  const path = await fetchHubFile("hf:datasets/owner/repo/default/0000.parquet@refs/convert/parquet");
+  expect(await readFile(path, "utf8")).toBe("[]");
+  expect(new Set(hub.requests.map((request) => request.url))).toEqual(new Set(["/datasets/owner/repo/resolve/refs%2Fconvert%2Fparquet/default/0000.parquet?download=true"]));
+  const asked = hub.requests.length;
+  expect(await fetchHubFile("hf:datasets/owner/repo/default/0000.parquet@refs/convert/parquet")).toBe(path);
+  expect(hub.requests).toHaveLength(asked);
+  expect(path.startsWith(process.env["LLAMA_STEER_HOME"]!)).toBe(true);
+  expect(await fetchHubFile("some/file.json")).toBe("some/file.json");
 });
