@@ -169,11 +169,14 @@ interface Handlers {
 function progressOf(name: string, { quiet }: OutputOptions): Handlers {
   const answers = showProgress(name, quiet, (amount) => `${Math.round(amount * 10) / 10} answers`);
   const extraction = showProgress(`${name}, vector`, quiet, tokenCount);
+  let isExtracted = false;
   return {
     handlers: {
       onExtraction: (done, total) => {
+        if (isExtracted) return; // its bar is over
         extraction.onProgress(done, total);
-        if (done === total) extraction.stop();
+        isExtracted = done === total;
+        if (isExtracted) extraction.stop();
       },
       onProgress: answers.onProgress,
     },
