@@ -33,7 +33,7 @@ describe("the published schema (REFERENCE §6)", () => {
     const steered = [...grid, ...grid.map((key) => `START${key}`), ...grid.map((key) => `DIM${key}`), ...["0.4", "0.5", "0.6", "0.7", "0.9"].map((p) => `dynamic_p${p}_ENunsafe-ITA`)];
     expect(Object.keys(second!.output).sort()).toEqual(["noicl_ENunsafe", "icl_ITunsafe", "noicl_ITA", ...steered].sort());
     expect(Object.keys(second!.perplexity).sort()).toEqual(["icl_ITunsafe", ...steered].sort());
-    expect(second!.additional).toMatchObject({ "0.4alpha_t1": [0.5, 0.1], "0.4alpha_t2": [0.5, 0.1], "0.9t1_real_kls": [0.25, 1 / 3], "0.9t2_real_kls": [0.25, 1 / 3] });
+    expect(second!.additional).toMatchObject({ "0.4alpha_t1": [0.5, 0.1], "0.4alpha_t2": [1.5, 0.1], "0.9t1_real_kls": [0.25, 1 / 3], "0.9t2_real_kls": [1.25, 1 / 3] });
   });
 
   test.each([["results_icl4_tok30_ITA-ENG.json", SINGLE], ["results_ENunsafe_ITA_tok30.json", COMPOSED]] as const)("%s is read as a run, and written the same again", (path, run) => {

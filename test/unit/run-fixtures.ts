@@ -21,7 +21,7 @@ export function aRun(changes: Partial<RunFile> = {}): RunFile {
 export function someRecords(run: RunFile, prompt: number): ResultRecord[] {
   return run.settings.map(({ label, prompt: kind, steer }, index) => ({
     prompt, setting: label, question: `question ${prompt}?`, gold: "gold, « però »", text: `text ${index} 好\n`, tokens: [1, prompt, index], finishReason: "length",
-    alphas: steer.map(() => [0.5, prompt / 10]), kls: steer.map(({ schedule }) => (schedule.kind === "dynamic" ? [0.25, 1 / 3] : null)),
+    alphas: steer.map(({ vector }) => [0.5 + vector, prompt / 10]), kls: steer.map(({ schedule, vector }) => (schedule.kind === "dynamic" ? [0.25 + vector, 1 / 3] : null)),
     perplexity: kind === "icl" ? 1.25 + prompt : null, deltaPerplexity: kind === "no-icl" ? index + prompt / 3 : null,
   }));
 }
