@@ -40,6 +40,11 @@ export function wholeNumber(name: string, least: number): (value: unknown) => nu
   };
 }
 
+/** Only what is given: an option that is left out must not stand for a value. */
+export function defined<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: NonNullable<T[K]> };
+}
+
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }

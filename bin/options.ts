@@ -1,5 +1,5 @@
 import type { Argv } from "yargs";
-import { HOOK_SITES, loadVector, parseIndices, STRATEGIES, STRATEGY_WORDS, SteeringError, type HookSite, type Shard, type Strategy } from "../lib/index.js";
+import { DEFAULT_PARALLEL, HOOK_SITES, loadVector, parseIndices, STRATEGIES, STRATEGY_WORDS, SteeringError, type HookSite, type Shard, type Strategy } from "../lib/index.js";
 import { modelOptions, wholeNumber, type ModelOptions } from "./common.js";
 
 /** Options of every run of an experiment. */
@@ -29,7 +29,7 @@ export function runOptions<T>(yargs: Argv<T>): Argv<T & RunArguments> {
   return yargs
     .option("out", { type: "string", nargs: 1, describe: "Folder of the run; one that holds it already is gone on with. Default: runs/MODEL/NAME" })
     .option("datasets", { type: "string", nargs: 1, describe: "Folder of datasets; default: LLAMA_STEER_DATASETS, or those that belong to the model" })
-    .option("parallel", { type: "number", default: 2, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
+    .option("parallel", { type: "number", default: DEFAULT_PARALLEL, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
     .option("shard", { type: "string", nargs: 1, coerce: once(shard), describe: "I/N: only this part of the prompts, I from 0; `results merge` joins them" }) as unknown as Argv<T & RunArguments>;
 }
 

@@ -16,7 +16,7 @@ export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES, STRATEGY_WORDS, type Com
 export { checkPlan, type PlanCheck } from "./experiment/run-plan.js";
 export { loadPlan, modelFolder, planRuns, READY_PLANS, type Plan, type PlannedRun } from "./experiment/plan.js";
 export { runPlan, type PlanOptions } from "./experiment/run-plan.js";
-export type { RunOptions } from "./experiment/run.js";
+export { DEFAULT_PARALLEL, type RunOptions } from "./experiment/run.js";
 export { fromPublished, mergeRuns, planMerge, readRun, summariseRun, toPublished, unpublished, writeRun, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
 export type { Estimate } from "./maths/statistics.js";
 export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";

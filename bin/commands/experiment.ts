@@ -2,7 +2,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { baseName, checkPlan, COMPOSE_DEFAULTS, datasetsFolder, loadPlan, modelFolder, planRuns, READY_PLANS, readRun, runCompose, runPlan, runSingle, SINGLE_DEFAULTS, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
-import { interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
+import { defined, interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { experimentOptions, runOptions, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
 import { showProgress, tokenCount } from "../progress.js";
@@ -205,8 +205,4 @@ function report(results: RunResults, out: string, { json, quiet }: OutputOptions
   }
   printRunTable(results);
   note(`Written: ${out}`, quiet);
-}
-
-function defined<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: NonNullable<T[K]> };
 }

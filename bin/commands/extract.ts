@@ -1,6 +1,6 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { assertWritable, datasetsFolder, differingQueries, extract, HOOK_SITES, loadDataset, parseIndices, saveVector, type ExtractOptions, type HookSite, type Model } from "../../lib/index.js";
-import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
+import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress, tokenCount } from "../progress.js";
 
@@ -61,13 +61,9 @@ export async function extractWithProgress(model: Model, options: ExtractionSetti
   try {
     return await extract(model, {
       positive, negative, onProgress: progress.onProgress,
-      ...withoutUndefined({ iclExamples, support, maxNewTokens, seed, site, layers, signal }),
+      ...defined({ iclExamples, support, maxNewTokens, seed, site, layers, signal }),
     });
   } finally {
     progress.stop();
   }
-}
-
-function withoutUndefined<T extends object>(values: T): { [K in keyof T]?: NonNullable<T[K]> } {
-  return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: NonNullable<T[K]> };
 }

@@ -5,8 +5,8 @@ import type { ComposeConfig, SingleConfig, Strategy } from "./config.js";
 /** Start and Dim are published for alphas above this. */
 const LEAST_SHORT_ALPHA = 0.5;
 const LABELS = { dynamic: "Dyn", fixed: "Fixed", start: "Start", diminishing: "Dim" } as const;
-export const ICL = "icl";
-export const NO_ICL = "no-icl";
+const ICL = "icl";
+const NO_ICL = "no-icl";
 
 /** Every way in which a single property's prompts are answered (REFERENCE §4). */
 export function singleSettings(config: SingleConfig): RunSetting[] {

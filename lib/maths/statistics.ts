@@ -21,10 +21,6 @@ export function quantile(values: readonly number[], q: number): number {
   return below === above ? below : below + (above - below) * (at - Math.floor(at));
 }
 
-export function mean(values: readonly number[]): number {
-  return values.reduce((sum, value) => sum + value, 0) / values.length;
-}
-
 /** A statistic with its percentile bootstrap interval (2,000 seeded resamples): the same for the same values. */
 export function bootstrap(values: readonly number[], statistic: (sample: readonly number[]) => number): Estimate {
   const random = seededRandom(SEED);
