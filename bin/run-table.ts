@@ -1,29 +1,39 @@
-import { detectLanguage, languageOfDataset, summariseRun, type Estimate, type RunResults } from "../lib/index.js";
+import { summariseRun, withLanguage, type Estimate, type PropertyResult, type RunResults } from "../lib/index.js";
 import { print } from "./common.js";
 
 /** What a run's table shows, for `--json`. */
-export function runSummary(results: RunResults): object {
-  const language = wantedLanguage(results);
-  const { run, timings, isComplete } = results;
+export async function runSummary(given: RunResults): Promise<object> {
+  const results = await withLanguage(given);
+  const { run, timings, isComplete, evaluations } = results;
   return {
-    kind: run.kind, model: run.model.name, quantisation: run.model.fingerprint["quantisation"], vectors: run.vectors.map(({ property }) => property),
-    isComplete, language, seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0), settings: summariseRun(results, hits(language)),
+    kind: run.kind, model: run.model.name, quantisation: run.model.fingerprint["quantisation"], vectors: run.vectors.map(({ property }) => property), isComplete,
+    wanted: Object.fromEntries(evaluations.map(({ header }) => [header.evaluator, header.wanted])),
+    seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0), settings: summariseRun(results),
   };
 }
 
-/** The table of a run: per setting how many answers are in the wanted language, and the median ΔPPL. */
-export function printRunTable(results: RunResults): void {
-  const language = wantedLanguage(results);
-  const { run, timings } = results;
-  const rows = summariseRun(results, hits(language)).map(({ setting, answers, failed, deltaPerplexity, hits: share }) => [
-    setting, String(answers), share ? estimate(share, (value) => `${Math.round(100 * value)} %`) : "", deltaPerplexity ? estimate(deltaPerplexity, (value) => value.toFixed(2)) : "",
+/** The table of a run: per setting how many answers have each property, and all of them, and the median ΔPPL. */
+export async function printRunTable(given: RunResults): Promise<void> {
+  const results = await withLanguage(given);
+  const { run, timings, evaluations } = results;
+  const judged = evaluations.filter(({ header }) => header.wanted !== null);
+  const settings = summariseRun(results);
+  const rows = settings.map(({ setting, answers, failed, deltaPerplexity, properties, joint }) => [
+    setting, String(answers), ...judged.map(({ header }) => shareText(properties[header.evaluator])), shareText(joint),
+    deltaPerplexity ? estimate(deltaPerplexity.median, (value) => value.toFixed(2)) : "",
     failed > 0 ? `${failed} failed` : "",
   ]);
   const seconds = timings.filter(({ what }) => what.startsWith("prompts")).reduce((sum, each) => sum + each.seconds, 0);
   const answered = new Set(results.records.map(({ prompt }) => prompt)).size;
   print(`\n${title(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
     + `${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
-  printColumns([["setting", "answers", language ? `${language} [95 %]` : "", "median ΔPPL [95 %]", ""], ...rows]);
+  printColumns([["setting", "answers", ...judged.map(({ header }) => `${header.wanted} [95 %]`), "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
+}
+
+/** e.g. "90 % [79, 96]", and how many answers are undetermined. */
+function shareText(result: PropertyResult | null | undefined): string {
+  if (!result) return "";
+  return `${estimate(result.share, (value) => `${Math.round(100 * value)} %`)}${result.undetermined > 0 ? ` (${result.undetermined}?)` : ""}`;
 }
 
 /** Lines of text in aligned columns; columns that are empty throughout are left out. */
@@ -40,17 +50,6 @@ function title({ kind, datasets, vectors, config }: RunResults["run"]): string {
   const against = kind === "single" && datasets["negative"] ? ` − ${datasets["negative"].name}` : "";
   const on = datasets["evaluation"] ?? datasets["source"];
   return `${properties}${against}${on ? ` on ${on.name}` : ""}${seed}`;
-}
-
-/** The language that steering leads to, where the datasets' names say so and it is not that of the question's own answers. */
-function wantedLanguage({ run: { kind, datasets, vectors } }: RunResults): string | undefined {
-  const [aimed, usual] = kind === "single" ? [datasets["positive"]?.name ?? vectors[0]!.property, datasets["negative"]?.name] : [datasets["composed"]?.name, datasets["source"]?.name];
-  const language = aimed === undefined ? undefined : languageOfDataset(aimed);
-  return usual !== undefined && languageOfDataset(usual) === language ? undefined : language;
-}
-
-function hits(language: string | undefined): Parameters<typeof summariseRun>[1] {
-  return language === undefined ? undefined : ({ text }) => detectLanguage(text).language === language;
 }
 
 function estimate({ value, low, high }: Estimate, format: (value: number) => string): string {

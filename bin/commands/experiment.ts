@@ -93,7 +93,7 @@ async function single(options: ArgumentsCamelCase<SingleArguments>, signal: Abor
   await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
   const results = await withProgress(baseName(options.positive), options, (progress) =>
     runSingle(model, config as SingleOptions, { ...placeOf(options, out, signal), ...progress, skipEval: options.skipEval, ...defined({ vector: options.vector }) }));
-  if (results) report(results, out, options);
+  if (results) await report(results, out, options);
   else note(`The vector is in ${out}`, options.quiet);
 }
 
@@ -104,7 +104,7 @@ async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: Ab
   await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
   const results = await withProgress(names.join(" + "), options, (progress) =>
     runCompose(model, config as ComposeOptions, { ...placeOf(options, out, signal), ...progress }));
-  report(results, out, options);
+  await report(results, out, options);
 }
 
 async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSignal): Promise<void> {
@@ -131,9 +131,9 @@ async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSig
       stop = progress.stop;
       return progress.handlers;
     },
-    onResults: (run, results) => {
+    onResults: async (run, results) => {
       stop();
-      report(results, join(out, run.out), options);
+      await report(results, join(out, run.out), options);
     },
   }).finally(() => stop());
   note(`\n${done.length} runs in ${out}`, options.quiet);
@@ -197,12 +197,12 @@ async function withProgress<Result>(name: string, options: OutputOptions, work: 
 }
 
 /** With `--json` every answer as a line, then the table as one. */
-function report(results: RunResults, out: string, { json, quiet }: OutputOptions): void {
+async function report(results: RunResults, out: string, { json, quiet }: OutputOptions): Promise<void> {
   if (json) {
     for (const record of results.records) print(JSON.stringify(record));
-    print(JSON.stringify({ out, summary: runSummary(results) }));
+    print(JSON.stringify({ out, summary: await runSummary(results) }));
     return;
   }
-  printRunTable(results);
+  await printRunTable(results);
   note(`Written: ${out}`, quiet);
 }

@@ -34,9 +34,9 @@ const showCommand: CommandModule<OutputOptions, ShowArguments> = {
   handler: async ({ runs, json, quiet }) => {
     for (const folder of runs.flatMap(runsBelow)) {
       const results = await readRun(folder);
-      if (json) print(JSON.stringify({ run: folder, summary: runSummary(results) }));
+      if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
       else {
-        printRunTable(results);
+        await printRunTable(results);
         note(folder, quiet);
       }
     }
@@ -98,8 +98,8 @@ async function importRun({ file, out, json, quiet }: ArgumentsCamelCase<ImportAr
   const { run, records } = fromPublished(parseJson(text, file), file);
   await writeRun(out, run, records);
   const results = await readRun(out);
-  if (json) return print(JSON.stringify({ run: out, summary: runSummary(results) }));
-  printRunTable(results);
+  if (json) return print(JSON.stringify({ run: out, summary: await runSummary(results) }));
+  await printRunTable(results);
   note(`Written: ${out}`, quiet);
 }
 
@@ -118,8 +118,8 @@ async function merge({ out, shards, json, quiet }: ArgumentsCamelCase<MergeArgum
   for (const name of names) merges.push({ name, merge: await planMerge(join(out, name), shards.map((shard) => join(shard, name))) });
   for (const { name, merge: checked } of merges) {
     const results = await checked.write();
-    if (json) print(JSON.stringify({ run: join(out, name), summary: runSummary(results) }));
-    else printRunTable(results);
+    if (json) print(JSON.stringify({ run: join(out, name), summary: await runSummary(results) }));
+    else await printRunTable(results);
   }
   note(`Written: ${out}`, quiet);
 }

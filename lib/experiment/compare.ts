@@ -31,7 +31,7 @@ export async function compare(model: Model, questions: readonly string[], settin
   for (const question of questions) {
     for (const { label, steer } of settings) {
       const result = await generateText(model, questionPrompt(question), { steer, maxNewTokens, stop: [QUESTION_STOP], ...(signal ? { signal } : {}) });
-      const answer = { ...result, question, setting: label, detected: detectLanguage(result.text) };
+      const answer = { ...result, question, setting: label, detected: await detectLanguage(result.text) };
       answers.push(answer);
       onAnswer?.(answer);
     }

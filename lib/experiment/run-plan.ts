@@ -46,7 +46,7 @@ export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress"
   /** Called when a run begins; what it returns follows it. */
   onRun?: (run: PlannedRun, index: number, total: number) => Pick<RunOptions, "onProgress" | "onExtraction">;
   /** Called when a run is complete. */
-  onResults?: (run: PlannedRun, results: RunResults) => void;
+  onResults?: (run: PlannedRun, results: RunResults) => void | Promise<void>;
 }
 
 /**
@@ -66,7 +66,7 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!
         : await runCompose(model, { ...run.config, vectors: run.config.vectors.map((file) => join(options.out, file)) }, place);
       done.push({ run, results });
-      onResults?.(run, results);
+      await onResults?.(run, results);
     }
   }
   return done;

@@ -28,6 +28,11 @@ export function bootstrap(values: readonly number[], statistic: (sample: readonl
   return { value: statistic(values), low: quantile(found, 0.025), high: quantile(found, 0.975) };
 }
 
+/** NaN of none. */
+export function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
 /** A median with its bootstrap interval. */
 export function median(values: readonly number[]): Estimate {
   return bootstrap(values, (sample) => quantile(sample, 0.5));

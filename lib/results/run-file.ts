@@ -78,6 +78,11 @@ export function runDifferences(there: RunFile, here: RunFile): string[] {
     .map((name) => `${name} ${brief(a[name])} there, ${brief(b[name])} here`);
 }
 
+/** The same text for two parts of one run, and for no two runs; shards differ. */
+export function runIdentity(run: RunFile): string {
+  return canonical({ ...identifying(run), shard: run.shard, settings: run.settings });
+}
+
 /** Read `run.json` of a folder. Throws E_NOT_FOUND, E_BAD_RUN (malformed, or of a newer version). */
 export async function readRunFile(folder: string): Promise<RunFile> {
   const path = join(folder, RUN_FILE);

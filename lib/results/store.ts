@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
 import { lockFile, type Lock } from "../io/lock.js";
+import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
 import { readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
 
@@ -28,6 +29,8 @@ export interface RunResults {
   records: ResultRecord[];
   timings: Timing[];
   isComplete: boolean;
+  /** What evaluators found, in the order of their names. */
+  evaluations: Evaluation[];
 }
 
 /** Read a run's folder while nobody need hold it. Throws E_NOT_FOUND, E_BAD_RUN. */
@@ -35,7 +38,8 @@ export async function readRun(folder: string): Promise<RunResults> {
   const run = await readRunFile(folder);
   const path = join(folder, RESULTS_FILE);
   const { records, wholeWaves } = parseResults(existsSync(path) ? await readFile(path, "utf8") : "", run, path);
-  return { run, records, timings: await readTimings(folder), isComplete: wholeWaves === waves(run).length };
+  const evaluations = await readEvaluations(folder, run, records);
+  return { run, records, timings: await readTimings(folder), isComplete: wholeWaves === waves(run).length, evaluations };
 }
 
 /** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_WRITE. */

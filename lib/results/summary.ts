@@ -1,6 +1,22 @@
-import { median, share, type Estimate } from "../maths/statistics.js";
-import type { ResultRecord } from "./records.js";
+import { bootstrap, mean, median, quantile, share, type Estimate } from "../maths/statistics.js";
+import { hitOf, type Evaluation } from "./evaluations.js";
 import type { RunResults } from "./store.js";
+
+/** How a figure is distributed over the answers. */
+export interface Distribution {
+  n: number;
+  mean: Estimate;
+  median: Estimate;
+  /** First and third quartile. */
+  quartiles: readonly [number, number];
+}
+
+/** How many answers have a property. */
+export interface PropertyResult {
+  /** Of all answers that were evaluated; undetermined ones count as none. */
+  share: Estimate;
+  undetermined: number;
+}
 
 /** One row of a run's table. */
 export interface SettingResult {
@@ -8,23 +24,84 @@ export interface SettingResult {
   answers: number;
   /** Answers that could not be had (`finishReason` failed). */
   failed: number;
-  /** Median ΔPPL with its 95 % interval; null for the setting that it is measured against. */
-  deltaPerplexity: Estimate | null;
-  /** Share of answers that `isHit` accepts; null without it. */
-  hits: Estimate | null;
+  /** ΔPPL; null for the setting that it is measured against. */
+  deltaPerplexity: Distribution | null;
+  /** By evaluator, of those that say what counts as a hit. */
+  properties: Record<string, PropertyResult>;
+  /** Answers with all these properties at once; null where there are fewer than two. */
+  joint: PropertyResult | null;
 }
 
-/** A table of a run's settings, in their order. `isHit`: whether an answer has the wanted property. */
-export function summariseRun({ run, records }: Pick<RunResults, "run" | "records">, isHit?: (record: ResultRecord) => boolean): SettingResult[] {
-  return run.settings.map(({ label }) => {
-    const own = records.filter(({ setting }) => setting === label);
-    const deltas = own.flatMap(({ deltaPerplexity }) => (deltaPerplexity === null ? [] : [deltaPerplexity]));
+type Evaluated = Pick<RunResults, "run" | "records" | "evaluations">;
+
+/** A table of a run's settings, in their order. */
+export function summariseRun(results: Evaluated): SettingResult[] {
+  const judged = results.evaluations.filter(({ header }) => header.wanted !== null);
+  return results.run.settings.map(({ label }) => {
+    const own = recordsOf(results, label);
+    const properties = Object.fromEntries(judged.flatMap((evaluation) => {
+      const found = propertyResult(own.filter((index) => index < evaluation.rows.length).map((index) => hitOf(evaluation, index)));
+      return found ? [[evaluation.header.evaluator, found]] : [];
+    }));
+    const byAll = own.filter((index) => judged.every(({ rows }) => index < rows.length));
+    const deltas = own.flatMap((index) => results.records[index]!.deltaPerplexity ?? []);
     return {
       setting: label,
       answers: own.length,
-      failed: own.filter(({ finishReason }) => finishReason === "failed").length,
-      deltaPerplexity: deltas.length === 0 ? null : median(deltas),
-      hits: isHit && own.length > 0 ? share(own.filter(isHit).length, own.length) : null,
+      failed: own.filter((index) => results.records[index]!.finishReason === "failed").length,
+      deltaPerplexity: deltas.length === 0 ? null : distribution(deltas),
+      properties,
+      joint: judged.length < 2 ? null : propertyResult(byAll.map((index) => jointHit(judged, index))),
     };
   });
+}
+
+/** Whether an answer has all properties; null where one of them is undetermined and none is missing. */
+export function jointHit(judged: readonly Evaluation[], index: number): boolean | null {
+  const hits = judged.map((evaluation) => hitOf(evaluation, index));
+  if (hits.includes(false)) return false;
+  return hits.includes(null) ? null : true;
+}
+
+/** How a value is distributed, with 95 % bootstrap intervals of its mean and its median. */
+export function distribution(values: readonly number[]): Distribution {
+  return { n: values.length, mean: bootstrap(values, mean), median: median(values), quartiles: [quantile(values, 0.25), quantile(values, 0.75)] };
+}
+
+/** What is compared between settings: a value per record; undefined where there is none. */
+export type Measure = (index: number) => number | undefined;
+
+export interface PairedDifference {
+  setting: string;
+  /** Prompts that both settings have a value for. */
+  n: number;
+  /** Mean of the differences to the reference, prompt by prompt, with its 95 % bootstrap interval over prompts; null without prompts. */
+  difference: Estimate | null;
+}
+
+/** How much each setting differs from `reference` on the same prompts: hits of an evaluation as 1 and 0, or ΔPPL. */
+export function pairedDifferences(results: Evaluated, reference: string, measure: Measure): PairedDifference[] {
+  const values = (setting: string): Map<number, number> => new Map(recordsOf(results, setting).flatMap((index) => {
+    const value = measure(index);
+    return value === undefined ? [] : [[results.records[index]!.prompt, value]];
+  }));
+  const base = values(reference);
+  return results.run.settings.filter(({ label }) => label !== reference).map(({ label }) => {
+    const differences = [...values(label)].flatMap(([prompt, value]) => (base.has(prompt) ? [value - base.get(prompt)!] : []));
+    return { setting: label, n: differences.length, difference: differences.length === 0 ? null : bootstrap(differences, mean) };
+  });
+}
+
+/** Hits as 1, everything else that was evaluated as 0. */
+export function hitMeasure(judged: readonly Evaluation[]): Measure {
+  return (index) => (judged.every(({ rows }) => index < rows.length) ? Number(jointHit(judged, index) === true) : undefined);
+}
+
+function recordsOf({ records }: Evaluated, label: string): number[] {
+  return records.flatMap(({ setting }, index) => (setting === label ? [index] : []));
+}
+
+function propertyResult(hits: ReadonlyArray<boolean | null>): PropertyResult | null {
+  if (hits.length === 0) return null;
+  return { share: share(hits.filter((hit) => hit === true).length, hits.length), undetermined: hits.filter((hit) => hit === null).length };
 }

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { deltaPerplexity, detectLanguage, iclTokens, loadDataset, loadModel, loadPlan, loadVector, planRuns, promptGroups, questionTokens, readRun, replay, summariseRun, datasetsFolder, type Model, type RunResults } from "../../lib/index.js";
+import { deltaPerplexity, iclTokens, loadDataset, loadModel, loadPlan, loadVector, planRuns, promptGroups, questionTokens, readRun, replay, summariseRun, withLanguage, datasetsFolder, type Model, type RunResults } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand, type Outcome } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
@@ -13,9 +13,10 @@ afterAll(() => space[Symbol.dispose]());
 const run = (...args: string[]): Promise<Outcome> => runCommand(args, { cwd: space.folder });
 
 /** Share of a setting's answers in a language, and its median ΔPPL. */
-function found({ run: file, records }: RunResults, setting: string, language: string): { hits: number; deltaPerplexity: number } {
-  const row = summariseRun({ run: file, records }, ({ text }) => detectLanguage(text).language === language).find((each) => each.setting === setting)!;
-  return { hits: row.hits!.value, deltaPerplexity: row.deltaPerplexity!.value };
+function found(results: RunResults, setting: string, language: string): { hits: number; deltaPerplexity: number } {
+  expect(results.evaluations.map(({ header }) => header.wanted)).toEqual([language]);
+  const row = summariseRun(results).find((each) => each.setting === setting)!;
+  return { hits: row.properties["language"]!.share.value, deltaPerplexity: row.deltaPerplexity!.median.value };
 }
 
 describe("the plan of the embedded model", () => {
@@ -24,7 +25,7 @@ describe("the plan of the embedded model", () => {
 
   beforeAll(async () => {
     outcome = await run("experiment", "plan", "tiny", "--out", "plan");
-    for (const { name, out } of planRuns(await loadPlan("tiny"))) results.set(name, await readRun(join(space.folder, "plan", out)));
+    for (const { name, out } of planRuns(await loadPlan("tiny"))) results.set(name, await withLanguage(await readRun(join(space.folder, "plan", out))));
   }, 5 * MINUTES);
 
   test("is carried out whole", () => {

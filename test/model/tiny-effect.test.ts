@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { datasetsFolder, deltaPerplexity, detectLanguage, extract, generateText, iclTokens, loadClassifier, loadDataset, loadModel, promptGroups, questionPrompt, QUESTION_STOP, replay, type Classifier, type GenerationResult, type Model, type Prompt, type ScheduleInput, type Steering, type SteeringVector } from "../../lib/index.js";
+import { DATASET_LANGUAGES, datasetsFolder, deltaPerplexity, extract, generateText, iclTokens, loadClassifier, loadDataset, loadLanguageDetector, loadModel, promptGroups, questionPrompt, QUESTION_STOP, replay, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type SteeringVector } from "../../lib/index.js";
 
 const MINUTES = 60_000;
 const N_QUESTIONS = 40;
@@ -17,6 +17,7 @@ type Language = keyof typeof LANGUAGES;
 
 let model: Model;
 let classifier: Classifier;
+let detector: LanguageDetector;
 let questions: string[];
 const vectors = new Map<string, SteeringVector>();
 
@@ -25,6 +26,7 @@ const dataset = (name: string) => loadDataset(name, datasetsFolder("tiny"));
 beforeAll(async () => {
   model = await loadModel("tiny", { maxSequences: 32, contextSize: 8192 });
   classifier = await loadClassifier("tiny-formality");
+  detector = await loadLanguageDetector();
   questions = (await dataset("ENG_test")).rows.slice(0, N_QUESTIONS).map(({ input }) => input);
   const negative = await dataset("ENG");
   for (const name of [...Object.keys(LANGUAGES), "ENi2f"]) vectors.set(name, await extract(model, { positive: await dataset(name), negative }));
@@ -44,7 +46,7 @@ function answers(steer: readonly Steering[], prompts: readonly Prompt[] = questi
 }
 
 function areIn(language: Language, results: readonly GenerationResult[]): boolean[] {
-  return results.map(({ text }) => detectLanguage(text).language === LANGUAGES[language]);
+  return results.map(({ text }) => detector.detect(text, Object.values(DATASET_LANGUAGES)).language === LANGUAGES[language]);
 }
 
 async function areFormal(results: readonly GenerationResult[], register = "formal"): Promise<boolean[]> {
@@ -116,7 +118,7 @@ describe("demonstrations, on topics that the model has never seen", () => {
   test("without any, at least 95 % are English and neutral", async () => {
     const results = await answers([]);
     const isMarked = [await areFormal(results), await areFormal(results, "informal")];
-    expect(share(results.map(({ text }) => detectLanguage(text).language === "eng"), ...isMarked.map((list) => list.map((is) => !is)))).toBeGreaterThanOrEqual(0.95);
+    expect(share(results.map(({ text }) => detector.detect(text, Object.values(DATASET_LANGUAGES)).language === "eng"), ...isMarked.map((list) => list.map((is) => !is)))).toBeGreaterThanOrEqual(0.95);
   }, MINUTES);
 });
 

@@ -202,13 +202,13 @@ describe("shards", () => {
   });
 });
 
-test("the table of a run: per setting hits, failures and the median ΔPPL", () => {
+test("the table of a run: per setting answers, failures and the median ΔPPL", () => {
   const run = aRun({ nPrompts: 3 });
   const records = [0, 1, 2].flatMap((prompt) => someRecords(run, prompt));
   records[3] = { ...records[3]!, finishReason: "failed", deltaPerplexity: null, text: "" };
-  const table = summariseRun({ run, records }, ({ text }) => text.startsWith("text"));
-  expect(table.map(({ setting, answers, failed, deltaPerplexity, hits }) => [setting, answers, failed, deltaPerplexity?.value, hits?.value])).toEqual([
-    ["icl", 3, 0, undefined, 1], ["no-icl", 3, 0, 1 + 1 / 3, 1], ["Dyn p=0.5", 3, 0, 2 + 1 / 3, 1], ["Fixed 1", 3, 1, 3.5, 2 / 3], ["Start -1.5", 3, 0, 4 + 1 / 3, 1],
+  const table = summariseRun({ run, records, evaluations: [] });
+  expect(table.map(({ setting, answers, failed, deltaPerplexity }) => [setting, answers, failed, deltaPerplexity?.median.value])).toEqual([
+    ["icl", 3, 0, undefined], ["no-icl", 3, 0, 1 + 1 / 3], ["Dyn p=0.5", 3, 0, 2 + 1 / 3], ["Fixed 1", 3, 1, 3.5], ["Start -1.5", 3, 0, 4 + 1 / 3],
   ]);
 });
 

@@ -1,0 +1,41 @@
+import { packageVersion } from "../io/paths.js";
+import { DATASET_LANGUAGES, parseLanguage } from "./language-code.js";
+import { DEFAULT_DETECTOR, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetectorName } from "./language.js";
+import type { EvaluationColumns, Evaluator } from "./evaluator.js";
+
+export interface LanguageEvaluatorOptions {
+  /** The language that counts as a hit, as `parseLanguage` reads it; none by default. */
+  wanted?: string | undefined;
+  /** Whose label counts; the other's stands beside it. */
+  detector?: LanguageDetectorName;
+  /** Languages to choose among, or "all"; by default those of our datasets, and the wanted one. */
+  candidates?: readonly string[] | "all" | undefined;
+}
+
+/**
+ * Columns of the deciding detector: label, `p` (probability of the wanted language, else of the label), `why` where there
+ * is no label, `hit`; of each detector its label and `p`; `agree`: whether they say the same.
+ */
+export async function languageEvaluator({ wanted, detector = DEFAULT_DETECTOR, candidates }: LanguageEvaluatorOptions = {}): Promise<Evaluator> {
+  const language = wanted === undefined ? null : parseLanguage(wanted);
+  const among = candidates === "all" ? undefined : [...new Set([...(candidates ?? Object.values(DATASET_LANGUAGES)).map(parseLanguage), ...(language ? [language] : [])])];
+  const detectors = await Promise.all(LANGUAGE_DETECTORS.map(loadLanguageDetector));
+  const columnsOf = (text: string): EvaluationColumns => {
+    const guesses = detectors.map((each) => ({ name: each.name, ...each.detect(text, among) }));
+    const deciding = guesses.find(({ name }) => name === detector)!;
+    const p = (guess: typeof deciding): number => guess.probabilities[language ?? guess.language] ?? 0;
+    return {
+      "": deciding.language, p: p(deciding), why: deciding.why ?? null,
+      ...Object.fromEntries(guesses.flatMap((guess) => [[guess.name, guess.language], [`${guess.name}_p`, p(guess)]])),
+      agree: guesses.every((guess) => guess.language === deciding.language),
+      ...(language && { hit: deciding.language === "und" ? null : deciding.language === language }),
+    };
+  };
+  return {
+    name: "language", wanted: language, batchSize: 1000,
+    config: { detector, candidates: among ?? "all" },
+    versions: { llamaSteer: packageVersion() },
+    evaluate: async (texts) => texts.map(({ text }) => columnsOf(text)),
+    [Symbol.dispose]: () => {},
+  };
+}

@@ -1,0 +1,26 @@
+import { languageOfDataset } from "../evaluate/language-code.js";
+import type { RunFile } from "../results/index.js";
+
+/** What steering leads to, as far as the datasets' names say so. */
+export interface WantedProperties {
+  /** ISO 639-3. */
+  language?: string | undefined;
+  safety?: "safe" | "unsafe" | undefined;
+  formality?: "formal" | "informal" | undefined;
+}
+
+/** The properties of a run's aim that the questions' own answers lack. */
+export function wantedOf({ kind, datasets, vectors }: Pick<RunFile, "kind" | "datasets" | "vectors">): WantedProperties {
+  const aim = propertiesOf(kind === "single" ? datasets["positive"]?.name ?? vectors[0]!.property : datasets["composed"]?.name ?? vectors.map(({ property }) => property).join(" "));
+  const usual = datasets["negative"]?.name;
+  if (usual === undefined) return aim.language === "eng" ? { ...aim, language: undefined } : aim;
+  const without = propertiesOf(usual);
+  return Object.fromEntries(Object.entries(aim).filter(([name, value]) => without[name as keyof WantedProperties] !== value));
+}
+
+function propertiesOf(name: string): WantedProperties {
+  const language = languageOfDataset(name);
+  const safety = /unsafe/.exec(name) ? "unsafe" : /safe/.exec(name) ? "safe" : undefined;
+  const formality = /i2f/.exec(name) ? "formal" : /f2i/.exec(name) ? "informal" : undefined;
+  return { ...(language && { language }), ...(safety && { safety }), ...(formality && { formality }) };
+}
