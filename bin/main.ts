@@ -6,6 +6,7 @@ import { captureCommand } from "./commands/capture.js";
 import { datasetsCommand } from "./commands/datasets.js";
 import { demoCommand } from "./commands/demo.js";
 import { doctorCommand } from "./commands/doctor.js";
+import { evaluateCommand } from "./commands/evaluate.js";
 import { experimentCommand } from "./commands/experiment.js";
 import { extractCommand } from "./commands/extract.js";
 import { generateCommand } from "./commands/generate.js";
@@ -41,12 +42,13 @@ function parser(args: string[]) {
     .command(generateCommand)
     .command(captureCommand)
     .command(experimentCommand)
+    .command(evaluateCommand)
     .command(resultsCommand)
     .command(datasetsCommand)
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, results, datasets, capture, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, evaluate, results, datasets, capture, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()

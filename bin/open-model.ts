@@ -4,8 +4,13 @@ import { megabytes, showProgress } from "./progress.js";
 
 /** Load the model of the command line; one that is known by name is downloaded first where it is missing. */
 export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptions, signal: AbortSignal, room: Pick<LoadModelOptions, "maxSequences" | "contextSize"> = {}): Promise<Model> {
-  if (isNamedModel(model)) await pullWithProgress(findPullable(model), { force: false, quiet, signal });
+  await pullIfNamed(model, { quiet }, signal);
   return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }), ...room });
+}
+
+/** Download a model that is known by name, where it is missing. */
+export async function pullIfNamed(model: string, { quiet }: Pick<ModelOptions, "quiet">, signal: AbortSignal): Promise<void> {
+  if (isNamedModel(model)) await pullWithProgress(findPullable(model), { force: false, quiet, signal });
 }
 
 export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {

@@ -1,4 +1,4 @@
-import { summariseRun, withLanguage, type Estimate, type PropertyResult, type RunResults } from "../lib/index.js";
+import { summariseRun, withLanguage, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/index.js";
 import { print } from "./common.js";
 
 /** What a run's table shows, for `--json`. */
@@ -8,6 +8,7 @@ export async function runSummary(given: RunResults): Promise<object> {
   return {
     kind: run.kind, model: run.model.name, quantisation: run.model.fingerprint["quantisation"], vectors: run.vectors.map(({ property }) => property), isComplete,
     wanted: Object.fromEntries(evaluations.map(({ header }) => [header.evaluator, header.wanted])),
+    agreement: agreementOf(evaluations),
     seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0), settings: summariseRun(results),
   };
 }
@@ -28,6 +29,15 @@ export async function printRunTable(given: RunResults): Promise<void> {
   print(`\n${title(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
     + `${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
   printColumns([["setting", "answers", ...judged.map(({ header }) => `${header.wanted} [95 %]`), "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
+  if (rows.some((row) => row.some((cell) => cell.endsWith("?)")))) print("(n?): n answers are undetermined, and count as no hits");
+  const agreement = agreementOf(evaluations);
+  if (agreement !== null) print(`eld and franc name the same language for ${Math.round(100 * agreement)} % of the answers`);
+}
+
+/** Share of answers for which both language detectors say the same; null where they were not asked. */
+function agreementOf(evaluations: readonly Evaluation[]): number | null {
+  const rows = evaluations.find(({ header }) => header.evaluator === "language")?.rows ?? [];
+  return rows.length === 0 ? null : rows.filter((row) => row["eval_language_agree"] === true).length / rows.length;
 }
 
 /** e.g. "90 % [79, 96]", and how many answers are undetermined. */

@@ -1,6 +1,6 @@
 export { SteeringError, type ErrorCode } from "./errors.js";
 export { loadClassifier, loadModel, type Classification, type Classifier, type LoadModelOptions, type Model, type ModelInfo, type Sampling } from "./runtime/index.js";
-export { generate, generateText, scoreTokens, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
+export { chatTokens, generate, generateText, type ChatMessage, scoreTokens, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
 export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
 export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
@@ -21,6 +21,10 @@ export { DEFAULT_PARALLEL, type RunOptions } from "./experiment/run.js";
 export { fromPublished, hitMeasure, hitOf, jointHit, mergeRuns, pairedDifferences, planMerge, readRun, summariseRun, toPublished, unpublished, writeRun, type Distribution, type Evaluation, type EvaluationHeader, type EvaluationRow, type EvaluationValue, type Measure, type PairedDifference, type PropertyResult, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
 export { languageEvaluator, type LanguageEvaluatorOptions } from "./evaluate/language-evaluator.js";
 export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/evaluator.js";
+export { guardEvaluator } from "./evaluate/guard-evaluator.js";
+export { Guard, type Judgement } from "./evaluate/guard.js";
+export { formalityEvaluator } from "./evaluate/formality-evaluator.js";
+export { fluencyEvaluator, perplexityEvaluator, repetition } from "./evaluate/fluency-evaluator.js";
 export { evaluateRun, named, withLanguage, type EvaluateOptions } from "./experiment/evaluate.js";
 export { wantedOf, type WantedProperties } from "./experiment/wanted.js";
 export type { Estimate } from "./maths/statistics.js";

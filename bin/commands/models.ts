@@ -29,7 +29,7 @@ const pullCommand: CommandModule<OutputOptions, PullArguments> = {
   describe: "Download models; an interrupted download is resumed",
   builder: (yargs) => yargs
     .positional("names", { type: "string", array: true, default: [] as string[], describe: "Names of `models list`, or hf: addresses" })
-    .option("all", { type: "boolean", default: false, describe: "Every model of `models list`" })
+    .option("all", { type: "boolean", default: false, describe: "Every model of `models list` that can be steered" })
     .option("force", { type: "boolean", default: false, describe: "Download again what is there already" })
     .example("$0 models pull smollm2-135m", "98 MB, answers in English")
     .example("$0 models pull hf:owner/repo/model.gguf", "any GGUF of Hugging Face") as Argv<PullArguments>,
@@ -61,7 +61,7 @@ export const modelsCommand: CommandModule<object, OutputOptions> = {
 };
 
 async function runPull({ names, all, force, json, quiet }: ArgumentsCamelCase<PullArguments>): Promise<void> {
-  const models = all ? registryModels() : names.map(findPullable);
+  const models = all ? registryModels().filter(({ purpose }) => purpose === "generate") : names.map(findPullable);
   if (models.length === 0) {
     const known = registryModels().map((model) => model.name);
     throw new SteeringError("E_BAD_ARGUMENT", `which model? Give names (${known.join(", ")}), an hf: address, or --all`);
@@ -75,16 +75,19 @@ async function runPull({ names, all, force, json, quiet }: ArgumentsCamelCase<Pu
   if (json) print(JSON.stringify(pulled, null, 2));
 }
 
+const NAME_WIDTH = 17;
+const PURPOSES = { generate: "", guard: "judges answers, ", classify: "classifies texts, " } as const;
+
 function listed(model: ModelEntry): object {
-  const { name, title, quantisation, size, licence, chatTemplate } = model;
+  const { name, purpose, title, quantisation, size, licence, chatTemplate } = model;
   const installed = isInstalled(model);
-  return { name, title, quantisation, size, licence, chatTemplate, installed, path: modelPath(model) };
+  return { name, purpose, title, quantisation, size: size ?? null, licence, chatTemplate, installed, path: modelPath(model) };
 }
 
 function describe(model: ModelEntry): string {
   const state = isOwn(model) ? colours.green("in the package") : isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
   return [
-    `${colours.bold(model.name.padEnd(14))} ${model.title}, ${model.quantisation}, ${megabytes(model.size)}, ${state}`,
-    `${" ".repeat(14)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,
+    `${colours.bold(model.name.padEnd(NAME_WIDTH))} ${model.title}, ${model.quantisation}, ${model.size === undefined ? "" : `${megabytes(model.size)}, `}${PURPOSES[model.purpose]}${state}`,
+    `${" ".repeat(NAME_WIDTH)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,
   ].join("\n");
 }

@@ -29,15 +29,18 @@ const sourceSchema = z.discriminatedUnion("kind", [
 
 const entrySchema = z.strictObject({
   name: z.string().regex(/^[a-z0-9][a-z0-9.-]*$/, "lower-case letters, digits, dots and dashes expected"),
+  /** What it is for: to be steered, to judge answers by its chat template, or to classify texts. */
+  purpose: z.enum(["generate", "guard", "classify"]),
   title: z.string().min(1),
   quantisation: z.string().min(1),
   file: fileName,
-  size: bytes,
-  sha256,
+  /** Both left out: those that the hub states are verified. */
+  size: bytes.optional(),
+  sha256: sha256.optional(),
   licence: z.strictObject({ name: z.string().min(1), url: z.url() }),
   chatTemplate: z.string().min(1),
   sources: z.array(sourceSchema).min(1).refine((sources) => sources.length === 1 || !isOwn({ sources }), "a model of the package has no other source"),
-});
+}).refine(({ size, sha256: hash, sources }) => (size !== undefined && hash !== undefined) || sources.every(({ kind }) => kind === "hub"), "size and sha256 expected: only the hub states them itself");
 
 const registrySchema = z.strictObject({ version: z.literal(1), models: z.array(entrySchema).min(1) });
 

@@ -2,8 +2,12 @@ import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, callAsync, type NativeClassifier } from "../native/index.js";
+import type { ModelFingerprint } from "../steering/index.js";
 import { throwIfAborted } from "./context.js";
+import { fileFingerprint } from "./fingerprint.js";
+import type { ModelInfo } from "./model-info.js";
 import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
+import { quantisationName } from "./quantisation.js";
 import { vetModel } from "./vet.js";
 
 export interface Classification {
@@ -32,10 +36,10 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
   return callAsync(async () => {
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
-      const { labels } = model.info();
+      const { labels, isCausal: _isCausal, ...info } = model.info();
       if (labels.length === 0) throw new SteeringError("E_BAD_GGUF", `${path} has no classification head: it is no classifier. A language model is loaded by loadModel`);
       if (new Set(labels).size < Math.max(2, labels.length)) throw new SteeringError("E_BAD_GGUF", `${path} has the labels ${labels.join(", ")}; two different ones at least are needed`);
-      return new Classifier(await model.createClassifier({ nThreads: threads }), labels);
+      return new Classifier(await model.createClassifier({ nThreads: threads }), labels, { ...info, path, quantisation: quantisationName(info.fileType) });
     } finally {
       model.dispose(); // the classifier holds on to the weights
     }
@@ -46,7 +50,12 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
 export class Classifier implements Disposable {
   private queue: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly native: NativeClassifier, readonly labels: readonly string[]) {}
+  constructor(private readonly native: NativeClassifier, readonly labels: readonly string[], readonly info: Readonly<ModelInfo>) {}
+
+  /** Tells classifiers apart. */
+  fingerprint(): Promise<ModelFingerprint> {
+    return fileFingerprint(this.info);
+  }
 
   /**
    * One classification per text, in their order. Calls wait for one another.

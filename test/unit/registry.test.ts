@@ -15,7 +15,7 @@ function registryText(change: (model: Record<string, unknown>) => void): string 
 
 test("the package's registry is valid and every hub address parses", () => {
   const models = registryModels();
-  expect(models.map((model) => model.name)).toEqual(["smollm2-135m", "gemma3-270m", "tiny", "tiny-formality"]);
+  expect(models.map((model) => model.name)).toEqual(["smollm2-135m", "gemma3-270m", "tiny", "tiny-formality", "llama-guard-2-8b", "llama-guard-3-1b", "llama-guard-3-8b"]);
   for (const source of models.flatMap((model) => model.sources)) {
     if (source.kind === "hub") expect(parseHubAddress(source.address).revision).toBe("main");
   }
@@ -26,6 +26,7 @@ test.each([
   ["a file outside the models folder", (model: Record<string, unknown>) => { model["file"] = "../x.gguf"; }, /plain file name/],
   ["an unknown field", (model: Record<string, unknown>) => { model["colour"] = "red"; }, /colour/],
   ["a model of the package with another source", (model: Record<string, unknown>) => { (model["sources"] as object[]).push({ kind: "package", folder: "tiny" }); }, /no other source/],
+  ["no hash where wheels are a source", (model: Record<string, unknown>) => { delete model["sha256"]; }, /size and sha256 expected/],
   ["no source", (model: Record<string, unknown>) => { model["sources"] = []; }, /sources/],
 ])("parseRegistry refuses %s", (_, change, message) => {
   expect(() => parseRegistry(registryText(change))).toThrow(message);

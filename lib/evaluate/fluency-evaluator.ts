@@ -1,0 +1,54 @@
+import { SteeringError } from "../errors.js";
+import { packageVersion } from "../io/paths.js";
+import { engineVersion, type Model } from "../runtime/index.js";
+import type { EvaluatedText, Evaluator } from "./evaluator.js";
+import { perplexity } from "./perplexity.js";
+
+const N_GRAM = 3;
+const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
+
+/** Columns `words`, `characters` and `repetition` (as `repetition` says). */
+export function fluencyEvaluator(): Evaluator {
+  return {
+    name: "fluency", wanted: null, batchSize: 1000, config: {}, versions: { llamaSteer: packageVersion() },
+    evaluate: async (texts) => texts.map(({ text }) => ({ words: wordsOf(text).length, characters: [...text].length, repetition: repetition(text) })),
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/**
+ * Column: perplexity of the text behind its question under a model of your choice, unsteered; null for an empty text or one
+ * that is too long. The model stays the caller's.
+ *
+ * @param ask what stands before the text, of its question
+ */
+export async function perplexityEvaluator(model: Model, ask: (question: string) => string): Promise<Evaluator> {
+  return {
+    name: "perplexity", wanted: null, batchSize: 128,
+    config: { model: { ...await model.fingerprint() } },
+    versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
+    evaluate: (texts, signal) => Promise.all(texts.map(async (text) => ({ "": await perplexityOf(model, text, ask, signal) }))),
+    [Symbol.dispose]: () => {},
+  };
+}
+
+/** Share of a text's trigrams of words that it has had before, 0 to 1; null where it has fewer than two. */
+export function repetition(text: string): number | null {
+  const words = wordsOf(text);
+  const trigrams = words.slice(N_GRAM - 1).map((_, index) => words.slice(index, index + N_GRAM).join(" "));
+  return trigrams.length < 2 ? null : 1 - new Set(trigrams).size / trigrams.length;
+}
+
+function wordsOf(text: string): string[] {
+  return Array.from(segmenter.segment(text)).flatMap(({ segment, isWordLike }) => (isWordLike ? [segment.toLowerCase()] : []));
+}
+
+async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal | undefined): Promise<number | null> {
+  if (text.trim() === "") return null;
+  try {
+    return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), signal ? { signal } : {});
+  } catch (error) {
+    if (error instanceof SteeringError && (error.code === "E_CONTEXT_FULL" || error.code === "E_BAD_ARGUMENT")) return null;
+    throw error;
+  }
+}
