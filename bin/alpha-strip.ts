@@ -11,6 +11,14 @@ export function alphaBlock(alpha: number, alphaMax: number): string {
   return BLOCKS[Math.min(height, BLOCKS.length - 1)]!;
 }
 
+const PARTS = " ▏▎▍▌▋▊▉█";
+
+/** A horizontal bar of `width` columns that `most` fills; anything above 0 can be seen. */
+export function bar(value: number, most: number, width: number): string {
+  const eighths = value > 0 ? Math.min(width * 8, Math.max(1, Math.round((value / most) * width * 8))) : 0;
+  return ("█".repeat(eighths >> 3) + (eighths % 8 > 0 ? PARTS[eighths % 8]! : "")).padEnd(width);
+}
+
 /**
  * Writes a text as its tokens come, in lines of at most `width` columns, and under each line one strip per property:
  * as wide as each token, as high as its alpha. White space that ends the text is not drawn.
@@ -67,6 +75,6 @@ function onOneLine(text: string): string {
 }
 
 /** Columns of a terminal that the text takes. */
-function columnsOf(text: string): number {
+export function columnsOf(text: string): number {
   return [...text].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
 }

@@ -13,6 +13,7 @@ import { generateCommand } from "./commands/generate.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { modelsCommand } from "./commands/models.js";
 import { resultsCommand } from "./commands/results.js";
+import { traceCommand } from "./commands/trace.js";
 import { EXIT, exitCode } from "./exit-codes.js";
 
 class UsageError extends Error {}
@@ -40,6 +41,7 @@ function parser(args: string[]) {
     .command(modelsCommand)
     .command(extractCommand)
     .command(generateCommand)
+    .command(traceCommand)
     .command(captureCommand)
     .command(experimentCommand)
     .command(evaluateCommand)
@@ -48,7 +50,7 @@ function parser(args: string[]) {
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, evaluate, results, datasets, capture, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, datasets, capture, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()
@@ -82,7 +84,7 @@ function named(message: string, args: string[]): string {
   const group = GROUPS[words[0] ?? ""];
   if (message.startsWith("Did you mean")) return `unknown command "${group ? words[1] : words[0]}". ${message}`;
   if (message.startsWith("Unknown argument") && group && !group.includes(words[1] ?? "")) return `unknown command "${words[0]} ${words[1]}"; expected one of: ${group.join(", ")}`;
-  if (message.startsWith("Unknown argument") && words[0] === "generate") return `${message}. A prompt of several words needs quotes`;
+  if (message.startsWith("Unknown argument") && ["generate", "trace"].includes(words[0] ?? "")) return `${message}. A prompt of several words needs quotes`;
   return message;
 }
 

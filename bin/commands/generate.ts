@@ -1,10 +1,10 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerationResult, type Sampling, type SteeringSpec } from "../../lib/index.js";
+import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Sampling, type SteeringSpec } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 
-interface GenerateArguments extends ModelOptions {
+export interface GenerateArguments extends ModelOptions {
   prompt: string;
   steer: string[];
   maxNewTokens: number;
@@ -19,11 +19,9 @@ interface GenerateArguments extends ModelOptions {
   allowMismatch: boolean;
 }
 
-/** `llama-steer generate MODEL "question" --steer FILE:dyn,p=0.5` */
-export const generateCommand: CommandModule<object, GenerateArguments> = {
-  command: "generate <model> <prompt>",
-  describe: "Answer a question, steered by any number of vectors",
-  builder: (yargs) => modelOptions(yargs as Argv<object>)
+/** What a generation is asked for, and how it is steered. */
+export function generationOptions<T>(yargs: Argv<T>): Argv<T & GenerateArguments> {
+  return modelOptions(yargs)
     .positional("prompt", { type: "string", demandOption: true, describe: "The question" })
     .option("steer", { type: "string", array: true, nargs: 1, default: [] as string[], describe: "A vector and its schedule, see below; repeat it to compose" })
     .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Most tokens to generate" })
@@ -46,27 +44,53 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
       "                     tokens that make up P; also max=2, strong=2, kl=mean|sum",
       "Each also takes tail=mean|hold|stop: what to add beyond the vector's last step,",
       "and layers=4-9+12, heads=0+3: parts of the vector.",
-    ].join("\n"))
+    ].join("\n")) as unknown as Argv<T & GenerateArguments>;
+}
+
+/** `llama-steer generate MODEL "question" --steer FILE:dyn,p=0.5` */
+export const generateCommand: CommandModule<object, GenerateArguments> = {
+  command: "generate <model> <prompt>",
+  describe: "Answer a question, steered by any number of vectors",
+  builder: (yargs) => generationOptions(yargs as Argv<object>)
     .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3", "")
     .example("$0 generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:fixed,1.5 --json", "") as unknown as Argv<GenerateArguments>,
   handler: (options) => interruptible((signal) => run(options, signal)),
 };
 
 async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: AbortSignal): Promise<void> {
-  const { raw, json, quiet, maxNewTokens, allowMismatch } = options;
+  const { json, quiet } = options;
+  await using started = await startGeneration(options, signal);
+  const { model, prompt, specs } = started;
+  const result = await follow(started.tokens, json ? () => undefined : writer(specs, quiet));
+  if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...result }, null, 2));
+  note(speed(result), quiet);
+}
+
+/** e.g. "30 tokens, 25.1 tokens/s, ended by length". */
+export function speed({ tokens, seconds, finishReason }: GenerationResult): string {
+  return `${tokens.length} tokens, ${(tokens.length / seconds).toFixed(1)} tokens/s, ended by ${finishReason}`;
+}
+
+interface Started extends AsyncDisposable {
+  model: Model;
+  prompt: string;
+  specs: SteeringSpec[];
+  tokens: AsyncGenerator<GeneratedToken, GenerationResult>;
+}
+
+/** Load what the command line names, and begin; the model lives until this is disposed of. */
+export async function startGeneration(options: ArgumentsCamelCase<GenerateArguments>, signal: AbortSignal, more: Pick<GenerateOptions, "logProbabilities"> = {}): Promise<Started> {
+  const { raw, maxNewTokens, allowMismatch } = options;
   if (options.prompt.trim() === "") throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   const specs = options.steer.map(parseSteer);
   const steer = await Promise.all(specs.map(async ({ vector, ...how }) => ({ ...how, vector: await loadVector(vector) })));
   const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
   const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };
-  await using model = await openModel(options, signal);
+  const model = await openModel(options, signal);
   const prompt = raw ? options.prompt : questionPrompt(options.prompt);
   const stop = options.stop ?? (raw ? [] : [QUESTION_STOP]);
-  const tokens = generate(model, prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, signal });
-  const show = json ? () => undefined : writer(specs, quiet);
-  const result = await follow(tokens, show);
-  if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...result }, null, 2));
-  note(`${result.tokens.length} tokens, ${(result.tokens.length / result.seconds).toFixed(1)} tokens/s, ended by ${result.finishReason}`, quiet);
+  const tokens = generate(model, prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, signal, ...more });
+  return { model, prompt, specs, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
 }
 
 /** What to do with every token, and with `undefined` at the end: on a terminal the text with its alphas, else the text. */
@@ -77,7 +101,7 @@ function writer(specs: readonly SteeringSpec[], quiet: boolean): (token: Generat
   return (token) => (token ? strip.push(token) : strip.finish());
 }
 
-async function follow(tokens: AsyncGenerator<GeneratedToken, GenerationResult>, show: (token: GeneratedToken | undefined) => void): Promise<GenerationResult> {
+export async function follow(tokens: AsyncGenerator<GeneratedToken, GenerationResult>, show: (token: GeneratedToken | undefined) => void): Promise<GenerationResult> {
   for (;;) {
     const next = await tokens.next();
     show(next.done ? undefined : next.value);

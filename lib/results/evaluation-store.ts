@@ -4,6 +4,7 @@ import { SteeringError } from "../errors.js";
 import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
 import { lockFile, type Lock } from "../io/lock.js";
 import { evaluationHeader, evaluationPath, readEvaluation, type EvaluationHeader, type EvaluationRow } from "./evaluations.js";
+import { differences } from "./run-file.js";
 import type { RunResults } from "./store.js";
 
 /** One evaluator's file in a run's folder, while one process writes it: a line per answer, in the order of the results. */
@@ -58,8 +59,6 @@ export class EvaluationStore implements AsyncDisposable {
 }
 
 function checkSame(there: EvaluationHeader, here: EvaluationHeader, path: string): void {
-  const differing = (["wanted", "config", "versions"] as const).filter((field) => JSON.stringify(there[field]) !== JSON.stringify(here[field]));
-  if (differing.length === 0) return;
-  const names = differing.map((field) => `${field} ${JSON.stringify(there[field])} there, ${JSON.stringify(here[field])} here`);
-  throw new SteeringError("E_BAD_RUN", `${path} was evaluated otherwise: ${names.join("; ")}. --again replaces it`);
+  const differing = differences(there, here);
+  if (differing.length > 0) throw new SteeringError("E_BAD_RUN", `${path} was evaluated otherwise: ${differing.join("; ")}. --again replaces it`);
 }

@@ -72,7 +72,12 @@ function flat(value: object, prefix = ""): Record<string, unknown> {
 
 /** What differs between two runs, for a message, e.g. `config.alphas [1] there, [1,2] here`; empty where they are the same. */
 export function runDifferences(there: RunFile, here: RunFile): string[] {
-  const [a, b] = [identifying(there), identifying(here)];
+  return differences(identifying(there), identifying(here));
+}
+
+/** What differs between two objects, by dotted name. */
+export function differences(there: object, here: object): string[] {
+  const [a, b] = [flat(there), flat(here)];
   return [...new Set([...Object.keys(a), ...Object.keys(b)])]
     .filter((name) => canonical(a[name]) !== canonical(b[name]))
     .map((name) => `${name} ${brief(a[name])} there, ${brief(b[name])} here`);

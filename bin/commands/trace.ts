@@ -1,0 +1,58 @@
+import { basename } from "node:path";
+import colours from "picocolors";
+import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
+import type { GeneratedToken, Reading, SteeringSpec } from "../../lib/index.js";
+import { bar, columnsOf } from "../alpha-strip.js";
+import { interruptible, note, print } from "../common.js";
+import { alphaScale, follow, generationOptions, speed, startGeneration, type GenerateArguments } from "./generate.js";
+
+/** Columns of the token's text, of a bar, and of a number. */
+const [TEXT, BAR, NUMBER] = [16, 12, 6];
+
+/** `llama-steer trace MODEL "question" --steer FILE:dyn,p=0.5` */
+export const traceCommand: CommandModule<object, GenerateArguments> = {
+  command: "trace <model> <prompt>",
+  describe: "Show a generation token by token: probability, alpha and KL of every property",
+  builder: (yargs) => generationOptions(yargs as Argv<object>)
+    .example("$0 trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3", "")
+    .example("$0 trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn --json", "a line of JSON per token") as unknown as Argv<GenerateArguments>,
+  handler: (options) => interruptible((signal) => run(options, signal)),
+};
+
+async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: AbortSignal): Promise<void> {
+  const { json, quiet } = options;
+  await using started = await startGeneration(options, signal, { logProbabilities: true });
+  const { specs } = started;
+  if (!json) print(colours.bold(heading(specs)));
+  const result = await follow(started.tokens, (token) => {
+    if (token) print(json ? JSON.stringify(token) : line(token, specs, new TextDecoder().decode(started.model.detokenise([token.token]))));
+  });
+  if (!json) print(`\n${result.text.trim()}`);
+  note(speed(result), quiet);
+}
+
+function heading(specs: readonly SteeringSpec[]): string {
+  const property = (spec: SteeringSpec): string => {
+    const name = basename(spec.vector).replace(/\.safetensors$/, "").slice(0, BAR + NUMBER - 6);
+    return `${`alpha ${name}`.padEnd(BAR + NUMBER + 1)}  ${measures(spec) ? `${"KL".padEnd(BAR + NUMBER + 1)}  ` : ""}`;
+  };
+  return `step  ${"token".padEnd(TEXT)}  ${"p".padStart(NUMBER - 1)}   ${specs.map(property).join("")}`.trimEnd();
+}
+
+function line({ step, logProbability, readings }: GeneratedToken, specs: readonly SteeringSpec[], text: string): string {
+  const shown = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("�", "…");
+  const cut = [...shown].reduce((kept, character) => (columnsOf(kept + character) <= TEXT ? kept + character : kept), "");
+  const probability = Math.exp(logProbability!).toFixed(3).padStart(NUMBER - 1);
+  return `${String(step).padStart(4)}  ${cut}${" ".repeat(TEXT - columnsOf(cut))}  ${probability}   ${specs.map((spec, index) => property(spec, readings[index]!)).join("")}`.trimEnd();
+}
+
+/** Alpha in cyan, KL in yellow, both against the most that alpha can be. */
+function property(spec: SteeringSpec, { alpha, kl }: Reading): string {
+  const most = alphaScale(spec);
+  const cell = (value: number, colour: (text: string) => string): string => `${colour(bar(Math.abs(value), most, BAR))} ${value.toFixed(2).padStart(NUMBER)}  `;
+  return `${cell(alpha, colours.cyan)}${measures(spec) ? cell(kl ?? 0, colours.yellow) : ""}`;
+}
+
+function measures({ schedule }: SteeringSpec): boolean {
+  return schedule.kind === "dynamic";
+}
