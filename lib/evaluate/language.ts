@@ -38,6 +38,8 @@ const MOST_CODE_MARKS = 0.12;
 /** Each half of a mixed text must be this sure, and this long in letters. */
 const HALF = { probability: 0.9, letters: 20 };
 const LEAST_PROBABILITY = 0.5;
+/** Characters that franc looks at. */
+const FRANC_READS = 2048;
 
 /** Load a detector; `eld` takes its tables of n-grams from the disk when it is first asked for. */
 export async function loadLanguageDetector(name: LanguageDetectorName = DEFAULT_DETECTOR): Promise<LanguageDetector> {
@@ -93,12 +95,15 @@ function softmax(scores: Array<[string, number]>, temperature: number): Record<s
   return Object.fromEntries(weights.map(([language, weight]) => [language, weight / total]));
 }
 
-/** Candidates that it gives no score are as good as its worst: 0. */
+/** franc divides distances by the length of the text, which repetition adds to and distances do not: by its trigrams instead. */
 const francScores: Scorer = (text, candidates) => {
-  const found = francAll(text, { minLength: 1, ...(candidates && { only: [...candidates] }) }).filter(([language]) => language !== "und");
-  return withAll(found, candidates);
+  const read = text.slice(0, FRANC_READS);
+  const perTrigram = read.length / Math.max(1, new Set(Array.from(read.slice(2), (_, index) => read.slice(index, index + 3))).size);
+  const found = francAll(read, { minLength: 1, ...(candidates && { only: [...candidates] }) }).filter(([language]) => language !== "und");
+  return withAll(found.map(([language, score]): [string, number] => [language, 1 - (1 - score) * perTrigram]), candidates);
 };
 
+/** eld reads the first 1,000 characters. */
 async function eldScorer(): Promise<Scorer> {
   const { eld } = await import("eld/medium");
   return (text, candidates) => {
@@ -107,6 +112,7 @@ async function eldScorer(): Promise<Scorer> {
   };
 }
 
+/** Candidates without a score are as good as the worst: 0. */
 function withAll(found: Array<[string, number]>, candidates: readonly string[] = []): Array<[string, number]> {
   if (found.length === 0) return [];
   return [...found, ...candidates.filter((candidate) => !found.some(([language]) => language === candidate)).map((candidate): [string, number] => [candidate, 0])];

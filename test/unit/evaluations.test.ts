@@ -1,0 +1,197 @@
+import { appendFile, readFile, truncate, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { beforeEach, describe, expect, test } from "@jest/globals";
+import type { Evaluator } from "../../lib/evaluate/evaluator.js";
+import { fluencyEvaluator, repetition } from "../../lib/evaluate/fluency-evaluator.js";
+import { evaluateRun, withLanguage } from "../../lib/experiment/evaluate.js";
+import { wantedOf } from "../../lib/experiment/wanted.js";
+import { evaluationHeader, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation, type EvaluationRow } from "../../lib/results/index.js";
+import { temporaryFolder } from "./io-helpers.js";
+import { aRun, someRecords } from "./run-fixtures.js";
+
+const RUN = aRun({ nPrompts: 4 });
+const RECORDS = [0, 1, 2, 3].flatMap((prompt) => someRecords(RUN, prompt));
+
+/** Says of each text how many it has seen; remembers what it was shown. */
+class Counting implements Evaluator {
+  readonly name: string = "counting";
+  readonly wanted: string | null = "even";
+  readonly batchSize = 3;
+  readonly versions = { llamaSteer: "1" };
+  readonly shown: string[] = [];
+  constructor(readonly config: Record<string, unknown> = { model: "a" }, private readonly failAt = Infinity) {}
+  evaluate(texts: readonly { text: string }[]) {
+    if (this.shown.length + texts.length > this.failAt) return Promise.reject(new Error("out of order"));
+    this.shown.push(...texts.map(({ text }) => text));
+    return Promise.resolve(texts.map(({ text }) => ({ "": text.trim(), p: 0.5, hit: text.includes("0") ? true : text.includes("1") ? null : false })));
+  }
+  [Symbol.dispose](): void {}
+}
+
+let folder: string;
+beforeEach(async () => {
+  folder = join(await temporaryFolder(), "run");
+  await writeRun(folder, RUN, RECORDS);
+});
+const path = (name = "counting"): string => join(folder, `eval-${name}.jsonl`);
+
+describe("an evaluation", () => {
+  test("is a line per answer behind a header, in the order of the results", async () => {
+    const { evaluations } = await evaluateRun(folder, [new Counting()]);
+    expect(evaluations).toHaveLength(1);
+    expect(evaluations[0]!.header).toMatchObject({ evaluator: "counting", wanted: "even", config: { model: "a" }, formatVersion: 1 });
+    expect(evaluations[0]!.rows).toHaveLength(RECORDS.length);
+    expect(evaluations[0]!.rows[0]).toEqual({ prompt: 0, setting: "icl", eval_counting: "text 0 好", eval_counting_p: 0.5, eval_counting_hit: true });
+    expect((await readFile(path(), "utf8")).trim().split("\n")).toHaveLength(RECORDS.length + 1);
+  });
+
+  test("goes on where it was stopped, and ends with the same bytes", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    const whole = await readFile(path(), "utf8");
+    const second = join(await temporaryFolder(), "run");
+    await writeRun(second, RUN, RECORDS);
+    await expect(evaluateRun(second, [new Counting({ model: "a" }, 8)])).rejects.toThrow("out of order");
+    await appendFile(join(second, "eval-counting.jsonl"), '{"prompt":1,"sett'); // the process ended in the middle of a line
+    const rest = new Counting();
+    await evaluateRun(second, [rest]);
+    expect(rest.shown).toHaveLength(RECORDS.length - 6);
+    expect(await readFile(join(second, "eval-counting.jsonl"), "utf8")).toBe(whole);
+  });
+
+  test("that is whole costs nothing more", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    const again = new Counting();
+    await evaluateRun(folder, [again]);
+    expect(again.shown).toEqual([]);
+  });
+
+  test("takes in the answers that a run gains later", async () => {
+    const whole = await readFile(join(folder, "results.jsonl"), "utf8");
+    await writeFile(join(folder, "results.jsonl"), whole.split("\n").slice(0, 10).join("\n") + "\n");
+    expect((await evaluateRun(folder, [new Counting()])).evaluations[0]!.rows).toHaveLength(10);
+    await writeFile(join(folder, "results.jsonl"), whole);
+    expect((await evaluateRun(folder, [new Counting()])).evaluations[0]!.rows).toHaveLength(20);
+  });
+
+  test("with another model is refused by name, and replaced with `again`", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    await expect(evaluateRun(folder, [new Counting({ model: "b" })])).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/config\.model "a" there, "b" here.*--again/) });
+    const { evaluations } = await evaluateRun(folder, [new Counting({ model: "b" })], { again: true });
+    expect(evaluations[0]!.header.config).toEqual({ model: "b" });
+    expect(evaluations[0]!.rows).toHaveLength(RECORDS.length);
+  });
+
+  test("may be aborted between batches", async () => {
+    const stop = new AbortController();
+    const options = { signal: stop.signal, onProgress: () => stop.abort() };
+    await expect(evaluateRun(folder, [new Counting()], options)).rejects.toMatchObject({ code: "E_ABORTED" });
+    expect((await readRun(folder)).evaluations[0]!.rows).toHaveLength(3);
+  });
+
+  test.each([
+    ["a line that is not JSON", (text: string) => text.replace(/\n\{/, "\nx{"), /line 2 is not JSON/],
+    ["a newer version", (text: string) => text.replace('"formatVersion":1', '"formatVersion":2'), /newer llama-steer/],
+    ["another run's answers", (text: string) => text.replace(/"run":"sha256:.{5}/, '"run":"sha256:00000'), /other answers/],
+    ["a row out of order", (text: string) => text.replace('"prompt":0,"setting":"no-icl"', '"prompt":1,"setting":"no-icl"'), /line 3: prompt 0, "no-icl" was expected, prompt 1/],
+    ["a column that is no value", (text: string) => text.replace('"eval_counting_p":0.5', '"eval_counting_p":{"a":1}'), /line 2/],
+    ["more rows than answers", (text: string) => text + text.trim().split("\n").at(-1)! + "\n", /nothing more was expected/],
+  ])("is refused with %s", async (_, change, message) => {
+    await evaluateRun(folder, [new Counting()]);
+    const text = await readFile(path(), "utf8");
+    expect(change(text)).not.toBe(text);
+    await writeFile(path(), change(text));
+    await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+  });
+
+  test("of which not even the header was finished is none", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    await truncate(path(), 20);
+    expect((await readRun(folder)).evaluations).toEqual([]);
+    expect((await evaluateRun(folder, [new Counting()])).evaluations[0]!.rows).toHaveLength(RECORDS.length);
+  });
+});
+
+/** An evaluation whose hits are given per record: h hit, m miss, u undetermined. */
+function evaluation(evaluator: string, hits: string, wanted: string | null = "x"): Evaluation {
+  const header = evaluationHeader(RUN, { evaluator, wanted, config: {}, versions: {} });
+  const rows = [...hits].map((hit, index): EvaluationRow => ({
+    prompt: RECORDS[index]!.prompt, setting: RECORDS[index]!.setting, [`eval_${evaluator}_hit`]: hit === "h" ? true : hit === "m" ? false : null,
+  }));
+  return { header, rows };
+}
+
+describe("the table", () => {
+  // Per prompt: icl, no-icl, Dyn, Fixed, Start.
+  const language = evaluation("language", "hmhhu hmhmm hmuhm hmhhm".replaceAll(" ", ""));
+  const formality = evaluation("formality", "hmhhh hmmhm hmhum hmhhm".replaceAll(" ", ""));
+  const results = { run: RUN, records: RECORDS, evaluations: [formality, language, evaluation("fluency", "uuuuuuuuuuuuuuuuuuuu", null)] };
+  const row = (setting: string) => summariseRun(results).find((each) => each.setting === setting)!;
+
+  test("shares per property; undetermined answers are no hits", () => {
+    expect(row("Dyn p=0.5").properties["language"]).toMatchObject({ share: { value: 3 / 4 }, undetermined: 1 });
+    expect(row("Dyn p=0.5").properties["formality"]).toMatchObject({ share: { value: 3 / 4 }, undetermined: 0 });
+    expect(row("Start -1.5").properties["language"]).toMatchObject({ share: { value: 0 }, undetermined: 1 });
+    expect(Object.keys(row("icl").properties)).toEqual(["formality", "language"]);
+  });
+
+  test("jointly: both on the same answer", () => {
+    expect(row("Dyn p=0.5").joint).toMatchObject({ share: { value: 2 / 4 }, undetermined: 1 });
+    expect(row("Fixed 1").joint).toMatchObject({ share: { value: 2 / 4 }, undetermined: 1 });
+    expect(summariseRun({ ...results, evaluations: [language] })[0]!.joint).toBeNull();
+  });
+
+  test("answers that are not evaluated yet are left out of the shares", () => {
+    const half = { ...language, rows: language.rows.slice(0, 10) };
+    const table = summariseRun({ ...results, evaluations: [half] });
+    expect(table[2]!.properties["language"]!.share.value).toBe(1);
+    expect(summariseRun({ ...results, evaluations: [{ ...language, rows: [] }] })[2]!.properties).toEqual({});
+  });
+
+  test("ΔPPL: mean, median and quartiles", () => {
+    // Fixed 1 is the fourth setting: 3 + prompt / 3.
+    expect(row("Fixed 1").deltaPerplexity).toMatchObject({ n: 4, mean: { value: expect.closeTo(3.5) }, median: { value: expect.closeTo(3.5) }, quartiles: [expect.closeTo(3.25), expect.closeTo(3.75)] });
+    expect(row("icl").deltaPerplexity).toBeNull();
+  });
+
+  test("paired differences: prompt by prompt, against one setting", () => {
+    const byDelta = pairedDifferences(results, "no-icl", (index) => RECORDS[index]!.deltaPerplexity ?? undefined);
+    // Every prompt differs by exactly the settings' distance, so the interval has no width.
+    expect(byDelta.find(({ setting }) => setting === "Fixed 1")).toEqual({ setting: "Fixed 1", n: 4, difference: { value: expect.closeTo(2), low: expect.closeTo(2), high: expect.closeTo(2) } });
+    expect(byDelta.find(({ setting }) => setting === "icl")).toEqual({ setting: "icl", n: 0, difference: null });
+    const byHit = pairedDifferences(results, "no-icl", hitMeasure([language, formality]));
+    expect(byHit.find(({ setting }) => setting === "Dyn p=0.5")!.difference!.value).toBe(0.5);
+    expect(byHit.map(({ setting }) => setting)).not.toContain("no-icl");
+  });
+});
+
+describe("what is wanted, by the datasets' names", () => {
+  const single = (positive: string, negative: string) => wantedOf({ ...RUN, datasets: { positive: { name: positive, hash: "" }, negative: { name: negative, hash: "" } } });
+  const composed = (name: string) => wantedOf({ ...RUN, kind: "compose", datasets: { composed: { name, hash: "" } } });
+  test.each([
+    [single("ITA_train", "ENG_train"), { language: "ita" }],
+    [single("ENi2f", "ENf2i"), { formality: "formal" }],
+    [single("ENf2i", "ENG"), { formality: "informal" }],
+    [single("ITunsafe", "ENsafe"), { language: "ita", safety: "unsafe" }],
+    [single("mine", "yours"), {}],
+    [composed("ZHi2f_test"), { language: "cmn", formality: "formal" }],
+    [composed("ENi2f"), { formality: "formal" }],
+  ])("case %#", (found, expected) => expect(found).toEqual(expected));
+});
+
+test("a run that says which language it wants is judged in passing, without a file", async () => {
+  const run = aRun({ nPrompts: 1, datasets: { positive: { name: "ITA", hash: "" }, negative: { name: "ENG", hash: "" } } });
+  const records = someRecords(run, 0).map((record, index) => ({ ...record, text: index === 2 ? "Le api fanno il miele dal nettare dei fiori." : "Bees make honey." }));
+  const results = await withLanguage({ run, records, timings: [], isComplete: true, evaluations: [] });
+  expect(summariseRun(results).map(({ properties }) => properties["language"]!.share.value)).toEqual([0, 0, 1, 0, 0]);
+  const nameless = aRun({ datasets: { positive: { name: "mine", hash: "" } } });
+  expect(await withLanguage({ ...results, run: nameless, evaluations: [] })).toHaveProperty("evaluations", []);
+});
+
+test("repetition is the share of word trigrams that came before", async () => {
+  expect(repetition("a b c a b c a")).toBeCloseTo(1 - 3 / 5); // abc bca cab abc bca
+  expect(repetition("one two three four")).toBe(0);
+  expect(repetition("one two three")).toBeNull();
+  expect(repetition("")).toBeNull();
+  const [columns] = await fluencyEvaluator().evaluate([{ question: "", text: "Le api fanno, 好!" }]);
+  expect(columns).toEqual({ words: 4, characters: 16, repetition: 0 });
+});
