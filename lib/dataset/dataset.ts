@@ -7,8 +7,9 @@ import { writeFileAtomic } from "../io/atomic.js";
 import { nearestName } from "../io/near.js";
 import { packageRoot } from "../io/paths.js";
 import { ownDatasets } from "../io/registry.js";
+import { readUtf8 } from "../io/text-file.js";
 import type { DatasetReference } from "../steering/index.js";
-import { bad, isTableFile, kindOf, readTable, readText } from "./table.js";
+import { bad, isTableFile, kindOf, readTable } from "./table.js";
 
 export interface Row {
   /** The query. */
@@ -116,5 +117,5 @@ function instructionBeside(path: string): string {
 
 async function readDataset(name: string, path: string, instructionPath: string): Promise<Dataset> {
   const rows = await readRows(path);
-  return { name, rows, instruction: existsSync(instructionPath) ? (await readText(instructionPath)).trim() : "" };
+  return { name, rows, instruction: existsSync(instructionPath) ? (await readUtf8(instructionPath, "E_BAD_DATASET")).trim() : "" };
 }

@@ -1,7 +1,8 @@
 import { SteeringError } from "../errors.js";
+import { readUtf8 } from "../io/text-file.js";
 import { seededRandom } from "../maths/random.js";
 import { readRows, type Columns, type Row } from "./dataset.js";
-import { bad, kindOf, readTable, readText } from "./table.js";
+import { bad, kindOf, readTable } from "./table.js";
 
 /** Sources of the published datasets, as the hub lays them out. */
 export const HUB_SOURCES = {
@@ -75,7 +76,7 @@ export async function importColumns(path: string, columns: Columns, { limit = In
 }
 
 async function linesOf(path: string): Promise<string[]> {
-  const lines = (await readText(path)).split(/\r?\n/).map((line) => line.trim());
+  const lines = (await readUtf8(path, "E_BAD_DATASET")).split(/\r?\n/).map((line) => line.trim());
   if (lines.at(-1) === "") lines.pop();
   return lines;
 }

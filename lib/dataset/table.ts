@@ -1,10 +1,10 @@
-import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { CsvError, parse as parseCsv } from "csv-parse/sync";
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { isSeq, LineCounter, parseDocument } from "yaml";
 import { SteeringError } from "../errors.js";
+import { readUtf8 } from "../io/text-file.js";
 
 /** One row of a file, whatever its format. */
 export interface TableRow {
@@ -15,11 +15,11 @@ export interface TableRow {
 }
 
 const READERS: Record<string, (path: string) => Promise<TableRow[]>> = {
-  ".json": async (path) => jsonRows(await readText(path), path),
-  ".jsonl": async (path) => jsonLines(await readText(path), path),
-  ".ndjson": async (path) => jsonLines(await readText(path), path),
-  ".csv": async (path) => separatedRows(await readText(path), path, ","),
-  ".tsv": async (path) => separatedRows(await readText(path), path, "\t"),
+  ".json": async (path) => jsonRows(await readUtf8(path, "E_BAD_DATASET"), path),
+  ".jsonl": async (path) => jsonLines(await readUtf8(path, "E_BAD_DATASET"), path),
+  ".ndjson": async (path) => jsonLines(await readUtf8(path, "E_BAD_DATASET"), path),
+  ".csv": async (path) => separatedRows(await readUtf8(path, "E_BAD_DATASET"), path, ","),
+  ".tsv": async (path) => separatedRows(await readUtf8(path, "E_BAD_DATASET"), path, "\t"),
   ".parquet": parquetRows,
 };
 
@@ -37,16 +37,6 @@ export async function readTable(path: string): Promise<TableRow[]> {
   const read = READERS[extname(path).toLowerCase()];
   if (!read) throw bad(path, undefined, `its name must end in ${Object.keys(READERS).join(", ")}`);
   return read(path);
-}
-
-/** A text file without its byte order mark. Throws E_NOT_FOUND, E_BAD_DATASET. */
-export async function readText(path: string): Promise<string> {
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(await readFile(path));
-  } catch (cause) {
-    if (cause instanceof TypeError || (cause as Error).name === "TypeError") throw bad(path, undefined, "it is not UTF-8 text", cause);
-    throw new SteeringError("E_NOT_FOUND", `dataset file ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
-  }
 }
 
 function jsonRows(text: string, path: string): TableRow[] {

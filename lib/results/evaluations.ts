@@ -1,9 +1,9 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
+import { readWholeLines } from "../io/text-file.js";
 import type { ResultRecord } from "./records.js";
 import { runIdentity, type RunFile } from "./run-file.js";
 
@@ -73,7 +73,7 @@ export async function readEvaluations(folder: string, run: RunFile, records: rea
  */
 export async function readEvaluation(path: string, run: RunFile, records: readonly ResultRecord[]): Promise<(Evaluation & { wholeBytes: number }) | undefined> {
   if (!existsSync(path)) return undefined;
-  const lines = (await readFile(path, "utf8")).split("\n");
+  const lines = (await readWholeLines(path, "E_BAD_RUN")).split("\n");
   lines.pop(); // behind the last line end: nothing, or a line that was not finished
   if (lines.length === 0) return undefined;
   const json = lines.map((line, index) => parseLine(line, `${path}: line ${index + 1}`));

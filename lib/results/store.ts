@@ -3,6 +3,7 @@ import { appendFile, mkdir, open, readFile, truncate, type FileHandle } from "no
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
+import { readWholeLines } from "../io/text-file.js";
 import { lockFile, type Lock } from "../io/lock.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
@@ -37,7 +38,7 @@ export interface RunResults {
 export async function readRun(folder: string): Promise<RunResults> {
   const run = await readRunFile(folder);
   const path = join(folder, RESULTS_FILE);
-  const { records, wholeWaves } = parseResults(existsSync(path) ? await readFile(path, "utf8") : "", run, path);
+  const { records, wholeWaves } = parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
   const evaluations = await readEvaluations(folder, run, records);
   return { run, records, timings: await readTimings(folder), isComplete: wholeWaves === waves(run).length, evaluations };
 }
@@ -63,7 +64,7 @@ export class RunStore implements AsyncDisposable {
     try {
       await beginOrContinue(folder, run);
       const path = join(folder, RESULTS_FILE);
-      const { records, wholeBytes, wholeWaves } = parseResults(existsSync(path) ? await readFile(path, "utf8") : "", run, path);
+      const { records, wholeBytes, wholeWaves } = parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
       const file = await openResults(path, wholeBytes);
       return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves));
     } catch (error) {

@@ -17,12 +17,15 @@ export interface CommandOptions {
   /** Killed outright after so many milliseconds. */
   killAfter?: number;
   env?: NodeJS.ProcessEnv;
+  /** Standard input; empty by default. */
+  input?: Buffer;
 }
 
 /** Run the command line in a process of its own. */
-export function runCommand(args: readonly string[], { cwd, interrupt, killAfter, env }: CommandOptions): Promise<Outcome> {
+export function runCommand(args: readonly string[], { cwd, interrupt, killAfter, env, input }: CommandOptions): Promise<Outcome> {
   return new Promise((resolve, reject) => {
     const child = spawn(process.execPath, [CLI, ...args], { cwd, env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...env } });
+    child.stdin.on("error", () => undefined).end(input); // one that ends early does not read it
     const timer = killAfter === undefined ? undefined : setTimeout(() => child.kill("SIGKILL"), killAfter);
     let [stdout, stderr] = ["", ""];
     child.stdout.on("data", (data: Buffer) => { stdout += data.toString(); });

@@ -51,7 +51,7 @@ describe("an evaluation", () => {
     const second = join(await temporaryFolder(), "run");
     await writeRun(second, RUN, RECORDS);
     await expect(evaluateRun(second, [new Counting({ model: "a" }, 8)])).rejects.toThrow("out of order");
-    await appendFile(join(second, "eval-counting.jsonl"), '{"prompt":1,"sett'); // the process ended in the middle of a line
+    await appendFile(join(second, "eval-counting.jsonl"), Buffer.from('{"prompt":1,"eval_counting":"好').subarray(0, -1)); // the process ended inside a character
     const rest = new Counting();
     await evaluateRun(second, [rest]);
     expect(rest.shown).toHaveLength(RECORDS.length - 6);

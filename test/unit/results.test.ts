@@ -52,7 +52,7 @@ describe("a run's folder", () => {
   test("is read while it is not complete, without what is torn", async () => {
     const folder = join(await temporaryFolder(), "run");
     await carryOut(folder, aRun(), 1);
-    await appendFile(results(folder), '{"prompt":2,"setting":"icl","ques');
+    await appendFile(results(folder), Buffer.concat([Buffer.from('{"prompt":2,"setting":"icl","ques'), Buffer.from("好").subarray(0, 2)])); // inside a character
     const { records, isComplete } = await readRun(folder);
     expect(records).toEqual([0, 1].flatMap((prompt) => someRecords(aRun(), prompt)));
     expect(isComplete).toBe(false);
