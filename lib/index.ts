@@ -1,5 +1,5 @@
 export { SteeringError, type ErrorCode } from "./errors.js";
-export { loadClassifier, loadModel, type Classification, type Classifier, type LoadModelOptions, type Model, type ModelInfo, type Sampling } from "./runtime/index.js";
+export { loadClassifier, loadModel, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type LoadTranslatorOptions, type Model, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
 export { generate, generateText, scoreTokens, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
 export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
@@ -10,6 +10,7 @@ export { saveActivations, type ActivationRecord, type ActivationSource } from ".
 export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type SteeringVector, type Tail, type WrittenSchedule } from "./steering/index.js";
 export { detectLanguage, languageOfDataset, type LanguageGuess } from "./evaluate/language.js";
 export { deltaPerplexity, perplexity, replay, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
+export { ggufTranslator, nllbTranslator, openTranslator, type NllbOptions, type PipelineMaker, type TextTranslator, type TextTranslatorOptions, type TranslationPipeline } from "./evaluate/translation.js";
 export { runSingle, type SingleRunOptions } from "./experiment/single.js";
 export { runCompose } from "./experiment/compose.js";
 export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES, STRATEGY_WORDS, type ComposeOptions, type SingleOptions, type Strategy } from "./experiment/config.js";

@@ -139,7 +139,7 @@ export interface NativeTranslation {
   tokens: Int32Array;
   /** Their UTF-8 bytes; may end inside a character where it is truncated. */
   bytes: Uint8Array;
-  /** Sum over the tokens and the end, in nats. */
+  /** Sum over the tokens and the end, in nats; for comparisons: of tied embeddings llama.cpp leaves out T5's scale of the logits. */
   logProbability: number;
   isTruncated: boolean;
 }

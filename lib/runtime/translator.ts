@@ -26,8 +26,6 @@ export interface Translation {
   text: string;
   /** It had not ended after `maxNewTokens`. */
   isTruncated: boolean;
-  /** Log probability in nats of the text's tokens and, unless it is truncated, of its end: low ones are doubtful. */
-  logProbability: number;
 }
 
 const DEFAULT_MAX_NEW_TOKENS = 256;
@@ -105,8 +103,8 @@ export class Translator implements Disposable {
   }
 }
 
-function read({ bytes, isTruncated, logProbability }: NativeTranslation): Translation {
+function read({ bytes, isTruncated }: NativeTranslation): Translation {
   // As a stream: of a character that was cut off nothing is left.
   const text = new TextDecoder().decode(bytes, { stream: true });
-  return { text: text.replace(/^ /, ""), isTruncated, logProbability }; // SentencePiece puts a space before the first word
+  return { text: text.replace(/^ /, ""), isTruncated }; // SentencePiece puts a space before the first word
 }

@@ -12,7 +12,7 @@
 struct translation {
     std::vector<llama_token> tokens; // without the end of generation
     std::string              text;   // their bytes; may end inside a UTF-8 character where it is truncated
-    double                   log_probability = 0; // sum over the tokens and the end, in nats
+    double                   log_probability = 0; // sum over the tokens and the end, in nats (lib/native/binding.ts)
     bool                     is_truncated    = true;
 };
 
