@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
-import { loadClassifier, loadModel, loadTranslator, type LoadTranslatorOptions, type Translator } from "../../lib/index.js";
+import { loadClassifier, loadModel, loadTranslator, openTranslator, type LoadTranslatorOptions, type Translator } from "../../lib/index.js";
 import { addon, type NativeModel, type NativeTranslator } from "../../lib/native/index.js";
 import type { Metadata } from "../support/gguf-writer.js";
 import { referenceTranslation } from "../support/reference-t5.js";
@@ -101,6 +101,11 @@ describe("identities", () => {
     expect((await tokensOf([TEXTS[2]!], 600))[0]!.slice(0, N_MAX)).toEqual((await tokensOf([TEXTS[2]!]))[0]);
   });
 
+  test("the text is that of the tokens, and says whether it came to an end", async () => {
+    const expected = TEXTS.map((text) => referenceTranslation(tiny, sourceTokens("<2en>", text), N_MAX));
+    expect(await translator.translate(TEXTS, { to: "en", maxNewTokens: N_MAX })).toEqual(expected.map(({ tokens, isTruncated }) => ({ text: textOf(tokens), isTruncated })));
+  });
+
   test("no texts are no work", async () => expect(await translator.translate([], { to: "en" })).toEqual([]));
 
   test("a vocabulary that puts no space before a text separates it from the tag all the same", async () => {
@@ -165,14 +170,20 @@ describe("refusals", () => {
     expect(await code(translator.translate(["a".repeat(508)], { to: "en", maxNewTokens: 1 }))).toBe("none");
   });
 
-  test("weights that are not finite, and a translator that is sound beside them", async () => {
+  test("numbers that are not finite, and the translations after them", async () => {
     const broken = tinyT5(SEED);
-    broken.weights.get("dec.blk.1.ffn_down.weight")!.data[3] = NaN;
+    const { data, columns } = broken.weights.get("token_embd.weight")!;
+    const [, z] = letterTokens("z") as [number, number];
+    data.fill(NaN, z * columns, (z + 1) * columns);
     const file = space.path("nan.gguf");
     writeFileSync(file, encodeT5(broken));
     using other = await load(file);
-    expect(await code(other.translate(["ab"], { to: "en" }))).toBe("E_NOT_FINITE");
-    expect(await code(other.translate(["ab"], { to: "en" }))).toBe("E_NOT_FINITE");
+    for (const texts of [["z"], ["ab", "z", "ab"], ["z", "z", "z", "z", "z"]]) {
+      expect(await code(other.translate(texts, { to: "en" }))).toBe("E_NOT_FINITE");
+      // What the attention of a text does not see counts all the same where it is not finite.
+      const options = { to: "en", maxNewTokens: 5 };
+      expect(await other.translate(["ab cd"], options)).toEqual(await translator.translate(["ab cd"], options));
+    }
   });
 
   test("models of other kinds, each with the way to load it", async () => {
@@ -184,17 +195,17 @@ describe("refusals", () => {
     await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF" });
   });
 
-  const damaged: Array<[string, Metadata, string]> = [
-    ["a start outside the vocabulary", { "t5.decoder_start_token_id": 39 }, "E_BAD_GGUF"],
-    ["too few buckets of distances", { "t5.attention.relative_buckets_count": 3 }, "E_BAD_GGUF"],
-    ["too many buckets of distances", { "t5.attention.relative_buckets_count": 256 }, "E_BAD_GGUF"],
-    ["a decoder deeper than llama.cpp's cache", { "t5.decoder_block_count": 4, "t5.block_count": 2 }, "E_BAD_GGUF"],
+  const damaged: Array<[string, Partial<typeof T5_SHAPE>, Metadata, RegExp]> = [
+    ["a start outside the vocabulary", {}, { "t5.decoder_start_token_id": 39 }, /E_BAD_GGUF .*starts the decoder/],
+    ["too few buckets of distances", { nBuckets: 3 }, {}, /E_BAD_GGUF .*3 buckets/],
+    ["too many buckets of distances", { nBuckets: 256 }, {}, /E_BAD_GGUF .*256 buckets/],
+    ["a decoder deeper than the encoder", { nEncoder: 2, nDecoder: 4 }, {}, /E_BAD_GGUF .*cannot load/],
   ];
-  test.each(damaged)("%s", async (name, metadata, expected) => {
-    const nBuckets = (metadata["t5.attention.relative_buckets_count"] as number | undefined) ?? T5_SHAPE.nBuckets;
+  test.each(damaged)("%s", async (name, shape, metadata, expected) => {
     const file = space.path(`${name}.gguf`);
-    writeFileSync(file, encodeT5(tinyT5(SEED, { ...T5_SHAPE, nBuckets }), metadata));
-    expect(await code(load(file))).toBe(expected);
+    writeFileSync(file, encodeT5(tinyT5(SEED, { ...T5_SHAPE, ...shape }), metadata));
+    const outcome = await load(file).then(() => "none", (error: { code: string; message: string }) => `${error.code} ${error.message}`);
+    expect(outcome).toMatch(expected);
   });
 
   test.each([0, 513])("%p threads", async (threads) => expect(await code(load(path, { threads }))).toBe("E_BAD_ARGUMENT"));
@@ -247,8 +258,19 @@ describe("calls that do not end as planned", () => {
   });
 });
 
-describe("vetting", () => {
-  test("tries an encoder–decoder, and one on which llama.cpp ends its process is refused", async () => {
+describe("files by name, and their check", () => {
+  test("the translator of a file's name, which leaves empty texts empty", async () => {
+    process.env["LLAMA_STEER_HOME"] = space.path("home");
+    const byName = (await openTranslator(path))!;
+    const [first, second] = await translator.translate(["ab cd", "x"], { to: "en" });
+    expect(byName.name).toBe(path);
+    expect(await byName.translate(["ab cd", "", "x", " \n"], { from: "ita" })).toEqual([first!.text, "", second!.text, ""]);
+    await expect(byName.translate(["x"], { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "E_ABORTED" });
+    byName.dispose();
+    await expect(byName.translate(["x"])).rejects.toMatchObject({ code: "E_DISPOSED" });
+  });
+
+  test("vetting tries an encoder–decoder, and one on which llama.cpp ends its process is refused", async () => {
     process.env["LLAMA_STEER_HOME"] = space.path("home");
     using vetted = await load(path, { vet: true });
     expect(await vetted.translate(["a"], { to: "en", maxNewTokens: 2 })).toHaveLength(1);
