@@ -1,6 +1,6 @@
 export { SteeringError, type ErrorCode } from "./errors.js";
-export { loadClassifier, loadModel, type Classification, type Classifier, type LoadModelOptions, type Model, type ModelInfo, type Sampling } from "./runtime/index.js";
-export { chatTokens, generate, generateText, type ChatMessage, scoreTokens, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
+export { loadClassifier, loadModel, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type LoadTranslatorOptions, type Model, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
+export { chatTokens, generate, generateText, scoreTokens, type ChatMessage, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
 export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
 export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
@@ -11,6 +11,7 @@ export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, type HookSi
 export { DEFAULT_DETECTOR, detectLanguage, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetector, type LanguageDetectorName, type LanguageGuess, type Undetermined } from "./evaluate/language.js";
 export { DATASET_LANGUAGES, languageName, languageOfDataset, parseLanguage } from "./evaluate/language-code.js";
 export { deltaPerplexity, perplexity, replay, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
+export { ggufTranslator, nllbTranslator, openTranslator, type NllbOptions, type PipelineMaker, type TextTranslator, type TextTranslatorOptions, type TranslationPipeline } from "./evaluate/translation.js";
 export { runSingle, type SingleRunOptions } from "./experiment/single.js";
 export { runCompose } from "./experiment/compose.js";
 export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES, STRATEGY_WORDS, type ComposeOptions, type SingleOptions, type Strategy } from "./experiment/config.js";

@@ -7,6 +7,7 @@
 #include "job.h"
 #include "marshal.h"
 #include "model_wrap.h"
+#include "translator_wrap.h"
 
 #include <napi.h>
 
@@ -60,12 +61,13 @@ Napi::Value vector_is_made_of(const Napi::CallbackInfo & info) {
     });
 }
 
-// aliveObjects(): { models, contexts, classifiers, vectors, captures, samplers }
+// aliveObjects(): { models, contexts, classifiers, translators, vectors, captures, samplers }
 Napi::Value alive_objects(const Napi::CallbackInfo & info) {
     Napi::Object result = Napi::Object::New(info.Env());
     result.Set("models", llama_weights::alive());
     result.Set("contexts", llama_session::alive());
     result.Set("classifiers", text_classifier::alive());
+    result.Set("translators", text_translator::alive());
     result.Set("vectors", steering_vector::alive());
     result.Set("captures", activation_capture::alive());
     result.Set("samplers", token_sampler::alive());
@@ -86,7 +88,7 @@ Napi::Value take_capture(const Napi::CallbackInfo & info) {
 Napi::Object init(Napi::Env env, Napi::Object exports) {
     env.SetInstanceData(new addon_data{
         Napi::Persistent(model_wrap::constructor(env)), Napi::Persistent(context_wrap::constructor(env)),
-        Napi::Persistent(classifier_wrap::constructor(env)),
+        Napi::Persistent(classifier_wrap::constructor(env)), Napi::Persistent(translator_wrap::constructor(env)),
         handle<const steering_vector>::constructor(env, "Vector"), handle<activation_capture>::constructor(env, "Capture"),
         handle<token_sampler>::constructor(env, "Sampler")});
     exports.Set("loadBackends", Napi::Function::New(env, load_backends_entry));

@@ -10,6 +10,7 @@ struct addon_data {
     Napi::FunctionReference model;
     Napi::FunctionReference context;
     Napi::FunctionReference classifier;
+    Napi::FunctionReference translator;
     Napi::FunctionReference vector;
     Napi::FunctionReference capture;
     Napi::FunctionReference sampler;

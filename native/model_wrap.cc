@@ -3,6 +3,7 @@
 #include "addon_data.h"
 #include "engine/activation_capture.h"
 #include "engine/text_classifier.h"
+#include "engine/text_translator.h"
 #include "engine/token_sampler.h"
 #include "handle.h"
 #include "job.h"
@@ -65,6 +66,7 @@ Napi::Function model_wrap::constructor(Napi::Env env) {
         InstanceMethod("hasSite", &model_wrap::has_site),
         InstanceMethod("createContext", &model_wrap::create_context),
         InstanceMethod("createClassifier", &model_wrap::create_classifier),
+        InstanceMethod("createTranslator", &model_wrap::create_translator),
         InstanceMethod("createVector", &model_wrap::create_vector),
         InstanceMethod("createCapture", &model_wrap::create_capture),
         InstanceMethod("createSampler", &model_wrap::create_sampler),
@@ -120,6 +122,7 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
         const bool has_bos = !weights->metadata("tokenizer.ggml.bos_token_id").empty();
         result.Set("bosToken", has_bos ? Napi::Number::New(info.Env(), llama_vocab_bos(weights->vocab())) : info.Env().Null());
         result.Set("isCausal", weights->is_causal());
+        result.Set("isEncoderDecoder", weights->is_encoder_decoder());
         Napi::Array labels = Napi::Array::New(info.Env());
         for (const auto & label : weights->labels()) labels.Set(labels.Length(), label);
         result.Set("labels", labels);
@@ -170,6 +173,19 @@ Napi::Value model_wrap::create_classifier(const Napi::CallbackInfo & info) {
         return job<classifier_ptr>::start(Value(),
             [=] { return std::make_shared<text_classifier>(weights, n_threads); },
             [](Napi::Env env, classifier_ptr & classifier) { return wrap_native(env, env.GetInstanceData<addon_data>()->classifier, classifier); });
+    });
+}
+
+Napi::Value model_wrap::create_translator(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights   = this->weights();
+        const auto options   = read_object(info[0], "options");
+        const auto n_threads = read_int(options.Get("nThreads"), "nThreads", 1);
+        const auto kv_f32    = read_bool(options.Get("kvF32"), "kvF32");
+        using translator_ptr = std::shared_ptr<text_translator>;
+        return job<translator_ptr>::start(Value(),
+            [=] { return std::make_shared<text_translator>(weights, n_threads, kv_f32); },
+            [](Napi::Env env, translator_ptr & translator) { return wrap_native(env, env.GetInstanceData<addon_data>()->translator, translator); });
     });
 }
 

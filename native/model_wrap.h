@@ -24,6 +24,7 @@ private:
     Napi::Value has_site(const Napi::CallbackInfo & info);
     Napi::Value create_context(const Napi::CallbackInfo & info);
     Napi::Value create_classifier(const Napi::CallbackInfo & info);
+    Napi::Value create_translator(const Napi::CallbackInfo & info);
     Napi::Value create_vector(const Napi::CallbackInfo & info);
     Napi::Value create_capture(const Napi::CallbackInfo & info);
     Napi::Value create_sampler(const Napi::CallbackInfo & info);

@@ -24,8 +24,10 @@ export interface NativeModelInfo {
   sizeBytes: number;
   tokenizerHash: string;
   bosToken: number | null;
-  /** False for encoders. */
+  /** False for encoders, and where there is one. */
   isCausal: boolean;
+  /** True for T5 and its kind. */
+  isEncoderDecoder: boolean;
   /** Of the classification head; empty without one. */
   labels: string[];
   chatTemplate: string | null;
@@ -132,6 +134,23 @@ export interface NativeClassifier {
   dispose(): void;
 }
 
+export interface NativeTranslation {
+  /** Without the end of generation. */
+  tokens: Int32Array;
+  /** Their UTF-8 bytes; may end inside a character where it is truncated. */
+  bytes: Uint8Array;
+  /** Sum over the tokens and the end, in nats; for comparisons: of tied embeddings llama.cpp leaves out T5's scale of the logits. */
+  logProbability: number;
+  isTruncated: boolean;
+}
+
+export interface NativeTranslator {
+  /** One per text, of at most `nMax` tokens; special tokens are read in `prefix` alone. */
+  translate(texts: readonly string[], prefix: string, nMax: number): Promise<NativeTranslation[]>;
+  abort(): void;
+  dispose(): void;
+}
+
 export interface NativeSamplerOptions {
   temperature: number;
   topK: number;
@@ -154,6 +173,7 @@ export interface NativeModel {
   hasSite(site: string): boolean;
   createContext(options: NativeContextOptions): Promise<NativeContext>;
   createClassifier(options: { nThreads: number }): Promise<NativeClassifier>;
+  createTranslator(options: { nThreads: number; kvF32: boolean }): Promise<NativeTranslator>;
   createVector(vector: NativeVector): VectorHandle;
   createCapture(capture: { site: string; layers: Int32Array; nSteps: number }): CaptureHandle;
   createSampler(options: NativeSamplerOptions): SamplerHandle;
@@ -167,7 +187,7 @@ export interface NativeAddon {
   /** True when the vector was made of these values. */
   vectorIsMadeOf(vector: VectorHandle, data: Float32Array): boolean;
   /** Native objects that are alive in this process, for tests of what is left behind. */
-  aliveObjects(): Record<"models" | "contexts" | "classifiers" | "vectors" | "captures" | "samplers", number>;
+  aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "samplers", number>;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; the capture starts again from nothing. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
   loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean }): Promise<NativeModel>;

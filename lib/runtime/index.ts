@@ -4,5 +4,6 @@ export { loadClassifier, type Classification, type Classifier } from "./classifi
 export { engineVersion, loadModel, Model, type LoadModelOptions } from "./model.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
+export { loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation, type Translator } from "./translator.js";
 export { STEERED_ROWS, type Place, type Task } from "./task.js";
 export type { CaptureHandle, VectorHandle } from "../native/index.js";

@@ -1,7 +1,7 @@
 import type { NativeModelInfo } from "../native/index.js";
 
 /** What a GGUF says of itself. */
-export interface ModelInfo extends Omit<NativeModelInfo, "isCausal" | "labels"> {
+export interface ModelInfo extends Omit<NativeModelInfo, "isCausal" | "isEncoderDecoder" | "labels"> {
   path: string;
   /** Name of the file type, e.g. `Q4_K_M`. */
   quantisation: string;

@@ -75,7 +75,7 @@ export async function loadModel(nameOrPath: string, options: LoadModelOptions = 
   const info = native.info();
   if (info.isCausal) return new Model(native, info, path, options);
   native.dispose();
-  throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${info.labels.length > 0 ? "; it is a classifier: loadClassifier loads it" : ""}`);
+  throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
 }
 
 /** Version of llama.cpp that computes. */
@@ -95,7 +95,7 @@ export class Model implements AsyncDisposable {
   private readonly handles = new WeakMap<SteeringVector, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
 
-  constructor(private readonly native: NativeModel, { isCausal: _isCausal, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions) {
+  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
     this.threads = options.threads ?? defaultThreads();
     this.gpuLayers = options.gpuLayers ?? "all";
@@ -189,6 +189,11 @@ export class Model implements AsyncDisposable {
     this.dispose();
     await this.scheduler.ended();
   }
+}
+
+function whatItIs({ labels, isEncoderDecoder }: NativeModelInfo): string {
+  if (isEncoderDecoder) return "; it is an encoder–decoder: loadTranslator loads it";
+  return labels.length > 0 ? "; it is a classifier: loadClassifier loads it" : "";
 }
 
 /** Some of llama.cpp's tokenisers end the process on long words. Throws E_BAD_ARGUMENT. */

@@ -52,11 +52,10 @@ async function tryFile(): Promise<void> {
     await report({ stage: "started" });
     const model = await native.loadModel(path, { nGpuLayers: 0, useMmap: true });
     await report({ stage: "loaded" });
-    const { nVocab, isCausal, labels } = model.info();
+    const { nVocab } = model.info();
     unlessRefused(() => model.tokenise(everyKindOfCharacter(), true, true));
     unlessRefused(() => model.detokenise(Int32Array.from({ length: nVocab }, (_, token) => token)));
-    const compute = isCausal ? computeTwice(model) : labels.length > 0 ? classify(model) : Promise.resolve();
-    const failure = await compute.then(() => undefined, (error: Error) => error.message);
+    const failure = await compute(model).then(() => undefined, (error: Error) => error.message);
     model.dispose();
     await report({ stage: "computed", ...(failure === undefined ? {} : { failure }) });
   } catch (error) {
@@ -82,6 +81,13 @@ function everyKindOfCharacter(): string {
   return `<s>Hello world\n${String.fromCodePoint(...points)}`;
 }
 
+async function compute(model: NativeModel): Promise<void> {
+  const { isCausal, isEncoderDecoder, labels } = model.info();
+  if (isCausal) await computeTwice(model);
+  else if (isEncoderDecoder) await translate(model);
+  else if (labels.length > 0) await classify(model);
+}
+
 /**
  * A prompt on one sequence and a step of two that share it. The prompt has more rows than the context has outputs:
  * models for which llama.cpp computes the logits of every row end the process there.
@@ -105,6 +111,13 @@ async function classify(model: NativeModel): Promise<void> {
   const classifier = await model.createClassifier({ nThreads: 1 });
   await classifier.classify(["Hello", "Hello world"]);
   classifier.dispose();
+}
+
+/** Two texts of different length at once, two tokens each. */
+async function translate(model: NativeModel): Promise<void> {
+  const translator = await model.createTranslator({ nThreads: 1, kvF32: false });
+  await translator.translate(["Hello", "Hello world"], "", 2);
+  translator.dispose();
 }
 
 /** Wait until it is on its way: what follows may end the process. */

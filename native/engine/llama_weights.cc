@@ -68,6 +68,10 @@ bool llama_weights::is_causal() const {
         && metadata(metadata("general.architecture") + ".attention.causal") != "false";
 }
 
+bool llama_weights::is_encoder_decoder() const {
+    return llama_model_has_encoder(model()) && llama_model_has_decoder(model()) && metadata("general.architecture") == "t5";
+}
+
 bool llama_weights::has_classification_head() const {
     // The file is asked last: reading its header takes time that no language model need spend.
     return !is_causal() && file().find("cls.output.weight") != nullptr;

@@ -39,6 +39,8 @@ public:
 
     // True for a language model that this package can generate with, or steer.
     bool is_causal() const;
+    // True for an encoder and a decoder that reads what it wrote (T5): a translator. Others with both are no models by themselves.
+    bool is_encoder_decoder() const;
     // True for an encoder that classifies texts.
     bool has_classification_head() const;
     // What the classification head tells apart: the file's names, or LABEL_0 and so on; empty without a head.

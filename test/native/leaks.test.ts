@@ -1,17 +1,21 @@
 import { afterAll, expect, test } from "@jest/globals";
+import { writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { captureMeans, generateText, loadClassifier } from "../../lib/index.js";
+import { captureMeans, generateText, loadClassifier, loadTranslator } from "../../lib/index.js";
 import { addon } from "../../lib/native/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
+import { encodeT5, tinyT5 } from "../support/tiny-t5.js";
 
 setFlagsFromString("--expose-gc");
 const collectGarbage = runInNewContext("gc") as () => void;
 
 const space = scratch();
+const t5 = space.path("t5.gguf");
+writeFileSync(t5, encodeT5(tinyT5()));
 afterAll(() => space[Symbol.dispose]());
 
-/** Load a model, steer on every path, sample, capture, dispose; classify. */
+/** Load a model, steer on every path, sample, capture, dispose; classify; translate. */
 async function cycle(): Promise<void> {
   const { model } = await loadTiny(space);
   const vectors = await Promise.all((["head_out", "resid_post", "mlp_out"] as const).map((site, seed) => randomVector(model, seed, { site })));
@@ -23,6 +27,8 @@ async function cycle(): Promise<void> {
   model.dispose();
   using classifier = await loadClassifier("tiny-formality", { threads: 1, vet: false });
   await classifier.classify(["text"]);
+  using translator = await loadTranslator(t5, { threads: 1, vet: false });
+  await translator.translate(["text", "more text"], { to: "en", maxNewTokens: 3 });
 }
 
 async function settle(): Promise<void> {
