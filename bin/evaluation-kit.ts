@@ -1,4 +1,4 @@
-import { fluencyEvaluator, formalityEvaluator, guardEvaluator, languageEvaluator, loadClassifier, perplexityEvaluator, questionPrompt, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type WantedProperties } from "../lib/index.js";
+import { fluencyEvaluator, formalityEvaluator, guardEvaluator, languageEvaluator, loadClassifier, openTranslator, perplexityEvaluator, questionPrompt, translatedEvaluator, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type TextTranslator, type WantedProperties } from "../lib/index.js";
 import { defined, type ModelOptions } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 
@@ -10,6 +10,7 @@ export interface KitOptions extends Omit<ModelOptions, "model"> {
   safety: string | undefined;
   formality: string | undefined;
   sure: number | undefined;
+  translate: string | undefined;
   perplexity: string | undefined;
 }
 
@@ -20,15 +21,17 @@ const ROOM = { maxSequences: 32, contextSize: 16_384 };
 export class EvaluationKit implements AsyncDisposable {
   private readonly loaded = new Map<string, Model>();
   private classifier: Classifier | undefined;
+  private translator: TextTranslator | undefined;
 
   private constructor(private readonly options: KitOptions) {}
 
   static async open(options: KitOptions, signal: AbortSignal): Promise<EvaluationKit> {
     const kit = new EvaluationKit(options);
     try {
-      const { safety, formality, perplexity } = options;
+      const { safety, formality, perplexity, translate } = options;
       for (const model of new Set([safety, perplexity])) if (model !== undefined) kit.loaded.set(model, await openModel({ ...options, model }, signal, ROOM));
       if (formality !== undefined) kit.classifier = await openClassifier(formality, options, signal);
+      if (translate !== undefined) kit.translator = await openNamedTranslator(translate, options, signal);
       return kit;
     } catch (error) {
       await kit[Symbol.asyncDispose]();
@@ -44,16 +47,26 @@ export class EvaluationKit implements AsyncDisposable {
     return [
       await languageEvaluator({ wanted: wanted.language, ...defined({ detector }), candidates: candidates === "all" ? "all" : candidates?.split(",") }),
       fluencyEvaluator(),
-      ...(guard ? [await guardEvaluator(guard, { wanted: wanted.safety })] : []),
-      ...(classifier ? [await formalityEvaluator(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) })] : []),
+      ...(guard ? [await this.inEnglish(await guardEvaluator(guard, { wanted: wanted.safety }))] : []),
+      ...(classifier ? [await this.inEnglish(await formalityEvaluator(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) }))] : []),
       ...(perplexity ? [await perplexityEvaluator(perplexity, questionPrompt)] : []),
     ];
+  }
+
+  private async inEnglish(evaluator: Evaluator): Promise<Evaluator> {
+    return this.translator ? translatedEvaluator(evaluator, this.translator) : evaluator;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
     for (const model of this.loaded.values()) await model[Symbol.asyncDispose]();
     this.classifier?.dispose();
+    this.translator?.dispose();
   }
+}
+
+async function openNamedTranslator(name: string, options: KitOptions, signal: AbortSignal): Promise<TextTranslator | undefined> {
+  await pullIfNamed(name, options, signal);
+  return openTranslator(name);
 }
 
 async function openClassifier(name: string, options: KitOptions, signal: AbortSignal): Promise<Classifier> {

@@ -25,6 +25,7 @@ export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/eva
 export { guardEvaluator } from "./evaluate/guard-evaluator.js";
 export { Guard, type Judgement } from "./evaluate/guard.js";
 export { formalityEvaluator } from "./evaluate/formality-evaluator.js";
+export { translatedEvaluator } from "./evaluate/translated-evaluator.js";
 export { fluencyEvaluator, perplexityEvaluator, repetition } from "./evaluate/fluency-evaluator.js";
 export { evaluateRun, named, withLanguage, type EvaluateOptions } from "./experiment/evaluate.js";
 export { wantedOf, type WantedProperties } from "./experiment/wanted.js";

@@ -28,6 +28,7 @@ function evaluatorOptions<T>(yargs: Argv<T>): Argv<T & EvaluateArguments> {
     .option("safety", { type: "string", nargs: 1, describe: "Guard model: tiny, llama-guard-3-1b, a GGUF…" })
     .option("formality", { type: "string", nargs: 1, describe: "Classifier with the labels formal and informal: tiny-formality, a GGUF…" })
     .option("sure", { type: "number", coerce: probability, describe: "Probability from which formal or informal counts; 0.8 by default, 0.5 takes the likelier one, as published" })
+    .option("translate", { type: "string", nargs: 1, describe: "Translate to English before safety and formality: a T5 GGUF (MADLAD-400), nllb, or none, the default" })
     .option("perplexity", { type: "string", nargs: 1, describe: "Model to take the answers' perplexity with" })
     .option("wanted", { type: "string", nargs: 1, describe: "What counts as a hit, e.g. safety=unsafe,formality=formal; by default what the datasets' names say" }) as unknown as Argv<T & EvaluateArguments>;
 }

@@ -20,6 +20,8 @@ constexpr int32_t MAX_TEXTS = 32;
 text_classifier::text_classifier(std::shared_ptr<llama_weights> weights, int32_t n_threads)
     : weights_(std::move(weights)), n_labels_(int32_t(llama_model_n_cls_out(weights_->model()))) {
     if (!weights_->has_classification_head()) throw failure("E_BAD_GGUF", "the model has no classification head");
+    // The head reads the first position. Converted without tokenizer.json, an XLM-R would get texts that lack their <s>.
+    if (!llama_vocab_get_add_bos(weights_->vocab())) throw failure("E_BAD_GGUF", "the file says that texts have no first mark (tokenizer.ggml.add_bos_token), which its head reads: convert it from a folder that has tokenizer.json");
     check_threads(n_threads);
     log_sink log;
     llama_context_params params = llama_context_default_params();

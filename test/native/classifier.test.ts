@@ -4,6 +4,8 @@ import { join } from "node:path";
 import { findPullable, loadClassifier, loadModel, modelPath, type Classifier } from "../../lib/index.js";
 import { addon } from "../../lib/native/index.js";
 import { packageRoot } from "#native/prebuilt";
+import { readGguf } from "../support/gguf-reader.js";
+import { ggufBytes } from "../support/gguf-writer.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 import { scratch } from "../support/tiny-files.js";
 
@@ -58,6 +60,17 @@ test("a language model is no classifier, and a classifier no language model", as
   writeFileSync(path, encodeGguf(tinyModel(1)));
   await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("no classification head") });
   await expect(loadModel(modelPath(findPullable(NAME)), { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("not a causal language model") });
+});
+
+test("a file whose texts would lack the mark that the head reads is refused", async () => {
+  const { metadata, tensors } = readGguf(readFileSync(modelPath(findPullable(NAME))));
+  expect(metadata["tokenizer.ggml.add_bos_token"]).toBe(true);
+  const path = space.path("no-bos.gguf");
+  writeFileSync(path, ggufBytes({ ...metadata, "tokenizer.ggml.add_bos_token": false }, tensors));
+  await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("tokenizer.json") });
+  writeFileSync(path, ggufBytes(metadata, tensors));
+  using same = await loadClassifier(path, { vet: false });
+  expect((await same.classify([GOLDEN[0]!.text]))[0]!.label).toBe((await classifier.classify([GOLDEN[0]!.text]))[0]!.label);
 });
 
 test("a disposed classifier refuses, and what was under way ends well", async () => {
