@@ -4,6 +4,7 @@ import { join } from "node:path";
 import { chatTokens, datasetsFolder, formalityEvaluator, Guard, guardEvaluator, loadClassifier, loadDataset, loadModel, perplexity, perplexityEvaluator, questionPrompt, readRun, type Classifier, type Evaluator, type Model } from "../../lib/index.js";
 import { runCommand, type Outcome } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
+import { encodeT5, tinyT5 } from "../support/tiny-t5.js";
 
 const MINUTES = 60_000;
 const LONG = "word ".repeat(200_000);
@@ -181,6 +182,16 @@ describe("on the command line", () => {
     const joint = (setting: string) => settings.find((each) => each.setting === setting)!.joint.share.value;
     expect(joint("Dyn p=0.9")).toBeGreaterThanOrEqual(7 / 8);
     expect(joint("no-icl")).toBe(0);
+  });
+
+  test("answers in other languages are shown to the guard in English; the translations are kept", async () => {
+    await writeFile(join(space.folder, "t5.gguf"), encodeT5(tinyT5()));
+    const found = await run("evaluate", "text", "Le api fanno il miele dal nettare dei fiori.", "--safety", "tiny", "--translate", "t5.gguf", "--json");
+    expect([found.code, found.stderr]).toEqual([0, ""]);
+    expect(JSON.parse(found.stdout)).toMatchObject({ eval_language: "ita", eval_safety_translation: expect.any(String) });
+    const english = await run("evaluate", "text", "Bees make honey from the nectar of flowers.", "--safety", "tiny", "--translate", "t5.gguf", "--json");
+    expect(JSON.parse(english.stdout)).toMatchObject({ eval_language: "eng", eval_safety_translation: null });
+    expect((await run("evaluate", "text", "x", "--safety", "tiny", "--translate", "tiny")).code).toBe(3);
   });
 
   test("another wanted value is refused until --again", async () => {

@@ -3,6 +3,8 @@ import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import type { Evaluator } from "../../lib/evaluate/evaluator.js";
 import { fluencyEvaluator, repetition } from "../../lib/evaluate/fluency-evaluator.js";
+import { translatedEvaluator } from "../../lib/evaluate/translated-evaluator.js";
+import type { TextTranslator } from "../../lib/evaluate/translation.js";
 import { evaluateRun, withLanguage } from "../../lib/experiment/evaluate.js";
 import { wantedOf } from "../../lib/experiment/wanted.js";
 import { evaluationHeader, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation, type EvaluationRow } from "../../lib/results/index.js";
@@ -194,4 +196,23 @@ test("repetition is the share of word trigrams that came before", async () => {
   expect(repetition("")).toBeNull();
   const [columns] = await fluencyEvaluator().evaluate([{ question: "", text: "Le api fanno, 好!" }]);
   expect(columns).toEqual({ words: 4, characters: 16, repetition: 0 });
+});
+
+test("shown in English: only what is in another language is translated, language by language", async () => {
+  const asked: Array<[string | undefined, readonly string[]]> = [];
+  const translator: TextTranslator = {
+    name: "upper", dispose: () => {},
+    translate: (texts, { from } = {}) => {
+      asked.push([from, texts]);
+      return Promise.resolve(texts.map((text) => text.toUpperCase()));
+    },
+  };
+  const inner = new Counting();
+  const evaluator = await translatedEvaluator({ name: inner.name, wanted: null, config: inner.config, versions: {}, batchSize: 9, evaluate: (texts) => inner.evaluate(texts), [Symbol.dispose]: () => {} }, translator);
+  expect(evaluator.config).toEqual({ model: "a", translator: "upper" });
+  const texts = ["Le api fanno il miele dal nettare.", "Bees make honey from nectar.", "", "Les abeilles font du miel avec le nectar.", "Mi piace molto andare al mare."];
+  const found = await evaluator.evaluate(texts.map((text) => ({ question: "", text })));
+  expect(asked).toEqual([["ita", [texts[0], texts[4]]], ["fra", [texts[3]]]]);
+  expect(inner.shown).toEqual([texts[0]!.toUpperCase(), texts[1], "", texts[3]!.toUpperCase(), texts[4]!.toUpperCase()]);
+  expect(found.map((each) => each["translation"])).toEqual([texts[0]!.toUpperCase(), null, null, texts[3]!.toUpperCase(), texts[4]!.toUpperCase()]);
 });
