@@ -19,7 +19,7 @@ export { checkPlan, type PlanCheck } from "./experiment/run-plan.js";
 export { loadPlan, modelFolder, planRuns, READY_PLANS, type Plan, type PlannedRun } from "./experiment/plan.js";
 export { runPlan, type PlanOptions } from "./experiment/run-plan.js";
 export { DEFAULT_PARALLEL, type RunOptions } from "./experiment/run.js";
-export { fromPublished, hitMeasure, hitOf, jointHit, mergeRuns, pairedDifferences, planMerge, readRun, summariseRun, toPublished, unpublished, writeRun, type Distribution, type Evaluation, type EvaluationHeader, type EvaluationRow, type EvaluationValue, type Measure, type PairedDifference, type PropertyResult, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
+export { fromPublished, hitMeasure, hitOf, jointHit, mergeRuns, pairedDifferences, planMerge, readRun, summariseRun, toPublished, unpublished, withColumns, writeRun, type Distribution, type Evaluation, type EvaluationHeader, type EvaluationRow, type EvaluationValue, type Measure, type PairedDifference, type PropertyResult, type PublishedResult, type ResultRecord, type RunFile, type RunResults, type RunSetting, type SettingResult, type Shard, type Timing } from "./results/index.js";
 export { languageEvaluator, type LanguageEvaluatorOptions } from "./evaluate/language-evaluator.js";
 export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/evaluator.js";
 export { guardEvaluator } from "./evaluate/guard-evaluator.js";

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { fromPublished, planMerge, readRun, SteeringError, toPublished, unpublished, writeRun, writeText } from "../../lib/index.js";
+import { fromPublished, planMerge, readRun, SteeringError, toPublished, unpublished, withColumns, writeRun, writeText } from "../../lib/index.js";
 import { note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
 import { runsBelow } from "../runs-below.js";
@@ -47,7 +47,7 @@ const exportCommand: CommandModule<OutputOptions, ExportArguments> = {
   command: "export <run>",
   describe: "Write a run's results for other programs",
   builder: (yargs) => yargs.positional("run", { type: "string", demandOption: true, describe: "Folder of the run" })
-    .option("format", { choices: ["published", "jsonl"] as const, default: "published" as const, describe: "published: the JSON of the paper's code, which its notebooks read" })
+    .option("format", { choices: ["published", "jsonl"] as const, default: "published" as const, describe: "published: the JSON of the paper's code, which its notebooks read; jsonl: everything, evaluations too" })
     .option("out", { type: "string", nargs: 1, describe: "File; standard output by default" })
     .example("$0 results export runs/gemma3-270m/ITA-ENG --out results_icl4_tok30_ITA-ENG.json", "") as unknown as Argv<ExportArguments>,
   handler: exportRun,
@@ -81,9 +81,9 @@ export const resultsCommand: CommandModule<object, OutputOptions> = {
 };
 
 async function exportRun({ run: folder, format, out, quiet }: ArgumentsCamelCase<ExportArguments>): Promise<void> {
-  const { run, records, isComplete } = await readRun(folder);
+  const { run, records, evaluations, isComplete } = await readRun(folder);
   if (!isComplete) note(`note: ${folder} is not complete; what is there is exported`, quiet);
-  const text = format === "jsonl" ? records.map((record) => `${JSON.stringify(record)}\n`).join("") : `${JSON.stringify(toPublished(run, records), null, 4)}\n`;
+  const text = format === "jsonl" ? withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`).join("") : `${JSON.stringify(toPublished(run, records), null, 4)}\n`;
   const without = format === "published" ? unpublished(run) : [];
   if (without.length > 0) note(`note: the published schema has no keys for ${without.join(", ")}; --format jsonl has everything`, quiet);
   if (out === undefined) return void process.stdout.write(text);

@@ -50,6 +50,11 @@ export function hitOf({ header, rows }: Evaluation, index: number): boolean | nu
   return typeof hit === "boolean" ? hit : null;
 }
 
+/** The answers with the columns of all evaluations, as far as they go. */
+export function withColumns(records: readonly ResultRecord[], evaluations: readonly Evaluation[]): Array<ResultRecord & Record<string, unknown>> {
+  return records.map((record, index) => Object.assign({}, record, ...evaluations.map(({ rows }) => rows[index] ?? {})) as ResultRecord & Record<string, unknown>);
+}
+
 export function evaluationPath(folder: string, evaluator: string): string {
   return join(folder, `eval-${evaluator}.jsonl`);
 }

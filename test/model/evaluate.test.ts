@@ -194,6 +194,12 @@ describe("on the command line", () => {
     expect((await run("evaluate", "text", "x", "--safety", "tiny", "--translate", "tiny")).code).toBe(3);
   });
 
+  test("`results export` puts the columns of all evaluators beside the answers", async () => {
+    const { stdout } = await run("results", "export", "run", "--format", "jsonl");
+    const [first] = stdout.split("\n");
+    expect(Object.keys(JSON.parse(first!) as object)).toEqual(expect.arrayContaining(["text", "deltaPerplexity", "eval_language_hit", "eval_formality_p", "eval_safety_raw_unsafe", "eval_perplexity", "eval_fluency_words"]));
+  });
+
   test("another wanted value is refused until --again", async () => {
     const refused = await run("evaluate", "run", "--language", "fr");
     expect([refused.code, refused.stderr]).toEqual([3, expect.stringMatching(/wanted "ita" there, "fra" here.*--again/)]);
