@@ -1,7 +1,7 @@
 export { SteeringError, type ErrorCode } from "./errors.js";
 export { loadClassifier, loadModel, type Classification, type Classifier, type LoadModelOptions, type Model, type ModelInfo, type Sampling } from "./runtime/index.js";
 export { generate, generateText, scoreTokens, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
-export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture/index.js";
+export { captureActivations, captureMeans, captureTexts, readableLayers, type CaptureOptions, type CapturePrompt, type PromptActivations, type PromptedText, type TextCaptureOptions, type TextMeans } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
 export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
 export { iclPrompt, iclTokens, promptGroups, questionPrompt, questionTokens, QUESTION_STOP, type PromptFormat, type PromptGroup } from "./experiment/prompt.js";

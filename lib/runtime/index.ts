@@ -1,8 +1,8 @@
-export { Batch, type AlphaRequest, type RowOptions, type Term } from "./batch.js";
+export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
 export { abortError, Context, throwIfAborted, type MeasuredAlpha } from "./context.js";
 export { loadClassifier, type Classification, type Classifier } from "./classifier.js";
 export { engineVersion, loadModel, Model, type LoadModelOptions } from "./model.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
-export { STEERED_ROWS, type Place, type Task } from "./task.js";
+export { STEERED_ROWS, type Place, type PromptReading, type Task } from "./task.js";
 export type { CaptureHandle, VectorHandle } from "../native/index.js";
