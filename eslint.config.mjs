@@ -11,7 +11,7 @@ const ARROWS = {
   runtime: ["native", "io", "steering"],
   capture: ["runtime", "steering"],
   generate: ["runtime", "steering"],
-  evaluate: ["generate", "runtime", "steering", "maths"],
+  evaluate: ["capture", "dataset", "generate", "runtime", "steering", "io", "maths"],
   experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "steering", "io", "maths"],
 };
 

@@ -3,13 +3,15 @@ export { loadClassifier, loadModel, type Classification, type Classifier, type L
 export { generate, generateText, scoreTokens, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
 export { captureActivations, captureMeans, captureTexts, readableLayers, type CaptureOptions, type CapturePrompt, type PromptActivations, type PromptedText, type TextCaptureOptions, type TextMeans } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
-export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
+export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, testPart, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
 export { iclPrompt, iclTokens, promptGroups, questionPrompt, questionTokens, QUESTION_STOP, type PromptFormat, type PromptGroup } from "./experiment/prompt.js";
 export { loadVector, saveVector } from "./io/vector-file.js";
+export { loadProbe, saveProbe } from "./io/probe-file.js";
 export { saveActivations, type ActivationRecord, type ActivationSource } from "./io/activation-file.js";
-export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type SteeringVector, type Tail, type WrittenSchedule } from "./steering/index.js";
+export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, probeLogit, type HookSite, type ModelFingerprint, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type SteeringVector, type Tail, type WrittenSchedule } from "./steering/index.js";
 export { detectLanguage, languageOfDataset, type LanguageGuess } from "./evaluate/language.js";
 export { deltaPerplexity, perplexity, replay, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
+export { probeTexts, trainProbe, type ProbeReading, type ProbeText, type ProbeTextsOptions, type TrainProbeOptions } from "./evaluate/probe.js";
 export { runSingle, type SingleRunOptions } from "./experiment/single.js";
 export { runCompose } from "./experiment/compose.js";
 export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES, STRATEGY_WORDS, type ComposeOptions, type SingleOptions, type Strategy } from "./experiment/config.js";
