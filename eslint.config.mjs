@@ -10,7 +10,7 @@ const ARROWS = {
   results: ["io", "steering", "maths"],
   runtime: ["native", "io", "steering"],
   capture: ["runtime", "steering"],
-  generate: ["runtime", "steering"],
+  generate: ["runtime", "steering", "maths"],
   evaluate: ["capture", "dataset", "generate", "runtime", "steering", "io", "maths"],
   experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "steering", "io", "maths"],
 };
