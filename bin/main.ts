@@ -11,6 +11,7 @@ import { extractCommand } from "./commands/extract.js";
 import { generateCommand } from "./commands/generate.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { modelsCommand } from "./commands/models.js";
+import { probeCommand } from "./commands/probe.js";
 import { resultsCommand } from "./commands/results.js";
 import { EXIT, exitCode } from "./exit-codes.js";
 
@@ -40,13 +41,14 @@ function parser(args: string[]) {
     .command(extractCommand)
     .command(generateCommand)
     .command(captureCommand)
+    .command(probeCommand)
     .command(experimentCommand)
     .command(resultsCommand)
     .command(datasetsCommand)
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, results, datasets, capture, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, results, datasets, capture, probe, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()
@@ -59,7 +61,7 @@ function parser(args: string[]) {
 }
 
 /** Arguments that may hold several texts. */
-const LISTS = new Set(["_", "names", "runs", "shards", "steer", "stop", "strategies", "vector"]);
+const LISTS = new Set(["_", "monitor", "names", "runs", "shards", "steer", "stop", "strategies", "vector"]);
 
 /** yargs makes a list of an option that is given twice, which no command expects. */
 function givenOnce(argv: Record<string, unknown>): boolean {
@@ -72,6 +74,7 @@ function givenOnce(argv: Record<string, unknown>): boolean {
 /** Commands that have commands of their own. */
 const GROUPS: Record<string, string[]> = {
   models: ["list", "pull", "path"], experiment: ["single", "compose", "plan"], results: ["show", "export", "import", "merge"], datasets: ["list", "show", "check", "import"],
+  probe: ["train", "inspect", "text"],
 };
 
 /** yargs suggests a command without saying what is wrong with the one that was given. */
