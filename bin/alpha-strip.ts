@@ -24,7 +24,7 @@ export class AlphaStrip {
   /** What fills each strip. */
   private readonly scales: readonly number[];
 
-  constructor(alphaMax: readonly number[], private readonly width: number, private readonly write: (text: string) => void, nMonitors = 0) {
+  constructor(private readonly alphaMax: readonly number[], private readonly width: number, private readonly write: (text: string) => void, nMonitors = 0) {
     this.scales = [...alphaMax, ...new Array<number>(nMonitors).fill(1)];
     this.strips = this.scales.map(() => "");
   }
@@ -53,7 +53,7 @@ export class AlphaStrip {
     const columns = columnsOf(piece);
     this.write(piece);
     this.used += columns;
-    const heights = [...readings.map(({ alpha }) => alpha), ...monitors];
+    const heights = [...this.alphaMax.map((_, property) => readings[property]?.alpha ?? 0), ...monitors];
     this.strips = this.strips.map((strip, i) => strip + alphaBlock(heights[i] ?? 0, this.scales[i]!).repeat(columns));
   }
 }

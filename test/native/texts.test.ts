@@ -1,6 +1,7 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
 import { captureActivations, captureTexts, generateText, loadModel, type Model, type PromptedText, type TextMeans } from "../../lib/index.js";
+import { Context } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
 import { loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 import { encodeGguf, type TinyModel } from "../support/tiny-model.js";
@@ -63,6 +64,18 @@ test("rows are shared only up to the first that is captured, even where an answe
     const found = await collect(texts);
     found.forEach(({ means }, i) => expect(maxDifference(means, reference(texts[i]!))).toBeLessThan(ROUNDING));
   }
+});
+
+test("every row is computed once, a prompt in common once for all, and none with logits", async () => {
+  const answers = ["yes", "no, not at all", "y", "maybe", "not now"];
+  const texts = answers.map((answer) => text("a question that is not short", answer));
+  const decode = jest.spyOn(Context.prototype, "decode");
+  await collect(texts);
+  const batches = decode.mock.calls.map(([batch]) => batch.toNative());
+  decode.mockRestore();
+  expect(batches.reduce((sum, { tokens }) => sum + tokens.length, 0)).toBe(texts[0]!.prompt.length + texts.reduce((sum, { answer }) => sum + answer.length, 0));
+  expect(batches.length).toBe(2); // the first text, then the others behind its prompt
+  expect(batches.every(({ outputs, samples }) => samples === undefined && outputs.every((output) => output === 0))).toBe(true);
 });
 
 test("answers that are fed in several pieces, and a text as long as the context", async () => {
