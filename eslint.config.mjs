@@ -10,8 +10,8 @@ const ARROWS = {
   results: ["io", "steering", "maths"],
   runtime: ["native", "io", "steering"],
   capture: ["runtime", "steering"],
-  generate: ["runtime", "steering"],
-  evaluate: ["generate", "results", "runtime", "steering", "io", "maths"],
+  generate: ["runtime", "steering", "maths"],
+  evaluate: ["capture", "dataset", "generate", "results", "runtime", "steering", "io", "maths"],
   experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "steering", "io", "maths"],
 };
 

@@ -20,8 +20,8 @@ export function bar(value: number, most: number, width: number): string {
 }
 
 /**
- * Writes a text as its tokens come, in lines of at most `width` columns, and under each line one strip per property:
- * as wide as each token, as high as its alpha. White space that ends the text is not drawn.
+ * Writes a text as its tokens come, in lines of at most `width` columns, and under each line one strip per property,
+ * as wide as each token, as high as its alpha, and one per monitor, as high as its probability. White space that ends the text is not drawn.
  */
 export class AlphaStrip {
   private strips: string[];
@@ -29,8 +29,12 @@ export class AlphaStrip {
   /** White space that is drawn once more text follows it. */
   private held: GeneratedToken[] = [];
 
-  constructor(private readonly alphaMax: readonly number[], private readonly width: number, private readonly write: (text: string) => void) {
-    this.strips = alphaMax.map(() => "");
+  /** What fills each strip. */
+  private readonly scales: readonly number[];
+
+  constructor(private readonly alphaMax: readonly number[], private readonly width: number, private readonly write: (text: string) => void, nMonitors = 0) {
+    this.scales = [...alphaMax, ...new Array<number>(nMonitors).fill(1)];
+    this.strips = this.scales.map(() => "");
   }
 
   push(token: GeneratedToken): void {
@@ -47,17 +51,18 @@ export class AlphaStrip {
   finish(): void {
     if (this.used === 0) return;
     this.write(["", ...this.strips.map((strip) => colours.cyan(strip)), ""].join("\n"));
-    this.strips = this.alphaMax.map(() => "");
+    this.strips = this.scales.map(() => "");
     this.used = 0;
   }
 
-  private draw({ text, readings }: GeneratedToken): void {
+  private draw({ text, readings, monitors = [] }: GeneratedToken): void {
     if (this.used > 0 && this.used + columnsOf(onOneLine(text)) > this.width) this.finish();
     const piece = onOneLine(this.used === 0 ? text.trimStart() : text);
     const columns = columnsOf(piece);
     this.write(piece);
     this.used += columns;
-    this.strips = this.strips.map((strip, property) => strip + alphaBlock(readings[property]?.alpha ?? 0, this.alphaMax[property]!).repeat(columns));
+    const heights = [...this.alphaMax.map((_, property) => readings[property]?.alpha ?? 0), ...monitors];
+    this.strips = this.strips.map((strip, i) => strip + alphaBlock(heights[i] ?? 0, this.scales[i]!).repeat(columns));
   }
 }
 

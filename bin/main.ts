@@ -12,6 +12,7 @@ import { extractCommand } from "./commands/extract.js";
 import { generateCommand } from "./commands/generate.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { modelsCommand } from "./commands/models.js";
+import { probeCommand } from "./commands/probe.js";
 import { resultsCommand } from "./commands/results.js";
 import { traceCommand } from "./commands/trace.js";
 import { EXIT, exitCode } from "./exit-codes.js";
@@ -43,6 +44,7 @@ function parser(args: string[]) {
     .command(generateCommand)
     .command(traceCommand)
     .command(captureCommand)
+    .command(probeCommand)
     .command(experimentCommand)
     .command(evaluateCommand)
     .command(resultsCommand)
@@ -50,7 +52,7 @@ function parser(args: string[]) {
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, datasets, capture, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, datasets, capture, probe, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()
@@ -63,7 +65,7 @@ function parser(args: string[]) {
 }
 
 /** Arguments that may hold several texts. */
-const LISTS = new Set(["_", "names", "runs", "shards", "steer", "stop", "strategies", "vector"]);
+const LISTS = new Set(["_", "monitor", "names", "runs", "shards", "steer", "stop", "strategies", "vector"]);
 
 /** yargs makes a list of an option that is given twice, which no command expects. */
 function givenOnce(argv: Record<string, unknown>): boolean {
@@ -76,6 +78,7 @@ function givenOnce(argv: Record<string, unknown>): boolean {
 /** Commands that have commands of their own. */
 const GROUPS: Record<string, string[]> = {
   models: ["list", "pull", "path"], experiment: ["single", "compose", "plan"], results: ["show", "export", "import", "merge"], datasets: ["list", "show", "check", "import"],
+  probe: ["train", "inspect", "text"],
 };
 
 /** yargs suggests a command without saying what is wrong with the one that was given. */

@@ -7,12 +7,12 @@ export type ErrorCode =
   | "E_BAD_RUN"          // a run's folder that is malformed, incomplete, or of another run
   | "E_BAD_SPEC"         // a steering specification that does not parse
   | "E_BAD_TOKEN"        // a token id outside the vocabulary
-  | "E_BAD_VECTOR"       // a vector file that is malformed or of an unknown format version
+  | "E_BAD_VECTOR"       // a vector or probe file that is malformed or of an unknown format version
   | "E_BUSY"             // a second job on a context that still works, or a model that another process downloads
   | "E_CONTEXT_FULL"     // the prompt and the answer do not fit into the context
   | "E_DISPOSED"         // use after dispose()
   | "E_DOWNLOAD"         // no source of a model could be reached or verified
-  | "E_MODEL_MISMATCH"   // a vector that was extracted from another model
+  | "E_MODEL_MISMATCH"   // a vector or probe that was made with another model
   | "E_NATIVE"           // the addon or llama.cpp's libraries are missing or of another version
   | "E_NO_KV_SLOT"       // llama.cpp found no room in the KV cache
   | "E_NO_SITE"          // the graph never showed the hook site that was asked for

@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { generate, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Sampling, type SteeringSpec } from "../../lib/index.js";
+import { generate, loadProbe, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -17,6 +17,7 @@ export interface GenerateArguments extends ModelOptions {
   seed: number;
   stop: string[] | undefined;
   allowMismatch: boolean;
+  monitor: string[];
 }
 
 /** What a generation is asked for, and how it is steered. */
@@ -33,7 +34,8 @@ export function generationOptions<T>(yargs: Argv<T>): Argv<T & GenerateArguments
     .option("min-p", { type: "number", default: 0, describe: "Draw among those at least P times as likely as the likeliest" })
     .option("repeat-penalty", { type: "number", default: 1, describe: "Above 1: repeat less" })
     .option("seed", { type: "number", default: 0, describe: "Seed of the draw" })
-    .option("allow-mismatch", { type: "boolean", default: false, describe: "Use a vector of another model of the same shape" })
+    .option("allow-mismatch", { type: "boolean", default: false, describe: "Use a vector or a probe of another model of the same shape" })
+    .option("monitor", { type: "string", array: true, nargs: 1, default: [] as string[], describe: "A probe that judges every token's state; repeatable" })
     .epilogue([
       "Schedules (ALPHA is 1 and P is 0.5 where left out):",
       "  FILE:fixed,ALPHA   every token",
@@ -60,9 +62,10 @@ export const generateCommand: CommandModule<object, GenerateArguments> = {
 async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: AbortSignal): Promise<void> {
   const { json, quiet } = options;
   await using started = await startGeneration(options, signal);
-  const { model, prompt, specs } = started;
-  const result = await follow(started.tokens, json ? () => undefined : writer(specs, quiet));
-  if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...result }, null, 2));
+  const { model, prompt, specs, probes } = started;
+  const result = await follow(started.tokens, json ? () => undefined : writer(specs, probes.length, quiet));
+  const monitor = probes.map(({ provenance }, index) => ({ probe: options.monitor[index], property: provenance.property }));
+  if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...(monitor.length > 0 && { monitor }), ...result }, null, 2));
   note(speed(result), quiet);
 }
 
@@ -75,6 +78,8 @@ interface Started extends AsyncDisposable {
   model: Model;
   prompt: string;
   specs: SteeringSpec[];
+  /** Of the monitors. */
+  probes: Probe[];
   tokens: AsyncGenerator<GeneratedToken, GenerationResult>;
 }
 
@@ -84,20 +89,21 @@ export async function startGeneration(options: ArgumentsCamelCase<GenerateArgume
   if (options.prompt.trim() === "") throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   const specs = options.steer.map(parseSteer);
   const steer = await Promise.all(specs.map(async ({ vector, ...how }) => ({ ...how, vector: await loadVector(vector) })));
+  const probes = await Promise.all(options.monitor.map(loadProbe));
   const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
   const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };
   const model = await openModel(options, signal);
   const prompt = raw ? options.prompt : questionPrompt(options.prompt);
   const stop = options.stop ?? (raw ? [] : [QUESTION_STOP]);
-  const tokens = generate(model, prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, signal, ...more });
-  return { model, prompt, specs, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
+  const tokens = generate(model, prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
+  return { model, prompt, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
 }
 
-/** What to do with every token, and with `undefined` at the end: on a terminal the text with its alphas, else the text. */
-function writer(specs: readonly SteeringSpec[], quiet: boolean): (token: GeneratedToken | undefined) => void {
+/** What to do with every token, and with `undefined` at the end: on a terminal the text with its alphas and what monitors say, else the text. */
+function writer(specs: readonly SteeringSpec[], nMonitors: number, quiet: boolean): (token: GeneratedToken | undefined) => void {
   const write = (text: string): void => void process.stdout.write(text);
-  if (specs.length === 0 || quiet || !process.stdout.isTTY) return (token) => write(token?.text ?? "\n");
-  const strip = new AlphaStrip(specs.map(alphaScale), Math.min(process.stdout.columns, 120), write);
+  if (specs.length + nMonitors === 0 || quiet || !process.stdout.isTTY) return (token) => write(token?.text ?? "\n");
+  const strip = new AlphaStrip(specs.map(alphaScale), Math.min(process.stdout.columns, 120), write, nMonitors);
   return (token) => (token ? strip.push(token) : strip.finish());
 }
 

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { SteeringError } from "../errors.js";
 import { abortError, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../runtime/index.js";
 import type { HookSite, StepMeans } from "../steering/index.js";
@@ -46,7 +47,7 @@ export async function captureMeans(model: Model, prompts: readonly CapturePrompt
   const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
   if (!prompts.every(({ weight }) => weight > 0 && Number.isFinite(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
-  const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> => continueGreedily(model, new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
+  const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> => runToEnd(model, new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
   let done = 0;
   const total = prompts.reduce((sum, { tokens }) => sum + tokens.length + options.maxNewTokens, 0);
   let index = 0;
@@ -68,7 +69,7 @@ export async function* captureActivations(model: Model, prompts: readonly (reado
   const layers = checkedLayers(model, prompts, options);
   const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
     const into = model.createCapture(options.site, layers, options.maxNewTokens);
-    await continueGreedily(model, new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
+    await runToEnd(model, new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
     return meansOf(model.takeCapture(into), layers.length, options.maxNewTokens); // of one row each: the activation, exactly
   };
   let prompt = 0;
@@ -77,14 +78,15 @@ export async function* captureActivations(model: Model, prompts: readonly (reado
   }
 }
 
-/** Results for the items, in their order, with N_PARALLEL under way at once; what is left is aborted when the consumer leaves. */
-async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined): AsyncGenerator<Result, void> {
+/** Results for the items, in their order, with so many under way at once; what is left is aborted when the consumer leaves. */
+export async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined, nParallel = N_PARALLEL): AsyncGenerator<Result, void> {
   const leave = new AbortController();
   const signal = outer ? AbortSignal.any([outer, leave.signal]) : leave.signal;
+  setMaxListeners(nParallel, signal);
   const underWay: Array<Promise<Result>> = [];
   try {
     for (let next = 0; next < items.length || underWay.length > 0;) {
-      while (next < items.length && underWay.length < N_PARALLEL) {
+      while (next < items.length && underWay.length < nParallel) {
         const result = work(items[next++]!, signal);
         result.catch(() => undefined); // the first failure is thrown below; those of the others would have no handler
         underWay.push(result);
@@ -97,7 +99,7 @@ async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item,
 }
 
 /** A prompt continued greedily, each step's row captured. */
-class CaptureTask implements Task {
+class CaptureTask implements AwaitedTask<void> {
   readonly nSequences = 1;
   readonly mixedRows = MIXED_ROWS;
   private steps = 0;
@@ -130,7 +132,13 @@ class CaptureTask implements Task {
   }
 }
 
-async function continueGreedily(model: Model, task: CaptureTask, signal: AbortSignal): Promise<void> {
+/** A task whose end can be waited for. */
+export interface AwaitedTask<Result> extends Task {
+  readonly ended: Promise<Result>;
+}
+
+/** Submit a task and wait for its end; an abort drops it. */
+export async function runToEnd<Result>(model: Model, task: AwaitedTask<Result>, signal: AbortSignal): Promise<Result> {
   throwIfAborted(signal);
   const abort = (): void => {
     task.fail(abortError(signal));
@@ -139,7 +147,7 @@ async function continueGreedily(model: Model, task: CaptureTask, signal: AbortSi
   signal.addEventListener("abort", abort, { once: true });
   try {
     model.scheduler.submit(task);
-    await task.ended;
+    return await task.ended;
   } finally {
     signal.removeEventListener("abort", abort);
   }

@@ -73,6 +73,12 @@ export function datasetParts(name: string, folder = datasetsFolder()): string[] 
   return ["test", "train"].map((part) => `${name}_${part}`).filter((part) => existsSync(join(folder, name, `${part}.json`)));
 }
 
+/** The rows that are set aside for tests of a dataset given by name; undefined where there are none, and for those rows themselves. Throws E_BAD_DATASET. */
+export async function testPart(name: string, folder = datasetsFolder()): Promise<Dataset | undefined> {
+  const part = `${baseName(name)}_test`;
+  return isTableFile(name) || name === part || !datasetParts(baseName(name), folder).includes(part) ? undefined : loadDataset(part, folder);
+}
+
 /** What a dataset is called in names of runs and vectors: `ITA` of `ITA_train`, `polite` of `data/polite.jsonl`. */
 export function baseName(nameOrPath: string): string {
   const name = isTableFile(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;

@@ -1,6 +1,8 @@
 import { SteeringError } from "../errors.js";
 import type { Model } from "../runtime/index.js";
-import type { Dataset, Row } from "../dataset/index.js";
+import { questionPrompt, type Dataset, type Row } from "../dataset/index.js";
+
+export { questionPrompt };
 
 /** Consecutive rows of a dataset: the demonstrations, then the row that is asked. */
 export interface PromptGroup {
@@ -24,11 +26,6 @@ export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup
 export function iclPrompt(instruction: string, { demonstrations, query }: PromptGroup): string {
   const shown = demonstrations.map(({ input, output }) => `Q:${input}\nA:${output}\n\n`).join("");
   return `${instruction ? `${instruction}\n` : ""}${shown}${questionPrompt(query.input)}`;
-}
-
-/** The prompt without demonstrations: only the question (REFERENCE §2). */
-export function questionPrompt(question: string): string {
-  return `Q:${question}\nA:`;
 }
 
 /** How prompts are written: as above, or with the quirks of the published code (REFERENCE §2). */

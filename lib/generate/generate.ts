@@ -1,7 +1,8 @@
 import { SteeringError } from "../errors.js";
 import { abortError, throwIfAborted, type Model, type Sampling } from "../runtime/index.js";
-import { assertMadeFor, parseSchedule, parseTail, type Selection, type ScheduleInput, type SteeringVector, type Tail } from "../steering/index.js";
+import { assertMadeFor, parseSchedule, parseTail, type Probe, type Selection, type ScheduleInput, type SteeringVector, type Tail } from "../steering/index.js";
 import { Generation, type GeneratedToken, type GenerationResult } from "./generation.js";
+import { Monitor } from "./monitor.js";
 import { Scoring } from "./scoring.js";
 import type { Property } from "./streams.js";
 
@@ -18,7 +19,7 @@ export interface Steering extends Selection {
 
 export interface ScoreOptions {
   steer?: readonly Steering[];
-  /** Use a vector that was extracted from another model of the same shape. */
+  /** Use a vector, or a probe, that was made with another model of the same shape. */
   allowMismatch?: boolean;
   signal?: AbortSignal;
 }
@@ -32,6 +33,8 @@ export interface GenerateOptions extends ScoreOptions {
   stop?: readonly string[];
   /** Give every token's log probability too; default false. */
   logProbabilities?: boolean;
+  /** Probes that judge, at every token, the state that chose it. Default: none. */
+  monitor?: readonly Probe[];
 }
 
 /**
@@ -42,7 +45,7 @@ export interface GenerateOptions extends ScoreOptions {
  * wait. A token is computed when it is asked for: one that is not read on keeps its place until it is `return()`ed, as
  * `for await` does on `break`, or aborted.
  *
- * @throws SteeringError E_CONTEXT_FULL, E_MODEL_MISMATCH, E_BAD_SPEC, E_NO_SITE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
+ * @throws SteeringError E_CONTEXT_FULL, E_MODEL_MISMATCH, E_BAD_SPEC, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
 export async function* generate(model: Model, prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
   const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, signal } = options;
@@ -50,8 +53,9 @@ export async function* generate(model: Model, prompt: Prompt, options: GenerateO
   const tokens = tokensOf(model, prompt);
   checkLength(model, tokens.length, maxNewTokens);
   const properties = await loadProperties(model, options);
+  const monitor = await loadMonitor(model, options);
   throwIfAborted(signal); // in the turn in which its listener is added
-  const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities });
+  const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities, monitor });
   const abort = (): void => {
     generation.fail(abortError(signal!));
     model.scheduler.cancel(generation);
@@ -121,6 +125,13 @@ async function loadProperty(model: Model, { vector, schedule, tail, layers, head
   const parsed = { schedule: parseSchedule(schedule), tail: parseTail(tail) };
   assertMadeFor(vector, await model.fingerprint(), allowMismatch);
   return { ...parsed, handle: model.vectorHandle(vector, { ...(layers && { layers }), ...(heads && { heads }) }), nSteps: vector.nSteps };
+}
+
+async function loadMonitor(model: Model, { monitor: probes = [], steer = [], allowMismatch }: GenerateOptions): Promise<Monitor | undefined> {
+  if (probes.length === 0) return undefined;
+  const fingerprint = await model.fingerprint();
+  for (const probe of probes) assertMadeFor(probe, fingerprint, allowMismatch, "probe");
+  return new Monitor(model, probes, steer);
 }
 
 function checkStops(stops: readonly string[]): void {

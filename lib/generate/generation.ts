@@ -1,4 +1,5 @@
 import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Model, type Place, type Sampling, type Task } from "../runtime/index.js";
+import type { Monitor } from "./monitor.js";
 import { notFinite, Streams, type Property, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
@@ -12,6 +13,8 @@ export interface GeneratedToken {
   readings: Reading[];
   /** In nats, under the steered distribution before sampling; only where `logProbabilities` was asked for. */
   logProbability?: number;
+  /** Per probe of `monitor`: the probability that it gives to the state that chose this token; only where there are any. */
+  monitors?: number[];
 }
 
 export interface GenerationResult {
@@ -32,6 +35,7 @@ export interface GenerationSettings {
   maxNewTokens: number;
   stop: readonly string[];
   logProbabilities: boolean;
+  monitor: Monitor | undefined;
 }
 
 /** A generation as the scheduler runs it and as its consumer reads it: a token is computed when it is asked for. */
@@ -88,6 +92,7 @@ export class Generation implements Task {
   output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
     const { row, readings } = this.streams.output(batch, place, measured);
     this.readings = readings;
+    this.settings.monitor?.watch(batch, row);
     return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities });
   }
 
@@ -95,6 +100,7 @@ export class Generation implements Task {
     if (token < 0) throw notFinite();
     this.seconds += seconds;
     const step = this.tokens.length;
+    const monitors = this.settings.monitor?.read(step, this.readings);
     const ended = this.model.isEndOfGeneration(token);
     let piece = ended ? "" : this.text.push(this.model.detokenise([token]));
     if (this.text.stoppedBy !== undefined) this.finishReason = "stop";
@@ -102,7 +108,7 @@ export class Generation implements Task {
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
     if (this.finishReason !== undefined) piece += this.text.finish();
     const isShown = !ended || piece !== ""; // the end mark is passed on only where it frees text that was held back
-    const generated = isShown ? { text: piece, token, step, readings: this.readings, ...(this.settings.logProbabilities && { logProbability }) } : undefined;
+    const generated = isShown ? { text: piece, token, step, readings: this.readings, ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }) } : undefined;
     if (generated) this.tokens.push(generated);
     this.settle(({ resolve }) => resolve(generated));
     return this.finishReason === undefined;

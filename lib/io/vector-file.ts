@@ -8,7 +8,16 @@ import { decodeSafetensors, encodeSafetensors, type Tensor } from "./safetensors
 const FORMAT = "llama-steer-vector";
 const FORMAT_VERSION = "1";
 
-const datasetSchema = z.object({ name: z.string(), hash: z.string() });
+export const datasetSchema = z.object({ name: z.string(), hash: z.string() });
+export const fingerprintSchema = z.object({
+  architecture: z.string(),
+  nLayer: z.number().int(),
+  nEmbd: z.number().int(),
+  nHead: z.number().int(),
+  tokenizerHash: z.string(),
+  fileHash: z.string(),
+  quantisation: z.string(),
+});
 const provenanceSchema = z.object({
   property: z.string(),
   positive: datasetSchema,
@@ -20,15 +29,7 @@ const provenanceSchema = z.object({
   maxNewTokens: z.number().int().optional(),
   promptFormat: z.enum(["clean", "published"]).optional(),
   promptsHash: z.string(),
-  model: z.object({
-    architecture: z.string(),
-    nLayer: z.number().int(),
-    nEmbd: z.number().int(),
-    nHead: z.number().int(),
-    tokenizerHash: z.string(),
-    fileHash: z.string(),
-    quantisation: z.string(),
-  }),
+  model: fingerprintSchema,
   madeBy: z.string(),
 });
 const metadataSchema = z.object({
@@ -63,7 +64,7 @@ export async function saveVector(path: string, vector: SteeringVector): Promise<
  * @throws SteeringError E_NOT_FOUND, E_BAD_VECTOR (not a vector file, truncated, other version), E_NOT_FINITE
  */
 export async function loadVector(path: string): Promise<SteeringVector> {
-  const { tensors, metadata } = decodeSafetensors(await readVectorFile(path), path);
+  const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "vector"), path);
   const parsed = metadataSchema.safeParse(metadata);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
@@ -72,13 +73,14 @@ export async function loadVector(path: string): Promise<SteeringVector> {
   return { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: parseProvenance(parsed.data.provenance, path) };
 }
 
-async function readVectorFile(path: string): Promise<Uint8Array> {
+/** The bytes of a vector or probe file. Throws E_NOT_FOUND. */
+export async function readTensorFile(path: string, kind: "vector" | "probe"): Promise<Uint8Array> {
   try {
     return await readFile(path);
   } catch (cause) {
     const reasons: Record<string, string> = { ENOENT: "does not exist", EISDIR: "is a directory", EACCES: "may not be read" };
     const code = (cause as NodeJS.ErrnoException).code ?? "";
-    throw new SteeringError("E_NOT_FOUND", `vector file ${path} ${reasons[code] ?? `cannot be read (${code})`}`, { cause });
+    throw new SteeringError("E_NOT_FOUND", `${kind} file ${path} ${reasons[code] ?? `cannot be read (${code})`}`, { cause });
   }
 }
 

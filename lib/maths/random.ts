@@ -14,3 +14,14 @@ export function drawWithReplacement(n: number, count: number, seed: number): num
   const random = seededRandom(seed);
   return Array.from({ length: count }, () => Math.floor(random() * n));
 }
+
+/** The items in an order drawn at random (Fisher and Yates). */
+export function shuffled<Item>(items: readonly Item[], seed: number): Item[] {
+  const random = seededRandom(seed);
+  const order = items.slice();
+  for (let i = order.length - 1; i > 0; i--) {
+    const j = Math.floor(random() * (i + 1));
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}

@@ -17,12 +17,19 @@ export interface Term {
   alpha: number;
 }
 
+/** Where a row's activations go, at which token step and with which weight. */
+export interface RowCapture {
+  into: CaptureHandle;
+  step: number;
+  weight: number;
+}
+
 export interface RowOptions {
   /** Compute logits for this row. */
   output?: boolean;
   terms?: readonly Term[];
-  /** Add this row's activations to a capture, at this token step and with this weight. */
-  capture?: { into: CaptureHandle; step: number; weight: number };
+  /** Add this row's activations to a capture. */
+  capture?: RowCapture;
 }
 
 /** What stands for a target where none is given (native/engine/decode_step.h). */
@@ -46,7 +53,7 @@ export class Batch {
   private readonly sequences: number[] = [];
   private readonly outputs: number[] = [];
   private readonly terms: Array<Term & { row: number }> = [];
-  private readonly captures: Array<NonNullable<RowOptions["capture"]> & { row: number }> = [];
+  private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
   private readonly samples: Array<{ row: number; sampler: SamplerHandle | null; target: number }> = [];
 
@@ -61,8 +68,13 @@ export class Batch {
     this.sequences.push(sequence);
     this.outputs.push(options.output ? 1 : 0);
     for (const term of options.terms ?? []) this.terms.push({ row, ...term });
-    if (options.capture) this.captures.push({ row, ...options.capture });
+    if (options.capture) this.capture(row, options.capture);
     return row;
+  }
+
+  /** Add a row's activations to a capture; to any number of them, each once. */
+  capture(row: number, capture: RowCapture): void {
+    this.captures.push({ row, ...capture });
   }
 
   /** Ask for a KL; returns its index in `StepResult.alphas`. */

@@ -90,6 +90,8 @@ export class Model implements AsyncDisposable {
   readonly threads: number;
   /** Layers on the GPU, as asked for. */
   readonly gpuLayers: number | "all";
+  /** How vectors are added, as asked for. */
+  readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** Runs this model's generations. */
   readonly scheduler: Scheduler;
   private readonly handles = new WeakMap<SteeringVector, Map<string, VectorHandle>>();
@@ -99,6 +101,7 @@ export class Model implements AsyncDisposable {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
     this.threads = options.threads ?? defaultThreads();
     this.gpuLayers = options.gpuLayers ?? "all";
+    this.steeringPath = options.steeringPath ?? "auto";
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES } = options;
     this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences });
   }
@@ -174,7 +177,7 @@ export class Model implements AsyncDisposable {
       nThreads: this.threads,
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
-      steeringPath: this.options.steeringPath ?? "auto",
+      steeringPath: this.steeringPath,
     };
     return new Context(await callAsync(() => this.native.createContext(options)), options);
   }

@@ -5,7 +5,7 @@ export interface Running {
   task: Task;
   sequences: number[];
   nCells: number;
-  /** Tokens of the prompt in the cache; all but the last are to be there. */
+  /** Tokens of the prompt in the cache. */
   fed: number;
   token: number;
   step: number;
@@ -17,19 +17,29 @@ export interface Running {
 /** A common beginning of fewer tokens is not worth waiting for. */
 const LEAST_SHARED = 4;
 
+/** Tokens of the prompt that are fed: all but the last, whose row is that of the first step, or all where there is no step. */
+export function toFeed({ prompt, reading }: Task): number {
+  return reading ? prompt.length : prompt.length - 1;
+}
+
 export function isFeeding({ task, fed }: Running): boolean {
-  return fed < task.prompt.length - 1;
+  return fed < toFeed(task);
+}
+
+/** A task that wanted nothing but its prompt, and has it. */
+export function isRead(running: Running): boolean {
+  return running.task.reading !== undefined && !running.cancelled && !isFeeding(running);
 }
 
 export function placeOf({ task, token, step, sequences }: Running): Place {
   return { token, position: task.prompt.length - 1 + step, step, sequences };
 }
 
-/** Tokens that two prompts begin with alike, of those that are fed: all but the last. */
-function commonPrefix(a: readonly number[], b: readonly number[]): number {
-  const most = Math.min(a.length, b.length) - 1;
+/** Tokens that two prompts begin with alike: of the donor's those that are fed, of the taker's those of which nothing else is wanted. */
+function commonPrefix(donor: Task, taker: Task): number {
+  const most = Math.min(toFeed(donor), taker.reading?.from ?? toFeed(taker));
   let length = 0;
-  while (length < most && a[length] === b[length]) length++;
+  while (length < most && donor.prompt[length] === taker.prompt[length]) length++;
   return length;
 }
 
@@ -43,7 +53,7 @@ export function donorFor(task: Task, running: readonly Running[]): Running["dono
   let best: Running["donor"];
   for (const from of running) {
     if (from.task === task) break;
-    const nTokens = from.cancelled ? 0 : commonPrefix(from.task.prompt, task.prompt);
+    const nTokens = from.cancelled ? 0 : commonPrefix(from.task, task);
     if (nTokens >= LEAST_SHARED && nTokens > (best?.nTokens ?? 0)) best = { from, nTokens };
   }
   return best;

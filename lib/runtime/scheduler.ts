@@ -2,7 +2,7 @@ import { SteeringError } from "../errors.js";
 import { Batch } from "./batch.js";
 import type { Context, StepResult } from "./context.js";
 import type { Task } from "./task.js";
-import { cellsOf, donorFor, isFeeding, placeOf, type Running } from "./running.js";
+import { cellsOf, donorFor, isFeeding, isRead, placeOf, toFeed, type Running } from "./running.js";
 
 export interface SchedulerLimits {
   /** Most KV cells, unless one task needs more. */
@@ -83,8 +83,9 @@ export class Scheduler {
         await this.admit();
         if (this.disposed) return;
         for (const running of this.running) this.share(running);
+        for (const running of this.running.filter(isRead)) this.endReading(running); // those that share its cells have them now
         const feeding = this.running.filter(isFeeding);
-        const stepping = this.running.filter((running) => !isFeeding(running) && running.task.isWanted());
+        const stepping = this.running.filter((running) => !isFeeding(running) && !running.cancelled && running.task.isWanted());
         if (feeding.length + stepping.length > 0) await this.step(stepping, feeding);
         else if (!this.isWoken) return;
         await new Promise(setImmediate); // consumers read, ask for more, or abort
@@ -100,7 +101,8 @@ export class Scheduler {
     const begun = performance.now();
     const { alphas } = await this.decode(stepping, (running, batch) => running.task.probe(batch, placeOf(running)));
     const samples = new Map<Running, number>();
-    const mostRows = Math.min(this.context!.options.nBatch, ...stepping.map(({ task }) => task.mixedRows));
+    const limiting = [...stepping, ...feeding.filter(({ task }) => task.reading)];
+    const mostRows = Math.min(this.context!.options.nBatch, ...limiting.map(({ task }) => task.mixedRows));
     const { tokens, logProbabilities } = await this.decode([...stepping, ...feeding], (running, batch) => {
       if (isFeeding(running)) return this.feed(running, batch, mostRows);
       samples.set(running, running.task.output(batch, placeOf(running), alphas));
@@ -144,9 +146,18 @@ export class Scheduler {
 
   private feed(running: Running, batch: Batch, mostRows: number): void {
     if (running.donor) return;
-    const { prompt } = running.task;
-    const end = Math.min(prompt.length - 1, running.fed + Math.max(LEAST_PREFILL, mostRows - batch.size), running.fed + this.context!.options.nBatch - batch.size);
-    for (; running.fed < end; running.fed++) batch.add(prompt[running.fed]!, running.fed, running.sequences[0]!);
+    const { prompt, reading } = running.task;
+    const end = Math.min(toFeed(running.task), running.fed + Math.max(LEAST_PREFILL, mostRows - batch.size), running.fed + this.context!.options.nBatch - batch.size);
+    for (; running.fed < end; running.fed++) {
+      const isCaptured = reading && running.fed >= reading.from;
+      batch.add(prompt[running.fed]!, running.fed, running.sequences[0]!, isCaptured ? { capture: reading.capture(running.fed) } : {});
+    }
+  }
+
+  private endReading(running: Running): void {
+    if (!this.guard(running, () => running.task.reading!.done())) return;
+    running.cancelled = true;
+    this.isWoken = true; // its room is free
   }
 
   private finishFeeding(running: Running): void {

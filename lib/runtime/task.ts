@@ -1,4 +1,4 @@
-import type { Batch } from "./batch.js";
+import type { Batch, RowCapture } from "./batch.js";
 import type { MeasuredAlpha } from "./context.js";
 
 /** `mixedRows` of tasks that steer: the graph path takes no larger batch. */
@@ -15,6 +15,15 @@ export interface Place {
   sequences: readonly number[];
 }
 
+/** What a task wants of its prompt that wants no token: all of it is fed, activations are captured on the way, and that is its end. */
+export interface PromptReading {
+  /** First position that is captured. Only what lies before may be taken from another task's cells: nothing is computed there. */
+  readonly from: number;
+  capture(position: number): RowCapture;
+  /** The whole prompt was computed. */
+  done(): void;
+}
+
 /** Work on one prompt, one token per step. Methods that throw fail this task alone. */
 export interface Task {
   readonly prompt: readonly number[];
@@ -22,6 +31,8 @@ export interface Task {
   readonly maxNewTokens: number;
   /** Most rows of a batch in which this task steps beside prompts that are being fed: few, and the next token comes soon. */
   readonly mixedRows: number;
+  /** Of a task that ends with its prompt: it takes no step. `mixedRows` holds for its rows too, as their activations wait in memory for the end of the decode. */
+  readonly reading?: PromptReading;
   /** False while nobody waits for its next token: the task keeps its sequences and is passed over. */
   isWanted(): boolean;
   /** Add the rows of the step's first decode, if any. */

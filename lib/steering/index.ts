@@ -1,5 +1,6 @@
 export { delta, type Delta, type StepMeans } from "./delta.js";
 export { alphaAt, alphaSchema, klReductionSchema, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type SetSchedule, type Tail, type WrittenSchedule } from "./schedule.js";
+export { probeLogit, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./probe.js";
 export { parseIndices, parseSteer, steeringSpecSchema, type SteeringSpec } from "./spec.js";
 export { select, type Selection } from "./select.js";
 export { assertMadeFor, directionIndex, HOOK_SITES, norms, type DatasetReference, type HookSite, type ModelFingerprint, type Provenance, type SteeringVector } from "./vector.js";

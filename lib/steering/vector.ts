@@ -67,18 +67,21 @@ export function directionIndex(nSteps: number, step: number, tail: Tail): number
   return { mean: nSteps, hold: nSteps - 1, stop: undefined }[tail];
 }
 
-/** Throws E_MODEL_MISMATCH, naming every difference, unless the vector was made with this model. */
-export function assertMadeFor(vector: SteeringVector, model: ModelFingerprint, allowMismatch = false): void {
-  const made = vector.provenance.model;
+const ORIGINS = { vector: { was: "extracted from", again: "Extract" }, probe: { was: "trained on", again: "Train" } };
+
+/** Throws E_MODEL_MISMATCH, naming every difference, unless the vector, or the probe, was made with this model. */
+export function assertMadeFor({ provenance }: { provenance: Pick<Provenance, "property" | "model"> }, model: ModelFingerprint, allowMismatch = false, kind: keyof typeof ORIGINS = "vector"): void {
+  const made = provenance.model;
   const keys = Object.keys(made) as Array<keyof ModelFingerprint>;
   const differences = keys.filter((key) => made[key] !== model[key]);
   if (differences.length === 0) return;
   const shapeAgrees = !differences.some((key) => key === "nLayer" || key === "nHead" || key === "nEmbd");
   if (allowMismatch && shapeAgrees) return;
   const list = differences.map((key) => `${key} ${brief(made[key])}, here ${brief(model[key])}`).join("; ");
-  const advice = shapeAgrees ? "Extract it again for this model, or pass --allow-mismatch."
-    : `Extract it again for this model${allowMismatch ? "; a mismatch of shapes cannot be allowed" : ""}.`;
-  throw new SteeringError("E_MODEL_MISMATCH", `the vector "${vector.provenance.property}" was extracted from another model (${list}). ${advice}`);
+  const { was, again } = ORIGINS[kind];
+  const advice = shapeAgrees ? `${again} it again for this model, or pass --allow-mismatch.`
+    : `${again} it again for this model${allowMismatch ? "; a mismatch of shapes cannot be allowed" : ""}.`;
+  throw new SteeringError("E_MODEL_MISMATCH", `the ${kind} "${provenance.property}" was ${was} another model (${list}). ${advice}`);
 }
 
 /** A hash by its first digits. */

@@ -1,6 +1,6 @@
 import { stripVTControlCharacters } from "node:util";
 import { expect, test } from "@jest/globals";
-import { alphaBlock, alphaStrip } from "../../bin/alpha-strip.js";
+import { alphaBlock, AlphaStrip, alphaStrip } from "../../bin/alpha-strip.js";
 import type { GeneratedToken } from "../../lib/index.js";
 
 /** Tokens from [text, alpha of each property…]. */
@@ -34,6 +34,15 @@ test("the strip lies under the tokens, as wide as each", () => {
 
 test("one strip per property, each on its own scale", () => {
   expect(strip(tokens(["ab", 2, 2], ["c", 0, 1]), [2, 4], 80)).toEqual(["abc", "██ ", "▄▄▂"]);
+});
+
+test("a monitor's strip comes after the properties' and is full at 1", () => {
+  const list = tokens(["ab", 2], ["c", 0]).map((token, i) => ({ ...token, monitors: [[0.5, 0][i]!, [1, 0.01][i]!] }));
+  let written = "";
+  const strips = new AlphaStrip([2], 80, (text) => { written += text; }, 2);
+  for (const token of list) strips.push(token);
+  strips.finish();
+  expect(stripVTControlCharacters(written)).toBe("abc\n██ \n▄▄ \n██▁\n");
 });
 
 test("a property without a reading is drawn as 0", () => {

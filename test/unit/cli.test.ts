@@ -46,7 +46,7 @@ function run(...args: string[]): Promise<Outcome> {
 
 test.concurrent("--help lists every command and the exit codes, on stdout", async () => {
   const { code, stdout, stderr } = await run("--help");
-  for (const command of ["demo", "models", "extract", "generate", "inspect", "doctor", "completion"]) {
+  for (const command of ["demo", "models", "extract", "generate", "probe", "inspect", "doctor", "completion"]) {
     expect(stdout).toMatch(new RegExp(`^ +llama-steer ${command}\\b`, "m"));
   }
   const shown = [...stdout.replace(/\s+/g, " ").matchAll(/(\d+) (?:done|failure|usage|bad input|download|installation|interrupted)/g)];
@@ -70,6 +70,7 @@ const USAGE: Failure[] = [
   ["an unknown option", ["generate", "gemma3-270m", "q", "--bogus"], EXIT.usage, /bogus/],
   ["an option without its value", ["generate", "gemma3-270m", "q", "--steer"], EXIT.usage, /steer/],
   ["an unknown subcommand", ["models", "frobnicate"], EXIT.usage, /list, pull, path/],
+  ["an unknown subcommand of probe", ["probe", "frobnicate"], EXIT.usage, /train, inspect, text/],
 ];
 
 // Models by name are not downloaded here: were a spec or vector checked after the model, the code would be E_DOWNLOAD.
@@ -77,6 +78,8 @@ const OURS: Failure[] = [
   ["a schedule that is unknown", ["generate", "gemma3-270m", "q", "--steer", "x:foo"], EXIT.usage, /unknown schedule "foo".*\[E_BAD_SPEC\]/],
   ["one bad schedule of two", ["generate", "gemma3-270m", "q", "--steer", "good.safetensors:dyn", "--steer", "good.safetensors:dyn,p=2"], EXIT.usage, /topP.*\[E_BAD_SPEC\]/],
   ["a bad schedule before a missing vector", ["generate", "gemma3-270m", "q", "--steer", "missing.safetensors:dyn", "--steer", "x:foo"], EXIT.usage, /\[E_BAD_SPEC\]/],
+  ["a vector as a monitor", ["generate", "gemma3-270m", "q", "--monitor", "good.safetensors"], EXIT.input, /not a probe of llama-steer.*\[E_BAD_VECTOR\]/],
+  ["a probe that is not there", ["probe", "text", "gemma3-270m", "missing.safetensors", "text"], EXIT.input, /probe file missing.safetensors does not exist.*\[E_NOT_FOUND\]/],
   ["a bad schedule before a bad model", ["generate", "text.gguf", "q", "--steer", "x:foo"], EXIT.usage, /\[E_BAD_SPEC\]/],
   ["a missing vector", ["generate", "gemma3-270m", "q", "--steer", "missing.safetensors:dyn"], EXIT.input, /missing\.safetensors does not exist \[E_NOT_FOUND\]/],
   ["a missing vector before a bad model", ["generate", "text.gguf", "q", "--steer", "missing.safetensors:dyn"], EXIT.input, /missing\.safetensors/],
