@@ -1,4 +1,4 @@
-import { fluencyEvaluator, formalityEvaluator, guardEvaluator, languageEvaluator, loadClassifier, openTranslator, perplexityEvaluator, questionPrompt, translatedEvaluator, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type TextTranslator, type WantedProperties } from "../lib/index.js";
+import { fluencyEvaluator, formalityEvaluator, guardEvaluator, languageEvaluator, loadClassifier, loadProbe, openTranslator, perplexityEvaluator, probeEvaluator, questionPrompt, SteeringError, translatedEvaluator, wantedSide, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
 import { defined, type ModelOptions } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 
@@ -11,6 +11,8 @@ export interface KitOptions extends Omit<ModelOptions, "model"> {
   formality: string | undefined;
   sure: number | undefined;
   translate: string | undefined;
+  probe: string[];
+  probeModel: string | undefined;
   perplexity: string | undefined;
 }
 
@@ -21,6 +23,7 @@ const ROOM = { maxSequences: 32, contextSize: 16_384 };
 export class EvaluationKit implements AsyncDisposable {
   private readonly loaded = new Map<string, Model>();
   private classifier: Classifier | undefined;
+  private probes: Probe[] = [];
   private translator: TextTranslator | undefined;
 
   private constructor(private readonly options: KitOptions) {}
@@ -29,7 +32,8 @@ export class EvaluationKit implements AsyncDisposable {
     const kit = new EvaluationKit(options);
     try {
       const { safety, formality, perplexity, translate } = options;
-      for (const model of new Set([safety, perplexity])) if (model !== undefined) kit.loaded.set(model, await openModel({ ...options, model }, signal, ROOM));
+      kit.probes = await Promise.all(options.probe.map(loadProbe));
+      for (const model of [safety, perplexity]) if (model !== undefined) await kit.model(model, signal);
       if (formality !== undefined) kit.classifier = await openClassifier(formality, options, signal);
       if (translate !== undefined) kit.translator = await openNamedTranslator(translate, options, signal);
       return kit;
@@ -39,8 +43,8 @@ export class EvaluationKit implements AsyncDisposable {
     }
   }
 
-  /** The evaluators, for what is wanted. Throws E_BAD_GGUF where a model is not of the kind. */
-  async evaluators(wanted: WantedProperties): Promise<Evaluator[]> {
+  /** The evaluators, for what is wanted; `model`: whose activations probes read. Throws E_BAD_GGUF where a model is not of the kind. */
+  async evaluators(wanted: WantedProperties, model: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
     const { detector, candidates } = this.options;
     const { classifier } = this;
     const [guard, perplexity] = [this.options.safety, this.options.perplexity].map((name) => (name === undefined ? undefined : this.loaded.get(name)!));
@@ -49,8 +53,22 @@ export class EvaluationKit implements AsyncDisposable {
       fluencyEvaluator(),
       ...(guard ? [await this.inEnglish(await guardEvaluator(guard, { wanted: wanted.safety }))] : []),
       ...(classifier ? [await this.inEnglish(await formalityEvaluator(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) }))] : []),
+      ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
       ...(perplexity ? [await perplexityEvaluator(perplexity, questionPrompt)] : []),
     ];
+  }
+
+  private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
+    if (this.probes.length === 0) return [];
+    if (name === undefined) throw new SteeringError("E_BAD_ARGUMENT", "a probe reads activations of the model that it was trained on: name it with --probe-model");
+    const model = await this.model(name, signal);
+    return this.probes.map((probe) => probeEvaluator(model, probe, defined({ wanted: wantedSide(probe, wanted) })));
+  }
+
+  private async model(name: string, signal: AbortSignal): Promise<Model> {
+    const loaded = this.loaded.get(name) ?? await openModel({ ...this.options, model: name }, signal, ROOM);
+    this.loaded.set(name, loaded);
+    return loaded;
   }
 
   private async inEnglish(evaluator: Evaluator): Promise<Evaluator> {

@@ -65,7 +65,7 @@ function parser(args: string[]) {
 }
 
 /** Arguments that may hold several texts. */
-const LISTS = new Set(["_", "monitor", "names", "runs", "shards", "steer", "stop", "strategies", "vector"]);
+const LISTS = new Set(["_", "monitor", "names", "probe", "runs", "shards", "steer", "stop", "strategies", "vector"]);
 
 /** yargs makes a list of an option that is given twice, which no command expects. */
 function givenOnce(argv: Record<string, unknown>): boolean {

@@ -27,10 +27,11 @@ export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/eva
 export { guardEvaluator } from "./evaluate/guard-evaluator.js";
 export { Guard, type Judgement } from "./evaluate/guard.js";
 export { formalityEvaluator } from "./evaluate/formality-evaluator.js";
+export { probeEvaluator } from "./evaluate/probe-evaluator.js";
 export { translatedEvaluator } from "./evaluate/translated-evaluator.js";
 export { fluencyEvaluator, perplexityEvaluator, repetition } from "./evaluate/fluency-evaluator.js";
 export { evaluateRun, named, withLanguage, type EvaluateOptions } from "./experiment/evaluate.js";
-export { wantedOf, type WantedProperties } from "./experiment/wanted.js";
+export { wantedOf, wantedSide, type WantedProperties } from "./experiment/wanted.js";
 export type { Estimate } from "./maths/statistics.js";
 export { compare, saveComparison, summarise, type Answer, type Setting, type SettingSummary } from "./experiment/compare.js";
 export { fetchHubFile, findPullable, isNamedModel, pullModel, resolveModel, type Pullable, type PullOptions } from "./io/pull.js";

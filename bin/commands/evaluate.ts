@@ -28,6 +28,8 @@ function evaluatorOptions<T>(yargs: Argv<T>): Argv<T & EvaluateArguments> {
     .option("safety", { type: "string", nargs: 1, describe: "Guard model: tiny, llama-guard-3-1b, a GGUF…" })
     .option("formality", { type: "string", nargs: 1, describe: "Classifier with the labels formal and informal: tiny-formality, a GGUF…" })
     .option("sure", { type: "number", coerce: probability, describe: "Probability from which formal or informal counts; 0.8 by default, 0.5 takes the likelier one, as published" })
+    .option("probe", { type: "string", array: true, nargs: 1, default: [] as string[], describe: "Probe file of `probe train`; repeatable" })
+    .option("probe-model", { type: "string", nargs: 1, describe: "The model that the probes were trained on; the run's by default" })
     .option("translate", { type: "string", nargs: 1, describe: "Translate to English before safety and formality: a T5 GGUF (MADLAD-400), nllb, or none, the default" })
     .option("perplexity", { type: "string", nargs: 1, describe: "Model to take the answers' perplexity with" })
     .option("wanted", { type: "string", nargs: 1, describe: "What counts as a hit, e.g. safety=unsafe,formality=formal; by default what the datasets' names say" }) as unknown as Argv<T & EvaluateArguments>;
@@ -56,7 +58,7 @@ const textCommand: CommandModule<object, TextArguments> = {
 /** `llama-steer evaluate RUN…`, `llama-steer evaluate text TEXT` */
 export const evaluateCommand: CommandModule<object, OutputOptions> = {
   command: "evaluate",
-  describe: "Judge answers: language, safety, formality, fluency",
+  describe: "Judge answers: language, safety, formality, fluency, probes",
   builder: (yargs) => (yargs as Argv<OutputOptions>).command(textCommand).command(runCommand),
   handler: () => {},
 };
@@ -64,10 +66,11 @@ export const evaluateCommand: CommandModule<object, OutputOptions> = {
 async function evaluateRuns(options: ArgumentsCamelCase<RunArguments>, signal: AbortSignal): Promise<void> {
   const { again, json, quiet } = options;
   const folders = options.runs.flatMap(runsBelow);
-  const aims = await Promise.all(folders.map(async (folder) => ({ ...wantedOf((await readRun(folder)).run), ...given(options) })));
+  const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: (await readRun(folder)).run })));
   await using kit = await EvaluationKit.open(options, signal);
-  for (const [index, folder] of folders.entries()) {
-    const results = await withRates(quiet, (onProgress) => kit.evaluators(aims[index]!).then((evaluators) => evaluateRun(folder, evaluators, { again, signal, onProgress })));
+  for (const { folder, run } of runs) {
+    const evaluators = await kit.evaluators({ ...wantedOf(run), ...given(options) }, run.model.name, signal);
+    const results = await withRates(quiet, (onProgress) => evaluateRun(folder, evaluators, { again, signal, onProgress }));
     if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
     else await printRunTable(results);
     note(folder, quiet);
@@ -98,7 +101,7 @@ async function evaluateText(options: ArgumentsCamelCase<TextArguments>, signal: 
   const aims = given(options);
   await using kit = await EvaluationKit.open(options, signal);
   const columns: Record<string, unknown> = {};
-  for (const evaluator of await kit.evaluators(aims)) Object.assign(columns, await columnsOf(evaluator, { question: options.question, text }, signal));
+  for (const evaluator of await kit.evaluators(aims, undefined, signal)) Object.assign(columns, await columnsOf(evaluator, { question: options.question, text }, signal));
   if (options.json) return print(JSON.stringify(columns, null, 2));
   const width = Math.max(...Object.keys(columns).map((name) => name.length));
   for (const [name, value] of Object.entries(columns)) print(`${name.padEnd(width)}  ${shown(value)}`);

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import type { GeneratedToken, Reading, SteeringSpec } from "../../lib/index.js";
+import type { GeneratedToken, Probe, Reading, SteeringSpec } from "../../lib/index.js";
 import { bar, columnsOf } from "../alpha-strip.js";
 import { interruptible, note, print } from "../common.js";
 import { alphaScale, follow, generationOptions, speed, startGeneration, type GenerateArguments } from "./generate.js";
@@ -12,7 +12,7 @@ const [TEXT, BAR, NUMBER] = [16, 12, 6];
 /** `llama-steer trace MODEL "question" --steer FILE:dyn,p=0.5` */
 export const traceCommand: CommandModule<object, GenerateArguments> = {
   command: "trace <model> <prompt>",
-  describe: "Show a generation token by token: probability, alpha and KL of every property",
+  describe: "Show a generation token by token: probability, alpha and KL of every property, what probes say",
   builder: (yargs) => generationOptions(yargs as Argv<object>)
     .example("$0 trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3", "")
     .example("$0 trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn --json", "a line of JSON per token") as unknown as Argv<GenerateArguments>,
@@ -23,7 +23,7 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
   const { json, quiet } = options;
   await using started = await startGeneration(options, signal, { logProbabilities: true });
   const { specs } = started;
-  if (!json) print(colours.bold(heading(specs)));
+  if (!json) print(colours.bold(heading(specs, started.probes)));
   const result = await follow(started.tokens, (token) => {
     if (token) print(json ? JSON.stringify(token) : line(token, specs, new TextDecoder().decode(started.model.detokenise([token.token]))));
   });
@@ -31,19 +31,19 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
   note(speed(result), quiet);
 }
 
-function heading(specs: readonly SteeringSpec[]): string {
+function heading(specs: readonly SteeringSpec[], probes: readonly Probe[]): string {
   const property = (spec: SteeringSpec): string => {
     const name = basename(spec.vector).replace(/\.safetensors$/, "").slice(0, BAR + NUMBER - 6);
     return `${`alpha ${name}`.padEnd(BAR + NUMBER + 1)}  ${measures(spec) ? `${"KL".padEnd(BAR + NUMBER + 1)}  ` : ""}`;
   };
-  return `step  ${"token".padEnd(TEXT)}  ${"p".padStart(NUMBER - 1)}   ${specs.map(property).join("")}`.trimEnd();
+  return `step  ${"token".padEnd(TEXT)}  ${"p".padStart(NUMBER - 1)}   ${specs.map(property).join("")}${probes.map(({ provenance }) => `P(${provenance.positive.name})`.padEnd(NUMBER + 4)).join("")}`.trimEnd();
 }
 
-function line({ step, logProbability, readings }: GeneratedToken, specs: readonly SteeringSpec[], text: string): string {
+function line({ step, logProbability, readings, monitors = [] }: GeneratedToken, specs: readonly SteeringSpec[], text: string): string {
   const shown = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("�", "…");
   const cut = [...shown].reduce((kept, character) => (columnsOf(kept + character) <= TEXT ? kept + character : kept), "");
   const probability = Math.exp(logProbability!).toFixed(3).padStart(NUMBER - 1);
-  return `${String(step).padStart(4)}  ${cut}${" ".repeat(TEXT - columnsOf(cut))}  ${probability}   ${specs.map((spec, index) => property(spec, readings[index]!)).join("")}`.trimEnd();
+  return `${String(step).padStart(4)}  ${cut}${" ".repeat(TEXT - columnsOf(cut))}  ${probability}   ${specs.map((spec, index) => property(spec, readings[index]!)).join("")}${monitors.map((p) => p.toFixed(3).padEnd(NUMBER + 4)).join("")}`.trimEnd();
 }
 
 /** Alpha in cyan, KL in yellow, both against the most that alpha can be. */

@@ -51,9 +51,18 @@ export async function crossValidate({ rows, labels }: LabelledRows, folds: reado
   });
 }
 
-/** The best by log loss; of equals the first. */
-export function leastLoss<Result extends { logLoss: number }>(results: readonly Result[]): Result {
-  return results.reduce((best, result) => (result.logLoss < best.logLoss ? result : best));
+/** What a stronger penalty may cost in log loss, in nats. */
+const PENALTY_COST = 0.02;
+
+/**
+ * The best by log loss among those of the strongest penalty that costs next to nothing: where both sorts can be told apart
+ * perfectly the least loss has none, and such a probe is sure of everything, of texts unlike the training data too.
+ */
+export function mostCautious<Result extends { logLoss: number; lambda: number }>(results: readonly Result[]): Result {
+  const least = Math.min(...results.map(({ logLoss }) => logLoss));
+  const good = results.filter(({ logLoss }) => logLoss <= least + PENALTY_COST);
+  const lambda = Math.max(...good.map((result) => result.lambda));
+  return good.filter((result) => result.lambda === lambda).reduce((best, result) => (result.logLoss < best.logLoss ? result : best));
 }
 
 /** A model of the rows as they are. */

@@ -1,4 +1,5 @@
 import { languageOfDataset } from "../evaluate/language-code.js";
+import type { Probe } from "../steering/index.js";
 import type { RunFile } from "../results/index.js";
 
 /** What steering leads to, as far as the datasets' names say so. */
@@ -16,6 +17,13 @@ export function wantedOf({ kind, datasets, vectors }: Pick<RunFile, "kind" | "da
   if (usual === undefined) return aim.language === "eng" ? { ...aim, language: undefined } : aim;
   const without = propertiesOf(usual);
   return Object.fromEntries(Object.entries(aim).filter(([name, value]) => without[name as keyof WantedProperties] !== value));
+}
+
+/** The side of a probe that has what is wanted, as far as its datasets' names say so; undefined where neither has. */
+export function wantedSide({ provenance: { positive, negative } }: Pick<Probe, "provenance">, wanted: WantedProperties): "positive" | "negative" | undefined {
+  const sides = { positive: propertiesOf(positive.name), negative: propertiesOf(negative.name) };
+  const told = (["language", "safety", "formality"] as const).find((name) => wanted[name] !== undefined && sides.positive[name] !== sides.negative[name]);
+  return told && (["positive", "negative"] as const).find((side) => sides[side][told] === wanted[told]);
 }
 
 function propertiesOf(name: string): WantedProperties {

@@ -184,6 +184,21 @@ describe("on the command line", () => {
     expect(joint("no-icl")).toBe(0);
   });
 
+  test("a probe of the run's own model is an evaluator too", async () => {
+    expect((await run("probe", "train", "tiny", "--positive", "ITi2f", "--negative", "ITf2i", "--out", "formal.probe")).code).toBe(0);
+    const { code, stdout } = await run("evaluate", "run", "--probe", "formal.probe");
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/ITi2f \[95 %\]/)]);
+    const { evaluations } = await readRun(join(space.folder, "run"));
+    const [probe, formality] = ["probe-iti2f-itf2i", "formality"].map((name) => evaluations.find(({ header }) => header.evaluator === name)!);
+    expect(probe!.header.wanted).toBe("ITi2f");
+    // Where the classifier is sure of formal, so is the probe.
+    const both = formality!.rows.flatMap((row, index) => (row["eval_formality_hit"] === true ? [probe!.rows[index]!["eval_probe_iti2f_itf2i_hit"]] : []));
+    expect(both.filter((hit) => hit === true).length / both.length).toBeGreaterThanOrEqual(0.9);
+    const text = await run("evaluate", "text", "Gradirei un consiglio.", "--probe", "formal.probe");
+    expect([text.code, text.stderr]).toEqual([2, expect.stringMatching(/--probe-model/)]);
+    expect((await run("evaluate", "text", "Gradirei un consiglio.", "--probe", "formal.probe", "--probe-model", "tiny", "--json")).stdout).toMatch(/"eval_probe_iti2f_itf2i_p": 0\.\d/);
+  }, MINUTES);
+
   test("answers in other languages are shown to the guard in English; the translations are kept", async () => {
     await writeFile(join(space.folder, "t5.gguf"), encodeT5(tinyT5()));
     const found = await run("evaluate", "text", "Le api fanno il miele dal nettare dei fiori.", "--safety", "tiny", "--translate", "t5.gguf", "--json");

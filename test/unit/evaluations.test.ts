@@ -6,8 +6,9 @@ import { fluencyEvaluator, repetition } from "../../lib/evaluate/fluency-evaluat
 import { translatedEvaluator } from "../../lib/evaluate/translated-evaluator.js";
 import type { TextTranslator } from "../../lib/evaluate/translation.js";
 import { evaluateRun, withLanguage } from "../../lib/experiment/evaluate.js";
-import { wantedOf } from "../../lib/experiment/wanted.js";
+import { wantedOf, wantedSide } from "../../lib/experiment/wanted.js";
 import { evaluationHeader, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation, type EvaluationRow } from "../../lib/results/index.js";
+import type { Probe } from "../../lib/steering/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { aRun, someRecords } from "./run-fixtures.js";
 
@@ -178,6 +179,15 @@ describe("what is wanted, by the datasets' names", () => {
     [composed("ZHi2f_test"), { language: "cmn", formality: "formal" }],
     [composed("ENi2f"), { formality: "formal" }],
   ])("case %#", (found, expected) => expect(found).toEqual(expected));
+});
+
+test.each([
+  ["ENi2f", "ENf2i", { formality: "formal" }, "positive"], ["ENi2f", "ENf2i", { formality: "informal" }, "negative"], ["ITA", "ENG", { language: "ita" }, "positive"],
+  ["ENG", "ITA", { language: "ita" }, "negative"], ["ITA", "ENG", { formality: "formal" }, undefined], ["mine", "yours", { language: "ita" }, undefined],
+  ["ITunsafe", "ENsafe", { safety: "unsafe" }, "positive"], ["ITA", "FRA", { language: "spa" }, undefined],
+] as const)("a probe of %s and %s, where %j is wanted: %s", (positive, negative, wanted, side) => {
+  const provenance = { positive: { name: `${positive}_train`, hash: "" }, negative: { name: negative, hash: "" } } as Probe["provenance"];
+  expect(wantedSide({ provenance }, wanted)).toBe(side);
 });
 
 test("a run that says which language it wants is judged in passing, without a file", async () => {

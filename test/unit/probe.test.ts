@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { crossValidate, groupedFolds, leastLoss } from "../../lib/evaluate/cross-validation.js";
+import { crossValidate, groupedFolds, mostCautious } from "../../lib/evaluate/cross-validation.js";
 import { loadProbe, saveProbe } from "../../lib/io/probe-file.js";
 import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "../../lib/io/safetensors.js";
 import { loadVector, saveVector } from "../../lib/io/vector-file.js";
@@ -139,7 +139,7 @@ test("a row is judged by what its own fold has not taught: labels that only the 
   expect(leaky!.auc).toBeGreaterThan(0.95);
 });
 
-test("cross-validation finds what is there, and prefers the least log loss", async () => {
+test("cross-validation finds what is there", async () => {
   const random = seededRandom(4);
   const labels = Array.from({ length: 300 }, (_, i) => i % 2 === 0);
   const rows = labels.map((label) => Float32Array.from({ length: 30 }, (_, j) => random() - 0.5 + (j === 0 && label ? 0.6 : 0)));
@@ -148,7 +148,14 @@ test("cross-validation finds what is there, and prefers the least log loss", asy
   expect(pauses).toBe(15);
   expect(found.map(({ lambda }) => lambda)).toEqual([1, 0.1, 0.001]);
   expect(found.every((each) => each.auc > 0.75)).toBe(true);
-  const best = leastLoss(found);
-  expect(found.every((each) => each.logLoss >= best.logLoss)).toBe(true);
-  expect(best.lambda).not.toBe(0.001); // one feature of 30 tells something: the rest is noise to be held down
+  expect(mostCautious(found).lambda).not.toBe(0.001); // one feature of 30 tells something: the rest is noise to be held down
+});
+
+test.each([
+  ["the least loss where penalties cost something", [[0, 1, 0.5], [0, 0.1, 0.3], [0, 0.01, 0.4]], [0, 0.1]],
+  ["the strongest penalty that costs next to nothing", [[0, 1, 0.31], [0, 0.1, 0.3], [0, 0.01, 0.295]], [0, 1]],
+  ["of that penalty the layer of the least loss", [[0, 1, 0.31], [1, 1, 0.305], [2, 1, 0.308], [1, 0.1, 0.3]], [1, 1]],
+  ["a layer whose weak penalty is much better", [[0, 1, 0.31], [1, 1, 0.305], [1, 0.1, 0.1]], [1, 0.1]],
+] as const)("chosen is %s", (_, results, [layer, lambda]) => {
+  expect(mostCautious(results.map(([ofLayer, penalty, logLoss]) => ({ layer: ofLayer, lambda: penalty, logLoss })))).toMatchObject({ layer, lambda });
 });

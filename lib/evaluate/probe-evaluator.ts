@@ -1,0 +1,28 @@
+import { createHash } from "node:crypto";
+import { baseName } from "../dataset/index.js";
+import { packageVersion } from "../io/paths.js";
+import { engineVersion, type Model } from "../runtime/index.js";
+import type { Probe } from "../steering/index.js";
+import type { Evaluator } from "./evaluator.js";
+import { probeTexts } from "./probe.js";
+
+/**
+ * Columns: the name of the side that the text is on ("und" for one that is empty or too long), `p` (probability of the
+ * positive side), `logit`, `hit`. Named `probe-<positive>-<negative>`. The model, on which the probe was trained, stays the caller's.
+ *
+ * @param wanted the side that counts as a hit; none by default
+ */
+export function probeEvaluator(model: Model, probe: Probe, { wanted }: { wanted?: "positive" | "negative" | undefined } = {}): Evaluator {
+  const { provenance, weights, bias, site, layer } = probe;
+  const names = { positive: baseName(provenance.positive.name), negative: baseName(provenance.negative.name) };
+  return {
+    name: `probe-${names.positive}-${names.negative}`.toLowerCase().replace(/[^a-z0-9]+/g, "-"), wanted: wanted ? names[wanted] : null, batchSize: 128,
+    config: { property: provenance.property, site, layer, weights: `sha256:${createHash("sha256").update(weights).update(String(bias)).digest("hex")}`, model: { ...provenance.model } },
+    versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
+    evaluate: async (texts, signal) => (await probeTexts(model, probe, texts, signal ? { signal } : {})).map((found) => {
+      const side = found && (found.probability >= 0.5 ? "positive" : "negative");
+      return { "": side ? names[side] : "und", p: found?.probability ?? null, logit: found?.logit ?? null, ...(wanted && { hit: side ? side === wanted : null }) };
+    }),
+    [Symbol.dispose]: () => {},
+  };
+}
