@@ -40,6 +40,7 @@ const HALF = { probability: 0.9, letters: 20 };
 const LEAST_PROBABILITY = 0.5;
 /** Characters that franc looks at. */
 const FRANC_READS = 2048;
+const CHINESE = "cmn";
 
 /** Load a detector; `eld` takes its tables of n-grams from the disk when it is first asked for. */
 export async function loadLanguageDetector(name: LanguageDetectorName = DEFAULT_DETECTOR): Promise<LanguageDetector> {
@@ -103,13 +104,19 @@ const francScores: Scorer = (text, candidates) => {
   return withAll(found.map(([language, score]): [string, number] => [language, 1 - (1 - score) * perTrigram]), candidates);
 };
 
-/** eld reads the first 1,000 characters. */
+/** eld reads the first 1,000 characters. Its tables lack many Chinese words; but what is in Chinese characters and has no kana is Chinese. */
 async function eldScorer(): Promise<Scorer> {
   const { eld } = await import("eld/medium");
   return (text, candidates) => {
+    if (isInHan(text) && (candidates?.includes(CHINESE) ?? true)) return withAll([[CHINESE, 1]], candidates);
     const scores = Object.entries(eld.detect(text).getScores()).map(([code, score]): [string, number] => [parseLanguage(code), score]);
     return withAll(candidates ? scores.filter(([language]) => candidates.includes(language)) : scores, candidates);
   };
+}
+
+function isInHan(text: string): boolean {
+  const han = text.match(/\p{Script=Han}/gu)?.length ?? 0;
+  return han > lettersOf(text).length / 2 && !/[\p{Script=Hiragana}\p{Script=Katakana}]/u.test(text);
 }
 
 /** Candidates without a score are as good as the worst: 0. */

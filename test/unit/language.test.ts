@@ -53,6 +53,14 @@ describe.each(LANGUAGE_DETECTORS)("%s", (name) => {
     expect(Object.values(guess.probabilities)).toEqual([0, 0, 0, 0, 0]);
   });
 
+  test.each([["气体 氧气 氧气 氧气 氧气 氧气", "cmn"], ["北京有很多咖啡店，也有 KFC。", "cmn"]])("%p is %s", async (text, language) => {
+    expect((await loadLanguageDetector(name)).detect(text, FIVE).language).toBe(language);
+  });
+
+  test("Japanese is not taken for Chinese, where it may be found", async () => {
+    expect((await loadLanguageDetector(name)).detect("羊毛の洗濯は洗濯機で洗うのがベストです。", ["cmn", "jpn", "eng"]).language).toBe("jpn");
+  });
+
   test("a text that is as good in no candidate is undetermined", async () => {
     const guess = (await loadLanguageDetector(name)).detect("Ελληνικά κείμενα είναι εδώ για δοκιμή", FIVE);
     expect(guess.language).toBe("und");
