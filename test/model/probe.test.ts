@@ -157,7 +157,7 @@ test("what cannot be trained is refused", async () => {
 
 test("on the command line: train, inspect, judge, monitor", async () => {
   const run = (...args: string[]) => runCommand(args, { cwd: space.folder });
-  const train = await run("probe", "train", "tiny", "--positive", "ENi2f", "--negative", "ENf2i", "--out", "formal.safetensors", "--layers", "2-3", "--json");
+  const train = await run("probe", "train", "tiny", "--positive", "ENi2f", "--negative", "ENf2i", "--out", "formal.safetensors", "--layers", "2-3", "--json", "--quiet");
   expect(train).toMatchObject({ code: 0, stderr: "" });
   const made = JSON.parse(train.stdout) as Probe & { path: string };
   expect(made).toMatchObject({ path: "formal.safetensors", site: "resid_post", heldOut: { n: 400 }, provenance: { seed: 32, folds: 5 } });
