@@ -11,6 +11,7 @@ import { extractCommand } from "./commands/extract.js";
 import { generateCommand } from "./commands/generate.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { modelsCommand } from "./commands/models.js";
+import { reportCommand } from "./commands/report.js";
 import { resultsCommand } from "./commands/results.js";
 import { EXIT, exitCode } from "./exit-codes.js";
 
@@ -42,11 +43,12 @@ function parser(args: string[]) {
     .command(captureCommand)
     .command(experimentCommand)
     .command(resultsCommand)
+    .command(reportCommand)
     .command(datasetsCommand)
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, results, datasets, capture, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, experiment, results, report, datasets, capture, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()

@@ -1,8 +1,7 @@
-import { existsSync, readdirSync, statSync } from "node:fs";
 import { readFile } from "node:fs/promises";
-import { basename, dirname, join, relative } from "node:path";
+import { join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { fromPublished, planMerge, readRun, SteeringError, toPublished, unpublished, writeRun, writeText } from "../../lib/index.js";
+import { fromPublished, planMerge, readRun, runsBelow, SteeringError, toPublished, unpublished, writeRun, writeText } from "../../lib/index.js";
 import { note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
@@ -122,13 +121,4 @@ async function merge({ out, shards, json, quiet }: ArgumentsCamelCase<MergeArgum
     else await printRunTable(results);
   }
   note(`Written: ${out}`, quiet);
-}
-
-/** The folder itself if it is a run's, else all runs below it. Throws E_NOT_FOUND. */
-function runsBelow(folder: string): string[] {
-  if (existsSync(join(folder, "run.json"))) return [folder];
-  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory();
-  const below = isFolder ? readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => basename(name) === "run.json").map((name) => join(folder, dirname(name))).sort() : [];
-  if (below.length === 0) throw new SteeringError("E_NOT_FOUND", `there is no run in ${folder}`);
-  return below;
 }

@@ -1,0 +1,106 @@
+import { GROUPS, type Group } from "../strategy.js";
+
+/** A Vega-Lite view: ours to write, theirs to check. */
+export type Chart = Record<string, unknown>;
+
+/** A figure of a run's page, or why it has none. */
+export interface Figure {
+  /** Names its files, e.g. "outcomes". */
+  id: string;
+  title: string;
+  /** How to read it, in plain sentences. */
+  caption: string;
+  /** What it shows, for who cannot see it. */
+  alt: string;
+  chart?: Chart;
+  /** Why there is no chart. */
+  missing?: string;
+  /** What is drawn, as a table. */
+  data: ReadonlyArray<Record<string, string | number | null>>;
+}
+
+/**
+ * Colours that the page puts its own in place of, for light and dark; a file keeps them. No other mark has them.
+ */
+export const INK = "#222326";
+export const MUTED = "#666970";
+export const GRID = "#dfe1e5";
+export const PAPER = "#fefefd";
+
+/** Okabe and Ito's palette, which all kinds of colour vision tell apart. */
+export const GROUP_COLOURS: Record<Group, string> = {
+  ICL: "#7b7f87", "No ICL": "#a4a8b0", "One alone": "#e69f00", Dyn: "#d55e00", Fixed: "#0072b2", Start: "#009e73", Dim: "#cc79a7", Other: "#56b4e9",
+};
+export const GROUP_SHAPES: Record<Group, string> = {
+  ICL: "cross", "No ICL": "stroke", "One alone": "triangle-down", Dyn: "diamond", Fixed: "circle", Start: "triangle-up", Dim: "square", Other: "triangle-right",
+};
+/** Colours and dashes of properties. */
+export const PROPERTY_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+export const PROPERTY_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3]];
+
+export const groupColour = { field: "group", type: "nominal", scale: { domain: GROUPS, range: GROUPS.map((group) => GROUP_COLOURS[group]) }, legend: null };
+
+export const SANS = "DejaVu Sans, Verdana, Arial, sans-serif";
+export const MONO = "DejaVu Sans Mono, Menlo, Consolas, monospace";
+
+export const CONFIG: Chart = {
+  background: null, aria: false, font: SANS, padding: 8,
+  title: { color: INK, fontSize: 13, fontWeight: "bold", anchor: "start", subtitleColor: MUTED, subtitleFontSize: 11, offset: 12 },
+  axis: {
+    labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", domainColor: MUTED, tickColor: MUTED, gridColor: GRID,
+    labelLimit: 400, titleLimit: 900, labelOverlap: true,
+  },
+  header: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, labelLimit: 400 },
+  legend: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelLimit: 400, titleLimit: 400 },
+  view: { stroke: null },
+  text: { color: INK, fontSize: 11, font: SANS },
+  rule: { color: INK },
+};
+
+/** A scale for ΔPPL: straight, or where some values are far from the rest, symmetrically logarithmic. */
+export interface DeltaScale {
+  scale: Chart;
+  axis: Chart;
+  title: string;
+  /** Position of a value between 0 and 1. */
+  position(value: number): number;
+  isLog: boolean;
+}
+
+/** How many times the middle of the values the largest may be before the scale turns logarithmic. */
+const MOST_SPREAD = 25;
+
+export function deltaScale(values: readonly number[], name = "ΔPPL"): DeltaScale {
+  const sizes = values.map(Math.abs).filter((size) => size > 0).sort((a, b) => a - b);
+  const largest = sizes.at(-1) ?? 1;
+  const middle = sizes[Math.floor(sizes.length / 2)] ?? 1;
+  const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const room = (high - low || 1) * 0.03;
+  if (largest / middle <= MOST_SPREAD) {
+    const domain = [low < 0 ? low - room : 0, high + room];
+    return { scale: { domain, zero: false, nice: false }, axis: { tickCount: 5 }, title: name, position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!), isLog: false };
+  }
+  const constant = 10 ** Math.max(-3, Math.floor(Math.log10(middle)));
+  const log = (value: number): number => Math.sign(value) * Math.log1p(Math.abs(value) / constant);
+  const domain = [low < 0 ? low * 1.3 : 0, high * 1.3];
+  const powers = Array.from({ length: 12 }, (_, i) => constant * 10 ** i);
+  const ticks = [...powers.map((power) => -power), 0, ...powers].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
+  const every = Math.ceil((ticks.length - 1) / 7);
+  const shown = ticks.filter((tick) => tick === 0 || Math.round(Math.log10(Math.abs(tick) / constant)) % every === 0);
+  return {
+    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, format: "~g", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
+    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), isLog: true,
+  };
+}
+
+/** A number in as many digits as a reader can use. */
+export function brief(value: number): string {
+  const size = Math.abs(value);
+  if (!Number.isFinite(value)) return "–";
+  if (size >= 1e6) return value.toExponential(1);
+  return value.toFixed(size >= 1000 ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}
+
+export function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
+}
