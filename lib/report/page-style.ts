@@ -16,7 +16,7 @@ figure { margin: 1.25rem 0 2rem; break-inside: avoid; }
 figcaption { color: var(--muted); font-size: .92rem; max-width: 58rem; margin-top: .35rem; } figcaption strong { color: var(--ink); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; } thead th { vertical-align: bottom; white-space: normal; } th:first-child, .texts td { text-align: left; } tbody th { font-weight: 600; }
-.overview td { text-align: left; }
+.overview td { text-align: left; white-space: normal; } .overview thead th { text-align: left; }
 .texts td { white-space: normal; line-height: 1.35; } .texts th { vertical-align: top; } .texts .strip { font-family: inherit; overflow-wrap: anywhere; }
 .strip i { font-style: normal; white-space: pre-wrap; display: inline-block; padding-bottom: calc(var(--n) * 9px + 1px); background-repeat: no-repeat;
   background-image: linear-gradient(var(--a1), var(--a1)), linear-gradient(var(--a2), var(--a2)), linear-gradient(var(--a3), var(--a3)), linear-gradient(var(--a4), var(--a4));

@@ -32,7 +32,7 @@ export const GROUP_COLOURS: Record<Group, string> = {
   ICL: "#7b7f87", "No ICL": "#a4a8b0", "One alone": "#e69f00", Dyn: "#d55e00", Fixed: "#0072b2", Start: "#009e73", Dim: "#cc79a7", Other: "#56b4e9",
 };
 export const GROUP_SHAPES: Record<Group, string> = {
-  ICL: "cross", "No ICL": "stroke", "One alone": "triangle-down", Dyn: "diamond", Fixed: "circle", Start: "triangle-up", Dim: "square", Other: "triangle-right",
+  ICL: "cross", "No ICL": "triangle-left", "One alone": "triangle-down", Dyn: "diamond", Fixed: "circle", Start: "triangle-up", Dim: "square", Other: "triangle-right",
 };
 /** Colours and dashes of properties. */
 export const PROPERTY_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
@@ -62,34 +62,37 @@ export interface DeltaScale {
   scale: Chart;
   axis: Chart;
   title: string;
-  /** Position of a value between 0 and 1. */
+  /** Position of a value between 0 and 1, and the value there. */
   position(value: number): number;
+  valueAt(position: number): number;
   isLog: boolean;
 }
 
-/** How many times the middle of the values the largest may be before the scale turns logarithmic. */
-const MOST_SPREAD = 25;
-
-export function deltaScale(values: readonly number[], name = "ΔPPL"): DeltaScale {
+/** `mostSpread`: how many times the middle of the values the largest may be before the scale turns logarithmic. */
+export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpread = 25 } = {}): DeltaScale {
   const sizes = values.map(Math.abs).filter((size) => size > 0).sort((a, b) => a - b);
   const largest = sizes.at(-1) ?? 1;
   const middle = sizes[Math.floor(sizes.length / 2)] ?? 1;
   const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
   const room = (high - low || 1) * 0.03;
-  if (largest / middle <= MOST_SPREAD) {
+  if (largest / middle <= mostSpread) {
     const domain = [low < 0 ? low - room : 0, high + room];
-    return { scale: { domain, zero: false, nice: false }, axis: { tickCount: 5 }, title: name, position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!), isLog: false };
+    return {
+      scale: { domain, zero: false, nice: false }, axis: { tickCount: 5 }, title: name, isLog: false,
+      position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!), valueAt: (position) => domain[0]! + position * (domain[1]! - domain[0]!),
+    };
   }
   const constant = 10 ** Math.max(-3, Math.floor(Math.log10(middle)));
   const log = (value: number): number => Math.sign(value) * Math.log1p(Math.abs(value) / constant);
+  const linear = (position: number): number => Math.sign(position) * constant * Math.expm1(Math.abs(position));
   const domain = [low < 0 ? low * 1.3 : 0, high * 1.3];
   const powers = Array.from({ length: 12 }, (_, i) => constant * 10 ** i);
   const ticks = [...powers.map((power) => -power), 0, ...powers].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
   const every = Math.ceil((ticks.length - 1) / 7);
   const shown = ticks.filter((tick) => tick === 0 || Math.round(Math.log10(Math.abs(tick) / constant)) % every === 0);
   return {
-    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, format: "~g", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
-    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), isLog: true,
+    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, format: ",~f", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
+    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))), isLog: true,
   };
 }
 

@@ -1,6 +1,8 @@
 import { ALL_STEPS, normCells, type RunVector } from "../norms.js";
 import { brief, PAPER, type Chart, type Figure } from "./chart.js";
 
+/** Least pixels of a panel across: room for its title. */
+const LEAST = { large: 160, small: 66 };
 /** Most pixels of a panel's side. */
 const LARGEST = { wide: 420, high: 420 };
 const SMALL = { wide: 170, high: 190 };
@@ -12,7 +14,7 @@ export function normsFigure({ property, vector, missing }: RunVector, subtitle: 
   const base = {
     id: `norms-${property}`, title: `Norm of Δ for ${property}`,
     caption: !vector || !found ? "" : `How large the vector of ${property} is in each part of the model (${vector.site}): layers upwards from 0${found.nHead > 1 ? ", attention heads across" : "; this site has no heads"}. `
-      + "The large panel is the mean of the norms over all token steps; the small ones are single token steps of the extraction, on the same scale of colours (lighter = larger). Squares of one colour are of one size within this figure only: models and properties have scales of their own.",
+      + "The large panel is the mean of the norms over all token steps; the small ones are single token steps of the extraction, on the same scale of colours (lighter = larger; colours are spaced by the square root, so that small norms can be told apart). Squares of one colour are of one size within this figure only: models and properties have scales of their own.",
     alt: largest ? `Largest mean norm ${brief(largest.norm)} in layer ${largest.layer}${found!.nHead > 1 ? `, head ${largest.head}` : ""}; smallest ${brief(Math.min(...found!.cells.filter(({ panel }) => panel === ALL_STEPS).map(({ norm }) => norm)))}.` : "",
     data: found?.cells.map(({ layer, head, panel, norm }) => ({ layer, head, step: panel, norm })) ?? [],
   };
@@ -24,11 +26,11 @@ export function normsFigure({ property, vector, missing }: RunVector, subtitle: 
   const panel = (name: string, { x, y }: { x: number; y: number }, axes: { x: boolean; y: boolean }): Chart => ({
     data: { values: cells.filter((cell) => cell.panel === name).map(({ layer, head, norm }) => ({ layer, head, norm: Number(norm.toPrecision(4)) })) },
     title: { text: name === ALL_STEPS ? "mean of all steps" : name, fontSize: 11, fontWeight: "normal", offset: 4 },
-    width: x * nHead, height: y * layers.length, mark: { type: "rect", stroke: PAPER, strokeWidth: Math.min(x, y) > 8 ? 0.5 : 0 },
+    width: Math.max(x * nHead, name === ALL_STEPS ? LEAST.large : LEAST.small), height: y * layers.length, mark: { type: "rect", stroke: PAPER, strokeWidth: Math.min(x, y) > 8 ? 0.5 : 0 },
     encoding: {
       x: { field: "head", type: "ordinal", axis: axes.x && nHead > 1 ? { title: "head", labelAngle: 0, values: ticks(nHead, x), ticks: false, domain: false } : null, scale: { paddingInner: 0, paddingOuter: 0 } },
       y: { field: "layer", type: "ordinal", sort: "descending", axis: axes.y ? { title: "layer", values: ticks(layers.at(-1)! + 1, y), ticks: false, domain: false } : null, scale: { paddingInner: 0, paddingOuter: 0 } },
-      color: { field: "norm", type: "quantitative", scale: { scheme: "viridis", domain: limits }, legend: { title: "norm of Δ", gradientLength: 140 } },
+      color: { field: "norm", type: "quantitative", scale: { type: "sqrt", scheme: "viridis", domain: limits }, legend: { title: "norm of Δ", gradientLength: 140 } },
     },
   });
   const single = panels.slice(1);

@@ -3,14 +3,16 @@ import { groupedSettings, GROUP_MEANING } from "../strategy.js";
 import { brief, deltaScale, groupColour, INK, MUTED, percent, type Chart, type Figure } from "./chart.js";
 
 const ROW = 20;
-const SHARE_WIDTH = 190;
+/** Of a panel of shares: less where there are many. */
+const SHARE_WIDTH = { one: 260, several: 170 };
 const BOX_WIDTH = 300;
 
 /** Figures 1 (one property) and 2 (a composition): shares of hits as bars, ΔPPL as boxes, one row per setting. */
 export function outcomesFigure(data: RunData, subtitle: string): Figure {
   const shares = shareRows(data);
   const boxes = boxRows(data);
-  const groups = groupedSettings(data.run);
+  const drawn = new Set([...shares, ...boxes].map(({ setting }) => setting));
+  const groups = groupedSettings(data.run).map(({ group, labels }) => ({ group, labels: labels.filter((label) => drawn.has(label)) })).filter(({ labels }) => labels.length > 0);
   const properties = [...new Set(shares.map(({ property }) => property))];
   const base = {
     id: "outcomes", title: data.run.kind === "single" ? "Accuracy and ΔPPL by strategy" : "Accuracy and ΔPPL of the composition by strategy",
@@ -25,8 +27,9 @@ export function outcomesFigure(data: RunData, subtitle: string): Figure {
   // an empty row stands between two groups: as many spaces as make it another name
   const rows = groups.flatMap(({ labels }, index) => [...(index > 0 ? [" ".repeat(index)] : []), ...labels]);
   const y = { field: "setting", type: "nominal", scale: { domain: rows, paddingInner: 0.25, paddingOuter: 0.2 } };
+  const width = properties.length > 1 ? SHARE_WIDTH.several : SHARE_WIDTH.one;
   const panels = [
-    ...properties.map((property) => ({ width: SHARE_WIDTH, draw: (axis: Chart | null) => sharePanel(shares.filter((row) => row.property === property), { ...y, axis }, referenceShares(data, shares, property), property) })),
+    ...properties.map((property) => ({ width, draw: (axis: Chart | null) => sharePanel(width, shares.filter((row) => row.property === property), { ...y, axis }, referenceShares(data, shares, property), property) })),
     ...(boxes.length > 0 ? [{ width: BOX_WIDTH, draw: (axis: Chart | null) => boxPanel(boxes, { ...y, axis }) }] : []),
   ];
   const labels = { title: null, ticks: false, domain: false, labelPadding: 6, labelOverlap: false };
@@ -34,8 +37,8 @@ export function outcomesFigure(data: RunData, subtitle: string): Figure {
     ...base,
     chart: {
       title: { text: base.title, subtitle },
-      hconcat: panels.map(({ width, draw }, index) => ({ width, height: rows.length * ROW, ...draw(index === 0 ? labels : null) })),
-      spacing: 58, // room for the figures behind each panel
+      hconcat: panels.map(({ draw, ...size }, index) => ({ ...size, height: rows.length * ROW, ...draw(index === 0 ? labels : null) })),
+      spacing: 22,
     },
   };
 }
@@ -46,15 +49,15 @@ function referenceShares({ run }: RunData, shares: ReturnType<typeof shareRows>,
     shares.filter((row) => row.setting === label && row.property === property).map(({ share }) => ({ share, kind: prompt })));
 }
 
-function sharePanel(rows: ReturnType<typeof shareRows>, y: Chart, references: Array<{ share: number; kind: string }>, property: string): Chart {
-  const x = (field: string): Chart => ({ field, type: "quantitative", scale: { domain: [0, 1] }, axis: { format: "%", values: [0, 0.25, 0.5, 0.75, 1], labelOverlap: false, labelExpr: "round(100 * datum.value) + (datum.value == 1 ? ' %' : '')", title: `answers that are ${property === JOINT ? "all of it at once" : property}` } });
+function sharePanel(width: number, rows: ReturnType<typeof shareRows>, y: Chart, references: Array<{ share: number; kind: string }>, property: string): Chart {
+  const x = (field: string): Chart => ({ field, type: "quantitative", scale: { domain: [0, 1] }, axis: { labelExpr: "round(100 * datum.value) + ' %'", values: [0, 0.5, 1], labelOverlap: false, title: property === JOINT ? "answers: all at once" : `answers: ${property}` } });
   return {
     layer: [
       { data: { values: references.filter(({ kind }) => kind === "icl") }, mark: { type: "rule", strokeDash: [6, 3], color: MUTED }, encoding: { x: x("share") } },
       { data: { values: references.filter(({ kind }) => kind === "no-icl") }, mark: { type: "rule", strokeDash: [1, 3], strokeCap: "round", color: MUTED }, encoding: { x: x("share") } },
       { data: { values: rows }, mark: { type: "bar" }, encoding: { y, x: x("share"), color: groupColour } },
       { data: { values: rows }, mark: { type: "rule", color: INK, strokeWidth: 1.5 }, encoding: { y, x: x("low"), x2: { field: "high" } } },
-      { data: { values: rows.map((row) => ({ setting: row.setting, label: percent(row.share) })) }, mark: { type: "text", align: "right", color: INK }, encoding: { y, x: { value: SHARE_WIDTH + 46 }, text: { field: "label" } } },
+      { data: { values: rows.map((row) => ({ setting: row.setting, label: percent(row.share) })) }, mark: { type: "text", align: "right", color: INK }, encoding: { y, x: { value: width + 46 }, text: { field: "label" } } },
     ],
   };
 }

@@ -24,12 +24,13 @@ export function stepsFigure(data: RunData, subtitle: string): Figure {
     data: rows.map(({ setting, property, quantity, step, mean, low, high, n }) => ({ setting, property, quantity, step, mean, low, high, n })),
   };
   if (settings.length === 0) return { ...base, missing: data.run.settings.some(({ label }) => label.startsWith("Dyn")) ? "the Dyn answers hold no α and no KL per step" : "the run has no Dyn setting" };
-  const colour = { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_COLOURS }, legend: null };
+  const legend = properties.length > 1 ? { title: "property", symbolType: "stroke", symbolOpacity: 1, symbolSize: 500, symbolStrokeWidth: 2, symbolFillColor: "transparent" } : null;
+  const colour = { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_COLOURS }, legend };
   const panel = (setting: string, quantity: string, isFirst: boolean, isLast: boolean): Chart => {
     const own = rows.filter((row) => row.setting === setting && row.quantity === quantity);
     const most = Math.max(...rows.filter((row) => row.quantity === quantity).map(({ mean, high }) => high ?? mean), 0.1);
     const x = { field: "step", type: "quantitative", scale: { domain: [0, Math.max(1, ...rows.map(({ step }) => step))], nice: false }, axis: { title: isLast ? "generation step" : null, grid: false, tickMinStep: 1, tickCount: 6 } };
-    const y = (field: string): Chart => ({ field, type: "quantitative", scale: { domain: [Math.min(0, ...own.map(({ mean }) => mean)), most] }, axis: { title: isFirst ? (quantity === "KL" ? "mean KL (nats)" : "mean α") : null, tickCount: 4 } });
+    const y = (field: string): Chart => ({ field, type: "quantitative", scale: { domain: [Math.min(0, ...own.map(({ mean }) => mean)), most] }, axis: { title: isFirst ? (quantity === "KL" ? "mean KL (nats)" : "mean α") : null, tickCount: 4, minExtent: 30 } });
     return {
       width: WIDTH, height: HEIGHT, ...(quantity === STEP_QUANTITIES[0] && { title: { text: setting, fontSize: 12, offset: 6 } }),
       layer: [
@@ -37,8 +38,8 @@ export function stepsFigure(data: RunData, subtitle: string): Figure {
         {
           data: { values: own }, mark: { type: "line", strokeWidth: 2, point: { size: 12 } },
           encoding: {
-            x, y: y("mean"), color: { ...colour, legend: properties.length > 1 ? { title: "property", symbolStrokeWidth: 2 } : null },
-            strokeDash: { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_DASHES }, legend: properties.length > 1 ? { title: "property" } : null },
+            x, y: y("mean"), color: colour,
+            strokeDash: { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_DASHES }, legend },
           },
         },
       ],

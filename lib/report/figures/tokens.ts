@@ -61,7 +61,8 @@ export function tokensFigure(samples: readonly TokenSample[], options: { setting
           bars.push({ x: MARGIN + column * COLUMN + 0.8, x2: MARGIN + (column + columns) * COLUMN - 0.8, y: foot, y2: foot - height, property: properties[vector] });
         }
       }
-      texts.push(...own.map(({ column, columns, shown, isKept }) => ({ x: MARGIN + (column + columns / 2) * COLUMN, y: top + nBars * (BAR + BETWEEN_BARS) + FONT_SIZE / 2 + 1, text: shown, isKept })));
+      // vega cuts off spaces at the ends of a text
+      texts.push(...own.map(({ column, shown, isKept }) => ({ x: MARGIN + (column + shown.length - shown.trimStart().length) * COLUMN, y: top + nBars * (BAR + BETWEEN_BARS) + FONT_SIZE / 2 + 1, text: shown.trim(), isKept })));
       top += lineHeight;
     }
     top += 16;
@@ -77,8 +78,8 @@ function layers({ bars, texts, rules, labels }: Record<"bars" | "texts" | "rules
   return [
     { data: { values: rules }, mark: { type: "rule", color: GRID }, encoding: { x, x2: { field: "x2" }, y } },
     { data: { values: bars }, mark: { type: "rect" }, encoding: { x, x2: { field: "x2" }, y, y2: { field: "y2" }, color: { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_COLOURS }, legend: null } } },
-    text(texts.filter(({ isKept }) => isKept), { font: MONO, fontSize: FONT_SIZE, align: "center", color: INK }),
-    text(texts.filter(({ isKept }) => !isKept), { font: MONO, fontSize: FONT_SIZE, align: "center", color: MUTED, fontStyle: "italic" }),
+    text(texts.filter(({ isKept }) => isKept), { font: MONO, fontSize: FONT_SIZE, align: "left", color: INK }),
+    text(texts.filter(({ isKept }) => !isKept), { font: MONO, fontSize: FONT_SIZE, align: "left", color: MUTED, fontStyle: "italic" }),
     text(labels.filter(({ kind }) => kind === "question"), { fontWeight: "bold", align: "left", color: INK }),
     text(labels.filter(({ kind }) => kind === "axis"), { fontSize: 10, align: "right", color: MUTED }),
   ];
