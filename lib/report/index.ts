@@ -12,7 +12,7 @@ import { idOf, pageHtml, type DrawnFigure, type RunSection } from "./page.js";
 import { inlineSvg, renderPng, renderSvg, svgFile } from "./render.js";
 import { samplesHtml } from "./samples.js";
 import { defaultReference } from "./strategy.js";
-import { differencesTable, overviewTable, settingsTable, toCsv, toMarkdown, type ShownTable } from "./tables.js";
+import { differencesTable, overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
 import { readVocabulary, type Vocabulary } from "./token-texts.js";
 
 export interface ReportOptions {
@@ -155,7 +155,7 @@ function imageHtml(svg: string, png: Uint8Array): string {
   return `<img src="data:image/png;base64,${Buffer.from(png).toString("base64")}" width="${width}" alt="${label}">`;
 }
 
-async function writeTables(tables: readonly ShownTable[], slug: string, files: FileWriter): Promise<RunSection["tables"]> {
+async function writeTables(tables: readonly Table[], slug: string, files: FileWriter): Promise<RunSection["tables"]> {
   const written: RunSection["tables"] = [];
   for (const table of tables) {
     const name = `tables/${[slug, table.id].filter(Boolean).join("-")}`;

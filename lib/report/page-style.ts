@@ -8,7 +8,7 @@ export const PAGE_STYLE = `
 body { margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, "Segoe UI", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.7rem; margin: 0 0 .25rem; } h2 { font-size: 1.35rem; margin: 2.5rem 0 .5rem; padding-top: .75rem; border-top: 2px solid var(--grid); } h3 { font-size: 1.1rem; margin: 1.75rem 0 .5rem; } h4 { font-size: 1rem; margin: 1.25rem 0 .25rem; }
 a { color: var(--link); } p, dl { max-width: 52rem; } .muted { color: var(--muted); }
-nav ul { columns: 2; padding-left: 1.1rem; margin: .5rem 0; } nav ul ul { columns: 1; } nav li { break-inside: avoid; }
+nav ul { columns: 2; padding-left: 1.1rem; margin: .5rem 0; } nav ul ul { columns: 1; } nav li { break-inside: avoid; } nav .short { padding: 0; margin: 0 0 .5rem; font-size: .87rem; } .short li { display: inline; } .short li + li::before { content: " · "; }
 .note { border-left: 4px solid var(--warn); background: var(--panel); padding: .5rem .75rem; margin: .75rem 0; max-width: 52rem; }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem 1.2rem; }
 figure { margin: 1.25rem 0 2rem; break-inside: avoid; }

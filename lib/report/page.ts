@@ -3,7 +3,7 @@ import type { RunData } from "./data.js";
 import type { Figure } from "./figures/chart.js";
 import { escapeHtml, htmlTable } from "./html.js";
 import { PAGE_STYLE } from "./page-style.js";
-import type { ShownTable } from "./tables.js";
+import type { Table } from "./tables.js";
 
 /** A figure as the page holds it. */
 export interface DrawnFigure {
@@ -23,17 +23,21 @@ export interface RunSection {
   slug: string;
   data: RunData;
   figures: DrawnFigure[];
-  tables: Array<{ table: ShownTable; files: string[] }>;
+  tables: Array<{ table: Table; files: string[] }>;
   /** HTML of the answers to some prompts. */
   samples: string;
   notes: string[];
 }
+
+/** Runs whose figures are listed by their titles in the contents. */
+const MOST_LISTED = 3;
 
 const WORDS: ReadonlyArray<readonly [string, string]> = [
   ["Δ, the vector", "what is added to the model's activations: the mean difference between those of prompts with a property and those without, per layer and generated token"],
   ["α", "how strongly it is added: 0 is the unsteered model, 1 the difference as it was measured"],
   ["ICL", "in-context learning: the question is asked behind demonstrations of the property, without steering"],
   ["Fixed, Start, Dim", "the same α at every token; at the first only; falling to 0 at the last"],
+  ["X alone", "of a composition, one vector alone at α 1; \"icl X\": behind demonstrations of that property, unsteered"],
   ["Dyn, p", "dynamic activation composition: α is found anew for every token from the KL between the unsteered and the strongly steered model, over the most likely tokens that make up the share p"],
   ["KL", "Kullback–Leibler divergence, in nats: how different two distributions of the next token are"],
   ["PPL, ΔPPL", "perplexity of the answer behind demonstrations under a setting, minus that under its own prompt: what steering costs in fluency; lower is better"],
@@ -41,7 +45,7 @@ const WORDS: ReadonlyArray<readonly [string, string]> = [
 ];
 
 /** The whole page: one file, which needs nothing else. */
-export function pageHtml({ title, version, sections, overview }: { title: string; version: string; sections: readonly RunSection[]; overview: { table: ShownTable; files: string[] } | undefined }): string {
+export function pageHtml({ title, version, sections, overview }: { title: string; version: string; sections: readonly RunSection[]; overview: { table: Table; files: string[] } | undefined }): string {
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -59,8 +63,8 @@ ${PAGE_STYLE}
 <p class="muted">${sections.length === 1 ? "One run" : `${sections.length} runs`}; written by llama-steer ${escapeHtml(version)}.</p>
 </header>
 <nav aria-label="Contents"><h3>Contents</h3><ul>
-<li><a href="#words">Words and abbreviations</a></li>
-${overview ? "<li><a href=\"#overview\">All runs</a></li>\n" : ""}${sections.map(contents).join("\n")}
+${overview ? "<li><a href=\"#overview\">All runs</a></li>\n" : ""}<li><a href="#words">Words and abbreviations</a></li>
+${sections.map((section) => contents(section, sections.length > MOST_LISTED)).join("\n")}
 </ul></nav>
 <main>
 ${overview ? `<h2 id="overview">All runs</h2>\n<div class="overview">${tableHtml(overview.table, overview.files, false)}</div>\n` : ""}<h2 id="words">Words and abbreviations</h2>
@@ -74,10 +78,10 @@ ${sections.map(sectionHtml).join("\n")}
 `;
 }
 
-function contents({ name, slug, figures, tables, samples }: RunSection): string {
-  const drawn = figures.filter(({ html }) => html !== undefined).map(({ number, figure }) => `<li><a href="#${slug}-${idOf(figure.id)}">Figure ${number}: ${escapeHtml(figure.title)}</a></li>`);
+function contents({ name, slug, figures, tables, samples }: RunSection, isShort: boolean): string {
+  const drawn = figures.filter(({ html }) => html !== undefined).map(({ number, figure }) => `<li><a href="#${slug}-${idOf(figure.id)}">Figure ${number}${isShort ? "" : `: ${escapeHtml(figure.title)}`}</a></li>`);
   const rest = [tables.length > 0 ? ["tables", "Tables"] : undefined, samples ? ["samples", "Sample answers"] : undefined, ["reproduce", "Configuration and versions"]].flatMap((each) => (each ? [`<li><a href="#${slug}-${each[0]}">${each[1]}</a></li>`] : []));
-  return `<li><a href="#${slug}">${escapeHtml(name)}</a><ul>${[...drawn, ...rest].join("")}</ul></li>`;
+  return `<li><a href="#${slug}">${escapeHtml(name)}</a><ul${isShort ? " class=\"short\"" : ""}>${[...drawn, ...rest].join("")}</ul></li>`;
 }
 
 function sectionHtml({ name, slug, data, figures, tables, samples, notes }: RunSection): string {
@@ -104,7 +108,7 @@ function figureHtml(slug: string, { number, figure, html, files }: DrawnFigure):
 <figcaption><strong>Figure ${number}. ${escapeHtml(figure.title)}.</strong> ${escapeHtml(figure.caption)} ${links(files)}</figcaption></figure>`;
 }
 
-function tableHtml(table: ShownTable, files: readonly string[], hasTitle = true): string {
+function tableHtml(table: Table, files: readonly string[], hasTitle = true): string {
   return `${hasTitle ? `<h4>${escapeHtml(table.title)}</h4>\n` : ""}${htmlTable(table.shownColumns, table.shown)}\n<p class="muted">${escapeHtml(table.caption)} ${links(files)}</p>`;
 }
 

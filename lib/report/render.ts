@@ -13,7 +13,8 @@ const DEJAVU = /^[\u0000-\u058f\u1d00-\u2bff]*$/;
  * hold several. Loads vega on the first call.
  */
 export async function renderSvg(chart: Chart, id: string, alt: string): Promise<string> {
-  const [{ compile }, vega] = await Promise.all([import("vega-lite"), import("vega")]);
+  const { compile } = await import("vega-lite");
+  const vega = await import("vega");
   const { spec } = compile({ ...chart, config: CONFIG } as unknown as TopLevelSpec, { logger: silent() });
   const view = new vega.View(vega.parse(spec), { renderer: "none", loader: offline });
   try {

@@ -4,18 +4,6 @@ import type { RunFile, RunSetting } from "../results/index.js";
 export const GROUPS = ["ICL", "No ICL", "One alone", "Dyn", "Fixed", "Start", "Dim", "Other"] as const;
 export type Group = (typeof GROUPS)[number];
 
-/** What a group is, for readers who meet it for the first time. */
-export const GROUP_MEANING: Record<Group, string> = {
-  ICL: "the question behind demonstrations, unsteered (in-context learning)",
-  "No ICL": "the question alone, unsteered",
-  "One alone": "of a composition, one vector alone at α 1",
-  Dyn: "dynamic: α is found anew for every token, between 0 and 2; p is the top-p it looks at",
-  Fixed: "the same α at every token",
-  Start: "α at the first token only",
-  Dim: "α at the first token, diminishing to 0 at the last",
-  Other: "another schedule",
-};
-
 const OF_KIND: Readonly<Record<string, Group>> = { dynamic: "Dyn", fixed: "Fixed", start: "Start", diminishing: "Dim" };
 
 /** The group that a setting is shown in. */

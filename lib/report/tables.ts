@@ -1,20 +1,8 @@
-import { mean } from "../maths/statistics.js";
+import { mean, type Estimate } from "../maths/statistics.js";
 import { columnOf, hitMeasure, pairedDifferences } from "../results/index.js";
-import { JOINT, judgedNames, shareRows, type RunData } from "./data.js";
+import { JOINT, judgedNames, shareRows, type RunData, type ShareRow } from "./data.js";
 import { brief, percent } from "./figures/chart.js";
 import { groupOf } from "./strategy.js";
-
-/** A table: for people as text, for programs as values. */
-export interface Table {
-  /** Names its files, e.g. "settings". */
-  id: string;
-  title: string;
-  caption: string;
-  columns: string[];
-  rows: Array<Array<string | number | null>>;
-  /** The same cells as `rows`, written for people. */
-  shown: string[][];
-}
 
 type Value = string | number | null;
 interface Column<T> {
@@ -24,17 +12,28 @@ interface Column<T> {
   show?: (row: T) => string;
 }
 
-function table<T>(head: Pick<Table, "id" | "title" | "caption">, rows: readonly T[], columns: ReadonlyArray<Column<T>>): Table & { shownColumns: string[] } {
+/** A table: for programs as values, for people as text. */
+export interface Table {
+  /** Names its files, e.g. "settings". */
+  id: string;
+  title: string;
+  caption: string;
+  columns: string[];
+  rows: Value[][];
+  /** What people read: fewer columns, intervals in brackets. */
+  shownColumns: string[];
+  shown: string[][];
+}
+
+function table<T>(head: Pick<Table, "id" | "title" | "caption">, rows: readonly T[], columns: ReadonlyArray<Column<T>>): Table {
   const forPeople = columns.filter(({ show }) => show);
   return {
     ...head, columns: columns.map(({ name }) => name), rows: rows.map((row) => columns.map(({ value }) => value(row))),
     shown: rows.map((row) => forPeople.map(({ show }) => show!(row))), shownColumns: forPeople.map(({ name }) => name),
   };
 }
-export type ShownTable = ReturnType<typeof table>;
-
 /** One row per setting: shares, ΔPPL, lengths, and the means of what a fluency evaluator measured. */
-export function settingsTable(data: RunData): ShownTable {
+export function settingsTable(data: RunData): Table {
   const shares = shareRows(data);
   const names = [...judgedNames(data).map(({ name }) => name), ...(shares.some(({ property }) => property === JOINT) ? [JOINT] : [])];
   const shareOf = (setting: string, property: string) => shares.find((row) => row.setting === setting && row.property === property);
@@ -45,16 +44,16 @@ export function settingsTable(data: RunData): ShownTable {
     { name: "answers", value: ({ answers }) => answers, show: ({ answers }) => String(answers) },
     { name: "failed", value: ({ failed }) => failed, show: ({ failed }) => (failed > 0 ? String(failed) : "") },
     ...names.flatMap((name): Array<Column<RunData["summary"][number]>> => [
-      { name, value: ({ setting }) => shareOf(setting, name)?.share ?? null, show: ({ setting }) => withInterval(shareOf(setting, name), percent) },
+      { name, value: ({ setting }) => shareOf(setting, name)?.share ?? null, show: ({ setting }) => withInterval(asEstimate(shareOf(setting, name)), percent) },
       { name: `${name} low`, value: ({ setting }) => shareOf(setting, name)?.low ?? null },
       { name: `${name} high`, value: ({ setting }) => shareOf(setting, name)?.high ?? null },
       { name: `${name}: not judged`, value: ({ setting }) => shareOf(setting, name)?.undetermined ?? null, show: ({ setting }) => String(shareOf(setting, name)?.undetermined || "") },
     ]),
-    { name: "median ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.median.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity && { share: deltaPerplexity.median.value, ...deltaPerplexity.median }, brief) },
+    { name: "median ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.median.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.median, brief) },
     { name: "median ΔPPL low", value: ({ deltaPerplexity }) => deltaPerplexity?.median.low ?? null },
     { name: "median ΔPPL high", value: ({ deltaPerplexity }) => deltaPerplexity?.median.high ?? null },
     { name: "quartiles of ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.quartiles.join(" ") ?? null, show: ({ deltaPerplexity }) => (deltaPerplexity ? deltaPerplexity.quartiles.map(brief).join(" … ") : "") },
-    { name: "mean ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.mean.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity && { share: deltaPerplexity.mean.value, ...deltaPerplexity.mean }, brief) },
+    { name: "mean ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.mean.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.mean, brief) },
     { name: "answers with ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.n ?? 0 },
     { name: "mean length (tokens)", value: ({ setting }) => lengthOf(setting), show: ({ setting }) => shownNumber(lengthOf(setting)) },
     ...fluencyColumns(data).map((name): Column<RunData["summary"][number]> => {
@@ -67,7 +66,7 @@ export function settingsTable(data: RunData): ShownTable {
 }
 
 /** How every setting differs from one of them on the same prompts. Undefined where there is nothing to compare. */
-export function differencesTable(data: RunData, reference: string): ShownTable | undefined {
+export function differencesTable(data: RunData, reference: string): Table | undefined {
   const judged = data.evaluations.filter(({ header }) => header.wanted !== null);
   const names = judgedNames(data);
   const measures = [
@@ -77,7 +76,7 @@ export function differencesTable(data: RunData, reference: string): ShownTable |
   ].map(({ name, measure, isShare }) => ({ name, isShare, found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])) }))
     .filter(({ found }) => [...found.values()].some(({ n }) => n > 0));
   if (measures.length === 0) return undefined;
-  const rows = data.run.settings.map(({ label }) => label).filter((label) => label !== reference);
+  const rows = data.run.settings.map(({ label }) => label).filter((label) => measures.some(({ found }) => (found.get(label)?.n ?? 0) > 0));
   return table({
     id: "differences", title: `Differences to ${reference}`,
     caption: `Each setting minus ${reference}, prompt by prompt: mean of the differences with its 95 % bootstrap interval over prompts. An interval without 0 is a difference that the prompts agree on. Shares are in percentage points.`,
@@ -87,7 +86,7 @@ export function differencesTable(data: RunData, reference: string): ShownTable |
       const difference = (row: string) => found.get(row)?.difference ?? null;
       const format = isShare ? (value: number) => signed(100 * value, (each) => each.toFixed(0)) : (value: number) => signed(value, brief);
       return [
-        { name, value: (row) => difference(row)?.value ?? null, show: (row) => withInterval(difference(row) && { share: difference(row)!.value, ...difference(row)! }, format) },
+        { name, value: (row) => difference(row)?.value ?? null, show: (row) => withInterval(difference(row), format) },
         { name: `${name} low`, value: (row) => difference(row)?.low ?? null },
         { name: `${name} high`, value: (row) => difference(row)?.high ?? null },
         { name: `${name}: prompts`, value: (row) => found.get(row)?.n ?? 0 },
@@ -97,7 +96,7 @@ export function differencesTable(data: RunData, reference: string): ShownTable |
 }
 
 /** The best setting of Dyn and of Fixed of each run beside the unsteered ones: by the share of hits, then by the least ΔPPL. */
-export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData }>): ShownTable {
+export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData }>): Table {
   const bestOf = (data: RunData, group: string): string => {
     const names = judgedNames(data);
     const shares = shareRows(data).filter(({ property }) => property === (names.length > 1 ? JOINT : names[0]?.name));
@@ -142,8 +141,12 @@ function shownNumber(value: number | null): string {
   return value === null ? "" : brief(value);
 }
 
-function withInterval(estimate: { share: number; low: number; high: number } | null | undefined, format: (value: number) => string): string {
-  return estimate ? `${format(estimate.share)} [${format(estimate.low)}, ${format(estimate.high)}]` : "";
+function asEstimate(row: ShareRow | undefined): Estimate | undefined {
+  return row && { value: row.share, low: row.low, high: row.high };
+}
+
+function withInterval(estimate: Estimate | null | undefined, format: (value: number) => string): string {
+  return estimate ? `${format(estimate.value)} [${format(estimate.low)}, ${format(estimate.high)}]` : "";
 }
 
 function signed(value: number, format: (value: number) => string): string {
@@ -161,7 +164,7 @@ export function toCsv(columns: readonly string[], rows: ReadonlyArray<ReadonlyAr
 }
 
 /** A table of GitHub's Markdown; what a cell holds is text, never markup. */
-export function toMarkdown({ title, caption, shownColumns, shown }: ShownTable): string {
+export function toMarkdown({ title, caption, shownColumns, shown }: Table): string {
   const cell = (text: string): string => text.replace(/[\\`*_{}[\]<>|#&]/g, (mark) => `\\${mark}`).replace(/\s+/g, " ");
   const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(" | ")} |`;
   return `${[`# ${title}`, "", line(shownColumns), `|${shownColumns.map(() => "---|").join("")}`, ...shown.map(line), "", caption].join("\n")}\n`;

@@ -42,7 +42,7 @@ export interface TokenPiece {
 
 /** What a token that belongs to the next one's character is shown as. */
 export const PART = "◌";
-const END = "⏹";
+const END = "∎";
 
 /**
  * The tokens of an answer with their texts and alphas; undefined where tokens or texts are missing. A last α without a

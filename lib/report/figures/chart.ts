@@ -86,10 +86,11 @@ export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpre
   const log = (value: number): number => Math.sign(value) * Math.log1p(Math.abs(value) / constant);
   const linear = (position: number): number => Math.sign(position) * constant * Math.expm1(Math.abs(position));
   const domain = [low < 0 ? low * 1.3 : 0, high * 1.3];
-  const powers = Array.from({ length: 12 }, (_, i) => constant * 10 ** i);
-  const ticks = [...powers.map((power) => -power), 0, ...powers].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
-  const every = Math.ceil((ticks.length - 1) / 7);
-  const shown = ticks.filter((tick) => tick === 0 || Math.round(Math.log10(Math.abs(tick) / constant)) % every === 0);
+  const decades = Math.log10(Math.max(high, -low) / constant);
+  // of each power of ten, or of a hundred, as many as have room
+  const { factors, base } = decades < 2.5 ? { factors: [1, 2, 5], base: 10 } : { factors: [1], base: decades < 7 ? 10 : 100 };
+  const positive = Array.from({ length: 14 }, (_, power) => factors.map((factor) => factor * constant * base ** power)).flat();
+  const shown = [...positive.map((tick) => -tick), 0, ...positive].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
   return {
     scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, format: ",~f", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
     position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))), isLog: true,

@@ -1,5 +1,5 @@
 import { boxRows, shareRows, JOINT, type RunData } from "../data.js";
-import { groupedSettings, GROUP_MEANING } from "../strategy.js";
+import { groupedSettings } from "../strategy.js";
 import { brief, deltaScale, groupColour, INK, MUTED, percent, type Chart, type Figure } from "./chart.js";
 
 const ROW = 20;
@@ -15,8 +15,8 @@ export function outcomesFigure(data: RunData, subtitle: string): Figure {
   const groups = groupedSettings(data.run).map(({ group, labels }) => ({ group, labels: labels.filter((label) => drawn.has(label)) })).filter(({ labels }) => labels.length > 0);
   const properties = [...new Set(shares.map(({ property }) => property))];
   const base = {
-    id: "outcomes", title: data.run.kind === "single" ? "Accuracy and ΔPPL by strategy" : "Accuracy and ΔPPL of the composition by strategy",
-    caption: caption(data, properties, boxes.length > 0, groups.map(({ group }) => `${group}: ${GROUP_MEANING[group]}`)),
+    id: "outcomes", title: `${[...(shares.length > 0 ? ["Accuracy"] : []), ...(boxes.length > 0 ? ["ΔPPL"] : [])].join(" and ") || "Accuracy"}${data.run.kind === "single" ? "" : " of the composition"} by strategy`,
+    caption: caption(data, properties, boxes.length > 0),
     alt: `One row per setting. ${shares.map(({ setting, property, share }) => `${setting}: ${property} ${percent(share)}`).concat(boxes.map(({ setting, median }) => `${setting}: median ΔPPL ${brief(median)}`)).join("; ")}.`,
     data: [
       ...shares.map(({ setting, group, property, share, low, high, n, undetermined }) => ({ setting, group, quantity: property, value: share, low, high, n, undetermined, q1: null, q3: null, low_whisker: null, high_whisker: null, outliers: null })),
@@ -77,11 +77,10 @@ function boxPanel(rows: ReturnType<typeof boxRows>, y: Chart): Chart {
   };
 }
 
-function caption({ run }: RunData, properties: readonly string[], hasBoxes: boolean, groups: readonly string[]): string {
+function caption({ run }: RunData, properties: readonly string[], hasBoxes: boolean): string {
   return [
     `One row per setting; its numbers are ${run.kind === "single" ? "α" : `α of ${run.vectors.map(({ property }) => property).join(" + ")}`}, or p = top-p of Dyn.`,
     properties.length > 0 ? "Bars: the share of answers that have the property, with its 95 % interval (Wilson); answers that could not be judged count as not having it. The dashed line is the share behind demonstrations (ICL), the dotted one that of the question alone." : "",
     hasBoxes ? "Boxes: ΔPPL, the perplexity that a setting gives to the answer behind demonstrations, minus that answer's own; lower is better, 0 is as fluent. Box: middle half of the answers; thick mark and figure: median; line: values within 1.5 box lengths; circles: beyond." : "",
-    `${groups.join(". ")}.`,
   ].filter(Boolean).join(" ");
 }

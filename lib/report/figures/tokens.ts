@@ -31,7 +31,7 @@ export function tokensFigure(samples: readonly TokenSample[], options: { setting
   const base = {
     id: "tokens", title: `α per token, ${setting}`,
     caption: `Answers of ${setting} with the α that each token was written under: ${properties.length > 1 ? `one row of bars per property (${properties.join(", ")})` : "a bar"} above the token, full height = ${alphaMax}. `
-      + (hasTexts ? `↵ is a line end, ${PART} the beginning of a character that the next token completes; grey tokens were generated but cut off, with a stop string or at the end of the answer (⏹).`
+      + (hasTexts ? `↵ is a line end, ${PART} the beginning of a character that the next token completes; grey tokens were generated but cut off, with a stop string or at the end of the answer (∎).`
         : "The texts of the tokens are not known here, so the numbers below the bars are generation steps."),
     alt: samples.map(({ question, pieces }) => `${question} – ${pieces.map(({ text, alphas }) => `${text.trim() || "·"} ${alphas.map((alpha) => alpha.toFixed(1)).join("/")}`).join(" ")}`).join("; "),
     data: samples.flatMap(({ question, pieces }) => pieces.flatMap(({ text, alphas }, step) => alphas.map((alpha, vector) => ({ question, step, token: text, property: properties[vector]!, alpha })))),
