@@ -1,7 +1,7 @@
 import { languageName } from "../evaluate/language-code.js";
 import { bootstrap, mean, quantile, type Estimate } from "../maths/statistics.js";
 import { summariseRun, type EvaluationHeader, type RunResults, type RunSetting, type SettingResult } from "../results/index.js";
-import { groupOf, type Group } from "./strategy.js";
+import { groupOf, vectorNames, type Group } from "./strategy.js";
 
 /** A run's evaluations, and all that follows from them, once. */
 export interface RunData extends RunResults {
@@ -106,6 +106,7 @@ export interface StepRow {
 
 /** Figure 3: KL (nats) and α per generation step of each Dyn setting and property. */
 export function stepRows({ run, records }: Pick<RunData, "run" | "records">): StepRow[] {
+  const names = vectorNames(run);
   return run.settings.filter((setting) => groupOf(run, setting) === "Dyn").flatMap((setting) => {
     const own = records.filter((record) => record.setting === setting.label);
     return setting.steer.flatMap(({ vector, schedule }, term) => STEP_QUANTITIES.flatMap((quantity) => {
@@ -115,7 +116,7 @@ export function stepRows({ run, records }: Pick<RunData, "run" | "records">): St
         const values = series.flatMap((each) => each[step] ?? []);
         const found: Estimate | undefined = values.length > 1 ? bootstrap(values, mean) : undefined;
         return {
-          setting: setting.label, topP: (schedule as { topP: number }).topP, property: run.vectors[vector]!.property, quantity, step,
+          setting: setting.label, topP: (schedule as { topP: number }).topP, property: names[vector]!, quantity, step,
           mean: mean(values), low: found?.low ?? null, high: found?.high ?? null, n: values.length,
         };
       });

@@ -5,6 +5,7 @@ import { hashOf } from "../experiment/single.js";
 import { loadVector } from "../io/vector-file.js";
 import type { RunFile } from "../results/index.js";
 import type { SteeringVector } from "../steering/index.js";
+import { vectorNames } from "./strategy.js";
 
 /** Steps that figure 5 shows by themselves, as published. */
 export const SHOWN_STEPS = [0, 1, 2, 5, 10, 15, 20, 25];
@@ -57,8 +58,10 @@ export interface RunVector {
  * The vectors that a run steered with: in its folder, where the run found them, or of the same name in one of the other
  * folders. A file that is another one by its hash is not taken. What cannot be read is a reason, never an error.
  */
-export async function runVectors(folder: string, { vectors }: Pick<RunFile, "vectors">, otherFolders: readonly string[] = []): Promise<RunVector[]> {
-  return Promise.all(vectors.map(async ({ property, file, hash }): Promise<RunVector> => {
+export async function runVectors(folder: string, run: Pick<RunFile, "vectors">, otherFolders: readonly string[] = []): Promise<RunVector[]> {
+  const names = vectorNames(run);
+  return Promise.all(run.vectors.map(async ({ file, hash }, index): Promise<RunVector> => {
+    const property = names[index]!;
     if (file === "unknown") return { property, missing: "an imported run names no vector file" };
     const places = [isAbsolute(file) ? file : join(folder, file), ...[folder, ...otherFolders].map((other) => join(other, basename(file)))];
     const there = [...new Set(places)].filter((path) => existsSync(path));

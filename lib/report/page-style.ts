@@ -13,7 +13,7 @@ nav ul { columns: 2; padding-left: 1.1rem; margin: .5rem 0; } nav ul ul { column
 dt { font-weight: 600; } dd { margin: 0 0 .4rem 1.2rem; }
 figure { margin: 1.25rem 0 2rem; break-inside: avoid; }
 .chart { overflow-x: auto; } .chart svg, .chart img { display: block; max-width: 100%; height: auto; }
-figcaption { color: var(--muted); font-size: .92rem; max-width: 58rem; margin-top: .35rem; } figcaption strong { color: var(--ink); }
+figcaption { color: var(--muted); font-size: .92em; max-width: 58rem; margin-top: .35rem; } figcaption strong { color: var(--ink); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
 th, td { padding: .2rem .6rem; text-align: right; border-bottom: 1px solid var(--grid); white-space: nowrap; } thead th { vertical-align: bottom; white-space: normal; } th:first-child, .texts td { text-align: left; } tbody th { font-weight: 600; }
 .overview td { text-align: left; white-space: normal; } .overview thead th { text-align: left; }
@@ -29,7 +29,7 @@ code { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace
 @media print {
   :root { color-scheme: light; --ink: #000; --muted: #444; --grid: #ccc; --paper: #fff; --panel: #f5f5f5; --link: #000; --warn: #8a4b00; --a1: #0072b2; --a2: #d55e00; --a3: #009e73; --a4: #cc79a7; }
   @page { size: A4 landscape; margin: 14mm; }
-  body { font-size: 10.5pt; max-width: none; padding: 0; } h2 { break-before: page; } h2, h3, h4 { break-after: avoid; } tr, .prompt h4 { break-inside: avoid; } thead { display: table-header-group; }
-  .chart { overflow: visible; } .chart svg, .chart img { max-height: 165mm; width: auto; } .wide { overflow: visible; } table { font-size: 7.5pt; } th, td { padding: .1rem .35rem; white-space: normal; } pre { white-space: pre-wrap; font-size: 6.5pt; } .links { display: none; }
+  body { font-size: 9.5pt; max-width: none; padding: 0; } section { break-before: page; } h2, h3, h4 { break-after: avoid; } tr, .prompt h4 { break-inside: avoid; } thead { display: table-header-group; }
+  .chart { overflow: visible; } .chart svg, .chart img { max-height: 112mm; width: auto; } .wide { overflow: visible; } table { font-size: 7.5pt; } th, td { padding: .1rem .35rem; white-space: normal; } pre { white-space: pre-wrap; font-size: 6.5pt; } .links { display: none; }
 }
 `.trim();

@@ -2,6 +2,7 @@ import type { ResultRecord } from "../results/index.js";
 import { visible } from "./figures/tokens.js";
 import { escapeHtml } from "./html.js";
 import type { RunData } from "./data.js";
+import { vectorNames } from "./strategy.js";
 import { tokenPieces, type TokenBytes, type TokenPiece } from "./token-texts.js";
 
 /** Colours of strips on the page. */
@@ -16,7 +17,7 @@ export function largestAlpha({ records }: Pick<RunData, "records">): number | un
 /** What the model wrote to some prompts, in every setting, with α as bars under the tokens. */
 export function samplesHtml(data: RunData, prompts: readonly number[], bytes: TokenBytes | undefined): string {
   const most = largestAlpha(data);
-  const properties = data.run.vectors.map(({ property }) => property).slice(0, MOST_STRIPS);
+  const properties = vectorNames(data.run).slice(0, MOST_STRIPS);
   const key = most === undefined ? "" : `<p class="muted">Bars under the tokens: α of${properties.map((property, i) => `<span class="key k${i + 1}"></span>${escapeHtml(property)}`).join(", ")}${properties.length > 1 ? " (in this order, from above)" : ""}; full height = ${most}, negative α are not drawn. `
     + `${bytes ? "Point at a token for its α. Struck through: generated but cut off, with a stop string." : "The texts of the tokens are not known here: one bar per generation step, under the text."}</p>`;
   const parts = prompts.map((prompt) => {

@@ -25,3 +25,9 @@ export function defaultReference(run: Pick<RunFile, "vectors" | "settings">): st
   const steered = run.settings.filter(({ steer }) => steer.length === run.vectors.length);
   return (steered.find((setting) => groupOf(run, setting) === "Dyn") ?? steered[0])?.label;
 }
+
+/** Names of a run's vectors: their properties, numbered where two are of one. */
+export function vectorNames({ vectors }: Pick<RunFile, "vectors">): string[] {
+  const properties = vectors.map(({ property }) => property);
+  return properties.map((property, index) => (properties.indexOf(property) === properties.lastIndexOf(property) ? property : `${property} (${index + 1})`));
+}

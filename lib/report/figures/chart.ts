@@ -92,7 +92,7 @@ export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpre
   const positive = Array.from({ length: 14 }, (_, power) => factors.map((factor) => factor * constant * base ** power)).flat();
   const shown = [...positive.map((tick) => -tick), 0, ...positive].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
   return {
-    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, format: ",~f", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
+    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, labelExpr: "format(datum.value, ',')", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
     position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))), isLog: true,
   };
 }

@@ -1,6 +1,6 @@
 import type { RunData } from "../data.js";
 import type { RunVector } from "../norms.js";
-import { groupOf } from "../strategy.js";
+import { groupOf, vectorNames } from "../strategy.js";
 import { tokenPieces, type TokenPiece, type Vocabulary } from "../token-texts.js";
 import type { Figure } from "./chart.js";
 import { matricesFigure } from "./matrices.js";
@@ -38,7 +38,7 @@ function sampleTokens({ run, records }: RunData, { vocabulary, prompts, subtitle
   const own = records.filter((record) => record.setting === label && prompts.includes(record.prompt) && record.alphas.some((ofVector) => ofVector.length > 0));
   const samples = own.map((record): TokenSample => ({ question: record.question, pieces: tokenPieces(record, vocabulary.bytes) ?? stepsOf(record.alphas) }));
   return tokensFigure(samples, {
-    setting: label, subtitle, properties: (setting?.steer ?? []).map(({ vector }) => run.vectors[vector]!.property),
+    setting: label, subtitle, properties: (setting?.steer ?? []).map(({ vector }) => vectorNames(run)[vector]!),
     alphaMax: Math.max(...(setting?.steer ?? []).map(({ schedule }) => (schedule as { alphaMax: number }).alphaMax), 0),
     hasTexts: vocabulary.bytes !== undefined && own.some(({ tokens }) => tokens.length > 0), ...(setting ? {} : { missing: "the run has no Dyn setting" }),
   });

@@ -1,4 +1,5 @@
 import { matrixCells, MEDIAN_DELTA, JOINT, type RunData } from "../data.js";
+import { vectorNames } from "../strategy.js";
 import { brief, INK, PAPER, percent, type Chart, type Figure } from "./chart.js";
 
 const CELL = { wide: 64, high: 44 };
@@ -6,7 +7,7 @@ const CELL = { wide: 64, high: 44 };
 /** Figure 6: accuracies and ΔPPL of fixed compositions of two vectors, by their alphas. */
 export function matricesFigure(data: RunData, subtitle: string): Figure {
   const cells = matrixCells(data);
-  const [first = "", second = ""] = data.run.vectors.map(({ property }) => property);
+  const [first = "", second = ""] = vectorNames(data.run);
   const quantities = [...new Set(cells.map(({ quantity }) => quantity))];
   const base = {
     id: "matrices", title: "Fixed composition by α₁ and α₂",

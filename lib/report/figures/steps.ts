@@ -3,25 +3,28 @@ import { PROPERTY_COLOURS, PROPERTY_DASHES, brief, type Chart, type Figure } fro
 
 const HEIGHT = 130;
 const WIDTH = 230;
+/** Share of the answers that must reach a step for it to be drawn. */
+const LEAST_REACHED = 0.1;
 /** Panels beside each other. */
 const COLUMNS = 4;
 
 /** Figure 3: mean KL and α per generation step, one panel per p, one line per property. */
 export function stepsFigure(data: RunData, subtitle: string): Figure {
-  const rows = stepRows(data);
+  const all = stepRows(data);
+  const rows = all.filter(({ setting, n }) => n >= LEAST_REACHED * Math.max(...all.filter((row) => row.setting === setting).map((row) => row.n)));
   const properties = [...new Set(rows.map(({ property }) => property))];
   const settings = [...new Set(rows.map(({ setting }) => setting))];
   const base = {
     id: "steps", title: "KL and α of Dyn per generation step",
     caption: `What Dyn measured and added, step by step; one column per p (top-p of Dyn)${properties.length > 1 ? `, one line per property (${properties.join(", ")})` : ""}. `
       + "KL (in nats) says how much the strongly steered model would rather write something else than the unsteered one; α is the intensity that follows from it, at most 2. "
-      + "Lines are means over the answers that were still being written at that step, bands their 95 % bootstrap intervals. Late steps rest on fewer answers (column n of the data).",
+      + "Lines are means over the answers that were still being written at that step, bands their 95 % bootstrap intervals. Late steps rest on fewer answers (column n of the data); those that fewer than a tenth of the answers reached are in the data only.",
     alt: settings.map((setting) => properties.map((property) => {
       const series = (quantity: string) => rows.filter((row) => row.setting === setting && row.property === property && row.quantity === quantity);
       const ends = (quantity: string): string => `${quantity} from ${brief(series(quantity)[0]?.mean ?? NaN)} at step 0 to ${brief(series(quantity).at(-1)?.mean ?? NaN)} at the last`;
       return `${setting}, ${property}: ${ends("KL")}, ${ends("α")}`;
     }).join("; ")).join("; "),
-    data: rows.map(({ setting, property, quantity, step, mean, low, high, n }) => ({ setting, property, quantity, step, mean, low, high, n })),
+    data: all.map(({ setting, property, quantity, step, mean, low, high, n }) => ({ setting, property, quantity, step, mean, low, high, n })),
   };
   if (settings.length === 0) return { ...base, missing: data.run.settings.some(({ label }) => label.startsWith("Dyn")) ? "the Dyn answers hold no α and no KL per step" : "the run has no Dyn setting" };
   const legend = properties.length > 1 ? { title: "property", symbolType: "stroke", symbolOpacity: 1, symbolSize: 500, symbolStrokeWidth: 2, symbolFillColor: "transparent" } : null;

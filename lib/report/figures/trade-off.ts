@@ -5,7 +5,7 @@ import { brief, deltaScale, GROUP_COLOURS, GROUP_SHAPES, INK, MUTED, PAPER, perc
 
 const SIZE = { width: 620, height: 400 };
 /** Shares from a little below 0 to a little above 1, so that points at the ends are whole. */
-const SHARES = [-0.04, 1.06] as const;
+const SHARES = [-0.06, 1.1] as const;
 
 /** Figure 7: conditioning against fluency, one point per setting: what the paper claims of Dyn can be read off here. */
 export function tradeOffFigure(data: RunData, subtitle: string): Figure {
@@ -15,7 +15,7 @@ export function tradeOffFigure(data: RunData, subtitle: string): Figure {
   const base = {
     id: "trade-off", title: "What conditioning costs in fluency",
     caption: `One point per setting: upwards, more answers ${hit}; to the left, closer to the fluency of the answer behind demonstrations (ΔPPL 0, dashed). Top left is best. Thin lines are 95 % intervals of the share (Wilson) and of the median (bootstrap). `
-      + "Labels are α, or p of Dyn, whose marks are filled and larger. The paper's claim is that Dyn stands as high as the best fixed α and further left. The horizontal line is the share behind demonstrations.",
+      + "The marks of Dyn are filled and larger. The paper's claim is that Dyn stands as high as the best fixed α and further left. The horizontal line is the share behind demonstrations.",
     alt: rows.map(({ setting, share, deltaPerplexity }) => `${setting}: ${percent(share.value)} at a median ΔPPL of ${brief(deltaPerplexity.value)}`).join("; "),
     data: rows.map(({ setting, group, share, deltaPerplexity }) => ({
       setting, group, property, share: share.value, share_low: share.low, share_high: share.high, delta_ppl_median: deltaPerplexity.value, delta_ppl_low: deltaPerplexity.low, delta_ppl_high: deltaPerplexity.high,
@@ -42,9 +42,9 @@ function layers(rows: readonly TradeOffRow[], property: string, icl: number | un
   const groups = GROUPS.filter((group) => rows.some((row) => row.group === group));
   const pixel = (row: TradeOffRow): { x: number; y: number } => ({ x: deltas.position(row.deltaPerplexity.value) * SIZE.width, y: (1 - (row.share.value - SHARES[0]) / (SHARES[1] - SHARES[0])) * SIZE.height });
   const byRank = [...rows].sort((a, b) => Number(b.group === "Dyn") - Number(a.group === "Dyn")); // Dyn's labels take their places first
-  const places = placeLabels(byRank.map((row) => ({ ...pixel(row), label: labelOf(row) })), SIZE);
+  const places = placeLabels(byRank.map((row) => ({ ...pixel(row), label: row.setting })), SIZE);
   const points = byRank.map((row, index) => ({
-    label: labelOf(row), group: row.group, share: row.share.value, low: row.share.low, high: row.share.high, delta: row.deltaPerplexity.value, deltaLow: row.deltaPerplexity.low, deltaHigh: row.deltaPerplexity.high,
+    label: row.setting, group: row.group, share: row.share.value, low: row.share.low, high: row.share.high, delta: row.deltaPerplexity.value, deltaLow: row.deltaPerplexity.low, deltaHigh: row.deltaPerplexity.high,
     isDyn: row.group === "Dyn", isFar: places[index]!.isFar,
     labelX: deltas.valueAt(places[index]!.x / SIZE.width), labelY: SHARES[0] + (1 - places[index]!.y / SIZE.height) * (SHARES[1] - SHARES[0]),
   }));
@@ -69,9 +69,4 @@ function layers(rows: readonly TradeOffRow[], property: string, icl: number | un
     ...[{ stroke: PAPER, strokeWidth: 3, color: PAPER }, { color: INK }].map((mark) => (
       { data: { values: points }, mark: { type: "text", fontSize: 10, baseline: "middle", ...mark }, encoding: { x: x("labelX"), y: y("labelY"), text: { field: "label" } } })),
   ];
-}
-
-/** What tells a setting from the others of its strategy, which the mark shows: "1+1.5" of "Fixed 1+1.5". */
-function labelOf({ setting, group }: TradeOffRow): string {
-  return group !== "Dyn" && setting.startsWith(`${group} `) ? setting.slice(group.length + 1) : setting;
 }
