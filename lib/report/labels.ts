@@ -12,7 +12,8 @@ export interface PlacedLabel {
   isFar: boolean;
 }
 
-interface Box {
+/** In pixels. */
+export interface Box {
   left: number;
   top: number;
   right: number;
@@ -28,10 +29,10 @@ const ANGLES = [0, 180, 90, 270, 30, 150, 210, 330, 60, 120, 240, 300].map((degr
 
 /**
  * Places for labels beside their points, none over another label or a point where that can be: each takes the nearest
- * free place, in the order given.
+ * free place, in the order given. `reserved` is nobody's.
  */
-export function placeLabels(points: readonly LabelPoint[], size: { width: number; height: number }): PlacedLabel[] {
-  const taken: Box[] = points.map(({ x, y }) => ({ left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }));
+export function placeLabels(points: readonly LabelPoint[], size: { width: number; height: number }, reserved: readonly Box[] = []): PlacedLabel[] {
+  const taken: Box[] = [...reserved, ...points.map(({ x, y }) => ({ left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }))];
   return points.map(({ x, y, label }) => {
     const width = label.length * CHARACTER;
     const candidates = DISTANCES.flatMap((distance) => ANGLES.map((angle): PlacedLabel => ({

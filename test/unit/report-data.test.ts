@@ -138,5 +138,6 @@ test("labels of points close to each other do not lie on each other", () => {
     for (const b of placed.slice(i + 1)) expect(Math.abs(a.x - b.x) >= 44 || Math.abs(a.y - b.y) >= 12).toBe(true); // 7 characters of 6.4, 12 high
     expect(a.x).toBeGreaterThan(22);
   }
-  expect(placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 })).toEqual([{ x: 50 + 7 + 2 + 3.2, y: 50 - 0 - 0, isFar: false }]);
+  expect(placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 })).toEqual([{ x: 50 + 7 + 2 + 3.2, y: 50, isFar: false }]);
+  expect(placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 }, [{ left: 60, right: 100, top: 0, bottom: 100 }])[0]!.x).toBeCloseTo(50 - 7 - 2 - 3.2); // the right is taken
 });

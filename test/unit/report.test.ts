@@ -185,14 +185,14 @@ describe("tables", () => {
 
 describe("an SVG", () => {
   test("names the ticks of a logarithmic scale as they are, fractions too", async () => {
-    const run = aRun({ nPrompts: 4 });
+    const run = aRun({ nPrompts: 5 });
     const svgOf = async (deltas: number[]): Promise<string[]> => {
       const records = allRecords(run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : deltas[prompt]! }));
       const figure = runFigures(runData(resultsOf(run, records)), NOTHING).find(({ figure: { id } }) => id === "outcomes")!.figure;
       return [...(await renderSvg(figure.chart!, "x", "")).matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text!);
     };
-    expect(await svgOf([0.1, 0.1, 0.12, 9])).toEqual(expect.arrayContaining(["0", "0.1", "0.2", "0.5", "1", "2", "5"]));
-    expect(await svgOf([1, 1, 1, 90_000])).toEqual(expect.arrayContaining(["0", "1", "10", "100", "1,000", "10,000"]));
+    expect(await svgOf([0.1, 0.1, 0.1, 0.12, 9])).toEqual(expect.arrayContaining(["0", "0.1", "0.2", "0.5", "1", "2", "5"]));
+    expect(await svgOf([1, 1, 1, 1, 90_000])).toEqual(expect.arrayContaining(["0", "1", "10", "100", "1,000", "10,000"]));
   });
 });
 

@@ -40,9 +40,10 @@ function layers(rows: readonly TradeOffRow[], property: string, icl: number | un
   const x = (field: string): Chart => ({ field, type: "quantitative", scale: deltas.scale, axis: { ...deltas.axis, title: `${deltas.title} (← more fluent)` } });
   const y = (field: string): Chart => ({ field, type: "quantitative", scale: { domain: SHARES, nice: false }, axis: { values: [0, 0.2, 0.4, 0.6, 0.8, 1], labelExpr: "round(100 * datum.value) + ' %'", title: property === JOINT ? "answers with all properties at once" : `answers that are ${property}` } });
   const groups = GROUPS.filter((group) => rows.some((row) => row.group === group));
-  const pixel = (row: TradeOffRow): { x: number; y: number } => ({ x: deltas.position(row.deltaPerplexity.value) * SIZE.width, y: (1 - (row.share.value - SHARES[0]) / (SHARES[1] - SHARES[0])) * SIZE.height });
+  const height = (share: number): number => (1 - (share - SHARES[0]) / (SHARES[1] - SHARES[0])) * SIZE.height;
+  const pixel = (row: TradeOffRow): { x: number; y: number } => ({ x: deltas.position(row.deltaPerplexity.value) * SIZE.width, y: height(row.share.value) });
   const byRank = [...rows].sort((a, b) => Number(b.group === "Dyn") - Number(a.group === "Dyn")); // Dyn's labels take their places first
-  const places = placeLabels(byRank.map((row) => ({ ...pixel(row), label: row.setting })), SIZE);
+  const places = placeLabels(byRank.map((row) => ({ ...pixel(row), label: row.setting })), SIZE, icl === undefined ? [] : [{ left: SIZE.width - 62, right: SIZE.width, top: height(icl) - 16, bottom: height(icl) }]);
   const points = byRank.map((row, index) => ({
     label: row.setting, group: row.group, share: row.share.value, low: row.share.low, high: row.share.high, delta: row.deltaPerplexity.value, deltaLow: row.deltaPerplexity.low, deltaHigh: row.deltaPerplexity.high,
     isDyn: row.group === "Dyn", isFar: places[index]!.isFar,
