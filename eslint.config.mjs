@@ -13,6 +13,7 @@ const ARROWS = {
   generate: ["runtime", "steering", "maths"],
   evaluate: ["capture", "dataset", "generate", "results", "runtime", "steering", "io", "maths"],
   experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "steering", "io", "maths"],
+  report: ["experiment", "evaluate", "results", "runtime", "steering", "io", "maths"],
 };
 
 const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {

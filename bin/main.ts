@@ -13,6 +13,7 @@ import { generateCommand } from "./commands/generate.js";
 import { inspectCommand } from "./commands/inspect.js";
 import { modelsCommand } from "./commands/models.js";
 import { probeCommand } from "./commands/probe.js";
+import { reportCommand } from "./commands/report.js";
 import { resultsCommand } from "./commands/results.js";
 import { traceCommand } from "./commands/trace.js";
 import { EXIT, exitCode } from "./exit-codes.js";
@@ -48,11 +49,12 @@ function parser(args: string[]) {
     .command(experimentCommand)
     .command(evaluateCommand)
     .command(resultsCommand)
+    .command(reportCommand)
     .command(datasetsCommand)
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, datasets, capture, probe, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, report, datasets, capture, probe, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()

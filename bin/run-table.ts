@@ -1,4 +1,4 @@
-import { summariseRun, withLanguage, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/index.js";
+import { runTitle, summariseRun, withLanguage, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/index.js";
 import { print } from "./common.js";
 
 /** What a run's table shows, for `--json`. */
@@ -26,7 +26,7 @@ export async function printRunTable(given: RunResults): Promise<void> {
   ]);
   const seconds = timings.filter(({ what }) => what.startsWith("prompts")).reduce((sum, each) => sum + each.seconds, 0);
   const answered = new Set(results.records.map(({ prompt }) => prompt)).size;
-  print(`\n${title(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
+  print(`\n${runTitle(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
     + `${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
   printColumns([["setting", "answers", ...judged.map(({ header }) => `${header.wanted} [95 %]`), "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
   if (rows.some((row) => row.some((cell) => cell.endsWith("?)")))) print("(n?): n answers are undetermined, and count as no hits");
@@ -51,15 +51,6 @@ export function printColumns(rows: readonly (readonly string[])[]): void {
   const shown = rows[0]!.map((_, column) => column).filter((column) => rows.some((row, index) => index > 0 && row[column] !== ""));
   const widths = shown.map((column) => Math.max(...rows.map((row) => row[column]!.length)));
   for (const row of rows) print(shown.map((column, i) => row[column]!.padEnd(widths[i]!)).join("  ").trimEnd());
-}
-
-/** What a run is about, e.g. "ITA − ENG on ITA_test, seed 32" or "ENi2f + ITA on ENi2f_test". */
-function title({ kind, datasets, vectors, config }: RunResults["run"]): string {
-  const properties = vectors.map(({ property }) => property).join(" + ");
-  const seed = config["seed"] === undefined || config["supportIndices"] !== undefined ? "" : `, seed ${String(config["seed"])}`;
-  const against = kind === "single" && datasets["negative"] ? ` − ${datasets["negative"].name}` : "";
-  const on = datasets["evaluation"] ?? datasets["source"];
-  return `${properties}${against}${on ? ` on ${on.name}` : ""}${seed}`;
 }
 
 function estimate({ value, low, high }: Estimate, format: (value: number) => string): string {

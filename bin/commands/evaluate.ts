@@ -1,10 +1,9 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { evaluateRun, LANGUAGE_DETECTORS, named, readRun, wantedOf, SteeringError, type Evaluator, type WantedProperties } from "../../lib/index.js";
+import { evaluateRun, LANGUAGE_DETECTORS, named, readRun, runsBelow, wantedOf, SteeringError, type Evaluator, type WantedProperties } from "../../lib/index.js";
 import { defined, interruptible, machineOptions, note, print, type ModelOptions, type OutputOptions } from "../common.js";
 import { EvaluationKit, type KitOptions } from "../evaluation-kit.js";
 import { showProgress } from "../progress.js";
 import { printRunTable, runSummary } from "../run-table.js";
-import { runsBelow } from "../runs-below.js";
 
 interface EvaluateArguments extends OutputOptions, Omit<ModelOptions, "model">, KitOptions {
   wanted: string | undefined;

@@ -1,10 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { fromPublished, planMerge, readRun, SteeringError, toPublished, unpublished, withColumns, writeRun, writeText } from "../../lib/index.js";
+import { fromPublished, planMerge, readRun, runsBelow, SteeringError, toPublished, unpublished, withColumns, writeRun, writeText } from "../../lib/index.js";
 import { note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
-import { runsBelow } from "../runs-below.js";
 
 interface ShowArguments extends OutputOptions {
   runs: string[];

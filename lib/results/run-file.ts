@@ -88,6 +88,15 @@ export function runIdentity(run: RunFile): string {
   return canonical({ ...identifying(run), shard: run.shard, settings: run.settings });
 }
 
+/** What a run is about, e.g. "ITA − ENG on ITA_test, seed 32" or "ENi2f + ITA on ENi2f_test". */
+export function runTitle({ kind, datasets, vectors, config }: Pick<RunFile, "kind" | "datasets" | "vectors" | "config">): string {
+  const properties = vectors.map(({ property }) => property).join(" + ");
+  const seed = config["seed"] === undefined || config["supportIndices"] !== undefined ? "" : `, seed ${String(config["seed"])}`;
+  const against = kind === "single" && datasets["negative"] ? ` − ${datasets["negative"].name}` : "";
+  const on = datasets["evaluation"] ?? datasets["source"];
+  return `${properties}${against}${on ? ` on ${on.name}` : ""}${seed}`;
+}
+
 /** Read `run.json` of a folder. Throws E_NOT_FOUND, E_BAD_RUN (malformed, or of a newer version). */
 export async function readRunFile(folder: string): Promise<RunFile> {
   const path = join(folder, RUN_FILE);

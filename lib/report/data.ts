@@ -1,0 +1,185 @@
+import { languageName } from "../evaluate/language-code.js";
+import { bootstrap, mean, quantile, type Estimate } from "../maths/statistics.js";
+import { summariseRun, type EvaluationHeader, type RunResults, type RunSetting, type SettingResult } from "../results/index.js";
+import { groupOf, vectorNames, type Group } from "./strategy.js";
+
+/** A run's evaluations, and all that follows from them, once. */
+export interface RunData extends RunResults {
+  summary: SettingResult[];
+}
+
+export function runData(results: RunResults): RunData {
+  return { ...results, summary: summariseRun(results) };
+}
+
+/** What counts as a hit, in words, e.g. "Italian" or "formal". */
+export function propertyName({ evaluator, wanted }: Pick<EvaluationHeader, "evaluator" | "wanted">): string {
+  return evaluator === "language" && wanted !== null ? languageName(wanted) : wanted ?? evaluator;
+}
+
+/** Names that the columns of all evaluations with a hit go by; two that would be the same get their evaluator's. */
+export function judgedNames({ evaluations }: Pick<RunResults, "evaluations">): Array<{ evaluator: string; name: string }> {
+  const judged = evaluations.filter(({ header }) => header.wanted !== null).map(({ header }) => ({ evaluator: header.evaluator, name: propertyName(header) }));
+  return judged.map(({ evaluator, name }) => ({ evaluator, name: judged.filter((other) => other.name === name).length > 1 ? `${name} (${evaluator})` : name }));
+}
+
+/** Name of the share of answers that have every property. */
+export const JOINT = "all at once";
+
+/** Share of the answers of a setting that have a property. */
+export interface ShareRow {
+  setting: string;
+  group: Group;
+  property: string;
+  share: number;
+  low: number;
+  high: number;
+  /** Answers that were evaluated, and those of them that no evaluator could tell. */
+  n: number;
+  undetermined: number;
+}
+
+/** Figures 1 and 2: shares per setting and property, and of all at once. */
+export function shareRows(data: RunData): ShareRow[] {
+  const groups = groupByLabel(data);
+  const evaluated = new Map(data.evaluations.map(({ header, rows }) => [header.evaluator, rows.length]));
+  const nOf = (setting: string, evaluators: readonly string[]): number => {
+    const least = Math.min(...evaluators.map((name) => evaluated.get(name)!));
+    return data.records.filter((record, index) => record.setting === setting && index < least).length;
+  };
+  const names = judgedNames(data);
+  return data.summary.flatMap(({ setting, properties, joint }) => {
+    const row = (property: string, evaluators: readonly string[], result: SettingResult["joint"] | undefined): ShareRow[] => (!result ? [] : [{
+      setting, group: groups.get(setting)!, property, share: result.share.value, low: result.share.low, high: result.share.high, n: nOf(setting, evaluators), undetermined: result.undetermined,
+    }]);
+    return [...names.flatMap(({ evaluator, name }) => row(name, [evaluator], properties[evaluator])), ...row(JOINT, names.map(({ evaluator }) => evaluator), joint)];
+  });
+}
+
+/** How ΔPPL is distributed over a setting's answers, as box plots draw it. */
+export interface BoxRow {
+  setting: string;
+  group: Group;
+  n: number;
+  q1: number;
+  median: number;
+  q3: number;
+  /** Furthest values within 1.5 times the height of the box. */
+  lowWhisker: number;
+  highWhisker: number;
+  outliers: number[];
+}
+
+/** Figures 1 and 2: ΔPPL per setting; settings without a value are left out. */
+export function boxRows(data: RunData): BoxRow[] {
+  const groups = groupByLabel(data);
+  return data.run.settings.flatMap(({ label }) => {
+    const values = data.records.flatMap(({ setting, deltaPerplexity }) => (setting === label && deltaPerplexity !== null ? [deltaPerplexity] : [])).sort((a, b) => a - b);
+    if (values.length === 0) return [];
+    const [q1, median, q3] = [0.25, 0.5, 0.75].map((q) => quantile(values, q)) as [number, number, number];
+    const reach = 1.5 * (q3 - q1);
+    const inside = values.filter((value) => value >= q1 - reach && value <= q3 + reach);
+    return [{
+      setting: label, group: groups.get(label)!, n: values.length, q1, median, q3, lowWhisker: Math.min(q1, ...inside), highWhisker: Math.max(q3, ...inside),
+      outliers: values.filter((value) => value < q1 - reach || value > q3 + reach),
+    }];
+  });
+}
+
+export const STEP_QUANTITIES = ["KL", "α"] as const;
+
+/** Mean of a quantity over the answers that a Dyn setting still wrote at a step. */
+export interface StepRow {
+  setting: string;
+  topP: number;
+  property: string;
+  quantity: (typeof STEP_QUANTITIES)[number];
+  /** Of generation, from 0. */
+  step: number;
+  mean: number;
+  /** 95 % bootstrap interval of the mean; null for a single answer. */
+  low: number | null;
+  high: number | null;
+  /** Answers that reached the step. */
+  n: number;
+}
+
+/** Figure 3: KL (nats) and α per generation step of each Dyn setting and property. */
+export function stepRows({ run, records }: Pick<RunData, "run" | "records">): StepRow[] {
+  const names = vectorNames(run);
+  return run.settings.filter((setting) => groupOf(run, setting) === "Dyn").flatMap((setting) => {
+    const own = records.filter((record) => record.setting === setting.label);
+    return setting.steer.flatMap(({ vector, schedule }, term) => STEP_QUANTITIES.flatMap((quantity) => {
+      const series = own.map((record) => (quantity === "KL" ? record.kls[term] : record.alphas[term]) ?? []);
+      const nSteps = Math.max(0, ...series.map(({ length }) => length));
+      return Array.from({ length: nSteps }, (_, step): StepRow => {
+        const values = series.flatMap((each) => each[step] ?? []);
+        const found: Estimate | undefined = values.length > 1 ? bootstrap(values, mean) : undefined;
+        return {
+          setting: setting.label, topP: (schedule as { topP: number }).topP, property: names[vector]!, quantity, step,
+          mean: mean(values), low: found?.low ?? null, high: found?.high ?? null, n: values.length,
+        };
+      });
+    }));
+  });
+}
+
+/** A cell of figure 6. */
+export interface MatrixCell {
+  alpha1: number;
+  alpha2: number;
+  /** A property, all at once, or the median of ΔPPL. */
+  quantity: string;
+  value: number;
+}
+
+export const MEDIAN_DELTA = "median ΔPPL";
+
+/** Figure 6: fixed compositions of two vectors by their alphas. */
+export function matrixCells(data: RunData): MatrixCell[] {
+  const shares = shareRows(data);
+  return data.run.settings.flatMap((setting) => {
+    const alphas = fixedAlphas(setting);
+    if (alphas?.length !== 2) return [];
+    const cell = (quantity: string, value: number): MatrixCell => ({ alpha1: alphas[0]!, alpha2: alphas[1]!, quantity, value });
+    const delta = data.summary.find((each) => each.setting === setting.label)?.deltaPerplexity;
+    return [...shares.filter((row) => row.setting === setting.label).map(({ property, share }) => cell(property, share)), ...(delta ? [cell(MEDIAN_DELTA, delta.median.value)] : [])];
+  });
+}
+
+function fixedAlphas({ steer }: RunSetting): number[] | undefined {
+  const alphas = steer.map(({ schedule }) => (schedule.kind === "fixed" ? schedule.alpha : NaN));
+  return alphas.some(Number.isNaN) ? undefined : alphas;
+}
+
+/** A setting of figure 7. */
+export interface TradeOffRow {
+  setting: string;
+  group: Group;
+  /** Share of hits and median ΔPPL, with 95 % intervals. */
+  share: Estimate;
+  deltaPerplexity: Estimate;
+}
+
+/** Figure 7: what conditioning costs, per setting that has both figures; of several properties all at once. */
+export function tradeOffRows(data: RunData): { property: string; rows: TradeOffRow[] } | undefined {
+  const names = judgedNames(data);
+  if (names.length === 0) return undefined;
+  const groups = groupByLabel(data);
+  const rows = data.summary.flatMap(({ setting, properties, joint, deltaPerplexity }): TradeOffRow[] => {
+    const found = names.length > 1 ? joint : properties[names[0]!.evaluator];
+    return found && deltaPerplexity ? [{ setting, group: groups.get(setting)!, share: found.share, deltaPerplexity: deltaPerplexity.median }] : [];
+  });
+  return { property: names.length > 1 ? JOINT : names[0]!.name, rows };
+}
+
+function groupByLabel({ run }: Pick<RunData, "run">): Map<string, Group> {
+  return new Map(run.settings.map((setting) => [setting.label, groupOf(run, setting)]));
+}
+
+/** Prompts that stand for all, spread evenly over those that were answered. */
+export function samplePrompts({ records }: Pick<RunData, "records">, count: number): number[] {
+  const prompts = [...new Set(records.map(({ prompt }) => prompt))];
+  const n = Math.min(count, prompts.length);
+  return Array.from({ length: n }, (_, i) => prompts[Math.floor((i * prompts.length) / n)]!);
+}

@@ -1,0 +1,110 @@
+import { GROUPS, type Group } from "../strategy.js";
+
+/** A Vega-Lite view: ours to write, theirs to check. */
+export type Chart = Record<string, unknown>;
+
+/** A figure of a run's page, or why it has none. */
+export interface Figure {
+  /** Names its files, e.g. "outcomes". */
+  id: string;
+  title: string;
+  /** How to read it, in plain sentences. */
+  caption: string;
+  /** What it shows, for who cannot see it. */
+  alt: string;
+  chart?: Chart;
+  /** Why there is no chart. */
+  missing?: string;
+  /** What is drawn, as a table. */
+  data: ReadonlyArray<Record<string, string | number | null>>;
+}
+
+/**
+ * Colours that the page puts its own in place of, for light and dark; a file keeps them. No other mark has them.
+ */
+export const INK = "#222326";
+export const MUTED = "#666970";
+export const GRID = "#dfe1e5";
+export const PAPER = "#fefefd";
+
+/** Okabe and Ito's palette, which all kinds of colour vision tell apart. */
+export const GROUP_COLOURS: Record<Group, string> = {
+  ICL: "#7b7f87", "No ICL": "#a4a8b0", "One alone": "#e69f00", Dyn: "#d55e00", Fixed: "#0072b2", Start: "#009e73", Dim: "#cc79a7", Other: "#56b4e9",
+};
+export const GROUP_SHAPES: Record<Group, string> = {
+  ICL: "cross", "No ICL": "triangle-left", "One alone": "triangle-down", Dyn: "diamond", Fixed: "circle", Start: "triangle-up", Dim: "square", Other: "triangle-right",
+};
+/** Colours and dashes of properties. */
+export const PROPERTY_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
+export const PROPERTY_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3]];
+
+export const groupColour = { field: "group", type: "nominal", scale: { domain: GROUPS, range: GROUPS.map((group) => GROUP_COLOURS[group]) }, legend: null };
+
+export const SANS = "DejaVu Sans, Verdana, Arial, sans-serif";
+export const MONO = "DejaVu Sans Mono, Menlo, Consolas, monospace";
+
+export const CONFIG: Chart = {
+  background: null, aria: false, font: SANS, padding: 8,
+  title: { color: INK, fontSize: 13, fontWeight: "bold", anchor: "start", subtitleColor: MUTED, subtitleFontSize: 11, offset: 12 },
+  axis: {
+    labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", domainColor: MUTED, tickColor: MUTED, gridColor: GRID,
+    labelLimit: 400, titleLimit: 900, labelOverlap: true,
+  },
+  header: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, labelLimit: 400 },
+  legend: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelLimit: 400, titleLimit: 400 },
+  view: { stroke: null },
+  text: { color: INK, fontSize: 11, font: SANS },
+  rule: { color: INK },
+};
+
+/** A scale for ΔPPL: straight, or where some values are far from the rest, symmetrically logarithmic. */
+export interface DeltaScale {
+  scale: Chart;
+  axis: Chart;
+  title: string;
+  /** Position of a value between 0 and 1, and the value there. */
+  position(value: number): number;
+  valueAt(position: number): number;
+  isLog: boolean;
+}
+
+/** `mostSpread`: how many times the middle of the values the largest may be before the scale turns logarithmic. */
+export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpread = 25 } = {}): DeltaScale {
+  const sizes = values.map(Math.abs).filter((size) => size > 0).sort((a, b) => a - b);
+  const largest = sizes.at(-1) ?? 1;
+  const middle = sizes[Math.floor(sizes.length / 2)] ?? 1;
+  const [low, high] = [Math.min(0, ...values), Math.max(0, ...values)];
+  const room = (high - low || 1) * 0.03;
+  if (largest / middle <= mostSpread) {
+    const domain = [low < 0 ? low - room : 0, high + room];
+    return {
+      scale: { domain, zero: false, nice: false }, axis: { tickCount: 5 }, title: name, isLog: false,
+      position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!), valueAt: (position) => domain[0]! + position * (domain[1]! - domain[0]!),
+    };
+  }
+  const constant = 10 ** Math.max(-3, Math.floor(Math.log10(middle)));
+  const log = (value: number): number => Math.sign(value) * Math.log1p(Math.abs(value) / constant);
+  const linear = (position: number): number => Math.sign(position) * constant * Math.expm1(Math.abs(position));
+  const domain = [low < 0 ? low * 1.3 : 0, high * 1.3];
+  const decades = Math.log10(Math.max(high, -low) / constant);
+  // of each power of ten, or of a hundred, as many as have room
+  const { factors, base } = decades < 2.5 ? { factors: [1, 2, 5], base: 10 } : { factors: [1], base: decades < 7 ? 10 : 100 };
+  const positive = Array.from({ length: 14 }, (_, power) => factors.map((factor) => factor * constant * base ** power)).flat();
+  const shown = [...positive.map((tick) => -tick), 0, ...positive].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
+  return {
+    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, labelExpr: "format(datum.value, ',')", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
+    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))), isLog: true,
+  };
+}
+
+/** A number in as many digits as a reader can use. */
+export function brief(value: number): string {
+  const size = Math.abs(value);
+  if (!Number.isFinite(value)) return "–";
+  if (size >= 1e6) return value.toExponential(1);
+  return value.toFixed(size >= 1000 ? 0 : size >= 100 ? 0 : size >= 10 ? 1 : 2);
+}
+
+export function percent(share: number): string {
+  return `${Math.round(100 * share)} %`;
+}

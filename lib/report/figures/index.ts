@@ -1,0 +1,50 @@
+import type { RunData } from "../data.js";
+import type { RunVector } from "../norms.js";
+import { groupOf, vectorNames } from "../strategy.js";
+import { tokenPieces, type TokenPiece, type Vocabulary } from "../token-texts.js";
+import type { Figure } from "./chart.js";
+import { matricesFigure } from "./matrices.js";
+import { normsFigure } from "./norms.js";
+import { outcomesFigure } from "./outcomes.js";
+import { stepsFigure } from "./steps.js";
+import { tokensFigure, type TokenSample } from "./tokens.js";
+import { tradeOffFigure } from "./trade-off.js";
+
+export interface FigureOptions {
+  vectors: readonly RunVector[];
+  vocabulary: Vocabulary;
+  /** Prompts whose tokens are drawn. */
+  prompts: readonly number[];
+  /** Under every title: which run it is. */
+  subtitle: string;
+}
+
+/** All figures of a run, by the numbers of REFERENCE §7 and one more: 7, the trade-off. */
+export function runFigures(data: RunData, { vectors, vocabulary, prompts, subtitle }: FigureOptions): Array<{ number: number; figure: Figure }> {
+  return [
+    { number: data.run.kind === "single" ? 1 : 2, figure: outcomesFigure(data, subtitle) },
+    { number: 7, figure: tradeOffFigure(data, subtitle) },
+    { number: 3, figure: stepsFigure(data, subtitle) },
+    { number: 4, figure: sampleTokens(data, { vocabulary, prompts, subtitle }) },
+    ...vectors.map((vector) => ({ number: 5, figure: normsFigure(vector, subtitle) })),
+    { number: 6, figure: matricesFigure(data, subtitle) },
+  ];
+}
+
+/** Figure 4, of the first Dyn setting. */
+function sampleTokens({ run, records }: RunData, { vocabulary, prompts, subtitle }: Omit<FigureOptions, "vectors">): Figure {
+  const setting = run.settings.find((each) => groupOf(run, each) === "Dyn");
+  const label = setting?.label ?? "Dyn";
+  const own = records.filter((record) => record.setting === label && prompts.includes(record.prompt) && record.alphas.some((ofVector) => ofVector.length > 0));
+  const samples = own.map((record): TokenSample => ({ question: record.question, pieces: tokenPieces(record, vocabulary.bytes) ?? stepsOf(record.alphas) }));
+  return tokensFigure(samples, {
+    setting: label, subtitle, properties: (setting?.steer ?? []).map(({ vector }) => vectorNames(run)[vector]!),
+    alphaMax: Math.max(...(setting?.steer ?? []).map(({ schedule }) => (schedule as { alphaMax: number }).alphaMax), 0),
+    hasTexts: vocabulary.bytes !== undefined && own.some(({ tokens }) => tokens.length > 0), ...(setting ? {} : { missing: "the run has no Dyn setting" }),
+  });
+}
+
+/** Steps in place of tokens. */
+function stepsOf(alphas: readonly number[][]): TokenPiece[] {
+  return Array.from({ length: Math.max(...alphas.map(({ length }) => length)) }, (_, step) => ({ text: ` ${step} `, alphas: alphas.map((ofVector) => ofVector[step] ?? 0), isKept: true }));
+}

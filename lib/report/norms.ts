@@ -1,0 +1,80 @@
+import { existsSync } from "node:fs";
+import { basename, isAbsolute, join } from "node:path";
+import { SteeringError } from "../errors.js";
+import { hashOf } from "../experiment/single.js";
+import { loadVector } from "../io/vector-file.js";
+import type { RunFile } from "../results/index.js";
+import type { SteeringVector } from "../steering/index.js";
+import { vectorNames } from "./strategy.js";
+
+/** Steps that figure 5 shows by themselves, as published. */
+export const SHOWN_STEPS = [0, 1, 2, 5, 10, 15, 20, 25];
+/** Stands for the mean of the norms over all steps. */
+export const ALL_STEPS = "mean of all steps";
+
+/** Euclidean norm of a part of a direction. */
+export interface NormCell {
+  /** 0-based. */
+  layer: number;
+  /** 0-based; 0 throughout where the site has no heads. */
+  head: number;
+  /** "step 5", or `ALL_STEPS`. */
+  panel: string;
+  norm: number;
+}
+
+/** Figure 5: the norm of Δ per layer and head, as the mean over the steps and at some of them. */
+export function normCells(vector: SteeringVector): { cells: NormCell[]; nHead: number; panels: string[] } {
+  const { layers, nSteps, width, data, provenance } = vector;
+  const nHead = headsOf(vector, provenance.model.nHead);
+  const dHead = width / nHead;
+  const normAt = (layer: number, step: number, head: number): number => {
+    const start = (layer * nSteps + step) * width + head * dHead;
+    return Math.sqrt(data.subarray(start, start + dHead).reduce((sum, value) => sum + value * value, 0));
+  };
+  const shown = SHOWN_STEPS.filter((step) => step < nSteps);
+  const cells = layers.flatMap((layer, index) => Array.from({ length: nHead }, (_, head) => {
+    const norms = Array.from({ length: nSteps }, (_unused, step) => normAt(index, step, head));
+    const cell = (panel: string, norm: number): NormCell => ({ layer, head, panel, norm });
+    return [cell(ALL_STEPS, norms.reduce((sum, norm) => sum + norm, 0) / nSteps), ...shown.map((step) => cell(`step ${step}`, norms[step]!))];
+  })).flat();
+  return { cells, nHead, panels: [ALL_STEPS, ...shown.map((step) => `step ${step}`)] };
+}
+
+/** Heads whose outputs stand side by side in a direction: those of the model at `head_out`, else one. */
+function headsOf({ site, width }: SteeringVector, nHead: number): number {
+  return site === "head_out" && nHead > 0 && width % nHead === 0 ? nHead : 1;
+}
+
+/** A vector of a run, or why there is none to show. */
+export interface RunVector {
+  property: string;
+  vector?: SteeringVector;
+  /** e.g. "its file is not there". */
+  missing?: string;
+}
+
+/**
+ * The vectors that a run steered with: in its folder, where the run found them, or of the same name in one of the other
+ * folders. A file that is another one by its hash is not taken. What cannot be read is a reason, never an error.
+ */
+export async function runVectors(folder: string, run: Pick<RunFile, "vectors">, otherFolders: readonly string[] = []): Promise<RunVector[]> {
+  const names = vectorNames(run);
+  return Promise.all(run.vectors.map(async ({ file, hash }, index): Promise<RunVector> => {
+    const property = names[index]!;
+    if (file === "unknown") return { property, missing: "an imported run names no vector file" };
+    const places = [isAbsolute(file) ? file : join(folder, file), ...[folder, ...otherFolders].map((other) => join(other, basename(file)))];
+    const there = [...new Set(places)].filter((path) => existsSync(path));
+    if (there.length === 0) return { property, missing: `its vector file ${basename(file)} is not there` };
+    for (const path of there) {
+      if (hash !== null && await hashOf(path) !== hash) continue;
+      try {
+        return { property, vector: await loadVector(path) };
+      } catch (error) {
+        if (error instanceof SteeringError) return { property, missing: `its vector file cannot be read: ${error.message}` };
+        throw error;
+      }
+    }
+    return { property, missing: `the file ${basename(file)} is another one than the run steered with (by its hash)` };
+  }));
+}

@@ -1,0 +1,76 @@
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import type { TopLevelSpec } from "vega-lite";
+import { CONFIG, GRID, INK, MUTED, PAPER, type Chart } from "./figures/chart.js";
+
+/** Pixels of a PNG per pixel of its SVG. */
+const PNG_SCALE = 2;
+/** Everything that DejaVu Sans draws for us; other characters are looked for in the fonts of the system. */
+const DEJAVU = /^[\u0000-\u058f\u1d00-\u2bff]*$/;
+
+/**
+ * Draw a chart as SVG without a background, the same text for the same chart. `id` begins the ids within, so that a page can
+ * hold several. Loads vega on the first call.
+ */
+export async function renderSvg(chart: Chart, id: string, alt: string): Promise<string> {
+  const { compile } = await import("vega-lite");
+  const vega = await import("vega");
+  const { spec } = compile({ ...chart, config: CONFIG } as unknown as TopLevelSpec, { logger: silent() });
+  const view = new vega.View(vega.parse(spec), { renderer: "none", loader: offline });
+  try {
+    return labelled(ownIds(await view.toSVG(), id), alt);
+  } finally {
+    view.finalize();
+  }
+}
+
+/** The chart as a file of its own: on white. */
+export function svgFile(svg: string): string {
+  return `${svg.replace(/^(<svg[^>]*>)/, `$1<rect width="100%" height="100%" fill="${PAPER}"/>`)}\n`;
+}
+
+/** The chart for a page, in the page's colours. */
+export function inlineSvg(svg: string): string {
+  const variables = { [INK]: "var(--ink)", [MUTED]: "var(--muted)", [GRID]: "var(--grid)", [PAPER]: "var(--paper)" };
+  return Object.entries(variables).reduce((text, [colour, variable]) => text.replaceAll(`"${colour}"`, `"${variable}"`), svg);
+}
+
+/** A PNG of twice the size, with the fonts of the package; those of the system only for scripts that it lacks. */
+export async function renderPng(svg: string): Promise<Uint8Array> {
+  const { Resvg } = await import("@resvg/resvg-js");
+  const fonts = join(dirname(createRequire(import.meta.url).resolve("dejavu-fonts-ttf/package.json")), "ttf");
+  const drawn = new Resvg(svgFile(svg), {
+    fitTo: { mode: "zoom", value: PNG_SCALE },
+    font: {
+      fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"].map((file) => join(fonts, file)),
+      loadSystemFonts: !DEJAVU.test(svg), defaultFontFamily: "DejaVu Sans", sansSerifFamily: "DejaVu Sans", monospaceFamily: "DejaVu Sans Mono",
+    },
+  });
+  return drawn.render().asPng();
+}
+
+/** Charts hold their data; nothing is fetched. */
+const offline = {
+  load: refuse, sanitize: refuse, http: refuse, file: refuse, fileAccess: false, options: {},
+};
+
+function refuse(): Promise<never> {
+  return Promise.reject(new Error("a chart asked for a file"));
+}
+
+/** vega-lite warns of what it leaves out, on the console. */
+function silent(): never {
+  const logger = { level: () => logger, error: (message: unknown) => { throw new Error(String(message)); }, warn: () => logger, info: () => logger, debug: () => logger };
+  return logger as never;
+}
+
+/** vega numbers gradients and clips through all charts of a process. */
+function ownIds(svg: string, id: string): string {
+  const names = [...new Set([...svg.matchAll(/ id="([^"]+)"/g)].map(([, name]) => name!))];
+  return names.reduce((text, name, index) => text.replaceAll(`id="${name}"`, `id="${id}-${index}"`).replaceAll(`url(#${name})`, `url(#${id}-${index})`), svg);
+}
+
+function labelled(svg: string, alt: string): string {
+  const text = alt.replace(/&/g, "&amp;").replace(/</g, "&lt;").replace(/>/g, "&gt;").replace(/"/g, "&quot;");
+  return svg.replace(/^<svg /, `<svg role="img" aria-label="${text}" `);
+}

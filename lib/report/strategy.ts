@@ -1,0 +1,33 @@
+import type { RunFile, RunSetting } from "../results/index.js";
+
+/** Groups of settings, in the order in which figures show them. */
+export const GROUPS = ["ICL", "No ICL", "One alone", "Dyn", "Fixed", "Start", "Dim", "Other"] as const;
+export type Group = (typeof GROUPS)[number];
+
+const OF_KIND: Readonly<Record<string, Group>> = { dynamic: "Dyn", fixed: "Fixed", start: "Start", diminishing: "Dim" };
+
+/** The group that a setting is shown in. */
+export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }: RunSetting): Group {
+  if (prompt !== "no-icl") return "ICL";
+  if (steer.length === 0) return "No ICL";
+  if (steer.length < vectors.length) return "One alone";
+  const kinds = new Set(steer.map(({ schedule }) => schedule.kind));
+  return kinds.size === 1 ? OF_KIND[[...kinds][0]!] ?? "Other" : "Other";
+}
+
+/** The settings' labels by group, groups in their order, settings in the run's. */
+export function groupedSettings(run: Pick<RunFile, "vectors" | "settings">): Array<{ group: Group; labels: string[] }> {
+  return GROUPS.map((group) => ({ group, labels: run.settings.filter((setting) => groupOf(run, setting) === group).map(({ label }) => label) })).filter(({ labels }) => labels.length > 0);
+}
+
+/** What other settings are compared with unless one is named: the first Dyn, else the first that steers with everything. */
+export function defaultReference(run: Pick<RunFile, "vectors" | "settings">): string | undefined {
+  const steered = run.settings.filter(({ steer }) => steer.length === run.vectors.length);
+  return (steered.find((setting) => groupOf(run, setting) === "Dyn") ?? steered[0])?.label;
+}
+
+/** Names of a run's vectors: their properties, numbered where two are of one. */
+export function vectorNames({ vectors }: Pick<RunFile, "vectors">): string[] {
+  const properties = vectors.map(({ property }) => property);
+  return properties.map((property, index) => (properties.indexOf(property) === properties.lastIndexOf(property) ? property : `${property} (${index + 1})`));
+}

@@ -1,0 +1,171 @@
+import { mean, type Estimate } from "../maths/statistics.js";
+import { columnOf, hitMeasure, pairedDifferences } from "../results/index.js";
+import { JOINT, judgedNames, shareRows, type RunData, type ShareRow } from "./data.js";
+import { brief, percent } from "./figures/chart.js";
+import { groupOf } from "./strategy.js";
+
+type Value = string | number | null;
+interface Column<T> {
+  name: string;
+  value: (row: T) => Value;
+  /** What people read in place of it; columns without are left out for them. */
+  show?: (row: T) => string;
+}
+
+/** A table: for programs as values, for people as text. */
+export interface Table {
+  /** Names its files, e.g. "settings". */
+  id: string;
+  title: string;
+  caption: string;
+  columns: string[];
+  rows: Value[][];
+  /** What people read: fewer columns, intervals in brackets. */
+  shownColumns: string[];
+  shown: string[][];
+}
+
+function table<T>(head: Pick<Table, "id" | "title" | "caption">, rows: readonly T[], columns: ReadonlyArray<Column<T>>): Table {
+  const forPeople = columns.filter(({ show }) => show);
+  return {
+    ...head, columns: columns.map(({ name }) => name), rows: rows.map((row) => columns.map(({ value }) => value(row))),
+    shown: rows.map((row) => forPeople.map(({ show }) => show!(row))), shownColumns: forPeople.map(({ name }) => name),
+  };
+}
+/** One row per setting: shares, ΔPPL, lengths, and the means of what a fluency evaluator measured. */
+export function settingsTable(data: RunData): Table {
+  const shares = shareRows(data);
+  const names = [...judgedNames(data).map(({ name }) => name), ...(shares.some(({ property }) => property === JOINT) ? [JOINT] : [])];
+  const shareOf = (setting: string, property: string) => shares.find((row) => row.setting === setting && row.property === property);
+  const recordsOf = (setting: string) => data.records.filter((record) => record.setting === setting);
+  const lengthOf = (setting: string): number | null => meanOf(recordsOf(setting).flatMap(({ tokens }) => (tokens.length > 0 ? [tokens.length] : [])));
+  const columns: Array<Column<RunData["summary"][number]>> = [
+    { name: "setting", value: ({ setting }) => setting, show: ({ setting }) => setting },
+    { name: "answers", value: ({ answers }) => answers, show: ({ answers }) => String(answers) },
+    { name: "failed", value: ({ failed }) => failed, show: ({ failed }) => (failed > 0 ? String(failed) : "") },
+    ...names.flatMap((name): Array<Column<RunData["summary"][number]>> => [
+      { name, value: ({ setting }) => shareOf(setting, name)?.share ?? null, show: ({ setting }) => withInterval(asEstimate(shareOf(setting, name)), percent) },
+      { name: `${name} low`, value: ({ setting }) => shareOf(setting, name)?.low ?? null },
+      { name: `${name} high`, value: ({ setting }) => shareOf(setting, name)?.high ?? null },
+      { name: `${name}: not judged`, value: ({ setting }) => shareOf(setting, name)?.undetermined ?? null, show: ({ setting }) => String(shareOf(setting, name)?.undetermined || "") },
+    ]),
+    { name: "median ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.median.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.median, brief) },
+    { name: "median ΔPPL low", value: ({ deltaPerplexity }) => deltaPerplexity?.median.low ?? null },
+    { name: "median ΔPPL high", value: ({ deltaPerplexity }) => deltaPerplexity?.median.high ?? null },
+    { name: "quartiles of ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.quartiles.join(" ") ?? null, show: ({ deltaPerplexity }) => (deltaPerplexity ? deltaPerplexity.quartiles.map(brief).join(" … ") : "") },
+    { name: "mean ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.mean.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.mean, brief) },
+    { name: "answers with ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.n ?? 0 },
+    { name: "mean length (tokens)", value: ({ setting }) => lengthOf(setting), show: ({ setting }) => shownNumber(lengthOf(setting)) },
+    ...fluencyColumns(data).map((name): Column<RunData["summary"][number]> => {
+      const valueOf = (setting: string): number | null => meanOf(data.records.flatMap((record, index) => (record.setting === setting ? fluencyOf(data, name, index) : [])));
+      return { name: `mean ${name.replace("eval_fluency_", "").replaceAll("_", " ")}`, value: ({ setting }) => valueOf(setting), show: ({ setting }) => shownNumber(valueOf(setting)) };
+    }),
+  ];
+  const hasSome = ({ value, name }: (typeof columns)[number]): boolean => name === "setting" || data.summary.some((row) => value(row) !== null && !(value(row) === 0 && (name === "failed" || name.endsWith("not judged"))));
+  return table({ id: "settings", title: "All settings", caption: "Brackets hold 95 % intervals: Wilson's of shares, bootstrap over prompts of medians and means. Answers that could not be judged count as not having the property." }, data.summary, columns.filter(hasSome));
+}
+
+/** How every setting differs from one of them on the same prompts. Undefined where there is nothing to compare. */
+export function differencesTable(data: RunData, reference: string): Table | undefined {
+  const judged = data.evaluations.filter(({ header }) => header.wanted !== null);
+  const names = judgedNames(data);
+  const measures = [
+    ...judged.map((evaluation, index) => ({ name: names[index]!.name, measure: hitMeasure([evaluation]), isShare: true })),
+    ...(judged.length > 1 ? [{ name: JOINT, measure: hitMeasure(judged), isShare: true }] : []),
+    { name: "ΔPPL", measure: (index: number) => data.records[index]!.deltaPerplexity ?? undefined, isShare: false },
+  ].map(({ name, measure, isShare }) => ({ name, isShare, found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])) }))
+    .filter(({ found }) => [...found.values()].some(({ n }) => n > 0));
+  if (measures.length === 0) return undefined;
+  const rows = data.run.settings.map(({ label }) => label).filter((label) => measures.some(({ found }) => (found.get(label)?.n ?? 0) > 0));
+  return table({
+    id: "differences", title: `Differences to ${reference}`,
+    caption: `Each setting minus ${reference}, prompt by prompt: mean of the differences with its 95 % bootstrap interval over prompts. An interval without 0 is a difference that the prompts agree on. Shares are in percentage points.`,
+  }, rows, [
+    { name: "setting", value: (row) => row, show: (row) => row },
+    ...measures.flatMap(({ name, isShare, found }): Array<Column<string>> => {
+      const difference = (row: string) => found.get(row)?.difference ?? null;
+      const format = isShare ? (value: number) => signed(100 * value, (each) => each.toFixed(0)) : (value: number) => signed(value, brief);
+      return [
+        { name, value: (row) => difference(row)?.value ?? null, show: (row) => withInterval(difference(row), format) },
+        { name: `${name} low`, value: (row) => difference(row)?.low ?? null },
+        { name: `${name} high`, value: (row) => difference(row)?.high ?? null },
+        { name: `${name}: prompts`, value: (row) => found.get(row)?.n ?? 0 },
+      ];
+    }),
+  ]);
+}
+
+/** The best setting of Dyn and of Fixed of each run beside the unsteered ones: by the share of hits, then by the least ΔPPL. */
+export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData }>): Table {
+  const bestOf = (data: RunData, group: string): string => {
+    const names = judgedNames(data);
+    const shares = shareRows(data).filter(({ property }) => property === (names.length > 1 ? JOINT : names[0]?.name));
+    const found = data.run.settings.filter((setting) => groupOf(data.run, setting) === group && setting.prompt !== "icl-language").flatMap(({ label }) => {
+      const share = shares.find(({ setting }) => setting === label);
+      const delta = data.summary.find(({ setting }) => setting === label)?.deltaPerplexity?.median.value;
+      return share || delta !== undefined ? [{ label, share: share?.share, delta }] : [];
+    }).sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || (a.delta ?? Infinity) - (b.delta ?? Infinity))[0];
+    if (!found) return "";
+    return [`${found.label}:`, found.share === undefined ? "" : percent(found.share), found.delta === undefined ? "" : `(ΔPPL ${brief(found.delta)})`].filter(Boolean).join(" ");
+  };
+  const answered = (data: RunData): number => new Set(data.records.map(({ prompt }) => prompt)).size;
+  const text = (name: string, value: (row: (typeof runs)[number]) => string): Column<(typeof runs)[number]> => ({ name, value, show: value });
+  return table({
+    id: "overview", title: "All runs",
+    caption: "Share of answers with the wanted property (of a composition: all at once), and median ΔPPL. Of Dyn and Fixed the setting with the highest share, of equal ones that with the lower ΔPPL; chosen after the fact, so both look a little better than they would on new prompts.",
+  }, runs, [
+    text("run", ({ name }) => name),
+    text("model", ({ data: { run } }) => [run.model.name, String(run.model.fingerprint["quantisation"] ?? "")].filter(Boolean).join(" ")),
+    text("prompts", ({ data }) => `${answered(data)}${data.isComplete ? "" : ` of ${data.run.nPrompts}`}`),
+    text("wanted", ({ data }) => judgedNames(data).map(({ name }) => name).join(" + ") || "not evaluated"),
+    text("ICL", ({ data }) => bestOf(data, "ICL")), text("No ICL", ({ data }) => bestOf(data, "No ICL")),
+    text("best Dyn", ({ data }) => bestOf(data, "Dyn")), text("best Fixed", ({ data }) => bestOf(data, "Fixed")),
+  ]);
+}
+
+function fluencyColumns({ evaluations }: RunData): string[] {
+  const rows = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows ?? [];
+  return [...new Set(rows.flatMap((row) => Object.entries(row).filter(([name, value]) => name.startsWith(`${columnOf("fluency")}_`) && typeof value === "number").map(([name]) => name)))];
+}
+
+function fluencyOf({ evaluations }: RunData, column: string, index: number): number[] {
+  const value = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows[index]?.[column];
+  return typeof value === "number" ? [value] : [];
+}
+
+function meanOf(values: readonly number[]): number | null {
+  return values.length === 0 ? null : mean(values);
+}
+
+function shownNumber(value: number | null): string {
+  return value === null ? "" : brief(value);
+}
+
+function asEstimate(row: ShareRow | undefined): Estimate | undefined {
+  return row && { value: row.share, low: row.low, high: row.high };
+}
+
+function withInterval(estimate: Estimate | null | undefined, format: (value: number) => string): string {
+  return estimate ? `${format(estimate.value)} [${format(estimate.low)}, ${format(estimate.high)}]` : "";
+}
+
+function signed(value: number, format: (value: number) => string): string {
+  const text = format(Math.abs(value));
+  return /^[0.]+$/.test(text) ? text : `${value < 0 ? "−" : "+"}${text}`;
+}
+
+/** RFC 4180: fields with commas, quotes or line ends in quotes; numbers in full. */
+export function toCsv(columns: readonly string[], rows: ReadonlyArray<ReadonlyArray<Value>>): string {
+  const field = (value: Value): string => {
+    const text = value === null ? "" : String(value);
+    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+  };
+  return [columns, ...rows].map((row) => `${row.map(field).join(",")}\r\n`).join("");
+}
+
+/** A table of GitHub's Markdown; what a cell holds is text, never markup. */
+export function toMarkdown({ title, caption, shownColumns, shown }: Table): string {
+  const cell = (text: string): string => text.replace(/[\\`*_{}[\]<>|#&]/g, (mark) => `\\${mark}`).replace(/\s+/g, " ");
+  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(" | ")} |`;
+  return `${[`# ${title}`, "", line(shownColumns), `|${shownColumns.map(() => "---|").join("")}`, ...shown.map(line), "", caption].join("\n")}\n`;
+}

@@ -1,0 +1,234 @@
+import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { inflateSync } from "node:zlib";
+import { describe, expect, test } from "@jest/globals";
+import { runData } from "../../lib/report/data.js";
+import { runFigures } from "../../lib/report/figures/index.js";
+import { writeReport } from "../../lib/report/index.js";
+import { runVectors } from "../../lib/report/norms.js";
+import { renderPng, renderSvg } from "../../lib/report/render.js";
+import { differencesTable, settingsTable, toCsv, toMarkdown } from "../../lib/report/tables.js";
+import { EvaluationStore, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
+import { saveVector } from "../../lib/io/vector-file.js";
+import { temporaryFolder } from "./io-helpers.js";
+import { aComposition, allRecords, anEvaluation, resultsOf } from "./report-fixtures.js";
+import { aRun } from "./run-fixtures.js";
+import { smallVector } from "./vectors.js";
+
+const EVIL = "</svg><script>alert(1)</script> \"quoted\" & 'so' | on";
+const NOTHING = { vectors: [], vocabulary: { missing: "none here" }, prompts: [0], subtitle: "" };
+
+/** A run whose texts try to leave the page. */
+function evilRecords(run: RunFile): ResultRecord[] {
+  return allRecords(run, (prompt, { label, steer }) => ({
+    question: `${EVIL} ${prompt}`, text: EVIL, gold: EVIL, deltaPerplexity: label === "icl" ? null : prompt, alphas: steer.map(() => [0.5, 1]), kls: steer.map(({ schedule }) => (schedule.kind === "dynamic" ? [1, 2] : null)),
+  }));
+}
+
+async function written(run: RunFile, records: readonly ResultRecord[]): Promise<string> {
+  const folder = join(await temporaryFolder(), "run");
+  await writeRun(folder, run, records);
+  return folder;
+}
+
+async function evaluated(folder: string, evaluator: string, wanted: string, hit: (record: ResultRecord) => boolean | null): Promise<void> {
+  const results = await readRun(folder);
+  await using store = await EvaluationStore.open(folder, results, { evaluator, wanted, config: {}, versions: {} });
+  await store.append(anEvaluation(results.run, results.records, evaluator, wanted, hit).rows);
+}
+
+const pageOf = async (runs: string[], out?: string): Promise<{ html: string; out: string; files: string[] }> => {
+  const folder = out ?? join(await temporaryFolder(), "report");
+  const { page, files } = await writeReport(runs, { out: folder });
+  return { html: await readFile(page, "utf8"), out: folder, files };
+};
+
+describe("a figure is left out with its reason", () => {
+  const missing = (results: Parameters<typeof runData>[0]) => Object.fromEntries(runFigures(runData(results), NOTHING).map(({ figure }) => [figure.id, figure.chart ? "drawn" : figure.missing]));
+
+  test.each([
+    ["nothing was answered", resultsOf(aRun(), []), { outcomes: "the run has no answers yet", steps: "the Dyn answers hold no α and no KL per step", matrices: "the run steers with one vector" }],
+    ["nothing was evaluated", resultsOf(aComposition(), evilRecords(aComposition())), { outcomes: "drawn", steps: "drawn", tokens: "drawn", "trade-off": "no answer was evaluated" }],
+    ["neither evaluated nor with ΔPPL", resultsOf(aRun(), allRecords(aRun(), () => ({}))), { outcomes: "no answer was evaluated, and none has a ΔPPL", tokens: "no Dyn answer holds an α per token" }],
+    ["no Dyn", resultsOf(aRun({ settings: aRun().settings.slice(0, 2) }), []), { steps: "the run has no Dyn setting", tokens: "the run has no Dyn setting" }],
+  ])("%s", (_, results, expected) => {
+    expect(missing(results)).toMatchObject(expected);
+  });
+
+  test("of a vector file that is not there, is another one, or is broken", async () => {
+    const folder = await temporaryFolder();
+    const vector = (file: string, hash: string | null) => runVectors(folder, aRun({ vectors: [{ property: "ITA", file, hash }] })).then(([found]) => found);
+    await saveVector(join(folder, "good.safetensors"), smallVector());
+    await writeFile(join(folder, "bad.safetensors"), "no vector");
+    expect((await vector("good.safetensors", null))!.vector!.nSteps).toBe(smallVector().nSteps);
+    expect((await vector("gone.safetensors", null))!.missing).toBe("its vector file gone.safetensors is not there");
+    expect((await vector("good.safetensors", "sha256:0"))!.missing).toContain("is another one");
+    expect((await vector("bad.safetensors", null))!.missing).toContain("cannot be read");
+    expect((await vector("unknown", "unknown"))!.missing).toContain("imported");
+    const elsewhere = await temporaryFolder();
+    expect((await runVectors(elsewhere, aRun({ vectors: [{ property: "ITA", file: "/gone/good.safetensors", hash: null }] }), [folder]))[0]!.vector).toBeDefined();
+  });
+});
+
+describe("the page", () => {
+  test("holds texts of the model as texts, and asks for nothing from elsewhere", async () => {
+    const folder = await written(aComposition(), evilRecords(aComposition()));
+    await evaluated(folder, "formality", EVIL, ({ prompt }) => prompt < 2);
+    const { html, out } = await pageOf([folder]);
+    expect(html).toContain("&lt;/svg&gt;&lt;script&gt;alert(1)&lt;/script&gt;");
+    expect(html).not.toMatch(/<script/i);
+    expect(html.match(/<svg /g)!.length).toBe(html.match(/<\/svg>/g)!.length);
+    expect(html.match(/<svg /g)!.length).toBeGreaterThanOrEqual(5);
+    const addresses = [...html.matchAll(/(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)/g)].map(([, address]) => address!);
+    expect(addresses.filter((address) => !/^(#|figures\/|tables\/|data:image\/png)/.test(address))).toEqual([]);
+    expect([...html.matchAll(/https?:\/\/[^\s"]+/g)].map(([url]) => url).filter((url) => !url.startsWith("http://www.w3.org/"))).toEqual([]);
+    for (const name of (await readdir(join(out, "figures"))).filter((each) => each.endsWith(".svg"))) {
+      const svg = await readFile(join(out, "figures", name), "utf8");
+      expect(svg).not.toMatch(/<script/i);
+      expect(svg.match(/<\/svg>/g)).toHaveLength(1);
+      expect(svg).toContain("role=\"img\"");
+    }
+  });
+
+  test("is the same bytes every time, ids included, and holds no id twice", async () => {
+    const folder = await written(aComposition(), evilRecords(aComposition()));
+    await evaluated(folder, "formality", "formal", ({ prompt }) => prompt < 2);
+    const vector = await written(aRun(), evilRecords(aRun()));
+    await saveVector(join(vector, "ITA-ENG.safetensors"), smallVector());
+    const [first, second] = [await pageOf([folder, vector]), await pageOf([folder, vector])];
+    expect(second.html === first.html).toBe(true);
+    for (const file of first.files) {
+      const name = file.slice(first.out.length);
+      expect((await readFile(join(second.out, name))).equals(await readFile(file))).toBe(true);
+    }
+    const ids = [...first.html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id!);
+    expect(ids.filter((id, index) => ids.indexOf(id) !== index)).toEqual([]);
+    for (const [, target] of first.html.matchAll(/href="#([^"]+)"/g)) expect(ids).toContain(target);
+    for (const [, target] of first.html.matchAll(/href="((?:figures|tables)[^"]+)"/g)) expect(first.files).toContain(join(first.out, decodeURI(target!)));
+    expect(ids.some((id) => /norms-ITA-\d/.test(id))).toBe(true); // the gradient of a legend
+  });
+
+  test("says what is not there: half of the prompts, evaluations, vectors, texts of tokens", async () => {
+    const run = aRun({ vectors: [{ property: "formal", file: "gone.safetensors", hash: null }], datasets: {} });
+    const folder = await written(run, evilRecords(run).slice(0, 2 * run.settings.length));
+    const { html } = await pageOf([folder]);
+    for (const text of ["This run is not complete: 2 of 7 prompts", "llama-steer evaluate", "gone.safetensors is not there", "the model m is not on this machine"]) expect(html).toContain(text);
+  });
+
+  test("shows a run with one prompt, with none, with failed answers, and an imported one", async () => {
+    const one = aRun({ nPrompts: 1 });
+    const failed = evilRecords(one).map((record): ResultRecord => ({ ...record, finishReason: "failed", text: "", tokens: [], alphas: [], kls: [], deltaPerplexity: null, error: "not finite" }));
+    const imported = fromPublished([{ prompt: "Q:q\nA:", gold: "g", output: { icl: "i", no_icl: "n", "dynamic_p0.5": "d", "edited_1.0": "e" }, perplexity: { icl: 2, delta_no_icl: null, "delta_edited_1.0": 3 }, additional: { "0.5_dynamic_alphas": [1, 0.5], "0.5_dynamic_kls": [1, 0.5] } }], "x_ITA-ENG.json");
+    const folders = await Promise.all([written(one, evilRecords(one)), written(one, []), written(one, failed), written(imported.run, imported.records)]);
+    const { html } = await pageOf(folders);
+    expect(html).toContain("no answer: not finite");
+    expect(html).toContain("an imported run names no vector file");
+    expect(html.match(/<section /g)).toHaveLength(4);
+    expect(html).toContain("id=\"overview\"");
+    expect(html).not.toMatch(/NaN|undefined|Infinity/);
+  });
+
+  test("a folder of runs is all of them, each once, by names of their own", async () => {
+    const parent = await temporaryFolder();
+    for (const name of ["a/ITA+x", "a/ITA x", "b/ITA"]) {
+      await mkdir(join(parent, name), { recursive: true });
+      await writeRun(join(parent, name), aRun({ nPrompts: 1 }), evilRecords(aRun({ nPrompts: 1 })));
+    }
+    const { html, files } = await pageOf([parent, join(parent, "b")]);
+    expect([...html.matchAll(/<h2 id="(a[^"]*|b[^"]*)">/g)].map(([, id]) => id)).toEqual(["a-ITA-x", "a-ITA-x-2", "b-ITA"]);
+    expect(new Set(files).size).toBe(files.length);
+  });
+});
+
+describe("refusals come before work", () => {
+  test("a folder that cannot be written, a reference that no run has, no run, a newer version", async () => {
+    const folder = await written(aRun(), []);
+    const blocked = join(await temporaryFolder(), "file");
+    await writeFile(blocked, "");
+    await expect(writeReport([folder], { out: blocked })).rejects.toMatchObject({ code: "E_WRITE" });
+    await expect(writeReport([folder], { out: join(folder, "out"), reference: "Fixed 9" })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("Dyn p=0.5") });
+    await expect(writeReport([await temporaryFolder()], { out: join(folder, "out") })).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+    const newer = await temporaryFolder();
+    await copyFile(join(folder, "run.json"), join(newer, "run.json"));
+    await writeFile(join(newer, "run.json"), JSON.stringify({ ...aRun(), formatVersion: 2 }));
+    await expect(writeReport([newer], { out: join(folder, "out") })).rejects.toMatchObject({ code: "E_BAD_RUN" });
+  });
+});
+
+describe("tables", () => {
+  const run = aComposition();
+  const records = allRecords(run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : prompt + (label === "Fixed 2+1" ? 10 : 0), tokens: Array<number>(prompt + 1).fill(1) }));
+  const fluency = { header: anEvaluation(run, records, "fluency", null, () => null).header, rows: records.map(({ prompt, setting }) => ({ prompt, setting, eval_fluency_repetition: prompt / 8 })) };
+  const data = runData(resultsOf(run, records, [anEvaluation(run, records, "formality", "formal", ({ prompt, setting }) => setting === "Dyn p=0.5" || prompt === 0), fluency]));
+
+  test("hold shares, ΔPPL, lengths and what a fluency evaluator measured", () => {
+    const { columns, rows } = settingsTable(data);
+    const row = Object.fromEntries(columns.map((column, i) => [column, rows[5]![i]]));
+    expect(row).toMatchObject({ setting: "Fixed 2+1", answers: 4, formal: 0.25, "median ΔPPL": 11.5, "mean ΔPPL": 11.5, "quartiles of ΔPPL": "10.75 12.25", "answers with ΔPPL": 4, "mean length (tokens)": 2.5, "mean repetition": 0.1875 });
+    expect(row["formal low"]).toBeCloseTo(0.0456, 4); // Wilson, 1 of 4
+    expect(columns).not.toContain("failed"); // none did
+  });
+
+  test("hold paired differences to a reference", () => {
+    const table = differencesTable(data, "Dyn p=0.5")!;
+    const of = (setting: string) => Object.fromEntries(table.columns.map((column, i) => [column, table.rows.find(([name]) => name === setting)![i]]));
+    expect(of("Fixed 2+1")).toMatchObject({ formal: -0.75, "ΔPPL": 10, "ΔPPL low": 10, "ΔPPL high": 10, "ΔPPL: prompts": 4 });
+    expect(table.shown.find(([name]) => name === "Fixed 2+1")!.slice(1)).toEqual([expect.stringMatching(/^−75 \[−100, [−+]?\d+\]$/), "+10.0 [+10.0, +10.0]"]);
+  });
+
+  test("as CSV and Markdown keep what cells hold", () => {
+    expect(toCsv(["a", "b"], [["x,\"y\"", 0.5], ["line\nend", null]])).toBe('a,b\r\n"x,""y""",0.5\r\n"line\nend",\r\n');
+    const text = toMarkdown({ id: "t", title: "T", caption: "c", columns: [], rows: [], shownColumns: ["a|b"], shown: [["<b>\nx"]] });
+    expect(text).toBe("# T\n\n| a\\|b |\n|---|\n| \\<b\\> x |\n\nc\n");
+  });
+});
+
+describe("an SVG", () => {
+  test("names the ticks of a logarithmic scale as they are, fractions too", async () => {
+    const run = aRun({ nPrompts: 5 });
+    const svgOf = async (deltas: number[]): Promise<string[]> => {
+      const records = allRecords(run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : deltas[prompt]! }));
+      const figure = runFigures(runData(resultsOf(run, records)), NOTHING).find(({ figure: { id } }) => id === "outcomes")!.figure;
+      return [...(await renderSvg(figure.chart!, "x", "")).matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text!);
+    };
+    expect(await svgOf([0.1, 0.1, 0.1, 0.12, 9])).toEqual(expect.arrayContaining(["0", "0.1", "0.2", "0.5", "1", "2", "5"]));
+    expect(await svgOf([1, 1, 1, 1, 90_000])).toEqual(expect.arrayContaining(["0", "1", "10", "100", "1,000", "10,000"]));
+  });
+});
+
+describe("a PNG", () => {
+  test("holds the letters of a chart on a machine without fonts", async () => {
+    const chart = (text: string) => ({ width: 100, height: 30, data: { values: [{}] }, mark: { type: "text", text, x: 50, y: 15, color: "#222326" } });
+    const drawn = async (text: string) => darkPixels(await renderPng(await renderSvg(chart(text), "x", "")));
+    const letters = await drawn("ΔPPL α₁");
+    expect((await drawn(" ")).dark).toBe(0);
+    expect(letters.dark).toBeGreaterThan(300); // seven letters, about 20 pixels high
+    expect(letters.width).toBe(2 * 116); // twice 100 and two margins of 8
+  });
+});
+
+/** Size and number of dark pixels of an 8-bit RGBA PNG, by the five filters of its specification. */
+function darkPixels(png: Uint8Array): { width: number; dark: number } {
+  const bytes = Buffer.from(png);
+  expect(bytes.subarray(0, 8)).toEqual(Buffer.from([0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a]));
+  const [width, height] = [bytes.readUInt32BE(16), bytes.readUInt32BE(20)];
+  expect([bytes[24], bytes[25]]).toEqual([8, 6]);
+  const parts: Buffer[] = [];
+  for (let at = 8; at < bytes.length; at += 12 + bytes.readUInt32BE(at)) if (bytes.toString("latin1", at + 4, at + 8) === "IDAT") parts.push(bytes.subarray(at + 8, at + 8 + bytes.readUInt32BE(at)));
+  const data = inflateSync(Buffer.concat(parts));
+  const stride = width * 4;
+  let above = new Uint8Array(stride);
+  let dark = 0;
+  for (let y = 0; y < height; y++) {
+    const filter = data[y * (stride + 1)]!;
+    const row = Uint8Array.from(data.subarray(y * (stride + 1) + 1, (y + 1) * (stride + 1)));
+    for (let x = 0; x < stride; x++) {
+      const [a, b, c] = [x < 4 ? 0 : row[x - 4]!, above[x]!, x < 4 ? 0 : above[x - 4]!];
+      const paeth = (): number => [a, b, c].map((each) => [Math.abs(a + b - c - each), each] as const).reduce((best, each) => (each[0] < best[0] ? each : best))[1];
+      row[x] = row[x]! + [0, a, b, (a + b) >> 1, paeth()][filter]!;
+    }
+    for (let x = 0; x < stride; x += 4) if (row[x]! < 100 && row[x + 3]! > 128) dark++;
+    above = row;
+  }
+  return { width, dark };
+}
