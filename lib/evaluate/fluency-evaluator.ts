@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { packageVersion } from "../io/paths.js";
-import { engineVersion, type Model } from "../runtime/index.js";
+import { engineVersion, sharedSignal, type Model } from "../runtime/index.js";
 import type { EvaluatedText, Evaluator } from "./evaluator.js";
 import { perplexity } from "./perplexity.js";
 
@@ -27,7 +27,10 @@ export async function perplexityEvaluator(model: Model, ask: (question: string) 
     name: "perplexity", wanted: null, batchSize: 128,
     config: { model: { ...await model.fingerprint() } },
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
-    evaluate: (texts, signal) => Promise.all(texts.map(async (text) => ({ "": await perplexityOf(model, text, ask, signal) }))),
+    evaluate: (texts, signal) => {
+      const shared = sharedSignal(signal);
+      return Promise.all(texts.map(async (text) => ({ "": await perplexityOf(model, text, ask, shared) })));
+    },
     [Symbol.dispose]: () => {},
   };
 }
@@ -43,10 +46,10 @@ function wordsOf(text: string): string[] {
   return Array.from(segmenter.segment(text)).flatMap(({ segment, isWordLike }) => (isWordLike ? [segment.toLowerCase()] : []));
 }
 
-async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal | undefined): Promise<number | null> {
+async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal): Promise<number | null> {
   if (text.trim() === "") return null;
   try {
-    return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), signal ? { signal } : {});
+    return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), { signal });
   } catch (error) {
     if (error instanceof SteeringError && (error.code === "E_CONTEXT_FULL" || error.code === "E_BAD_ARGUMENT")) return null;
     throw error;

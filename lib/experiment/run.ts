@@ -1,8 +1,7 @@
-import { setMaxListeners } from "node:events";
 import { cpus } from "node:os";
 import { packageVersion } from "../io/paths.js";
 import { readRun, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard } from "../results/index.js";
-import { engineVersion, throwIfAborted, type Model } from "../runtime/index.js";
+import { engineVersion, sharedSignal, throwIfAborted, type Model } from "../runtime/index.js";
 import { answerPrompt, type SteeringPart } from "./answer.js";
 import type { EvaluationPrompt } from "./prompts.js";
 
@@ -60,8 +59,7 @@ export async function describeRun(model: Model, fields: RunFields, { parallel = 
 export async function carryOut(model: Model, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
   const { out, onProgress } = options;
   const leave = new AbortController();
-  const signal = AbortSignal.any([leave.signal, ...(options.signal ? [options.signal] : [])]);
-  setMaxListeners(0, signal); // one per answer
+  const signal = sharedSignal(leave.signal, options.signal);
   {
     await using store = await RunStore.open(out, run);
     const total = waves(run).flat().length * run.settings.length;

@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { SteeringError } from "../errors.js";
 import { call, callAsync, type NativeContext, type NativeContextOptions } from "../native/index.js";
 import type { Batch } from "./batch.js";
@@ -82,6 +83,13 @@ export class Context implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+/** A signal that fires with the given ones, and to which any number of tasks may listen without a warning. */
+export function sharedSignal(...signals: ReadonlyArray<AbortSignal | undefined>): AbortSignal {
+  const shared = AbortSignal.any(signals.filter((signal) => signal !== undefined));
+  setMaxListeners(0, shared);
+  return shared;
 }
 
 /** Throws E_ABORTED when the signal has fired. */

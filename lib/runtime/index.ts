@@ -1,5 +1,5 @@
 export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
-export { abortError, Context, throwIfAborted, type MeasuredAlpha } from "./context.js";
+export { abortError, Context, sharedSignal, throwIfAborted, type MeasuredAlpha } from "./context.js";
 export { loadClassifier, type Classification, type Classifier } from "./classifier.js";
 export { engineVersion, loadModel, Model, type LoadModelOptions } from "./model.js";
 export type { ModelInfo } from "./model-info.js";
