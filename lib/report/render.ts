@@ -1,7 +1,7 @@
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import type { TopLevelSpec } from "vega-lite";
-import { CONFIG, GRID, INK, MUTED, PAPER, type Chart } from "./figures/chart.js";
+import { CONFIG, GRID, GROUP_COLOURS, INK, MUTED, PAPER, type Chart } from "./figures/chart.js";
 
 /** Pixels of a PNG per pixel of its SVG. */
 const PNG_SCALE = 2;
@@ -31,7 +31,10 @@ export function svgFile(svg: string): string {
 
 /** The chart for a page, in the page's colours. */
 export function inlineSvg(svg: string): string {
-  const variables = { [INK]: "var(--ink)", [MUTED]: "var(--muted)", [GRID]: "var(--grid)", [PAPER]: "var(--paper)" };
+  const variables = {
+    [INK]: "var(--ink)", [MUTED]: "var(--muted)", [GRID]: "var(--grid)", [PAPER]: "var(--paper)",
+    [GROUP_COLOURS.Fixed]: "var(--a1)", [GROUP_COLOURS.Dyn]: "var(--a2)", [GROUP_COLOURS.Start]: "var(--a3)", [GROUP_COLOURS.Dim]: "var(--a4)",
+  };
   return Object.entries(variables).reduce((text, [colour, variable]) => text.replaceAll(`"${colour}"`, `"${variable}"`), svg);
 }
 
