@@ -14,6 +14,7 @@ export function runData(results: RunResults): RunData {
 
 /** What counts as a hit, in words, e.g. "Italian" or "formal". */
 export function propertyName({ evaluator, wanted }: Pick<EvaluationHeader, "evaluator" | "wanted">): string {
+  if (evaluator.startsWith("probe-")) return `${wanted} (probe)`;
   return evaluator === "language" && wanted !== null ? languageName(wanted) : wanted ?? evaluator;
 }
 

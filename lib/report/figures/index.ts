@@ -23,11 +23,11 @@ export interface FigureOptions {
 export function runFigures(data: RunData, { vectors, vocabulary, prompts, subtitle }: FigureOptions): Array<{ number: number; figure: Figure }> {
   return [
     { number: data.run.kind === "single" ? 1 : 2, figure: outcomesFigure(data, subtitle) },
-    { number: 7, figure: tradeOffFigure(data, subtitle) },
     { number: 3, figure: stepsFigure(data, subtitle) },
     { number: 4, figure: sampleTokens(data, { vocabulary, prompts, subtitle }) },
     ...vectors.map((vector) => ({ number: 5, figure: normsFigure(vector, subtitle) })),
     { number: 6, figure: matricesFigure(data, subtitle) },
+    { number: 7, figure: tradeOffFigure(data, subtitle) },
   ];
 }
 
