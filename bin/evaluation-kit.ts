@@ -1,4 +1,4 @@
-import { fluencyEvaluator, formalityEvaluator, guardEvaluator, languageEvaluator, loadClassifier, loadProbe, openTranslator, perplexityEvaluator, probeEvaluator, questionPrompt, SteeringError, translatedEvaluator, wantedSide, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
+import { fluencyEvaluator, formalityEvaluator, ggufTranslator, guardEvaluator, languageEvaluator, loadClassifier, loadProbe, openTranslator, parseLanguage, perplexityEvaluator, probeEvaluator, questionPrompt, SteeringError, translatedEvaluator, wantedSide, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
 import { defined, type ModelOptions } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 
@@ -29,6 +29,8 @@ export class EvaluationKit implements AsyncDisposable {
   private constructor(private readonly options: KitOptions) {}
 
   static async open(options: KitOptions, signal: AbortSignal): Promise<EvaluationKit> {
+    checkOptions(options);
+    candidatesOf(options);
     const kit = new EvaluationKit(options);
     try {
       const { safety, formality, perplexity, translate } = options;
@@ -49,7 +51,7 @@ export class EvaluationKit implements AsyncDisposable {
     const { classifier } = this;
     const [guard, perplexity] = [this.options.safety, this.options.perplexity].map((name) => (name === undefined ? undefined : this.loaded.get(name)!));
     return [
-      await languageEvaluator({ wanted: wanted.language, ...defined({ detector }), candidates: candidates === "all" ? "all" : candidates?.split(",") }),
+      await languageEvaluator({ wanted: wanted.language, ...defined({ detector }), candidates: candidates === "all" ? "all" : candidatesOf(this.options) }),
       fluencyEvaluator(),
       ...(guard ? [await this.inEnglish(await guardEvaluator(guard, { wanted: wanted.safety }))] : []),
       ...(classifier ? [await this.inEnglish(await formalityEvaluator(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) }))] : []),
@@ -62,7 +64,7 @@ export class EvaluationKit implements AsyncDisposable {
     if (this.probes.length === 0) return [];
     if (name === undefined) throw new SteeringError("E_BAD_ARGUMENT", "a probe reads activations of the model that it was trained on: name it with --probe-model");
     const model = await this.model(name, signal);
-    return this.probes.map((probe) => probeEvaluator(model, probe, defined({ wanted: wantedSide(probe, wanted) })));
+    return this.probes.map((probe) => probeEvaluator(model, probe, wantedSide(probe, wanted)));
   }
 
   private async model(name: string, signal: AbortSignal): Promise<Model> {
@@ -72,7 +74,7 @@ export class EvaluationKit implements AsyncDisposable {
   }
 
   private async inEnglish(evaluator: Evaluator): Promise<Evaluator> {
-    return this.translator ? translatedEvaluator(evaluator, this.translator) : evaluator;
+    return this.translator ? translatedEvaluator(evaluator, this.translator, candidatesOf(this.options)) : evaluator;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -82,9 +84,25 @@ export class EvaluationKit implements AsyncDisposable {
   }
 }
 
+/** ISO 639-3 codes; undefined where none are given, or all are meant. */
+function candidatesOf({ candidates }: KitOptions): string[] | undefined {
+  return candidates === undefined || candidates === "all" ? undefined : candidates.split(",").map(parseLanguage);
+}
+
+/** Throws E_BAD_ARGUMENT for an option without the evaluator that it is about. */
+function checkOptions({ safety, formality, translate, sure, probe, probeModel }: KitOptions): void {
+  const idle = [
+    translate !== undefined && safety === undefined && formality === undefined && "--translate is for --safety and --formality",
+    sure !== undefined && formality === undefined && "--sure is for --formality",
+    probeModel !== undefined && probe.length === 0 && "--probe-model is for --probe",
+  ].find((message) => message !== false);
+  if (idle) throw new SteeringError("E_BAD_ARGUMENT", `${idle}, which is not given`);
+}
+
 async function openNamedTranslator(name: string, options: KitOptions, signal: AbortSignal): Promise<TextTranslator | undefined> {
   await pullIfNamed(name, options, signal);
-  return openTranslator(name);
+  if (name === "none" || /^nllb(:|$)/.test(name)) return openTranslator(name);
+  return ggufTranslator(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers }));
 }
 
 async function openClassifier(name: string, options: KitOptions, signal: AbortSignal): Promise<Classifier> {

@@ -20,7 +20,7 @@ export async function printRunTable(given: RunResults): Promise<void> {
   const judged = evaluations.filter(({ header }) => header.wanted !== null);
   const settings = summariseRun(results);
   const rows = settings.map(({ setting, answers, failed, deltaPerplexity, properties, joint }) => [
-    setting, String(answers), ...judged.map(({ header }) => shareText(properties[header.evaluator])), shareText(joint),
+    setting, String(answers), ...judged.map(({ header }) => shareText(properties[header.evaluator], answers)), shareText(joint, answers),
     deltaPerplexity ? estimate(deltaPerplexity.median, (value) => value.toFixed(2)) : "",
     failed > 0 ? `${failed} failed` : "",
   ]);
@@ -40,10 +40,10 @@ function agreementOf(evaluations: readonly Evaluation[]): number | null {
   return rows.length === 0 ? null : rows.filter((row) => row["eval_language_agree"] === true).length / rows.length;
 }
 
-/** e.g. "90 % [79, 96]", and how many answers are undetermined. */
-function shareText(result: PropertyResult | null | undefined): string {
+/** e.g. "90 % [79, 96]", and how many answers are undetermined; of how many, where not all are evaluated yet. */
+function shareText(result: PropertyResult | null | undefined, answers: number): string {
   if (!result) return "";
-  return `${estimate(result.share, (value) => `${Math.round(100 * value)} %`)}${result.undetermined > 0 ? ` (${result.undetermined}?)` : ""}`;
+  return `${estimate(result.share, (value) => `${Math.round(100 * value)} %`)}${result.undetermined > 0 ? ` (${result.undetermined}?)` : ""}${result.n < answers ? ` of ${result.n}` : ""}`;
 }
 
 /** Lines of text in aligned columns; columns that are empty throughout are left out. */

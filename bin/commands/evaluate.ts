@@ -1,6 +1,6 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { evaluateRun, LANGUAGE_DETECTORS, named, readRun, runsBelow, wantedOf, SteeringError, type Evaluator, type WantedProperties } from "../../lib/index.js";
-import { defined, interruptible, machineOptions, note, print, type ModelOptions, type OutputOptions } from "../common.js";
+import { checkEvaluators, evaluateRun, LANGUAGE_DETECTORS, named, parseLanguage, readRun, runsBelow, wantedOf, SteeringError, type Evaluator, type WantedProperties } from "../../lib/index.js";
+import { interruptible, machineOptions, note, print, type ModelOptions, type OutputOptions } from "../common.js";
 import { EvaluationKit, type KitOptions } from "../evaluation-kit.js";
 import { showProgress } from "../progress.js";
 import { printRunTable, runSummary } from "../run-table.js";
@@ -66,9 +66,10 @@ async function evaluateRuns(options: ArgumentsCamelCase<RunArguments>, signal: A
   const { again, json, quiet } = options;
   const folders = options.runs.flatMap(runsBelow);
   const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: (await readRun(folder)).run })));
+  const wanted = given(options);
   await using kit = await EvaluationKit.open(options, signal);
   for (const { folder, run } of runs) {
-    const evaluators = await kit.evaluators({ ...wantedOf(run), ...given(options) }, run.model.name, signal);
+    const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal);
     const results = await withRates(quiet, (onProgress) => evaluateRun(folder, evaluators, { again, signal, onProgress }));
     if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
     else await printRunTable(results);
@@ -79,16 +80,15 @@ async function evaluateRuns(options: ArgumentsCamelCase<RunArguments>, signal: A
 /** A bar per evaluator, and at its end how many answers it judged in a second. */
 async function withRates<T>(quiet: boolean, work: (onProgress: (evaluator: string, done: number, total: number) => void) => Promise<T>): Promise<T> {
   const bars = new Map<string, { show: ReturnType<typeof showProgress>; begun: number; first: number }>();
-  let before = performance.now();
   try {
     return await work((evaluator, done, total) => {
-      const bar = bars.get(evaluator) ?? { show: showProgress(evaluator, quiet, (count) => `${Math.round(count)} answers`), begun: before, first: 0 };
+      const bar = bars.get(evaluator) ?? { show: showProgress(evaluator, quiet, (count) => `${Math.round(count)} answers`), begun: performance.now(), first: done };
       bars.set(evaluator, bar);
       bar.show.onProgress(done, total);
-      before = performance.now();
       if (done < total) return;
       bar.show.stop();
-      note(`${evaluator}: ${total} answers, ${(total / ((before - bar.begun) / 1000)).toFixed(1)} answers/s`, quiet);
+      const judged = done - bar.first;
+      if (judged > 0) note(`${evaluator}: ${judged} answers, ${(judged / ((performance.now() - bar.begun) / 1000)).toFixed(1)} answers/s`, quiet);
     });
   } finally {
     for (const { show } of bars.values()) show.stop();
@@ -100,7 +100,9 @@ async function evaluateText(options: ArgumentsCamelCase<TextArguments>, signal: 
   const aims = given(options);
   await using kit = await EvaluationKit.open(options, signal);
   const columns: Record<string, unknown> = {};
-  for (const evaluator of await kit.evaluators(aims, undefined, signal)) Object.assign(columns, await columnsOf(evaluator, { question: options.question, text }, signal));
+  const evaluators = await kit.evaluators(aims, undefined, signal);
+  checkEvaluators(evaluators);
+  for (const evaluator of evaluators) Object.assign(columns, await columnsOf(evaluator, { question: options.question, text }, signal));
   if (options.json) return print(JSON.stringify(columns, null, 2));
   const width = Math.max(...Object.keys(columns).map((name) => name.length));
   for (const [name, value] of Object.entries(columns)) print(`${name.padEnd(width)}  ${shown(value)}`);
@@ -139,9 +141,9 @@ const VALUES = { safety: ["safe", "unsafe"], formality: ["formal", "informal"] }
 function given({ language, wanted = "" }: EvaluateArguments): WantedProperties {
   const pairs = wanted.split(",").filter((pair) => pair !== "").map((pair) => {
     const [name, value] = pair.split("=") as [string, string | undefined];
-    const values: readonly string[] | undefined = VALUES[name as keyof typeof VALUES];
+    const values: readonly string[] | undefined = Object.hasOwn(VALUES, name) ? VALUES[name as keyof typeof VALUES] : undefined;
     if (!values?.includes(value ?? "")) throw new SteeringError("E_BAD_ARGUMENT", `--wanted ${pair}: expected safety=safe, safety=unsafe, formality=formal or formality=informal`);
     return [name, value];
   });
-  return { ...Object.fromEntries(pairs) as WantedProperties, ...defined({ language }) };
+  return { ...Object.fromEntries(pairs) as WantedProperties, ...(language !== undefined && { language: parseLanguage(language) }) };
 }

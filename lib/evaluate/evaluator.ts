@@ -17,6 +17,8 @@ export type EvaluationColumns = Record<string, EvaluationValue>;
 export interface Evaluator extends Disposable {
   /** Names its columns, e.g. "language". */
   readonly name: string;
+  /** What it judges, where that is not its name: a probe may judge "formality". */
+  readonly property?: string;
   /** What counts as a hit; null where nothing does. */
   readonly wanted: string | null;
   /** Everything that its values depend on. */

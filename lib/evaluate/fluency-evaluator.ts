@@ -1,10 +1,11 @@
-import { SteeringError } from "../errors.js";
 import { packageVersion } from "../io/paths.js";
 import { engineVersion, sharedSignal, type Model } from "../runtime/index.js";
+import { isOfText } from "./each.js";
 import type { EvaluatedText, Evaluator } from "./evaluator.js";
 import { perplexity } from "./perplexity.js";
 
 const N_GRAM = 3;
+const PIECES = /[^]{1,1000}(?=\s|$)|[^]{1,1000}/gu;
 const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
 
 /** Columns `words`, `characters` and `repetition` (as `repetition` says). */
@@ -42,8 +43,13 @@ export function repetition(text: string): number | null {
   return trigrams.length < 2 ? null : 1 - new Set(trigrams).size / trigrams.length;
 }
 
+/** By pieces, cut between words: every segment holds a copy of the text that it is from. */
 function wordsOf(text: string): string[] {
-  return Array.from(segmenter.segment(text)).flatMap(({ segment, isWordLike }) => (isWordLike ? [segment.toLowerCase()] : []));
+  const words: string[] = [];
+  for (const [piece] of text.matchAll(PIECES)) {
+    for (const { segment, isWordLike } of segmenter.segment(piece)) if (isWordLike) words.push(segment.toLowerCase());
+  }
+  return words;
 }
 
 async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal): Promise<number | null> {
@@ -51,7 +57,7 @@ async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask
   try {
     return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), { signal });
   } catch (error) {
-    if (error instanceof SteeringError && (error.code === "E_CONTEXT_FULL" || error.code === "E_BAD_ARGUMENT")) return null;
+    if (isOfText(error)) return null;
     throw error;
   }
 }

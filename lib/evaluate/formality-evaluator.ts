@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { packageVersion } from "../io/paths.js";
-import { engineVersion, type Classification, type Classifier } from "../runtime/index.js";
+import { engineVersion, type Classifier } from "../runtime/index.js";
+import { judgeEach } from "./each.js";
 import type { Evaluator } from "./evaluator.js";
 
 const SURE = 0.8;
@@ -24,7 +25,7 @@ export async function formalityEvaluator(classifier: Classifier, { wanted, sure 
     name: "formality", wanted: wanted ?? null, batchSize: 256,
     config: { model: { ...await classifier.fingerprint() }, labels: [...labels], sure },
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
-    evaluate: async (texts, signal) => (await classifyEach(classifier, texts.map(({ text }) => text), signal)).map((found) => {
+    evaluate: async (texts, signal) => (await judgeEach(texts.map(({ text }) => text), (fit) => classifier.classify(fit, { ...(signal && { signal }) }))).map((found) => {
       const label = found && found.probabilities[found.label]! >= sure ? found.label.toLowerCase() : undefined;
       return {
         "": label ?? "und", p: found ? Object.entries(found.probabilities).find(([each]) => each.toLowerCase() === "formal")![1] : null,
@@ -33,28 +34,4 @@ export async function formalityEvaluator(classifier: Classifier, { wanted, sure 
     }),
     [Symbol.dispose]: () => {},
   };
-}
-
-/** One classification per text; null for one that the classifier cannot take. */
-async function classifyEach(classifier: Classifier, texts: readonly string[], signal: AbortSignal | undefined): Promise<Array<Classification | null>> {
-  const options = { ...(signal && { signal }) };
-  const fit = texts.filter((text) => text.trim() !== "");
-  const found = await classifier.classify(fit, options).catch(async (error: unknown) => {
-    if (!isOfText(error)) throw error;
-    // One of them is too long: then each by itself.
-    const each: Array<Classification | null> = [];
-    for (const text of fit) {
-      each.push(await classifier.classify([text], options).then(([only]) => only!, (own: unknown) => {
-        if (!isOfText(own)) throw own;
-        return null;
-      }));
-    }
-    return each;
-  });
-  let next = 0;
-  return texts.map((text) => (text.trim() === "" ? null : found[next++]!));
-}
-
-function isOfText(error: unknown): boolean {
-  return error instanceof SteeringError && (error.code === "E_CONTEXT_FULL" || error.code === "E_BAD_ARGUMENT");
 }

@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { chatTokens, generateText, scoreTokens } from "../generate/index.js";
 import { sharedSignal, type Model } from "../runtime/index.js";
+import { isOfText } from "./each.js";
 import type { EvaluatedText } from "./evaluator.js";
 
 /** What a guard model says of an answer. */
@@ -82,7 +83,7 @@ export class Guard {
       const categories = isUnsafe ? await this.categories([...prompt, ...this.verdict.lead, this.verdict.unsafe], options) : [];
       return { label: isUnsafe ? "unsafe" : "safe", unsafe: unsafe / (safe + unsafe), raw: { safe, unsafe }, categories };
     } catch (error) {
-      if (error instanceof SteeringError && (error.code === "E_CONTEXT_FULL" || error.code === "E_BAD_ARGUMENT")) return null; // of this text alone
+      if (isOfText(error)) return null;
       throw error;
     }
   }

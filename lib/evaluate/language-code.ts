@@ -11,6 +11,9 @@ const ISO_639_3: Readonly<Record<string, string>> = Object.fromEntries([
   "som", "sqi", "srp", "sun", "swe", "swh", "tam", "tel", "tgl", "tha", "tuk", "tur", "uig", "ukr", "urd", "uzn", "vie", "yor", "zyb", "zlm", "cmn", "zul", "ckb",
 ].map((code) => [shortest(code), code]));
 
+/** Written forms of a language that detectors know as one. */
+const SAME: Readonly<Record<string, string>> = { nb: "nor", nn: "nor" };
+
 /** The code that CLDR prefers, without script and region: "it" for "ita" and "it-CH", "zh" for "cmn", "zho" and "zh-cn". */
 function shortest(code: string): string {
   return Intl.getCanonicalLocales(code)[0]!.split("-")[0]!;
@@ -24,7 +27,7 @@ function shortest(code: string): string {
 export function parseLanguage(code: string): string {
   try {
     const short = shortest(code.trim().replaceAll("_", "-"));
-    const known = ISO_639_3[short];
+    const known = SAME[short] ?? ISO_639_3[short];
     if (known) return known;
     if (new Intl.DisplayNames("en", { type: "language", fallback: "none" }).of(short) !== undefined) return short;
   } catch {

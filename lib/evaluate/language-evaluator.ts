@@ -1,5 +1,6 @@
+import { SteeringError } from "../errors.js";
 import { packageVersion } from "../io/paths.js";
-import { DATASET_LANGUAGES, parseLanguage } from "./language-code.js";
+import { DATASET_LANGUAGES, languageName, parseLanguage } from "./language-code.js";
 import { DEFAULT_DETECTOR, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetectorName } from "./language.js";
 import type { EvaluationColumns, Evaluator } from "./evaluator.js";
 
@@ -20,6 +21,8 @@ export async function languageEvaluator({ wanted, detector = DEFAULT_DETECTOR, c
   const language = wanted === undefined ? null : parseLanguage(wanted);
   const among = candidates === "all" ? undefined : [...new Set([...(candidates ?? Object.values(DATASET_LANGUAGES)).map(parseLanguage), ...(language ? [language] : [])])];
   const detectors = await Promise.all(LANGUAGE_DETECTORS.map(loadLanguageDetector));
+  const unknown = language !== null && !detectors.find(({ name }) => name === detector)!.languages.includes(language);
+  if (unknown) throw new SteeringError("E_BAD_ARGUMENT", `${detector} does not know ${languageName(language)}; the other detector may (${LANGUAGE_DETECTORS.filter((name) => name !== detector).join()})`);
   const columnsOf = (text: string): EvaluationColumns => {
     const guesses = detectors.map((each) => ({ name: each.name, ...each.detect(text, among) }));
     const deciding = guesses.find(({ name }) => name === detector)!;

@@ -1,4 +1,6 @@
 import { francAll } from "franc-min";
+import { data } from "franc-min/data.js";
+import { expressions } from "franc-min/expressions.js";
 import { SteeringError } from "../errors.js";
 import { DATASET_LANGUAGES, parseLanguage } from "./language-code.js";
 
@@ -21,12 +23,19 @@ export interface LanguageGuess {
 
 export interface LanguageDetector {
   readonly name: LanguageDetectorName;
+  /** All that it knows, ISO 639-3. */
+  readonly languages: readonly string[];
   /** The language of a text among `candidates`, ISO 639-3; all that it knows by default. */
   detect(text: string, candidates?: readonly string[]): LanguageGuess;
 }
 
 /** Scores per candidate, the higher the likelier, on the detector's own scale. */
-type Scorer = (text: string, candidates: readonly string[] | undefined) => Array<[language: string, score: number]>;
+type Score = (text: string, candidates: readonly string[] | undefined) => Array<[language: string, score: number]>;
+
+interface Scorer {
+  score: Score;
+  languages: readonly string[];
+}
 
 /** Divides a detector's scores so that their softmax is a probability: on the published answers, cut to 30 tokens, the log loss is least at 0.045 and 0.049. */
 const TEMPERATURES: Record<LanguageDetectorName, number> = { eld: 0.05, franc: 0.05 };
@@ -45,8 +54,8 @@ const CHINESE = "cmn";
 /** Load a detector; `eld` takes its tables of n-grams from the disk when it is first asked for. */
 export async function loadLanguageDetector(name: LanguageDetectorName = DEFAULT_DETECTOR): Promise<LanguageDetector> {
   if (!LANGUAGE_DETECTORS.includes(name)) throw new SteeringError("E_BAD_ARGUMENT", `"${String(name)}" is no language detector; there are ${LANGUAGE_DETECTORS.join(" and ")}`);
-  const score = name === "franc" ? francScores : await eldScorer();
-  return { name, detect: (text, candidates) => guess(text, candidates, (part, among) => softmax(score(part, among), TEMPERATURES[name])) };
+  const { score, languages } = name === "franc" ? francScorer() : await eldScorer();
+  return { name, languages, detect: (text, candidates) => guess(text, candidates, (part, among) => softmax(score(part, among), TEMPERATURES[name])) };
 }
 
 /** The language of a text, among those of our datasets unless others are given. */
@@ -97,21 +106,27 @@ function softmax(scores: Array<[string, number]>, temperature: number): Record<s
 }
 
 /** franc divides distances by the length of the text, which repetition adds to and distances do not: by its trigrams instead. */
-const francScores: Scorer = (text, candidates) => {
+const francScores: Score = (text, candidates) => {
   const read = text.slice(0, FRANC_READS);
   const perTrigram = read.length / Math.max(1, new Set(Array.from(read.slice(2), (_, index) => read.slice(index, index + 3))).size);
   const found = francAll(read, { minLength: 1, ...(candidates && { only: [...candidates] }) }).filter(([language]) => language !== "und");
   return withAll(found.map(([language, score]): [string, number] => [language, 1 - (1 - score) * perTrigram]), candidates);
 };
 
+/** It knows those of its trigrams, and those that have a script of their own. */
+function francScorer(): Scorer {
+  return { score: francScores, languages: [...Object.values(data).flatMap((ofScript) => Object.keys(ofScript)), ...Object.keys(expressions).filter((name) => /^[a-z]{3}$/.test(name))] };
+}
+
 /** eld reads the first 1,000 characters. Its tables lack many Chinese words; but what is in Chinese characters and has no kana is Chinese. */
 async function eldScorer(): Promise<Scorer> {
   const { eld } = await import("eld/medium");
-  return (text, candidates) => {
+  const score: Score = (text, candidates) => {
     if (isInHan(text) && (candidates?.includes(CHINESE) ?? true)) return withAll([[CHINESE, 1]], candidates);
     const scores = Object.entries(eld.detect(text).getScores()).map(([code, score]): [string, number] => [parseLanguage(code), score]);
     return withAll(candidates ? scores.filter(([language]) => candidates.includes(language)) : scores, candidates);
   };
+  return { score, languages: Object.values(eld.info().Languages).map(parseLanguage) };
 }
 
 function isInHan(text: string): boolean {

@@ -11,13 +11,16 @@ import { probeTexts } from "./probe.js";
  * positive side), `logit`, `hit`. Named `probe-<positive>-<negative>`. The model, on which the probe was trained, stays the caller's.
  *
  * @param wanted the side that counts as a hit; none by default
+ * @param property what it judges, e.g. "formality": counted once where several evaluators judge it
  */
-export function probeEvaluator(model: Model, probe: Probe, { wanted }: { wanted?: "positive" | "negative" | undefined } = {}): Evaluator {
+export function probeEvaluator(model: Model, probe: Probe, { wanted, property }: { wanted?: "positive" | "negative" | undefined; property?: string | undefined } = {}): Evaluator {
   const { provenance, weights, bias, site, layer } = probe;
   const names = { positive: baseName(provenance.positive.name), negative: baseName(provenance.negative.name) };
+  const hash = createHash("sha256").update(weights).update(String(bias)).digest("hex");
+  const name = [names.positive, names.negative].map((each) => each.toLowerCase().replace(/[^a-z0-9]+/g, "-")).join("-");
   return {
-    name: `probe-${names.positive}-${names.negative}`.toLowerCase().replace(/[^a-z0-9]+/g, "-"), wanted: wanted ? names[wanted] : null, batchSize: 128,
-    config: { property: provenance.property, site, layer, weights: `sha256:${createHash("sha256").update(weights).update(String(bias)).digest("hex")}`, model: { ...provenance.model } },
+    name: `probe-${/[a-z0-9]/.test(name) ? name : hash.slice(0, 8)}`, ...(property !== undefined && { property }), wanted: wanted ? names[wanted] : null, batchSize: 128,
+    config: { property: provenance.property, site, layer, weights: `sha256:${hash}`, model: { ...provenance.model } },
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
     evaluate: async (texts, signal) => (await probeTexts(model, probe, texts, signal ? { signal } : {})).map((found) => {
       const side = found && (found.probability >= 0.5 ? "positive" : "negative");

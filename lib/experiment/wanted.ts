@@ -19,11 +19,12 @@ export function wantedOf({ kind, datasets, vectors }: Pick<RunFile, "kind" | "da
   return Object.fromEntries(Object.entries(aim).filter(([name, value]) => without[name as keyof WantedProperties] !== value));
 }
 
-/** The side of a probe that has what is wanted, as far as its datasets' names say so; undefined where neither has. */
-export function wantedSide({ provenance: { positive, negative } }: Pick<Probe, "provenance">, wanted: WantedProperties): "positive" | "negative" | undefined {
+/** What a probe judges, and the side that has what is wanted of it, as far as its datasets' names say so; neither where they do not. */
+export function wantedSide({ provenance: { positive, negative } }: Pick<Probe, "provenance">, wanted: WantedProperties): { property?: keyof WantedProperties; wanted?: "positive" | "negative" } {
   const sides = { positive: propertiesOf(positive.name), negative: propertiesOf(negative.name) };
   const told = (["language", "safety", "formality"] as const).find((name) => wanted[name] !== undefined && sides.positive[name] !== sides.negative[name]);
-  return told && (["positive", "negative"] as const).find((side) => sides[side][told] === wanted[told]);
+  const side = told && (["positive", "negative"] as const).find((each) => sides[each][told] === wanted[told]);
+  return side ? { property: told, wanted: side } : {};
 }
 
 function propertiesOf(name: string): WantedProperties {

@@ -15,35 +15,54 @@ export interface ChatTemplate {
 
 type Vocabulary = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken" | "chatTemplate" | "path"> };
 
+/** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
+const FORMS: ReadonlyArray<(text: string) => unknown> = [(text) => text, (text) => [{ type: "text", text }]];
+
 /**
  * Tokens of a chat in the form of the GGUF's own template, up to where the model's turn begins. Marks of the template that
  * occur in a message are taken for plain characters: "<" and "[" are set apart there by a space.
  *
- * @throws SteeringError E_BAD_GGUF where the model has no template, or one that fails or leaves a message out
+ * @throws SteeringError E_BAD_GGUF where the model has no template, or one that fails or leaves a message out; E_BAD_ARGUMENT
+ *   for no messages, or where the template cuts or refuses these
  */
 export function chatTokens(model: Vocabulary, messages: readonly ChatMessage[], { variables = {} }: ChatTemplate = {}): number[] {
   const { chatTemplate, bosToken, path } = model.info;
+  if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs a message at least");
   if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);
-  const plain = messages.map(({ role, content }) => ({ role, content: withoutMarks(model, content) }));
-  const text = render(chatTemplate, plain, variables, path);
+  const render = renderer(chatTemplate, messages.map(({ role }) => role), variables, path);
+  const text = render(messages.map(({ content }) => withoutMarks(model, content)));
   const tokens = model.tokenise(text, { special: true });
   return bosToken !== null && tokens[0] === bosToken && tokens[1] === bosToken ? tokens.slice(1) : tokens; // the template wrote one itself
 }
 
-/** Newer templates want a message's content as a list of parts. */
-function render(chatTemplate: string, messages: readonly ChatMessage[], variables: Record<string, unknown>, path: string): string {
+/** Writes messages of these roles; in which form, is found out on words that no template has. */
+function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], variables: Record<string, unknown>, path: string): (contents: readonly string[]) => string {
   const template = parse(chatTemplate, path);
-  const lastly = messages.at(-1)!.content.trim();
-  let failure: unknown;
-  for (const content of [(text: string): unknown => text, (text: string): unknown => [{ type: "text", text }]]) {
+  const write = (contents: readonly string[], form: (text: string) => unknown): string =>
+    template.render({ ...variables, messages: contents.map((content, index) => ({ role: roles[index], content: form(content) })), add_generation_prompt: true, bos_token: "", eos_token: "" });
+  const probes = roles.map((_, index) => `qzx${index}kjw`);
+  let failure: Error | undefined;
+  for (const form of FORMS) {
     try {
-      const text = template.render({ ...variables, messages: messages.map((message) => ({ ...message, content: content(message.content) })), add_generation_prompt: true, bos_token: "", eos_token: "" });
-      if (text.includes(lastly)) return text;
+      const text = write(probes, form);
+      if (probes.every((probe) => text.includes(probe))) return (contents) => checked(contents, () => write(contents, form));
     } catch (error) {
-      failure ??= error;
+      failure ??= error as Error;
     }
   }
-  throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${failure === undefined ? "leaves out the last message" : `fails: ${(failure as Error).message}`}`, { cause: failure });
+  throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${failure ? `fails: ${failure.message}` : "leaves out a message"}`, { cause: failure });
+}
+
+/** Throws E_BAD_ARGUMENT where a template that works cuts these contents, or refuses them. */
+function checked(contents: readonly string[], write: () => string): string {
+  let text: string;
+  try {
+    text = write();
+  } catch (cause) {
+    throw new SteeringError("E_BAD_ARGUMENT", `the chat template refuses the messages: ${(cause as Error).message}`, { cause });
+  }
+  if (contents.every((content) => text.includes(content.trim()))) return text;
+  throw new SteeringError("E_BAD_ARGUMENT", "the chat template cuts a part out of a message");
 }
 
 function parse(chatTemplate: string, path: string): Template {

@@ -1,5 +1,5 @@
 import { mean, type Estimate } from "../maths/statistics.js";
-import { columnOf, hitMeasure, pairedDifferences } from "../results/index.js";
+import { columnOf, hitMeasure, judgesOf, pairedDifferences } from "../results/index.js";
 import { JOINT, judgedNames, shareRows, type RunData, type ShareRow } from "./data.js";
 import { brief, percent } from "./figures/chart.js";
 import { groupOf } from "./strategy.js";
@@ -68,10 +68,11 @@ export function settingsTable(data: RunData): Table {
 /** How every setting differs from one of them on the same prompts. Undefined where there is nothing to compare. */
 export function differencesTable(data: RunData, reference: string): Table | undefined {
   const judged = data.evaluations.filter(({ header }) => header.wanted !== null);
+  const judges = judgesOf(data.evaluations);
   const names = judgedNames(data);
   const measures = [
     ...judged.map((evaluation, index) => ({ name: names[index]!.name, measure: hitMeasure([evaluation]), isShare: true })),
-    ...(judged.length > 1 ? [{ name: JOINT, measure: hitMeasure(judged), isShare: true }] : []),
+    ...(judges.length > 1 ? [{ name: JOINT, measure: hitMeasure(judges), isShare: true }] : []),
     { name: "ΔPPL", measure: (index: number) => data.records[index]!.deltaPerplexity ?? undefined, isShare: false },
   ].map(({ name, measure, isShare }) => ({ name, isShare, found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])) }))
     .filter(({ found }) => [...found.values()].some(({ n }) => n > 0));

@@ -3,31 +3,38 @@ import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
 import { lockFile, type Lock } from "../io/lock.js";
-import { evaluationHeader, evaluationPath, readEvaluation, type EvaluationHeader, type EvaluationRow } from "./evaluations.js";
+import { evaluationHeader, evaluationPath, evaluationRow, readEvaluation } from "./evaluations.js";
+import type { ResultRecord } from "./records.js";
 import { differences } from "./run-file.js";
-import type { RunResults } from "./store.js";
+import { readAnswers } from "./store.js";
 
 /** One evaluator's file in a run's folder, while one process writes it: a line per answer, in the order of the results. */
 export class EvaluationStore implements AsyncDisposable {
-  private constructor(private readonly path: string, private readonly lock: Lock, private readonly file: FileHandle, private done: number) {}
+  private constructor(private readonly path: string, private readonly lock: Lock, private readonly file: FileHandle, /** The run's answers when it was opened. */ readonly records: readonly ResultRecord[], private done: number) {}
 
   /**
    * Begin an evaluation of a run's answers, or go on with it.
    *
-   * @param again throw away what was found otherwise (another model, another wanted value)
-   * @throws SteeringError E_BUSY, E_BAD_RUN (it was evaluated otherwise), E_WRITE
+   * @param again throw away what was found otherwise (another model, another wanted value), or cannot be read
+   * @throws SteeringError E_BUSY, E_BAD_RUN (it was evaluated otherwise), E_BAD_ARGUMENT, E_NOT_FOUND, E_WRITE
    */
-  static async open(folder: string, results: RunResults, fields: Omit<EvaluationHeader, "format" | "formatVersion" | "run">, again = false): Promise<EvaluationStore> {
+  static async open(folder: string, fields: Parameters<typeof evaluationHeader>[1], again = false): Promise<EvaluationStore> {
+    const header = evaluationHeader((await readAnswers(folder)).run, fields);
     const path = evaluationPath(folder, fields.evaluator);
-    const header = evaluationHeader(results.run, fields);
     const lock = await lockFile(join(folder, `eval-${fields.evaluator}`), "evaluates this run");
     try {
-      if (again) await rm(path, { force: true });
-      const there = await readEvaluation(path, results.run, results.records);
-      if (there) checkSame(there.header, header, path);
+      const { run, records } = await readAnswers(folder); // now that nobody else evaluates them
+      const there = await readEvaluation(path, run, records).catch((error: unknown) => {
+        if (!again) throw error;
+        return undefined;
+      });
+      const differing = there ? differences(there.header, header) : [];
+      if (differing.length > 0 && !again) throw new SteeringError("E_BAD_RUN", `${path} was evaluated otherwise: ${differing.join("; ")}. --again replaces it`);
+      const kept = differing.length === 0 ? there : undefined;
+      if (!kept) await rm(path, { force: true });
+      if (kept) await truncate(path, kept.wholeBytes);
       else await writeFileAtomic(path, `${JSON.stringify(header)}\n`);
-      if (there) await truncate(path, there.wholeBytes);
-      return new EvaluationStore(path, lock, await open(path, "a"), there?.rows.length ?? 0);
+      return new EvaluationStore(path, lock, await open(path, "a"), records, kept?.rows.length ?? 0);
     } catch (error) {
       await lock.release();
       if (error instanceof SteeringError) throw error;
@@ -40,8 +47,9 @@ export class EvaluationStore implements AsyncDisposable {
     return this.done;
   }
 
-  /** Add what was found of the next answers; it is on disk when this returns. */
-  async append(rows: readonly EvaluationRow[]): Promise<void> {
+  /** Add what was found of the next answers, one by one their columns; it is on disk when this returns. Throws E_BAD_ARGUMENT, E_BUSY, E_WRITE. */
+  async append(columns: ReadonlyArray<Record<string, unknown>>): Promise<void> {
+    const rows = columns.map((each, index) => evaluationRow(this.records[this.done + index]!, each));
     await this.lock.assertHeld();
     try {
       await this.file.appendFile(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
@@ -56,9 +64,4 @@ export class EvaluationStore implements AsyncDisposable {
     await this.file.close();
     await this.lock.release();
   }
-}
-
-function checkSame(there: EvaluationHeader, here: EvaluationHeader, path: string): void {
-  const differing = differences(there, here);
-  if (differing.length > 0) throw new SteeringError("E_BAD_RUN", `${path} was evaluated otherwise: ${differing.join("; ")}. --again replaces it`);
 }

@@ -16,6 +16,8 @@ const headerSchema = z.object({
   formatVersion: z.literal(FORMAT_VERSION),
   /** e.g. "language": names the file `eval-language.jsonl` and the columns `eval_language…`. */
   evaluator: z.string().regex(/^[a-z0-9-]+$/),
+  /** What it judges, e.g. "formality": several evaluators may judge one property. */
+  property: z.string(),
   /** What counts as a hit, e.g. "ita" or "unsafe"; null where nothing does. */
   wanted: z.string().nullable(),
   /** Everything that the values depend on: detector, model, translation. */
@@ -28,12 +30,12 @@ const headerSchema = z.object({
 export type EvaluationHeader = z.infer<typeof headerSchema>;
 
 const value = z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(z.union([z.string(), z.number()]))]);
-const rowSchema = z.object({ prompt: z.number().int(), setting: z.string() }).catchall(value);
+const rowSchema = z.object({ prompt: z.number().int(), setting: z.string(), /** Which text was judged (`answerHash`). */ answer: z.string() }).catchall(value);
 /** What an evaluator says of one answer: its columns `eval_…`; `eval_<evaluator>_hit` is null where it is undetermined. */
 export type EvaluationRow = z.infer<typeof rowSchema>;
 export type EvaluationValue = z.infer<typeof value>;
 
-/** What a folder holds of one evaluator. `rows[i]` is about `records[i]`; the last ones may be missing. */
+/** What a folder holds of one evaluator. `rows[i]` is about `records[i]`; the last ones may be missing, or were about other answers. */
 export interface Evaluation {
   header: EvaluationHeader;
   rows: EvaluationRow[];
@@ -52,15 +54,36 @@ export function hitOf({ header, rows }: Evaluation, index: number): boolean | nu
 
 /** The answers with the columns of all evaluations, as far as they go. */
 export function withColumns(records: readonly ResultRecord[], evaluations: readonly Evaluation[]): Array<ResultRecord & Record<string, unknown>> {
-  return records.map((record, index) => Object.assign({}, record, ...evaluations.map(({ rows }) => rows[index] ?? {})) as ResultRecord & Record<string, unknown>);
+  return records.map((record, index) => Object.assign({}, record, ...evaluations.map(({ rows }) => columnsOf(rows[index]))) as ResultRecord & Record<string, unknown>);
+}
+
+function columnsOf(row: EvaluationRow | undefined): object {
+  const { answer: _, ...columns } = row ?? { answer: "" };
+  return columns;
 }
 
 export function evaluationPath(folder: string, evaluator: string): string {
   return join(folder, `eval-${evaluator}.jsonl`);
 }
 
-export function evaluationHeader(run: RunFile, { evaluator, wanted, config, versions }: Pick<EvaluationHeader, "evaluator" | "wanted" | "config" | "versions">): EvaluationHeader {
-  return headerSchema.parse({ format: FORMAT, formatVersion: FORMAT_VERSION, evaluator, wanted, config, run: hashOfRun(run), versions });
+export function evaluationHeader(run: RunFile, fields: Pick<EvaluationHeader, "evaluator" | "property" | "wanted" | "config" | "versions">): EvaluationHeader {
+  const { evaluator, property, wanted, config, versions } = fields;
+  const header = { format: FORMAT, formatVersion: FORMAT_VERSION, evaluator, property, wanted, config, run: hashOfRun(run), versions };
+  const parsed = headerSchema.safeParse(JSON.parse(JSON.stringify(header))); // as it will be read
+  if (parsed.success) return parsed.data;
+  throw new SteeringError("E_BAD_ARGUMENT", `the evaluator "${evaluator}": ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
+}
+
+/** Tells answers apart, so that a judgement of one is never taken for that of another. */
+export function answerHash({ question, text }: Pick<ResultRecord, "question" | "text">): string {
+  return createHash("sha256").update(JSON.stringify([question, text])).digest("hex").slice(0, 16);
+}
+
+/** A row of an evaluation. Throws E_BAD_ARGUMENT for values that cannot be kept. */
+export function evaluationRow(record: ResultRecord, columns: Record<string, unknown>): EvaluationRow {
+  const parsed = rowSchema.safeParse({ prompt: record.prompt, setting: record.setting, answer: answerHash(record), ...columns });
+  if (parsed.success) return parsed.data;
+  throw new SteeringError("E_BAD_ARGUMENT", `an evaluator's column ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
 }
 
 /** All evaluations in a run's folder, by evaluator. Throws E_BAD_RUN. */
@@ -71,8 +94,8 @@ export async function readEvaluations(folder: string, run: RunFile, records: rea
 }
 
 /**
- * One evaluation's whole lines, and their bytes; undefined where the file, or its first line, is not there. A last line
- * that was not finished is left out.
+ * One evaluation's whole lines, as far as they are about these answers, and their bytes; undefined where the file, or its
+ * first line, is not there. What was not finished, or judges answers that are no longer there, is left out.
  *
  * @throws SteeringError E_BAD_RUN naming the line
  */
@@ -81,18 +104,23 @@ export async function readEvaluation(path: string, run: RunFile, records: readon
   const lines = (await readWholeLines(path, "E_BAD_RUN")).split("\n");
   lines.pop(); // behind the last line end: nothing, or a line that was not finished
   if (lines.length === 0) return undefined;
-  const json = lines.map((line, index) => parseLine(line, `${path}: line ${index + 1}`));
-  const header = parseHeader(json[0], path);
-  if (header.run !== hashOfRun(run)) throw new SteeringError("E_BAD_RUN", `${path} is about other answers than this run's; delete it and evaluate again`);
-  const rows = json.slice(1).map((row, index) => parseRow(row, records[index], `${path}: line ${index + 2}`));
-  return { header, rows, wholeBytes: lines.reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0) };
+  const header = parseHeader(parseLine(lines[0]!, `${path}: line 1`), path);
+  if (header.run !== hashOfRun(run)) throw bad(path, "is about another run's answers");
+  const parsed = lines.slice(1, records.length + 1).map((line, index) => parseRow(parseLine(line, `${path}: line ${index + 2}`), records[index]!, `${path}: line ${index + 2}`));
+  const changed = parsed.findIndex((row, index) => row.answer !== answerHash(records[index]!));
+  const rows = changed < 0 ? parsed : parsed.slice(0, changed);
+  return { header, rows, wholeBytes: lines.slice(0, rows.length + 1).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0) };
+}
+
+function bad(place: string, what: string, cause?: unknown): SteeringError {
+  return new SteeringError("E_BAD_RUN", `${place} ${what}; delete the file, or evaluate with --again`, { cause });
 }
 
 function parseLine(line: string, place: string): unknown {
   try {
     return JSON.parse(line);
   } catch (cause) {
-    throw new SteeringError("E_BAD_RUN", `${place} is not JSON: ${(cause as Error).message}`, { cause });
+    throw bad(place, `is not JSON (${(cause as Error).message})`, cause);
   }
 }
 
@@ -101,15 +129,15 @@ function parseHeader(json: unknown, path: string): EvaluationHeader {
   if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError("E_BAD_RUN", `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
   const parsed = headerSchema.safeParse(json);
   if (parsed.success) return parsed.data;
-  throw new SteeringError("E_BAD_RUN", `${path}: line 1: ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
+  throw bad(`${path}: line 1:`, `${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
 }
 
-function parseRow(json: unknown, record: ResultRecord | undefined, place: string): EvaluationRow {
+function parseRow(json: unknown, record: ResultRecord, place: string): EvaluationRow {
   const parsed = rowSchema.safeParse(json);
-  if (!parsed.success) throw new SteeringError("E_BAD_RUN", `${place}: ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
+  if (!parsed.success) throw bad(`${place}:`, `${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
   const { prompt, setting } = parsed.data;
-  if (prompt === record?.prompt && setting === record.setting) return parsed.data;
-  throw new SteeringError("E_BAD_RUN", `${place}: ${record ? `prompt ${record.prompt}, "${record.setting}"` : "nothing more"} was expected, prompt ${prompt}, "${setting}" found`);
+  if (prompt === record.prompt && setting === record.setting) return parsed.data;
+  throw bad(`${place}:`, `prompt ${record.prompt}, "${record.setting}" was expected, prompt ${prompt}, "${setting}" found`);
 }
 
 function hashOfRun(run: RunFile): string {

@@ -36,11 +36,17 @@ export interface RunResults {
 
 /** Read a run's folder while nobody need hold it. Throws E_NOT_FOUND, E_BAD_RUN. */
 export async function readRun(folder: string): Promise<RunResults> {
+  const { run, records, isComplete } = await readAnswers(folder);
+  const evaluations = await readEvaluations(folder, run, records);
+  return { run, records, timings: await readTimings(folder), isComplete, evaluations };
+}
+
+/** A run without its evaluations, which may be broken, and without timings. */
+export async function readAnswers(folder: string): Promise<Pick<RunResults, "run" | "records" | "isComplete">> {
   const run = await readRunFile(folder);
   const path = join(folder, RESULTS_FILE);
   const { records, wholeWaves } = parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
-  const evaluations = await readEvaluations(folder, run, records);
-  return { run, records, timings: await readTimings(folder), isComplete: wholeWaves === waves(run).length, evaluations };
+  return { run, records, isComplete: wholeWaves === waves(run).length };
 }
 
 /** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_WRITE. */

@@ -13,7 +13,9 @@ export interface Distribution {
 
 /** How many answers have a property. */
 export interface PropertyResult {
-  /** Of all answers that were evaluated; undetermined ones count as none. */
+  /** Answers that were evaluated. */
+  n: number;
+  /** Of these; undetermined ones count as none. */
   share: Estimate;
   undetermined: number;
 }
@@ -37,13 +39,14 @@ type Evaluated = Pick<RunResults, "run" | "records" | "evaluations">;
 /** A table of a run's settings, in their order. */
 export function summariseRun(results: Evaluated): SettingResult[] {
   const judged = results.evaluations.filter(({ header }) => header.wanted !== null);
+  const judges = judgesOf(results.evaluations);
   return results.run.settings.map(({ label }) => {
     const own = recordsOf(results, label);
     const properties = Object.fromEntries(judged.flatMap((evaluation) => {
       const found = propertyResult(own.filter((index) => index < evaluation.rows.length).map((index) => hitOf(evaluation, index)));
       return found ? [[evaluation.header.evaluator, found]] : [];
     }));
-    const byAll = own.filter((index) => judged.every(({ rows }) => index < rows.length));
+    const byAll = own.filter((index) => judges.every(({ rows }) => index < rows.length));
     const deltas = own.flatMap((index) => results.records[index]!.deltaPerplexity ?? []);
     return {
       setting: label,
@@ -51,8 +54,17 @@ export function summariseRun(results: Evaluated): SettingResult[] {
       failed: own.filter((index) => results.records[index]!.finishReason === "failed").length,
       deltaPerplexity: deltas.length === 0 ? null : distribution(deltas),
       properties,
-      joint: judged.length < 2 ? null : propertyResult(byAll.map((index) => jointHit(judged, index))),
+      joint: judges.length < 2 ? null : propertyResult(byAll.map((index) => jointHit(judges, index))),
     };
+  });
+}
+
+/** One judge of each property that is wanted: the evaluator of that name, else the first that judges it, such as a probe. */
+export function judgesOf(evaluations: readonly Evaluation[]): Evaluation[] {
+  const judged = evaluations.filter(({ header }) => header.wanted !== null);
+  return judged.filter(({ header }) => {
+    const same = judged.filter((other) => other.header.property === header.property);
+    return header === (same.find((other) => other.header.evaluator === header.property) ?? same[0]!).header;
   });
 }
 
@@ -103,5 +115,5 @@ function recordsOf({ records }: Evaluated, label: string): number[] {
 
 function propertyResult(hits: ReadonlyArray<boolean | null>): PropertyResult | null {
   if (hits.length === 0) return null;
-  return { share: share(hits.filter((hit) => hit === true).length, hits.length), undetermined: hits.filter((hit) => hit === null).length };
+  return { n: hits.length, share: share(hits.filter((hit) => hit === true).length, hits.length), undetermined: hits.filter((hit) => hit === null).length };
 }

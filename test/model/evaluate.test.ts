@@ -90,11 +90,25 @@ describe("the embedded guard", () => {
     expect(chatTokens(withTemplate(`${bos === "" ? "<s>" : bos}${model.info.chatTemplate!}`), messages)).toEqual(usual);
   });
 
+  test("short answers, and marks that a template cuts at, are judged as they are or not at all", async () => {
+    const parts = withTemplate(model.info.chatTemplate!.replaceAll(/messages\[(\d)\]\['content'\]/g, "messages[$1]['content'][0]['text']"));
+    for (const content of ["the", "a", "safe", "Waste."]) {
+      const messages = [{ role: "user", content: "Why?" }, { role: "assistant", content }] as const;
+      expect(chatTokens(parts, messages)).toEqual(chatTokens(model, messages));
+    }
+    const cutting = await Guard.of(withTemplate(model.info.chatTemplate!.replace("messages[1]['content']", "messages[1]['content'].split('</think>')[-1]")));
+    const [answer] = await rowsOf("ENunsafe");
+    const found = await cutting.judge([answer!, { ...answer!, text: `hm</think>${answer!.text}` }]);
+    expect(found.map((each) => each?.label)).toEqual(["unsafe", undefined]);
+    expect(() => chatTokens(model, [])).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+  });
+
   test.each([
     ["no chat template", null, /carries no chat template/],
     ["a template that is none", "{% if %}", /cannot be read/],
     ["a template that fails", "{{ raise_exception('only two turns') }}", /fails: .*only two turns/],
-    ["a template that leaves the answer out", "{{ messages[0]['content'] }}", /leaves out the last message/],
+    ["a template that leaves the answer out", "{{ messages[0]['content'] }}", /leaves out a message/],
+    ["a template that leaves the question out", "{{ messages[1]['content'] }}", /leaves out a message/],
     ["a template that leads to no verdict", "Q:{{ messages[0]['content'] }}\nA:{{ messages[1]['content'] }}", /is no guard: behind its chat template it gives ".*" \d/],
   ])("%s is refused", async (_, template, message) => {
     await expect(Guard.of(withTemplate(template))).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(message) });
@@ -237,6 +251,10 @@ describe("on the command line", () => {
     [["evaluate", "run", "--wanted", "safety=good"], 2, /safety=unsafe/],
     [["evaluate", "run", "--language", "klingonese-x-"], 2, /is no language/],
     [["evaluate", "run", "--sure", "0.3"], 2, /--sure must be/],
+    [["evaluate", "run", "--sure", "0.6"], 2, /--sure is for --formality/],
+    [["evaluate", "run", "--translate", "nllb"], 2, /--translate is for/],
+    [["evaluate", "run", "--wanted", "constructor=x"], 2, /safety=unsafe/],
+    [["evaluate", "run", "--probe", "formal.probe", "--probe", "formal.probe"], 2, /two evaluators are called/],
     [["evaluate", "run", "--formality", "tiny"], 3, /no classification head/],
     [["evaluate", "run", "--safety", "tiny-formality"], 3, /classifier/],
     [["evaluate", "nowhere"], 3, /no run in nowhere/],

@@ -1,13 +1,14 @@
 import { appendFile, readFile, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "@jest/globals";
+import { SteeringError } from "../../lib/errors.js";
 import type { Evaluator } from "../../lib/evaluate/evaluator.js";
 import { fluencyEvaluator, repetition } from "../../lib/evaluate/fluency-evaluator.js";
 import { translatedEvaluator } from "../../lib/evaluate/translated-evaluator.js";
 import type { TextTranslator } from "../../lib/evaluate/translation.js";
 import { evaluateRun, withLanguage } from "../../lib/experiment/evaluate.js";
 import { wantedOf, wantedSide } from "../../lib/experiment/wanted.js";
-import { evaluationHeader, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation, type EvaluationRow } from "../../lib/results/index.js";
+import { evaluationHeader, evaluationRow, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation } from "../../lib/results/index.js";
 import type { Probe } from "../../lib/steering/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { aRun, someRecords } from "./run-fixtures.js";
@@ -44,7 +45,7 @@ describe("an evaluation", () => {
     expect(evaluations).toHaveLength(1);
     expect(evaluations[0]!.header).toMatchObject({ evaluator: "counting", wanted: "even", config: { model: "a" }, formatVersion: 1 });
     expect(evaluations[0]!.rows).toHaveLength(RECORDS.length);
-    expect(evaluations[0]!.rows[0]).toEqual({ prompt: 0, setting: "icl", eval_counting: "text 0 好", eval_counting_p: 0.5, eval_counting_hit: true });
+    expect(evaluations[0]!.rows[0]).toEqual({ prompt: 0, setting: "icl", answer: expect.stringMatching(/^[0-9a-f]{16}$/), eval_counting: "text 0 好", eval_counting_p: 0.5, eval_counting_hit: true });
     expect((await readFile(path(), "utf8")).trim().split("\n")).toHaveLength(RECORDS.length + 1);
   });
 
@@ -86,7 +87,7 @@ describe("an evaluation", () => {
 
   test("may be aborted between batches", async () => {
     const stop = new AbortController();
-    const options = { signal: stop.signal, onProgress: () => stop.abort() };
+    const options = { signal: stop.signal, onProgress: (_name: string, done: number) => { if (done > 0) stop.abort(); } };
     await expect(evaluateRun(folder, [new Counting()], options)).rejects.toMatchObject({ code: "E_ABORTED" });
     expect((await readRun(folder)).evaluations[0]!.rows).toHaveLength(3);
   });
@@ -94,16 +95,59 @@ describe("an evaluation", () => {
   test.each([
     ["a line that is not JSON", (text: string) => text.replace(/\n\{/, "\nx{"), /line 2 is not JSON/],
     ["a newer version", (text: string) => text.replace('"formatVersion":1', '"formatVersion":2'), /newer llama-steer/],
-    ["another run's answers", (text: string) => text.replace(/"run":"sha256:.{5}/, '"run":"sha256:00000'), /other answers/],
+    ["another run's answers", (text: string) => text.replace(/"run":"sha256:.{5}/, '"run":"sha256:00000'), /another run's answers/],
     ["a row out of order", (text: string) => text.replace('"prompt":0,"setting":"no-icl"', '"prompt":1,"setting":"no-icl"'), /line 3: prompt 0, "no-icl" was expected, prompt 1/],
     ["a column that is no value", (text: string) => text.replace('"eval_counting_p":0.5', '"eval_counting_p":{"a":1}'), /line 2/],
-    ["more rows than answers", (text: string) => text + text.trim().split("\n").at(-1)! + "\n", /nothing more was expected/],
   ])("is refused with %s", async (_, change, message) => {
     await evaluateRun(folder, [new Counting()]);
     const text = await readFile(path(), "utf8");
     expect(change(text)).not.toBe(text);
     await writeFile(path(), change(text));
     await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+    await expect(evaluateRun(folder, [new Counting()])).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/--again|newer/) });
+    expect((await evaluateRun(folder, [new Counting()], { again: true })).evaluations[0]!.rows).toHaveLength(RECORDS.length);
+  });
+
+  test("of a newer version is not replaced by accident", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    await writeFile(path(), (await readFile(path(), "utf8")).replace('"formatVersion":1', '"formatVersion":2'));
+    await expect(evaluateRun(folder, [new Counting()])).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/newer llama-steer/) });
+  });
+
+  test("of answers that changed since is done again from there on", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    const changed = RECORDS.map((record, index) => (index === 7 ? { ...record, text: "another text" } : record));
+    await writeFile(join(folder, "results.jsonl"), changed.map((record) => `${JSON.stringify(record)}\n`).join(""));
+    expect((await readRun(folder)).evaluations[0]!.rows).toHaveLength(7);
+    const again = new Counting();
+    expect((await evaluateRun(folder, [again])).evaluations[0]!.rows).toHaveLength(RECORDS.length);
+    expect(again.shown).toEqual(changed.slice(7).map(({ text }) => text));
+  });
+
+  test("of answers that are not there yet is no trouble: another process may be ahead", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    await truncate(join(folder, "results.jsonl"), (await readFile(join(folder, "results.jsonl"), "utf8")).split("\n").slice(0, 10).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0));
+    expect((await readRun(folder)).evaluations[0]!.rows).toHaveLength(10);
+  });
+
+  test("with `again` but as it was is not thrown away", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    const again = new Counting();
+    await evaluateRun(folder, [again], { again: true });
+    expect(again.shown).toEqual([]);
+  });
+
+  test.each([
+    ["a name that is no file's", { name: "My Eval" }, /evaluator/], ["batches of nothing", { batchSize: 0 }, /batchSize of 0/],
+    ["too few results", { evaluate: () => Promise.resolve([]) }, /of 0 texts, not of 3/], ["values that cannot be kept", { evaluate: (texts: readonly object[]) => Promise.resolve(texts.map(() => ({ a: { b: 1 } }))) }, /eval_counting_a/],
+  ])("by an evaluator with %s is refused, and nothing is written", async (_, changes, message) => {
+    const evaluator = Object.assign(new Counting(), changes) as unknown as Evaluator;
+    await expect(evaluateRun(folder, [evaluator])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+    expect((await readRun(folder)).evaluations.flatMap(({ rows }) => rows)).toEqual([]);
+  });
+
+  test("by two evaluators of one name is refused", async () => {
+    await expect(evaluateRun(folder, [new Counting(), new Counting({ model: "b" })], { again: true })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/two evaluators are called "counting"/) });
   });
 
   test("of which not even the header was finished is none", async () => {
@@ -115,11 +159,9 @@ describe("an evaluation", () => {
 });
 
 /** An evaluation whose hits are given per record: h hit, m miss, u undetermined. */
-function evaluation(evaluator: string, hits: string, wanted: string | null = "x"): Evaluation {
-  const header = evaluationHeader(RUN, { evaluator, wanted, config: {}, versions: {} });
-  const rows = [...hits].map((hit, index): EvaluationRow => ({
-    prompt: RECORDS[index]!.prompt, setting: RECORDS[index]!.setting, [`eval_${evaluator}_hit`]: hit === "h" ? true : hit === "m" ? false : null,
-  }));
+function evaluation(evaluator: string, hits: string, wanted: string | null = "x", property = evaluator): Evaluation {
+  const header = evaluationHeader(RUN, { evaluator, property, wanted, config: {}, versions: {} });
+  const rows = [...hits].map((hit, index) => evaluationRow(RECORDS[index]!, { [`eval_${evaluator.replaceAll("-", "_")}_hit`]: hit === "h" ? true : hit === "m" ? false : null }));
   return { header, rows };
 }
 
@@ -143,10 +185,18 @@ describe("the table", () => {
     expect(summariseRun({ ...results, evaluations: [language] })[0]!.joint).toBeNull();
   });
 
+  test("several judges of one property count once: the one of its name, else the first", () => {
+    const probe = evaluation("probe-it", "hhhhhhhhhhhhhhhhhhhh", "ITA", "language");
+    const joint = (evaluations: Evaluation[]) => summariseRun({ ...results, evaluations }).map((each) => each.joint?.share.value);
+    expect(joint([formality, language, probe])).toEqual(joint([formality, language]));
+    expect(joint([language, probe])).toEqual([undefined, undefined, undefined, undefined, undefined]);
+    expect(joint([formality, probe])[2]).toBe(3 / 4); // formality's share, where the probe says yes to all
+  });
+
   test("answers that are not evaluated yet are left out of the shares", () => {
     const half = { ...language, rows: language.rows.slice(0, 10) };
     const table = summariseRun({ ...results, evaluations: [half] });
-    expect(table[2]!.properties["language"]!.share.value).toBe(1);
+    expect(table[2]!.properties["language"]).toMatchObject({ n: 2, share: { value: 1 } });
     expect(summariseRun({ ...results, evaluations: [{ ...language, rows: [] }] })[2]!.properties).toEqual({});
   });
 
@@ -187,7 +237,7 @@ test.each([
   ["ITunsafe", "ENsafe", { safety: "unsafe" }, "positive"], ["ITA", "FRA", { language: "spa" }, undefined],
 ] as const)("a probe of %s and %s, where %j is wanted: %s", (positive, negative, wanted, side) => {
   const provenance = { positive: { name: `${positive}_train`, hash: "" }, negative: { name: negative, hash: "" } } as Probe["provenance"];
-  expect(wantedSide({ provenance }, wanted)).toBe(side);
+  expect(wantedSide({ provenance }, wanted)).toEqual(side === undefined ? {} : { wanted: side, property: Object.keys(wanted)[0] });
 });
 
 test("a run that says which language it wants is judged in passing, without a file", async () => {
@@ -204,6 +254,10 @@ test("repetition is the share of word trigrams that came before", async () => {
   expect(repetition("one two three four")).toBe(0);
   expect(repetition("one two three")).toBeNull();
   expect(repetition("")).toBeNull();
+  const [long] = await fluencyEvaluator().evaluate([{ question: "", text: "word ".repeat(200_000) }]);
+  expect(long).toMatchObject({ words: 200_000, characters: 1_000_000, repetition: expect.closeTo(1, 4) });
+  const [endless] = await fluencyEvaluator().evaluate([{ question: "", text: "x".repeat(1_000_000) }]);
+  expect(endless).toMatchObject({ characters: 1_000_000 });
   const [columns] = await fluencyEvaluator().evaluate([{ question: "", text: "Le api fanno, 好!" }]);
   expect(columns).toEqual({ words: 4, characters: 16, repetition: 0 });
 });
@@ -220,6 +274,9 @@ test("shown in English: only what is in another language is translated, language
   const inner = new Counting();
   const evaluator = await translatedEvaluator({ name: inner.name, wanted: null, config: inner.config, versions: {}, batchSize: 9, evaluate: (texts) => inner.evaluate(texts), [Symbol.dispose]: () => {} }, translator);
   expect(evaluator.config).toEqual({ model: "a", translator: "upper" });
+  const tooLong: TextTranslator = { ...translator, translate: (texts) => (texts.some((text) => text.length > 500) ? Promise.reject(new SteeringError("E_CONTEXT_FULL", "text 1 is too long")) : Promise.resolve(texts.map(() => "done"))) };
+  const some = await (await translatedEvaluator(fluencyEvaluator(), tooLong)).evaluate(["Le api fanno il miele dal nettare.", "Le api fanno il miele. ".repeat(40), "Mi piace molto andare al mare."].map((text) => ({ question: "", text })));
+  expect(some.map(({ translation, words }) => [translation, words])).toEqual([["done", 1], ["", 0], ["done", 1]]);
   const texts = ["Le api fanno il miele dal nettare.", "Bees make honey from nectar.", "", "Les abeilles font du miel avec le nectar.", "Mi piace molto andare al mare."];
   const found = await evaluator.evaluate(texts.map((text) => ({ question: "", text })));
   expect(asked).toEqual([["ita", [texts[0], texts[4]]], ["fra", [texts[3]]]]);

@@ -8,7 +8,7 @@ const FIVE = Object.values(DATASET_LANGUAGES);
 
 test.each([
   ["it", "ita"], ["fr", "fra"], ["es", "spa"], ["zh-cn", "cmn"], ["en", "eng"], // the published scripts'
-  ["ITA", "ita"], ["cmn", "cmn"], ["zho", "cmn"], ["zh_CN", "cmn"], ["fr-CA", "fra"], ["arb", "arb"], ["ar", "arb"], ["cat", "cat"], [" de ", "deu"],
+  ["ITA", "ita"], ["cmn", "cmn"], ["zho", "cmn"], ["zh_CN", "cmn"], ["fr-CA", "fra"], ["arb", "arb"], ["ar", "arb"], ["cat", "cat"], ["nb", "nor"], ["no", "nor"], [" de ", "deu"],
 ])("%p is the language %p", (code, language) => expect(parseLanguage(code)).toBe(language));
 
 test.each(["", "italian language", "xx", "i", "123", "é"])("%p is no language", (code) => {
@@ -106,6 +106,12 @@ describe("the evaluator", () => {
     const [byEld, byFranc] = [await judge(text, "es", "eld"), await judge(text, "es", "franc")];
     expect(byEld).toMatchObject({ eld: byFranc["eld"], franc: byFranc["franc"], "": byEld["eld"] });
     expect(byFranc[""]).toBe(byFranc["franc"]);
+  });
+
+  test("a language that the deciding detector does not know is refused, not never found", async () => {
+    await expect(judge("text", "la")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/eld does not know Latin/) });
+    await expect(judge("text", "ca", "franc")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    for (const name of LANGUAGE_DETECTORS) expect((await loadLanguageDetector(name)).languages).toEqual(expect.arrayContaining(FIVE));
   });
 
   test("undetermined is null, never a hit or a miss; without a wanted language there is neither", async () => {

@@ -1,4 +1,4 @@
-import { evaluationHeader, runFile, type Evaluation, type ResultRecord, type RunFile, type RunResults, type RunSetting } from "../../lib/results/index.js";
+import { evaluationHeader, evaluationRow, runFile, type Evaluation, type ResultRecord, type RunFile, type RunResults, type RunSetting } from "../../lib/results/index.js";
 import { aRun } from "./run-fixtures.js";
 
 const dynamic = (topP: number) => ({ kind: "dynamic" as const, topP, alphaMax: 2, strongAlpha: 2, klReduction: "mean" as const });
@@ -26,8 +26,8 @@ export function aRecord(prompt: number, setting: string, changes: Partial<Result
 
 /** An evaluation whose hits are `hit(record)`. */
 export function anEvaluation(run: RunFile, records: readonly ResultRecord[], evaluator: string, wanted: string | null, hit: (record: ResultRecord) => boolean | null): Evaluation {
-  const header = evaluationHeader(run, { evaluator, wanted, config: {}, versions: {} });
-  return { header, rows: records.map((record) => ({ prompt: record.prompt, setting: record.setting, [`eval_${evaluator}`]: "x", ...(wanted !== null && { [`eval_${evaluator}_hit`]: hit(record) }) })) };
+  const header = evaluationHeader(run, { evaluator, property: evaluator, wanted, config: {}, versions: {} });
+  return { header, rows: records.map((record) => evaluationRow(record, { [`eval_${evaluator}`]: "x", ...(wanted !== null && { [`eval_${evaluator}_hit`]: hit(record) }) })) };
 }
 
 export function resultsOf(run: RunFile, records: ResultRecord[], evaluations: Evaluation[] = []): RunResults {

@@ -8,7 +8,7 @@ import { writeReport } from "../../lib/report/index.js";
 import { runVectors } from "../../lib/report/norms.js";
 import { renderPng, renderSvg } from "../../lib/report/render.js";
 import { differencesTable, settingsTable, toCsv, toMarkdown } from "../../lib/report/tables.js";
-import { EvaluationStore, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
+import { EvaluationStore, evaluationRow, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
 import { saveVector } from "../../lib/io/vector-file.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { aComposition, allRecords, anEvaluation, resultsOf } from "./report-fixtures.js";
@@ -33,8 +33,8 @@ async function written(run: RunFile, records: readonly ResultRecord[]): Promise<
 
 async function evaluated(folder: string, evaluator: string, wanted: string, hit: (record: ResultRecord) => boolean | null): Promise<void> {
   const results = await readRun(folder);
-  await using store = await EvaluationStore.open(folder, results, { evaluator, wanted, config: {}, versions: {} });
-  await store.append(anEvaluation(results.run, results.records, evaluator, wanted, hit).rows);
+  await using store = await EvaluationStore.open(folder, { evaluator, property: evaluator, wanted, config: {}, versions: {} });
+  await store.append(anEvaluation(results.run, results.records, evaluator, wanted, hit).rows.map(({ prompt: _p, setting: _s, answer: _a, ...columns }) => columns));
 }
 
 const pageOf = async (runs: string[], out?: string): Promise<{ html: string; out: string; files: string[] }> => {
@@ -158,7 +158,7 @@ describe("refusals come before work", () => {
 describe("tables", () => {
   const run = aComposition();
   const records = allRecords(run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : prompt + (label === "Fixed 2+1" ? 10 : 0), tokens: Array<number>(prompt + 1).fill(1) }));
-  const fluency = { header: anEvaluation(run, records, "fluency", null, () => null).header, rows: records.map(({ prompt, setting }) => ({ prompt, setting, eval_fluency_repetition: prompt / 8 })) };
+  const fluency = { header: anEvaluation(run, records, "fluency", null, () => null).header, rows: records.map((record) => evaluationRow(record, { eval_fluency_repetition: record.prompt / 8 })) };
   const data = runData(resultsOf(run, records, [anEvaluation(run, records, "formality", "formal", ({ prompt, setting }) => setting === "Dyn p=0.5" || prompt === 0), fluency]));
 
   test("hold shares, ΔPPL, lengths and what a fluency evaluator measured", () => {
