@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { boxRows, matrixCells, runData, samplePrompts, shareRows, stepRows, tradeOffRows } from "../../lib/report/data.js";
+import { tokensFigure } from "../../lib/report/figures/tokens.js";
 import { deltaScale } from "../../lib/report/figures/chart.js";
 import { columnsOf } from "../../lib/report/figures/tokens.js";
 import { placeLabels } from "../../lib/report/labels.js";
@@ -140,4 +141,10 @@ test("labels of points close to each other do not lie on each other", () => {
   }
   expect(placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 })).toEqual([{ x: 50 + 7 + 2 + 3.2, y: 50, isFar: false }]);
   expect(placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 }, [{ left: 60, right: 100, top: 0, bottom: 100 }])[0]!.x).toBeCloseTo(50 - 7 - 2 - 3.2); // the right is taken
+});
+
+test("figure 4 says where a PNG may lack the characters", () => {
+  const caption = (text: string) => tokensFigure([{ question: "q", pieces: [{ text, alphas: [1], isKept: true }] }], { setting: "Dyn p=0.5", properties: ["ZHO"], alphaMax: 2, subtitle: "", hasTexts: true }).caption;
+  expect(caption("好")).toMatch(/In the PNG, Chinese/);
+  expect(caption("bene")).not.toMatch(/PNG/);
 });

@@ -25,6 +25,8 @@ interface Placed extends TokenPiece {
   shown: string;
 }
 
+const EAST_ASIAN = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u;
+
 /** Figure 4: α of each token above the token, one row of bars per property. */
 export function tokensFigure(samples: readonly TokenSample[], options: { setting: string; properties: readonly string[]; alphaMax: number; subtitle: string; missing?: string; hasTexts: boolean }): Figure {
   const { setting, properties, alphaMax, subtitle, hasTexts } = options;
@@ -32,7 +34,8 @@ export function tokensFigure(samples: readonly TokenSample[], options: { setting
     id: "tokens", title: `α per token, ${setting}`,
     caption: `Answers of ${setting} with the α that each token was written under: ${properties.length > 1 ? `one row of bars per property (${properties.join(", ")})` : "a bar"} above the token, full height = ${alphaMax}. `
       + (hasTexts ? `↵ is a line end, ${PART} the beginning of a character that the next token completes; grey tokens were generated but cut off, with a stop string or at the end of the answer (∎).`
-        : "The texts of the tokens are not known here, so the numbers below the bars are generation steps."),
+        : "The texts of the tokens are not known here, so the numbers below the bars are generation steps.")
+      + (samples.some(({ pieces }) => pieces.some(({ text }) => EAST_ASIAN.test(text))) ? " In the PNG, Chinese, Japanese and Korean characters are boxes where the machine that drew it has no font for them; the page and the SVG use yours." : ""),
     alt: samples.map(({ question, pieces }) => `${question} – ${pieces.map(({ text, alphas }) => `${text.trim() || "·"} ${alphas.map((alpha) => alpha.toFixed(1)).join("/")}`).join(" ")}`).join("; "),
     data: samples.flatMap(({ question, pieces }) => pieces.flatMap(({ text, alphas }, step) => alphas.map((alpha, vector) => ({ question, step, token: text, property: properties[vector]!, alpha })))),
   };
