@@ -15,7 +15,7 @@ export type Undetermined = "empty" | "short" | "code" | "mixed" | "unsure";
 export interface LanguageGuess {
   /** ISO 639-3 code, or "und". */
   language: string;
-  /** Of the candidates, adding up to 1; 0 throughout where `why` is given, but for "unsure". */
+  /** Of the candidates, adding up to 1; 0 throughout where nothing speaks for any, or `why` is not "unsure". */
   probabilities: Record<string, number>;
   /** Only with "und". */
   why?: Undetermined;
@@ -69,7 +69,7 @@ function guess(text: string, candidates: readonly string[] | undefined, probabil
   if (why) return nothing(why);
   const probabilities = probabilitiesOf(text, candidates);
   const [language, probability] = likeliest(probabilities);
-  if (probability < LEAST_PROBABILITY) return nothing("unsure", probabilities);
+  if (probability < LEAST_PROBABILITY) return nothing("unsure", probability > 0 ? probabilities : undefined);
   const halves = inHalves(text).filter((half) => lettersOf(half).length >= HALF.letters).map((half) => likeliest(probabilitiesOf(half, candidates)));
   if (halves.length === 2 && halves[0]![0] !== halves[1]![0] && halves.every(([, sure]) => sure >= HALF.probability)) return nothing("mixed");
   return { language, probabilities };

@@ -63,7 +63,7 @@ describe.each(LANGUAGE_DETECTORS)("%s", (name) => {
 
   test("a text that is as good in no candidate is undetermined", async () => {
     const guess = (await loadLanguageDetector(name)).detect("Ελληνικά κείμενα είναι εδώ για δοκιμή", FIVE);
-    expect(guess.language).toBe("und");
+    expect(guess).toMatchObject({ language: "und", why: "unsure" });
   });
 
   test("a million characters, and invalid UTF-16, are no trouble", async () => {
@@ -71,6 +71,14 @@ describe.each(LANGUAGE_DETECTORS)("%s", (name) => {
     expect(detector.detect("Le api fanno il miele. ".repeat(43_500), FIVE).language).toBe("ita");
     expect(() => detector.detect(`Le api \ud800 fanno \udc00 il miele`, FIVE)).not.toThrow();
   }, 20_000);
+});
+
+test("what could as well be several languages is undetermined, with the probabilities beside it", async () => {
+  const { language, why, probabilities } = await detectLanguage("Australia Morocco Egypt Canada Sweden");
+  expect([language, why]).toEqual(["und", "unsure"]);
+  expect(Math.max(...Object.values(probabilities))).toBeLessThan(0.5);
+  expect(Object.values(probabilities).reduce((sum, p) => sum + p)).toBeCloseTo(1, 12);
+  expect(await detectLanguage("Fenrisilthorn")).toEqual({ language: "und", why: "unsure", probabilities: Object.fromEntries(FIVE.map((each) => [each, 0])) });
 });
 
 test("a candidate restriction holds: Italian is not Spanish even where only Spanish and English are asked for", async () => {
