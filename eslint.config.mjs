@@ -6,13 +6,14 @@ const ARROWS = {
   native: [],
   steering: ["maths"],
   io: ["steering", "maths"],
+  vector: ["io", "steering"],
   dataset: ["io", "steering", "maths"],
   results: ["io", "steering", "maths"],
   runtime: ["native", "io", "steering"],
   capture: ["runtime", "steering"],
   generate: ["runtime", "steering", "maths"],
   evaluate: ["capture", "dataset", "generate", "results", "runtime", "steering", "io", "maths"],
-  experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "steering", "io", "maths"],
+  experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "vector", "steering", "io", "maths"],
   report: ["experiment", "evaluate", "results", "runtime", "steering", "io", "maths"],
 };
 

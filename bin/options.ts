@@ -1,5 +1,5 @@
 import type { Argv } from "yargs";
-import { DEFAULT_PARALLEL, HOOK_SITES, loadVector, parseIndices, STRATEGIES, STRATEGY_WORDS, SteeringError, type HookSite, type Shard, type Strategy } from "../lib/index.js";
+import { DEFAULT_PARALLEL, HOOK_SITES, parseIndices, STRATEGIES, STRATEGY_WORDS, SteeringError, SteeringVector, type HookSite, type Shard, type Strategy } from "../lib/index.js";
 import { modelOptions, wholeNumber, type ModelOptions } from "./common.js";
 
 /** Options of every run of an experiment. */
@@ -55,7 +55,10 @@ export function siteOption<T>(yargs: Argv<T>): Argv<T & { hookSite: HookSite }> 
 /** A given draw: indices, or the vector file whose draw is to be repeated. */
 export async function supportIndices(text: string | undefined): Promise<number[] | undefined> {
   if (text === undefined) return undefined;
-  return text.endsWith(".safetensors") ? (await loadVector(text)).provenance.supportIndices : list(index)(text);
+  if (!text.endsWith(".safetensors")) return list(index)(text);
+  const { origin } = (await SteeringVector.load(text)).provenance;
+  if (origin.kind !== "icl") throw new SteeringError("E_BAD_ARGUMENT", `${text} was not extracted from prompts with demonstrations: it has no draw to repeat`);
+  return origin.supportIndices;
 }
 
 /** For yargs' `coerce`: values joined by commas. */

@@ -5,10 +5,11 @@ export { captureActivations, captureMeans, captureTexts, readableLayers, type Ca
 export { extract, type ExtractOptions } from "./experiment/extract.js";
 export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, testPart, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
 export { iclPrompt, iclTokens, promptGroups, questionPrompt, questionTokens, QUESTION_STOP, type PromptFormat, type PromptGroup } from "./experiment/prompt.js";
+export { SteeringVector } from "./vector/steering-vector.js";
 export { loadVector, saveVector } from "./io/vector-file.js";
 export { loadProbe, saveProbe } from "./io/probe-file.js";
 export { saveActivations, type ActivationRecord, type ActivationSource } from "./io/activation-file.js";
-export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, probeLogit, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type SteeringVector, type Tail, type WrittenSchedule, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./steering/index.js";
+export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, probeLogit, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type Calibration, type IclOrigin, type PairsOrigin, type DerivedOrigin, type ImportedOrigin, type DatasetReference, type VectorData, type Tail, type WrittenSchedule, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./steering/index.js";
 export { DEFAULT_DETECTOR, detectLanguage, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetector, type LanguageDetectorName, type LanguageGuess, type Undetermined } from "./evaluate/language.js";
 export { DATASET_LANGUAGES, languageName, languageOfDataset, parseLanguage } from "./evaluate/language-code.js";
 export { deltaPerplexity, perplexity, replay, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";

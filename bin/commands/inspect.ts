@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { HOOK_SITES, loadVector, norms, type Model, type SteeringVector } from "../../lib/index.js";
+import { HOOK_SITES, norms, SteeringVector, type Model, type PairsOrigin, type Provenance } from "../../lib/index.js";
 import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
 import { alphaBlock } from "../alpha-strip.js";
 import { openModel } from "../open-model.js";
@@ -17,7 +17,7 @@ export const inspectCommand: CommandModule<object, ModelOptions> = {
 };
 
 async function run(options: ArgumentsCamelCase<ModelOptions>, signal: AbortSignal): Promise<void> {
-  if (options.model.endsWith(".safetensors") || await looksLikeVector(options.model)) return showVector(await loadVector(options.model), options.json);
+  if (options.model.endsWith(".safetensors") || await looksLikeVector(options.model)) return showVector(await SteeringVector.load(options.model), options.json);
   await using model = await openModel(options, signal);
   showModel(model, options.json);
 }
@@ -47,14 +47,39 @@ function showVector(vector: SteeringVector, json: boolean): void {
     layers: `${layers.length} (${layers[0]} to ${layers.at(-1)}, counted from 0)`,
     steps: String(nSteps),
     width: String(width),
-    datasets: `${provenance.positive.name} (${short(provenance.positive.hash)}) − ${provenance.negative.name} (${short(provenance.negative.hash)})`,
-    prompts: `${provenance.support} with ${provenance.iclExamples} demonstrations, ${provenance.seed === null ? "given by index" : `seed ${provenance.seed}`}`,
+    ...describeOrigin(provenance),
     model: `${provenance.model.architecture}, ${provenance.model.nLayer} layers, nEmbd ${provenance.model.nEmbd}, ${provenance.model.nHead} heads, ${provenance.model.quantisation}`,
     "model file": short(provenance.model.fileHash),
     "made by": provenance.madeBy,
   }));
   print(`\nnorm of the delta per layer (down) and token step (across); full block = ${largest.toFixed(2)}`);
   for (const [index, row] of byLayer.entries()) print(`${String(layers[index]).padStart(4)} ${row.map((norm) => alphaBlock(norm, largest)).join("")}`);
+}
+
+/** Rows that say how a vector came to be. */
+function describeOrigin({ origin, calibration }: Provenance): Record<string, string> {
+  const calibrated = calibration && { calibrated: `${JSON.stringify(calibration.schedule)}: ${calibration.effect} in ${Math.round(calibration.found * 100)} % of ${calibration.n}, ΔPPL ${calibration.deltaPerplexity.toFixed(2)}` };
+  return { ...ofKind(origin), ...calibrated };
+}
+
+function ofKind(origin: Provenance["origin"]): Record<string, string> {
+  switch (origin.kind) {
+    case "icl": return {
+      datasets: contrast(origin),
+      prompts: `${origin.support} with ${origin.iclExamples} demonstrations, ${origin.seed === null ? "given by index" : `seed ${origin.seed}`}`,
+    };
+    case "pairs": return {
+      datasets: contrast(origin),
+      pairs: `${origin.nPairs}, template ${origin.template}, rows ${origin.pooling}`,
+      method: { mean: "mean difference", pca: "principal component of the differences", probe: "direction of a logistic regression" }[origin.method],
+    };
+    case "derived": return { "made of": origin.from.map(({ property, hash }) => `${property} (${short(hash)})`).join(", ") };
+    case "imported": return { imported: `${origin.file} (${short(origin.hash)}), ${origin.format}` };
+  }
+}
+
+function contrast({ positive, negative }: Pick<PairsOrigin, "positive" | "negative">): string {
+  return `${positive.name} (${short(positive.hash)}) − ${negative.name} (${short(negative.hash)})`;
 }
 
 function showModel(model: Model, json: boolean): void {

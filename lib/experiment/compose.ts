@@ -3,7 +3,7 @@ import { baseName, datasetReference, differingQueries, loadDataset } from "../da
 import { loadVector } from "../io/vector-file.js";
 import type { RunResults } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
-import { assertMadeFor, select, type SteeringVector } from "../steering/index.js";
+import { assertMadeFor, select, type VectorData } from "../steering/index.js";
 import { parseCompose, type ComposeOptions } from "./config.js";
 import { evaluationPrompts } from "./prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
@@ -43,8 +43,8 @@ export async function runCompose(model: Model, options: ComposeOptions, runOptio
 }
 
 /** Short names by what the vectors lead to. Throws E_BAD_ARGUMENT for two of the same. */
-function propertyNames(vectors: readonly SteeringVector[]): string[] {
-  const names = vectors.map(({ provenance }) => baseName(provenance.positive.name));
+function propertyNames(vectors: readonly VectorData[]): string[] {
+  const names = vectors.map(({ provenance }) => ("positive" in provenance.origin ? baseName(provenance.origin.positive.name) : provenance.property));
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `two of the vectors lead to ${twice}`);
   return names;

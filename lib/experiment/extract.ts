@@ -4,7 +4,8 @@ import { captureMeans, type CapturePrompt } from "../capture/index.js";
 import { packageVersion } from "../io/paths.js";
 import { drawWithReplacement } from "../maths/random.js";
 import type { Model } from "../runtime/index.js";
-import { delta, type HookSite, type StepMeans, type SteeringVector } from "../steering/index.js";
+import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans } from "../steering/index.js";
+import { SteeringVector } from "../vector/steering-vector.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
 import { iclTokens, promptGroups, type PromptFormat } from "./prompt.js";
 
@@ -44,7 +45,10 @@ export async function extract(model: Model, options: ExtractOptions): Promise<St
 }
 
 /** All that an extraction is, before anything is computed: the same plan gives the same vector. */
-export interface ExtractionPlan extends Pick<SteeringVector, "site" | "layers" | "provenance"> {
+export interface ExtractionPlan {
+  site: HookSite;
+  layers: readonly number[];
+  provenance: Provenance & { origin: IclOrigin };
   /** Positive, negative. */
   prompts: CapturePrompt[][];
   maxNewTokens: number;
@@ -74,11 +78,14 @@ export async function planExtraction(model: Model, options: ExtractOptions): Pro
     site, layers: [...layers], prompts, maxNewTokens,
     provenance: {
       property: `${positive.name} vs ${negative.name}`,
-      positive: datasetReference(positive),
-      negative: datasetReference(negative),
-      iclExamples, support: supportIndices.length, seed: options.supportIndices ? null : seed, supportIndices,
-      maxNewTokens, promptFormat,
-      promptsHash: hashPrompts(prompts),
+      origin: {
+        kind: "icl",
+        positive: datasetReference(positive),
+        negative: datasetReference(negative),
+        iclExamples, support: supportIndices.length, seed: options.supportIndices ? null : seed, supportIndices,
+        maxNewTokens, promptFormat,
+        promptsHash: hashPrompts(prompts),
+      },
       model: await model.fingerprint(),
       madeBy: `llama-steer ${packageVersion()}`,
     },
@@ -96,7 +103,7 @@ export async function runExtraction(model: Model, plan: ExtractionPlan, { signal
   }
   onProgress?.(total, total);
   const { nSteps, width, data } = delta(means[0]!, means[1]!);
-  return { site, layers, nSteps, width, data, provenance };
+  return new SteeringVector({ site, layers, nSteps, width, data, provenance });
 }
 
 function hashPrompts(sides: CapturePrompt[][]): string {

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
@@ -7,7 +8,7 @@ import { withLock } from "../io/lock.js";
 import { loadVector, saveVector } from "../io/vector-file.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
-import { assertMadeFor, type SteeringVector } from "../steering/index.js";
+import { assertMadeFor, type VectorData } from "../steering/index.js";
 import { parseSingle, type SingleConfig, type SingleOptions } from "./config.js";
 import { planExtraction, runExtraction, type ExtractionPlan } from "./extract.js";
 import { evaluationPrompts } from "./prompts.js";
@@ -67,7 +68,7 @@ function extractionOf({ iclExamples, support, seed, supportIndices, maxNewTokens
 }
 
 /** The vector of a plan: what lies at the path, if it is that one, else extracted now and put there. */
-async function vectorOf(model: Model, plan: ExtractionPlan, path: string, { vector: given, signal, onExtraction }: SingleRunOptions, store?: RunStore): Promise<SteeringVector> {
+async function vectorOf(model: Model, plan: ExtractionPlan, path: string, { vector: given, signal, onExtraction }: SingleRunOptions, store?: RunStore): Promise<VectorData> {
   if (given !== undefined || existsSync(path)) {
     const vector = await loadVector(path);
     assertMadeFor(vector, await model.fingerprint());
@@ -83,9 +84,11 @@ async function vectorOf(model: Model, plan: ExtractionPlan, path: string, { vect
 }
 
 /** A vector that was extracted before is used as it is, but must be of this property and place. */
-function checkGiven({ site, provenance }: SteeringVector, plan: ExtractionPlan, path: string): void {
-  const differences = ([["positive", provenance.positive.hash === plan.provenance.positive.hash], ["negative", provenance.negative.hash === plan.provenance.negative.hash], ["hook site", site === plan.site]] as const)
-    .filter(([, isSame]) => !isSame).map(([name]) => name);
+function checkGiven({ site, provenance }: VectorData, plan: ExtractionPlan, path: string): void {
+  const { origin } = provenance;
+  const isSame = (side: "positive" | "negative"): boolean => "positive" in origin && origin[side].hash === plan.provenance.origin[side].hash;
+  const differences = ([["positive", isSame("positive")], ["negative", isSame("negative")], ["hook site", site === plan.site]] as const)
+    .filter(([, isAsAsked]) => !isAsAsked).map(([name]) => name);
   if (differences.length > 0) throw new SteeringError("E_BAD_ARGUMENT", `${path} is ${provenance.property} at ${site}: not the ${differences.join(", ")} that was asked for`);
 }
 
@@ -99,10 +102,10 @@ function checkParts({ info }: Model, { layers, heads, site }: SingleConfig): voi
   if (head !== undefined) throw new SteeringError("E_SHAPE", `there is no head ${head}; the model has 0 to ${info.nHead - 1}`);
 }
 
-function isOfPlan(vector: SteeringVector, plan: ExtractionPlan): boolean {
-  const described = ({ site, layers, provenance: { madeBy: _, ...provenance } }: Pick<SteeringVector, "site" | "layers" | "provenance">): string =>
-    JSON.stringify([site, layers, Object.entries(provenance).sort(([a], [b]) => (a < b ? -1 : 1))]);
-  return described(vector) === described(plan);
+function isOfPlan(vector: VectorData, plan: ExtractionPlan): boolean {
+  const described = ({ site, layers, provenance: { madeBy: _, calibration: _unused, ...provenance } }: Pick<VectorData, "site" | "layers" | "provenance">): unknown =>
+    JSON.parse(JSON.stringify([site, layers, provenance]));
+  return isDeepStrictEqual(described(vector), described(plan));
 }
 
 /** Identity of a given vector file. Throws E_NOT_FOUND. */

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { abortError, throwIfAborted, type Model, type Sampling } from "../runtime/index.js";
-import { assertMadeFor, parseSchedule, parseTail, type Probe, type Selection, type ScheduleInput, type SteeringVector, type Tail } from "../steering/index.js";
+import { assertMadeFor, parseSchedule, parseTail, type Probe, type Selection, type ScheduleInput, type VectorData, type Tail } from "../steering/index.js";
 import { Generation, type GeneratedToken, type GenerationResult } from "./generation.js";
 import { Monitor } from "./monitor.js";
 import { Scoring } from "./scoring.js";
@@ -11,7 +11,7 @@ export type Prompt = string | readonly number[];
 
 /** A vector and how strongly to add it. */
 export interface Steering extends Selection {
-  vector: SteeringVector;
+  vector: VectorData;
   /** Missing settings take their defaults, e.g. `{ kind: "dynamic" }`; or alpha as a function of the token step. */
   schedule: ScheduleInput;
   tail?: Tail;

@@ -1,12 +1,12 @@
 import { SteeringError } from "../errors.js";
 import { sigmoid } from "../maths/logistic.js";
 import type { Batch, CaptureHandle, Model } from "../runtime/index.js";
-import { directionIndex, parseTail, probeLogit, select, type HookSite, type Probe, type Selection, type SteeringVector, type Tail } from "../steering/index.js";
+import { directionIndex, parseTail, probeLogit, select, type HookSite, type Probe, type Selection, type VectorData, type Tail } from "../steering/index.js";
 import type { Reading } from "./streams.js";
 
 /** What is added while a monitor watches. */
 export interface WatchedSteering extends Selection {
-  vector: SteeringVector;
+  vector: VectorData;
   tail?: Tail;
 }
 
@@ -68,7 +68,7 @@ export class Monitor {
   }
 }
 
-function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Pick<SteeringVector, "site" | "layers" | "nSteps" | "width" | "data">, property: number, tail: Tail): Push[] {
+function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Pick<VectorData, "site" | "layers" | "nSteps" | "width" | "data">, property: number, tail: Tail): Push[] {
   const layer = layers.indexOf(probe.layer);
   if (site !== probe.site || layer < 0) return [];
   const unbiased = { weights: probe.weights, bias: 0 };
@@ -87,7 +87,7 @@ function pushAt({ property, tail, nSteps, perAlpha }: Push, step: number, readin
 }
 
 /** The graph path alone, which is for tests and diagnosis, adds at other nodes than are read: a part of the state would be missing, or there twice. */
-function checkPath({ steeringPath }: Model, { site, layer, provenance }: Probe, steered: readonly Pick<SteeringVector, "site" | "layers">[]): void {
+function checkPath({ steeringPath }: Model, { site, layer, provenance }: Probe, steered: readonly Pick<VectorData, "site" | "layers">[]): void {
   if (steeringPath !== "graph") return;
   const isApart = steered.every((vector) => !vector.layers.includes(layer) || !(vector.site === site || (vector.site === "head_out" && site === "attn_out")));
   if (!isApart) throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer} where a vector is added; with steeringPath "graph" it cannot: use "auto"`);

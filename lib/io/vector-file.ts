@@ -1,12 +1,12 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { HOOK_SITES, type SteeringVector } from "../steering/index.js";
+import { HOOK_SITES, PAIR_METHODS, scheduleSchema, type VectorData } from "../steering/index.js";
 import { writeFileAtomic } from "./atomic.js";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "./safetensors.js";
 
 const FORMAT = "llama-steer-vector";
-const FORMAT_VERSION = "1";
+const FORMAT_VERSION = "2";
 
 export const datasetSchema = z.object({ name: z.string(), hash: z.string() });
 export const fingerprintSchema = z.object({
@@ -18,8 +18,8 @@ export const fingerprintSchema = z.object({
   fileHash: z.string(),
   quantisation: z.string(),
 });
-const provenanceSchema = z.object({
-  property: z.string(),
+const iclSchema = z.object({
+  kind: z.literal("icl"),
   positive: datasetSchema,
   negative: datasetSchema,
   iclExamples: z.number().int(),
@@ -29,12 +29,52 @@ const provenanceSchema = z.object({
   maxNewTokens: z.number().int().optional(),
   promptFormat: z.enum(["clean", "published"]).optional(),
   promptsHash: z.string(),
+});
+const pairsSchema = z.object({
+  kind: z.literal("pairs"),
+  method: z.enum(PAIR_METHODS),
+  positive: datasetSchema,
+  negative: datasetSchema,
+  template: z.enum(["question", "chat", "none"]),
+  pooling: z.enum(["mean", "last", "step"]),
+  nPairs: z.number().int(),
+  layerScores: z.array(z.object({ layer: z.number().int(), accuracy: z.number(), auc: z.number() })).optional(),
+  seed: z.number().int(),
+  promptsHash: z.string(),
+});
+const derivedSchema = z.object({
+  kind: z.literal("derived"),
+  expression: z.string(),
+  from: z.array(z.object({ property: z.string(), hash: z.string() })),
+});
+const importedSchema = z.object({
+  kind: z.literal("imported"),
+  format: z.enum(["control-vector", "published"]),
+  file: z.string(),
+  hash: z.string(),
+});
+const calibrationSchema = z.object({
+  schedule: scheduleSchema,
+  effect: z.string(),
+  wanted: z.number(),
+  found: z.number(),
+  deltaPerplexity: z.number(),
+  n: z.number().int(),
+  questions: datasetSchema,
+});
+const provenanceSchema = z.object({
+  property: z.string(),
+  origin: z.discriminatedUnion("kind", [iclSchema, pairsSchema, derivedSchema, importedSchema]),
+  calibration: calibrationSchema.optional(),
   model: fingerprintSchema,
   madeBy: z.string(),
 });
+/** Format version 1 knew one origin, and wrote it beside the rest. */
+const provenanceOf1 = z.object({ property: z.string(), model: fingerprintSchema, madeBy: z.string(), ...iclSchema.omit({ kind: true }).shape })
+  .transform(({ property, model, madeBy, ...origin }) => ({ property, model, madeBy, origin: { kind: "icl" as const, ...origin } }));
 const metadataSchema = z.object({
   format: z.literal(FORMAT),
-  format_version: z.literal(FORMAT_VERSION),
+  format_version: z.enum(["1", FORMAT_VERSION]),
   operation: z.literal("add"),
   hook_site: z.enum(HOOK_SITES),
   layer_base: z.literal("0"),
@@ -45,7 +85,7 @@ const metadataSchema = z.object({
  * Write a vector as safetensors, atomically: tensor `layer.<il>` of `[nSteps, width]` per layer, and its metadata.
  * Throws E_WRITE, E_NOT_FINITE.
  */
-export async function saveVector(path: string, vector: SteeringVector): Promise<void> {
+export async function saveVector(path: string, vector: VectorData): Promise<void> {
   const { layers, nSteps, width, data } = vector;
   if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `the vector for ${path} holds values that are not finite`);
   const tensors = new Map<string, Tensor>(layers.map((layer, index) => [
@@ -63,14 +103,14 @@ export async function saveVector(path: string, vector: SteeringVector): Promise<
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_VECTOR (not a vector file, truncated, other version), E_NOT_FINITE
  */
-export async function loadVector(path: string): Promise<SteeringVector> {
+export async function loadVector(path: string): Promise<VectorData> {
   const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "vector"), path);
   const parsed = metadataSchema.safeParse(metadata);
   if (!parsed.success) {
     const issue = parsed.error.issues[0]!;
     throw new SteeringError("E_BAD_VECTOR", `${path} is not a vector of llama-steer: metadata ${issue.path.join(".")}: ${issue.message}`);
   }
-  return { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: parseProvenance(parsed.data.provenance, path) };
+  return { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: parseProvenance(parsed.data, path) };
 }
 
 /** The bytes of a vector or probe file. Throws E_NOT_FOUND. */
@@ -84,7 +124,7 @@ export async function readTensorFile(path: string, kind: "vector" | "probe"): Pr
   }
 }
 
-function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<SteeringVector, "layers" | "nSteps" | "width" | "data"> {
+function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<VectorData, "layers" | "nSteps" | "width" | "data"> {
   const layers = [...tensors.keys()].map((key) => {
     const match = /^layer\.(0|[1-9]\d{0,8})$/.exec(key);
     if (!match) throw new SteeringError("E_BAD_VECTOR", `${path}: unexpected tensor "${key}"; layer.<index> was expected`);
@@ -104,9 +144,9 @@ function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<SteeringVe
   return { layers, nSteps, width, data };
 }
 
-function parseProvenance(json: string, path: string): SteeringVector["provenance"] {
+function parseProvenance({ format_version: version, provenance }: z.infer<typeof metadataSchema>, path: string): VectorData["provenance"] {
   try {
-    return provenanceSchema.parse(JSON.parse(json));
+    return (version === "1" ? provenanceOf1 : provenanceSchema).parse(JSON.parse(provenance));
   } catch (cause) {
     throw new SteeringError("E_BAD_VECTOR", `${path}: its provenance is incomplete`, { cause });
   }

@@ -4,7 +4,7 @@ import { SteeringError } from "../errors.js";
 import { hashOf } from "../experiment/single.js";
 import { loadVector } from "../io/vector-file.js";
 import type { RunFile } from "../results/index.js";
-import type { SteeringVector } from "../steering/index.js";
+import type { VectorData } from "../steering/index.js";
 import { vectorNames } from "./strategy.js";
 
 /** Steps that figure 5 shows by themselves, as published. */
@@ -24,7 +24,7 @@ export interface NormCell {
 }
 
 /** Figure 5: the norm of Δ per layer and head, as the mean over the steps and at some of them. */
-export function normCells(vector: SteeringVector): { cells: NormCell[]; nHead: number; panels: string[] } {
+export function normCells(vector: VectorData): { cells: NormCell[]; nHead: number; panels: string[] } {
   const { layers, nSteps, width, data, provenance } = vector;
   const nHead = headsOf(vector, provenance.model.nHead);
   const dHead = width / nHead;
@@ -42,14 +42,14 @@ export function normCells(vector: SteeringVector): { cells: NormCell[]; nHead: n
 }
 
 /** Heads whose outputs stand side by side in a direction: those of the model at `head_out`, else one. */
-function headsOf({ site, width }: SteeringVector, nHead: number): number {
+function headsOf({ site, width }: VectorData, nHead: number): number {
   return site === "head_out" && nHead > 0 && width % nHead === 0 ? nHead : 1;
 }
 
 /** A vector of a run, or why there is none to show. */
 export interface RunVector {
   property: string;
-  vector?: SteeringVector;
+  vector?: VectorData;
   /** e.g. "its file is not there". */
   missing?: string;
 }

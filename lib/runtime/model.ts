@@ -3,7 +3,7 @@ import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type SamplerHandle, type VectorHandle } from "../native/index.js";
-import { select, type HookSite, type ModelFingerprint, type Selection, type SteeringVector } from "../steering/index.js";
+import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../steering/index.js";
 import { int32s } from "./batch.js";
 import { Context } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
@@ -94,7 +94,7 @@ export class Model implements AsyncDisposable {
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** Runs this model's generations. */
   readonly scheduler: Scheduler;
-  private readonly handles = new WeakMap<SteeringVector, Map<string, VectorHandle>>();
+  private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
 
   constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions) {
@@ -139,7 +139,7 @@ export class Model implements AsyncDisposable {
   }
 
   /** The vector, or parts of it, on the native side; copied once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. */
-  vectorHandle(whole: SteeringVector, selection: Selection = {}): VectorHandle {
+  vectorHandle(whole: VectorData, selection: Selection = {}): VectorHandle {
     const { site, layers, nSteps, width, data } = select(whole, selection, this.info.nHead);
     const ofVector = this.handles.get(whole) ?? new Map<string, VectorHandle>();
     const key = JSON.stringify([selection.layers ?? "all", selection.heads ?? "all"]);

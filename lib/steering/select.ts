@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { SteeringVector } from "./vector.js";
+import type { VectorData } from "./vector.js";
 
 /** Parts of a vector; everything by default. */
 export interface Selection {
@@ -10,12 +10,12 @@ export interface Selection {
 }
 
 /** The vector with only these layers, and with zeros for all but these heads; `nHead` of its model. Throws E_SHAPE. */
-export function select(vector: SteeringVector, { layers = "all", heads = "all" }: Selection, nHead: number): SteeringVector {
+export function select(vector: VectorData, { layers = "all", heads = "all" }: Selection, nHead: number): VectorData {
   const withLayers = layers === "all" ? vector : selectLayers(vector, layers);
   return heads === "all" ? withLayers : selectHeads(withLayers, heads, nHead);
 }
 
-function selectLayers(vector: SteeringVector, layers: readonly number[]): SteeringVector {
+function selectLayers(vector: VectorData, layers: readonly number[]): VectorData {
   const size = vector.nSteps * vector.width;
   const kept = ascending(layers);
   const data = new Float32Array(kept.length * size);
@@ -27,7 +27,7 @@ function selectLayers(vector: SteeringVector, layers: readonly number[]): Steeri
   return { ...vector, layers: kept, data };
 }
 
-function selectHeads(vector: SteeringVector, heads: readonly number[], nHead: number): SteeringVector {
+function selectHeads(vector: VectorData, heads: readonly number[], nHead: number): VectorData {
   if (vector.site !== "head_out") throw new SteeringError("E_SHAPE", `a vector at ${vector.site} has no heads to choose from`);
   const kept = new Set(ascending(heads));
   const dHead = vector.width / nHead;

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Tail } from "./schedule.js";
+import type { Tail, WrittenSchedule } from "./schedule.js";
 
 /** Where in a block an activation is read and changed (docs/architecture.md, "Hook sites"). */
 export const HOOK_SITES = ["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"] as const;
@@ -25,10 +25,9 @@ export interface DatasetReference {
   hash: string;
 }
 
-/** How a vector came to be. */
-export interface Provenance {
-  /** The behaviour, e.g. "ITA vs ENG". */
-  property: string;
+/** Contrast of prompts with demonstrations, as published (REFERENCE §2 and §3). */
+export interface IclOrigin {
+  kind: "icl";
   positive: DatasetReference;
   negative: DatasetReference;
   /** ICL demonstrations per prompt. */
@@ -43,13 +42,76 @@ export interface Provenance {
   promptFormat?: "clean" | "published" | undefined;
   /** SHA-256 of the token ids of all prompts of both sides. */
   promptsHash: string;
+}
+
+/** How a direction is found in the activations of pairs of texts. */
+export const PAIR_METHODS = ["mean", "pca", "probe"] as const;
+export type PairMethod = (typeof PAIR_METHODS)[number];
+
+/** Contrast of pairs of texts that are given, e.g. CAA. */
+export interface PairsOrigin {
+  kind: "pairs";
+  method: PairMethod;
+  positive: DatasetReference;
+  negative: DatasetReference;
+  /** How the question is put before the text: as `Q:…\nA:`, by the model's chat template, or not at all. */
+  template: "question" | "chat" | "none";
+  /** Which of the text's rows are read: their mean, the last, or one per token step. */
+  pooling: "mean" | "last" | "step";
+  /** Pairs that the directions are made of. */
+  nPairs: number;
+  /** Of each layer that was tried: how well its direction tells pairs apart that it was not made of. */
+  layerScores?: Array<{ layer: number; accuracy: number; auc: number }> | undefined;
+  seed: number;
+  promptsHash: string;
+}
+
+/** Made of other vectors. */
+export interface DerivedOrigin {
+  kind: "derived";
+  /** What was done, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */
+  expression: string;
+  /** The vectors it was done to. */
+  from: Array<{ property: string; hash: string }>;
+}
+
+/** Read from a file of another program, which says less. */
+export interface ImportedOrigin {
+  kind: "imported";
+  format: "control-vector" | "published";
+  /** Name of the file, and SHA-256 of its content. */
+  file: string;
+  hash: string;
+}
+
+/** Intensity that was found to have an effect at the least cost in fluency. */
+export interface Calibration {
+  schedule: WrittenSchedule;
+  /** What was measured, e.g. "language ITA". */
+  effect: string;
+  /** Share of answers with it that was wanted, and that was found. */
+  wanted: number;
+  found: number;
+  /** Median ΔPPL of the answers. */
+  deltaPerplexity: number;
+  /** Questions asked. */
+  n: number;
+  questions: DatasetReference;
+}
+
+/** How a vector came to be. */
+export interface Provenance {
+  /** The behaviour, e.g. "ITA vs ENG". */
+  property: string;
+  origin: IclOrigin | PairsOrigin | DerivedOrigin | ImportedOrigin;
+  calibration?: Calibration | undefined;
   model: ModelFingerprint;
   /** Version of llama-steer that made it. */
   madeBy: string;
 }
 
 /** Directions to add to activations: one per layer and token step, with its provenance. Immutable. */
-export interface SteeringVector {
+export interface VectorData {
   readonly site: HookSite;
   /** 0-based block indices, ascending. */
   readonly layers: readonly number[];
@@ -90,7 +152,7 @@ function brief(value: string | number): string {
 }
 
 /** Euclidean norm of each direction `[layers][nSteps]`. */
-export function norms(vector: SteeringVector): number[][] {
+export function norms(vector: VectorData): number[][] {
   const { layers, nSteps, width, data } = vector;
   return layers.map((_, layer) => Array.from({ length: nSteps }, (_unused, step) => {
     const start = (layer * nSteps + step) * width;

@@ -2,7 +2,7 @@
 //   npm run bench [-- MODEL [ROUNDS]]
 // The yardstick is a plain C++ loop on the same libraries (native/bench/plain_loop.cc). All settings of a round run one
 // after the other, so that the machine's drift hits all alike; printed are median and range of the rounds' ratios.
-import { captureMeans, extract, generateText, loadDataset, loadModel, questionPrompt, type Model, type ScheduleInput, type SteeringVector } from "../../lib/index.js";
+import { captureMeans, extract, generateText, loadDataset, loadModel, questionPrompt, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { PlainLoop } from "./plain-loop.js";
@@ -19,10 +19,10 @@ const { threads } = model;
 const plain = await PlainLoop.start({ model: model.info.path, nCtx: N_CTX, nSeqMax: N_SEQ, threads });
 const memory = await memoryRatio();
 const vector = await extract(model, { positive: await loadDataset("ITA"), negative: await loadDataset("ENG"), support: 2 });
-const vectors = Array.from({ length: 8 }, (_, i): SteeringVector => ({ ...vector, data: vector.data.map((value) => value * (1 + i / 10)) }));
+const vectors = Array.from({ length: 8 }, (_, i): VectorData => ({ ...vector, data: vector.data.map((value) => value * (1 + i / 10)) }));
 
 /** Tokens per second of `n` generations at once, by the time of their steps. */
-async function rate(n: number, schedule: ScheduleInput | undefined, own: (i: number) => SteeringVector[]): Promise<number> {
+async function rate(n: number, schedule: ScheduleInput | undefined, own: (i: number) => VectorData[]): Promise<number> {
   const results = await Promise.all(Array.from({ length: n }, (_, i) =>
     generateText(model, QUESTION, { maxNewTokens: TOKENS, steer: schedule ? own(i).map((one) => ({ vector: one, schedule })) : [] })));
   return results.reduce((sum, { tokens }) => sum + tokens.length, 0) / Math.max(...results.map(({ seconds }) => seconds));

@@ -6,6 +6,7 @@ import { deltaPerplexity, iclTokens, loadDataset, loadModel, loadPlan, loadVecto
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand, type Outcome } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
+import type { IclOrigin } from "../../lib/steering/index.js";
 
 const MINUTES = 60_000;
 const space = scratch();
@@ -178,7 +179,7 @@ describe("a run that is killed, shared, or begun twice", () => {
     const { code } = await run(...single("other", "--hook-site", "resid_post", "--layers", "2-4", "--prompt-format", "published"));
     expect(code).toBe(0);
     const vector = await loadVector(join(space.folder, "other", "ITA-ENG.safetensors"));
-    expect([vector.site, vector.layers, vector.provenance.promptFormat]).toEqual(["resid_post", [2, 3, 4], "published"]);
+    expect([vector.site, vector.layers, (vector.provenance.origin as IclOrigin).promptFormat]).toEqual(["resid_post", [2, 3, 4], "published"]);
     expect((await bytes("other", "results.jsonl")).equals(await bytes("whole", "results.jsonl"))).toBe(false);
     expect((await readRun(join(space.folder, "other"))).run.model.fingerprint).toMatchObject({ quantisation: "F16" });
     expect(await run(...single("heads", "--heads", "9"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/there is no head 9/) });

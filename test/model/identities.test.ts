@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { extract, generate, generateText, loadDataset, loadModel, questionPrompt, type Model, type SteeringVector } from "../../lib/index.js";
+import { extract, generate, generateText, loadDataset, loadModel, questionPrompt, type Model, type VectorData } from "../../lib/index.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { describeWithModel } from "../support/real-model.js";
 
@@ -9,7 +9,7 @@ const PROMPT = questionPrompt("What do bees make?");
 
 describeModel(`identities on ${NAME} (Q4_1)`, () => {
   let model: Model;
-  let vector: SteeringVector;
+  let vector: VectorData;
 
   beforeAll(async () => {
     model = await loadModel(NAME);

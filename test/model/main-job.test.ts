@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { compare, extract, loadDataset, loadModel, summarise, type Answer, type Model, type SettingSummary, type SteeringVector } from "../../lib/index.js";
+import { compare, extract, loadDataset, loadModel, summarise, type Answer, type Model, type SettingSummary, type VectorData } from "../../lib/index.js";
 import { describeWithModel } from "../support/real-model.js";
+import type { IclOrigin } from "../../lib/steering/index.js";
 
 const NAME = "gemma3-270m";
 const MINUTES = 60_000;
@@ -9,7 +10,7 @@ const describeModel = await describeWithModel(NAME);
 // Measured on this model: 0, 18 and 12 of 20. Processors round differently, so the bars leave a few answers of room.
 describeModel(`the main job on ${NAME}: Italian answers to 20 held-out English questions`, () => {
   let model: Model;
-  let vector: SteeringVector;
+  let vector: VectorData;
   let answers: Answer[];
   let summary: Record<string, SettingSummary>;
 
@@ -30,7 +31,7 @@ describeModel(`the main job on ${NAME}: Italian answers to 20 held-out English q
   test("the vector has a direction for every layer and step", () => {
     expect(vector.layers).toHaveLength(model.info.nLayer);
     expect(vector.nSteps).toBe(30);
-    expect(vector.provenance.supportIndices).toHaveLength(30);
+    expect((vector.provenance.origin as IclOrigin).supportIndices).toHaveLength(30);
   });
 
   test("unsteered answers are not Italian", () => expect(summary["unsteered"]!.hits).toBeLessThanOrEqual(1));

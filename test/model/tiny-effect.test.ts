@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { DATASET_LANGUAGES, datasetsFolder, deltaPerplexity, extract, generateText, iclTokens, loadClassifier, loadDataset, loadLanguageDetector, loadModel, promptGroups, questionPrompt, QUESTION_STOP, replay, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type SteeringVector } from "../../lib/index.js";
+import { DATASET_LANGUAGES, datasetsFolder, deltaPerplexity, extract, generateText, iclTokens, loadClassifier, loadDataset, loadLanguageDetector, loadModel, promptGroups, questionPrompt, QUESTION_STOP, replay, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
 
 const MINUTES = 60_000;
 const N_QUESTIONS = 40;
@@ -19,7 +19,7 @@ let model: Model;
 let classifier: Classifier;
 let detector: LanguageDetector;
 let questions: string[];
-const vectors = new Map<string, SteeringVector>();
+const vectors = new Map<string, VectorData>();
 
 const dataset = (name: string) => loadDataset(name, datasetsFolder("tiny"));
 

@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import { generate, generateText, type GenerateOptions, type Model, type ScheduleInput, type SteeringVector } from "../../lib/index.js";
+import { generate, generateText, type GenerateOptions, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { Context } from "../../lib/runtime/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 
 const space = scratch();
 let model: Model;
-let vectors: SteeringVector[];
+let vectors: VectorData[];
 
 beforeAll(async () => {
   ({ model } = await loadTiny(space));

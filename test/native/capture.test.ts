@@ -6,6 +6,7 @@ import { Batch } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
 import { loadTiny, maxDifference, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
+import type { IclOrigin } from "../../lib/steering/index.js";
 
 const ROUNDING = tolerance(5e-5);
 const N_STEPS = 5;
@@ -77,7 +78,7 @@ test("a delta is a difference: opposite for swapped sides; the same side twice i
   expect(forth.data.some((value) => Math.abs(value) > 0.01)).toBe(true);
   await expect(extract(model, { ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
   const { support: _, ...given } = options;
-  expect((await extract(model, { ...given, positive, negative, supportIndices: forth.provenance.supportIndices })).data).toEqual(forth.data);
+  expect((await extract(model, { ...given, positive, negative, supportIndices: (forth.provenance.origin as IclOrigin).supportIndices })).data).toEqual(forth.data);
   for (const supportIndices of [[], [-1], [0.5], [1000]]) {
     await expect(extract(model, { ...given, positive, negative, supportIndices })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   }

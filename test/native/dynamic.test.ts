@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { generateText, type KlReduction, type Model, type SteeringVector } from "../../lib/index.js";
+import { generateText, type KlReduction, type Model, type VectorData } from "../../lib/index.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { direction, loadTiny, randomVector, scratch } from "../support/tiny-files.js";
@@ -46,7 +46,7 @@ function arrayMax(values: Float64Array): number {
 }
 
 interface ReferenceProperty {
-  vector: SteeringVector;
+  vector: VectorData;
   topP: number;
   klReduction: KlReduction;
 }

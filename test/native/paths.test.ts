@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
-import type { HookSite, LoadModelOptions, Model, SteeringVector } from "../../lib/index.js";
+import type { HookSite, LoadModelOptions, Model, VectorData } from "../../lib/index.js";
 import { Batch, type Context } from "../../lib/runtime/index.js";
 import { ARCHITECTURES } from "../support/tiny-architectures.js";
 import { allLayers, loadArchitecture, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
@@ -14,7 +14,7 @@ afterAll(() => space[Symbol.dispose]());
 const PROMPT = [1, 70, 103, 35, 118, 200, 9, 77, 80, 12, 66, 90, 54, 33, 41, 250, 17, 18];
 
 interface Row {
-  vector: SteeringVector;
+  vector: VectorData;
   alpha: number;
 }
 

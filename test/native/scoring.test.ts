@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { deltaPerplexity, generateText, perplexity, replay, scoreTokens, type Model, type SteeringVector } from "../../lib/index.js";
+import { deltaPerplexity, generateText, perplexity, replay, scoreTokens, type Model, type VectorData } from "../../lib/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { direction, loadTiny, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
@@ -7,7 +7,7 @@ import type { TinyModel } from "../support/tiny-model.js";
 const space = scratch();
 let tiny: TinyModel;
 let model: Model;
-let vector: SteeringVector;
+let vector: VectorData;
 const PROMPT = "steer";
 const GIVEN = [20, 7, 7, 99, 130];
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { Model, SteeringVector } from "../../lib/index.js";
+import type { Model, VectorData } from "../../lib/index.js";
 import { Batch, type Context, type Term, type VectorHandle } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
 import { direction, loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
@@ -11,8 +11,8 @@ const ROUNDING = tolerance(5e-5);
 const space = scratch();
 let tiny: TinyModel;
 let model: Model;
-let vector: SteeringVector;
-let other: SteeringVector;
+let vector: VectorData;
+let other: VectorData;
 const TOKENS = [1, 70, 103, 35, 118, 200];
 
 beforeAll(async () => {

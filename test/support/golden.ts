@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { deltaPerplexity, extract, generateText, iclTokens, loadDataset, promptGroups, questionTokens, QUESTION_STOP, replay, type Dataset, type Model, type PromptFormat, type Steering, type SteeringVector, type WrittenSchedule } from "../../lib/index.js";
+import { deltaPerplexity, extract, generateText, iclTokens, loadDataset, promptGroups, questionTokens, QUESTION_STOP, replay, type Dataset, type Model, type PromptFormat, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
 import { decodeSafetensors } from "../../lib/io/safetensors.js";
 import { Batch, type Context } from "../../lib/runtime/index.js";
 import { delta, type StepMeans } from "../../lib/steering/index.js";
@@ -57,7 +57,7 @@ export async function loadGolden(name: string): Promise<Golden> {
 
 /** The same computed by us: one model against one golden file. */
 export class Parity {
-  private readonly vectors = new Map<string, SteeringVector>();
+  private readonly vectors = new Map<string, VectorData>();
   private readonly iclOutputs = new Map<string, Promise<number[]>>();
 
   constructor(private readonly model: Model, private readonly golden: Golden) {}
@@ -70,7 +70,7 @@ export class Parity {
     return loadDataset(`${name}_${split}`, join(packageRoot, this.config.datasets));
   }
 
-  async vector(property: string): Promise<SteeringVector> {
+  async vector(property: string): Promise<VectorData> {
     const known = this.vectors.get(property);
     if (known) return known;
     const { positive, negative } = this.config.properties[property]!;
@@ -83,7 +83,7 @@ export class Parity {
   }
 
   /** The same behind the golden file's own tokens: what a model of other weights thinks of the same text. */
-  async forcedDelta(property: string): Promise<Pick<SteeringVector, "data" | "layers" | "nSteps" | "width">> {
+  async forcedDelta(property: string): Promise<Pick<VectorData, "data" | "layers" | "nSteps" | "width">> {
     const { positive, negative } = this.config.properties[property]!;
     const layers = Array.from({ length: this.model.info.nLayer }, (_, layer) => layer);
     using context = await this.model.createContext({ nCtx: 1024, nSeqMax: this.config.maxNewTokens });

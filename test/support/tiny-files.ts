@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { loadModel, type HookSite, type LoadModelOptions, type Model, type SteeringVector } from "../../lib/index.js";
+import { loadModel, type HookSite, type LoadModelOptions, type Model, type VectorData } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { architectureGguf, type GgufOptions } from "./tiny-architectures.js";
 import { encodeGguf, tinyModel, type TinyModel } from "./tiny-model.js";
@@ -50,7 +50,7 @@ export interface RandomVectorOptions {
 }
 
 /** A random vector, by default for all layers of a tiny model at head_out. */
-export async function randomVector(model: Model, seed: number, options: RandomVectorOptions = {}): Promise<SteeringVector> {
+export async function randomVector(model: Model, seed: number, options: RandomVectorOptions = {}): Promise<VectorData> {
   const { site = "head_out", nSteps = 4, scale = 0.5, layers = allLayers(model) } = options;
   const random = seededRandom(seed);
   const width = site === "head_out" ? model.info.nHead * model.info.dHead : model.info.nEmbd;
@@ -58,14 +58,14 @@ export async function randomVector(model: Model, seed: number, options: RandomVe
     site, layers, nSteps, width,
     data: Float32Array.from({ length: layers.length * nSteps * width }, () => (random() - 0.5) * scale),
     provenance: {
-      property: `random ${seed}`, positive: { name: "a", hash: "sha256:a" }, negative: { name: "b", hash: "sha256:b" },
-      iclExamples: 0, support: 1, seed, supportIndices: [0], promptsHash: "sha256:none", model: await model.fingerprint(), madeBy: "test",
+      property: `random ${seed}`, origin: { kind: "icl", positive: { name: "a", hash: "sha256:a" }, negative: { name: "b", hash: "sha256:b" },
+      iclExamples: 0, support: 1, seed, supportIndices: [0], promptsHash: "sha256:none" }, model: await model.fingerprint(), madeBy: "test",
     },
   };
 }
 
 /** `alpha` times the direction of a vector at (layer, step). */
-export function direction({ layers, nSteps, width, data }: SteeringVector, layer: number, step: number, alpha: number): Float64Array | undefined {
+export function direction({ layers, nSteps, width, data }: VectorData, layer: number, step: number, alpha: number): Float64Array | undefined {
   const index = layers.indexOf(layer);
   if (index < 0) return undefined;
   const start = (index * nSteps + step) * width;

@@ -7,7 +7,7 @@ import { placeLabels } from "../../lib/report/labels.js";
 import { normCells } from "../../lib/report/norms.js";
 import { defaultReference, groupedSettings } from "../../lib/report/strategy.js";
 import { tokenPieces } from "../../lib/report/token-texts.js";
-import type { SteeringVector } from "../../lib/steering/index.js";
+import type { VectorData } from "../../lib/steering/index.js";
 import { aComposition, allRecords, anEvaluation, resultsOf } from "./report-fixtures.js";
 import { aRun } from "./run-fixtures.js";
 
@@ -84,7 +84,7 @@ test("figure 4 gives a character to the token that completes it", () => {
 test("figure 5 holds the norm of each head", () => {
   // 2 layers, 3 steps, 2 heads of width 2; step by step of layer 0: (3,4 | 0,0), (6,8 | 0,1), (0,0 | 5,12)
   const values = [3, 4, 0, 0, 6, 8, 0, 1, 0, 0, 5, 12, ...Array<number>(12).fill(2)];
-  const vector = { site: "head_out", layers: [4, 7], nSteps: 3, width: 4, data: Float32Array.from(values), provenance: { model: { nHead: 2 } } } as unknown as SteeringVector;
+  const vector = { site: "head_out", layers: [4, 7], nSteps: 3, width: 4, data: Float32Array.from(values), provenance: { model: { nHead: 2 } } } as unknown as VectorData;
   const { cells, panels, nHead } = normCells(vector);
   expect({ panels, nHead }).toEqual({ panels: ["mean of all steps", "step 0", "step 1", "step 2"], nHead: 2 });
   const of = (panel: string, layer: number) => cells.filter((cell) => cell.panel === panel && cell.layer === layer).map(({ norm }) => norm);

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { encodeSafetensors, decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/io/safetensors.js";
 import { loadVector, saveVector } from "../../lib/io/vector-file.js";
+import type { IclOrigin, Provenance } from "../../lib/steering/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { smallVector } from "./vectors.js";
 
@@ -41,7 +42,7 @@ test("the file: one tensor per layer by its own index, and what the vector is", 
     ["layer.2", { shape: [2, 3], data: Float32Array.of(200.5, 201.5, 202.5, 210.5, 211.5, 212.5) }],
   ]);
   const { provenance, ...rest } = metadata;
-  expect(rest).toEqual({ format: "llama-steer-vector", format_version: "1", operation: "add", hook_site: "head_out", layer_base: "0" });
+  expect(rest).toEqual({ format: "llama-steer-vector", format_version: "2", operation: "add", hook_site: "head_out", layer_base: "0" });
   expect(JSON.parse(provenance!)).toEqual(smallVector().provenance);
 });
 
@@ -66,8 +67,17 @@ test("cut at any byte it is E_BAD_VECTOR and names the file", async () => {
   }
 });
 
+test("a file of format version 1, whose provenance knew one origin, is read", async () => {
+  const path = await changed(({ metadata }) => {
+    const { origin: { kind: _, ...origin }, ...rest } = smallVector().provenance as Provenance & { origin: IclOrigin };
+    metadata["format_version"] = "1";
+    metadata["provenance"] = JSON.stringify({ ...rest, ...origin });
+  });
+  expect((await loadVector(path)).provenance).toEqual(smallVector().provenance);
+});
+
 test.each([
-  ["another format version", ({ metadata }: SafetensorsFile) => { metadata["format_version"] = "2"; }, /format_version/],
+  ["another format version", ({ metadata }: SafetensorsFile) => { metadata["format_version"] = "3"; }, /format_version/],
   ["another kind of file", ({ metadata }: SafetensorsFile) => { metadata["format"] = "pt"; }, /metadata format/],
   ["another operation", ({ metadata }: SafetensorsFile) => { metadata["operation"] = "ablate"; }, /operation/],
   ["a hook site that there is not", ({ metadata }: SafetensorsFile) => { metadata["hook_site"] = "resid_pre"; }, /hook_site/],

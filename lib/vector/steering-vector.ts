@@ -1,0 +1,97 @@
+import { loadVector, saveVector } from "../io/vector-file.js";
+import { cosines, linearCombination, normalised, norms, pooled, projectOut, select, vectorHash, type HookSite, type Provenance, type Selection, type VectorData } from "../steering/index.js";
+
+/**
+ * Directions to add to a model's activations: one per layer and token step, with where they come from. Immutable: every
+ * method gives a new vector. Results of algebra name what they were made of, and stay bound to the model.
+ */
+export class SteeringVector implements VectorData {
+  readonly site: HookSite;
+  /** 0-based block indices, ascending. */
+  readonly layers: readonly number[];
+  readonly nSteps: number;
+  /** Values per direction: nHead · dHead at `head_out`, nEmbd elsewhere. */
+  readonly width: number;
+  /** `[layers, nSteps, width]` */
+  readonly data: Float32Array;
+  readonly provenance: Provenance;
+
+  constructor({ site, layers, nSteps, width, data, provenance }: VectorData) {
+    this.site = site;
+    this.layers = layers;
+    this.nSteps = nSteps;
+    this.width = width;
+    this.data = data;
+    this.provenance = provenance;
+  }
+
+  /** Read a vector file. Throws E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE. */
+  static async load(path: string): Promise<SteeringVector> {
+    return new SteeringVector(await loadVector(path));
+  }
+
+  /** Mean of vectors of one model. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  static mean(vectors: readonly VectorData[]): SteeringVector {
+    return new SteeringVector(linearCombination(vectors.map((vector) => ({ vector, factor: 1 / vectors.length }))));
+  }
+
+  /** The behaviour, e.g. "ITA vs ENG". */
+  get property(): string {
+    return this.provenance.property;
+  }
+
+  /** SHA-256 of what it adds, and where. */
+  get hash(): string {
+    return vectorHash(this);
+  }
+
+  /** Write it as a safetensors file, atomically. Throws E_WRITE, E_NOT_FINITE. */
+  async save(path: string): Promise<void> {
+    await saveVector(path, this);
+  }
+
+  /** Sum; a layer that one of them lacks counts as zeros. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  add(other: VectorData): SteeringVector {
+    return new SteeringVector(linearCombination([{ vector: this, factor: 1 }, { vector: other, factor: 1 }]));
+  }
+
+  /** Difference. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  subtract(other: VectorData): SteeringVector {
+    return new SteeringVector(linearCombination([{ vector: this, factor: 1 }, { vector: other, factor: -1 }]));
+  }
+
+  /** Times a number. Throws E_BAD_ARGUMENT, E_NOT_FINITE. */
+  scale(factor: number): SteeringVector {
+    return new SteeringVector(linearCombination([{ vector: this, factor }]));
+  }
+
+  /** Without its part along another's directions. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  projectOut(other: VectorData): SteeringVector {
+    return new SteeringVector(projectOut(this, other));
+  }
+
+  /** One direction per layer: the mean over the steps. */
+  pooled(): SteeringVector {
+    return new SteeringVector(pooled(this));
+  }
+
+  /** Every direction at norm 1. */
+  normalised(): SteeringVector {
+    return new SteeringVector(normalised(this));
+  }
+
+  /** Only these layers and, at `head_out`, heads; 0-based. Throws E_SHAPE. */
+  select(selection: Selection): SteeringVector {
+    return new SteeringVector(select(this, selection, this.provenance.model.nHead));
+  }
+
+  /** Euclidean norm of each direction, `[layers][nSteps]`. */
+  norms(): number[][] {
+    return norms(this);
+  }
+
+  /** Cosine with another's directions, `[layers][nSteps]`, in the layers that both have; null beside a direction of zero. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  cosine(other: VectorData): { layers: number[]; cosines: Array<Array<number | null>> } {
+    return cosines(this, other);
+  }
+}
