@@ -1,6 +1,6 @@
 export { SteeringError, type ErrorCode } from "./errors.js";
 export { loadClassifier, loadModel, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type LoadTranslatorOptions, type Model, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
-export { chatTokens, generate, generateText, scoreTokens, type ChatMessage, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering } from "./generate/index.js";
+export { alphasOf, chatTokens, generate, generateText, GenerationStream, LiveSteering, replay, scoreTokens, type ChatMessage, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput } from "./generate/index.js";
 export { captureActivations, captureMeans, captureTexts, readableLayers, type CaptureOptions, type CapturePrompt, type PromptActivations, type PromptedText, type TextCaptureOptions, type TextMeans } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";
 export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, testPart, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
@@ -12,7 +12,7 @@ export { saveActivations, type ActivationRecord, type ActivationSource } from ".
 export { HOOK_SITES, norms, parseIndices, parseSchedule, parseSteer, probeLogit, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type KlReduction, type Calibration, type IclOrigin, type PairsOrigin, type DerivedOrigin, type ImportedOrigin, type DatasetReference, type VectorData, type Tail, type WrittenSchedule, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./steering/index.js";
 export { DEFAULT_DETECTOR, detectLanguage, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetector, type LanguageDetectorName, type LanguageGuess, type Undetermined } from "./evaluate/language.js";
 export { DATASET_LANGUAGES, languageName, languageOfDataset, parseLanguage } from "./evaluate/language-code.js";
-export { deltaPerplexity, perplexity, replay, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
+export { deltaPerplexity, perplexity, withFoundAlphas, type DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
 export { ggufTranslator, nllbTranslator, openTranslator, type NllbOptions, type PipelineMaker, type TextTranslator, type TextTranslatorOptions, type TranslationPipeline } from "./evaluate/translation.js";
 export { probeTexts, trainProbe, type ProbeReading, type ProbeText, type ProbeTextsOptions, type TrainProbeOptions } from "./evaluate/probe.js";
 export { runSingle, type SingleRunOptions } from "./experiment/single.js";

@@ -1,4 +1,4 @@
-import { scoreTokens, type GenerationResult, type Prompt, type ScoreOptions, type Steering } from "../generate/index.js";
+import { replay, scoreTokens, type GenerationResult, type Prompt, type ScoreOptions, type Steering } from "../generate/index.js";
 import type { Model } from "../runtime/index.js";
 import { parseSchedule } from "../steering/index.js";
 
@@ -27,10 +27,11 @@ export async function deltaPerplexity(model: Model, { noIcl, icl, iclOutput }: D
   return steered - own;
 }
 
-/** The same steering with the alphas that Dyn found in a generation, per step, and 0 beyond its last one; other schedules stay as they are. */
-export function replay(steer: readonly Steering[], { tokens, endReadings }: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
-  const steps = tokens.map(({ readings }) => readings);
-  if (endReadings && steps.at(-1) !== endReadings) steps.push(endReadings);
-  return steer.map((steering, index) => (parseSchedule(steering.schedule).kind !== "dynamic" ? steering
-    : { ...steering, schedule: (step: number) => steps[step]?.[index]!.alpha ?? 0 }));
+/**
+ * The same steering with the alphas that Dyn found in a generation, per step, and 0 beyond its last one; other schedules
+ * stay as they are, for continuations of any length. This is how ΔPPL is taken of Dyn (REFERENCE §6).
+ */
+export function withFoundAlphas(steer: readonly Steering[], result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
+  const recorded = replay(steer, result);
+  return steer.map((steering, index) => (parseSchedule(steering.schedule).kind === "dynamic" ? recorded[index]! : steering));
 }

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { perplexity, replay } from "../evaluate/perplexity.js";
+import { perplexity, withFoundAlphas } from "../evaluate/perplexity.js";
 import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
 import type { ResultRecord, RunSetting } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
@@ -48,7 +48,7 @@ export async function answerPrompt(model: Model, index: number, prompt: Evaluati
       const expected = await reference;
       if (kind === "icl") record.perplexity = expected.perplexity;
       else if (kind === "no-icl" && expected.tokens.length > 0) {
-        const steered = await perplexity(model, prompt.noIcl, expected.tokens, { steer: replay(steer, answer), ...(signal && { signal }) });
+        const steered = await perplexity(model, prompt.noIcl, expected.tokens, { steer: withFoundAlphas(steer, answer), ...(signal && { signal }) });
         record.deltaPerplexity = steered - expected.perplexity!;
       }
     } catch (error) {

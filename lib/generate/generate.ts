@@ -1,7 +1,9 @@
 import { SteeringError } from "../errors.js";
 import { abortError, throwIfAborted, type Model, type Sampling } from "../runtime/index.js";
-import { assertMadeFor, parseSchedule, parseTail, type Probe, type Selection, type ScheduleInput, type VectorData, type Tail } from "../steering/index.js";
+import { assertMadeFor, type Probe } from "../steering/index.js";
 import { Generation, type GeneratedToken, type GenerationResult } from "./generation.js";
+import { GenerationStream } from "./generation-stream.js";
+import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Monitor } from "./monitor.js";
 import { Scoring } from "./scoring.js";
 import type { Property } from "./streams.js";
@@ -9,16 +11,9 @@ import type { Property } from "./streams.js";
 /** A text, or its tokens, BOS included. */
 export type Prompt = string | readonly number[];
 
-/** A vector and how strongly to add it. */
-export interface Steering extends Selection {
-  vector: VectorData;
-  /** Missing settings take their defaults, e.g. `{ kind: "dynamic" }`; or alpha as a function of the token step. */
-  schedule: ScheduleInput;
-  tail?: Tail;
-}
-
 export interface ScoreOptions {
-  steer?: readonly Steering[];
+  /** One or several vectors, each with its schedule; a calibrated vector needs none. */
+  steer?: SteerInput;
   /** Use a vector, or a probe, that was made with another model of the same shape. */
   allowMismatch?: boolean;
   signal?: AbortSignal;
@@ -40,20 +35,21 @@ export interface GenerateOptions extends ScoreOptions {
 /**
  * Continue a prompt, steered by any number of vectors (REFERENCE §4 and §5).
  *
- * Yields every token as it is decided; their texts joined are the whole text. The generator's return value is the
- * whole result. Any number of generations of one model run at once, each with its own vectors; those that find no room
- * wait. A token is computed when it is asked for: one that is not read on keeps its place until it is `return()`ed, as
- * `for await` does on `break`, or aborted.
- *
- * @throws SteeringError E_CONTEXT_FULL, E_MODEL_MISMATCH, E_BAD_SPEC, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
+ * @throws SteeringError E_BAD_SPEC; when it is read: E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
-export async function* generate(model: Model, prompt: Prompt, options: GenerateOptions = {}): AsyncGenerator<GeneratedToken, GenerationResult> {
+export function generate(model: Model, prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
+  const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
+  const load = (live: LiveSteering): Promise<Property> => loadProperty(model, live, options.allowMismatch);
+  return new GenerationStream(steer, load, (properties) => run(model, prompt, options, steer, properties));
+}
+
+async function* run(model: Model, prompt: Prompt, options: GenerateOptions, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
   const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, signal } = options;
   checkStops(stop);
   const tokens = tokensOf(model, prompt);
   checkLength(model, tokens.length, maxNewTokens);
-  const properties = await loadProperties(model, options);
-  const monitor = await loadMonitor(model, options);
+  while (properties.length < steer.length) properties.push(await loadProperty(model, steer[properties.length]!, options.allowMismatch));
+  const monitor = await loadMonitor(model, { ...options, steer });
   throwIfAborted(signal); // in the turn in which its listener is added
   const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities, monitor });
   const abort = (): void => {
@@ -73,11 +69,7 @@ export async function* generate(model: Model, prompt: Prompt, options: GenerateO
 
 /** Continue a prompt and wait for the whole text. */
 export async function generateText(model: Model, prompt: Prompt, options: GenerateOptions = {}): Promise<GenerationResult> {
-  const generation = generate(model, prompt, options);
-  for (;;) {
-    const next = await generation.next();
-    if (next.done) return next.value;
-  }
+  return generate(model, prompt, options).result();
 }
 
 /**
@@ -115,19 +107,18 @@ function checkedTokens(model: Model, tokens: readonly number[]): number[] {
   return copy;
 }
 
-async function loadProperties(model: Model, { steer = [], allowMismatch }: ScoreOptions): Promise<Property[]> {
+async function loadProperties(model: Model, { steer, allowMismatch }: ScoreOptions): Promise<Property[]> {
   const properties: Property[] = [];
-  for (const steering of steer) properties.push(await loadProperty(model, steering, allowMismatch));
+  for (const steering of steerings(steer)) properties.push(await loadProperty(model, new LiveSteering(steering), allowMismatch));
   return properties;
 }
 
-async function loadProperty(model: Model, { vector, schedule, tail, layers, heads }: Steering, allowMismatch = false): Promise<Property> {
-  const parsed = { schedule: parseSchedule(schedule), tail: parseTail(tail) };
-  assertMadeFor(vector, await model.fingerprint(), allowMismatch);
-  return { ...parsed, handle: model.vectorHandle(vector, { ...(layers && { layers }), ...(heads && { heads }) }), nSteps: vector.nSteps };
+async function loadProperty(model: Model, live: LiveSteering, allowMismatch = false): Promise<Property> {
+  assertMadeFor(live.vector, await model.fingerprint(), allowMismatch);
+  return live.toProperty(model.vectorHandle(live.vector, live));
 }
 
-async function loadMonitor(model: Model, { monitor: probes = [], steer = [], allowMismatch }: GenerateOptions): Promise<Monitor | undefined> {
+async function loadMonitor(model: Model, { monitor: probes = [], steer, allowMismatch }: GenerateOptions & { steer: readonly LiveSteering[] }): Promise<Monitor | undefined> {
   if (probes.length === 0) return undefined;
   const fingerprint = await model.fingerprint();
   for (const probe of probes) assertMadeFor(probe, fingerprint, allowMismatch, "probe");

@@ -1,5 +1,6 @@
 import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Model, type Place, type Sampling, type Task } from "../runtime/index.js";
 import type { Monitor } from "./monitor.js";
+import type { SteeringSpec } from "../steering/index.js";
 import { notFinite, Streams, type Property, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
@@ -9,7 +10,7 @@ export interface GeneratedToken {
   token: number;
   /** Token step, from 0. */
   step: number;
-  /** One per entry of `steer`. */
+  /** One per entry of `steer`, and of those that were added since. */
   readings: Reading[];
   /** In nats, under the steered distribution before sampling; only where `logProbabilities` was asked for. */
   logProbability?: number;
@@ -20,6 +21,8 @@ export interface GeneratedToken {
 export interface GenerationResult {
   text: string;
   tokens: GeneratedToken[];
+  /** What steered, in canonical form: as `steer` and `add` gave it, one per reading. */
+  steering: SteeringSpec[];
   /** What was added at the step that chose the end mark; null where the text ended otherwise. */
   endReadings: Reading[] | null;
   finishReason: "length" | "end" | "stop";
@@ -41,7 +44,6 @@ export interface GenerationSettings {
 /** A generation as the scheduler runs it and as its consumer reads it: a token is computed when it is asked for. */
 export class Generation implements Task {
   readonly prompt: readonly number[];
-  readonly nSequences: number;
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
   private readonly streams: Streams;
@@ -49,6 +51,8 @@ export class Generation implements Task {
   private readonly text: TextStream;
   private readonly tokens: GeneratedToken[] = [];
   private readings: Reading[] = [];
+  /** The step under way was decided before a restart. */
+  private isRepeat = false;
   private seconds = 0;
   private finishReason: GenerationResult["finishReason"] | undefined;
   private failure: { error: unknown } | undefined;
@@ -58,7 +62,6 @@ export class Generation implements Task {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
     this.streams = new Streams(settings.properties);
-    this.nSequences = this.streams.nSequences;
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.text = new TextStream(settings.stop);
   }
@@ -69,16 +72,28 @@ export class Generation implements Task {
     if (this.finishReason) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       this.consumer = { resolve, reject };
-      this.model.scheduler.wake();
+      if (this.streams.isShort) this.restart();
+      else this.model.scheduler.wake();
     });
   }
 
-  result(): GenerationResult {
+  /** Have the steps so far computed again, with the streams that are wanting: as soon as there is room for them. */
+  private restart(): void {
+    this.model.scheduler.cancel(this);
+    this.streams.restart();
+    this.model.scheduler.submit(this);
+  }
+
+  result(): Omit<GenerationResult, "steering"> {
     const { tokens, readings, seconds } = this;
     return {
       text: tokens.map(({ text }) => text).join(""), tokens, endReadings: this.finishReason === "end" ? readings : null,
       finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds,
     };
+  }
+
+  get nSequences(): number {
+    return this.streams.nSequences;
   }
 
   isWanted(): boolean {
@@ -91,6 +106,9 @@ export class Generation implements Task {
 
   output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
     const { row, readings } = this.streams.output(batch, place, measured);
+    const decided = this.streams.decided(place.step);
+    this.isRepeat = decided !== undefined;
+    if (decided !== undefined) return batch.score(row, decided);
     this.readings = readings;
     this.settings.monitor?.watch(batch, row);
     return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities });
@@ -99,6 +117,8 @@ export class Generation implements Task {
   accept(token: number, seconds: number, logProbability: number): boolean {
     if (token < 0) throw notFinite();
     this.seconds += seconds;
+    if (this.isRepeat) return true;
+    this.streams.decide(token);
     const step = this.tokens.length;
     const monitors = this.settings.monitor?.read(step, this.readings);
     const ended = this.model.isEndOfGeneration(token);

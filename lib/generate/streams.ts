@@ -1,14 +1,14 @@
 import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Place, Term } from "../runtime/index.js";
-import { alphaAt, directionIndex, type DynamicSchedule, type Schedule, type SetSchedule, type Tail } from "../steering/index.js";
+import { alphaAt, directionIndex, type DynamicSchedule, type Schedule, type Tail } from "../steering/index.js";
 
-/** One property of a generation: a vector on the native side and its schedule. */
+/** One property of a generation: a vector on the native side and its schedule, which may change between steps. */
 export interface Property {
-  handle: Term["vector"];
+  readonly handle: Term["vector"];
   /** Token steps of the vector. */
-  nSteps: number;
-  schedule: Schedule;
-  tail: Tail;
+  readonly nSteps: number;
+  readonly schedule: Schedule;
+  readonly tail: Tail;
 }
 
 /** What one step did with one property. */
@@ -18,48 +18,100 @@ export interface Reading {
   kl: number | null;
 }
 
-type DynamicProperty = Property & { schedule: DynamicSchedule };
+/** What was added in a step that has been decided, which is never rewritten. */
+interface PastStep {
+  token: number;
+  /** To the output row, and to the strongly steered row of each property that was measured. */
+  terms: Term[];
+  strong: Map<Property, Term[]>;
+}
+
+/** A property as it is in the step under way. */
+interface Active {
+  property: Property;
+  schedule: Schedule;
+  /** Where its KL is among the decode's. */
+  request: number | undefined;
+}
 
 /**
  * The streams of one generation (REFERENCE §4 and §5): the unsteered stream P, one strongly steered stream S per dynamic
  * property, and the output stream. Positions already decoded keep the alpha that they had.
+ *
+ * `properties` is read at every step and may change in between. A property that becomes dynamic needs a stream S, and
+ * maybe P, which have no history yet (`isShort`): `restart` makes room for them, and the steps so far are computed again
+ * as they were. What was not measured then is unsteered in S.
  */
 export class Streams {
-  private readonly dynamic: readonly DynamicProperty[];
-  /** Of the step under way: where each dynamic property's KL is among the decode's. */
-  private requests = new Map<Property, number>();
+  /** Properties that have a stream S, in the order of their sequences. */
+  private measured: Property[] = [];
+  private readonly past: PastStep[] = [];
+  private active: Active[] = [];
+  private strong = new Map<Property, Term[]>();
+  private terms: Term[] = [];
 
   constructor(private readonly properties: readonly Property[]) {
-    this.dynamic = properties.filter(isDynamic);
+    this.restart();
   }
 
   /** Sequences: P and the output stream are one where nothing is measured. */
   get nSequences(): number {
-    return this.dynamic.length === 0 ? 1 : this.dynamic.length + 2;
+    return this.measured.length === 0 ? 1 : this.measured.length + 2;
+  }
+
+  /** True when a property is to be measured that has no stream. */
+  get isShort(): boolean {
+    return this.properties.some((property) => isDynamic(property.schedule) && !this.measured.includes(property));
+  }
+
+  /** Begin again with streams for all properties that are dynamic now. */
+  restart(): void {
+    this.measured = this.properties.filter(({ schedule }) => isDynamic(schedule));
+  }
+
+  /** The token that a step has decided already: its rows are those it had. */
+  decided(step: number): number | undefined {
+    return this.past[step]?.token;
   }
 
   /** Rows of P and S, and the KLs between them. */
   probe(batch: Batch, { token, position, step, sequences }: Place): void {
-    this.requests.clear();
-    if (this.dynamic.length === 0) return;
+    const past = this.past[step];
+    this.active = this.properties.map((property) => ({ property, schedule: property.schedule, request: undefined }));
+    this.strong = new Map();
+    if (this.measured.length === 0) return;
     const baseline = batch.add(token, position, sequences[0]!, { output: true });
-    for (const [index, property] of this.dynamic.entries()) {
-      const { topP, alphaMax, strongAlpha, klReduction } = property.schedule;
-      const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms: term(property, step, strongAlpha) });
-      this.requests.set(property, batch.measure({ baseline, strong, topP, alphaMax, klReduction }));
+    for (const [index, property] of this.measured.entries()) {
+      const active = this.active.find((each) => each.property === property)!;
+      const { schedule } = active;
+      // One that is no longer measured leaves its stream behind.
+      const terms = past ? past.strong.get(property) ?? [] : isDynamic(schedule) ? term(property, step, schedule.strongAlpha) : [];
+      const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms });
+      if (past || !isDynamic(schedule)) continue;
+      const { topP, alphaMax, klReduction } = schedule;
+      active.request = batch.measure({ baseline, strong, topP, alphaMax, klReduction });
+      this.strong.set(property, terms);
     }
   }
 
   /** The output row, steered by every property's alpha. */
   output(batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[]): { row: number; readings: Reading[] } {
-    const readings = this.properties.map((property): Reading => {
-      const request = this.requests.get(property);
+    const add = (terms: Term[]): number => batch.add(token, position, sequences.at(-1)!, { output: true, terms });
+    const past = this.past[step];
+    if (past) return { row: add(past.terms), readings: [] };
+    const readings = this.active.map(({ property, schedule, request }): Reading => {
       if (request !== undefined && Number.isNaN(measured[request]!.kl)) throw notFinite();
-      const reading = request === undefined ? { alpha: alphaAt(property.schedule as SetSchedule, step, property.nSteps), kl: null } : measured[request]!;
+      const reading = request !== undefined ? measured[request]! : { alpha: isDynamic(schedule) ? 0 : alphaAt(schedule, step, property.nSteps), kl: null };
       return term(property, step, reading.alpha).length === 0 ? { ...reading, alpha: 0 } : reading; // past its end, nothing is added
     });
-    const terms = this.properties.flatMap((property, index) => term(property, step, readings[index]!.alpha));
-    return { row: batch.add(token, position, sequences.at(-1)!, { output: true, terms }), readings };
+    const terms = this.active.flatMap(({ property }, index) => term(property, step, readings[index]!.alpha));
+    this.terms = terms;
+    return { row: add(terms), readings };
+  }
+
+  /** Keep what the step under way added, with the token that it decided. */
+  decide(token: number): void {
+    this.past.push({ token, terms: this.terms, strong: this.strong });
   }
 }
 
@@ -68,8 +120,8 @@ export function notFinite(): SteeringError {
   return new SteeringError("E_NOT_FINITE", "the model's logits are not finite, or no token is allowed: the steering is too strong, the weights are broken, or the logit bias forbids all");
 }
 
-function isDynamic(property: Property): property is DynamicProperty {
-  return property.schedule.kind === "dynamic";
+function isDynamic(schedule: Schedule): schedule is DynamicSchedule {
+  return schedule.kind === "dynamic";
 }
 
 function term({ handle, nSteps, tail }: Property, step: number, alpha: number): Term[] {

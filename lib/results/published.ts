@@ -110,7 +110,7 @@ function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer 
   if (prompt === "icl") return kind === "single" ? "icl" : `icl_${task("composed")}`;
   const first = steer[0];
   if (!first) return kind === "single" ? "no_icl" : `noicl_${task("source")}`;
-  if (first.schedule.kind === "window") throw new SteeringError("E_BAD_RUN", `"${label}" has no key in the published schema`);
+  if (first.schedule.kind === "window" || first.schedule.kind === "recorded") throw new SteeringError("E_BAD_RUN", `"${label}" has no key in the published schema`);
   if (first.schedule.kind === "dynamic") return `dynamic_p${pythonFloat(first.schedule.topP)}${kind === "single" ? "" : `_${names.join("-")}`}`;
   const terms = steer.map(({ vector, schedule }) => ({ name: names[vector], alpha: pythonFloat((schedule as { alpha: number }).alpha) }));
   if (kind === "single") return `${PREFIX.single[first.schedule.kind]}${terms[0]!.alpha}`;

@@ -52,7 +52,7 @@ export function cellsOf({ prompt, nSequences, maxNewTokens }: Task): number {
 export function donorFor(task: Task, running: readonly Running[]): Running["donor"] {
   let best: Running["donor"];
   for (const from of running) {
-    if (from.task === task) break;
+    if (from.task === task && !from.cancelled) break;
     const nTokens = from.cancelled ? 0 : commonPrefix(from.task, task);
     if (nTokens >= LEAST_SHARED && nTokens > (best?.nTokens ?? 0)) best = { from, nTokens };
   }

@@ -50,11 +50,11 @@ export class Scheduler {
     this.loop ??= this.run();
   }
 
-  /** Drop a task, waiting or running; `fail` is not called. Harmless when it has ended. */
+  /** Drop a task, waiting or running; `fail` is not called. Harmless when it has ended. It may be submitted again, and begins anew. */
   cancel(task: Task): void {
     const index = this.waiting.indexOf(task);
     if (index >= 0) this.waiting.splice(index, 1);
-    const running = this.running.find((candidate) => candidate.task === task);
+    const running = this.running.find((candidate) => candidate.task === task && !candidate.cancelled);
     if (!running) return;
     running.cancelled = true;
     // A decode is stopped only when nobody is left who wants its outcome.

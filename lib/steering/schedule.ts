@@ -21,6 +21,8 @@ export const scheduleSchema = z.discriminatedUnion("kind", [
     from: z.number().int().min(0).default(0),
     to: z.number().int().min(1),
   }).refine(({ from, to }) => from < to, "to must be above from"),
+  /** Alphas that a generation had, per step; none beyond. */
+  z.strictObject({ kind: z.literal("recorded"), alphas: z.array(alphaSchema) }),
   z.strictObject({
     kind: z.literal("dynamic"),
     topP: z.number().gt(0, P_RANGE).max(1, P_RANGE).default(0.5),
@@ -78,6 +80,7 @@ export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): nu
     case "start": return step === 0 ? schedule.alpha : 0;
     case "diminishing": return schedule.alpha * Math.max(0, 1 - step / nSteps);
     case "window": return step >= schedule.from && step < schedule.to ? schedule.alpha : 0;
+    case "recorded": return schedule.alphas[step] ?? 0;
     case "function": {
       const value = schedule.alphaAt(step);
       if (typeof value === "number" && isAlpha(value)) return value;

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { deltaPerplexity, iclTokens, loadDataset, loadModel, loadPlan, loadVector, planRuns, promptGroups, questionTokens, readRun, replay, summariseRun, withLanguage, datasetsFolder, type Model, type RunResults } from "../../lib/index.js";
+import { deltaPerplexity, iclTokens, loadDataset, loadModel, loadPlan, loadVector, planRuns, promptGroups, questionTokens, readRun, withFoundAlphas, summariseRun, withLanguage, datasetsFolder, type Model, type RunResults } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand, type Outcome } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
@@ -86,7 +86,7 @@ describe("the plan of the embedded model", () => {
       const steer = file.settings.find(({ label }) => label === setting)!.steer.map(({ schedule }) => ({ vector, schedule }));
       const tokens = alphas[0]?.map((alpha) => ({ readings: [{ alpha, kl: null }] })) ?? [];
       const again = await deltaPerplexity(model, { icl: iclTokens(model, evaluation.instruction, group), noIcl: questionTokens(model, group.query.input), iclOutput },
-        { steer: replay(steer, { tokens: tokens as never, endReadings: null }) });
+        { steer: withFoundAlphas(steer, { tokens: tokens as never, endReadings: null }) });
       expect(Math.abs(measured! - again)).toBeLessThan(0.01 * (1 + Math.abs(again)));
     }
   }, MINUTES);

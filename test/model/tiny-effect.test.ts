@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { DATASET_LANGUAGES, datasetsFolder, deltaPerplexity, extract, generateText, iclTokens, loadClassifier, loadDataset, loadLanguageDetector, loadModel, promptGroups, questionPrompt, QUESTION_STOP, replay, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
+import { DATASET_LANGUAGES, datasetsFolder, deltaPerplexity, extract, generateText, iclTokens, loadClassifier, loadDataset, loadLanguageDetector, loadModel, promptGroups, questionPrompt, QUESTION_STOP, withFoundAlphas, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
 
 const MINUTES = 60_000;
 const N_QUESTIONS = 40;
@@ -94,7 +94,7 @@ test.each([...Object.keys(LANGUAGES), "ENi2f"])("ΔPPL of Dyn is below that of F
     const steer = steering(name, schedule);
     const outputs = await answers(steer, noIcl);
     const deltas = await Promise.all(outputs.map((output, i) =>
-      deltaPerplexity(model, { noIcl: noIcl[i]!, icl: icl[i]!, iclOutput: iclOutputs[i]!.tokens.map(({ token }) => token) }, { steer: replay(steer, output) })));
+      deltaPerplexity(model, { noIcl: noIcl[i]!, icl: icl[i]!, iclOutput: iclOutputs[i]!.tokens.map(({ token }) => token) }, { steer: withFoundAlphas(steer, output) })));
     return deltas.reduce((sum, value) => sum + value, 0) / deltas.length;
   };
   expect(await mean(DYNAMIC)).toBeLessThan(await mean({ kind: "fixed", alpha: 2 }));

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { generateText, type KlReduction, type Model, type VectorData } from "../../lib/index.js";
+import { generate, generateText, type GenerationResult, type GenerationStream, type KlReduction, type Model, type VectorData } from "../../lib/index.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { direction, loadTiny, randomVector, scratch } from "../support/tiny-files.js";
@@ -49,6 +49,8 @@ interface ReferenceProperty {
   vector: VectorData;
   topP: number;
   klReduction: KlReduction;
+  /** The step from which it is measured and added. */
+  from?: number;
 }
 
 /** Dyn without a KV cache: every stream recomputes its whole sequence at every step, from REFERENCE §4 and §5. */
@@ -60,8 +62,9 @@ function referenceDynamic(prompt: number[], properties: ReferenceProperty[], nTo
   for (let step = 0; step < nTokens; step++) {
     const last = first + step;
     const baseline = forward(tiny, tokens).logits[last]!;
-    kls.push(properties.map(({ vector, topP, klReduction }) => {
-      const strong = forward(tiny, tokens, (layer, position) => position < first ? undefined : direction(vector, layer, position - first, 2)).logits[last]!;
+    kls.push(properties.map(({ vector, topP, klReduction, from = 0 }) => {
+      if (step < from) return 0;
+      const strong = forward(tiny, tokens, (layer, position) => position < first + from ? undefined : direction(vector, layer, position - first, 2)).logits[last]!;
       return referenceKl(baseline, strong, topP, klReduction);
     }));
     alphas.push(kls[step]!.map((kl) => Math.min(2, Math.max(0, kl))));
@@ -101,6 +104,38 @@ describe("Dyn against a reference that recomputes everything", () => {
     const expected = referenceDynamic(model.tokenise(PROMPT), vectors.map((vector, j) => ({ vector, topP: settings[j]!, klReduction: "sum" })), 6);
     expect(result.tokens.map(({ token }) => token)).toEqual(expected.tokens);
     result.tokens.forEach(({ readings }, step) => readings.forEach(({ alpha }, j) => expect(alpha).toBeCloseTo(expected.alphas[step]![j]!, 4)));
+  });
+});
+
+describe("Dyn that begins in the midst of a generation", () => {
+  const settings = { topP: 0.9, klReduction: "sum" as const };
+  const schedule = { kind: "dynamic" as const, ...settings };
+
+  /** Read some tokens, change something, read the rest. */
+  async function changedAfter(nTokens: number, stream: GenerationStream, change: (stream: GenerationStream) => unknown): Promise<GenerationResult> {
+    for (let i = 0; i < nTokens; i++) await stream.next();
+    await change(stream);
+    return stream.result();
+  }
+
+  test("a vector that is added later: measured against streams without it before", async () => {
+    const [early, late] = [await randomVector(model, 31, { nSteps: 8, scale: 1 }), await randomVector(model, 32, { nSteps: 8, scale: 1 })] as const;
+    const result = await changedAfter(3, generate(model, PROMPT, { maxNewTokens: 8, steer: { vector: early, schedule } }), (stream) => stream.add({ vector: late, schedule }));
+    const expected = referenceDynamic(model.tokenise(PROMPT), [{ vector: early, ...settings }, { vector: late, ...settings, from: 3 }], 8);
+    expect(result.tokens.map(({ token }) => token)).toEqual(expected.tokens);
+    result.tokens.forEach(({ readings }, step) => {
+      expect(readings).toHaveLength(step < 3 ? 1 : 2);
+      readings.forEach(({ alpha }, j) => expect(alpha).toBeCloseTo(expected.alphas[step]![j]!, 4));
+    });
+    expect(Math.max(...expected.alphas.map((alphas) => alphas[1]!))).toBeGreaterThan(0.05);
+  });
+
+  test("in a generation that nothing measured, by another schedule", async () => {
+    const vector = await randomVector(model, 33, { nSteps: 8, scale: 1 });
+    const result = await changedAfter(2, generate(model, PROMPT, { maxNewTokens: 8, steer: { vector, schedule: { kind: "fixed", alpha: 0 } } }), ({ steering }) => { steering[0]!.schedule = schedule; });
+    const expected = referenceDynamic(model.tokenise(PROMPT), [{ vector, ...settings, from: 2 }], 8);
+    expect(result.tokens.map(({ token }) => token)).toEqual(expected.tokens);
+    result.tokens.forEach(({ readings }, step) => expect(readings[0]!.alpha).toBeCloseTo(expected.alphas[step]![0]!, 4));
   });
 });
 

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { deltaPerplexity, generateText, perplexity, replay, scoreTokens, type Model, type VectorData } from "../../lib/index.js";
+import { deltaPerplexity, generateText, perplexity, withFoundAlphas, scoreTokens, type Model, type VectorData } from "../../lib/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { direction, loadTiny, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
@@ -67,15 +67,15 @@ test("the perplexity is e to the mean negative log probability, and ΔPPL the di
 test("Dyn's alphas can be replayed: the same alphas, and the tokens that it found are the likeliest", async () => {
   const steer = [{ vector, schedule: { kind: "dynamic" as const, topP: 0.9, klReduction: "sum" as const } }];
   const found = await generateText(model, PROMPT, { steer, maxNewTokens: 8 });
-  const replayed = await generateText(model, PROMPT, { steer: replay(steer, found), maxNewTokens: 8 });
+  const replayed = await generateText(model, PROMPT, { steer: withFoundAlphas(steer, found), maxNewTokens: 8 });
   expect(replayed.tokens.map(({ token }) => token)).toEqual(found.tokens.map(({ token }) => token));
   expect(replayed.tokens.map(({ readings }) => readings[0]!.alpha)).toEqual(found.tokens.map(({ readings }) => readings[0]!.alpha));
   expect(found.tokens.some(({ readings }) => readings[0]!.alpha > 0)).toBe(true);
   const fixed = [{ vector, schedule: { kind: "fixed" as const, alpha: 1 } }];
-  expect(replay(fixed, found)).toEqual(fixed);
-  const ended = replay(steer, { tokens: found.tokens.slice(0, 2), endReadings: found.tokens[2]!.readings })[0]!.schedule as (step: number) => number;
-  expect([2, 3].map(ended)).toEqual([found.tokens[2]!.readings[0]!.alpha, 0]);
-  const beyond = await generateText(model, PROMPT, { steer: replay(steer, { tokens: found.tokens.slice(0, 2), endReadings: null }), maxNewTokens: 4 });
+  expect(withFoundAlphas(fixed, found)).toEqual(fixed);
+  const ended = withFoundAlphas(steer, { tokens: found.tokens.slice(0, 2), endReadings: found.tokens[2]!.readings })[0]!.schedule as { alphas: number[] };
+  expect(ended.alphas).toEqual(found.tokens.slice(0, 3).map(({ readings }) => readings[0]!.alpha));
+  const beyond = await generateText(model, PROMPT, { steer: withFoundAlphas(steer, { tokens: found.tokens.slice(0, 2), endReadings: null }), maxNewTokens: 4 });
   expect(beyond.tokens.map(({ readings }) => readings[0]!.alpha).slice(2)).toEqual([0, 0]);
 });
 

@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { deltaPerplexity, extract, generateText, iclTokens, loadDataset, promptGroups, questionTokens, QUESTION_STOP, replay, type Dataset, type Model, type PromptFormat, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
+import { deltaPerplexity, extract, generateText, iclTokens, loadDataset, promptGroups, questionTokens, QUESTION_STOP, withFoundAlphas, type Dataset, type Model, type PromptFormat, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
 import { decodeSafetensors } from "../../lib/io/safetensors.js";
 import { Batch, type Context } from "../../lib/runtime/index.js";
 import { delta, type StepMeans } from "../../lib/steering/index.js";
@@ -151,7 +151,7 @@ export class Parity {
     const options = { maxNewTokens: setting.maxNewTokens ?? this.config.maxNewTokens, stop: [QUESTION_STOP] };
     const [output, iclOutput] = await Promise.all([generateText(this.model, noIcl, { ...options, steer }), this.iclOutput(icl, options)]);
     const tokens = output.tokens.map(({ token }) => token);
-    const delta = await deltaPerplexity(this.model, { noIcl, icl, iclOutput }, { steer: replay(steer, output) });
+    const delta = await deltaPerplexity(this.model, { noIcl, icl, iclOutput }, { steer: withFoundAlphas(steer, output) });
     return { tokens, readings: output.tokens.map(({ readings }) => readings), delta };
   }
 }

@@ -1,0 +1,87 @@
+import { SteeringError } from "../errors.js";
+import type { VectorHandle } from "../runtime/index.js";
+import { parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type Tail, type VectorData } from "../steering/index.js";
+import type { Property } from "./streams.js";
+
+/** A vector and how strongly to add it. */
+export interface Steering extends Selection {
+  vector: VectorData;
+  /** Missing settings take their defaults, e.g. `{ kind: "dynamic" }`; or alpha as a function of the token step. */
+  schedule: ScheduleInput;
+  tail?: Tail;
+}
+
+const NOTHING: Schedule = { kind: "fixed", alpha: 0 };
+
+/** One vector of a generation under way: what is changed here counts from the next token on. */
+export class LiveSteering implements Steering {
+  readonly vector: VectorData;
+  readonly layers: readonly number[] | "all";
+  readonly heads: readonly number[] | "all";
+  readonly tail: Tail;
+  private current: Schedule;
+  private dropped = false;
+
+  /** Throws E_BAD_SPEC. */
+  constructor({ vector, schedule, tail, layers = "all", heads = "all" }: Steering) {
+    this.vector = vector;
+    this.layers = layers;
+    this.heads = heads;
+    this.tail = parseTail(tail);
+    this.current = parseSchedule(schedule);
+  }
+
+  get schedule(): Schedule {
+    return this.current;
+  }
+
+  /** Throws E_BAD_SPEC. Ends an earlier `drop()`. */
+  set schedule(schedule: ScheduleInput) {
+    this.current = parseSchedule(schedule);
+    this.dropped = false;
+  }
+
+  /** True after `drop()`. */
+  get isDropped(): boolean {
+    return this.dropped;
+  }
+
+  /** Add nothing from the next token on. Its readings stay, with an alpha of 0. */
+  drop(): void {
+    this.dropped = true;
+  }
+
+  /** As the streams read it, at every step. */
+  toProperty(handle: VectorHandle): Property {
+    const scheduleNow = (): Schedule => (this.dropped ? NOTHING : this.current);
+    return { handle, nSteps: this.vector.nSteps, tail: this.tail, get schedule() { return scheduleNow(); } };
+  }
+}
+
+/**
+ * The steering in its canonical form, all defaults filled in; a vector that no file holds goes by its property, and a
+ * schedule that is a function by the alphas that it gave.
+ */
+export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steering, alphas: readonly number[]): SteeringSpec {
+  const { path } = vector as { path?: string };
+  const parsed = parseSchedule(schedule);
+  return steeringSpecSchema.parse({
+    vector: path ?? vector.provenance.property,
+    ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }),
+    schedule: parsed.kind === "function" ? { kind: "recorded", alphas: [...alphas] } : parsed,
+  });
+}
+
+/** What `steer` takes: steerings, or bare vectors, which are added with their calibrated schedule. */
+export type SteerInput = Steering | VectorData | ReadonlyArray<Steering | VectorData>;
+
+/** Steerings in a list; a bare vector with its calibrated schedule. Throws E_BAD_SPEC for a vector that has none. */
+export function steerings(input: SteerInput | undefined): Steering[] {
+  if (input === undefined) return [];
+  return (Array.isArray(input) ? (input as ReadonlyArray<Steering | VectorData>) : [input as Steering | VectorData]).map((each) => {
+    if (typeof each === "object" && each !== null && "vector" in each) return each;
+    const { calibration, property } = (each as VectorData | undefined)?.provenance ?? {};
+    if (calibration) return { vector: each as VectorData, schedule: calibration.schedule };
+    throw new SteeringError("E_BAD_SPEC", `steer: ${property === undefined ? "a vector and its schedule were expected" : `how strongly to add ${property}? Give a schedule, { vector, schedule }, or calibrate the vector`}`);
+  });
+}
