@@ -12,6 +12,7 @@ const ARROWS = {
   runtime: ["native", "io", "steering"],
   capture: ["runtime", "steering"],
   generate: ["runtime", "steering", "maths"],
+  model: ["capture", "generate", "runtime", "steering"],
   evaluate: ["capture", "dataset", "generate", "results", "runtime", "steering", "io", "maths"],
   experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "vector", "steering", "io", "maths"],
   report: ["experiment", "evaluate", "results", "runtime", "steering", "io", "maths"],

@@ -1,5 +1,6 @@
 export { SteeringError, type ErrorCode } from "./errors.js";
-export { loadClassifier, loadModel, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type LoadTranslatorOptions, type Model, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
+export { Chat, fromLlama, loadModel, Model, type LlamaLike, type ChatOptions } from "./model/index.js";
+export { loadClassifier, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type Logger, type LoadTranslatorOptions, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
 export { alphasOf, chatTokens, generate, generateText, GenerationStream, LiveSteering, replay, scoreTokens, type ChatMessage, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput } from "./generate/index.js";
 export { captureActivations, captureMeans, captureTexts, readableLayers, type CaptureOptions, type CapturePrompt, type PromptActivations, type PromptedText, type TextCaptureOptions, type TextMeans } from "./capture/index.js";
 export { extract, type ExtractOptions } from "./experiment/extract.js";

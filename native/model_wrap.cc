@@ -88,11 +88,13 @@ Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const auto path         = read_string(info[0], "path");
         const auto options      = read_object(info[1], "options");
-        const auto n_gpu_layers = read_int(options.Get("nGpuLayers"), "nGpuLayers", -1);
-        const auto use_mmap     = read_bool(options.Get("useMmap"), "useMmap");
+        weights_options wanted;
+        wanted.n_gpu_layers = read_int(options.Get("nGpuLayers"), "nGpuLayers", -1);
+        wanted.use_mmap     = read_bool(options.Get("useMmap"), "useMmap");
+        if (options.Has("backend")) wanted.backend = read_string(options.Get("backend"), "backend");
         using weights_ptr = std::shared_ptr<llama_weights>;
         return job<weights_ptr>::start(Napi::Object::New(info.Env()),
-            [=] { return std::make_shared<llama_weights>(path, n_gpu_layers, use_mmap); },
+            [=] { return std::make_shared<llama_weights>(path, wanted); },
             [](Napi::Env env, weights_ptr & weights) { return wrap_native(env, env.GetInstanceData<addon_data>()->model, weights); });
     });
 }

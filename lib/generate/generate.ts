@@ -37,10 +37,10 @@ export interface GenerateOptions extends ScoreOptions {
  *
  * @throws SteeringError E_BAD_SPEC; when it is read: E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
-export function generate(model: Model, prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
+export function generate(model: Model, prompt: Prompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   const load = (live: LiveSteering): Promise<Property> => loadProperty(model, live, options.allowMismatch);
-  return new GenerationStream(steer, load, (properties) => run(model, prompt, options, steer, properties));
+  return new GenerationStream(steer, load, (properties) => run(model, prompt, options, steer, properties), onEnd);
 }
 
 async function* run(model: Model, prompt: Prompt, options: GenerateOptions, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {

@@ -17,7 +17,8 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
   private whole: GenerationResult | undefined;
   private reading: Promise<GenerationResult> | undefined;
 
-  constructor(steer: LiveSteering[], private readonly load: (live: LiveSteering) => Promise<Property>, begin: (properties: Property[]) => AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">>) {
+  /** `onEnd` is called once, with nothing where the generation was left or failed. */
+  constructor(steer: LiveSteering[], private readonly load: (live: LiveSteering) => Promise<Property>, begin: (properties: Property[]) => AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">>, private onEnd?: (result?: GenerationResult) => void) {
     this.lives = steer;
     this.tokens = begin(this.properties);
   }
@@ -42,18 +43,24 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
   }
 
   async next(): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
-    const next = await this.tokens.next();
+    const next = await this.tokens.next().catch((error: unknown) => {
+      this.end();
+      throw error;
+    });
     if (!next.done) return next;
     const ended = next.value as Omit<GenerationResult, "steering"> | undefined; // undefined when it is asked again after its end
     if (ended) this.whole = withSpecs(ended, this.lives);
+    this.end();
     return { done: true, value: ended && this.whole } as IteratorReturnResult<GenerationResult>;
   }
 
   async return(value?: GenerationResult | PromiseLike<GenerationResult>): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
+    this.end();
     return await this.tokens.return(await value as GenerationResult) as IteratorResult<GeneratedToken, GenerationResult>;
   }
 
   async throw(error: unknown): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
+    this.end();
     return await this.tokens.throw(error) as IteratorResult<GeneratedToken, GenerationResult>;
   }
 
@@ -74,6 +81,12 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
   /** The whole text. Throws what reading throws. */
   async text(): Promise<string> {
     return (await this.result()).text;
+  }
+
+  private end(): void {
+    const { onEnd } = this;
+    delete this.onEnd;
+    onEnd?.(this.whole);
   }
 
   private async readToEnd(): Promise<GenerationResult> {

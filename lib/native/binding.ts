@@ -190,5 +190,6 @@ export interface NativeAddon {
   aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "samplers", number>;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; the capture starts again from nothing. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
-  loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean }): Promise<NativeModel>;
+  /** `backend`: devices of this one alone, in lower case, or "cpu". */
+  loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean; backend?: string }): Promise<NativeModel>;
 }

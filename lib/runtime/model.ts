@@ -13,7 +13,14 @@ import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler.js";
 import { vetModel } from "./vet.js";
 
+/** Receives what the library would otherwise have to print: it prints nothing. */
+export type Logger = (level: "debug" | "info" | "warn", message: string) => void;
+
+const BACKENDS = ["auto", "cpu", "cuda", "vulkan", "metal"] as const;
+
 export interface LoadModelOptions {
+  /** Whose devices compute: one of ggml's back ends, or what llama.cpp finds best (default). */
+  backend?: (typeof BACKENDS)[number];
   /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
   gpuLayers?: number | "all";
   /** Map the file into memory (default) instead of reading it. */
@@ -36,6 +43,8 @@ export interface LoadModelOptions {
    * damaged files; once per file, remembered in the cache folder. `false` for files that are known to be good.
    */
   vet?: boolean;
+  /** Told of what happens inside: loading, the making of contexts. Default: nobody. */
+  logger?: Logger;
   /** How vectors are added: `auto` (default), or one path alone, for tests and diagnosis (docs/architecture.md, "Two paths"). */
   steeringPath?: "auto" | "graph" | "callback";
 }
@@ -60,20 +69,23 @@ const MAX_SELECTIONS = 8;
 /** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 end the process, 20,000 do not. */
 const LONGEST_WORD = 16_384;
 
-/**
- * Load a GGUF.
- *
- * @param nameOrPath name of the registry (`llama-steer models list`), path of a GGUF, or `hf:owner/repo/file.gguf`
- * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_NATIVE, E_ABORTED (the check of the file was interrupted)
- */
-export async function loadModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<Model> {
+/** What a model is made of. */
+export type LoadedModel = ConstructorParameters<typeof Model>;
+
+/** Load a GGUF, for `new Model(...)` or a class that extends it. Throws what `loadModel` throws. */
+export async function openModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
-  const { gpuLayers = "all", mmap = true, vet = true } = options;
+  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto" } = options;
+  if (!BACKENDS.includes(backend)) throw new SteeringError("E_BAD_ARGUMENT", `backend "${String(backend)}" is none of ${BACKENDS.join(", ")}`);
+  const begun = performance.now();
   if (vet) await vetModel(path);
-  const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap }));
+  const vetted = performance.now();
+  const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
+  const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
-  if (info.isCausal) return new Model(native, info, path, options);
+  options.logger?.("info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
+  if (info.isCausal) return [native, info, path, options];
   native.dispose();
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
 }
@@ -168,7 +180,7 @@ export class Model implements AsyncDisposable {
   }
 
   /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. */
-    async createContext(needs: ContextNeeds): Promise<Context> {
+  async createContext(needs: ContextNeeds): Promise<Context> {
     const options: NativeContextOptions = {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
       nBatch: N_BATCH,
@@ -179,7 +191,10 @@ export class Model implements AsyncDisposable {
       kvF32: this.options.kvType === "f32",
       steeringPath: this.steeringPath,
     };
-    return new Context(await callAsync(() => this.native.createContext(options)), options);
+    const begun = performance.now();
+    const context = new Context(await callAsync(() => this.native.createContext(options)), options);
+    this.options.logger?.("debug", `a context of ${options.nCtx} cells and ${options.nSeqMax} sequences, ${options.nThreads} threads, made in ${seconds(begun)}`);
+    return context;
   }
 
   /** Free the model; work in flight is aborted. Calling it twice is harmless. */
@@ -192,6 +207,10 @@ export class Model implements AsyncDisposable {
     this.dispose();
     await this.scheduler.ended();
   }
+}
+
+function seconds(from: number, to = performance.now()): string {
+  return `${((to - from) / 1000).toFixed(2)} s`;
 }
 
 function whatItIs({ labels, isEncoderDecoder }: NativeModelInfo): string {

@@ -7,6 +7,7 @@
 #include "ggml-backend.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -46,11 +47,31 @@ std::string attention_output_name(int layer, const char * part) {
     return "blk." + std::to_string(layer) + ".attn_output." + part;
 }
 
-llama_model * load_model(const std::string & path, int32_t n_gpu_layers, bool use_mmap) {
+// Devices of one back end, e.g. "cuda", terminated by null; "cpu" has none beside the processor.
+std::vector<ggml_backend_dev_t> devices_of(const std::string & backend) {
+    std::vector<ggml_backend_dev_t> devices;
+    for (size_t i = 0; backend != "cpu" && i < ggml_backend_dev_count(); ++i) {
+        ggml_backend_dev_t device = ggml_backend_dev_get(i);
+        std::string name = ggml_backend_reg_name(ggml_backend_dev_backend_reg(device));
+        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return char(std::tolower(c)); });
+        if (name == "mtl") name = "metal";
+        if (name == backend && ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) devices.push_back(device);
+    }
+    if (devices.empty() && backend != "cpu") throw failure("E_NATIVE", "there is no device of the back end " + backend + "; llama-steer doctor lists those that were found");
+    devices.push_back(nullptr);
+    return devices;
+}
+
+llama_model * load_model(const std::string & path, const weights_options & options) {
     log_sink log;
     llama_model_params params = llama_model_default_params();
-    params.n_gpu_layers = n_gpu_layers;
-    if (!use_mmap) params.load_mode = LLAMA_LOAD_MODE_NONE;
+    params.n_gpu_layers = options.n_gpu_layers;
+    std::vector<ggml_backend_dev_t> devices;
+    if (!options.backend.empty()) {
+        devices        = devices_of(options.backend);
+        params.devices = devices.data();
+    }
+    if (!options.use_mmap) params.load_mode = LLAMA_LOAD_MODE_NONE;
     llama_model * model = llama_model_load_from_file(path.c_str(), params);
     if (model == nullptr) throw failure("E_BAD_GGUF", log.explain("llama.cpp cannot load " + path));
     return_freed_memory();
@@ -59,8 +80,8 @@ llama_model * load_model(const std::string & path, int32_t n_gpu_layers, bool us
 
 } // namespace
 
-llama_weights::llama_weights(const std::string & path, int32_t n_gpu_layers, bool use_mmap)
-    : path_(path), model_(load_model(path, n_gpu_layers, use_mmap), llama_model_free),
+llama_weights::llama_weights(const std::string & path, const weights_options & options)
+    : path_(path), model_(load_model(path, options), llama_model_free),
       sites_(metadata("general.architecture"), std::atoi(metadata(metadata("general.architecture") + ".expert_count").c_str()) > 0) {}
 
 bool llama_weights::is_causal() const {

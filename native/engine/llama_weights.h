@@ -17,13 +17,21 @@
 // Throws E_NATIVE when there is no CPU back end.
 void load_backends(const std::string & folder, const std::vector<std::string> & plugins);
 
+// Where and how the weights lie.
+struct weights_options {
+    int32_t n_gpu_layers = -1; // all
+    bool    use_mmap     = true;
+    // Whose devices compute, in lower case, e.g. "cuda"; "cpu" for none; empty: llama.cpp's choice.
+    std::string backend;
+};
+
 // A loaded GGUF. Shared by its contexts; what is computed on demand is computed once, from any thread.
 class llama_weights : counted<llama_weights> {
 public:
     using counted<llama_weights>::alive;
 
     // Throws E_BAD_GGUF with llama.cpp's last error line. n_gpu_layers < 0 = all.
-    llama_weights(const std::string & path, int32_t n_gpu_layers, bool use_mmap);
+    llama_weights(const std::string & path, const weights_options & options);
 
     llama_model *       model() const { return model_.get(); }
     const llama_vocab * vocab() const { return llama_model_get_vocab(model_.get()); }

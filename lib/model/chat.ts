@@ -1,0 +1,54 @@
+import { SteeringError } from "../errors.js";
+import { chatTokens, generate, type ChatMessage, type GenerateOptions, type GenerationStream } from "../generate/index.js";
+import type { Model } from "../runtime/index.js";
+
+export interface ChatOptions extends GenerateOptions {
+  /** The chat so far, e.g. a system message; copied. */
+  messages?: readonly ChatMessage[];
+}
+
+/**
+ * A conversation in the form of the model's own chat template. Every turn may be steered in its own way; what was said
+ * before is read unsteered, as the prompt of the turn.
+ */
+export class Chat {
+  private readonly said: ChatMessage[];
+  private readonly defaults: GenerateOptions;
+  private isReplying = false;
+
+  constructor(private readonly model: Model, { messages = [], ...defaults }: ChatOptions = {}) {
+    this.said = messages.map((message) => ({ ...message }));
+    this.defaults = defaults;
+  }
+
+  /** What was said, the model's replies included once they have ended. */
+  get messages(): readonly ChatMessage[] {
+    return this.said;
+  }
+
+  /**
+   * Say something, and have the model reply. Options not given are those of the chat; `steer: []` steers nothing. A reply
+   * that is left or fails is not remembered, and neither is what it answers.
+   *
+   * @throws SteeringError E_BUSY while a reply has not ended; E_BAD_GGUF, E_BAD_ARGUMENT of the chat template; E_BAD_SPEC
+   */
+  say(content: string, options: GenerateOptions = {}): GenerationStream {
+    return this.answer([{ role: "user", content }], options);
+  }
+
+  /** Have the model reply to the messages as they are. Throws what `say` throws. */
+  reply(options: GenerateOptions = {}): GenerationStream {
+    return this.answer([], options);
+  }
+
+  private answer(asked: readonly ChatMessage[], options: GenerateOptions): GenerationStream {
+    if (this.isReplying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or return() it");
+    const prompt = chatTokens(this.model, [...this.said, ...asked]);
+    const stream = generate(this.model, prompt, { ...this.defaults, ...options }, (result) => {
+      this.isReplying = false;
+      if (result) this.said.push(...asked, { role: "assistant", content: result.text });
+    });
+    this.isReplying = true;
+    return stream;
+  }
+}
