@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { generate, loadProbe, loadVector, parseSteer, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
+import { generate, loadProbe, loadSteering, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -65,7 +65,7 @@ async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: Abort
   const { model, prompt, specs, probes } = started;
   const result = await follow(started.tokens, json ? () => undefined : writer(specs, probes.length, quiet));
   const monitor = probes.map(({ provenance }, index) => ({ probe: options.monitor[index], property: provenance.property }));
-  if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, steer: specs, ...(monitor.length > 0 && { monitor }), ...result }, null, 2));
+  if (json) return print(JSON.stringify({ model: options.model, quantisation: model.info.quantisation, prompt, ...(monitor.length > 0 && { monitor }), ...result }, null, 2));
   note(speed(result), quiet);
 }
 
@@ -87,8 +87,8 @@ interface Started extends AsyncDisposable {
 export async function startGeneration(options: ArgumentsCamelCase<GenerateArguments>, signal: AbortSignal, more: Pick<GenerateOptions, "logProbabilities"> = {}): Promise<Started> {
   const { raw, maxNewTokens, allowMismatch } = options;
   if (options.prompt.trim() === "") throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
-  const specs = options.steer.map(parseSteer);
-  const steer = await Promise.all(specs.map(async ({ vector, ...how }) => ({ ...how, vector: await loadVector(vector) })));
+  const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
+  const specs = steer.map(({ vector, ...how }) => ({ ...how, vector: vector.path! }));
   const probes = await Promise.all(options.monitor.map(loadProbe));
   const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
   const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };

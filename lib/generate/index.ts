@@ -1,5 +1,5 @@
 export { alphasOf, GenerationStream, replay } from "./generation-stream.js";
-export { canonicalSpec, LiveSteering, steerings, type Steering, type SteerInput } from "./live-steering.js";
+export { canonicalSpec, compose, LiveSteering, steerings, type Steering, type SteerInput } from "./live-steering.js";
 export { chatTokens, type ChatMessage } from "./chat.js";
 export { generate, generateText, scoreTokens, type GenerateOptions, type Prompt, type ScoreOptions } from "./generate.js";
 export type { GeneratedToken, GenerationResult } from "./generation.js";

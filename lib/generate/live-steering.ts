@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import type { VectorHandle } from "../runtime/index.js";
-import { parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type Tail, type VectorData } from "../steering/index.js";
+import { assertMadeFor, parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type Tail, type VectorData } from "../steering/index.js";
 import type { Property } from "./streams.js";
 
 /** A vector and how strongly to add it. */
@@ -84,4 +84,17 @@ export function steerings(input: SteerInput | undefined): Steering[] {
     if (calibration) return { vector: each as VectorData, schedule: calibration.schedule };
     throw new SteeringError("E_BAD_SPEC", `steer: ${property === undefined ? "a vector and its schedule were expected" : `how strongly to add ${property}? Give a schedule, { vector, schedule }, or calibrate the vector`}`);
   });
+}
+
+/**
+ * Several properties at once: one list for `steer` out of steerings, calibrated vectors and compositions, each with all
+ * defaults filled in. The order makes no difference to what is added. Throws E_BAD_SPEC, E_MODEL_MISMATCH for vectors of
+ * different models.
+ */
+export function compose(...parts: ReadonlyArray<Steering | VectorData | readonly Steering[]>): Steering[] {
+  const composed = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, layers = "all", heads = "all" }): Steering =>
+    ({ vector, layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail) }));
+  const [first] = composed;
+  for (const { vector } of composed) assertMadeFor(vector, first!.vector.provenance.model);
+  return composed;
 }

@@ -15,6 +15,22 @@ export const steeringSpecSchema = z.strictObject({
   tail: tailSchema,
 });
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
+/** The same before defaults are filled in. Without a schedule, the vector's calibrated one counts. */
+export const writtenSpecSchema = steeringSpecSchema.partial({ schedule: true });
+export type WrittenSpec = z.input<typeof writtenSpecSchema>;
+
+/** JSON Schema (draft 2020-12) of what a steering file may hold: one specification, or several that are composed. */
+export function steeringJsonSchema(): Record<string, unknown> {
+  return z.toJSONSchema(z.union([writtenSpecSchema, z.array(writtenSpecSchema).min(1)]), { io: "input" }) as Record<string, unknown>;
+}
+
+/** Read what a steering file holds. Throws E_BAD_SPEC, naming the place. */
+export function parseSpecs(json: unknown, name: string): Array<z.output<typeof writtenSpecSchema>> {
+  const parsed = z.array(writtenSpecSchema).min(1).safeParse(Array.isArray(json) ? json : [json]);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new SteeringError("E_BAD_SPEC", `${name}: ${issue.path.join(".")}: ${issue.message}`);
+}
 
 const KINDS = new Map<string, WrittenSchedule["kind"]>(Object.entries({
   fixed: "fixed", start: "start", dim: "diminishing", diminishing: "diminishing", window: "window", dyn: "dynamic", dynamic: "dynamic",

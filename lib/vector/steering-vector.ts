@@ -1,5 +1,5 @@
 import { loadVector, saveVector } from "../io/vector-file.js";
-import { cosines, linearCombination, normalised, norms, pooled, projectOut, select, vectorHash, type HookSite, type Provenance, type Selection, type VectorData } from "../steering/index.js";
+import { cosines, linearCombination, normalised, norms, pooled, projectOut, select, vectorHash, type HookSite, type Provenance, type ScheduleInput, type Selection, type Tail, type VectorData } from "../steering/index.js";
 
 /**
  * Directions to add to a model's activations: one per layer and token step, with where they come from. Immutable: every
@@ -15,6 +15,8 @@ export class SteeringVector implements VectorData {
   /** `[layers, nSteps, width]` */
   readonly data: Float32Array;
   readonly provenance: Provenance;
+  /** File that it was read from. */
+  path?: string;
 
   constructor({ site, layers, nSteps, width, data, provenance }: VectorData) {
     this.site = site;
@@ -27,7 +29,9 @@ export class SteeringVector implements VectorData {
 
   /** Read a vector file. Throws E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE. */
   static async load(path: string): Promise<SteeringVector> {
-    return new SteeringVector(await loadVector(path));
+    const vector = new SteeringVector(await loadVector(path));
+    vector.path = path;
+    return vector;
   }
 
   /** Mean of vectors of one model. Throws E_SHAPE, E_MODEL_MISMATCH. */
@@ -83,6 +87,11 @@ export class SteeringVector implements VectorData {
   /** Only these layers and, at `head_out`, heads; 0-based. Throws E_SHAPE. */
   select(selection: Selection): SteeringVector {
     return new SteeringVector(select(this, selection, this.provenance.model.nHead));
+  }
+
+  /** With a schedule, for `steer`; `this` alone stands for its calibrated one. */
+  with(schedule: ScheduleInput, selection: Selection & { tail?: Tail } = {}): { vector: SteeringVector; schedule: ScheduleInput } & Selection & { tail?: Tail } {
+    return { vector: this, schedule, ...selection };
   }
 
   /** Euclidean norm of each direction, `[layers][nSteps]`. */

@@ -1,6 +1,11 @@
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { SteeringError } from "../../lib/errors.js";
 import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
+import { compose, loadSteering, schedule, steeringJsonSchema, SteeringVector } from "../../lib/index.js";
+import { temporaryFolder } from "./io-helpers.js";
+import { smallVector } from "./vectors.js";
 
 test.each([
   ["italian.safetensors:fixed,1.5", { kind: "fixed", alpha: 1.5 }],
@@ -105,4 +110,48 @@ test.each([
   expect(expected).toHaveLength(1);
   expect(reason).toMatch(problem);
   expect(message.split("\n")).toHaveLength(1);
+});
+
+test("the JSON Schema in docs/ is that of the specification: regenerate it with `npm run docs:schema`", async () => {
+  expect(JSON.parse(await readFile("docs/steering.schema.json", "utf8"))).toEqual(steeringJsonSchema());
+});
+
+test("a steering file: one specification or several, vectors beside it, the schedule or the calibrated one", async () => {
+  const folder = await temporaryFolder();
+  const plain = new SteeringVector(smallVector());
+  await plain.save(join(folder, "plain.safetensors"));
+  const calibration = { schedule: schedule.fixed(1.25), effect: "language ITA", wanted: 0.9, found: 1, deltaPerplexity: 2, n: 20, questions: { name: "ENG", hash: "sha256:1" } };
+  await new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, calibration } }).save(join(folder, "calibrated.safetensors"));
+  const path = join(folder, "both.json");
+  await writeFile(path, JSON.stringify([{ vector: "plain.safetensors", layers: [2], schedule: { kind: "dynamic" } }, { vector: "calibrated.safetensors" }]));
+  const [first, second] = await loadSteering(path);
+  expect([first!.vector.path, first!.layers, first!.schedule]).toEqual([join(folder, "plain.safetensors"), [2], { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }]);
+  expect([second!.vector.provenance.calibration, second!.schedule, second!.tail]).toEqual([calibration, { kind: "fixed", alpha: 1.25 }, "mean"]);
+  expect((await loadSteering(join(folder, "calibrated.safetensors")))[0]!.schedule).toEqual({ kind: "fixed", alpha: 1.25 });
+  await expect(loadSteering(join(folder, "plain.safetensors"))).rejects.toMatchObject({ code: "E_BAD_SPEC", message: expect.stringContaining("not calibrated") });
+  for (const [text, message] of [["{", /not JSON/], ["[]", /./], ['{"vector":"x","schedule":{"kind":"fixed","alpha":"1"}}', /schedule\.alpha/], ['{"vector":"x","shedule":{}}', /shedule/]] as const) {
+    await writeFile(path, text);
+    await expect(loadSteering(path)).rejects.toMatchObject({ code: "E_BAD_SPEC", message: expect.stringMatching(message) });
+  }
+});
+
+test("schedules by name are those of the specification", () => {
+  expect([schedule.fixed(), schedule.start(2), schedule.diminishing(3), schedule.window(1, { to: 4 }), schedule.recorded([1, 2])]).toEqual([
+    { kind: "fixed", alpha: 1 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 3 }, { kind: "window", alpha: 1, from: 0, to: 4 }, { kind: "recorded", alphas: [1, 2] },
+  ]);
+  expect(schedule.dynamic({ topP: 0.3 })).toEqual({ kind: "dynamic", topP: 0.3, alphaMax: 2, strongAlpha: 2, klReduction: "mean" });
+  expect(schedule.custom((step) => step).alphaAt(3)).toBe(3);
+  expect(() => schedule.dynamic({ topP: 0 })).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+});
+
+test("a composition: one list, defaults filled in, of one model", () => {
+  const vector = new SteeringVector(smallVector());
+  const both = compose(vector.with(schedule.fixed(2)), compose(vector.with({ kind: "dynamic" }, { layers: [2] })));
+  expect(both.map(({ vector: _, ...how }) => how)).toEqual([
+    { layers: "all", heads: "all", tail: "mean", schedule: { kind: "fixed", alpha: 2 } },
+    { layers: [2], heads: "all", tail: "mean", schedule: schedule.dynamic() },
+  ]);
+  const other = new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, model: { ...smallVector().provenance.model, fileHash: "other" } } });
+  expect(() => compose(vector.with(schedule.fixed()), other.with(schedule.fixed()))).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
+  expect(() => compose(vector)).toThrow(/how strongly/);
 });

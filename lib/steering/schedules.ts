@@ -1,0 +1,44 @@
+import type { z } from "zod";
+import { parseSchedule, type DynamicSchedule, type FunctionSchedule, type scheduleSchema, type WrittenSchedule } from "./schedule.js";
+
+type Kind<Name extends WrittenSchedule["kind"]> = Extract<WrittenSchedule, { kind: Name }>;
+type DynamicSettings = Omit<Extract<z.input<typeof scheduleSchema>, { kind: "dynamic" }>, "kind">;
+
+/** The same alpha at every token step. Throws E_BAD_SPEC, as all schedules do for a value out of its range. */
+export function fixed(alpha = 1): Kind<"fixed"> {
+  return parseSchedule({ kind: "fixed", alpha }) as Kind<"fixed">;
+}
+
+/** Alpha at the first token step only (REFERENCE §4, Start). */
+export function start(alpha = 1): Kind<"start"> {
+  return parseSchedule({ kind: "start", alpha }) as Kind<"start">;
+}
+
+/** From alpha to nothing at the vector's last step, linearly (REFERENCE §4, Dim). */
+export function diminishing(alpha = 1): Kind<"diminishing"> {
+  return parseSchedule({ kind: "diminishing", alpha }) as Kind<"diminishing">;
+}
+
+/** Alpha at the token steps from `from` to before `to`. */
+export function window(alpha: number, range: { from?: number; to: number }): Kind<"window"> {
+  return parseSchedule({ kind: "window", alpha, ...range }) as Kind<"window">;
+}
+
+/**
+ * Alpha measured at every token: the KL divergence that the vector causes among the likeliest tokens that make up `topP`
+ * (default 0.5), at most `alphaMax` (2); `strongAlpha` (2) measures; `klReduction: "sum"` is the paper's formula, "mean"
+ * (default) its code (REFERENCE §4, Dyn).
+ */
+export function dynamic(settings: DynamicSettings = {}): DynamicSchedule {
+  return parseSchedule({ kind: "dynamic", ...settings }) as DynamicSchedule;
+}
+
+/** Alphas per token step, as a generation had them; none beyond. */
+export function recorded(alphas: readonly number[]): Kind<"recorded"> {
+  return parseSchedule({ kind: "recorded", alphas: [...alphas] }) as Kind<"recorded">;
+}
+
+/** Alpha as any function of the token step. */
+export function custom(alphaAt: (step: number) => number): FunctionSchedule {
+  return parseSchedule(alphaAt) as FunctionSchedule;
+}

@@ -1,0 +1,38 @@
+import { existsSync } from "node:fs";
+import { dirname, isAbsolute, join } from "node:path";
+import { SteeringError } from "../errors.js";
+import { readUtf8 } from "../io/text-file.js";
+import { parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec } from "../steering/index.js";
+import { SteeringVector } from "./steering-vector.js";
+
+/** A specification with its vector read. */
+export type LoadedSteering = Omit<SteeringSpec, "vector"> & { vector: SteeringVector };
+
+/**
+ * Read the vectors of a specification: an object, a list of them that are composed, the shorthand of `--steer`
+ * (`italian.safetensors:dyn,p=0.5`; `italian.safetensors` alone for its calibrated schedule), or the path of a JSON file
+ * that holds objects; there, vectors lie relative to the file.
+ *
+ * @throws SteeringError E_BAD_SPEC, E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE
+ */
+export async function loadSteering(spec: string | WrittenSpec | readonly WrittenSpec[]): Promise<LoadedSteering[]> {
+  if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
+  if (!spec.endsWith(".json")) return [await load(existsSync(spec) ? { vector: spec, layers: "all", heads: "all", tail: "mean" } : parseSteer(spec))];
+  const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC"), spec), spec);
+  return Promise.all(specs.map((each) => load({ ...each, vector: isAbsolute(each.vector) ? each.vector : join(dirname(spec), each.vector) })));
+}
+
+async function load({ vector: path, schedule, ...how }: Omit<SteeringSpec, "schedule"> & { schedule?: SteeringSpec["schedule"] | undefined }): Promise<LoadedSteering> {
+  const vector = await SteeringVector.load(path);
+  const found = schedule ?? vector.provenance.calibration?.schedule;
+  if (!found) throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated: say how strongly to add it, e.g. ${path}:fixed,1, or calibrate it`);
+  return { ...how, vector, schedule: found };
+}
+
+function parseJson(text: string, path: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch (cause) {
+    throw new SteeringError("E_BAD_SPEC", `${path} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+}
