@@ -68,7 +68,7 @@ async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortS
   if (options.json) return print(JSON.stringify({ path: out, site: vector.site, layers, nLayers: layers.length, nSteps, width, provenance }, null, 2));
   print(out);
   if (provenance.origin.kind === "pairs") noteLayers(provenance.origin, layers, options.quiet);
-  note(`${provenance.property} at ${vector.site}: ${layers.length} layers, ${nSteps} steps, width ${width}. Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,1.5`, options.quiet);
+  note(`${provenance.property} at ${vector.site}: ${layers.length} layers, ${nSteps} steps, width ${width}. Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,${method === "icl" ? 1.5 : 1}`, options.quiet);
 }
 
 /** Throws E_BAD_ARGUMENT for options of another way of extraction, which would have no effect. */

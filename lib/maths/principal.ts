@@ -3,7 +3,7 @@ import { seededRandom } from "./random.js";
 
 /** A power iteration has converged when `|G·v − λ·v|` is at most so much of λ. */
 const TOLERANCE = 1e-12;
-const MAX_POWER = 500;
+const MAX_POWER = 3000;
 const MAX_SWEEPS = 60;
 
 /**
@@ -71,11 +71,23 @@ function jacobi(matrix: readonly Float64Array[]): Float64Array {
   return normalise(vectors[best]!);
 }
 
+/** The rows p and q, and of the matrix the columns too. Plain loops: this is most of the time. */
 function rotate(a: Float64Array[], vectors: Float64Array[], p: number, q: number, cosine: number, sine: number): void {
-  for (const row of a) [row[p], row[q]] = [cosine * row[p]! - sine * row[q]!, sine * row[p]! + cosine * row[q]!];
+  for (const row of a) {
+    const first = row[p]!;
+    const second = row[q]!;
+    row[p] = cosine * first - sine * second;
+    row[q] = sine * first + cosine * second;
+  }
   for (const rows of [a, vectors]) {
-    const [first, second] = [rows[p]!, rows[q]!];
-    for (let j = 0; j < first.length; j++) [first[j], second[j]] = [cosine * first[j]! - sine * second[j]!, sine * first[j]! + cosine * second[j]!];
+    const above = rows[p]!;
+    const below = rows[q]!;
+    for (let j = 0; j < above.length; j++) {
+      const first = above[j]!;
+      const second = below[j]!;
+      above[j] = cosine * first - sine * second;
+      below[j] = sine * first + cosine * second;
+    }
   }
 }
 
