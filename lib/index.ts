@@ -43,3 +43,7 @@ export { isInstalled, isOwn, modelPath, registryModels, type ModelEntry } from "
 export { homeFolder } from "./io/paths.js";
 export { assertWritable, writeFileAtomic as writeText } from "./io/atomic.js";
 export { devices, findInstallation, systemInfo, type NativeDevice, type NativeInstallation } from "./native/index.js";
+export { extractPairs, PAIR_TEMPLATES, POOLINGS, type ExtractPairsOptions } from "./experiment/extract-pairs.js";
+export { answerPairs, type AnswerPair } from "./experiment/text-pairs.js";
+export { PAIR_METHODS, type PairMethod } from "./steering/index.js";
+export type { Pooling } from "./capture/index.js";

@@ -9,6 +9,8 @@ export interface ForwardResult {
   logits: Float64Array[];
   /** Input of W_O before the hook, `[layer][position][nHead · dHead]`. */
   headOut: Float64Array[][];
+  /** The stream behind each block, `[layer][position][nEmbd]`. */
+  residPost: Float64Array[][];
 }
 
 /**
@@ -21,6 +23,7 @@ export function forward(model: TinyModel, tokens: readonly number[], hook: HeadO
   const embedding = matrixOf(model, "token_embd.weight");
   const stream = tokens.map((token) => Float64Array.from(embedding.data.subarray(token * nEmbd, (token + 1) * nEmbd)));
   const headOut: Float64Array[][] = [];
+  const residPost: Float64Array[][] = [];
   for (let layer = 0; layer < nLayer; layer++) {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
     const normed = stream.map((x) => rmsNorm(model, name("attn_norm"), x));
@@ -40,9 +43,10 @@ export function forward(model: TinyModel, tokens: readonly number[], hook: HeadO
       const up = multiply(model, name("ffn_up"), y);
       addTo(x, multiply(model, name("ffn_down"), gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!)));
     }
+    residPost.push(stream.map((x) => x.slice()));
   }
   const logits = stream.map((x) => multiply(model, "output.weight", rmsNorm(model, "output_norm.weight", x)));
-  return { logits, headOut };
+  return { logits, headOut, residPost };
 }
 
 function matrixOf(model: TinyModel, name: string): { rows: number; columns: number; data: Float32Array } {

@@ -97,6 +97,10 @@ const OURS: Failure[] = [
   ["a model that is not downloaded", ["models", "path", "missing.gguf"], EXIT.input, /\[E_NOT_FOUND\]/],
   ["no model to pull", ["models", "pull"], EXIT.usage, /\[E_BAD_ARGUMENT\]/],
   ["an unknown dataset", ["extract", "gemma3-270m", "--positive", "KLINGON", "--negative", "ENG"], EXIT.input, /"KLINGON"\. There are ENG, .*\[E_NOT_FOUND\]/],
+  ["an option of pairs with demonstrations", ["extract", "gemma3-270m", "--positive", "ITA", "--negative", "ENG", "--pooling", "last"], EXIT.usage, /--pooling belongs to --method mean, pca, probe.*\[E_BAD_ARGUMENT\]/],
+  ["an option of demonstrations with pairs", ["extract", "gemma3-270m", "--positive", "ITA", "--negative", "ENG", "--method", "pca", "--support", "3"], EXIT.usage, /--support belongs to --method icl.*\[E_BAD_ARGUMENT\]/],
+  ["token steps without steps", ["extract", "gemma3-270m", "--positive", "ITA", "--negative", "ENG", "--method", "mean", "--pooling", "last", "--max-new-tokens", "3"], EXIT.usage, /--max-new-tokens belongs to .*\[E_BAD_ARGUMENT\]/],
+  ["two choices of layers", ["extract", "gemma3-270m", "--positive", "ITA", "--negative", "ENG", "--method", "mean", "--layers", "1", "--best-layers", "2"], EXIT.usage, /only one of them.*\[E_BAD_ARGUMENT\]/],
   ["a malformed dataset", ["extract", "gemma3-270m", "--positive", "rows.json", "--negative", "ENG"], EXIT.input, /rows\.json: line 1: "output" must be .*\[E_BAD_DATASET\]/],
 ];
 

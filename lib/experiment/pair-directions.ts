@@ -1,0 +1,123 @@
+import { accuracy, auc } from "../maths/classification.js";
+import { fitLogistic, standardise, unstandardised } from "../maths/logistic.js";
+import { principalComponent } from "../maths/principal.js";
+import type { PairMethod } from "../steering/index.js";
+
+/** Rows of pairs: the first of one belongs to the first of the other. */
+export interface PairedRows {
+  positive: readonly Float32Array[];
+  negative: readonly Float32Array[];
+}
+
+/** What is read of a text. */
+export interface TextActivations {
+  nSteps: number;
+  /** `[layers, nSteps, width]` */
+  data: Float32Array;
+}
+
+export interface PairActivations {
+  positive: TextActivations;
+  negative: TextActivations;
+}
+
+/** Which directions are made, of which rows. */
+export interface DirectionOptions {
+  method: PairMethod;
+  /** Steps before it have the direction 0: nothing of the texts has been read there, and both have the same row. */
+  firstStep: number;
+  width: number;
+}
+
+/** The directions of one layer, and between what they lie. */
+interface LayerDirections {
+  /** Per step. */
+  directions: Float64Array[];
+  /** Per step: the middle between the means of both sides. */
+  midpoints: Float64Array[];
+}
+
+/**
+ * A direction from the negative rows to the positive ones; 1 of it is the mean shift, whole or along it.
+ *
+ * - `mean`: mean(positive) − mean(negative), as in CAA (Rimsky et al. 2023).
+ * - `pca`: along the first principal component of the paired differences, as in RepE (Zou et al. 2023). There the sign of
+ *   each difference is random and their mean is subtracted; without either it is the same second moment.
+ * - `probe`: along the weights of a logistic regression, as ITI's probe direction (Li et al. 2023), which has a penalty of
+ *   the same weight: λ is 1/n for n rows, beside a mean loss, on standardised features.
+ *
+ * @throws SteeringError E_SHAPE, E_NOT_FINITE, E_BAD_ARGUMENT (the regression did not converge)
+ */
+export function pairDirection(rows: PairedRows, method: PairMethod): Float64Array {
+  const shift = meanShift(rows);
+  if (method === "mean") return shift;
+  const along = method === "pca" ? principalComponent(differences(rows)) : probeWeights(rows);
+  const squared = dot(along, along);
+  const length = squared === 0 ? 0 : dot(along, shift) / squared;
+  return along.map((value) => length * value);
+}
+
+/** Directions of a layer, `layer` being its place in the rows, of the pairs whose texts both reach a step. */
+export function layerDirections(pairs: readonly PairActivations[], layer: number, { method, firstStep, width }: DirectionOptions): LayerDirections {
+  const nSteps = Math.max(...pairs.map(({ positive, negative }) => Math.min(positive.nSteps, negative.nSteps)));
+  const [directions, midpoints]: [Float64Array[], Float64Array[]] = [[], []];
+  for (let step = 0; step < nSteps; step++) {
+    const reaching = pairs.filter(({ positive, negative }) => positive.nSteps > step && negative.nSteps > step);
+    const rows: PairedRows = {
+      positive: reaching.map(({ positive }) => rowOf(positive, layer, step, width)),
+      negative: reaching.map(({ negative }) => rowOf(negative, layer, step, width)),
+    };
+    directions.push(step < firstStep ? new Float64Array(width) : pairDirection(rows, method));
+    midpoints.push(meanOf([...rows.positive, ...rows.negative]));
+  }
+  return { directions, midpoints };
+}
+
+/** How well directions tell the texts of pairs apart that they were not made of: by projection, beyond the midpoint or not. */
+export function directionScore(pairs: readonly PairActivations[], layer: number, { directions, midpoints }: LayerDirections): { accuracy: number; auc: number } {
+  const score = (text: TextActivations): number => {
+    const width = directions[0]!.length;
+    const nSteps = Math.min(text.nSteps, directions.length);
+    let sum = 0;
+    for (let step = 0; step < nSteps; step++) {
+      const row = rowOf(text, layer, step, width);
+      for (let j = 0; j < width; j++) sum += (row[j]! - midpoints[step]![j]!) * directions[step]![j]!;
+    }
+    return sum / nSteps;
+  };
+  const scores = [...pairs.map(({ positive }) => score(positive)), ...pairs.map(({ negative }) => score(negative))];
+  const labels = scores.map((_, i) => i < pairs.length);
+  return { accuracy: accuracy(scores.map((value) => (value > 0 ? 1 : 0)), labels), auc: auc(scores, labels) };
+}
+
+function probeWeights({ positive, negative }: PairedRows): Float64Array {
+  const rows = [...positive, ...negative];
+  const design = standardise(rows);
+  return unstandardised(design, fitLogistic(design, rows.map((_, i) => i < positive.length), { lambda: 1 / rows.length })).weights;
+}
+
+function differences({ positive, negative }: PairedRows): Float64Array[] {
+  return positive.map((row, i) => Float64Array.from(row, (value, j) => value - negative[i]![j]!));
+}
+
+function meanShift({ positive, negative }: PairedRows): Float64Array {
+  const below = meanOf(negative);
+  return meanOf(positive).map((value, j) => value - below[j]!);
+}
+
+function meanOf(rows: readonly Float32Array[]): Float64Array {
+  const mean = new Float64Array(rows[0]!.length);
+  for (const row of rows) for (let j = 0; j < mean.length; j++) mean[j]! += row[j]! / rows.length;
+  return mean;
+}
+
+function rowOf({ nSteps, data }: TextActivations, layer: number, step: number, width: number): Float32Array {
+  const start = (layer * nSteps + step) * width;
+  return data.subarray(start, start + width);
+}
+
+function dot(a: Float64Array, b: Float64Array): number {
+  let sum = 0;
+  for (let j = 0; j < a.length; j++) sum += a[j]! * b[j]!;
+  return sum;
+}
