@@ -3,7 +3,8 @@ export { Chat, fromLlama, loadModel, Model, type LlamaLike, type ChatOptions } f
 export { loadClassifier, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type Logger, type LoadTranslatorOptions, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
 export { alphasOf, chatTokens, generate, generateText, GenerationStream, LiveSteering, replay, scoreTokens, type ChatMessage, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput, compose } from "./generate/index.js";
 export { captureActivations, captureMeans, captureTexts, readableLayers, type CaptureOptions, type CapturePrompt, type PromptActivations, type PromptedText, type TextCaptureOptions, type TextMeans } from "./capture/index.js";
-export { extract, type ExtractOptions } from "./experiment/extract.js";
+export { extract, type ExtractionOptions } from "./experiment/extract-by.js";
+export type { ExtractOptions } from "./experiment/extract.js";
 export { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset, testPart, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
 export { iclPrompt, iclTokens, promptGroups, questionPrompt, questionTokens, QUESTION_STOP, type PromptFormat, type PromptGroup } from "./experiment/prompt.js";
 export { loadSteering, type LoadedSteering } from "./vector/load-steering.js";

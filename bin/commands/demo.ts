@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { assertWritable, compare, datasetsFolder, loadDataset, parseSchedule, saveComparison, saveVector, summarise, SteeringError, type Answer, type Model, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
+import { assertWritable, compare, datasetsFolder, loadDataset, parseSchedule, saveComparison, summarise, SteeringError, type Answer, type Model, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
 import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -57,7 +57,7 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
   note(`\n${colours.bold("1. Extract")} an Italian − English vector from ${name} (${model.info.quantisation}): 30 prompts a side with 4 demonstrations each`, quiet);
   const vector = await extractWithProgress(model, { positive, negative, quiet, signal });
-  await saveVector(vectorPath, vector);
+  await vector.save(vectorPath);
 
   const settings: Setting[] = [
     { label: UNSTEERED, steer: [] },

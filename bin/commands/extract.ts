@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { answerPairs, assertWritable, datasetsFolder, differingQueries, extract, extractPairs, HOOK_SITES, loadDataset, PAIR_METHODS, PAIR_TEMPLATES, parseIndices, POOLINGS, saveVector, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type HookSite, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector } from "../../lib/index.js";
+import { answerPairs, assertWritable, datasetsFolder, differingQueries, extract, HOOK_SITES, loadDataset, PAIR_METHODS, PAIR_TEMPLATES, parseIndices, POOLINGS, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type HookSite, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector } from "../../lib/index.js";
 import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress, tokenCount } from "../progress.js";
@@ -63,7 +63,7 @@ async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortS
   const vector = method === "icl"
     ? await extractWithProgress(model, { ...options, layers: chosen === "all" ? undefined : chosen, positive, negative, signal })
     : await extractPairsWithProgress(model, { ...options, method, nPairs: options.pairs, layers: options.bestLayers === undefined ? chosen : { best: options.bestLayers }, positive, negative, signal });
-  await saveVector(out, vector);
+  await vector.save(out);
   const { nSteps, width, layers, provenance } = vector;
   if (options.json) return print(JSON.stringify({ path: out, site: vector.site, layers, nLayers: layers.length, nSteps, width, provenance }, null, 2));
   print(out);
@@ -102,7 +102,7 @@ type PairSettings = { [K in keyof ExtractPairsOptions]: ExtractPairsOptions[K] |
 async function extractPairsWithProgress(model: Model, { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet }: PairSettings): Promise<SteeringVector> {
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, tokenCount);
   try {
-    return await extractPairs(model, { positive, negative, onProgress: progress.onProgress, ...defined({ method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal }) });
+    return await extract(model, { method: method ?? "mean", positive, negative, onProgress: progress.onProgress, ...defined({ template, pooling, site, layers, maxNewTokens, nPairs, seed, signal }) });
   } finally {
     progress.stop();
   }

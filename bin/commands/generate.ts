@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { generate, loadProbe, loadSteering, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
+import { loadProbe, loadSteering, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -95,7 +95,7 @@ export async function startGeneration(options: ArgumentsCamelCase<GenerateArgume
   const model = await openModel(options, signal);
   const prompt = raw ? options.prompt : questionPrompt(options.prompt);
   const stop = options.stop ?? (raw ? [] : [QUESTION_STOP]);
-  const tokens = generate(model, prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
+  const tokens = model.generate(prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
   return { model, prompt, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
 }
 

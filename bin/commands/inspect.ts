@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { HOOK_SITES, norms, SteeringVector, type Model, type PairsOrigin, type Provenance } from "../../lib/index.js";
+import { HOOK_SITES, SteeringVector, type Model, type PairsOrigin, type Provenance } from "../../lib/index.js";
 import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
 import { alphaBlock } from "../alpha-strip.js";
 import { openModel } from "../open-model.js";
@@ -38,7 +38,7 @@ async function looksLikeVector(path: string): Promise<boolean> {
 
 function showVector(vector: SteeringVector, json: boolean): void {
   const { site, layers, nSteps, width, provenance } = vector;
-  const byLayer = norms(vector);
+  const byLayer = vector.norms();
   if (json) return print(JSON.stringify({ site, layers, nSteps, width, provenance, norms: byLayer }, null, 2));
   const largest = Math.max(...byLayer.flat());
   print(table({

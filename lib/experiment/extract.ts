@@ -40,7 +40,7 @@ export interface ExtractOptions {
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
-export async function extract(model: Model, options: ExtractOptions): Promise<SteeringVector> {
+export async function extractIcl(model: Model, options: ExtractOptions): Promise<SteeringVector> {
   return runExtraction(model, await planExtraction(model, options), options);
 }
 

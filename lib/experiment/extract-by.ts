@@ -1,0 +1,23 @@
+import type { Model } from "../runtime/index.js";
+import type { PairMethod } from "../steering/index.js";
+import type { SteeringVector } from "../vector/steering-vector.js";
+import { extractIcl, type ExtractOptions } from "./extract.js";
+import { extractPairs, type ExtractPairsOptions } from "./extract-pairs.js";
+
+/** What `extract` takes: of demonstrations, as published (the default), or of pairs of texts. */
+export type ExtractionOptions = (ExtractOptions & { method?: "icl" }) | (ExtractPairsOptions & { method: PairMethod });
+
+/**
+ * Extract a steering vector by contrasting two datasets that hold the same queries.
+ *
+ * `method: "icl"` (default): the mean activation under demonstrations of the one behaviour minus that under the other, per
+ * token step (REFERENCE §2 and §3). `"mean"`, `"pca"`, `"probe"`: a direction from the answers themselves, without
+ * generating: their mean difference, the principal component of their differences, or the direction of a logistic
+ * regression.
+ *
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
+ */
+export async function extract(model: Model, options: ExtractionOptions): Promise<SteeringVector> {
+  const { method = "icl" } = options;
+  return method === "icl" ? extractIcl(model, options as ExtractOptions) : extractPairs(model, options as ExtractPairsOptions);
+}
