@@ -1,4 +1,4 @@
-import { fluencyEvaluator, formalityEvaluator, ggufTranslator, guardEvaluator, languageEvaluator, loadClassifier, loadProbe, openTranslator, parseLanguage, perplexityEvaluator, probeEvaluator, questionPrompt, SteeringError, translatedEvaluator, wantedSide, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
+import { evaluate, loadClassifier, probe as probeApi, prompts, SteeringError, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
 import { defined, type ModelOptions } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 
@@ -34,7 +34,7 @@ export class EvaluationKit implements AsyncDisposable {
     const kit = new EvaluationKit(options);
     try {
       const { safety, formality, perplexity, translate } = options;
-      kit.probes = await Promise.all(options.probe.map(loadProbe));
+      kit.probes = await Promise.all(options.probe.map(probeApi.load));
       for (const model of [safety, perplexity]) if (model !== undefined) await kit.model(model, signal);
       if (formality !== undefined) kit.classifier = await openClassifier(formality, options, signal);
       if (translate !== undefined) kit.translator = await openNamedTranslator(translate, options, signal);
@@ -51,12 +51,12 @@ export class EvaluationKit implements AsyncDisposable {
     const { classifier } = this;
     const [guard, perplexity] = [this.options.safety, this.options.perplexity].map((name) => (name === undefined ? undefined : this.loaded.get(name)!));
     return [
-      await languageEvaluator({ wanted: wanted.language, ...defined({ detector }), candidates: candidates === "all" ? "all" : candidatesOf(this.options) }),
-      fluencyEvaluator(),
-      ...(guard ? [await this.inEnglish(await guardEvaluator(guard, { wanted: wanted.safety }))] : []),
-      ...(classifier ? [await this.inEnglish(await formalityEvaluator(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) }))] : []),
+      await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: candidates === "all" ? "all" : candidatesOf(this.options) }),
+      evaluate.fluency(),
+      ...(guard ? [await this.inEnglish(await evaluate.guard(guard, { wanted: wanted.safety }))] : []),
+      ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) }))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
-      ...(perplexity ? [await perplexityEvaluator(perplexity, questionPrompt)] : []),
+      ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, prompts.question)] : []),
     ];
   }
 
@@ -64,7 +64,7 @@ export class EvaluationKit implements AsyncDisposable {
     if (this.probes.length === 0) return [];
     if (name === undefined) throw new SteeringError("E_BAD_ARGUMENT", "a probe reads activations of the model that it was trained on: name it with --probe-model");
     const model = await this.model(name, signal);
-    return this.probes.map((probe) => probeEvaluator(model, probe, wantedSide(probe, wanted)));
+    return this.probes.map((probe) => evaluate.probe(model, probe, evaluate.wantedSide(probe, wanted)));
   }
 
   private async model(name: string, signal: AbortSignal): Promise<Model> {
@@ -74,7 +74,7 @@ export class EvaluationKit implements AsyncDisposable {
   }
 
   private async inEnglish(evaluator: Evaluator): Promise<Evaluator> {
-    return this.translator ? translatedEvaluator(evaluator, this.translator, candidatesOf(this.options)) : evaluator;
+    return this.translator ? evaluate.translated(evaluator, this.translator, candidatesOf(this.options)) : evaluator;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -86,7 +86,7 @@ export class EvaluationKit implements AsyncDisposable {
 
 /** ISO 639-3 codes; undefined where none are given, or all are meant. */
 function candidatesOf({ candidates }: KitOptions): string[] | undefined {
-  return candidates === undefined || candidates === "all" ? undefined : candidates.split(",").map(parseLanguage);
+  return candidates === undefined || candidates === "all" ? undefined : candidates.split(",").map(evaluate.parseLanguage);
 }
 
 /** Throws E_BAD_ARGUMENT for an option without the evaluator that it is about. */
@@ -101,8 +101,8 @@ function checkOptions({ safety, formality, translate, sure, probe, probeModel }:
 
 async function openNamedTranslator(name: string, options: KitOptions, signal: AbortSignal): Promise<TextTranslator | undefined> {
   await pullIfNamed(name, options, signal);
-  if (name === "none" || /^nllb(:|$)/.test(name)) return openTranslator(name);
-  return ggufTranslator(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers }));
+  if (name === "none" || /^nllb(:|$)/.test(name)) return evaluate.openTranslator(name);
+  return evaluate.ggufTranslator(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers }));
 }
 
 async function openClassifier(name: string, options: KitOptions, signal: AbortSignal): Promise<Classifier> {

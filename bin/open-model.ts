@@ -1,4 +1,4 @@
-import { findPullable, isInstalled, isNamedModel, loadModel, pullModel, type LoadModelOptions, type Model, type Pullable } from "../lib/index.js";
+import { loadModel, models, type LoadModelOptions, type Model, type Pullable } from "../lib/index.js";
 import type { ModelOptions } from "./common.js";
 import { megabytes, showProgress } from "./progress.js";
 
@@ -10,15 +10,15 @@ export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptio
 
 /** Download a model that is known by name, where it is missing. */
 export async function pullIfNamed(model: string, { quiet }: Pick<ModelOptions, "quiet">, signal: AbortSignal): Promise<void> {
-  if (isNamedModel(model)) await pullWithProgress(findPullable(model), { force: false, quiet, signal });
+  if (models.isNamed(model)) await pullWithProgress(models.find(model), { force: false, quiet, signal });
 }
 
 export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {
   const { force, quiet, signal } = options;
   const { onProgress, onNotice, stop } = showProgress(model.name, quiet, megabytes);
   try {
-    if (model.licence && (force || !isInstalled(model))) onNotice(`${model.title}: ${model.licence.name}, ${model.licence.url}`);
-    return await pullModel(model, { onProgress, onNotice, signal, force });
+    if (model.licence && (force || !models.isInstalled(model))) onNotice(`${model.title}: ${model.licence.name}, ${model.licence.url}`);
+    return await models.pull(model, { onProgress, onNotice, signal, force });
   } finally {
     stop();
   }

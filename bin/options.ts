@@ -1,5 +1,5 @@
 import type { Argv } from "yargs";
-import { DEFAULT_PARALLEL, HOOK_SITES, parseIndices, STRATEGIES, STRATEGY_WORDS, SteeringError, SteeringVector, type HookSite, type Shard, type Strategy } from "../lib/index.js";
+import { experiment, spec, SteeringError, SteeringVector, type HookSite, type Shard, type Strategy } from "../lib/index.js";
 import { modelOptions, wholeNumber, type ModelOptions } from "./common.js";
 
 /** Options of every run of an experiment. */
@@ -29,7 +29,7 @@ export function runOptions<T>(yargs: Argv<T>): Argv<T & RunArguments> {
   return yargs
     .option("out", { type: "string", nargs: 1, describe: "Folder of the run; one that holds it already is gone on with. Default: runs/MODEL/NAME" })
     .option("datasets", { type: "string", nargs: 1, describe: "Folder of datasets; default: LLAMA_STEER_DATASETS, or those that belong to the model" })
-    .option("parallel", { type: "number", default: DEFAULT_PARALLEL, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
+    .option("parallel", { type: "number", default: experiment.DEFAULT_PARALLEL, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
     .option("shard", { type: "string", nargs: 1, coerce: once(shard), describe: "I/N: only this part of the prompts, I from 0; `results merge` joins them" }) as unknown as Argv<T & RunArguments>;
 }
 
@@ -44,12 +44,12 @@ export function experimentOptions<T>(yargs: Argv<T>, published: { alphas: readon
     .option("top-p", { type: "string", nargs: 1, coerce: list(number), describe: `p_top of Dyn; as published: ${published.topP.join(",")}` })
     .option("kl-reduction", { choices: ["mean", "sum"] as const, default: "mean" as const, describe: "mean divides the KL by the size of the top-p set, as the published code does" })
     .option("prompt-format", { choices: ["clean", "published"] as const, default: "clean" as const, describe: "published: BOS before every piece, one demonstration left out, as its code does" })
-    .option("layers", { type: "string", nargs: 1, default: "all", coerce: once(parseIndices), describe: "Layers from 0, e.g. 4-9+12" })
-    .option("heads", { type: "string", nargs: 1, default: "all", coerce: once(parseIndices), describe: "Heads from 0, at head_out only" }) as unknown as Argv<T & ExperimentArguments>;
+    .option("layers", { type: "string", nargs: 1, default: "all", coerce: once(spec.parseIndices), describe: "Layers from 0, e.g. 4-9+12" })
+    .option("heads", { type: "string", nargs: 1, default: "all", coerce: once(spec.parseIndices), describe: "Heads from 0, at head_out only" }) as unknown as Argv<T & ExperimentArguments>;
 }
 
 export function siteOption<T>(yargs: Argv<T>): Argv<T & { hookSite: HookSite }> {
-  return yargs.option("hook-site", { choices: HOOK_SITES, default: "head_out" as HookSite, describe: "Where in a block; head_out is the published one" }) as unknown as Argv<T & { hookSite: HookSite }>;
+  return yargs.option("hook-site", { choices: spec.HOOK_SITES, default: "head_out" as HookSite, describe: "Where in a block; head_out is the published one" }) as unknown as Argv<T & { hookSite: HookSite }>;
 }
 
 /** A given draw: indices, or the vector file whose draw is to be repeated. */
@@ -87,7 +87,7 @@ function index(word: string): number {
 }
 
 function strategy(word: string): Strategy {
-  const found = STRATEGY_WORDS[word] ?? STRATEGIES.find((name) => name === word);
+  const found = experiment.STRATEGY_WORDS[word] ?? experiment.STRATEGIES.find((name) => name === word);
   if (!found) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is no strategy; there are dyn, fixed, start and dim`);
   return found;
 }

@@ -1,24 +1,24 @@
-import { runTitle, summariseRun, withLanguage, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/index.js";
+import { evaluate, results as resultsApi, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/index.js";
 import { print } from "./common.js";
 
 /** What a run's table shows, for `--json`. */
 export async function runSummary(given: RunResults): Promise<object> {
-  const results = await withLanguage(given);
+  const results = await evaluate.withLanguage(given);
   const { run, timings, isComplete, evaluations } = results;
   return {
     kind: run.kind, model: run.model.name, quantisation: run.model.fingerprint["quantisation"], vectors: run.vectors.map(({ property }) => property), isComplete,
     wanted: Object.fromEntries(evaluations.map(({ header }) => [header.evaluator, header.wanted])),
     agreement: agreementOf(evaluations),
-    seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0), settings: summariseRun(results),
+    seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0), settings: resultsApi.summarise(results),
   };
 }
 
 /** The table of a run: per setting how many answers have each property, and all of them, and the median ΔPPL. */
 export async function printRunTable(given: RunResults): Promise<void> {
-  const results = await withLanguage(given);
+  const results = await evaluate.withLanguage(given);
   const { run, timings, evaluations } = results;
   const judged = evaluations.filter(({ header }) => header.wanted !== null);
-  const settings = summariseRun(results);
+  const settings = resultsApi.summarise(results);
   const rows = settings.map(({ setting, answers, failed, deltaPerplexity, properties, joint }) => [
     setting, String(answers), ...judged.map(({ header }) => shareText(properties[header.evaluator], answers)), shareText(joint, answers),
     deltaPerplexity ? estimate(deltaPerplexity.median, (value) => value.toFixed(2)) : "",
@@ -26,7 +26,7 @@ export async function printRunTable(given: RunResults): Promise<void> {
   ]);
   const seconds = timings.filter(({ what }) => what.startsWith("prompts")).reduce((sum, each) => sum + each.seconds, 0);
   const answered = new Set(results.records.map(({ prompt }) => prompt)).size;
-  print(`\n${runTitle(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
+  print(`\n${resultsApi.title(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
     + `${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
   printColumns([["setting", "answers", ...judged.map(({ header }) => `${header.wanted} [95 %]`), "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
   if (rows.some((row) => row.some((cell) => cell.endsWith("?)")))) print("(n?): n answers are undetermined, and count as no hits");

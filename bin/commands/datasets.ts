@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { baseName, datasetNames, datasetParts, datasetsFolder, differingQueries, fetchHubFile, HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, promptGroups, saveDataset, SteeringError, type Dataset, type Row } from "../../lib/index.js";
+import { datasets as datasetsApi, loadDataset, models, prompts as promptsApi, SteeringError, type Dataset, type Row } from "../../lib/index.js";
 import { interruptible, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { megabytes, showProgress } from "../progress.js";
 import { printColumns } from "../run-table.js";
@@ -37,7 +37,7 @@ interface ImportArguments extends OutputOptions {
 const folderOptions = <T>(yargs: Argv<T>): Argv<T & FolderArguments> => yargs
   .option("model", { type: "string", nargs: 1, describe: "Those that belong to a model, e.g. tiny" })
   .option("datasets", { type: "string", nargs: 1, describe: "Folder of datasets; default: LLAMA_STEER_DATASETS, or ours" }) as unknown as Argv<T & FolderArguments>;
-const folderOf = ({ model, datasets }: FolderArguments): string => datasets ?? datasetsFolder(model);
+const folderOf = ({ model, datasets }: FolderArguments): string => datasets ?? datasetsApi.folder(model);
 
 const listCommand: CommandModule<OutputOptions, FolderArguments> = {
   command: "list",
@@ -96,9 +96,9 @@ export const datasetsCommand: CommandModule<object, OutputOptions> = {
 
 async function list(options: ArgumentsCamelCase<FolderArguments>): Promise<void> {
   const folder = folderOf(options);
-  const datasets = await Promise.all(datasetNames(folder).map(async (name) => {
+  const datasets = await Promise.all(datasetsApi.names(folder).map(async (name) => {
     try {
-      const parts = await Promise.all(datasetParts(name, folder).map((part) => loadDataset(part, folder)));
+      const parts = await Promise.all(datasetsApi.parts(name, folder).map((part) => loadDataset(part, folder)));
       return { name, parts: parts.map((part) => ({ name: part.name, rows: part.rows.length })), instruction: parts[0]?.instruction ?? "" };
     } catch (error) {
       if (!(error instanceof SteeringError)) throw error;
@@ -126,15 +126,15 @@ async function check(options: ArgumentsCamelCase<CheckArguments>): Promise<void>
   const found = datasets.map((dataset, index) => {
     const { rows, name } = dataset;
     const [first] = datasets;
-    const apart = index > 0 ? differingQueries(first!, dataset) : undefined;
+    const apart = index > 0 ? datasetsApi.differingQueries(first!, dataset) : undefined;
     const queries = new Set(rows.map(({ input }) => input));
     const troubles = [
-      ...(dataset.instruction ? [] : [`no instruction (${baseName(name)}_instr.txt beside it)`]),
+      ...(dataset.instruction ? [] : [`no instruction (${datasetsApi.baseName(name)}_instr.txt beside it)`]),
       ...(queries.size < rows.length ? [`${rows.length - queries.size} queries are asked twice`] : []),
       ...(rows.some(({ output }) => /Q:/.test(output)) ? ["an answer contains Q:, which ends an answer"] : []),
       ...(apart && apart.differing > 0 ? [`asks other queries than ${first!.name} in ${apart.differing} of ${apart.compared} rows: a contrast carries that too`] : []),
     ];
-    return { name, rows: rows.length, prompts: rows.length > 4 ? promptGroups(dataset, 4).length : 0, troubles };
+    return { name, rows: rows.length, prompts: rows.length > 4 ? promptsApi.groups(dataset, 4).length : 0, troubles };
   });
   if (options.json) return print(JSON.stringify(found, null, 2));
   for (const { name, rows, prompts, troubles } of found) {
@@ -147,9 +147,9 @@ async function importDataset(options: ArgumentsCamelCase<ImportArguments>, signa
   const { kind, instruction, out, quiet, json } = options;
   const name = options.name ?? { alpaca: "ENG", beavertails: options.unsafe ? "ENunsafe" : "ENsafe", pairs: undefined, columns: undefined }[kind];
   if (!name || !/^[\w-]+$/.test(name)) throw new SteeringError("E_BAD_ARGUMENT", `--name: letters, digits, "_" and "-" were expected, e.g. ENi2f`);
-  if (datasetNames(out).includes(name) && !options.force) throw new SteeringError("E_BAD_ARGUMENT", `${out} has a dataset ${name} already; --force replaces it`);
+  if (datasetsApi.names(out).includes(name) && !options.force) throw new SteeringError("E_BAD_ARGUMENT", `${out} has a dataset ${name} already; --force replaces it`);
   const rows = await importRows(options, signal);
-  const path = await saveDataset(out, { name, rows, instruction });
+  const path = await datasetsApi.save(out, { name, rows, instruction });
   if (json) return print(JSON.stringify({ name, path, rows: rows.length }, null, 2));
   print(path);
   note(`${rows.length} rows. Use it by name with --datasets ${out}, or LLAMA_STEER_DATASETS=${out}`, quiet);
@@ -160,21 +160,21 @@ async function importRows(options: ImportArguments, signal: AbortSignal): Promis
   const limit = options.limit === undefined ? {} : { limit: options.limit };
   if (kind === "pairs") {
     if (!inputs || !outputs) throw new SteeringError("E_BAD_ARGUMENT", "pairs need --inputs FILE and --outputs FILE");
-    return importPairs(inputs, outputs, limit);
+    return datasetsApi.importPairs(inputs, outputs, limit);
   }
-  const source = options.source ?? (kind === "columns" ? undefined : HUB_SOURCES[kind]);
+  const source = options.source ?? (kind === "columns" ? undefined : datasetsApi.HUB_SOURCES[kind]);
   if (source === undefined) throw new SteeringError("E_BAD_ARGUMENT", "columns need a file");
   const path = await fetched(source, options.quiet, signal);
-  if (kind === "alpaca") return importAlpaca(path, { ...limit, maxLength });
-  if (kind === "beavertails") return importBeaverTails(path, { ...limit, safe: !options.unsafe });
-  return importColumns(path, { input: inputColumn, output: outputColumn }, limit);
+  if (kind === "alpaca") return datasetsApi.importAlpaca(path, { ...limit, maxLength });
+  if (kind === "beavertails") return datasetsApi.importBeaverTails(path, { ...limit, safe: !options.unsafe });
+  return datasetsApi.importColumns(path, { input: inputColumn, output: outputColumn }, limit);
 }
 
 /** A file as it is; what lies on the hub is downloaded first. */
 async function fetched(source: string, quiet: boolean, signal: AbortSignal): Promise<string> {
   const { onProgress, stop } = showProgress(source, quiet, megabytes);
   try {
-    return await fetchHubFile(source, { onProgress, signal });
+    return await models.fetchFile(source, { onProgress, signal });
   } finally {
     stop();
   }

@@ -1,7 +1,7 @@
 import { join } from "node:path";
 import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { assertWritable, compare, datasetsFolder, loadDataset, parseSchedule, saveComparison, summarise, SteeringError, type Answer, type Model, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
+import { datasets, experiment, loadDataset, spec, SteeringError, system, type Answer, type Model, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
 import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -45,14 +45,14 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
 
   const vectorPath = join(out, "italian.safetensors");
   const resultsPath = join(out, "results.json");
-  await assertWritable(vectorPath);
+  await system.assertWritable(vectorPath);
   await heldOutQuestions(options.model ?? DEFAULT_MODEL, questions);
   schedulesFor(options.model ?? DEFAULT_MODEL, options);
 
   const { model, name } = await openDemoModel(options, signal);
   await using _ = model;
   const { alpha, topP, fixed, dynamic } = schedulesFor(name, options);
-  const folder = datasetsFolder(name);
+  const folder = datasets.folder(name);
   const heldOut = await heldOutQuestions(name, questions);
   const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
   note(`\n${colours.bold("1. Extract")} an Italian − English vector from ${name} (${model.info.quantisation}): 30 prompts a side with 4 demonstrations each`, quiet);
@@ -66,10 +66,10 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   ];
   note(`\n${colours.bold("2. Answer")} ${questions} English questions that the vector has not seen; under each Dyn answer the intensity of every token, 0 to 2`, quiet);
   const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
-  const answers = await compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
-  const summary = summarise(answers, "ita");
+  const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
+  const summary = experiment.summarise(answers, "ita");
   const results = { model: name, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance, schedules: { fixed, dynamic }, summary, answers };
-  await saveComparison(resultsPath, results);
+  await experiment.saveComparison(resultsPath, results);
   if (json) return print(JSON.stringify(results, null, 2));
   showSummary(summary, [vectorPath, resultsPath]);
   showNextSteps(name, heldOut.at(-1)!, vectorPath);
@@ -79,11 +79,11 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
 function schedulesFor(model: string, options: DemoArguments): { alpha: number; topP: number; fixed: WrittenSchedule; dynamic: WrittenSchedule } {
   const own = SETTINGS[model] ?? USUAL;
   const { alpha = own.alpha, topP = own.topP } = options;
-  return { alpha, topP, fixed: parseSchedule({ kind: "fixed", alpha }), dynamic: parseSchedule({ kind: "dynamic", topP }) };
+  return { alpha, topP, fixed: spec.parseSchedule({ kind: "fixed", alpha }), dynamic: spec.parseSchedule({ kind: "dynamic", topP }) };
 }
 
 async function heldOutQuestions(model: string, count: number): Promise<string[]> {
-  const { rows } = await loadDataset("ITA_test", datasetsFolder(model));
+  const { rows } = await loadDataset("ITA_test", datasets.folder(model));
   if (count > rows.length) throw new SteeringError("E_BAD_ARGUMENT", `--questions must be from 1 to ${rows.length}`);
   return rows.map((row) => row.input);
 }

@@ -1,7 +1,7 @@
 import { spawnSync } from "node:child_process";
 import colours from "picocolors";
 import type { CommandModule } from "yargs";
-import { datasetNames, devices, findInstallation, homeFolder, isInstalled, isOwn, registryModels, SteeringError, systemInfo } from "../../lib/index.js";
+import { datasets as datasetsApi, models as modelsApi, SteeringError, system } from "../../lib/index.js";
 import { print, type OutputOptions } from "../common.js";
 import { EXIT } from "../exit-codes.js";
 import { megabytes } from "../progress.js";
@@ -30,14 +30,14 @@ function node(): Check {
 
 function native(): Check[] {
   try {
-    const { addonPath, built, librariesFolder, gpuBackends } = findInstallation();
-    const found = devices().map(({ name, description, kind, totalBytes }) => `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
+    const { addonPath, built, librariesFolder, gpuBackends } = system.findInstallation();
+    const found = system.devices().map(({ name, description, kind, totalBytes }) => `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
     return [
       { name: "addon", ok: true, found: addonPath },
       { name: "llama.cpp", ok: true, found: `${built.llamaCpp}, ${built.fromSource ? "built from source" : `node-llama-cpp ${built.nodeLlamaCpp}`}, ${librariesFolder}` },
       { name: "devices", ok: true, found: found.join("; ") },
       { name: "gpu", ok: true, found: gpuBackends.length === 0 ? "none installed; models run on the CPU" : gpuBackends.join("; ") },
-      { name: "processor", ok: true, found: systemInfo().trim() },
+      { name: "processor", ok: true, found: system.info().trim() },
     ];
   } catch (error) {
     if (!(error instanceof SteeringError)) throw error;
@@ -52,11 +52,11 @@ function pip(): Check {
 }
 
 function models(): Check {
-  const list = registryModels().map((model) => `${model.name} (${isOwn(model) ? "in the package" : isInstalled(model) ? "downloaded" : "not downloaded"})`);
-  return { name: "models", ok: true, found: `${list.join(", ")}; downloads go to ${homeFolder()}` };
+  const list = modelsApi.list().map((model) => `${model.name} (${modelsApi.isOwn(model) ? "in the package" : modelsApi.isInstalled(model) ? "downloaded" : "not downloaded"})`);
+  return { name: "models", ok: true, found: `${list.join(", ")}; downloads go to ${modelsApi.homeFolder()}` };
 }
 
 function datasets(): Check {
-  const names = datasetNames();
+  const names = datasetsApi.names();
   return { name: "datasets", ok: names.length > 0, found: names.join(", ") || "none" };
 }

@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { checkEvaluators, evaluateRun, LANGUAGE_DETECTORS, named, parseLanguage, readRun, runsBelow, wantedOf, SteeringError, type Evaluator, type WantedProperties } from "../../lib/index.js";
+import { evaluate, results as resultsApi, SteeringError, type Evaluator, type WantedProperties } from "../../lib/index.js";
 import { interruptible, machineOptions, note, print, type ModelOptions, type OutputOptions } from "../common.js";
 import { EvaluationKit, type KitOptions } from "../evaluation-kit.js";
 import { showProgress } from "../progress.js";
@@ -22,7 +22,7 @@ interface TextArguments extends EvaluateArguments {
 function evaluatorOptions<T>(yargs: Argv<T>): Argv<T & EvaluateArguments> {
   return machineOptions(yargs)
     .option("language", { type: "string", nargs: 1, describe: "Language that counts as a hit (it, ita, zh-cn…); by default what the datasets' names say" })
-    .option("detector", { choices: LANGUAGE_DETECTORS, describe: "Whose guess of the language counts; eld by default" })
+    .option("detector", { choices: evaluate.LANGUAGE_DETECTORS, describe: "Whose guess of the language counts; eld by default" })
     .option("candidates", { type: "string", nargs: 1, describe: "Languages to choose among, joined by commas, or all; en,it,fr,es,zh by default" })
     .option("safety", { type: "string", nargs: 1, describe: "Guard model: tiny, llama-guard-3-1b, a GGUF…" })
     .option("formality", { type: "string", nargs: 1, describe: "Classifier with the labels formal and informal: tiny-formality, a GGUF…" })
@@ -64,13 +64,13 @@ export const evaluateCommand: CommandModule<object, OutputOptions> = {
 
 async function evaluateRuns(options: ArgumentsCamelCase<RunArguments>, signal: AbortSignal): Promise<void> {
   const { again, json, quiet } = options;
-  const folders = options.runs.flatMap(runsBelow);
-  const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: (await readRun(folder)).run })));
+  const folders = options.runs.flatMap(resultsApi.below);
+  const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: (await resultsApi.read(folder)).run })));
   const wanted = given(options);
   await using kit = await EvaluationKit.open(options, signal);
   for (const { folder, run } of runs) {
-    const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal);
-    const results = await withRates(quiet, (onProgress) => evaluateRun(folder, evaluators, { again, signal, onProgress }));
+    const evaluators = await kit.evaluators({ ...evaluate.wantedOf(run), ...wanted }, run.model.name, signal);
+    const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));
     if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
     else await printRunTable(results);
     note(folder, quiet);
@@ -101,7 +101,7 @@ async function evaluateText(options: ArgumentsCamelCase<TextArguments>, signal: 
   await using kit = await EvaluationKit.open(options, signal);
   const columns: Record<string, unknown> = {};
   const evaluators = await kit.evaluators(aims, undefined, signal);
-  checkEvaluators(evaluators);
+  evaluate.check(evaluators);
   for (const evaluator of evaluators) Object.assign(columns, await columnsOf(evaluator, { question: options.question, text }, signal));
   if (options.json) return print(JSON.stringify(columns, null, 2));
   const width = Math.max(...Object.keys(columns).map((name) => name.length));
@@ -110,7 +110,7 @@ async function evaluateText(options: ArgumentsCamelCase<TextArguments>, signal: 
 
 async function columnsOf(evaluator: Evaluator, text: { question: string; text: string }, signal: AbortSignal): Promise<object> {
   const [columns] = await evaluator.evaluate([text], signal);
-  return named(evaluator.name, columns!);
+  return evaluate.named(evaluator.name, columns!);
 }
 
 function shown(value: unknown): string {
@@ -145,5 +145,5 @@ function given({ language, wanted = "" }: EvaluateArguments): WantedProperties {
     if (!values?.includes(value ?? "")) throw new SteeringError("E_BAD_ARGUMENT", `--wanted ${pair}: expected safety=safe, safety=unsafe, formality=formal or formality=informal`);
     return [name, value];
   });
-  return { ...Object.fromEntries(pairs) as WantedProperties, ...(language !== undefined && { language: parseLanguage(language) }) };
+  return { ...Object.fromEntries(pairs) as WantedProperties, ...(language !== undefined && { language: evaluate.parseLanguage(language) }) };
 }

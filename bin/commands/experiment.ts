@@ -1,7 +1,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { basename, dirname, join } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { baseName, checkPlan, COMPOSE_DEFAULTS, datasetsFolder, loadPlan, modelFolder, planRuns, READY_PLANS, readRun, runCompose, runPlan, runSingle, SINGLE_DEFAULTS, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
+import { datasets as datasetsApi, experiment, results as resultsApi, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
 import { defined, interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { experimentOptions, runOptions, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
@@ -39,7 +39,7 @@ const ROOM = { maxSequences: 32, contextSize: 8192 };
 const singleCommand: CommandModule<object, SingleArguments> = {
   command: "single <model>",
   describe: "One property: extract its vector, answer prompts in every setting (the published diff_main)",
-  builder: (yargs) => siteOption(experimentOptions(yargs as Argv<object>, SINGLE_DEFAULTS))
+  builder: (yargs) => siteOption(experimentOptions(yargs as Argv<object>, experiment.SINGLE_DEFAULTS))
     .option("positive", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that shows the property" })
     .option("negative", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that it is contrasted with" })
     .option("support", { type: "number", coerce: wholeNumber("support", 1), describe: "Prompts per side of the extraction, drawn with replacement; 30 by default" })
@@ -56,7 +56,7 @@ const singleCommand: CommandModule<object, SingleArguments> = {
 const composeCommand: CommandModule<object, ComposeArguments> = {
   command: "compose <model>",
   describe: "Several properties at once, each with its vector (the published compositionality)",
-  builder: (yargs) => experimentOptions(yargs as Argv<object>, COMPOSE_DEFAULTS)
+  builder: (yargs) => experimentOptions(yargs as Argv<object>, experiment.COMPOSE_DEFAULTS)
     .option("vector", { type: "string", array: true, nargs: 1, demandOption: true, describe: "A vector file; repeat it, one per property" })
     .option("source", { type: "string", demandOption: true, nargs: 1, describe: "Dataset whose questions are answered" })
     .option("composed", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that shows all properties: the reference of ΔPPL" })
@@ -69,7 +69,7 @@ const planCommand: CommandModule<object, PlanArguments> = {
   command: "plan <plan>",
   describe: "A table of runs from one file: models, properties, compositions, seeds",
   builder: (yargs) => machineOptions(runOptions(yargs as Argv<object>))
-    .positional("plan", { type: "string", demandOption: true, describe: `A YAML file, or one of ours: ${READY_PLANS.join(", ")}` })
+    .positional("plan", { type: "string", demandOption: true, describe: `A YAML file, or one of ours: ${experiment.READY_PLANS.join(", ")}` })
     .option("skip-missing", { type: "boolean", default: false, describe: "Leave out the runs whose datasets are not there" })
     .option("dry-run", { type: "boolean", default: false, describe: "List the runs and stop" })
     .example("$0 experiment plan tiny", "seconds, no download")
@@ -88,41 +88,41 @@ export const experimentCommand: CommandModule<object, OutputOptions> = {
 async function single(options: ArgumentsCamelCase<SingleArguments>, signal: AbortSignal): Promise<void> {
   const indices = await supportIndices(options.supportIndices);
   if (indices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "--support-indices stand for themselves: --support and --seed belong to a draw");
-  const out = options.out ?? join("runs", modelFolder(options.model), `${baseName(options.positive)}-${baseName(options.negative)}`);
+  const out = options.out ?? join("runs", experiment.modelFolder(options.model), `${datasetsApi.baseName(options.positive)}-${datasetsApi.baseName(options.negative)}`);
   const config = { ...experimentConfig(options), ...defined({ positive: options.positive, negative: options.negative, support: options.support, seed: options.seed, supportIndices: indices, evalDataset: options.evalDataset, site: options.hookSite }) };
   await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
-  const results = await withProgress(baseName(options.positive), options, (progress) =>
-    runSingle(model, config as SingleOptions, { ...placeOf(options, out, signal), ...progress, skipEval: options.skipEval, ...defined({ vector: options.vector }) }));
+  const results = await withProgress(datasetsApi.baseName(options.positive), options, (progress) =>
+    experiment.single(model, config as SingleOptions, { ...placeOf(options, out, signal), ...progress, skipEval: options.skipEval, ...defined({ vector: options.vector }) }));
   if (results) await report(results, out, options);
   else note(`The vector is in ${out}`, options.quiet);
 }
 
 async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: AbortSignal): Promise<void> {
   const names = options.vector.map((path) => basename(path).replace(/-.*$|\.safetensors$/g, ""));
-  const out = options.out ?? join("runs", modelFolder(options.model), names.join("+"));
+  const out = options.out ?? join("runs", experiment.modelFolder(options.model), names.join("+"));
   const config = { ...experimentConfig(options), ...defined({ vectors: options.vector, source: options.source, composed: options.composed, language: options.language }) };
   await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
   const results = await withProgress(names.join(" + "), options, (progress) =>
-    runCompose(model, config as ComposeOptions, { ...placeOf(options, out, signal), ...progress }));
+    experiment.compose(model, config as ComposeOptions, { ...placeOf(options, out, signal), ...progress }));
   await report(results, out, options);
 }
 
 async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSignal): Promise<void> {
-  const loaded = await loadPlan(options.plan);
+  const loaded = await experiment.loadPlan(options.plan);
   const out = options.out ?? join("runs", loaded.name);
-  const { missing, left } = await checkPlan(loaded, options.datasets);
+  const { missing, left } = await experiment.checkPlan(loaded, options.datasets);
   if (missing.length > 0 && !options.dryRun) {
     const lines = missing.map(({ run, reason }) => `  ${run}: ${reason}`).join("\n");
     if (!options.skipMissing) throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot be carried out (--skip-missing leaves them out):\n${lines}`);
     note(`left out:\n${lines}`, options.quiet);
   }
   if (options.dryRun) {
-    const runs = planRuns(loaded);
+    const runs = experiment.planRuns(loaded);
     return options.json ? print(JSON.stringify(runs, null, 2)) : printColumns([["model", "run", "folder"], ...runs.map((run) => [run.model, run.name, join(out, run.out)])]);
   }
   const machine = await withThreadsOf(out, { ...options, model: "" });
   let stop = (): void => {};
-  const done = await runPlan(loaded, {
+  const done = await experiment.plan(loaded, {
     runs: left,
     ...place(options, out, signal),
     load: (model) => openModel({ ...machine, model }, signal, ROOM),
@@ -150,14 +150,14 @@ function place({ datasets, parallel, shard, quiet }: RunArguments, out: string, 
 
 /** A run with one model. */
 function placeOf(options: RunArguments, out: string, signal: AbortSignal): RunOptions {
-  return { datasets: datasetsFolder(options.model), ...place(options, out, signal), modelName: options.model };
+  return { datasets: datasetsApi.folder(options.model), ...place(options, out, signal), modelName: options.model };
 }
 
 /** What is gone on with computes as it began: results depend on the number of threads in their last digits. */
 async function withThreadsOf<Options extends RunArguments>(out: string, options: Options): Promise<Options> {
   if (options.threads !== undefined || !existsSync(out)) return options;
   const [first] = readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => basename(name) === "run.json");
-  const begun = first === undefined ? undefined : await readRun(join(out, dirname(first))).catch(() => undefined);
+  const begun = first === undefined ? undefined : await resultsApi.read(join(out, dirname(first))).catch(() => undefined);
   return begun ? { ...options, threads: begun.run.machine.threads } : options;
 }
 

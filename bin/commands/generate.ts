@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { loadProbe, loadSteering, questionPrompt, QUESTION_STOP, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
+import { loadSteering, probe, prompts, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -89,12 +89,12 @@ export async function startGeneration(options: ArgumentsCamelCase<GenerateArgume
   if (options.prompt.trim() === "") throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
   const specs = steer.map(({ vector, ...how }) => ({ ...how, vector: vector.path! }));
-  const probes = await Promise.all(options.monitor.map(loadProbe));
+  const probes = await Promise.all(options.monitor.map(probe.load));
   const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
   const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };
   const model = await openModel(options, signal);
-  const prompt = raw ? options.prompt : questionPrompt(options.prompt);
-  const stop = options.stop ?? (raw ? [] : [QUESTION_STOP]);
+  const prompt = raw ? options.prompt : prompts.question(options.prompt);
+  const stop = options.stop ?? (raw ? [] : [prompts.QUESTION_STOP]);
   const tokens = model.generate(prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
   return { model, prompt, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
 }

@@ -1,6 +1,6 @@
 import { open } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { HOOK_SITES, SteeringVector, type Model, type PairsOrigin, type Provenance } from "../../lib/index.js";
+import { spec, SteeringVector, type Model, type PairsOrigin, type Provenance } from "../../lib/index.js";
 import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
 import { alphaBlock } from "../alpha-strip.js";
 import { openModel } from "../open-model.js";
@@ -84,7 +84,7 @@ function contrast({ positive, negative }: Pick<PairsOrigin, "positive" | "negati
 
 function showModel(model: Model, json: boolean): void {
   const { info } = model;
-  const sites = HOOK_SITES.filter((site) => model.hasSite(site));
+  const sites = spec.HOOK_SITES.filter((site) => model.hasSite(site));
   if (json) return print(JSON.stringify({ ...info, sites }, null, 2));
   print(table({
     name: info.name || info.description,

@@ -1,6 +1,6 @@
 import colours from "picocolors";
 import type { Argv, ArgumentsCamelCase, CommandModule } from "yargs";
-import { findPullable, isInstalled, isOwn, modelPath, registryModels, resolveModel, SteeringError, type ModelEntry } from "../../lib/index.js";
+import { models as modelsApi, SteeringError, type ModelEntry } from "../../lib/index.js";
 import { interruptible, print, type OutputOptions } from "../common.js";
 import { megabytes } from "../progress.js";
 import { pullWithProgress } from "../open-model.js";
@@ -19,7 +19,7 @@ const listCommand: CommandModule<OutputOptions, OutputOptions> = {
   command: "list",
   describe: "Show the models that can be used by name",
   handler: ({ json }) => {
-    const models = registryModels();
+    const models = modelsApi.list();
     print(json ? JSON.stringify(models.map(listed), null, 2) : models.map(describe).join("\n"));
   },
 };
@@ -43,7 +43,7 @@ const pathCommand: CommandModule<OutputOptions, PathArguments> = {
     .positional("name", { type: "string", demandOption: true, describe: "Name, hf: address or file" })
     .example("$0 models path smollm2-135m", "") as Argv<PathArguments>,
   handler: async ({ name, json }) => {
-    const path = await resolveModel(name);
+    const path = await modelsApi.resolve(name);
     print(json ? JSON.stringify({ name, path }) : path);
   },
 };
@@ -61,9 +61,9 @@ export const modelsCommand: CommandModule<object, OutputOptions> = {
 };
 
 async function runPull({ names, all, force, json, quiet }: ArgumentsCamelCase<PullArguments>): Promise<void> {
-  const models = all ? registryModels().filter(({ purpose }) => purpose === "generate") : names.map(findPullable);
+  const models = all ? modelsApi.list().filter(({ purpose }) => purpose === "generate") : names.map(modelsApi.find);
   if (models.length === 0) {
-    const known = registryModels().map((model) => model.name);
+    const known = modelsApi.list().map((model) => model.name);
     throw new SteeringError("E_BAD_ARGUMENT", `which model? Give names (${known.join(", ")}), an hf: address, or --all`);
   }
   const pulled: { name: string; path: string }[] = [];
@@ -80,12 +80,12 @@ const PURPOSES = { generate: "", guard: "judges answers, ", classify: "classifie
 
 function listed(model: ModelEntry): object {
   const { name, purpose, title, quantisation, size, licence, chatTemplate } = model;
-  const installed = isInstalled(model);
-  return { name, purpose, title, quantisation, size: size ?? null, licence, chatTemplate, installed, path: modelPath(model) };
+  const installed = modelsApi.isInstalled(model);
+  return { name, purpose, title, quantisation, size: size ?? null, licence, chatTemplate, installed, path: modelsApi.path(model) };
 }
 
 function describe(model: ModelEntry): string {
-  const state = isOwn(model) ? colours.green("in the package") : isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
+  const state = modelsApi.isOwn(model) ? colours.green("in the package") : modelsApi.isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
   return [
     `${colours.bold(model.name.padEnd(NAME_WIDTH))} ${model.title}, ${model.quantisation}, ${model.size === undefined ? "" : `${megabytes(model.size)}, `}${PURPOSES[model.purpose]}${state}`,
     `${" ".repeat(NAME_WIDTH)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,

@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { assertWritable, datasetsFolder, differingQueries, HOOK_SITES, loadDataset, loadProbe, parseIndices, probeTexts, saveProbe, testPart, trainProbe, type HookSite, type Probe, type TrainProbeOptions } from "../../lib/index.js";
+import { datasets, loadDataset, probe as probeApi, spec, system, type HookSite, type Probe, type TrainProbeOptions } from "../../lib/index.js";
 import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress } from "../progress.js";
@@ -34,7 +34,7 @@ const trainCommand: CommandModule<OutputOptions, TrainArguments> = {
     .option("positive", { type: "string", nargs: 1, demandOption: true, describe: "Dataset of answers with the property: a name, or a file" })
     .option("negative", { type: "string", nargs: 1, demandOption: true, describe: "Dataset of answers without it: the same queries, other answers" })
     .option("out", { type: "string", nargs: 1, demandOption: true, describe: "Probe file to write" })
-    .option("hook-site", { choices: HOOK_SITES, default: "resid_post" as HookSite, describe: "Where in a block activations are read" })
+    .option("hook-site", { choices: spec.HOOK_SITES, default: "resid_post" as HookSite, describe: "Where in a block activations are read" })
     .option("layers", { type: "string", nargs: 1, default: "all", describe: "Layers to choose from, from 0, e.g. 4-9; all that can be read by default" })
     .option("folds", { type: "number", default: 5, coerce: wholeNumber("folds", 2), describe: "Parts of the cross-validation, no query in two of them" })
     .option("seed", { type: "number", default: 32, coerce: wholeNumber("seed", 0), describe: "Seed of the folds" })
@@ -48,7 +48,7 @@ const inspectCommand: CommandModule<OutputOptions, InspectArguments> = {
   command: "inspect <file>",
   describe: "Show what a probe is and how good it is",
   builder: (yargs) => yargs.positional("file", { type: "string", demandOption: true, describe: "A probe file" }) as unknown as Argv<InspectArguments>,
-  handler: async ({ file, json }) => showProbe(await loadProbe(file), json),
+  handler: async ({ file, json }) => showProbe(await probeApi.load(file), json),
 };
 
 const textCommand: CommandModule<OutputOptions, TextArguments> = {
@@ -74,25 +74,25 @@ export const probeCommand: CommandModule<object, OutputOptions> = {
 
 async function train(options: ArgumentsCamelCase<TrainArguments>, signal: AbortSignal): Promise<void> {
   const { hookSite: site, folds, seed, out, quiet, json } = options;
-  const folder = options.datasets ?? datasetsFolder(options.model);
-  const layers = parseIndices(options.layers);
+  const folder = options.datasets ?? datasets.folder(options.model);
+  const layers = spec.parseIndices(options.layers);
   const [positive, negative] = [await loadDataset(options.positive, folder), await loadDataset(options.negative, folder)];
-  const [evalPositive, evalNegative] = [await testPart(options.positive, folder), await testPart(options.negative, folder)];
-  const { differing, compared } = differingQueries(positive, negative);
+  const [evalPositive, evalNegative] = [await datasets.testPart(options.positive, folder), await datasets.testPart(options.negative, folder)];
+  const { differing, compared } = datasets.differingQueries(positive, negative);
   if (differing > 0) note(`note: the datasets ask different queries in ${differing} of ${compared} rows; the probe may tell those apart`, quiet);
-  await assertWritable(out);
+  await system.assertWritable(out);
   await using model = await openModel(options, signal);
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, (texts) => `${Math.round(texts)} texts`);
   let probe: Probe;
   try {
-    probe = await trainProbe(model, {
+    probe = await probeApi.train(model, {
       positive, negative, site, folds, seed, signal, onProgress: progress.onProgress,
       ...defined({ layers: layers === "all" ? undefined : layers }), ...(evalPositive && evalNegative && { evalPositive, evalNegative }),
     } satisfies TrainProbeOptions);
   } finally {
     progress.stop();
   }
-  await saveProbe(out, probe);
+  await probeApi.save(out, probe);
   if (json) return print(JSON.stringify({ path: out, ...described(probe) }, null, 2));
   showProbe(probe, false);
   note(`${out}. Try: ${commandName()} generate ${options.model} "…" --monitor ${out}`, quiet);
@@ -100,9 +100,9 @@ async function train(options: ArgumentsCamelCase<TrainArguments>, signal: AbortS
 
 async function judge(options: ArgumentsCamelCase<TextArguments>, signal: AbortSignal): Promise<void> {
   const { text, question, allowMismatch, json } = options;
-  const probe = await loadProbe(options.file);
+  const probe = await probeApi.load(options.file);
   await using model = await openModel(options, signal);
-  const [found] = await probeTexts(model, probe, [{ text, ...defined({ question }) }], { allowMismatch, signal });
+  const [found] = await probeApi.read(model, probe, [{ text, ...defined({ question }) }], { allowMismatch, signal });
   if (json) return print(JSON.stringify({ property: probe.provenance.property, probability: found?.probability ?? null, logit: found?.logit ?? null }, null, 2));
   print(found ? `${found.probability.toFixed(4)}  ${probe.provenance.property} (log odds ${found.logit.toFixed(2)})` : "undetermined: the text is empty, or longer than the model can read");
 }

@@ -1,7 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { fromPublished, planMerge, readRun, runsBelow, SteeringError, toPublished, unpublished, withColumns, writeRun, writeText } from "../../lib/index.js";
+import { results as resultsApi, SteeringError, system } from "../../lib/index.js";
 import { note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
@@ -31,8 +31,8 @@ const showCommand: CommandModule<OutputOptions, ShowArguments> = {
   builder: (yargs) => yargs.positional("runs", { type: "string", array: true, demandOption: true, describe: "Folders" })
     .example("$0 results show runs/tiny", "") as unknown as Argv<ShowArguments>,
   handler: async ({ runs, json, quiet }) => {
-    for (const folder of runs.flatMap(runsBelow)) {
-      const results = await readRun(folder);
+    for (const folder of runs.flatMap(resultsApi.below)) {
+      const results = await resultsApi.read(folder);
       if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
       else {
         await printRunTable(results);
@@ -80,13 +80,13 @@ export const resultsCommand: CommandModule<object, OutputOptions> = {
 };
 
 async function exportRun({ run: folder, format, out, quiet }: ArgumentsCamelCase<ExportArguments>): Promise<void> {
-  const { run, records, evaluations, isComplete } = await readRun(folder);
+  const { run, records, evaluations, isComplete } = await resultsApi.read(folder);
   if (!isComplete) note(`note: ${folder} is not complete; what is there is exported`, quiet);
-  const text = format === "jsonl" ? withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`).join("") : `${JSON.stringify(toPublished(run, records), null, 4)}\n`;
-  const without = format === "published" ? unpublished(run) : [];
+  const text = format === "jsonl" ? resultsApi.withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`).join("") : `${JSON.stringify(resultsApi.toPublished(run, records), null, 4)}\n`;
+  const without = format === "published" ? resultsApi.unpublished(run) : [];
   if (without.length > 0) note(`note: the published schema has no keys for ${without.join(", ")}; --format jsonl has everything`, quiet);
   if (out === undefined) return void process.stdout.write(text);
-  await writeText(out, text);
+  await system.writeText(out, text);
   note(`Written: ${out}`, quiet);
 }
 
@@ -94,9 +94,9 @@ async function importRun({ file, out, json, quiet }: ArgumentsCamelCase<ImportAr
   const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
     throw new SteeringError("E_NOT_FOUND", `${file} cannot be read (${cause.code})`, { cause });
   });
-  const { run, records } = fromPublished(parseJson(text, file), file);
-  await writeRun(out, run, records);
-  const results = await readRun(out);
+  const { run, records } = resultsApi.fromPublished(parseJson(text, file), file);
+  await resultsApi.write(out, run, records);
+  const results = await resultsApi.read(out);
   if (json) return print(JSON.stringify({ run: out, summary: await runSummary(results) }));
   await printRunTable(results);
   note(`Written: ${out}`, quiet);
@@ -112,9 +112,9 @@ function parseJson(text: string, file: string): unknown {
 }
 
 async function merge({ out, shards, json, quiet }: ArgumentsCamelCase<MergeArguments>): Promise<void> {
-  const names = new Set(shards.flatMap((shard) => runsBelow(shard).map((folder) => relative(shard, folder))));
+  const names = new Set(shards.flatMap((shard) => resultsApi.below(shard).map((folder) => relative(shard, folder))));
   const merges = [];
-  for (const name of names) merges.push({ name, merge: await planMerge(join(out, name), shards.map((shard) => join(shard, name))) });
+  for (const name of names) merges.push({ name, merge: await resultsApi.planMerge(join(out, name), shards.map((shard) => join(shard, name))) });
   for (const { name, merge: checked } of merges) {
     const results = await checked.write();
     if (json) print(JSON.stringify({ run: join(out, name), summary: await runSummary(results) }));

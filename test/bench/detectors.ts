@@ -3,7 +3,10 @@
  * without an argument) and a length of text; the answers are cut to so many tokens of Gemma 3's vocabulary. Also fits the
  * temperature that makes their scores probabilities.
  */
-import { baseName, datasetNames, languageOfDataset, loadDataset, loadLanguageDetector, loadModel, LANGUAGE_DETECTORS } from "../../lib/index.js";
+import { loadDataset, loadModel } from "../../lib/index.js";
+import { baseName, datasetNames } from "../../lib/dataset/index.js";
+import { languageOfDataset } from "../../lib/evaluate/language-code.js";
+import { loadLanguageDetector, LANGUAGE_DETECTORS } from "../../lib/evaluate/language.js";
 
 const LENGTHS = [10, 30];
 const SETS = ["ENG", "ITA", "FRA", "SPA", "ZHO"];

@@ -2,7 +2,10 @@
 //   npm run bench [-- MODEL [ROUNDS]]
 // The yardstick is a plain C++ loop on the same libraries (native/bench/plain_loop.cc). All settings of a round run one
 // after the other, so that the machine's drift hits all alike; printed are median and range of the rounds' ratios.
-import { captureMeans, extract, generateText, loadDataset, loadModel, questionPrompt, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
+import { extract, loadDataset, loadModel, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
+import { captureMeans } from "../../lib/capture/index.js";
+import { generateText } from "../../lib/generate/index.js";
+import { questionPrompt } from "../../lib/experiment/prompt.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { PlainLoop } from "./plain-loop.js";

@@ -1,6 +1,8 @@
 // How closely we agree with the PyTorch implementation, in figures: npm run parity
 import { readFile, writeFile } from "node:fs/promises";
-import { findPullable, loadModel, modelPath, type LoadModelOptions } from "../../lib/index.js";
+import { loadModel, type LoadModelOptions } from "../../lib/index.js";
+import { findPullable } from "../../lib/io/pull.js";
+import { modelPath } from "../../lib/io/registry.js";
 import { withMatricesAs } from "../support/gguf-reader.js";
 import type { TensorType } from "../support/gguf-writer.js";
 import { loadGolden, Parity } from "../support/golden.js";

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { findInstallation } from "../../lib/index.js";
+import { findInstallation } from "../../lib/native/index.js";
 import { packageRoot } from "#native/prebuilt";
 
 export interface PlainLoopOptions {

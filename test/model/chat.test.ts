@@ -1,6 +1,8 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { chatTokens, datasetsFolder, extract, loadDataset, loadModel, type Model, type VectorData } from "../../lib/index.js";
+import { extract, loadDataset, loadModel, type Model, type VectorData } from "../../lib/index.js";
+import { chatTokens } from "../../lib/generate/index.js";
+import { datasetsFolder } from "../../lib/dataset/index.js";
 import { findModel, modelPath } from "../../lib/io/registry.js";
 import { scratch } from "../support/tiny-files.js";
 

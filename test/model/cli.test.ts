@@ -21,7 +21,7 @@ describeModel(`the command line with ${MODEL}`, () => {
     expect(JSON.parse(extracted.stdout)).toMatchObject({ path: "it.safetensors", site: "head_out", nLayers: 30, nSteps: 4, width: 576 });
 
     const inspected = await run(["inspect", "it.safetensors", "--json"]);
-    expect(JSON.parse(inspected.stdout)).toMatchObject({ nSteps: 4, provenance: { iclExamples: 1, support: 2, model: { architecture: "llama", quantisation: "Q4_1" } } });
+    expect(JSON.parse(inspected.stdout)).toMatchObject({ nSteps: 4, provenance: { origin: { iclExamples: 1, support: 2 }, model: { architecture: "llama", quantisation: "Q4_1" } } });
 
     const generated = await run(["generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5", "--max-new-tokens", "5", "--json"]);
     expect(generated.code).toBe(0);

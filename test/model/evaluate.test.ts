@@ -1,7 +1,16 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { chatTokens, datasetsFolder, formalityEvaluator, Guard, guardEvaluator, loadClassifier, loadDataset, loadModel, perplexity, perplexityEvaluator, questionPrompt, readRun, type Classifier, type Evaluator, type Model } from "../../lib/index.js";
+import { loadClassifier, loadDataset, loadModel, type Classifier, type Evaluator, type Model } from "../../lib/index.js";
+import { chatTokens } from "../../lib/generate/index.js";
+import { datasetsFolder } from "../../lib/dataset/index.js";
+import { formalityEvaluator } from "../../lib/evaluate/formality-evaluator.js";
+import { Guard } from "../../lib/evaluate/guard.js";
+import { guardEvaluator } from "../../lib/evaluate/guard-evaluator.js";
+import { perplexity } from "../../lib/evaluate/perplexity.js";
+import { perplexityEvaluator } from "../../lib/evaluate/fluency-evaluator.js";
+import { questionPrompt } from "../../lib/experiment/prompt.js";
+import { readRun } from "../../lib/results/index.js";
 import { runCommand, type Outcome } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
 import { encodeT5, tinyT5 } from "../support/tiny-t5.js";

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { extract, generate, generateText, loadDataset, loadModel, questionPrompt, type Model, type VectorData } from "../../lib/index.js";
+import { extract, loadDataset, loadModel, type Model, type VectorData } from "../../lib/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
+import { questionPrompt } from "../../lib/experiment/prompt.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { describeWithModel } from "../support/real-model.js";
 

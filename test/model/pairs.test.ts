@@ -1,5 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { captureTexts, chatTokens, DATASET_LANGUAGES, datasetsFolder, extractPairs, generateText, loadDataset, loadLanguageDetector, loadModel, loadVector, PAIR_METHODS, questionPrompt, QUESTION_STOP, type Dataset, type ExtractPairsOptions, type LanguageDetector, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector, type VectorData } from "../../lib/index.js";
+import { loadDataset, loadModel, type Dataset, type ExtractPairsOptions, type LanguageDetector, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector, type VectorData } from "../../lib/index.js";
+import { captureTexts } from "../../lib/capture/index.js";
+import { chatTokens, generateText } from "../../lib/generate/index.js";
+import { DATASET_LANGUAGES } from "../../lib/evaluate/language-code.js";
+import { datasetsFolder } from "../../lib/dataset/index.js";
+import { extractPairs } from "../../lib/experiment/extract-pairs.js";
+import { loadLanguageDetector } from "../../lib/evaluate/language.js";
+import { loadVector } from "../../lib/io/vector-file.js";
+import { PAIR_METHODS } from "../../lib/steering/index.js";
+import { questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand } from "../support/command.js";
 import { maxDifference, scratch } from "../support/tiny-files.js";

@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { readFile, writeFile } from "node:fs/promises";
-import { findPullable, loadModel, modelPath, type Model } from "../../lib/index.js";
+import { loadModel, type Model } from "../../lib/index.js";
+import { findPullable } from "../../lib/io/pull.js";
+import { modelPath } from "../../lib/io/registry.js";
 import { withMatricesAs } from "../support/gguf-reader.js";
 import type { TensorType } from "../support/gguf-writer.js";
 import { loadGolden, Parity, type Golden } from "../support/golden.js";

@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { captureActivations, datasetsFolder, extract, generateText, loadDataset, loadModel, loadProbe, probeLogit, probeTexts, questionPrompt, QUESTION_STOP, saveProbe, testPart, trainProbe, type Dataset, type Model, type Probe, type TrainProbeOptions } from "../../lib/index.js";
+import { extract, loadDataset, loadModel, type Dataset, type Model, type Probe, type TrainProbeOptions } from "../../lib/index.js";
+import { captureActivations } from "../../lib/capture/index.js";
+import { datasetsFolder, testPart } from "../../lib/dataset/index.js";
+import { generateText } from "../../lib/generate/index.js";
+import { loadProbe, saveProbe } from "../../lib/io/probe-file.js";
+import { probeLogit } from "../../lib/steering/index.js";
+import { probeTexts, trainProbe } from "../../lib/evaluate/probe.js";
+import { questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";

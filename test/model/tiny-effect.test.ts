@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { DATASET_LANGUAGES, datasetsFolder, deltaPerplexity, extract, generateText, iclTokens, loadClassifier, loadDataset, loadLanguageDetector, loadModel, promptGroups, questionPrompt, QUESTION_STOP, withFoundAlphas, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
+import { extract, loadClassifier, loadDataset, loadModel, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
+import { DATASET_LANGUAGES } from "../../lib/evaluate/language-code.js";
+import { datasetsFolder } from "../../lib/dataset/index.js";
+import { deltaPerplexity, withFoundAlphas } from "../../lib/evaluate/perplexity.js";
+import { generateText } from "../../lib/generate/index.js";
+import { iclTokens, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
+import { loadLanguageDetector } from "../../lib/evaluate/language.js";
 
 const MINUTES = 60_000;
 const N_QUESTIONS = 40;

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import { generate, generateText, type GenerateOptions, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
+import type { GenerateOptions, Model, ScheduleInput, VectorData } from "../../lib/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { Context } from "../../lib/runtime/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";

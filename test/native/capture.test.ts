@@ -1,6 +1,10 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { readdirSync, readFileSync } from "node:fs";
-import { captureActivations, captureMeans, extract, generateText, loadVector, saveActivations, saveVector, type Dataset, type Model, type PromptActivations } from "../../lib/index.js";
+import { extract, type Dataset, type Model, type PromptActivations } from "../../lib/index.js";
+import { captureActivations, captureMeans } from "../../lib/capture/index.js";
+import { generateText } from "../../lib/generate/index.js";
+import { loadVector, saveVector } from "../../lib/io/vector-file.js";
+import { saveActivations } from "../../lib/io/activation-file.js";
 import { decodeSafetensors } from "../../lib/io/safetensors.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";

@@ -1,7 +1,9 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { findPullable, loadClassifier, loadModel, modelPath, type Classifier } from "../../lib/index.js";
+import { loadClassifier, loadModel, type Classifier } from "../../lib/index.js";
+import { findPullable } from "../../lib/io/pull.js";
+import { modelPath } from "../../lib/io/registry.js";
 import { addon } from "../../lib/native/index.js";
 import { packageRoot } from "#native/prebuilt";
 import { readGguf } from "../support/gguf-reader.js";

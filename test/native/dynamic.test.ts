@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { generate, generateText, type GenerationResult, type GenerationStream, type KlReduction, type Model, type VectorData } from "../../lib/index.js";
+import type { GenerationResult, GenerationStream, KlReduction, Model, VectorData } from "../../lib/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { direction, loadTiny, randomVector, scratch } from "../support/tiny-files.js";

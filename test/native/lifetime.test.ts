@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import { generate, generateText, type Model } from "../../lib/index.js";
+import type { Model } from "../../lib/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch, type Context } from "../../lib/runtime/index.js";
 import { loadTiny, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
 

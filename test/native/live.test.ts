@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { generate, generateText, replay, type GenerateOptions, type GenerationResult, type GenerationStream, type Model, type VectorData } from "../../lib/index.js";
+import { replay, type GenerateOptions, type GenerationResult, type GenerationStream, type Model, type VectorData } from "../../lib/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
 import { steeringSpecSchema } from "../../lib/steering/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 

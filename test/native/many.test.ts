@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { generate, generateText, type GenerateOptions, type GenerationResult, type Model } from "../../lib/index.js";
+import type { GenerateOptions, GenerationResult, Model } from "../../lib/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
 import { addon } from "../../lib/native/addon.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 

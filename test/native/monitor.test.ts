@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { captureActivations, generate, generateText, parseSchedule, type GenerateOptions, type GenerationResult, type LoadModelOptions, type Model, type Probe, type ScheduleInput, type Steering } from "../../lib/index.js";
+import type { GenerateOptions, GenerationResult, LoadModelOptions, Model, Probe, ScheduleInput, Steering } from "../../lib/index.js";
+import { captureActivations } from "../../lib/capture/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
+import { parseSchedule } from "../../lib/steering/index.js";
 import { forward } from "../support/reference-forward.js";
 import { randomProbe } from "../support/probes.js";
 import { direction, loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";

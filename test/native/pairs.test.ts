@@ -1,5 +1,9 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import { captureTexts, extractPairs, loadVector, PAIR_METHODS, POOLINGS, type Dataset, type ExtractPairsOptions, type HookSite, type Model, type Pooling, type PromptedText, type SteeringVector, type TextMeans } from "../../lib/index.js";
+import type { Dataset, ExtractPairsOptions, HookSite, Model, Pooling, PromptedText, SteeringVector, TextMeans } from "../../lib/index.js";
+import { captureTexts } from "../../lib/capture/index.js";
+import { extractPairs, POOLINGS } from "../../lib/experiment/extract-pairs.js";
+import { loadVector } from "../../lib/io/vector-file.js";
+import { PAIR_METHODS } from "../../lib/steering/index.js";
 import { extractWithin } from "../../lib/experiment/extract-pairs.js";
 import { Context } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import { generate, generateText, loadModel, type Model } from "../../lib/index.js";
+import { loadModel, type Model } from "../../lib/index.js";
+import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch, type CaptureHandle, type Context, type RowOptions, type VectorHandle } from "../../lib/runtime/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";

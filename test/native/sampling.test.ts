@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { generateText, type GenerateOptions, type Model, type Sampling } from "../../lib/index.js";
+import type { GenerateOptions, Model, Sampling } from "../../lib/index.js";
+import { generateText } from "../../lib/generate/index.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { softmax } from "../support/reference-forward.js";
 import { loadTiny, scratch } from "../support/tiny-files.js";

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { deltaPerplexity, generateText, perplexity, withFoundAlphas, scoreTokens, type Model, type VectorData } from "../../lib/index.js";
+import type { Model, VectorData } from "../../lib/index.js";
+import { deltaPerplexity, perplexity, withFoundAlphas } from "../../lib/evaluate/perplexity.js";
+import { generateText, scoreTokens } from "../../lib/generate/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { direction, loadTiny, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";

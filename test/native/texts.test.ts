@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
-import { captureActivations, captureTexts, generateText, loadModel, type Model, type PromptedText, type TextMeans } from "../../lib/index.js";
+import { loadModel, type Model, type PromptedText, type TextMeans } from "../../lib/index.js";
+import { captureActivations, captureTexts } from "../../lib/capture/index.js";
+import { generateText } from "../../lib/generate/index.js";
 import { Context } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
 import { loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";

@@ -1,6 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { deltaPerplexity, extract, generateText, iclTokens, loadDataset, promptGroups, questionTokens, QUESTION_STOP, withFoundAlphas, type Dataset, type Model, type PromptFormat, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
+import { extract, loadDataset, type Dataset, type Model, type PromptFormat, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
+import { deltaPerplexity, withFoundAlphas } from "../../lib/evaluate/perplexity.js";
+import { generateText } from "../../lib/generate/index.js";
+import { iclTokens, promptGroups, questionTokens, QUESTION_STOP } from "../../lib/experiment/prompt.js";
 import { decodeSafetensors } from "../../lib/io/safetensors.js";
 import { Batch, type Context } from "../../lib/runtime/index.js";
 import { delta, type StepMeans } from "../../lib/steering/index.js";

@@ -1,5 +1,6 @@
 import { describe } from "@jest/globals";
-import { findPullable, pullModel, SteeringError } from "../../lib/index.js";
+import { SteeringError } from "../../lib/index.js";
+import { findPullable, pullModel } from "../../lib/io/pull.js";
 
 /**
  * `describe` for tests of a model of the registry, which is downloaded where it is missing. Where it cannot be had,

@@ -2,7 +2,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { parquetWriteFile } from "hyparquet-writer";
-import { importAlpaca, importBeaverTails, importColumns, importPairs, loadDataset, saveDataset } from "../../lib/index.js";
+import { loadDataset } from "../../lib/index.js";
+import { importAlpaca, importBeaverTails, importColumns, importPairs, saveDataset } from "../../lib/dataset/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 
 const ROWS = [{ input: "What, \"now\"?", output: "First line.\nSecond line." }, { input: "Und jetzt?", output: "好的\t吧" }];

@@ -1,7 +1,9 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { checkPlan, loadPlan, planRuns, READY_PLANS, SteeringError } from "../../lib/index.js";
+import { SteeringError } from "../../lib/index.js";
+import { checkPlan } from "../../lib/experiment/run-plan.js";
+import { loadPlan, planRuns, READY_PLANS } from "../../lib/experiment/plan.js";
 import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
 import { evaluationPrompts } from "../../lib/experiment/prompts.js";
 import { composeSettings, singleSettings } from "../../lib/experiment/settings.js";

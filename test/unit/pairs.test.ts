@@ -1,5 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { answerPairs, PAIR_METHODS, type Dataset } from "../../lib/index.js";
+import type { Dataset } from "../../lib/index.js";
+import { answerPairs } from "../../lib/experiment/text-pairs.js";
+import { PAIR_METHODS } from "../../lib/steering/index.js";
 import { directionScore, layerDirections, pairDirection, type PairActivations, type PairedRows } from "../../lib/experiment/pair-directions.js";
 import { drawPairs } from "../../lib/experiment/text-pairs.js";
 import { seededRandom } from "../../lib/maths/random.js";

@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { SteeringError } from "../../lib/errors.js";
 import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
-import { compose, loadSteering, schedule, steeringJsonSchema, SteeringVector } from "../../lib/index.js";
+import { compose, loadSteering, schedule, SteeringVector } from "../../lib/index.js";
+import { steeringJsonSchema } from "../../lib/steering/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { smallVector } from "./vectors.js";
 

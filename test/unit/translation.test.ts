@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
-import { nllbTranslator, openTranslator, type PipelineMaker } from "../../lib/index.js";
+import type { PipelineMaker } from "../../lib/index.js";
+import { nllbTranslator, openTranslator } from "../../lib/evaluate/translation.js";
 
 /** A pipeline that says what it was asked, and keeps a record. */
 function fakePipeline(translate = (text: string): string => text.toUpperCase()) {
