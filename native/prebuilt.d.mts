@@ -1,3 +1,4 @@
+export function unpacked(path: string): string;
 export const packageRoot: string;
 export function platformName(): string;
 export function findNodeLlamaCpp(): { folder: string; version: string; release: string } | undefined;

@@ -4,7 +4,12 @@ import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-export const packageRoot = dirname(dirname(fileURLToPath(import.meta.url)));
+/** Where Electron's packagers put files that must be real ones: neither the linker nor llama.cpp reads archives. */
+export function unpacked(path) {
+  return path.replace(/(?<=[\\/])app\.asar(?=[\\/])/, "app.asar.unpacked");
+}
+
+export const packageRoot = unpacked(dirname(dirname(fileURLToPath(import.meta.url))));
 
 const OS_NAMES = { linux: "linux", darwin: "mac", win32: "win" };
 const ARCH_NAMES = { x64: "x64", arm64: "arm64", arm: "armv7l", riscv64: "riscv64" };
@@ -18,7 +23,7 @@ export function platformName() {
 /** The node-llama-cpp that llama-steer resolves: `{ folder, version, release }`, or undefined. */
 export function findNodeLlamaCpp() {
   try {
-    const folder = dirname(dirname(fileURLToPath(import.meta.resolve("node-llama-cpp"))));
+    const folder = unpacked(dirname(dirname(fileURLToPath(import.meta.resolve("node-llama-cpp")))));
     const { version } = readJson(join(folder, "package.json"));
     const { release } = readJson(join(folder, "llama", "binariesGithubRelease.json"));
     return { folder, version, release };
@@ -50,7 +55,7 @@ export function prebuiltFolder(nodeLlamaCppFolder, name, version) {
 function installedPackage(nodeLlamaCppFolder, name) {
   try {
     const resolve = createRequire(join(nodeLlamaCppFolder, "package.json")).resolve;
-    return dirname(dirname(resolve(`@node-llama-cpp/${name}`)));
+    return unpacked(dirname(dirname(resolve(`@node-llama-cpp/${name}`))));
   } catch {
     return undefined;
   }

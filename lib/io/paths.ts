@@ -1,13 +1,11 @@
-import { existsSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { homedir } from "node:os";
-import { dirname, join, resolve } from "node:path";
-import { fileURLToPath } from "node:url";
+import { join, resolve } from "node:path";
+import { packageRoot as root } from "#native/prebuilt";
 
-/** Folder of the installed package: the nearest ancestor of this file that holds package.json and models/. */
+/** Folder of the installed package, of real files in an Electron application too. */
 export function packageRoot(): string {
-  let folder = dirname(fileURLToPath(import.meta.url));
-  while (!existsSync(join(folder, "package.json"))) folder = dirname(folder);
-  return folder;
+  return root;
 }
 
 /** Folder of downloaded models: `LLAMA_STEER_HOME`, else the platform's cache folder. */

@@ -86,7 +86,8 @@ export function findInstallation(): NativeInstallation {
 }
 
 function rebuildCommand(): string {
-  return existsSync(join(packageRoot, "tsconfig.json")) ? "npm run build" : "npm rebuild llama-steer";
+  // Whatever package manager it was installed by, and whether that runs install scripts or not.
+  return existsSync(join(packageRoot, "tsconfig.json")) ? "npm run build" : `node "${join(packageRoot, "native", "build.mjs")}"`;
 }
 
 function gpuLibraries(folder: string): string[] {

@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { unpacked } from "#native/prebuilt";
 
 const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
 const PINNED = "3.22.1";
@@ -84,4 +85,13 @@ test.each([
   const { status, stderr } = build({ PATH: await pathWith(...present) });
   expect(status).toBe(1);
   expect(stderr).toMatch(message);
+});
+
+test.each([
+  ["/opt/app/resources/app.asar/node_modules/llama-steer", "/opt/app/resources/app.asar.unpacked/node_modules/llama-steer"],
+  ["C:\\app\\resources\\app.asar\\node_modules\\x", "C:\\app\\resources\\app.asar.unpacked\\node_modules\\x"],
+  ["/opt/app/resources/app.asar.unpacked/node_modules/x", "/opt/app/resources/app.asar.unpacked/node_modules/x"],
+  ["/home/me/my-app.asar/x", "/home/me/my-app.asar/x"],
+])("files in an Electron archive are looked for where its packagers put real ones: %s", (path, expected) => {
+  expect(unpacked(path)).toBe(expected);
 });
