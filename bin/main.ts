@@ -16,6 +16,7 @@ import { probeCommand } from "./commands/probe.js";
 import { reportCommand } from "./commands/report.js";
 import { resultsCommand } from "./commands/results.js";
 import { traceCommand } from "./commands/trace.js";
+import { vectorCommand } from "./commands/vector.js";
 import { EXIT, exitCode } from "./exit-codes.js";
 
 class UsageError extends Error {}
@@ -45,6 +46,7 @@ function parser(args: string[]) {
     .command(generateCommand)
     .command(traceCommand)
     .command(captureCommand)
+    .command(vectorCommand)
     .command(probeCommand)
     .command(experimentCommand)
     .command(evaluateCommand)
@@ -54,7 +56,7 @@ function parser(args: string[]) {
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, report, datasets, capture, probe, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, report, datasets, capture, vector, probe, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()
@@ -67,7 +69,7 @@ function parser(args: string[]) {
 }
 
 /** Arguments that may hold several texts. */
-const LISTS = new Set(["_", "monitor", "names", "probe", "runs", "shards", "steer", "stop", "strategies", "vector"]);
+const LISTS = new Set(["_", "monitor", "names", "probe", "runs", "shards", "steer", "stop", "strategies", "vector", "vectors"]);
 
 /** yargs makes a list of an option that is given twice, which no command expects. */
 function givenOnce(argv: Record<string, unknown>): boolean {
@@ -80,7 +82,7 @@ function givenOnce(argv: Record<string, unknown>): boolean {
 /** Commands that have commands of their own. */
 const GROUPS: Record<string, string[]> = {
   models: ["list", "pull", "path"], experiment: ["single", "compose", "plan"], results: ["show", "export", "import", "merge"], datasets: ["list", "show", "check", "import"],
-  probe: ["train", "inspect", "text"],
+  probe: ["train", "inspect", "text"], vector: ["convert", "inspect", "combine", "diff"],
 };
 
 /** yargs suggests a command without saying what is wrong with the one that was given. */

@@ -1,9 +1,9 @@
 import { open } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { spec, SteeringVector, type Model, type PairsOrigin, type Provenance } from "../../lib/index.js";
+import { spec, SteeringVector, type Model } from "../../lib/index.js";
 import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
-import { alphaBlock } from "../alpha-strip.js";
 import { openModel } from "../open-model.js";
+import { showVector, table } from "../show-vector.js";
 import { megabytes } from "../progress.js";
 
 /** `llama-steer inspect MODEL|VECTOR` */
@@ -36,52 +36,6 @@ async function looksLikeVector(path: string): Promise<boolean> {
   }
 }
 
-function showVector(vector: SteeringVector, json: boolean): void {
-  const { site, layers, nSteps, width, provenance } = vector;
-  const byLayer = vector.norms();
-  if (json) return print(JSON.stringify({ site, layers, nSteps, width, provenance, norms: byLayer }, null, 2));
-  const largest = Math.max(...byLayer.flat());
-  print(table({
-    property: provenance.property,
-    "hook site": site,
-    layers: `${layers.length} (${layers[0]} to ${layers.at(-1)}, counted from 0)`,
-    steps: String(nSteps),
-    width: String(width),
-    ...describeOrigin(provenance),
-    model: `${provenance.model.architecture}, ${provenance.model.nLayer} layers, nEmbd ${provenance.model.nEmbd}, ${provenance.model.nHead} heads, ${provenance.model.quantisation}`,
-    "model file": short(provenance.model.fileHash),
-    "made by": provenance.madeBy,
-  }));
-  print(`\nnorm of the delta per layer (down) and token step (across); full block = ${largest.toFixed(2)}`);
-  for (const [index, row] of byLayer.entries()) print(`${String(layers[index]).padStart(4)} ${row.map((norm) => alphaBlock(norm, largest)).join("")}`);
-}
-
-/** Rows that say how a vector came to be. */
-function describeOrigin({ origin, calibration }: Provenance): Record<string, string> {
-  const calibrated = calibration && { calibrated: `${JSON.stringify(calibration.schedule)}: ${calibration.effect} in ${Math.round(calibration.found * 100)} % of ${calibration.n}, ΔPPL ${calibration.deltaPerplexity.toFixed(2)}` };
-  return { ...ofKind(origin), ...calibrated };
-}
-
-function ofKind(origin: Provenance["origin"]): Record<string, string> {
-  switch (origin.kind) {
-    case "icl": return {
-      datasets: contrast(origin),
-      prompts: `${origin.support} with ${origin.iclExamples} demonstrations, ${origin.seed === null ? "given by index" : `seed ${origin.seed}`}`,
-    };
-    case "pairs": return {
-      datasets: contrast(origin),
-      pairs: `${origin.nPairs}, template ${origin.template}, rows ${origin.pooling}`,
-      method: { mean: "mean difference", pca: "principal component of the differences", probe: "direction of a logistic regression" }[origin.method],
-    };
-    case "derived": return { "made of": origin.from.map(({ property, hash }) => `${property} (${short(hash)})`).join(", ") };
-    case "imported": return { imported: `${origin.file} (${short(origin.hash)}), ${origin.format}` };
-  }
-}
-
-function contrast({ positive, negative }: Pick<PairsOrigin, "positive" | "negative">): string {
-  return `${positive.name} (${short(positive.hash)}) − ${negative.name} (${short(negative.hash)})`;
-}
-
 function showModel(model: Model, json: boolean): void {
   const { info } = model;
   const sites = spec.HOOK_SITES.filter((site) => model.hasSite(site));
@@ -100,13 +54,4 @@ function showModel(model: Model, json: boolean): void {
     "chat template": info.chatTemplate === null ? "none" : "yes",
     "hook sites": sites.length === 0 ? "none: the model cannot be steered" : sites.join(" "),
   }));
-}
-
-function short(hash: string): string {
-  return hash.replace(/^([^:]+:.{12}).*$/, "$1…");
-}
-
-function table(rows: Record<string, string>): string {
-  const width = Math.max(...Object.keys(rows).map((key) => key.length));
-  return Object.entries(rows).map(([key, value]) => `${key.padEnd(width)}  ${value}`).join("\n");
 }
