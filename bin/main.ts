@@ -2,6 +2,7 @@ import colours from "picocolors";
 import yargs from "yargs";
 import { SteeringError } from "../lib/index.js";
 import { commandName } from "./common.js";
+import { calibrateCommand } from "./commands/calibrate.js";
 import { captureCommand } from "./commands/capture.js";
 import { datasetsCommand } from "./commands/datasets.js";
 import { demoCommand } from "./commands/demo.js";
@@ -43,6 +44,7 @@ function parser(args: string[]) {
     .command(demoCommand)
     .command(modelsCommand)
     .command(extractCommand)
+    .command(calibrateCommand)
     .command(generateCommand)
     .command(traceCommand)
     .command(captureCommand)
@@ -56,7 +58,7 @@ function parser(args: string[]) {
     .command(inspectCommand)
     .command(doctorCommand)
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, generate, trace, experiment, evaluate, results, report, datasets, capture, vector, probe, inspect, doctor")
+    .demandCommand(1, "expected a command: demo, models, extract, calibrate, generate, trace, experiment, evaluate, results, report, datasets, capture, vector, probe, inspect, doctor")
     .check(givenOnce)
     .strict()
     .recommendCommands()

@@ -62,7 +62,7 @@ export async function supportIndices(text: string | undefined): Promise<number[]
 }
 
 /** For yargs' `coerce`: values joined by commas. */
-function list<Value>(parse: (word: string) => Value): (text: string | undefined) => Value[] | undefined {
+export function list<Value>(parse: (word: string) => Value): (text: string | undefined) => Value[] | undefined {
   return once((text) => text.split(",").map((word) => parse(word.trim())));
 }
 
@@ -74,7 +74,7 @@ function once<Value>(parse: (text: string) => Value): (text: unknown) => Value |
   };
 }
 
-function number(word: string): number {
+export function number(word: string): number {
   const value = Number(word);
   if (word === "" || !Number.isFinite(value)) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is not a number; numbers joined by commas were expected, e.g. 0.5,1,1.5`);
   return value;

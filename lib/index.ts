@@ -2,6 +2,7 @@ export { SteeringError, type ErrorCode } from "./errors.js";
 export { Chat, fromLlama, loadModel, Model, type LlamaLike, type ChatOptions } from "./model/index.js";
 export { GenerationStream, LiveSteering, replay, compose, type ChatMessage, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput } from "./generate/index.js";
 export { extract, type ExtractionOptions } from "./experiment/extract-by.js";
+export { calibrate, type CalibrateOptions, type CalibratedKind, type Candidate } from "./experiment/calibrate.js";
 export { loadDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
 export { loadSteering, type LoadedSteering } from "./vector/load-steering.js";
 export { SteeringVector } from "./vector/steering-vector.js";

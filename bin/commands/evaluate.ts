@@ -19,7 +19,7 @@ interface TextArguments extends EvaluateArguments {
   question: string;
 }
 
-function evaluatorOptions<T>(yargs: Argv<T>): Argv<T & EvaluateArguments> {
+export function evaluatorOptions<T>(yargs: Argv<T>): Argv<T & EvaluateArguments> {
   return machineOptions(yargs)
     .option("language", { type: "string", nargs: 1, describe: "Language that counts as a hit (it, ita, zh-cn…); by default what the datasets' names say" })
     .option("detector", { choices: evaluate.LANGUAGE_DETECTORS, describe: "Whose guess of the language counts; eld by default" })
@@ -138,7 +138,7 @@ function probability(value: unknown): number | undefined {
 const VALUES = { safety: ["safe", "unsafe"], formality: ["formal", "informal"] } as const;
 
 /** What the options say is wanted. Throws E_BAD_ARGUMENT. */
-function given({ language, wanted = "" }: EvaluateArguments): WantedProperties {
+export function given({ language, wanted = "" }: EvaluateArguments): WantedProperties {
   const pairs = wanted.split(",").filter((pair) => pair !== "").map((pair) => {
     const [name, value] = pair.split("=") as [string, string | undefined];
     const values: readonly string[] | undefined = Object.hasOwn(VALUES, name) ? VALUES[name as keyof typeof VALUES] : undefined;

@@ -5,5 +5,6 @@ export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES, STRATEGY_WORDS } from ".
 export { loadPlan, modelFolder, planRuns, READY_PLANS } from "../experiment/plan.js";
 export { checkPlan, runPlan as plan } from "../experiment/run-plan.js";
 export { DEFAULT_PARALLEL } from "../experiment/run.js";
+export { CALIBRATION_CANDIDATES } from "../experiment/calibrate.js";
 export { compare, saveComparison, summarise } from "../experiment/compare.js";
 export { writeReport as report } from "../report/index.js";

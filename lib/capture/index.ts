@@ -1,2 +1,2 @@
-export { captureActivations, captureMeans, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture.js";
+export { captureActivations, captureMeans, inOrder, type CaptureOptions, type CapturePrompt, type PromptActivations } from "./capture.js";
 export { captureTexts, readableLayers, type Pooling, type PromptedText, type TextCaptureOptions, type TextMeans } from "./texts.js";

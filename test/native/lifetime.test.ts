@@ -69,10 +69,10 @@ describe("jobs that do not end as planned", () => {
     const index = new URL("../../lib/index.js", import.meta.url).href;
     const code = `
       const { Worker, isMainThread } = require("node:worker_threads");
-      const work = 'import(' + JSON.stringify(${JSON.stringify(index)}) + ').then(async ({ loadModel, generateText }) => {'
+      const work = 'import(' + JSON.stringify(${JSON.stringify(index)}) + ').then(async ({ loadModel }) => {'
         + 'const model = await loadModel(' + JSON.stringify(${JSON.stringify(model.info.path)}) + ', { threads: 1, vet: false });'
         + 'require("node:worker_threads").parentPort.postMessage("loaded");'
-        + 'for (;;) await generateText(model, "abc", { maxNewTokens: 200 }); });';
+        + 'for (;;) await model.generate("abc", { maxNewTokens: 200 }).text(); });';
       (async () => {
         for (let i = 0; i < 3; i++) {
           const worker = new Worker(work, { eval: true });

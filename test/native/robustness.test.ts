@@ -80,8 +80,8 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
 
   test("prompts that are empty or longer than the model's context", async () => {
     await expect(generateText(model, "x".repeat(300), { maxNewTokens: 5 })).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/30\d tokens.*256/) });
-    await expect(generateText(model, "x", { maxNewTokens: 0 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
-    await expect(generateText(model, "x", { maxNewTokens: 1.5 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(model.generate("x", { maxNewTokens: 0 }).result()).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(model.generate("x", { maxNewTokens: 1.5 }).result()).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   });
 });
 
@@ -100,17 +100,17 @@ describe("states", () => {
     await generation.next();
     abort.abort();
     await expect(generation.next()).rejects.toMatchObject({ code: "E_ABORTED" });
-    expect((await generateText(model, "abc", { maxNewTokens: 3 })).tokens.length).toBeGreaterThan(0);
+    expect((await model.generate("abc", { maxNewTokens: 3 }).result()).tokens.length).toBeGreaterThan(0);
   });
 
   test("a consumer that stops early releases the context", async () => {
     for await (const token of generate(model, "abc", { maxNewTokens: 50 })) if (token.step === 1) break;
-    expect((await generateText(model, "abc", { maxNewTokens: 3 })).tokens.length).toBeGreaterThan(0);
+    expect((await model.generate("abc", { maxNewTokens: 3 }).result()).tokens.length).toBeGreaterThan(0);
   });
 
   test("generations of one model at once give what they give alone", async () => {
-    const alone = await generateText(model, "abc", { maxNewTokens: 6 });
-    const together = await Promise.all(Array.from({ length: 4 }, () => generateText(model, "abc", { maxNewTokens: 6 })));
+    const alone = await model.generate("abc", { maxNewTokens: 6 }).result();
+    const together = await Promise.all(Array.from({ length: 4 }, () => model.generate("abc", { maxNewTokens: 6 }).result()));
     for (const result of together) expect(result.text).toBe(alone.text);
   });
 
@@ -151,9 +151,9 @@ describe("files", () => {
 test("worker threads load the addon for themselves", async () => {
   const code = `
     const { parentPort, workerData } = require("node:worker_threads");
-    import(workerData.index).then(async ({ loadModel, generateText }) => {
+    import(workerData.index).then(async ({ loadModel }) => {
       const model = await loadModel(workerData.path, { threads: 1, vet: false });
-      const { text } = await generateText(model, "abc", { maxNewTokens: 4 });
+      const { text } = await model.generate("abc", { maxNewTokens: 4 }).result();
       model.dispose();
       parentPort.postMessage(text);
     });`;
