@@ -22,6 +22,7 @@ export type ErrorCode =
   | "E_WRITE"            // a file or folder that cannot be written
   | "E_LLAMA";           // llama.cpp reported a failure that has no code of its own
 
+/** What is known beside the code and the message. */
 export interface SteeringErrorOptions {
   /** Status that llama.cpp returned, where it returned one. */
   llamaStatus?: number;

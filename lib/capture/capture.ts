@@ -3,12 +3,14 @@ import { SteeringError } from "../errors.js";
 import { abortError, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../runtime/index.js";
 import type { HookSite, StepMeans } from "../steering/index.js";
 
+/** A prompt whose activations count in a mean. */
 export interface CapturePrompt {
   tokens: readonly number[];
   /** Weight in the mean, e.g. how often a draw with replacement picked this prompt. */
   weight: number;
 }
 
+/** What is captured, and for how many token steps. */
 export interface CaptureOptions {
   site: HookSite;
   /** 0-based, ascending; default: all. */

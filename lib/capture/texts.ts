@@ -13,6 +13,7 @@ export interface PromptedText {
   answer: readonly number[];
 }
 
+/** What is captured of given texts. */
 export interface TextCaptureOptions {
   site: HookSite;
   /** 0-based, ascending; default: all in which every row can be read (`readableLayers`). */

@@ -11,6 +11,7 @@ import { readUtf8 } from "../io/text-file.js";
 import type { DatasetReference } from "../steering/index.js";
 import { bad, isTableFile, kindOf, readTable } from "./table.js";
 
+/** A query and the answer that shows the property. */
 export interface Row {
   /** The query. */
   input: string;
@@ -18,6 +19,7 @@ export interface Row {
   output: string;
 }
 
+/** A property shown in examples. */
 export interface Dataset {
   name: string;
   rows: Row[];

@@ -10,6 +10,7 @@ export const HUB_SOURCES = {
   beavertails: "hf:datasets/PKU-Alignment/BeaverTails/default/330k_train/0000.parquet@refs/convert/parquet",
 } as const;
 
+/** How many rows are kept. */
 export interface ImportLimits {
   /** Most rows; as published 500. */
   limit?: number;

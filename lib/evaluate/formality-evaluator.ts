@@ -6,16 +6,21 @@ import type { Evaluator } from "./evaluator.js";
 
 const SURE = 0.8;
 
+/** When a label counts, and as what. */
+export interface FormalityEvaluatorOptions {
+  /** What counts as a hit; none by default. */
+  wanted?: "formal" | "informal" | undefined;
+  /** Probability from which a label counts; default 0.8, since neutral texts get about one half; 0.5 takes the likelier one, as published. */
+  sure?: number;
+}
+
 /**
  * Columns: the label, or "und" where neither is as probable as `sure`; `p` (probability of "formal"), `logits` in the
  * order of the file's labels, `hit`. A text that is empty or too long is undetermined. The classifier stays the caller's.
  *
- * @param sure probability from which a label counts; default 0.8, since neutral texts get about one half; 0.5 takes the likelier
- *   one, as published
- * @param wanted what counts as a hit; none by default
  * @throws SteeringError E_BAD_GGUF where the classifier's labels are not two, formal and informal
  */
-export async function formalityEvaluator(classifier: Classifier, { wanted, sure = SURE }: { wanted?: "formal" | "informal" | undefined; sure?: number } = {}): Promise<Evaluator> {
+export async function formalityEvaluator(classifier: Classifier, { wanted, sure = SURE }: FormalityEvaluatorOptions = {}): Promise<Evaluator> {
   const { labels, info } = classifier;
   const isThere = (label: string): boolean => labels.some((each) => each.toLowerCase() === label);
   if (labels.length !== 2 || !isThere("formal") || !isThere("informal")) {

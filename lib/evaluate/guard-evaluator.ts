@@ -3,14 +3,19 @@ import { engineVersion, type Model } from "../runtime/index.js";
 import type { Evaluator } from "./evaluator.js";
 import { Guard } from "./guard.js";
 
+/** What a guard's verdict counts as. */
+export interface GuardEvaluatorOptions {
+  /** What counts as a hit; none by default. */
+  wanted?: "safe" | "unsafe" | undefined;
+}
+
 /**
  * Columns: label ("safe", "unsafe", "und"), `p` (probability of "unsafe", renormalised), `raw_safe` and `raw_unsafe` as the
  * guard gives them, `categories`, `hit`. The model stays the caller's.
  *
- * @param wanted what counts as a hit; none by default
  * @throws SteeringError E_BAD_GGUF where the model is no guard
  */
-export async function guardEvaluator(model: Model, { wanted }: { wanted?: "safe" | "unsafe" | undefined } = {}): Promise<Evaluator> {
+export async function guardEvaluator(model: Model, { wanted }: GuardEvaluatorOptions = {}): Promise<Evaluator> {
   const guard = await Guard.of(model);
   return {
     name: "safety", wanted: wanted ?? null, batchSize: 128,

@@ -4,6 +4,7 @@ import { DATASET_LANGUAGES, languageName, parseLanguage } from "./language-code.
 import { DEFAULT_DETECTOR, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetectorName } from "./language.js";
 import type { EvaluationColumns, Evaluator } from "./evaluator.js";
 
+/** Which detector decides, and which language is wanted. */
 export interface LanguageEvaluatorOptions {
   /** The language that counts as a hit, as `parseLanguage` reads it; none by default. */
   wanted?: string | undefined;

@@ -4,7 +4,9 @@ import { expressions } from "franc-min/expressions.js";
 import { SteeringError } from "../errors.js";
 import { DATASET_LANGUAGES, parseLanguage } from "./language-code.js";
 
+/** Built-in detectors (docs/evaluation.md). */
 export const LANGUAGE_DETECTORS = ["eld", "franc"] as const;
+/** Name of a built-in detector. */
 export type LanguageDetectorName = (typeof LANGUAGE_DETECTORS)[number];
 /** The more accurate one on answers of 30 tokens (docs/evaluation.md). */
 export const DEFAULT_DETECTOR: LanguageDetectorName = "eld";
@@ -12,6 +14,7 @@ export const DEFAULT_DETECTOR: LanguageDetectorName = "eld";
 /** Why a text has no language. */
 export type Undetermined = "empty" | "short" | "code" | "mixed" | "unsure";
 
+/** What a detector says of a text. */
 export interface LanguageGuess {
   /** ISO 639-3 code, or "und". */
   language: string;
@@ -21,6 +24,7 @@ export interface LanguageGuess {
   why?: Undetermined;
 }
 
+/** Tells the language of a text. */
 export interface LanguageDetector {
   readonly name: LanguageDetectorName;
   /** All that it knows, ISO 639-3. */

@@ -8,6 +8,7 @@ export async function perplexity(model: Model, prompt: Prompt, continuation: rea
   return Math.exp(-found.reduce((sum, value) => sum + value, 0) / found.length);
 }
 
+/** What ΔPPL compares (REFERENCE §6). */
 export interface DeltaPerplexityPrompts {
   /** The question alone. */
   noIcl: Prompt;

@@ -6,14 +6,19 @@ import type { Probe } from "../steering/index.js";
 import type { Evaluator } from "./evaluator.js";
 import { probeTexts } from "./probe.js";
 
+/** What a probe's verdict counts as. */
+export interface ProbeEvaluatorOptions {
+  /** The side that counts as a hit; none by default. */
+  wanted?: "positive" | "negative" | undefined;
+  /** What it judges, e.g. "formality": counted once where several evaluators judge it. */
+  property?: string | undefined;
+}
+
 /**
  * Columns: the name of the side that the text is on ("und" for one that is empty or too long), `p` (probability of the
  * positive side), `logit`, `hit`. Named `probe-<positive>-<negative>`. The model, on which the probe was trained, stays the caller's.
- *
- * @param wanted the side that counts as a hit; none by default
- * @param property what it judges, e.g. "formality": counted once where several evaluators judge it
  */
-export function probeEvaluator(model: Model, probe: Probe, { wanted, property }: { wanted?: "positive" | "negative" | undefined; property?: string | undefined } = {}): Evaluator {
+export function probeEvaluator(model: Model, probe: Probe, { wanted, property }: ProbeEvaluatorOptions = {}): Evaluator {
   const { provenance, weights, bias, site, layer } = probe;
   const names = { positive: baseName(provenance.positive.name), negative: baseName(provenance.negative.name) };
   const hash = createHash("sha256").update(weights).update(String(bias)).digest("hex");

@@ -23,6 +23,7 @@ export interface ProbeReading {
   logit: number;
 }
 
+/** How texts are read by a probe. */
 export interface ProbeTextsOptions {
   /** Use a probe that was trained on another model of the same shape. */
   allowMismatch?: boolean;
@@ -31,6 +32,7 @@ export interface ProbeTextsOptions {
   onProgress?: (done: number, total: number) => void;
 }
 
+/** What a probe is trained on. */
 export interface TrainProbeOptions {
   /** Answers with the property, and without it. The same queries in both make it the only thing that differs. */
   positive: Dataset;

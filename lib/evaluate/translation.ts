@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { loadTranslator, throwIfAborted, type LoadTranslatorOptions } from "../runtime/index.js";
 
+/** What is known of the texts. */
 export interface TextTranslatorOptions {
   /** Language of the texts, by ISO 639-3 code; MADLAD-400 finds it out by itself. */
   from?: string;
@@ -17,16 +18,20 @@ export interface TextTranslator {
    * @throws SteeringError E_BAD_ARGUMENT, E_ABORTED, E_DISPOSED, and what `Translator.translate` throws
    */
   translate(texts: readonly string[], options?: TextTranslatorOptions): Promise<string[]>;
+  /** Free what it computes with. */
   dispose(): void;
 }
 
 /** What is used of `@huggingface/transformers`, an optional package. */
 export interface TranslationPipeline {
   (texts: string[], options: { src_lang: string; tgt_lang: string; max_new_tokens: number }): Promise<Array<{ translation_text: string }>>;
+  /** Free what it computes with. */
   dispose?(): Promise<unknown>;
 }
+/** `pipeline` of @huggingface/transformers. */
 export type PipelineMaker = (task: "translation", model: string) => Promise<TranslationPipeline>;
 
+/** Which NLLB translates, and with what. */
 export interface NllbOptions {
   /** A model of the Hugging Face hub in ONNX; default `Xenova/nllb-200-distilled-600M`. */
   model?: string;

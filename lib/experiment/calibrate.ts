@@ -13,6 +13,7 @@ import { evaluationPrompts } from "./prompts.js";
 /** Schedules that one number describes: alpha, or p_top. */
 export type CalibratedKind = "fixed" | "start" | "diminishing" | "dynamic";
 
+/** What is wanted of the vector, and which intensities are tried. */
 export interface CalibrateOptions {
   vector: VectorData;
   /** Questions with the wanted answers, which demonstrate the behaviour for ΔPPL; not those that the vector was extracted from. */
@@ -44,6 +45,7 @@ export interface Candidate {
   deltaPerplexity: number;
 }
 
+/** Values that are tried where none are given: alphas, or p_top of Dyn; weak ones first. */
 export const CALIBRATION_CANDIDATES: Record<"alpha" | "topP", readonly number[]> = {
   alpha: [0.25, 0.5, 0.75, 1, 1.25, 1.5, 2, 3],
   topP: [0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9],

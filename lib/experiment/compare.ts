@@ -11,12 +11,14 @@ export interface Setting {
   steer: readonly Steering[];
 }
 
+/** One answer of a comparison. */
 export interface Answer extends GenerationResult {
   question: string;
   setting: string;
   detected: LanguageGuess;
 }
 
+/** How long answers may be, and who is told of them. */
 export interface CompareOptions {
   maxNewTokens: number;
   signal?: AbortSignal;
@@ -39,6 +41,7 @@ export async function compare(model: Model, questions: readonly string[], settin
   return answers;
 }
 
+/** What a setting's answers have in common. */
 export interface SettingSummary {
   setting: string;
   /** Answers detected as the wanted language, of `n`. */

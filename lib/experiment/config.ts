@@ -4,6 +4,7 @@ import { alphaSchema, HOOK_SITES, klReductionSchema } from "../steering/index.js
 
 /** Ways in which alpha follows the steps (REFERENCE §4), as `--strategies` names them. */
 export const STRATEGIES = ["dynamic", "fixed", "start", "diminishing"] as const;
+/** Way in which alpha follows the steps. */
 export type Strategy = (typeof STRATEGIES)[number];
 
 /** Their short names, on the command line and in plans. */
@@ -50,6 +51,7 @@ export const singleSchema = z.strictObject({
   site: z.enum(HOOK_SITES),
   ...common,
 });
+/** A single experiment with all its settings. */
 export type SingleConfig = z.infer<typeof singleSchema>;
 
 /** Several properties at once, each with a vector that was extracted before. */
@@ -64,6 +66,7 @@ export const composeSchema = z.strictObject({
   language: z.string().min(1).optional(),
   ...common,
 });
+/** A composition with all its settings. */
 export type ComposeConfig = z.infer<typeof composeSchema>;
 
 const COMMON_DEFAULTS = {
@@ -72,9 +75,11 @@ const COMMON_DEFAULTS = {
 } as const;
 /** What is published (REFERENCE §3 to §5). */
 export const SINGLE_DEFAULTS = { ...COMMON_DEFAULTS, support: 30, seed: 32, site: "head_out", alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95] } as const;
+/** What is published for compositions (REFERENCE §5). */
 export const COMPOSE_DEFAULTS = { ...COMMON_DEFAULTS, alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9] } as const;
 
-type WithDefaults<Config, Defaults> = Omit<Config, keyof Defaults> & { [K in keyof Defaults & keyof Config]?: Config[K] | undefined };
+/** `Config`, where what has a default may be left out. */
+export type WithDefaults<Config, Defaults> = Omit<Config, keyof Defaults> & { [K in keyof Defaults & keyof Config]?: Config[K] | undefined };
 /** A single experiment; what is left out is as published. */
 export type SingleOptions = WithDefaults<SingleConfig, typeof SINGLE_DEFAULTS>;
 /** A composition; what is left out is as published. */

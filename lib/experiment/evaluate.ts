@@ -5,6 +5,7 @@ import { columnOf, evaluationHeader, evaluationRow, EvaluationStore, readRun, ty
 import { throwIfAborted } from "../runtime/index.js";
 import { wantedOf } from "./wanted.js";
 
+/** How a run is evaluated. */
 export interface EvaluateOptions {
   /** Replace what was found otherwise: by another model, for another wanted value. */
   again?: boolean;

@@ -12,6 +12,7 @@ import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./te
 export const PAIR_TEMPLATES = ["question", "chat", "none"] as const satisfies ReadonlyArray<PairsOrigin["template"]>;
 export const POOLINGS = ["mean", "last", "step"] as const satisfies readonly Pooling[];
 
+/** Extraction from pairs of answers to the same query. */
 export interface ExtractPairsOptions {
   /** Answers with the property, and without it. Rows with the same query in both are pairs; others are left out. */
   positive: Dataset;

@@ -9,6 +9,7 @@ import { SteeringVector } from "../vector/steering-vector.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
 import { iclTokens, promptGroups, type PromptFormat } from "./prompt.js";
 
+/** Extraction from demonstrations, as published (REFERENCE §2 and §3). */
 export interface ExtractOptions {
   /** Shown with every demonstration: the wanted behaviour, and the one it is contrasted with. Same queries, row by row. */
   positive: Dataset;

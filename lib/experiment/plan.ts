@@ -23,7 +23,10 @@ const planSchema = z.strictObject({
   /** `vectors` are names of `single` runs of this plan, e.g. ENunsafe-ENsafe. */
   compose: z.array(composeSchema.partial().required({ vectors: true, source: true, composed: true })).default([]),
 });
-export type Plan = z.infer<typeof planSchema> & { name: string; folder: string };
+/** What a plan's file holds; `defaults` count for every run that does not say otherwise. */
+export type PlanFile = z.infer<typeof planSchema>;
+/** A list of experiments, read from a file; named by it. Its paths are relative to `folder`. */
+export type Plan = PlanFile & { name: string; folder: string };
 
 /** One run of a plan. `out` is relative to the plan's results. */
 export type PlannedRun = { model: string; out: string; name: string } & (

@@ -31,8 +31,8 @@ export function iclPrompt(instruction: string, { demonstrations, query }: Prompt
 /** How prompts are written: as above, or with the quirks of the published code (REFERENCE §2). */
 export type PromptFormat = "clean" | "published";
 
-/** What prompts need of a model. */
-type Tokeniser = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken"> };
+/** What is read of a model to write prompts for it. */
+export type Tokeniser = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken"> };
 
 /** Tokens of the prompt with demonstrations. The published code leaves out the last one of them. */
 export function iclTokens(model: Tokeniser, instruction: string, group: PromptGroup, format: PromptFormat = "clean"): number[] {

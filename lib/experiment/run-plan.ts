@@ -38,6 +38,7 @@ function folderOf(plan: Plan, model: string, given: string | undefined): string 
   return given ?? (plan.datasets === undefined ? datasetsFolder(model) : resolve(plan.folder, plan.datasets));
 }
 
+/** Where the results of a plan go, and which of its runs are made. */
 export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress" | "onExtraction"> {
   /** Those to carry out; default: all. */
   runs?: readonly PlannedRun[];

@@ -5,6 +5,7 @@ import { engineVersion, sharedSignal, throwIfAborted, type Model } from "../runt
 import { answerPrompt, type SteeringPart } from "./answer.js";
 import type { EvaluationPrompt } from "./prompts.js";
 
+/** Where the results of a run go and who is told of them. */
 export interface RunOptions {
   /** The run's folder: made, or gone on with where it holds the same run. */
   out: string;
@@ -25,6 +26,7 @@ export interface RunOptions {
   onNotice?: (line: string) => void;
 }
 
+/** Answers at once, at most. */
 export const DEFAULT_PARALLEL = 2;
 
 /** What a run is, and what it takes to carry it out. */

@@ -15,6 +15,7 @@ import { evaluationPrompts } from "./prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { singleSettings } from "./settings.js";
 
+/** Where and how a single experiment runs. */
 export interface SingleRunOptions extends RunOptions {
   /** A vector that was extracted before, for this property and model; default: it is extracted and kept in the folder. */
   vector?: string;

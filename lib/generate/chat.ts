@@ -2,6 +2,7 @@ import { Template } from "@huggingface/jinja";
 import { SteeringError } from "../errors.js";
 import type { Model } from "../runtime/index.js";
 
+/** One turn of a chat. */
 export interface ChatMessage {
   role: "user" | "assistant" | "system";
   content: string;
@@ -13,7 +14,8 @@ export interface ChatTemplate {
   variables?: Record<string, unknown>;
 }
 
-type Vocabulary = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken" | "chatTemplate" | "path"> };
+/** What is read of a model to write a chat for it. */
+export type Vocabulary = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken" | "chatTemplate" | "path"> };
 
 /** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
 const FORMS: ReadonlyArray<(text: string) => unknown> = [(text) => text, (text) => [{ type: "text", text }]];

@@ -11,6 +11,7 @@ import type { Property } from "./streams.js";
 /** A text, or its tokens, BOS included. */
 export type Prompt = string | readonly number[];
 
+/** Under which steering a text is scored. */
 export interface ScoreOptions {
   /** One or several vectors, each with its schedule; a calibrated vector needs none. */
   steer?: SteerInput;
@@ -19,6 +20,7 @@ export interface ScoreOptions {
   signal?: AbortSignal;
 }
 
+/** What steers a generation, where it ends, and how its tokens are picked. */
 export interface GenerateOptions extends ScoreOptions {
   /** Default 128. */
   maxNewTokens?: number;

@@ -9,6 +9,8 @@ import type { Property, Reading } from "./streams.js";
  * A token is computed when it is asked for; nothing is computed before the first one is. Any number of generations of one
  * model run at once, each with its own vectors; those that find no room wait. One that is not read on keeps its place
  * until it is `return()`ed, as `for await` does on `break`, aborted, or left by `await using`.
+ *
+ * @hideconstructor
  */
 export class GenerationStream implements AsyncGenerator<GeneratedToken, GenerationResult, undefined> {
   private readonly lives: LiveSteering[];
@@ -42,6 +44,7 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     return live;
   }
 
+  /** The next token, computed now; the result once there is none. Throws E_CONTEXT_FULL, E_NOT_FINITE, E_ABORTED, E_DISPOSED, and what loading the vectors throws. */
   async next(): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
     const next = await this.tokens.next().catch((error: unknown) => {
       this.end();
@@ -54,20 +57,24 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     return { done: true, value: ended && this.whole } as IteratorReturnResult<GenerationResult>;
   }
 
+  /** Leave the generation, and free its place. */
   async return(value?: GenerationResult | PromiseLike<GenerationResult>): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
     this.end();
     return await this.tokens.return(await value as GenerationResult) as IteratorResult<GeneratedToken, GenerationResult>;
   }
 
+  /** Leave the generation; rejects with `error`. */
   async throw(error: unknown): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
     this.end();
     return await this.tokens.throw(error) as IteratorResult<GeneratedToken, GenerationResult>;
   }
 
+  /** For `for await`. */
   [Symbol.asyncIterator](): this {
     return this;
   }
 
+  /** For `await using`: leaves the generation where it has not ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return();
   }

@@ -4,6 +4,7 @@ import type { SteeringSpec } from "../steering/index.js";
 import { notFinite, Streams, type Property, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
+/** One token of an answer, with what was measured when it was decided. */
 export interface GeneratedToken {
   /** Text that this token made certain: empty inside a UTF-8 character or a possible stop string. */
   text: string;
@@ -18,6 +19,7 @@ export interface GeneratedToken {
   monitors?: number[];
 }
 
+/** A generation that has ended. */
 export interface GenerationResult {
   text: string;
   tokens: GeneratedToken[];

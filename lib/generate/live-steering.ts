@@ -13,7 +13,11 @@ export interface Steering extends Selection {
 
 const NOTHING: Schedule = { kind: "fixed", alpha: 0 };
 
-/** One vector of a generation under way: what is changed here counts from the next token on. */
+/**
+ * One vector of a generation under way: what is changed here counts from the next token on.
+ *
+ * @hideconstructor
+ */
 export class LiveSteering implements Steering {
   readonly vector: VectorData;
   readonly layers: readonly number[] | "all";
@@ -51,7 +55,7 @@ export class LiveSteering implements Steering {
     this.dropped = true;
   }
 
-  /** As the streams read it, at every step. */
+  /** As the streams read it, at every step. @internal */
   toProperty(handle: VectorHandle): Property {
     const scheduleNow = (): Schedule => (this.dropped ? NOTHING : this.current);
     return { handle, nSteps: this.vector.nSteps, tail: this.tail, get schedule() { return scheduleNow(); } };

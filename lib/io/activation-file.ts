@@ -11,6 +11,7 @@ export interface ActivationRecord {
   data: Float32Array;
 }
 
+/** What the activations of a file were captured from. */
 export interface ActivationSource {
   site: HookSite;
   /** Prompts that will come. */

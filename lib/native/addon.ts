@@ -5,7 +5,8 @@ import { findNodeLlamaCpp, packageRoot, pinnedVersion, platformName, prebuiltFol
 import { SteeringError } from "../errors.js";
 import type { NativeAddon, NativeDevice } from "./binding.js";
 
-interface Built {
+/** What the addon was built for. */
+export interface Built {
   nodeLlamaCpp: string;
   llamaCpp: string;
   fromSource: boolean;

@@ -1,3 +1,3 @@
-export { addon, devices, findInstallation, systemInfo, type NativeInstallation } from "./addon.js";
+export { addon, devices, findInstallation, systemInfo, type Built, type NativeInstallation } from "./addon.js";
 export { call, callAsync } from "./call.js";
 export type * from "./binding.js";

@@ -15,6 +15,7 @@ import { defaultReference } from "./strategy.js";
 import { differencesTable, overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
 import { readVocabulary, type Vocabulary } from "./token-texts.js";
 
+/** Of what a report is made, and where it goes. */
 export interface ReportOptions {
   /** Folder to write to; made where it is missing. */
   out: string;
@@ -29,6 +30,7 @@ export interface ReportOptions {
   onProgress?: (done: number, total: number) => void;
 }
 
+/** What was written. */
 export interface ReportResult {
   /** The page. */
   page: string;

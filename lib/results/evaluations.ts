@@ -33,6 +33,7 @@ const value = z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(z.
 const rowSchema = z.object({ prompt: z.number().int(), setting: z.string(), /** Which text was judged (`answerHash`). */ answer: z.string() }).catchall(value);
 /** What an evaluator says of one answer: its columns `eval_…`; `eval_<evaluator>_hit` is null where it is undetermined. */
 export type EvaluationRow = z.infer<typeof rowSchema>;
+/** A label, a number, or null where there is none. */
 export type EvaluationValue = z.infer<typeof value>;
 
 /** What a folder holds of one evaluator. `rows[i]` is about `records[i]`; the last ones may be missing, or were about other answers. */

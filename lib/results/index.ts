@@ -6,4 +6,4 @@ export { mergeRuns, planMerge, type Merge } from "./merge.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
 export { columnOf, evaluationHeader, evaluationRow, hitOf, withColumns, type Evaluation, type EvaluationHeader, type EvaluationRow, type EvaluationValue } from "./evaluations.js";
 export { EvaluationStore } from "./evaluation-store.js";
-export { distribution, hitMeasure, jointHit, judgesOf, pairedDifferences, summariseRun, type Distribution, type Measure, type PairedDifference, type PropertyResult, type SettingResult } from "./summary.js";
+export { distribution, hitMeasure, jointHit, judgesOf, pairedDifferences, summariseRun, type Distribution, type EvaluatedResults, type Measure, type PairedDifference, type PropertyResult, type SettingResult } from "./summary.js";

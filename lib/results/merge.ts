@@ -8,6 +8,7 @@ import { readRun, writeRun, type RunResults } from "./store.js";
 
 /** A merge that was checked: nothing is written before `write`. */
 export interface Merge {
+  /** Write the new folder. Throws E_WRITE. */
   write(): Promise<RunResults>;
 }
 

@@ -7,15 +7,16 @@ import { runFile, type RunFile, type RunSetting } from "./run-file.js";
 
 /** A list with a value that is no number (NaN there, null here) says nothing that we could use. */
 const lists = z.record(z.string(), z.array(z.number().nullable()).transform((values) => (values.includes(null) ? [] : values as number[])));
-const publishedSchema = z.array(z.looseObject({
+const resultSchema = z.looseObject({
   prompt: z.string(),
   gold: z.string(),
   output: z.record(z.string(), z.string()),
   perplexity: z.record(z.string(), z.number().nullable()).default({}),
   additional: lists.default({}),
-})).min(1);
+});
 /** One prompt's results as the published code writes them (REFERENCE §6). */
-export type PublishedResult = z.infer<typeof publishedSchema>[number];
+export type PublishedResult = z.infer<typeof resultSchema>;
+const publishedSchema = z.array(resultSchema).min(1);
 
 /** Settings that the published schema has no keys for. */
 export function unpublished(run: RunFile): string[] {

@@ -26,6 +26,7 @@ const recordSchema = z.object({
   /** Why there is no answer, or no ΔPPL, where the model's numbers broke down. */
   error: z.string().optional(),
 });
+/** One answer in one setting: a line of `results.jsonl`. */
 export type ResultRecord = z.infer<typeof recordSchema>;
 
 /** The prompts that a run's folder holds, in groups that are answered together, in the order of its results. */

@@ -43,6 +43,7 @@ const runSchema = z.object({
 });
 /** The content of `run.json`: all that it takes to read the results, and to repeat them. */
 export type RunFile = z.infer<typeof runSchema>;
+/** Which part of the prompts a run answers. */
 export type Shard = NonNullable<RunFile["shard"]>;
 
 export const RUN_FILE = "run.json";

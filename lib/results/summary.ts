@@ -34,10 +34,11 @@ export interface SettingResult {
   joint: PropertyResult | null;
 }
 
-type Evaluated = Pick<RunResults, "run" | "records" | "evaluations">;
+/** A run's answers with what evaluators say of them, as `readRun` gives them. */
+export type EvaluatedResults = Pick<RunResults, "run" | "records" | "evaluations">;
 
 /** A table of a run's settings, in their order. */
-export function summariseRun(results: Evaluated): SettingResult[] {
+export function summariseRun(results: EvaluatedResults): SettingResult[] {
   const judged = results.evaluations.filter(({ header }) => header.wanted !== null);
   const judges = judgesOf(results.evaluations);
   return results.run.settings.map(({ label }) => {
@@ -83,6 +84,7 @@ export function distribution(values: readonly number[]): Distribution {
 /** What is compared between settings: a value per record; undefined where there is none. */
 export type Measure = (index: number) => number | undefined;
 
+/** How two settings differ on the prompts that both answered. */
 export interface PairedDifference {
   setting: string;
   /** Prompts that both settings have a value for. */
@@ -92,7 +94,7 @@ export interface PairedDifference {
 }
 
 /** How much each setting differs from `reference` on the same prompts: hits of an evaluation as 1 and 0, or ΔPPL. */
-export function pairedDifferences(results: Evaluated, reference: string, measure: Measure): PairedDifference[] {
+export function pairedDifferences(results: EvaluatedResults, reference: string, measure: Measure): PairedDifference[] {
   const values = (setting: string): Map<number, number> => new Map(recordsOf(results, setting).flatMap((index) => {
     const value = measure(index);
     return value === undefined ? [] : [[results.records[index]!.prompt, value]];
@@ -109,7 +111,7 @@ export function hitMeasure(judged: readonly Evaluation[]): Measure {
   return (index) => (judged.every(({ rows }) => index < rows.length) ? Number(jointHit(judged, index) === true) : undefined);
 }
 
-function recordsOf({ records }: Evaluated, label: string): number[] {
+function recordsOf({ records }: EvaluatedResults, label: string): number[] {
   return records.flatMap(({ setting }, index) => (setting === label ? [index] : []));
 }
 

@@ -10,6 +10,7 @@ import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
 import { quantisationName } from "./quantisation.js";
 import { vetModel } from "./vet.js";
 
+/** What a classifier says of a text. */
 export interface Classification {
   /** The likeliest label. */
   label: string;
@@ -46,7 +47,11 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
   });
 }
 
-/** Says of texts which of its labels they have. Free it with `dispose()` or `using`. */
+/**
+ * Says of texts which of its labels they have. Free it with `dispose()` or `using`.
+ *
+ * @hideconstructor
+ */
 export class Classifier implements Disposable {
   private queue: Promise<unknown> = Promise.resolve();
 
@@ -73,10 +78,12 @@ export class Classifier implements Disposable {
     return result;
   }
 
+  /** Free it; work in flight is aborted. Calling it twice is harmless. */
   dispose(): void {
     this.native.dispose();
   }
 
+  /** For `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

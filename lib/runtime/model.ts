@@ -18,6 +18,7 @@ export type Logger = (level: "debug" | "info" | "warn", message: string) => void
 
 const BACKENDS = ["auto", "cpu", "cuda", "vulkan", "metal"] as const;
 
+/** Where a model computes and how much room its generations have. */
 export interface LoadModelOptions {
   /** Whose devices compute: one of ggml's back ends, or what llama.cpp finds best (default). */
   backend?: (typeof BACKENDS)[number];
@@ -95,7 +96,11 @@ export function engineVersion(): string {
   return findInstallation().built.llamaCpp;
 }
 
-/** A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`. */
+/**
+ * A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`.
+ *
+ * @hideconstructor
+ */
 export class Model implements AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
   /** CPU threads that it computes with. */
@@ -104,7 +109,7 @@ export class Model implements AsyncDisposable {
   readonly gpuLayers: number | "all";
   /** How vectors are added, as asked for. */
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
-  /** Runs this model's generations. */
+  /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;
   private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
@@ -132,6 +137,7 @@ export class Model implements AsyncDisposable {
     return call(() => this.native.detokenise(int32s(tokens, "tokens")));
   }
 
+  /** True for tokens that end an answer: end of text, end of turn. Throws E_BAD_TOKEN. */
   isEndOfGeneration(token: number): boolean {
     return call(() => this.native.isEndOfGeneration(token));
   }
@@ -150,7 +156,7 @@ export class Model implements AsyncDisposable {
     return call(() => this.native.hasSite(site));
   }
 
-  /** The vector, or parts of it, on the native side; copied once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. */
+  /** The vector, or parts of it, on the native side; copied once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
   vectorHandle(whole: VectorData, selection: Selection = {}): VectorHandle {
     const { site, layers, nSteps, width, data } = select(whole, selection, this.info.nHead);
     const ofVector = this.handles.get(whole) ?? new Map<string, VectorHandle>();
@@ -163,23 +169,23 @@ export class Model implements AsyncDisposable {
     return handle;
   }
 
-  /** Empty sums `[layers, nSteps, width]` of activations. Throws E_SHAPE, E_NO_SITE. */
+  /** Empty sums `[layers, nSteps, width]` of activations. Throws E_SHAPE, E_NO_SITE. @internal */
   createCapture(site: HookSite, layers: readonly number[], nSteps: number): CaptureHandle {
     return call(() => this.native.createCapture({ site, layers: int32s(layers, "layers"), nSteps }));
   }
 
-  /** Weighted sums `[layers, nSteps, width]` so far and their weights `[nSteps]`; the capture starts again from nothing. */
+  /** Weighted sums `[layers, nSteps, width]` so far and their weights `[nSteps]`; the capture starts again from nothing. @internal */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array } {
     return call(() => addon().takeCapture(capture));
   }
 
-  /** The state of one generation's sampling, which has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN. */
+  /** The state of one generation's sampling, which has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN. @internal */
   createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
     const options = toNativeSampler(sampling, prompt, this.info.nCtxTrain);
     return options === null ? null : call(() => this.native.createSampler(options));
   }
 
-  /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. */
+  /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. @internal */
   async createContext(needs: ContextNeeds): Promise<Context> {
     const options: NativeContextOptions = {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
@@ -203,6 +209,7 @@ export class Model implements AsyncDisposable {
     this.native.dispose();
   }
 
+  /** For `await using`: resolves when work in flight has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.dispose();
     await this.scheduler.ended();

@@ -21,6 +21,7 @@ export const samplingSchema = z.strictObject({
   /** Of the draw; the same seed gives the same text. */
   seed: z.number().int().min(0).max(2 ** 31 - 1).default(0),
 });
+/** How tokens are picked; what is left out is off, so that `{}` takes the likeliest token. */
 export type Sampling = z.input<typeof samplingSchema>;
 
 /** Null where the options leave nothing to do but to take the likeliest token; `history`: the prompt. Throws E_BAD_ARGUMENT. */

@@ -6,6 +6,7 @@ import { throwIfAborted } from "./context.js";
 import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
 import { vetModel } from "./vet.js";
 
+/** Where a translator computes, and how it is told the language. */
 export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "kvType"> {
   /**
    * What stands before a text for a language to translate to; special tokens are read in it. Default: MADLAD-400's tag,
@@ -14,6 +15,7 @@ export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers
   prefix?: (to: string) => string;
 }
 
+/** To which language, and how far. */
 export interface TranslateOptions {
   /** Language as the model names it, for MADLAD-400 BCP 47: `en`. */
   to: string;
@@ -22,6 +24,7 @@ export interface TranslateOptions {
   signal?: AbortSignal;
 }
 
+/** One translated text. */
 export interface Translation {
   text: string;
   /** It had not ended after `maxNewTokens`. */
@@ -55,7 +58,11 @@ function madladTag(to: string): string {
   return `<2${to}>`;
 }
 
-/** Translates texts, each token the likeliest. Free it with `dispose()` or `using`. */
+/**
+ * Translates texts, each token the likeliest. Free it with `dispose()` or `using`.
+ *
+ * @hideconstructor
+ */
 export class Translator implements Disposable {
   private queue: Promise<unknown> = Promise.resolve();
 
@@ -85,6 +92,7 @@ export class Translator implements Disposable {
     this.native.dispose();
   }
 
+  /** For `using`. */
   [Symbol.dispose](): void {
     this.dispose();
   }

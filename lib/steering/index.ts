@@ -1,7 +1,8 @@
 export { cosines, linearCombination, normalised, pooled, projectOut, vectorHash, type WeightedVector } from "./algebra.js";
 export { delta, type Delta, type StepMeans } from "./delta.js";
-export { alphaAt, alphaSchema, klReductionSchema, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type SetSchedule, type Tail, type WrittenSchedule } from "./schedule.js";
+export { alphaAt, alphaSchema, klReductionSchema, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule } from "./schedule.js";
 export * as schedule from "./schedules.js";
+export type { DynamicSettings } from "./schedules.js";
 export { probeLogit, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./probe.js";
 export { parseIndices, parseSpecs, parseSteer, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema, type SteeringSpec, type WrittenSpec } from "./spec.js";
 export { select, type Selection } from "./select.js";

@@ -37,8 +37,10 @@ export type DynamicSchedule = Extract<WrittenSchedule, { kind: "dynamic" }>;
 /** Alpha as any function of the token step. */
 export interface FunctionSchedule {
   kind: "function";
+  /** Alpha at a token step, counted from 0. */
   alphaAt: (step: number) => number;
 }
+/** A schedule with all its settings. */
 export type Schedule = WrittenSchedule | FunctionSchedule;
 export type SetSchedule = Exclude<Schedule, DynamicSchedule>;
 
@@ -53,11 +55,13 @@ export function parseTail(input: Tail | undefined): Tail {
   throw new SteeringError("E_BAD_SPEC", `tail: "${String(input)}" is none of mean, hold, stop`);
 }
 
-/** A schedule whose settings may be left out, e.g. `{ kind: "dynamic" }`; or alpha as a function of the token step. */
-export type ScheduleInput = z.input<typeof scheduleSchema> | FunctionSchedule | ((step: number) => number);
+/** A schedule whose settings may be left out, e.g. `{ kind: "dynamic" }`. */
+export type ScheduleSettings = z.input<typeof scheduleSchema>;
+/** Such a schedule, or alpha as a function of the token step. */
+export type ScheduleInput = ScheduleSettings | FunctionSchedule | ((step: number) => number);
 
 /** Fill in defaults. Throws E_BAD_SPEC naming the setting. */
-export function parseSchedule(input: z.input<typeof scheduleSchema>): WrittenSchedule;
+export function parseSchedule(input: ScheduleSettings): WrittenSchedule;
 export function parseSchedule(input: ScheduleInput): Schedule;
 export function parseSchedule(input: ScheduleInput): Schedule {
   if (typeof input === "function") return functionSchedule(input);

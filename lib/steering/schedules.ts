@@ -1,8 +1,8 @@
-import type { z } from "zod";
-import { parseSchedule, type DynamicSchedule, type FunctionSchedule, type scheduleSchema, type WrittenSchedule } from "./schedule.js";
+import { parseSchedule, type DynamicSchedule, type FunctionSchedule, type ScheduleSettings, type WrittenSchedule } from "./schedule.js";
 
 type Kind<Name extends WrittenSchedule["kind"]> = Extract<WrittenSchedule, { kind: Name }>;
-type DynamicSettings = Omit<Extract<z.input<typeof scheduleSchema>, { kind: "dynamic" }>, "kind">;
+/** Of `schedule.dynamic`; all have defaults. */
+export type DynamicSettings = Omit<Extract<ScheduleSettings, { kind: "dynamic" }>, "kind">;
 
 /** The same alpha at every token step. Throws E_BAD_SPEC, as all schedules do for a value out of its range. */
 export function fixed(alpha = 1): Kind<"fixed"> {

@@ -15,8 +15,8 @@ export const steeringSpecSchema = z.strictObject({
   tail: tailSchema,
 });
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
-/** The same before defaults are filled in. Without a schedule, the vector's calibrated one counts. */
 export const writtenSpecSchema = steeringSpecSchema.partial({ schedule: true });
+/** The same before defaults are filled in. Without a schedule, the vector's calibrated one counts. */
 export type WrittenSpec = z.input<typeof writtenSpecSchema>;
 
 /** JSON Schema (draft 2020-12) of what a steering file may hold: one specification, or several that are composed. */

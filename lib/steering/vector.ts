@@ -3,6 +3,7 @@ import type { Tail, WrittenSchedule } from "./schedule.js";
 
 /** Where in a block an activation is read and changed (docs/architecture.md, "Hook sites"). */
 export const HOOK_SITES = ["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"] as const;
+/** One of `HOOK_SITES`. */
 export type HookSite = (typeof HOOK_SITES)[number];
 
 /** What a vector is bound to: it means nothing in another model. */
@@ -46,6 +47,7 @@ export interface IclOrigin {
 
 /** How a direction is found in the activations of pairs of texts. */
 export const PAIR_METHODS = ["mean", "pca", "probe"] as const;
+/** One of `PAIR_METHODS`. */
 export type PairMethod = (typeof PAIR_METHODS)[number];
 
 /** Contrast of pairs of texts that are given, e.g. CAA. */
