@@ -39,7 +39,7 @@ const N_PARALLEL = 4;
 const MIXED_ROWS = 256;
 
 /**
- * Mean activations while the model continues each prompt greedily, per layer and token step (REFERENCE §3): at step
+ * Mean activations while the model continues each prompt greedily, per layer and token step (docs/method.md §3): at step
  * i, the row that predicts token i, over the prompts that have not ended before.
  *
  * @returns means `[layers, nSteps, width]` in double precision; nSteps is the longest continuation

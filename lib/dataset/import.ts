@@ -17,7 +17,7 @@ export interface ImportLimits {
 }
 
 /**
- * Language data (REFERENCE §1): of Alpaca-cleaned, the first rows without an input whose instruction and answer are
+ * Language data (docs/method.md §1): of Alpaca-cleaned, the first rows without an input whose instruction and answer are
  * both shorter than `maxLength` characters.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET
@@ -34,7 +34,7 @@ export async function importAlpaca(path: string, { limit = 500, maxLength = 150 
 }
 
 /**
- * Safety data (REFERENCE §1): of BeaverTails in a seeded random order, the first answers that are safe, or are not. The
+ * Safety data (docs/method.md §1): of BeaverTails in a seeded random order, the first answers that are safe, or are not. The
  * published draw is of another generator and cannot be repeated by a seed.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET
@@ -56,7 +56,7 @@ export async function importBeaverTails(path: string, { safe, limit = 500, seed 
 }
 
 /**
- * Formality data (REFERENCE §1): two text files as GYAFC has them, line by line the same said in two ways.
+ * Formality data (docs/method.md §1): two text files as GYAFC has them, line by line the same said in two ways.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming the line
  */

@@ -8,7 +8,7 @@ export async function perplexity(model: Model, prompt: Prompt, continuation: rea
   return Math.exp(-found.reduce((sum, value) => sum + value, 0) / found.length);
 }
 
-/** What ΔPPL compares (REFERENCE §6). */
+/** What ΔPPL compares (docs/method.md §6). */
 export interface DeltaPerplexityPrompts {
   /** The question alone. */
   noIcl: Prompt;
@@ -19,7 +19,7 @@ export interface DeltaPerplexityPrompts {
 }
 
 /**
- * ΔPPL (REFERENCE §6): how much less likely steering makes the answer than demonstrations do. The perplexity of the ICL
+ * ΔPPL (docs/method.md §6): how much less likely steering makes the answer than demonstrations do. The perplexity of the ICL
  * output under the steered question, minus its perplexity under its own prompt.
  */
 export async function deltaPerplexity(model: Model, { noIcl, icl, iclOutput }: DeltaPerplexityPrompts, options: ScoreOptions = {}): Promise<number> {
@@ -30,7 +30,7 @@ export async function deltaPerplexity(model: Model, { noIcl, icl, iclOutput }: D
 
 /**
  * The same steering with the alphas that Dyn found in a generation, per step, and 0 beyond its last one; other schedules
- * stay as they are, for continuations of any length. This is how ΔPPL is taken of Dyn (REFERENCE §6).
+ * stay as they are, for continuations of any length. This is how ΔPPL is taken of Dyn (docs/method.md §6).
  */
 export function withFoundAlphas(steer: readonly Steering[], result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
   const recorded = replay(steer, result);

@@ -26,7 +26,7 @@ interface Reference {
 
 /**
  * Answer one prompt in every setting, all at once, and measure ΔPPL of each: the perplexity of the answer behind
- * demonstrations under the setting's own prompt and steering, minus that under its own (REFERENCE §6).
+ * demonstrations under the setting's own prompt and steering, minus that under its own (docs/method.md §6).
  */
 export async function answerPrompt(model: Model, index: number, prompt: EvaluationPrompt, options: AnswerOptions): Promise<ResultRecord[]> {
   const { settings, vectors, maxNewTokens, signal, onAnswer } = options;

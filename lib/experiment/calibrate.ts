@@ -53,7 +53,7 @@ export const CALIBRATION_CANDIDATES: Record<"alpha" | "topP", readonly number[]>
 
 /**
  * Find the intensity that has an effect at the least cost in fluency: of the candidates that reach the wanted share of
- * answers, the one with the least median ΔPPL (REFERENCE §6). All of them answer the same questions.
+ * answers, the one with the least median ΔPPL (docs/method.md §6). All of them answer the same questions.
  *
  * @returns what was tried, and the vector with its calibration; without one where no candidate has the effect
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_MODEL_MISMATCH, E_CONTEXT_FULL, E_ABORTED

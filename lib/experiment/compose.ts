@@ -11,7 +11,7 @@ import { composeSettings } from "./settings.js";
 import { hashOf } from "./single.js";
 
 /**
- * Steer to several properties at once, as the published `compositionality` does (REFERENCE §5): the questions of the
+ * Steer to several properties at once, as the published `compositionality` does (docs/method.md §5): the questions of the
  * source dataset, each vector alone, all together with Dyn and on a grid of alphas; ΔPPL against the answers behind
  * demonstrations that show all properties. Any number of vectors.
  *

@@ -2,7 +2,7 @@ import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { alphaSchema, HOOK_SITES, klReductionSchema } from "../steering/index.js";
 
-/** Ways in which alpha follows the steps (REFERENCE §4), as `--strategies` names them. */
+/** Ways in which alpha follows the steps (docs/method.md §4), as `--strategies` names them. */
 export const STRATEGIES = ["dynamic", "fixed", "start", "diminishing"] as const;
 /** Way in which alpha follows the steps. */
 export type Strategy = (typeof STRATEGIES)[number];
@@ -73,9 +73,9 @@ const COMMON_DEFAULTS = {
   iclExamples: 4, maxNewTokens: 30, evaluationSize: 50, evaluateOn: "groups", promptFormat: "clean", klReduction: "mean",
   strategies: [...STRATEGIES], layers: "all", heads: "all",
 } as const;
-/** What is published (REFERENCE §3 to §5). */
+/** What is published (docs/method.md §3 to §5). */
 export const SINGLE_DEFAULTS = { ...COMMON_DEFAULTS, support: 30, seed: 32, site: "head_out", alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95] } as const;
-/** What is published for compositions (REFERENCE §5). */
+/** What is published for compositions (docs/method.md §5). */
 export const COMPOSE_DEFAULTS = { ...COMMON_DEFAULTS, alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9] } as const;
 
 /** `Config`, where what has a default may be left out. */

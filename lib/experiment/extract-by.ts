@@ -11,7 +11,7 @@ export type ExtractionOptions = (ExtractOptions & { method?: "icl" }) | (Extract
  * Extract a steering vector by contrasting two datasets that hold the same queries.
  *
  * `method: "icl"` (default): the mean activation under demonstrations of the one behaviour minus that under the other, per
- * token step (REFERENCE §2 and §3). `"mean"`, `"pca"`, `"probe"`: a direction from the answers themselves, without
+ * token step (docs/method.md §2 and §3). `"mean"`, `"pca"`, `"probe"`: a direction from the answers themselves, without
  * generating: their mean difference, the principal component of their differences, or the direction of a logistic
  * regression.
  *

@@ -9,7 +9,7 @@ import { SteeringVector } from "../vector/steering-vector.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
 import { iclTokens, promptGroups, type PromptFormat } from "./prompt.js";
 
-/** Extraction from demonstrations, as published (REFERENCE §2 and §3). */
+/** Extraction from demonstrations, as published (docs/method.md §2 and §3). */
 export interface ExtractOptions {
   /** Shown with every demonstration: the wanted behaviour, and the one it is contrasted with. Same queries, row by row. */
   positive: Dataset;
@@ -36,7 +36,7 @@ export interface ExtractOptions {
 }
 
 /**
- * Extract a delta by ICL contrast (REFERENCE §2 and §3): per token step, the mean activation under demonstrations of
+ * Extract a delta by ICL contrast (docs/method.md §2 and §3): per token step, the mean activation under demonstrations of
  * the positive behaviour minus that under the negative, by default at the input of W_O of every layer.
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED

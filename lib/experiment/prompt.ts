@@ -10,7 +10,7 @@ export interface PromptGroup {
   query: Row;
 }
 
-/** Cut a dataset into groups of `iclExamples` + 1; a last incomplete group is dropped (REFERENCE §2). Throws E_BAD_DATASET. */
+/** Cut a dataset into groups of `iclExamples` + 1; a last incomplete group is dropped (docs/method.md §2). Throws E_BAD_DATASET. */
 export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup[] {
   if (!Number.isInteger(iclExamples) || iclExamples < 0) throw new SteeringError("E_BAD_ARGUMENT", "the number of ICL demonstrations must be 0 or more");
   const size = iclExamples + 1;
@@ -22,13 +22,13 @@ export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup
   return groups;
 }
 
-/** The prompt with demonstrations: instruction, demonstrations, query (REFERENCE §2). */
+/** The prompt with demonstrations: instruction, demonstrations, query (docs/method.md §2). */
 export function iclPrompt(instruction: string, { demonstrations, query }: PromptGroup): string {
   const shown = demonstrations.map(({ input, output }) => `Q:${input}\nA:${output}\n\n`).join("");
   return `${instruction ? `${instruction}\n` : ""}${shown}${questionPrompt(query.input)}`;
 }
 
-/** How prompts are written: as above, or with the quirks of the published code (REFERENCE §2). */
+/** How prompts are written: as above, or with the quirks of the published code (docs/method.md §2). */
 export type PromptFormat = "clean" | "published";
 
 /** What is read of a model to write prompts for it. */

@@ -31,7 +31,7 @@ export interface EvaluationData {
   language?: Dataset | undefined;
 }
 
-/** The prompts to answer, in the order of the data (REFERENCE §2). Throws E_BAD_DATASET, E_CONTEXT_FULL before anything is computed. */
+/** The prompts to answer, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET, E_CONTEXT_FULL before anything is computed. */
 export function evaluationPrompts(model: Model, { questions, icl, language }: EvaluationData, settings: EvaluationSettings): EvaluationPrompt[] {
   const { evaluationSize, promptFormat } = settings;
   const [asked, shown, spoken] = [questions, icl, language].map((dataset) => dataset && evaluationGroups(dataset, settings));

@@ -8,12 +8,12 @@ const LABELS = { dynamic: "Dyn", fixed: "Fixed", start: "Start", diminishing: "D
 const ICL = "icl";
 const NO_ICL = "no-icl";
 
-/** Every way in which a single property's prompts are answered (REFERENCE §4). */
+/** Every way in which a single property's prompts are answered (docs/method.md §4). */
 export function singleSettings(config: SingleConfig): RunSetting[] {
   return [baseline(ICL, "icl"), baseline(NO_ICL, "no-icl"), ...steered(config, 1)];
 }
 
-/** Every way in which a composition's prompts are answered (REFERENCE §5); `properties` name the vectors. */
+/** Every way in which a composition's prompts are answered (docs/method.md §5); `properties` name the vectors. */
 export function composeSettings(config: ComposeConfig, properties: readonly string[], language: string | undefined): RunSetting[] {
   return [
     baseline(ICL, "icl"),

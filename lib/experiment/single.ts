@@ -25,7 +25,7 @@ export interface SingleRunOptions extends RunOptions {
 
 /**
  * Steer to one property, as the published `diff_main` does: extract its vector, answer the evaluation prompts in every
- * setting, measure ΔPPL (REFERENCE §3, §4, §6). A folder that holds the same run already is gone on with.
+ * setting, measure ΔPPL (docs/method.md §3, §4, §6). A folder that holds the same run already is gone on with.
  *
  * @returns the results; undefined with `skipEval`
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED

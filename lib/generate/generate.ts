@@ -35,7 +35,7 @@ export interface GenerateOptions extends ScoreOptions {
 }
 
 /**
- * Continue a prompt, steered by any number of vectors (REFERENCE §4 and §5).
+ * Continue a prompt, steered by any number of vectors (docs/method.md §4 and §5).
  *
  * @throws SteeringError E_BAD_SPEC; when it is read: E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */

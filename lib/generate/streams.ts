@@ -35,7 +35,7 @@ interface Active {
 }
 
 /**
- * The streams of one generation (REFERENCE §4 and §5): the unsteered stream P, one strongly steered stream S per dynamic
+ * The streams of one generation (docs/method.md §4 and §5): the unsteered stream P, one strongly steered stream S per dynamic
  * property, and the output stream. Positions already decoded keep the alpha that they had.
  *
  * `properties` is read at every step and may change in between. A property that becomes dynamic needs a stream S, and

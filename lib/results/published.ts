@@ -14,7 +14,7 @@ const resultSchema = z.looseObject({
   perplexity: z.record(z.string(), z.number().nullable()).default({}),
   additional: lists.default({}),
 });
-/** One prompt's results as the published code writes them (REFERENCE §6). */
+/** One prompt's results as the published code writes them (docs/method.md §6). */
 export type PublishedResult = z.infer<typeof resultSchema>;
 const publishedSchema = z.array(resultSchema).min(1);
 

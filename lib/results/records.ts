@@ -21,7 +21,7 @@ const recordSchema = z.object({
   kls: z.array(z.array(z.number()).nullable()),
   /** Of the answer behind demonstrations under its own prompt; of that setting only. */
   perplexity: z.number().nullable(),
-  /** ΔPPL (REFERENCE §6); null where the answer behind demonstrations is empty. */
+  /** ΔPPL (docs/method.md §6); null where the answer behind demonstrations is empty. */
   deltaPerplexity: z.number().nullable(),
   /** Why there is no answer, or no ΔPPL, where the model's numbers broke down. */
   error: z.string().optional(),

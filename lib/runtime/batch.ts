@@ -35,7 +35,7 @@ export interface RowOptions {
 /** What stands for a target where none is given (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
 
-/** A KL to measure between two rows, and the alpha that follows from it (REFERENCE §4, Dyn). */
+/** A KL to measure between two rows, and the alpha that follows from it (docs/method.md §4, Dyn). */
 export interface AlphaRequest {
   /** Row of the unsteered stream P. */
   baseline: number;

@@ -20,7 +20,7 @@ export interface Delta {
 }
 
 /**
- * Δ_i = mean_i(positive) − mean_i(negative) (REFERENCE §3), over the steps that both sides reached.
+ * Δ_i = mean_i(positive) − mean_i(negative) (docs/method.md §3), over the steps that both sides reached.
  * Throws E_SHAPE when the sides come from models of different shape.
  */
 export function delta(positive: StepMeans, negative: StepMeans): Delta {

@@ -10,7 +10,7 @@ const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(value));
 export const alphaSchema = z.number().refine(isAlpha, "must be a finite number of 32 bits");
 const P_RANGE = "must be above 0 and at most 1";
 
-/** Alpha as a function of the token step, or of the distributions (REFERENCE §4). */
+/** Alpha as a function of the token step, or of the distributions (docs/method.md §4). */
 export const scheduleSchema = z.discriminatedUnion("kind", [
   z.strictObject({ kind: z.literal("fixed"), alpha: alphaSchema.default(1) }),
   z.strictObject({ kind: z.literal("start"), alpha: alphaSchema.default(1) }),
@@ -77,7 +77,7 @@ function functionSchedule(of: (step: number) => number): FunctionSchedule {
   return { kind: "function", alphaAt: of };
 }
 
-/** α_i of a schedule that does not depend on the distributions; N = the vector's steps (REFERENCE §4). Throws E_BAD_SPEC. */
+/** α_i of a schedule that does not depend on the distributions; N = the vector's steps (docs/method.md §4). Throws E_BAD_SPEC. */
 export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): number {
   switch (schedule.kind) {
     case "fixed": return schedule.alpha;

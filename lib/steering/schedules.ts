@@ -9,12 +9,12 @@ export function fixed(alpha = 1): Kind<"fixed"> {
   return parseSchedule({ kind: "fixed", alpha }) as Kind<"fixed">;
 }
 
-/** Alpha at the first token step only (REFERENCE §4, Start). */
+/** Alpha at the first token step only (docs/method.md §4, Start). */
 export function start(alpha = 1): Kind<"start"> {
   return parseSchedule({ kind: "start", alpha }) as Kind<"start">;
 }
 
-/** From alpha to nothing at the vector's last step, linearly (REFERENCE §4, Dim). */
+/** From alpha to nothing at the vector's last step, linearly (docs/method.md §4, Dim). */
 export function diminishing(alpha = 1): Kind<"diminishing"> {
   return parseSchedule({ kind: "diminishing", alpha }) as Kind<"diminishing">;
 }
@@ -27,7 +27,7 @@ export function window(alpha: number, range: { from?: number; to: number }): Kin
 /**
  * Alpha measured at every token: the KL divergence that the vector causes among the likeliest tokens that make up `topP`
  * (default 0.5), at most `alphaMax` (2); `strongAlpha` (2) measures; `klReduction: "sum"` is the paper's formula, "mean"
- * (default) its code (REFERENCE §4, Dyn).
+ * (default) its code (docs/method.md §4, Dyn).
  */
 export function dynamic(settings: DynamicSettings = {}): DynamicSchedule {
   return parseSchedule({ kind: "dynamic", ...settings }) as DynamicSchedule;

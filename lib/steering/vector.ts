@@ -26,7 +26,7 @@ export interface DatasetReference {
   hash: string;
 }
 
-/** Contrast of prompts with demonstrations, as published (REFERENCE §2 and §3). */
+/** Contrast of prompts with demonstrations, as published (docs/method.md §2 and §3). */
 export interface IclOrigin {
   kind: "icl";
   positive: DatasetReference;

@@ -3,7 +3,7 @@
 #include <cstdint>
 #include <vector>
 
-// How the KL divergence over the top-p set is reduced (REFERENCE §4).
+// How the KL divergence over the top-p set is reduced (docs/method.md §4).
 enum class kl_reduction {
     mean, // divided by the size of the set, as the published code does
     sum,  // the formula of the paper
@@ -41,7 +41,7 @@ private:
     double             log_normaliser_; // log sum exp(logits)
 };
 
-// KL(P || S) in nats over Q = topP(P) ∪ topP(S), both renormalised over Q, reduced (REFERENCE §4, Dyn).
+// KL(P || S) in nats over Q = topP(P) ∪ topP(S), both renormalised over Q, reduced (docs/method.md §4, Dyn).
 // NaN when logits are not finite.
 double top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction);
 

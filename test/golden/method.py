@@ -1,6 +1,6 @@
 """Extraction, steering, Dynamic Activation Composition and ΔPPL, each token recomputed from scratch.
 
-REFERENCE §3 to §6. Everything acts on the head outputs: the input of W_O of every layer, all heads side by side.
+docs/method.md §3 to §6. Everything acts on the head outputs: the input of W_O of every layer, all heads side by side.
 Shapes: T tokens, N steps, width = nHead * dHead. An addition is what one step adds at its position: [nLayer, width].
 The model computes in float32; distributions, means over prompts and perplexities are taken in float64.
 """

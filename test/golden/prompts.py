@@ -1,4 +1,4 @@
-"""Datasets and prompts (REFERENCE §1, §2)."""
+"""Datasets and prompts (docs/method.md §1, §2)."""
 import json
 from pathlib import Path
 
@@ -11,7 +11,7 @@ FORMATS = ("clean", "published")
 class Dataset:
     """Rows of one split, cut into groups, and the instruction.
 
-    `groups[i]`: k + 1 consecutive rows; the first k are demonstrations, the last is the query (REFERENCE §2). An
+    `groups[i]`: k + 1 consecutive rows; the first k are demonstrations, the last is the query (docs/method.md §2). An
     incomplete last group is dropped.
     """
 
@@ -33,7 +33,7 @@ class Dataset:
 
 
 def prompt_pieces(group: list[Row], instruction: str, form: str) -> list[str]:
-    """The texts that are tokenised one by one; joined they are the prompt (REFERENCE §2).
+    """The texts that are tokenised one by one; joined they are the prompt (docs/method.md §2).
 
     clean: one piece, all demonstrations. published: the last demonstration is left out (k - 1 of k), and the text is
     cut as the published program cuts it: instruction, newline, `Q:`, query, `\\nA:`, answer, blank line.

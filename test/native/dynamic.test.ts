@@ -33,7 +33,7 @@ function topSet(probabilities: number[], topP: number): number[] {
   return kept;
 }
 
-/** KL(P || S) over the union of the top sets, written from REFERENCE §4. */
+/** KL(P || S) over the union of the top sets, written from docs/method.md §4. */
 function referenceKl(pLogits: ArrayLike<number>, sLogits: ArrayLike<number>, topP: number, reduction: KlReduction): number {
   const [p, s] = [softmax(pLogits), softmax(sLogits)];
   const q = [...new Set([...topSet(p, topP), ...topSet(s, topP)])];
@@ -54,7 +54,7 @@ interface ReferenceProperty {
   from?: number;
 }
 
-/** Dyn without a KV cache: every stream recomputes its whole sequence at every step, from REFERENCE §4 and §5. */
+/** Dyn without a KV cache: every stream recomputes its whole sequence at every step, from docs/method.md §4 and §5. */
 function referenceDynamic(prompt: number[], properties: ReferenceProperty[], nTokens: number): { tokens: number[]; alphas: number[][]; kls: number[][] } {
   const first = prompt.length - 1;
   const tokens = [...prompt];

@@ -7,7 +7,7 @@ function dataset(nRows: number): Dataset {
   return { name: "D", instruction: "", rows: Array.from({ length: nRows }, (_, index) => ({ input: `q${index}`, output: `a${index}` })) };
 }
 
-// REFERENCE §2: consecutive groups of k+1, the first k demonstrations, the last the query; 499 rows, k = 4: 99 prompts.
+// docs/method.md §2: consecutive groups of k+1, the first k demonstrations, the last the query; 499 rows, k = 4: 99 prompts.
 test("499 rows with 4 demonstrations give 99 prompts", () => {
   const groups = promptGroups(dataset(499), 4);
   expect(groups).toHaveLength(99);
@@ -44,7 +44,7 @@ const GROUP = {
   query: { input: "Who are you?", output: "never shown" },
 };
 
-// REFERENCE §2: instruction and a newline; per demonstration Q:{query}\nA:{answer}\n\n; last Q:{query}\nA:. No space after the colons.
+// docs/method.md §2: instruction and a newline; per demonstration Q:{query}\nA:{answer}\n\n; last Q:{query}\nA:. No space after the colons.
 test("the ICL prompt, character by character", () => {
   expect(iclPrompt("Rispondi in italiano.", GROUP)).toBe(
     "Rispondi in italiano.\n"

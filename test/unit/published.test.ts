@@ -12,7 +12,7 @@ const COMPOSED = aRun({
 });
 const records = (run: RunFile) => [0, 1].flatMap((prompt) => someRecords(run, prompt));
 
-describe("the published schema (REFERENCE §6)", () => {
+describe("the published schema (docs/method.md §6)", () => {
   test("of one property: the keys that its notebooks read", () => {
     const [first, second] = toPublished(SINGLE, records(SINGLE));
     const alphas = ["-1.0", "0.5", "1.0", "1.5", "2.0", "3.0", "4.0"];

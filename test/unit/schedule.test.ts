@@ -7,7 +7,7 @@ function alphas(schedule: SetSchedule, nSteps: number): number[] {
   return STEPS.map((step) => alphaAt(schedule, step, nSteps));
 }
 
-// REFERENCE §4: Fixed α_i = α; Start only step 0; Dim α_i = α(1 − i/N).
+// docs/method.md §4: Fixed α_i = α; Start only step 0; Dim α_i = α(1 − i/N).
 test("fixed: alpha at every step", () => {
   expect(alphas({ kind: "fixed", alpha: 1.5 }, 4)).toEqual([1.5, 1.5, 1.5, 1.5, 1.5, 1.5, 1.5]);
 });

@@ -22,7 +22,7 @@ test.each([
   expect(parseSteer(text)).toEqual({ vector: "italian.safetensors", layers: "all", heads: "all", schedule, tail: "mean" });
 });
 
-// REFERENCE §4: clip to 0..2, strong stream at alpha 2, published code's reduction; §4's first p_top.
+// docs/method.md §4: clip to 0..2, strong stream at alpha 2, published code's reduction; §4's first p_top.
 test("what is left out takes its default", () => {
   expect(parseSteer("v:fixed").schedule).toEqual({ kind: "fixed", alpha: 1 });
   expect(parseSteer("v:start").schedule).toEqual({ kind: "start", alpha: 1 });

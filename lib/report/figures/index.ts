@@ -19,7 +19,7 @@ export interface FigureOptions {
   subtitle: string;
 }
 
-/** All figures of a run, by the numbers of REFERENCE §7 and one more: 7, the trade-off. */
+/** All figures of a run, by the numbers of docs/method.md §7 and one more: 7, the trade-off. */
 export function runFigures(data: RunData, { vectors, vocabulary, prompts, subtitle }: FigureOptions): Array<{ number: number; figure: Figure }> {
   return [
     { number: data.run.kind === "single" ? 1 : 2, figure: outcomesFigure(data, subtitle) },
