@@ -65,7 +65,7 @@ export async function captureMeans(model: Model, prompts: readonly CapturePrompt
  * The activations themselves, prompt by prompt in order. Only those of the prompts under way are in memory, so that a
  * consumer that writes them to disk (`saveActivations`) can capture any number.
  *
- * @throws SteeringError E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
+ * @throws SteeringError E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED
  */
 export async function* captureActivations(model: Model, prompts: readonly (readonly number[])[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
   const layers = checkedLayers(model, prompts, options);
@@ -159,6 +159,7 @@ function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { 
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
+  for (const tokens of prompts) model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
   const longest = Math.max(...prompts.map((tokens) => tokens.length)) + maxNewTokens;
   if (longest > model.info.nCtxTrain) {
     throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.info.nCtxTrain}`);

@@ -17,6 +17,8 @@ export interface ChatTemplate {
 /** What is read of a model to write a chat for it. */
 export type Vocabulary = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken" | "chatTemplate" | "path"> };
 
+/** Behind the thoughts of models that think before they answer. */
+const THOUGHT_END = "</think>";
 /** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
 const FORMS: ReadonlyArray<(text: string) => unknown> = [(text) => text, (text) => [{ type: "text", text }]];
 
@@ -47,7 +49,7 @@ function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], v
   for (const form of FORMS) {
     try {
       const text = write(probes, form);
-      if (probes.every((probe) => text.includes(probe))) return (contents) => checked(contents, () => write(contents, form));
+      if (probes.every((probe) => text.includes(probe))) return (contents) => checked(contents, roles, () => write(contents, form));
     } catch (error) {
       failure ??= error as Error;
     }
@@ -55,15 +57,16 @@ function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], v
   throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${failure ? `fails: ${failure.message}` : "leaves out a message"}`, { cause: failure });
 }
 
-/** Throws E_BAD_ARGUMENT where a template that works cuts these contents, or refuses them. */
-function checked(contents: readonly string[], write: () => string): string {
+/** Throws E_BAD_ARGUMENT where a template that works cuts these contents, or refuses them. What the model thought before it answered may be cut. */
+function checked(contents: readonly string[], roles: readonly ChatMessage["role"][], write: () => string): string {
   let text: string;
   try {
     text = write();
   } catch (cause) {
     throw new SteeringError("E_BAD_ARGUMENT", `the chat template refuses the messages: ${(cause as Error).message}`, { cause });
   }
-  if (contents.every((content) => text.includes(content.trim()))) return text;
+  const kept = (content: string, index: number): string => (roles[index] === "assistant" ? content.split(THOUGHT_END).at(-1)! : content).trim();
+  if (contents.every((content, index) => text.includes(kept(content, index)))) return text;
   throw new SteeringError("E_BAD_ARGUMENT", "the chat template cuts a part out of a message");
 }
 

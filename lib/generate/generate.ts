@@ -42,11 +42,15 @@ export interface GenerateOptions extends ScoreOptions {
 export function generate(model: Model, prompt: Prompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   const load = (live: LiveSteering): Promise<Property> => loadProperty(model, live, options.allowMismatch);
-  return new GenerationStream(steer, load, (properties) => run(model, prompt, options, steer, properties), onEnd);
+  const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // what the caller changes until it is read is not meant
+  return new GenerationStream(steer, load, (properties, left) => run(model, { ...given, left }, steer, properties), onEnd);
 }
 
-async function* run(model: Model, prompt: Prompt, options: GenerateOptions, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
-  const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, signal } = options;
+type Run = GenerateOptions & { prompt: Prompt; left: AbortSignal };
+
+async function* run(model: Model, options: Run, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
+  const { prompt, maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false } = options;
+  const signal = options.signal ? AbortSignal.any([options.signal, options.left]) : options.left;
   checkStops(stop);
   const tokens = tokensOf(model, prompt);
   checkLength(model, tokens.length, maxNewTokens);
@@ -55,16 +59,16 @@ async function* run(model: Model, prompt: Prompt, options: GenerateOptions, stee
   throwIfAborted(signal); // in the turn in which its listener is added
   const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities, monitor });
   const abort = (): void => {
-    generation.fail(abortError(signal!));
+    generation.fail(abortError(signal));
     model.scheduler.cancel(generation);
   };
-  signal?.addEventListener("abort", abort, { once: true });
+  signal.addEventListener("abort", abort, { once: true });
   try {
     model.scheduler.submit(generation);
     for (let token = await generation.next(); token; token = await generation.next()) yield token;
     return generation.result();
   } finally {
-    signal?.removeEventListener("abort", abort);
+    signal.removeEventListener("abort", abort);
     model.scheduler.cancel(generation);
   }
 }

@@ -23,7 +23,7 @@ export interface GeneratedToken {
 export interface GenerationResult {
   text: string;
   tokens: GeneratedToken[];
-  /** What steered, in canonical form: as `steer` and `add` gave it, one per reading. */
+  /** What steered, in canonical form, one per reading: as it was given, or, where it was changed on the way, the alphas that came of it. */
   steering: SteeringSpec[];
   /** What was added at the step that chose the end mark; null where the text ended otherwise. */
   endReadings: Reading[] | null;
@@ -74,6 +74,7 @@ export class Generation implements Task {
     if (this.finishReason) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       this.consumer = { resolve, reject };
+      this.streams.plan();
       if (this.streams.isShort) this.restart();
       else this.model.scheduler.wake();
     });
@@ -136,7 +137,9 @@ export class Generation implements Task {
     return this.finishReason === undefined;
   }
 
+  /** Nothing where it has ended already. */
   fail(error: unknown): void {
+    if (this.finishReason) return;
     this.failure ??= { error };
     this.settle(({ reject }) => reject(error));
   }

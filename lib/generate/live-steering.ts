@@ -25,10 +25,13 @@ export class LiveSteering implements Steering {
   readonly tail: Tail;
   private current: Schedule;
   private dropped = false;
+  /** A step has used it. */
+  private isUsed = false;
+  private changed = false;
 
   /** Throws E_BAD_SPEC. */
   constructor({ vector, schedule, tail, layers = "all", heads = "all" }: Steering) {
-    this.vector = vector;
+    this.vector = checkedVector(vector);
     this.layers = layers;
     this.heads = heads;
     this.tail = parseTail(tail);
@@ -43,6 +46,7 @@ export class LiveSteering implements Steering {
   set schedule(schedule: ScheduleInput) {
     this.current = parseSchedule(schedule);
     this.dropped = false;
+    this.changed ||= this.isUsed;
   }
 
   /** True after `drop()`. */
@@ -50,30 +54,42 @@ export class LiveSteering implements Steering {
     return this.dropped;
   }
 
+  /** True when a step was steered otherwise than `schedule` says now. */
+  get isChanged(): boolean {
+    return this.changed;
+  }
+
   /** Add nothing from the next token on. Its readings stay, with an alpha of 0. */
   drop(): void {
     this.dropped = true;
+    this.changed ||= this.isUsed;
   }
 
   /** As the streams read it, at every step. @internal */
   toProperty(handle: VectorHandle): Property {
-    const scheduleNow = (): Schedule => (this.dropped ? NOTHING : this.current);
+    const scheduleNow = (): Schedule => {
+      this.isUsed = true;
+      return this.dropped ? NOTHING : this.current;
+    };
     return { handle, nSteps: this.vector.nSteps, tail: this.tail, get schedule() { return scheduleNow(); } };
   }
 }
 
-/**
- * The steering in its canonical form, all defaults filled in; a vector that no file holds goes by its property, and a
- * schedule that is a function by the alphas that it gave.
- */
-export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steering, alphas: readonly number[]): SteeringSpec {
+/** The steering in its canonical form, all defaults filled in; a vector that no file holds goes by its property. With `alphas`, these take the place of the schedule. */
+export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steering, alphas: readonly number[] | undefined): SteeringSpec {
   const { path } = vector as { path?: string };
-  const parsed = parseSchedule(schedule);
   return steeringSpecSchema.parse({
-    vector: path ?? vector.provenance.property,
+    vector: path ?? (vector.provenance.property || "unnamed"),
     ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }),
-    schedule: parsed.kind === "function" ? { kind: "recorded", alphas: [...alphas] } : parsed,
+    schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule),
   });
+}
+
+/** Throws E_BAD_SPEC for what is no vector, e.g. the path of one. */
+function checkedVector(vector: VectorData): VectorData {
+  const given = vector as Partial<VectorData> | undefined;
+  if (given?.data instanceof Float32Array && Array.isArray(given.layers) && given.provenance) return vector;
+  throw new SteeringError("E_BAD_SPEC", `steer: a vector was expected, ${typeof vector === "string" ? `not a text; SteeringVector.load("${String(vector)}") reads a file` : `not ${vector === undefined ? "nothing" : "another thing"}`}`);
 }
 
 /** What `steer` takes: steerings, or bare vectors, which are added with their calibrated schedule. */
@@ -95,9 +111,9 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  * defaults filled in. The order makes no difference to what is added. Throws E_BAD_SPEC, E_MODEL_MISMATCH for vectors of
  * different models.
  */
-export function compose(...parts: ReadonlyArray<Steering | VectorData | readonly Steering[]>): Steering[] {
+export function compose(...parts: readonly SteerInput[]): Steering[] {
   const composed = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, layers = "all", heads = "all" }): Steering =>
-    ({ vector, layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail) }));
+    ({ vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail) }));
   const [first] = composed;
   for (const { vector } of composed) assertMadeFor(vector, first!.vector.provenance.model);
   return composed;

@@ -32,10 +32,12 @@ interface Watch {
  */
 export class Monitor {
   private readonly watches = new Map<HookSite, Watch>();
+  /** Per probe. */
   private readonly pushes: Push[][];
+  private nSteerings = 0;
 
-  /** Throws E_SHAPE, E_NO_SITE, E_BAD_ARGUMENT. */
-  constructor(private readonly model: Model, private readonly probes: readonly Probe[], steer: readonly WatchedSteering[]) {
+  /** `steer` may grow. Throws E_SHAPE, E_NO_SITE, E_BAD_ARGUMENT. */
+  constructor(private readonly model: Model, private readonly probes: readonly Probe[], private readonly steer: readonly WatchedSteering[]) {
     for (const site of new Set(probes.map((probe) => probe.site))) {
       const layers = [...new Set(probes.filter((probe) => probe.site === site).map(({ layer }) => layer))].sort((a, b) => a - b);
       const into = model.createCapture(site, layers, 1);
@@ -44,13 +46,25 @@ export class Monitor {
       if (wrong) throw new SteeringError("E_SHAPE", `the probe "${wrong.provenance.property}" has width ${wrong.weights.length}; ${site} of this model has ${width}`);
       this.watches.set(site, { into, layers });
     }
-    const selected = steer.map((steering) => select(steering.vector, steering, model.info.nHead));
-    for (const probe of probes) checkPath(model, probe, selected);
-    this.pushes = probes.map((probe) => selected.flatMap((vector, property) => pushOf(probe, vector, property, parseTail(steer[property]!.tail))));
+    this.pushes = probes.map(() => []);
+    this.takeNew();
   }
 
-  /** Have the state of a row read in the decode that computes it. */
+  /** What the steerings that were added since add to each probe's log odds. */
+  private takeNew(): void {
+    for (; this.nSteerings < this.steer.length; this.nSteerings++) {
+      const steering = this.steer[this.nSteerings]!;
+      const vector = select(steering.vector, steering, this.model.info.nHead);
+      for (const [index, probe] of this.probes.entries()) {
+        checkPath(this.model, probe, vector);
+        this.pushes[index]!.push(...pushOf(probe, vector, this.nSteerings, parseTail(steering.tail)));
+      }
+    }
+  }
+
+  /** Have the state of a row read in the decode that computes it. Throws E_BAD_ARGUMENT for a steering that was added. */
   watch(batch: Batch, row: number): void {
+    this.takeNew();
     for (const { into } of this.watches.values()) batch.capture(row, { into, step: 0, weight: 1 });
   }
 
@@ -83,12 +97,12 @@ function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Pick<Vector
 
 function pushAt({ property, tail, nSteps, perAlpha }: Push, step: number, readings: readonly Reading[]): number {
   const index = directionIndex(nSteps, step, tail);
-  return index === undefined ? 0 : readings[property]!.alpha * perAlpha[index]!;
+  return index === undefined ? 0 : (readings[property]?.alpha ?? 0) * perAlpha[index]!; // none yet: it was added while this step was under way
 }
 
 /** The graph path alone, which is for tests and diagnosis, adds at other nodes than are read: a part of the state would be missing, or there twice. */
-function checkPath({ steeringPath }: Model, { site, layer, provenance }: Probe, steered: readonly Pick<VectorData, "site" | "layers">[]): void {
+function checkPath({ steeringPath }: Model, { site, layer, provenance }: Probe, vector: Pick<VectorData, "site" | "layers">): void {
   if (steeringPath !== "graph") return;
-  const isApart = steered.every((vector) => !vector.layers.includes(layer) || !(vector.site === site || (vector.site === "head_out" && site === "attn_out")));
+  const isApart = !vector.layers.includes(layer) || !(vector.site === site || (vector.site === "head_out" && site === "attn_out"));
   if (!isApart) throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer} where a vector is added; with steeringPath "graph" it cannot: use "auto"`);
 }

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Place, Term } from "../runtime/index.js";
-import { alphaAt, directionIndex, type DynamicSchedule, type Schedule, type Tail } from "../steering/index.js";
+import { alphaAt, directionIndex, type DynamicSchedule, type Schedule, type SetSchedule, type Tail } from "../steering/index.js";
 
 /** One property of a generation: a vector on the native side and its schedule, which may change between steps. */
 export interface Property {
@@ -38,7 +38,7 @@ interface Active {
  * The streams of one generation (docs/method.md §4 and §5): the unsteered stream P, one strongly steered stream S per dynamic
  * property, and the output stream. Positions already decoded keep the alpha that they had.
  *
- * `properties` is read at every step and may change in between. A property that becomes dynamic needs a stream S, and
+ * `properties` may change: `plan` takes them as they are for the step that comes. A property that becomes dynamic needs a stream S, and
  * maybe P, which have no history yet (`isShort`): `restart` makes room for them, and the steps so far are computed again
  * as they were. What was not measured then is unsteered in S.
  */
@@ -51,7 +51,13 @@ export class Streams {
   private terms: Term[] = [];
 
   constructor(private readonly properties: readonly Property[]) {
+    this.plan();
     this.restart();
+  }
+
+  /** Take the schedules as they are now, for the next step. */
+  plan(): void {
+    this.active = this.properties.map((property) => ({ property, schedule: property.schedule, request: undefined }));
   }
 
   /** Sequences: P and the output stream are one where nothing is measured. */
@@ -61,12 +67,12 @@ export class Streams {
 
   /** True when a property is to be measured that has no stream. */
   get isShort(): boolean {
-    return this.properties.some((property) => isDynamic(property.schedule) && !this.measured.includes(property));
+    return this.active.some(({ property, schedule }) => isDynamic(schedule) && !this.measured.includes(property));
   }
 
-  /** Begin again with streams for all properties that are dynamic now. */
+  /** Begin again with streams for all properties that are dynamic in the next step. */
   restart(): void {
-    this.measured = this.properties.filter(({ schedule }) => isDynamic(schedule));
+    this.measured = this.active.filter(({ schedule }) => isDynamic(schedule)).map(({ property }) => property);
   }
 
   /** The token that a step has decided already: its rows are those it had. */
@@ -77,7 +83,7 @@ export class Streams {
   /** Rows of P and S, and the KLs between them. */
   probe(batch: Batch, { token, position, step, sequences }: Place): void {
     const past = this.past[step];
-    this.active = this.properties.map((property) => ({ property, schedule: property.schedule, request: undefined }));
+    for (const each of this.active) each.request = undefined;
     this.strong = new Map();
     if (this.measured.length === 0) return;
     const baseline = batch.add(token, position, sequences[0]!, { output: true });
@@ -101,7 +107,7 @@ export class Streams {
     if (past) return { row: add(past.terms), readings: [] };
     const readings = this.active.map(({ property, schedule, request }): Reading => {
       if (request !== undefined && Number.isNaN(measured[request]!.kl)) throw notFinite();
-      const reading = request !== undefined ? measured[request]! : { alpha: isDynamic(schedule) ? 0 : alphaAt(schedule, step, property.nSteps), kl: null };
+      const reading = request !== undefined ? measured[request]! : { alpha: alphaAt(schedule as SetSchedule, step, property.nSteps), kl: null };
       return term(property, step, reading.alpha).length === 0 ? { ...reading, alpha: 0 } : reading; // past its end, nothing is added
     });
     const terms = this.active.flatMap(({ property }, index) => term(property, step, readings[index]!.alpha));

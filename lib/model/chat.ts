@@ -17,7 +17,7 @@ export interface ChatOptions extends GenerateOptions {
 export class Chat {
   private readonly said: ChatMessage[];
   private readonly defaults: GenerateOptions;
-  private isReplying = false;
+  private replying: GenerationStream | undefined;
 
   constructor(private readonly model: Model, { messages = [], ...defaults }: ChatOptions = {}) {
     this.said = messages.map((message) => ({ ...message }));
@@ -44,14 +44,20 @@ export class Chat {
     return this.answer([], options);
   }
 
+  /** Leave the reply under way, if any; neither it nor what it answers is remembered. */
+  async stop(): Promise<void> {
+    await this.replying?.return();
+  }
+
   private answer(asked: readonly ChatMessage[], options: GenerateOptions): GenerationStream {
-    if (this.isReplying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or return() it");
+    if (this.replying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or stop() it");
     const prompt = chatTokens(this.model, [...this.said, ...asked]);
-    const stream = generate(this.model, prompt, { ...this.defaults, ...options }, (result) => {
-      this.isReplying = false;
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as GenerateOptions;
+    const stream = generate(this.model, prompt, { ...this.defaults, ...given }, (result) => {
+      this.replying = undefined;
       if (result) this.said.push(...asked, { role: "assistant", content: result.text });
     });
-    this.isReplying = true;
+    this.replying = stream;
     return stream;
   }
 }

@@ -1,3 +1,4 @@
+import { SteeringError } from "../errors.js";
 import { captureActivations, type CaptureOptions, type PromptActivations } from "../capture/index.js";
 import { generate, scoreTokens, type GenerateOptions, type GenerationStream, type Prompt, type ScoreOptions } from "../generate/index.js";
 import { Model as Engine, openModel, type LoadModelOptions } from "../runtime/index.js";
@@ -29,7 +30,7 @@ export function fromLlama({ gpu, maxThreads }: LlamaLike): LoadModelOptions {
 }
 
 /**
- * A loaded GGUF: generates, chats and shows its activations. Free it with `dispose()` or `await using`.
+ * A loaded GGUF: generates, chats and shows its activations. Free it with `dispose()`, `using` or `await using`.
  *
  * @hideconstructor
  */
@@ -46,9 +47,10 @@ export class Model extends Engine {
 
   /**
    * Activations at a hook site while the model continues each prompt, `[layers, nSteps, width]`, prompt by prompt in order.
-   * Throws E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED.
+   * Throws E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED.
    */
   capture(prompts: readonly Prompt[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
+    if (!Array.isArray(prompts)) throw new SteeringError("E_BAD_ARGUMENT", "capture takes a list of prompts");
     return captureActivations(this, prompts.map((prompt) => (typeof prompt === "string" ? this.tokenise(prompt) : prompt)), options);
   }
 

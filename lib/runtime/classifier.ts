@@ -30,13 +30,14 @@ const TEXTS_PER_CALL = 64;
  * @param nameOrPath as in `loadModel`
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
  */
-export async function loadClassifier(nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet"> = {}): Promise<Classifier> {
+export async function loadClassifier(nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal"> = {}): Promise<Classifier> {
   const path = resolve(await resolveModel(nameOrPath));
-  const { gpuLayers = "all", mmap = true, vet = true, threads = defaultThreads() } = options;
-  if (vet) await vetModel(path);
+  const { gpuLayers = "all", mmap = true, vet = true, threads = defaultThreads(), signal } = options;
+  if (vet) await vetModel(path, signal);
   return callAsync(async () => {
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
+      throwIfAborted(signal);
       const { labels, isCausal: _isCausal, ...info } = model.info();
       if (labels.length === 0) throw new SteeringError("E_BAD_GGUF", `${path} has no classification head: it is no classifier. A language model is loaded by loadModel`);
       if (new Set(labels).size < Math.max(2, labels.length)) throw new SteeringError("E_BAD_GGUF", `${path} has the labels ${labels.join(", ")}; two different ones at least are needed`);

@@ -1,12 +1,13 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
+import { SteeringError } from "../errors.js";
 import type { ModelFingerprint } from "../steering/index.js";
 import type { ModelInfo } from "./model-info.js";
 
 const CHUNK_BYTES = 64 * 1024;
 const N_CHUNKS = 64;
 
-/** Identify a model: its shape, its vocabulary and a hash of its file. */
+/** Identify a model: its shape, its vocabulary and a hash of its file. Throws E_NOT_FOUND where that is gone. */
 export async function fileFingerprint(info: ModelInfo): Promise<ModelFingerprint> {
   return {
     architecture: info.architecture,
@@ -24,7 +25,9 @@ export async function fileFingerprint(info: ModelInfo): Promise<ModelFingerprint
  * fine-tunes and quantisations of one model apart in milliseconds, where hashing 40 GB would take a minute.
  */
 async function sampledHash(path: string): Promise<string> {
-  const file = await open(path, "r");
+  const file = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
+    throw new SteeringError("E_NOT_FOUND", `${path} can no longer be read (${cause.code}), and vectors are bound to its content`, { cause });
+  });
   try {
     const { size } = await file.stat();
     const hash = createHash("sha256").update(`${size}\n`);

@@ -5,7 +5,7 @@ import { resolveModel } from "../io/pull.js";
 import { addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type SamplerHandle, type VectorHandle } from "../native/index.js";
 import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../steering/index.js";
 import { int32s } from "./batch.js";
-import { Context } from "./context.js";
+import { Context, throwIfAborted } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
@@ -16,12 +16,13 @@ import { vetModel } from "./vet.js";
 /** Receives what the library would otherwise have to print: it prints nothing. */
 export type Logger = (level: "debug" | "info" | "warn", message: string) => void;
 
-const BACKENDS = ["auto", "cpu", "cuda", "vulkan", "metal"] as const;
+const CHOICES = { backend: ["auto", "cpu", "cuda", "vulkan", "metal"], kvType: ["f16", "f32"], steeringPath: ["auto", "graph", "callback"] } as const;
+type Choice<Name extends keyof typeof CHOICES> = (typeof CHOICES)[Name][number];
 
 /** Where a model computes and how much room its generations have. */
 export interface LoadModelOptions {
   /** Whose devices compute: one of ggml's back ends, or what llama.cpp finds best (default). */
-  backend?: (typeof BACKENDS)[number];
+  backend?: Choice<"backend">;
   /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
   gpuLayers?: number | "all";
   /** Map the file into memory (default) instead of reading it. */
@@ -31,7 +32,7 @@ export interface LoadModelOptions {
   /** Default true. */
   flashAttention?: boolean;
   /** Type of the KV cache: F16 (default), or F32 for comparisons with other implementations. */
-  kvType?: "f16" | "f32";
+  kvType?: Choice<"kvType">;
   /**
    * KV cells that all generations running at once share, at most; default 4096. A generation takes one per token of its
    * prompt and of its answer, the answer once more for each dynamic property and once for the unsteered stream.
@@ -44,10 +45,12 @@ export interface LoadModelOptions {
    * damaged files; once per file, remembered in the cache folder. `false` for files that are known to be good.
    */
   vet?: boolean;
-  /** Told of what happens inside: loading, the making of contexts. Default: nobody. */
+  /** Told of what happens inside: loading, the making of contexts. What it throws is ignored. Default: nobody. */
   logger?: Logger;
+  /** Stops the loading. */
+  signal?: AbortSignal;
   /** How vectors are added: `auto` (default), or one path alone, for tests and diagnosis (docs/architecture.md, "Two paths"). */
-  steeringPath?: "auto" | "graph" | "callback";
+  steeringPath?: Choice<"steeringPath">;
 }
 
 /** What a piece of work needs of a context. */
@@ -63,6 +66,8 @@ const N_BATCH = 512;
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
+/** As ggml takes them. */
+const MAX_THREADS = 512;
 /** Sequences that llama.cpp can tell apart. */
 const MAX_SEQUENCES = 256;
 /** Selections of one vector that are kept on the native side. */
@@ -77,17 +82,17 @@ export type LoadedModel = ConstructorParameters<typeof Model>;
 export async function openModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
-  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto" } = options;
-  if (!BACKENDS.includes(backend)) throw new SteeringError("E_BAD_ARGUMENT", `backend "${String(backend)}" is none of ${BACKENDS.join(", ")}`);
+  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal } = options;
   const begun = performance.now();
-  if (vet) await vetModel(path);
+  if (vet) await vetModel(path, signal);
   const vetted = performance.now();
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
-  options.logger?.("info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
-  if (info.isCausal) return [native, info, path, options];
+  tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
+  if (info.isCausal && !signal?.aborted) return [native, info, path, options];
   native.dispose();
+  throwIfAborted(signal);
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
 }
 
@@ -97,11 +102,11 @@ export function engineVersion(): string {
 }
 
 /**
- * A loaded GGUF. Owns its contexts; free it with `dispose()` or `await using`.
+ * A loaded GGUF. Owns its contexts; free it with `dispose()`, `using` or `await using`.
  *
  * @hideconstructor
  */
-export class Model implements AsyncDisposable {
+export class Model implements Disposable, AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
   /** CPU threads that it computes with. */
   readonly threads: number;
@@ -199,7 +204,7 @@ export class Model implements AsyncDisposable {
     };
     const begun = performance.now();
     const context = new Context(await callAsync(() => this.native.createContext(options)), options);
-    this.options.logger?.("debug", `a context of ${options.nCtx} cells and ${options.nSeqMax} sequences, ${options.nThreads} threads, made in ${seconds(begun)}`);
+    tell(this.options.logger, "debug", `a context of ${options.nCtx} cells and ${options.nSeqMax} sequences, ${options.nThreads} threads, made in ${seconds(begun)}`);
     return context;
   }
 
@@ -207,6 +212,11 @@ export class Model implements AsyncDisposable {
   dispose(): void {
     this.scheduler.dispose();
     this.native.dispose();
+  }
+
+  /** For `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
   }
 
   /** For `await using`: resolves when work in flight has ended. */
@@ -231,7 +241,21 @@ export function checkWords(text: string): void {
   throw new SteeringError("E_BAD_ARGUMENT", `the text has a word of more than ${LONGEST_WORD} characters`);
 }
 
-function checkLimits({ contextSize = 1, maxSequences = 1 }: LoadModelOptions): void {
+function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message: string): void {
+  try {
+    logger?.(level, message);
+  } catch {
+    // Its failures are its owner's: the work is not in vain for them.
+  }
+}
+
+function checkLimits({ contextSize = 1, maxSequences = 1, threads = 1, gpuLayers = "all", ...options }: LoadModelOptions): void {
+  for (const [name, allowed] of Object.entries(CHOICES)) {
+    const chosen = options[name as keyof typeof CHOICES];
+    if (chosen !== undefined && !(allowed as readonly string[]).includes(chosen)) throw new SteeringError("E_BAD_ARGUMENT", `${name} "${String(chosen)}" is none of ${allowed.join(", ")}`);
+  }
+  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) throw new SteeringError("E_BAD_ARGUMENT", `threads must be a whole number from 1 to ${MAX_THREADS}`);
+  if (gpuLayers !== "all" && (!Number.isInteger(gpuLayers) || gpuLayers < 0)) throw new SteeringError("E_BAD_ARGUMENT", "gpuLayers must be \"all\" or a whole number of layers from 0");
   if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
   if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
 }

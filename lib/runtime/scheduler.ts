@@ -11,6 +11,8 @@ export interface SchedulerLimits {
   maxSequences: number;
 }
 
+/** How long all may be left unread before one of them gives up its room. */
+const PATIENCE_MS = 250;
 /** Tokens of a prompt that a step takes at least, however many generations are running. */
 const LEAST_PREFILL = 16;
 
@@ -20,7 +22,8 @@ const NOTHING: StepResult = { alphas: [], tokens: [], logProbabilities: [] };
  * Continuous batching: tasks of one model share a context, join and leave between steps. A step is two decodes at most,
  * the probe rows of all tasks, then their output rows beside a piece of the prompts that are still being fed. Tasks
  * start in the order in which they came, once their sequences and their cells to the last token are free: what has
- * started never runs out of room.
+ * started never runs out of room. Where all that have started are left unread while another waits, one of them gives up
+ * its room: it waits in its turn, and is computed again as it was.
  */
 export class Scheduler {
   private readonly waiting: Task[] = [];
@@ -34,6 +37,9 @@ export class Scheduler {
   private isWoken = false;
   /** Its cells or its state cannot be trusted: nothing is started before it was cleared. */
   private isTainted = false;
+  /** Runs while all that have started are left unread and another waits. */
+  private patience: NodeJS.Timeout | undefined;
+  private isImpatient = false;
 
   constructor(private readonly createContext: (needs: { nCtx: number; nSeqMax: number }) => Promise<Context>, private readonly limits: SchedulerLimits) {}
 
@@ -65,6 +71,7 @@ export class Scheduler {
   /** Fail all tasks and free the context. */
   dispose(): void {
     this.disposed = true;
+    clearTimeout(this.patience);
     this.context?.dispose();
     this.failAll(disposedError());
   }
@@ -86,8 +93,10 @@ export class Scheduler {
         for (const running of this.running.filter(isRead)) this.endReading(running); // those that share its cells have them now
         const feeding = this.running.filter(isFeeding);
         const stepping = this.running.filter((running) => !isFeeding(running) && !running.cancelled && running.task.isWanted());
-        if (feeding.length + stepping.length > 0) await this.step(stepping, feeding);
-        else if (!this.isWoken) return;
+        if (feeding.length + stepping.length > 0) {
+          this.calm();
+          await this.step(stepping, feeding);
+        } else if (!this.isWoken && !this.makeRoom()) return;
         await new Promise(setImmediate); // consumers read, ask for more, or abort
       }
     } catch (error) {
@@ -110,6 +119,36 @@ export class Scheduler {
     for (const running of feeding) if (!running.cancelled) this.finishFeeding(running);
     const seconds = (performance.now() - begun) / 1000;
     for (const [running, sample] of samples) if (!running.cancelled) this.accept(running, tokens[sample]!, seconds, logProbabilities[sample]!);
+  }
+
+  /** With nothing to compute: have one that is left unread wait, so that one which is wanted may start; all of them where the context cannot be trusted. */
+  private makeRoom(): boolean {
+    if (this.running.length === 0 || !this.nextWaiting()) return false;
+    if (!this.isImpatient && !this.isTainted) {
+      this.patience ??= setTimeout(() => {
+        this.isImpatient = true;
+        this.wake();
+      }, PATIENCE_MS);
+      return false;
+    }
+    this.calm();
+    const byLength = this.running.toSorted((a, b) => a.step - b.step); // the shortest is computed again soonest
+    for (const running of this.isTainted ? byLength : byLength.slice(0, 1)) {
+      running.cancelled = true;
+      this.waiting.push(running.task);
+    }
+    return true;
+  }
+
+  private calm(): void {
+    clearTimeout(this.patience);
+    this.patience = undefined;
+    this.isImpatient = false;
+  }
+
+  /** The first that somebody waits for. */
+  private nextWaiting(): Task | undefined {
+    return this.waiting.find((task) => task.reading !== undefined || task.isWanted());
   }
 
   /** Decode the rows that `add` makes for each task. When that fails, it fails for all of them. */
@@ -209,15 +248,15 @@ export class Scheduler {
   }
 
   private async admit(): Promise<void> {
-    while (this.waiting.length > 0 && !this.disposed) {
-      if (this.running.length === 0) await this.fitContext(this.waiting[0]!);
-      const task = this.waiting[0];
+    for (let first = this.nextWaiting(); first && !this.disposed; first = this.nextWaiting()) {
+      if (this.running.length === 0) await this.fitContext(first);
+      const task = this.nextWaiting();
       if (!this.context) continue; // it could not be made for the task that was first
       if (!task || this.isTainted) return;
       const nCells = cellsOf(task);
       const used = this.running.reduce((sum, running) => sum + running.nCells, 0);
       if (task.nSequences > this.freeSequences.length || used + nCells > this.context.options.nCtx) return;
-      this.waiting.shift();
+      this.waiting.splice(this.waiting.indexOf(task), 1);
       const running: Running = { task, sequences: this.freeSequences.splice(0, task.nSequences), nCells, fed: 0, token: task.prompt.at(-1)!, step: 0, cancelled: false, donor: donorFor(task, this.running) };
       this.running.push(running);
       this.finishFeeding(running);

@@ -33,7 +33,7 @@ export interface Task {
   readonly mixedRows: number;
   /** Of a task that ends with its prompt: it takes no step. `mixedRows` holds for its rows too, as their activations wait in memory for the end of the decode. */
   readonly reading?: PromptReading;
-  /** False while nobody waits for its next token: the task keeps its sequences and is passed over. */
+  /** False while nobody waits for its next token: the task is passed over. It keeps its sequences, unless others wait for them: then it begins anew, and repeats its steps. */
   isWanted(): boolean;
   /** Add the rows of the step's first decode, if any. */
   probe(batch: Batch, place: Place): void;

@@ -7,7 +7,7 @@ import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
 import { vetModel } from "./vet.js";
 
 /** Where a translator computes, and how it is told the language. */
-export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "kvType"> {
+export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "kvType" | "signal"> {
   /**
    * What stands before a text for a language to translate to; special tokens are read in it. Default: MADLAD-400's tag,
    * `<2en>`. Plain T5 wants words: `() => "translate English to German:"`.
@@ -41,11 +41,12 @@ const DEFAULT_MAX_NEW_TOKENS = 256;
  */
 export async function loadTranslator(nameOrPath: string, options: LoadTranslatorOptions = {}): Promise<Translator> {
   const path = resolve(await resolveModel(nameOrPath));
-  const { gpuLayers = "all", mmap = true, vet = true, threads = defaultThreads(), kvType = "f16", prefix = madladTag } = options;
-  if (vet) await vetModel(path);
+  const { gpuLayers = "all", mmap = true, vet = true, threads = defaultThreads(), kvType = "f16", prefix = madladTag, signal } = options;
+  if (vet) await vetModel(path, signal);
   return callAsync(async () => {
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
+      throwIfAborted(signal);
       if (!model.info().isEncoderDecoder) throw new SteeringError("E_BAD_GGUF", `${path} is not an encoder–decoder: it is no translator. A language model is loaded by loadModel, a classifier by loadClassifier`);
       return new Translator(await model.createTranslator({ nThreads: threads, kvF32: kvType === "f32" }), prefix);
     } finally {

@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { SteeringError } from "../errors.js";
+import { throwIfAborted } from "./context.js";
 import type { VetReport } from "./vet-report.js";
 
 /** How the checking process ended, and what it said before. */
@@ -34,9 +35,10 @@ export interface VetLimits {
  * @throws SteeringError E_BAD_GGUF (llama.cpp refuses the file, crashes on it, or does not come to an end),
  *   E_NATIVE (the process cannot be started), E_ABORTED (it was interrupted)
  */
-export async function tryInChild(path: string, limits: VetLimits): Promise<boolean> {
+export async function tryInChild(path: string, limits: VetLimits, signal?: AbortSignal): Promise<boolean> {
   if (process.env[MARK]) throw cannotStart("this process is one already");
-  const ending = await runChild(path, limits).catch((error: Error) => { throw cannotStart(error.message, error); });
+  const ending = await runChild(path, limits, signal).catch((error: Error) => { throw cannotStart(error.message, error); });
+  throwIfAborted(signal);
   const refusal = ending.reports.find((report) => report.stage === "refused");
   if (refusal) throw new SteeringError(refusal.code, refusal.message);
   const last = ending.reports.at(-1);
@@ -53,12 +55,14 @@ function complaint(path: string, { timedOut, signal, stderr }: Ending, how: stri
   return `llama.cpp crashes when it ${doing} ${path} (${how}${reason(stderr)}): the file is damaged, or llama.cpp cannot run this model`;
 }
 
-function runChild(path: string, limits: VetLimits): Promise<Ending> {
+function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefined): Promise<Ending> {
   return new Promise((resolve, reject) => {
     const child = fork(fileURLToPath(new URL("./vet-child.js", import.meta.url)), [path, String(limits.bytes)], {
       // The caller's flags are for the caller: a debugger's port, for one.
       execArgv: [], env: childEnvironment(), stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
+    const stop = (): void => { child.kill("SIGKILL"); };
+    signal?.addEventListener("abort", stop, { once: true });
     const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
     // Counted in ticks: time in which this process was stopped, or the computer asleep, makes one at most.
     let ticks = limits.milliseconds / TICK_MS;
@@ -71,12 +75,14 @@ function runChild(path: string, limits: VetLimits): Promise<Ending> {
     collect(child, ending);
     child.on("error", (error) => {
       clearInterval(timer);
+      signal?.removeEventListener("abort", stop);
       reject(error);
     });
     // Not "exit": its last words may still be on their way then.
-    child.once("close", (code, signal) => {
+    child.once("close", (code, killedBy) => {
       clearInterval(timer);
-      resolve({ ...ending, code, signal });
+      signal?.removeEventListener("abort", stop);
+      resolve({ ...ending, code, signal: killedBy });
     });
   });
 }

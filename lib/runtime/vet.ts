@@ -4,6 +4,7 @@ import { join, resolve } from "node:path";
 import { writeFileAtomic } from "../io/atomic.js";
 import { homeFolder } from "../io/paths.js";
 import { findInstallation } from "../native/index.js";
+import { throwIfAborted } from "./context.js";
 import { tryInChild } from "./vet-process.js";
 
 /** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
@@ -31,14 +32,15 @@ interface FileState {
  *
  * @throws SteeringError what `tryInChild` throws
  */
-export async function vetModel(path: string): Promise<void> {
+export async function vetModel(path: string, signal?: AbortSignal): Promise<void> {
+  throwIfAborted(signal);
   const files = await Promise.all(partsOf(resolve(path)).map(fileState));
   const { built } = findInstallation();
   const verdict = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp: built.llamaCpp, files }, null, 2)}\n`;
   const verdictPath = verdictFile(path);
   if (await readFile(verdictPath, "utf8").catch(() => undefined) === verdict) return;
   const size = files.reduce((sum, file) => sum + file.size, 0);
-  const isComplete = await tryInChild(path, { milliseconds: BASE_MS + size / SLOWEST_BYTES_PER_MS, bytes: BASE_BYTES + BYTES_PER_BYTE * size });
+  const isComplete = await tryInChild(path, { milliseconds: BASE_MS + size / SLOWEST_BYTES_PER_MS, bytes: BASE_BYTES + BYTES_PER_BYTE * size }, signal);
   // A cache that cannot be written costs time, no more: the file is tried again when it is loaded again.
   if (isComplete) await writeFileAtomic(verdictPath, verdict).catch(() => undefined);
 }

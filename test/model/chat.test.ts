@@ -1,6 +1,6 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { extract, loadDataset, loadModel, type Model, type VectorData } from "../../lib/index.js";
+import { extract, loadDataset, loadModel, type GenerateOptions, type Model, type VectorData } from "../../lib/index.js";
 import { chatTokens } from "../../lib/generate/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { findModel, modelPath } from "../../lib/io/registry.js";
@@ -90,4 +90,21 @@ test("the model's methods give what the functions behind them give", async () =>
 test("a logger is told of loading and of contexts; the console of nothing", () => {
   expect(logged[0]).toMatch(/^info .*chat.gguf.*loaded in \d+\.\d\d s, after a check/);
   expect(logged).toContainEqual(expect.stringMatching(/^debug a context of 4096 cells and 16 sequences, 1 threads, made in/));
+});
+
+test("what a model thought before it answered may be left out of the history by its template; nothing else may", () => {
+  const template = "{% for m in messages %}{% set c = m['content'] %}{% if m['role'] == 'assistant' and '</think>' in c %}{% set c = c.split('</think>')[-1].lstrip('\\n') %}{% endif %}[{{ m['role'] }}]{{ c }}{% endfor %}[assistant]";
+  const vocabulary = { tokenise: (text: string) => Array.from(text, (letter) => letter.codePointAt(0)!), info: { bosToken: null, chatTemplate: template, path: "thinking.gguf" } };
+  const turns = (answer: string, question = "And Italy?") => [{ role: "user" as const, content: "Capital of France?" }, { role: "assistant" as const, content: answer }, { role: "user" as const, content: question }];
+  const written = String.fromCodePoint(...chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis.")));
+  expect(written).toBe("[user]Capital of France?[assistant]Paris.[user]And Italy?[assistant]");
+});
+
+test("a reply that is stopped is not remembered, and an option that is undefined is none", async () => {
+  const chat = model.chat({ maxNewTokens: 3 });
+  await chat.say(FIRST).next();
+  await chat.stop();
+  expect(chat.messages).toEqual([]);
+  expect((await chat.say(FIRST, { maxNewTokens: undefined } as unknown as GenerateOptions).result()).tokens.length).toBeLessThanOrEqual(3);
+  await chat.stop(); // nothing to stop
 });

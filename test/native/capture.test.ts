@@ -159,3 +159,10 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
   for await (const item of items) list.push(item);
   return list;
 }
+
+test("a token outside the vocabulary is refused before it meets the work of others", async () => {
+  const other = model.generate("steer", { maxNewTokens: 8 }).result();
+  await expect(model.capture([[1, 2, 999_999]], { site: "head_out", maxNewTokens: 2 }).next()).rejects.toMatchObject({ code: "E_BAD_TOKEN" });
+  expect((await other).tokens.length).toBeGreaterThan(0);
+  await expect((async () => model.capture("steer" as unknown as string[], { site: "head_out", maxNewTokens: 2 }).next())()).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+});

@@ -122,9 +122,7 @@ describe("dispose at awkward moments", () => {
 
 describe("arguments", () => {
   test.each([0, -1, 513, 2 ** 31 - 1, 1.5])("%p threads", async (threads) => {
-    const { model: own } = await loadTiny(space, { threads });
-    await expect(generateText(own, "abc", { maxNewTokens: 2 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
-    own.dispose();
+    await expect(loadTiny(space, { threads })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   });
 
   test("numbers that an Int32Array would bend", () => withContext(async (context) => {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { replay, type GenerateOptions, type GenerationResult, type GenerationStream, type Model, type VectorData } from "../../lib/index.js";
+import { compose, replay, type GenerateOptions, type GenerationResult, type GenerationStream, type Model, type VectorData } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { steeringSpecSchema } from "../../lib/steering/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
@@ -124,4 +124,65 @@ test("a schedule that is none, and a vector that says no strength, are refused a
   expect(() => { stream.steering[0]!.schedule = { kind: "dynamic", topP: 2 }; }).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
   await expect(stream.add({ vector: { ...first, provenance: { ...first.provenance, model: { ...first.provenance.model, fileHash: "other" } } }, schedule: { kind: "fixed" } })).rejects.toMatchObject({ code: "E_MODEL_MISMATCH" });
   expect(await stream.text()).not.toBe("");
+});
+
+test("what is changed while a token is under way counts from the token after it", async () => {
+  const stream = generate(model, PROMPT, { maxNewTokens: 4, steer: { vector: first, schedule: { kind: "fixed", alpha: 1 } } });
+  await stream.next();
+  const pending = stream.next();
+  stream.steering[0]!.schedule = { kind: "dynamic", topP: 0.9 };
+  expect(await pending).toMatchObject({ value: { readings: [{ alpha: 1, kl: null }] } });
+  expect(await stream.next()).toMatchObject({ value: { readings: [{ kl: expect.any(Number) }] } });
+  const whole = generate(model, PROMPT, { maxNewTokens: 6, steer: { vector: first, schedule: { kind: "fixed", alpha: 1 } } });
+  await whole.next();
+  const result = whole.result();
+  whole.steering[0]!.schedule = { kind: "dynamic", topP: 0.9 };
+  for (const { readings: [reading] } of (await result).tokens) expect(reading!.kl !== null || reading!.alpha === 1).toBe(true);
+});
+
+test("what was changed, dropped or added on the way is echoed by the alphas that it had", async () => {
+  const fixed = (alpha: number) => ({ kind: "fixed" as const, alpha });
+  const stream = generate(model, PROMPT, { maxNewTokens: 3, steer: [{ vector: first, schedule: fixed(1) }, { vector: second, schedule: fixed(1) }, { vector: second, schedule: fixed(2) }] });
+  stream.steering[2]!.schedule = fixed(0.5); // before the first token: this is what it begins with
+  await stream.next();
+  stream.steering[0]!.drop();
+  stream.steering[1]!.schedule = fixed(5);
+  await stream.add({ vector: first, schedule: fixed(3) });
+  const recorded = (...alphas: number[]) => ({ kind: "recorded", alphas });
+  expect((await stream.result()).steering.map(({ schedule }) => schedule)).toEqual([recorded(1, 0, 0), recorded(1, 5, 5), fixed(0.5), recorded(0, 3, 3)]);
+});
+
+test("after its end nothing is added, and its failure stays its failure", async () => {
+  const ended = generate(model, PROMPT, { maxNewTokens: 1 });
+  await ended.result();
+  await expect(ended.add({ vector: first, schedule: { kind: "fixed" } })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  const huge = await randomVector(model, 3, { nSteps: 1, scale: 3e38 });
+  const failed = generate(model, PROMPT, { steer: { vector: huge, schedule: { kind: "fixed" } } });
+  await expect(failed.next()).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+  await expect(failed.result()).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+});
+
+test("an abort after the last token takes nothing away", async () => {
+  const abort = new AbortController();
+  const stream = generate(model, PROMPT, { maxNewTokens: 1, signal: abort.signal });
+  const token = await stream.next();
+  abort.abort();
+  expect(token).toMatchObject({ value: { text: await stream.text() } });
+});
+
+test("what is no vector is refused at once; a prompt of tokens is read as it was given", async () => {
+  for (const vector of ["italian.safetensors", undefined, {}]) {
+    expect(() => generate(model, PROMPT, { steer: { vector: vector as unknown as VectorData, schedule: { kind: "fixed" } } })).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+  }
+  const tokens = model.tokenise(PROMPT);
+  const stream = generate(model, tokens, { maxNewTokens: 1 });
+  tokens.length = 1;
+  expect((await stream.result()).promptTokens).toBe(model.tokenise(PROMPT).length);
+});
+
+test("replay and compose take what steer takes: one, or many", async () => {
+  const steer = { vector: first, schedule: { kind: "diminishing" as const, alpha: 2 } };
+  const result = await generateText(model, PROMPT, { maxNewTokens, steer });
+  expect(ids(await generateText(model, PROMPT, { maxNewTokens, steer: replay(steer, result) }))).toEqual(ids(result));
+  expect(compose([steer, { vector: second, schedule: { kind: "fixed", alpha: 1 } }], steer)).toHaveLength(3);
 });

@@ -149,3 +149,17 @@ test("probes of another model, of another width, or of a layer that there is not
   await expect(first([{ ...own, weights: own.weights.slice(1) }])).rejects.toMatchObject({ code: "E_SHAPE" });
   await expect(first([{ ...own, layer: 3 }])).rejects.toMatchObject({ code: "E_SHAPE" });
 });
+
+test("a vector that is added on the way counts from its token on, as one that was there from the start", async () => {
+  const probe = await randomProbe(model, 11);
+  const vector = await randomVector(model, 5);
+  const stream = generate(model, PROMPT, { monitor: [probe], maxNewTokens: N_TOKENS });
+  await stream.next();
+  await stream.add({ vector, schedule: { kind: "fixed", alpha: 1.5 } });
+  const added = await stream.result();
+  const expected = await watched([probe], [{ vector, schedule: (step) => (step < 1 ? 0 : 1.5) }]);
+  const found = ({ tokens }: GenerationResult): number[] => tokens.map(({ monitors }) => logOdds(monitors![0]!));
+  expect(added.tokens.map(({ token }) => token)).toEqual(expected.tokens.map(({ token }) => token));
+  expect(maxDifference(found(added), found(expected))).toBeLessThan(ROUNDING);
+  expect(maxDifference(found(added), found(await watched([probe])))).toBeGreaterThan(0.01); // it made a difference
+});

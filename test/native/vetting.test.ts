@@ -3,7 +3,7 @@ import { execFile, execFileSync } from "node:child_process";
 import { existsSync, readFileSync, rmSync, statSync, utimesSync, writeFileSync } from "node:fs";
 import { promisify } from "node:util";
 import { Worker } from "node:worker_threads";
-import { loadModel } from "../../lib/index.js";
+import { loadModel, type LoadModelOptions } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { tryInChild } from "../../lib/runtime/vet-process.js";
@@ -192,4 +192,27 @@ describe("the process that tries", () => {
     writeFileSync(path, whole);
     expect(await codeAfter('process.env.LLAMA_STEER_VETTING = "1"')).toMatch(/^E_NATIVE .*vet: false/);
   });
+});
+
+test("loading can be stopped, the check too, and is not remembered then", async () => {
+  writeFileSync(path, whole);
+  await expect(loadModel(path, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "E_ABORTED" });
+  const begun = performance.now();
+  await expect(loadModel(path, { signal: AbortSignal.timeout(5) })).rejects.toMatchObject({ code: "E_ABORTED" });
+  expect(performance.now() - begun).toBeLessThan(10_000);
+  expect(existsSync(verdictFile(path))).toBe(false);
+  expect(await loadAgain()).not.toBe("");
+});
+
+test.each<object>([{ threads: 0 }, { gpuLayers: -1 }, { kvType: "q8" }, { backend: "Cuda" }, { steeringPath: "x" }, { maxSequences: 0 }])("options out of range are refused before anything is loaded: %j", async (options) => {
+  writeFileSync(path, whole);
+  await expect(loadModel(path, options as LoadModelOptions)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining(Object.keys(options)[0]!) });
+});
+
+test("a logger that throws harms nothing; a file that is gone is missed where vectors are bound to it", async () => {
+  writeFileSync(path, whole);
+  using model = await loadModel(path, { threads: 1, gpuLayers: 0, mmap: false, logger: () => { throw new Error("full"); } });
+  expect((await model.generate("abc", { maxNewTokens: 2 }).result()).tokens).toHaveLength(2);
+  rmSync(path);
+  await expect(model.fingerprint()).rejects.toMatchObject({ code: "E_NOT_FOUND" });
 });
