@@ -7,7 +7,7 @@ export function showVector(vector: SteeringVector, json: boolean): void {
   const { site, layers, nSteps, width, provenance } = vector;
   const byLayer = vector.norms();
   if (json) return print(JSON.stringify({ site, layers, nSteps, width, provenance, norms: byLayer }, null, 2));
-  const largest = Math.max(...byLayer.flat());
+  const largest = byLayer.flat().reduce((most, norm) => Math.max(most, norm), 0);
   print(table({
     property: provenance.property,
     "hook site": site,

@@ -23,7 +23,7 @@ export type { CaptureOptions, CapturePrompt, PromptActivations, PromptedText, Te
 export type { ExtractOptions } from "./experiment/extract.js";
 export type { PromptFormat, PromptGroup, Tokeniser } from "./experiment/prompt.js";
 export type { ActivationRecord, ActivationSource } from "./io/activation-file.js";
-export { schedule, type WrittenSpec, type DynamicSettings, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type Selection, type SteeringSpec, type KlReduction, type Calibration, type IclOrigin, type PairsOrigin, type DerivedOrigin, type ImportedOrigin, type DatasetReference, type VectorData, type Tail, type WrittenSchedule, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./steering/index.js";
+export { schedule, type WrittenSpec, type DynamicSettings, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type Selection, type SteeringSpec, type KlReduction, type Calibration, type IclOrigin, type PairsOrigin, type DerivedOrigin, type ImportedOrigin, type DatasetReference, type VectorData, type WeightedVector, type Tail, type WrittenSchedule, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./steering/index.js";
 export type { LanguageDetector, LanguageDetectorName, LanguageGuess, Undetermined } from "./evaluate/language.js";
 export type { DeltaPerplexityPrompts } from "./evaluate/perplexity.js";
 export type { NllbOptions, PipelineMaker, TextTranslator, TextTranslatorOptions, TranslationPipeline } from "./evaluate/translation.js";

@@ -62,8 +62,10 @@ async function run(options: ArgumentsCamelCase<CalibrateArguments>, signal: Abor
 async function questionsOf({ questions, vector: path, model }: CalibrateArguments, { provenance: { origin } }: SteeringVector): Promise<Dataset> {
   const folder = datasets.folder(model);
   if (questions !== undefined) return loadDataset(questions, folder);
-  const heldOut = "positive" in origin ? await datasets.testPart(origin.positive.name, folder) : undefined;
-  if (!heldOut) throw new SteeringError("E_BAD_ARGUMENT", `${path} was not extracted from a dataset that has a _test part: name held-out questions with --questions`);
+  // A dataset of the user's own may have the name of one of ours.
+  const isOurs = "positive" in origin && await loadDataset(origin.positive.name, folder).then((dataset) => datasets.reference(dataset).hash === origin.positive.hash, () => false);
+  const heldOut = isOurs ? await datasets.testPart(origin.positive.name, folder) : undefined;
+  if (!heldOut) throw new SteeringError("E_BAD_ARGUMENT", `${path} was not extracted from a dataset of ${folder} that has a _test part: name held-out questions with --questions`);
   return heldOut;
 }
 

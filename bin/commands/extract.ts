@@ -57,7 +57,7 @@ async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortS
   noteDifferences(positive, negative, options);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
   const chosen = spec.parseIndices(options.layers ?? "all");
-  await system.assertWritable(out);
+  await system.assertWritable(out, [options.positive, options.negative]);
   await using model = await openModel(options, signal);
   const { method } = options;
   const vector = method === "icl"

@@ -40,7 +40,7 @@ export function generationOptions<T>(yargs: Argv<T>): Argv<T & GenerateArguments
       "Schedules (ALPHA is 1 and P is 0.5 where left out):",
       "  FILE:fixed,ALPHA   every token",
       "  FILE:start,ALPHA   the first token only",
-      "  FILE:dim,ALPHA     diminishing, from ALPHA to nothing at the vector's last step",
+      "  FILE:dim,ALPHA     diminishing, from ALPHA down to ALPHA/N at the last of the vector's N steps",
       "  FILE:window,ALPHA,from=I,to=J   the tokens from I to before J",
       "  FILE:dyn,p=P       measured: the KL divergence that the vector causes among the likeliest",
       "                     tokens that make up P; also max=2, strong=2, kl=mean|sum",

@@ -83,8 +83,9 @@ async function convert(options: ArgumentsCamelCase<ConvertArguments>, signal: Ab
   const kind = extname(out);
   if (![".gguf", ".npy", ".safetensors"].includes(kind)) throw new SteeringError("E_BAD_ARGUMENT", `what is ${out} to be? Its name should end in .safetensors, .gguf or .npy`);
   if (alpha !== 1 && kind !== ".gguf") throw new SteeringError("E_BAD_ARGUMENT", "--alpha belongs to control vectors (.gguf); to scale a vector: vector combine FILE:FACTOR");
+  if (published && kind !== ".safetensors") throw new SteeringError("E_BAD_ARGUMENT", "--published says how a .safetensors file is laid out; .npy always has that layout, .gguf never");
   const kept = spec.parseIndices(layers);
-  await system.assertWritable(out);
+  await system.assertWritable(out, [options.in]);
   let vector = await read(options, signal);
   if (kept !== "all") vector = vector.select({ layers: kept });
   if (pool) vector = vector.pooled();
@@ -106,34 +107,46 @@ async function read(options: ArgumentsCamelCase<ConvertArguments>, signal: Abort
   });
   if (bytes && kind !== ".gguf" && kind !== ".npy") throw new SteeringError("E_BAD_ARGUMENT", `${path} is of no kind that is read: .safetensors, .gguf, .npy`);
   const own = bytes ? undefined : await SteeringVector.load(path).catch((error: SteeringError) => error);
-  if (own instanceof SteeringVector) return own;
+  if (own instanceof SteeringVector) return ofModel(own, options, signal);
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
-  const model = await fingerprintOf(options, signal);
-  const how = { name: path, model, allowMismatch, ...(property !== undefined && { property }) };
+  const model = await modelOf(options, signal);
+  const how = { name: path, ...model, allowMismatch, ...(property !== undefined && { property }) };
   return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readFile(path), how);
 }
 
-async function fingerprintOf(options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<ModelFingerprint> {
+/** A vector of ours, under the name that is asked for; of the model that is named, if one is. */
+async function ofModel(vector: SteeringVector, options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<SteeringVector> {
+  if (options.model !== undefined) vectors.assertMadeFor(vector, (await modelOf(options, signal)).model, options.allowMismatch);
+  return options.property === undefined ? vector : new SteeringVector({ ...vector, provenance: { ...vector.provenance, property: options.property } });
+}
+
+async function modelOf(options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<{ model: ModelFingerprint; dHead: number }> {
   const { model } = options;
   if (model === undefined) throw new SteeringError("E_BAD_ARGUMENT", `${options.in} does not say which model it was made for: --model MODEL`);
   await using loaded = await openModel({ ...options, model }, signal);
-  return await loaded.fingerprint();
+  return { model: await loaded.fingerprint(), dHead: loaded.info.dHead };
 }
 
 async function combine({ vectors: written, out, projectOut, normalise, pool, layers, heads, json }: ArgumentsCamelCase<CombineArguments>): Promise<void> {
-  await system.assertWritable(out);
-  const parts = await Promise.all(written.map(async (text) => {
-    const [, path, factor] = /^(.+?)(?::(-?[\d.]+(?:e-?\d+)?))?$/i.exec(text)!;
-    const vector = await SteeringVector.load(path!);
-    return factor === undefined ? vector : vector.scale(Number(factor));
-  }));
-  let sum = parts.slice(1).reduce((total, vector) => total.add(vector), parts[0]!);
+  if (extname(out) !== ".safetensors") throw new SteeringError("E_BAD_ARGUMENT", `${out} would hold a vector file: its name should end in .safetensors (vector convert writes others)`);
+  const parts = written.map(parseTerm);
+  await system.assertWritable(out, parts.map(({ path }) => path));
+  const weighted = await Promise.all(parts.map(async ({ path, factor }) => ({ vector: await SteeringVector.load(path), factor })));
+  const [only] = weighted;
+  let sum = weighted.length === 1 && only!.factor === 1 ? only!.vector : SteeringVector.sum(weighted);
   if (projectOut !== undefined) sum = sum.projectOut(await SteeringVector.load(projectOut));
   if (layers !== "all" || heads !== "all") sum = sum.select({ layers: spec.parseIndices(layers), heads: spec.parseIndices(heads) });
   if (pool) sum = sum.pooled();
   if (normalise) sum = sum.normalised();
   await sum.save(out);
   print(json ? JSON.stringify({ path: out, provenance: sum.provenance }, null, 2) : out);
+}
+
+/** FILE, or FILE:FACTOR. Throws E_BAD_ARGUMENT. */
+function parseTerm(text: string): { path: string; factor: number } {
+  const [, path = "", factor = "1"] = /^(.*?)(?::([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))?$/is.exec(text) ?? [];
+  if (path === "") throw new SteeringError("E_BAD_ARGUMENT", `"${text}" names no vector file`);
+  return { path, factor: Number(factor) };
 }
 
 async function diff({ a: first, b: second, json }: ArgumentsCamelCase<OutputOptions & { a: string; b: string }>): Promise<void> {

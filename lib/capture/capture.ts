@@ -84,7 +84,7 @@ export async function* captureActivations(model: Model, prompts: readonly (reado
 export async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined, nParallel = N_PARALLEL): AsyncGenerator<Result, void> {
   const leave = new AbortController();
   const signal = outer ? AbortSignal.any([outer, leave.signal]) : leave.signal;
-  setMaxListeners(nParallel, signal);
+  setMaxListeners(0, signal); // any number of tasks may listen
   const underWay: Array<Promise<Result>> = [];
   try {
     for (let next = 0; next < items.length || underWay.length > 0;) {
@@ -160,7 +160,7 @@ function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { 
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
   for (const tokens of prompts) model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
-  const longest = Math.max(...prompts.map((tokens) => tokens.length)) + maxNewTokens;
+  const longest = prompts.reduce((most, tokens) => Math.max(most, tokens.length), 0) + maxNewTokens;
   if (longest > model.info.nCtxTrain) {
     throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.info.nCtxTrain}`);
   }

@@ -41,7 +41,7 @@ export interface Candidate {
   schedule: WrittenSchedule;
   /** Share of the answers with the effect. */
   found: number;
-  /** Median; infinite where the model broke down. */
+  /** Median over the questions that have one; infinite where the model broke down in half of them. */
   deltaPerplexity: number;
 }
 
@@ -61,9 +61,12 @@ export const CALIBRATION_CANDIDATES: Record<"alpha" | "topP", readonly number[]>
 export async function calibrate(model: Model, options: CalibrateOptions): Promise<{ tried: Candidate[]; vector: SteeringVector | undefined }> {
   const { vector, questions, evaluators, wanted = 0.9, kind = "fixed", n = 20, iclExamples = 4, maxNewTokens = 30, signal, onProgress } = options;
   if (!(wanted > 0 && wanted <= 1)) throw new SteeringError("E_BAD_ARGUMENT", "wanted must be a share above 0, at most 1");
+  for (const [name, value] of Object.entries({ n, maxNewTokens })) if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be a whole number from 1`);
+  if (!Number.isInteger(iclExamples) || iclExamples < 0) throw new SteeringError("E_BAD_ARGUMENT", "iclExamples must be a whole number from 0");
   const judges = evaluators.filter((evaluator) => evaluator.wanted !== null);
   if (judges.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no evaluator wants anything: there is no effect to calibrate to");
   assertMadeFor(vector, await model.fingerprint());
+  assertHeldOut(vector, questions);
   const schedules = schedulesOf(kind, options.candidates);
   const settings = schedules.map((schedule, index) => ({ label: String(index), prompt: "no-icl" as const, steer: [{ vector: 0, schedule }] }));
   const prompts = evaluationPrompts(model, { questions, icl: questions }, { iclExamples, evaluationSize: n, evaluateOn: "rows", promptFormat: "clean", maxNewTokens });
@@ -76,14 +79,21 @@ export async function calibrate(model: Model, options: CalibrateOptions): Promis
   const hits = await jointHits(judges, records, signal);
   const tried = schedules.map((schedule, index): Candidate => {
     const own = records.flatMap(({ setting }, at) => (setting === String(index) ? [at] : []));
-    const cost = median(own.map((at) => records[at]!.deltaPerplexity ?? Infinity)).value;
-    return { schedule, found: own.filter((at) => hits[at]).length / own.length, deltaPerplexity: cost };
+    // Without an error there is none where nothing was said behind the demonstrations: nothing to compare with.
+    const costs = own.map((at) => records[at]!).filter(({ deltaPerplexity, error }) => deltaPerplexity !== null || error !== undefined).map(({ deltaPerplexity }) => deltaPerplexity ?? Infinity);
+    return { schedule, found: own.filter((at) => hits[at]).length / own.length, deltaPerplexity: costs.length === 0 ? Infinity : median(costs).value };
   });
   const best = cheapest(tried, wanted);
   if (!best) return { tried, vector: undefined };
   const effect = judges.map(({ name, property, wanted: side }) => `${property ?? name} ${side}`).join(" and ");
   const calibration: Calibration = { ...best, effect, wanted, n: prompts.length, questions: datasetReference(questions) };
   return { tried, vector: new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } }) };
+}
+
+/** Throws E_BAD_ARGUMENT where the vector was made of the questions: their answers say nothing of others. */
+function assertHeldOut({ provenance: { origin } }: VectorData, questions: Dataset): void {
+  const { hash } = datasetReference(questions);
+  if ("positive" in origin && (hash === origin.positive.hash || hash === origin.negative.hash)) throw new SteeringError("E_BAD_ARGUMENT", `the vector was made of ${questions.name}: other questions are needed to tell its effect`);
 }
 
 /** Of those that have the effect often enough, the one of the least cost; of several, the first. */

@@ -28,8 +28,16 @@ export async function writeAtomic(path: string, write: (file: FileHandle) => Pro
   }
 }
 
-/** Find out before long work whether its result can be written. Makes the folder; throws E_WRITE. */
-export async function assertWritable(path: string): Promise<void> {
+/** How GGUF files begin, and the entry that tells a control vector, the only kind that is written here. */
+const GGUF = "GGUF";
+const CONTROL_VECTOR = /general\.architecture\x08\0\0\0\x0d\0{7}controlvector/;
+const HEAD_BYTES = 65_536;
+
+/**
+ * Find out before long work whether its result can be written. Makes the folder. Throws E_WRITE; also where the result
+ * would take the place of a model, or of one of the `inputs` that it is made of.
+ */
+export async function assertWritable(path: string, inputs: readonly string[] = []): Promise<void> {
   try {
     await mkdir(dirname(path), { recursive: true });
     await access(dirname(path), constants.W_OK);
@@ -37,7 +45,25 @@ export async function assertWritable(path: string): Promise<void> {
     throw cannotWrite(path, error as NodeJS.ErrnoException);
   }
   const existing = await stat(path).catch(() => undefined);
-  if (existing?.isDirectory()) throw new SteeringError("E_WRITE", `cannot write ${path}: it is a folder`);
+  if (!existing) return;
+  if (existing.isDirectory()) throw new SteeringError("E_WRITE", `cannot write ${path}: it is a folder`);
+  const begin = existing.isFile() ? await headOf(path) : "";
+  if (begin.startsWith(GGUF) && !CONTROL_VECTOR.test(begin)) throw new SteeringError("E_WRITE", `cannot write ${path}: there is a model, which would be gone`);
+  for (const input of inputs) {
+    const other = await stat(input).catch(() => undefined);
+    if (other?.ino === existing.ino && other.dev === existing.dev) throw new SteeringError("E_WRITE", `cannot write ${path}: it is read for this, and would be gone`);
+  }
+}
+
+async function headOf(path: string): Promise<string> {
+  const file = await open(path, "r").catch(() => undefined); // one that cannot be read can be replaced all the same
+  if (!file) return "";
+  try {
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
+    return buffer.toString("latin1", 0, bytesRead);
+  } finally {
+    await file.close();
+  }
 }
 
 /** E_WRITE with the reason in words. */

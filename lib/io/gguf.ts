@@ -34,11 +34,16 @@ export function decodeGguf(bytes: Uint8Array, name: string): GgufFile {
   if (typeof alignment !== "number" || alignment < 1 || alignment % 8 !== 0) throw reader.bad(`its alignment is ${String(alignment)}`);
   const begin = Math.ceil(reader.position / alignment) * alignment;
   const tensors = new Map<string, Tensor>();
+  let expected = 0;
   for (const { key, shape, type, offset } of infos) {
     if (type !== F32) throw reader.bad(`tensor ${key} is of type ${type}; F32 was expected`);
     if (tensors.has(key)) throw reader.bad(`tensor ${key} is there twice`);
-    tensors.set(key, { shape, data: reader.floats(begin + offset, shape.reduce((product, extent) => product * extent, 1), key) });
+    if (offset !== expected) throw reader.bad(`tensor ${key} begins at ${offset}; ${expected} was expected`);
+    const data = reader.floats(begin + offset, shape.reduce((product, extent) => product * extent, 1), key);
+    tensors.set(key, { shape, data });
+    expected += Math.ceil(data.byteLength / alignment) * alignment;
   }
+  if (bytes.byteLength > begin + expected) throw reader.bad(`${bytes.byteLength - begin - expected} bytes follow its last tensor`);
   return { metadata, tensors };
 }
 

@@ -15,7 +15,9 @@ export function decodeNpy(bytes: Uint8Array, name: string): Tensor {
   const bad = (reason: string): SteeringError => new SteeringError("E_BAD_VECTOR", `${name} is not a .npy file of floats: ${reason}`);
   const buffer = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   if (buffer.length < 12 || !buffer.subarray(0, 6).equals(MAGIC)) throw bad("it does not begin as one");
-  const isFirst = buffer[6] === 1;
+  const version = buffer[6]!;
+  if (version < 1 || version > 3) throw bad(`its version is ${version}; 1 to 3 was expected`);
+  const isFirst = version === 1;
   const headerBytes = isFirst ? buffer.readUInt16LE(8) : buffer.readUInt32LE(8);
   const begin = (isFirst ? 10 : 12) + headerBytes;
   if (begin > buffer.length) throw bad("it ends inside its header");
@@ -25,7 +27,7 @@ export function decodeNpy(bytes: Uint8Array, name: string): Tensor {
   if (type === undefined || shape === undefined) throw bad("its header names no type or shape");
   const reads = TYPES[type];
   if (!reads) throw bad(`its values are of type ${type}; <f2, <f4 or <f8 was expected`);
-  if (!/'fortran_order':\s*False/.test(header)) throw bad("it is in Fortran order; save numpy.ascontiguousarray(x)");
+  if (/'fortran_order':\s*(\w+)/.exec(header)?.[1] !== "False") throw bad("it is in Fortran order; save numpy.ascontiguousarray(x)");
   const length = shape.reduce((product, extent) => product * extent, 1);
   if (buffer.length - begin !== length * reads.size) throw bad(`its shape [${shape.join(", ")}] needs ${length * reads.size} bytes; it has ${buffer.length - begin}`);
   const view = new DataView(bytes.buffer, bytes.byteOffset + begin, bytes.byteLength - begin);

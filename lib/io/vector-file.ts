@@ -110,7 +110,17 @@ export async function loadVector(path: string): Promise<VectorData> {
     const issue = parsed.error.issues[0]!;
     throw new SteeringError("E_BAD_VECTOR", `${path} is not a vector of llama-steer: metadata ${issue.path.join(".")}: ${issue.message}`);
   }
-  return { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: parseProvenance(parsed.data, path) };
+  const vector = { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: parseProvenance(parsed.data, path) };
+  assertFits(vector, path);
+  return vector;
+}
+
+/** Throws E_BAD_VECTOR unless the directions fit the model that the file says it was made with. */
+function assertFits({ site, layers, width, provenance: { model } }: VectorData, path: string): void {
+  const wrongLayer = layers.find((layer) => layer >= model.nLayer);
+  if (wrongLayer !== undefined) throw new SteeringError("E_BAD_VECTOR", `${path} has a layer ${wrongLayer}; the model that it names has 0 to ${model.nLayer - 1}`);
+  const fits = site === "head_out" ? width % model.nHead === 0 : width === model.nEmbd;
+  if (!fits) throw new SteeringError("E_BAD_VECTOR", `${path} has directions of width ${width} at ${site}; the model that it names has ${site === "head_out" ? `${model.nHead} heads` : `nEmbd ${model.nEmbd}`}`);
 }
 
 /** The bytes of a vector or probe file. Throws E_NOT_FOUND. */
@@ -132,14 +142,14 @@ function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<VectorData
   }).sort((a, b) => a - b);
   const [nSteps, width] = tensors.get(`layer.${layers[0]}`)?.shape ?? [];
   if (!nSteps || !width) throw new SteeringError("E_BAD_VECTOR", `${path} holds no layer with values`);
-  const data = new Float32Array(layers.length * nSteps * width);
-  layers.forEach((layer, index) => {
-    const tensor = tensors.get(`layer.${layer}`)!;
-    if (tensor.shape.length !== 2 || tensor.shape[0] !== nSteps || tensor.shape[1] !== width) {
-      throw new SteeringError("E_BAD_VECTOR", `${path}: layer ${layer} has shape [${tensor.shape.join(", ")}]; [${nSteps}, ${width}] was expected`);
+  for (const layer of layers) {
+    const { shape } = tensors.get(`layer.${layer}`)!;
+    if (shape.length !== 2 || shape[0] !== nSteps || shape[1] !== width) {
+      throw new SteeringError("E_BAD_VECTOR", `${path}: layer ${layer} has shape [${shape.join(", ")}]; [${nSteps}, ${width}] was expected`);
     }
-    data.set(tensor.data, index * nSteps * width);
-  });
+  }
+  const data = new Float32Array(layers.length * nSteps * width);
+  layers.forEach((layer, index) => data.set(tensors.get(`layer.${layer}`)!.data, index * nSteps * width));
   if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `${path} holds values that are not finite`);
   return { layers, nSteps, width, data };
 }

@@ -1,9 +1,10 @@
 import { SteeringError } from "../errors.js";
 import { seededRandom } from "./random.js";
 
-/** A power iteration has converged when `|G·v − λ·v|` is at most so much of λ. */
+/** An eigenvector is found when `|G·v − λ·v|` is at most so much of λ. */
 const TOLERANCE = 1e-12;
-const MAX_POWER = 3000;
+/** Krylov vectors to begin with; twice as many are tried until it is found. */
+const FIRST_SIZE = 16;
 const MAX_SWEEPS = 60;
 
 /**
@@ -24,29 +25,58 @@ export function principalComponent(rows: readonly ArrayLike<number>[]): Float64A
       scale = Math.max(scale, Math.abs(row[j]!));
     }
   }
-  const component = new Float64Array(width);
-  if (scale === 0) return component;
+  if (scale === 0) return new Float64Array(width);
   const scaled = rows.map((row) => Float64Array.from(row, (value) => value / scale)); // squares neither overflow nor vanish
-  const weights = topEigenvector(gram(scaled));
-  scaled.forEach((row, i) => row.forEach((value, j) => { component[j]! += weights[i]! * value; }));
-  return normalise(component);
+  return combine(scaled, topEigenvector(gram(scaled)));
 }
 
-/** Unit eigenvector of the largest eigenvalue of a symmetric matrix without negative eigenvalues: by power iteration, or by Jacobi's rotations where the second is too near. */
+/**
+ * Unit eigenvector of the largest eigenvalue of a symmetric matrix without negative eigenvalues, by Lanczos' method; where
+ * several eigenvalues are equal, one of theirs.
+ */
 export function topEigenvector(matrix: readonly Float64Array[]): Float64Array {
-  const random = seededRandom(1);
-  let vector = normalise(Float64Array.from(matrix, () => random() - 0.5)); // a regular start could be at right angles to the result
-  for (let i = 0; i < MAX_POWER; i++) {
-    const image = Float64Array.from(matrix, (row) => dot(row, vector));
+  for (let size = FIRST_SIZE; ; size *= 2) {
+    const { basis, projected } = krylov(matrix, Math.min(size, matrix.length));
+    const vector = combine(basis, jacobi(projected));
+    const image = multiply(matrix, vector);
     const eigenvalue = dot(vector, image);
     const residual = image.map((value, j) => value - eigenvalue * vector[j]!);
-    if (Math.sqrt(dot(residual, residual)) <= TOLERANCE * eigenvalue) return vector;
-    vector = normalise(image);
+    if (Math.sqrt(dot(residual, residual)) <= TOLERANCE * eigenvalue || size >= matrix.length || basis.length < size) return vector;
   }
-  return jacobi(matrix);
 }
 
-/** By cyclic rotations, each of which makes one element beside the diagonal zero. */
+/** An orthonormal basis of the span of v, G·v, G²·v, …, as many as there are, and G in it. */
+function krylov(matrix: readonly Float64Array[], size: number): { basis: Float64Array[]; projected: Float64Array[] } {
+  const random = seededRandom(1);
+  const basis = [normalise(Float64Array.from(matrix, () => random() - 0.5))]; // a regular start could be at right angles to the result
+  const images: Float64Array[] = [];
+  while (images.length < size) {
+    const image = multiply(matrix, basis.at(-1)!);
+    images.push(image);
+    const next = image.slice();
+    for (let pass = 0; pass < 2; pass++) { // once leaves what rounding adds
+      for (const vector of basis) {
+        const along = dot(next, vector);
+        for (let j = 0; j < next.length; j++) next[j]! -= along * vector[j]!;
+      }
+    }
+    if (images.length === size || Math.sqrt(dot(next, next)) <= TOLERANCE * Math.sqrt(dot(image, image))) break;
+    basis.push(normalise(next));
+  }
+  return { basis, projected: basis.map((vector) => Float64Array.from(images, (image) => dot(vector, image))) };
+}
+
+function combine(vectors: readonly Float64Array[], weights: Float64Array): Float64Array {
+  const sum = new Float64Array(vectors[0]!.length);
+  vectors.forEach((vector, i) => vector.forEach((value, j) => { sum[j]! += weights[i]! * value; }));
+  return normalise(sum);
+}
+
+function multiply(matrix: readonly Float64Array[], vector: Float64Array): Float64Array {
+  return Float64Array.from(matrix, (row) => dot(row, vector));
+}
+
+/** The same of a small matrix, by cyclic rotations, each of which makes one element beside the diagonal zero. */
 function jacobi(matrix: readonly Float64Array[]): Float64Array {
   const n = matrix.length;
   const a = matrix.map((row) => row.slice());

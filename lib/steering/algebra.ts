@@ -1,5 +1,6 @@
 import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
+import { select, type Selection } from "./select.js";
 import type { Provenance, VectorData } from "./vector.js";
 
 /** A vector and its factor in a sum. */
@@ -73,6 +74,16 @@ export function normalised(vector: VectorData): VectorData {
     for (let i = 0; i < width; i++) scaled[start + i] = norm === 0 ? 0 : row[i]! / norm;
   }
   return { ...vector, data: finite(scaled), provenance: derived([vector], `${term(vector)} at norm 1`) };
+}
+
+/** Only these layers and, at `head_out`, heads. What is left out is named, and a calibration of the whole does not count for the part. Throws E_SHAPE. */
+export function selected(vector: VectorData, { layers = "all", heads = "all" }: Selection): VectorData {
+  const { nHead } = vector.provenance.model;
+  const kept = select(vector, { layers, heads }, nHead);
+  const hasAllHeads = heads === "all" || new Set(heads).size === nHead;
+  if (kept.layers.length === vector.layers.length && hasAllHeads) return vector;
+  const parts = [...(layers === "all" ? [] : [`layers ${kept.layers.join("+")}`]), ...(hasAllHeads ? [] : [`heads ${[...new Set(heads)].join("+")}`])];
+  return { ...kept, provenance: derived([vector], `${term(vector)} in ${parts.join(", ")}`) };
 }
 
 /** Cosine between the directions of two vectors, `[layers, nSteps]`, in the layers that both have; null beside a direction of zero. Throws E_SHAPE, E_MODEL_MISMATCH. */

@@ -1,4 +1,4 @@
-export { cosines, linearCombination, normalised, pooled, projectOut, vectorHash, type WeightedVector } from "./algebra.js";
+export { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
 export { delta, type Delta, type StepMeans } from "./delta.js";
 export { alphaAt, alphaSchema, klReductionSchema, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule } from "./schedule.js";
 export * as schedule from "./schedules.js";

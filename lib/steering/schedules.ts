@@ -14,7 +14,7 @@ export function start(alpha = 1): Kind<"start"> {
   return parseSchedule({ kind: "start", alpha }) as Kind<"start">;
 }
 
-/** From alpha to nothing at the vector's last step, linearly (docs/method.md §4, Dim). */
+/** From alpha at the first of the vector's N steps to alpha/N at the last, linearly, and nothing beyond (docs/method.md §4, Dim). A vector of one step is added at the first token step only. */
 export function diminishing(alpha = 1): Kind<"diminishing"> {
   return parseSchedule({ kind: "diminishing", alpha }) as Kind<"diminishing">;
 }

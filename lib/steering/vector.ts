@@ -158,6 +158,8 @@ export function norms(vector: VectorData): number[][] {
   const { layers, nSteps, width, data } = vector;
   return layers.map((_, layer) => Array.from({ length: nSteps }, (_unused, step) => {
     const start = (layer * nSteps + step) * width;
-    return Math.hypot(...data.subarray(start, start + width));
+    let squares = 0;
+    for (let i = start; i < start + width; i++) squares += data[i]! * data[i]!;
+    return Math.sqrt(squares);
   }));
 }

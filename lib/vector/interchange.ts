@@ -14,6 +14,8 @@ export interface ImportOptions {
   name: string;
   /** The model that it was made for: `await model.fingerprint()`. */
   model: ModelFingerprint;
+  /** Width of its heads, `model.info.dHead`, for a delta of the published code; without it, a wrong width is told when it is used. */
+  dHead?: number;
   /** The behaviour; default: the file's name. */
   property?: string;
   /** Take a control vector whose hint names another model. */
@@ -39,7 +41,7 @@ export function importControlVector(bytes: Uint8Array, options: ImportOptions): 
   const hint = String(metadata.get(`${CONTROL_VECTOR}.model_hint`) ?? model.architecture);
   if ((SAME_ARCHITECTURE[hint] ?? hint) !== model.architecture && !allowMismatch) throw new SteeringError("E_MODEL_MISMATCH", `${name} was made for "${hint}"; the model is of the architecture ${model.architecture}. If that is another name for it: --allow-mismatch`);
   const directions = [...tensors].map(([key, { shape, data }]) => {
-    const layer = Number(/^direction\.(\d{1,6})$/.exec(key)?.[1] ?? NaN);
+    const layer = Number(/^direction\.(0|[1-9]\d{0,5})$/.exec(key)?.[1] ?? NaN);
     if (Number.isNaN(layer)) throw new SteeringError("E_BAD_VECTOR", `${name}: unexpected tensor "${key}"; direction.<layer> was expected`);
     if (layer === 0) throw new SteeringError("E_BAD_VECTOR", `${name}: direction.0; control vectors begin at block 1, so its layers are counted otherwise`);
     if (layer >= model.nLayer) throw new SteeringError("E_SHAPE", `${name}: ${key}; the model has the blocks 0 to ${model.nLayer - 1}`);
@@ -73,11 +75,12 @@ export function exportControlVector(vector: VectorData, alpha = 1): Uint8Array {
  * Here: `head_out`, all layers. Throws E_BAD_VECTOR, E_SHAPE, E_NOT_FINITE.
  */
 export function importPublished(bytes: Uint8Array, options: ImportOptions): SteeringVector {
-  const { name, model } = options;
+  const { name, model, dHead: expected } = options;
   const { shape, data } = name.endsWith(".npy") ? decodeNpy(bytes, name) : onlyTensor(bytes, name);
   const [nSteps = 0, nLayer, nHead, dHead = 0] = shape;
   if (shape.length !== 4 || data.length === 0) throw new SteeringError("E_SHAPE", `${name} has shape [${shape.join(", ")}]; [step, layer, head, dHead] was expected`);
   if (nLayer !== model.nLayer || nHead !== model.nHead) throw new SteeringError("E_SHAPE", `${name} has ${nLayer} layers of ${nHead} heads; the model has ${model.nLayer} of ${model.nHead}`);
+  if (expected !== undefined && dHead !== expected) throw new SteeringError("E_SHAPE", `${name} has heads of width ${dHead}; the model's have ${expected}`);
   const width = nHead * dHead;
   return imported({ site: "head_out", layers: Array.from({ length: nLayer }, (_, layer) => layer), nSteps, width, data: swapped(data, nSteps, nLayer, width) }, "published", bytes, options);
 }

@@ -17,6 +17,7 @@ export type LoadedSteering = Omit<SteeringSpec, "vector"> & { vector: SteeringVe
  */
 export async function loadSteering(spec: string | WrittenSpec | readonly WrittenSpec[]): Promise<LoadedSteering[]> {
   if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
+  if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
   if (!spec.endsWith(".json")) return [await load(existsSync(spec) ? { vector: spec, layers: "all", heads: "all", tail: "mean" } : parseSteer(spec))];
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC"), spec), spec);
   return Promise.all(specs.map((each) => load({ ...each, vector: isAbsolute(each.vector) ? each.vector : join(dirname(spec), each.vector) })));

@@ -1,5 +1,5 @@
 import { loadVector, saveVector } from "../io/vector-file.js";
-import { cosines, linearCombination, normalised, norms, pooled, projectOut, select, vectorHash, type HookSite, type Provenance, type ScheduleInput, type Selection, type Tail, type VectorData } from "../steering/index.js";
+import { cosines, linearCombination, normalised, norms, pooled, projectOut, selected, vectorHash, type HookSite, type Provenance, type ScheduleInput, type Selection, type Tail, type VectorData, type WeightedVector } from "../steering/index.js";
 
 /**
  * Directions to add to a model's activations: one per layer and token step, with where they come from. Immutable: every
@@ -12,31 +12,35 @@ export class SteeringVector implements VectorData {
   readonly nSteps: number;
   /** Values per direction: nHead · dHead at `head_out`, nEmbd elsewhere. */
   readonly width: number;
-  /** `[layers, nSteps, width]` */
+  /** `[layers, nSteps, width]`; not to be written to. */
   readonly data: Float32Array;
   readonly provenance: Provenance;
   /** File that it was read from. */
-  path?: string;
+  readonly path: string | undefined;
 
-  constructor({ site, layers, nSteps, width, data, provenance }: VectorData) {
+  constructor({ site, layers, nSteps, width, data, provenance }: VectorData, path?: string) {
     this.site = site;
     this.layers = layers;
     this.nSteps = nSteps;
     this.width = width;
     this.data = data;
     this.provenance = provenance;
+    this.path = path;
   }
 
   /** Read a vector file. Throws E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE. */
   static async load(path: string): Promise<SteeringVector> {
-    const vector = new SteeringVector(await loadVector(path));
-    vector.path = path;
-    return vector;
+    return new SteeringVector(await loadVector(path), path);
+  }
+
+  /** Σ factor · vector, of vectors of one model; rounded once. A layer that some of them lack counts as zeros there. Throws E_SHAPE, E_MODEL_MISMATCH, E_BAD_ARGUMENT, E_NOT_FINITE. */
+  static sum(parts: readonly WeightedVector[]): SteeringVector {
+    return new SteeringVector(linearCombination(parts));
   }
 
   /** Mean of vectors of one model. Throws E_SHAPE, E_MODEL_MISMATCH. */
   static mean(vectors: readonly VectorData[]): SteeringVector {
-    return new SteeringVector(linearCombination(vectors.map((vector) => ({ vector, factor: 1 / vectors.length }))));
+    return SteeringVector.sum(vectors.map((vector) => ({ vector, factor: 1 / vectors.length })));
   }
 
   /** The behaviour, e.g. "ITA vs ENG". */
@@ -56,17 +60,17 @@ export class SteeringVector implements VectorData {
 
   /** Sum; a layer that one of them lacks counts as zeros. Throws E_SHAPE, E_MODEL_MISMATCH. */
   add(other: VectorData): SteeringVector {
-    return new SteeringVector(linearCombination([{ vector: this, factor: 1 }, { vector: other, factor: 1 }]));
+    return SteeringVector.sum([{ vector: this, factor: 1 }, { vector: other, factor: 1 }]);
   }
 
   /** Difference. Throws E_SHAPE, E_MODEL_MISMATCH. */
   subtract(other: VectorData): SteeringVector {
-    return new SteeringVector(linearCombination([{ vector: this, factor: 1 }, { vector: other, factor: -1 }]));
+    return SteeringVector.sum([{ vector: this, factor: 1 }, { vector: other, factor: -1 }]);
   }
 
   /** Times a number. Throws E_BAD_ARGUMENT, E_NOT_FINITE. */
   scale(factor: number): SteeringVector {
-    return new SteeringVector(linearCombination([{ vector: this, factor }]));
+    return SteeringVector.sum([{ vector: this, factor }]);
   }
 
   /** Without its part along another's directions. Throws E_SHAPE, E_MODEL_MISMATCH. */
@@ -86,7 +90,7 @@ export class SteeringVector implements VectorData {
 
   /** Only these layers and, at `head_out`, heads; 0-based. Throws E_SHAPE. */
   select(selection: Selection): SteeringVector {
-    return new SteeringVector(select(this, selection, this.provenance.model.nHead));
+    return new SteeringVector(selected(this, selection));
   }
 
   /** With a schedule, for `steer`; `this` alone stands for its calibrated one. */

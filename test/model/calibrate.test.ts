@@ -1,4 +1,4 @@
-import { readFile } from "node:fs/promises";
+import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { calibrate, evaluate, extract, loadDataset, loadModel, SteeringVector, type Model } from "../../lib/index.js";
@@ -60,5 +60,25 @@ describe("on the embedded model", () => {
     expect((await SteeringVector.load(path)).provenance.calibration).toEqual(calibration);
     const generated = await run("generate", "tiny", "How do I plan the picnic?", "--steer", path, "--json", "--quiet");
     expect((JSON.parse(generated.stdout) as { steering: object[] }).steering).toEqual([{ vector: path, layers: "all", heads: "all", tail: "mean", schedule: calibration.schedule }]);
+  }, 60_000);
+
+  test("questions that the vector was made of say nothing; those of a dataset of ours are not taken for those of a user's own of that name", async () => {
+    const own = join(space.folder, "own");
+    await mkdir(own);
+    for (const name of ["ITA", "ENG"]) await copyFile(join(folder, name, `${name}_test.json`), join(own, `${name}.json`));
+    const vector = await extract(model, { method: "mean", positive: await loadDataset(join(own, "ITA.json")), negative: await loadDataset(join(own, "ENG.json")) });
+    const options = { vector, evaluators: [await evaluate.language({ wanted: "it" })], candidates: [1], n: 2 };
+    await expect(calibrate(model, { ...options, questions: await loadDataset(join(own, "ITA.json")) })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("was made of ITA") });
+    await vector.save(join(space.folder, "own.safetensors"));
+    const { code, stderr } = await run("calibrate", "tiny", "own.safetensors", "--values", "1", "--n", "2", "--quiet");
+    expect([code, stderr]).toEqual([2, expect.stringMatching(/held-out questions with --questions/)]);
+    for (const wrong of [{ n: NaN }, { n: 0 }, { n: 2.5 }, { maxNewTokens: 0 }, { iclExamples: -1 }]) {
+      await expect(calibrate(model, { ...options, ...wrong, questions: await loadDataset("FRA_test", folder) })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining(Object.keys(wrong)[0]!) });
+    }
+  }, 60_000);
+
+  test("many candidates at once print nothing", async () => {
+    const { code, stderr } = await run("calibrate", "tiny", path, "--values", "0.5,0.75,1,1.25,1.5,2", "--n", "4", "--max-new-tokens", "4", "--share", "0.01", "--quiet", "--out", join(space.folder, "other.safetensors"));
+    expect([code, stderr]).toEqual([0, ""]);
   }, 60_000);
 });

@@ -8,7 +8,8 @@ import { provenance } from "./vectors.js";
 function vector(seed: number, { layers = [0, 2], nSteps = 3, width = 8, property = `v${seed}` }: { layers?: number[]; nSteps?: number; width?: number; property?: string } = {}): SteeringVector {
   const random = seededRandom(seed);
   const data = Float32Array.from({ length: layers.length * nSteps * width }, () => random() - 0.5);
-  return new SteeringVector({ site: "head_out", layers, nSteps, width, data, provenance: { ...provenance(), property } });
+  const { model, ...rest } = provenance();
+  return new SteeringVector({ site: "head_out", layers, nSteps, width, data, provenance: { ...rest, model: { ...model, nHead: 2 }, property } });
 }
 
 const [a, b] = [vector(1), vector(2)];
@@ -72,4 +73,9 @@ test("a derived vector says what was done, to what, and its file is read as it w
   await made.save(path);
   const read = await SteeringVector.load(path);
   expect([read.data, read.provenance, read.hash, read.path]).toEqual([made.data, made.provenance, made.hash, path]);
+});
+
+test("norms of directions of any length", () => {
+  const long = new SteeringVector({ ...vector(1, { layers: [4], nSteps: 1, width: 2 }), width: 300_000, data: new Float32Array(300_000).fill(2) });
+  expect(long.norms()[0]![0]).toBeCloseTo(2 * Math.sqrt(300_000), 6);
 });

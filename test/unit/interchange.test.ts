@@ -15,6 +15,11 @@ const control = (tensors: Record<string, number[]>, hint = "llama", architecture
   ggufBytes({ "general.architecture": architecture, "controlvector.model_hint": hint, "controlvector.layer_count": 2, list: ["a", "b"], more: [1, 2] },
     Object.entries(tensors).map(([name, values]) => ({ name, shape: [values.length], data: Float32Array.from(values) })));
 const ONE = { "direction.2": [1, 2, 3, 4], "direction.1": [5, 6, 7, 8] };
+/** Where the lowest byte of the second tensor's offset stands: behind its name, dimensions and type. */
+const secondOffset = (bytes: Buffer): [number, number] => {
+  const at = bytes.indexOf("direction.1") + "direction.1".length + 4 + 8 + 4;
+  return [at, at + 1];
+};
 const read = (bytes: Uint8Array, change: object = {}): SteeringVector => vectors.importControlVector(bytes, { name: "x.gguf", model: MODEL, ...change });
 
 describe("control vectors", () => {
@@ -35,6 +40,9 @@ describe("control vectors", () => {
     ["another name", control({ "blk.1": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor/],
     ["nothing", control({}), "E_BAD_VECTOR", /no direction/],
     ["NaN", control({ "direction.1": [1, NaN, 3, 4] }), "E_NOT_FINITE", /not finite/],
+    ["the same layer in two ways of writing", control({ "direction.1": [1, 2, 3, 4], "direction.01": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor "direction.01"/],
+    ["bytes behind the last tensor", Buffer.concat([control(ONE), Buffer.alloc(64)]), "E_BAD_VECTOR", /64 bytes follow/],
+    ["tensors that overlap", control(ONE).fill(Buffer.of(4), ...secondOffset(control(ONE))), "E_BAD_VECTOR", /begins at 4; 32 was expected/],
     ["no GGUF", Buffer.from("GGML and more than twenty-four bytes"), "E_BAD_VECTOR", /does not begin/],
   ])("%s is refused, with the reason", (_, bytes, code, message) => {
     expect(() => read(bytes)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
@@ -100,16 +108,19 @@ describe("the published layout [step, layer, head, dHead]", () => {
     ["whole numbers", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("<f4", "<i4"), "latin1"), "E_BAD_VECTOR", /type <i4/],
     ["three dimensions", encodeNpy({ shape: [2, 3, 4], data }), "E_SHAPE", /\[step, layer, head, dHead\] was expected/],
     ["another model's layers", encodeNpy({ shape: [3, 2, 2, 2], data }), "E_SHAPE", /the model has 3 of 2/],
+    ["heads of another width", encodeNpy({ shape: [1, 3, 2, 4], data }), "E_SHAPE", /heads of width 4; the model's have 2/],
+    ["a version that nobody knows", Buffer.from(encodeNpy(tensor)).fill(9, 6, 7), "E_BAD_VECTOR", /version is 9/],
+    ["Fortran order, and C order elsewhere", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("'fortran_order': False, ", "'fortran_order': 1 ,     "), "latin1"), "E_BAD_VECTOR", /Fortran/],
     ["NaN", encodeNpy({ shape: [2, 3, 2, 2], data: data.map((value, i) => (i === 5 ? NaN : value)) }), "E_NOT_FINITE", /not finite/],
   ])("%s is refused, with the reason", (_, bytes, code, message) => {
-    expect(() => vectors.importPublished(bytes, { name: "d.npy", model: MODEL })).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
+    expect(() => vectors.importPublished(bytes, { name: "d.npy", model: MODEL, dHead: 2 })).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
   });
 });
 
 describe("llama-steer vector", () => {
   let folder: string;
   const run = (...args: string[]): ReturnType<typeof runCommand> => runCommand(["vector", ...args], { cwd: folder });
-  const two = (values: number[], property: string): SteeringVector => new SteeringVector({ site: "resid_post", layers: [1, 2], nSteps: 2, width: 2, data: Float32Array.from(values), provenance: { ...provenance(), property } });
+  const two = (values: number[], property: string): SteeringVector => new SteeringVector({ site: "resid_post", layers: [1, 2], nSteps: 2, width: 2, data: Float32Array.from(values), provenance: { ...provenance(), property, model: { ...MODEL, nEmbd: 2 } } });
 
   beforeAll(async () => {
     folder = await mkdtemp(join(tmpdir(), "llama-steer-vector-"));
@@ -117,6 +128,7 @@ describe("llama-steer vector", () => {
     await two([8, 7, 6, 5, 4, 3, 2, 1], "B").save(join(folder, "b.safetensors"));
     await writeFile(join(folder, "x.gguf"), control(ONE));
     await writeFile(join(folder, "x.pt"), "pickle");
+    await writeFile(join(folder, "model.gguf"), control(ONE, "llama", "llama"));
   });
   afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -131,6 +143,27 @@ describe("llama-steer vector", () => {
     expect((await run("diff", "a.safetensors", "a.safetensors")).stdout).toContain("They add the same.");
     expect((await run("inspect", "c.safetensors")).stdout).toContain("0.5 · A");
     expect(await run("convert", "c.safetensors", "c.gguf", "--alpha", "2", "--quiet")).toMatchObject({ code: 0, stderr: "" });
+    expect(await run("convert", "c.safetensors", "c.gguf", "--quiet")).toMatchObject({ code: 0, stderr: "" }); // a control vector may be replaced
+  });
+
+  test("a sum of three is rounded once and names all three", async () => {
+    expect(await run("combine", "a.safetensors:+2", "b.safetensors:1e+0", "a.safetensors:-.5", "--out", "three.safetensors")).toMatchObject({ code: 0 });
+    const { provenance: { origin }, data } = await SteeringVector.load(join(folder, "three.safetensors"));
+    const hashes = await Promise.all(["a", "b", "a"].map(async (name) => (await SteeringVector.load(join(folder, `${name}.safetensors`))).hash));
+    expect(origin).toMatchObject({ expression: "2 · A + B − 0.5 · A", from: hashes.map((hash) => ({ hash })) });
+    expect([...data]).toEqual([1, 2, 3, 4, 5, 6, 7, 8].map((value) => 1.5 * value + 9 - value));
+  });
+
+  test("a part of a vector says so, and what was calibrated for the whole does not count for it", async () => {
+    const whole = two([1, 2, 3, 4, 5, 6, 7, 8], "A");
+    const calibration = { schedule: { kind: "fixed" as const, alpha: 2 }, effect: "x", wanted: 1, found: 1, deltaPerplexity: 1, n: 1, questions: { name: "q", hash: "h" } };
+    await new SteeringVector({ ...whole, provenance: { ...whole.provenance, calibration } }).save(join(folder, "calibrated.safetensors"));
+    expect(await run("convert", "calibrated.safetensors", "part.safetensors", "--layers", "2")).toMatchObject({ code: 0 });
+    const part = await SteeringVector.load(join(folder, "part.safetensors"));
+    expect(part.provenance).toMatchObject({ property: "A in layers 2", origin: { kind: "derived", from: [{ property: "A" }] } });
+    expect(part.provenance.calibration).toBeUndefined();
+    expect(await run("convert", "calibrated.safetensors", "renamed.safetensors", "--property", "kind")).toMatchObject({ code: 0 });
+    expect((await SteeringVector.load(join(folder, "renamed.safetensors"))).provenance).toMatchObject({ property: "kind", calibration });
   });
 
   test.each([
@@ -141,6 +174,13 @@ describe("llama-steer vector", () => {
     [["convert", "a.safetensors", "y.npy"], 3, /published layout holds all/],
     [["combine", "a.safetensors", "missing.safetensors", "--out", "y.safetensors"], 3, /does not exist/],
     [["combine", "a.safetensors:x", "--out", "y.safetensors"], 3, /a\.safetensors:x does not exist/],
+    [["combine", "", "--out", "y.safetensors"], 2, /names no vector file/],
+    [["combine", "a.safetensors", "--out", "y.gguf"], 2, /should end in \.safetensors/],
+    [["combine", "a.safetensors", "--layers", "1", "--out", "a.safetensors"], 3, /is read for this/],
+    [["convert", "a.safetensors", "a.safetensors", "--layers", "1"], 3, /is read for this/],
+    [["convert", "a.safetensors", "model.gguf", "--pool"], 3, /there is a model/],
+    [["convert", "a.safetensors", "y.gguf", "--published"], 2, /--published/],
+    [["convert", "a.safetensors", "y.safetensors", "--model", "tiny"], 3, /another model/],
   ])("%p is refused", async (args, code, message) => {
     const outcome = await run(...args);
     expect([outcome.code, outcome.stdout]).toEqual([code, ""]);

@@ -78,3 +78,16 @@ test("an eigenvalue that occurs twice: a vector of its plane", () => {
   const found = topEigenvector([[2, 0, 0], [0, 2, 0], [0, 0, 1]].map((row) => Float64Array.from(row)));
   expect(Math.hypot(found[0]!, found[1]!)).toBeCloseTo(1, 10);
 });
+
+test("rows without any structure take no longer than others of their size", () => {
+  const random = seededRandom(5);
+  const noise = Array.from({ length: 500 }, () => Float64Array.from({ length: 64 }, () => random() + random() + random() - 1.5));
+  const begun = performance.now();
+  const component = principalComponent(noise);
+  expect(performance.now() - begun).toBeLessThan(5000);
+  const onto = (direction: Float64Array): number => noise.reduce((sum, row) => sum + row.reduce((dot, value, j) => dot + value * direction[j]!, 0) ** 2, 0);
+  // An eigenvector: what the rows make of it points along itself.
+  const image = component.map((_, j) => noise.reduce((sum, row) => sum + row[j]! * row.reduce((dot, value, k) => dot + value * component[k]!, 0), 0));
+  component.forEach((value, j) => expect(image[j]!).toBeCloseTo(onto(component) * value, 6));
+  for (let axis = 0; axis < 64; axis++) expect(onto(Float64Array.from({ length: 64 }, (_, j) => Number(j === axis)))).toBeLessThanOrEqual(onto(component));
+});

@@ -156,3 +156,7 @@ test("a composition: one list, defaults filled in, of one model", () => {
   expect(() => compose(vector.with(schedule.fixed()), other.with(schedule.fixed()))).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
   expect(() => compose(vector)).toThrow(/how strongly/);
 });
+
+test("a vector file that is not there is not found, with a schedule and without", async () => {
+  for (const spec of ["missing.safetensors", "missing.safetensors:fixed,1"]) await expect(loadSteering(spec)).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+});

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { encodeSafetensors, decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/io/safetensors.js";
 import { loadVector, saveVector } from "../../lib/io/vector-file.js";
-import type { IclOrigin, Provenance } from "../../lib/steering/index.js";
+import type { IclOrigin, Provenance, VectorData } from "../../lib/steering/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { smallVector } from "./vectors.js";
 
@@ -47,14 +47,14 @@ test("the file: one tensor per layer by its own index, and what the vector is", 
 });
 
 test("layers come in ascending order, whatever their order in the file", async () => {
-  const one = (value: number): Tensor => ({ shape: [1, 1], data: Float32Array.of(value) });
+  const one = (value: number): Tensor => ({ shape: [1, 3], data: Float32Array.of(value, value, value) });
   const path = await changed(({ tensors }) => {
     tensors.clear();
     for (const layer of [10, 9, 2]) tensors.set(`layer.${layer}`, one(layer));
   });
   const { layers, data } = await loadVector(path);
   expect(layers).toEqual([2, 9, 10]);
-  expect([...data]).toEqual([2, 9, 10]);
+  expect([...data]).toEqual([2, 2, 2, 9, 9, 9, 10, 10, 10]);
 });
 
 test("cut at any byte it is E_BAD_VECTOR and names the file", async () => {
@@ -144,4 +144,23 @@ test("a save that fails leaves no partial file and what was there before", async
   expect((await readdir(folder)).sort()).toEqual(["file", "target"]);
   expect(await readFile(file, "utf8")).toBe("kept");
   expect(await readdir(target)).toEqual(["inside"]);
+});
+
+test.each<[string, (vector: VectorData) => VectorData, RegExp]>([
+  ["a layer that its model has not", (vector) => ({ ...vector, layers: [0, 18] }), /has a layer 18; the model that it names has 0 to 17/],
+  ["a width that is no multiple of its heads", (vector) => ({ ...vector, provenance: { ...vector.provenance, model: { ...vector.provenance.model, nHead: 2 } } }), /width 3 at head_out; the model that it names has 2 heads/],
+  ["a width other than its model's", (vector) => ({ ...vector, site: "resid_post" }), /width 3 at resid_post; the model that it names has nEmbd 640/],
+])("%s is E_BAD_VECTOR", async (_, change, message) => {
+  const path = join(await temporaryFolder(), "unfit.safetensors");
+  await saveVector(path, change(smallVector()));
+  await expect(loadVector(path)).rejects.toMatchObject({ code: "E_BAD_VECTOR", message: expect.stringMatching(message) });
+});
+
+test("shapes are read before room is made for them", async () => {
+  const path = await changed(({ tensors }) => {
+    tensors.clear();
+    tensors.set("layer.0", { shape: [1, 1_000_000], data: new Float32Array(1_000_000) });
+    for (let layer = 1; layer < 9000; layer++) tensors.set(`layer.${layer}`, { shape: [1, 1], data: new Float32Array(1) });
+  });
+  await expect(loadVector(path)).rejects.toMatchObject({ code: "E_BAD_VECTOR", message: expect.stringMatching(/layer 1 has shape \[1, 1\]/) });
 });
