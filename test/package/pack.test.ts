@@ -1,9 +1,11 @@
 import { execFile } from "node:child_process";
-import { mkdtemp, rm, symlink, writeFile, mkdir } from "node:fs/promises";
+import { mkdtemp, readFile, rm, symlink, writeFile, mkdir } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { evaluate } from "../../lib/index.js";
+import { blocksOf, commandsOf } from "../docs/blocks.js";
 
 const run = promisify(execFile);
 const root = resolve(".");
@@ -30,7 +32,7 @@ describe("what npm would publish", () => {
     expect(paths()).toEqual(expect.arrayContaining([
       "package.json", "README.md", "LICENSE", "CMakeLists.txt", "binding.gyp", "dist/lib/index.js", "dist/lib/index.d.ts", "dist/lib/index.cjs", "dist/lib/index.d.cts",
       "dist/bin/llama-steer.js", "native/build.mjs", "native/prebuilt.mjs", "native/gpu.mjs", "native/addon.cc", "models/registry.json", "models/tiny/tiny.gguf", "models/tiny/tiny-formality.gguf",
-      "models/datasets/ITA/ITA_train.json", "docs/errors.md", "docs/steering.schema.json",
+      "models/datasets/ITA/ITA_train.json", "docs/errors.md", "docs/steering.schema.json", "docs/api/README.md", "docs/examples/server.mjs", "docs/figures/steps.svg",
     ]));
     expect(paths().filter((path) => /^(test|build|node_modules|runs|\.ci)\/|^dist\/test|\.map$|\.tsbuildinfo$|(?<!\.d)\.m?ts$|\.py$/.test(path))).toEqual([]);
   });
@@ -53,14 +55,39 @@ describe("what npm would publish", () => {
 });
 
 describe("a user's project", () => {
+  // Compiled, not run: a type that is too wide fails in `exactly`, one that is too narrow or wrong where it is used.
   const SOURCE = {
-    "use.mts": `import { loadModel, schedule, SteeringVector, type GeneratedToken } from "llama-steer";
-      const token: GeneratedToken["readings"][number]["kl"] = null;
-      export const promise: Promise<{ dispose(): void }> = loadModel("tiny");
-      export const given: 1.5 extends ReturnType<typeof schedule.fixed>["alpha"] ? true : never = true;
-      export { token, SteeringVector };
+    "use.mts": `import { calibrate, compose, evaluate, experiment, extract, loadModel, replay, schedule, SteeringVector, type Candidate, type GeneratedToken, type GenerationResult, type Model, type SteeringSpec } from "llama-steer";
+      type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
+      function exactly<A, B>(..._same: Same<A, B> extends true ? [] : [never]): void {}
+      declare const model: Model, vector: SteeringVector;
+      exactly<GeneratedToken["readings"][number], { alpha: number; kl: number | null }>();
+      exactly<GenerationResult["finishReason"], "length" | "end" | "stop">();
+      exactly<GenerationResult["steering"], SteeringSpec[]>();
+      exactly<ReturnType<typeof schedule.fixed>, { kind: "fixed"; alpha: number }>();
+      exactly<Awaited<ReturnType<typeof extract>>, SteeringVector>();
+      exactly<Awaited<ReturnType<typeof calibrate>>, { tried: Candidate[]; vector: SteeringVector | undefined }>();
+      exactly<Awaited<ReturnType<Model["score"]>>, number[]>();
+      exactly<SteeringVector["data"]["buffer"] extends ArrayBufferLike ? true : false, true>();
+      export async function use(): Promise<string> {
+        const stream = model.generate([1, 2], { steer: compose(vector.with(schedule.dynamic({ topP: 0.3 })), vector, [{ vector, schedule: (step) => 1 / (step + 1) }]), signal: AbortSignal.timeout(9) });
+        for await (const { text, step } of stream) exactly<[typeof text, typeof step], [string, number]>();
+        stream.steering[0]!.schedule = { kind: "window", to: 3 };
+        model.generate("x", { steer: replay(stream.steering, await stream.result()), sampling: { temperature: 1 } });
+        for await (const { data } of model.capture(["x"], { site: "resid_post", maxNewTokens: 1 })) exactly<typeof data, Float32Array>();
+        const run = await experiment.single(model, { positive: "ITA", negative: "ENG", strategies: ["dynamic"] }, { out: "x" });
+        exactly<NonNullable<typeof run>["records"][number]["deltaPerplexity"], number | null>();
+        await using chat = await loadModel("tiny", { logger: (level) => exactly<typeof level, "debug" | "info" | "warn">() });
+        return (await evaluate.detectLanguage(await chat.chat().say("x").text())).language;
+      }
       // @ts-expect-error an unknown option
-      loadModel("tiny", { layers: 1 });`,
+      loadModel("tiny", { layers: 1 });
+      // @ts-expect-error a schedule without its kind
+      model.generate("x", { steer: { vector, schedule: { alpha: 1 } } });
+      // @ts-expect-error engine internals are nobody's
+      model.createContext({});
+      // @ts-expect-error a vector is not changed
+      vector.layers = [1];`,
     "use.cts": `import { loadModel, type Model } from "llama-steer";
       export const model: Promise<Model> = loadModel("tiny");`,
   };
@@ -76,7 +103,7 @@ describe("a user's project", () => {
   });
 
   test.each(["node20", "nodenext"])("compiles against our declarations, all of which are checked, with module %s", async (module) => {
-    const options = { module, target: "es2022", lib: ["es2023", "esnext.disposable"], strict: true, noEmit: true, skipLibCheck: false, types: ["node"] };
+    const options = { module, target: "es2022", lib: ["es2023", "esnext.disposable"], strict: true, noEmit: true, exactOptionalPropertyTypes: true, skipLibCheck: false, types: ["node"] };
     await writeFile(join(folder, "project", "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: Object.keys(SOURCE) }));
     const { stdout } = await run(tool("tsc"), ["-p", join(folder, "project")], { cwd: join(folder, "project") }).catch((error: { stdout: string }) => error);
     expect(stdout).toBe("");
@@ -87,4 +114,25 @@ describe("a user's project", () => {
     const { stdout } = await run(process.execPath, ["-e", script], { cwd: join(folder, "project") });
     expect(stdout.trim()).toBe("function 2 E_BUSY");
   });
+
+  test("the README alone leads to a steered answer: install script, ten lines, two commands", async () => {
+    const project = join(folder, "project");
+    const installed = join(project, "node_modules", "llama-steer");
+    const env = { ...process.env, LLAMA_STEER_DATASETS: join(installed, "models", "tiny", "datasets"), NO_COLOR: "1" };
+    await run("npm", ["run", "install", "--silent"], { cwd: installed });
+    // As it stands there, with the model that needs no download; its datasets, its strength.
+    const readme = (await readFile(join(installed, "README.md"), "utf8")).replaceAll("gemma3-270m", "tiny").replace("schedule.dynamic()", "schedule.dynamic({ topP: 0.9 })").replace("Why do leaves change colour in autumn?", "How do I plan the picnic?");
+    const blocks = blocksOf(readme);
+    await writeFile(join(project, "ten-lines.mjs"), blocks.find(({ kind }) => kind === "program")!.text);
+    const { stdout } = await run(process.execPath, ["ten-lines.mjs"], { cwd: project, env });
+    expect((await evaluate.detectLanguage(stdout)).language).toBe("ita");
+    const commands = blocks.filter(({ kind }) => kind === "commands").flatMap(({ text }) => commandsOf(text)).filter((command) => command.startsWith("llama-steer "));
+    expect(commands.map((command) => command.split(" ")[1])).toEqual(["extract", "generate"]);
+    for (const command of commands) {
+      const words = command.match(/"[^"]*"|\S+/g)!.slice(1).map((word) => word.replaceAll('"', ""));
+      const answered = await run(process.execPath, [join(installed, "dist", "bin", "llama-steer.js"), ...words, "--quiet"], { cwd: project, env });
+      expect(answered.stdout.trim()).not.toBe("");
+    }
+    await expect(run("test", ["-s", "italian.safetensors"], { cwd: project })).resolves.toBeDefined();
+  }, 300_000);
 });
