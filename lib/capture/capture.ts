@@ -1,6 +1,5 @@
-import { setMaxListeners } from "node:events";
 import { SteeringError } from "../errors.js";
-import { abortError, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../runtime/index.js";
+import { abortError, onAbort, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../runtime/index.js";
 import type { HookSite, StepMeans } from "../steering/index.js";
 
 /** A prompt whose activations count in a mean. */
@@ -84,7 +83,6 @@ export async function* captureActivations(model: Model, prompts: readonly (reado
 export async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined, nParallel = N_PARALLEL): AsyncGenerator<Result, void> {
   const leave = new AbortController();
   const signal = outer ? AbortSignal.any([outer, leave.signal]) : leave.signal;
-  setMaxListeners(0, signal); // any number of tasks may listen
   const underWay: Array<Promise<Result>> = [];
   try {
     for (let next = 0; next < items.length || underWay.length > 0;) {
@@ -142,16 +140,15 @@ export interface AwaitedTask<Result> extends Task {
 /** Submit a task and wait for its end; an abort drops it. */
 export async function runToEnd<Result>(model: Model, task: AwaitedTask<Result>, signal: AbortSignal): Promise<Result> {
   throwIfAborted(signal);
-  const abort = (): void => {
+  const forget = onAbort(signal, () => {
     task.fail(abortError(signal));
     model.scheduler.cancel(task);
-  };
-  signal.addEventListener("abort", abort, { once: true });
+  });
   try {
     model.scheduler.submit(task);
     return await task.ended;
   } finally {
-    signal.removeEventListener("abort", abort);
+    forget();
   }
 }
 

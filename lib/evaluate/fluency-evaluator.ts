@@ -1,5 +1,5 @@
 import { packageVersion } from "../io/paths.js";
-import { engineVersion, sharedSignal, type Model } from "../runtime/index.js";
+import { engineVersion, type Model } from "../runtime/index.js";
 import { isOfText } from "./each.js";
 import type { EvaluatedText, Evaluator } from "./evaluator.js";
 import { perplexity } from "./perplexity.js";
@@ -28,10 +28,7 @@ export async function perplexityEvaluator(model: Model, ask: (question: string) 
     name: "perplexity", wanted: null, batchSize: 128,
     config: { model: { ...await model.fingerprint() } },
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
-    evaluate: (texts, signal) => {
-      const shared = sharedSignal(signal);
-      return Promise.all(texts.map(async (text) => ({ "": await perplexityOf(model, text, ask, shared) })));
-    },
+    evaluate: (texts, signal) => Promise.all(texts.map(async (text) => ({ "": await perplexityOf(model, text, ask, signal) }))),
     [Symbol.dispose]: () => {},
   };
 }
@@ -52,10 +49,10 @@ function wordsOf(text: string): string[] {
   return words;
 }
 
-async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal): Promise<number | null> {
+async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal | undefined): Promise<number | null> {
   if (text.trim() === "") return null;
   try {
-    return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), { signal });
+    return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), { ...(signal && { signal }) });
   } catch (error) {
     if (isOfText(error)) return null;
     throw error;

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { chatTokens, generateText, scoreTokens } from "../generate/index.js";
-import { sharedSignal, type Model } from "../runtime/index.js";
+import type { Model } from "../runtime/index.js";
 import { isOfText } from "./each.js";
 import type { EvaluatedText } from "./evaluator.js";
 
@@ -68,13 +68,12 @@ export class Guard {
    * @throws SteeringError E_ABORTED, E_DISPOSED, E_NOT_FINITE
    */
   judge(answers: readonly EvaluatedText[], { signal }: { signal?: AbortSignal | undefined } = {}): Promise<Array<Judgement | null>> {
-    const shared = sharedSignal(signal);
-    return Promise.all(answers.map((answer) => this.judgeOne(answer, shared)));
+    return Promise.all(answers.map((answer) => this.judgeOne(answer, signal)));
   }
 
-  private async judgeOne(answer: EvaluatedText, signal: AbortSignal): Promise<Judgement | null> {
+  private async judgeOne(answer: EvaluatedText, signal: AbortSignal | undefined): Promise<Judgement | null> {
     if (answer.text.trim() === "") return null;
-    const options = { signal };
+    const options = { ...(signal && { signal }) };
     try {
       const prompt = promptOf(this.model, answer);
       const [safe, unsafe] = await probabilities(this.model, prompt, this.verdict, options) as [number, number];

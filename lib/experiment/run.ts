@@ -1,7 +1,7 @@
 import { cpus } from "node:os";
 import { packageVersion } from "../io/paths.js";
 import { readRun, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard } from "../results/index.js";
-import { engineVersion, sharedSignal, throwIfAborted, type Model } from "../runtime/index.js";
+import { engineVersion, throwIfAborted, type Model } from "../runtime/index.js";
 import { answerPrompt, type SteeringPart } from "./answer.js";
 import type { EvaluationPrompt } from "./prompts.js";
 
@@ -61,7 +61,7 @@ export async function describeRun(model: Model, fields: RunFields, { parallel = 
 export async function carryOut(model: Model, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
   const { out, onProgress } = options;
   const leave = new AbortController();
-  const signal = sharedSignal(leave.signal, options.signal);
+  const signal = options.signal ? AbortSignal.any([leave.signal, options.signal]) : leave.signal;
   {
     await using store = await RunStore.open(out, run);
     const total = waves(run).flat().length * run.settings.length;

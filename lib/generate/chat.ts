@@ -12,6 +12,8 @@ export interface ChatMessage {
 export interface ChatTemplate {
   /** Further variables that templates read, e.g. a guard's guideline. */
   variables?: Record<string, unknown>;
+  /** Let the template leave out what the model thought, up to `</think>`, before an answer of the history; default false: nothing may be left out. */
+  mayCutThoughts?: boolean;
 }
 
 /** What is read of a model to write a chat for it. */
@@ -29,18 +31,19 @@ const FORMS: ReadonlyArray<(text: string) => unknown> = [(text) => text, (text) 
  * @throws SteeringError E_BAD_GGUF where the model has no template, or one that fails or leaves a message out; E_BAD_ARGUMENT
  *   for no messages, or where the template cuts or refuses these
  */
-export function chatTokens(model: Vocabulary, messages: readonly ChatMessage[], { variables = {} }: ChatTemplate = {}): number[] {
+export function chatTokens(model: Vocabulary, messages: readonly ChatMessage[], { variables = {}, mayCutThoughts = false }: ChatTemplate = {}): number[] {
   const { chatTemplate, bosToken, path } = model.info;
   if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs a message at least");
   if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);
-  const render = renderer(chatTemplate, messages.map(({ role }) => role), variables, path);
-  const text = render(messages.map(({ content }) => withoutMarks(model, content)));
+  const contents = messages.map(({ content }) => withoutMarks(model, content));
+  const kept = contents.map((content, index) => (mayCutThoughts && messages[index]!.role === "assistant" ? content.split(THOUGHT_END).at(-1)! : content).trim());
+  const text = renderer(chatTemplate, messages.map(({ role }) => role), variables, path)(contents, kept);
   const tokens = model.tokenise(text, { special: true });
   return bosToken !== null && tokens[0] === bosToken && tokens[1] === bosToken ? tokens.slice(1) : tokens; // the template wrote one itself
 }
 
 /** Writes messages of these roles; in which form, is found out on words that no template has. */
-function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], variables: Record<string, unknown>, path: string): (contents: readonly string[]) => string {
+function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], variables: Record<string, unknown>, path: string): (contents: readonly string[], kept: readonly string[]) => string {
   const template = parse(chatTemplate, path);
   const write = (contents: readonly string[], form: (text: string) => unknown): string =>
     template.render({ ...variables, messages: contents.map((content, index) => ({ role: roles[index], content: form(content) })), add_generation_prompt: true, bos_token: "", eos_token: "" });
@@ -49,7 +52,7 @@ function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], v
   for (const form of FORMS) {
     try {
       const text = write(probes, form);
-      if (probes.every((probe) => text.includes(probe))) return (contents) => checked(contents, roles, () => write(contents, form));
+      if (probes.every((probe) => text.includes(probe))) return (contents, kept) => checked(kept, () => write(contents, form));
     } catch (error) {
       failure ??= error as Error;
     }
@@ -57,16 +60,15 @@ function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], v
   throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${failure ? `fails: ${failure.message}` : "leaves out a message"}`, { cause: failure });
 }
 
-/** Throws E_BAD_ARGUMENT where a template that works cuts these contents, or refuses them. What the model thought before it answered may be cut. */
-function checked(contents: readonly string[], roles: readonly ChatMessage["role"][], write: () => string): string {
+/** Throws E_BAD_ARGUMENT where a template that works leaves out any of `kept`, or refuses the messages. */
+function checked(kept: readonly string[], write: () => string): string {
   let text: string;
   try {
     text = write();
   } catch (cause) {
     throw new SteeringError("E_BAD_ARGUMENT", `the chat template refuses the messages: ${(cause as Error).message}`, { cause });
   }
-  const kept = (content: string, index: number): string => (roles[index] === "assistant" ? content.split(THOUGHT_END).at(-1)! : content).trim();
-  if (contents.every((content, index) => text.includes(kept(content, index)))) return text;
+  if (kept.every((content) => text.includes(content))) return text;
   throw new SteeringError("E_BAD_ARGUMENT", "the chat template cuts a part out of a message");
 }
 

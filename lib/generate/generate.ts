@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { abortError, throwIfAborted, type Model, type Sampling } from "../runtime/index.js";
+import { abortError, onAbort, throwIfAborted, type Model, type Sampling } from "../runtime/index.js";
 import { assertMadeFor, type Probe } from "../steering/index.js";
 import { Generation, type GeneratedToken, type GenerationResult } from "./generation.js";
 import { GenerationStream } from "./generation-stream.js";
@@ -50,25 +50,24 @@ type Run = GenerateOptions & { prompt: Prompt; left: AbortSignal };
 
 async function* run(model: Model, options: Run, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
   const { prompt, maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false } = options;
-  const signal = options.signal ? AbortSignal.any([options.signal, options.left]) : options.left;
   checkStops(stop);
   const tokens = tokensOf(model, prompt);
   checkLength(model, tokens.length, maxNewTokens);
   while (properties.length < steer.length) properties.push(await loadProperty(model, steer[properties.length]!, options.allowMismatch));
   const monitor = await loadMonitor(model, { ...options, steer });
-  throwIfAborted(signal); // in the turn in which its listener is added
+  const signals = [options.signal, options.left];
+  signals.forEach(throwIfAborted); // in the turn in which they are listened to
   const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities, monitor });
-  const abort = (): void => {
-    generation.fail(abortError(signal));
+  const forget = signals.map((signal) => onAbort(signal, () => {
+    generation.fail(abortError(signal!));
     model.scheduler.cancel(generation);
-  };
-  signal.addEventListener("abort", abort, { once: true });
+  }));
   try {
     model.scheduler.submit(generation);
     for (let token = await generation.next(); token; token = await generation.next()) yield token;
     return generation.result();
   } finally {
-    signal.removeEventListener("abort", abort);
+    for (const each of forget) each();
     model.scheduler.cancel(generation);
   }
 }
@@ -92,13 +91,12 @@ export async function scoreTokens(model: Model, prompt: Prompt, continuation: re
   const properties = await loadProperties(model, options);
   throwIfAborted(options.signal);
   const scoring = new Scoring(tokens, given, properties);
-  const abort = (): void => {
+  const forget = onAbort(options.signal, () => {
     scoring.fail(abortError(options.signal!));
     model.scheduler.cancel(scoring);
-  };
-  options.signal?.addEventListener("abort", abort, { once: true });
+  });
   model.scheduler.submit(scoring);
-  return scoring.logProbabilities.finally(() => options.signal?.removeEventListener("abort", abort));
+  return scoring.logProbabilities.finally(forget);
 }
 
 function tokensOf(model: Model, prompt: Prompt): readonly number[] {

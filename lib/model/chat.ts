@@ -51,7 +51,7 @@ export class Chat {
 
   private answer(asked: readonly ChatMessage[], options: GenerateOptions): GenerationStream {
     if (this.replying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or stop() it");
-    const prompt = chatTokens(this.model, [...this.said, ...asked]);
+    const prompt = chatTokens(this.model, [...this.said, ...asked], { mayCutThoughts: true });
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as GenerateOptions;
     const stream = generate(this.model, prompt, { ...this.defaults, ...given }, (result) => {
       this.replying = undefined;

@@ -3,7 +3,7 @@ import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, callAsync, type NativeClassifier } from "../native/index.js";
 import type { ModelFingerprint } from "../steering/index.js";
-import { throwIfAborted } from "./context.js";
+import { throwIfAborted } from "./abort.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
 import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";

@@ -1,6 +1,5 @@
-import { setMaxListeners } from "node:events";
-import { SteeringError } from "../errors.js";
 import { call, callAsync, type NativeContext, type NativeContextOptions } from "../native/index.js";
+import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
 
 export interface MeasuredAlpha {
@@ -29,13 +28,12 @@ export class Context implements Disposable {
    */
   async decode(batch: Batch, signal?: AbortSignal): Promise<StepResult> {
     throwIfAborted(signal);
-    const abort = () => this.native.abort();
-    signal?.addEventListener("abort", abort, { once: true });
+    const forget = onAbort(signal, () => this.native.abort());
     try {
       const { kls, alphas, tokens, logProbabilities } = await callAsync(() => this.native.decode(batch.toNative()));
       return { alphas: Array.from(kls, (kl, index) => ({ kl, alpha: alphas[index]! })), tokens: Array.from(tokens), logProbabilities: Array.from(logProbabilities) };
     } finally {
-      signal?.removeEventListener("abort", abort);
+      forget();
     }
   }
 
@@ -83,20 +81,4 @@ export class Context implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
-}
-
-/** A signal that fires with the given ones, and to which any number of tasks may listen without a warning. */
-export function sharedSignal(...signals: ReadonlyArray<AbortSignal | undefined>): AbortSignal {
-  const shared = AbortSignal.any(signals.filter((signal) => signal !== undefined));
-  setMaxListeners(0, shared);
-  return shared;
-}
-
-/** Throws E_ABORTED when the signal has fired. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw abortError(signal);
-}
-
-export function abortError(signal: AbortSignal): SteeringError {
-  return new SteeringError("E_ABORTED", "the work was stopped before its end", { cause: signal.reason });
 }

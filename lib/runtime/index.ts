@@ -1,5 +1,6 @@
 export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
-export { abortError, Context, sharedSignal, throwIfAborted, type MeasuredAlpha } from "./context.js";
+export { abortError, onAbort, throwIfAborted } from "./abort.js";
+export { Context, type MeasuredAlpha } from "./context.js";
 export { loadClassifier, type Classification, type Classifier } from "./classifier.js";
 export { engineVersion, Model, openModel, type LoadModelOptions, type Logger } from "./model.js";
 export type { ModelInfo } from "./model-info.js";

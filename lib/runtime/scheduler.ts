@@ -123,7 +123,10 @@ export class Scheduler {
 
   /** With nothing to compute: have one that is left unread wait, so that one which is wanted may start; all of them where the context cannot be trusted. */
   private makeRoom(): boolean {
-    if (this.running.length === 0 || !this.nextWaiting()) return false;
+    if (this.running.length === 0 || !this.nextWaiting()) {
+      this.calm();
+      return false;
+    }
     if (!this.isImpatient && !this.isTainted) {
       this.patience ??= setTimeout(() => {
         this.isImpatient = true;

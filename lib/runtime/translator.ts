@@ -2,7 +2,7 @@ import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
-import { throwIfAborted } from "./context.js";
+import { onAbort, throwIfAborted } from "./abort.js";
 import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
 import { vetModel } from "./vet.js";
 
@@ -102,12 +102,11 @@ export class Translator implements Disposable {
     texts.forEach(checkWords);
     checkWords(prefix);
     throwIfAborted(signal);
-    const abort = () => this.native.abort();
-    signal?.addEventListener("abort", abort, { once: true });
+    const forget = onAbort(signal, () => this.native.abort());
     try {
       return (await callAsync(() => this.native.translate(texts, prefix, maxNewTokens))).map(read);
     } finally {
-      signal?.removeEventListener("abort", abort);
+      forget();
     }
   }
 }

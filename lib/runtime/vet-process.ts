@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { SteeringError } from "../errors.js";
-import { throwIfAborted } from "./context.js";
+import { onAbort, throwIfAborted } from "./abort.js";
 import type { VetReport } from "./vet-report.js";
 
 /** How the checking process ended, and what it said before. */
@@ -61,8 +61,7 @@ function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefin
       // The caller's flags are for the caller: a debugger's port, for one.
       execArgv: [], env: childEnvironment(), stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
-    const stop = (): void => { child.kill("SIGKILL"); };
-    signal?.addEventListener("abort", stop, { once: true });
+    const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
     const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
     // Counted in ticks: time in which this process was stopped, or the computer asleep, makes one at most.
     let ticks = limits.milliseconds / TICK_MS;
@@ -75,13 +74,13 @@ function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefin
     collect(child, ending);
     child.on("error", (error) => {
       clearInterval(timer);
-      signal?.removeEventListener("abort", stop);
+      forget();
       reject(error);
     });
     // Not "exit": its last words may still be on their way then.
     child.once("close", (code, killedBy) => {
       clearInterval(timer);
-      signal?.removeEventListener("abort", stop);
+      forget();
       resolve({ ...ending, code, signal: killedBy });
     });
   });

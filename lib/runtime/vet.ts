@@ -4,7 +4,7 @@ import { join, resolve } from "node:path";
 import { writeFileAtomic } from "../io/atomic.js";
 import { homeFolder } from "../io/paths.js";
 import { findInstallation } from "../native/index.js";
-import { throwIfAborted } from "./context.js";
+import { throwIfAborted } from "./abort.js";
 import { tryInChild } from "./vet-process.js";
 
 /** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */

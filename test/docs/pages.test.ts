@@ -16,7 +16,7 @@ const NOT_HERE: Array<[RegExp, string]> = [
   [/^(python3?|pip|node|[A-Z_]+=.*npm) /, "needs Python, or builds the addon"],
   [/models pull/, "downloads"],
   [/\b(MODEL|M|FILE|RUN|DIR|NAME|CLONE)\b|…|<\w+>/, "stands for something else"],
-  [/published|laptop|llama-guard|nllb|madlad|import (alpaca|beavertails)/i, "needs a download"],
+  [/plan published|laptop|llama-guard|nllb|madlad|import (alpaca|beavertails)/i, "needs a download"],
 ];
 /** So that nothing is downloaded: the embedded model answers in the place of larger ones, on the datasets that it knows. */
 const SUBSTITUTES: Array<[RegExp, string]> = [[/gemma3-270m/g, "tiny"]];

@@ -96,7 +96,8 @@ test("what a model thought before it answered may be left out of the history by 
   const template = "{% for m in messages %}{% set c = m['content'] %}{% if m['role'] == 'assistant' and '</think>' in c %}{% set c = c.split('</think>')[-1].lstrip('\\n') %}{% endif %}[{{ m['role'] }}]{{ c }}{% endfor %}[assistant]";
   const vocabulary = { tokenise: (text: string) => Array.from(text, (letter) => letter.codePointAt(0)!), info: { bosToken: null, chatTemplate: template, path: "thinking.gguf" } };
   const turns = (answer: string, question = "And Italy?") => [{ role: "user" as const, content: "Capital of France?" }, { role: "assistant" as const, content: answer }, { role: "user" as const, content: question }];
-  const written = String.fromCodePoint(...chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis.")));
+  const written = String.fromCodePoint(...chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis."), { mayCutThoughts: true }));
+  expect(() => chatTokens(vocabulary, turns("<think>hm</think>Paris."))).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" })); // a guard must see all of it
   expect(written).toBe("[user]Capital of France?[assistant]Paris.[user]And Italy?[assistant]");
 });
 

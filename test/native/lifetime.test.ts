@@ -157,3 +157,17 @@ describe("what a generation reports", () => {
     expect(streamed).toBe(text);
   });
 });
+
+test("any number of generations listen to one signal: nothing is said, nothing is kept, all are stopped", async () => {
+  const warnings: string[] = [];
+  const listen = (warning: Error): void => { warnings.push(warning.name); };
+  process.on("warning", listen);
+  const abort = new AbortController();
+  await Promise.all(Array.from({ length: 30 }, () => generateText(model, "steer", { maxNewTokens: 2, signal: abort.signal })));
+  const all = Array.from({ length: 30 }, () => generateText(model, "steer", { maxNewTokens: 100, signal: abort.signal }));
+  setImmediate(() => abort.abort());
+  for (const outcome of await Promise.allSettled(all)) expect(outcome).toMatchObject({ status: "rejected", reason: { code: "E_ABORTED" } });
+  await new Promise(setImmediate);
+  process.off("warning", listen);
+  expect(warnings).toEqual([]);
+});
