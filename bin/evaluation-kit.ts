@@ -102,10 +102,10 @@ function checkOptions({ safety, formality, translate, sure, probe, probeModel }:
 async function openNamedTranslator(name: string, options: KitOptions, signal: AbortSignal): Promise<TextTranslator | undefined> {
   await pullIfNamed(name, options, signal);
   if (name === "none" || /^nllb(:|$)/.test(name)) return evaluate.openTranslator(name);
-  return evaluate.ggufTranslator(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers }));
+  return evaluate.ggufTranslator(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers, signal }));
 }
 
 async function openClassifier(name: string, options: KitOptions, signal: AbortSignal): Promise<Classifier> {
   await pullIfNamed(name, options, signal);
-  return loadClassifier(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers }));
+  return loadClassifier(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers, signal }));
 }

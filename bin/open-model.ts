@@ -5,7 +5,7 @@ import { megabytes, showProgress } from "./progress.js";
 /** Load the model of the command line; one that is known by name is downloaded first where it is missing. */
 export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptions, signal: AbortSignal, room: Pick<LoadModelOptions, "maxSequences" | "contextSize"> = {}): Promise<Model> {
   await pullIfNamed(model, { quiet }, signal);
-  return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }), ...room });
+  return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }), ...room, signal });
 }
 
 /** Download a model that is known by name, where it is missing. */

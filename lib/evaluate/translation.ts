@@ -56,14 +56,14 @@ const TEXTS_PER_CALL = 8;
 
 /**
  * The translator of this name: `none` (undefined), `nllb` or `nllb:<model of the Hugging Face hub>`, or a GGUF as in
- * `loadTranslator`.
+ * `loadTranslator`. Throws what that throws, E_BAD_ARGUMENT.
  */
-export async function openTranslator(name: string): Promise<TextTranslator | undefined> {
+export async function openTranslator(name: string, options: Pick<LoadTranslatorOptions, "signal"> = {}): Promise<TextTranslator | undefined> {
   if (name === "none") return undefined;
   const [, model] = /^nllb(?::(.*))?$/s.exec(name) ?? [];
   if (name === "" || model === "") throw new SteeringError("E_BAD_ARGUMENT", `"${name}" names no translator: none, nllb, nllb:<model> or a GGUF`);
   if (name === "nllb" || model !== undefined) return nllbTranslator(model === undefined ? {} : { model });
-  return ggufTranslator(name);
+  return ggufTranslator(name, options);
 }
 
 /** A GGUF, e.g. of MADLAD-400. Throws what `loadTranslator` throws. */
