@@ -81,6 +81,15 @@ export async function testPart(name: string, folder = datasetsFolder()): Promise
   return isTableFile(name) || name === part || !datasetParts(baseName(name), folder).includes(part) ? undefined : loadDataset(part, folder);
 }
 
+/** Throws E_BAD_DATASET for what is no dataset, e.g. the name of one. */
+export function assertDataset(value: unknown, what: string): asserts value is Dataset {
+  const { name, instruction, rows } = (value ?? {}) as Partial<Dataset>;
+  const isRow = (row: unknown): boolean => typeof (row as Partial<Row> | null)?.input === "string" && typeof (row as Partial<Row>).output === "string";
+  if (typeof name === "string" && typeof instruction === "string" && Array.isArray(rows) && rows.every(isRow)) return;
+  const hint = typeof value === "string" ? `; loadDataset(${JSON.stringify(value)}) reads one` : ", { name, instruction, rows: [{ input, output }] }";
+  throw new SteeringError("E_BAD_DATASET", `${what}: a dataset was expected${hint}`);
+}
+
 /** What a dataset is called in names of runs and vectors: `ITA` of `ITA_train`, `polite` of `data/polite.jsonl`. */
 export function baseName(nameOrPath: string): string {
   const name = isTableFile(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;

@@ -1,4 +1,5 @@
 import type { Model } from "../runtime/index.js";
+import { assertDataset } from "../dataset/index.js";
 import type { PairMethod } from "../steering/index.js";
 import type { SteeringVector } from "../vector/steering-vector.js";
 import { extractIcl, type ExtractOptions } from "./extract.js";
@@ -19,5 +20,6 @@ export type ExtractionOptions = (ExtractOptions & { method?: "icl" }) | (Extract
  */
 export async function extract(model: Model, options: ExtractionOptions): Promise<SteeringVector> {
   const { method = "icl" } = options;
+  for (const side of ["positive", "negative"] as const) assertDataset(options[side], side);
   return method === "icl" ? extractIcl(model, options as ExtractOptions) : extractPairs(model, options as ExtractPairsOptions);
 }
