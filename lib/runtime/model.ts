@@ -42,6 +42,11 @@ export interface LoadModelOptions {
   /** Sequences at once, at most; default 16. A generation takes one, with dynamic properties two and one for each. */
   maxSequences?: number;
   /**
+   * Generations at once, at most; default: as many as there is room for. With 1 they come one after the other, each to the
+   * last bit as it is alone; in a shared batch, ggml rounds otherwise (log probabilities differ by 0.00001).
+   */
+  maxGenerations?: number;
+  /**
    * Try the file in a process of its own before it is loaded here (default), since llama.cpp ends the process on some
    * damaged files; once per file, remembered in the cache folder. `false` for files that are known to be good.
    */
@@ -125,8 +130,8 @@ export class Model implements Disposable, AsyncDisposable {
     this.threads = options.threads ?? defaultThreads();
     this.gpuLayers = options.gpuLayers ?? "all";
     this.steeringPath = options.steeringPath ?? "auto";
-    const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES } = options;
-    this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences });
+    const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations: maxTasks = Infinity } = options;
+    this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences, maxTasks });
   }
 
   /**
@@ -250,7 +255,7 @@ function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message:
   }
 }
 
-function checkLimits({ contextSize = 1, maxSequences = 1, threads = 1, gpuLayers = "all", ...options }: LoadModelOptions): void {
+function checkLimits({ contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", ...options }: LoadModelOptions): void {
   for (const [name, allowed] of Object.entries(CHOICES)) {
     const chosen = options[name as keyof typeof CHOICES];
     if (chosen !== undefined && !(allowed as readonly string[]).includes(chosen)) throw new SteeringError("E_BAD_ARGUMENT", `${name} "${String(chosen)}" is none of ${allowed.join(", ")}`);
@@ -258,6 +263,7 @@ function checkLimits({ contextSize = 1, maxSequences = 1, threads = 1, gpuLayers
   if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) throw new SteeringError("E_BAD_ARGUMENT", `threads must be a whole number from 1 to ${MAX_THREADS}`);
   if (gpuLayers !== "all" && (!Number.isInteger(gpuLayers) || gpuLayers < 0)) throw new SteeringError("E_BAD_ARGUMENT", "gpuLayers must be \"all\" or a whole number of layers from 0");
   if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
+  if (!Number.isInteger(maxGenerations) || maxGenerations < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxGenerations must be a whole number from 1");
   if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
 }
 

@@ -9,6 +9,8 @@ export interface SchedulerLimits {
   maxCells: number;
   /** Most sequences at once, unless one task needs more. */
   maxSequences: number;
+  /** Most tasks at once. */
+  maxTasks: number;
 }
 
 /** How long all may be left unread before one of them gives up its room. */
@@ -255,7 +257,7 @@ export class Scheduler {
       if (this.running.length === 0) await this.fitContext(first);
       const task = this.nextWaiting();
       if (!this.context) continue; // it could not be made for the task that was first
-      if (!task || this.isTainted) return;
+      if (!task || this.isTainted || this.running.length >= this.limits.maxTasks) return;
       const nCells = cellsOf(task);
       const used = this.running.reduce((sum, running) => sum + running.nCells, 0);
       if (task.nSequences > this.freeSequences.length || used + nCells > this.context.options.nCtx) return;

@@ -18,8 +18,9 @@ afterAll(() => {
   space[Symbol.dispose]();
 });
 
-test("100 generations at once, with vectors, schedules and sampling of their own: each as it is alone, in bounded memory", async () => {
-  const vectors = await Promise.all([1, 2, 3].map((seed) => randomVector(model, seed, { nSteps: 6, scale: 1 })));
+/** Runs the i-th of many generations that have vectors, schedules and sampling of their own; log probabilities too. */
+async function variedRuns(on: Model): Promise<(i: number) => Promise<GenerationResult>> {
+  const vectors = await Promise.all([1, 2, 3].map((seed) => randomVector(on, seed, { nSteps: 6, scale: 1 })));
   const options = (i: number): GenerateOptions => ({
     maxNewTokens: 6 + (i % 9),
     sampling: i % 2 === 0 ? {} : { temperature: 1, seed: i },
@@ -28,8 +29,11 @@ test("100 generations at once, with vectors, schedules and sampling of their own
       ...(i % 6 === 1 ? [{ vector: vectors[(i + 1) % 3]!, schedule: { kind: "diminishing" as const, alpha: 1 } }] : []),
     ],
   });
-  const prompt = (i: number): string => `prompt ${i % 13} of ${i}`;
-  const run = (i: number): Promise<GenerationResult> => generateText(model, prompt(i), { ...options(i), logProbabilities: true });
+  return (i) => generateText(on, `prompt ${i % 13} of ${i}`, { ...options(i), logProbabilities: true });
+}
+
+test("100 generations at once, with vectors, schedules and sampling of their own: each as it is alone, in bounded memory", async () => {
+  const run = await variedRuns(model);
   const alone: GenerationResult[] = [];
   for (let i = 0; i < N; i++) alone.push(await run(i));
   expect(new Set(alone.map((result) => String(ids(result)))).size).toBeGreaterThan(N / 2);
@@ -49,6 +53,19 @@ test("100 generations at once, with vectors, schedules and sampling of their own
   });
   expect(most).toBe(1); // one context, of the cells and sequences that the limits allow
   expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
+}, 60_000);
+
+test("one after the other, 100 that were asked for at once have the tokens and log probabilities that they have alone, to the last bit", async () => {
+  const { model: own } = await loadTiny(space, { maxGenerations: 1, contextSize: 2048 });
+  try {
+    const run = await variedRuns(own);
+    const alone: GenerationResult[] = [];
+    for (let i = 0; i < N; i++) alone.push(await run(i));
+    const numbers = ({ tokens }: GenerationResult) => tokens.map(({ token, logProbability, readings }) => ({ token, logProbability, readings }));
+    expect((await Promise.all(Array.from({ length: N }, (_, i) => run(i)))).map(numbers)).toEqual(alone.map(numbers));
+  } finally {
+    own.dispose();
+  }
 }, 60_000);
 
 test("those that are left or aborted among 100 leave the others as they are", async () => {
