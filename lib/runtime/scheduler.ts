@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { Batch } from "./batch.js";
 import type { Context, StepResult } from "./context.js";
+import { Patience } from "./patience.js";
 import type { Task } from "./task.js";
 import { cellsOf, donorFor, isFeeding, isRead, placeOf, toFeed, type Running } from "./running.js";
 
@@ -39,9 +40,8 @@ export class Scheduler {
   private isWoken = false;
   /** Its cells or its state cannot be trusted: nothing is started before it was cleared. */
   private isTainted = false;
-  /** Runs while all that have started are left unread and another waits. */
-  private patience: NodeJS.Timeout | undefined;
-  private isImpatient = false;
+  /** With all that have started being left unread while another waits. */
+  private readonly patience = new Patience(PATIENCE_MS, () => this.wake());
 
   constructor(private readonly createContext: (needs: { nCtx: number; nSeqMax: number }) => Promise<Context>, private readonly limits: SchedulerLimits) {}
 
@@ -73,7 +73,7 @@ export class Scheduler {
   /** Fail all tasks and free the context. */
   dispose(): void {
     this.disposed = true;
-    clearTimeout(this.patience);
+    this.patience.calm();
     this.context?.dispose();
     this.failAll(disposedError());
   }
@@ -96,7 +96,7 @@ export class Scheduler {
         const feeding = this.running.filter(isFeeding);
         const stepping = this.running.filter((running) => !isFeeding(running) && !running.cancelled && running.task.isWanted());
         if (feeding.length + stepping.length > 0) {
-          this.calm();
+          this.patience.calm();
           await this.step(stepping, feeding);
         } else if (!this.isWoken && !this.makeRoom()) return;
         await new Promise(setImmediate); // consumers read, ask for more, or abort
@@ -126,29 +126,17 @@ export class Scheduler {
   /** With nothing to compute: have one that is left unread wait, so that one which is wanted may start; all of them where the context cannot be trusted. */
   private makeRoom(): boolean {
     if (this.running.length === 0 || !this.nextWaiting()) {
-      this.calm();
+      this.patience.calm();
       return false;
     }
-    if (!this.isImpatient && !this.isTainted) {
-      this.patience ??= setTimeout(() => {
-        this.isImpatient = true;
-        this.wake();
-      }, PATIENCE_MS);
-      return false;
-    }
-    this.calm();
+    if (!this.isTainted && !this.patience.isOver()) return false;
+    this.patience.calm();
     const byLength = this.running.toSorted((a, b) => a.step - b.step); // the shortest is computed again soonest
     for (const running of this.isTainted ? byLength : byLength.slice(0, 1)) {
       running.cancelled = true;
       this.waiting.push(running.task);
     }
     return true;
-  }
-
-  private calm(): void {
-    clearTimeout(this.patience);
-    this.patience = undefined;
-    this.isImpatient = false;
   }
 
   /** The first that somebody waits for. */
