@@ -14,12 +14,20 @@ int layer_of_block(const ggml_tensor * tensor) {
     return std::atoi(tensor->name + 6);
 }
 
+bool is_product(const ggml_tensor * tensor) { return tensor != nullptr && tensor->op == GGML_OP_MUL_MAT; }
+
 // The adapter's products are zeros: nothing has to compute them.
 void drop_adapter(ggml_tensor * scaled) {
-    if (scaled->op != GGML_OP_SCALE) return; // a node of a reused graph, patched before
-    ggml_tensor * b_product = scaled->src[0];
-    ggml_tensor * a_product = b_product->src[1];
+    ggml_tensor * b_product = scaled->op == GGML_OP_SCALE ? scaled->src[0] : nullptr;
+    ggml_tensor * a_product = is_product(b_product) ? b_product->src[1] : nullptr;
+    if (!is_product(a_product)) throw failure("E_NO_SITE", std::string("llama.cpp's graph adds ") + scaled->name + " to W_O's product, which is not an adapter");
     for (ggml_tensor * node : {scaled, b_product, a_product}) node->op = GGML_OP_NONE;
+}
+
+// True where the sum takes the place of its first operand, so that not computing it leaves that operand.
+bool is_in_place(const ggml_tensor * sum) {
+    const ggml_tensor * first = sum->src[0];
+    return sum->data == first->data && ggml_are_same_shape(sum, first) && ggml_are_same_stride(sum, first);
 }
 
 } // namespace
@@ -61,7 +69,8 @@ struct graph_path::operands {
     ggml_tensor *              zeros;
 };
 
-void graph_path::operands_deleter::operator()(operands * memory) const { delete memory; }
+graph_path::graph_path(const llama_model * model) : model_(model) {}
+graph_path::~graph_path() = default;
 
 void graph_path::enable(slot kind, llama_context * context, llama_adapter_lora * zero_adapter) {
     if (kind == slot::attention) {
@@ -78,6 +87,12 @@ void graph_path::enable(slot kind, llama_context * context, llama_adapter_lora *
     enabled_.insert(kind);
 }
 
+bool graph_path::release_block() {
+    const bool has_steered = std::any_of(memories_.begin(), memories_.end(), [](const auto & entry) { return entry.first.first == slot::block; });
+    if (!has_steered) enabled_.erase(slot::block);
+    return !has_steered;
+}
+
 void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows) {
     plan_   = plan;
     rows_   = rows;
@@ -87,7 +102,9 @@ void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<
 }
 
 void graph_path::visit(ggml_tensor * tensor) {
-    if (tensor->op != GGML_OP_ADD || enabled_.empty()) return;
+    if (enabled_.empty()) return;
+    if (tensor->op == GGML_OP_NONE && own_.count(tensor->src[1]) != 0) tensor->op = GGML_OP_ADD; // left out by an earlier decode
+    if (tensor->op != GGML_OP_ADD) return;
     if (is_enabled(slot::attention)) {
         // The first addition to W_O's product is the adapter's.
         const int layer = layer_of_attention_output(tensor->src[0]);
@@ -102,11 +119,15 @@ void graph_path::visit(ggml_tensor * tensor) {
 
 void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     if (ggml_is_empty(node)) return; // no row of the batch has logits
-    if (kind == slot::attention) drop_adapter(node->src[1]);
+    const bool is_patched = own_.count(node->src[1]) != 0; // by an earlier decode, whose graph is used again
+    if (kind == slot::attention && !is_patched) drop_adapter(node->src[1]);
     operands & memory = memory_of(kind, node);
     node->src[1] = memory.zeros;
     seen_.insert({kind, layer});
-    if (!compose(kind, layer, node)) return;
+    if (!compose(kind, layer, node)) {
+        if (is_in_place(node)) node->op = GGML_OP_NONE;
+        return;
+    }
     ggml_tensor * operand = memory.of(layer, node->ne[1]);
     ggml_backend_tensor_set(operand, composed_.data(), 0, composed_.size() * sizeof(float));
     node->src[1] = operand;
@@ -136,12 +157,13 @@ bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
 
 graph_path::operands & graph_path::memory_of(slot kind, const ggml_tensor * node) {
     ggml_backend_buffer_type_t type = ggml_backend_buffer_get_type(node->buffer);
-    auto & memory = memory_[{kind, type}];
-    if (memory == nullptr || memory->capacity < rows_->n_rows) {
+    auto & memories = memories_[{kind, type}];
+    if (memories.empty() || memories.back()->capacity < rows_->n_rows) {
         int64_t capacity = 4;
         while (capacity < rows_->n_rows) capacity *= 2;
-        memory.reset(); // nodes of an older graph that point into it are patched before they are computed again
-        memory.reset(new operands(type, llama_model_n_layer(model_), node->ne[0], capacity));
+        memories.push_back(std::make_unique<operands>(type, llama_model_n_layer(model_), node->ne[0], capacity));
+        own_.insert(memories.back()->zeros);
+        own_.insert(memories.back()->tensors.begin(), memories.back()->tensors.end());
     }
-    return *memory;
+    return *memories.back();
 }

@@ -22,15 +22,21 @@ struct batch_rows {
 
 // Adds vectors without a synchronise or copy in the middle of the graph.
 //
-// A control vector of zeros makes llama.cpp append an ADD behind every block but the first ("l_out-<layer>"), a LoRA
-// adapter of zeros one behind every W_O. Both are set once, and when the scheduler asks about such a node, before it
+// A control vector of zeros makes llama.cpp append an ADD after every block but the first ("l_out-<layer>"), a LoRA
+// adapter of zeros one after every W_O. Both are set once, and when the scheduler asks about such a node, before it
 // computes anything, the node's second operand becomes a tensor of ours that holds one row per row of the batch; the
-// adapter's own products are dropped from the graph. Adding zero leaves an activation as it is, bit for bit.
+// adapter's own products are dropped from the graph. A node with nothing to add is left out where it works in place,
+// and adds zeros elsewhere: both leave an activation as it is, bit for bit.
+//
+// Memory that a decode has read is never freed while the context lives: nodes of a graph that is used again point to
+// it, and so do descriptors of a device, which some drivers read though no shader does (docs/architecture.md, "Back
+// ends with memory of their own").
 class graph_path {
 public:
-    enum class slot { attention, block }; // behind W_O; behind a block
+    enum class slot { attention, block }; // after W_O; after a block
 
-    explicit graph_path(const llama_model * model) : model_(model) {}
+    explicit graph_path(const llama_model * model);
+    ~graph_path();
 
     // The slot through which `site` can be steered in `layer`, if any. head_out goes through W_O's product.
     static bool has_slot(hook_site site, int layer) { return site == hook_site::head_out || site == hook_site::attn_out || (site == hook_site::resid_post && layer > 0); }
@@ -39,6 +45,8 @@ public:
     // Puts the nodes of `kind` into the graphs of all the context's decodes from now on. Throws E_LLAMA.
     void enable(slot kind, llama_context * context, llama_adapter_lora * zero_adapter);
     bool is_enabled(slot kind) const { return enabled_.count(kind) != 0; }
+    // Gives llama.cpp's control vector up, for a caller who sets his own; false when the path has steered with it.
+    bool release_block();
 
     // What the next decode adds: the plan's terms at `places`.
     void start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows);
@@ -49,7 +57,6 @@ public:
 
 private:
     struct operands; // tensors of ours in one kind of memory
-    struct operands_deleter { void operator()(operands * memory) const; };
 
     void          patch(slot kind, int layer, ggml_tensor * node);
     bool          compose(slot kind, int layer, const ggml_tensor * node);
@@ -64,5 +71,7 @@ private:
     std::vector<int32_t>                          steered_rows_;
     std::vector<double>                           sum_;
     std::vector<float>                            composed_; // rows of one node [n_rows, n_embd]
-    std::map<std::pair<slot, ggml_backend_buffer_type *>, std::unique_ptr<operands, operands_deleter>> memory_;
+    // The last of each kind is in use, the ones before it were too small.
+    std::map<std::pair<slot, ggml_backend_buffer_type *>, std::vector<std::unique_ptr<operands>>> memories_;
+    std::set<const ggml_tensor *>                 own_; // all tensors of memories_
 };

@@ -47,6 +47,19 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     attach_threadpool();
+    if (weights_->uses_device() && options_.path != steering_path::callback) prepare_graph_path();
+}
+
+// On a device llama.cpp would otherwise allocate its compute buffers anew in the middle of a generation, and free memory
+// that descriptors of earlier decodes name.
+void llama_session::prepare_graph_path() {
+    for (hook_site site : {hook_site::attn_out, hook_site::resid_post}) {
+        if (fits_graph_path(site, weights_->n_layer() - 1)) enable_slot(graph_path::slot_of(site));
+    }
+}
+
+void llama_session::enable_slot(graph_path::slot slot) {
+    if (!graph_->is_enabled(slot)) graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
 }
 
 llama_session::~llama_session() {
@@ -128,10 +141,7 @@ void llama_session::choose_paths(eval_hook::work & work) {
             (fits && !prefers_callback ? work.on_graph : work.on_callback)[site].insert(layer);
         }
     }
-    for (const auto & [site, layers] : work.on_graph) {
-        const auto slot = graph_path::slot_of(site);
-        if (!graph_->is_enabled(slot)) graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
-    }
+    for (const auto & [site, layers] : work.on_graph) enable_slot(graph_path::slot_of(site));
     if (work.on_graph.count(hook_site::head_out) == 0) return;
     for (const auto & vector : work.plan.vectors()) {
         if (vector->site() == hook_site::head_out) weights_->project(*vector);
@@ -200,7 +210,7 @@ const float * llama_session::logits(int32_t row) const {
 void llama_session::set_control_vector(const std::vector<float> & data) {
     const size_t expected = size_t(weights_->n_layer() - 1) * weights_->n_embd();
     if (!data.empty() && data.size() != expected) throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
-    if (graph_->is_enabled(graph_path::slot::block)) throw failure("E_BAD_ARGUMENT", "the context's control vector is in use by the graph path");
+    if (!graph_->release_block()) throw failure("E_BAD_ARGUMENT", "the context's control vector is in use by the graph path");
     has_control_vector_ = !data.empty();
     const float * values = has_control_vector_ ? data.data() : nullptr;
     llama_set_adapter_cvec(context_.get(), values, data.size(), weights_->n_embd(), 1, weights_->n_layer() - 1);

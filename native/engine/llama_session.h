@@ -70,6 +70,8 @@ private:
     // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
     void choose_paths(eval_hook::work & work);
     bool fits_graph_path(hook_site site, int layer);
+    void prepare_graph_path();
+    void enable_slot(graph_path::slot slot);
 
     std::shared_ptr<llama_weights>                        weights_;
     session_options                                       options_;

@@ -62,6 +62,19 @@ std::vector<ggml_backend_dev_t> devices_of(const std::string & backend) {
     return devices;
 }
 
+bool is_gpu(ggml_backend_dev_t device) {
+    const auto type = ggml_backend_dev_type(device);
+    return type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
+}
+
+bool may_use_device(const weights_options & options) {
+    if (options.n_gpu_layers == 0 || options.backend == "cpu") return false;
+    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+        if (is_gpu(ggml_backend_dev_get(i))) return true;
+    }
+    return false;
+}
+
 llama_model * load_model(const std::string & path, const weights_options & options) {
     log_sink log;
     llama_model_params params = llama_model_default_params();
@@ -81,7 +94,7 @@ llama_model * load_model(const std::string & path, const weights_options & optio
 } // namespace
 
 llama_weights::llama_weights(const std::string & path, const weights_options & options)
-    : path_(path), model_(load_model(path, options), llama_model_free),
+    : path_(path), model_(load_model(path, options), llama_model_free), uses_device_(may_use_device(options)),
       sites_(metadata("general.architecture"), std::atoi(metadata(metadata("general.architecture") + ".expert_count").c_str()) > 0) {}
 
 bool llama_weights::is_causal() const {

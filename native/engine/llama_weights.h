@@ -54,6 +54,9 @@ public:
     // What the classification head tells apart: the file's names, or LABEL_0 and so on; empty without a head.
     std::vector<std::string> labels() const;
 
+    // True where a device with memory of its own may compute some of the layers.
+    bool uses_device() const { return uses_device_; }
+
     const site_map & sites() const { return sites_; }
     // Values per row at a site. Throws E_NO_SITE where the model lacks the site in some layer.
     int32_t width(hook_site site) const;
@@ -88,6 +91,7 @@ private:
     const uint64_t                                            id_ = next_id_++;
     std::string                                               path_;
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_;
+    bool                                                      uses_device_;
     site_map                                                  sites_;
     mutable std::atomic<uint64_t>                             next_serial_{0};
     mutable std::mutex                                        mutex_;
