@@ -3,6 +3,7 @@
 #include "classifier_wrap.h"
 #include "context_wrap.h"
 #include "engine/decode_step.h"
+#include "engine/rpc.h"
 #include "handle.h"
 #include "job.h"
 #include "marshal.h"
@@ -13,13 +14,30 @@
 
 namespace {
 
+std::vector<std::string> read_strings(const Napi::Value & value, const char * what) {
+    const auto list = read_object(value, what).As<Napi::Array>();
+    std::vector<std::string> texts;
+    for (uint32_t i = 0; i < list.Length(); ++i) texts.push_back(read_string(list.Get(i), what));
+    return texts;
+}
+
 // loadBackends(folder: string, plugins: string[]): void
 void load_backends_entry(const Napi::CallbackInfo & info) {
-    guarded(info.Env(), [&] {
-        const auto list = read_object(info[1], "plugins").As<Napi::Array>();
-        std::vector<std::string> plugins;
-        for (uint32_t i = 0; i < list.Length(); ++i) plugins.push_back(read_string(list.Get(i), "plugin"));
-        load_backends(read_string(info[0], "folder"), plugins);
+    guarded(info.Env(), [&] { load_backends(read_string(info[0], "folder"), read_strings(info[1], "plugins")); });
+}
+
+// addRpcServers(endpoints: string[]): void
+void add_rpc_servers_entry(const Napi::CallbackInfo & info) {
+    guarded(info.Env(), [&] { add_rpc_servers(read_strings(info[0], "endpoints")); });
+}
+
+// runRpcServer(endpoint: string, nThreads: number): Promise<void>
+Napi::Value run_rpc_server_entry(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto endpoint  = read_string(info[0], "endpoint");
+        const auto n_threads = info[1].ToNumber().Uint32Value();
+        return job<bool>::start(Napi::Object::New(info.Env()), [=] { run_rpc_server(endpoint, n_threads); return true; },
+            [](Napi::Env env, bool &) { return env.Undefined(); });
     });
 }
 
@@ -92,6 +110,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
         handle<const steering_vector>::constructor(env, "Vector"), handle<activation_capture>::constructor(env, "Capture"),
         handle<token_sampler>::constructor(env, "Sampler")});
     exports.Set("loadBackends", Napi::Function::New(env, load_backends_entry));
+    exports.Set("addRpcServers", Napi::Function::New(env, add_rpc_servers_entry));
+    exports.Set("runRpcServer", Napi::Function::New(env, run_rpc_server_entry));
     exports.Set("devices", Napi::Function::New(env, devices));
     exports.Set("systemInfo", Napi::Function::New(env, [](const Napi::CallbackInfo & info) -> Napi::Value {
         return Napi::String::New(info.Env(), llama_print_system_info());

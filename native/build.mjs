@@ -4,6 +4,7 @@
 //   node native/build.mjs --debug      the addon with assertions, in build/debug
 //   node native/build.mjs --sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitized
 //   node native/build.mjs --bench      the benchmark's yardstick, in build/bench
+//   node native/build.mjs --rpc        llama.cpp's RPC back end, in build/rpc
 //   LLAMA_STEER_FROM_SOURCE=1            build llama.cpp from node-llama-cpp's bundle instead of linking its prebuilt libraries
 //   LLAMA_STEER_CMAKE_OPTION_<NAME>=...  passed to CMake as -D<NAME>=..., e.g. LLAMA_STEER_CMAKE_OPTION_GGML_CUDA=ON
 import { spawnSync } from "node:child_process";
@@ -19,6 +20,7 @@ const BUILDS = {
   "--debug": { folder: "debug", debug: true },
   "--sanitize": { folder: "sanitized", debug: true, definitions: { LLAMA_STEER_SANITIZE: "ON" } },
   "--bench": { folder: "bench", target: "plain-loop", definitions: { LLAMA_STEER_BENCH: "ON" } },
+  "--rpc": { folder: "rpc", target: "ggml-rpc", definitions: { LLAMA_STEER_RPC: "ON" }, parts: "rpc" },
 };
 
 class BuildError extends Error {}
@@ -73,9 +75,17 @@ function checkNodeLlamaCpp() {
   return found;
 }
 
-/** Extract the parts of llama.cpp that the build needs from node-llama-cpp's git bundle; done once per release. */
-function extractLlamaCpp(nodeLlamaCpp, release, whole) {
-  const target = join(root, "build", `llama.cpp-${release}-${whole ? "source" : "headers"}`);
+const HEADERS = ["include", "ggml/include", "LICENSE"];
+/** What a build needs of llama.cpp's tree; nothing named is all of it. */
+const PARTS = {
+  source: [],
+  headers: HEADERS,
+  rpc: [...HEADERS, ...["ggml-rpc", "ggml-impl.h", "ggml-backend-impl.h"].map((name) => `ggml/src/${name}`)],
+};
+
+/** Extract parts of llama.cpp from node-llama-cpp's git bundle; done once per release. */
+function extractLlamaCpp(nodeLlamaCpp, release, parts) {
+  const target = join(root, "build", `llama.cpp-${release}-${parts}`);
   if (existsSync(target)) return target;
   const bundle = join(nodeLlamaCpp, "llama", "gitRelease.bundle");
   if (!existsSync(bundle)) throw new BuildError(`${bundle} is missing. Reinstall node-llama-cpp.`);
@@ -85,8 +95,7 @@ function extractLlamaCpp(nodeLlamaCpp, release, whole) {
   try {
     run("git", ["clone", "--quiet", "--bare", bundle, bare], "reading llama.cpp's bundle");
     const archive = `${partial}.tar`;
-    const parts = whole ? [] : ["include", "ggml/include", "LICENSE"];
-    run("git", ["-C", bare, "archive", "--output", archive, "HEAD", ...parts], "reading llama.cpp's bundle");
+    run("git", ["-C", bare, "archive", "--output", archive, "HEAD", ...PARTS[parts]], "reading llama.cpp's bundle");
     run("cmake", ["-E", "tar", "xf", archive], "extracting llama.cpp", { cwd: partial });
     rmSync(archive);
     renameSync(partial, target);
@@ -126,7 +135,7 @@ function main() {
   const compiler = checkTools();
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
   const out = compile({
-    LLAMA_CPP_DIR: extractLlamaCpp(folder, release, fromSource),
+    LLAMA_CPP_DIR: extractLlamaCpp(folder, release, fromSource ? "source" : build.parts ?? "headers"),
     LLAMA_BINS_DIR: bins,
     LLAMA_RELEASE: release,
     NODE_ADDON_API_DIR: dirname(require.resolve("node-addon-api/package.json")),
@@ -134,7 +143,7 @@ function main() {
     ...cmakeOptions(),
   }, build);
   writeFileSync(join(out, "built.json"), `${JSON.stringify({ nodeLlamaCpp: version, llamaCpp: release, fromSource, preload }, null, 2)}\n`);
-  if (!fromSource) installGpuBackends();
+  if (!fromSource && build.target === undefined) installGpuBackends();
 }
 
 try {

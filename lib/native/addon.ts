@@ -54,6 +54,9 @@ function loadAddon(): NativeAddon {
     if (!installation.built.fromSource) preloadLibraries(installation.librariesFolder, require);
     const native = require(installation.addonPath) as NativeAddon;
     native.loadBackends(installation.librariesFolder, installation.gpuBackends);
+    // Not yet a feature: how tests put layers into another process.
+    const servers = process.env["LLAMA_STEER_RPC"];
+    if (servers) native.addRpcServers(servers.split(","));
     return native;
   } catch (cause) {
     throw new SteeringError("E_NATIVE", `the addon cannot be loaded: ${(cause as Error).message.split("\n")[0]}. Rebuild it: ${rebuildCommand()}`, { cause });
@@ -82,7 +85,8 @@ export function findInstallation(): NativeInstallation {
   }
   const gpuBackends = (GPU_PACKAGES[platformName()] ?? [])
     .map((name) => prebuiltFolder(found.folder, name, found.version))
-    .flatMap((bins) => (bins ? gpuLibraries(bins) : []));
+    .flatMap((bins) => (bins ? gpuLibraries(bins) : []))
+    .concat([join(packageRoot, "build", "rpc", "Release", "libggml-rpc.so")].filter(existsSync));
   return { addonPath, built, librariesFolder, gpuBackends };
 }
 

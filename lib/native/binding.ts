@@ -182,6 +182,10 @@ export interface NativeModel {
 
 export interface NativeAddon {
   loadBackends(folder: string, plugins: string[]): void;
+  /** Adds the devices of RPC servers, each `host:port`. */
+  addRpcServers(endpoints: string[]): void;
+  /** Lends this process's CPU at `host:port`; settles only where it cannot listen. */
+  runRpcServer(endpoint: string, nThreads: number): Promise<void>;
   devices(): NativeDevice[];
   systemInfo(): string;
   /** True when the vector was made of these values. */

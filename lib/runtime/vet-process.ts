@@ -95,6 +95,7 @@ function collect({ stderr }: ChildProcess, ending: Ending): void {
 function childEnvironment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, [MARK]: "1" };
   delete env["LLAMA_STEER_DEBUG"]; // the caller's own load logs the same
+  delete env["LLAMA_STEER_RPC"];
   // No GPU: one whose memory is full now says nothing about the file.
   return { ...env, CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", GGML_NO_BACKTRACE: "1" };
 }

@@ -122,8 +122,18 @@ void llama_session::check_captures(const decode_batch & batch, const std::vector
 bool llama_session::fits_graph_path(hook_site site, int layer) {
     if (!weights_->sites().knows_graph() || !graph_path::has_slot(site, layer)) return false;
     if (graph_path::slot_of(site) == graph_path::slot::block) return !has_control_vector_;
-    if (!has_plain_attention_output_) has_plain_attention_output_ = weights_->has_plain_attention_output();
-    return *has_plain_attention_output_;
+    if (!attention_slot_fits_) attention_slot_fits_ = weights_->has_plain_attention_output() && has_zero_adapter();
+    return *attention_slot_fits_;
+}
+
+// Where the adapter cannot be made, the callback path does the same work.
+bool llama_session::has_zero_adapter() const {
+    try {
+        return weights_->zero_adapter() != nullptr;
+    } catch (const failure &) {
+        if (options_.path == steering_path::graph) throw;
+        return false;
+    }
 }
 
 void llama_session::choose_paths(eval_hook::work & work) {

@@ -70,6 +70,7 @@ private:
     // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
     void choose_paths(eval_hook::work & work);
     bool fits_graph_path(hook_site site, int layer);
+    bool has_zero_adapter() const;
     void prepare_graph_path();
     void enable_slot(graph_path::slot slot);
 
@@ -82,5 +83,5 @@ private:
     ggml_threadpool *                                     threadpool_ = nullptr;
     std::vector<int8_t>                                   last_outputs_;
     bool                                                  has_control_vector_ = false;
-    std::optional<bool>                                   has_plain_attention_output_; // looked up once
+    std::optional<bool>                                   attention_slot_fits_; // looked up once
 };

@@ -6,10 +6,42 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <memory>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+#ifndef _WIN32
+#include <unistd.h>
+#endif
+
 namespace {
+
+// A file that no one else sees and that is gone when it is closed: in memory where the system has such files, else in
+// the folder for temporary files.
+FILE * open_unnamed_file() {
+#ifdef __linux__
+    const int memory = memfd_create("llama-steer-adapter", MFD_CLOEXEC);
+    if (memory >= 0) return fdopen(memory, "w+b");
+#endif
+#ifndef _WIN32
+    const char * folder = std::getenv("TMPDIR");
+    std::string path = std::string(folder != nullptr && *folder != '\0' ? folder : "/tmp") + "/llama-steer-XXXXXX";
+    const int file = mkstemp(path.data());
+    if (file >= 0) {
+        unlink(path.c_str());
+        return fdopen(file, "w+b");
+    }
+    return nullptr;
+#else
+    wchar_t * name = _wtempnam(nullptr, L"llama-steer");
+    FILE * file = name == nullptr ? nullptr : _wfopen(name, L"w+bxTD"); // T, D: kept in memory if it fits, deleted when closed
+    std::free(name);
+    return file;
+#endif
+}
 
 ggml_tensor * zeros(ggml_context * context, const std::string & name, int64_t columns, int64_t rows) {
     ggml_tensor * tensor = ggml_new_tensor_2d(context, GGML_TYPE_F32, columns, rows);
@@ -33,10 +65,10 @@ llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & 
         gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_a", weight.n_in, 1));
         gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_b", 1, weight.n_out));
     }
-    // llama.cpp reads adapters from files only; this one has no name and is gone when it is closed.
-    const std::unique_ptr<FILE, decltype(&std::fclose)> file(std::tmpfile(), std::fclose);
+    // llama.cpp reads adapters from files only.
+    const std::unique_ptr<FILE, decltype(&std::fclose)> file(open_unnamed_file(), std::fclose);
     if (!file) throw failure("E_LLAMA", std::string("no temporary file: ") + std::strerror(errno));
-    if (!gguf_write_to_file_ptr(gguf.get(), file.get(), false) || std::fflush(file.get()) != 0) throw failure("E_LLAMA", "a temporary file cannot be written");
+    if (!gguf_write_to_file_ptr(gguf.get(), file.get(), false) || std::fflush(file.get()) != 0) throw failure("E_LLAMA", std::string("a temporary file cannot be written: ") + std::strerror(errno));
     std::rewind(file.get());
     log_sink log;
     llama_adapter_lora * adapter = llama_adapter_lora_init_from_file_ptr(model, file.get());
