@@ -1,0 +1,78 @@
+// The process that `graphPathHolds` starts, with the name of a back end: steers a model of the package on both paths, on the
+// devices that models would use, and tells how far apart they were.
+import { HOOK_SITES, type HookSite, type VectorData } from "../steering/index.js";
+import { Batch } from "./batch.js";
+import { Model, openModel, type LoadModelOptions } from "./model.js";
+
+/** What `process.send` gets: the largest distance between the paths, as a share of the least that steering changed. */
+export interface GraphCheckReport {
+  difference: number;
+}
+
+const MODEL = "tiny";
+const PROMPT = [1, 2, 3, 4, 5, 6];
+/** Rows of the batches: memory for more rows than before is allocated in between, and graphs are used again. */
+const ROWS = [1, 1, 3, 9];
+const N_STEPS = 2;
+const SITES: readonly HookSite[] = HOOK_SITES.filter((site) => site === "head_out" || site === "attn_out" || site === "resid_post");
+
+const orphaned = (): void => void process.kill(process.pid, "SIGKILL");
+process.once("disconnect", orphaned);
+const backend = (process.argv[2] ?? "auto") as NonNullable<LoadModelOptions["backend"]>;
+const [callback, graph] = [await logits("callback"), await logits("graph")];
+let difference = 0;
+callback.steered.forEach((row, index) => {
+  const unsteered = callback.unsteered[index]!;
+  difference = Math.max(difference, distance(row, graph.steered[index]!) / distance(row, unsteered), distance(unsteered, graph.unsteered[index]!) / distance(row, unsteered));
+});
+process.send!({ difference } satisfies GraphCheckReport, () => {
+  process.off("disconnect", orphaned);
+  process.disconnect();
+});
+
+interface Logits {
+  steered: Float32Array[];
+  unsteered: Float32Array[];
+}
+
+async function logits(steeringPath: "callback" | "graph"): Promise<Logits> {
+  using model = new Model(...await openModel(MODEL, { backend, steeringPath, gpuLayers: "all", vet: false, threads: 1 }));
+  const rows: Logits = { steered: [], unsteered: [] };
+  using context = await model.createContext({ nCtx: 512, nSeqMax: Math.max(...ROWS) });
+  for (const site of SITES) {
+    const vector = someVector(model, site);
+    for (const nRows of ROWS) {
+      rows.unsteered.push(...await decode(model, context, nRows, vector, () => 0));
+      // Rows of one batch differ, and one of them is not steered.
+      rows.steered.push(...await decode(model, context, nRows, vector, (row) => 1 + row / 2));
+    }
+  }
+  return rows;
+}
+
+async function decode(model: Model, context: Awaited<ReturnType<Model["createContext"]>>, nRows: number, vector: VectorData, alphaOf: (row: number) => number): Promise<Float32Array[]> {
+  context.kvClear();
+  const prompt = new Batch();
+  PROMPT.forEach((token, position) => prompt.add(token, position, 0));
+  await context.decode(prompt);
+  const batch = new Batch();
+  for (let row = 0; row < nRows; row++) {
+    if (row > 0) context.kvCopy(0, row);
+    batch.add(7, PROMPT.length, row, { output: true, terms: [{ vector: model.vectorHandle(vector), step: row % vector.nSteps, alpha: alphaOf(row) }] });
+  }
+  await context.decode(batch);
+  return Array.from({ length: nRows }, (_, row) => Float32Array.from(context.logits(row)));
+}
+
+/** After the first block there is no node to add to. */
+function someVector(model: Model, site: HookSite): VectorData {
+  const { nLayer, nHead, dHead, nEmbd } = model.info;
+  const layers = Array.from({ length: nLayer - 1 }, (_, index) => index + 1);
+  const width = site === "head_out" ? nHead * dHead : nEmbd;
+  const data = Float32Array.from({ length: layers.length * N_STEPS * width }, (_, index) => Math.sin(1 + index * index));
+  return { site, layers, nSteps: N_STEPS, width, data } as unknown as VectorData; // nothing here asks where it comes from
+}
+
+function distance(a: Float32Array, b: Float32Array): number {
+  return a.reduce((largest, value, index) => Math.max(largest, Math.abs(value - b[index]!)), 0);
+}

@@ -1,0 +1,64 @@
+import { fork } from "node:child_process";
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { writeFileAtomic } from "../io/atomic.js";
+import { homeFolder } from "../io/paths.js";
+import { addon, findInstallation } from "../native/index.js";
+import type { GraphCheckReport } from "./graph-check-child.js";
+
+/** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
+const TRIALS_VERSION = 1;
+/** Both paths round differently at head_out of a quantised model; a path that is broken is as far off as steering reaches. */
+const MAX_DIFFERENCE = 0.25;
+/** Some drivers compile their shaders at the first use. */
+const MAX_MS = 300_000;
+
+export type GraphCheck = { holds: true } | { holds: false; why: string };
+
+const CHILD = new URL("./graph-check-child.js", import.meta.url);
+const pending = new Map<string, Promise<GraphCheck>>();
+
+/**
+ * Whether the graph path steers as the callback path does on this machine's devices. It re-points operands in graphs that a
+ * back end may copy, cache or send away, so it is tried with each of them, in a process of its own, and only used where that
+ * went well. The verdict is kept in the cache folder until llama.cpp or the devices change.
+ */
+export function checkGraphPath(backend: string, child = CHILD): Promise<GraphCheck> {
+  const devices = addon().devices().map(({ name, description }) => ({ name, description }));
+  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp: findInstallation().built.llamaCpp, backend, devices, child: child.href === CHILD.href ? undefined : child.href }, null, 2)}\n`;
+  const check = pending.get(state) ?? remembered(state, () => runCheck(backend, child));
+  pending.set(state, check);
+  return check;
+}
+
+/** True where a device with memory of its own may compute. */
+export function hasDevice(): boolean {
+  return addon().devices().some(({ kind }) => kind === "gpu" || kind === "igpu");
+}
+
+async function remembered(state: string, attempt: () => Promise<GraphCheck>): Promise<GraphCheck> {
+  const path = join(homeFolder(), "graph-path", `${createHash("sha256").update(state).digest("hex").slice(0, 32)}.json`);
+  if (await readFile(path, "utf8").catch(() => undefined) === state) return { holds: true };
+  const check = await attempt();
+  // A bad verdict is tried again by the next process: a device may have been out of memory.
+  if (check.holds) await writeFileAtomic(path, state).catch(() => undefined);
+  return check;
+}
+
+function runCheck(backend: string, module: URL): Promise<GraphCheck> {
+  return new Promise((resolve) => {
+    const child = fork(fileURLToPath(module), [backend], { execArgv: [], stdio: ["ignore", "ignore", "ignore", "ipc"], timeout: MAX_MS, killSignal: "SIGKILL" });
+    let report: GraphCheckReport | undefined;
+    child.on("message", (message: GraphCheckReport) => { report = message; });
+    child.on("error", (error) => resolve({ holds: false, why: error.message }));
+    child.once("close", (code, signal) => resolve(verdict(report, signal ?? code)));
+  });
+}
+
+function verdict(report: GraphCheckReport | undefined, end: string | number | null): GraphCheck {
+  if (end !== 0) return { holds: false, why: `the process that tries it ended with ${end}` };
+  if (report && report.difference < MAX_DIFFERENCE) return { holds: true };
+  return { holds: false, why: report ? `its results are off by ${report.difference.toPrecision(2)} of what steering changes` : "the process that tries it said nothing" };
+}
