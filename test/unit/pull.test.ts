@@ -165,9 +165,9 @@ test("resolveModel tells what is wrong with a model argument", async () => {
 });
 
 test("a file of a dataset comes from the hub's own path for those, once; a file on disk is as it is", async () => {
-  hub.handler = serveFile(Buffer.from("[]"));
+  hub.handler = serveFile(Buffer.from("PAR1[]PAR1"));
   const path = await fetchHubFile("hf:datasets/owner/repo/default/0000.parquet@refs/convert/parquet");
-  expect(await readFile(path, "utf8")).toBe("[]");
+  expect(await readFile(path, "utf8")).toBe("PAR1[]PAR1");
   expect(new Set(hub.requests.map((request) => request.url))).toEqual(new Set(["/datasets/owner/repo/resolve/refs%2Fconvert%2Fparquet/default/0000.parquet?download=true"]));
   const asked = hub.requests.length;
   expect(await fetchHubFile("hf:datasets/owner/repo/default/0000.parquet@refs/convert/parquet")).toBe(path);
