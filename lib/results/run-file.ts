@@ -18,6 +18,17 @@ const settingSchema = z.object({
 /** One way in which every prompt of a run is answered. */
 export type RunSetting = z.infer<typeof settingSchema>;
 
+/** Files of a run's folder that are no vectors. */
+const OWN_FILE = /\.(json|jsonl|lock|takeover|partial)$/i;
+
+/**
+ * What is added: the property's short name, the file, and its hash if it was given. A vector without a hash was extracted by
+ * the run and lies in its folder: its file is a bare name, for it is read there and written to the folder of a merged run.
+ */
+const vectorSchema = z.object({ property: z.string(), file: z.string(), hash: z.string().nullable() })
+  .refine(({ file, hash }) => hash !== null || (/^[^/\\\p{Cc}]+$/u.test(file) && !/^\.+$/.test(file) && !OWN_FILE.test(file)),
+    { path: ["file"], message: "the name of a vector file in the run's folder was expected" });
+
 const referenceSchema = z.object({ name: z.string(), hash: z.string() });
 
 const runSchema = z.object({
@@ -29,8 +40,7 @@ const runSchema = z.object({
   model: z.object({ name: z.string(), fingerprint: z.record(z.string(), z.union([z.string(), z.number()])) }),
   /** By role: positive, negative, evaluation, composed… */
   datasets: z.record(z.string(), referenceSchema),
-  /** What is added: the property's short name, the file (relative to the folder where it lies there), and its hash where it was given. */
-  vectors: z.array(z.object({ property: z.string(), file: z.string(), hash: z.string().nullable() })),
+  vectors: z.array(vectorSchema),
   settings: z.array(settingSchema),
   /** Prompts of the whole run, and how many of them are answered at once. */
   nPrompts: z.number().int(),
@@ -48,9 +58,12 @@ export type Shard = NonNullable<RunFile["shard"]>;
 
 export const RUN_FILE = "run.json";
 
-/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. */
+/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. Throws E_BAD_ARGUMENT. */
 export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunFile {
-  return runSchema.parse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
+  const parsed = runSchema.safeParse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new SteeringError("E_BAD_ARGUMENT", `a run cannot be described so: ${path.join(".")}: ${message}`);
 }
 
 /**
