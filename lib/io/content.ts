@@ -8,7 +8,10 @@ const PARQUET = "PAR1";
 const WEB_PAGE = /^\s*<(!doctype\s+html|html)\b/i;
 const HEAD_BYTES = 512;
 
-/** Why what lies at `path` is not a file of the format that `name` ends with; undefined if nothing speaks against it. Cut GGUF files are found by their own header. */
+/**
+ * Why what lies at `path` is not a file of the format that `name` ends with; undefined if nothing speaks against it. Cut
+ * GGUF files are found by their own header.
+ */
 export function contentProblem(path: string, name: string, part: Split = { no: 0, count: 1 }): string | undefined {
   try {
     const { head, tail } = endsOf(path);

@@ -82,7 +82,7 @@ class HeaderReader {
   private tensorEnd(): number {
     const name = this.text();
     const nDimensions = this.take(4).readUInt32LE();
-    if (nDimensions > MAX_DIMENSIONS) throw this.bad(`the tensor ${name} has ${nDimensions} dimensions; expected at most ${MAX_DIMENSIONS}`);
+    if (nDimensions > MAX_DIMENSIONS) throw this.bad(`the tensor ${name} has ${nDimensions} dimensions, not up to ${MAX_DIMENSIONS}`);
     let values = 1;
     for (let i = 0; i < nDimensions; i++) values *= this.number();
     const [blockValues, blockBytes] = BLOCKS[this.take(4).readUInt32LE()] ?? [1, 0];

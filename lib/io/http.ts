@@ -76,7 +76,10 @@ export function refusal(response: Response): HttpRefusal {
   return new HttpRefusal(response.status, new URL(response.url).host, response.statusText);
 }
 
-/** fetch hides the network's own error in `cause`; anything without one that comes after the answer (disk full, our own refusals) passes as it is. */
+/**
+ * fetch hides the network's own error in `cause`. Anything without one that comes after the answer (disk full, our own
+ * refusals) passes as it is.
+ */
 function explain(error: unknown, host: string, answered: boolean): unknown {
   // No instanceof: under jest fetch throws the TypeError of another realm.
   const { name, message, cause } = error as { name?: string; message?: string; cause?: { code?: string; message?: string } };
@@ -91,5 +94,6 @@ export function addressFrom(variable: string, fallback: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   if (url && /^https?:$/.test(url.protocol) && !url.username && !url.password) return text;
   // Not repeated here: it may hold a password.
-  throw new SteeringError("E_BAD_ARGUMENT", `${variable} is not an address; expected one such as ${fallback}, without a user or a password`);
+  const expected = `expected one such as ${fallback}, without a user or a password`;
+  throw new SteeringError("E_BAD_ARGUMENT", `${variable} is not an address; ${expected}`);
 }

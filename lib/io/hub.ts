@@ -34,7 +34,8 @@ export function parseHubAddress(address: string): HubFile {
   const folders = [owner ?? "", repo ?? "", ...(path ?? "").split("/"), ...revision.split("/")];
   if (!owner || !repo || !path || Buffer.byteLength(address) > MAX_ADDRESS_BYTES || !folders.every(isFolderName)) {
     const shown = JSON.stringify(address.length > 100 ? `${address.slice(0, 99)}…` : address);
-    throw new SteeringError("E_BAD_ARGUMENT", `${shown} is not a model address; expected hf:owner/repo/file.gguf or hf:owner/repo/file.gguf@revision`);
+    const expected = "expected hf:owner/repo/file.gguf or hf:owner/repo/file.gguf@revision";
+    throw new SteeringError("E_BAD_ARGUMENT", `${shown} is not a model address; ${expected}`);
   }
   return { isDataset: dataset !== undefined, owner, repo, path, revision };
 }
@@ -60,21 +61,24 @@ export async function downloadFromHub(address: string, target: string, options: 
   // fetch drops this header when the hub redirects to another host.
   const authorised = { ...options, ...(token ? { headers: { authorization: `Bearer ${token}` } } : {}) };
   const paths = partNames(file.path);
+  const isSplit = paths.length > 1;
   const parts: Part[] = [];
   for (const [no, path] of paths.entries()) {
     const url = hubUrl({ ...file, path });
-    const part = { name: paths.length > 1 ? `${basename(path)}: ` : "", url, target: paths.length > 1 ? join(dirname(target), basename(path)) : target };
-    const stated = options.expected?.sha256 && paths.length === 1 ? options.expected : await naming(part, () => hubExpectation(url, authorised));
-    parts.push({ ...part, expected: { ...stated, problem: (at) => contentProblem(at, path, { no, count: paths.length }) } });
+    const name = isSplit ? basename(path) : undefined;
+    const isKnown = options.expected?.sha256 !== undefined && !isSplit;
+    const stated = isKnown ? options.expected : await naming(name, () => hubExpectation(url, authorised));
+    const problem = (at: string): string | undefined => contentProblem(at, path, { no, count: paths.length });
+    parts.push({ name, url, target: name === undefined ? target : join(dirname(target), name), expected: { ...stated, problem } });
   }
   const missing = await downloadParts(parts, target, authorised);
-  if (parts.length > 1) await rm(target, { force: true }); // the first part is what makes a model of the others: never that of another version
+  if (isSplit) await rm(target, { force: true }); // the first part makes a model of the others: never that of another version
   for (const part of missing.reverse()) await landPartial(part.target);
 }
 
 interface Part {
-  /** Begins an error's message where there are several. */
-  name: string;
+  /** Where there are several. */
+  name: string | undefined;
   url: string;
   target: string;
   expected: Expected;
@@ -89,10 +93,11 @@ async function downloadParts(parts: readonly Part[], first: string, options: Dow
   let before = 0;
   for (const part of parts) {
     const start = before;
-    const onProgress = (done: number, size: number | undefined): void => options.onProgress?.(start + done, parts.length > 1 ? total : size);
-    const isThere = landingWasCut && part.expected.sha256 !== undefined && existsSync(part.target) && (await mismatch(part.target, part.expected)) === undefined;
-    if (!isThere) {
-      await naming(part, () => downloadPartial(part.url, part.target, { ...options, onProgress, expected: part.expected }));
+    const onProgress = (done: number, size: number | undefined): void => {
+      options.onProgress?.(start + done, parts.length > 1 ? total : size);
+    };
+    if (!(landingWasCut && await hasLanded(part))) {
+      await naming(part.name, () => downloadPartial(part.url, part.target, { ...options, onProgress, expected: part.expected }));
       missing.push(part);
     }
     before += part.expected.size ?? 0;
@@ -100,22 +105,29 @@ async function downloadParts(parts: readonly Part[], first: string, options: Dow
   return missing;
 }
 
-async function naming<T>({ name }: Pick<Part, "name">, work: () => Promise<T>): Promise<T> {
+async function hasLanded({ target, expected }: Part): Promise<boolean> {
+  return expected.sha256 !== undefined && existsSync(target) && await mismatch(target, expected) === undefined;
+}
+
+/** Name the part in the error of a download, and say what a refusal of the hub may mean. */
+async function naming<T>(name: string | undefined, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
   } catch (error) {
     if (!(error instanceof SteeringError) || error.code !== "E_DOWNLOAD") throw error;
     const isClosed = error instanceof HttpRefusal && [401, 403].includes(error.status);
-    if (!isClosed && name === "") throw error;
-    throw new SteeringError("E_DOWNLOAD", `${name}${error.message}${isClosed ? " (no such repository, or a gated one: set HF_TOKEN)" : ""}`, { cause: error });
+    if (!isClosed && name === undefined) throw error;
+    const hint = isClosed ? " (no such repository, or a gated one: set HF_TOKEN)" : "";
+    throw new SteeringError("E_DOWNLOAD", `${name === undefined ? "" : `${name}: `}${error.message}${hint}`, { cause: error });
   }
 }
 
 /** HF_TOKEN, if it is set. Throws E_BAD_ARGUMENT; the token itself must not get into a message. */
 function hubToken(): string | undefined {
   const token = process.env["HF_TOKEN"]?.trim();
-  if (token && !/^[\x21-\x7e]+$/.test(token)) throw new SteeringError("E_BAD_ARGUMENT", "HF_TOKEN holds spaces or characters that no token has; expected one such as hf_…");
-  return token || undefined;
+  if (!token) return undefined;
+  if (/^[\x21-\x7e]+$/.test(token)) return token;
+  throw new SteeringError("E_BAD_ARGUMENT", "HF_TOKEN holds spaces or characters that no token has; expected one such as hf_…");
 }
 
 function hubUrl({ isDataset, owner, repo, path, revision }: HubFile): string {

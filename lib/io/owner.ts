@@ -23,7 +23,7 @@ export function thisProcess(): Owner {
   return own;
 }
 
-/** Whether a process still runs; `unknown` for one of another machine or container, or if its pid may have been given to another process. */
+/** Whether a process still runs; `unknown` for one of another machine or container, or if its pid may be another's by now. */
 export function stateOf({ pid, scope, started }: Owner): "alive" | "gone" | "unknown" {
   if (scope === UNKNOWN || scope !== thisProcess().scope) return "unknown";
   try {

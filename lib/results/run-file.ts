@@ -58,7 +58,10 @@ export type Shard = NonNullable<RunFile["shard"]>;
 
 export const RUN_FILE = "run.json";
 
-/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. Throws E_BAD_ARGUMENT. */
+/**
+ * Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes.
+ * Throws E_BAD_ARGUMENT.
+ */
 export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunFile {
   const parsed = runSchema.safeParse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
   if (parsed.success) return parsed.data;
