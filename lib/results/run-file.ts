@@ -21,10 +21,7 @@ export type RunSetting = z.infer<typeof settingSchema>;
 /** Files of a run's folder that are no vectors. */
 const OWN_FILE = /\.(json|jsonl|lock|takeover|partial)$/i;
 
-/**
- * What is added: the property's short name, the file, and its hash if it was given. A vector without a hash was extracted by
- * the run and lies in its folder: its file is a bare name, for it is read there and written to the folder of a merged run.
- */
+/** A vector without a hash was extracted by the run: its file is a bare name, for it is read and written in runs' folders. */
 const vectorSchema = z.object({ property: z.string(), file: z.string(), hash: z.string().nullable() })
   .refine(({ file, hash }) => hash !== null || (/^[^/\\\p{Cc}]+$/u.test(file) && !/^\.+$/.test(file) && !OWN_FILE.test(file)),
     { path: ["file"], message: "the name of a vector file in the run's folder was expected" });
@@ -40,6 +37,7 @@ const runSchema = z.object({
   model: z.object({ name: z.string(), fingerprint: z.record(z.string(), z.union([z.string(), z.number()])) }),
   /** By role: positive, negative, evaluation, composed… */
   datasets: z.record(z.string(), referenceSchema),
+  /** What is added: the property's short name, the file (a name in the folder where the run made it), and its hash where it was given. */
   vectors: z.array(vectorSchema),
   settings: z.array(settingSchema),
   /** Prompts of the whole run, and how many of them are answered at once. */
