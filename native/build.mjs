@@ -8,7 +8,8 @@
 //   LLAMA_STEER_FROM_SOURCE=1            build llama.cpp from node-llama-cpp's bundle instead of linking its prebuilt libraries
 //   LLAMA_STEER_CMAKE_OPTION_<NAME>=...  passed to CMake as -D<NAME>=..., e.g. LLAMA_STEER_CMAKE_OPTION_GGML_CUDA=ON
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { randomUUID } from "node:crypto";
+import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
@@ -89,18 +90,16 @@ function extractLlamaCpp(nodeLlamaCpp, release, parts) {
   if (existsSync(target)) return target;
   const bundle = join(nodeLlamaCpp, "llama", "gitRelease.bundle");
   if (!existsSync(bundle)) throw new BuildError(`${bundle} is missing. Reinstall node-llama-cpp.`);
-  const partial = `${target}.${process.pid}`;
-  const bare = `${partial}.git`;
-  mkdirSync(partial, { recursive: true });
+  mkdirSync(join(root, "build"), { recursive: true });
+  const partial = mkdtempSync(join(root, "build", ".partial-"));
+  const [bare, archive, extracted] = ["git", "tar", "files"].map((name) => join(partial, name));
+  mkdirSync(extracted);
   try {
     run("git", ["clone", "--quiet", "--bare", bundle, bare], "reading llama.cpp's bundle");
-    const archive = `${partial}.tar`;
     run("git", ["-C", bare, "archive", "--output", archive, "HEAD", ...PARTS[parts]], "reading llama.cpp's bundle");
-    run("cmake", ["-E", "tar", "xf", archive], "extracting llama.cpp", { cwd: partial });
-    rmSync(archive);
-    renameSync(partial, target);
+    run("cmake", ["-E", "tar", "xf", archive], "extracting llama.cpp", { cwd: extracted });
+    if (!existsSync(target)) renameSync(extracted, target); // another build may have been faster
   } finally {
-    rmSync(bare, { recursive: true, force: true });
     rmSync(partial, { recursive: true, force: true });
   }
   return target;
@@ -142,7 +141,9 @@ function main() {
     ...build.definitions,
     ...cmakeOptions(),
   }, build);
-  writeFileSync(join(out, "built.json"), `${JSON.stringify({ nodeLlamaCpp: version, llamaCpp: release, fromSource, preload }, null, 2)}\n`);
+  const partial = join(out, `.built-${randomUUID()}.json`);
+  writeFileSync(partial, `${JSON.stringify({ nodeLlamaCpp: version, llamaCpp: release, fromSource, preload }, null, 2)}\n`, { flag: "wx" });
+  renameSync(partial, join(out, "built.json"));
   if (!fromSource && build.target === undefined) installGpuBackends();
 }
 

@@ -2,7 +2,7 @@
 // out of a clone; where this machine has a GPU, its package is fetched here, into build/backends.
 // An application that depends on llama-steer has the packages from npm itself and never comes this way.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { findNodeLlamaCpp, packageRoot, platformName, prebuiltFolder } from "./prebuilt.mjs";
 
@@ -46,17 +46,19 @@ export function installGpuBackends() {
 }
 
 function fetchPackage(name, version) {
-  const target = join(packageRoot, "build", "backends", name);
-  const partial = `${target}.${process.pid}`;
-  mkdirSync(partial, { recursive: true });
+  const backends = join(packageRoot, "build", "backends");
+  const target = join(backends, name);
+  mkdirSync(backends, { recursive: true });
+  const partial = mkdtempSync(join(backends, ".partial-"));
   try {
     // npm knows the user's registry and checks the archive's integrity.
     run("npm", ["pack", "--json", "--pack-destination", partial, `@node-llama-cpp/${name}@${version}`]);
     const archive = join(partial, readdirSync(partial).find((file) => file.endsWith(".tgz")));
-    run("cmake", ["-E", "tar", "xzf", archive], partial);
-    rmSync(archive);
-    rmSync(target, { recursive: true, force: true });
-    renameSync(partial, target);
+    const fetched = join(partial, name);
+    mkdirSync(fetched);
+    run("cmake", ["-E", "tar", "xzf", archive], fetched);
+    if (existsSync(target)) renameSync(target, join(partial, "old")); // removed with the rest, and never half there
+    renameSync(fetched, target);
   } finally {
     rmSync(partial, { recursive: true, force: true });
   }

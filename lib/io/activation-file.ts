@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import type { HookSite, ModelFingerprint } from "../steering/index.js";
-import { writeAtomic } from "./atomic.js";
+import { writeAt, writeAtomic } from "./atomic.js";
 import { bytesOf, encodeHeader } from "./safetensors.js";
 
 /** Activations of one prompt: `data` is `[layers, nSteps, width]`. */
@@ -40,14 +40,14 @@ export async function saveActivations(path: string, records: AsyncIterable<Activ
       if (shapes.size === source.nPrompts) throw new SteeringError("E_BAD_ARGUMENT", `more than the ${source.nPrompts} prompts that were announced`);
       shapes.set(`prompt.${shapes.size}`, [record.layers.length, record.nSteps, record.width]);
       layers = record.layers;
-      await file.write(bytesOf(record.data), 0, record.data.byteLength, position);
+      await writeAt(file, bytesOf(record.data), position);
       position += record.data.byteLength;
     }
     const metadata = {
       format: "llama-steer-activations", format_version: "1", hook_site: source.site, layer_base: "0",
       layers: JSON.stringify(layers), model: JSON.stringify(source.model),
     };
-    await file.write(encodeHeader(shapes, metadata, size), 0, size, 0);
+    await writeAt(file, encodeHeader(shapes, metadata, size), 0);
   });
   return shapes.size;
 }

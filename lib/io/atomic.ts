@@ -1,9 +1,15 @@
-import { access, constants, mkdir, open, rename, rm, stat, type FileHandle } from "node:fs/promises";
+import { createReadStream } from "node:fs";
+import { access, constants, mkdir, open, rename, stat, type FileHandle } from "node:fs/promises";
+import { tmpdir } from "node:os";
 import { dirname } from "node:path";
+import { pipeline } from "node:stream/promises";
 import { SteeringError } from "../errors.js";
+import { destinationOf, openStream } from "./destination.js";
+import { withPartial } from "./partial.js";
 
 /**
- * Write `data` to `path` so that a reader sees the old file or the whole new one, never a part. Throws E_WRITE.
+ * Write `data` to `path` so that a reader sees the old file or the whole new one, never a part, whoever else writes there.
+ * A symbolic link is followed; a device or a pipe is written to. Throws E_WRITE.
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await writeAtomic(path, (file) => file.writeFile(data));
@@ -11,20 +17,47 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
 
 /** The same for what `write` writes, in as many pieces as it likes; what it throws of its own goes through. */
 export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
-  const partial = `${path}.${process.pid}.partial`;
   try {
-    await mkdir(dirname(path), { recursive: true });
-    const file = await open(partial, "w");
-    try {
-      await write(file);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
-    await rename(partial, path);
+    const destination = await destinationOf(path);
+    const isFile = destination.kind === "file";
+    const folder = isFile ? dirname(destination.path) : tmpdir();
+    await mkdir(folder, { recursive: true });
+    await withPartial(folder, async (partial) => {
+      await writeNew(partial, write, isFile ? destination.mode : undefined);
+      if (isFile) return land(partial, destination.path);
+      const { sink, end } = openStream(destination);
+      await pipeline(createReadStream(partial), sink, { end });
+    });
   } catch (error) {
-    await rm(partial, { force: true }).catch(() => undefined); // the first error is the one to report
     throw error instanceof SteeringError ? error : cannotWrite(path, error as NodeJS.ErrnoException);
+  }
+}
+
+/** Rename a whole file to its final name, so that it is there after a power cut too. */
+export async function land(partial: string, path: string): Promise<void> {
+  await rename(partial, path);
+  const folder = await open(dirname(path), "r").catch(() => undefined); // Windows opens no folders
+  await folder?.sync().catch(() => undefined); // nor do all file systems flush them
+  await folder?.close();
+}
+
+/** Write all bytes at a position: one call of the system may write less. */
+export async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.byteLength;) {
+    const { bytesWritten } = await file.write(bytes, done, bytes.byteLength - done, position + done);
+    done += bytesWritten;
+  }
+}
+
+/** Write and flush a file that must not exist, with the permissions `mode` if given. */
+async function writeNew(path: string, write: (file: FileHandle) => Promise<void>, mode: number | undefined): Promise<void> {
+  const file = await open(path, "wx", mode ?? 0o666);
+  try {
+    if (mode !== undefined) await file.chmod(mode);
+    await write(file);
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 
@@ -39,20 +72,25 @@ const HEAD_BYTES = 65_536;
  */
 export async function assertWritable(path: string, inputs: readonly string[] = []): Promise<void> {
   try {
-    await mkdir(dirname(path), { recursive: true });
-    await access(dirname(path), constants.W_OK);
+    await assertReachable(path);
   } catch (error) {
     throw cannotWrite(path, error as NodeJS.ErrnoException);
   }
   const existing = await stat(path).catch(() => undefined);
-  if (!existing) return;
-  if (existing.isDirectory()) throw new SteeringError("E_WRITE", `cannot write ${path}: it is a folder`);
-  const begin = existing.isFile() ? await headOf(path) : "";
+  if (!existing?.isFile()) return;
+  const begin = await headOf(path);
   if (begin.startsWith(GGUF) && !CONTROL_VECTOR.test(begin)) throw new SteeringError("E_WRITE", `cannot write ${path}: there is a model, which would be gone`);
   for (const input of inputs) {
     const other = await stat(input).catch(() => undefined);
     if (other?.ino === existing.ino && other.dev === existing.dev) throw new SteeringError("E_WRITE", `cannot write ${path}: it is read for this, and would be gone`);
   }
+}
+
+async function assertReachable(path: string): Promise<void> {
+  const destination = await destinationOf(path);
+  if (destination.kind === "stream") return destination.standard ? undefined : access(destination.path, constants.W_OK);
+  await mkdir(dirname(destination.path), { recursive: true });
+  await access(dirname(destination.path), constants.W_OK);
 }
 
 async function headOf(path: string): Promise<string> {
@@ -71,6 +109,8 @@ export function cannotWrite(path: string, cause: NodeJS.ErrnoException): Steerin
   const reasons: Record<string, string> = {
     EACCES: "permission denied", EPERM: "permission denied", EROFS: "the file system is read-only", ENOSPC: "the disk is full",
     EISDIR: "it is a folder", ENOTDIR: "a part of its path is a file", EEXIST: "a part of its path is a file",
+    EDQUOT: "the disk quota is used up", ENAMETOOLONG: "its name is too long", ERR_INVALID_ARG_VALUE: "its name holds a NUL character",
+    ELOOP: "its symbolic links lead nowhere", EPIPE: "its reader is gone",
   };
   return new SteeringError("E_WRITE", `cannot write ${path}: ${reasons[cause.code ?? ""] ?? cause.message}`, { cause });
 }

@@ -1,8 +1,9 @@
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
-import { mkdir, open, readFile, rename, rm, stat, writeFile } from "node:fs/promises";
+import { constants, createReadStream } from "node:fs";
+import { lstat, mkdir, open, readFile, rm, stat, writeFile, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SteeringError } from "../errors.js";
+import { land } from "./atomic.js";
 import { ConnectionCut, exchange, refusal, requireSuccess, type ExchangeOptions } from "./http.js";
 
 /** Called with bytes; `totalBytes` is undefined where the server does not say. */
@@ -12,6 +13,8 @@ export type OnProgress = (doneBytes: number, totalBytes: number | undefined) => 
 export interface Expected {
   size?: number | undefined;
   sha256?: string | undefined;
+  /** What is wrong with the content of a file, in words; undefined if nothing is. */
+  problem?: ((path: string) => string | undefined) | undefined;
 }
 
 export interface DownloadOptions extends ExchangeOptions {
@@ -23,11 +26,17 @@ export interface DownloadOptions extends ExchangeOptions {
 const MAX_RECONNECTS = 5;
 
 /**
- * Download `url` to `target`: resumes `<target>.partial`, verifies size and SHA-256, then renames;
+ * Download `url` to `target`: resumes `<target>.partial`, verifies it, then renames it;
  * E_DOWNLOAD with a reason, E_ABORTED on abort. The caller makes sure that nobody else writes `target`.
  */
 export async function downloadFile(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
-  const partial = `${target}.partial`;
+  await downloadPartial(url, target, options);
+  await landPartial(target);
+}
+
+/** Download `url` to `<target>.partial` and verify it; what is there already is resumed. Throws as `downloadFile`. */
+export async function downloadPartial(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
+  const partial = partialOf(target);
   await mkdir(dirname(target), { recursive: true });
   for (let reconnects = 0; ; reconnects++) {
     const before = await sizeOf(partial);
@@ -39,18 +48,23 @@ export async function downloadFile(url: string, target: string, options: Downloa
       if (!(error instanceof ConnectionCut) || !gained || reconnects === MAX_RECONNECTS) throw error;
     }
   }
-  await landPartial(target, options.expected);
+  await verifyPartial(target, options.expected);
 }
 
-/** Verify `<target>.partial` and rename it to `target`; on a wrong size or hash it is deleted and E_DOWNLOAD says both values. */
-export async function landPartial(target: string, expected: Expected = {}): Promise<void> {
-  const partial = `${target}.partial`;
-  const problem = await mismatch(partial, expected);
-  if (problem) {
-    await forgetPartial(partial);
-    throw new SteeringError("E_DOWNLOAD", `${problem}; the file was deleted`);
-  }
-  await rename(partial, target);
+/** Delete `<target>.partial` if it is not what was expected; E_DOWNLOAD says both values. */
+export async function verifyPartial(target: string, expected: Expected = {}): Promise<void> {
+  const problem = await mismatch(partialOf(target), expected);
+  if (!problem) return;
+  await forgetPartial(target);
+  throw new SteeringError("E_DOWNLOAD", `${problem}; the file was deleted`);
+}
+
+/** Rename a verified `<target>.partial` to `target`. */
+export async function landPartial(target: string): Promise<void> {
+  const partial = partialOf(target);
+  const file = await open(partial, "r+");
+  await file.sync().finally(() => file.close());
+  await land(partial, target);
   await rm(etagFile(partial), { force: true });
 }
 
@@ -58,9 +72,9 @@ export async function landPartial(target: string, expected: Expected = {}): Prom
 export async function mismatch(path: string, expected: Expected): Promise<string | undefined> {
   const size = await sizeOf(path);
   if (expected.size !== undefined && size !== expected.size) return `wrong size: expected ${expected.size} bytes, got ${size}`;
-  if (expected.sha256 === undefined) return undefined;
-  const actual = await sha256File(path);
-  return actual === expected.sha256 ? undefined : `wrong SHA-256: expected ${expected.sha256}, got ${actual}`;
+  const actual = expected.sha256 === undefined ? undefined : await sha256File(path);
+  if (actual !== expected.sha256) return `wrong SHA-256: expected ${expected.sha256}, got ${actual}`;
+  return expected.problem?.(path);
 }
 
 /** SHA-256 of a file, lower-case hex. */
@@ -95,14 +109,15 @@ async function fetchRest(url: string, partial: string, options: DownloadOptions)
     return true;
   });
   if (done) return;
-  await forgetPartial(partial);
+  await remove(partial);
   await fetchRest(url, partial, options);
 }
 
 /** Bytes that may be kept: only those of the same address, of a version that the server can recognise. */
 async function resumePoint(url: string, partial: string, size: number | undefined): Promise<{ have: number; etag: string }> {
   const start = { have: 0, etag: "" };
-  const have = await sizeOf(partial);
+  const found = await lstat(partial).catch(() => undefined);
+  const have = found?.isFile() ? found.size : 0;
   if (have === 0 || (size !== undefined && have > size)) return start;
   try {
     const known = JSON.parse(await readFile(etagFile(partial), "utf8")) as { url?: unknown; etag?: unknown };
@@ -117,7 +132,7 @@ async function writeBody(
 ): Promise<void> {
   const host = new URL(response.url).host;
   const total = bodyTotal(response, start, options.expected?.size, host);
-  const file = await open(partial, start === 0 ? "w" : "a");
+  const file = await openPartial(partial, start);
   let done = start;
   try {
     if (start === 0) await rememberEtag(url, response, partial);
@@ -129,14 +144,20 @@ async function writeBody(
       await file.writeFile(chunk);
       options.onProgress?.(done, total);
     }
-    await file.sync();
   } finally {
     await file.close();
   }
   if (total === undefined || done === total) return;
   if (done < total) throw new ConnectionCut(host, `${done} of ${total} bytes`);
-  await forgetPartial(partial);
+  await remove(partial);
   throw new SteeringError("E_DOWNLOAD", `${host} sent more than the ${total} bytes that were expected`);
+}
+
+/** The partial file, new or at its end. A link that somebody put in its place is removed, not followed. */
+async function openPartial(partial: string, start: number): Promise<FileHandle> {
+  if (start > 0) return open(partial, constants.O_WRONLY | constants.O_APPEND | (constants.O_NOFOLLOW ?? 0));
+  await rm(partial, { force: true });
+  return open(partial, "wx");
 }
 
 /** Size of the whole file; a server that offers another file than the expected one is refused before a byte is written. */
@@ -161,14 +182,23 @@ function contentRange(response: Response): { start?: number; total?: number } {
 /** If-Range takes strong validators only; without one the next attempt starts again. */
 async function rememberEtag(url: string, response: Response, partial: string): Promise<void> {
   const etag = response.headers.get("etag");
-  if (!etag || etag.startsWith("W/")) return rm(etagFile(partial), { force: true });
-  await writeFile(etagFile(partial), JSON.stringify({ url, etag }));
+  await rm(etagFile(partial), { force: true });
+  if (etag && !etag.startsWith("W/")) await writeFile(etagFile(partial), JSON.stringify({ url, etag }), { flag: "wx" });
 }
 
-/** Delete a partial file and what was remembered about its origin. */
-export async function forgetPartial(partial: string): Promise<void> {
+/** Delete `<target>.partial` and what was remembered about its origin. */
+export async function forgetPartial(target: string): Promise<void> {
+  await remove(partialOf(target));
+}
+
+async function remove(partial: string): Promise<void> {
   await rm(partial, { force: true });
   await rm(etagFile(partial), { force: true });
+}
+
+/** Where the bytes of `target` are collected. */
+export function partialOf(target: string): string {
+  return `${target}.partial`;
 }
 
 function etagFile(partial: string): string {

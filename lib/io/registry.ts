@@ -2,8 +2,10 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
+import { contentProblem } from "./content.js";
 import { nearestName } from "./near.js";
 import { homeFolder, packageRoot } from "./paths.js";
+import { partNames } from "./split.js";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hex digits expected");
 const bytes = z.number().int().positive();
@@ -104,9 +106,25 @@ export function ownDatasets(nameOrPath: string): string | undefined {
   return model && join(dirname(modelPath(model)), "datasets");
 }
 
-/** Whether the model is on disk with the right size in bytes; the hash of a downloaded one was checked then. */
+/**
+ * Whether the model is on disk, whole: with the size in bytes that it must have (its hash was checked when it came), or
+ * else, all parts of it, as their own content tells.
+ */
 export function isInstalled(model: { file: string; sources?: readonly ModelSource[]; size?: number | undefined }): boolean {
-  const found = statSync(modelPath(model), { throwIfNoEntry: false });
-  if (!found?.isFile()) return false;
-  return model.size === undefined ? found.size > 0 : found.size === model.size;
+  const parts = partNames(modelPath(model));
+  return parts.every((path, no) => {
+    const size = fileSize(path);
+    if (size === undefined || model.size !== undefined) return size !== undefined && size === model.size;
+    return contentProblem(path, path, { no, count: parts.length }) === undefined;
+  });
+}
+
+/** Bytes of a file; undefined where there is none that can be seen. */
+function fileSize(path: string): number | undefined {
+  try {
+    const found = statSync(path);
+    return found.isFile() ? found.size : undefined;
+  } catch {
+    return undefined;
+  }
 }

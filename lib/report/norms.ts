@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { hashOf } from "../experiment/single.js";
@@ -64,7 +64,7 @@ export async function runVectors(folder: string, run: Pick<RunFile, "vectors">, 
     const property = names[index]!;
     if (file === "unknown") return { property, missing: "an imported run names no vector file" };
     const places = [isAbsolute(file) ? file : join(folder, file), ...[folder, ...otherFolders].map((other) => join(other, basename(file)))];
-    const there = [...new Set(places)].filter((path) => existsSync(path));
+    const there = [...new Set(places)].filter((path) => existsSync(path) && statSync(path).isFile());
     if (there.length === 0) return { property, missing: `its vector file ${basename(file)} is not there` };
     for (const path of there) {
       if (hash !== null && await hashOf(path) !== hash) continue;

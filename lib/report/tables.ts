@@ -155,18 +155,27 @@ function signed(value: number, format: (value: number) => string): string {
   return /^[0.]+$/.test(text) ? text : `${value < 0 ? "−" : "+"}${text}`;
 }
 
-/** RFC 4180: fields with commas, quotes or line ends in quotes; numbers in full. */
+/** How a spreadsheet knows a formula, a line end or a tab before it included; the wide forms count too. */
+const FORMULA = /^[\t\r\n]|^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]/;
+const NUMBERS = /^-?\d+(\.\d+)?(e[+-]?\d+)?( -?\d+(\.\d+)?(e[+-]?\d+)?)*$/;
+
+/**
+ * RFC 4180: fields with separators, quotes or line ends in quotes; numbers in full. A text that a spreadsheet would compute
+ * gets an apostrophe in front (OWASP, "CSV Injection").
+ */
 export function toCsv(columns: readonly string[], rows: ReadonlyArray<ReadonlyArray<Value>>): string {
   const field = (value: Value): string => {
     const text = value === null ? "" : String(value);
-    return /[",\r\n]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text;
+    const safe = typeof value === "string" && FORMULA.test(text) && !NUMBERS.test(text) ? `'${text}` : text;
+    return /[",;\t\r\n]/.test(safe) ? `"${safe.replaceAll('"', '""')}"` : safe;
   };
   return [columns, ...rows].map((row) => `${row.map(field).join(",")}\r\n`).join("");
 }
 
-/** A table of GitHub's Markdown; what a cell holds is text, never markup. */
+/** A table of GitHub's Markdown; what it says is text, never markup. */
 export function toMarkdown({ title, caption, shownColumns, shown }: Table): string {
-  const cell = (text: string): string => text.replace(/[\\`*_{}[\]<>|#&]/g, (mark) => `\\${mark}`).replace(/\s+/g, " ");
-  const line = (cells: readonly string[]): string => `| ${cells.map(cell).join(" | ")} |`;
-  return `${[`# ${title}`, "", line(shownColumns), `|${shownColumns.map(() => "---|").join("")}`, ...shown.map(line), "", caption].join("\n")}\n`;
+  const plain = (text: string): string => text.replace(/[\\`*_{}[\]<>|#&~$]/g, (mark) => `\\${mark}`).replace(/\s+/g, " ");
+  const line = (cells: readonly string[]): string => `| ${cells.map(plain).join(" | ")} |`;
+  const rule = `|${shownColumns.map(() => "---|").join("")}`;
+  return [`# ${plain(title)}`, "", line(shownColumns), rule, ...shown.map(line), "", plain(caption), ""].join("\n");
 }

@@ -1,4 +1,4 @@
-import { open, rm, truncate, type FileHandle } from "node:fs/promises";
+import { open, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
@@ -31,7 +31,6 @@ export class EvaluationStore implements AsyncDisposable {
       const differing = there ? differences(there.header, header) : [];
       if (differing.length > 0 && !again) throw new SteeringError("E_BAD_RUN", `${path} was evaluated otherwise: ${differing.join("; ")}. --again replaces it`);
       const kept = differing.length === 0 ? there : undefined;
-      if (!kept) await rm(path, { force: true });
       if (kept) await truncate(path, kept.wholeBytes);
       else await writeFileAtomic(path, `${JSON.stringify(header)}\n`);
       return new EvaluationStore(path, lock, await open(path, "a"), records, kept?.rows.length ?? 0);

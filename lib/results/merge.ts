@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
-import { readFile } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { lstat, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic.js";
 import { RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
@@ -34,7 +34,7 @@ export async function planMerge(out: string, folders: readonly string[]): Promis
   const records = parts.flatMap((part) => part.records).sort((a, b) => a.prompt - b.prompt || order.get(a.setting)! - order.get(b.setting)!);
   return {
     write: async () => {
-      for (const { file, bytes } of vectors) await writeFileAtomic(join(out, basename(file)), bytes);
+      for (const { file, bytes } of vectors) await writeFileAtomic(join(out, file), bytes);
       await writeRun(out, { ...first.run, shard: null }, records);
       return readRun(out);
     },
@@ -70,7 +70,12 @@ async function sharedVectors(parts: readonly Part[]): Promise<Array<{ file: stri
   }));
 }
 
+/** A link would bring what lies elsewhere into the merged folder, a pipe would never end. */
 async function readVector(path: string): Promise<Buffer> {
+  const found = await lstat(path).catch(() => undefined);
+  if (found && !found.isFile()) {
+    throw new SteeringError("E_BAD_RUN", `the vector ${path} is not a file; expected the one that the run wrote`);
+  }
   return readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new SteeringError("E_BAD_RUN", `the vector ${path} cannot be read (${cause.code})`, { cause });
   });

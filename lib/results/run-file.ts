@@ -18,6 +18,14 @@ const settingSchema = z.object({
 /** One way in which every prompt of a run is answered. */
 export type RunSetting = z.infer<typeof settingSchema>;
 
+/** Files of a run's folder that are no vectors. */
+const OWN_FILE = /\.(json|jsonl|lock|takeover|partial)$/i;
+
+/** A vector without a hash was extracted by the run: its file is a bare name, for it is read and written in runs' folders. */
+const vectorSchema = z.object({ property: z.string(), file: z.string(), hash: z.string().nullable() })
+  .refine(({ file, hash }) => hash !== null || (/^[^/\\\p{Cc}]+$/u.test(file) && !/^\.+$/.test(file) && !OWN_FILE.test(file)),
+    { path: ["file"], message: "the name of a vector file in the run's folder was expected" });
+
 const referenceSchema = z.object({ name: z.string(), hash: z.string() });
 
 const runSchema = z.object({
@@ -29,8 +37,8 @@ const runSchema = z.object({
   model: z.object({ name: z.string(), fingerprint: z.record(z.string(), z.union([z.string(), z.number()])) }),
   /** By role: positive, negative, evaluation, composed… */
   datasets: z.record(z.string(), referenceSchema),
-  /** What is added: the property's short name, the file (relative to the folder where it lies there), and its hash where it was given. */
-  vectors: z.array(z.object({ property: z.string(), file: z.string(), hash: z.string().nullable() })),
+  /** What is added: the property's short name, the file (a name in the folder where the run made it), and its hash where it was given. */
+  vectors: z.array(vectorSchema),
   settings: z.array(settingSchema),
   /** Prompts of the whole run, and how many of them are answered at once. */
   nPrompts: z.number().int(),
@@ -48,9 +56,15 @@ export type Shard = NonNullable<RunFile["shard"]>;
 
 export const RUN_FILE = "run.json";
 
-/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. */
+/**
+ * Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes.
+ * Throws E_BAD_ARGUMENT.
+ */
 export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunFile {
-  return runSchema.parse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
+  const parsed = runSchema.safeParse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw new SteeringError("E_BAD_ARGUMENT", `a run cannot be described so: ${path.join(".")}: ${message}`);
 }
 
 /**

@@ -1,13 +1,14 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { SteeringError } from "../errors.js";
+import { modelFiles } from "../io/split.js";
 import type { ModelFingerprint } from "../steering/index.js";
 import type { ModelInfo } from "./model-info.js";
 
 const CHUNK_BYTES = 64 * 1024;
 const N_CHUNKS = 64;
 
-/** Identify a model: its shape, its vocabulary and a hash of its file. Throws E_NOT_FOUND where that is gone. */
+/** Identify a model: its shape, its vocabulary and a hash of its file, or of all its files. Throws E_NOT_FOUND where one is gone. */
 export async function fileFingerprint(info: ModelInfo): Promise<ModelFingerprint> {
   return {
     architecture: info.architecture,
@@ -15,9 +16,16 @@ export async function fileFingerprint(info: ModelInfo): Promise<ModelFingerprint
     nEmbd: info.nEmbd,
     nHead: info.nHead,
     tokenizerHash: info.tokenizerHash,
-    fileHash: await sampledHash(info.path),
+    fileHash: `sha256-sampled:${await modelHash(info.path)}`,
     quantisation: info.quantisation,
   };
+}
+
+/** The hash of a model in one file is that of the file; of a split one it is that of its parts' hashes, in their order. */
+async function modelHash(path: string): Promise<string> {
+  const hashes: string[] = [];
+  for (const file of modelFiles(path)) hashes.push(await sampledHash(file));
+  return hashes.length === 1 ? hashes[0]! : createHash("sha256").update(hashes.join("\n")).digest("hex");
 }
 
 /**
@@ -38,7 +46,7 @@ async function sampledHash(path: string): Promise<string> {
       const { bytesRead } = await file.read(buffer, 0, CHUNK_BYTES, start);
       hash.update(buffer.subarray(0, bytesRead));
     }
-    return `sha256-sampled:${hash.digest("hex")}`;
+    return hash.digest("hex");
   } finally {
     await file.close();
   }

@@ -3,6 +3,7 @@ import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { writeFileAtomic } from "../io/atomic.js";
 import { homeFolder } from "../io/paths.js";
+import { partNames } from "../io/split.js";
 import { findInstallation } from "../native/index.js";
 import { throwIfAborted } from "./abort.js";
 import { tryInChild } from "./vet-process.js";
@@ -34,7 +35,7 @@ interface FileState {
  */
 export async function vetModel(path: string, signal?: AbortSignal): Promise<void> {
   throwIfAborted(signal);
-  const files = await Promise.all(partsOf(resolve(path)).map(fileState));
+  const files = await Promise.all(partNames(resolve(path)).map(fileState));
   const { built } = findInstallation();
   const verdict = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp: built.llamaCpp, files }, null, 2)}\n`;
   const verdictPath = verdictFile(path);
@@ -48,13 +49,6 @@ export async function vetModel(path: string, signal?: AbortSignal): Promise<void
 /** Where the verdict on the file at this path is kept; one file each, so that processes need not wait for each other. */
 export function verdictFile(path: string): string {
   return join(homeFolder(), "vetted", `${createHash("sha256").update(resolve(path)).digest("hex").slice(0, 32)}.json`);
-}
-
-/** llama.cpp loads `name-00001-of-00003.gguf` together with the parts after it. */
-function partsOf(path: string): string[] {
-  const [, stem, count] = /^(.*)-00001-of-(\d{5})\.gguf$/s.exec(path) ?? [];
-  if (stem === undefined || count === undefined) return [path];
-  return Array.from({ length: Math.max(1, Number(count)) }, (_, i) => `${stem}-${String(i + 1).padStart(5, "0")}-of-${count}.gguf`);
 }
 
 async function fileState(path: string): Promise<FileState> {

@@ -2,6 +2,8 @@
 export type Metadata = Record<string, string | boolean | number | number[] | string[] | { f32: number | number[] }>;
 
 export type TensorType = "F32" | "Q4_0" | "Q8_0";
+/** What a header may list besides; `ggufBytes` does not write it. */
+type ListedType = TensorType | "I8";
 
 export interface TensorInfo {
   name: string;
@@ -19,7 +21,7 @@ export interface Tensor extends TensorInfo {
 const VERSION = 3;
 const ALIGNMENT = 32;
 const U32 = 4, I32 = 5, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9;
-const TENSOR_TYPES = { F32: 0, Q4_0: 2, Q8_0: 8 };
+const TENSOR_TYPES = { F32: 0, Q4_0: 2, Q8_0: 8, I8: 24 };
 
 /** Values that share one scale, and the bytes of such a block: the scale in half precision, then the values. */
 const BLOCK = 32;
@@ -31,7 +33,7 @@ export function ggufBytes(metadata: Metadata, tensors: readonly Tensor[]): Buffe
 }
 
 /** What stands before the tensors' bytes, which follow one another, each padded to `tensorSize`. */
-export function ggufHeader(metadata: Metadata, tensors: readonly TensorInfo[]): Buffer {
+export function ggufHeader(metadata: Metadata, tensors: ReadonlyArray<Omit<TensorInfo, "type"> & { type?: ListedType }>): Buffer {
   const pairs = Object.entries(metadata).flatMap(([key, value]) => [bytesOfString(key), bytesOfValue(value)]);
   const infos: Buffer[] = [];
   let offset = 0;
@@ -45,9 +47,9 @@ export function ggufHeader(metadata: Metadata, tensors: readonly TensorInfo[]): 
 }
 
 /** Bytes of a tensor in the file, padding included. */
-export function tensorSize({ shape, type }: TensorInfo): number {
+export function tensorSize({ shape, type = "F32" }: { shape: readonly number[]; type?: ListedType }): number {
   const values = shape.reduce((product, extent) => product * extent, 1);
-  const bytes = type === undefined || type === "F32" ? values * 4 : (values / BLOCK) * BLOCK_BYTES[type];
+  const bytes = type === "F32" ? values * 4 : type === "I8" ? values : (values / BLOCK) * BLOCK_BYTES[type];
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 

@@ -6,6 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterEach } from "@jest/globals";
+import { ggufHeader } from "../support/gguf-writer.js";
 
 export interface LocalServer {
   url: string;
@@ -88,9 +89,12 @@ export function someBytes(length: number, seed = 1): Buffer {
   return bytes;
 }
 
-/** `someBytes` that begin like a GGUF file. */
-export function ggufBytes(length: number, seed = 1): Buffer {
-  return Buffer.concat([Buffer.from("GGUF"), someBytes(length - 4, seed)]);
+/** A whole GGUF file of this many bytes, or the part of a split model: one tensor of `someBytes`. */
+export function ggufBytes(length: number, seed = 1, split?: { no: number; count: number }): Buffer {
+  const metadata = split ? { "split.no": split.no, "split.count": split.count } : {};
+  const headerOf = (rows: number): Buffer => ggufHeader(metadata, [{ name: "t", shape: [rows], type: "I8" }]);
+  const rows = length - headerOf(0).length;
+  return Buffer.concat([headerOf(rows), someBytes(rows, seed)]);
 }
 
 export function sha256(bytes: Buffer): string {

@@ -3,6 +3,7 @@ import { join } from "node:path";
 import { inflateSync } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
 import { runData } from "../../lib/report/data.js";
+import { hashOf } from "../../lib/experiment/single.js";
 import { runFigures } from "../../lib/report/figures/index.js";
 import { writeReport } from "../../lib/report/index.js";
 import { runVectors } from "../../lib/report/norms.js";
@@ -66,7 +67,9 @@ describe("a figure is left out with its reason", () => {
     expect((await vector("bad.safetensors", null))!.missing).toContain("cannot be read");
     expect((await vector("unknown", "unknown"))!.missing).toContain("imported");
     const elsewhere = await temporaryFolder();
-    expect((await runVectors(elsewhere, aRun({ vectors: [{ property: "ITA", file: "/gone/good.safetensors", hash: null }] }), [folder]))[0]!.vector).toBeDefined();
+    const hash = await hashOf(join(folder, "good.safetensors"));
+    expect((await runVectors(elsewhere, aRun({ vectors: [{ property: "ITA", file: "/gone/good.safetensors", hash }] }), [folder]))[0]!.vector).toBeDefined();
+    expect((await vector(process.platform === "win32" ? "NUL" : "/dev/zero", hash))!.missing).toContain("is not there"); // never read
   });
 });
 
@@ -181,6 +184,26 @@ describe("tables", () => {
     const text = toMarkdown({ id: "t", title: "T", caption: "c", columns: [], rows: [], shownColumns: ["a|b"], shown: [["<b>\nx"]] });
     expect(text).toBe("# T\n\n| a\\|b |\n|---|\n| \\<b\\> x |\n\nc\n");
   });
+
+  test("as Markdown are text in their title and caption too", () => {
+    const marks = "<img src=x onerror=alert(1)>\n# [a](http://x) `b` $c$";
+    const [title, , , , , caption] = toMarkdown({ id: "t", title: `Differences to ${marks}`, caption: marks, columns: [], rows: [], shownColumns: ["a"], shown: [] }).split("\n");
+    const plain = "\\<img src=x onerror=alert(1)\\> \\# \\[a\\](http://x) \\`b\\` \\$c\\$";
+    expect(title).toBe(`# Differences to ${plain}`);
+    expect(caption).toBe(plain);
+  });
+
+  test.each(["=1+1", "+1+1", "-1+1", "@SUM(A1)", "=cmd|'/c calc'!A0", "\t=1", "\r=1", " =1", "\n=1", "＝1+1", "＠x", "-", "=", "-1 apple"])("as CSV hold %j as text", (value) => {
+    const [head, row] = toCsv([value], [[value]]).split(/\r\n(?=[^\r\n])/).map((line) => line.replace(/\r\n$/, ""));
+    expect(head).toMatch(/^"?'/);
+    expect(row).toBe(head);
+    expect(head!.replace(/^"(.*)"$/s, "$1").slice(1)).toBe(value);
+  });
+
+  test.each([[-1.5, "-1.5"], [-1e-9, "-1e-9"], [-0.25, "-0.25"], [-Infinity, "-Infinity"], ["-10.75 12.25", "-10.75 12.25"], ["-3", "-3"], ["−75 [−100, 3]", '"−75 [−100, 3]"'], ["a;=1+1", '"a;=1+1"'], ["a\t=1", '"a\t=1"'], ["a=b", "a=b"], ["Start -1.5", "Start -1.5"]])(
+    "as CSV keep %j", (value, expected) => {
+      expect(toCsv([], [[value]])).toBe(`\r\n${expected}\r\n`);
+    });
 });
 
 describe("an SVG", () => {

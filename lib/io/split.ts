@@ -1,0 +1,28 @@
+import { readGgufHeader } from "./gguf-header.js";
+
+const NAME = /^(.*)-(\d{5})-of-(\d{5})\.gguf$/s;
+
+/**
+ * Paths of all parts of a model that is split over several files, by the path or address of the first one,
+ * `name-00001-of-00003.gguf`; of any other file its own.
+ */
+export function partNames(path: string): string[] {
+  const [, stem, no, count] = NAME.exec(path) ?? [];
+  if (no !== "00001" || count === "00000") return [path];
+  return Array.from({ length: Number(count) }, (_, i) => `${stem}-${String(i + 1).padStart(5, "0")}-of-${count}.gguf`);
+}
+
+/** The path of the first part, if this is that of another one. */
+export function firstPart(path: string): string | undefined {
+  const [, stem, no, count] = NAME.exec(path) ?? [];
+  return no === undefined || no === "00001" || no === "00000" || count! < no ? undefined : `${stem}-00001-of-${count}.gguf`;
+}
+
+/**
+ * The files that llama.cpp loads for a model: more than one where the first one's name and its metadata say so. Throws what
+ * `readGgufHeader` throws.
+ */
+export function modelFiles(path: string): string[] {
+  const parts = partNames(path);
+  return parts.length > 1 && readGgufHeader(path).split.count === parts.length ? parts : [path];
+}
