@@ -118,6 +118,8 @@ export interface NativeContext {
   logits(row: number): Float32Array;
   /** How often the last decode stopped in the middle of its graph, to synchronise and copy. */
   stops(): number;
+  /** Threads that compute from the next decode on; E_BUSY during one. */
+  setThreads(nThreads: number): void;
   /** llama.cpp's own, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
   setControlVector(data: Float32Array): void;
   /** Half-open range of positions; `end` −1 = to the last. */

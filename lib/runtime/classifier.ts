@@ -6,8 +6,9 @@ import type { ModelFingerprint } from "../steering/index.js";
 import { throwIfAborted } from "./abort.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
-import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
+import { checkWords, type LoadModelOptions } from "./model.js";
 import { quantisationName } from "./quantisation.js";
+import { defaultThreads } from "./threads.js";
 import { vetModel } from "./vet.js";
 
 /** What a classifier says of a text. */

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
@@ -12,6 +11,7 @@ import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler.js";
+import { defaultThreads, MAX_THREADS, ThreadCount } from "./threads.js";
 import { vetModel } from "./vet.js";
 
 /** Receives what the library would otherwise have to print: it prints nothing. */
@@ -28,7 +28,10 @@ export interface LoadModelOptions {
   gpuLayers?: number | "all";
   /** Map the file into memory (default) instead of reading it. */
   mmap?: boolean;
-  /** CPU threads; default: one per core that the process may use. */
+  /**
+   * CPU threads, always so many. Default: one per core that the process may use, and fewer while other programs use some of
+   * them, since ggml's threads wait for the slowest of them after each operation.
+   */
   threads?: number;
   /** Default true. */
   flashAttention?: boolean;
@@ -72,8 +75,6 @@ const N_BATCH = 512;
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** As ggml takes them. */
-const MAX_THREADS = 512;
 /** Sequences that llama.cpp can tell apart. */
 const MAX_SEQUENCES = 256;
 /** Selections of one vector that are kept on the native side. */
@@ -88,7 +89,8 @@ export type LoadedModel = ConstructorParameters<typeof Model>;
 export async function openModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
-  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal } = options;
+  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads } = options;
+  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined); // looks at the load from here on
   const begun = performance.now();
   if (vet) await vetModel(path, signal);
   const vetted = performance.now();
@@ -96,7 +98,7 @@ export async function openModel(nameOrPath: string, options: LoadModelOptions = 
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
-  if (info.isCausal && !signal?.aborted) return [native, info, path, options];
+  if (info.isCausal && !signal?.aborted) return [native, info, path, options, threadCount];
   native.dispose();
   throwIfAborted(signal);
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
@@ -114,7 +116,7 @@ export function engineVersion(): string {
  */
 export class Model implements Disposable, AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
-  /** CPU threads that it computes with. */
+  /** CPU threads that it computes with, at most. */
   readonly threads: number;
   /** Layers on the GPU, as asked for. */
   readonly gpuLayers: number | "all";
@@ -125,9 +127,10 @@ export class Model implements Disposable, AsyncDisposable {
   private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
 
-  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions) {
+  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions, /** How many of `threads` compute. @internal */ readonly threadCount: ThreadCount) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
-    this.threads = options.threads ?? defaultThreads();
+    this.threads = threadCount.most;
+    if (options.maxGenerations === 1) threadCount.hold();
     this.gpuLayers = options.gpuLayers ?? "all";
     this.steeringPath = options.steeringPath ?? "auto";
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations: maxTasks = Infinity } = options;
@@ -209,7 +212,7 @@ export class Model implements Disposable, AsyncDisposable {
       steeringPath: this.steeringPath,
     };
     const begun = performance.now();
-    const context = new Context(await callAsync(() => this.native.createContext(options)), options);
+    const context = new Context(await callAsync(() => this.native.createContext(options)), options, this.threadCount);
     tell(this.options.logger, "debug", `a context of ${options.nCtx} cells and ${options.nSeqMax} sequences, ${options.nThreads} threads, made in ${seconds(begun)}`);
     return context;
   }
@@ -265,10 +268,4 @@ function checkLimits({ contextSize = 1, maxSequences = 1, maxGenerations = 1, th
   if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
   if (!Number.isInteger(maxGenerations) || maxGenerations < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxGenerations must be a whole number from 1");
   if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
-}
-
-/** One thread per core: on x64 processors with many logical ones, two share the vector units of a core. */
-export function defaultThreads(): number {
-  const logical = availableParallelism();
-  return process.arch === "x64" && logical > 4 ? Math.floor(logical / 2) : logical;
 }

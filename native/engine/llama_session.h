@@ -47,6 +47,9 @@ public:
     // How often the last decode stopped in the middle of its graph, to synchronise and copy (eval_hook::stops).
     int stops() const { return hook_->stops(); }
 
+    // Threads that compute from now on. Throws E_BAD_ARGUMENT.
+    void set_threads(int32_t n_threads);
+
     // llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: it
     // takes the graph path's place. Throws E_SHAPE, E_BAD_ARGUMENT.
     void set_control_vector(const std::vector<float> & data);
@@ -66,6 +69,7 @@ private:
     void check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const;
     void check_sequence(int32_t seq_id) const;
     void attach_threadpool();
+    void free_former_threadpools();
 
     // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
     void choose_paths(eval_hook::work & work);
@@ -78,6 +82,7 @@ private:
     std::atomic<bool>                                     abort_{false};
     std::unique_ptr<llama_context, decltype(&llama_free)> context_;
     ggml_threadpool *                                     threadpool_ = nullptr;
+    std::vector<ggml_threadpool *>                        former_threadpools_; // until the back end has seen the next one
     std::vector<int8_t>                                   last_outputs_;
     bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   has_plain_attention_output_; // looked up once
