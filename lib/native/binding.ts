@@ -133,6 +133,8 @@ export interface NativeContext {
 export interface NativeClassifier {
   /** Logits `[texts, labels]`. */
   classify(texts: readonly string[]): Promise<Float32Array>;
+  /** Threads that compute from the next call on; E_BUSY during one. */
+  setThreads(nThreads: number): void;
   dispose(): void;
 }
 
@@ -150,6 +152,8 @@ export interface NativeTranslator {
   /** One per text, of at most `nMax` tokens; special tokens are read in `prefix` alone. */
   translate(texts: readonly string[], prefix: string, nMax: number): Promise<NativeTranslation[]>;
   abort(): void;
+  /** Threads that compute from the next call on; E_BUSY during one. */
+  setThreads(nThreads: number): void;
   dispose(): void;
 }
 
