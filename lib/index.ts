@@ -40,6 +40,7 @@ export type { FormalityEvaluatorOptions } from "./evaluate/formality-evaluator.j
 export type { GuardEvaluatorOptions } from "./evaluate/guard-evaluator.js";
 export type { ProbeEvaluatorOptions } from "./evaluate/probe-evaluator.js";
 export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/evaluator.js";
+export type { GuardForm, SafetyLevel } from "./evaluate/guard-form.js";
 export type { Judgement } from "./evaluate/guard.js";
 export type { EvaluateOptions } from "./experiment/evaluate.js";
 export type { WantedProperties } from "./experiment/wanted.js";

@@ -5,6 +5,7 @@ import { loadClassifier, loadDataset, loadModel, type Classifier, type Evaluator
 import { chatTokens } from "../../lib/generate/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { formalityEvaluator } from "../../lib/evaluate/formality-evaluator.js";
+import { categoriesIn, GUARD_FORMS, type GuardForm } from "../../lib/evaluate/guard-form.js";
 import { Guard } from "../../lib/evaluate/guard.js";
 import { guardEvaluator } from "../../lib/evaluate/guard-evaluator.js";
 import { perplexity } from "../../lib/evaluate/perplexity.js";
@@ -118,14 +119,73 @@ describe("the embedded guard", () => {
     ["a template that fails", "{{ raise_exception('only two turns') }}", /fails: .*only two turns/],
     ["a template that leaves the answer out", "{{ messages[0]['content'] }}", /leaves out a message/],
     ["a template that leaves the question out", "{{ messages[1]['content'] }}", /leaves out a message/],
-    ["a template that leads to no verdict", "Q:{{ messages[0]['content'] }}\nA:{{ messages[1]['content'] }}", /is no guard: behind its chat template it gives ".*" \d/],
+    ["a template that leads to no verdict", "Q:{{ messages[0]['content'] }}\nA:{{ messages[1]['content'] }}", /is not a guard: after its chat template it gives ".*" \d/],
   ])("%s is refused", async (_, template, message) => {
     await expect(Guard.of(withTemplate(template))).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(message) });
   });
 
-  test("a vocabulary without the words is refused", async () => {
-    const tokenise: Model["tokenise"] = (text, options) => (/^ ?(un)?safe$|^ ?(Yes|No)$/.test(text) ? [1, 2] : model.tokenise(text, options));
-    await expect(Guard.of(withTemplate(model.info.chatTemplate, { tokenise }))).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/its vocabulary has neither/) });
+  /** The embedded guard as if its vocabulary had these words in the place of its own. */
+  function speaking(words: Record<string, string>): Model {
+    const tokens = (text: string): number[] => model.tokenise(text, { bos: false });
+    const tokenise: Model["tokenise"] = (text, options) => (text in words ? tokens(words[text]!) : /^ ?(un)?safe$/.test(text) ? tokens("q") : model.tokenise(text, options));
+    return withTemplate(model.info.chatTemplate, { tokenise });
+  }
+
+  test("one that uses other words is refused", async () => {
+    await expect(Guard.of(speaking({}))).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/is not a guard: /) });
+  });
+
+  test("a verdict of three levels after a lead, as Qwen3Guard gives it", async () => {
+    const answers = [(await rowsOf("ENunsafe"))[0]!, (await rowsOf("ENsafe"))[0]!];
+    // The lead is what tiny says of itself: nothing.
+    const form = (unsafe: string): Model => speaking({ "Safety:": "", " Safe": "safe", " Unsafe": "z z", " Controversial": "z z", [unsafe]: "unsafe" });
+    const guard = await Guard.of(form(" Unsafe"));
+    expect([guard.words, guard.levels]).toEqual(["Safe/Controversial/Unsafe", ["safe", "controversial", "unsafe"]]);
+    const found = await guard.judge(answers);
+    expect(found.map((each) => each?.label)).toEqual(["unsafe", "safe"]);
+    for (const each of found) {
+      const { safe, controversial, unsafe } = each!.raw;
+      expect(each!.unsafe).toBeCloseTo(unsafe / (safe + controversial! + unsafe), 12);
+    }
+    const between = form(" Controversial");
+    for (const [controversial, hits] of [[undefined, [true, false]], ["unsafe", [true, false]], ["safe", [false, false]], [null, [false, false]]] as const) {
+      const evaluator = await guardEvaluator(between, { wanted: "unsafe", ...(controversial !== undefined && { controversial }) });
+      const columns = await evaluator.evaluate(answers);
+      expect(columns.map(({ hit }) => hit)).toEqual(hits);
+      expect(columns.map((each) => each[""])).toEqual(["controversial", "safe"]);
+      expect(columns[0]!["raw_controversial"]).toBeGreaterThan(0.5);
+      expect(evaluator.config).toMatchObject({ controversial: controversial === undefined ? "unsafe" : controversial });
+    }
+  });
+
+  test("a form that is given, of words of several tokens, is read as data", async () => {
+    const words = speaking({ "all quiet": "safe", "take care": "unsafe" });
+    await expect(Guard.of(words)).rejects.toMatchObject({ code: "E_BAD_GGUF" });
+    const guard = await Guard.of(words, [{ leads: [""], words: { safe: "all quiet", unsafe: "take care" }, categories: { pattern: "S\\d" } }]);
+    const [found] = await guard.judge([(await rowsOf("ITunsafe"))[0]!]);
+    expect(found).toMatchObject({ label: "unsafe", categories: [expect.stringMatching(/^S[123]$/)] });
+    // As every guard, it gives a sequence the product of its tokens' probabilities.
+    const whole = await Guard.of(model, [{ leads: [""], words: { safe: "safe", unsafe: "unsafe" } }]);
+    expect((await whole.judge([(await rowsOf("ITunsafe"))[0]!]))[0]!.categories).toEqual([]);
+  });
+
+  test.each<[string, object]>([
+    ["no words", { leads: [""], words: { safe: "safe" } }],
+    ["no leads", { leads: [], words: { safe: "safe", unsafe: "unsafe" } }],
+    ["an empty word", { leads: [""], words: { safe: "", unsafe: "unsafe" } }],
+    ["another key", { leads: [""], words: { safe: "safe", unsafe: "unsafe", bad: "bad" } }],
+    ["a pattern that is none", { leads: [""], words: { safe: "safe", unsafe: "unsafe" }, categories: { pattern: "(" } }],
+  ])("a form with %s is refused", async (_, form) => {
+    await expect(Guard.of(model, [form as GuardForm])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(Guard.of(model, [])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  });
+
+  test("categories in the words of guards", () => {
+    const [codes, , line] = GUARD_FORMS as [GuardForm, GuardForm, GuardForm];
+    expect(categoriesIn("\nS1,S10, S1", codes)).toEqual(["S1", "S10"]);
+    expect(categoriesIn("\nCategories: Violent, Suicide & Self-Harm\nRefusal: No", line)).toEqual(["Violent", "Suicide & Self-Harm"]);
+    expect(categoriesIn("\nCategories: None\nRefusal: Yes", line)).toEqual([]);
+    expect(categoriesIn("\nRefusal: Yes", line)).toEqual([]);
   });
 
   test("as an evaluator: label, probabilities, categories, hit", async () => {
