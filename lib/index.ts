@@ -18,7 +18,7 @@ export * as results from "./api/results.js";
 export * as spec from "./api/spec.js";
 export * as system from "./api/system.js";
 export * as vectors from "./api/vectors.js";
-export { loadClassifier, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type Logger, type LoadTranslatorOptions, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
+export { loadClassifier, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type Logger, type LoadTranslatorOptions, type ModelInfo, type RopeScaling, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
 export type { CaptureOptions, CapturePrompt, PromptActivations, PromptedText, TextCaptureOptions, TextMeans } from "./capture/index.js";
 export type { ExtractOptions } from "./experiment/extract.js";
 export type { PromptFormat, PromptGroup, Tokeniser } from "./experiment/prompt.js";

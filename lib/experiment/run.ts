@@ -44,7 +44,7 @@ type RunFields = Pick<RunFile, "kind" | "datasets" | "vectors" | "settings"> & {
 export async function describeRun(model: Model, fields: RunFields, { parallel = DEFAULT_PARALLEL, shard = null, modelName }: RunOptions): Promise<RunFile> {
   return runFile({
     ...fields,
-    config: JSON.parse(JSON.stringify(fields.config)) as RunFile["config"], // as it will be read
+    config: JSON.parse(JSON.stringify({ ...fields.config, ropeScaling: model.ropeScaling })) as RunFile["config"], // as it will be read
     model: { name: modelName ?? model.info.path, fingerprint: { ...await model.fingerprint() } },
     parallel, shard,
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },

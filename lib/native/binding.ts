@@ -46,6 +46,8 @@ export interface NativeContextOptions {
   /** K and V in F32 instead of F16. */
   kvF32: boolean;
   steeringPath: "auto" | "graph" | "callback";
+  /** `yarn`, or linear; `originalContext` 0 = as the file says. Without it, as the file says. */
+  ropeScaling?: { yarn: boolean; factor: number; originalContext: number };
 }
 
 export interface NativeVector {

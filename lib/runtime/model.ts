@@ -7,60 +7,13 @@ import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
 import { Context } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
+import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler.js";
-import { defaultThreads, MAX_THREADS, ThreadCount } from "./threads.js";
+import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vet.js";
-
-/** Receives what the library would otherwise have to print: it prints nothing. */
-export type Logger = (level: "debug" | "info" | "warn", message: string) => void;
-
-const CHOICES = { backend: ["auto", "cpu", "cuda", "vulkan", "metal"], kvType: ["f16", "f32"], steeringPath: ["auto", "graph", "callback"] } as const;
-type Choice<Name extends keyof typeof CHOICES> = (typeof CHOICES)[Name][number];
-
-/** Where a model computes and how much room its generations have. */
-export interface LoadModelOptions {
-  /** Whose devices compute: one of ggml's back ends, or what llama.cpp finds best (default). */
-  backend?: Choice<"backend">;
-  /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
-  gpuLayers?: number | "all";
-  /** Map the file into memory (default) instead of reading it. */
-  mmap?: boolean;
-  /**
-   * CPU threads, always so many. Default: one per core that the process may use, and fewer while other programs use some of
-   * them, since ggml's threads wait for the slowest of them after each operation.
-   */
-  threads?: number;
-  /** Default true. */
-  flashAttention?: boolean;
-  /** Type of the KV cache: F16 (default), or F32 for comparisons with other implementations. */
-  kvType?: Choice<"kvType">;
-  /**
-   * KV cells that all generations running at once share, at most; default 4096. A generation takes one per token of its
-   * prompt and of its answer, the answer once more for each dynamic property and once for the unsteered stream.
-   */
-  contextSize?: number;
-  /** Sequences at once, at most; default 16. A generation takes one, with dynamic properties two and one for each. */
-  maxSequences?: number;
-  /**
-   * Generations at once, at most; default: as many as there is room for. With 1 they come one after the other, each to the
-   * last bit as it is alone; in a shared batch, ggml rounds otherwise (log probabilities differ by 0.00001).
-   */
-  maxGenerations?: number;
-  /**
-   * Try the file in a process of its own before it is loaded here (default), since llama.cpp ends the process on some
-   * damaged files; once per file, remembered in the cache folder. `false` for files that are known to be good.
-   */
-  vet?: boolean;
-  /** Told of what happens inside: loading, the making of contexts. What it throws is ignored. Default: nobody. */
-  logger?: Logger;
-  /** Stops the loading. */
-  signal?: AbortSignal;
-  /** How vectors are added: `auto` (default), or one path alone, for tests and diagnosis (docs/architecture.md, "Two paths"). */
-  steeringPath?: Choice<"steeringPath">;
-}
 
 /** What a piece of work needs of a context. */
 export interface ContextNeeds {
@@ -75,8 +28,6 @@ const N_BATCH = 512;
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** Sequences that llama.cpp can tell apart. */
-const MAX_SEQUENCES = 256;
 /** Selections of one vector that are kept on the native side. */
 const MAX_SELECTIONS = 8;
 /** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 end the process, 20,000 do not. */
@@ -120,6 +71,10 @@ export class Model implements Disposable, AsyncDisposable {
   readonly threads: number;
   /** Layers on the GPU, as asked for. */
   readonly gpuLayers: number | "all";
+  /** How positions beyond the trained context are computed, as asked for; undefined: as the file says. */
+  readonly ropeScaling: RopeScaling | undefined;
+  /** Tokens that a prompt and its answer may have together: what the model was trained for, times `ropeScaling`. */
+  readonly maxContext: number;
   /** How vectors are added, as asked for. */
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** Runs this model's generations. @internal */
@@ -132,6 +87,9 @@ export class Model implements Disposable, AsyncDisposable {
     this.threads = threadCount.most;
     if (options.maxGenerations === 1) threadCount.hold();
     this.gpuLayers = options.gpuLayers ?? "all";
+    const { ropeScaling } = options;
+    this.ropeScaling = ropeScaling;
+    this.maxContext = ropeScaling ? Math.floor((ropeScaling.originalContext ?? info.nCtxTrain) * ropeScaling.factor) : info.nCtxTrain;
     this.steeringPath = options.steeringPath ?? "auto";
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations: maxTasks = Infinity } = options;
     this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences, maxTasks });
@@ -195,12 +153,13 @@ export class Model implements Disposable, AsyncDisposable {
 
   /** The state of one generation's sampling, which has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN. @internal */
   createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
-    const options = toNativeSampler(sampling, prompt, this.info.nCtxTrain);
+    const options = toNativeSampler(sampling, prompt, this.maxContext);
     return options === null ? null : call(() => this.native.createSampler(options));
   }
 
   /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. @internal */
   async createContext(needs: ContextNeeds): Promise<Context> {
+    const { ropeScaling } = this;
     const options: NativeContextOptions = {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
       nBatch: N_BATCH,
@@ -210,6 +169,7 @@ export class Model implements Disposable, AsyncDisposable {
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
       steeringPath: this.steeringPath,
+      ...(ropeScaling && { ropeScaling: { yarn: ropeScaling.kind === "yarn", factor: ropeScaling.factor, originalContext: ropeScaling.originalContext ?? this.info.nCtxTrain } }),
     };
     const begun = performance.now();
     const context = new Context(await callAsync(() => this.native.createContext(options)), options, this.threadCount);
@@ -256,16 +216,4 @@ function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message:
   } catch {
     // Its failures are its owner's: the work is not in vain for them.
   }
-}
-
-function checkLimits({ contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", ...options }: LoadModelOptions): void {
-  for (const [name, allowed] of Object.entries(CHOICES)) {
-    const chosen = options[name as keyof typeof CHOICES];
-    if (chosen !== undefined && !(allowed as readonly string[]).includes(chosen)) throw new SteeringError("E_BAD_ARGUMENT", `${name} "${String(chosen)}" is none of ${allowed.join(", ")}`);
-  }
-  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) throw new SteeringError("E_BAD_ARGUMENT", `threads must be a whole number from 1 to ${MAX_THREADS}`);
-  if (gpuLayers !== "all" && (!Number.isInteger(gpuLayers) || gpuLayers < 0)) throw new SteeringError("E_BAD_ARGUMENT", "gpuLayers must be \"all\" or a whole number of layers from 0");
-  if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
-  if (!Number.isInteger(maxGenerations) || maxGenerations < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxGenerations must be a whole number from 1");
-  if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
 }

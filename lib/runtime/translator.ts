@@ -3,7 +3,8 @@ import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
-import { checkWords, type LoadModelOptions } from "./model.js";
+import type { LoadModelOptions } from "./load-options.js";
+import { checkWords } from "./model.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vet.js";
 

@@ -37,6 +37,12 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     params.swa_full        = true;            // or a sliding-window model could not copy and drop part of a sequence
     params.op_offload      = false;           // the scheduler would compute W_O on copies that go by other names
     params.no_perf         = true;
+    if (options.rope_factor > 0) {
+        params.rope_scaling_type = options.rope_yarn ? LLAMA_ROPE_SCALING_TYPE_YARN : LLAMA_ROPE_SCALING_TYPE_LINEAR;
+        params.rope_freq_scale   = 1 / options.rope_factor;
+        params.yarn_ext_factor   = options.rope_yarn ? 1 : 0;
+        params.yarn_orig_ctx     = options.rope_original;
+    }
     params.cb_eval           = eval_hook::callback;
     params.cb_eval_user_data = hook_.get();
     params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };

@@ -17,6 +17,9 @@ struct session_options {
     uint32_t n_outputs_max = 0; // most rows with logits of one decode
     int32_t  n_threads     = 0;
     bool     flash_attn    = true;
+    float    rope_factor   = 0; // so many times the context, by `rope_yarn` or linearly; 0 = as the file says
+    bool     rope_yarn     = false;
+    uint32_t rope_original = 0; // the context that is scaled; 0 = as the file says
     bool     kv_f32        = false; // K and V in F32 instead of F16: for comparisons, twice the memory
     steering_path path     = steering_path::automatic;
 };
