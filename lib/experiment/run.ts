@@ -48,7 +48,7 @@ export async function describeRun(model: Model, fields: RunFields, { parallel = 
     model: { name: modelName ?? model.info.path, fingerprint: { ...await model.fingerprint() } },
     parallel, shard,
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
-    machine: { platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model.trim() ?? "?", threads: model.threadCount.now(), gpuLayers: model.gpuLayers, node: process.version },
+    machine: { platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model.trim() ?? "?", threads: await model.threadCount.settled(), gpuLayers: model.gpuLayers, node: process.version },
   });
 }
 

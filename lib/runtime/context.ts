@@ -34,7 +34,7 @@ export class Context implements Disposable {
    */
   async decode(batch: Batch, signal?: AbortSignal): Promise<StepResult> {
     throwIfAborted(signal);
-    this.adjustThreads();
+    this.adjustThreads(batch);
     const forget = onAbort(signal, () => this.native.abort());
     try {
       const { kls, alphas, tokens, logProbabilities } = await callAsync(() => this.native.decode(batch.toNative()));
@@ -44,8 +44,9 @@ export class Context implements Disposable {
     }
   }
 
-  private adjustThreads(): void {
-    const wanted = this.threads?.now() ?? this.nThreads;
+  /** ggml splits flash attention of a single row over a long context among its threads; nothing else depends on their number (test/native/threads.test.ts). */
+  private adjustThreads(batch: Batch): void {
+    const wanted = this.threads?.now(batch.size > 1 || !this.options.flashAttention) ?? this.nThreads;
     if (wanted === this.nThreads) return;
     call(() => this.native.setThreads(wanted));
     this.nThreads = wanted;

@@ -1,3 +1,4 @@
+import { setTimeout } from "node:timers/promises";
 import { availableProcessors, processorTimes, type ProcessorTimes } from "./processors.js";
 
 /** How often the machine's load is looked at. Its counters have steps of 10 ms. */
@@ -20,6 +21,7 @@ export class ThreadCount {
   private free: number;
   private before: ProcessorTimes | undefined;
   private held: number | undefined;
+  private hasLooked = false;
 
   /** `isFixed`: always `most`. `times` and `clock`: for tests. */
   constructor(readonly most: number, readonly isFixed: boolean, private readonly times: () => ProcessorTimes | undefined = processorTimes, private readonly clock = () => performance.now()) {
@@ -27,11 +29,11 @@ export class ThreadCount {
     this.before = times();
   }
 
-  /** Threads for the next piece of work. */
-  now(): number {
+  /** Threads for the next piece of work; `isExact`: what it computes does not depend on their number, so that none is held for it. */
+  now(isExact = false): number {
     const sharers = this.sharers();
     if (this.isFixed || this.most === 1) return this.most;
-    return this.held ?? this.best(sharers);
+    return isExact ? this.best(sharers) : this.held ?? this.best(sharers);
   }
 
   /** Threads that would do best now, whatever is fixed or held. */
@@ -41,8 +43,7 @@ export class ThreadCount {
   }
 
   /**
-   * Always the same number until it is disposed of, `n` or that of now: ggml splits attention over long contexts among its
-   * threads, so that the last digits depend on their number. Without effect on a number that is fixed.
+   * The same number until it is disposed of, `n` or that of now, for work whose last digits depend on it. Without effect on a number that is fixed.
    */
   hold(n = this.now()): Disposable & { readonly threads: number } {
     if (this.isFixed) return { threads: this.most, [Symbol.dispose]: () => {} };
@@ -51,11 +52,19 @@ export class ThreadCount {
     return { threads: this.held, [Symbol.dispose]: () => { this.held = outer; } };
   }
 
+  /** `now()`, once the load has been looked at for long enough to say it: before a number is kept for long. */
+  async settled(): Promise<number> {
+    if (!this.isFixed && this.before && !this.hasLooked) await setTimeout(Math.max(0, this.before.at + WINDOW_MS - this.clock()));
+    return this.now();
+  }
+
   private look(): void {
     const { before } = this;
     if (before && this.clock() - before.at < WINDOW_MS) return;
     this.before = this.times();
-    if (before && this.before) this.free = freeProcessors(before, this.before);
+    if (!before || !this.before) return;
+    this.hasLooked = true;
+    this.free = freeProcessors(before, this.before);
   }
 
   private sharers(): number {

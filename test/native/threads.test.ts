@@ -46,6 +46,26 @@ test("a context goes on with another number of threads, to the bit as one that w
   }
 });
 
+test("of what several rows compute, and without flash attention, no bit depends on the number of threads", async () => {
+  for (const flashAttention of [true, false]) {
+    const found: number[][] = [];
+    for (const threads of [1, 2, 3]) {
+      using own = await loadModel(space.path("tiny.gguf"), { gpuLayers: 0, vet: false, threads, flashAttention });
+      using context = await own.createContext({ nCtx: 1024, nSeqMax: 2 });
+      const one = await step(context);
+      context.kvCopy(0, 1, 0, 300);
+      const two = new Batch();
+      two.add(3, 301, 0, { output: true });
+      two.add(4, 300, 1, { output: true });
+      await context.decode(two);
+      // Of one row with flash attention it does: here the other sequence alone is compared, which has no such row in its past.
+      found.push([...(flashAttention ? [] : one), ...context.logits(1)]);
+    }
+    expect(found[1]).toEqual(found[0]);
+    expect(found[2]).toEqual(found[0]);
+  }
+});
+
 test("the number is checked, and not changed during a decode", async () => {
   using context = await model.createContext({ nCtx: 512, nSeqMax: 1 });
   const { native } = context as unknown as { native: { setThreads(n: number): void } };

@@ -107,6 +107,7 @@ describe("threads by the load", () => {
       machine.run(250, 1, 0);
       expect([given.now(), free.now(), given.best(), free.best()]).toEqual([2, 2, 1, 1]);
       expect(given.hold(1).threads).toBe(2);
+      expect([given.now(true), free.now(true)]).toEqual([2, 1]); // for work that does not depend on it
     }
     expect(free.now()).toBe(1);
     using again = free.hold(4); // as a run was begun elsewhere
@@ -120,6 +121,18 @@ describe("threads by the load", () => {
     expect([a.now(), b.now(), a.now()]).toEqual([4, 2, 2]);
     machine.run(300, 4, 0);
     expect(a.now()).toBe(4);
+  });
+
+  test("a number that is to be kept is measured first, for as long as it takes and no longer", async () => {
+    const machine = new Machine();
+    const threads = machine.count(2);
+    const settled = threads.settled();
+    machine.run(250, 0, 1); // something else on one of two
+    expect(await settled).toBe(1);
+    const begun = performance.now();
+    expect(await threads.settled()).toBe(1);
+    expect(await machine.count(2, true).settled()).toBe(2);
+    expect(performance.now() - begun).toBeLessThan(100);
   });
 
   test("where the system tells nothing, nothing is changed", () => {
