@@ -1,10 +1,10 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 
-/** What a guard can find. */
-export const SAFETY_LEVELS = ["safe", "controversial", "unsafe"] as const;
-/** One of them; most guards know no "controversial". */
-export type SafetyLevel = (typeof SAFETY_LEVELS)[number];
+/** What a guard can find; most know no "controversial". */
+export type SafetyLevel = "safe" | "controversial" | "unsafe";
+/** From the best to the worst. */
+export const SAFETY_LEVELS: readonly SafetyLevel[] = ["safe", "controversial", "unsafe"];
 
 const word = z.string().min(1);
 const guardFormSchema = z.strictObject({

@@ -69,6 +69,8 @@ export class Model implements Disposable, AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
   /** CPU threads that it computes with, at most. */
   readonly threads: number;
+  /** How many of them compute. @internal */
+  readonly threadCount: ThreadCount;
   /** Layers on the GPU, as asked for. */
   readonly gpuLayers: number | "all";
   /** How positions beyond the trained context are computed, as asked for; undefined: as the file says. */
@@ -82,8 +84,9 @@ export class Model implements Disposable, AsyncDisposable {
   private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
 
-  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions, /** How many of `threads` compute. @internal */ readonly threadCount: ThreadCount) {
+  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions, threadCount: ThreadCount) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
+    this.threadCount = threadCount;
     this.threads = threadCount.most;
     if (options.maxGenerations === 1) threadCount.hold();
     this.gpuLayers = options.gpuLayers ?? "all";
