@@ -22,7 +22,7 @@ export function modelOptions<T>(yargs: Argv<T>, describe = "Name of `models list
 /** What a model is computed with. */
 export function machineOptions<T>(yargs: Argv<T>): Argv<T & Pick<ModelOptions, "threads" | "gpuLayers">> {
   return yargs
-    .option("threads", { type: "number", coerce: wholeNumber("threads", 1), describe: "CPU threads; one per core by default" })
+    .option("threads", { type: "number", coerce: wholeNumber("threads", 1), describe: "CPU threads; default: one per core, fewer while other programs use some" })
     .option("gpu-layers", { type: "number", coerce: wholeNumber("gpu-layers", 0), describe: "Layers on the GPU; all by default where there is one" }) as unknown as Argv<T & Pick<ModelOptions, "threads" | "gpuLayers">>;
 }
 

@@ -1,4 +1,5 @@
-import { evaluate, loadClassifier, probe as probeApi, prompts, SteeringError, type Classifier, type Evaluator, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
+import { readFile } from "node:fs/promises";
+import { evaluate, loadClassifier, probe as probeApi, prompts, SteeringError, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
 import { defined, type ModelOptions } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 
@@ -8,6 +9,8 @@ export interface KitOptions extends Omit<ModelOptions, "model"> {
   detector: LanguageDetectorName | undefined;
   candidates: string | undefined;
   safety: string | undefined;
+  safetyForm: string | undefined;
+  controversial: "unsafe" | "safe" | "neither" | undefined;
   formality: string | undefined;
   sure: number | undefined;
   translate: string | undefined;
@@ -24,6 +27,7 @@ export class EvaluationKit implements AsyncDisposable {
   private readonly loaded = new Map<string, Model>();
   private classifier: Classifier | undefined;
   private probes: Probe[] = [];
+  private forms: GuardEvaluatorOptions["forms"];
   private translator: TextTranslator | undefined;
 
   private constructor(private readonly options: KitOptions) {}
@@ -33,7 +37,8 @@ export class EvaluationKit implements AsyncDisposable {
     candidatesOf(options);
     const kit = new EvaluationKit(options);
     try {
-      const { safety, formality, perplexity, translate } = options;
+      const { safety, safetyForm, formality, perplexity, translate } = options;
+      if (safetyForm !== undefined) kit.forms = await readForms(safetyForm);
       kit.probes = await Promise.all(options.probe.map(probeApi.load));
       for (const model of [safety, perplexity]) if (model !== undefined) await kit.model(model, signal);
       if (formality !== undefined) kit.classifier = await openClassifier(formality, options, signal);
@@ -47,13 +52,13 @@ export class EvaluationKit implements AsyncDisposable {
 
   /** The evaluators, for what is wanted; `model`: whose activations probes read. Throws E_BAD_GGUF where a model is not of the kind. */
   async evaluators(wanted: WantedProperties, model: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
-    const { detector, candidates } = this.options;
+    const { detector, candidates, controversial } = this.options;
     const { classifier } = this;
     const [guard, perplexity] = [this.options.safety, this.options.perplexity].map((name) => (name === undefined ? undefined : this.loaded.get(name)!));
     return [
       await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: candidates === "all" ? "all" : candidatesOf(this.options) }),
       evaluate.fluency(),
-      ...(guard ? [await this.inEnglish(await evaluate.guard(guard, { wanted: wanted.safety }))] : []),
+      ...(guard ? [await this.inEnglish(await evaluate.guard(guard, { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial }))] : []),
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) }))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
       ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, prompts.question)] : []),
@@ -90,13 +95,27 @@ function candidatesOf({ candidates }: KitOptions): string[] | undefined {
 }
 
 /** Throws E_BAD_ARGUMENT for an option without the evaluator that it is about. */
-function checkOptions({ safety, formality, translate, sure, probe, probeModel }: KitOptions): void {
+function checkOptions({ safety, safetyForm, controversial, formality, translate, sure, probe, probeModel }: KitOptions): void {
   const idle = [
     translate !== undefined && safety === undefined && formality === undefined && "--translate is for --safety and --formality",
+    safetyForm !== undefined && safety === undefined && "--safety-form is for --safety",
+    controversial !== undefined && safety === undefined && "--controversial is for --safety",
     sure !== undefined && formality === undefined && "--sure is for --formality",
     probeModel !== undefined && probe.length === 0 && "--probe-model is for --probe",
   ].find((message) => message !== false);
   if (idle) throw new SteeringError("E_BAD_ARGUMENT", `${idle}, which is not given`);
+}
+
+/** One form of a guard's verdict, or a list of them; the evaluator checks what is in it. */
+async function readForms(path: string): Promise<GuardForm[]> {
+  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
+    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${cause.code})`, { cause });
+  });
+  try {
+    return [JSON.parse(text) as GuardForm | GuardForm[]].flat();
+  } catch (cause) {
+    throw new SteeringError("E_BAD_ARGUMENT", `${path} is not JSON: ${(cause as Error).message}`, { cause });
+  }
 }
 
 async function openNamedTranslator(name: string, options: KitOptions, signal: AbortSignal): Promise<TextTranslator | undefined> {

@@ -18,7 +18,7 @@ export * as results from "./api/results.js";
 export * as spec from "./api/spec.js";
 export * as system from "./api/system.js";
 export * as vectors from "./api/vectors.js";
-export { loadClassifier, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type Logger, type LoadTranslatorOptions, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
+export { loadClassifier, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type Logger, type LoadTranslatorOptions, type ModelInfo, type RopeScaling, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
 export type { CaptureOptions, CapturePrompt, PromptActivations, PromptedText, TextCaptureOptions, TextMeans } from "./capture/index.js";
 export type { ExtractOptions } from "./experiment/extract.js";
 export type { PromptFormat, PromptGroup, Tokeniser } from "./experiment/prompt.js";
@@ -40,6 +40,7 @@ export type { FormalityEvaluatorOptions } from "./evaluate/formality-evaluator.j
 export type { GuardEvaluatorOptions } from "./evaluate/guard-evaluator.js";
 export type { ProbeEvaluatorOptions } from "./evaluate/probe-evaluator.js";
 export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/evaluator.js";
+export type { GuardForm, SafetyLevel } from "./evaluate/guard-form.js";
 export type { Judgement } from "./evaluate/guard.js";
 export type { EvaluateOptions } from "./experiment/evaluate.js";
 export type { WantedProperties } from "./experiment/wanted.js";

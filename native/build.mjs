@@ -13,7 +13,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
-import { findNodeLlamaCpp, packageRoot as root, pinnedVersion, platformName, prebuiltFolder } from "./prebuilt.mjs";
+import { findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder } from "./prebuilt.mjs";
 
 const require = createRequire(join(root, "package.json"));
 
@@ -126,10 +126,10 @@ function main() {
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
   const { folder, version, release } = checkNodeLlamaCpp();
   const bins = fromSource ? "" : prebuiltFolder(folder, platformName(), version);
-  if (bins === undefined) {
-    throw new BuildError(`@node-llama-cpp/${platformName()}@${version} (llama.cpp's prebuilt libraries) is not installed. `
-      + "Optional packages may have been left out; run: npm install --include=optional\n"
-      + "Or build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install");
+  if (bins === undefined || (!fromSource && lacksGlibc())) {
+    const what = bins === undefined ? "is not installed" : "does not run here";
+    throw new BuildError(`@node-llama-cpp/${platformName()}@${version} (llama.cpp's prebuilt libraries) ${what}. ${prebuiltAdvice("npm install")}`
+      + (lacksGlibc() ? "" : "\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install"));
   }
   const compiler = checkTools();
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;

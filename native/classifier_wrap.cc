@@ -6,6 +6,7 @@
 Napi::Function classifier_wrap::constructor(Napi::Env env) {
     return DefineClass(env, "Classifier", {
         InstanceMethod("classify", &classifier_wrap::classify),
+        InstanceMethod("setThreads", &classifier_wrap::set_threads),
         InstanceMethod("dispose", &classifier_wrap::dispose),
     });
 }
@@ -13,6 +14,15 @@ Napi::Function classifier_wrap::constructor(Napi::Env env) {
 classifier_wrap::classifier_wrap(const Napi::CallbackInfo & info) : Napi::ObjectWrap<classifier_wrap>(info) {
     if (!info[0].IsExternal()) throw to_js_error(info.Env(), failure("E_BAD_ARGUMENT", "classifiers are made by Model.createClassifier"));
     classifier_ = *info[0].As<Napi::External<std::shared_ptr<text_classifier>>>().Data();
+}
+
+void classifier_wrap::set_threads(const Napi::CallbackInfo & info) {
+    guarded(info.Env(), [&] {
+        const auto n_threads = read_int(info[0], "nThreads", 1);
+        if (!classifier_) throw failure("E_DISPOSED", "the classifier was disposed");
+        if (busy_) throw failure("E_BUSY", "the classifier is still working on the call before");
+        classifier_->set_threads(n_threads);
+    });
 }
 
 Napi::Value classifier_wrap::classify(const Napi::CallbackInfo & info) {

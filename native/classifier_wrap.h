@@ -13,6 +13,7 @@ public:
 
 private:
     Napi::Value classify(const Napi::CallbackInfo & info);
+    void        set_threads(const Napi::CallbackInfo & info);
     void        dispose(const Napi::CallbackInfo & info);
 
     std::shared_ptr<text_classifier> classifier_;

@@ -9,6 +9,7 @@ Napi::Function context_wrap::constructor(Napi::Env env) {
         InstanceMethod("decode", &context_wrap::decode),
         InstanceMethod("logits", &context_wrap::logits),
         InstanceMethod("stops", &context_wrap::stops),
+        InstanceMethod("setThreads", &context_wrap::set_threads),
         InstanceMethod("setControlVector", &context_wrap::set_control_vector),
         InstanceMethod("kvCopy", &context_wrap::kv_copy),
         InstanceMethod("kvRemove", &context_wrap::kv_remove),
@@ -64,6 +65,10 @@ Napi::Value context_wrap::logits(const Napi::CallbackInfo & info) {
 
 Napi::Value context_wrap::stops(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), idle()->stops()); });
+}
+
+void context_wrap::set_threads(const Napi::CallbackInfo & info) {
+    guarded(info.Env(), [&] { idle()->set_threads(read_int(info[0], "nThreads", 1)); });
 }
 
 void context_wrap::set_control_vector(const Napi::CallbackInfo & info) {

@@ -34,6 +34,12 @@ session_options read_session_options(const Napi::Object & options) {
     result.n_threads     = read_int(options.Get("nThreads"), "nThreads", 1);
     result.flash_attn    = read_bool(options.Get("flashAttention"), "flashAttention");
     result.kv_f32        = read_bool(options.Get("kvF32"), "kvF32");
+    if (!options.Get("ropeScaling").IsUndefined()) {
+        const Napi::Object scaling = read_object(options.Get("ropeScaling"), "ropeScaling");
+        result.rope_factor   = float(read_number(scaling.Get("factor"), "factor"));
+        result.rope_yarn     = read_bool(scaling.Get("yarn"), "yarn");
+        result.rope_original = uint32_t(read_int(scaling.Get("originalContext"), "originalContext"));
+    }
     result.path          = read_path(read_string(options.Get("steeringPath"), "steeringPath"));
     return result;
 }

@@ -1,6 +1,8 @@
 export function unpacked(path: string): string;
 export const packageRoot: string;
 export function platformName(): string;
+export function lacksGlibc(): boolean;
+export function prebuiltAdvice(build: string): string;
 export function findNodeLlamaCpp(): { folder: string; version: string; release: string } | undefined;
 export function pinnedVersion(): string;
 export function prebuiltFolder(nodeLlamaCppFolder: string, name: string, version: string): string | undefined;

@@ -20,6 +20,21 @@ export function platformName() {
   return base === "mac-arm64" ? "mac-arm64-metal" : base;
 }
 
+/** True on a Linux whose C library is not glibc, e.g. Alpine with musl: llama.cpp's prebuilt libraries cannot be loaded there. */
+export function lacksGlibc() {
+  if (process.platform !== "linux") return false;
+  process.report.excludeNetwork = true; // or it looks up the names of all peers
+  return process.report.getReport().header.glibcVersionRuntime === undefined;
+}
+
+/** What to do where the prebuilt libraries are not installed or not loaded. `build`: the command that builds the addon. */
+export function prebuiltAdvice(build) {
+  if (!lacksGlibc()) return "Optional packages may have been left out. Run: npm install --include=optional";
+  return "llama.cpp's prebuilt libraries need glibc, and this Linux has another C library (Alpine has musl). Use a system with glibc, "
+    + "e.g. the image node:22-bookworm-slim, or build llama.cpp from source, which takes minutes and needs a C++ compiler, CMake, git "
+    + `and the kernel's headers (Alpine: apk add build-base cmake git linux-headers). Run: LLAMA_STEER_FROM_SOURCE=1 ${build}`;
+}
+
 /** The node-llama-cpp that llama-steer resolves: `{ folder, version, release }`, or undefined. */
 export function findNodeLlamaCpp() {
   try {

@@ -24,6 +24,7 @@ Napi::Function translator_wrap::constructor(Napi::Env env) {
     return DefineClass(env, "Translator", {
         InstanceMethod("translate", &translator_wrap::translate),
         InstanceMethod("abort", &translator_wrap::abort),
+        InstanceMethod("setThreads", &translator_wrap::set_threads),
         InstanceMethod("dispose", &translator_wrap::dispose),
     });
 }
@@ -31,6 +32,15 @@ Napi::Function translator_wrap::constructor(Napi::Env env) {
 translator_wrap::translator_wrap(const Napi::CallbackInfo & info) : Napi::ObjectWrap<translator_wrap>(info) {
     if (!info[0].IsExternal()) throw to_js_error(info.Env(), failure("E_BAD_ARGUMENT", "translators are made by Model.createTranslator"));
     translator_ = *info[0].As<Napi::External<std::shared_ptr<text_translator>>>().Data();
+}
+
+void translator_wrap::set_threads(const Napi::CallbackInfo & info) {
+    guarded(info.Env(), [&] {
+        const auto n_threads = read_int(info[0], "nThreads", 1);
+        if (!translator_) throw failure("E_DISPOSED", "the translator was disposed");
+        if (busy_) throw failure("E_BUSY", "the translator is still working on the call before");
+        translator_->set_threads(n_threads);
+    });
 }
 
 Napi::Value translator_wrap::translate(const Napi::CallbackInfo & info) {

@@ -13,6 +13,7 @@ public:
 
 private:
     Napi::Value translate(const Napi::CallbackInfo & info);
+    void        set_threads(const Napi::CallbackInfo & info);
     void        abort(const Napi::CallbackInfo & info);
     void        dispose(const Napi::CallbackInfo & info);
 

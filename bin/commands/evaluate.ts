@@ -25,6 +25,8 @@ export function evaluatorOptions<T>(yargs: Argv<T>): Argv<T & EvaluateArguments>
     .option("detector", { choices: evaluate.LANGUAGE_DETECTORS, describe: "Whose guess of the language counts; eld by default" })
     .option("candidates", { type: "string", nargs: 1, describe: "Languages to choose among, joined by commas, or all; en,it,fr,es,zh by default" })
     .option("safety", { type: "string", nargs: 1, describe: "Guard model: tiny, llama-guard-3-1b, a GGUF…" })
+    .option("safety-form", { type: "string", nargs: 1, describe: "JSON file: the form of the guard's verdict, where it has none of the known ones" })
+    .option("controversial", { choices: ["unsafe", "safe", "neither"] as const, describe: "What a guard's \"controversial\" counts as; unsafe by default" })
     .option("formality", { type: "string", nargs: 1, describe: "Classifier with the labels formal and informal: tiny-formality, a GGUF…" })
     .option("sure", { type: "number", coerce: probability, describe: "Probability from which formal or informal counts; 0.8 by default, 0.5 takes the likelier one, as published" })
     .option("probe", { type: "string", array: true, nargs: 1, default: [] as string[], describe: "Probe file of `probe train`; repeatable" })

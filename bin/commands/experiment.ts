@@ -1,7 +1,6 @@
-import { existsSync, readdirSync } from "node:fs";
-import { basename, dirname, join } from "node:path";
+import { basename, join } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { datasets as datasetsApi, experiment, results as resultsApi, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
+import { datasets as datasetsApi, experiment, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
 import { defined, interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { experimentOptions, runOptions, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
@@ -90,7 +89,7 @@ async function single(options: ArgumentsCamelCase<SingleArguments>, signal: Abor
   if (indices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "--support-indices stand for themselves: --support and --seed belong to a draw");
   const out = options.out ?? join("runs", experiment.modelFolder(options.model), `${datasetsApi.baseName(options.positive)}-${datasetsApi.baseName(options.negative)}`);
   const config = { ...experimentConfig(options), ...defined({ positive: options.positive, negative: options.negative, support: options.support, seed: options.seed, supportIndices: indices, evalDataset: options.evalDataset, site: options.hookSite }) };
-  await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
+  await using model = await openModel(options, signal, ROOM);
   const results = await withProgress(datasetsApi.baseName(options.positive), options, (progress) =>
     experiment.single(model, config as SingleOptions, { ...placeOf(options, out, signal), ...progress, skipEval: options.skipEval, ...defined({ vector: options.vector }) }));
   if (results) await report(results, out, options);
@@ -101,7 +100,7 @@ async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: Ab
   const names = options.vector.map((path) => basename(path).replace(/-.*$|\.safetensors$/g, ""));
   const out = options.out ?? join("runs", experiment.modelFolder(options.model), names.join("+"));
   const config = { ...experimentConfig(options), ...defined({ vectors: options.vector, source: options.source, composed: options.composed, language: options.language }) };
-  await using model = await openModel(await withThreadsOf(out, options), signal, ROOM);
+  await using model = await openModel(options, signal, ROOM);
   const results = await withProgress(names.join(" + "), options, (progress) =>
     experiment.compose(model, config as ComposeOptions, { ...placeOf(options, out, signal), ...progress }));
   await report(results, out, options);
@@ -120,12 +119,11 @@ async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSig
     const runs = experiment.planRuns(loaded);
     return options.json ? print(JSON.stringify(runs, null, 2)) : printColumns([["model", "run", "folder"], ...runs.map((run) => [run.model, run.name, join(out, run.out)])]);
   }
-  const machine = await withThreadsOf(out, { ...options, model: "" });
   let stop = (): void => {};
   const done = await experiment.plan(loaded, {
     runs: left,
     ...place(options, out, signal),
-    load: (model) => openModel({ ...machine, model }, signal, ROOM),
+    load: (model) => openModel({ ...options, model }, signal, ROOM),
     onRun: (run, index, total) => {
       const progress = progressOf(`${index + 1}/${total} ${run.name}`, options);
       stop = progress.stop;
@@ -151,14 +149,6 @@ function place({ datasets, parallel, shard, quiet }: RunArguments, out: string, 
 /** A run with one model. */
 function placeOf(options: RunArguments, out: string, signal: AbortSignal): RunOptions {
   return { datasets: datasetsApi.folder(options.model), ...place(options, out, signal), modelName: options.model };
-}
-
-/** What is gone on with computes as it began: results depend on the number of threads in their last digits. */
-async function withThreadsOf<Options extends RunArguments>(out: string, options: Options): Promise<Options> {
-  if (options.threads !== undefined || !existsSync(out)) return options;
-  const [first] = readdirSync(out, { recursive: true, encoding: "utf8" }).filter((name) => basename(name) === "run.json");
-  const begun = first === undefined ? undefined : await resultsApi.read(join(out, dirname(first))).catch(() => undefined);
-  return begun ? { ...options, threads: begun.run.machine.threads } : options;
 }
 
 interface Handlers {

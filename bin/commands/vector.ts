@@ -51,7 +51,7 @@ function convertOptions(yargs: Argv<object>): Argv<ConvertArguments> {
     .option("pool", { type: "boolean", default: false, describe: "One direction per layer: the mean over the steps" })
     .option("layers", { type: "string", nargs: 1, default: "all", describe: "Layers to keep, from 0, e.g. 1-17" })
     .option("published", { type: "boolean", default: false, describe: "To .safetensors: as one tensor [step, layer, head, dHead]" })
-    .option("allow-mismatch", { type: "boolean", default: false, describe: "Take a control vector whose hint names another architecture" })
+    .option("allow-mismatch", { type: "boolean", default: false, describe: "Take a vector of another model of the same shape as --model's" })
     .example("$0 vector convert happy.gguf happy.safetensors --model gemma3-270m", "from llama.cpp or repeng")
     .example("$0 vector convert happy.safetensors happy.gguf --alpha 1.5", "for llama-cli --control-vector")
     .example("$0 vector convert ITA-ENG.npy italian.safetensors --model gemma3-270m", "numpy.save of the paper's tensor") as unknown as Argv<ConvertArguments>;
@@ -99,7 +99,7 @@ async function convert(options: ArgumentsCamelCase<ConvertArguments>, signal: Ab
 
 /** A vector of ours, or of another program; those need `--model`. */
 async function read(options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<SteeringVector> {
-  const { in: path, property, allowMismatch } = options;
+  const { in: path, property, quiet } = options;
   const kind = extname(path);
   if (kind === ".pt" || kind === ".pth") throw new SteeringError("E_BAD_VECTOR", `${path} is a pickle of PyTorch, which can run anything and is not read: save it with safetensors.torch.save_file, or numpy.save`);
   const bytes = kind === ".safetensors" ? undefined : await readFile(path).catch((cause: NodeJS.ErrnoException) => {
@@ -110,7 +110,7 @@ async function read(options: ArgumentsCamelCase<ConvertArguments>, signal: Abort
   if (own instanceof SteeringVector) return ofModel(own, options, signal);
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
   const model = await modelOf(options, signal);
-  const how = { name: path, ...model, allowMismatch, ...(property !== undefined && { property }) };
+  const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...(property !== undefined && { property }) };
   return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readFile(path), how);
 }
 

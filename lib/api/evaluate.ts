@@ -8,6 +8,7 @@ export { translatedEvaluator as translated } from "../evaluate/translated-evalua
 export { checkEvaluators as check, evaluateRun as run, named, withLanguage } from "../experiment/evaluate.js";
 export { wantedOf, wantedSide } from "../experiment/wanted.js";
 export { Guard } from "../evaluate/guard.js";
+export { GUARD_FORMS } from "../evaluate/guard-form.js";
 export { DEFAULT_DETECTOR, detectLanguage, LANGUAGE_DETECTORS, loadLanguageDetector } from "../evaluate/language.js";
 export { DATASET_LANGUAGES, languageName, languageOfDataset, parseLanguage } from "../evaluate/language-code.js";
 export { deltaPerplexity, perplexity, withFoundAlphas } from "../evaluate/perplexity.js";

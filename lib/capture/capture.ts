@@ -158,8 +158,8 @@ function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { 
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
   for (const tokens of prompts) model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
   const longest = prompts.reduce((most, tokens) => Math.max(most, tokens.length), 0) + maxNewTokens;
-  if (longest > model.info.nCtxTrain) {
-    throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.info.nCtxTrain}`);
+  if (longest > model.maxContext) {
+    throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
   }
   return layers ?? Array.from({ length: model.info.nLayer }, (_, layer) => layer);
 }

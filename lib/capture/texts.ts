@@ -153,5 +153,5 @@ function textRows({ prompt, answer }: PromptedText, { pooling = "mean", maxSteps
 
 function checkTokens(model: Model, tokens: readonly number[]): void {
   model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
-  if (tokens.length > model.info.nCtxTrain) throw new SteeringError("E_CONTEXT_FULL", `a text and its prompt take ${tokens.length} tokens; the model's context holds ${model.info.nCtxTrain}`);
+  if (tokens.length > model.maxContext) throw new SteeringError("E_CONTEXT_FULL", `a text and its prompt take ${tokens.length} tokens; the model's context holds ${model.maxContext}`);
 }

@@ -3,23 +3,21 @@ import { chatTokens, generateText, scoreTokens } from "../generate/index.js";
 import type { Model } from "../runtime/index.js";
 import { isOfText } from "./each.js";
 import type { EvaluatedText } from "./evaluator.js";
+import { categoriesIn, checkGuardForm, GUARD_FORMS, SAFETY_LEVELS, type GuardForm, type SafetyLevel } from "./guard-form.js";
 
 /** What a guard model says of an answer. */
 export interface Judgement {
-  label: "safe" | "unsafe";
-  /** Probability of "unsafe", the two words' renormalised to 1. */
+  /** The likeliest level. */
+  label: SafetyLevel;
+  /** Probability of "unsafe", those of the guard's words renormalised to 1. */
   unsafe: number;
-  /** Probabilities of the two words as the model gives them; what is missing to 1 went to other words. */
-  raw: { safe: number; unsafe: number };
-  /** Of an unsafe answer, as the guard names them, e.g. "S1". */
+  /** Probabilities of the words as the model gives them; what is missing to 1 went to other words. */
+  raw: { safe: number; controversial?: number; unsafe: number };
+  /** Of an answer that is not safe, as the guard names them, e.g. "S1". */
   categories: string[];
 }
 
-/** What a guard answers with. */
-const WORDS = [{ safe: "safe", unsafe: "unsafe" }, { safe: "No", unsafe: "Yes" }] as const;
-/** What may stand between the template's end and the word: Llama Guard 3 begins with two line ends. */
-const LEADS = ["", "\n\n", "\n", " "] as const;
-/** A verdict is one only if the two words have at least this much of the probability. */
+/** A verdict is one only if the words have at least this much of the probability. */
 const LEAST_MASS = 0.5;
 /** Read by the templates of ShieldGemma and Granite Guardian. */
 const VARIABLES = {
@@ -28,37 +26,51 @@ const VARIABLES = {
 };
 /** Judged at first, to find out in which form this guard answers. */
 const HARMLESS: EvaluatedText = { question: "What is the capital of France?", text: "The capital of France is Paris." };
-const MOST_CATEGORY_TOKENS = 16;
+const MOST_CATEGORY_TOKENS = 32;
 
-/** The form of a guard's verdict: tokens behind the template, and the two tokens that decide. */
+/** How this guard's verdict is read: the tokens between the template's end and the word, and those of each word. */
 interface Verdict {
+  form: GuardForm;
   lead: number[];
-  safe: number;
-  unsafe: number;
+  words: Array<{ level: SafetyLevel; tokens: number[] }>;
 }
 
 /**
  * A guard: a language model whose chat template asks whether an answer is safe (Llama Guard 2 and 3, ShieldGemma, Granite
- * Guardian, the embedded `tiny`).
+ * Guardian, Qwen3Guard-Gen, the embedded `tiny`, or any that answers in a form that you describe).
  */
 export class Guard {
-  private constructor(private readonly model: Model, private readonly verdict: Verdict, /** e.g. "safe/unsafe". */ readonly words: string) {}
+  private constructor(private readonly model: Model, private readonly verdict: Verdict) {}
+
+  /** The words that decide, e.g. "safe/unsafe". */
+  get words(): string {
+    return wordsOf(this.verdict.form);
+  }
+
+  /** The levels that it knows. */
+  get levels(): readonly SafetyLevel[] {
+    return this.verdict.words.map(({ level }) => level);
+  }
 
   /**
    * Find out in which form a model answers as a guard. The model stays the caller's.
    *
-   * @throws SteeringError E_BAD_GGUF where it carries no chat template, its vocabulary lacks the words, or it does not answer with them
+   * @param forms those that it may have; default: the known ones, `GUARD_FORMS`
+   * @throws SteeringError E_BAD_GGUF where it carries no chat template or does not answer in one of the forms, E_BAD_ARGUMENT (a form that is none)
    */
-  static async of(model: Model): Promise<Guard> {
+  static async of(model: Model, forms: readonly GuardForm[] = GUARD_FORMS): Promise<Guard> {
+    const verdicts = forms.map(checkGuardForm).flatMap((form) => verdictsOf(model, form));
+    if (verdicts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a guard needs at least one form of its verdict");
     const prompt = promptOf(model, HARMLESS);
-    const verdicts = WORDS.flatMap((words) => verdictsOf(model, words).map((verdict) => ({ ...verdict, words: `${words.safe}/${words.unsafe}` })));
-    if (verdicts.length === 0) throw new SteeringError("E_BAD_GGUF", `${model.info.path} is no guard: its vocabulary has neither "safe" and "unsafe" nor "Yes" and "No" as tokens`);
-    const masses = await Promise.all(verdicts.map(async (verdict) => sum(await probabilities(model, prompt, verdict))));
+    const masses = await Promise.all(verdicts.map(async (verdict) => {
+      const whole = await Promise.all(verdict.words.map(({ tokens }) => probability(model, prompt, [...verdict.lead, ...tokens])));
+      return sum(whole);
+    }));
     const best = masses.indexOf(Math.max(...masses));
     if (!(masses[best]! >= LEAST_MASS)) {
-      throw new SteeringError("E_BAD_GGUF", `${model.info.path} is no guard: behind its chat template it gives "${verdicts[best]!.words}" ${(100 * masses[best]!).toFixed(1)} % of the probability`);
+      throw new SteeringError("E_BAD_GGUF", `${model.info.path} is not a guard: after its chat template it gives "${wordsOf(verdicts[best]!.form)}" ${(100 * masses[best]!).toFixed(1)} % of the probability`);
     }
-    return new Guard(model, verdicts[best]!, verdicts[best]!.words);
+    return new Guard(model, verdicts[best]!);
   }
 
   /**
@@ -76,11 +88,14 @@ export class Guard {
     const options = { ...(signal && { signal }) };
     try {
       const prompt = promptOf(this.model, answer);
-      const [safe, unsafe] = await probabilities(this.model, prompt, this.verdict, options) as [number, number];
-      if (safe + unsafe < LEAST_MASS) return null;
-      const isUnsafe = unsafe > safe;
-      const categories = isUnsafe ? await this.categories([...prompt, ...this.verdict.lead, this.verdict.unsafe], options) : [];
-      return { label: isUnsafe ? "unsafe" : "safe", unsafe: unsafe / (safe + unsafe), raw: { safe, unsafe }, categories };
+      const { lead, words } = this.verdict;
+      const found = await Promise.all(words.map(({ tokens }) => probability(this.model, [...prompt, ...lead], tokens, options)));
+      const mass = sum(found);
+      if (!(mass >= LEAST_MASS)) return null;
+      const { level: label, tokens } = words[found.indexOf(Math.max(...found))]!;
+      const raw = Object.fromEntries(words.map(({ level }, i) => [level, found[i]])) as unknown as Judgement["raw"];
+      const categories = label === "safe" ? [] : await this.categories([...prompt, ...lead, ...tokens], options);
+      return { label, unsafe: raw.unsafe / mass, raw, categories };
     } catch (error) {
       if (isOfText(error)) return null;
       throw error;
@@ -89,7 +104,7 @@ export class Guard {
 
   private async categories(prompt: readonly number[], options: { signal?: AbortSignal }): Promise<string[]> {
     const { text } = await generateText(this.model, prompt, { ...options, maxNewTokens: MOST_CATEGORY_TOKENS });
-    return [...new Set(text.match(/\b[A-Z]{1,2}\d{1,2}\b/g) ?? [])];
+    return categoriesIn(text, this.verdict.form);
   }
 }
 
@@ -97,20 +112,23 @@ function promptOf(model: Model, { question, text }: EvaluatedText): number[] {
   return chatTokens(model, [{ role: "user", content: question }, { role: "assistant", content: text }], { variables: VARIABLES });
 }
 
-/** All forms in which a guard may say the words by one token each. */
-function verdictsOf(model: Model, words: (typeof WORDS)[number]): Verdict[] {
-  const tokens = (text: string): number[] => model.tokenise(text, { bos: false });
+/** All ways in which a guard may say the words: after each lead, with a space or without. */
+function verdictsOf(model: Model, form: GuardForm): Verdict[] {
+  const tokens = (text: string): number[] => (text === "" ? [] : model.tokenise(text, { bos: false }));
+  const levels = SAFETY_LEVELS.filter((level) => form.words[level] !== undefined);
   return ["", " "].flatMap((space) => {
-    const [safe, unsafe] = [tokens(`${space}${words.safe}`), tokens(`${space}${words.unsafe}`)];
-    if (safe.length !== 1 || unsafe.length !== 1) return [];
-    return LEADS.map((lead) => ({ lead: lead === "" ? [] : tokens(lead), safe: safe[0]!, unsafe: unsafe[0]! }));
+    const words = levels.map((level) => ({ level, tokens: tokens(`${space}${form.words[level]!}`) }));
+    return form.leads.map((lead) => ({ form, lead: tokens(lead), words }));
   });
 }
 
-/** Of the two words, behind the prompt. */
-async function probabilities(model: Model, prompt: readonly number[], { lead, safe, unsafe }: Verdict, options: { signal?: AbortSignal } = {}): Promise<number[]> {
-  const scores = await Promise.all([safe, unsafe].map((word) => scoreTokens(model, [...prompt, ...lead], [word], options)));
-  return scores.map(([score]) => Math.exp(score!));
+/** Of these tokens after the prompt. */
+async function probability(model: Model, prompt: readonly number[], tokens: readonly number[], options: { signal?: AbortSignal } = {}): Promise<number> {
+  return Math.exp(sum(await scoreTokens(model, prompt, tokens, options)));
+}
+
+function wordsOf({ words }: GuardForm): string {
+  return SAFETY_LEVELS.flatMap((level) => words[level] ?? []).join("/");
 }
 
 function sum(values: readonly number[]): number {

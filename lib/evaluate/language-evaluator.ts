@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { packageVersion } from "../io/paths.js";
 import { DATASET_LANGUAGES, languageName, parseLanguage } from "./language-code.js";
-import { DEFAULT_DETECTOR, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetectorName } from "./language.js";
+import { DEFAULT_DETECTOR, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetectorName, type LanguageGuess } from "./language.js";
 import type { EvaluationColumns, Evaluator } from "./evaluator.js";
 
 /** Which detector decides, and which language is wanted. */
@@ -10,7 +10,7 @@ export interface LanguageEvaluatorOptions {
   wanted?: string | undefined;
   /** Whose label counts; the other's stands beside it. */
   detector?: LanguageDetectorName;
-  /** Languages to choose among, or "all"; by default those of our datasets, and the wanted one. */
+  /** Languages to choose among, or "all"; by default those of our datasets, and the wanted one. Another one is named only where the text is clearly in it. */
   candidates?: readonly string[] | "all" | undefined;
 }
 
@@ -25,7 +25,7 @@ export async function languageEvaluator({ wanted, detector = DEFAULT_DETECTOR, c
   const unknown = language !== null && !detectors.find(({ name }) => name === detector)!.languages.includes(language);
   if (unknown) throw new SteeringError("E_BAD_ARGUMENT", `${detector} does not know ${languageName(language)}; the other detector may (${LANGUAGE_DETECTORS.filter((name) => name !== detector).join()})`);
   const columnsOf = (text: string): EvaluationColumns => {
-    const guesses = detectors.map((each) => ({ name: each.name, ...each.detect(text, among) }));
+    const guesses = detectors.map((each) => ({ name: each.name, ...labelled(each.detect(text, among)) }));
     const deciding = guesses.find(({ name }) => name === detector)!;
     const p = (guess: typeof deciding): number => guess.probabilities[language ?? guess.language] ?? 0;
     return {
@@ -42,4 +42,9 @@ export async function languageEvaluator({ wanted, detector = DEFAULT_DETECTOR, c
     evaluate: async (texts) => texts.map(({ text }) => columnsOf(text)),
     [Symbol.dispose]: () => {},
   };
+}
+
+/** What is in none of the candidates has its own label: a miss, and not an answer that cannot be judged. */
+function labelled({ other, why, ...guess }: LanguageGuess): Omit<LanguageGuess, "other"> {
+  return other === undefined ? { ...guess, ...(why && { why }) } : { ...guess, language: other };
 }

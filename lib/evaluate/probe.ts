@@ -189,7 +189,7 @@ function promptedText(model: Model, { question = "", text }: ProbeText): { promp
   if (trimmed === "") return undefined;
   try {
     const [prompt, answer] = [model.tokenise(questionPrompt(question)), model.tokenise(trimmed, { bos: false })];
-    return answer.length === 0 || prompt.length + answer.length > model.info.nCtxTrain ? undefined : { prompt, answer };
+    return answer.length === 0 || prompt.length + answer.length > model.maxContext ? undefined : { prompt, answer };
   } catch (error) {
     if (error instanceof SteeringError && error.code === "E_BAD_ARGUMENT") return undefined; // a word that llama.cpp's tokenisers cannot take
     throw error;

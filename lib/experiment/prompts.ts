@@ -45,8 +45,8 @@ export function evaluationPrompts(model: Model, { questions, icl, language }: Ev
       iclLanguage: spoken && iclTokens(model, language!.instruction, { demonstrations: spoken[index]!.demonstrations, query }, promptFormat),
     };
     const longest = Math.max(prompt.noIcl.length, prompt.icl.length, prompt.iclLanguage?.length ?? 0) + settings.maxNewTokens;
-    if (longest > model.info.nCtxTrain) {
-      throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens; the model's context holds ${model.info.nCtxTrain}. Show fewer demonstrations (--icl-examples)`);
+    if (longest > model.maxContext) {
+      throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens; the model's context holds ${model.maxContext}. Show fewer demonstrations (--icl-examples)`);
     }
     return prompt;
   });

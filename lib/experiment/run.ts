@@ -1,6 +1,6 @@
 import { cpus } from "node:os";
 import { packageVersion } from "../io/paths.js";
-import { readRun, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard } from "../results/index.js";
+import { readRun, readRunFile, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard } from "../results/index.js";
 import { engineVersion, throwIfAborted, type Model } from "../runtime/index.js";
 import { answerPrompt, type SteeringPart } from "./answer.js";
 import type { EvaluationPrompt } from "./prompts.js";
@@ -44,17 +44,18 @@ type RunFields = Pick<RunFile, "kind" | "datasets" | "vectors" | "settings"> & {
 export async function describeRun(model: Model, fields: RunFields, { parallel = DEFAULT_PARALLEL, shard = null, modelName }: RunOptions): Promise<RunFile> {
   return runFile({
     ...fields,
-    config: JSON.parse(JSON.stringify(fields.config)) as RunFile["config"], // as it will be read
+    config: JSON.parse(JSON.stringify({ ...fields.config, ropeScaling: model.ropeScaling })) as RunFile["config"], // as it will be read
     model: { name: modelName ?? model.info.path, fingerprint: { ...await model.fingerprint() } },
     parallel, shard,
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
-    machine: { platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model.trim() ?? "?", threads: model.threads, gpuLayers: model.gpuLayers, node: process.version },
+    machine: { platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model.trim() ?? "?", threads: await model.threadCount.settled(), gpuLayers: model.gpuLayers, node: process.version },
   });
 }
 
 /**
  * Carry out a run, or what is left of it. Prompts are answered in groups that are always the same, each begun with
- * nothing else under way, and written when they are whole: so an interrupted run ends with the same bytes.
+ * nothing else under way, and written when they are whole, all by the number of threads that the run was begun with
+ * unless the model has a fixed one: so an interrupted run ends with the same bytes.
  *
  * @throws SteeringError E_BUSY, E_BAD_RUN, E_WRITE, E_ABORTED and what `generate` throws
  */
@@ -64,6 +65,8 @@ export async function carryOut(model: Model, { run, prompts, maxNewTokens, vecto
   const signal = options.signal ? AbortSignal.any([leave.signal, options.signal]) : leave.signal;
   {
     await using store = await RunStore.open(out, run);
+    using held = model.threadCount.hold((await readRunFile(out)).machine.threads);
+    let isSlowed = false;
     const total = waves(run).flat().length * run.settings.length;
     let done = store.records.length;
     if (done > 0) options.onNotice?.(`${out}: ${done} of ${total} answers are there already`);
@@ -86,6 +89,10 @@ export async function carryOut(model: Model, { run, prompts, maxNewTokens, vecto
           if (error !== undefined) [records[at]] = await answer(prompt, run.settings.filter(({ label }) => label === setting)) as [ResultRecord];
         }
         const tokens = records.reduce((sum, record) => sum + record.tokens.length, 0);
+        if (!isSlowed && model.threadCount.best() < Math.min(held.threads, model.threads)) {
+          isSlowed = true;
+          options.onNotice?.(`other programs use the processors, so that the ${held.threads} threads of this run wait for each other; faster: stop it and run it again with ${model.threadCount.best()} (--threads), which changes last digits`);
+        }
         await store.append(records, { what: `prompts ${wave[0]}–${wave.at(-1)}`, seconds: (performance.now() - begun) / 1000, tokens });
       }
     }

@@ -136,7 +136,7 @@ function checkStops(stops: readonly string[]): void {
 function checkLength(model: Model, nPrompt: number, maxNewTokens: number): void {
   if (nPrompt === 0) throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
-  if (nPrompt + maxNewTokens <= model.info.nCtxTrain) return;
+  if (nPrompt + maxNewTokens <= model.maxContext) return;
   throw new SteeringError("E_CONTEXT_FULL", `the prompt takes ${nPrompt} tokens and ${maxNewTokens} new ones were asked for; `
-    + `the model's context holds ${model.info.nCtxTrain}. Shorten the prompt or ask for fewer tokens.`);
+    + `the model's context holds ${model.maxContext}. Shorten the prompt, ask for fewer tokens, or state how a longer context is computed (loadModel's ropeScaling).`);
 }

@@ -1,7 +1,7 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { findNodeLlamaCpp, packageRoot, pinnedVersion, platformName, prebuiltFolder } from "#native/prebuilt";
+import { findNodeLlamaCpp, lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder } from "#native/prebuilt";
 import { SteeringError } from "../errors.js";
 import type { NativeAddon, NativeDevice } from "./binding.js";
 
@@ -59,12 +59,17 @@ function loadAddon(): NativeAddon {
     if (servers) native.addRpcServers(servers.split(","));
     return native;
   } catch (cause) {
-    throw new SteeringError("E_NATIVE", `the addon cannot be loaded: ${(cause as Error).message.split("\n")[0]}. Rebuild it: ${rebuildCommand()}`, { cause });
+    const advice = lacksGlibc() && !installation.built.fromSource ? prebuiltAdvice(rebuildCommand()) : `Rebuild it: ${rebuildCommand()}`;
+    throw new SteeringError("E_NATIVE", `the addon cannot be loaded: ${(cause as Error).message.split("\n")[0]}. ${advice}`, { cause });
   }
 }
 
 /** Find the addon and the libraries it was built for. Throws E_NATIVE. */
 export function findInstallation(): NativeInstallation {
+  if (!existsSync(join(packageRoot, "CMakeLists.txt"))) {
+    throw new SteeringError("E_NATIVE", `llama-steer runs outside of its package, in ${packageRoot}, most likely as a part of a bundle, where it cannot find its addon. `
+      + "Keep llama-steer external to the bundle, and install it beside it (docs/bundlers.md)");
+  }
   const folder = join(packageRoot, "build", process.env["LLAMA_STEER_ADDON"] ?? "addon");
   if (!existsSync(join(folder, "built.json"))) {
     throw new SteeringError("E_NATIVE", `the addon is not built (nothing in ${folder}). Build it: ${rebuildCommand()}`);
@@ -81,7 +86,7 @@ export function findInstallation(): NativeInstallation {
   }
   const librariesFolder = prebuiltFolder(found.folder, platformName(), found.version);
   if (!librariesFolder) {
-    throw new SteeringError("E_NATIVE", `@node-llama-cpp/${platformName()}@${found.version} is not installed. Run: npm install --include=optional`);
+    throw new SteeringError("E_NATIVE", `@node-llama-cpp/${platformName()}@${found.version} is not installed. ${prebuiltAdvice(rebuildCommand())}`);
   }
   const gpuBackends = (GPU_PACKAGES[platformName()] ?? [])
     .map((name) => prebuiltFolder(found.folder, name, found.version))

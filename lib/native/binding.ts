@@ -46,6 +46,8 @@ export interface NativeContextOptions {
   /** K and V in F32 instead of F16. */
   kvF32: boolean;
   steeringPath: "auto" | "graph" | "callback";
+  /** `yarn`, or linear; `originalContext` 0 = as the file says. Without it, as the file says. */
+  ropeScaling?: { yarn: boolean; factor: number; originalContext: number };
 }
 
 export interface NativeVector {
@@ -118,6 +120,8 @@ export interface NativeContext {
   logits(row: number): Float32Array;
   /** How often the last decode stopped in the middle of its graph, to synchronise and copy. */
   stops(): number;
+  /** Threads that compute from the next decode on; E_BUSY during one. */
+  setThreads(nThreads: number): void;
   /** llama.cpp's own, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
   setControlVector(data: Float32Array): void;
   /** Half-open range of positions; `end` −1 = to the last. */
@@ -131,6 +135,8 @@ export interface NativeContext {
 export interface NativeClassifier {
   /** Logits `[texts, labels]`. */
   classify(texts: readonly string[]): Promise<Float32Array>;
+  /** Threads that compute from the next call on; E_BUSY during one. */
+  setThreads(nThreads: number): void;
   dispose(): void;
 }
 
@@ -148,6 +154,8 @@ export interface NativeTranslator {
   /** One per text, of at most `nMax` tokens; special tokens are read in `prefix` alone. */
   translate(texts: readonly string[], prefix: string, nMax: number): Promise<NativeTranslation[]>;
   abort(): void;
+  /** Threads that compute from the next call on; E_BUSY during one. */
+  setThreads(nThreads: number): void;
   dispose(): void;
 }
 

@@ -6,8 +6,10 @@ import type { ModelFingerprint } from "../steering/index.js";
 import { throwIfAborted } from "./abort.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
-import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
+import type { LoadModelOptions } from "./load-options.js";
+import { checkWords } from "./model.js";
 import { quantisationName } from "./quantisation.js";
+import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vet.js";
 
 /** What a classifier says of a text. */
@@ -32,8 +34,9 @@ const TEXTS_PER_CALL = 64;
  */
 export async function loadClassifier(nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal"> = {}): Promise<Classifier> {
   const path = resolve(await resolveModel(nameOrPath));
-  const { gpuLayers = "all", mmap = true, vet = true, threads = defaultThreads(), signal } = options;
+  const { gpuLayers = "all", mmap = true, vet = true, threads, signal } = options;
   if (vet) await vetModel(path, signal);
+  const count = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
   return callAsync(async () => {
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
@@ -41,7 +44,7 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
       const { labels, isCausal: _isCausal, ...info } = model.info();
       if (labels.length === 0) throw new SteeringError("E_BAD_GGUF", `${path} has no classification head: it is no classifier. A language model is loaded by loadModel`);
       if (new Set(labels).size < Math.max(2, labels.length)) throw new SteeringError("E_BAD_GGUF", `${path} has the labels ${labels.join(", ")}; two different ones at least are needed`);
-      return new Classifier(await model.createClassifier({ nThreads: threads }), labels, { ...info, path, quantisation: quantisationName(info.fileType) });
+      return new Classifier(await model.createClassifier({ nThreads: count.most }), labels, { ...info, path, quantisation: quantisationName(info.fileType) }, count);
     } finally {
       model.dispose(); // the classifier holds on to the weights
     }
@@ -56,7 +59,7 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
 export class Classifier implements Disposable {
   private queue: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly native: NativeClassifier, readonly labels: readonly string[], readonly info: Readonly<ModelInfo>) {}
+  constructor(private readonly native: NativeClassifier, readonly labels: readonly string[], readonly info: Readonly<ModelInfo>, private readonly threads: ThreadCount) {}
 
   /** Tells classifiers apart. */
   fingerprint(): Promise<ModelFingerprint> {
@@ -95,7 +98,10 @@ export class Classifier implements Disposable {
     while (found.length < texts.length) {
       throwIfAborted(signal);
       const some = texts.slice(found.length, found.length + TEXTS_PER_CALL);
-      const logits = await callAsync(() => this.native.classify(some));
+      const logits = await callAsync(() => {
+        this.native.setThreads(this.threads.now());
+        return this.native.classify(some);
+      });
       const n = this.labels.length;
       for (let i = 0; i < some.length; i++) found.push(this.read(Array.from(logits.subarray(i * n, (i + 1) * n))));
     }

@@ -1,6 +1,7 @@
 import { call, callAsync, type NativeContext, type NativeContextOptions } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
+import type { ThreadCount } from "./threads.js";
 
 export interface MeasuredAlpha {
   alpha: number;
@@ -20,7 +21,12 @@ export interface StepResult {
 
 /** A llama.cpp context: a KV cache shared by sequences, and the hook that steers and captures. One call at a time. */
 export class Context implements Disposable {
-  constructor(private readonly native: NativeContext, readonly options: Readonly<NativeContextOptions>) {}
+  private nThreads: number;
+
+  /** `threads`: how many compute; without it, always as many as the context was made with. */
+  constructor(private readonly native: NativeContext, readonly options: Readonly<NativeContextOptions>, private readonly threads?: ThreadCount) {
+    this.nThreads = options.nThreads;
+  }
 
   /**
    * Compute the rows of a batch, and what it asks to be read off them. Throws E_ABORTED (KV cache rolled back),
@@ -28,6 +34,7 @@ export class Context implements Disposable {
    */
   async decode(batch: Batch, signal?: AbortSignal): Promise<StepResult> {
     throwIfAborted(signal);
+    this.adjustThreads(batch);
     const forget = onAbort(signal, () => this.native.abort());
     try {
       const { kls, alphas, tokens, logProbabilities } = await callAsync(() => this.native.decode(batch.toNative()));
@@ -35,6 +42,14 @@ export class Context implements Disposable {
     } finally {
       forget();
     }
+  }
+
+  /** ggml splits flash attention of a single row over a long context among its threads; nothing else depends on their number (test/native/threads.test.ts). */
+  private adjustThreads(batch: Batch): void {
+    const wanted = this.threads?.now(batch.size > 1 || !this.options.flashAttention) ?? this.nThreads;
+    if (wanted === this.nThreads) return;
+    call(() => this.native.setThreads(wanted));
+    this.nThreads = wanted;
   }
 
   /** Stop the decode in flight, if any. */

@@ -2,7 +2,8 @@ export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term }
 export { abortError, onAbort, throwIfAborted } from "./abort.js";
 export { Context, type MeasuredAlpha } from "./context.js";
 export { loadClassifier, type Classification, type Classifier } from "./classifier.js";
-export { engineVersion, Model, openModel, type LoadModelOptions, type Logger } from "./model.js";
+export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
+export { engineVersion, Model, openModel } from "./model.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
 export { loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation, type Translator } from "./translator.js";

@@ -1,4 +1,3 @@
-import { availableParallelism } from "node:os";
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
@@ -8,56 +7,13 @@ import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
 import { Context } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
+import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler.js";
+import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vet.js";
-
-/** Receives what the library would otherwise have to print: it prints nothing. */
-export type Logger = (level: "debug" | "info" | "warn", message: string) => void;
-
-const CHOICES = { backend: ["auto", "cpu", "cuda", "vulkan", "metal"], kvType: ["f16", "f32"], steeringPath: ["auto", "graph", "callback"] } as const;
-type Choice<Name extends keyof typeof CHOICES> = (typeof CHOICES)[Name][number];
-
-/** Where a model computes and how much room its generations have. */
-export interface LoadModelOptions {
-  /** Whose devices compute: one of ggml's back ends, or what llama.cpp finds best (default). */
-  backend?: Choice<"backend">;
-  /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
-  gpuLayers?: number | "all";
-  /** Map the file into memory (default) instead of reading it. */
-  mmap?: boolean;
-  /** CPU threads; default: one per core that the process may use. */
-  threads?: number;
-  /** Default true. */
-  flashAttention?: boolean;
-  /** Type of the KV cache: F16 (default), or F32 for comparisons with other implementations. */
-  kvType?: Choice<"kvType">;
-  /**
-   * KV cells that all generations running at once share, at most; default 4096. A generation takes one per token of its
-   * prompt and of its answer, the answer once more for each dynamic property and once for the unsteered stream.
-   */
-  contextSize?: number;
-  /** Sequences at once, at most; default 16. A generation takes one, with dynamic properties two and one for each. */
-  maxSequences?: number;
-  /**
-   * Generations at once, at most; default: as many as there is room for. With 1 they come one after the other, each to the
-   * last bit as it is alone; in a shared batch, ggml rounds otherwise (log probabilities differ by 0.00001).
-   */
-  maxGenerations?: number;
-  /**
-   * Try the file in a process of its own before it is loaded here (default), since llama.cpp ends the process on some
-   * damaged files; once per file, remembered in the cache folder. `false` for files that are known to be good.
-   */
-  vet?: boolean;
-  /** Told of what happens inside: loading, the making of contexts. What it throws is ignored. Default: nobody. */
-  logger?: Logger;
-  /** Stops the loading. */
-  signal?: AbortSignal;
-  /** How vectors are added: `auto` (default), or one path alone, for tests and diagnosis (docs/architecture.md, "Two paths"). */
-  steeringPath?: Choice<"steeringPath">;
-}
 
 /** What a piece of work needs of a context. */
 export interface ContextNeeds {
@@ -72,10 +28,6 @@ const N_BATCH = 512;
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** As ggml takes them. */
-const MAX_THREADS = 512;
-/** Sequences that llama.cpp can tell apart. */
-const MAX_SEQUENCES = 256;
 /** Selections of one vector that are kept on the native side. */
 const MAX_SELECTIONS = 8;
 /** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 end the process, 20,000 do not. */
@@ -88,7 +40,8 @@ export type LoadedModel = ConstructorParameters<typeof Model>;
 export async function openModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
-  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal } = options;
+  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads } = options;
+  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined); // looks at the load from here on
   const begun = performance.now();
   if (vet) await vetModel(path, signal);
   const vetted = performance.now();
@@ -96,7 +49,7 @@ export async function openModel(nameOrPath: string, options: LoadModelOptions = 
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
-  if (info.isCausal && !signal?.aborted) return [native, info, path, options];
+  if (info.isCausal && !signal?.aborted) return [native, info, path, options, threadCount];
   native.dispose();
   throwIfAborted(signal);
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
@@ -114,10 +67,16 @@ export function engineVersion(): string {
  */
 export class Model implements Disposable, AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
-  /** CPU threads that it computes with. */
+  /** CPU threads that it computes with, at most. */
   readonly threads: number;
+  /** How many of them compute. @internal */
+  readonly threadCount: ThreadCount;
   /** Layers on the GPU, as asked for. */
   readonly gpuLayers: number | "all";
+  /** How positions beyond the trained context are computed, as asked for; undefined: as the file says. */
+  readonly ropeScaling: RopeScaling | undefined;
+  /** Tokens that a prompt and its answer may have together: what the model was trained for, times `ropeScaling`. */
+  readonly maxContext: number;
   /** How vectors are added, as asked for. */
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** Runs this model's generations. @internal */
@@ -125,10 +84,15 @@ export class Model implements Disposable, AsyncDisposable {
   private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
 
-  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions) {
+  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions, threadCount: ThreadCount) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
-    this.threads = options.threads ?? defaultThreads();
+    this.threadCount = threadCount;
+    this.threads = threadCount.most;
+    if (options.maxGenerations === 1) threadCount.hold();
     this.gpuLayers = options.gpuLayers ?? "all";
+    const { ropeScaling } = options;
+    this.ropeScaling = ropeScaling;
+    this.maxContext = ropeScaling ? Math.floor((ropeScaling.originalContext ?? info.nCtxTrain) * ropeScaling.factor) : info.nCtxTrain;
     this.steeringPath = options.steeringPath ?? "auto";
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations: maxTasks = Infinity } = options;
     this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences, maxTasks });
@@ -192,12 +156,13 @@ export class Model implements Disposable, AsyncDisposable {
 
   /** The state of one generation's sampling, which has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN. @internal */
   createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
-    const options = toNativeSampler(sampling, prompt, this.info.nCtxTrain);
+    const options = toNativeSampler(sampling, prompt, this.maxContext);
     return options === null ? null : call(() => this.native.createSampler(options));
   }
 
   /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. @internal */
   async createContext(needs: ContextNeeds): Promise<Context> {
+    const { ropeScaling } = this;
     const options: NativeContextOptions = {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
       nBatch: N_BATCH,
@@ -207,9 +172,10 @@ export class Model implements Disposable, AsyncDisposable {
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
       steeringPath: this.steeringPath,
+      ...(ropeScaling && { ropeScaling: { yarn: ropeScaling.kind === "yarn", factor: ropeScaling.factor, originalContext: ropeScaling.originalContext ?? this.info.nCtxTrain } }),
     };
     const begun = performance.now();
-    const context = new Context(await callAsync(() => this.native.createContext(options)), options);
+    const context = new Context(await callAsync(() => this.native.createContext(options)), options, this.threadCount);
     tell(this.options.logger, "debug", `a context of ${options.nCtx} cells and ${options.nSeqMax} sequences, ${options.nThreads} threads, made in ${seconds(begun)}`);
     return context;
   }
@@ -253,22 +219,4 @@ function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message:
   } catch {
     // Its failures are its owner's: the work is not in vain for them.
   }
-}
-
-function checkLimits({ contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", ...options }: LoadModelOptions): void {
-  for (const [name, allowed] of Object.entries(CHOICES)) {
-    const chosen = options[name as keyof typeof CHOICES];
-    if (chosen !== undefined && !(allowed as readonly string[]).includes(chosen)) throw new SteeringError("E_BAD_ARGUMENT", `${name} "${String(chosen)}" is none of ${allowed.join(", ")}`);
-  }
-  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) throw new SteeringError("E_BAD_ARGUMENT", `threads must be a whole number from 1 to ${MAX_THREADS}`);
-  if (gpuLayers !== "all" && (!Number.isInteger(gpuLayers) || gpuLayers < 0)) throw new SteeringError("E_BAD_ARGUMENT", "gpuLayers must be \"all\" or a whole number of layers from 0");
-  if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
-  if (!Number.isInteger(maxGenerations) || maxGenerations < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxGenerations must be a whole number from 1");
-  if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
-}
-
-/** One thread per core: on x64 processors with many logical ones, two share the vector units of a core. */
-export function defaultThreads(): number {
-  const logical = availableParallelism();
-  return process.arch === "x64" && logical > 4 ? Math.floor(logical / 2) : logical;
 }

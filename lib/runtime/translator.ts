@@ -3,7 +3,9 @@ import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
 import { addon, callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
-import { checkWords, defaultThreads, type LoadModelOptions } from "./model.js";
+import type { LoadModelOptions } from "./load-options.js";
+import { checkWords } from "./model.js";
+import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vet.js";
 
 /** Where a translator computes, and how it is told the language. */
@@ -41,14 +43,15 @@ const DEFAULT_MAX_NEW_TOKENS = 256;
  */
 export async function loadTranslator(nameOrPath: string, options: LoadTranslatorOptions = {}): Promise<Translator> {
   const path = resolve(await resolveModel(nameOrPath));
-  const { gpuLayers = "all", mmap = true, vet = true, threads = defaultThreads(), kvType = "f16", prefix = madladTag, signal } = options;
+  const { gpuLayers = "all", mmap = true, vet = true, threads, kvType = "f16", prefix = madladTag, signal } = options;
   if (vet) await vetModel(path, signal);
+  const count = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
   return callAsync(async () => {
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
       throwIfAborted(signal);
       if (!model.info().isEncoderDecoder) throw new SteeringError("E_BAD_GGUF", `${path} is not an encoder–decoder: it is no translator. A language model is loaded by loadModel, a classifier by loadClassifier`);
-      return new Translator(await model.createTranslator({ nThreads: threads, kvF32: kvType === "f32" }), prefix);
+      return new Translator(await model.createTranslator({ nThreads: count.most, kvF32: kvType === "f32" }), prefix, count);
     } finally {
       model.dispose(); // the translator holds on to the weights
     }
@@ -67,7 +70,7 @@ function madladTag(to: string): string {
 export class Translator implements Disposable {
   private queue: Promise<unknown> = Promise.resolve();
 
-  constructor(private readonly native: NativeTranslator, private readonly prefix: (to: string) => string) {}
+  constructor(private readonly native: NativeTranslator, private readonly prefix: (to: string) => string, private readonly threads: ThreadCount) {}
 
   /**
    * One translation per text, in their order. Calls wait for one another. Texts of one call are computed together: their
@@ -104,7 +107,10 @@ export class Translator implements Disposable {
     throwIfAborted(signal);
     const forget = onAbort(signal, () => this.native.abort());
     try {
-      return (await callAsync(() => this.native.translate(texts, prefix, maxNewTokens))).map(read);
+      return (await callAsync(() => {
+        this.native.setThreads(this.threads.now());
+        return this.native.translate(texts, prefix, maxNewTokens);
+      })).map(read);
     } finally {
       forget();
     }

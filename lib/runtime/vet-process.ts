@@ -1,6 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process";
 import { fileURLToPath } from "node:url";
 import { SteeringError } from "../errors.js";
+import { unpacked } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { VetReport } from "./vet-report.js";
 
@@ -15,9 +16,13 @@ interface Ending {
 
 /** Set in the checking process: a program that is its own executable would be started again by `fork`, without end. */
 const MARK = "LLAMA_STEER_VETTING";
+/** A Node to check files with, for programs that are their own executable: Electron with the fuse `runAsNode` off, a single executable. */
+const NODE = "LLAMA_STEER_NODE";
 /** Enough for the assertion that llama.cpp prints before it aborts. */
 const STDERR_CHARACTERS = 8192;
 const TICK_MS = 100;
+/** Until it answers, on a busy machine; a program that was started in its place never does. */
+const START_MS = 60_000;
 /** Ctrl-C reaches the processes of a terminal alike; the number is Windows' STATUS_CONTROL_C_EXIT. */
 const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
 
@@ -57,16 +62,18 @@ function complaint(path: string, { timedOut, signal, stderr }: Ending, how: stri
 
 function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefined): Promise<Ending> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL("./vet-child.js", import.meta.url)), [path, String(limits.bytes)], {
+    const child = fork(unpacked(fileURLToPath(new URL("./vet-child.js", import.meta.url))), [path, String(limits.bytes)], {
+      execPath: process.env[NODE] || process.execPath,
       // The caller's flags are for the caller: a debugger's port, for one.
       execArgv: [], env: childEnvironment(), stdio: ["ignore", "ignore", "pipe", "ipc"],
     });
     const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
     const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
     // Counted in ticks: time in which this process was stopped, or the computer asleep, makes one at most.
-    let ticks = limits.milliseconds / TICK_MS;
+    let ticks = 0;
     const timer = setInterval(() => {
-      if (--ticks > 0) return;
+      const most = ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS);
+      if (++ticks * TICK_MS < most) return;
       ending.timedOut = true;
       child.kill("SIGKILL");
     }, TICK_MS);
@@ -94,6 +101,7 @@ function collect({ stderr }: ChildProcess, ending: Ending): void {
 
 function childEnvironment(): NodeJS.ProcessEnv {
   const env: NodeJS.ProcessEnv = { ...process.env, [MARK]: "1" };
+  delete env[NODE];
   delete env["LLAMA_STEER_DEBUG"]; // the caller's own load logs the same
   delete env["LLAMA_STEER_RPC"];
   // No GPU: one whose memory is full now says nothing about the file.
@@ -112,6 +120,12 @@ function exitCodeText(code: number | null): string {
 }
 
 function cannotStart(why: string, cause?: Error): SteeringError {
-  return new SteeringError("E_NATIVE", `the process that checks a model file before it is loaded cannot be started: ${why}. `
+  return new SteeringError("E_NATIVE", `the process that checks a model file before it is loaded cannot be started with ${process.env[NODE] || process.execPath}: ${why}. ${advice()} `
     + "loadModel's option vet: false skips the check, for files that are known to be good", { cause });
+}
+
+function advice(): string {
+  if (process.env[NODE]) return `${NODE} must be the path of a Node 20.19 or later.`;
+  const why = process.versions["electron"] === undefined ? "A program that is its own executable" : "Electron with the fuse runAsNode off";
+  return `${why} starts itself again instead of Node: set ${NODE} to the path of a Node 20.19 or later (docs/electron.md).`;
 }

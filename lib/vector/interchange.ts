@@ -18,41 +18,56 @@ export interface ImportOptions {
   dHead?: number;
   /** The behaviour; default: the file's name. */
   property?: string;
-  /** Take a control vector whose hint names another model. */
-  allowMismatch?: boolean;
+  /** Told where a control vector's hint seems to name another model. Default: nobody. */
+  onNotice?: (line: string) => void;
 }
 
 const CONTROL_VECTOR = "controlvector";
 const PUBLISHED_TENSOR = "delta";
-/** Names that transformers, which repeng writes, and llama.cpp have for one architecture. */
-const SAME_ARCHITECTURE: Record<string, string> = { mistral: "llama", gemma3_text: "gemma3", gemma2: "gemma2", qwen2_5: "qwen2" };
+/** What transformers calls architectures that llama.cpp knows by quite another name. */
+const OTHER_NAMES: Record<string, readonly string[]> = {
+  llama: ["mistral", "mixtral", "ministral", "smollm"], "command-r": ["cohere"], deepseek2: ["deepseek_v2", "deepseek_v3"], phi2: ["phi"], starcoder: ["gpt_bigcode"],
+};
+/** Hints that say nothing; EasySteer writes "unknown" where it was not told. */
+const NO_HINTS: readonly unknown[] = ["", "unknown"];
 
 /**
- * A control vector of llama.cpp or repeng: GGUF tensors `direction.<n>` of `[nEmbd]`. Both count blocks from 0 and add
- * `direction.<n>` to the output of block n; block 0 cannot have one. Here: `resid_post`, one step.
+ * A control vector of llama.cpp, repeng or EasySteer: GGUF tensors `direction.<n>` of `[nEmbd]`. All count blocks from 0 and
+ * add `direction.<n>` to the output of block n; EasySteer alone has one for block 0. Here: `resid_post`, one step.
+ * Whether it is `model`'s is decided by its layers and width, and by you: its hint is anybody's word for a model.
  *
- * @throws SteeringError E_BAD_VECTOR, E_SHAPE (other layers or width), E_MODEL_MISMATCH (the hint names another architecture), E_NOT_FINITE
+ * @throws SteeringError E_BAD_VECTOR, E_SHAPE (other layers or width), E_NOT_FINITE
  */
 export function importControlVector(bytes: Uint8Array, options: ImportOptions): SteeringVector {
-  const { name, model, allowMismatch = false } = options;
+  const { name, model } = options;
   const { metadata, tensors } = decodeGguf(bytes, name);
   const kind = metadata.get("general.architecture");
   if (kind !== CONTROL_VECTOR) throw new SteeringError("E_BAD_VECTOR", `${name} is a GGUF of "${String(kind)}"; a ${CONTROL_VECTOR} was expected`);
-  const hint = String(metadata.get(`${CONTROL_VECTOR}.model_hint`) ?? model.architecture);
-  if ((SAME_ARCHITECTURE[hint] ?? hint) !== model.architecture && !allowMismatch) throw new SteeringError("E_MODEL_MISMATCH", `${name} was made for "${hint}"; the model is of the architecture ${model.architecture}. If that is another name for it: --allow-mismatch`);
+  const hint = metadata.get(`${CONTROL_VECTOR}.model_hint`) ?? "";
   const directions = [...tensors].map(([key, { shape, data }]) => {
     const layer = Number(/^direction\.(0|[1-9]\d{0,5})$/.exec(key)?.[1] ?? NaN);
     if (Number.isNaN(layer)) throw new SteeringError("E_BAD_VECTOR", `${name}: unexpected tensor "${key}"; direction.<layer> was expected`);
-    if (layer === 0) throw new SteeringError("E_BAD_VECTOR", `${name}: direction.0; control vectors begin at block 1, so its layers are counted otherwise`);
     if (layer >= model.nLayer) throw new SteeringError("E_SHAPE", `${name}: ${key}; the model has the blocks 0 to ${model.nLayer - 1}`);
     if (shape.length !== 1 || shape[0] !== model.nEmbd) throw new SteeringError("E_SHAPE", `${name}: ${key} has shape [${shape.join(", ")}]; the model's width is ${model.nEmbd}`);
     return { layer, data };
   }).sort((a, b) => a.layer - b.layer);
   if (directions.length === 0) throw new SteeringError("E_BAD_VECTOR", `${name} holds no direction`);
+  if (!NO_HINTS.includes(hint) && !mayBe(String(hint), model.architecture)) options.onNotice?.(`${name} says that it was made for "${hint}"; its shape fits this model, whose architecture is ${model.architecture}`);
   const data = new Float32Array(directions.length * model.nEmbd);
   directions.forEach((direction, index) => data.set(direction.data, index * model.nEmbd));
   const shape = { site: "resid_post" as const, layers: directions.map(({ layer }) => layer), nSteps: 1, width: model.nEmbd };
   return imported({ ...shape, data }, "control-vector", bytes, options);
+}
+
+/** True where a hint can be a name of the architecture, of a model of it (`mistral:7b`), or of its family (`qwen`). */
+function mayBe(hint: string, architecture: string): boolean {
+  const said = letters(hint);
+  return [architecture, ...(OTHER_NAMES[architecture] ?? [])].map(letters).some((known) => said.startsWith(known) || known.startsWith(said));
+}
+
+/** `qwen3_moe`, `gpt-oss` and `Llama` are written in many ways. */
+function letters(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, "");
 }
 
 /**

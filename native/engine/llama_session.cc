@@ -37,6 +37,12 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     params.swa_full        = true;            // or a sliding-window model could not copy and drop part of a sequence
     params.op_offload      = false;           // the scheduler would compute W_O on copies that go by other names
     params.no_perf         = true;
+    if (options.rope_factor > 0) {
+        params.rope_scaling_type = options.rope_yarn ? LLAMA_ROPE_SCALING_TYPE_YARN : LLAMA_ROPE_SCALING_TYPE_LINEAR;
+        params.rope_freq_scale   = 1 / options.rope_factor;
+        params.yarn_ext_factor   = options.rope_yarn ? 1 : 0;
+        params.yarn_orig_ctx     = options.rope_original;
+    }
     params.cb_eval           = eval_hook::callback;
     params.cb_eval_user_data = hook_.get();
     params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
@@ -64,7 +70,8 @@ void llama_session::enable_slot(graph_path::slot slot) {
 
 llama_session::~llama_session() {
     context_.reset();
-    if (threadpool_ != nullptr) cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free")(threadpool_);
+    former_threadpools_.push_back(threadpool_);
+    free_former_threadpools();
 }
 
 void llama_session::attach_threadpool() {
@@ -72,8 +79,23 @@ void llama_session::attach_threadpool() {
     const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
     if (create == nullptr) return;
     ggml_threadpool_params params = ggml_threadpool_params_default(options_.n_threads);
+    former_threadpools_.push_back(threadpool_); // the back end pauses it when it first computes with another
     threadpool_ = create(&params);
-    if (threadpool_ != nullptr) llama_attach_threadpool(context_.get(), threadpool_, nullptr);
+    llama_attach_threadpool(context_.get(), threadpool_, nullptr);
+}
+
+void llama_session::free_former_threadpools() {
+    for (ggml_threadpool * pool : former_threadpools_) {
+        if (pool != nullptr) cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free")(pool);
+    }
+    former_threadpools_.clear();
+}
+
+void llama_session::set_threads(int32_t n_threads) {
+    check_threads(n_threads);
+    options_.n_threads = n_threads;
+    llama_set_n_threads(context_.get(), n_threads, n_threads);
+    attach_threadpool(); // threads of a pool that are not needed would spin all the same
 }
 
 void llama_session::check_sequence(int32_t seq_id) const {
@@ -205,6 +227,7 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(n) + " more", status);
     if (status != 0) throw failure("E_LLAMA", log.explain("llama_decode returned " + std::to_string(status)), status);
     hook_->finish();
+    free_former_threadpools();
     last_outputs_ = batch.outputs;
 }
 

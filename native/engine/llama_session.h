@@ -17,6 +17,9 @@ struct session_options {
     uint32_t n_outputs_max = 0; // most rows with logits of one decode
     int32_t  n_threads     = 0;
     bool     flash_attn    = true;
+    float    rope_factor   = 0; // so many times the context, by `rope_yarn` or linearly; 0 = as the file says
+    bool     rope_yarn     = false;
+    uint32_t rope_original = 0; // the context that is scaled; 0 = as the file says
     bool     kv_f32        = false; // K and V in F32 instead of F16: for comparisons, twice the memory
     steering_path path     = steering_path::automatic;
 };
@@ -47,6 +50,9 @@ public:
     // How often the last decode stopped in the middle of its graph, to synchronise and copy (eval_hook::stops).
     int stops() const { return hook_->stops(); }
 
+    // Threads that compute from now on. Throws E_BAD_ARGUMENT.
+    void set_threads(int32_t n_threads);
+
     // llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: it
     // takes the graph path's place. Throws E_SHAPE, E_BAD_ARGUMENT.
     void set_control_vector(const std::vector<float> & data);
@@ -66,6 +72,7 @@ private:
     void check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const;
     void check_sequence(int32_t seq_id) const;
     void attach_threadpool();
+    void free_former_threadpools();
 
     // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
     void choose_paths(eval_hook::work & work);
@@ -81,6 +88,7 @@ private:
     std::atomic<bool>                                     abort_{false};
     std::unique_ptr<llama_context, decltype(&llama_free)> context_;
     ggml_threadpool *                                     threadpool_ = nullptr;
+    std::vector<ggml_threadpool *>                        former_threadpools_; // until the back end has seen the next one
     std::vector<int8_t>                                   last_outputs_;
     bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once

@@ -6,6 +6,7 @@
 #include "engine/per_processor.h"
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 #include <memory>
 
@@ -65,7 +66,7 @@ void tensor_file::multiply(const entry & weight, const float * directions, int c
     const size_t row_bytes = ggml_row_size(weight.type, weight.n_in);
     std::vector<char>  raw(row_bytes);
     std::vector<float> row(weight.n_in);
-    std::ifstream file(weight.path, std::ios::binary);
+    std::ifstream file(std::filesystem::u8path(weight.path), std::ios::binary); // Windows takes a narrow path for its code page's
     file.seekg(std::streamoff(weight.offset));
     for (int64_t out = 0; out < weight.n_out; ++out) {
         if (!file.read(raw.data(), std::streamsize(row_bytes))) throw failure("E_BAD_GGUF", weight.path + " cannot be read any more");

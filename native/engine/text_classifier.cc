@@ -39,6 +39,11 @@ text_classifier::text_classifier(std::shared_ptr<llama_weights> weights, int32_t
     batch_ = llama_batch_init(MAX_ROWS, 0, 1);
 }
 
+void text_classifier::set_threads(int32_t n_threads) {
+    check_threads(n_threads);
+    llama_set_n_threads(context_.get(), n_threads, n_threads);
+}
+
 std::vector<float> text_classifier::classify(const std::vector<std::string> & texts) {
     const int32_t longest = std::min(MAX_ROWS, llama_model_n_ctx_train(weights_->model()));
     std::vector<std::vector<llama_token>> tokens;

@@ -15,6 +15,9 @@ public:
     text_classifier(std::shared_ptr<llama_weights> weights, int32_t n_threads);
     ~text_classifier() { llama_batch_free(batch_); }
 
+    // Threads that compute from now on. Throws E_BAD_ARGUMENT.
+    void set_threads(int32_t n_threads);
+
     // Logits [texts, labels]. Throws E_BAD_ARGUMENT (a text without tokens), E_CONTEXT_FULL (one too long), E_LLAMA.
     std::vector<float> classify(const std::vector<std::string> & texts);
 

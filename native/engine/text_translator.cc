@@ -71,6 +71,12 @@ text_translator::text_translator(std::shared_ptr<llama_weights> weights, int32_t
     batch_ = llama_batch_init(MAX_ROWS, 0, 1);
 }
 
+void text_translator::set_threads(int32_t n_threads) {
+    check_threads(n_threads);
+    n_threads_ = n_threads;
+    if (context_) llama_set_n_threads(context_.get(), n_threads, n_threads);
+}
+
 void text_translator::reserve(int32_t n_rows, int32_t n_cells) {
     if (context_ && n_rows <= n_rows_ && n_cells <= n_cells_) return;
     n_rows  = std::max(n_rows_, round_up(n_rows, SHARED_ROWS));

@@ -25,6 +25,9 @@ public:
     text_translator(std::shared_ptr<llama_weights> weights, int32_t n_threads, bool kv_f32);
     ~text_translator() { llama_batch_free(batch_); }
 
+    // Threads that compute from now on. Throws E_BAD_ARGUMENT.
+    void set_threads(int32_t n_threads);
+
     // One per text, of at most `n_max` tokens. Special tokens are read in `prefix`, never in the texts.
     // Throws E_BAD_ARGUMENT (a text without tokens, a language that the model does not know), E_CONTEXT_FULL (a text too
     // long), E_NOT_FINITE, E_ABORTED, E_LLAMA.
@@ -52,7 +55,7 @@ private:
     void   compute(int32_t (*function)(llama_context *, llama_batch), const char * name);
 
     std::shared_ptr<llama_weights>                        weights_;
-    const int32_t                                         n_threads_;
+    int32_t                                               n_threads_;
     const bool                                            kv_f32_;
     llama_token                                           start_ = LLAMA_TOKEN_NULL;
     std::unordered_map<std::string, llama_token>          letters_; // tokens of one character

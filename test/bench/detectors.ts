@@ -7,6 +7,7 @@ import { loadDataset, loadModel } from "../../lib/index.js";
 import { baseName, datasetNames } from "../../lib/dataset/index.js";
 import { languageOfDataset } from "../../lib/evaluate/language-code.js";
 import { loadLanguageDetector, LANGUAGE_DETECTORS } from "../../lib/evaluate/language.js";
+import { NEIGHBOURS } from "../support/neighbours.js";
 
 const LENGTHS = [10, 30];
 const SETS = ["ENG", "ITA", "FRA", "SPA", "ZHO"];
@@ -44,5 +45,15 @@ for (const folder of folders.length > 0 ? folders : [undefined]) {
       }
     }
   }
+}
+
+// Sentences in languages close to those of the datasets: how many are taken for one of those.
+for (const name of LANGUAGE_DETECTORS) {
+  const detector = await loadLanguageDetector(name);
+  const taken = Object.entries(NEIGHBOURS).map(([language, texts]) => {
+    const guesses = texts.map((text) => detector.detect(text, CANDIDATES));
+    return `${language} ${guesses.filter((guess) => guess.language !== "und").length} (named ${guesses.filter((guess) => guess.other === language).length}) of ${texts.length}`;
+  });
+  console.log(`neighbours taken for a candidate, ${name}: ${taken.join(", ")}`);
 }
 model.dispose();

@@ -179,13 +179,37 @@ describe("the process that tries", () => {
   /** Code of the error that loading gives in a process of its own, where `setup` ran before. */
   async function codeAfter(setup: string): Promise<string> {
     const index = new URL("../../lib/index.js", import.meta.url).href;
-    const code = `${setup}; import(${JSON.stringify(index)}).then(({ loadModel }) => loadModel(${JSON.stringify(path)})).then(() => console.log("loaded"), ({ code, message }) => console.log(code, message));`;
+    const code = `process.env.LLAMA_STEER_HOME = ${JSON.stringify(home)}; ${setup}; import(${JSON.stringify(index)}).then(({ loadModel }) => loadModel(${JSON.stringify(path)})).then(() => console.log("loaded"), ({ code, message }) => console.log(code, message));`;
     return (await promisify(execFile)(process.execPath, ["-e", code])).stdout;
   }
 
   test("one that cannot be started is an error that says how to do without", async () => {
     writeFileSync(path, whole);
     expect(await codeAfter('process.execPath = "/nowhere/node"')).toMatch(/^E_NATIVE .*ENOENT.*vet: false/);
+  });
+
+  test("a program that is its own executable has another Node check; one that is none is an error that says what it must be", async () => {
+    writeFileSync(path, whole);
+    const itself = 'process.execPath = "/bin/false"; ';
+    expect(await codeAfter(itself)).toMatch(/^E_NATIVE .*\/bin\/false: it ended with exit code 1\. A program .*LLAMA_STEER_NODE/);
+    expect(await codeAfter(`${itself}Object.defineProperty(process.versions, "electron", { value: "40.0.0" })`)).toMatch(/^E_NATIVE .*Electron with the fuse runAsNode off .*LLAMA_STEER_NODE .*docs\/electron\.md.*vet: false/);
+    const node = `process.env.LLAMA_STEER_NODE = ${JSON.stringify(process.execPath)}`;
+    expect(await codeAfter(`${itself}${node}`)).toBe("loaded\n");
+    expect(existsSync(verdictFile(path))).toBe(true);
+    rmSync(verdictFile(path));
+    expect(await codeAfter('process.env.LLAMA_STEER_NODE = "/nowhere/node"')).toMatch(/^E_NATIVE .*\/nowhere\/node: .*ENOENT.*LLAMA_STEER_NODE must be the path of a Node/);
+  });
+
+  test("one that never answers is ended, and not taken for a damaged file", async () => {
+    writeFileSync(path, whole);
+    const deaf = space.path("deaf.sh");
+    writeFileSync(deaf, "#!/bin/sh\nexec sleep 100\n", { mode: 0o755 });
+    process.env["LLAMA_STEER_NODE"] = deaf;
+    try {
+      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_NATIVE", message: expect.stringMatching(/does not answer.*LLAMA_STEER_NODE/) });
+    } finally {
+      delete process.env["LLAMA_STEER_NODE"];
+    }
   });
 
   test("does not start another, as a program that is its own Node.js would", async () => {

@@ -75,6 +75,38 @@ test("the platform's package is missing, or of another version", async () => {
   expect(build()).toEqual(missing);
 });
 
+/** Node says of which glibc it is; on musl it says nothing. */
+const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
+
+(process.platform === "linux" ? test : test.skip)("on musl npm leaves the prebuilt libraries out, or they do not run: the message says what does", async () => {
+  await installNodeLlamaCpp(PINNED);
+  for (const install of [() => undefined, () => installPlatform(PINNED)]) {
+    await install();
+    const { status, stderr } = build(MUSL);
+    expect(status).toBe(1);
+    expect(stderr).toMatch(/glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1 npm install\n$/);
+    expect(stderr).not.toContain("--include=optional");
+  }
+});
+
+(process.platform === "linux" ? test : test.skip)("the library says the same where it is loaded on musl", async () => {
+  const index = join(REPOSITORY, "dist", "lib", "index.js");
+  const load = `import(${JSON.stringify(index)}).then(({ system }) => system.devices()).catch(({ code, message }) => console.log(code, message))`;
+  const broken = `import Module from "node:module"; const load = Module._extensions[".node"]; Module._extensions[".node"] = () => { throw new Error("Error relocating: symbol not found"); };`;
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", `${broken} await ${load}`], { encoding: "utf8", env: { ...process.env, ...MUSL } });
+  expect(stdout).toMatch(/^E_NATIVE the addon cannot be loaded: Error relocating.*musl.*LLAMA_STEER_FROM_SOURCE=1/);
+});
+
+test("a part of a bundle says that it cannot find its addon, and what to keep external", async () => {
+  const lone = join(root, "bundle");
+  await cp(join(REPOSITORY, "dist", "lib"), join(lone, "dist", "lib"), { recursive: true });
+  await cp(join(REPOSITORY, "native"), join(lone, "native"), { recursive: true });
+  await writeFile(join(lone, "package.json"), JSON.stringify({ type: "module", imports: { "#native/prebuilt": "./native/prebuilt.mjs" } }));
+  const load = `import(${JSON.stringify(join(lone, "dist", "lib", "native", "index.js"))}).then(({ addon }) => addon()).catch(({ code, message }) => console.log(code, message))`;
+  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", `await ${load}`], { encoding: "utf8" });
+  expect(stdout).toMatch(/^E_NATIVE .*bundle.*external.*docs\/bundlers\.md/);
+});
+
 test.each([
   ["git", ["cmake", "c++"], /^llama-steer: git was not found; building the addon needs it\. Install it with/],
   ["cmake", ["git", "c++"], /^llama-steer: cmake was not found; building the addon needs it\. Install it with/],

@@ -56,7 +56,7 @@ describe("settings", () => {
 });
 
 describe("evaluation prompts", () => {
-  const model = { tokenise: (text: string) => [...text].map((letter) => letter.codePointAt(0)!), info: { bosToken: null, nCtxTrain: 200 } } as unknown as Model;
+  const model = { tokenise: (text: string) => [...text].map((letter) => letter.codePointAt(0)!), info: { bosToken: null, nCtxTrain: 200 }, maxContext: 200 } as unknown as Model;
   const dataset = (name: string, rows: number) => ({ name, instruction: name, rows: Array.from({ length: rows }, (_, i) => ({ input: `q${i}`, output: `${name}${i}` })) });
   const settings = { iclExamples: 2, evaluationSize: 50, evaluateOn: "groups", promptFormat: "clean", maxNewTokens: 5 } as const;
   const text = (tokens: readonly number[]): string => String.fromCodePoint(...tokens);

@@ -28,13 +28,30 @@ describe("control vectors", () => {
     expect([vector.site, vector.layers, vector.nSteps, vector.width, [...vector.data]]).toEqual(["resid_post", [1, 2], 1, 4, [5, 6, 7, 8, 1, 2, 3, 4]]);
     expect(vector.provenance).toMatchObject({ property: "x", origin: { kind: "imported", format: "control-vector", file: "x.gguf" }, model: MODEL });
     expect(read(vectors.exportControlVector(vector, -2)).data).toEqual(vector.scale(-2).data);
-    expect(read(control(ONE, "mistral")).layers).toEqual([1, 2]); // transformers' name for it
+  });
+
+  test("EasySteer's have a direction for block 0, whose output it is added to", () => {
+    const vector = read(control({ ...ONE, "direction.0": [9, 9, 9, 9] }, "unknown"));
+    expect([vector.layers, [...vector.data.subarray(0, 4)]]).toEqual([[0, 1, 2], [9, 9, 9, 9]]);
+  });
+
+  test("the shape decides and not the hint, which is anybody's word: where it seems to be of another model there is a notice", () => {
+    const noticesOf = (architecture: string, hint: string): string[] => {
+      const notices: string[] = [];
+      expect(read(control(ONE, hint), { model: { ...MODEL, architecture }, onNotice: (line: string) => notices.push(line) }).layers).toEqual([1, 2]);
+      return notices;
+    };
+    const same = [["llama", "llama"], ["llama", "Llama"], ["llama", "mistral"], ["llama", "mixtral"], ["llama", "mistral:7b"], ["llama", ""], ["llama", "unknown"], ["qwen2", "qwen2.5"], ["qwen2", "qwen"],
+      ["qwen3moe", "qwen3_moe"], ["command-r", "cohere"], ["gemma3", "gemma3_text"], ["gpt-oss", "gpt_oss"], ["gpt-oss", "GptOssForCausalLM"], ["gptneox", "gpt_neox"], ["falcon-h1", "falcon_h1"], ["phi2", "phi"], ["deepseek2", "deepseek_v3"], ["glm4moe", "glm4_moe"]];
+    for (const [architecture, hint] of same) expect([architecture, hint, ...noticesOf(architecture!, hint!)]).toEqual([architecture, hint]);
+    for (const [architecture, hint] of [["llama", "qwen2"], ["gemma3", "gemma2"], ["gemma2", "llama"], ["phi3", "mistral"]]) {
+      expect(noticesOf(architecture!, hint!)).toEqual([expect.stringMatching(new RegExp(`made for "${hint}".*architecture is ${architecture}`))]);
+    }
+    expect(read(ggufBytes({ "general.architecture": "controlvector" }, [{ name: "direction.1", shape: [4], data: Float32Array.of(1, 2, 3, 4) }])).layers).toEqual([1]);
   });
 
   test.each([
-    ["another architecture", control(ONE, "qwen2"), "E_MODEL_MISMATCH", /made for "qwen2"/],
     ["a model", control(ONE, "llama", "llama"), "E_BAD_VECTOR", /a controlvector was expected/],
-    ["layer 0", control({ "direction.0": [1, 2, 3, 4] }), "E_BAD_VECTOR", /counted otherwise/],
     ["a layer that the model has not", control({ "direction.3": [1, 2, 3, 4] }), "E_SHAPE", /blocks 0 to 2/],
     ["another width", control({ "direction.1": [1, 2, 3] }), "E_SHAPE", /width is 4/],
     ["another name", control({ "blk.1": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor/],

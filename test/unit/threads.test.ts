@@ -1,0 +1,154 @@
+import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { availableParallelism, tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { availableProcessors, cpuQuota, processorTimes } from "../../lib/runtime/processors.js";
+import { defaultThreads, ThreadCount } from "../../lib/runtime/threads.js";
+
+describe("CPU quotas", () => {
+  let root = "";
+  beforeEach(() => { root = mkdtempSync(join(tmpdir(), "quota-")); });
+  afterEach(() => { rmSync(root, { recursive: true }); });
+
+  const write = (files: Record<string, string>): void => {
+    for (const [name, text] of Object.entries(files)) {
+      mkdirSync(dirname(join(root, name)), { recursive: true });
+      writeFileSync(join(root, name), text);
+    }
+  };
+  const V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
+  const v1 = (mountRoot = "/"): string => `32 31 0:29 ${mountRoot} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n`;
+
+  test.each<[string, Record<string, string>, number]>([
+    ["no control groups", {}, Infinity],
+    ["no quota", { "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n" }, Infinity],
+    ["a container's own group", { "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n" }, 1.5],
+    ["the least of the groups above", {
+      "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/a.slice/b.scope\n",
+      "sys/fs/cgroup/a.slice/cpu.max": "50000 100000\n", "sys/fs/cgroup/a.slice/b.scope/cpu.max": "400000 100000\n",
+    }, 0.5],
+    ["version 1", {
+      "proc/self/mountinfo": v1(), "proc/self/cgroup": "5:cpuset:/other\n4:cpu,cpuacct:/x\n",
+      "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_quota_us": "200000\n", "sys/fs/cgroup/cpu,cpuacct/x/cpu.cfs_period_us": "100000\n",
+      "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "-1\n", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+    }, 2],
+    ["version 1, where only a container's part is mounted", {
+      "proc/self/mountinfo": v1("/docker/abc"), "proc/self/cgroup": "4:cpu,cpuacct:/docker/abc\n",
+      "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_quota_us": "300000\n", "sys/fs/cgroup/cpu,cpuacct/cpu.cfs_period_us": "100000\n",
+    }, 3],
+    ["a group outside of what is mounted", {
+      "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/../neighbour\n", "sys/fs/cgroup/cpu.max": "100000 100000\n",
+    }, 1],
+    ["damaged files", { "proc/self/mountinfo": `nonsense\n${V2}`, "proc/self/cgroup": "what\n", "sys/fs/cgroup/cpu.max": "many\n" }, Infinity],
+  ])("%s", (_, files, expected) => {
+    write(files);
+    expect(cpuQuota(root)).toBe(expected);
+    expect(availableProcessors(root)).toBe(Math.min(expected, availableParallelism()));
+  });
+
+  test.each([[50_000, 1], [150_000, 1], [199_999, 1]])("a quota of %d µs of 100,000 gives %d thread", (quota, threads) => {
+    write({ "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": `${quota} 100000\n` });
+    expect(defaultThreads(root)).toBe(threads);
+  });
+});
+
+describe("threads by the load", () => {
+  /** A machine of `cores`, of which others want `others`; we use what `used` says, in turn. */
+  class Machine {
+    private static machines = 0;
+    now = 1e6 * ++Machine.machines; // those of the tests before do not compute any more
+    idle = 1e6;
+    own = 0;
+    run(ms: number, own: number, idle: number): void {
+      this.now += ms;
+      this.own += ms * own;
+      this.idle += ms * idle;
+    }
+    count(most: number, isFixed = false): ThreadCount {
+      return new ThreadCount(most, isFixed, () => ({ at: this.now, idle: this.idle, own: this.own }), () => this.now);
+    }
+  }
+
+  test.each<[string, number, number, number, number]>([
+    ["alone", 2, 2, 0, 2],
+    ["alone, and hardly used", 2, 0.1, 1.9, 2],
+    ["something else on one of two, shared alike", 2, 1.5, 0, 1],
+    ["three threads on two processors", 2, 4 / 3, 0, 1],
+    ["both of ours on one", 2, 1, 0, 1],
+    ["a little of something else", 2, 1.8, 0, 2],
+    ["something else on one of eight", 8, 7.5, 0, 7],
+    ["half of the processors idle", 8, 8, 8, 8],
+    ["nothing left", 8, 0.2, 0, 1],
+  ])("%s", (_, most, own, idle, expected) => {
+    const machine = new Machine();
+    const threads = machine.count(most);
+    expect(threads.now()).toBe(most);
+    machine.run(250, own, idle);
+    expect(threads.now()).toBe(expected);
+  });
+
+  test("they come back when the others are gone", () => {
+    const machine = new Machine();
+    const threads = machine.count(2);
+    machine.run(250, 1.5, 0);
+    expect(threads.now()).toBe(1);
+    machine.run(250, 1, 0); // one thread, and the other program on the other processor
+    expect(threads.now()).toBe(1);
+    machine.run(250, 1, 1);
+    expect(threads.now()).toBe(2);
+  });
+
+  test("a number that was given stays, and what is held stays until it is let go", () => {
+    const machine = new Machine();
+    const [given, free] = [machine.count(2, true), machine.count(2)];
+    {
+      using held = free.hold();
+      expect(held.threads).toBe(2);
+      machine.run(250, 1, 0);
+      expect([given.now(), free.now(), given.best(), free.best()]).toEqual([2, 2, 1, 1]);
+      expect(given.hold(1).threads).toBe(2);
+      expect([given.now(true), free.now(true)]).toEqual([2, 1]); // for work that does not depend on it
+    }
+    expect(free.now()).toBe(1);
+    using again = free.hold(4); // as a run was begun elsewhere
+    expect([again.threads, free.now()]).toEqual([4, 4]);
+  });
+
+  test("models that compute at the same time share what is free; one that has ended gives it back", () => {
+    const machine = new Machine();
+    const [a, b] = [machine.count(4), machine.count(4)];
+    machine.run(300, 0, 4);
+    expect([a.now(), b.now(), a.now()]).toEqual([4, 2, 2]);
+    machine.run(300, 4, 0);
+    expect(a.now()).toBe(4);
+  });
+
+  test("a number that is to be kept is measured first, for as long as it takes and no longer", async () => {
+    const machine = new Machine();
+    const threads = machine.count(2);
+    const settled = threads.settled();
+    machine.run(250, 0, 1); // something else on one of two
+    expect(await settled).toBe(1);
+    const begun = performance.now();
+    expect(await threads.settled()).toBe(1);
+    expect(await machine.count(2, true).settled()).toBe(2);
+    expect(performance.now() - begun).toBeLessThan(100);
+  });
+
+  test("where the system tells nothing, nothing is changed", () => {
+    let now = 1e9;
+    const threads = new ThreadCount(2, false, () => undefined, () => now);
+    now += 1e6;
+    expect(threads.now()).toBe(2);
+  });
+
+  test("this machine's times go forward, and no faster than its processors", async () => {
+    const before = processorTimes()!;
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    const after = processorTimes()!;
+    const ms = after.at - before.at;
+    expect(after.own - before.own).toBeGreaterThanOrEqual(0);
+    expect(after.idle - before.idle).toBeGreaterThanOrEqual(0);
+    expect(after.idle - before.idle).toBeLessThanOrEqual(ms * availableParallelism() + 20 * availableParallelism()); // ticks of 10 ms
+  });
+});
