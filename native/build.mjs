@@ -9,7 +9,7 @@
 //   LLAMA_STEER_CMAKE_OPTION_<NAME>=...  passed to CMake as -D<NAME>=..., e.g. LLAMA_STEER_CMAKE_OPTION_GGML_CUDA=ON
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
@@ -108,6 +108,9 @@ function extractLlamaCpp(nodeLlamaCpp, release, parts) {
 function compile(definitions, { folder, debug, target }) {
   const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
   const out = join(root, "build", folder);
+  // CMake's cache holds the folder that it was made in: a copy of it would build the sources there.
+  const cache = join(out, "CMakeCache.txt");
+  if (existsSync(cache) && !readFileSync(cache, "utf8").includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${root.replaceAll("\\", "/")}\n`)) rmSync(out, { recursive: true });
   const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
   for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
   run(process.execPath, args, "compiling the addon", { cwd: root });

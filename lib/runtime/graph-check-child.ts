@@ -2,7 +2,8 @@
 // devices that models would use, and tells how far apart they were.
 import { HOOK_SITES, type HookSite, type VectorData } from "../steering/index.js";
 import { Batch } from "./batch.js";
-import { Model, openModel, type LoadModelOptions } from "./model.js";
+import type { LoadModelOptions } from "./load-options.js";
+import { Model, openModel } from "./model.js";
 
 /** What `process.send` gets: the largest distance between the paths, as a share of the least that steering changed. */
 export interface GraphCheckReport {

@@ -7,6 +7,7 @@ import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
 import { Context } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
+import { checkGraphPath, hasDevice } from "./graph-check.js";
 import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
@@ -48,11 +49,21 @@ export async function openModel(nameOrPath: string, options: LoadModelOptions = 
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
+  const steeringPath = await provenPath(options);
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
-  if (info.isCausal && !signal?.aborted) return [native, info, path, options, threadCount];
+  if (info.isCausal && !signal?.aborted) return [native, info, path, { ...options, steeringPath }, threadCount];
   native.dispose();
   throwIfAborted(signal);
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
+}
+
+/** What `auto` stands for: the callback path alone on devices where the graph path was tried and failed. */
+async function provenPath({ steeringPath = "auto", gpuLayers = "all", backend = "auto", logger }: LoadModelOptions): Promise<"auto" | "graph" | "callback"> {
+  if (steeringPath !== "auto" || gpuLayers === 0 || backend === "cpu" || !hasDevice()) return steeringPath;
+  const check = await checkGraphPath(backend);
+  if (check.holds) return "auto";
+  tell(logger, "warn", `steering synchronises at every layer: adding vectors in the graph does not work on this machine's devices (${check.why})`);
+  return "callback";
 }
 
 /** Version of llama.cpp that computes. */
@@ -77,7 +88,7 @@ export class Model implements Disposable, AsyncDisposable {
   readonly ropeScaling: RopeScaling | undefined;
   /** Tokens that a prompt and its answer may have together: what the model was trained for, times `ropeScaling`. */
   readonly maxContext: number;
-  /** How vectors are added, as asked for. */
+  /** How vectors are added: as asked for; for "auto", "callback" where the devices allow nothing else. */
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;

@@ -1,0 +1,4 @@
+// node rpc-server.js HOST:PORT   lends this machine's CPU
+import { addon } from "../../lib/native/index.js";
+
+await addon().runRpcServer(process.argv[2]!, 1);

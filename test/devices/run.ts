@@ -1,0 +1,40 @@
+// The engine's identities on devices with memory of their own, with every layer of the models there and with some:
+//   npm run test:devices [-- --sample] [--only vulkan|rpc]
+// Neither device is a GPU, but a wrong write or a stale copy shows on them as on one. `--sample`: what CI has time for.
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { packageRoot } from "#native/prebuilt";
+import { loopbackRpc, softwareVulkan, type StandIn } from "./stand-ins.js";
+
+const SUITES = ["sites", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live"];
+/** Software devices compile each shader for each process. */
+const TIMEOUT_MS = 600_000;
+const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: loopbackRpc };
+
+const args = process.argv.slice(2);
+const isSample = args.includes("--sample");
+const only = args.includes("--only") ? args[args.indexOf("--only") + 1] : undefined;
+let [failed, missing] = [0, 0];
+for (const [kind, make] of Object.entries(KINDS)) {
+  if (only !== undefined && only !== kind) continue;
+  const standIn = await make();
+  if (typeof standIn === "string") {
+    missing++;
+    console.error(`\n*** ${kind}: ${standIn}: ITS TESTS ARE NOT RUN ***\n`);
+    continue;
+  }
+  for (const layers of ["all", "2"]) failed += runSuites(standIn, layers) ? 0 : 1;
+  standIn.stop();
+}
+console.error(`devices: ${failed === 0 ? "no failure" : `${failed} runs failed`}${missing > 0 ? `, ${missing} devices could not be had` : ""}`);
+process.exit(failed > 0 ? 1 : 0);
+
+function runSuites({ name, env }: StandIn, layers: string): boolean {
+  console.error(`\n> ${name}, ${layers} layers there${isSample ? ", a sample of architectures" : ""}`);
+  const jest = ["--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"), `--testTimeout=${TIMEOUT_MS}`];
+  const { status } = spawnSync(process.execPath, [...jest, ...SUITES.map((suite) => `dist/test/native/${suite}`)], {
+    stdio: "inherit", cwd: packageRoot,
+    env: { ...process.env, ...env, LLAMA_STEER_TEST_GPU_LAYERS: layers, ...(isSample && { LLAMA_STEER_TEST_SAMPLE: "1" }) },
+  });
+  return status === 0;
+}

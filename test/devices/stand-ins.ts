@@ -1,0 +1,72 @@
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
+import { existsSync } from "node:fs";
+import { createServer } from "node:net";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { packageRoot } from "#native/prebuilt";
+
+/** A device with memory of its own that any machine can have. */
+export interface StandIn {
+  name: string;
+  /** For the processes that are to compute on it. */
+  env: NodeJS.ProcessEnv;
+  stop(): void;
+}
+
+/** No GPU that the machine may have, and no other stand-in. */
+const NO_DEVICES: NodeJS.ProcessEnv = { CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", LLAMA_STEER_RPC: "" };
+
+/** Mesa's Vulkan device that computes on the CPU; a reason where it cannot be had. */
+export function softwareVulkan(): StandIn | string {
+  // Debian's package is of no use to other systems, whose users install theirs.
+  if (process.platform === "linux" && process.getuid?.() === 0 && !existsSync("/usr/share/vulkan/icd.d")) run("apt-get", ["install", "-y", "-q", "mesa-vulkan-drivers"]);
+  run(process.execPath, [join(packageRoot, "native", "build.mjs")], { LLAMA_STEER_GPU: "vulkan" });
+  const env = { ...NO_DEVICES, GGML_VK_VISIBLE_DEVICES: "0" };
+  const device = devicesWith(env).find(({ name }) => name.startsWith("Vulkan"));
+  if (!device) return "no Vulkan device (Debian: apt-get install mesa-vulkan-drivers)";
+  return { name: `Vulkan: ${device.description}`, env, stop: () => undefined };
+}
+
+/** llama.cpp's RPC back end: a process on this machine that lends its CPU. */
+export async function loopbackRpc(): Promise<StandIn | string> {
+  run(process.execPath, [join(packageRoot, "native", "build.mjs"), "--rpc"]);
+  const endpoint = `127.0.0.1:${await freePort()}`;
+  const server = spawn(process.execPath, [fileURLToPath(new URL("./rpc-server.js", import.meta.url)), endpoint], {
+    stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...NO_DEVICES },
+  });
+  const env = { ...NO_DEVICES, LLAMA_STEER_RPC: endpoint };
+  for (let attempt = 0; attempt < 20 && server.exitCode === null; attempt++) {
+    const device = devicesWith(env).find(({ name }) => name.startsWith("RPC"));
+    if (device) return { name: `RPC: ${device.description}`, env, stop: () => void server.kill() };
+    await new Promise((resolve) => setTimeout(resolve, 500));
+  }
+  stop(server);
+  return "its server does not answer";
+}
+
+function stop(server: ChildProcess): void {
+  server.kill("SIGKILL");
+}
+
+interface Device {
+  name: string;
+  description: string;
+}
+
+function devicesWith(env: NodeJS.ProcessEnv): Device[] {
+  const { stdout } = spawnSync(process.execPath, [fileURLToPath(new URL("./list-devices.js", import.meta.url))], { encoding: "utf8", env: { ...process.env, ...env } });
+  return stdout === "" ? [] : JSON.parse(stdout) as Device[];
+}
+
+function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): void {
+  spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } });
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as { port: number };
+      server.close(() => resolve(port));
+    });
+  });
+}
