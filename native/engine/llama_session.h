@@ -65,10 +65,14 @@ private:
     void check(const decode_batch & batch) const;
     void check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const;
     void check_sequence(int32_t seq_id) const;
+    // The rows of the graphs that compute a batch, each in its own order.
+    std::vector<std::vector<int32_t>> passes(const decode_batch & batch) const;
+    void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
+    void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
     void attach_threadpool();
 
     // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
-    void choose_paths(eval_hook::work & work);
+    void choose_paths(eval_hook::work & work, int32_t n_rows);
     bool fits_graph_path(hook_site site, int layer);
 
     std::shared_ptr<llama_weights>                        weights_;
@@ -78,7 +82,8 @@ private:
     std::atomic<bool>                                     abort_{false};
     std::unique_ptr<llama_context, decltype(&llama_free)> context_;
     ggml_threadpool *                                     threadpool_ = nullptr;
-    std::vector<int8_t>                                   last_outputs_;
+    std::vector<int32_t>                                  output_of_row_; // of the last decode: the row of its graph, -1: no logits
+    std::vector<std::vector<float>>                       kept_logits_;   // of each row, where it took several graphs
     bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   has_plain_attention_output_; // looked up once
 };
