@@ -24,7 +24,10 @@ enum part { NONE = 0, MIXER = 1, MLP = 2 };
 // Which sublayer a weight belongs to. Norms tell nothing: "post_attention_norm" comes before some MLPs.
 int part_of_weight(const std::string & name) {
     if (name.find("norm") != std::string::npos) return NONE;
-    return name.find(".ffn_") != std::string::npos || name.find(".channel_mix_") != std::string::npos ? MLP : MIXER;
+    for (const char * mlp : {".ffn_", ".exp_probs", ".channel_mix_"}) {
+        if (name.find(mlp) != std::string::npos) return MLP;
+    }
+    return MIXER;
 }
 
 // What is known of a node.
@@ -36,10 +39,10 @@ struct trace {
     int  parts    = NONE;  // sublayers of those weights
 };
 
-// The stream after an addition.
+// The stream after an addition, or a scaling.
 struct stream_state {
     const ggml_tensor * node;
-    const ggml_tensor * addend; // what was added to the state `parent`
+    const ggml_tensor * addend; // what was added to the state `parent`; null where that was scaled
     int                 parent;
     trace               added;
 };
@@ -54,6 +57,7 @@ private:
     trace trace_of(const ggml_tensor * tensor);
     bool  keeps_state(const ggml_tensor * node) const;
     bool  extend(const ggml_tensor * node, const ggml_tensor * stream, const ggml_tensor * addend);
+    bool  scale(const ggml_tensor * node, const trace & stream);
     void  add_attention();
     void  add_stream();
     void  add_layer(int layer, int first, int last);
@@ -87,7 +91,6 @@ trace graph_reader::trace_of(const ggml_tensor * tensor) {
     const std::string name = given_name(tensor);
     leaf.layer    = layer_of_weight(name.c_str(), nullptr);
     leaf.parts    = leaf.layer >= 0 ? part_of_weight(name) : NONE;
-    leaf.embedded = leaf.is_state = name == "token_embd.weight";
     return traces_[tensor] = leaf;
 }
 
@@ -113,9 +116,10 @@ trace graph_reader::read(const ggml_tensor * node) {
         result.layer = std::max(result.layer, from.layer);
         result.parts |= from.parts;
     }
+    if (node->op == GGML_OP_GET_ROWS && given_name(node->src[1]) == "inp_tokens") return {true, true, -1, -1, NONE};
     const bool is_added = node->op == GGML_OP_ADD && (extend(node, node->src[0], node->src[1]) || extend(node, node->src[1], node->src[0]));
-    if (is_added) return {true, true, int(states_.size()) - 1, -1, NONE};
-    const trace first = trace_of(node->src[0] != nullptr ? node->src[0] : node);
+    const trace first = node->src[0] != nullptr ? trace_of(node->src[0]) : trace();
+    if (is_added || (first.is_state && first.state >= 0 && scale(node, first))) return {true, true, int(states_.size()) - 1, -1, NONE};
     if (first.is_state && first.state >= 0 && keeps_state(node)) {
         // llama.cpp's name for the block's output may be on a control vector's addition.
         if (is_steering_addition(node)) states_[first.state].node = node;
@@ -133,6 +137,15 @@ bool graph_reader::extend(const ggml_tensor * node, const ggml_tensor * stream, 
     if (added.is_state || !added.embedded || added.layer < 0) return false;
     states_.push_back({node, addend, base.state, added});
     return true;
+}
+
+// Takes the stream times a weight of one number as its next state.
+bool graph_reader::scale(const ggml_tensor * node, const trace & stream) {
+    if (node->op != GGML_OP_MUL || node->src[1]->op != GGML_OP_NONE || ggml_nelements(node->src[1]) != 1) return false;
+    trace weight = trace_of(node->src[1]);
+    weight.parts = NONE;
+    if (weight.layer >= 0) states_.push_back({node, nullptr, stream.state, weight});
+    return weight.layer >= 0;
 }
 
 void graph_reader::add(hook_site site, int layer, const ggml_tensor * node, int64_t width, bool by_weight) {
@@ -186,7 +199,7 @@ void graph_reader::add_layer(int layer, int first, int last) {
 
 // The MLP's part of what was added: all of it, or one operand of a sum with the attention's.
 const ggml_tensor * graph_reader::mlp_of(const stream_state & state) {
-    if (state.added.parts == MLP) return state.addend;
+    if (state.added.parts == MLP || state.addend == nullptr) return state.addend;
     if (state.addend->op != GGML_OP_ADD) return nullptr;
     for (const ggml_tensor * operand : {state.addend->src[0], state.addend->src[1]}) {
         if (trace_of(operand).parts == MLP && trace_of(operand).embedded) return operand;

@@ -1,0 +1,80 @@
+import { Batch } from "../../lib/runtime/index.js";
+import type { GenerateOptions, HookSite, Model, VectorData } from "../../lib/index.js";
+import { randomVector } from "../support/tiny-files.js";
+
+/** They begin alike: one whole in the other, one differing in the midst, one the same. */
+const PROMPTS = ["Hello there my friend, this", "Hello there my friend, this is", "Hello there my friend, that is", "Hello there my friend, this is"];
+const N_TOKENS = 6;
+/** In shared batches products are rounded otherwise. */
+const ROUNDING = 2e-3;
+
+interface Answer {
+  tokens: number[];
+  alphas: number[];
+}
+
+async function answer(model: Model, prompt: string, steer: GenerateOptions["steer"]): Promise<Answer> {
+  const { tokens } = await model.generate(prompt, { maxNewTokens: N_TOKENS, ...(steer && { steer }) }).result();
+  return { tokens: tokens.map(({ token }) => token), alphas: tokens.flatMap(({ readings }) => readings.map(({ alpha }) => alpha)) };
+}
+
+function agree(a: Answer, b: Answer): boolean {
+  return a.tokens.join() === b.tokens.join() && a.alphas.length === b.alphas.length && a.alphas.every((alpha, i) => Math.abs(alpha - b.alphas[i]!) < ROUNDING);
+}
+
+/** Whether generations that share a batch and beginnings are what they are alone, with and without steering. Returns what is not. */
+export async function differsTogether(model: Model, vectors: readonly VectorData[]): Promise<string[]> {
+  const kinds = [
+    { name: "unsteered", steer: undefined },
+    ...vectors.flatMap((vector) => [
+      { name: `Fixed at ${vector.site}`, steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } as const }] },
+      { name: `Dyn at ${vector.site}`, steer: [{ vector, schedule: { kind: "dynamic", topP: 0.9, klReduction: "sum" } as const }] },
+    ]),
+  ];
+  const works = kinds.flatMap(({ name, steer }) => PROMPTS.map((prompt) => ({ name, steer, prompt })));
+  const alone: Answer[] = [];
+  for (const { prompt, steer } of works) alone.push(await answer(model, prompt, steer));
+  const together = await Promise.all(works.map(({ prompt, steer }) => answer(model, prompt, steer)));
+  const wrong = works.filter((_, i) => !agree(alone[i]!, together[i]!)).map(({ name }) => `${name} differs in a shared batch`);
+  return [...new Set(wrong)];
+}
+
+/** A vector at each site, in all layers that have it. */
+export function vectorsAt(model: Model, sites: readonly HookSite[]): Promise<VectorData[]> {
+  return Promise.all(sites.map((site, seed) => randomVector(model, 40 + seed, { site, nSteps: N_TOKENS, scale: site === "head_out" || site === "attn_out" ? 3 : 1.5 })));
+}
+
+/** Whether Dyn is what it is when every stream computes its whole sequence at every step. */
+export async function differsRecomputed(model: Model, vector: VectorData): Promise<string[]> {
+  const [settings, strongest] = [{ topP: 0.9, klReduction: "sum" } as const, 2];
+  const streamed = await answer(model, PROMPTS[1]!, [{ vector, schedule: { kind: "dynamic", ...settings } }]);
+  using context = await model.createContext({ nCtx: 512, nSeqMax: 4 });
+  const handle = model.vectorHandle(vector);
+  const tokens = model.tokenise(PROMPTS[1]!);
+  const first = tokens.length - 1;
+  /** Decode the sequence anew on three streams: unsteered, at its strongest, and as it was answered. */
+  const decodeAll = async (alphas: Array<((step: number) => number) | undefined>): Promise<{ batch: Batch; rows: number[] }> => {
+    context.kvClear();
+    const batch = new Batch();
+    const rows = alphas.map((alpha, sequence) => tokens.map((token, position) => {
+      const step = position - first;
+      const terms = alpha && step >= 0 && alpha(step) !== 0 ? [{ vector: handle, step, alpha: alpha(step) }] : [];
+      return batch.add(token, position, sequence, { output: position === tokens.length - 1, terms });
+    }).at(-1)!);
+    return { batch, rows };
+  };
+  const recomputed: Answer = { tokens: [], alphas: [] };
+  for (let step = 0; step < N_TOKENS; step++) {
+    const measured = await decodeAll([undefined, () => strongest]);
+    measured.batch.measure({ baseline: measured.rows[0]!, strong: measured.rows[1]!, alphaMax: strongest, ...settings });
+    recomputed.alphas.push((await context.decode(measured.batch)).alphas[0]!.alpha);
+    const output = await decodeAll([(at) => recomputed.alphas[at]!]);
+    output.batch.sample(output.rows[0]!);
+    const token = (await context.decode(output.batch)).tokens[0]!;
+    recomputed.tokens.push(token);
+    if (model.isEndOfGeneration(token)) break;
+    tokens.push(token);
+  }
+  const isSame = agree({ ...recomputed, alphas: recomputed.alphas.slice(0, streamed.alphas.length) }, { ...streamed, tokens: streamed.tokens.slice(0, recomputed.tokens.length) });
+  return isSame ? [] : [`Dyn at ${vector.site} is not what is recomputed`];
+}
