@@ -15,9 +15,9 @@ LLAMA_API struct ggml_cgraph * llama_graph_reserve(struct llama_context * ctx, u
 
 namespace {
 
-// Different from one another, so that a node's rows tell which of the two it has.
-constexpr int64_t N_TOKENS  = 4;
-constexpr int64_t N_OUTPUTS = 2;
+// Fewer than any graph's tokens, so that a node's rows tell which of the two it has.
+constexpr uint32_t N_OUTPUTS    = 2;
+constexpr uint32_t LEAST_TOKENS = 4;
 
 enum part { NONE = 0, MIXER = 1, MLP = 2 };
 
@@ -49,7 +49,7 @@ struct stream_state {
 
 class graph_reader {
 public:
-    graph_reader(ggml_cgraph * graph, const llama_model * model);
+    graph_reader(ggml_cgraph * graph, const llama_model * model, int64_t n_tokens);
     site_map sites(const std::string & architecture);
 
 private:
@@ -66,6 +66,7 @@ private:
 
     const int                                       n_layer_;
     const int64_t                                   n_embd_;
+    const int64_t                                   n_tokens_;
     std::vector<const ggml_tensor *>                nodes_;
     std::map<const ggml_tensor *, trace>            traces_;
     std::map<const ggml_tensor *, int>              uses_;
@@ -75,7 +76,8 @@ private:
     std::map<site_place, site_node>                 found_;
 };
 
-graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model) : n_layer_(llama_model_n_layer(model)), n_embd_(llama_model_n_embd(model)) {
+graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model, int64_t n_tokens)
+    : n_layer_(llama_model_n_layer(model)), n_embd_(llama_model_n_embd(model)), n_tokens_(n_tokens) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) nodes_.push_back(ggml_graph_node(graph, i));
     for (const ggml_tensor * node : nodes_) {
         for (const ggml_tensor * source : node->src) ++uses_[source];
@@ -152,7 +154,7 @@ void graph_reader::add(hook_site site, int layer, const ggml_tensor * node, int6
     const std::string signature = node_signature(node);
     const int64_t rows = ggml_nrows(node);
     const bool is_usable = layer < n_layer_ && node->op != GGML_OP_NONE && node->type == GGML_TYPE_F32 && node->ne[0] == width
-        && ggml_is_contiguous(node) && (rows == N_TOKENS || rows == N_OUTPUTS);
+        && ggml_is_contiguous(node) && (rows == n_tokens_ || rows == N_OUTPUTS);
     if (is_usable && (by_weight || signatures_[signature] == 1)) found_[{site, layer}] = {width, rows == N_OUTPUTS, by_weight ? "" : signature};
 }
 
@@ -187,14 +189,18 @@ void graph_reader::add_layer(int layer, int first, int last) {
         if (states_[i].parent != i - 1) return; // another structure than a stream to which is added
     }
     add(hook_site::resid_post, layer, states_[last].node, n_embd_);
+    const ggml_tensor * only = nullptr;
+    int n_mlps = 0;
     for (int i = first; i <= last; ++i) {
         const ggml_tensor * mlp = mlp_of(states_[i]);
         if (mlp == nullptr) continue;
-        add(hook_site::mlp_out, layer, mlp, n_embd_);
+        ++n_mlps;
+        only = mlp;
         const bool follows_mixer = i > first && states_[i].added.state == i - 1 && states_[i - 1].added.parts == MIXER;
         if (follows_mixer) add(hook_site::resid_mid, layer, states_[i - 1].node, n_embd_);
         is_parallel_ |= !follows_mixer && (last > first || states_[i].addend != mlp);
     }
+    if (n_mlps == 1) add(hook_site::mlp_out, layer, only, n_embd_);
 }
 
 // The MLP's part of what was added: all of it, or one operand of a sum with the attention's.
@@ -211,7 +217,15 @@ site_map graph_reader::sites(const std::string & architecture) {
     add_attention();
     add_stream();
     std::map<hook_site, std::string> why;
+    const auto differs = [&](const auto & entry) {
+        return entry.first.first == hook_site::head_out && entry.second.width != found_.lower_bound({hook_site::head_out, 0})->second.width;
+    };
+    const bool has_widths = std::any_of(found_.begin(), found_.end(), differs);
     why[hook_site::head_out] = why[hook_site::attn_out] = "none of its layers has an attention with a W_O of its own";
+    if (has_widths) {
+        found_.erase(found_.lower_bound({hook_site::head_out, 0}), found_.lower_bound({hook_site::attn_out, 0}));
+        why[hook_site::head_out] = "its heads differ in width from layer to layer";
+    }
     if (is_parallel_) why[hook_site::resid_mid] = "attention and MLP read the same stream, side by side";
     return site_map(architecture, std::move(found_), std::move(why));
 }
@@ -219,8 +233,11 @@ site_map graph_reader::sites(const std::string & architecture) {
 } // namespace
 
 site_map find_sites(llama_context * context, const llama_model * model, const std::string & architecture) {
-    ggml_cgraph * graph = llama_graph_reserve(context, N_TOKENS, 1, N_OUTPUTS);
-    return graph == nullptr ? site_map(architecture, {}, {}) : graph_reader(graph, model).sites(architecture);
+    // As many tokens of every sequence, which is what llama.cpp plans for itself: some memories take nothing else.
+    const uint32_t n_seqs   = llama_n_seq_max(context);
+    const uint32_t n_tokens = n_seqs * std::max(1u, (LEAST_TOKENS + n_seqs - 1) / n_seqs);
+    ggml_cgraph * graph = llama_graph_reserve(context, n_tokens, n_seqs, N_OUTPUTS);
+    return graph == nullptr ? site_map(architecture, {}, {}) : graph_reader(graph, model, n_tokens).sites(architecture);
 }
 
 site_map find_sites(llama_model * model, const std::string & architecture) {

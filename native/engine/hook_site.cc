@@ -99,20 +99,14 @@ std::vector<int> site_map::layers(hook_site site) const {
 }
 
 int32_t site_map::width(hook_site site) const {
-    const std::string lacks = "architecture " + architecture_ + " has no " + hook_site_name(site);
-    int64_t width = 0;
-    for (int layer : layers(site)) {
-        const int64_t here = find(site, layer)->width;
-        if (width != 0 && here != width) throw failure("E_NO_SITE", lacks + " of one width: its heads differ from layer to layer");
-        width = here;
-    }
-    if (width != 0) return int32_t(width);
+    const auto layers = this->layers(site);
+    if (!layers.empty()) return int32_t(find(site, layers.front())->width);
     std::string others;
     for (hook_site other : HOOK_SITES) {
-        if (!layers(other).empty()) others += std::string(others.empty() ? "" : ", ") + hook_site_name(other);
+        if (!this->layers(other).empty()) others += std::string(others.empty() ? "" : ", ") + hook_site_name(other);
     }
     const auto why = why_.find(site);
-    throw failure("E_NO_SITE", lacks + (why == why_.end() ? "" : ": " + why->second) + "; it has " + (others.empty() ? "none of the sites" : others));
+    throw failure("E_NO_SITE", "architecture " + architecture_ + " has no " + hook_site_name(site) + (why == why_.end() ? "" : ": " + why->second) + "; it has " + (others.empty() ? "none of the sites" : others));
 }
 
 void site_map::check(hook_site site, const std::vector<int> & layers) const {

@@ -50,7 +50,7 @@ public:
     const site_node * find(hook_site site, int layer) const;
     // Layers that have the site, ascending.
     std::vector<int> layers(hook_site site) const;
-    // Throws E_NO_SITE where no layer has the site, or where its width differs from layer to layer.
+    // The same in all layers that have it. Throws E_NO_SITE where none does.
     int32_t width(hook_site site) const;
     // Throws E_NO_SITE, naming the layers that have the site, where one of these does not.
     void check(hook_site site, const std::vector<int> & layers) const;

@@ -25,7 +25,7 @@ async function measure(architecture: string, path: string): Promise<Measured> {
   if (typeof tensors === "string") return { architecture, reason: tensors };
   let model: Model;
   try {
-    model = await loadModel(path, { threads: 1, gpuLayers: 0, kvType: "f32", vet: false });
+    model = await loadModel(path, { threads: 1, gpuLayers: 0, kvType: "f32", flashAttention: false, vet: false });
   } catch (error) {
     return { architecture, reason: (error as Error).message.replace(`${path} `, "it ") };
   }

@@ -71,6 +71,7 @@ function drawOf(name: string, shape: readonly number[], isTied: boolean): (unifo
   const matrix = (gain: number) => (uniform: number) => (uniform - 0.5) * gain * Math.sqrt(12 / shape.at(-1)!);
   if (/norm.*\.weight$/.test(name)) return around(name === "output_norm.weight" && isTied ? 3 : 1);
   if (/rope_|output_scale/.test(name)) return around(1);
+  if (/time_mix_(w0|a0|v0|k_k|k_a|r_k)/.test(name)) return around(0.5);
   if (/\.ssm_a$/.test(name)) return (uniform) => -0.2 - uniform;
   if (name === "output.weight") return matrix(3);
   if (name === "token_embd.weight") return matrix(isTied ? 1 : 5);

@@ -83,7 +83,8 @@ const MLA: Metadata = {
   "attention.key_length": 48, "attention.value_length": 32, "rope.dimension_count": 16,
   "attention.key_length_mla": 40, "attention.value_length_mla": 24, "attention.head_count_kv": 1,
 };
-const MLA_HYBRID: Metadata = { ...MLA, "attention.head_count_kv": [0, 1, 0, 1] };
+/** Beside linear attention of the same width. */
+const MLA_HYBRID: Metadata = { ...MLA, "attention.head_count_kv": [0, 1, 0, 1], "attention.value_length_mla": HEAD };
 const DELTA: Metadata = { "ssm.inner_size": 64, "ssm.state_size": 16 };
 const KDA: Metadata = { "kda.head_dim": HEAD, "kda.safe_gate": true, "kda.gate_lower_bound": { f32: -5 } };
 const WKV: Metadata = { "wkv.head_size": HEAD };
