@@ -77,7 +77,7 @@ function product({ shape, data }: Tensor, input: Float64Array): Float64Array {
 
 /** Whether what was added is W_O's product times one number, plus one vector, the same for every row; or that after a norm. */
 function isAttention(parts: Float64Array[], attn: Float64Array[], weights: Map<string, Tensor>, layer: number): boolean {
-  const norm = ["post_attention_norm", "attn_output_norm"].map((name) => weights.get(`blk.${layer}.${name}.weight`)).find(Boolean);
+  const norm = ["post_attention_norm.weight", "attn_output_norm.weight", "post_attention_norm"].map((name) => weights.get(`blk.${layer}.${name}`)).find(Boolean);
   const bias = weights.get(`blk.${layer}.attn_output.bias`)?.data;
   const biased = attn.map((row) => (bias ? row.map((value, i) => value + bias[i]!) : row));
   const normed = norm && biased.map((row) => {

@@ -10,16 +10,27 @@ const ROUNDING = 1e-3;
 
 interface Answer {
   tokens: number[];
+  logProbabilities: number[];
   alphas: number[];
 }
 
+/** Ends of generation would make answers short. */
+const NO_END = { "2": -100 };
+
 async function answer(model: Model, prompt: string, steer: GenerateOptions["steer"]): Promise<Answer> {
-  const { tokens } = await model.generate(prompt, { maxNewTokens: N_TOKENS, ...(steer && { steer }) }).result();
-  return { tokens: tokens.map(({ token }) => token), alphas: tokens.flatMap(({ readings }) => readings.map(({ alpha }) => alpha)) };
+  const { tokens } = await model.generate(prompt, { maxNewTokens: N_TOKENS, logProbabilities: true, sampling: { logitBias: NO_END }, ...(steer && { steer }) }).result();
+  if (tokens.length !== N_TOKENS) throw new Error(`${tokens.length} tokens were generated instead of ${N_TOKENS}`);
+  return { tokens: tokens.map(({ token }) => token), logProbabilities: tokens.map(({ logProbability }) => logProbability!), alphas: tokens.flatMap(({ readings }) => readings.map(({ alpha }) => alpha)) };
 }
 
+/** The same tokens, probabilities and alphas, up to a step where two tokens are as likely as one another. */
 function agree(a: Answer, b: Answer): boolean {
-  return a.tokens.join() === b.tokens.join() && a.alphas.length === b.alphas.length && a.alphas.every((alpha, i) => Math.abs(alpha - b.alphas[i]!) < ROUNDING);
+  const close = (x: number | undefined, y: number | undefined): boolean => x === y || Math.abs(x! - y!) < ROUNDING;
+  for (let step = 0; step < N_TOKENS; step++) {
+    if (!close(a.alphas[step], b.alphas[step]) || !close(a.logProbabilities[step], b.logProbabilities[step])) return false;
+    if (a.tokens[step] !== b.tokens[step]) return step > 0;
+  }
+  return true;
 }
 
 /** Whether generations that share a batch and beginnings are what they are alone, with and without steering. Returns what is not. */
@@ -41,7 +52,7 @@ export async function differsTogether(model: Model, vectors: readonly VectorData
 
 /** A vector at each site, in all layers that have it. */
 export function vectorsAt(model: Model, sites: readonly HookSite[]): Promise<VectorData[]> {
-  return Promise.all(sites.map((site, seed) => randomVector(model, 40 + seed, { site, nSteps: N_TOKENS, scale: site === "head_out" || site === "attn_out" ? 3 : 1.5 })));
+  return Promise.all(sites.map((site, seed) => randomVector(model, 40 + seed, { site, nSteps: N_TOKENS, scale: site === "head_out" || site === "attn_out" ? 1 : 0.5 })));
 }
 
 /** Whether Dyn is what it is when every stream computes its whole sequence at every step. */
@@ -52,6 +63,7 @@ export async function differsRecomputed(model: Model, vector: VectorData): Promi
   const handle = model.vectorHandle(vector);
   const tokens = model.tokenise(PROMPTS[1]!);
   const first = tokens.length - 1;
+  const sampler = model.createSampler({ logitBias: NO_END }, tokens);
   /** Decode the sequence anew on three streams: unsteered, at its strongest, and as it was answered. */
   const decodeAll = async (alphas: Array<((step: number) => number) | undefined>): Promise<{ batch: Batch; rows: number[] }> => {
     context.kvClear();
@@ -63,18 +75,18 @@ export async function differsRecomputed(model: Model, vector: VectorData): Promi
     }).at(-1)!);
     return { batch, rows };
   };
-  const recomputed: Answer = { tokens: [], alphas: [] };
+  const recomputed: Answer = { tokens: [], logProbabilities: [], alphas: [] };
   for (let step = 0; step < N_TOKENS; step++) {
     const measured = await decodeAll([undefined, () => strongest]);
     measured.batch.measure({ baseline: measured.rows[0]!, strong: measured.rows[1]!, alphaMax: strongest, ...settings });
     recomputed.alphas.push((await context.decode(measured.batch)).alphas[0]!.alpha);
     const output = await decodeAll([(at) => recomputed.alphas[at]!]);
-    output.batch.sample(output.rows[0]!);
-    const token = (await context.decode(output.batch)).tokens[0]!;
-    recomputed.tokens.push(token);
-    if (model.isEndOfGeneration(token)) break;
-    tokens.push(token);
+    output.batch.sample(output.rows[0]!, sampler, { logProbability: true });
+    const { tokens: [token], logProbabilities: [logProbability] } = await context.decode(output.batch);
+    recomputed.tokens.push(token!);
+    recomputed.logProbabilities.push(logProbability!);
+    tokens.push(token!);
   }
-  const isSame = agree({ ...recomputed, alphas: recomputed.alphas.slice(0, streamed.alphas.length) }, { ...streamed, tokens: streamed.tokens.slice(0, recomputed.tokens.length) });
+  const isSame = agree(recomputed, streamed);
   return isSame ? [] : [`Dyn at ${vector.site} is not what is recomputed`];
 }

@@ -69,7 +69,7 @@ function filled(name: string, shape: readonly number[], isTied: boolean): Tensor
 function drawOf(name: string, shape: readonly number[], isTied: boolean): (uniform: number) => number {
   const around = (size: number) => (uniform: number) => size * (0.8 + 0.4 * uniform);
   const matrix = (gain: number) => (uniform: number) => (uniform - 0.5) * gain * Math.sqrt(12 / shape.at(-1)!);
-  if (/norm.*\.weight$/.test(name)) return around(name === "output_norm.weight" && isTied ? 3 : 1);
+  if (/norm[^.]*(\.weight)?$/.test(name)) return around(name === "output_norm.weight" && isTied ? 3 : 1);
   if (/rope_|output_scale/.test(name)) return around(1);
   if (/time_mix_(w0|a0|v0|k_k|k_a|r_k)/.test(name)) return around(0.5);
   if (/\.ssm_a$/.test(name)) return (uniform) => -0.2 - uniform;

@@ -88,6 +88,8 @@ const MLA_HYBRID: Metadata = { ...MLA, "attention.head_count_kv": [0, 1, 0, 1], 
 const DELTA: Metadata = { "ssm.inner_size": 64, "ssm.state_size": 16 };
 const KDA: Metadata = { "kda.head_dim": HEAD, "kda.safe_gate": true, "kda.gate_lower_bound": { f32: -5 } };
 const WKV: Metadata = { "wkv.head_size": HEAD };
+/** The CPU's vectors are as long: smaller heads it does not compute. */
+const WKV7: Metadata = { "wkv.head_size": 64 };
 const SHORT: Metadata = { ...HYBRID, "shortconv.l_cache": 3 };
 const NEMOTRON: Metadata = { "attention.head_count_kv": [HEADS, 0, 0, HEADS], feed_forward_length: [0, 0, 96, 0] };
 const INDEXED: Metadata = { "attention.indexer.types": [1, 0, 1, 0] };
@@ -99,7 +101,7 @@ const OWN: Record<string, Metadata> = {
   "kimi-linear": { ...MLA_HYBRID, ...KDA }, bailingmoe3: { ...MLA_HYBRID, ...KDA }, "kimi-k3": { ...MLA_HYBRID, ...KDA },
   qwen3next: DELTA, qwen35: DELTA, qwen35moe: DELTA, qwen4exp: { ...DELTA, "hyper_connection.low_rank": 8 },
   nemotron_h: NEMOTRON, nemotron_h_moe: NEMOTRON,
-  rwkv6: { ...WKV, token_shift_count: 2 }, rwkv7: { ...WKV, token_shift_count: 2 }, rwkv6qwen2: { ...WKV, token_shift_count: 1 }, arwkv7: { ...WKV, token_shift_count: 1 },
+  rwkv6: { ...WKV, token_shift_count: 2 }, rwkv7: { ...WKV7, token_shift_count: 2 }, rwkv6qwen2: { ...WKV, token_shift_count: 1 }, arwkv7: { ...WKV7, token_shift_count: 1 },
   deepseek2: MLA, deepseek32: MLA, "glm-dsa": MLA, mistral4: MLA, plm: { "attention.key_length": 32, "attention.value_length": 16, "rope.dimension_count": 16 },
   hy_v4: { ...MLA, ...INDEXED, "hyper_connection.magnitude": { f32: 2 }, swiglu_clamp_exp: { f32: 10 } },
   dots3note: {
@@ -167,3 +169,11 @@ export function optionalTensors(architecture: string): string[] {
 export function knownShape(architecture: string, tensor: string): readonly number[] | undefined {
   return SHAPES[architecture]?.[tensor.replace(/^blk\.\d+\./, "")];
 }
+
+/** What is not a language model that generates by itself. */
+export const OTHER_KINDS: Record<string, string> = {
+  clip: "an image encoder", bert: "an encoder", "modern-bert": "an encoder", "nomic-bert": "an encoder", "nomic-bert-moe": "an encoder", "neo-bert": "an encoder",
+  "jina-bert-v2": "an encoder", "jina-bert-v3": "an encoder", eurobert: "an encoder", "gemma-embedding": "an encoder", t5: "an encoder–decoder", t5encoder: "an encoder",
+  "wavtokenizer-dec": "a decoder of sound", dream: "a diffusion model", llada: "a diffusion model", "llada-moe": "a diffusion model", rnd1: "a diffusion model",
+  eagle3: "a draft model", dflash: "a draft model", "gemma4-assistant": "a draft model",
+};
