@@ -16,7 +16,7 @@ export interface NativeModelInfo {
   fileType: number;
   nLayer: number;
   nEmbd: number;
-  /** Of the layer that has most. */
+  /** Of the first layer, or, where that has no attention, of the layer that has most. */
   nHead: number;
   /** Width of a head's output, by W_O's shape. */
   dHead: number;

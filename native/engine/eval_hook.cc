@@ -134,7 +134,7 @@ void eval_hook::process(ggml_tensor * tensor, const site_place & at) {
     ++stops_;
     if (!seen_.insert(at).second) throw failure("E_NO_SITE", "the model's graph shows " + describe(at) + " twice");
     if (at.first == hook_site::head_out) head_out_[at.second] = tensor;
-    // The session sees to it that a graph has the rows in its order (llama_session::passes).
+    // The session sees to it that a graph has the rows in its order (passes.h).
     const auto node_rows = rows_.rows_of_node(ggml_nrows(tensor));
     if (node_rows.empty() || tensor->type != GGML_TYPE_F32 || !ggml_is_contiguous(tensor)) {
         throw failure("E_NO_SITE", describe(at) + " is " + ggml_type_name(tensor->type) + " with " + std::to_string(ggml_nrows(tensor))

@@ -100,7 +100,8 @@ trace graph_reader::trace_of(const ggml_tensor * tensor) {
 bool graph_reader::keeps_state(const ggml_tensor * node) const {
     if (node->ne[0] != n_embd_) return false;
     if (is_steering_addition(node)) return true;
-    return node->op == GGML_OP_RESHAPE || node->op == GGML_OP_VIEW || node->op == GGML_OP_CONT || node->op == GGML_OP_CPY || node->op == GGML_OP_GET_ROWS;
+    const auto keeping = {GGML_OP_RESHAPE, GGML_OP_VIEW, GGML_OP_CONT, GGML_OP_CPY, GGML_OP_GET_ROWS};
+    return std::find(keeping.begin(), keeping.end(), node->op) != keeping.end();
 }
 
 trace graph_reader::read(const ggml_tensor * node) {
@@ -155,7 +156,8 @@ void graph_reader::add(hook_site site, int layer, const ggml_tensor * node, int6
     const int64_t rows = ggml_nrows(node);
     const bool is_usable = layer < n_layer_ && node->op != GGML_OP_NONE && node->type == GGML_TYPE_F32 && node->ne[0] == width
         && ggml_is_contiguous(node) && (rows == n_tokens_ || rows == N_OUTPUTS);
-    if (is_usable && (by_weight || signatures_[signature] == 1)) found_[{site, layer}] = {width, rows == N_OUTPUTS, by_weight ? "" : signature};
+    if (!is_usable || (!by_weight && signatures_[signature] != 1)) return;
+    found_[{site, layer}] = {width, rows == N_OUTPUTS, by_weight ? "" : signature};
 }
 
 void graph_reader::add_attention() {
@@ -169,7 +171,8 @@ void graph_reader::add_attention() {
         const ggml_tensor * input = nodes.front()->src[1];
         add(hook_site::attn_out, layer, nodes.front(), n_embd_, true);
         // What else reads the heads' outputs would be steered as well.
-        if (uses_[input] == 1 && found_.count({hook_site::attn_out, layer}) != 0) add(hook_site::head_out, layer, input, nodes.front()->src[0]->ne[0]);
+        const bool is_own = uses_[input] == 1 && found_.count({hook_site::attn_out, layer}) != 0;
+        if (is_own) add(hook_site::head_out, layer, input, nodes.front()->src[0]->ne[0]);
     }
 }
 
@@ -243,11 +246,12 @@ site_map find_sites(llama_context * context, const llama_model * model, const st
 site_map find_sites(llama_model * model, const std::string & architecture) {
     log_sink log;
     llama_context_params params = llama_context_default_params();
-    params.n_ctx = params.n_batch = params.n_ubatch = 64;
-    params.n_seq_max  = 1;
-    params.kv_unified = true;
-    params.op_offload = false;
-    params.no_perf    = true;
+    params.n_ctx = params.n_batch = params.n_ubatch = 2 * LEAST_TOKENS;
+    params.n_seq_max     = 1;
+    params.n_outputs_max = N_OUTPUTS;
+    params.kv_unified    = true;
+    params.op_offload    = false;
+    params.no_perf       = true;
     const std::unique_ptr<llama_context, decltype(&llama_free)> context(llama_init_from_model(model, params), llama_free);
     const bool is_usable = context != nullptr && llama_get_memory(context.get()) != nullptr;
     return is_usable ? find_sites(context.get(), model, architecture) : site_map(architecture, {}, {});

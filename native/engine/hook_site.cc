@@ -106,7 +106,8 @@ int32_t site_map::width(hook_site site) const {
         if (!this->layers(other).empty()) others += std::string(others.empty() ? "" : ", ") + hook_site_name(other);
     }
     const auto why = why_.find(site);
-    throw failure("E_NO_SITE", "architecture " + architecture_ + " has no " + hook_site_name(site) + (why == why_.end() ? "" : ": " + why->second) + "; it has " + (others.empty() ? "none of the sites" : others));
+    throw failure("E_NO_SITE", "architecture " + architecture_ + " has no " + hook_site_name(site)
+        + (why == why_.end() ? "" : ": " + why->second) + "; it has " + (others.empty() ? "none of the sites" : others));
 }
 
 void site_map::check(hook_site site, const std::vector<int> & layers) const {

@@ -3,12 +3,11 @@
 #include "engine/cpu_backend.h"
 #include "engine/graph_sites.h"
 #include "engine/log_sink.h"
+#include "engine/passes.h"
 #include "failure.h"
 #include "ggml-cpu.h"
 
 #include <algorithm>
-#include <map>
-#include <numeric>
 
 namespace {
 
@@ -143,27 +142,6 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     }
 }
 
-std::vector<std::vector<int32_t>> llama_session::passes(const decode_batch & batch) const {
-    const auto n = int32_t(batch.tokens.size());
-    std::map<int32_t, std::vector<int32_t>> rows_of_sequence;
-    for (int32_t row = 0; row < n; ++row) rows_of_sequence[batch.seq_ids[row]].push_back(row);
-    if (!weights_->has_whole_sequences() || rows_of_sequence.size() == 1) {
-        std::vector<int32_t> all(n);
-        std::iota(all.begin(), all.end(), 0);
-        return {all};
-    }
-    // Memory with a state per sequence computes as many tokens of each sequence at once, sequence by sequence, and only
-    // sequences that follow one another: what is given to it like that, it need not regroup.
-    std::vector<std::vector<int32_t>> passes;
-    int32_t previous = -2; // sequence of the last row of a pass that takes one row each
-    for (const auto & [sequence, rows] : rows_of_sequence) {
-        if (rows.size() == 1 && sequence == previous + 1) passes.back().push_back(rows.front());
-        else passes.push_back(rows);
-        previous = rows.size() == 1 ? sequence : -2;
-    }
-    return passes;
-}
-
 void llama_session::compute(const decode_batch & batch, const std::vector<int32_t> & rows) {
     const auto n = int32_t(rows.size());
     std::vector<llama_token>    tokens(n);
@@ -235,7 +213,7 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     work.captures = std::move(captures);
     choose_paths(work, int32_t(n));
     hook_->start(std::move(work));
-    const auto passes = this->passes(batch);
+    const auto passes = passes_of(batch.seq_ids, weights_->has_whole_sequences());
     if (passes.size() > 1) kept_logits_.resize(n);
     std::vector<int32_t> output_of_row(n, -1);
     for (const auto & rows : passes) {

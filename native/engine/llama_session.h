@@ -65,8 +65,7 @@ private:
     void check(const decode_batch & batch) const;
     void check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const;
     void check_sequence(int32_t seq_id) const;
-    // The rows of the graphs that compute a batch, each in its own order.
-    std::vector<std::vector<int32_t>> passes(const decode_batch & batch) const;
+    // Computes some rows of a batch, in this order, in one graph.
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
     void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
     void attach_threadpool();

@@ -111,7 +111,9 @@ std::vector<std::string> llama_weights::labels() const {
 }
 
 int32_t llama_weights::n_head() const {
-    // One number, or a list of one per layer: "[0, 8, 0]".
+    const int32_t first = llama_model_n_head(model());
+    if (first != 0) return first;
+    // Of a hybrid that begins with a layer without attention: "[0, 8, 0]".
     const std::string counts = metadata(metadata("general.architecture") + ".attention.head_count");
     int32_t most = 0;
     for (const char * text = counts.c_str(); *text != '\0';) {

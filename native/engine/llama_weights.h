@@ -38,7 +38,7 @@ public:
     int32_t             n_vocab() const { return llama_vocab_n_tokens(vocab()); }
     int32_t             n_layer() const { return llama_model_n_layer(model_.get()); }
     int32_t             n_embd() const { return llama_model_n_embd(model_.get()); }
-    // Of the layer that has most.
+    // Of the first layer, or, where that has none, of the layer that has most.
     int32_t             n_head() const;
     // Width of a head's output, by W_O's shape where the model has one; in a layer with fewer heads it may be another.
     int32_t             d_head() const;
