@@ -134,7 +134,7 @@ function checkedLayers(model: Model, { site, layers }: TextCaptureOptions): read
   const readable = readableLayers(model, site);
   const cut = model.siteLayers(site).find((layer) => layers?.includes(layer) && !readable.includes(layer));
   if (cut !== undefined) {
-    throw new SteeringError("E_SHAPE", `${site} of layer ${cut} has no rows for the tokens of a text: llama.cpp computes there only what is needed for logits. Choose an earlier layer.`);
+    throw new SteeringError("E_SHAPE", `${site} of the last layer (${cut}) has no rows for the tokens of a text: llama.cpp computes there only what is needed for logits. Choose an earlier layer.`);
   }
   if (layers && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
   return layers ?? readable;
