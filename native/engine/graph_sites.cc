@@ -90,7 +90,7 @@ trace graph_reader::trace_of(const ggml_tensor * tensor) {
     const auto known = traces_.find(tensor);
     if (known != traces_.end()) return known->second;
     trace leaf;
-    const std::string name = given_name(tensor);
+    const std::string name(given_name(tensor));
     leaf.layer    = layer_of_weight(name.c_str(), nullptr);
     leaf.parts    = leaf.layer >= 0 ? part_of_weight(name) : NONE;
     return traces_[tensor] = leaf;

@@ -128,7 +128,7 @@ const site_place * site_map::match(const ggml_tensor * tensor) const {
         const auto found = nodes_.find({hook_site::attn_out, attention});
         if (found != nodes_.end()) return &found->first;
     }
-    const std::string name = given_name(tensor);
+    const std::string_view name = given_name(tensor);
     if (name.empty() ? unnamed_ops_.count(tensor->op) == 0 : names_.count(name) == 0) return nullptr;
     const auto found = by_signature_.find(node_signature(tensor));
     return found == by_signature_.end() ? nullptr : &found->second;

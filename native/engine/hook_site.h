@@ -1,10 +1,11 @@
 #pragma once
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <map>
+#include <set>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -18,7 +19,8 @@ enum class hook_site {
     resid_mid,  // residual stream between attention and MLP, [n_embd]
     resid_post, // residual stream after the block, [n_embd]
 };
-constexpr std::array<hook_site, 5> HOOK_SITES{hook_site::head_out, hook_site::attn_out, hook_site::mlp_out, hook_site::resid_mid, hook_site::resid_post};
+constexpr std::array<hook_site, 5> HOOK_SITES{
+    hook_site::head_out, hook_site::attn_out, hook_site::mlp_out, hook_site::resid_mid, hook_site::resid_post};
 
 // Throws E_NO_SITE for a name that is not a site.
 hook_site    hook_site_from_name(const std::string & name);
@@ -65,6 +67,6 @@ private:
     std::map<site_place, site_node>             nodes_;
     std::map<hook_site, std::string>            why_;
     std::unordered_map<std::string, site_place> by_signature_;
-    std::unordered_set<std::string>             names_;       // of the nodes that have one
-    std::unordered_set<int>                     unnamed_ops_; // operations of those that have none
+    std::set<std::string, std::less<>>          names_;       // of the nodes that have one
+    std::set<int>                               unnamed_ops_; // operations of those that have none
 };

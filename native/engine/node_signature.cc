@@ -9,7 +9,7 @@ namespace {
 constexpr int MAX_DEPTH = 8;
 
 // "CUDA0#l_out-3#0" is the scheduler's copy of "l_out-3".
-std::string without_copy(const std::string & name) {
+std::string_view without_copy(std::string_view name) {
     const size_t first = name.find('#');
     const size_t last  = name.rfind('#');
     return first == last ? name : name.substr(first + 1, last - first - 1);
@@ -30,18 +30,18 @@ std::string operands_of(const ggml_tensor * tensor, int depth) {
 }
 
 std::string describe(const ggml_tensor * tensor, int depth) {
-    const std::string name = given_name(tensor);
+    const std::string name(given_name(tensor));
     if (!name.empty() || tensor->op == GGML_OP_NONE || depth <= 0) return name;
     return operands_of(tensor, depth);
 }
 
 } // namespace
 
-std::string given_name(const ggml_tensor * tensor) {
-    const std::string name = without_copy(tensor->name);
+std::string_view given_name(const ggml_tensor * tensor) {
+    const std::string_view name = without_copy(tensor->name);
     // ggml names what has no name by its number, and views by what they show: " (reshaped)".
     const bool is_automatic = name.empty() || name[0] == ' ' || name.compare(0, 5, "node_") == 0 || name.compare(0, 5, "leaf_") == 0;
-    return is_automatic ? "" : name;
+    return is_automatic ? std::string_view() : name;
 }
 
 bool is_steering_addition(const ggml_tensor * tensor) {
@@ -52,5 +52,5 @@ bool is_steering_addition(const ggml_tensor * tensor) {
 }
 
 std::string node_signature(const ggml_tensor * tensor) {
-    return given_name(tensor) + "=" + operands_of(tensor, MAX_DEPTH);
+    return std::string(given_name(tensor)) + "=" + operands_of(tensor, MAX_DEPTH);
 }

@@ -1,11 +1,12 @@
 #pragma once
 #include <string>
+#include <string_view>
 
 struct ggml_tensor;
 
 // Name that llama.cpp, not ggml, gave to a tensor; empty where there is none. A copy on another back end has the
-// original's name.
-std::string given_name(const ggml_tensor * tensor);
+// original's name. Valid as long as the tensor.
+std::string_view given_name(const ggml_tensor * tensor);
 
 // True for an addition that the graph path put into the graph: of a control vector, of a LoRA adapter, or of what
 // takes their place.
