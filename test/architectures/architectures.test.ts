@@ -6,7 +6,8 @@ import { line, measured } from "./table.js";
 
 /** `npm run test:architectures` measures all, LLAMA_STEER_ARCHITECTURES=NAME,NAME some; else those that between them have every kind of memory and of structure. */
 const SAMPLE = [
-  "llama", "command-r", "gemma4", "deepseek2", "gpt-oss", "olmo2", "arctic", "bitnet", "falcon-h1", "nemotron_h", "qwen3next", "lfm2", "mamba2", "rwkv7", "deepseek4", "codeshell",
+  "llama", "command-r", "gemma4", "deepseek2", "gpt-oss", "olmo2", "arctic", "bitnet", "falcon-h1", "nemotron_h", "qwen3next", "lfm2",
+  "mamba2", "rwkv7", "deepseek4", "codeshell",
   "gptj", "plm",
 ];
 const NAMES = architectureNames();

@@ -61,7 +61,8 @@ export async function disproved(model: Model, tensors: readonly Tensor[]): Promi
     TOKENS.forEach((_, row) => {
       const wo = weights.get(`blk.${layer}.attn_output.weight`);
       if (head && attn) check(differ(product(wo!, head[row]!), attn[row]!) < ROUNDING, "W_O · head_out is not attn_out", layer);
-      if (mid && mlp && post && !FURTHER.has(model.info.architecture)) check(differ(minus(post[row]!, mid[row]!), mlp[row]!) < ROUNDING, "resid_post − resid_mid is not mlp_out", layer);
+      if (!mid || !mlp || !post || FURTHER.has(model.info.architecture)) return;
+      check(differ(minus(post[row]!, mid[row]!), mlp[row]!) < ROUNDING, "resid_post − resid_mid is not mlp_out", layer);
     });
     if (!before || !attn || !post || BESIDE.has(model.info.architecture) || !(mid ?? mlp)) continue;
     const parts = TOKENS.map((_, row) => (mid ? minus(mid[row]!, before[row]!) : minus(minus(post[row]!, before[row]!), mlp![row]!)));
@@ -77,7 +78,8 @@ function product({ shape, data }: Tensor, input: Float64Array): Float64Array {
 
 /** Whether what was added is W_O's product times one number, plus one vector, the same for every row; or that after a norm. */
 function isAttention(parts: Float64Array[], attn: Float64Array[], weights: Map<string, Tensor>, layer: number): boolean {
-  const norm = ["post_attention_norm.weight", "attn_output_norm.weight", "post_attention_norm"].map((name) => weights.get(`blk.${layer}.${name}`)).find(Boolean);
+  const names = ["post_attention_norm.weight", "attn_output_norm.weight", "post_attention_norm"];
+  const norm = names.map((name) => weights.get(`blk.${layer}.${name}`)).find(Boolean);
   const bias = weights.get(`blk.${layer}.attn_output.bias`)?.data;
   const biased = attn.map((row) => (bias ? row.map((value, i) => value + bias[i]!) : row));
   const normed = norm && biased.map((row) => {
@@ -88,7 +90,8 @@ function isAttention(parts: Float64Array[], attn: Float64Array[], weights: Map<s
 }
 
 function isMultiple(parts: Float64Array[], candidate: Float64Array[]): boolean {
-  const dot = (a: Float64Array[], b: Float64Array[]): number => a.reduce((sum, row, i) => row.reduce((inner, value, j) => inner + value * b[i]![j]!, sum), 0);
+  const dot = (a: Float64Array[], b: Float64Array[]): number =>
+    a.reduce((sum, row, i) => row.reduce((inner, value, j) => inner + value * b[i]![j]!, sum), 0);
   const factor = dot(parts, candidate) / dot(candidate, candidate);
   return parts.every((row, i) => differ(row, candidate[i]!.map((value) => value * factor)) < ROUNDING);
 }

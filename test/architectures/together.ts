@@ -21,9 +21,14 @@ interface Answer {
 const NO_END = { "2": -100 };
 
 async function answer(model: Model, prompt: string, steer: GenerateOptions["steer"]): Promise<Answer> {
-  const { tokens } = await model.generate(prompt, { maxNewTokens: N_TOKENS, logProbabilities: true, sampling: { logitBias: NO_END }, ...(steer && { steer }) }).result();
+  const options = { maxNewTokens: N_TOKENS, logProbabilities: true, sampling: { logitBias: NO_END }, ...(steer && { steer }) };
+  const { tokens } = await model.generate(prompt, options).result();
   if (tokens.length !== N_TOKENS) throw new Error(`${tokens.length} tokens were generated instead of ${N_TOKENS}`);
-  return { tokens: tokens.map(({ token }) => token), logProbabilities: tokens.map(({ logProbability }) => logProbability!), alphas: tokens.flatMap(({ readings }) => readings.map(({ alpha }) => alpha)) };
+  return {
+    tokens: tokens.map(({ token }) => token),
+    logProbabilities: tokens.map(({ logProbability }) => logProbability!),
+    alphas: tokens.flatMap(({ readings }) => readings.map(({ alpha }) => alpha)),
+  };
 }
 
 /** The same tokens, probabilities and alphas, up to a step where two tokens are as likely as one another. */
@@ -55,7 +60,8 @@ export async function differsTogether(model: Model, vectors: readonly VectorData
 
 /** A vector at each site, in all layers that have it. */
 export function vectorsAt(model: Model, sites: readonly HookSite[]): Promise<VectorData[]> {
-  return Promise.all(sites.map((site, seed) => randomVector(model, 40 + seed, { site, nSteps: N_TOKENS, scale: site === "head_out" || site === "attn_out" ? 1 : 0.5 })));
+  const scaleOf = (site: HookSite): number => (site === "head_out" || site === "attn_out" ? 1 : 0.5);
+  return Promise.all(sites.map((site, seed) => randomVector(model, 40 + seed, { site, nSteps: N_TOKENS, scale: scaleOf(site) })));
 }
 
 /** Whether Dyn is what it is when every stream computes its whole sequence at every step. */

@@ -101,21 +101,26 @@ const OWN: Record<string, Metadata> = {
   "kimi-linear": { ...MLA_HYBRID, ...KDA }, bailingmoe3: { ...MLA_HYBRID, ...KDA }, "kimi-k3": { ...MLA_HYBRID, ...KDA },
   qwen3next: DELTA, qwen35: DELTA, qwen35moe: DELTA, qwen4exp: { ...DELTA, "hyper_connection.low_rank": 8 },
   nemotron_h: NEMOTRON, nemotron_h_moe: NEMOTRON,
-  rwkv6: { ...WKV, token_shift_count: 2 }, rwkv7: { ...WKV7, token_shift_count: 2 }, rwkv6qwen2: { ...WKV, token_shift_count: 1 }, arwkv7: { ...WKV7, token_shift_count: 1 },
-  deepseek2: MLA, deepseek32: MLA, "glm-dsa": MLA, mistral4: MLA, plm: { "attention.key_length": 32, "attention.value_length": 16, "rope.dimension_count": 16 },
+  rwkv6: { ...WKV, token_shift_count: 2 }, rwkv7: { ...WKV7, token_shift_count: 2 }, rwkv6qwen2: { ...WKV, token_shift_count: 1 },
+  arwkv7: { ...WKV7, token_shift_count: 1 },
+  deepseek2: MLA, deepseek32: MLA, "glm-dsa": MLA, mistral4: MLA,
+  plm: { "attention.key_length": 32, "attention.value_length": 16, "rope.dimension_count": 16 },
   hy_v4: { ...MLA, ...INDEXED, "hyper_connection.magnitude": { f32: 2 }, swiglu_clamp_exp: { f32: 10 } },
   dots3note: {
     ...MLA, ...EVERY_OTHER, ...INDEXED, "attention.kv_lora_rank_swa": 32, "attention.key_length_swa": 48, "attention.value_length_swa": 32,
     "attention.key_length_mla_swa": 40, "attention.value_length_mla_swa": 24,
   },
   deepseek4: {
-    embedding_length: 512, "attention.head_count": 8, "attention.head_count_kv": 1, "attention.key_length": 64, "attention.value_length": 64, "attention.q_lora_rank": 64,
+    embedding_length: 512, "attention.head_count": 8, "attention.head_count_kv": 1, "attention.key_length": 64,
+    "attention.value_length": 64, "attention.q_lora_rank": 64,
     "attention.output_group_count": 8, "attention.output_lora_rank": 32, "attention.compress_ratios": [0, 0, 4, 128],
-    "attention.compress_rope_freq_base": { f32: 160000 }, "rope.dimension_count": 32, hash_layer_count: 0, swiglu_clamp_exp: { f32: 10 }, expert_gating_func: 4,
+    "attention.compress_rope_freq_base": { f32: 160000 }, "rope.dimension_count": 32, hash_layer_count: 0, swiglu_clamp_exp: { f32: 10 },
+    expert_gating_func: 4,
   },
   gemma4: { ...EVERY_OTHER, "attention.key_length_swa": HEAD, "attention.value_length_swa": HEAD, "attention.shared_kv_layers": 0 },
   hrm_text: { block_count: 8, "hrm.layers_per_stack": 1, "hrm.h_cycles": 2, "hrm.l_cycles": 3 },
-  cohere2moe: EVERY_OTHER, mimo2: EVERY_OTHER, step35: EVERY_OTHER, spark2_5: EVERY_OTHER, "muse-glimmer": EVERY_OTHER, granite_swa: EVERY_OTHER,
+  cohere2moe: EVERY_OTHER, mimo2: EVERY_OTHER, step35: EVERY_OTHER, spark2_5: EVERY_OTHER, "muse-glimmer": EVERY_OTHER,
+  granite_swa: EVERY_OTHER,
   maple: { ...EVERY_OTHER, swiglu_clamp_exp: { f32: 7 } },
   "minimax-01": { full_attention_interval: 2 },
 };
@@ -148,9 +153,12 @@ const SHAPES: Record<string, Record<string, readonly number[]>> = {
 
 /** Architectures that are made of experts, in some layers at least. */
 const EXPERTS_ONLY = new Set([
-  "llama4", "cohere2moe", "grok", "qwen2moe", "qwen3moe", "qwen3next", "qwen3vlmoe", "qwen35moe", "qwen4exp", "phimoe", "dbrx", "olmoe", "arctic", "deepseek",
-  "deepseek2", "deepseek2-ocr", "deepseek32", "dots3note", "deepseek4", "glm4moe", "glm-dsa", "exaone-moe", "bailingmoe", "bailingmoe2", "bailingmoe3", "dots1",
-  "afmoe", "ernie4_5-moe", "hunyuan-moe", "hy_v3", "hy_v4", "gpt-oss", "lfm2moe", "smallthinker", "llada-moe", "grovemoe", "granitemoe", "minimax-01", "minimax-m2",
+  "llama4", "cohere2moe", "grok", "qwen2moe", "qwen3moe", "qwen3next", "qwen3vlmoe", "qwen35moe", "qwen4exp", "phimoe", "dbrx", "olmoe",
+  "arctic", "deepseek",
+  "deepseek2", "deepseek2-ocr", "deepseek32", "dots3note", "deepseek4", "glm4moe", "glm-dsa", "exaone-moe", "bailingmoe", "bailingmoe2",
+  "bailingmoe3", "dots1",
+  "afmoe", "ernie4_5-moe", "hunyuan-moe", "hy_v3", "hy_v4", "gpt-oss", "lfm2moe", "smallthinker", "llada-moe", "grovemoe", "granitemoe",
+  "minimax-01", "minimax-m2",
   "minimax-m3", "rnd1", "mimo2", "kimi-linear", "kimi-k3", "step35", "mistral4", "mellum", "laguna", "maple", "nemotron_h_moe",
 ]);
 
@@ -172,8 +180,11 @@ export function knownShape(architecture: string, tensor: string): readonly numbe
 
 /** What is not a language model that generates by itself. */
 export const OTHER_KINDS: Record<string, string> = {
-  clip: "an image encoder", bert: "an encoder", "modern-bert": "an encoder", "nomic-bert": "an encoder", "nomic-bert-moe": "an encoder", "neo-bert": "an encoder",
-  "jina-bert-v2": "an encoder", "jina-bert-v3": "an encoder", eurobert: "an encoder", "gemma-embedding": "an encoder", t5: "an encoder–decoder", t5encoder: "an encoder",
-  "wavtokenizer-dec": "a decoder of sound", dream: "a diffusion model", llada: "a diffusion model", "llada-moe": "a diffusion model", rnd1: "a diffusion model",
+  clip: "an image encoder", bert: "an encoder", "modern-bert": "an encoder", "nomic-bert": "an encoder", "nomic-bert-moe": "an encoder",
+  "neo-bert": "an encoder",
+  "jina-bert-v2": "an encoder", "jina-bert-v3": "an encoder", eurobert: "an encoder", "gemma-embedding": "an encoder",
+  t5: "an encoder–decoder", t5encoder: "an encoder",
+  "wavtokenizer-dec": "a decoder of sound", dream: "a diffusion model", llada: "a diffusion model", "llada-moe": "a diffusion model",
+  rnd1: "a diffusion model",
   eagle3: "a draft model", dflash: "a draft model", "gemma4-assistant": "a draft model",
 };
