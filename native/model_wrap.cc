@@ -69,7 +69,8 @@ Napi::Function model_wrap::constructor(Napi::Env env) {
         InstanceMethod("tokenise", &model_wrap::tokenise),
         InstanceMethod("detokenise", &model_wrap::detokenise),
         InstanceMethod("isEndOfGeneration", &model_wrap::is_end_of_generation),
-        InstanceMethod("hasSite", &model_wrap::has_site),
+        InstanceMethod("siteLayers", &model_wrap::site_layers),
+        InstanceMethod("siteWidth", &model_wrap::site_width),
         InstanceMethod("createContext", &model_wrap::create_context),
         InstanceMethod("createClassifier", &model_wrap::create_classifier),
         InstanceMethod("createTranslator", &model_wrap::create_translator),
@@ -119,7 +120,7 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
         result.Set("fileType", std::atoi(weights->metadata("general.file_type").c_str()));
         result.Set("nLayer", llama_model_n_layer(model));
         result.Set("nEmbd", llama_model_n_embd(model));
-        result.Set("nHead", llama_model_n_head(model));
+        result.Set("nHead", weights->n_head());
         result.Set("dHead", weights->d_head());
         result.Set("nVocab", weights->n_vocab());
         result.Set("nCtxTrain", llama_model_n_ctx_train(model));
@@ -129,6 +130,7 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
         // Where the file names none, llama.cpp presumes one.
         const bool has_bos = !weights->metadata("tokenizer.ggml.bos_token_id").empty();
         result.Set("bosToken", has_bos ? Napi::Number::New(info.Env(), llama_vocab_bos(weights->vocab())) : info.Env().Null());
+        result.Set("hasWholeSequences", weights->has_whole_sequences());
         result.Set("isCausal", weights->is_causal());
         result.Set("isEncoderDecoder", weights->is_encoder_decoder());
         Napi::Array labels = Napi::Array::New(info.Env());
@@ -197,17 +199,25 @@ Napi::Value model_wrap::create_translator(const Napi::CallbackInfo & info) {
     });
 }
 
-Napi::Value model_wrap::has_site(const Napi::CallbackInfo & info) {
+Napi::Value model_wrap::site_layers(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const auto weights = this->weights();
         const auto site    = hook_site_from_name(read_string(info[0], "site"));
-        try {
-            weights->width(site);
-            return Napi::Boolean::New(info.Env(), true);
-        } catch (const failure & f) {
-            if (f.code != "E_NO_SITE") throw;
-            return Napi::Boolean::New(info.Env(), false);
+        std::vector<int32_t> layers, cut;
+        for (int layer : weights->sites().layers(site)) {
+            layers.push_back(layer);
+            if (weights->sites().find(site, layer)->is_cut) cut.push_back(layer);
         }
+        Napi::Object result = Napi::Object::New(info.Env());
+        result.Set("layers", write_array(info.Env(), layers));
+        result.Set("cut", write_array(info.Env(), cut));
+        return result;
+    });
+}
+
+Napi::Value model_wrap::site_width(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        return Napi::Number::New(info.Env(), weights()->sites().width(hook_site_from_name(read_string(info[0], "site"))));
     });
 }
 
@@ -231,8 +241,8 @@ Napi::Value model_wrap::create_capture(const Napi::CallbackInfo & info) {
         const auto site    = hook_site_from_name(read_string(object.Get("site"), "capture.site"));
         const auto layers  = read_array<int32_t>(object.Get("layers"), "capture.layers");
         const auto n_steps = read_int(object.Get("nSteps"), "capture.nSteps", 1);
-        weights->check_layers(layers);
-        const int32_t width = weights->width(site);
+        weights->check_layers(site, layers);
+        const int32_t width = weights->sites().width(site);
         return handle<activation_capture>::make(info.Env(), std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id()),
             layers.size() * n_steps * width * sizeof(double));
     });

@@ -21,7 +21,8 @@ private:
     Napi::Value tokenise(const Napi::CallbackInfo & info);
     Napi::Value detokenise(const Napi::CallbackInfo & info);
     Napi::Value is_end_of_generation(const Napi::CallbackInfo & info);
-    Napi::Value has_site(const Napi::CallbackInfo & info);
+    Napi::Value site_layers(const Napi::CallbackInfo & info);
+    Napi::Value site_width(const Napi::CallbackInfo & info);
     Napi::Value create_context(const Napi::CallbackInfo & info);
     Napi::Value create_classifier(const Napi::CallbackInfo & info);
     Napi::Value create_translator(const Napi::CallbackInfo & info);

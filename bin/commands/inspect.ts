@@ -39,6 +39,10 @@ async function looksLikeVector(path: string): Promise<boolean> {
 function showModel(model: Model, json: boolean): void {
   const { info } = model;
   const sites = spec.HOOK_SITES.filter((site) => model.hasSite(site));
+  const described = sites.map((site) => {
+    const layers = model.siteLayers(site);
+    return layers.length === info.nLayer ? site : `${site} (layers ${layers.join(" ")})`;
+  });
   if (json) return print(JSON.stringify({ ...info, sites }, null, 2));
   print(table({
     name: info.name || info.description,
@@ -52,6 +56,6 @@ function showModel(model: Model, json: boolean): void {
     vocabulary: `${info.nVocab} tokens (${info.tokenizerHash})`,
     "trained context": `${info.nCtxTrain} tokens`,
     "chat template": info.chatTemplate === null ? "none" : "yes",
-    "hook sites": sites.length === 0 ? "none: the model cannot be steered" : sites.join(" "),
+    "hook sites": sites.length === 0 ? "none: the model cannot be steered" : described.join(" "),
   }));
 }

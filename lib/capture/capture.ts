@@ -12,7 +12,7 @@ export interface CapturePrompt {
 /** What is captured, and for how many token steps. */
 export interface CaptureOptions {
   site: HookSite;
-  /** 0-based, ascending; default: all. */
+  /** 0-based, ascending; default: all that have the site. */
   layers?: readonly number[];
   /** Most tokens generated per prompt. */
   maxNewTokens: number;
@@ -152,7 +152,7 @@ export async function runToEnd<Result>(model: Model, task: AwaitedTask<Result>, 
   }
 }
 
-function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { layers, maxNewTokens }: CaptureOptions): readonly number[] {
+function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions): readonly number[] {
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
@@ -161,7 +161,7 @@ function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { 
   if (longest > model.maxContext) {
     throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
   }
-  return layers ?? Array.from({ length: model.info.nLayer }, (_, layer) => layer);
+  return layers ?? model.siteLayers(site);
 }
 
 /** Sums divided by weights, `[layers, nSteps, width]`, up to the last step that any prompt reached. */

@@ -55,12 +55,10 @@ interface TextRows {
 const N_PARALLEL = 32;
 /** Rows whose activations wait in memory, in all layers, for the end of one decode. */
 const MIXED_ROWS = 256;
-/** Behind the last layer's attention llama.cpp keeps the rows with logits only. */
-const CUT_SITES: readonly HookSite[] = ["mlp_out", "resid_mid", "resid_post"];
-
-/** Layers in which a site shows every row of a batch: all, but behind the attention not the last one. */
-export function readableLayers({ info }: Pick<Model, "info">, site: HookSite): number[] {
-  return Array.from({ length: info.nLayer - (CUT_SITES.includes(site) ? 1 : 0) }, (_, layer) => layer);
+/** Layers in which a site shows every row of a batch: after the last layer's attention llama.cpp keeps the rows with logits only. Throws E_NO_SITE. */
+export function readableLayers(model: Pick<Model, "siteLayers" | "siteWidth">, site: HookSite): number[] {
+  model.siteWidth(site); // E_NO_SITE
+  return model.siteLayers(site, { everyRow: true });
 }
 
 /**
@@ -134,8 +132,9 @@ class TextTask implements AwaitedTask<Float64Array> {
 
 function checkedLayers(model: Model, { site, layers }: TextCaptureOptions): readonly number[] {
   const readable = readableLayers(model, site);
-  if (layers?.includes(model.info.nLayer - 1) && !readable.includes(model.info.nLayer - 1)) {
-    throw new SteeringError("E_SHAPE", `${site} of the last layer (${model.info.nLayer - 1}) has no rows for the tokens of a text: llama.cpp computes there what is needed for logits only. Choose an earlier layer.`);
+  const cut = model.siteLayers(site).find((layer) => layers?.includes(layer) && !readable.includes(layer));
+  if (cut !== undefined) {
+    throw new SteeringError("E_SHAPE", `${site} of the last layer (${cut}) has no rows for the tokens of a text: llama.cpp computes there only what is needed for logits. Choose an earlier layer.`);
   }
   if (layers && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
   return layers ?? readable;

@@ -73,7 +73,7 @@ export async function extractWithin(model: Model, options: ExtractPairsOptions, 
   const pairs = (options.nPairs === undefined ? all : drawPairs(all, options.nPairs, seed)).map((pair) => textPair(model, pair, template));
   const isHeldOut = best === undefined ? undefined : heldOut(pairs, seed);
   const maxSteps = pooling === "step" ? options.maxNewTokens ?? 30 : undefined;
-  const width = site === "head_out" ? model.info.nHead * model.info.dHead : model.info.nEmbd;
+  const width = model.siteWidth(site);
 
   const perLayer = 2 * pairs.length * width * (maxSteps ?? 1);
   const groups = inGroups(layers, Math.max(1, Math.floor(mostValues / perLayer)));

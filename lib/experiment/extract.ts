@@ -57,7 +57,7 @@ export interface ExtractionPlan {
 
 export async function planExtraction(model: Model, options: ExtractOptions): Promise<ExtractionPlan> {
   const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", promptFormat = "clean" } = options;
-  const layers = options.layers ?? Array.from({ length: model.info.nLayer }, (_, layer) => layer);
+  const layers = options.layers ?? model.siteLayers(site);
   for (const [name, value] of Object.entries({ support, maxNewTokens })) {
     if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
   }

@@ -16,7 +16,9 @@ export interface NativeModelInfo {
   fileType: number;
   nLayer: number;
   nEmbd: number;
+  /** Of the first layer, or, where that has no attention, of the layer that has most. */
   nHead: number;
+  /** Width of a head's output, by W_O's shape. */
   dHead: number;
   nVocab: number;
   nCtxTrain: number;
@@ -24,6 +26,8 @@ export interface NativeModelInfo {
   sizeBytes: number;
   tokenizerHash: string;
   bosToken: number | null;
+  /** True where a sequence's memory is a state (recurrent models, in part or whole): it can be copied and removed as a whole only, not cut at a token. */
+  hasWholeSequences: boolean;
   /** False for encoders, and where there is one. */
   isCausal: boolean;
   /** True for T5 and its kind. */
@@ -124,7 +128,7 @@ export interface NativeContext {
   setThreads(nThreads: number): void;
   /** llama.cpp's own, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
   setControlVector(data: Float32Array): void;
-  /** Half-open range of positions; `end` −1 = to the last. */
+  /** Half-open range of positions; `end` −1 = to the last. E_BAD_ARGUMENT for a part where the model has whole sequences. */
   kvCopy(from: number, to: number, begin: number, end: number): void;
   kvRemove(sequence: number, begin: number, end: number): void;
   kvClear(): void;
@@ -178,7 +182,10 @@ export interface NativeModel {
   tokenise(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
   detokenise(tokens: Int32Array): Uint8Array;
   isEndOfGeneration(token: number): boolean;
-  hasSite(site: string): boolean;
+  /** Layers that have the site; `cut`: those in which it has rows for the outputs of a batch only. */
+  siteLayers(site: string): { layers: Int32Array; cut: Int32Array };
+  /** E_NO_SITE where no layer has the site. */
+  siteWidth(site: string): number;
   createContext(options: NativeContextOptions): Promise<NativeContext>;
   createClassifier(options: { nThreads: number }): Promise<NativeClassifier>;
   createTranslator(options: { nThreads: number; kvF32: boolean }): Promise<NativeTranslator>;

@@ -106,7 +106,7 @@ export class Model implements Disposable, AsyncDisposable {
     this.maxContext = ropeScaling ? Math.floor((ropeScaling.originalContext ?? info.nCtxTrain) * ropeScaling.factor) : info.nCtxTrain;
     this.steeringPath = options.steeringPath ?? "auto";
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations: maxTasks = Infinity } = options;
-    this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences, maxTasks });
+    this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences, maxTasks, hasWholeSequences: info.hasWholeSequences });
   }
 
   /**
@@ -137,9 +137,23 @@ export class Model implements Disposable, AsyncDisposable {
     return this.fingerprintOnce;
   }
 
-  /** True where activations can be read and changed at this site in every layer. */
+  /** True where activations can be read and changed at this site in some layer: in all of `siteLayers`. */
   hasSite(site: HookSite): boolean {
-    return call(() => this.native.hasSite(site));
+    return this.siteLayers(site).length > 0;
+  }
+
+  /**
+   * Layers in which activations can be read and changed at this site, ascending; in hybrid models, only some have attention.
+   * `everyRow`: those in which every token's can be read; after the last layer's attention, llama.cpp computes only what is needed for logits.
+   */
+  siteLayers(site: HookSite, { everyRow = false } = {}): number[] {
+    const { layers, cut } = call(() => this.native.siteLayers(site));
+    return Array.from(layers).filter((layer) => !everyRow || !cut.includes(layer));
+  }
+
+  /** Values per token at this site. Throws E_NO_SITE, with the reason, where no layer has it. */
+  siteWidth(site: HookSite): number {
+    return call(() => this.native.siteWidth(site));
   }
 
   /** The vector, or parts of it, on the native side; copied once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */

@@ -48,12 +48,16 @@ export function cellsOf({ prompt, nSequences, maxNewTokens }: Task): number {
   return prompt.length + nSequences * maxNewTokens;
 }
 
-/** The running task whose prompt begins like this one's for longest, the first of several; of those that came before it. */
-export function donorFor(task: Task, running: readonly Running[]): Running["donor"] {
+/**
+ * The running task whose prompt begins like this one's for longest, the first of several; of those that came before it.
+ * `whole`: only one whose prompt is all of the beginning, and which has taken no step: its sequence is shared as it is.
+ */
+export function donorFor(task: Task, running: readonly Running[], whole = false): Running["donor"] {
   let best: Running["donor"];
   for (const from of running) {
     if (from.task === task && !from.cancelled) break;
     const nTokens = from.cancelled ? 0 : commonPrefix(from.task, task);
+    if (whole && (nTokens < toFeed(from.task) || from.step > 0)) continue;
     if (nTokens >= LEAST_SHARED && nTokens > (best?.nTokens ?? 0)) best = { from, nTokens };
   }
   return best;

@@ -12,6 +12,8 @@ export interface SchedulerLimits {
   maxSequences: number;
   /** Most tasks at once. */
   maxTasks: number;
+  /** The model's memory cannot be cut at a token (`NativeModelInfo`). */
+  hasWholeSequences?: boolean;
 }
 
 /** How long all may be left unread before one of them gives up its room. */
@@ -167,7 +169,7 @@ export class Scheduler {
 
   /** Take the cells of a prompt that begins alike, once they are there; a donor that is gone is replaced. */
   private share(running: Running): void {
-    if (running.donor?.from.cancelled) running.donor = donorFor(running.task, this.running);
+    if (running.donor?.from.cancelled) running.donor = donorFor(running.task, this.running, this.limits.hasWholeSequences);
     if (!running.donor || running.donor.from.fed < running.donor.nTokens) return;
     const { from, nTokens } = running.donor;
     this.context!.kvCopy(from.sequences[0]!, running.sequences[0]!, 0, nTokens);
@@ -238,6 +240,7 @@ export class Scheduler {
       for (const sequence of sequences) this.context!.kvRemove(sequence);
       this.freeSequences.push(...sequences);
     }
+    this.freeSequences.sort((a, b) => a - b); // models with whole sequences compute those together that follow one another
   }
 
   private async admit(): Promise<void> {
@@ -250,7 +253,7 @@ export class Scheduler {
       const used = this.running.reduce((sum, running) => sum + running.nCells, 0);
       if (task.nSequences > this.freeSequences.length || used + nCells > this.context.options.nCtx) return;
       this.waiting.splice(this.waiting.indexOf(task), 1);
-      const running: Running = { task, sequences: this.freeSequences.splice(0, task.nSequences), nCells, fed: 0, token: task.prompt.at(-1)!, step: 0, cancelled: false, donor: donorFor(task, this.running) };
+      const running: Running = { task, sequences: this.freeSequences.splice(0, task.nSequences), nCells, fed: 0, token: task.prompt.at(-1)!, step: 0, cancelled: false, donor: donorFor(task, this.running, this.limits.hasWholeSequences) };
       this.running.push(running);
       this.finishFeeding(running);
     }

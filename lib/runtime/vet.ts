@@ -9,7 +9,7 @@ import { throwIfAborted } from "./abort.js";
 import { tryInChild } from "./vet-process.js";
 
 /** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
-const TRIALS_VERSION = 4;
+const TRIALS_VERSION = 5;
 /** Time for starting a process and for a small model on a busy machine, a hundred times what they take. */
 const BASE_MS = 60_000;
 /** The slowest disk or network that is worth loading a model from; 40 GB get over an hour. */

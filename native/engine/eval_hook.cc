@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <utility>
 
 namespace {
 
@@ -33,7 +34,7 @@ std::vector<float> read_row(const ggml_tensor * tensor, int32_t row) {
     return activation;
 }
 
-std::string describe(const std::pair<hook_site, int> & place) {
+std::string describe(const site_place & place) {
     return std::string(hook_site_name(place.first)) + " of layer " + std::to_string(place.second);
 }
 
@@ -41,11 +42,8 @@ std::string describe(const std::pair<hook_site, int> & place) {
 
 void eval_hook::start(work next) {
     cancel();
-    work_ = std::move(next);
-    seen_.clear();
+    work_  = std::move(next);
     stops_ = 0;
-    head_out_.clear();
-    error_ = nullptr;
     for (const auto & [site, layers] : work_.on_callback) {
         for (int layer : layers) expected_.insert({site, layer});
     }
@@ -54,19 +52,22 @@ void eval_hook::start(work next) {
         for (int layer : capture->layers()) expected_.insert({capture->site(), layer});
         read_.emplace_back(capture->layers().size() * rows.size() * capture->width());
     }
-    for (hook_site site : HOOK_SITES) {
-        if (std::any_of(expected_.begin(), expected_.end(), [=](const place & at) { return at.first == site; })) sites_asked_.push_back(site);
-    }
-    graph_.start(&work_.plan, work_.on_graph, &work_.rows);
+}
+
+void eval_hook::start_pass(batch_rows rows) {
+    rows_ = std::move(rows);
+    seen_.clear();
+    head_out_.clear();
+    error_ = nullptr;
+    graph_.start(&work_.plan, work_.on_graph, &rows_);
 }
 
 void eval_hook::cancel() {
     expected_.clear();
-    sites_asked_.clear();
     work_ = {};
 }
 
-void eval_hook::finish() {
+void eval_hook::finish_pass() {
     try {
         if (error_) std::rethrow_exception(error_);
         check_seen();
@@ -74,19 +75,23 @@ void eval_hook::finish() {
         cancel();
         throw;
     }
+}
+
+void eval_hook::finish() {
     for (size_t i = 0; i < read_.size(); ++i) work_.captures[i].capture->add(work_.captures[i].rows, read_[i]);
     cancel();
 }
 
 void eval_hook::check_seen() const {
-    std::set<place> missing;
-    for (const place & at : expected_) {
+    std::set<site_place> missing;
+    for (const site_place & at : expected_) {
         if (seen_.count(at) == 0) missing.insert(at);
     }
     for (const auto & [site, layers] : work_.on_graph) {
         for (int layer : layers) {
-            // Without a row that has logits, the last layer ends behind the attention.
-            const bool is_cut = layer == n_layer_ - 1 && has_output_rows_only(site) && work_.rows.output_rows.empty();
+            // Without a row that has logits, the last layer ends after the attention.
+            const site_node * node = sites_.find(site, layer);
+            const bool is_cut = node != nullptr && node->is_cut && rows_.output_rows.empty();
             if (!graph_.has_seen(site, layer) && !is_cut) missing.insert({site, layer});
         }
     }
@@ -105,7 +110,7 @@ bool eval_hook::callback(ggml_tensor * tensor, bool ask, void * user_data) {
         if (ask) hook.graph_.visit(tensor);
         if (hook.expected_.empty()) return !ask; // nothing is asked for; "go on" where llama.cpp reports a computed node
         if (ask) hook.check_attention_input(tensor);
-        const place * at = hook.find(tensor);
+        const site_place * at = hook.find(tensor);
         if (at == nullptr) return !ask;
         if (!ask) hook.process(tensor, *at);
     } catch (...) { // no exception may cross llama.cpp
@@ -114,14 +119,9 @@ bool eval_hook::callback(ggml_tensor * tensor, bool ask, void * user_data) {
     return true;
 }
 
-const eval_hook::place * eval_hook::find(const ggml_tensor * tensor) const {
-    for (hook_site site : sites_asked_) {
-        const int layer = sites_.match(site, tensor);
-        if (layer < 0) continue;
-        const auto found = expected_.find({site, layer});
-        if (found != expected_.end()) return &*found;
-    }
-    return nullptr;
+const site_place * eval_hook::find(const ggml_tensor * tensor) const {
+    const site_place * at = sites_.match(tensor);
+    return at != nullptr && expected_.count(*at) != 0 ? at : nullptr;
 }
 
 // The node that was taken for head_out must be what W_O is applied to.
@@ -130,21 +130,21 @@ void eval_hook::check_attention_input(const ggml_tensor * tensor) {
     if (found != head_out_.end() && tensor->src[1] == found->second) head_out_.erase(found);
 }
 
-void eval_hook::process(ggml_tensor * tensor, const place & at) {
+void eval_hook::process(ggml_tensor * tensor, const site_place & at) {
     ++stops_;
     if (!seen_.insert(at).second) throw failure("E_NO_SITE", "the model's graph shows " + describe(at) + " twice");
     if (at.first == hook_site::head_out) head_out_[at.second] = tensor;
-    // One graph per batch with the rows in the batch's order: the context makes sure of n_ubatch >= n_batch and a unified KV.
-    const auto node_rows = work_.rows.rows_of_node(at.first, tensor->ne[1]);
-    if (node_rows.empty() || tensor->type != GGML_TYPE_F32 || tensor->ne[2] != 1 || tensor->ne[3] != 1) {
-        throw failure("E_NO_SITE", describe(at) + " is " + ggml_type_name(tensor->type) + " with " + std::to_string(tensor->ne[1])
-            + " rows; expected f32 with " + std::to_string(work_.rows.n_rows));
+    // The session sees to it that a graph has the rows in its order (passes.h).
+    const auto node_rows = rows_.rows_of_node(ggml_nrows(tensor));
+    if (node_rows.empty() || tensor->type != GGML_TYPE_F32 || !ggml_is_contiguous(tensor)) {
+        throw failure("E_NO_SITE", describe(at) + " is " + ggml_type_name(tensor->type) + " with " + std::to_string(ggml_nrows(tensor))
+            + " rows; expected f32 with " + std::to_string(rows_.n_rows));
     }
     capture(tensor, at, node_rows);
     steer(tensor, at, node_rows);
 }
 
-void eval_hook::capture(const ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows) {
+void eval_hook::capture(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows) {
     for (size_t i = 0; i < read_.size(); ++i) {
         const auto & [capture, rows] = work_.captures[i];
         const auto layer = std::find(capture->layers().begin(), capture->layers().end(), at.second);
@@ -152,14 +152,16 @@ void eval_hook::capture(const ggml_tensor * tensor, const place & at, const std:
         if (tensor->ne[0] != capture->width()) throw failure("E_NO_SITE", describe(at) + " has width " + std::to_string(tensor->ne[0]) + "; expected " + std::to_string(capture->width()));
         float * kept = read_[i].data() + (layer - capture->layers().begin()) * rows.size() * capture->width();
         for (const auto & request : rows) {
+            float * place = std::exchange(kept, kept + capture->width());
+            if (node_rows[request.row] < 0) continue;
             const auto activation = read_row(tensor, node_rows[request.row]);
-            kept = std::copy(activation.begin(), activation.end(), kept);
+            std::copy(activation.begin(), activation.end(), place);
             if (debug_enabled()) log_hit(tensor, request.row, "capture", activation);
         }
     }
 }
 
-void eval_hook::steer(ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows) {
+void eval_hook::steer(ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows) {
     const auto steered = work_.on_callback.find(at.first);
     if (steered == work_.on_callback.end() || steered->second.count(at.second) == 0) return;
     std::vector<double> sum(tensor->ne[0]);

@@ -24,48 +24,50 @@ enum class steering_path {
 // llama.cpp ignores what the callback returns as failure, so errors are latched here and raised by finish().
 class eval_hook {
 public:
-    // A decode: what to add to the rows of its batch and what to record of them.
+    // A batch: what to add to its rows and what to record of them.
     struct work {
-        batch_rows                                    rows;
         steering_plan                                 plan;
         std::vector<capture_request>                  captures;
         std::map<hook_site, std::set<int>>            on_graph;    // places that the graph path steers
         std::map<hook_site, std::set<int>>            on_callback; // places that the callback path steers
     };
 
-    eval_hook(const site_map & sites, graph_path & graph, int n_layer) : sites_(sites), graph_(graph), n_layer_(n_layer) {}
+    explicit eval_hook(graph_path & graph) : graph_(graph) {}
+
+    // Where the sites are in the context's graphs: once, before its first decode.
+    void use(site_map sites) { sites_ = std::move(sites); }
 
     void start(work next);
-    // After a decode that succeeded: throws the latched error, or E_NO_SITE when the graph never showed a place that
-    // was asked for; otherwise hands the captured rows over.
+    // Before each graph that computes rows of the batch.
+    void start_pass(batch_rows rows);
+    // After a graph that was computed: throws the latched error, or E_NO_SITE when it never showed a place that was asked for.
+    void finish_pass();
+    // After all of them: hands the captured rows over.
     void finish();
     // After a decode that failed: nothing of it is kept.
     void cancel();
 
-    // How often the decode since start() stopped in the middle of the graph, to synchronise and copy.
+    // How often the decodes since start() stopped in the middle of the graph, to synchronise and copy.
     int stops() const { return stops_; }
 
     // Signature of ggml_backend_sched_eval_callback; user_data is the eval_hook.
     static bool callback(ggml_tensor * tensor, bool ask, void * user_data);
 
 private:
-    using place = std::pair<hook_site, int>;
-
     // The expected place whose node `tensor` is.
-    const place * find(const ggml_tensor * tensor) const;
-    void process(ggml_tensor * tensor, const place & at);
-    void capture(const ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows);
-    void steer(ggml_tensor * tensor, const place & at, const std::vector<int32_t> & node_rows);
+    const site_place * find(const ggml_tensor * tensor) const;
+    void process(ggml_tensor * tensor, const site_place & at);
+    void capture(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
+    void steer(ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
     void check_attention_input(const ggml_tensor * tensor);
     void check_seen() const;
 
-    const site_map &                sites_;
     graph_path &                    graph_;
-    const int                       n_layer_;
+    site_map                        sites_;
     work                            work_;
-    std::vector<hook_site>          sites_asked_; // sites of expected_
-    std::set<place>                 expected_;    // what the callback must see; empty between decodes
-    std::set<place>                 seen_;
+    batch_rows                      rows_;
+    std::set<site_place>            expected_;    // what the callback must see; empty between decodes
+    std::set<site_place>            seen_;
     int                             stops_ = 0;
     std::map<int, const void *>     head_out_;    // nodes taken for the input of W_O, until W_O's product is seen
     std::vector<std::vector<float>> read_;        // per capture: rows of this decode [layers, requests, width]

@@ -32,14 +32,11 @@ bool is_in_place(const ggml_tensor * sum) {
 
 } // namespace
 
-std::vector<int32_t> batch_rows::rows_of_node(hook_site site, int64_t n_node_rows) const {
-    std::vector<int32_t> map(n_rows, -1);
-    if (n_node_rows == n_rows) {
-        for (int32_t row = 0; row < n_rows; ++row) map[row] = row;
-        return map;
-    }
-    if (!has_output_rows_only(site) || n_node_rows != int64_t(output_rows.size())) return {};
-    for (size_t i = 0; i < output_rows.size(); ++i) map[output_rows[i]] = int32_t(i);
+std::vector<int32_t> batch_rows::rows_of_node(int64_t n_node_rows) const {
+    const auto & shown = n_node_rows == n_rows ? rows : output_rows;
+    if (n_node_rows != int64_t(shown.size())) return {};
+    std::vector<int32_t> map(n_batch, -1);
+    for (size_t i = 0; i < shown.size(); ++i) map[shown[i]] = int32_t(i);
     return map;
 }
 
@@ -140,7 +137,7 @@ bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
         if (slot_of(site) == kind && layers.count(layer) != 0) sites.push_back(site);
     }
     if (sites.empty()) return false;
-    const auto node_rows = rows_->rows_of_node(sites.front(), node->ne[1]);
+    const auto node_rows = rows_->rows_of_node(node->ne[1]);
     const int64_t width = node->ne[0];
     composed_.assign(size_t(width * node->ne[1]), 0.0f);
     bool any = false;

@@ -1,17 +1,21 @@
 #include "engine/hook_site.h"
 
+#include "engine/node_signature.h"
 #include "failure.h"
 #include "ggml.h"
 
+#include <algorithm>
 #include <cstring>
 
 namespace {
 
 constexpr const char * W_O = "attn_output.weight";
+// Their graphs are known to have both slots of the graph path (graph_path.h).
+constexpr const char * GRAPH_PATH[] = {"llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3"};
 
 // Decimal number that fills [text, end), else -1.
 int parse_layer(const char * text, const char * end) {
-    if (text == end) return -1;
+    if (text == end || end - text > 6) return -1;
     int layer = 0;
     for (; text != end; ++text) {
         if (*text < '0' || *text > '9') return -1;
@@ -20,64 +24,17 @@ int parse_layer(const char * text, const char * end) {
     return layer;
 }
 
-// Layer of a node named <prefix><layer>. Exactly: ggml also has nodes such as "kqv_out-2 (reshaped)".
-int layer_of_name(const char * name, const char * prefix) {
-    const size_t length = std::strlen(prefix);
-    if (std::strncmp(name, prefix, length) != 0) return -1;
-    return parse_layer(name + length, name + std::strlen(name));
-}
-
-// An addition that is not the residual one: of a bias (a leaf), of a LoRA adapter (ggml_scale), of the graph path (a leaf).
-bool adds_to_product(const ggml_tensor * tensor) {
-    return tensor->op == GGML_OP_ADD && (tensor->src[1]->op == GGML_OP_NONE || tensor->src[1]->op == GGML_OP_SCALE);
-}
-
-// The sum of W_O's product and the block's input, where it has no name.
-int layer_of_first_sum(const ggml_tensor * tensor) {
-    if (tensor->op != GGML_OP_ADD || adds_to_product(tensor)) return -1;
-    const ggml_tensor * addend = tensor->src[0];
-    if (addend->op == GGML_OP_GET_ROWS) addend = addend->src[0];
-    while (adds_to_product(addend)) addend = addend->src[0];
-    return layer_of_attention_output(addend);
-}
-
-// llama.cpp calls the residual sum "ffn_out" too while a control vector follows it.
-int layer_of_mlp(const ggml_tensor * tensor, const char * prefix) {
-    const int layer = layer_of_name(tensor->name, prefix);
-    const bool is_sum = layer >= 0 && tensor->op == GGML_OP_ADD && layer_of_name(tensor->src[1]->name, "ffn_inp-") == layer;
-    return is_sum ? -1 : layer;
-}
-
-int layer_of_norm(const ggml_tensor * tensor, const char * weight) {
-    return tensor->op == GGML_OP_MUL ? layer_of_weight(tensor->src[1]->name, weight) : -1;
-}
-
-} // namespace
-
-// Names that an architecture's graph gives to its nodes; what has none is found by its weight or by its operands.
-struct architecture_sites {
-    const char * architecture;
-    const char * mlp_norm;  // weight of the norm that the MLP's output passes; null: the output is the node "ffn_out-<layer>"
-    const char * resid_mid; // prefix of the node's name; null: it has none
-};
-
-namespace {
-
-constexpr architecture_sites KNOWN[] = {
-    {"llama",    nullptr,                "ffn_inp-"}, // Llama, Mistral, SmolLM2, Mixtral
-    {"qwen2",    nullptr,                "ffn_inp-"},
-    {"qwen3",    nullptr,                "ffn_inp-"},
-    {"qwen3moe", nullptr,                "ffn_inp-"},
-    {"gemma2",   "post_ffw_norm.weight", "sa_out-"},
-    {"gemma3",   "post_ffw_norm.weight", "sa_out-"},
-    {"phi3",     nullptr,                nullptr},
-};
-
-const architecture_sites * find_sites(const std::string & architecture) {
-    for (const auto & known : KNOWN) {
-        if (architecture == known.architecture) return &known;
+// "0 to 3, 5, 7 to 9"
+std::string ranges(const std::vector<int> & layers) {
+    std::string text;
+    for (size_t i = 0; i < layers.size();) {
+        size_t end = i + 1;
+        while (end < layers.size() && layers[end] == layers[end - 1] + 1) ++end;
+        text += (text.empty() ? "" : ", ") + std::to_string(layers[i]);
+        if (end - i > 1) text += " to " + std::to_string(layers[end - 1]);
+        i = end;
     }
-    return nullptr;
+    return text;
 }
 
 } // namespace
@@ -88,7 +45,7 @@ hook_site hook_site_from_name(const std::string & name) {
         if (name == hook_site_name(site)) return site;
         names += std::string(names.empty() ? "" : ", ") + hook_site_name(site);
     }
-    throw failure("E_NO_SITE", "\"" + name + "\" is no hook site; expected one of: " + names);
+    throw failure("E_NO_SITE", "\"" + name + "\" is not a hook site; expected one of: " + names);
 }
 
 const char * hook_site_name(hook_site site) {
@@ -105,34 +62,74 @@ const char * hook_site_name(hook_site site) {
 int layer_of_weight(const char * name, const char * weight) {
     if (std::strncmp(name, "blk.", 4) != 0) return -1;
     const char * dot = std::strchr(name + 4, '.');
-    return dot == nullptr || std::strcmp(dot + 1, weight) != 0 ? -1 : parse_layer(name + 4, dot);
+    return dot == nullptr || (weight != nullptr && std::strcmp(dot + 1, weight) != 0) ? -1 : parse_layer(name + 4, dot);
 }
 
 int layer_of_attention_output(const ggml_tensor * tensor) {
     return tensor->op == GGML_OP_MUL_MAT ? layer_of_weight(tensor->src[0]->name, W_O) : -1;
 }
 
-site_map::site_map(const std::string & architecture, bool is_moe)
-    : architecture_(architecture), sites_(find_sites(architecture)), is_moe_(is_moe) {}
-
-bool site_map::has(hook_site site) const {
-    return sites_ != nullptr || site == hook_site::head_out || site == hook_site::attn_out;
-}
-
-void site_map::check(hook_site site) const {
-    if (!has(site)) throw failure("E_NO_SITE", "the graph of architecture " + architecture_ + " is not known to have " + hook_site_name(site) + "; it has head_out and attn_out");
-}
-
-int site_map::match(hook_site site, const ggml_tensor * tensor) const {
-    switch (site) {
-        case hook_site::head_out:   return layer_of_name(tensor->name, "kqv_out-");
-        case hook_site::attn_out:   return layer_of_attention_output(tensor);
-        case hook_site::mlp_out:
-            if (sites_->mlp_norm != nullptr) return layer_of_norm(tensor, sites_->mlp_norm);
-            return layer_of_mlp(tensor, is_moe_ ? "ffn_moe_out-" : "ffn_out-");
-        case hook_site::resid_mid:
-            return sites_->resid_mid != nullptr ? layer_of_name(tensor->name, sites_->resid_mid) : layer_of_first_sum(tensor);
-        case hook_site::resid_post: return layer_of_name(tensor->name, "l_out-");
+site_map::site_map(std::string architecture, std::map<site_place, site_node> nodes, std::map<hook_site, std::string> why)
+    : architecture_(std::move(architecture)), nodes_(std::move(nodes)), why_(std::move(why)) {
+    for (const auto & [place, node] : nodes_) {
+        if (node.signature.empty()) continue;
+        by_signature_.emplace(node.signature, place);
+        const std::string name = node.signature.substr(0, node.signature.find('='));
+        if (!name.empty()) {
+            names_.insert(name);
+            continue;
+        }
+        for (int op = 0; op < GGML_OP_COUNT; ++op) {
+            if (node.signature.compare(1, node.signature.find('(') - 1, ggml_op_name(ggml_op(op))) == 0) unnamed_ops_.insert(op);
+        }
     }
-    return -1;
+}
+
+const site_node * site_map::find(hook_site site, int layer) const {
+    const auto found = nodes_.find({site, layer});
+    return found == nodes_.end() ? nullptr : &found->second;
+}
+
+std::vector<int> site_map::layers(hook_site site) const {
+    std::vector<int> layers;
+    for (const auto & [place, node] : nodes_) {
+        if (place.first == site) layers.push_back(place.second);
+    }
+    return layers;
+}
+
+int32_t site_map::width(hook_site site) const {
+    const auto layers = this->layers(site);
+    if (!layers.empty()) return int32_t(find(site, layers.front())->width);
+    std::string others;
+    for (hook_site other : HOOK_SITES) {
+        if (!this->layers(other).empty()) others += std::string(others.empty() ? "" : ", ") + hook_site_name(other);
+    }
+    const auto why = why_.find(site);
+    throw failure("E_NO_SITE", "architecture " + architecture_ + " has no " + hook_site_name(site)
+        + (why == why_.end() ? "" : ": " + why->second) + "; it has " + (others.empty() ? "none of the sites" : others));
+}
+
+void site_map::check(hook_site site, const std::vector<int> & layers) const {
+    for (int layer : layers) {
+        if (find(site, layer) != nullptr) continue;
+        throw failure("E_NO_SITE", "layer " + std::to_string(layer) + " of this " + architecture_ + " has no " + hook_site_name(site)
+            + "; the layers that have it: " + ranges(this->layers(site)));
+    }
+}
+
+bool site_map::knows_graph() const {
+    return std::any_of(std::begin(GRAPH_PATH), std::end(GRAPH_PATH), [this](const char * name) { return architecture_ == name; });
+}
+
+const site_place * site_map::match(const ggml_tensor * tensor) const {
+    const int attention = layer_of_attention_output(tensor);
+    if (attention >= 0) {
+        const auto found = nodes_.find({hook_site::attn_out, attention});
+        if (found != nodes_.end()) return &found->first;
+    }
+    const std::string_view name = given_name(tensor);
+    if (name.empty() ? unnamed_ops_.count(tensor->op) == 0 : names_.count(name) == 0) return nullptr;
+    const auto found = by_signature_.find(node_signature(tensor));
+    return found == by_signature_.end() ? nullptr : &found->second;
 }

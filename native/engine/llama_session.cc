@@ -1,7 +1,9 @@
 #include "engine/llama_session.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/graph_sites.h"
 #include "engine/log_sink.h"
+#include "engine/passes.h"
 #include "failure.h"
 #include "ggml-cpu.h"
 
@@ -15,7 +17,7 @@ constexpr int32_t MAX_GRAPH_ROWS = 64;
 
 llama_session::llama_session(std::shared_ptr<llama_weights> weights, const session_options & options)
     : weights_(std::move(weights)), options_(options), graph_(std::make_unique<graph_path>(weights_->model())),
-      hook_(std::make_unique<eval_hook>(weights_->sites(), *graph_, weights_->n_layer())), context_(nullptr, llama_free) {
+      hook_(std::make_unique<eval_hook>(*graph_)), context_(nullptr, llama_free) {
     if (options.n_seq_max < 1 || options.n_seq_max > llama_max_parallel_sequences()) {
         throw failure("E_BAD_ARGUMENT", "nSeqMax must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
     }
@@ -26,7 +28,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     llama_context_params params = llama_context_default_params();
     params.n_ctx           = options.n_ctx;
     params.n_batch         = options.n_batch;
-    params.n_ubatch        = options.n_batch; // one graph per decode: rows keep the batch's order
+    params.n_ubatch        = options.n_batch; // one graph per llama_decode: rows keep the order in which they are given
     params.n_seq_max       = options.n_seq_max;
     params.n_outputs_max   = options_.n_outputs_max;
     params.n_threads       = options.n_threads;
@@ -52,6 +54,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     if (llama_get_memory(context_.get()) == nullptr) throw failure("E_BAD_GGUF", "the model has no KV cache: it is no causal language model");
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
+    hook_->use(find_sites(context_.get(), weights_->model(), weights_->metadata("general.architecture")));
     attach_threadpool();
     if (weights_->uses_device() && options_.path != steering_path::callback) prepare_graph_path();
 }
@@ -131,11 +134,12 @@ void llama_session::check(const decode_batch & batch) const {
 
 void llama_session::check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const {
     for (const auto & [capture, rows] : captures) {
-        const bool reaches_last = capture->layers().back() == weights_->n_layer() - 1;
-        if (!reaches_last || !has_output_rows_only(capture->site())) continue;
-        for (const auto & request : rows) {
-            if (batch.outputs[request.row] == 0) {
-                throw failure("E_SHAPE", "row " + std::to_string(request.row) + " has no logits: in the last layer such a row has no " + hook_site_name(capture->site()));
+        for (int layer : capture->layers()) {
+            if (!weights_->sites().find(capture->site(), layer)->is_cut) continue;
+            for (const auto & request : rows) {
+                if (batch.outputs[request.row] != 0) continue;
+                throw failure("E_SHAPE", "row " + std::to_string(request.row) + " has no logits: in layer " + std::to_string(layer)
+                    + " such a row has no " + hook_site_name(capture->site()));
             }
         }
     }
@@ -158,12 +162,12 @@ bool llama_session::has_zero_adapter() const {
     }
 }
 
-void llama_session::choose_paths(eval_hook::work & work) {
+void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     // The graph path holds a row per row of the batch in every layer: for a long prompt that is more memory than it is
     // worth, and a synchronise per layer costs little there. Captures are taken before anything is added: at attn_out
     // that is so on the callback path only.
     const bool prefers_callback = options_.path == steering_path::callback
-        || (options_.path == steering_path::automatic && (work.rows.n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
+        || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
     for (const auto & [site, layers] : work.plan.places()) {
         for (int layer : layers) {
             const bool fits = fits_graph_path(site, layer);
@@ -180,19 +184,26 @@ void llama_session::choose_paths(eval_hook::work & work) {
     }
 }
 
-void llama_session::decode(const decode_batch & batch, steering_plan plan, std::vector<capture_request> captures) {
-    check(batch);
-    for (const auto & vector : plan.vectors()) weights_->check_own(vector->model_id());
-    for (const auto & request : captures) weights_->check_own(request.capture->model_id());
-    check_captures(batch, captures);
-    const auto n = int32_t(batch.tokens.size());
+void llama_session::compute(const decode_batch & batch, const std::vector<int32_t> & rows) {
+    const auto n = int32_t(rows.size());
+    std::vector<llama_token>    tokens(n);
+    std::vector<llama_pos>      positions(n);
     std::vector<int32_t>        n_seq_id(n, 1);
-    std::vector<llama_seq_id>   seq_ids(batch.seq_ids.begin(), batch.seq_ids.end());
+    std::vector<llama_seq_id>   seq_ids(n);
     std::vector<llama_seq_id *> seq_id_of_row(n);
-    for (int32_t i = 0; i < n; ++i) seq_id_of_row[i] = &seq_ids[i];
-    auto tokens    = batch.tokens;
-    auto positions = batch.positions;
-    auto outputs   = batch.outputs;
+    std::vector<int8_t>         outputs(n);
+    batch_rows mapped;
+    mapped.n_batch = int32_t(batch.tokens.size());
+    mapped.n_rows  = n;
+    mapped.rows    = rows;
+    for (int32_t i = 0; i < n; ++i) {
+        tokens[i]        = batch.tokens[rows[i]];
+        positions[i]     = batch.positions[rows[i]];
+        seq_ids[i]       = batch.seq_ids[rows[i]];
+        seq_id_of_row[i] = &seq_ids[i];
+        outputs[i]       = batch.outputs[rows[i]];
+        if (outputs[i] != 0) mapped.output_rows.push_back(rows[i]);
+    }
     llama_batch raw{};
     raw.n_tokens = n;
     raw.token    = tokens.data();
@@ -202,16 +213,7 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     raw.logits   = outputs.data();
 
     log_sink log;
-    last_outputs_.clear();
-    eval_hook::work work;
-    work.rows.n_rows = n;
-    for (int32_t row = 0; row < n; ++row) {
-        if (batch.outputs[row] != 0) work.rows.output_rows.push_back(row);
-    }
-    work.plan     = std::move(plan);
-    work.captures = std::move(captures);
-    choose_paths(work);
-    hook_->start(std::move(work));
+    hook_->start_pass(std::move(mapped));
     int status = 0;
     try {
         status = llama_decode(context_.get(), raw);
@@ -222,20 +224,58 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
     }
     if (status != 0) hook_->cancel();
     if (status == 2) {
-        throw failure("E_ABORTED", "the work was stopped before its end", status, "KV cache rolled back to before this batch");
+        throw failure("E_ABORTED", "the work was stopped before its end", status, weights_->has_whole_sequences()
+            ? "the sequences of this batch are unusable: remove them" : "KV cache rolled back to before this batch");
     }
     if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(n) + " more", status);
     if (status != 0) throw failure("E_LLAMA", log.explain("llama_decode returned " + std::to_string(status)), status);
+    hook_->finish_pass();
+}
+
+// llama.cpp has the logits of its last decode only.
+void llama_session::keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows) {
+    for (size_t i = 0; i < rows.size(); ++i) {
+        if (batch.outputs[rows[i]] == 0) continue;
+        const float * values = llama_get_logits_ith(context_.get(), int32_t(i));
+        if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(rows[i]));
+        kept_logits_[rows[i]].assign(values, values + weights_->n_vocab());
+    }
+}
+
+void llama_session::decode(const decode_batch & batch, steering_plan plan, std::vector<capture_request> captures) {
+    check(batch);
+    for (const auto & vector : plan.vectors()) weights_->check_own(vector->model_id());
+    for (const auto & request : captures) weights_->check_own(request.capture->model_id());
+    check_captures(batch, captures);
+    const auto n = batch.tokens.size();
+    output_of_row_.clear();
+    kept_logits_.clear();
+    eval_hook::work work;
+    work.plan     = std::move(plan);
+    work.captures = std::move(captures);
+    choose_paths(work, int32_t(n));
+    hook_->start(std::move(work));
+    const auto passes = passes_of(batch.seq_ids, weights_->has_whole_sequences());
+    if (passes.size() > 1) kept_logits_.resize(n);
+    std::vector<int32_t> output_of_row(n, -1);
+    for (const auto & rows : passes) {
+        compute(batch, rows);
+        for (size_t i = 0; i < rows.size(); ++i) {
+            if (batch.outputs[rows[i]] != 0) output_of_row[rows[i]] = int32_t(i);
+        }
+        if (passes.size() > 1) keep_logits(batch, rows);
+    }
     hook_->finish();
     free_former_threadpools();
-    last_outputs_ = batch.outputs;
+    output_of_row_ = std::move(output_of_row);
 }
 
 const float * llama_session::logits(int32_t row) const {
-    if (row < 0 || size_t(row) >= last_outputs_.size() || last_outputs_[row] == 0) {
+    if (row < 0 || size_t(row) >= output_of_row_.size() || output_of_row_[row] < 0) {
         throw failure("E_SHAPE", "row " + std::to_string(row) + " has no logits in the last decode");
     }
-    const float * values = llama_get_logits_ith(context_.get(), row);
+    if (!kept_logits_.empty()) return kept_logits_[row].data();
+    const float * values = llama_get_logits_ith(context_.get(), output_of_row_[row]);
     if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(row));
     return values;
 }
@@ -252,13 +292,22 @@ void llama_session::set_control_vector(const std::vector<float> & data) {
 void llama_session::kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end) {
     check_sequence(from);
     check_sequence(to);
-    llama_memory_seq_cp(llama_get_memory(context_.get()), from, to, begin, end);
+    const auto memory = llama_get_memory(context_.get());
+    if (!weights_->has_whole_sequences()) return llama_memory_seq_cp(memory, from, to, begin, end);
+    if (begin > 0 || (end >= 0 && end <= llama_memory_seq_pos_max(memory, from))) {
+        throw failure("E_BAD_ARGUMENT", "this model keeps a state per sequence: a sequence can be copied as a whole, not in part");
+    }
+    llama_memory_seq_cp(memory, from, to, -1, -1);
 }
 
 void llama_session::kv_remove(int32_t seq_id, llama_pos begin, llama_pos end) {
     check_sequence(seq_id);
-    if (!llama_memory_seq_rm(llama_get_memory(context_.get()), seq_id, begin, end)) {
-        throw failure("E_LLAMA", "this model's cache cannot drop part of a sequence");
+    const bool is_whole = begin <= 0 && end < 0;
+    if (!is_whole && weights_->has_whole_sequences()) {
+        throw failure("E_BAD_ARGUMENT", "this model keeps a state per sequence: a sequence can be removed as a whole, not in part");
+    }
+    if (!llama_memory_seq_rm(llama_get_memory(context_.get()), seq_id, is_whole ? -1 : begin, end)) {
+        throw failure("E_LLAMA", "llama.cpp could not remove the cells of sequence " + std::to_string(seq_id));
     }
 }
 

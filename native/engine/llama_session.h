@@ -71,11 +71,14 @@ private:
     void check(const decode_batch & batch) const;
     void check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const;
     void check_sequence(int32_t seq_id) const;
+    // Computes some rows of a batch, in this order, in one graph.
+    void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
+    void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
     void attach_threadpool();
     void free_former_threadpools();
 
     // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
-    void choose_paths(eval_hook::work & work);
+    void choose_paths(eval_hook::work & work, int32_t n_rows);
     bool fits_graph_path(hook_site site, int layer);
     bool has_zero_adapter() const;
     void prepare_graph_path();
@@ -89,7 +92,8 @@ private:
     std::unique_ptr<llama_context, decltype(&llama_free)> context_;
     ggml_threadpool *                                     threadpool_ = nullptr;
     std::vector<ggml_threadpool *>                        former_threadpools_; // until the back end has seen the next one
-    std::vector<int8_t>                                   last_outputs_;
+    std::vector<int32_t>                                  output_of_row_; // of the last decode: the row of its graph, -1: no logits
+    std::vector<std::vector<float>>                       kept_logits_;   // of each row, where it took several graphs
     bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once
 };

@@ -1,6 +1,7 @@
 #include "engine/llama_weights.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/graph_sites.h"
 #include "engine/log_sink.h"
 #include "engine/zero_adapter.h"
 #include "failure.h"
@@ -94,8 +95,9 @@ llama_model * load_model(const std::string & path, const weights_options & optio
 } // namespace
 
 llama_weights::llama_weights(const std::string & path, const weights_options & options)
-    : path_(path), model_(load_model(path, options), llama_model_free), uses_device_(may_use_device(options)),
-      sites_(metadata("general.architecture"), std::atoi(metadata(metadata("general.architecture") + ".expert_count").c_str()) > 0) {}
+    : path_(path), model_(load_model(path, options), llama_model_free), uses_device_(may_use_device(options)) {
+    if (is_causal()) sites_ = find_sites(model(), metadata("general.architecture"));
+}
 
 bool llama_weights::is_causal() const {
     return llama_model_has_decoder(model()) && !llama_model_has_encoder(model()) && !llama_model_is_diffusion(model())
@@ -121,11 +123,28 @@ std::vector<std::string> llama_weights::labels() const {
     return labels;
 }
 
+int32_t llama_weights::n_head() const {
+    const int32_t first = llama_model_n_head(model());
+    if (first != 0) return first;
+    // Of a hybrid that begins with a layer without attention: "[0, 8, 0]".
+    const std::string counts = metadata(metadata("general.architecture") + ".attention.head_count");
+    int32_t most = 0;
+    for (const char * text = counts.c_str(); *text != '\0';) {
+        if (*text < '0' || *text > '9') { ++text; continue; }
+        char * end = nullptr;
+        most = std::max(most, int32_t(std::strtol(text, &end, 10)));
+        text = end;
+    }
+    return most;
+}
+
 int32_t llama_weights::d_head() const {
+    const int32_t n_head = this->n_head();
+    const auto layers = sites_.layers(hook_site::head_out);
+    if (n_head == 0) return 0;
+    if (!layers.empty()) return int32_t(sites_.find(hook_site::head_out, layers.front())->width) / n_head;
     const std::string length = metadata(metadata("general.architecture") + ".attention.value_length");
-    if (!length.empty()) return std::atoi(length.c_str());
-    const int32_t n_head = llama_model_n_head(model_.get());
-    return n_head == 0 ? 0 : llama_model_n_embd(model_.get()) / n_head;
+    return length.empty() ? n_embd() / n_head : std::atoi(length.c_str());
 }
 
 std::string llama_weights::metadata(const std::string & key) const {
@@ -192,24 +211,6 @@ const tensor_file::entry * llama_weights::attention_output(int layer) const {
     return file().find(attention_output_name(layer, "weight"));
 }
 
-int32_t llama_weights::width(hook_site site) const {
-    sites_.check(site);
-    if (llama_model_is_hybrid(model()) || llama_model_is_recurrent(model())) {
-        // Their memory splits a batch by sequences: the rows of a node are not the rows of the batch.
-        throw failure("E_NO_SITE", "architecture " + metadata("general.architecture") + " is recurrent, at least in part: it has no " + hook_site_name(site));
-    }
-    if (site != hook_site::head_out && site != hook_site::attn_out) return n_embd();
-    int64_t width = 0;
-    for (int layer = 0; layer < n_layer(); ++layer) {
-        const auto * weight = attention_output(layer);
-        const std::string where = "architecture " + metadata("general.architecture") + " has no " + hook_site_name(site);
-        if (weight == nullptr) throw failure("E_NO_SITE", where + " in layer " + std::to_string(layer) + ": no attention with a W_O of its own");
-        if (width != 0 && weight->n_in != width) throw failure("E_NO_SITE", where + " of one width: its heads differ from layer to layer");
-        width = weight->n_in;
-    }
-    return site == hook_site::head_out ? int32_t(width) : n_embd();
-}
-
 bool llama_weights::has_plain_attention_output() const {
     for (int layer = 0; layer < n_layer(); ++layer) {
         // A scale is applied to the product before an adapter's is added.
@@ -218,18 +219,20 @@ bool llama_weights::has_plain_attention_output() const {
     return true;
 }
 
-void llama_weights::check_layers(const std::vector<int> & layers) const {
+void llama_weights::check_layers(hook_site site, const std::vector<int> & layers) const {
+    sites_.width(site);
     if (layers.empty() || layers.front() < 0 || layers.back() >= n_layer()) {
         throw failure("E_SHAPE", "layers must be from 0 to " + std::to_string(n_layer() - 1) + ", at least one");
     }
     if (std::adjacent_find(layers.begin(), layers.end(), std::greater_equal<int>()) != layers.end()) {
         throw failure("E_SHAPE", "layers must be ascending, each layer once");
     }
+    sites_.check(site, layers);
 }
 
 std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const {
-    check_layers(layers);
-    const int32_t expected = this->width(site);
+    check_layers(site, layers);
+    const int32_t expected = sites_.width(site);
     if (width != expected) throw failure("E_SHAPE", "the vector's width is " + std::to_string(width) + "; the model's at " + hook_site_name(site) + " is " + std::to_string(expected));
     if (data.size() != layers.size() * size_t(n_steps) * width) {
         throw failure("E_SHAPE", "the vector has " + std::to_string(data.size()) + " values; [" + std::to_string(layers.size()) + ", "

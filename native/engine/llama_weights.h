@@ -38,6 +38,9 @@ public:
     int32_t             n_vocab() const { return llama_vocab_n_tokens(vocab()); }
     int32_t             n_layer() const { return llama_model_n_layer(model_.get()); }
     int32_t             n_embd() const { return llama_model_n_embd(model_.get()); }
+    // Of the first layer, or, where that has none, of the layer that has most.
+    int32_t             n_head() const;
+    // Width of a head's output, by W_O's shape where the model has one; in a layer with fewer heads it may be another.
     int32_t             d_head() const;
 
     // Tells the models of a process apart; what was made for one is refused by another.
@@ -57,17 +60,18 @@ public:
     // True where a device with memory of its own may compute some of the layers.
     bool uses_device() const { return uses_device_; }
 
+    // Which sites the model has, in which layers and how wide. A context finds their nodes in its own graphs.
     const site_map & sites() const { return sites_; }
-    // Values per row at a site. Throws E_NO_SITE where the model lacks the site in some layer.
-    int32_t width(hook_site site) const;
+    // True where a sequence's memory is more than a row of cells, one per token: it can be copied and removed as a whole only.
+    bool has_whole_sequences() const { return llama_model_is_recurrent(model()) || llama_model_is_hybrid(model()); }
     // True where W_O's product can be added to (graph_path.h).
     bool has_plain_attention_output() const;
 
     // Throws E_SHAPE (layers that are not ascending layers of the model, another width), E_NOT_FINITE, E_NO_SITE.
     // data: [layers, n_steps, width].
     std::shared_ptr<const steering_vector> make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const;
-    // Throws E_SHAPE: not ascending, or no layer of the model.
-    void check_layers(const std::vector<int> & layers) const;
+    // Throws E_SHAPE (not ascending, or not layers of the model), E_NO_SITE.
+    void check_layers(hook_site site, const std::vector<int> & layers) const;
     // Makes the vector's products with W_O (steering_vector::product).
     void project(const steering_vector & vector) const { vector.project(file()); }
 

@@ -115,7 +115,7 @@ test("beside steered generations: both as if they were alone", async () => {
 test("what cannot be read is refused, and harms nobody else", async () => {
   const good = text("a question", "yes");
   const others = collect([good, good]);
-  await expect(collect([good], { site: "resid_post", layers: [1, 2] })).rejects.toMatchObject({ code: "E_SHAPE", message: expect.stringContaining("last layer") });
+  await expect(collect([good], { site: "resid_post", layers: [1, 2] })).rejects.toMatchObject({ code: "E_SHAPE", message: expect.stringContaining("last layer (2)") });
   await expect(collect([good], { layers: [3] })).rejects.toMatchObject({ code: "E_SHAPE" });
   await expect(collect([good], { layers: [] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   await expect(collect([good, { ...good, answer: [] }])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });

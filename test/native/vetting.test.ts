@@ -60,7 +60,7 @@ describe("files on which llama.cpp ends its process", () => {
     ["no layers", withValue("llama.block_count", 0, 0, 0, 0), /crashes when it loads .*n_layer/],
     ["more layers than llama.cpp knows", withValue("llama.block_count", 0, 0, 0, 127), /crashes when it loads .*n_layer/],
     ["a token that occurs twice", withText(["<0x41>", "<0x40>"]), /crashes when it loads .*token_to_id/],
-    ["heads that do not fit the weights", withValue("llama.attention.head_count_kv", 2, 0, 0, 32), /crashes when it works with .*ggml_nelements/],
+    ["heads that do not fit the weights", withValue("llama.attention.head_count_kv", 2, 0, 0, 32), /crashes when it loads .*ggml_nelements/],
     ["a negative epsilon", withValue("llama.attention.layer_norm_rms_epsilon", 0xac, 0xc5, 0x27, 0xb7), /crashes when it works with .*eps/],
   ];
   test.each(crashers)("%s", async (_, bytes, message) => {

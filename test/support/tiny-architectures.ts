@@ -130,7 +130,7 @@ function commonMetadata({ nLayer, nEmbd, nHead, nHeadKv, dHead, nFf, nCtx, nExpe
 }
 
 /** SentencePiece with a token for each byte and no merges: three tokens for a space (U+2581), and one stands before the text. */
-function byteVocabulary(): Metadata {
+export function byteVocabulary(): Metadata {
   const bytes = Array.from({ length: N_VOCAB - 3 }, (_, byte) => `<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`);
   return {
     "tokenizer.ggml.model": "llama",

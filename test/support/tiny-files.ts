@@ -49,11 +49,11 @@ export interface RandomVectorOptions {
   layers?: number[];
 }
 
-/** A random vector, by default for all layers of a tiny model at head_out. */
+/** A random vector, by default for all layers that have the site, which is head_out by default. */
 export async function randomVector(model: Model, seed: number, options: RandomVectorOptions = {}): Promise<VectorData> {
-  const { site = "head_out", nSteps = 4, scale = 0.5, layers = allLayers(model) } = options;
+  const { site = "head_out", nSteps = 4, scale = 0.5, layers = model.siteLayers(site) } = options;
   const random = seededRandom(seed);
-  const width = site === "head_out" ? model.info.nHead * model.info.dHead : model.info.nEmbd;
+  const width = model.siteWidth(site);
   return {
     site, layers, nSteps, width,
     data: Float32Array.from({ length: layers.length * nSteps * width }, () => (random() - 0.5) * scale),
