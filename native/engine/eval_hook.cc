@@ -59,7 +59,7 @@ void eval_hook::start_pass(batch_rows rows) {
     seen_.clear();
     head_out_.clear();
     error_ = nullptr;
-    graph_.start(&work_.plan, work_.on_graph, &rows_);
+    graph_.start(&work_.plan, work_.on_graph, &rows_, !expected_.empty());
 }
 
 void eval_hook::cancel() {

@@ -90,9 +90,10 @@ bool graph_path::release_block() {
     return !has_steered;
 }
 
-void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows) {
-    plan_   = plan;
-    rows_   = rows;
+void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes) {
+    plan_        = plan;
+    rows_        = rows;
+    keeps_nodes_ = keeps_nodes;
     places_ = std::move(places);
     steered_rows_ = plan->rows();
     seen_.clear();
@@ -122,7 +123,7 @@ void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     node->src[1] = memory.zeros;
     seen_.insert({kind, layer});
     if (!compose(kind, layer, node)) {
-        if (is_in_place(node)) node->op = GGML_OP_NONE;
+        if (!keeps_nodes_ && is_in_place(node)) node->op = GGML_OP_NONE;
         return;
     }
     ggml_tensor * operand = memory.of(layer, node->ne[1]);

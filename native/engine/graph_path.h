@@ -50,8 +50,9 @@ public:
     // Gives llama.cpp's control vector up, for a caller who sets his own; false when the path has steered with it.
     bool release_block();
 
-    // What the next decode adds: the plan's terms at `places`.
-    void start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows);
+    // What the next decode adds: the plan's terms at `places`. `keeps_nodes`: nodes are looked for by what they are, so none
+    // may be left out.
+    void start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes);
     // To be called for every node that the scheduler asks about.
     void visit(ggml_tensor * tensor);
     // True when the graph showed the slot during this decode.
@@ -68,6 +69,7 @@ private:
     std::set<slot>                                enabled_;
     const steering_plan *                         plan_ = nullptr;
     const batch_rows *                            rows_ = nullptr;
+    bool                                          keeps_nodes_ = false;
     std::map<hook_site, std::set<int>>            places_;
     std::set<std::pair<slot, int>>                seen_;
     std::vector<int32_t>                          steered_rows_;
