@@ -3,7 +3,7 @@ export { Chat, fromLlama, loadModel, Model, type LlamaLike, type ChatOptions } f
 export { GenerationStream, LiveSteering, replay, compose, type ChatMessage, type ChatTemplate, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput, type Vocabulary } from "./generate/index.js";
 export { extract, type ExtractionOptions } from "./experiment/extract-by.js";
 export { calibrate, type CalibrateOptions, type CalibratedKind, type Candidate } from "./experiment/calibrate.js";
-export { loadDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";
+export { loadDataset, type Columns, type Dataset, type ImportLimits, type LoadDatasetOptions, type Row } from "./dataset/index.js";
 export { loadSteering, type LoadedSteering } from "./vector/load-steering.js";
 export { SteeringVector } from "./vector/steering-vector.js";
 export type { ImportOptions } from "./vector/interchange.js";
