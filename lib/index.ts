@@ -30,8 +30,8 @@ export type { NllbOptions, PipelineMaker, TextTranslator, TextTranslatorOptions,
 export type { ProbeReading, ProbeText, ProbeTextsOptions, TrainProbeOptions } from "./evaluate/probe.js";
 export type { SingleRunOptions } from "./experiment/single.js";
 export type { ComposeConfig, ComposeOptions, SingleConfig, SingleOptions, Strategy, WithDefaults } from "./experiment/config.js";
-export type { PlanCheck } from "./experiment/run-plan.js";
-export type { Plan, PlanFile, PlannedRun } from "./experiment/plan.js";
+export type { CheckPlanOptions, PlanCheck } from "./experiment/run-plan.js";
+export type { LoadPlanOptions, Plan, PlanFile, PlannedRun } from "./experiment/plan.js";
 export type { PlanOptions } from "./experiment/run-plan.js";
 export type { RunOptions } from "./experiment/run.js";
 export type { Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Measure, Merge, PairedDifference, PropertyResult, PublishedResult, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing } from "./results/index.js";

@@ -3,7 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { readWholeLines } from "../io/text-file.js";
+import { parseJson, readWholeLines } from "../io/text-file.js";
 import type { ResultRecord } from "./records.js";
 import { runIdentity, type RunFile } from "./run-file.js";
 
@@ -105,7 +105,8 @@ export async function readEvaluation(path: string, run: RunFile, records: readon
   const lines = (await readWholeLines(path, "E_BAD_RUN")).split("\n");
   lines.pop(); // behind the last line end: nothing, or a line that was not finished
   if (lines.length === 0) return undefined;
-  const header = parseHeader(parseLine(lines[0]!, `${path}: line 1`), path);
+  parseLine(lines[0]!, `${path}: line 1`);
+  const header = parseHeader(parseJson(lines[0]!, `${path}: line 1`, "E_BAD_RUN"), path);
   if (header.run !== hashOfRun(run)) throw bad(path, "is about another run's answers");
   const parsed = lines.slice(1, records.length + 1).map((line, index) => parseRow(parseLine(line, `${path}: line ${index + 2}`), records[index]!, `${path}: line ${index + 2}`));
   const changed = parsed.findIndex((row, index) => row.answer !== answerHash(records[index]!));

@@ -56,7 +56,7 @@ function checkShards(parts: readonly Part[], first: RunFile): void {
     byIndex.set(index, folder);
   }
   const missing = Array.from({ length: count }, (_, index) => index).filter((index) => !byIndex.has(index));
-  if (missing.length > 0) throw new SteeringError("E_BAD_RUN", `of ${count} shards, ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`);
+  if (missing.length > 0) throw new SteeringError("E_BAD_RUN", `of ${count} shards, ${missing.slice(0, 10).join(", ")}${missing.length > 10 ? ` and ${missing.length - 10} more` : ""} ${missing.length === 1 ? "is" : "are"} missing`);
 }
 
 /** The vectors that the shards extracted. Those of unlike machines differ in rounding: theirs are results of different runs. */

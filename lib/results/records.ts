@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import type { RunFile } from "./run-file.js";
+import { integerList, listOf, numberList } from "../io/list.js";
+import { MAX_VECTORS, type RunFile } from "./run-file.js";
 
 /** One answer of a run: a line of `results.jsonl`. */
 const recordSchema = z.object({
@@ -12,13 +13,13 @@ const recordSchema = z.object({
   /** The dataset's answer. */
   gold: z.string(),
   text: z.string(),
-  tokens: z.array(z.number().int()),
+  tokens: integerList,
   /** `failed`: see `error`; `unknown`: of an imported run. */
   finishReason: z.enum(["length", "end", "stop", "failed", "unknown"]),
   /** Per vector of the setting and step. */
-  alphas: z.array(z.array(z.number())),
+  alphas: listOf(numberList, MAX_VECTORS),
   /** In nats; null for a schedule that measures nothing. */
-  kls: z.array(z.array(z.number()).nullable()),
+  kls: listOf(numberList.nullable(), MAX_VECTORS),
   /** Of the answer behind demonstrations under its own prompt; of that setting only. */
   perplexity: z.number().nullable(),
   /** ΔPPL (docs/method.md §6); null where the answer behind demonstrations is empty. */
