@@ -34,7 +34,7 @@ export type { CheckPlanOptions, PlanCheck } from "./experiment/run-plan.js";
 export type { LoadPlanOptions, Plan, PlanFile, PlannedRun } from "./experiment/plan.js";
 export type { PlanOptions } from "./experiment/run-plan.js";
 export type { RunOptions } from "./experiment/run.js";
-export type { Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Measure, Merge, PairedDifference, PropertyResult, PublishedResult, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing } from "./results/index.js";
+export type { Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Measure, Merge, PairedDifference, PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing } from "./results/index.js";
 export type { LanguageEvaluatorOptions } from "./evaluate/language-evaluator.js";
 export type { FormalityEvaluatorOptions } from "./evaluate/formality-evaluator.js";
 export type { GuardEvaluatorOptions } from "./evaluate/guard-evaluator.js";

@@ -18,8 +18,8 @@ interface HeaderEntry {
   data_offsets: [number, number];
 }
 
-/** A header longer than this is no vector file: refuse before parsing it. */
-const MAX_HEADER_BYTES = 100_000_000;
+/** A header longer than this is no vector file, whose largest part is a draw of some thousand numbers: V8 would take a hundred times its size to parse the worst of them. */
+const MAX_HEADER_BYTES = 2 ** 23;
 
 /** Bytes of a safetensors file: length of the header (u64), header (JSON, padded to 8 bytes), data. */
 export function encodeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8Array {

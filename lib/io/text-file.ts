@@ -1,6 +1,7 @@
 import { constants } from "node:buffer";
 import { readFile, stat } from "node:fs/promises";
-import { SteeringError, type ErrorCode } from "../errors.js";
+import { setImmediate } from "node:timers/promises";
+import { SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
 /** No text of V8 is longer. */
 const MAX_TEXT_BYTES = constants.MAX_STRING_LENGTH;
@@ -29,6 +30,29 @@ export async function readFileUpTo(path: string, code: ErrorCode, most: number):
     if (cause instanceof SteeringError) throw cause;
     throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
   }
+}
+
+/** No line of ours comes near it; V8 parses a longer one of nothing but brackets in more memory than a process has. */
+const MAX_LINE_CHARACTERS = 2 ** 23;
+const BLOCKING_MS = 50;
+
+/**
+ * Each line's value, by `read`, one after the other; other work gets its turn in between, and a signal can stop it.
+ *
+ * @throws SteeringError E_ABORTED, what `read` throws, and `code` for a line that is too long
+ */
+export async function readLines<Value>(lines: readonly string[], place: (index: number) => string, code: ErrorCode, read: (line: string, index: number) => Value, signal?: AbortSignal): Promise<Value[]> {
+  const values: Value[] = [];
+  let begun = performance.now();
+  for (const [index, line] of lines.entries()) {
+    if (line.length > MAX_LINE_CHARACTERS) throw new SteeringError(code, `${place(index)} has ${line.length} characters; at most ${MAX_LINE_CHARACTERS} were expected`);
+    values.push(read(line, index));
+    if (performance.now() - begun < BLOCKING_MS) continue;
+    await setImmediate();
+    throwIfAborted(signal);
+    begun = performance.now();
+  }
+  return values;
 }
 
 /** Parse a file's JSON. Throws `code` for what is not JSON, or is nested too deeply to be handled. */

@@ -94,7 +94,7 @@ function importedRun(outputs: readonly string[], nPrompts: number, path: string)
     settings: outputs.map((output) => settingOf(output, { properties, source, path })),
     nPrompts, parallel: 1, shard: null,
     versions: { llamaSteer: "unknown", llamaCpp: "unknown" }, machine: { platform: "unknown", cpu: "unknown", threads: 0, gpuLayers: 0, node: "unknown" },
-  });
+  }, "E_BAD_RUN");
 }
 
 const PREFIX = { single: { fixed: "edited_", start: "editedSTART_", diminishing: "editedDIM_" }, compose: { fixed: "", start: "START", diminishing: "DIM" } } as const;

@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
-import { SteeringError } from "../errors.js";
+import { SteeringError, type ErrorCode } from "../errors.js";
 import { listOf } from "../io/list.js";
 import { parseJson, readUtf8 } from "../io/text-file.js";
 import { scheduleSchema } from "../steering/index.js";
@@ -15,7 +15,7 @@ export const MAX_SETTINGS = 10_000;
 /** Properties that are composed: each has alphas of its own, and the published compositions have three. */
 export const MAX_VECTORS = 100;
 /** Room for `MAX_SETTINGS` settings, and for a draw of a hundred thousand rows. */
-const MAX_BYTES = 16 * 2 ** 20;
+const MAX_BYTES = 2 ** 23;
 
 const settingSchema = z.object({
   /** e.g. "Fixed 1.5". */
@@ -66,12 +66,12 @@ export type Shard = NonNullable<RunFile["shard"]>;
 
 export const RUN_FILE = "run.json";
 
-/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. Throws E_BAD_ARGUMENT for what could not be read again. */
-export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunFile {
+/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. Throws `code` for what could not be read again. */
+export function runFile(fields: Omit<RunFile, "format" | "formatVersion">, code: ErrorCode = "E_BAD_ARGUMENT"): RunFile {
   const parsed = runSchema.safeParse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
-  throw new SteeringError("E_BAD_ARGUMENT", `the run's ${path.join(".")}: ${message}`);
+  throw new SteeringError(code, `the run's ${path.join(".")}: ${message}`);
 }
 
 /**
