@@ -37,7 +37,7 @@ describe("Parquet", () => {
 
   test("a column that the schema does not have: the parser leaves a rejection unhandled, which ends a process", async () => {
     const bytes = await parquet();
-    bytes.write("outpux", bytes.lastIndexOf("output"));
+    bytes.write("outpux", bytes.indexOf("output"));
     const path = await write("rows.parquet", bytes);
     const program = `import { loadDataset } from ${JSON.stringify(new URL("../../lib/index.js", import.meta.url).href)};
       await loadDataset(${JSON.stringify(path)}).catch((error) => console.log(error.name, error.code));
