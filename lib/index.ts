@@ -1,10 +1,13 @@
 export { SteeringError, type ErrorCode, type SteeringErrorOptions } from "./errors.js";
-export { Chat, fromLlama, loadModel, Model, type LlamaLike, type ChatOptions } from "./model/index.js";
-export { GenerationStream, LiveSteering, replay, compose, type ChatMessage, type ChatTemplate, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput, type Vocabulary } from "./generate/index.js";
-export { extract, type ExtractionOptions } from "./experiment/extract-by.js";
-export { calibrate, type CalibrateOptions, type CalibratedKind, type Candidate } from "./experiment/calibrate.js";
-export { loadDataset, type Columns, type Dataset, type ImportLimits, type LoadDatasetOptions, type Row } from "./dataset/index.js";
-export { loadSteering, type LoadedSteering } from "./vector/load-steering.js";
+import "./api/methods.js";
+
+export { calibrate, compose, extract, fromLlama, loadClassifier, loadDataset, loadModel, loadSteering, loadTranslator, replay } from "./api/top.js";
+export { Chat, Model, type LlamaLike, type ChatOptions } from "./model/index.js";
+export { GenerationStream, LiveSteering, type ChatMessage, type ChatTemplate, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput, type Vocabulary } from "./generate/index.js";
+export type { ExtractionOptions } from "./experiment/extract-by.js";
+export type { CalibrateOptions, CalibratedKind, Candidate } from "./experiment/calibrate.js";
+export type { Columns, Dataset, ImportLimits, LoadDatasetOptions, Row } from "./dataset/index.js";
+export type { LoadedSteering } from "./vector/load-steering.js";
 export { SteeringVector } from "./vector/steering-vector.js";
 export type { ImportOptions } from "./vector/interchange.js";
 export * as capture from "./api/capture.js";
@@ -18,7 +21,7 @@ export * as results from "./api/results.js";
 export * as spec from "./api/spec.js";
 export * as system from "./api/system.js";
 export * as vectors from "./api/vectors.js";
-export { loadClassifier, loadTranslator, type Classification, type Classifier, type LoadModelOptions, type Logger, type LoadTranslatorOptions, type ModelInfo, type Sampling, type TranslateOptions, type Translation, type Translator } from "./runtime/index.js";
+export type { Classification, Classifier, LoadModelOptions, Logger, LoadTranslatorOptions, ModelInfo, Sampling, TranslateOptions, Translation, Translator } from "./runtime/index.js";
 export type { CaptureOptions, CapturePrompt, PromptActivations, PromptedText, TextCaptureOptions, TextMeans } from "./capture/index.js";
 export type { ExtractOptions } from "./experiment/extract.js";
 export type { PromptFormat, PromptGroup, Tokeniser } from "./experiment/prompt.js";

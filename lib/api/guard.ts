@@ -9,11 +9,14 @@ type AnyFunction = (this: unknown, ...args: never[]) => unknown;
 /**
  * The public form of a function: one that is called with arguments of the wrong type throws E_BAD_ARGUMENT, or rejects with it,
  * before anything is done. What TypeScript's users cannot write, JavaScript's can; and past this edge nobody checks types again.
+ *
+ * @param last "rest": the last parameter stands for any number of them
  */
-export function guarded<F extends AnyFunction>(name: string, call: F, parameters: Parameters): F {
+export function guarded<F extends AnyFunction>(name: string, call: F, parameters: Parameters, last: "single" | "rest" = "single"): F {
   const schemas = Object.entries(parameters);
   const check = (args: readonly unknown[]): void => {
-    for (const [index, [parameter, schema]] of schemas.entries()) {
+    const rest = last === "rest" ? args.slice(schemas.length).map(() => schemas.at(-1)!) : [];
+    for (const [index, [parameter, schema]] of [...schemas, ...rest].entries()) {
       const parsed = schema.safeParse(args[index]);
       if (!parsed.success) throw wrong(`${name}(${Object.keys(parameters).join(", ")})`, parameter, parsed.error.issues[0]!);
     }

@@ -3,6 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
+import { listOf } from "../io/list.js";
 import { parseJson, readLines, readWholeLines } from "../io/text-file.js";
 import type { ResultRecord } from "./records.js";
 import { runIdentity, type RunFile } from "./run-file.js";
@@ -35,6 +36,9 @@ const rowSchema = z.object({ prompt: z.number().int(), setting: z.string(), /** 
 export type EvaluationRow = z.infer<typeof rowSchema>;
 /** A label, a number, or null where there is none. */
 export type EvaluationValue = z.infer<typeof value>;
+
+/** An evaluation as a value. */
+export const evaluationSchema = z.object({ header: headerSchema, rows: listOf(rowSchema, Infinity) });
 
 /** What a folder holds of one evaluator. `rows[i]` is about `records[i]`; the last ones may be missing, or were about other answers. */
 export interface Evaluation {

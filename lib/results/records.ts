@@ -5,7 +5,7 @@ import { integerList, listOf, numberList } from "../io/list.js";
 import { MAX_VECTORS, type RunFile } from "./run-file.js";
 
 /** One answer of a run: a line of `results.jsonl`. */
-const recordSchema = z.object({
+export const recordSchema = z.object({
   /** Index of the prompt, from 0, in the whole run. */
   prompt: z.number().int().min(0),
   /** Label of the setting. */

@@ -30,7 +30,7 @@ export type RunSetting = z.infer<typeof settingSchema>;
 
 const referenceSchema = z.object({ name: z.string(), hash: z.string() });
 
-const runSchema = z.object({
+export const runSchema = z.object({
   format: z.literal(FORMAT),
   formatVersion: z.literal(FORMAT_VERSION),
   kind: z.enum(["single", "compose"]),
