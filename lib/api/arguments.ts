@@ -101,7 +101,7 @@ export const scoring = options(scored);
 export const generating = { ...scored, maxNewTokens: number, sampling: anObject, stop: list(text), logProbabilities: flag, monitor: list(probe) };
 export const generation = options(generating);
 const reading = required({ alpha: number });
-export const generated = required({ tokens: list(required({ readings: list(reading) })), endReadings: list(reading).optional() });
+export const generated = required({ tokens: list(required({ readings: list(reading) })), endReadings: list(reading).nullish() });
 
 export const run = runSchema;
 export const records = list(recordSchema);
@@ -115,13 +115,23 @@ export const count = a<number>("a whole number from 0, at most 100 million", (va
 export const asyncList = a<never>("activations, as capture.activations gives", (value: unknown) => isObject(value) && isFunction(value[Symbol.asyncIterator as never]));
 export const capturing = required({ site, layers: tokens.optional(), maxNewTokens: number, signal: signal.optional(), onProgress: callback.optional() });
 export const capturingTexts = required({ site, layers: tokens.optional(), pooling: text.optional(), maxSteps: number.optional(), signal: signal.optional(), onProgress: callback.optional() });
+/** What can be written as JSON: it has no cycle and no BigInt. */
+const isWritable = (value: unknown): boolean => {
+  try {
+    return JSON.stringify(value) !== undefined;
+  } catch {
+    return false;
+  }
+};
+export const comparison = a<never>("an object that JSON can hold", (value: unknown) => isObject(value) && isWritable(value));
+export const writtenProbe = probe.refine((value) => isWritable({ ...(value as object), weights: null }), "expected a probe, as probe.train gives; JSON cannot hold this one");
 /** Its name becomes that of a file. */
 export const namedDataset = dataset.refine((value) => path.safeParse((value as { name: string }).name).success, "expected a dataset whose name can name a file");
-const source = required({ kind: text });
+const source = required({ kind: text, folder: path.optional() });
 export const pullable = required({ name: text, file: path, sources: list(source, 1) });
 export const pulling = options({ force: flag, stallMs: number, onNotice: callback, ...stops });
 export const resolving = options({ pull: anything, signal });
-export const environment = a("an environment, such as process.env", isObject).optional();
+export const environment = z.record(text, text.optional(), "expected an environment, such as process.env").optional();
 export const format = text.optional();
 export const tensorFormat = z.enum(["npy", "safetensors"]);
 export const sides = z.enum(["positive", "negative"]);
@@ -129,6 +139,8 @@ export const textOrBytes = z.union([text, bytes], "expected a text or bytes");
 export const gpu = z.union([text, z.literal(false)], "expected a back end, or false");
 export const candidates = z.union([z.literal("all"), list(text)], 'expected "all", or a list of languages');
 export const madeFor = required({ provenance: required({ model: fingerprintSchema, property: text }) });
+export const wanted = required({ language: text.optional(), safety: text.optional(), formality: text.optional() });
+export const judged = list(required({ question: text, text }));
 export const madeOfTwo = required({ provenance: required({ positive: named, negative: named }) });
 export const aim = required({ kind: z.enum(["single", "compose"]), datasets: z.record(text, named), vectors: list(required({ property: text }), 1) });
 export const importing = required({ name: path, model: fingerprintSchema, dHead: whole.optional(), property: text.optional(), allowMismatch: flag.optional() });
@@ -140,7 +152,10 @@ export const training = required({
 export const extracting = required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(), supportIndices: tokens.optional(), site: site.optional(),
   layers: z.union([tokens, number, anObject, text]).optional(), promptFormat: text.optional(), method: text.optional(), signal: signal.optional(), onProgress: callback.optional(),
-});
+}).refine((value) => {
+  const { method = "icl", layers } = value as { method?: string; layers?: unknown };
+  return method !== "icl" || layers === undefined || Array.isArray(layers);
+}, { path: ["layers"], message: "expected a list of whole numbers" });
 export const calibrating = required({
   vector, questions: dataset, evaluators: list(evaluator), wanted: number.optional(), kind: text.optional(), candidates: list(number).optional(), n: number.optional(), iclExamples: number.optional(),
   maxNewTokens: number.optional(), signal: signal.optional(), onProgress: callback.optional(),

@@ -9,30 +9,36 @@ import { deltaPerplexity as difference, perplexity as ofText, withFoundAlphas as
 import { probeEvaluator } from "../evaluate/probe-evaluator.js";
 import { translatedEvaluator } from "../evaluate/translated-evaluator.js";
 import { ggufTranslator as gguf, nllbTranslator as nllb, openTranslator as open } from "../evaluate/translation.js";
+import type { Evaluator } from "../evaluate/evaluator.js";
 import { checkEvaluators, evaluateRun, named as columnsNamed, withLanguage as judged } from "../experiment/evaluate.js";
 import { wantedOf as aimOf, wantedSide as sideOf } from "../experiment/wanted.js";
 import * as given from "./arguments.js";
-import { guarded } from "./guard.js";
+import { guarded, making } from "./guard.js";
 export { Guard } from "../evaluate/guard.js";
 export { DEFAULT_DETECTOR, LANGUAGE_DETECTORS } from "../evaluate/language.js";
 export { DATASET_LANGUAGES } from "../evaluate/language-code.js";
 
+/** The evaluator's own method is called by users as well. */
+function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>(make: F): F {
+  return making<Evaluator, F>(make, "evaluator", "evaluate", { texts: given.judged, signal: given.signal.optional() });
+}
+
 /** @function */
-export const language = guarded("evaluate.language", languageEvaluator, { options: given.options({ wanted: given.text, detector: given.text, candidates: given.candidates }) });
+export const language = guarded("evaluate.language", judging(languageEvaluator), { options: given.options({ wanted: given.text, detector: given.text, candidates: given.candidates }) });
 /** @function */
-export const guard = guarded("evaluate.guard", guardEvaluator, { model: given.model, options: given.options({ wanted: given.text }) });
+export const guard = guarded("evaluate.guard", judging(guardEvaluator), { model: given.model, options: given.options({ wanted: given.text }) });
 /** @function */
-export const formality = guarded("evaluate.formality", formalityEvaluator, { classifier: given.classifier, options: given.options({ wanted: given.text, sure: given.number }) });
+export const formality = guarded("evaluate.formality", judging(formalityEvaluator), { classifier: given.classifier, options: given.options({ wanted: given.text, sure: given.number }) });
 /** @function */
-export const probe = guarded("evaluate.probe", probeEvaluator, { model: given.model, probe: given.probe, options: given.options({ wanted: given.sides, property: given.text }) });
+export const probe = guarded("evaluate.probe", judging(probeEvaluator), { model: given.model, probe: given.probe, options: given.options({ wanted: given.sides, property: given.text }) });
 /** @function */
-export const fluency = guarded("evaluate.fluency", fluencyEvaluator, {});
+export const fluency = guarded("evaluate.fluency", judging(fluencyEvaluator), {});
 /** @function */
-export const perplexityOfAnswers = guarded("evaluate.perplexityOfAnswers", perplexityEvaluator, { model: given.model, ask: given.callback });
+export const perplexityOfAnswers = guarded("evaluate.perplexityOfAnswers", judging(perplexityEvaluator), { model: given.model, ask: given.callback });
 /** @function */
 export const repetition = guarded("evaluate.repetition", repeated, { text: given.text });
 /** @function */
-export const translated = guarded("evaluate.translated", translatedEvaluator, { inner: given.evaluator, translator: given.translator, languages: given.list(given.text).optional() });
+export const translated = guarded("evaluate.translated", judging(translatedEvaluator), { inner: given.evaluator, translator: given.translator, languages: given.list(given.text).optional() });
 /** @function */
 export const check = guarded("evaluate.check", checkEvaluators, { evaluators: given.list(given.evaluator) });
 /** @function */
@@ -44,11 +50,11 @@ export const withLanguage = guarded("evaluate.withLanguage", judged, { results: 
 /** @function */
 export const wantedOf = guarded("evaluate.wantedOf", aimOf, { run: given.aim });
 /** @function */
-export const wantedSide = guarded("evaluate.wantedSide", sideOf, { probe: given.madeOfTwo, wanted: given.options({ language: given.text, safety: given.text, formality: given.text }) });
+export const wantedSide = guarded("evaluate.wantedSide", sideOf, { probe: given.madeOfTwo, wanted: given.wanted });
 /** @function */
 export const detectLanguage = guarded("evaluate.detectLanguage", detect, { text: given.text, candidates: given.list(given.text).optional() });
 /** @function */
-export const loadLanguageDetector = guarded("evaluate.loadLanguageDetector", loadDetector, { name: given.text.optional() });
+export const loadLanguageDetector = guarded("evaluate.loadLanguageDetector", making(loadDetector, "detector", "detect", { text: given.text, candidates: given.list(given.text).optional() }), { name: given.text.optional() });
 /** @function */
 export const languageName = guarded("evaluate.languageName", nameOfLanguage, { code: given.text });
 /** @function */

@@ -29,7 +29,7 @@ export const plan = guarded("experiment.plan", runPlan, { plan: given.plan, opti
 /** @function */
 export const compare = guarded("experiment.compare", compareSettings, { model: given.model, questions: given.list(given.text), settings: given.list(given.required({ label: given.text, steer: given.steer })), options: given.comparing });
 /** @function */
-export const saveComparison = guarded("experiment.saveComparison", save, { path: given.path, comparison: given.anObject });
+export const saveComparison = guarded("experiment.saveComparison", save, { path: given.path, comparison: given.comparison });
 /** @function */
 export const summarise = guarded("experiment.summarise", sumUp, { answers: given.answers, language: given.text });
 /** @function */

@@ -19,8 +19,8 @@ guardMethods("model", Model.prototype, {
 });
 guardMethods("chat", Chat.prototype, { say: { content: given.text, options: given.generation }, reply: { options: given.generation } });
 guardMethods("generation", GenerationStream.prototype, { add: { steering: given.steer } });
-guardMethods("classifier", Classifier.prototype, { classify: { texts: given.list(given.text), options: given.options({ signal: given.signal }) } });
-guardMethods("guard", Guard.prototype, { judge: { answers: given.list(given.required({ question: given.text, text: given.text })), options: given.options({ signal: given.signal }) } });
+guardMethods("classifier", Classifier.prototype, { classify: { texts: given.list(given.text), options: given.options({ signal: given.signal }) } }, { rejects: true });
+guardMethods("guard", Guard.prototype, { judge: { answers: given.judged, options: given.options({ signal: given.signal }) } }, { rejects: true });
 guardMethods("Guard", Guard, { of: { model: given.model } });
 guardMethods("SteeringVector", SteeringVector, { load: { path: given.path }, sum: { parts: given.list(given.required({ vector: given.vector, factor: given.number })) }, mean: { vectors: given.list(given.vector) } });
 guardMethods("vector", SteeringVector.prototype, {

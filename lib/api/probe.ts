@@ -12,6 +12,6 @@ export const train = guarded("probe.train", trainProbe, { model: given.model, op
 /** @function */
 export const load = guarded("probe.load", loadProbe, { path: given.path });
 /** @function */
-export const save = guarded("probe.save", saveProbe, { path: given.path, probe: given.probe });
+export const save = guarded("probe.save", saveProbe, { path: given.path, probe: given.writtenProbe });
 /** @function */
 export const logit = guarded("probe.logit", probeLogit, { probe: given.required({ weights: given.floats, bias: given.number }), activation: given.floats });

@@ -16,7 +16,7 @@ export const fromLlama = guarded("fromLlama", optionsOf, { llama: given.required
 /** @function */
 export const replay = guarded("replay", replayed, { steer: given.steer, result: given.generated });
 /** @function */
-export const compose = guarded("compose", composed, { part: given.steer }, "rest");
+export const compose = guarded("compose", composed, { part: given.steer }, { isRest: true });
 /** @function */
 export const extract = guarded("extract", extractVector, { model: given.model, options: given.extracting });
 /** @function */

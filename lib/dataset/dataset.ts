@@ -74,10 +74,14 @@ export async function saveDataset(folder: string, { name, rows, instruction }: D
   return path;
 }
 
-/** Names of the datasets in a folder. */
+/** Names of the datasets in a folder; none where it does not exist. Throws E_NOT_FOUND for one that cannot be read. */
 export function datasetNames(folder = datasetsFolder()): string[] {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
-  return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+  try {
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
+    return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+  } catch (cause) {
+    throw new SteeringError("E_NOT_FOUND", `the datasets in ${folder} cannot be listed (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
 }
 
 /** The parts that there are of a dataset: `ITA_test` and `ITA_train`, or one of them. */
