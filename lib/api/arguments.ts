@@ -2,6 +2,7 @@
 // themselves know. A list is refused at its first bad item.
 import { z } from "zod";
 import { assertDataset } from "../dataset/index.js";
+import { LANGUAGE_DETECTORS } from "../evaluate/language.js";
 import { fingerprintSchema } from "../io/vector-file.js";
 import { listOf } from "../io/list.js";
 import { evaluationSchema, recordSchema, runSchema } from "../results/index.js";
@@ -92,6 +93,8 @@ const steering = anything.superRefine((value: unknown, context) => {
   const parsed = isObject(value["vector"]) ? required({ vector, ...selection }).safeParse(value) : isObject(value["provenance"]) ? vector.safeParse(value) : undefined;
   if (parsed?.success === false) context.addIssue({ code: "custom", message: parsed.error.issues[0]!.message, path: parsed.error.issues[0]!.path });
 });
+/** One of them; what it is, it says itself. */
+export const oneSteering = steering.refine((value) => value !== undefined && value !== null, "expected a vector and its schedule");
 export const steer = anything.superRefine((value: unknown, context) => {
   const parsed = Array.isArray(value) ? list(steering).safeParse(value) : steering.safeParse(value);
   if (!parsed.success) context.addIssue({ code: "custom", message: parsed.error.issues[0]!.message, path: parsed.error.issues[0]!.path });
@@ -127,7 +130,7 @@ export const comparison = a<never>("an object that JSON can hold", (value: unkno
 export const writtenProbe = probe.refine((value) => isWritable({ ...(value as object), weights: null }), "expected a probe, as probe.train gives; JSON cannot hold this one");
 /** Its name becomes that of a file. */
 export const namedDataset = dataset.refine((value) => path.safeParse((value as { name: string }).name).success, "expected a dataset whose name can name a file");
-const source = required({ kind: text, folder: path.optional() });
+const source = z.union([required({ kind: z.literal("package"), folder: path }), required({ kind: z.enum(["hub", "wheels"]) })], "expected a source, of the hub, of wheels or of the package");
 export const pullable = required({ name: text, file: path, sources: list(source, 1) });
 export const pulling = options({ force: flag, stallMs: number, onNotice: callback, ...stops });
 export const resolving = options({ pull: anything, signal });
@@ -137,6 +140,7 @@ export const tensorFormat = z.enum(["npy", "safetensors"]);
 export const sides = z.enum(["positive", "negative"]);
 export const textOrBytes = z.union([text, bytes], "expected a text or bytes");
 export const gpu = z.union([text, z.literal(false)], "expected a back end, or false");
+export const detector = z.enum(LANGUAGE_DETECTORS);
 export const candidates = z.union([z.literal("all"), list(text)], 'expected "all", or a list of languages');
 export const madeFor = required({ provenance: required({ model: fingerprintSchema, property: text }) });
 export const wanted = required({ language: text.optional(), safety: text.optional(), formality: text.optional() });

@@ -24,7 +24,7 @@ function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>
 }
 
 /** @function */
-export const language = guarded("evaluate.language", judging(languageEvaluator), { options: given.options({ wanted: given.text, detector: given.text, candidates: given.candidates }) });
+export const language = guarded("evaluate.language", judging(languageEvaluator), { options: given.options({ wanted: given.text, detector: given.detector, candidates: given.candidates }) });
 /** @function */
 export const guard = guarded("evaluate.guard", judging(guardEvaluator), { model: given.model, options: given.options({ wanted: given.text }) });
 /** @function */

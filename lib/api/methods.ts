@@ -18,7 +18,7 @@ guardMethods("model", Model.prototype, {
   hasSite: { site: given.text },
 });
 guardMethods("chat", Chat.prototype, { say: { content: given.text, options: given.generation }, reply: { options: given.generation } });
-guardMethods("generation", GenerationStream.prototype, { add: { steering: given.steer } });
+guardMethods("generation", GenerationStream.prototype, { add: { steering: given.oneSteering } });
 guardMethods("classifier", Classifier.prototype, { classify: { texts: given.list(given.text), options: given.options({ signal: given.signal }) } }, { rejects: true });
 guardMethods("guard", Guard.prototype, { judge: { answers: given.judged, options: given.options({ signal: given.signal }) } }, { rejects: true });
 guardMethods("Guard", Guard, { of: { model: given.model } });

@@ -141,8 +141,10 @@ export function publicFunctions(): string[] {
   });
 }
 
+/** What the caller's own functions throw: it must come back as it is. */
+export const OWN = new TypeError("the caller's own");
 const WRONG: readonly unknown[] = [
-  undefined, null, 0, -1, 1.5, NaN, Infinity, 1e12, 7n, true, "", "no such thing", "nul\0inside", "x".repeat(5000), Symbol("s"), {}, [], [null], [[]], [undefined, 3], [{}], () => { throw new TypeError("called"); },
+  undefined, null, 0, -1, 1.5, NaN, Infinity, 1e12, 7n, true, "", "no such thing", "nul\0inside", "x".repeat(5000), Symbol("s"), {}, [], [null], [[]], [undefined, 3], [{}], () => { throw OWN; },
   new Date(0), new Map(), /x/, new Uint8Array(3), new Float32Array(2), Object.create(null), { length: -1 }, { length: 3 }, { constructor: 1 }, { then: 1 }, new Error("e"), new Proxy({}, {}), Buffer.from("PAR1"), { kind: "fixed" }, { rows: 1 }, { path: "p" }, [NaN], ["a", 1],
 ];
 
