@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { SteeringError } from "../errors.js";
+import { shown, SteeringError } from "../errors.js";
 import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
 import { alphaSchema, HOOK_SITES, klReductionSchema } from "../steering/index.js";
 
@@ -97,5 +97,5 @@ function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: obj
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   const found: unknown = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], given);
-  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${found === undefined ? "" : ` (${JSON.stringify(found)})`}: ${message}`);
+  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${found === undefined ? "" : ` (${shown(found)})`}: ${message}`);
 }

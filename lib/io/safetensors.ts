@@ -1,5 +1,5 @@
 import { endianness } from "node:os";
-import { SteeringError } from "../errors.js";
+import { shown, SteeringError } from "../errors.js";
 
 /** A float32 tensor, row-major. */
 export interface Tensor {
@@ -89,7 +89,7 @@ function assertContiguous(entries: HeaderEntry[], nBytes: number, bad: (reason: 
 
 function readTensor(data: Buffer, entry: HeaderEntry, key: string, bad: (reason: string) => SteeringError): Tensor {
   const { dtype, shape, data_offsets: offsets } = entry ?? {};
-  if (dtype !== "F32") throw bad(`tensor ${key} is ${String(dtype)}; F32 was expected`);
+  if (dtype !== "F32") throw bad(`tensor ${key} is ${typeof dtype === "string" ? dtype : shown(dtype)}; F32 was expected`);
   if (!Array.isArray(shape) || !Array.isArray(offsets)) throw bad(`tensor ${key} has no shape or offsets`);
   if (![...shape, ...offsets].every((value) => Number.isSafeInteger(value) && value >= 0)) throw bad(`the shape and offsets of tensor ${key} are not whole numbers from 0`);
   const [begin, end] = offsets;
