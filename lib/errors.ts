@@ -45,3 +45,21 @@ export class SteeringError extends Error {
     this.state = options.state;
   }
 }
+
+/** Throws E_ABORTED when the signal has fired. */
+export function throwIfAborted(signal: AbortSignal | undefined): void {
+  if (signal?.aborted) throw abortError(signal);
+}
+
+export function abortError(signal: AbortSignal): SteeringError {
+  return new SteeringError("E_ABORTED", "the work was stopped before its end", { cause: signal.reason });
+}
+
+/** Any value, for a message: some have no text, and JSON cannot hold all. */
+export function shown(value: unknown): string {
+  try {
+    return JSON.stringify(value) ?? String(value);
+  } catch {
+    return `a value of type ${typeof value}`;
+  }
+}

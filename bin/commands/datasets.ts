@@ -157,7 +157,7 @@ async function importDataset(options: ArgumentsCamelCase<ImportArguments>, signa
 
 async function importRows(options: ImportArguments, signal: AbortSignal): Promise<Row[]> {
   const { kind, inputs, outputs, inputColumn, outputColumn, maxLength } = options;
-  const limit = options.limit === undefined ? {} : { limit: options.limit };
+  const limit = { signal, ...(options.limit !== undefined && { limit: options.limit }) };
   if (kind === "pairs") {
     if (!inputs || !outputs) throw new SteeringError("E_BAD_ARGUMENT", "pairs need --inputs FILE and --outputs FILE");
     return datasetsApi.importPairs(inputs, outputs, limit);

@@ -107,9 +107,9 @@ async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: Ab
 }
 
 async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSignal): Promise<void> {
-  const loaded = await experiment.loadPlan(options.plan);
+  const loaded = await experiment.loadPlan(options.plan, { signal });
   const out = options.out ?? join("runs", loaded.name);
-  const { missing, left } = await experiment.checkPlan(loaded, options.datasets);
+  const { missing, left } = await experiment.checkPlan(loaded, options.datasets, { signal });
   if (missing.length > 0 && !options.dryRun) {
     const lines = missing.map(({ run, reason }) => `  ${run}: ${reason}`).join("\n");
     if (!options.skipMissing) throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot be carried out (--skip-missing leaves them out):\n${lines}`);

@@ -1,8 +1,7 @@
-import { readFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { results as resultsApi, SteeringError, system } from "../../lib/index.js";
-import { note, print, type OutputOptions } from "../common.js";
+import { results as resultsApi, system, type Merge } from "../../lib/index.js";
+import { interruptible, note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
 interface ShowArguments extends OutputOptions {
@@ -91,10 +90,7 @@ async function exportRun({ run: folder, format, out, quiet }: ArgumentsCamelCase
 }
 
 async function importRun({ file, out, json, quiet }: ArgumentsCamelCase<ImportArguments>): Promise<void> {
-  const text = await readFile(file, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${file} cannot be read (${cause.code})`, { cause });
-  });
-  const { run, records } = resultsApi.fromPublished(parseJson(text, file), file);
+  const { run, records } = await interruptible((signal) => resultsApi.readPublished(file, { signal }));
   await resultsApi.write(out, run, records);
   const results = await resultsApi.read(out);
   if (json) return print(JSON.stringify({ run: out, summary: await runSummary(results) }));
@@ -102,19 +98,12 @@ async function importRun({ file, out, json, quiet }: ArgumentsCamelCase<ImportAr
   note(`Written: ${out}`, quiet);
 }
 
-function parseJson(text: string, file: string): unknown {
-  try {
-    // Python writes what is no number as NaN and Infinity; within texts they stay.
-    return JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)/g, (found) => (found.startsWith('"') ? found : "null")));
-  } catch (cause) {
-    throw new SteeringError("E_BAD_RUN", `${file} is not JSON: ${(cause as Error).message}`, { cause });
-  }
-}
-
 async function merge({ out, shards, json, quiet }: ArgumentsCamelCase<MergeArguments>): Promise<void> {
   const names = new Set(shards.flatMap((shard) => resultsApi.below(shard).map((folder) => relative(shard, folder))));
-  const merges = [];
-  for (const name of names) merges.push({ name, merge: await resultsApi.planMerge(join(out, name), shards.map((shard) => join(shard, name))) });
+  const merges: Array<{ name: string; merge: Merge }> = [];
+  await interruptible(async (signal) => {
+    for (const name of names) merges.push({ name, merge: await resultsApi.planMerge(join(out, name), shards.map((shard) => join(shard, name)), { signal }) });
+  });
   for (const { name, merge: checked } of merges) {
     const results = await checked.write();
     if (json) print(JSON.stringify({ run: join(out, name), summary: await runSummary(results) }));

@@ -1,4 +1,27 @@
 /** Models that are known by name, and those of Hugging Face: downloads that resume, are verified and land whole. */
-export { fetchHubFile as fetchFile, findPullable as find, isNamedModel as isNamed, pullModel as pull, resolveModel as resolve } from "../io/pull.js";
-export { isInstalled, isOwn, modelPath as path, registryModels as list } from "../io/registry.js";
-export { homeFolder } from "../io/paths.js";
+import { fetchHubFile, findPullable, isNamedModel, pullModel, resolveModel } from "../io/pull.js";
+import { isInstalled as installed, isOwn as own, modelPath, registryModels } from "../io/registry.js";
+import { homeFolder as home } from "../io/paths.js";
+import * as given from "./arguments.js";
+import { guarded } from "./guard.js";
+
+/** @function */
+export const fetchFile = guarded("models.fetchFile", fetchHubFile, { pathOrAddress: given.path, options: given.pulling });
+/** @function */
+export const find = guarded("models.find", findPullable, { name: given.name });
+/** @function */
+export const isNamed = guarded("models.isNamed", isNamedModel, { nameOrPath: given.text });
+/** @function */
+export const pull = guarded("models.pull", pullModel, { model: given.pullable, options: given.pulling });
+/** @function */
+export const resolve = guarded("models.resolve", resolveModel, { nameOrPath: given.path, options: given.resolving });
+/** @function */
+export const isInstalled = guarded("models.isInstalled", installed, { model: given.pullable });
+/** @function */
+export const isOwn = guarded("models.isOwn", own, { model: given.pullable });
+/** @function */
+export const path = guarded("models.path", modelPath, { model: given.pullable });
+/** @function */
+export const list = guarded("models.list", registryModels, {});
+/** @function */
+export const homeFolder = guarded("models.homeFolder", home, { env: given.environment });

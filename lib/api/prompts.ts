@@ -1,3 +1,19 @@
 /** How questions and demonstrations are written for a model. */
-export { chatTokens } from "../generate/index.js";
-export { iclPrompt as icl, iclTokens, promptGroups as groups, questionPrompt as question, questionTokens, QUESTION_STOP } from "../experiment/prompt.js";
+import * as all from "../experiment/prompt.js";
+import { chatTokens as tokensOfChat } from "../generate/index.js";
+import * as given from "./arguments.js";
+import { guarded } from "./guard.js";
+export { QUESTION_STOP } from "../experiment/prompt.js";
+
+/** @function */
+export const chatTokens = guarded("prompts.chatTokens", tokensOfChat, { model: given.tokeniser, messages: given.messages, options: given.options({ variables: given.anObject, mayCutThoughts: given.flag }) });
+/** @function */
+export const icl = guarded("prompts.icl", all.iclPrompt, { instruction: given.text, group: given.group });
+/** @function */
+export const iclTokens = guarded("prompts.iclTokens", all.iclTokens, { model: given.tokeniser, instruction: given.text, group: given.group, format: given.format });
+/** @function */
+export const groups = guarded("prompts.groups", all.promptGroups, { dataset: given.dataset, iclExamples: given.number });
+/** @function */
+export const question = guarded("prompts.question", all.questionPrompt, { question: given.text });
+/** @function */
+export const questionTokens = guarded("prompts.questionTokens", all.questionTokens, { model: given.tokeniser, question: given.text, format: given.format });

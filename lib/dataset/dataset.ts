@@ -9,7 +9,11 @@ import { packageRoot } from "../io/paths.js";
 import { ownDatasets } from "../io/registry.js";
 import { readUtf8 } from "../io/text-file.js";
 import type { DatasetReference } from "../steering/index.js";
-import { bad, isTableFile, kindOf, readTable } from "./table.js";
+import { readBounded } from "./read-bounded.js";
+import { isTableFile } from "./table.js";
+
+/** An instruction stands before every prompt; no context holds a longer one. */
+const MAX_INSTRUCTION_BYTES = 2 ** 22;
 
 /** A query and the answer that shows the property. */
 export interface Row {
@@ -33,15 +37,21 @@ export interface Columns {
   output: string;
 }
 
+/** What stops the reading of a dataset. */
+export interface LoadDatasetOptions {
+  signal?: AbortSignal | undefined;
+}
+
 /**
  * Load a dataset: a name of ours (`ITA`, `ITA_train`, `ITA_test`) or of a folder laid out like the published data
  * (`<folder>/<NAME>/<NAME>_train.json` and `<NAME>_instr.txt`), or the path of a JSON, JSONL, CSV, TSV or Parquet file
  * with the columns `input` and `output`; an instruction is read from `<NAME>_instr.txt` beside it.
  *
- * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming file and line
+ * @param folder where names are looked up
+ * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming file and line, E_ABORTED
  */
-export async function loadDataset(nameOrPath: string, folder = datasetsFolder()): Promise<Dataset> {
-  if (isTableFile(nameOrPath)) return readDataset(basename(nameOrPath, extname(nameOrPath)), nameOrPath, instructionBeside(nameOrPath));
+export async function loadDataset(nameOrPath: string, folder = datasetsFolder(), { signal }: LoadDatasetOptions = {}): Promise<Dataset> {
+  if (isTableFile(nameOrPath)) return readDataset(basename(nameOrPath, extname(nameOrPath)), nameOrPath, instructionBeside(nameOrPath), signal);
   const base = baseName(nameOrPath);
   const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
   const path = join(folder, base, file);
@@ -50,7 +60,7 @@ export async function loadDataset(nameOrPath: string, folder = datasetsFolder())
     const near = nearestName(base, known);
     throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"${near ? `; did you mean ${near}?` : "."} There are ${known.join(", ") || "none"} in ${folder}; a JSON, JSONL, CSV or Parquet file works too`);
   }
-  return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`));
+  return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`), signal);
 }
 
 /** Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, in place of any that are there; returns the path of the former. Throws E_WRITE. */
@@ -64,10 +74,14 @@ export async function saveDataset(folder: string, { name, rows, instruction }: D
   return path;
 }
 
-/** Names of the datasets in a folder. */
+/** Names of the datasets in a folder; none where it does not exist. Throws E_NOT_FOUND for one that cannot be read. */
 export function datasetNames(folder = datasetsFolder()): string[] {
-  if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
-  return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+  try {
+    if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
+    return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
+  } catch (cause) {
+    throw new SteeringError("E_NOT_FOUND", `the datasets in ${folder} cannot be listed (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
 }
 
 /** The parts that there are of a dataset: `ITA_test` and `ITA_train`, or one of them. */
@@ -114,25 +128,11 @@ export function datasetsFolder(model?: string): string {
   return process.env["LLAMA_STEER_DATASETS"] || (model && ownDatasets(model)) || join(packageRoot(), "models", "datasets");
 }
 
-/** Rows of a table file. Throws E_NOT_FOUND, E_BAD_DATASET naming file and line. */
-export async function readRows(path: string, columns: Columns = { input: "input", output: "output" }): Promise<Row[]> {
-  const rows = (await readTable(path)).map(({ values, place }): Row => {
-    const text = (column: string): string => {
-      const value = values[column];
-      if (typeof value === "string" && value.trim() !== "") return value;
-      throw bad(path, place(), `"${column}" must be a text that is not empty; ${kindOf(value)} found`);
-    };
-    return { input: text(columns.input), output: text(columns.output) };
-  });
-  if (rows.length === 0) throw bad(path, undefined, `a list of rows with "${columns.input}" and "${columns.output}" was expected, none found`);
-  return rows;
-}
-
 function instructionBeside(path: string): string {
   return join(dirname(path), `${baseName(basename(path, extname(path)))}_instr.txt`);
 }
 
-async function readDataset(name: string, path: string, instructionPath: string): Promise<Dataset> {
-  const rows = await readRows(path);
-  return { name, rows, instruction: existsSync(instructionPath) ? (await readUtf8(instructionPath, "E_BAD_DATASET")).trim() : "" };
+async function readDataset(name: string, path: string, instructionPath: string, signal: AbortSignal | undefined): Promise<Dataset> {
+  const rows = await readBounded("columns", { path, columns: { input: "input", output: "output" }, limit: Infinity }, [path], signal);
+  return { name, rows, instruction: existsSync(instructionPath) ? (await readUtf8(instructionPath, "E_BAD_DATASET", MAX_INSTRUCTION_BYTES)).trim() : "" };
 }

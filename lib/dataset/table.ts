@@ -1,10 +1,7 @@
 import { extname } from "node:path";
-import { CsvError, parse as parseCsv } from "csv-parse/sync";
-import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
-import { compressors } from "hyparquet-compressors";
-import { isSeq, LineCounter, parseDocument } from "yaml";
-import { SteeringError } from "../errors.js";
 import { readUtf8 } from "../io/text-file.js";
+import { bad, kindOf } from "./bad.js";
+import { jsonItems } from "./json-items.js";
 
 /** One row of a file, whatever its format. */
 export interface TableRow {
@@ -14,13 +11,13 @@ export interface TableRow {
   place: () => string;
 }
 
-const READERS: Record<string, (path: string) => Promise<TableRow[]>> = {
+const READERS: Record<string, (path: string) => Promise<Iterable<TableRow>>> = {
   ".json": async (path) => jsonRows(await readUtf8(path, "E_BAD_DATASET"), path),
   ".jsonl": async (path) => jsonLines(await readUtf8(path, "E_BAD_DATASET"), path),
   ".ndjson": async (path) => jsonLines(await readUtf8(path, "E_BAD_DATASET"), path),
   ".csv": async (path) => separatedRows(await readUtf8(path, "E_BAD_DATASET"), path, ","),
   ".tsv": async (path) => separatedRows(await readUtf8(path, "E_BAD_DATASET"), path, "\t"),
-  ".parquet": parquetRows,
+  ".parquet": async (path) => (await import("./parquet.js")).parquetRows(path),
 };
 
 /** Whether a name is that of a file that `readTable` can read. */
@@ -29,47 +26,47 @@ export function isTableFile(path: string): boolean {
 }
 
 /**
- * Rows of a JSON list, a JSONL, CSV, TSV (both with a header line) or Parquet file.
+ * Rows of a JSON list, a JSONL, CSV, TSV (both with a header line) or Parquet file, where the format allows it one by one. For
+ * other people's files in a process of its own (`readBounded`).
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming file and line
  */
-export async function readTable(path: string): Promise<TableRow[]> {
+export async function readTable(path: string): Promise<Iterable<TableRow>> {
   const read = READERS[extname(path).toLowerCase()];
   if (!read) throw bad(path, undefined, `its name must end in ${Object.keys(READERS).join(", ")}`);
   return read(path);
 }
 
-function jsonRows(text: string, path: string): TableRow[] {
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (cause) {
-    throw bad(path, `line ${lineOfSyntaxError(text, (cause as Error).message)}`, `it is not JSON: ${(cause as Error).message}`, cause);
+function* jsonRows(text: string, path: string): Generator<TableRow, void> {
+  for (const { value, line } of jsonItems(text, path)) {
+    const place = (): string => `line ${line}`;
+    yield { values: record(value, path, place), place };
   }
-  if (!Array.isArray(json)) throw bad(path, undefined, `a list of rows was expected, ${kindOf(json)} found`);
-  let lines: number[] | undefined; // looked for only where a row is bad
-  return json.map((values: unknown, index) => {
-    const place = (): string => `line ${(lines ??= linesOfItems(text))[index] ?? "?"}`;
-    return { values: record(values, path, place), place };
-  });
 }
 
-function jsonLines(text: string, path: string): TableRow[] {
-  return text.split("\n").flatMap((line, index) => {
-    if (line.trim() === "") return [];
-    const place = (): string => `line ${index + 1}`;
-    try {
-      return { values: record(JSON.parse(line), path, place), place };
-    } catch (cause) {
-      if (cause instanceof SteeringError) throw cause;
-      throw bad(path, place(), `it is not JSON: ${(cause as Error).message}`, cause);
-    }
-  });
+function* jsonLines(text: string, path: string): Generator<TableRow, void> {
+  let number = 0;
+  for (let begin = 0; begin < text.length;) {
+    const end = text.indexOf("\n", begin);
+    const line = text.slice(begin, end < 0 ? undefined : end);
+    begin += line.length + 1;
+    const place = `line ${++number}`;
+    if (line.trim() !== "") yield { values: record(parseLine(line, path, place), path, () => place), place: () => place };
+  }
 }
 
-function separatedRows(text: string, path: string, delimiter: string): TableRow[] {
+function parseLine(line: string, path: string, place: string): unknown {
   try {
-    const rows = parseCsv(text, { columns: true, info: true, skip_empty_lines: true, delimiter, quote: delimiter === "," ? '"' : null });
+    return JSON.parse(line);
+  } catch (cause) {
+    throw bad(path, place, `it is not JSON: ${(cause as Error).message}`, cause);
+  }
+}
+
+async function separatedRows(text: string, path: string, delimiter: string): Promise<TableRow[]> {
+  const { CsvError, parse } = await import("csv-parse/sync");
+  try {
+    const rows = parse(text, { columns: true, info: true, skip_empty_lines: true, delimiter, quote: delimiter === "," ? '"' : null });
     return (rows as unknown as Array<{ info: { lines: number }; record: Record<string, string> }>).map(({ info, record: values }) => {
       const inside = Object.values(values).join("").split("\n").length - 1; // a row ends where its last quoted line does
       return { values, place: () => `line ${info.lines - inside}` };
@@ -80,47 +77,7 @@ function separatedRows(text: string, path: string, delimiter: string): TableRow[
   }
 }
 
-async function parquetRows(path: string): Promise<TableRow[]> {
-  const file = await asyncBufferFromFile(path).catch((cause: unknown) => {
-    throw new SteeringError("E_NOT_FOUND", `dataset file ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
-  });
-  try {
-    const rows = await parquetReadObjects({ file, compressors });
-    return rows.map((values, index) => ({ values, place: () => `row ${index + 1}` }));
-  } catch (cause) {
-    throw bad(path, undefined, `it is not Parquet: ${(cause as Error).message}`, cause);
-  }
-}
-
 function record(values: unknown, path: string, place: () => string): Record<string, unknown> {
   if (typeof values === "object" && values !== null && !Array.isArray(values)) return values as Record<string, unknown>;
   throw bad(path, place(), `an object of columns was expected, ${kindOf(values)} found`);
-}
-
-/** Line on which each item of a JSON list begins: JSON is YAML, whose parser knows where things stand. */
-function linesOfItems(text: string): number[] {
-  const lineCounter = new LineCounter();
-  const { contents } = parseDocument(text, { lineCounter, uniqueKeys: false });
-  if (!isSeq(contents)) return [];
-  return contents.items.map((item) => lineCounter.linePos((item as { range: [number, number, number] }).range[0]).line);
-}
-
-function lineOfSyntaxError(text: string, message: string): number {
-  const position = /position (\d+)/.exec(message)?.[1];
-  if (position !== undefined) return text.slice(0, Number(position)).split("\n").length;
-  const [error] = parseDocument(text, { uniqueKeys: false }).errors;
-  return error?.linePos?.[0].line ?? text.split("\n").length;
-}
-
-/** What a value is, for a message, e.g. `the number 5`. */
-export function kindOf(value: unknown): string {
-  if (value === undefined) return "nothing";
-  if (value === null) return "null";
-  if (Array.isArray(value)) return "a list";
-  if (typeof value === "object") return "an object";
-  return value === "" ? "an empty text" : typeof value === "string" ? "a text" : `the ${typeof value} ${String(value)}`;
-}
-
-export function bad(path: string, place: string | undefined, reason: string, cause?: unknown): SteeringError {
-  return new SteeringError("E_BAD_DATASET", `${path}: ${place ? `${place}: ` : ""}${reason}`, { cause });
 }

@@ -36,9 +36,13 @@ export function parseLanguage(code: string): string {
   throw new SteeringError("E_BAD_ARGUMENT", `"${code}" is no language; a code of ISO 639 was expected, e.g. it, fr, es, zh-cn, en, or ita, cmn`);
 }
 
-/** What the language is called, e.g. "Italian". */
+/** What the language is called, e.g. "Italian"; what is no code of a language is returned as it is, as evaluators of others may want anything. */
 export function languageName(code: string): string {
-  return new Intl.DisplayNames("en", { type: "language" }).of(code) ?? code;
+  try {
+    return new Intl.DisplayNames("en", { type: "language" }).of(code) ?? code;
+  } catch {
+    return code; // RangeError: not the form of a code
+  }
 }
 
 /** Language that a dataset's answers are in, by its name as published (`ITA`, `ITunsafe`, `ENi2f_test`); undefined for other names. */

@@ -1,5 +1,6 @@
 import { z } from "zod";
-import { SteeringError } from "../errors.js";
+import { shown, SteeringError } from "../errors.js";
+import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
 import { alphaSchema, HOOK_SITES, klReductionSchema } from "../steering/index.js";
 
 /** Ways in which alpha follows the steps (docs/method.md §4), as `--strategies` names them. */
@@ -42,7 +43,7 @@ export const singleSchema = z.strictObject({
   positive: z.string().min(1),
   negative: z.string().min(1),
   /** Prompts per side of the extraction, drawn with replacement. */
-  support: whole(1),
+  support: whole(1).max(MAX_PROMPTS),
   seed: whole(0),
   /** A given draw instead of support and seed. */
   supportIndices: z.array(whole(0)).min(1).optional(),
@@ -57,7 +58,7 @@ export type SingleConfig = z.infer<typeof singleSchema>;
 /** Several properties at once, each with a vector that was extracted before. */
 export const composeSchema = z.strictObject({
   /** Vector files. */
-  vectors: z.array(z.string().min(1)).min(2),
+  vectors: z.array(z.string().min(1)).min(2).max(MAX_VECTORS),
   /** Whose questions are asked. */
   source: z.string().min(1),
   /** Shows all properties at once: its answers are the reference of ΔPPL. */
@@ -96,5 +97,5 @@ function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: obj
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   const found: unknown = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], given);
-  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${found === undefined ? "" : ` (${JSON.stringify(found)})`}: ${message}`);
+  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${found === undefined ? "" : ` (${shown(found)})`}: ${message}`);
 }

@@ -9,7 +9,9 @@ import { SteeringVector } from "../vector/steering-vector.js";
 import { directionScore, layerDirections, type DirectionOptions, type PairActivations } from "./pair-directions.js";
 import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./text-pairs.js";
 
+/** Forms in which `extract` writes pairs of texts. */
 export const PAIR_TEMPLATES = ["question", "chat", "none"] as const satisfies ReadonlyArray<PairsOrigin["template"]>;
+/** Rows of a text that `extract` reads of pairs. */
 export const POOLINGS = ["mean", "last", "step"] as const satisfies readonly Pooling[];
 
 /** Extraction from pairs of answers to the same query. */

@@ -3,6 +3,7 @@ import { SteeringError } from "../errors.js";
 import { captureMeans, type CapturePrompt } from "../capture/index.js";
 import { packageVersion } from "../io/paths.js";
 import { drawWithReplacement } from "../maths/random.js";
+import { MAX_PROMPTS } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
 import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans } from "../steering/index.js";
 import { SteeringVector } from "../vector/steering-vector.js";
@@ -61,6 +62,7 @@ export async function planExtraction(model: Model, options: ExtractOptions): Pro
   for (const [name, value] of Object.entries({ support, maxNewTokens })) {
     if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
   }
+  if (support > MAX_PROMPTS) throw new SteeringError("E_BAD_ARGUMENT", `support is ${support}; at most ${MAX_PROMPTS} prompts per side were expected`);
   if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: their contrast is nothing`);
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));

@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from "node:path";
 import { datasetsFolder, loadDataset } from "../dataset/index.js";
-import { SteeringError } from "../errors.js";
+import { SteeringError, throwIfAborted } from "../errors.js";
 import type { RunResults } from "../results/index.js";
 import type { Model } from "../runtime/index.js";
 import { runCompose } from "./compose.js";
@@ -14,20 +14,33 @@ export interface PlanCheck {
   left: PlannedRun[];
 }
 
-/** Read all datasets of a plan before anything is computed. A composition lacks what its runs lack. Throws E_BAD_ARGUMENT. */
-export async function checkPlan(plan: Plan, datasets?: string): Promise<PlanCheck> {
+/** What stops the check of a plan. */
+export interface CheckPlanOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** Read all datasets of a plan before anything is computed. A composition lacks what its runs lack. Throws E_BAD_ARGUMENT, E_BAD_DATASET, E_ABORTED. */
+export async function checkPlan(plan: Plan, datasets?: string, { signal }: CheckPlanOptions = {}): Promise<PlanCheck> {
   const check: PlanCheck = { missing: [], left: [] };
-  const runs = planRuns(plan);
-  for (const run of runs) {
+  const missing = new Map<string, PlannedRun>();
+  const read = new Map<string, Promise<unknown>>();
+  const readOnce = (name: string, folder: string): Promise<unknown> => {
+    const key = JSON.stringify([name, folder]);
+    if (!read.has(key)) read.set(key, loadDataset(name, folder, { signal }).then(() => undefined)); // the rows are not kept
+    return read.get(key)!;
+  };
+  for (const run of planRuns(plan)) {
+    throwIfAborted(signal);
     const { config } = run;
     const names = "positive" in config ? [config.positive, config.negative, config.evalDataset] : [config.source, config.composed, config.language];
-    const lacks = "vectors" in config ? runs.filter((other) => check.missing.some((each) => each.run === other.out) && config.vectors.some((file) => dirname(file) === other.out)) : [];
+    const lacks = "vectors" in config ? config.vectors.flatMap((file) => missing.get(dirname(file)) ?? []) : [];
     try {
       if (lacks.length > 0) throw new SteeringError("E_NOT_FOUND", `it needs the vector of ${lacks.map(({ name }) => name).join(", ")}`);
-      for (const name of names) if (name !== undefined) await loadDataset(name, folderOf(plan, run.model, datasets));
+      for (const name of names) if (name !== undefined) await readOnce(name, folderOf(plan, run.model, datasets));
       check.left.push(run);
     } catch (error) {
       if (!(error instanceof SteeringError) || error.code !== "E_NOT_FOUND") throw error;
+      missing.set(run.out, run);
       check.missing.push({ run: run.out, reason: error.message.split(" There are ")[0]! });
     }
   }

@@ -1,4 +1,5 @@
-import type { RunSetting } from "../results/index.js";
+import { SteeringError } from "../errors.js";
+import { MAX_SETTINGS, type RunSetting } from "../results/index.js";
 import type { WrittenSchedule } from "../steering/index.js";
 import type { ComposeConfig, SingleConfig, Strategy } from "./config.js";
 
@@ -41,7 +42,8 @@ function steered({ strategies, alphas, topP, klReduction }: Pick<SingleConfig | 
   return strategies.flatMap(ofStrategy);
 }
 
-/** All ways to choose `n` values, the last one changing fastest. */
+/** All ways to choose `n` values, the last one changing fastest. Throws E_BAD_ARGUMENT for more than a run can have. */
 function combinations(values: readonly number[], n: number): number[][] {
+  if (values.length ** n > MAX_SETTINGS) throw new SteeringError("E_BAD_ARGUMENT", `${values.length} alphas for each of ${n} vectors make ${values.length ** n} settings; at most ${MAX_SETTINGS} were expected: give fewer alphas`);
   return Array.from({ length: n }).reduce<number[][]>((chosen) => chosen.flatMap((each) => values.map((value) => [...each, value])), [[]]);
 }

@@ -2,8 +2,9 @@ import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { HOOK_SITES, type Probe } from "../steering/index.js";
 import { writeFileAtomic } from "./atomic.js";
+import { listOf } from "./list.js";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "./safetensors.js";
-import { datasetSchema, fingerprintSchema, readTensorFile } from "./vector-file.js";
+import { datasetSchema, fingerprintSchema, MAX_LAYERS, readTensorFile } from "./vector-file.js";
 
 const FORMAT = "llama-steer-probe";
 const FORMAT_VERSION = "1";
@@ -16,7 +17,7 @@ const probeSchema = z.object({
   layer: count,
   bias: z.number(),
   heldOut: z.object({ n: count, accuracy: share, auc: share, ece: share, brier: share }),
-  layers: z.array(z.object({ layer: count, lambda: z.number().positive(), accuracy: share, auc: share, logLoss: z.number() })),
+  layers: listOf(z.object({ layer: count, lambda: z.number().positive(), accuracy: share, auc: share, logLoss: z.number() }), MAX_LAYERS),
   provenance: z.object({
     property: z.string(),
     positive: datasetSchema,

@@ -1,5 +1,5 @@
 import { endianness } from "node:os";
-import { SteeringError } from "../errors.js";
+import { shown, SteeringError } from "../errors.js";
 
 /** A float32 tensor, row-major. */
 export interface Tensor {
@@ -18,8 +18,8 @@ interface HeaderEntry {
   data_offsets: [number, number];
 }
 
-/** A header longer than this is no vector file: refuse before parsing it. */
-const MAX_HEADER_BYTES = 100_000_000;
+/** A header longer than this is no vector file, whose largest part is a draw of some thousand numbers: V8 would take a hundred times its size to parse the worst of them. */
+const MAX_HEADER_BYTES = 2 ** 23;
 
 /** Bytes of a safetensors file: length of the header (u64), header (JSON, padded to 8 bytes), data. */
 export function encodeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8Array {
@@ -89,7 +89,7 @@ function assertContiguous(entries: HeaderEntry[], nBytes: number, bad: (reason: 
 
 function readTensor(data: Buffer, entry: HeaderEntry, key: string, bad: (reason: string) => SteeringError): Tensor {
   const { dtype, shape, data_offsets: offsets } = entry ?? {};
-  if (dtype !== "F32") throw bad(`tensor ${key} is ${String(dtype)}; F32 was expected`);
+  if (dtype !== "F32") throw bad(`tensor ${key} is ${typeof dtype === "string" ? dtype : shown(dtype)}; F32 was expected`);
   if (!Array.isArray(shape) || !Array.isArray(offsets)) throw bad(`tensor ${key} has no shape or offsets`);
   if (![...shape, ...offsets].every((value) => Number.isSafeInteger(value) && value >= 0)) throw bad(`the shape and offsets of tensor ${key} are not whole numbers from 0`);
   const [begin, end] = offsets;

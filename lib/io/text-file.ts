@@ -1,21 +1,75 @@
-import { readFile } from "node:fs/promises";
-import { SteeringError, type ErrorCode } from "../errors.js";
+import { constants } from "node:buffer";
+import { readFile, stat } from "node:fs/promises";
+import { setImmediate } from "node:timers/promises";
+import { SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
-/** A file's text, without a byte order mark. Throws `code` for bytes that are not UTF-8, which would otherwise become other characters, and E_NOT_FOUND. */
-export async function readUtf8(path: string, code: ErrorCode): Promise<string> {
-  return decode(await readBytes(path), path, code);
+/** No text of V8 is longer. */
+const MAX_TEXT_BYTES = constants.MAX_STRING_LENGTH;
+/** Lists and objects inside each other: nothing that we write has ten, and what walks through a value calls itself once for each. */
+const MAX_DEPTH = 100;
+
+/** A file's text, without a byte order mark. Throws `code` for more than `most` bytes and for bytes that are not UTF-8, which would otherwise become other characters, and E_NOT_FOUND. */
+export async function readUtf8(path: string, code: ErrorCode, most = MAX_TEXT_BYTES): Promise<string> {
+  return decode(await readFileUpTo(path, code, most), path, code);
 }
 
 /** A file's whole lines; what stands behind the last line end was not finished, and may end inside a character. Throws as `readUtf8`. */
 export async function readWholeLines(path: string, code: ErrorCode): Promise<string> {
-  const bytes = await readBytes(path);
+  const bytes = await readFileUpTo(path, code, MAX_TEXT_BYTES);
   return decode(bytes.subarray(0, bytes.lastIndexOf("\n") + 1), path, code);
 }
 
-async function readBytes(path: string): Promise<Buffer> {
-  return readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${cause.code})`, { cause });
-  });
+/** The bytes of a regular file, which is all that certainly comes to an end. Throws E_NOT_FOUND, and `code` for one of more than `most` bytes. */
+export async function readFileUpTo(path: string, code: ErrorCode, most: number): Promise<Buffer> {
+  try {
+    const found = await stat(path);
+    if (!found.isFile()) throw new SteeringError("E_NOT_FOUND", `${path} cannot be read: it is ${found.isDirectory() ? "a folder (EISDIR)" : "not a regular file"}`);
+    if (found.size > most) throw new SteeringError(code, `${path} has ${found.size} bytes; at most ${most} were expected`);
+    return await readFile(path);
+  } catch (cause) {
+    if (cause instanceof SteeringError) throw cause;
+    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
+}
+
+/** No line of ours comes near it; V8 parses a longer one of nothing but brackets in more memory than a process has. */
+const MAX_LINE_CHARACTERS = 2 ** 23;
+const BLOCKING_MS = 50;
+
+/**
+ * Each line's value, by `read`, one after the other; other work gets its turn in between, and a signal can stop it.
+ *
+ * @throws SteeringError E_ABORTED, what `read` throws, and `code` for a line that is too long
+ */
+export async function readLines<Value>(lines: readonly string[], place: (index: number) => string, code: ErrorCode, read: (line: string, index: number) => Value, signal?: AbortSignal): Promise<Value[]> {
+  const values: Value[] = [];
+  let begun = performance.now();
+  for (const [index, line] of lines.entries()) {
+    if (line.length > MAX_LINE_CHARACTERS) throw new SteeringError(code, `${place(index)} has ${line.length} characters; at most ${MAX_LINE_CHARACTERS} were expected`);
+    values.push(read(line, index));
+    if (performance.now() - begun < BLOCKING_MS) continue;
+    await setImmediate();
+    throwIfAborted(signal);
+    begun = performance.now();
+  }
+  return values;
+}
+
+/** Parse a file's JSON. Throws `code` for what is not JSON, or is nested too deeply to be handled. */
+export function parseJson(text: string, place: string, code: ErrorCode): unknown {
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (cause) {
+    throw new SteeringError(code, `${place} is not JSON: ${(cause as Error).message}`, { cause });
+  }
+  if (isDeeperThan(MAX_DEPTH, json)) throw new SteeringError(code, `${place}: more than ${MAX_DEPTH} lists or objects are nested in each other`);
+  return json;
+}
+
+function isDeeperThan(levels: number, value: unknown): boolean {
+  if (typeof value !== "object" || value === null) return false;
+  return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
 }
 
 function decode(bytes: Uint8Array, path: string, code: ErrorCode): string {

@@ -3,10 +3,15 @@ import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { HOOK_SITES, PAIR_METHODS, scheduleSchema, type VectorData } from "../steering/index.js";
 import { writeFileAtomic } from "./atomic.js";
+import { integerList, listOf } from "./list.js";
 import { decodeSafetensors, encodeSafetensors, type Tensor } from "./safetensors.js";
 
 const FORMAT = "llama-steer-vector";
 const FORMAT_VERSION = "2";
+/** The deepest models have a few hundred. */
+export const MAX_LAYERS = 100_000;
+/** Vectors that one is derived from. */
+const MAX_PARTS = 100_000;
 
 export const datasetSchema = z.object({ name: z.string(), hash: z.string() });
 export const fingerprintSchema = z.object({
@@ -25,7 +30,7 @@ const iclSchema = z.object({
   iclExamples: z.number().int(),
   support: z.number().int(),
   seed: z.number().int().nullable(),
-  supportIndices: z.array(z.number().int()),
+  supportIndices: integerList,
   maxNewTokens: z.number().int().optional(),
   promptFormat: z.enum(["clean", "published"]).optional(),
   promptsHash: z.string(),
@@ -38,14 +43,14 @@ const pairsSchema = z.object({
   template: z.enum(["question", "chat", "none"]),
   pooling: z.enum(["mean", "last", "step"]),
   nPairs: z.number().int(),
-  layerScores: z.array(z.object({ layer: z.number().int(), accuracy: z.number(), auc: z.number() })).optional(),
+  layerScores: listOf(z.object({ layer: z.number().int(), accuracy: z.number(), auc: z.number() }), MAX_LAYERS).optional(),
   seed: z.number().int(),
   promptsHash: z.string(),
 });
 const derivedSchema = z.object({
   kind: z.literal("derived"),
   expression: z.string(),
-  from: z.array(z.object({ property: z.string(), hash: z.string() })),
+  from: listOf(z.object({ property: z.string(), hash: z.string() }), MAX_PARTS),
 });
 const importedSchema = z.object({
   kind: z.literal("imported"),

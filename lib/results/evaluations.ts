@@ -3,7 +3,8 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { readWholeLines } from "../io/text-file.js";
+import { listOf } from "../io/list.js";
+import { parseJson, readLines, readWholeLines } from "../io/text-file.js";
 import type { ResultRecord } from "./records.js";
 import { runIdentity, type RunFile } from "./run-file.js";
 
@@ -35,6 +36,9 @@ const rowSchema = z.object({ prompt: z.number().int(), setting: z.string(), /** 
 export type EvaluationRow = z.infer<typeof rowSchema>;
 /** A label, a number, or null where there is none. */
 export type EvaluationValue = z.infer<typeof value>;
+
+/** An evaluation as a value. */
+export const evaluationSchema = z.object({ header: headerSchema, rows: listOf(rowSchema, Infinity) });
 
 /** What a folder holds of one evaluator. `rows[i]` is about `records[i]`; the last ones may be missing, or were about other answers. */
 export interface Evaluation {
@@ -88,9 +92,9 @@ export function evaluationRow(record: ResultRecord, columns: Record<string, unkn
 }
 
 /** All evaluations in a run's folder, by evaluator. Throws E_BAD_RUN. */
-export async function readEvaluations(folder: string, run: RunFile, records: readonly ResultRecord[]): Promise<Evaluation[]> {
+export async function readEvaluations(folder: string, run: RunFile, records: readonly ResultRecord[], signal?: AbortSignal): Promise<Evaluation[]> {
   const names = readdirSync(folder).filter((name) => FILE.test(name)).sort();
-  const found = await Promise.all(names.map((name) => readEvaluation(join(folder, name), run, records)));
+  const found = await Promise.all(names.map((name) => readEvaluation(join(folder, name), run, records, signal)));
   return found.flatMap((each) => (each ? [{ header: each.header, rows: each.rows }] : []));
 }
 
@@ -100,28 +104,30 @@ export async function readEvaluations(folder: string, run: RunFile, records: rea
  *
  * @throws SteeringError E_BAD_RUN naming the line
  */
-export async function readEvaluation(path: string, run: RunFile, records: readonly ResultRecord[]): Promise<(Evaluation & { wholeBytes: number }) | undefined> {
+export async function readEvaluation(path: string, run: RunFile, records: readonly ResultRecord[], signal?: AbortSignal): Promise<(Evaluation & { wholeBytes: number }) | undefined> {
   if (!existsSync(path)) return undefined;
   const lines = (await readWholeLines(path, "E_BAD_RUN")).split("\n");
   lines.pop(); // behind the last line end: nothing, or a line that was not finished
   if (lines.length === 0) return undefined;
-  const header = parseHeader(parseLine(lines[0]!, `${path}: line 1`), path);
+  const [first] = await readLines(lines.slice(0, 1), () => `${path}: line 1`, "E_BAD_RUN", (line) => parseLine(line, `${path}: line 1`));
+  const header = parseHeader(first, path);
   if (header.run !== hashOfRun(run)) throw bad(path, "is about another run's answers");
-  const parsed = lines.slice(1, records.length + 1).map((line, index) => parseRow(parseLine(line, `${path}: line ${index + 2}`), records[index]!, `${path}: line ${index + 2}`));
+  const place = (index: number): string => `${path}: line ${index + 2}`;
+  const parsed = await readLines(lines.slice(1, records.length + 1), place, "E_BAD_RUN", (line, index) => parseRow(parseLine(line, place(index)), records[index]!, place(index)), signal);
   const changed = parsed.findIndex((row, index) => row.answer !== answerHash(records[index]!));
   const rows = changed < 0 ? parsed : parsed.slice(0, changed);
   return { header, rows, wholeBytes: lines.slice(0, rows.length + 1).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0) };
 }
 
 function bad(place: string, what: string, cause?: unknown): SteeringError {
-  return new SteeringError("E_BAD_RUN", `${place} ${what}; delete the file, or evaluate with --again`, { cause });
+  return new SteeringError("E_BAD_RUN", `${`${place} ${what}`.trimEnd()}; delete the file, or evaluate with --again`, { cause });
 }
 
 function parseLine(line: string, place: string): unknown {
   try {
-    return JSON.parse(line);
+    return parseJson(line, place, "E_BAD_RUN");
   } catch (cause) {
-    throw bad(place, `is not JSON (${(cause as Error).message})`, cause);
+    throw bad((cause as SteeringError).message, "", cause);
   }
 }
 

@@ -6,8 +6,15 @@ import { RUN_FILE } from "./run-file.js";
 /** The folder itself if it is a run's, else all runs below it, by name. Throws E_NOT_FOUND. */
 export function runsBelow(folder: string): string[] {
   if (existsSync(join(folder, RUN_FILE))) return [folder];
-  const isFolder = statSync(folder, { throwIfNoEntry: false })?.isDirectory();
-  const below = isFolder ? readdirSync(folder, { recursive: true, encoding: "utf8" }).filter((name) => basename(name) === RUN_FILE).map((name) => join(folder, dirname(name))).sort() : [];
+  const below = filesBelow(folder).filter((name) => basename(name) === RUN_FILE).map((name) => join(folder, dirname(name))).sort();
   if (below.length === 0) throw new SteeringError("E_NOT_FOUND", `there is no run in ${folder}`);
   return below;
+}
+
+function filesBelow(folder: string): string[] {
+  try {
+    return statSync(folder, { throwIfNoEntry: false })?.isDirectory() ? readdirSync(folder, { recursive: true, encoding: "utf8" }) : [];
+  } catch (cause) {
+    throw new SteeringError("E_NOT_FOUND", `the runs below ${folder} cannot be listed (${(cause as NodeJS.ErrnoException).code})`, { cause });
+  }
 }

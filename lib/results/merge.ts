@@ -1,10 +1,10 @@
 import { existsSync } from "node:fs";
 import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { SteeringError } from "../errors.js";
+import { SteeringError, throwIfAborted } from "../errors.js";
 import { writeFileAtomic } from "../io/atomic.js";
 import { RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
-import { readRun, writeRun, type RunResults } from "./store.js";
+import { readRun, writeRun, type ReadRunOptions, type RunResults } from "./store.js";
 
 /** A merge that was checked: nothing is written before `write`. */
 export interface Merge {
@@ -16,15 +16,15 @@ export interface Merge {
  * Put the shards of a run together in a new folder; the results are those that one process would have written. Refuses
  * shards that are missing, given twice, incomplete, of another run, or that steered with other vectors.
  *
- * @throws SteeringError E_BAD_RUN naming the folder, E_NOT_FOUND, E_WRITE
+ * @throws SteeringError E_BAD_RUN naming the folder, E_NOT_FOUND, E_WRITE, E_ABORTED; stopped while it reads, never while it writes
  */
-export async function mergeRuns(out: string, folders: readonly string[]): Promise<RunResults> {
-  return (await planMerge(out, folders)).write();
+export async function mergeRuns(out: string, folders: readonly string[], options: ReadRunOptions = {}): Promise<RunResults> {
+  return (await planMerge(out, folders, options)).write();
 }
 
 /** The same in two steps, for several merges of which all or none are to be written. */
-export async function planMerge(out: string, folders: readonly string[]): Promise<Merge> {
-  const parts = await Promise.all(folders.map(async (folder) => ({ folder, ...await readRun(folder) })));
+export async function planMerge(out: string, folders: readonly string[], options: ReadRunOptions = {}): Promise<Merge> {
+  const parts = await Promise.all(folders.map(async (folder) => ({ folder, ...await readRun(folder, options) })));
   const [first] = parts;
   if (!first?.run.shard) throw new SteeringError("E_BAD_RUN", `${folders[0] ?? "nothing"} is no shard of a run`);
   if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} holds a run already`);
@@ -34,6 +34,7 @@ export async function planMerge(out: string, folders: readonly string[]): Promis
   const records = parts.flatMap((part) => part.records).sort((a, b) => a.prompt - b.prompt || order.get(a.setting)! - order.get(b.setting)!);
   return {
     write: async () => {
+      throwIfAborted(options.signal);
       for (const { file, bytes } of vectors) await writeFileAtomic(join(out, file), bytes);
       await writeRun(out, { ...first.run, shard: null }, records);
       return readRun(out);
@@ -56,7 +57,7 @@ function checkShards(parts: readonly Part[], first: RunFile): void {
     byIndex.set(index, folder);
   }
   const missing = Array.from({ length: count }, (_, index) => index).filter((index) => !byIndex.has(index));
-  if (missing.length > 0) throw new SteeringError("E_BAD_RUN", `of ${count} shards, ${missing.join(", ")} ${missing.length === 1 ? "is" : "are"} missing`);
+  if (missing.length > 0) throw new SteeringError("E_BAD_RUN", `of ${count} shards, ${missing.slice(0, 10).join(", ")}${missing.length > 10 ? ` and ${missing.length - 10} more` : ""} ${missing.length === 1 ? "is" : "are"} missing`);
 }
 
 /** The vectors that the shards extracted. Those of unlike machines differ in rounding: theirs are results of different runs. */

@@ -1,12 +1,13 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
+import { listOf, MAX_STEPS } from "../io/list.js";
 import type { WrittenSchedule } from "../steering/index.js";
 import type { ResultRecord } from "./records.js";
-import { runFile, type RunFile, type RunSetting } from "./run-file.js";
+import { MAX_PROMPTS, runFile, type RunFile, type RunSetting } from "./run-file.js";
 
 /** A list with a value that is no number (NaN there, null here) says nothing that we could use. */
-const lists = z.record(z.string(), z.array(z.number().nullable()).transform((values) => (values.includes(null) ? [] : values as number[])));
+const lists = z.record(z.string(), listOf(z.number().nullable(), MAX_STEPS).transform((values) => (values.includes(null) ? [] : values as number[])));
 const resultSchema = z.looseObject({
   prompt: z.string(),
   gold: z.string(),
@@ -16,7 +17,7 @@ const resultSchema = z.looseObject({
 });
 /** One prompt's results as the published code writes them (docs/method.md §6). */
 export type PublishedResult = z.infer<typeof resultSchema>;
-const publishedSchema = z.array(resultSchema).min(1);
+const publishedSchema = listOf(resultSchema, MAX_PROMPTS, 1);
 
 /** Settings that the published schema has no keys for. */
 export function unpublished(run: RunFile): string[] {
@@ -93,7 +94,7 @@ function importedRun(outputs: readonly string[], nPrompts: number, path: string)
     settings: outputs.map((output) => settingOf(output, { properties, source, path })),
     nPrompts, parallel: 1, shard: null,
     versions: { llamaSteer: "unknown", llamaCpp: "unknown" }, machine: { platform: "unknown", cpu: "unknown", threads: 0, gpuLayers: 0, node: "unknown" },
-  });
+  }, "E_BAD_RUN");
 }
 
 const PREFIX = { single: { fixed: "edited_", start: "editedSTART_", diminishing: "editedDIM_" }, compose: { fixed: "", start: "START", diminishing: "DIM" } } as const;

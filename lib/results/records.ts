@@ -1,9 +1,11 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import type { RunFile } from "./run-file.js";
+import { readLines } from "../io/text-file.js";
+import { integerList, listOf, numberList } from "../io/list.js";
+import { MAX_VECTORS, type RunFile } from "./run-file.js";
 
 /** One answer of a run: a line of `results.jsonl`. */
-const recordSchema = z.object({
+export const recordSchema = z.object({
   /** Index of the prompt, from 0, in the whole run. */
   prompt: z.number().int().min(0),
   /** Label of the setting. */
@@ -12,13 +14,13 @@ const recordSchema = z.object({
   /** The dataset's answer. */
   gold: z.string(),
   text: z.string(),
-  tokens: z.array(z.number().int()),
+  tokens: integerList,
   /** `failed`: see `error`; `unknown`: of an imported run. */
   finishReason: z.enum(["length", "end", "stop", "failed", "unknown"]),
   /** Per vector of the setting and step. */
-  alphas: z.array(z.array(z.number())),
+  alphas: listOf(numberList, MAX_VECTORS),
   /** In nats; null for a schedule that measures nothing. */
-  kls: z.array(z.array(z.number()).nullable()),
+  kls: listOf(numberList.nullable(), MAX_VECTORS),
   /** Of the answer behind demonstrations under its own prompt; of that setting only. */
   perplexity: z.number().nullable(),
   /** ΔPPL (docs/method.md §6); null where the answer behind demonstrations is empty. */
@@ -53,31 +55,27 @@ export interface ParsedResults {
  * Records of the waves that are whole. A last line that is incomplete, and a last wave that lacks lines, are left out;
  * anything else that is not as this run would have written it is refused.
  *
- * @throws SteeringError E_BAD_RUN naming the line
+ * @throws SteeringError E_BAD_RUN naming the line, E_ABORTED
  */
-export function parseResults(text: string, run: RunFile, path: string): ParsedResults {
-  const expected = waves(run);
+export async function parseResults(text: string, run: RunFile, path: string, signal?: AbortSignal): Promise<ParsedResults> {
   const lines = text.split("\n");
   lines.pop(); // behind the last line end: nothing, or a line that was not finished
-  const result: ParsedResults = { records: [], wholeBytes: 0, wholeWaves: 0 };
-  let next = 0;
-  let bytes = 0;
-  for (const wave of expected) {
-    const records: ResultRecord[] = [];
-    for (const prompt of wave) {
-      for (const { label } of run.settings) {
-        const line = lines[next];
-        if (line === undefined) return result;
-        bytes += Buffer.byteLength(line) + 1;
-        records.push(parseRecord(line, { prompt, setting: label }, `${path}: line ${++next}`));
-      }
-    }
-    result.records.push(...records);
-    result.wholeBytes = bytes;
-    result.wholeWaves++;
+  const { settings } = run;
+  const groups = waves(run);
+  const prompts = groups.flat();
+  const most = prompts.length * settings.length;
+  const place = (index: number): string => `${path}: line ${index + 1}`;
+  const records = await readLines(lines.slice(0, most), place, "E_BAD_RUN", (line, index) =>
+    parseRecord(line, { prompt: prompts[Math.floor(index / settings.length)]!, setting: settings[index % settings.length]!.label }, place(index)), signal);
+  if (lines.length > most) throw new SteeringError("E_BAD_RUN", `${place(most)}: the run has ${most} results; there are more`);
+  let [whole, wholeWaves] = [0, 0];
+  for (const group of groups) {
+    const next = whole + group.length * settings.length;
+    if (next > records.length) break;
+    [whole, wholeWaves] = [next, wholeWaves + 1];
   }
-  if (next < lines.length) throw new SteeringError("E_BAD_RUN", `${path}: line ${next + 1}: the run has ${next} results; there are more`);
-  return result;
+  const wholeBytes = lines.slice(0, whole).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
+  return { records: records.slice(0, whole), wholeBytes, wholeWaves };
 }
 
 function parseRecord(line: string, expected: { prompt: number; setting: string }, place: string): ResultRecord {

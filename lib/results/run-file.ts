@@ -1,11 +1,21 @@
-import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
-import { SteeringError } from "../errors.js";
+import { SteeringError, type ErrorCode } from "../errors.js";
+import { listOf } from "../io/list.js";
+import { parseJson, readUtf8 } from "../io/text-file.js";
 import { scheduleSchema } from "../steering/index.js";
 
 const FORMAT = "llama-steer-run";
 const FORMAT_VERSION = 1;
+
+/** Three times the rows of the largest dataset that is published with the method: what a run keeps per prompt stays below 1 GB. */
+export const MAX_PROMPTS = 1_000_000;
+/** A grid of more is a slip, and its table unreadable. */
+export const MAX_SETTINGS = 10_000;
+/** Properties that are composed: each has alphas of its own, and the published compositions have three. */
+export const MAX_VECTORS = 100;
+/** Room for `MAX_SETTINGS` settings, and for a draw of a hundred thousand rows. */
+const MAX_BYTES = 2 ** 23;
 
 const settingSchema = z.object({
   /** e.g. "Fixed 1.5". */
@@ -13,7 +23,7 @@ const settingSchema = z.object({
   /** Which prompt it answers: behind demonstrations, the question alone, or behind those of a composition's language. */
   prompt: z.enum(["icl", "no-icl", "icl-language"]),
   /** What steers, by index of `vectors`. */
-  steer: z.array(z.object({ vector: z.number().int().min(0), schedule: scheduleSchema })),
+  steer: listOf(z.object({ vector: z.number().int().min(0), schedule: scheduleSchema }), MAX_VECTORS),
 });
 /** One way in which every prompt of a run is answered. */
 export type RunSetting = z.infer<typeof settingSchema>;
@@ -28,7 +38,7 @@ const vectorSchema = z.object({ property: z.string(), file: z.string(), hash: z.
 
 const referenceSchema = z.object({ name: z.string(), hash: z.string() });
 
-const runSchema = z.object({
+export const runSchema = z.object({
   format: z.literal(FORMAT),
   formatVersion: z.literal(FORMAT_VERSION),
   kind: z.enum(["single", "compose"]),
@@ -38,16 +48,24 @@ const runSchema = z.object({
   /** By role: positive, negative, evaluation, composed… */
   datasets: z.record(z.string(), referenceSchema),
   /** What is added: the property's short name, the file (a name in the folder where the run made it), and its hash where it was given. */
-  vectors: z.array(vectorSchema),
-  settings: z.array(settingSchema),
+  vectors: listOf(vectorSchema, MAX_VECTORS, 1),
+  settings: listOf(settingSchema, MAX_SETTINGS, 1),
   /** Prompts of the whole run, and how many of them are answered at once. */
-  nPrompts: z.number().int(),
-  parallel: z.number().int().min(1),
+  nPrompts: z.number().int().min(0).max(MAX_PROMPTS),
+  parallel: z.number().int().min(1).max(MAX_PROMPTS),
   /** Which part of the run this folder holds; null = all of it. */
-  shard: z.object({ index: z.number().int().min(0), count: z.number().int().min(1) }).nullable(),
+  shard: z.object({ index: z.number().int().min(0), count: z.number().int().min(1).max(MAX_PROMPTS) }).nullable()
+    .refine((shard) => shard === null || shard.index < shard.count, "the index must be less than the count"),
   versions: z.object({ llamaSteer: z.string(), llamaCpp: z.string() }),
   /** Where it was begun; results of other machines agree up to rounding. */
   machine: z.object({ platform: z.string(), cpu: z.string(), threads: z.number(), gpuLayers: z.union([z.number(), z.string()]), node: z.string() }),
+}).superRefine(({ settings, vectors }, context) => {
+  const labels = new Set<string>();
+  for (const [index, { label, steer }] of settings.entries()) {
+    const problem = labels.has(label) ? `two settings are called "${label}"` : steer.some(({ vector }) => vector >= vectors.length) ? `"${label}" steers with a vector that the run does not have` : undefined;
+    if (problem !== undefined) return context.addIssue({ code: "custom", message: problem, path: ["settings", index] });
+    labels.add(label);
+  }
 });
 /** The content of `run.json`: all that it takes to read the results, and to repeat them. */
 export type RunFile = z.infer<typeof runSchema>;
@@ -56,15 +74,12 @@ export type Shard = NonNullable<RunFile["shard"]>;
 
 export const RUN_FILE = "run.json";
 
-/**
- * Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes.
- * Throws E_BAD_ARGUMENT.
- */
-export function runFile(fields: Omit<RunFile, "format" | "formatVersion">): RunFile {
+/** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. Throws `code` for what could not be read again. */
+export function runFile(fields: Omit<RunFile, "format" | "formatVersion">, code: ErrorCode = "E_BAD_ARGUMENT"): RunFile {
   const parsed = runSchema.safeParse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
-  throw new SteeringError("E_BAD_ARGUMENT", `a run cannot be described so: ${path.join(".")}: ${message}`);
+  throw new SteeringError(code, `the run's ${path.join(".")}: ${message}`);
 }
 
 /**
@@ -115,13 +130,10 @@ export function runTitle({ kind, datasets, vectors, config }: Pick<RunFile, "kin
 /** Read `run.json` of a folder. Throws E_NOT_FOUND, E_BAD_RUN (malformed, or of a newer version). */
 export async function readRunFile(folder: string): Promise<RunFile> {
   const path = join(folder, RUN_FILE);
-  let json: unknown;
-  try {
-    json = JSON.parse(await readFile(path, "utf8"));
-  } catch (cause) {
-    if ((cause as NodeJS.ErrnoException).code) throw new SteeringError("E_NOT_FOUND", `${folder} is no run: ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
-    throw new SteeringError("E_BAD_RUN", `${path} is not JSON: ${(cause as Error).message}`, { cause });
-  }
+  const text = await readUtf8(path, "E_BAD_RUN", MAX_BYTES).catch((cause: SteeringError) => {
+    throw cause.code === "E_NOT_FOUND" ? new SteeringError("E_NOT_FOUND", `${folder} is no run: ${cause.message}`, { cause }) : cause;
+  });
+  const json = parseJson(text, path, "E_BAD_RUN");
   const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
   if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError("E_BAD_RUN", `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
   const parsed = runSchema.safeParse(json);

@@ -1,9 +1,10 @@
 import { existsSync, statSync } from "node:fs";
 import { appendFile, mkdir, open, readFile, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
-import { SteeringError } from "../errors.js";
+import { z } from "zod";
+import { SteeringError, throwIfAborted } from "../errors.js";
 import { cannotWrite, writeFileAtomic } from "../io/atomic.js";
-import { readWholeLines } from "../io/text-file.js";
+import { readUtf8, readWholeLines } from "../io/text-file.js";
 import { lockFile, type Lock } from "../io/lock.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
@@ -15,14 +16,17 @@ const TIMINGS_FILE = "timings.jsonl";
 export const LOCK_NAME = "run";
 export const LOCK_DOES = "is at work on this run";
 
-/** How long a group of prompts took; in a file of its own, so that the results are the same bytes however often they were interrupted. */
-export interface Timing {
+const timingSchema = z.object({
   /** e.g. "extraction", "prompts 0–3". */
-  what: string;
-  seconds: number;
+  what: z.string(),
+  seconds: z.number(),
   /** Tokens generated. */
-  tokens: number;
-}
+  tokens: z.number(),
+});
+/** How long a group of prompts took; in a file of its own, so that the results are the same bytes however often they were interrupted. */
+export type Timing = z.infer<typeof timingSchema>;
+/** Two lines per group of prompts; a longer file, or line, is none of ours. */
+const MAX_TIMINGS = { bytes: 2 ** 26, line: 2 ** 12 };
 
 /** What a folder holds of a run. */
 export interface RunResults {
@@ -34,18 +38,24 @@ export interface RunResults {
   evaluations: Evaluation[];
 }
 
-/** Read a run's folder while nobody need hold it. Throws E_NOT_FOUND, E_BAD_RUN. */
-export async function readRun(folder: string): Promise<RunResults> {
-  const { run, records, isComplete } = await readAnswers(folder);
-  const evaluations = await readEvaluations(folder, run, records);
+/** What stops the reading of a run. */
+export interface ReadRunOptions {
+  signal?: AbortSignal | undefined;
+}
+
+/** Read a run's folder while nobody need hold it. Throws E_NOT_FOUND, E_BAD_RUN, E_ABORTED. */
+export async function readRun(folder: string, { signal }: ReadRunOptions = {}): Promise<RunResults> {
+  const { run, records, isComplete } = await readAnswers(folder, signal);
+  const evaluations = await readEvaluations(folder, run, records, signal);
   return { run, records, timings: await readTimings(folder), isComplete, evaluations };
 }
 
 /** A run without its evaluations, which may be broken, and without timings. */
-export async function readAnswers(folder: string): Promise<Pick<RunResults, "run" | "records" | "isComplete">> {
+export async function readAnswers(folder: string, signal?: AbortSignal): Promise<Pick<RunResults, "run" | "records" | "isComplete">> {
+  throwIfAborted(signal);
   const run = await readRunFile(folder);
   const path = join(folder, RESULTS_FILE);
-  const { records, wholeWaves } = parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
+  const { records, wholeWaves } = await parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path, signal);
   return { run, records, isComplete: wholeWaves === waves(run).length };
 }
 
@@ -70,7 +80,7 @@ export class RunStore implements AsyncDisposable {
     try {
       await beginOrContinue(folder, run);
       const path = join(folder, RESULTS_FILE);
-      const { records, wholeBytes, wholeWaves } = parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
+      const { records, wholeBytes, wholeWaves } = await parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
       const file = await openResults(path, wholeBytes);
       return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves));
     } catch (error) {
@@ -148,12 +158,15 @@ function shardName({ shard }: RunFile): string {
 
 /** Lines that are whole; timings are no results, and a torn one is left out. */
 async function readTimings(folder: string): Promise<Timing[]> {
-  const text = await readFile(join(folder, TIMINGS_FILE), "utf8").catch(() => "");
-  return text.split("\n").slice(0, -1).flatMap((line) => {
-    try {
-      return [JSON.parse(line) as Timing];
-    } catch {
-      return [];
-    }
-  });
+  const text = await readUtf8(join(folder, TIMINGS_FILE), "E_BAD_RUN", MAX_TIMINGS.bytes).catch(() => "");
+  return text.split("\n").slice(0, -1).flatMap((line) => (line.length > MAX_TIMINGS.line ? [] : parseTiming(line)));
+}
+
+function parseTiming(line: string): Timing[] {
+  try {
+    const parsed = timingSchema.safeParse(JSON.parse(line));
+    return parsed.success ? [parsed.data] : [];
+  } catch {
+    return [];
+  }
 }

@@ -1,4 +1,4 @@
-import { SteeringError } from "../errors.js";
+export { abortError, throwIfAborted } from "../errors.js";
 
 /** What waits for each signal. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
@@ -22,13 +22,4 @@ function listen(signal: AbortSignal): Set<() => void> {
     stops.clear();
   }, { once: true });
   return stops;
-}
-
-/** Throws E_ABORTED when the signal has fired. */
-export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw abortError(signal);
-}
-
-export function abortError(signal: AbortSignal): SteeringError {
-  return new SteeringError("E_ABORTED", "the work was stopped before its end", { cause: signal.reason });
 }

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { SteeringError } from "../errors.js";
+import { shown, SteeringError } from "../errors.js";
 
 export const klReductionSchema = z.enum(["mean", "sum"]);
 /** `mean` divides the KL by the size of the top-p set, as the published code does; `sum` is the paper's formula. */
@@ -52,7 +52,7 @@ export type Tail = z.infer<typeof tailSchema>;
 export function parseTail(input: Tail | undefined): Tail {
   const parsed = tailSchema.safeParse(input);
   if (parsed.success) return parsed.data;
-  throw new SteeringError("E_BAD_SPEC", `tail: "${String(input)}" is none of mean, hold, stop`);
+  throw new SteeringError("E_BAD_SPEC", `tail: ${shown(input)} is none of mean, hold, stop`);
 }
 
 /** A schedule whose settings may be left out, e.g. `{ kind: "dynamic" }`. */
@@ -88,7 +88,7 @@ export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): nu
     case "function": {
       const value = schedule.alphaAt(step);
       if (typeof value === "number" && isAlpha(value)) return value;
-      throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${String(value)} at step ${step}; a finite number was expected`);
+      throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${typeof value === "number" ? value : shown(value)} at step ${step}; a finite number was expected`);
     }
   }
 }

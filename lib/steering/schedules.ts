@@ -35,7 +35,7 @@ export function dynamic(settings: DynamicSettings = {}): DynamicSchedule {
 
 /** Alphas per token step, as a generation had them; none beyond. */
 export function recorded(alphas: readonly number[]): Kind<"recorded"> {
-  return parseSchedule({ kind: "recorded", alphas: [...alphas] }) as Kind<"recorded">;
+  return parseSchedule({ kind: "recorded", alphas: alphas as number[] }) as Kind<"recorded">;
 }
 
 /** Alpha as any function of the token step. */

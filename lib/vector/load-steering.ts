@@ -1,9 +1,12 @@
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { readUtf8 } from "../io/text-file.js";
+import { parseJson, readUtf8 } from "../io/text-file.js";
 import { parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec } from "../steering/index.js";
 import { SteeringVector } from "./steering-vector.js";
+
+/** Room for thousands of specifications; a model is steered by a handful. */
+const MAX_SPEC_BYTES = 2 ** 20;
 
 /** A specification with its vector read. */
 export type LoadedSteering = Omit<SteeringSpec, "vector"> & { vector: SteeringVector };
@@ -19,7 +22,7 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
   if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
   if (!spec.endsWith(".json")) return [await load(existsSync(spec) ? { vector: spec, layers: "all", heads: "all", tail: "mean" } : parseSteer(spec))];
-  const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC"), spec), spec);
+  const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
   return Promise.all(specs.map((each) => load({ ...each, vector: isAbsolute(each.vector) ? each.vector : join(dirname(spec), each.vector) })));
 }
 
@@ -28,12 +31,4 @@ async function load({ vector: path, schedule, ...how }: Omit<SteeringSpec, "sche
   const found = schedule ?? vector.provenance.calibration?.schedule;
   if (!found) throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated: say how strongly to add it, e.g. ${path}:fixed,1, or calibrate it`);
   return { ...how, vector, schedule: found };
-}
-
-function parseJson(text: string, path: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch (cause) {
-    throw new SteeringError("E_BAD_SPEC", `${path} is not JSON: ${(cause as Error).message}`, { cause });
-  }
 }

@@ -1,3 +1,4 @@
+import { SteeringError } from "../errors.js";
 import { loadVector, saveVector } from "../io/vector-file.js";
 import { cosines, linearCombination, normalised, norms, pooled, projectOut, selected, vectorHash, type HookSite, type Provenance, type ScheduleInput, type Selection, type Tail, type VectorData, type WeightedVector } from "../steering/index.js";
 
@@ -18,7 +19,12 @@ export class SteeringVector implements VectorData {
   /** File that it was read from. */
   readonly path: string | undefined;
 
-  constructor({ site, layers, nSteps, width, data, provenance }: VectorData, path?: string) {
+  /** Throws E_BAD_ARGUMENT for what is not a vector. */
+  constructor(vector: VectorData, path?: string) {
+    const { site, layers, nSteps, width, data, provenance } = (vector ?? {}) as VectorData;
+    if (!Array.isArray(layers) || !ArrayBuffer.isView(data) || typeof provenance !== "object" || provenance === null) {
+      throw new SteeringError("E_BAD_ARGUMENT", "new SteeringVector: expected a vector, { site, layers, nSteps, width, data, provenance }; SteeringVector.load(path) reads one");
+    }
     this.site = site;
     this.layers = layers;
     this.nSteps = nSteps;

@@ -1,0 +1,121 @@
+import { mkdtemp, rm } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { evaluate, experiment, loadClassifier, loadDataset, loadModel, models, results, SteeringVector, system, type Classifier, type Model } from "../../lib/index.js";
+import { seededRandom } from "../../lib/maths/random.js";
+import { OWN, publicCalls, publicFunctions, WITHOUT_ARGUMENTS, wrongArguments, type PublicCall } from "../support/wrong-arguments.js";
+
+const MINUTES = 60_000;
+const SEED = Number(process.env["LLAMA_STEER_TEST_SEED"] ?? 9);
+/** Wrong calls of each function; fewer of those that compute, since many a wrong argument is none to them. */
+const [N, N_SLOW] = [30, 5];
+/** The longest right call takes a second or two on a quiet machine. */
+const LONGEST_MS = MINUTES;
+
+const home = process.cwd();
+let folder: string;
+let model: Model;
+let classifier: Classifier;
+let calls: PublicCall[];
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "llama-steer-arguments-"));
+  model = await loadModel("tiny", { threads: 1 }); // on a busy machine, threads wait for each other
+  classifier = await loadClassifier("tiny-formality", { threads: 1 });
+  calls = await publicCalls(model, classifier, folder);
+  // Wrong paths are relative, and wrong names are asked for nowhere.
+  process.chdir(folder);
+  Object.assign(process.env, { HF_ENDPOINT: "http://127.0.0.1:9", LLAMA_STEER_PYPI: "http://127.0.0.1:9" });
+}, 5 * MINUTES);
+
+afterAll(async () => {
+  process.chdir(home);
+  model.dispose();
+  classifier.dispose();
+  await rm(folder, { recursive: true, force: true });
+});
+
+test("no public function is forgotten", () => {
+  expect(publicFunctions().filter((name) => !WITHOUT_ARGUMENTS.includes(name) && !calls.some((call) => call.name === name))).toEqual([]);
+});
+
+test("right arguments are taken, or refused for what they say", async () => {
+  const refused = new Map<string, unknown>();
+  for (const { name, call, args } of calls) await Promise.resolve().then(() => call(...args)).catch((error: { name: string; code?: string }) => refused.set(name, error.code ?? error));
+  // A shard without its vector; another site than the published one; twelve bytes; no model; twice the same.
+  expect(Object.fromEntries(refused)).toEqual({
+    "results.merge": "E_BAD_RUN", "results.planMerge": "E_BAD_RUN", "vectors.exportPublished": "E_SHAPE", "vectors.importPublished": "E_BAD_VECTOR",
+    loadTranslator: "E_BAD_GGUF", "evaluate.ggufTranslator": "E_BAD_GGUF", "experiment.compose": "E_BAD_ARGUMENT", "probe.train": "E_BAD_DATASET",
+  });
+}, 5 * MINUTES);
+
+test("thousands of calls with one thing wrong: whatever is thrown is a SteeringError, and none hangs", async () => {
+  const random = seededRandom(SEED);
+  const wrong: string[] = [];
+  let [made, refused] = [0, 0];
+  for (const { name, call, args, isSlow } of calls) {
+    for (let i = 0; i < (isSlow ? N_SLOW : N); i++) {
+      const given = wrongArguments(args, random);
+      const left = new AbortController();
+      const late = new Promise<never>((_, reject) => {
+        const timer = setTimeout(() => reject(new Error("hangs")), LONGEST_MS);
+        left.signal.addEventListener("abort", () => clearTimeout(timer));
+      });
+      made++;
+      await Promise.race([Promise.resolve().then(() => call(...given)), late]).catch((error: Error) => {
+        refused++;
+        if (error?.name !== "SteeringError" && error !== OWN) wrong.push(`${name}, call ${i}: ${String(error?.stack ?? error).split("\n").slice(0, 3).join(" ")}`);
+      }).finally(() => left.abort());
+    }
+  }
+  expect(wrong).toEqual([]);
+  expect(made).toBeGreaterThan(3000);
+  expect(refused).toBeGreaterThan(made / 2); // the others had nothing wrong that the function looks at
+}, 15 * MINUTES);
+
+describe("a wrong argument", () => {
+  const refusal = (message: RegExp | string): object => expect.objectContaining({ name: "SteeringError", code: "E_BAD_ARGUMENT", message: typeof message === "string" ? message : expect.stringMatching(message) }) as object;
+  const thrown = (call: () => unknown): unknown => {
+    try {
+      return call();
+    } catch (error) {
+      return error;
+    }
+  };
+
+  test("is named with its function, what was expected and what was found", async () => {
+    await expect(loadDataset(5 as never)).rejects.toEqual(refusal("loadDataset(nameOrPath, folder, options): nameOrPath: expected string, received number"));
+    expect(thrown(() => results.title({} as never))).toEqual(refusal(/^results\.title\(run\): run\.format: /));
+    await expect(evaluate.perplexity(model, "x", [1, "2"] as never)).rejects.toEqual(refusal(/continuation: expected token ids: a list of whole numbers$/));
+    expect(thrown(() => model.chat({ messages: [{ role: "user" }] } as never))).toEqual(refusal(/options\.messages\[0\]\.content: /));
+    expect(thrown(() => new SteeringVector("italian.safetensors" as never))).toEqual(refusal(/SteeringVector\.load/));
+  });
+
+  test("of an asynchronous function rejects, of another throws", async () => {
+    const pending = models.pull(undefined as never); // it would throw here
+    await expect(pending).rejects.toEqual(refusal(/models\.pull/));
+    expect(thrown(() => experiment.planRuns(undefined as never))).toEqual(refusal(/experiment\.planRuns/));
+    expect(thrown(() => model.capture("x" as never, { site: "resid_post", maxNewTokens: 1 }))).toEqual(refusal(/model\.capture/));
+    await expect(classifier.classify("x" as never)).rejects.toEqual(refusal(/classifier\.classify/));
+  });
+
+  test("may be a path that names no file", async () => {
+    for (const path of ["a\0b", "x".repeat(300), "x/".repeat(3000), ""]) {
+      await expect(system.writeText(path, "x")).rejects.toEqual(refusal(/^system\.writeText\(path, data\): path: /));
+      await expect(results.read(path)).rejects.toEqual(refusal(/^results\.read/));
+    }
+  });
+
+  test("is not looked for in errors of the caller's own functions", async () => {
+    const mine = new TypeError("mine");
+    await expect(loadModel("tiny", { threads: 1, signal: AbortSignal.abort(mine) })).rejects.toMatchObject({ code: "E_ABORTED", cause: mine });
+    await expect(experiment.compare(model, ["x"], [{ label: "a", steer: [] }], { maxNewTokens: 1, onAnswer: () => { throw mine; } })).rejects.toBe(mine);
+  });
+});
+
+test("guarded classes are what they were", () => {
+  expect(model).toBeInstanceOf(Object.getPrototypeOf(model).constructor as never);
+  expect(SteeringVector.load.name).toBe("load");
+  expect(SteeringVector.load).toHaveLength(1);
+});
