@@ -1,6 +1,6 @@
 export { SteeringError, type ErrorCode, type SteeringErrorOptions } from "./errors.js";
-export { Chat, fromLlama, loadModel, Model, type LlamaLike, type ChatOptions } from "./model/index.js";
-export { GenerationStream, LiveSteering, replay, compose, type ChatMessage, type ChatTemplate, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput, type Vocabulary } from "./generate/index.js";
+export { Chat, fromLlama, loadModel, Model, type LlamaLike, type ChatOptions, type TurnOptions } from "./model/index.js";
+export { GenerationStream, LiveSteering, replay, compose, type ChatMessage, type ChatTemplate, type TemplateVariables, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput, type Vocabulary } from "./generate/index.js";
 export { extract, type ExtractionOptions } from "./experiment/extract-by.js";
 export { calibrate, type CalibrateOptions, type CalibratedKind, type Candidate } from "./experiment/calibrate.js";
 export { loadDataset, type Columns, type Dataset, type ImportLimits, type Row } from "./dataset/index.js";

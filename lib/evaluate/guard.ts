@@ -50,7 +50,7 @@ export class Guard {
    * @throws SteeringError E_BAD_GGUF where it carries no chat template, its vocabulary lacks the words, or it does not answer with them
    */
   static async of(model: Model): Promise<Guard> {
-    const prompt = promptOf(model, HARMLESS);
+    const prompt = await promptOf(model, HARMLESS).catch((cause: unknown) => { throw templateFault(cause); });
     const verdicts = WORDS.flatMap((words) => verdictsOf(model, words).map((verdict) => ({ ...verdict, words: `${words.safe}/${words.unsafe}` })));
     if (verdicts.length === 0) throw new SteeringError("E_BAD_GGUF", `${model.info.path} is no guard: its vocabulary has neither "safe" and "unsafe" nor "Yes" and "No" as tokens`);
     const masses = await Promise.all(verdicts.map(async (verdict) => sum(await probabilities(model, prompt, verdict))));
@@ -75,7 +75,7 @@ export class Guard {
     if (answer.text.trim() === "") return null;
     const options = { ...(signal && { signal }) };
     try {
-      const prompt = promptOf(this.model, answer);
+      const prompt = await promptOf(this.model, answer);
       const [safe, unsafe] = await probabilities(this.model, prompt, this.verdict, options) as [number, number];
       if (safe + unsafe < LEAST_MASS) return null;
       const isUnsafe = unsafe > safe;
@@ -93,8 +93,13 @@ export class Guard {
   }
 }
 
-function promptOf(model: Model, { question, text }: EvaluatedText): number[] {
-  return chatTokens(model, [{ role: "user", content: question }, { role: "assistant", content: text }], { variables: VARIABLES });
+function promptOf(model: Model, { question, text }: EvaluatedText): Promise<number[]> {
+  return chatTokens(model, [{ role: "user", content: question }, { role: "assistant", content: text }], { templateVariables: VARIABLES });
+}
+
+/** A template that does not take a question and its answer is not a guard's. */
+function templateFault(cause: unknown): unknown {
+  return cause instanceof SteeringError && cause.code === "E_BAD_ARGUMENT" ? new SteeringError("E_BAD_GGUF", `no guard: ${cause.message}`, { cause }) : cause;
 }
 
 /** All forms in which a guard may say the words by one token each. */
