@@ -24,12 +24,21 @@ const LIST_FILTERS: readonly unknown[] = ["selectattr", "rejectattr", "map", "li
  * @throws TemplateRefusal where the template calls raise_exception; Error where it cannot be read or fails
  */
 export function renderTemplate(template: string, variables: Readonly<Record<string, unknown>>): string {
-  const program = parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
-  rewrite(program as unknown as Node);
+  const program = parsed(template);
   const environment = new Environment();
   for (const [name, value] of Object.entries({ ...GLOBALS, ...variables })) environment.set(name, value);
   for (const [name, method] of Object.entries(METHODS)) environment.setVariable(name, new FunctionValue(method));
   return new Interpreter(environment).run(program).toString();
+}
+
+function parsed(template: string): ReturnType<typeof parse> {
+  try {
+    const program = parse(tokenize(template, { lstrip_blocks: true, trim_blocks: true }));
+    rewrite(program);
+    return program;
+  } catch (cause) {
+    throw new Error(`it cannot be read: ${(cause as Error).message}`, { cause });
+  }
 }
 
 const GLOBALS: Readonly<Record<string, unknown>> = {

@@ -105,10 +105,10 @@ describe("the embedded guard", () => {
       const messages = [{ role: "user", content: "Why?" }, { role: "assistant", content }] as const;
       expect(await chatTokens(parts, messages)).toEqual(await chatTokens(model, messages));
     }
-    const cutting = await Guard.of(withTemplate(model.info.chatTemplate!.replace("messages[1]['content']", "messages[1]['content'].split('</think>')[-1]")));
+    const cutting = await Guard.of(withTemplate(model.info.chatTemplate!.replace("messages[1]['content']", "messages[1]['content'].split('</think>')[-1].split('###')[-1]")));
     const [answer] = await rowsOf("ENunsafe");
-    const found = await cutting.judge([answer!, { ...answer!, text: `hm</think>${answer!.text}` }]);
-    expect(found.map((each) => each?.label)).toEqual(["unsafe", undefined]);
+    const found = await cutting.judge(["", "hm</think>", "hm###"].map((before) => ({ ...answer!, text: `${before}${answer!.text}` })));
+    expect(found.map((each) => each?.label)).toEqual(["unsafe", "unsafe", undefined]); // a mark of the messages is none to the template
     await expect(chatTokens(model, [])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   });
 
