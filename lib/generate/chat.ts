@@ -48,12 +48,15 @@ export async function chatTokens(model: Vocabulary, messages: readonly ChatMessa
   const { templateVariables = {}, mayCut = false } = options;
   const { chatTemplate, path } = model.info;
   if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
-  if (!messages.every(({ role, content }) => typeof role === "string" && typeof content === "string")) throw new SteeringError("E_BAD_ARGUMENT", "every message of a chat needs a role and a content, both text");
+  if (!messages.every(({ role, content }) => typeof role === "string" && typeof content === "string")) {
+    throw new SteeringError("E_BAD_ARGUMENT", "every message of a chat needs a role and a content, both text");
+  }
   checkVariables(templateVariables);
   if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);
-  const said = messages.map(({ role, content }) => ({ role, content: mayCut && role === "assistant" ? answerOf(content, chatTemplate) : content }));
+  const isAnswer = ({ role }: ChatMessage): boolean => mayCut && role === "assistant";
+  const said = messages.map((each) => ({ role: each.role, content: isAnswer(each) ? answerOf(each.content, chatTemplate) : each.content }));
   const special = new SpecialText(model, chatTemplate, [...said.map(({ content }) => content), ...eachText(templateVariables).texts]);
-  const guarded = said.map(({ role, content }) => ({ role, content: special.guarded(content, mayCut && role === "assistant" ? THOUGHT_MARKS : undefined) }));
+  const guarded = said.map((each) => ({ role: each.role, content: special.guarded(each.content, isAnswer(each) ? THOUGHT_MARKS : undefined) }));
   const kept = mayCut ? [] : guarded.map(({ content }) => content.trim());
   const variables = { ...defaults(model), ...eachText(templateVariables, (text) => special.guarded(text)).variables };
   const text = await new TemplateOfFile(chatTemplate, path, variables).write(guarded, kept);
@@ -94,17 +97,18 @@ class TemplateOfFile {
 
   /** The file is at fault where it does not even write a user's message; otherwise these roles are. */
   private async blame(complaints: readonly Complaint[], messages: readonly ChatMessage[]): Promise<SteeringError> {
+    const template = `the chat template of ${this.path}`;
     const refusal = complaints.find(({ kind }) => kind === "refuses");
-    if (refusal) return new SteeringError("E_BAD_ARGUMENT", `the chat template of ${this.path} refuses the messages: ${refusal.reason}`);
+    if (refusal) return new SteeringError("E_BAD_ARGUMENT", `${template} refuses the messages: ${refusal.reason}`);
     const { kind, reason } = complaints[0]!;
+    const what = kind === "omits" ? "leaves out a message" : `fails: ${reason}`;
     const roles = messages.map(({ role }) => role).join(", ");
     const single = probesOf([{ role: "user", content: "" }]);
     for (const form of roles === "user" ? [] : FORMS) {
       const [written] = await this.render([single], form);
-      if (complaintOf(written!, [single[0]!.content])) continue;
-      return new SteeringError("E_BAD_ARGUMENT", `the chat template of ${this.path} ${kind === "omits" ? "leaves out a message" : `fails: ${reason}`}; its roles are ${roles}`);
+      if (!complaintOf(written!, [single[0]!.content])) return new SteeringError("E_BAD_ARGUMENT", `${template} ${what}; its roles are ${roles}`);
     }
-    return new SteeringError("E_BAD_GGUF", `the chat template of ${this.path} ${kind === "omits" ? "leaves out a message" : `fails: ${reason}`}`);
+    return new SteeringError("E_BAD_GGUF", `${template} ${what}`);
   }
 
   private render(chats: ReadonlyArray<readonly ChatMessage[]>, form: Form): Promise<Rendered[]> {

@@ -11,11 +11,15 @@ interface Node {
 }
 
 /** The library's classes of values, which it does not export. */
-const classOf = (sample: unknown): new (value: unknown) => Value => new Environment().set("sample", sample).constructor as new (value: unknown) => Value;
-const [StringValue, IntegerValue, ArrayValue, ObjectValue, FunctionValue, UndefinedValue] = [classOf(""), classOf(0), classOf([]), classOf({}), classOf(() => null), classOf(undefined)];
+type ValueClass = new (value: unknown) => Value;
+const classOf = (sample: unknown): ValueClass => new Environment().set("sample", sample).constructor as ValueClass;
+const [StringValue, IntegerValue, ArrayValue] = [classOf(""), classOf(0), classOf([])];
+const [ObjectValue, FunctionValue, UndefinedValue] = [classOf({}), classOf(() => null), classOf(undefined)];
 
 /** Filters for which nothing is an empty list, as it is in Python's Jinja. */
-const LIST_FILTERS: readonly unknown[] = ["selectattr", "rejectattr", "map", "list", "length", "count", "join", "sort", "unique", "reverse"];
+const LIST_FILTERS: readonly unknown[] = [
+  "selectattr", "rejectattr", "map", "list", "length", "count", "join", "sort", "unique", "reverse",
+];
 
 /**
  * Render a chat template as transformers does: trim_blocks, lstrip_blocks, no HTML escapes. Where the library differs from
@@ -43,7 +47,7 @@ function parsed(template: string): ReturnType<typeof parse> {
 
 const GLOBALS: Readonly<Record<string, unknown>> = {
   true: true, True: true, false: false, False: false, none: null, None: null,
-  range: (start: number, stop?: number, step = 1): number[] => range(...(typeof stop === "number" ? [start, stop] as const : [0, start] as const), step),
+  range: (first: number, stop?: number, step = 1): number[] => (typeof stop === "number" ? range(first, stop, step) : range(0, first, step)),
   raise_exception: (reason: unknown): never => { throw new TemplateRefusal(String(reason)); },
   strftime_now: (format: string): string => new Template("{{ strftime_now(format) }}").render({ format }),
 };
@@ -56,7 +60,8 @@ const METHODS: Readonly<Record<string, (args: Value[]) => Value>> = {
   "str.format": ([text, ...values]) => new StringValue(formatted(text!, values)),
   "dict.sort": ([dictionary]) => sortedEntries(dictionary!),
   "any.at": ([list, index]) =>
-    (list instanceof ObjectValue ? entriesOf(list).get(String(index!.value)) : at(list!, index!.value as number)) ?? new UndefinedValue(undefined),
+    (list instanceof ObjectValue ? entriesOf(list).get(String(index!.value)) : at(list!, index!.value as number))
+      ?? new UndefinedValue(undefined),
 };
 
 /** Change a node, and all that it is made of, in place. */
@@ -71,8 +76,9 @@ function rewriteOne(node: Node): void {
   const callee = node["callee"] as Node | undefined;
   switch (node.type) {
     case "CallExpression": {
-      const [method, args] = [`str.${String((callee?.["property"] as Node | undefined)?.["value"])}`, node["args"] as Node[]];
-      if (callee?.type === "MemberExpression" && !callee["computed"] && args.length > 0 && method in METHODS) Object.assign(node, callOf(method, callee["object"], ...args));
+      if (callee?.type !== "MemberExpression" || callee["computed"]) break;
+      const [method, args] = [`str.${String((callee["property"] as Node)["value"])}`, node["args"] as Node[]];
+      if (args.length > 0 && method in METHODS) Object.assign(node, callOf(method, callee["object"], ...args));
       break;
     }
     case "For": {
@@ -83,15 +89,19 @@ function rewriteOne(node: Node): void {
     }
     case "FilterExpression": {
       const filter = node["filter"] as Node;
+      const name = filter["value"] ?? (filter["callee"] as Node)["value"];
       if (filter["value"] === "dictsort") Object.assign(node, callOf("dict.sort", node["operand"]));
-      else if (LIST_FILTERS.includes(filter["value"] ?? (filter["callee"] as Node | undefined)?.["value"])) node["operand"] = orEmptyList(node["operand"]);
+      else if (LIST_FILTERS.includes(name)) node["operand"] = orEmptyList(node["operand"]);
       break;
     }
     case "ObjectLiteral":
-      for (const key of (node["value"] as Map<Node, Node>).keys()) if (key.type === "IntegerLiteral") Object.assign(key, { type: "StringLiteral", value: String(key["value"]) });
+      for (const key of (node["value"] as Map<Node, Node>).keys()) {
+        if (key.type === "IntegerLiteral") Object.assign(key, { type: "StringLiteral", value: String(key["value"]) });
+      }
       break;
     case "MemberExpression":
-      if (node["computed"] && (node["property"] as Node).type === "IntegerLiteral") Object.assign(node, callOf("any.at", node["object"], node["property"]));
+      if (!node["computed"] || (node["property"] as Node).type !== "IntegerLiteral") break;
+      Object.assign(node, callOf("any.at", node["object"], node["property"]));
       break;
   }
 }
@@ -134,7 +144,8 @@ function sortedEntries(dictionary: Value): Value {
   const isNumbered = entries.every(([key]) => /^-?\d+$/.test(key));
   const keys = isNumbered ? entries.map(([key]) => Number(key)) : entries.map(([key]) => key.toLowerCase());
   const order = entries.map((_, index) => index).sort((a, b) => (keys[a]! < keys[b]! ? -1 : keys[a]! > keys[b]! ? 1 : 0));
-  return new ArrayValue(order.map((index) => new ArrayValue([isNumbered ? new IntegerValue(keys[index]) : new StringValue(entries[index]![0]), entries[index]![1]])));
+  const keyOf = (index: number): Value => (isNumbered ? new IntegerValue(keys[index]) : new StringValue(entries[index]![0]));
+  return new ArrayValue(order.map((index) => new ArrayValue([keyOf(index), entries[index]![1]])));
 }
 
 function entriesOf(dictionary: Value): Map<string, Value> {

@@ -54,7 +54,8 @@ export class SpecialText {
 
   /** Tokens of what was rendered: its own marks as special tokens, those of the messages as plain characters. BOS is not added. */
   tokens(rendered: string): number[] {
-    return this.fragments(rendered).flatMap((fragment) => (typeof fragment === "number" ? [fragment] : this.plainTokens(this.restored(fragment))));
+    return this.fragments(rendered)
+      .flatMap((fragment) => (typeof fragment === "number" ? [fragment] : this.plainTokens(this.restored(fragment))));
   }
 
   /** With the characters that the stand-ins stand for. */
@@ -69,7 +70,9 @@ export class SpecialText {
   private newStandIn(letter: string): string {
     let standIn: string;
     do {
-      if (this.nextStandIn > LAST_STAND_IN) throw new SteeringError("E_BAD_ARGUMENT", "the messages use every character of Unicode's private use area: leave out one");
+      if (this.nextStandIn > LAST_STAND_IN) {
+        throw new SteeringError("E_BAD_ARGUMENT", "the messages use every character of Unicode's private use area: leave out one");
+      }
       standIn = String.fromCharCode(this.nextStandIn++);
     } while ([this.template, ...this.texts].some((text) => text.includes(standIn)));
     this.standIns.set(letter, standIn);
@@ -86,12 +89,13 @@ export class SpecialText {
     return fragments.filter((fragment) => fragment !== "");
   }
 
-  /** Tokens of a text without marks of the template's. User-defined tokens are found in any text, so those that are marks are cut first. */
+  /** Tokens of a text as plain characters. User-defined tokens are found in any text, so those that are marks are cut first. */
   private plainTokens(text: string): number[] {
     const cuts = new Set<number>([0, text.length]);
     for (const { text: mark, isUserDefined } of this.marks.tokens) {
       if (!isUserDefined) continue;
-      for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) cuts.add(at + String.fromCodePoint(mark.codePointAt(0)!).length);
+      const first = String.fromCodePoint(mark.codePointAt(0)!);
+      for (let at = text.indexOf(mark); at >= 0; at = text.indexOf(mark, at + 1)) cuts.add(at + first.length);
     }
     const places = [...cuts].sort((a, b) => a - b);
     return places.slice(1).flatMap((to, index) => {
@@ -104,7 +108,8 @@ export class SpecialText {
   private continued(text: string): number[] {
     const before = this.model.tokenise("\n", { bos: false });
     const tokens = this.model.tokenise(`\n${text}`, { bos: false });
-    return before.every((token, index) => tokens[index] === token) ? tokens.slice(before.length) : this.model.tokenise(text, { bos: false });
+    if (before.every((token, index) => tokens[index] === token)) return tokens.slice(before.length);
+    return this.model.tokenise(text, { bos: false });
   }
 }
 

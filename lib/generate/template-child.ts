@@ -12,6 +12,7 @@ else parentPort!.on("message", (request: RenderRequest) => parentPort!.postMessa
 
 function watch(): void {
   process.once("disconnect", () => process.kill(process.pid, "SIGKILL"));
+  // Its own limit too: the process's flags are not those of a thread.
   const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: Number(process.argv[2]) } });
   worker.on("error", () => process.exit(1));
   worker.on("message", (results: Rendered[]) => process.send?.(results));
@@ -22,7 +23,8 @@ function watch(): void {
 function rendered({ template, variables, longest }: RenderRequest, chat: Record<string, unknown>): Rendered {
   try {
     const text = renderTemplate(template, { ...variables, ...chat });
-    return text.length <= longest ? { text } : { failure: `it writes ${text.length} characters, more than messages and template account for` };
+    if (text.length <= longest) return { text };
+    return { failure: `it writes ${text.length} characters, more than messages and template account for` };
   } catch (error) {
     const reason = (error as Error).message.slice(0, LONGEST_REASON);
     return error instanceof TemplateRefusal ? { refusal: reason } : { failure: reason };

@@ -36,28 +36,34 @@ async function renderNow(request: RenderRequest, path: string): Promise<Rendered
   if ("message" in answer) return answer.message as Rendered[];
   renderer = undefined;
   child.kill("SIGKILL");
-  const limits = { time: `does not finish within ${PATIENCE_MS / 1000} s`, end: `needs more than ${MEGABYTES} MB of memory, or ends the process that renders it` };
-  throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${limits[answer.failure]}`);
+  throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${answer.failure === "time"
+    ? `does not finish within ${PATIENCE_MS / 1000} s`
+    : `needs more than ${MEGABYTES} MB of memory, or ends the process that renders it`}`);
 }
 
 async function start(): Promise<ChildProcess> {
   if (process.env[MARK]) throw cannotStart("this process is itself one");
   const child = fork(fileURLToPath(new URL("./template-child.js", import.meta.url)), [String(MEGABYTES)], {
     // The caller's flags are for the caller: a debugger's port, for one.
-    execArgv: [`--max-old-space-size=${MEGABYTES}`], env: { ...process.env, NODE_OPTIONS: "", [MARK]: "1" }, stdio: ["ignore", "ignore", "ignore", "ipc"],
+    execArgv: [`--max-old-space-size=${MEGABYTES}`], env: { ...process.env, NODE_OPTIONS: "", [MARK]: "1" },
+    stdio: ["ignore", "ignore", "ignore", "ipc"],
   });
   let reason: string | undefined;
   child.on("error", ({ message }) => { reason ??= message; });
   const answer = await nextMessage(child, START_MS, () => undefined);
   if ("message" in answer && answer.message === READY) return child;
   child.kill("SIGKILL");
-  throw cannotStart(reason ?? ("failure" in answer && answer.failure === "time" ? `it does not answer within ${START_MS / 1000} s` : "it ended at once"));
+  const isLate = "failure" in answer && answer.failure === "time";
+  throw cannotStart(reason ?? (isLate ? `it does not answer within ${START_MS / 1000} s` : "it ended at once"));
 }
 
+/** What a child said, or why it said nothing. */
+type Answer = { message: unknown } | { failure: "time" | "end" };
+
 /** The next message, or why there is none. Only while it is waited for does the child keep this process alive. */
-function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void): Promise<{ message: unknown } | { failure: "time" | "end" }> {
+function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void): Promise<Answer> {
   return new Promise((resolve) => {
-    const settle = (answer: { message: unknown } | { failure: "time" | "end" }): void => {
+    const settle = (answer: Answer): void => {
       clearInterval(timer);
       child.off("message", onMessage).off("error", onEnd).off("exit", onEnd);
       child.unref();

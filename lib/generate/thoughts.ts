@@ -1,4 +1,6 @@
-/** Marks around a model's thoughts. An answer of the history keeps them as they are: its template may look for them, and they end no turn. */
+/**
+ * Marks around a model's thoughts. Answers of the history keep them: their template may look for them, and they end no turn.
+ */
 export const THOUGHT_MARKS = /<\/?(?:\w+:)?think(?:ing)?>|\[\/?THINK\]|<\|(?:START|END)_THINKING\|>|<\|channel>|<channel\|>/g;
 
 /** Marks of gpt-oss: an answer is what stands in the channel "final". */

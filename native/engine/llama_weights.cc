@@ -157,7 +157,8 @@ std::vector<llama_token> llama_weights::tokenise(const std::string & text, bool 
 std::vector<llama_token> llama_weights::tokenise_prompt(const std::string & text, bool add_bos, bool parse_special) const {
     std::vector<llama_token> tokens = tokenise(text, false, parse_special);
     const enum llama_vocab_type type = llama_vocab_type(vocab());
-    const bool knows_bos = type == LLAMA_VOCAB_TYPE_SPM || type == LLAMA_VOCAB_TYPE_BPE || type == LLAMA_VOCAB_TYPE_UGM || type == LLAMA_VOCAB_TYPE_WPM;
+    const bool knows_bos = type == LLAMA_VOCAB_TYPE_SPM || type == LLAMA_VOCAB_TYPE_BPE || type == LLAMA_VOCAB_TYPE_UGM
+        || type == LLAMA_VOCAB_TYPE_WPM;
     const llama_token bos = llama_vocab_bos(vocab());
     if (add_bos && knows_bos && bos != LLAMA_TOKEN_NULL && llama_vocab_get_add_bos(vocab())) tokens.insert(tokens.begin(), bos);
     return tokens;
