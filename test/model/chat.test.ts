@@ -115,6 +115,19 @@ test("of gpt-oss' answers the final channel goes into the next turn", async () =
   expect(await next("Paris.")).toBe("Paris.");
 });
 
+test("a turn whose template does not end can be stopped at once, and the chat goes on", async () => {
+  const endless = await loadModel(await tinyWithChat("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "endless"), { threads: 1 });
+  const chat = endless.chat({ maxNewTokens: 1 });
+  const begun = performance.now();
+  await expect(chat.say(FIRST, { signal: AbortSignal.timeout(100) }).text()).rejects.toMatchObject({ code: "E_ABORTED" });
+  const stopped = chat.say(FIRST).text();
+  await Promise.all([expect(stopped).rejects.toMatchObject({ code: "E_ABORTED" }), chat.stop()]);
+  expect(performance.now() - begun).toBeLessThan(4_000); // the template's own time is 5 s
+  expect(chat.messages).toEqual([]);
+  endless.dispose();
+  expect(await model.chat({ maxNewTokens: 1 }).say(FIRST).result()).toMatchObject({ finishReason: "length" }); // once the others' time is over
+});
+
 test("variables of the template are given per chat or per turn", async () => {
   const moody = await loadModel(await tinyWithChat("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ mood }}<|assistant|>", "mood"), { threads: 1 });
   const ask = async (chat: Chat, options: TurnOptions = {}): Promise<number> => (await chat.say(FIRST, { maxNewTokens: 1, ...options }).result()).promptTokens;

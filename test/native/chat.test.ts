@@ -103,6 +103,12 @@ test("gpt-oss' marks, which llama.cpp finds in every text, are plain characters 
   expect(tokens.filter((token) => ids.includes(token))).toEqual([ids[2], ids[1], ids[4], ids[2]]);
 });
 
+test("special tokens of a disposed model are E_DISPOSED", async () => {
+  const model = await load({ kind: "spm" });
+  model.dispose();
+  expect(() => model.specialTokens()).toThrow(expect.objectContaining({ code: "E_DISPOSED" }));
+});
+
 test("user-defined tokens that are no marks stay tokens in a message", async () => {
   const model = await load({ kind: "spm", control: MARKS, userDefined: ["<table>", "\n\n"] });
   const messages = [{ role: "user" as const, content: "<table>\n\nHi" }];
