@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import type { Model } from "../runtime/index.js";
-import { SpecialText, type Vocabulary as TextVocabulary } from "./special-text.js";
+import { SpecialText } from "./special-text.js";
 import { renderChats } from "./template-process.js";
 import type { Rendered } from "./template-protocol.js";
 import { answerOf, THOUGHT_MARKS } from "./thoughts.js";
@@ -24,7 +24,7 @@ export interface ChatTemplate {
 }
 
 /** What is read of a model to write a chat for it. */
-export type Vocabulary = TextVocabulary & { info: Pick<Model["info"], "chatTemplate" | "path"> };
+export type Vocabulary = Pick<Model, "tokenise" | "specialTokens"> & { info: Pick<Model["info"], "chatTemplate" | "path"> };
 
 type Form = (text: string) => unknown;
 /** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */

@@ -1,8 +1,7 @@
 import { SteeringError } from "../errors.js";
 import type { Model } from "../runtime/index.js";
 
-/** What is read of a model to write a chat for it. */
-export type Vocabulary = Pick<Model, "tokenise" | "specialTokens">;
+type Vocabulary = Pick<Model, "tokenise" | "specialTokens">;
 type SpecialToken = ReturnType<Model["specialTokens"]>["tokens"][number];
 
 /** Marks of one template in one vocabulary. */
