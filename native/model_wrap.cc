@@ -67,6 +67,7 @@ Napi::Function model_wrap::constructor(Napi::Env env) {
     return DefineClass(env, "Model", {
         InstanceMethod("info", &model_wrap::info),
         InstanceMethod("tokenise", &model_wrap::tokenise),
+        InstanceMethod("specialTokens", &model_wrap::special_tokens),
         InstanceMethod("detokenise", &model_wrap::detokenise),
         InstanceMethod("isEndOfGeneration", &model_wrap::is_end_of_generation),
         InstanceMethod("siteLayers", &model_wrap::site_layers),
@@ -143,8 +144,34 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
 
 Napi::Value model_wrap::tokenise(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        return write_array<int32_t>(info.Env(), weights()->tokenise(read_string(info[0], "text"),
-            read_bool(info[1], "addSpecial"), read_bool(info[2], "parseSpecial")));
+        return write_array<int32_t>(info.Env(), weights()->tokenise_prompt(read_string(info[0], "text"),
+            read_bool(info[1], "addBos"), read_bool(info[2], "parseSpecial")));
+    });
+}
+
+Napi::Value model_wrap::special_tokens(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights = this->weights();
+        // Where the file names none, llama.cpp presumes one.
+        const auto text_of = [&](const char * key, llama_token token) -> Napi::Value {
+            if (token == LLAMA_TOKEN_NULL || weights->metadata(key).empty()) return info.Env().Null();
+            return Napi::String::New(info.Env(), weights->detokenise({token}, true));
+        };
+        Napi::Array tokens = Napi::Array::New(info.Env());
+        for (const auto & special : weights->special_tokens()) {
+            Napi::Object entry = Napi::Object::New(info.Env());
+            entry.Set("token", special.token);
+            entry.Set("text", special.text);
+            entry.Set("isUserDefined", (special.attributes & LLAMA_TOKEN_ATTR_USER_DEFINED) != 0);
+            entry.Set("stripsLeft", (special.attributes & LLAMA_TOKEN_ATTR_LSTRIP) != 0);
+            entry.Set("stripsRight", (special.attributes & LLAMA_TOKEN_ATTR_RSTRIP) != 0);
+            tokens.Set(tokens.Length(), entry);
+        }
+        Napi::Object result = Napi::Object::New(info.Env());
+        result.Set("bos", text_of("tokenizer.ggml.bos_token_id", llama_vocab_bos(weights->vocab())));
+        result.Set("eos", text_of("tokenizer.ggml.eos_token_id", llama_vocab_eos(weights->vocab())));
+        result.Set("tokens", tokens);
+        return result;
     });
 }
 

@@ -19,6 +19,7 @@ public:
 private:
     Napi::Value info(const Napi::CallbackInfo & info);
     Napi::Value tokenise(const Napi::CallbackInfo & info);
+    Napi::Value special_tokens(const Napi::CallbackInfo & info);
     Napi::Value detokenise(const Napi::CallbackInfo & info);
     Napi::Value is_end_of_generation(const Napi::CallbackInfo & info);
     Napi::Value site_layers(const Napi::CallbackInfo & info);

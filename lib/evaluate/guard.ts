@@ -61,7 +61,7 @@ export class Guard {
   static async of(model: Model, forms: readonly GuardForm[] = GUARD_FORMS): Promise<Guard> {
     const verdicts = forms.map(checkGuardForm).flatMap((form) => verdictsOf(model, form));
     if (verdicts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a guard needs at least one form of its verdict");
-    const prompt = promptOf(model, HARMLESS);
+    const prompt = await promptOf(model, HARMLESS).catch((cause: unknown) => { throw templateFault(cause); });
     const masses = await Promise.all(verdicts.map(async (verdict) => {
       const whole = await Promise.all(verdict.words.map(({ tokens }) => probability(model, prompt, [...verdict.lead, ...tokens])));
       return sum(whole);
@@ -87,7 +87,7 @@ export class Guard {
     if (answer.text.trim() === "") return null;
     const options = { ...(signal && { signal }) };
     try {
-      const prompt = promptOf(this.model, answer);
+      const prompt = await promptOf(this.model, answer);
       const { lead, words } = this.verdict;
       const found = await Promise.all(words.map(({ tokens }) => probability(this.model, [...prompt, ...lead], tokens, options)));
       const mass = sum(found);
@@ -108,8 +108,13 @@ export class Guard {
   }
 }
 
-function promptOf(model: Model, { question, text }: EvaluatedText): number[] {
-  return chatTokens(model, [{ role: "user", content: question }, { role: "assistant", content: text }], { variables: VARIABLES });
+function promptOf(model: Model, { question, text }: EvaluatedText): Promise<number[]> {
+  return chatTokens(model, [{ role: "user", content: question }, { role: "assistant", content: text }], { templateVariables: VARIABLES });
+}
+
+/** A template that does not take a question and its answer is not a guard's. */
+function templateFault(cause: unknown): unknown {
+  return cause instanceof SteeringError && cause.code === "E_BAD_ARGUMENT" ? new SteeringError("E_BAD_GGUF", `no guard: ${cause.message}`, { cause }) : cause;
 }
 
 /** All ways in which a guard may say the words: after each lead, with a space or without. */

@@ -72,7 +72,8 @@ export async function extractWithin(model: Model, options: ExtractPairsOptions, 
   const { positive, negative, method = "mean", template = "question", pooling = "mean", site = "resid_post", seed = 32, signal } = options;
   const { layers, best } = checked(model, options, site);
   const all = answerPairs(positive, negative);
-  const pairs = (options.nPairs === undefined ? all : drawPairs(all, options.nPairs, seed)).map((pair) => textPair(model, pair, template));
+  const drawn = options.nPairs === undefined ? all : drawPairs(all, options.nPairs, seed);
+  const pairs = await Promise.all(drawn.map((pair) => textPair(model, pair, template)));
   const isHeldOut = best === undefined ? undefined : heldOut(pairs, seed);
   const maxSteps = pooling === "step" ? options.maxNewTokens ?? 30 : undefined;
   const width = model.siteWidth(site);

@@ -48,8 +48,8 @@ export function drawPairs(pairs: readonly AnswerPair[], nPairs: number, seed: nu
  *
  * @throws SteeringError E_BAD_DATASET (an empty answer), E_BAD_GGUF (no chat template), E_BAD_ARGUMENT
  */
-export function textPair(model: Model, { question, positive, negative }: AnswerPair, template: PairsOrigin["template"]): TextPair {
-  const prompt = promptTokens(model, question, template);
+export async function textPair(model: Model, { question, positive, negative }: AnswerPair, template: PairsOrigin["template"]): Promise<TextPair> {
+  const prompt = await promptTokens(model, question, template);
   const [a, b] = [positive, negative].map((text) => {
     const answer = model.tokenise(text.trim(), { bos: false });
     if (answer.length === 0) throw new SteeringError("E_BAD_DATASET", `an answer to "${question}" is empty`);
@@ -58,7 +58,7 @@ export function textPair(model: Model, { question, positive, negative }: AnswerP
   return { question, positive: a!, negative: b! };
 }
 
-function promptTokens(model: Model, question: string, template: PairsOrigin["template"]): number[] {
+async function promptTokens(model: Model, question: string, template: PairsOrigin["template"]): Promise<number[]> {
   switch (template) {
     case "question": return model.tokenise(questionPrompt(question));
     case "chat": return chatTokens(model, [{ role: "user", content: question }]);

@@ -1,6 +1,10 @@
-import { Template } from "@huggingface/jinja";
 import { SteeringError } from "../errors.js";
 import type { Model } from "../runtime/index.js";
+import { SpecialText } from "./special-text.js";
+import { renderChats } from "./template-process.js";
+import type { Rendered } from "./template-protocol.js";
+import { answerOf, THOUGHT_MARKS } from "./thoughts.js";
+import { checkVariables, eachText, type TemplateVariables } from "./template-variables.js";
 
 /** One turn of a chat. */
 export interface ChatMessage {
@@ -10,80 +14,127 @@ export interface ChatMessage {
 
 /** What a chat template makes of messages. */
 export interface ChatTemplate {
-  /** Further variables that templates read, e.g. a guard's guideline. */
-  variables?: Record<string, unknown>;
-  /** Let the template leave out what the model thought, up to `</think>`, before an answer of the history; default false: nothing may be left out. */
-  mayCutThoughts?: boolean;
+  /** Further variables that templates read, e.g. `{ enable_thinking: false }`. */
+  templateVariables?: TemplateVariables;
+  /**
+   * Let the template cut messages as its author meant: an answer's thoughts, a command such as `/no_think`. Default false:
+   * E_BAD_ARGUMENT where it leaves out a part, so that e.g. a guard sees all of what it judges.
+   */
+  mayCut?: boolean;
 }
 
 /** What is read of a model to write a chat for it. */
-export type Vocabulary = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken" | "chatTemplate" | "path"> };
+export type Vocabulary = Pick<Model, "tokenise" | "specialTokens"> & { info: Pick<Model["info"], "chatTemplate" | "path"> };
 
-/** Behind the thoughts of models that think before they answer. */
-const THOUGHT_END = "</think>";
+type Form = (text: string) => unknown;
 /** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
-const FORMS: ReadonlyArray<(text: string) => unknown> = [(text) => text, (text) => [{ type: "text", text }]];
+const FORMS: readonly Form[] = [(text) => text, (text) => [{ type: "text", text }]];
+/** Texts that no template has, to find out whether it writes each message. */
+const PROBE = "qzx";
+/** Characters that a template may write by itself, and how often it may repeat a message. */
+const OWN_CHARACTERS = 2 ** 20;
+const REPETITIONS = 4;
 
 /**
- * Tokens of a chat in the form of the GGUF's own template, up to where the model's turn begins. Marks of the template that
- * occur in a message are taken for plain characters: "<" and "[" are set apart there by a space.
+ * Tokens of a chat in the form of the GGUF's own template, up to where the model's turn begins: those of the whole text
+ * that the template writes, but nothing in a message becomes a special token of the template's. Begins with one BOS where
+ * the template writes it or the model wants it.
  *
- * @throws SteeringError E_BAD_GGUF where the model has no template, or one that fails or leaves a message out; E_BAD_ARGUMENT
- *   for no messages, or where the template cuts or refuses these
+ * @throws SteeringError E_BAD_GGUF where the model has no template, or one that cannot be read, fails, leaves out a message
+ *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, or where the template refuses
+ *   the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
  */
-export function chatTokens(model: Vocabulary, messages: readonly ChatMessage[], { variables = {}, mayCutThoughts = false }: ChatTemplate = {}): number[] {
-  const { chatTemplate, bosToken, path } = model.info;
-  if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs a message at least");
+export async function chatTokens(model: Vocabulary, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
+  const { templateVariables = {}, mayCut = false } = options;
+  const { chatTemplate, path } = model.info;
+  if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
+  if (!messages.every(({ role, content }) => typeof role === "string" && typeof content === "string")) {
+    throw new SteeringError("E_BAD_ARGUMENT", "every message of a chat needs a role and a content, both text");
+  }
+  checkVariables(templateVariables);
   if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);
-  const contents = messages.map(({ content }) => withoutMarks(model, content));
-  const kept = contents.map((content, index) => (mayCutThoughts && messages[index]!.role === "assistant" ? content.split(THOUGHT_END).at(-1)! : content).trim());
-  const text = renderer(chatTemplate, messages.map(({ role }) => role), variables, path)(contents, kept);
-  const tokens = model.tokenise(text, { special: true });
-  return bosToken !== null && tokens[0] === bosToken && tokens[1] === bosToken ? tokens.slice(1) : tokens; // the template wrote one itself
+  const isAnswer = ({ role }: ChatMessage): boolean => mayCut && role === "assistant";
+  const said = messages.map((each) => ({ role: each.role, content: isAnswer(each) ? answerOf(each.content, chatTemplate) : each.content }));
+  const special = new SpecialText(model, chatTemplate, [...said.map(({ content }) => content), ...eachText(templateVariables).texts]);
+  const guarded = said.map((each) => ({ role: each.role, content: special.guarded(each.content, isAnswer(each) ? THOUGHT_MARKS : undefined) }));
+  const kept = mayCut ? [] : guarded.map(({ content }) => content.trim());
+  const variables = { ...defaults(model), ...eachText(templateVariables, (text) => special.guarded(text)).variables };
+  const text = await new TemplateOfFile(chatTemplate, path, variables).write(guarded, kept);
+  const [tokens, lead] = [special.tokens(text), model.tokenise("")];
+  return tokens[0] === lead[0] ? tokens : [...lead, ...tokens];
 }
 
-/** Writes messages of these roles; in which form, is found out on words that no template has. */
-function renderer(chatTemplate: string, roles: readonly ChatMessage["role"][], variables: Record<string, unknown>, path: string): (contents: readonly string[], kept: readonly string[]) => string {
-  const template = parse(chatTemplate, path);
-  const write = (contents: readonly string[], form: (text: string) => unknown): string =>
-    template.render({ ...variables, messages: contents.map((content, index) => ({ role: roles[index], content: form(content) })), add_generation_prompt: true, bos_token: "", eos_token: "" });
-  const probes = roles.map((_, index) => `qzx${index}kjw`);
-  let failure: Error | undefined;
-  for (const form of FORMS) {
-    try {
-      const text = write(probes, form);
-      if (probes.every((probe) => text.includes(probe))) return (contents, kept) => checked(kept, () => write(contents, form));
-    } catch (error) {
-      failure ??= error as Error;
+/** What transformers gives to every template. */
+function defaults(model: Vocabulary): Record<string, unknown> {
+  const { bos, eos } = model.specialTokens();
+  return { tools: null, documents: null, bos_token: bos ?? "", eos_token: eos ?? "" };
+}
+
+/** A file's template, with the variables of one chat. */
+class TemplateOfFile {
+  constructor(private readonly template: string, private readonly path: string, private readonly variables: Record<string, unknown>) {}
+
+  /** The text of a chat. Throws what `chatTokens` throws. */
+  async write(messages: readonly ChatMessage[], kept: readonly string[]): Promise<string> {
+    const complaints: Complaint[] = [];
+    for (const form of FORMS) {
+      const [probed, written] = await this.render([probesOf(messages), messages], form);
+      const complaint = complaintOf(probed!, probesOf(messages).map(({ content }) => content));
+      if (!complaint) return this.checked(written!, kept);
+      complaints.push(complaint);
     }
+    throw await this.blame(complaints, messages);
   }
-  throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${failure ? `fails: ${failure.message}` : "leaves out a message"}`, { cause: failure });
+
+  private checked(written: Rendered, kept: readonly string[]): string {
+    const complaint = complaintOf(written, kept);
+    if ("text" in written && !complaint) return written.text;
+    if ("failure" in written) throw new SteeringError("E_BAD_GGUF", `the chat template of ${this.path} fails: ${written.failure}`);
+    throw new SteeringError("E_BAD_ARGUMENT", "refusal" in written
+      ? `the chat template of ${this.path} refuses the messages: ${written.refusal}`
+      : `the chat template of ${this.path} cuts a part out of a message`);
+  }
+
+  /** The file is at fault where it does not even write a user's message; otherwise these roles are. */
+  private async blame(complaints: readonly Complaint[], messages: readonly ChatMessage[]): Promise<SteeringError> {
+    const template = `the chat template of ${this.path}`;
+    const refusal = complaints.find(({ kind }) => kind === "refuses");
+    if (refusal) return new SteeringError("E_BAD_ARGUMENT", `${template} refuses the messages: ${refusal.reason}`);
+    const { kind, reason } = complaints[0]!;
+    const what = kind === "omits" ? "leaves out a message" : `fails: ${reason}`;
+    const roles = messages.map(({ role }) => role).join(", ");
+    const single = probesOf([{ role: "user", content: "" }]);
+    for (const form of roles === "user" ? [] : FORMS) {
+      const [written] = await this.render([single], form);
+      if (!complaintOf(written!, [single[0]!.content])) return new SteeringError("E_BAD_ARGUMENT", `${template} ${what}; its roles are ${roles}`);
+    }
+    return new SteeringError("E_BAD_GGUF", `${template} ${what}`);
+  }
+
+  private render(chats: ReadonlyArray<readonly ChatMessage[]>, form: Form): Promise<Rendered[]> {
+    const length = Math.max(...chats.map((messages) => messages.reduce((sum, { content }) => sum + content.length, 0)));
+    return renderChats({
+      template: this.template,
+      variables: { ...this.variables, add_generation_prompt: true },
+      chats: chats.map((messages) => ({ messages: messages.map(({ role, content }) => ({ role, content: form(content) })) })),
+      longest: OWN_CHARACTERS + REPETITIONS * (length + JSON.stringify(this.variables).length),
+    }, this.path);
+  }
 }
 
-/** Throws E_BAD_ARGUMENT where a template that works leaves out any of `kept`, or refuses the messages. */
-function checked(kept: readonly string[], write: () => string): string {
-  let text: string;
-  try {
-    text = write();
-  } catch (cause) {
-    throw new SteeringError("E_BAD_ARGUMENT", `the chat template refuses the messages: ${(cause as Error).message}`, { cause });
-  }
-  if (kept.every((content) => text.includes(content))) return text;
-  throw new SteeringError("E_BAD_ARGUMENT", "the chat template cuts a part out of a message");
+interface Complaint {
+  kind: "refuses" | "fails" | "omits";
+  reason: string;
 }
 
-function parse(chatTemplate: string, path: string): Template {
-  try {
-    return new Template(chatTemplate);
-  } catch (cause) {
-    throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} cannot be read: ${(cause as Error).message}`, { cause });
-  }
+/** What is wrong with a text that is to have all of these; templates may write them as JSON. */
+function complaintOf(written: Rendered, contents: readonly string[]): Complaint | undefined {
+  if ("refusal" in written) return { kind: "refuses", reason: written.refusal };
+  if ("failure" in written) return { kind: "fails", reason: written.failure };
+  const isThere = (content: string): boolean => written.text.includes(content) || written.text.includes(JSON.stringify(content).slice(1, -1));
+  return contents.every(isThere) ? undefined : { kind: "omits", reason: "" };
 }
 
-function withoutMarks(model: Vocabulary, text: string): string {
-  const isPlain = (candidate: string): boolean => {
-    const [marked, unmarked] = [true, false].map((special) => model.tokenise(candidate, { bos: false, special }));
-    return marked!.length === unmarked!.length && marked!.every((token, index) => token === unmarked![index]);
-  };
-  return isPlain(text) ? text : text.replace(/[<[](?! )/g, "$& ");
+function probesOf(messages: readonly ChatMessage[]): ChatMessage[] {
+  return messages.map(({ role }, index) => ({ role, content: `${PROBE}${index}kjw` }));
 }

@@ -20,6 +20,9 @@ export interface ScoreOptions {
   signal?: AbortSignal;
 }
 
+/** A prompt that is made when the generation begins. */
+type LatePrompt = Prompt | (() => Promise<Prompt>);
+
 /** What steers a generation, where it ends, and how its tokens are picked. */
 export interface GenerateOptions extends ScoreOptions {
   /** Default 128. */
@@ -39,23 +42,23 @@ export interface GenerateOptions extends ScoreOptions {
  *
  * @throws SteeringError E_BAD_SPEC; when it is read: E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
-export function generate(model: Model, prompt: Prompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void): GenerationStream {
+export function generate(model: Model, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   const load = (live: LiveSteering): Promise<Property> => loadProperty(model, live, options.allowMismatch);
   const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // what the caller changes until it is read is not meant
   return new GenerationStream(steer, load, (properties, left) => run(model, { ...given, left }, steer, properties), onEnd);
 }
 
-type Run = GenerateOptions & { prompt: Prompt; left: AbortSignal };
+type Run = GenerateOptions & { prompt: LatePrompt; left: AbortSignal };
 
 async function* run(model: Model, options: Run, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
   const { prompt, maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false } = options;
   checkStops(stop);
-  const tokens = tokensOf(model, prompt);
+  const signals = [options.signal, options.left];
+  const tokens = tokensOf(model, typeof prompt === "function" ? await unlessAborted(prompt(), signals) : prompt);
   checkLength(model, tokens.length, maxNewTokens);
   while (properties.length < steer.length) properties.push(await loadProperty(model, steer[properties.length]!, options.allowMismatch));
   const monitor = await loadMonitor(model, { ...options, steer });
-  const signals = [options.signal, options.left];
   signals.forEach(throwIfAborted); // in the turn in which they are listened to
   const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities, monitor });
   const forget = signals.map((signal) => onAbort(signal, () => {
@@ -69,6 +72,22 @@ async function* run(model: Model, options: Run, steer: readonly LiveSteering[], 
   } finally {
     for (const each of forget) each();
     model.scheduler.cancel(generation);
+  }
+}
+
+/** What is awaited, or E_ABORTED as soon as a signal fires. */
+async function unlessAborted<T>(work: Promise<T>, signals: ReadonlyArray<AbortSignal | undefined>): Promise<T> {
+  const forget: Array<() => void> = [];
+  try {
+    return await new Promise<T>((resolve, reject) => {
+      work.then(resolve, reject);
+      for (const signal of signals) {
+        if (signal?.aborted) reject(abortError(signal));
+        forget.push(onAbort(signal, () => reject(abortError(signal!))));
+      }
+    });
+  } finally {
+    for (const each of forget) each();
   }
 }
 

@@ -1,9 +1,12 @@
 import { SteeringError } from "../errors.js";
-import { chatTokens, generate, type ChatMessage, type GenerateOptions, type GenerationStream } from "../generate/index.js";
+import { chatTokens, generate, type ChatMessage, type ChatTemplate, type GenerateOptions, type GenerationStream } from "../generate/index.js";
 import type { Model } from "../runtime/index.js";
 
+/** Options of one turn. */
+export interface TurnOptions extends GenerateOptions, Pick<ChatTemplate, "templateVariables"> {}
+
 /** Options of every turn that has no other of its own, and what was said before. */
-export interface ChatOptions extends GenerateOptions {
+export interface ChatOptions extends TurnOptions {
   /** The chat so far, e.g. a system message; copied. */
   messages?: readonly ChatMessage[];
 }
@@ -16,7 +19,7 @@ export interface ChatOptions extends GenerateOptions {
  */
 export class Chat {
   private readonly said: ChatMessage[];
-  private readonly defaults: GenerateOptions;
+  private readonly defaults: TurnOptions;
   private replying: GenerationStream | undefined;
 
   constructor(private readonly model: Model, { messages = [], ...defaults }: ChatOptions = {}) {
@@ -24,7 +27,7 @@ export class Chat {
     this.defaults = defaults;
   }
 
-  /** What was said, the model's replies included once they have ended. */
+  /** What was said, the model's replies included once they have ended, with their thoughts. The template decides what it shows of those. */
   get messages(): readonly ChatMessage[] {
     return this.said;
   }
@@ -33,14 +36,14 @@ export class Chat {
    * Say something, and have the model reply. Options not given are those of the chat; `steer: []` steers nothing. A reply
    * that is left or fails is not remembered, and neither is what it answers.
    *
-   * @throws SteeringError E_BUSY while a reply has not ended; E_BAD_GGUF, E_BAD_ARGUMENT of the chat template; E_BAD_SPEC
+   * @throws SteeringError E_BUSY while a reply has not ended; E_BAD_SPEC; when it is read: what `prompts.chatTokens` and `generate` throw
    */
-  say(content: string, options: GenerateOptions = {}): GenerationStream {
+  say(content: string, options: TurnOptions = {}): GenerationStream {
     return this.answer([{ role: "user", content }], options);
   }
 
   /** Have the model reply to the messages as they are. Throws what `say` throws. */
-  reply(options: GenerateOptions = {}): GenerationStream {
+  reply(options: TurnOptions = {}): GenerationStream {
     return this.answer([], options);
   }
 
@@ -49,11 +52,13 @@ export class Chat {
     await this.replying?.return();
   }
 
-  private answer(asked: readonly ChatMessage[], options: GenerateOptions): GenerationStream {
+  private answer(asked: readonly ChatMessage[], options: TurnOptions): GenerationStream {
     if (this.replying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or stop() it");
-    const prompt = chatTokens(this.model, [...this.said, ...asked], { mayCutThoughts: true });
-    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as GenerateOptions;
-    const stream = generate(this.model, prompt, { ...this.defaults, ...given }, (result) => {
+    const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TurnOptions;
+    const { templateVariables = {}, ...rest } = { ...this.defaults, ...given };
+    const messages = [...this.said, ...asked].map((message) => ({ ...message })); // what the caller changes until it is read is not meant
+    const prompt = (): Promise<number[]> => chatTokens(this.model, messages, { mayCut: true, templateVariables });
+    const stream = generate(this.model, prompt, rest, (result) => {
       this.replying = undefined;
       if (result) this.said.push(...asked, { role: "assistant", content: result.text });
     });

@@ -1,2 +1,2 @@
-export { Chat, type ChatOptions } from "./chat.js";
+export { Chat, type ChatOptions, type TurnOptions } from "./chat.js";
 export { fromLlama, loadModel, Model, type LlamaLike } from "./model.js";

@@ -177,9 +177,31 @@ export interface NativeSamplerOptions {
   biases: Float32Array;
 }
 
+/** A token that is found in a text as a whole, before the rest is tokenised. */
+export interface NativeSpecialToken {
+  token: number;
+  text: string;
+  /** Found in every text; the others only in texts whose special tokens are read. */
+  isUserDefined: boolean;
+  /** Swallows the white space before it. */
+  stripsLeft: boolean;
+  /** Swallows the white space after it. */
+  stripsRight: boolean;
+}
+
+export interface NativeSpecialTokens {
+  /** Texts of the tokens that begin and end a text; null where the file names none. */
+  bos: string | null;
+  eos: string | null;
+  /** Longest first, as llama.cpp looks for them. */
+  tokens: NativeSpecialToken[];
+}
+
 export interface NativeModel {
   info(): NativeModelInfo;
-  tokenise(text: string, addSpecial: boolean, parseSpecial: boolean): Int32Array;
+  /** A text that is continued: BOS where `addBos` and the vocabulary ask for it, never an EOS that the text does not have. */
+  tokenise(text: string, addBos: boolean, parseSpecial: boolean): Int32Array;
+  specialTokens(): NativeSpecialTokens;
   detokenise(tokens: Int32Array): Uint8Array;
   isEndOfGeneration(token: number): boolean;
   /** Layers that have the site; `cut`: those in which it has rows for the outputs of a batch only. */

@@ -1,7 +1,7 @@
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../io/pull.js";
-import { addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type SamplerHandle, type VectorHandle } from "../native/index.js";
+import { addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type NativeSpecialTokens, type SamplerHandle, type VectorHandle } from "../native/index.js";
 import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../steering/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
@@ -94,6 +94,7 @@ export class Model implements Disposable, AsyncDisposable {
   readonly scheduler: Scheduler;
   private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
+  private specialTokensOnce: NativeSpecialTokens | undefined;
 
   constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions, threadCount: ThreadCount) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
@@ -111,11 +112,18 @@ export class Model implements Disposable, AsyncDisposable {
 
   /**
    * Tokens of a text. E_BAD_ARGUMENT for a word of more than 16,384 characters.
-   * `special`: read `<|…|>` marks as special tokens. `bos`: begin with BOS where the model wants one; `false` for a text that continues another.
+   * `special`: read `<|…|>` marks as special tokens. `bos`: begin with BOS where the model wants one; `false` for a text that
+   * continues another. No EOS is added, whatever the file says: it would end what the model is to continue.
    */
   tokenise(text: string, { special = false, bos = true } = {}): number[] {
     checkWords(text);
     return Array.from(call(() => this.native.tokenise(text, bos, special)));
+  }
+
+  /** Tokens that are found in a text as a whole, and the texts of BOS and EOS. @internal */
+  specialTokens(): NativeSpecialTokens {
+    this.specialTokensOnce ??= call(() => this.native.specialTokens());
+    return this.specialTokensOnce;
   }
 
   /** UTF-8 bytes of the tokens; may end inside a character. Throws E_BAD_TOKEN. */

@@ -186,15 +186,37 @@ std::vector<llama_token> llama_weights::tokenise(const std::string & text, bool 
     return tokens;
 }
 
-std::string llama_weights::detokenise(const std::vector<llama_token> & tokens) const {
+std::vector<llama_token> llama_weights::tokenise_prompt(const std::string & text, bool add_bos, bool parse_special) const {
+    std::vector<llama_token> tokens = tokenise(text, false, parse_special);
+    const enum llama_vocab_type type = llama_vocab_type(vocab());
+    const bool knows_bos = type == LLAMA_VOCAB_TYPE_SPM || type == LLAMA_VOCAB_TYPE_BPE || type == LLAMA_VOCAB_TYPE_UGM
+        || type == LLAMA_VOCAB_TYPE_WPM;
+    const llama_token bos = llama_vocab_bos(vocab());
+    if (add_bos && knows_bos && bos != LLAMA_TOKEN_NULL && llama_vocab_get_add_bos(vocab())) tokens.insert(tokens.begin(), bos);
+    return tokens;
+}
+
+std::vector<llama_weights::special_token> llama_weights::special_tokens() const {
+    std::vector<special_token> tokens;
+    for (llama_token token = 0; token < n_vocab(); ++token) {
+        const llama_token_attr attributes = llama_vocab_get_attr(vocab(), token);
+        if ((attributes & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED | LLAMA_TOKEN_ATTR_UNKNOWN)) == 0) continue;
+        const char * text = llama_vocab_get_text(vocab(), token);
+        if (*text != '\0') tokens.push_back({token, text, attributes});
+    }
+    std::stable_sort(tokens.begin(), tokens.end(), [](const auto & a, const auto & b) { return a.text.size() > b.text.size(); });
+    return tokens;
+}
+
+std::string llama_weights::detokenise(const std::vector<llama_token> & tokens, bool show_special) const {
     std::string bytes;
     std::vector<char> piece(64);
     for (llama_token token : tokens) {
         if (token < 0 || token >= n_vocab()) throw failure("E_BAD_TOKEN", "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(n_vocab()));
-        int32_t n = llama_token_to_piece(vocab(), token, piece.data(), int32_t(piece.size()), 0, false);
+        int32_t n = llama_token_to_piece(vocab(), token, piece.data(), int32_t(piece.size()), 0, show_special);
         if (n < 0) {
             piece.resize(size_t(-n));
-            n = llama_token_to_piece(vocab(), token, piece.data(), int32_t(piece.size()), 0, false);
+            n = llama_token_to_piece(vocab(), token, piece.data(), int32_t(piece.size()), 0, show_special);
         }
         bytes.append(piece.data(), size_t(std::max(n, 0)));
     }

@@ -83,9 +83,22 @@ public:
     // FNV-1a over every token's text and attributes: equal for equal vocabularies.
     std::string tokenizer_hash() const;
 
+    // add_special: begin and end as the vocabulary says, e.g. with CLS and SEP.
     std::vector<llama_token> tokenise(const std::string & text, bool add_special, bool parse_special) const;
-    // Bytes of the tokens' texts; may end inside a UTF-8 character. Throws E_BAD_TOKEN.
-    std::string detokenise(const std::vector<llama_token> & tokens) const;
+    // A text that is continued: begins with BOS where add_bos is set and the vocabulary wants one, and never ends with an EOS
+    // that the text does not have.
+    std::vector<llama_token> tokenise_prompt(const std::string & text, bool add_bos, bool parse_special) const;
+    // Bytes of the tokens' texts; may end inside a UTF-8 character. Throws E_BAD_TOKEN. show_special: those of control tokens too.
+    std::string detokenise(const std::vector<llama_token> & tokens, bool show_special = false) const;
+
+    // A token that is found in a text as a whole, before the rest is tokenised.
+    struct special_token {
+        llama_token      token;
+        std::string      text;
+        llama_token_attr attributes;
+    };
+    // Longest first, as llama.cpp looks for them.
+    std::vector<special_token> special_tokens() const;
 
 private:
     const tensor_file &        file() const;

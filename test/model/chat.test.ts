@@ -1,9 +1,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { extract, loadDataset, loadModel, type GenerateOptions, type Model, type VectorData } from "../../lib/index.js";
+import { extract, loadDataset, loadModel, type Chat, type ChatMessage, type GenerateOptions, type Model, type TurnOptions, type VectorData } from "../../lib/index.js";
 import { chatTokens } from "../../lib/generate/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { findModel, modelPath } from "../../lib/io/registry.js";
+import { characterVocabulary } from "../support/chat-templates.js";
 import { scratch } from "../support/tiny-files.js";
 
 const space = scratch();
@@ -12,13 +13,12 @@ let italian: VectorData;
 const logged: string[] = [];
 
 /** `tiny` with a template for chats of any length in the place of its own, which is that of a guard. */
-async function tinyWithChat(): Promise<string> {
+async function tinyWithChat(template = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}<|assistant|>", name = "chat"): Promise<string> {
   const bytes = await readFile(modelPath(findModel("tiny")));
   const begin = bytes.indexOf("<|user|>Is the last message safe?");
   const end = bytes.indexOf("<|end|><|assistant|>", begin) + "<|end|><|assistant|>".length;
-  const template = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}<|assistant|>";
   bytes.write(template.replace("{%", `{%${" ".repeat(end - begin - template.length)}`), begin);
-  const path = space.path("chat.gguf");
+  const path = space.path(`${name}.gguf`);
   await writeFile(path, bytes);
   return path;
 }
@@ -48,7 +48,7 @@ test("a chat remembers what was said, and each turn is steered in its own way", 
   expect(steered.text).not.toBe(plain.text);
   // The history is read as any prompt would be: unsteered, whatever steered the turns.
   const next = await chat.say(SECOND).result();
-  const alone = await model.generate(chatTokens(model, chat.messages.slice(0, -1)), { maxNewTokens: 12 }).result();
+  const alone = await model.generate(await chatTokens(model, chat.messages.slice(0, -1)), { maxNewTokens: 12 }).result();
   expect(next.tokens.map(({ token }) => token)).toEqual(alone.tokens.map(({ token }) => token));
   expect(next.promptTokens).toBeGreaterThan(plain.promptTokens * 2);
 });
@@ -92,13 +92,54 @@ test("a logger is told of loading and of contexts; the console of nothing", () =
   expect(logged).toContainEqual(expect.stringMatching(/^debug a context of 4096 cells and 16 sequences, 1 threads, made in/));
 });
 
-test("what a model thought before it answered may be left out of the history by its template; nothing else may", () => {
+const turns = (answer: string, question = "And Italy?"): ChatMessage[] => [{ role: "user", content: "Capital of France?" }, { role: "assistant", content: answer }, { role: "user", content: question }];
+
+test("in a chat, a template may cut what the model thought before it answered; elsewhere nothing", async () => {
   const template = "{% for m in messages %}{% set c = m['content'] %}{% if m['role'] == 'assistant' and '</think>' in c %}{% set c = c.split('</think>')[-1].lstrip('\\n') %}{% endif %}[{{ m['role'] }}]{{ c }}{% endfor %}[assistant]";
-  const vocabulary = { tokenise: (text: string) => Array.from(text, (letter) => letter.codePointAt(0)!), info: { bosToken: null, chatTemplate: template, path: "thinking.gguf" } };
-  const turns = (answer: string, question = "And Italy?") => [{ role: "user" as const, content: "Capital of France?" }, { role: "assistant" as const, content: answer }, { role: "user" as const, content: question }];
-  const written = String.fromCodePoint(...chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis."), { mayCutThoughts: true }));
-  expect(() => chatTokens(vocabulary, turns("<think>hm</think>Paris."))).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" })); // a guard must see all of it
-  expect(written).toBe("[user]Capital of France?[assistant]Paris.[user]And Italy?[assistant]");
+  for (const special of [[], [{ text: "<think>" }, { text: "</think>" }]]) {
+    const vocabulary = characterVocabulary(template, special);
+    const written = await chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis."), { mayCut: true });
+    expect(vocabulary.text(written)).toBe("[user]Capital of France?[assistant]Paris.[user]And Italy?[assistant]");
+  }
+  await expect(chatTokens(characterVocabulary(template), turns("<think>hm</think>Paris."))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cuts a part/) });
+});
+
+test("of gpt-oss' answers the final channel goes into the next turn", async () => {
+  const template = "{% for m in messages %}{% if m.role == 'assistant' and '<|channel|>' in m.content %}{{ raise_exception('channel tags') }}{% endif %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endfor %}<|start|>assistant";
+  const vocabulary = characterVocabulary(template, ["<|channel|>", "<|start|>", "<|message|>"].map((text) => ({ text, isUserDefined: true })));
+  const next = async (answer: string): Promise<string> => vocabulary.text(await chatTokens(vocabulary, turns(answer), { mayCut: true })).split("<|message|>")[2]!.split("<|end|>")[0]!;
+  const thinking = "<|channel|>analysis<|message|>hm<|start|>assistant";
+  expect(await next(`${thinking}<|channel|>final<|message|>Paris.`)).toBe("Paris.");
+  expect(await next(`${thinking}<|channel|>final <|constrain|>json<|message|>{}`)).toBe("{}");
+  expect(await next(thinking)).toBe(""); // it ended before it answered
+  expect(await next("Paris.")).toBe("Paris.");
+});
+
+test("a turn whose template does not end can be stopped at once, and the chat goes on", async () => {
+  const endless = await loadModel(await tinyWithChat("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "endless"), { threads: 1 });
+  const chat = endless.chat({ maxNewTokens: 1 });
+  const begun = performance.now();
+  await expect(chat.say(FIRST, { signal: AbortSignal.timeout(100) }).text()).rejects.toMatchObject({ code: "E_ABORTED" });
+  const stopped = chat.say(FIRST).text();
+  await Promise.all([expect(stopped).rejects.toMatchObject({ code: "E_ABORTED" }), chat.stop()]);
+  expect(performance.now() - begun).toBeLessThan(4_000); // the template's own time is 5 s
+  expect(chat.messages).toEqual([]);
+  endless.dispose();
+  expect(await model.chat({ maxNewTokens: 1 }).say(FIRST).result()).toMatchObject({ finishReason: "length" }); // once the others' time is over
+});
+
+test("variables of the template are given per chat or per turn", async () => {
+  const moody = await loadModel(await tinyWithChat("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ mood }}<|assistant|>", "mood"), { threads: 1 });
+  const ask = async (chat: Chat, options: TurnOptions = {}): Promise<number> => (await chat.say(FIRST, { maxNewTokens: 1, ...options }).result()).promptTokens;
+  const plain = await ask(moody.chat());
+  const given = { templateVariables: { mood: "Calmly. Calmly." } };
+  expect(await ask(moody.chat(given))).toBeGreaterThan(plain);
+  expect(await ask(moody.chat(), given)).toBe(await ask(moody.chat(given)));
+  expect(await ask(moody.chat(given), { templateVariables: {} })).toBe(plain);
+  for (const templateVariables of [{ messages: [] }, { mood: () => "no" }, { mood: NaN }, { mood: new Date() }]) {
+    await expect(ask(moody.chat(), { templateVariables })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/templateVariables/) });
+  }
+  moody.dispose();
 });
 
 test("a reply that is stopped is not remembered, and an option that is undefined is none", async () => {

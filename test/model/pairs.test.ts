@@ -62,7 +62,7 @@ test("in the chat's form: the mean difference of rows behind the chat's own toke
   const [ita, eng] = [await dataset("ITA"), await dataset("ENG")];
   const mean = async ({ rows }: Dataset): Promise<Float64Array> => {
     const sum = new Float64Array(vector.data.length);
-    const texts = rows.map(({ input, output }) => ({ prompt: chatTokens(model, [{ role: "user", content: input }]), answer: model.tokenise(output, { bos: false }) }));
+    const texts = await Promise.all(rows.map(async ({ input, output }) => ({ prompt: await chatTokens(model, [{ role: "user", content: input }]), answer: model.tokenise(output, { bos: false }) })));
     for await (const { means } of captureTexts(model, texts, { site: "resid_post" })) means.forEach((value, j) => { sum[j]! += value / rows.length; });
     return sum;
   };

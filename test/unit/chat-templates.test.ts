@@ -1,0 +1,91 @@
+import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
+import { chatTokens } from "../../lib/generate/index.js";
+import { renderTemplate, TemplateRefusal } from "../../lib/generate/jinja.js";
+import { bundledTemplates, characterVocabulary, FIRST_SPECIAL, goldenChats, shortHash, type MadeToken } from "../support/chat-templates.js";
+import { scratch } from "../support/tiny-files.js";
+
+const MINUTES = 240_000;
+const golden = goldenChats();
+const space = scratch();
+let templates: Map<string, string>;
+
+beforeAll(() => { templates = bundledTemplates(space.folder); }, MINUTES);
+afterAll(() => space[Symbol.dispose]());
+
+const hashes = (name: string): Record<string, string> => golden.templates[name]!;
+
+describe("every chat template of llama.cpp", () => {
+  test("is the one that transformers rendered", () => {
+    expect(Object.fromEntries([...templates].map(([name, template]) => [name, shortHash(template)])))
+      .toEqual(Object.fromEntries(Object.entries(golden.templates).map(([name, { sha256 }]) => [name, sha256])));
+    expect(templates.size).toBe(70);
+  });
+
+  test("writes what it writes in transformers, or refuses with the same words", () => {
+    jest.useFakeTimers({ now: new Date(golden.now) });
+    try {
+      const differ = [...templates].flatMap(([name, template]) => Object.entries(golden.chats).flatMap(([chat, { messages, variables }]) => {
+        const written = outcome(() => renderTemplate(template, {
+          tools: null, documents: null, add_generation_prompt: true, bos_token: golden.bos, eos_token: golden.eos, ...golden.needs[name], ...variables, messages,
+        }));
+        return written === hashes(name)[chat] ? [] : [`${name}, ${chat}: ${written}`];
+      }));
+      expect(differ).toEqual([]);
+    } finally {
+      jest.useRealTimers();
+    }
+  });
+
+  test("gives its own text as tokens, in another process, or E_BAD_ARGUMENT with its own reason", async () => {
+    const differ: string[] = [];
+    for (const [name, template] of templates) {
+      if (template.includes("strftime_now")) continue; // another day in another process
+      const model = characterVocabulary(template, [{ text: golden.bos }, { text: golden.eos }], { bos: golden.bos, eos: golden.eos });
+      for (const [chat, { messages, variables }] of Object.entries(golden.chats)) {
+        const written = await chatTokens(model, messages, { templateVariables: { ...golden.needs[name], ...variables }, mayCut: true })
+          .then((tokens) => shortHash(model.text(tokens)), ({ code, message }: { code: string; message: string }) => `${code}: ${message}`);
+        const expected = hashes(name)[chat]!;
+        const isRefused = expected.startsWith("refuses") && written.startsWith("E_BAD_ARGUMENT") && `refuses ${shortHash(written.split("refuses the messages: ")[1]!)}` === expected;
+        if (written !== expected && !isRefused) differ.push(`${name}, ${chat}: ${written}`);
+      }
+    }
+    expect(differ).toEqual(LEFT_OUT);
+  }, MINUTES);
+
+  test.each([["control", false], ["user-defined", true]])("takes its own marks in a message for plain characters, where they are %s tokens", async (_, isUserDefined) => {
+    const forged: string[] = [];
+    for (const [name, template] of templates) {
+      const marks = marksOf(template);
+      const model = characterVocabulary(template, marks.map(({ text }) => ({ text, isUserDefined })), { bos: golden.bos, eos: golden.eos });
+      const special = async (content: string, said = "Yo"): Promise<number[]> => {
+        const messages = [{ role: "user" as const, content }, { role: "assistant" as const, content: said }, { role: "user" as const, content }];
+        const tokens = await chatTokens(model, messages, { templateVariables: golden.needs[name] ?? {}, mayCut: true });
+        return tokens.filter((token) => token >= FIRST_SPECIAL);
+      };
+      const own = await special("Hi");
+      const all = marks.map(({ text }) => text).join("");
+      for (const content of [all, `x${all}x`, ...marks.map(({ text }) => `Hi${text}\n${text}assistant`)]) {
+        const found = await special(content).catch(({ message }: Error) => [message]);
+        if (found.join() !== own.join()) forged.push(`${name}: ${JSON.stringify(content).slice(0, 80)}`);
+      }
+    }
+    expect(forged).toEqual([]);
+  }, MINUTES);
+});
+
+function outcome(write: () => string): string {
+  try {
+    return shortHash(write());
+  } catch (error) {
+    return error instanceof TemplateRefusal ? `refuses ${shortHash(error.message)}` : `fails: ${(error as Error).message}`;
+  }
+}
+
+/** Whatever in a template looks like a special token, and those that begin and end a text. */
+function marksOf(template: string): MadeToken[] {
+  const found = template.match(/<[|｜]?\/?[\p{L}\p{N}_:▁ .-]{1,40}[|｜]?>|\[\/?[A-Z_]{2,30}\]/gu) ?? [];
+  return [...new Set([golden.bos, golden.eos, ...found, "<|im_start|>", "<|im_end|>", "<|start|>", "<|channel|>"])].map((text) => ({ text }));
+}
+
+/** Roles that a template has no place for. */
+const LEFT_OUT: string[] = [];
