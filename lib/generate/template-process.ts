@@ -1,5 +1,5 @@
-import { fork, type ChildProcess } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import type { ChildProcess } from "node:child_process";
+import { adviceOnChildren, afterTicks, startChild } from "../child.js";
 import { SteeringError } from "../errors.js";
 import { READY, type Rendered, type RenderRequest } from "./template-protocol.js";
 
@@ -7,10 +7,7 @@ import { READY, type Rendered, type RenderRequest } from "./template-protocol.js
 const PATIENCE_MS = 5_000;
 /** For the start of a process on a busy machine. */
 const START_MS = 60_000;
-const TICK_MS = 100;
 const MEGABYTES = 256;
-/** Set in that process: a program that is its own executable would be started again by `fork`, without end. */
-const MARK = "LLAMA_STEER_RENDERING";
 
 /** The process renders for all models. It starts with the first chat, keeps nothing alive, and ends with its parent. */
 let renderer: ChildProcess | undefined;
@@ -42,12 +39,7 @@ async function renderNow(request: RenderRequest, path: string): Promise<Rendered
 }
 
 async function start(): Promise<ChildProcess> {
-  if (process.env[MARK]) throw cannotStart("this process is itself one");
-  const child = fork(fileURLToPath(new URL("./template-child.js", import.meta.url)), [String(MEGABYTES)], {
-    // The caller's flags are for the caller: a debugger's port, for one.
-    execArgv: [`--max-old-space-size=${MEGABYTES}`], env: { ...process.env, NODE_OPTIONS: "", [MARK]: "1" },
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
-  });
+  const child = startNode();
   let reason: string | undefined;
   child.on("error", ({ message }) => { reason ??= message; });
   const answer = await nextMessage(child, START_MS, () => undefined);
@@ -60,11 +52,19 @@ async function start(): Promise<ChildProcess> {
 /** What a child said, or why it said nothing. */
 type Answer = { message: unknown } | { failure: "time" | "end" };
 
+function startNode(): ChildProcess {
+  try {
+    return startChild(new URL("./template-child.js", import.meta.url), [String(MEGABYTES)], { flags: [`--max-old-space-size=${MEGABYTES}`] });
+  } catch (error) {
+    throw cannotStart((error as Error).message);
+  }
+}
+
 /** The next message, or why there is none. Only while it is waited for does the child keep this process alive. */
 function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void): Promise<Answer> {
   return new Promise((resolve) => {
     const settle = (answer: Answer): void => {
-      clearInterval(timer);
+      stopWaiting();
       child.off("message", onMessage).off("error", onEnd).off("exit", onEnd);
       child.unref();
       child.channel?.unref();
@@ -72,9 +72,7 @@ function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void)
     };
     const onMessage = (message: unknown): void => settle({ message });
     const onEnd = (): void => settle({ failure: "end" });
-    // Counted in ticks: time in which this process was stopped, or busy, makes one at most.
-    let ticks = milliseconds / TICK_MS;
-    const timer = setInterval(() => { if (--ticks <= 0) settle({ failure: "time" }); }, TICK_MS);
+    const stopWaiting = afterTicks(() => milliseconds, () => settle({ failure: "time" }));
     child.on("message", onMessage).on("error", onEnd).on("exit", onEnd);
     child.ref();
     child.channel?.ref();
@@ -83,5 +81,5 @@ function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void)
 }
 
 function cannotStart(why: string): SteeringError {
-  return new SteeringError("E_NATIVE", `the process that renders chat templates cannot be started: ${why}`);
+  return new SteeringError("E_NATIVE", `the process that renders chat templates cannot be started: ${why}. ${adviceOnChildren()}`);
 }

@@ -1,5 +1,4 @@
-import { fork } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { adviceOnChildren, afterTicks, startChild } from "../child.js";
 import { abortError, SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
 /** What reading a foreign file may take. */
@@ -17,14 +16,10 @@ export type BoundedReport =
   | { output: unknown }
   | { error: { code?: ErrorCode; message: string } };
 
-/** Set in the reading process: a program that is its own executable would be started again by `fork`, without end. */
-const MARK = "LLAMA_STEER_READING";
-const TICK_MS = 100;
 const MIB = 2 ** 20;
 
 /**
  * Call a function of a module in a process of its own, which ends when time or memory is used up, or when the signal fires.
- * A worker thread would not do: V8 ends the whole process where one allocation exceeds a worker's heap limit.
  *
  * @param url the module; its fragment names the function, e.g. `new URL("./readers.js#alpaca", import.meta.url)`
  * @param input the function's only argument; it and the result are copied as by `structuredClone`
@@ -32,9 +27,8 @@ const MIB = 2 ** 20;
  */
 export async function runBounded<Output>(url: URL, input: unknown, { milliseconds, bytes, signal, refuse }: Bounds): Promise<Output> {
   throwIfAborted(signal);
-  if (process.env[MARK]) throw refuse("the process that reads it is started by a program that cannot run another JavaScript file");
   const ending = await runChild(url, input, { milliseconds, bytes, signal }).catch((cause: Error) => {
-    throw refuse(`the process that reads it cannot be started: ${cause.message}`, cause);
+    throw refuse(`the process that reads it cannot be started: ${cause.message}. ${adviceOnChildren()}`, cause);
   });
   if (signal?.aborted) throw abortError(signal);
   if (ending.timedOut) throw refuse(`reading it takes more than ${Math.round(milliseconds / 1000)} s`);
@@ -53,9 +47,8 @@ interface Ending {
 
 function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omit<Bounds, "refuse">): Promise<Ending> {
   return new Promise((resolve, reject) => {
-    const child = fork(fileURLToPath(new URL("./bounded-child.js", import.meta.url)), [String(bytes), String(milliseconds)], {
-      // The caller's flags are for the caller: a debugger's port, for one.
-      execArgv: [`--max-old-space-size=${Math.ceil(bytes / MIB)}`], env: { ...process.env, [MARK]: "1" }, stdio: ["ignore", "ignore", "ignore", "ipc"], serialization: "advanced",
+    const child = startChild(new URL("./bounded-child.js", import.meta.url), [String(bytes), String(milliseconds)], {
+      flags: [`--max-old-space-size=${Math.ceil(bytes / MIB)}`], serialization: "advanced",
     });
     let report: BoundedReport | undefined;
     let timedOut = false;
@@ -67,16 +60,14 @@ function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omi
       stop(); // what cannot be copied
       throw error;
     }
-    // Counted in ticks: time in which this process was stopped, or the computer asleep, makes one at most.
-    let ticks = milliseconds / TICK_MS;
-    const timer = setInterval(() => {
-      if (--ticks > 0 || report) return;
+    const stopWaiting = afterTicks(() => milliseconds, () => {
+      if (report) return;
       timedOut = true;
       stop();
-    }, TICK_MS);
+    });
     signal?.addEventListener("abort", stop, { once: true });
     const settle = (): void => {
-      clearInterval(timer);
+      stopWaiting();
       signal?.removeEventListener("abort", stop);
     };
     child.on("message", (message: BoundedReport) => {

@@ -1,8 +1,7 @@
-import { fork } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
+import { afterTicks, startChild } from "../child.js";
 import { writeFileAtomic } from "../io/atomic.js";
 import { homeFolder } from "../io/paths.js";
 import { addon, findInstallation } from "../native/index.js";
@@ -47,14 +46,18 @@ async function remembered(state: string, attempt: () => Promise<GraphCheck>): Pr
   return check;
 }
 
-function runCheck(backend: string, module: URL): Promise<GraphCheck> {
-  return new Promise((resolve) => {
-    const child = fork(fileURLToPath(module), [backend], { execArgv: [], stdio: ["ignore", "ignore", "ignore", "ipc"], timeout: MAX_MS, killSignal: "SIGKILL" });
+async function runCheck(backend: string, module: URL): Promise<GraphCheck> {
+  return new Promise<GraphCheck>((resolve, reject) => {
+    const child = startChild(module, [backend], { env: { LLAMA_STEER_DEBUG: undefined } });
     let report: GraphCheckReport | undefined;
+    const stopWaiting = afterTicks(() => MAX_MS, () => child.kill("SIGKILL"));
     child.on("message", (message: GraphCheckReport) => { report = message; });
-    child.on("error", (error) => resolve({ holds: false, why: error.message }));
-    child.once("close", (code, signal) => resolve(verdict(report, signal ?? code)));
-  });
+    child.on("error", reject);
+    child.once("close", (code, signal) => {
+      stopWaiting();
+      resolve(verdict(report, signal ?? code));
+    });
+  }).catch((error: Error) => ({ holds: false, why: error.message }));
 }
 
 function verdict(report: GraphCheckReport | undefined, end: string | number | null): GraphCheck {

@@ -1,7 +1,6 @@
-import { fork, type ChildProcess } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import type { ChildProcess } from "node:child_process";
+import { adviceOnChildren, afterTicks, nodePath, startChild } from "../child.js";
 import { SteeringError } from "../errors.js";
-import { unpacked } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { VetReport } from "./vet-report.js";
 
@@ -14,13 +13,14 @@ interface Ending {
   timedOut: boolean;
 }
 
-/** Set in the checking process: a program that is its own executable would be started again by `fork`, without end. */
-const MARK = "LLAMA_STEER_VETTING";
-/** A Node to check files with, for programs that are their own executable: Electron with the fuse `runAsNode` off, a single executable. */
-const NODE = "LLAMA_STEER_NODE";
 /** Enough for the assertion that llama.cpp prints before it aborts. */
 const STDERR_CHARACTERS = 8192;
-const TICK_MS = 100;
+const CHILD_ENVIRONMENT: NodeJS.ProcessEnv = {
+  LLAMA_STEER_DEBUG: undefined, // the caller's own load logs the same
+  // No device: one whose memory is full now says nothing about the file.
+  CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", LLAMA_STEER_RPC: undefined,
+  GGML_NO_BACKTRACE: "1",
+};
 /** Until it answers, on a busy machine; a program that was started in its place never does. */
 const START_MS = 60_000;
 /** Ctrl-C reaches the processes of a terminal alike; the number is Windows' STATUS_CONTROL_C_EXIT. */
@@ -41,7 +41,6 @@ export interface VetLimits {
  *   E_NATIVE (the process cannot be started), E_ABORTED (it was interrupted)
  */
 export async function tryInChild(path: string, limits: VetLimits, signal?: AbortSignal): Promise<boolean> {
-  if (process.env[MARK]) throw cannotStart("this process is one already");
   const ending = await runChild(path, limits, signal).catch((error: Error) => { throw cannotStart(error.message, error); });
   throwIfAborted(signal);
   const refusal = ending.reports.find((report) => report.stage === "refused");
@@ -62,31 +61,23 @@ function complaint(path: string, { timedOut, signal, stderr }: Ending, how: stri
 
 function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefined): Promise<Ending> {
   return new Promise((resolve, reject) => {
-    const child = fork(unpacked(fileURLToPath(new URL("./vet-child.js", import.meta.url))), [path, String(limits.bytes)], {
-      execPath: process.env[NODE] || process.execPath,
-      // The caller's flags are for the caller: a debugger's port, for one.
-      execArgv: [], env: childEnvironment(), stdio: ["ignore", "ignore", "pipe", "ipc"],
-    });
+    const child = startChild(new URL("./vet-child.js", import.meta.url), [path, String(limits.bytes)], { stderr: true, env: CHILD_ENVIRONMENT });
     const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
     const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
-    // Counted in ticks: time in which this process was stopped, or the computer asleep, makes one at most.
-    let ticks = 0;
-    const timer = setInterval(() => {
-      const most = ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS);
-      if (++ticks * TICK_MS < most) return;
+    const stopWaiting = afterTicks(() => (ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS)), () => {
       ending.timedOut = true;
       child.kill("SIGKILL");
-    }, TICK_MS);
+    });
     child.on("message", (report: VetReport) => ending.reports.push(report));
     collect(child, ending);
     child.on("error", (error) => {
-      clearInterval(timer);
+      stopWaiting();
       forget();
       reject(error);
     });
     // Not "exit": its last words may still be on their way then.
     child.once("close", (code, killedBy) => {
-      clearInterval(timer);
+      stopWaiting();
       forget();
       resolve({ ...ending, code, signal: killedBy });
     });
@@ -97,15 +88,6 @@ function collect({ stderr }: ChildProcess, ending: Ending): void {
   stderr?.setEncoding("utf8").on("data", (text: string) => {
     if (ending.stderr.length < STDERR_CHARACTERS) ending.stderr += text;
   });
-}
-
-function childEnvironment(): NodeJS.ProcessEnv {
-  const env: NodeJS.ProcessEnv = { ...process.env, [MARK]: "1" };
-  delete env[NODE];
-  delete env["LLAMA_STEER_DEBUG"]; // the caller's own load logs the same
-  delete env["LLAMA_STEER_RPC"];
-  // No GPU: one whose memory is full now says nothing about the file.
-  return { ...env, CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", GGML_NO_BACKTRACE: "1" };
 }
 
 /** The assertion or exception that ended the process, without the folders of the machine that compiled it. */
@@ -120,12 +102,6 @@ function exitCodeText(code: number | null): string {
 }
 
 function cannotStart(why: string, cause?: Error): SteeringError {
-  return new SteeringError("E_NATIVE", `the process that checks a model file before it is loaded cannot be started with ${process.env[NODE] || process.execPath}: ${why}. ${advice()} `
+  return new SteeringError("E_NATIVE", `the process that checks a model file before it is loaded cannot be started with ${nodePath()}: ${why}. ${adviceOnChildren()} `
     + "loadModel's option vet: false skips the check, for files that are known to be good", { cause });
-}
-
-function advice(): string {
-  if (process.env[NODE]) return `${NODE} must be the path of a Node 20.19 or later.`;
-  const why = process.versions["electron"] === undefined ? "A program that is its own executable" : "Electron with the fuse runAsNode off";
-  return `${why} starts itself again instead of Node: set ${NODE} to the path of a Node 20.19 or later (docs/electron.md).`;
 }

@@ -214,7 +214,7 @@ describe("the process that tries", () => {
 
   test("does not start another, as a program that is its own Node.js would", async () => {
     writeFileSync(path, whole);
-    expect(await codeAfter('process.env.LLAMA_STEER_VETTING = "1"')).toMatch(/^E_NATIVE .*vet: false/);
+    expect(await codeAfter('process.env.LLAMA_STEER_CHILD = "1"')).toMatch(/^E_NATIVE .*vet: false/);
   });
 });
 
