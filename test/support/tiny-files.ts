@@ -6,13 +6,14 @@ import { seededRandom } from "../../lib/maths/random.js";
 import { architectureGguf, type GgufOptions } from "./tiny-architectures.js";
 import { encodeGguf, tinyModel, type TinyModel } from "./tiny-model.js";
 
-/** Set by test/bench/gpu.ts: the engine's tests on a GPU, with all layers there or with some. */
-const ON_GPU = process.env["LLAMA_STEER_TEST_GPU_LAYERS"];
-const GPU_LAYERS = ON_GPU === "all" ? "all" : Number(ON_GPU ?? 0);
+/** Set by test/bench/gpu.ts and test/devices/run.ts: the engine's tests on a device, with all layers there or with some. */
+const DEVICE_LAYERS = process.env["LLAMA_STEER_TEST_GPU_LAYERS"];
+export const ON_DEVICE = DEVICE_LAYERS !== undefined;
+const GPU_LAYERS = DEVICE_LAYERS === "all" ? "all" : Number(DEVICE_LAYERS ?? 0);
 
 /** What two computations of the same may differ by: on GPUs matrix products go through half precision. */
 export function tolerance(onCpu: number): number {
-  return ON_GPU === undefined ? onCpu : Math.max(onCpu, 0.05);
+  return ON_DEVICE ? Math.max(onCpu, 0.05) : onCpu;
 }
 
 /** A folder that is gone after `use` of it ends. */
