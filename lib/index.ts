@@ -3,7 +3,7 @@ import "./api/methods.js";
 
 export { calibrate, compose, extract, fromLlama, loadClassifier, loadDataset, loadModel, loadSteering, loadTranslator, replay } from "./api/top.js";
 export { Chat, Model, type LlamaLike, type ChatOptions, type TurnOptions } from "./model/index.js";
-export { GenerationStream, LiveSteering, type ChatMessage, type ChatTemplate, type TemplateVariables, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput, type Vocabulary } from "./generate/index.js";
+export { GenerationStream, LiveSteering, type ChatMessage, type ChatTemplate, type TemplateVariables, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput } from "./generate/index.js";
 export type { ExtractionOptions } from "./experiment/extract-by.js";
 export type { CalibrateOptions, CalibratedKind, Candidate } from "./experiment/calibrate.js";
 export type { Columns, Dataset, ImportLimits, LoadDatasetOptions, Row } from "./dataset/index.js";

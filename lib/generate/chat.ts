@@ -23,9 +23,6 @@ export interface ChatTemplate {
   mayCut?: boolean;
 }
 
-/** What is read of a model to write a chat for it. */
-export type Vocabulary = Pick<Model, "tokenise" | "specialTokens"> & { info: Pick<Model["info"], "chatTemplate" | "path"> };
-
 type Form = (text: string) => unknown;
 /** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
 const FORMS: readonly Form[] = [(text) => text, (text) => [{ type: "text", text }]];
@@ -44,7 +41,7 @@ const REPETITIONS = 4;
  *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, or where the template refuses
  *   the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
  */
-export async function chatTokens(model: Vocabulary, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
+export async function chatTokens(model: Model, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
   const { templateVariables = {}, mayCut = false } = options;
   const { chatTemplate, path } = model.info;
   if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
@@ -65,7 +62,7 @@ export async function chatTokens(model: Vocabulary, messages: readonly ChatMessa
 }
 
 /** What transformers gives to every template. */
-function defaults(model: Vocabulary): Record<string, unknown> {
+function defaults(model: Model): Record<string, unknown> {
   const { bos, eos } = model.specialTokens();
   return { tools: null, documents: null, bos_token: bos ?? "", eos_token: eos ?? "" };
 }

@@ -1,5 +1,6 @@
 #include "engine/eval_hook.h"
 
+#include "engine/node_signature.h"
 #include "failure.h"
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -127,7 +128,10 @@ const site_place * eval_hook::find(const ggml_tensor * tensor) const {
 // The node that was taken for head_out must be what W_O is applied to.
 void eval_hook::check_attention_input(const ggml_tensor * tensor) {
     const auto found = head_out_.find(layer_of_attention_output(tensor));
-    if (found != head_out_.end() && tensor->src[1] == found->second) head_out_.erase(found);
+    if (found == head_out_.end()) return;
+    const ggml_tensor * input = tensor->src[1];
+    const bool is_same = input == found->second || (is_copy(input) && without_copy(input->name) == found->second->name);
+    if (is_same) head_out_.erase(found);
 }
 
 void eval_hook::process(ggml_tensor * tensor, const site_place & at) {

@@ -69,7 +69,7 @@ private:
     std::set<site_place>            expected_;    // what the callback must see; empty between decodes
     std::set<site_place>            seen_;
     int                             stops_ = 0;
-    std::map<int, const void *>     head_out_;    // nodes taken for the input of W_O, until W_O's product is seen
+    std::map<int, const ggml_tensor *> head_out_;    // nodes taken for the input of W_O, until W_O's product is seen
     std::vector<std::vector<float>> read_;        // per capture: rows of this decode [layers, requests, width]
     std::exception_ptr              error_;
 };

@@ -53,6 +53,7 @@ public:
     site_map sites(const std::string & architecture);
 
 private:
+    const ggml_tensor * operand(const ggml_tensor * node, int i) const;
     trace read(const ggml_tensor * node);
     trace trace_of(const ggml_tensor * tensor);
     bool  keeps_state(const ggml_tensor * node) const;
@@ -68,6 +69,7 @@ private:
     const int64_t                                   n_embd_;
     const int64_t                                   n_tokens_;
     std::vector<const ggml_tensor *>                nodes_;
+    std::map<std::string, std::vector<const ggml_tensor *>> by_name_;
     std::map<const ggml_tensor *, trace>            traces_;
     std::map<const ggml_tensor *, int>              uses_;
     std::map<std::string, int>                      signatures_;
@@ -79,11 +81,20 @@ private:
 graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model, int64_t n_tokens)
     : n_layer_(llama_model_n_layer(model)), n_embd_(llama_model_n_embd(model)), n_tokens_(n_tokens) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) nodes_.push_back(ggml_graph_node(graph, i));
+    for (const ggml_tensor * node : nodes_) by_name_[node->name].push_back(node);
     for (const ggml_tensor * node : nodes_) {
-        for (const ggml_tensor * source : node->src) ++uses_[source];
+        for (int i = 0; i < GGML_MAX_SRC; ++i) ++uses_[operand(node, i)];
         ++signatures_[node_signature(node)];
         traces_[node] = read(node);
     }
+}
+
+// What a node is computed from. Where it is computed on another back end, the graph has the scheduler's copy.
+const ggml_tensor * graph_reader::operand(const ggml_tensor * node, int i) const {
+    const ggml_tensor * source = node->src[i];
+    if (source == nullptr || !is_copy(source)) return source;
+    const auto found = by_name_.find(std::string(without_copy(source->name)));
+    return found != by_name_.end() && found->second.size() == 1 ? found->second.front() : source;
 }
 
 trace graph_reader::trace_of(const ggml_tensor * tensor) {
@@ -106,13 +117,15 @@ bool graph_reader::keeps_state(const ggml_tensor * node) const {
 
 trace graph_reader::read(const ggml_tensor * node) {
     trace result;
-    for (const ggml_tensor * source : node->src) {
+    for (int i = 0; i < GGML_MAX_SRC; ++i) {
+        const ggml_tensor * source = operand(node, i);
         if (source == nullptr) continue;
         const trace from = trace_of(source);
         result.embedded |= from.embedded;
         result.state = std::max(result.state, from.state);
     }
-    for (const ggml_tensor * source : node->src) {
+    for (int i = 0; i < GGML_MAX_SRC; ++i) {
+        const ggml_tensor * source = operand(node, i);
         if (source == nullptr) continue;
         const trace from = trace_of(source);
         if (from.is_state || (source->op != GGML_OP_NONE && from.state < result.state)) continue;
@@ -120,8 +133,8 @@ trace graph_reader::read(const ggml_tensor * node) {
         result.parts |= from.parts;
     }
     if (node->op == GGML_OP_GET_ROWS && given_name(node->src[1]) == "inp_tokens") return {true, true, -1, -1, NONE};
-    const bool is_added = node->op == GGML_OP_ADD && (extend(node, node->src[0], node->src[1]) || extend(node, node->src[1], node->src[0]));
-    const trace first = node->src[0] != nullptr ? trace_of(node->src[0]) : trace();
+    const bool is_added = node->op == GGML_OP_ADD && (extend(node, operand(node, 0), operand(node, 1)) || extend(node, operand(node, 1), operand(node, 0)));
+    const trace first = node->src[0] != nullptr ? trace_of(operand(node, 0)) : trace();
     if (is_added || (first.is_state && first.state >= 0 && scale(node, first))) return {true, true, int(states_.size()) - 1, -1, NONE};
     if (first.is_state && first.state >= 0 && keeps_state(node)) {
         // llama.cpp's name for the block's output may be on a control vector's addition.
@@ -168,7 +181,7 @@ void graph_reader::add_attention() {
     }
     for (const auto & [layer, nodes] : products) {
         if (nodes.size() != 1) continue;
-        const ggml_tensor * input = nodes.front()->src[1];
+        const ggml_tensor * input = operand(nodes.front(), 1);
         add(hook_site::attn_out, layer, nodes.front(), n_embd_, true);
         // What else reads the heads' outputs would be steered as well.
         const bool is_own = uses_[input] == 1 && found_.count({hook_site::attn_out, layer}) != 0;
@@ -210,8 +223,9 @@ void graph_reader::add_layer(int layer, int first, int last) {
 const ggml_tensor * graph_reader::mlp_of(const stream_state & state) {
     if (state.added.parts == MLP || state.addend == nullptr) return state.addend;
     if (state.addend->op != GGML_OP_ADD) return nullptr;
-    for (const ggml_tensor * operand : {state.addend->src[0], state.addend->src[1]}) {
-        if (trace_of(operand).parts == MLP && trace_of(operand).embedded) return operand;
+    for (int i = 0; i < 2; ++i) {
+        const ggml_tensor * summand = operand(state.addend, i);
+        if (trace_of(summand).parts == MLP && trace_of(summand).embedded) return summand;
     }
     return nullptr;
 }

@@ -8,13 +8,6 @@ namespace {
 
 constexpr int MAX_DEPTH = 8;
 
-// "CUDA0#l_out-3#0" is the scheduler's copy of "l_out-3".
-std::string_view without_copy(std::string_view name) {
-    const size_t first = name.find('#');
-    const size_t last  = name.rfind('#');
-    return first == last ? name : name.substr(first + 1, last - first - 1);
-}
-
 bool is_weight_of_adapter(const ggml_tensor * tensor) {
     const size_t length = std::strlen(tensor->name);
     return length > 7 && (std::strcmp(tensor->name + length - 7, ".lora_b") == 0);
@@ -37,6 +30,16 @@ std::string describe(const ggml_tensor * tensor, int depth) {
 
 } // namespace
 
+std::string_view without_copy(std::string_view name) {
+    const size_t first = name.find('#');
+    const size_t last  = name.rfind('#');
+    return first == last ? name : name.substr(first + 1, last - first - 1);
+}
+
+bool is_copy(const ggml_tensor * tensor) {
+    return tensor->op == GGML_OP_NONE && std::strchr(tensor->name, '#') != std::strrchr(tensor->name, '#');
+}
+
 std::string_view given_name(const ggml_tensor * tensor) {
     const std::string_view name = without_copy(tensor->name);
     // ggml names what has no name by its number, and views by what they show: " (reshaped)".
@@ -47,7 +50,7 @@ std::string_view given_name(const ggml_tensor * tensor) {
 bool is_steering_addition(const ggml_tensor * tensor) {
     if (tensor->op != GGML_OP_ADD) return false;
     const ggml_tensor * addend = tensor->src[1];
-    if (addend->op == GGML_OP_NONE) return given_name(addend).empty(); // a bias has a name
+    if (addend->op == GGML_OP_NONE) return given_name(addend).empty() && !is_copy(addend); // a bias has a name
     return addend->op == GGML_OP_SCALE && addend->src[0]->op == GGML_OP_MUL_MAT && is_weight_of_adapter(addend->src[0]->src[0]);
 }
 

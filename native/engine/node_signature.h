@@ -4,6 +4,10 @@
 
 struct ggml_tensor;
 
+// The scheduler's copy of a node for another back end: "CUDA0#l_out-3#0" is one of "l_out-3".
+bool             is_copy(const ggml_tensor * tensor);
+std::string_view without_copy(std::string_view name);
+
 // Name that llama.cpp, not ggml, gave to a tensor; empty where there is none. A copy on another back end has the
 // original's name. Valid as long as the tensor.
 std::string_view given_name(const ggml_tensor * tensor);
