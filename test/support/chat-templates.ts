@@ -2,7 +2,7 @@ import { execFileSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { readdirSync, readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
-import type { ChatMessage, Vocabulary } from "../../lib/index.js";
+import type { ChatMessage, Model } from "../../lib/index.js";
 
 /** A token of a vocabulary that tests make up. */
 export interface MadeToken {
@@ -41,11 +41,16 @@ export function bundledTemplates(folder: string): Map<string, string> {
   return new Map(names.map((name) => [name, readFileSync(join(templates, name), "utf8")]));
 }
 
-/** A vocabulary of one token per character, besides special ones, of which the ids begin at 0x200000. */
-export function characterVocabulary(chatTemplate: string, made: readonly MadeToken[] = [], { bos = null, eos = null, addsBos = false }: { bos?: string | null; eos?: string | null; addsBos?: boolean } = {}): Vocabulary & { text(tokens: readonly number[]): string } {
+type CharacterVocabulary = Model & { text(tokens: readonly number[]): string };
+
+/** What a chat is written for, as a model's: one token per character, besides special ones, whose ids begin at 0x200000. */
+export function characterVocabulary(
+  chatTemplate: string, made: readonly MadeToken[] = [],
+  { bos = null, eos = null, addsBos = false }: { bos?: string | null; eos?: string | null; addsBos?: boolean } = {},
+): CharacterVocabulary {
   const tokens = made.map(({ text, isUserDefined = false, stripsRight = false }, index) => ({ token: FIRST_SPECIAL + index, text, isUserDefined, stripsLeft: false, stripsRight })).sort((a, b) => b.text.length - a.text.length);
   const special = { bos, eos, tokens };
-  const tokenise: Vocabulary["tokenise"] = (text, { special: isSpecial = false, bos: beginsWithBos = true } = {}) => {
+  const tokenise: Model["tokenise"] = (text, { special: isSpecial = false, bos: beginsWithBos = true } = {}) => {
     const found = tokens.filter(({ isUserDefined }) => isUserDefined || isSpecial);
     const ids: number[] = beginsWithBos && addsBos ? [tokens.find((token) => token.text === bos)!.token] : [];
     for (let at = 0; at < text.length;) {
@@ -58,8 +63,8 @@ export function characterVocabulary(chatTemplate: string, made: readonly MadeTok
   const texts = new Map(tokens.map(({ token, text }) => [token, text]));
   return {
     info: { chatTemplate, path: "made-up.gguf" }, tokenise, specialTokens: () => special,
-    text: (ids) => ids.map((id) => texts.get(id) ?? String.fromCodePoint(id)).join(""),
-  };
+    text: (ids: readonly number[]) => ids.map((id) => texts.get(id) ?? String.fromCodePoint(id)).join(""),
+  } as unknown as CharacterVocabulary;
 }
 
 /** What is below is a character. */
