@@ -42,14 +42,17 @@ const SUPPORTED: Record<string, Architecture> = {
 
 const ALL: Record<string, Architecture> = { ...SUPPORTED, ...OTHERS };
 
-/** Of each kind one: plain, with norms after both parts and windows, with experts. */
-const SAMPLE = ["llama", "gemma3", "qwen3moe"];
+const isSample = process.env["LLAMA_STEER_TEST_SAMPLE"] !== undefined;
+/** A plain one, and one with norms after both parts, windows and shared embeddings. */
+const SAMPLE = ["llama", "gemma3"];
+/** Parts side by side, and a hybrid. */
+const OTHER_SAMPLE = ["command-r", "lfm2"];
 
 /** Architectures that the graph path knows; a sample of them where a slow device computes (test/devices/run.ts). */
-export const ARCHITECTURES: readonly string[] = process.env["LLAMA_STEER_TEST_SAMPLE"] ? SAMPLE : Object.keys(SUPPORTED);
+export const ARCHITECTURES: readonly string[] = isSample ? SAMPLE : Object.keys(SUPPORTED);
 
 /** Causal architectures of other structures: they work at head_out or are refused. */
-export const OTHER_ARCHITECTURES: readonly string[] = Object.keys(OTHERS);
+export const OTHER_ARCHITECTURES: readonly string[] = isSample ? OTHER_SAMPLE : Object.keys(OTHERS);
 
 export interface GgufOptions {
   seed?: number;
