@@ -47,9 +47,9 @@ export async function openModel(nameOrPath: string, options: LoadModelOptions = 
   if (vet) await vetModel(path, signal);
   const vetted = performance.now();
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
+  const steeringPath = await provenPath(options); // before this process holds the device: an RPC server takes one client at a time
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
-  const steeringPath = await provenPath(options);
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
   if (info.isCausal && !signal?.aborted) return [native, info, path, { ...options, steeringPath }, threadCount];
   native.dispose();
