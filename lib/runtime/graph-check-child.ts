@@ -5,9 +5,10 @@ import { Batch } from "./batch.js";
 import type { LoadModelOptions } from "./load-options.js";
 import { Model, openModel } from "./model.js";
 
-/** What `process.send` gets: the largest distance between the paths, as a share of the least that steering changed. */
+/** What `process.send` gets. */
 export interface GraphCheckReport {
-  difference: number;
+  /** The largest distance between the paths, as a share of what steering changed; null where that is not finite. */
+  difference: number | null;
 }
 
 const MODEL = "tiny";

@@ -62,6 +62,9 @@ async function runCheck(backend: string, module: URL): Promise<GraphCheck> {
 
 function verdict(report: GraphCheckReport | undefined, end: string | number | null): GraphCheck {
   if (end !== 0) return { holds: false, why: `the process that tries it ended with ${end}` };
-  if (report && report.difference < MAX_DIFFERENCE) return { holds: true };
-  return { holds: false, why: report ? `its results are off by ${report.difference.toPrecision(2)} of what steering changes` : "the process that tries it said nothing" };
+  if (!report) return { holds: false, why: "the process that tries it said nothing" };
+  const { difference } = report;
+  if (typeof difference !== "number") return { holds: false, why: "its results are not finite" }; // JSON has no NaN
+  if (difference < MAX_DIFFERENCE) return { holds: true };
+  return { holds: false, why: `its results are off by ${difference.toPrecision(2)} of what steering changes` };
 }
