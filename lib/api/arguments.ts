@@ -2,11 +2,16 @@
 // themselves know. A list is refused at its first bad item.
 import { z } from "zod";
 import { assertDataset } from "../dataset/index.js";
+import type { GuardEvaluatorOptions } from "../evaluate/guard-evaluator.js";
 import { LANGUAGE_DETECTORS } from "../evaluate/language.js";
+import type { ChatTemplate, GenerateOptions } from "../generate/index.js";
 import { fingerprintSchema } from "../io/vector-file.js";
 import { listOf } from "../io/list.js";
+import type { ChatOptions, TurnOptions } from "../model/index.js";
 import { evaluationSchema, recordSchema, runSchema } from "../results/index.js";
+import type { LoadModelOptions, LoadTranslatorOptions } from "../runtime/index.js";
 import { HOOK_SITES } from "../steering/index.js";
+import type { ImportOptions } from "../vector/interchange.js";
 
 /** A value that passes a test. */
 function a<T>(what: string, is: (value: never) => boolean): z.ZodType<T> {
@@ -42,6 +47,10 @@ export const name = z.string().refine((value) => !value.includes("\0") && value.
 /** Options, all of which may be left out. */
 export function options(shape: Record<string, z.ZodType> = {}): z.ZodType {
   return required(Object.fromEntries(Object.entries(shape).map(([key, schema]) => [key, schema.optional()]))).optional();
+}
+/** The same for a type: all its keys and no others, so that an option that is added or renamed there does not compile here. */
+export function optionsOf<T extends object>(shape: Record<keyof T, z.ZodType>): z.ZodType {
+  return options(shape);
 }
 /** An object of which these are looked at. */
 export function required(shape: Record<string, z.ZodType>): z.ZodType {
@@ -101,8 +110,12 @@ export const steer = anything.superRefine((value: unknown, context) => {
 });
 const scored = { steer: steer, allowMismatch: flag, signal };
 export const scoring = options(scored);
-export const generating = { ...scored, maxNewTokens: number, sampling: anObject, stop: list(text), logProbabilities: flag, monitor: list(probe) };
-export const generation = options(generating);
+const generating = { ...scored, maxNewTokens: number, sampling: anObject, stop: list(text), logProbabilities: flag, monitor: list(probe) };
+export const generation = optionsOf<GenerateOptions>(generating);
+const templateVariables = a<object>("an object of variables", (value: unknown) => isObject(value) && !Array.isArray(value));
+export const turn = optionsOf<TurnOptions>({ ...generating, templateVariables });
+export const chat = optionsOf<ChatOptions>({ ...generating, templateVariables, messages });
+export const template = optionsOf<ChatTemplate>({ templateVariables, mayCut: flag });
 const reading = required({ alpha: number });
 export const generated = required({ tokens: list(required({ readings: list(reading) })), endReadings: list(reading).nullish() });
 
@@ -112,7 +125,19 @@ export const evaluations = list(evaluationSchema);
 /** For what is called once per answer: the lists are not walked through. */
 export const evaluationHead = required({ header: required({ evaluator: text }), rows: a("a list of rows", Array.isArray) });
 export const results = required({ run, records, evaluations });
-export const loading = options({ backend: text, gpuLayers: z.union([number, z.literal("all")], 'expected a number, or "all"'), mmap: flag, threads: number, flashAttention: flag, kvType: text, contextSize: number, maxSequences: number, maxGenerations: number, vet: flag, logger: callback, signal, steeringPath: text, prefix: callback });
+const ropeScaling = required({ kind: text, factor: number, originalContext: number.optional() });
+const loaded = {
+  backend: text, gpuLayers: z.union([number, z.literal("all")], 'expected a number, or "all"'), mmap: flag, threads: number, flashAttention: flag, kvType: text, contextSize: number,
+  maxSequences: number, maxGenerations: number, vet: flag, logger: callback, signal, steeringPath: text, ropeScaling,
+};
+export const loading = optionsOf<LoadModelOptions>(loaded);
+export const loadingTranslator = optionsOf<LoadTranslatorOptions>({
+  gpuLayers: loaded.gpuLayers, mmap: flag, threads: number, vet: flag, kvType: text, signal, prefix: callback,
+});
+const forms = list(anObject);
+export const guardForms = forms.optional();
+export const guarding = optionsOf<GuardEvaluatorOptions>({ wanted: text, forms, controversial: z.enum(["safe", "unsafe"]).nullable() });
+
 
 export const count = a<number>("a whole number from 0, at most 100 million", (value: number) => Number.isSafeInteger(value) && value >= 0 && value <= 1e8);
 export const asyncList = a<never>("activations, as capture.activations gives", (value: unknown) => isObject(value) && isFunction(value[Symbol.asyncIterator as never]));
@@ -147,7 +172,9 @@ export const wanted = required({ language: text.optional(), safety: text.optiona
 export const judged = list(required({ question: text, text }));
 export const madeOfTwo = required({ provenance: required({ positive: named, negative: named }) });
 export const aim = required({ kind: z.enum(["single", "compose"]), datasets: z.record(text, named), vectors: list(required({ property: text }), 1) });
-export const importing = required({ name: path, model: fingerprintSchema, dHead: whole.optional(), property: text.optional(), allowMismatch: flag.optional() });
+export const importing = required({
+  name: path, model: fingerprintSchema, dHead: whole.optional(), property: text.optional(), onNotice: callback.optional(),
+} satisfies Record<keyof ImportOptions, z.ZodType>);
 export const training = required({
   positive: dataset, negative: dataset, site: site.optional(), layers: tokens.optional(), folds: number.optional(), lambdas: list(number).optional(),
   evalPositive: dataset.optional(), evalNegative: dataset.optional(), seed: number.optional(), signal: signal.optional(), onProgress: callback.optional(),

@@ -27,7 +27,7 @@ function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>
 /** @function */
 export const language = guarded("evaluate.language", judging(languageEvaluator), { options: given.options({ wanted: given.text, detector: given.detector, candidates: given.candidates }) });
 /** @function */
-export const guard = guarded("evaluate.guard", judging(guardEvaluator), { model: given.model, options: given.options({ wanted: given.text }) });
+export const guard = guarded("evaluate.guard", judging(guardEvaluator), { model: given.model, options: given.guarding });
 /** @function */
 export const formality = guarded("evaluate.formality", judging(formalityEvaluator), { classifier: given.classifier, options: given.options({ wanted: given.text, sure: given.number }) });
 /** @function */
@@ -69,7 +69,7 @@ export const perplexity = guarded("evaluate.perplexity", ofText, { model: given.
 /** @function */
 export const withFoundAlphas = guarded("evaluate.withFoundAlphas", withAlphas, { steer: given.list(given.anObject), result: given.generated });
 /** @function */
-export const ggufTranslator = guarded("evaluate.ggufTranslator", gguf, { nameOrPath: given.path, options: given.loading });
+export const ggufTranslator = guarded("evaluate.ggufTranslator", gguf, { nameOrPath: given.path, options: given.loadingTranslator });
 /** @function */
 export const nllbTranslator = guarded("evaluate.nllbTranslator", nllb, { options: given.options({ model: given.text, from: given.text, pipeline: given.callback }) });
 /** @function */

@@ -6,7 +6,7 @@ import { guarded } from "./guard.js";
 export { QUESTION_STOP } from "../experiment/prompt.js";
 
 /** @function */
-export const chatTokens = guarded("prompts.chatTokens", tokensOfChat, { model: given.tokeniser, messages: given.messages, options: given.options({ variables: given.anObject, mayCutThoughts: given.flag }) });
+export const chatTokens = guarded("prompts.chatTokens", tokensOfChat, { model: given.tokeniser, messages: given.messages, options: given.template });
 /** @function */
 export const icl = guarded("prompts.icl", all.iclPrompt, { instruction: given.text, group: given.group });
 /** @function */

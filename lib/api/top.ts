@@ -28,4 +28,4 @@ export const loadSteering = guarded("loadSteering", readSteering, { spec: given.
 /** @function */
 export const loadClassifier = guarded("loadClassifier", openClassifier, { nameOrPath: given.path, options: given.loading });
 /** @function */
-export const loadTranslator = guarded("loadTranslator", openTranslator, { nameOrPath: given.path, options: given.loading });
+export const loadTranslator = guarded("loadTranslator", openTranslator, { nameOrPath: given.path, options: given.loadingTranslator });

@@ -1,7 +1,8 @@
-// The process that `graphPathHolds` starts, with the name of a back end: steers a model of the package on both paths, on the
+// The process that `checkGraphPath` starts, with the name of a back end: steers a model of the package on both paths, on the
 // devices that models would use, and tells how far apart they were.
 import { HOOK_SITES, type HookSite, type VectorData } from "../steering/index.js";
 import { Batch } from "./batch.js";
+import type { Context } from "./context.js";
 import type { LoadModelOptions } from "./load-options.js";
 import { Model, openModel } from "./model.js";
 
@@ -22,37 +23,38 @@ const orphaned = (): void => void process.kill(process.pid, "SIGKILL");
 process.once("disconnect", orphaned);
 const backend = (process.argv[2] ?? "auto") as NonNullable<LoadModelOptions["backend"]>;
 const [callback, graph] = [await logits("callback"), await logits("graph")];
-let difference = 0;
-callback.steered.forEach((row, index) => {
-  const unsteered = callback.unsteered[index]!;
-  difference = Math.max(difference, distance(row, graph.steered[index]!) / distance(row, unsteered), distance(unsteered, graph.unsteered[index]!) / distance(row, unsteered));
-});
+const difference = Math.max(...callback.map(({ steered, unsteered }, index) => {
+  const other = graph[index]!;
+  return Math.max(distance(steered, other.steered), distance(unsteered, other.unsteered)) / distance(steered, unsteered);
+}));
 process.send!({ difference } satisfies GraphCheckReport, () => {
   process.off("disconnect", orphaned);
   process.disconnect();
 });
 
-interface Logits {
-  steered: Float32Array[];
-  unsteered: Float32Array[];
+/** What came of one batch: the logits of all its rows. */
+interface Outcome {
+  steered: Float32Array;
+  unsteered: Float32Array;
 }
 
-async function logits(steeringPath: "callback" | "graph"): Promise<Logits> {
+async function logits(steeringPath: "callback" | "graph"): Promise<Outcome[]> {
   using model = new Model(...await openModel(MODEL, { backend, steeringPath, gpuLayers: "all", vet: false, threads: 1 }));
-  const rows: Logits = { steered: [], unsteered: [] };
   using context = await model.createContext({ nCtx: 512, nSeqMax: Math.max(...ROWS) });
+  const outcomes: Outcome[] = [];
   for (const site of SITES) {
     const vector = someVector(model, site);
     for (const nRows of ROWS) {
-      rows.unsteered.push(...await decode(model, context, nRows, vector, () => 0));
-      // Rows of one batch differ, and one of them is not steered.
-      rows.steered.push(...await decode(model, context, nRows, vector, (row) => 1 + row / 2));
+      const unsteered = await decode(model, context, nRows, vector, () => 0);
+      // Rows of one batch differ, and the second is not steered.
+      const steered = await decode(model, context, nRows, vector, (row) => (row === 1 ? 0 : 1 + row / 2));
+      outcomes.push({ unsteered, steered });
     }
   }
-  return rows;
+  return outcomes;
 }
 
-async function decode(model: Model, context: Awaited<ReturnType<Model["createContext"]>>, nRows: number, vector: VectorData, alphaOf: (row: number) => number): Promise<Float32Array[]> {
+async function decode(model: Model, context: Context, nRows: number, vector: VectorData, alphaOf: (row: number) => number): Promise<Float32Array> {
   context.kvClear();
   const prompt = new Batch();
   PROMPT.forEach((token, position) => prompt.add(token, position, 0));
@@ -60,10 +62,11 @@ async function decode(model: Model, context: Awaited<ReturnType<Model["createCon
   const batch = new Batch();
   for (let row = 0; row < nRows; row++) {
     if (row > 0) context.kvCopy(0, row);
-    batch.add(7, PROMPT.length, row, { output: true, terms: [{ vector: model.vectorHandle(vector), step: row % vector.nSteps, alpha: alphaOf(row) }] });
+    const terms = [{ vector: model.vectorHandle(vector), step: row % vector.nSteps, alpha: alphaOf(row) }];
+    batch.add(7, PROMPT.length, row, { output: true, terms });
   }
   await context.decode(batch);
-  return Array.from({ length: nRows }, (_, row) => Float32Array.from(context.logits(row)));
+  return Float32Array.from(Array.from({ length: nRows }, (_, row) => [...context.logits(row)]).flat());
 }
 
 /** After the first block there is no node to add to. */

@@ -5,6 +5,7 @@ import { afterTicks, startChild } from "../child.js";
 import { writeFileAtomic } from "../io/atomic.js";
 import { homeFolder } from "../io/paths.js";
 import { addon, findInstallation } from "../native/index.js";
+import { onAbort, throwIfAborted } from "./abort.js";
 import type { GraphCheckReport } from "./graph-check-child.js";
 
 /** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
@@ -17,19 +18,45 @@ const MAX_MS = 300_000;
 export type GraphCheck = { holds: true } | { holds: false; why: string };
 
 const CHILD = new URL("./graph-check-child.js", import.meta.url);
-const pending = new Map<string, Promise<GraphCheck>>();
+/** Loads that wait for one trial; the last that gives up ends it. */
+interface Trial {
+  check: Promise<GraphCheck>;
+  stop: AbortController;
+  waiting: number;
+}
+const trials = new Map<string, Trial>();
 
 /**
  * Whether the graph path steers as the callback path does on this machine's devices. It re-points operands in graphs that a
  * back end may copy, cache or send away, so it is tried with each of them, in a process of its own, and only used where that
- * went well. The verdict is kept in the cache folder until llama.cpp or the devices change.
+ * went well. The verdict is kept in the cache folder until llama.cpp or the devices change. Throws E_ABORTED.
  */
-export function checkGraphPath(backend: string, child = CHILD): Promise<GraphCheck> {
+export async function checkGraphPath(backend: string, signal?: AbortSignal, child = CHILD): Promise<GraphCheck> {
   const devices = addon().devices().map(({ name, description }) => ({ name, description }));
-  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp: findInstallation().built.llamaCpp, backend, devices, child: child.href === CHILD.href ? undefined : child.href }, null, 2)}\n`;
-  const check = pending.get(state) ?? remembered(state, () => runCheck(backend, child));
-  pending.set(state, check);
+  const { llamaCpp } = findInstallation().built;
+  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, backend, devices, ...(child !== CHILD && { child: child.href }) }, null, 2)}\n`;
+  const trial = trials.get(state) ?? begin(state, backend, child);
+  trial.waiting++;
+  const forget = onAbort(signal, () => {
+    if (--trial.waiting > 0) return;
+    trials.delete(state);
+    trial.stop.abort();
+  });
+  const check = await Promise.race([trial.check, aborted(signal)]);
+  forget();
+  throwIfAborted(signal);
   return check;
+}
+
+function begin(state: string, backend: string, child: URL): Trial {
+  const stop = new AbortController();
+  const trial = { check: remembered(state, () => runCheck(backend, child, stop.signal)), stop, waiting: 0 };
+  trials.set(state, trial);
+  return trial;
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<GraphCheck> {
+  return new Promise((resolve) => onAbort(signal, () => resolve({ holds: false, why: "it was stopped" })));
 }
 
 /** True where a device with memory of its own may compute. */
@@ -46,10 +73,11 @@ async function remembered(state: string, attempt: () => Promise<GraphCheck>): Pr
   return check;
 }
 
-async function runCheck(backend: string, module: URL): Promise<GraphCheck> {
+async function runCheck(backend: string, module: URL, signal: AbortSignal): Promise<GraphCheck> {
   return new Promise<GraphCheck>((resolve, reject) => {
     const child = startChild(module, [backend], { env: { LLAMA_STEER_DEBUG: undefined } });
     let report: GraphCheckReport | undefined;
+    signal.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
     const stopWaiting = afterTicks(() => MAX_MS, () => child.kill("SIGKILL"));
     child.on("message", (message: GraphCheckReport) => { report = message; });
     child.on("error", reject);

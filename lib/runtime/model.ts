@@ -58,9 +58,9 @@ export async function openModel(nameOrPath: string, options: LoadModelOptions = 
 }
 
 /** What `auto` stands for: the callback path alone on devices where the graph path was tried and failed. */
-async function provenPath({ steeringPath = "auto", gpuLayers = "all", backend = "auto", logger }: LoadModelOptions): Promise<"auto" | "graph" | "callback"> {
+async function provenPath({ steeringPath = "auto", gpuLayers = "all", backend = "auto", logger, signal }: LoadModelOptions): Promise<"auto" | "graph" | "callback"> {
   if (steeringPath !== "auto" || gpuLayers === 0 || backend === "cpu" || !hasDevice()) return steeringPath;
-  const check = await checkGraphPath(backend);
+  const check = await checkGraphPath(backend, signal);
   if (check.holds) return "auto";
   tell(logger, "warn", `steering synchronises at every layer: adding vectors in the graph does not work on this machine's devices (${check.why})`);
   return "callback";

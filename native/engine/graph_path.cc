@@ -109,7 +109,7 @@ void graph_path::visit(ggml_tensor * tensor) {
         if (layer >= 0) return patch(slot::attention, layer, tensor);
     }
     if (is_enabled(slot::block)) {
-        // Behind the first block there is no such node: there "l_out" is the residual sum, whose operands are computed.
+        // After the first block there is no such node: there "l_out" is the residual sum, whose operands are computed.
         const int layer = layer_of_block(tensor);
         if (layer > 0 && tensor->src[1]->op == GGML_OP_NONE) patch(slot::block, layer, tensor);
     }

@@ -1,5 +1,5 @@
-import { spawn, spawnSync, type ChildProcess } from "node:child_process";
-import { existsSync } from "node:fs";
+import { fork, spawnSync } from "node:child_process";
+import { existsSync, readdirSync } from "node:fs";
 import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -19,7 +19,10 @@ const NO_DEVICES: NodeJS.ProcessEnv = { CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBL
 /** Mesa's Vulkan device that computes on the CPU; a reason where it cannot be had. */
 export function softwareVulkan(): StandIn | string {
   // Debian's package is of no use to other systems, whose users install theirs.
-  if (process.platform === "linux" && process.getuid?.() === 0 && !existsSync("/usr/share/vulkan/icd.d")) run("apt-get", ["install", "-y", "-q", "mesa-vulkan-drivers"]);
+  if (process.platform === "linux" && process.getuid?.() === 0 && !hasSoftwareDriver()) {
+    run("apt-get", ["update", "-q"]);
+    run("apt-get", ["install", "-y", "-q", "mesa-vulkan-drivers"]);
+  }
   run(process.execPath, [join(packageRoot, "native", "build.mjs")], { LLAMA_STEER_GPU: "vulkan" });
   // In single precision, as far as the back end has it.
   const env = { ...NO_DEVICES, GGML_VK_VISIBLE_DEVICES: "0", GGML_VK_DISABLE_F16: "1", GGML_VK_DISABLE_INTEGER_DOT_PRODUCT: "1" };
@@ -28,25 +31,27 @@ export function softwareVulkan(): StandIn | string {
   return { name: `Vulkan: ${device.description}`, env, stop: () => undefined };
 }
 
+function hasSoftwareDriver(): boolean {
+  const folder = "/usr/share/vulkan/icd.d";
+  return existsSync(folder) && readdirSync(folder).some((name) => name.startsWith("lvp"));
+}
+
 /** llama.cpp's RPC back end: a process on this machine that lends its CPU. */
 export async function loopbackRpc(): Promise<StandIn | string> {
   run(process.execPath, [join(packageRoot, "native", "build.mjs"), "--rpc"]);
   const endpoint = `127.0.0.1:${await freePort()}`;
-  const server = spawn(process.execPath, [fileURLToPath(new URL("./rpc-server.js", import.meta.url)), endpoint], {
-    stdio: ["ignore", "ignore", "inherit"], env: { ...process.env, ...NO_DEVICES },
+  const server = fork(fileURLToPath(new URL("./rpc-server.js", import.meta.url)), [endpoint], {
+    stdio: ["ignore", "ignore", "inherit", "ipc"], env: { ...process.env, ...NO_DEVICES },
   });
+  const stop = (): void => void server.kill("SIGKILL");
   const env = { ...NO_DEVICES, LLAMA_STEER_RPC: endpoint };
   for (let attempt = 0; attempt < 20 && server.exitCode === null; attempt++) {
     const device = devicesWith(env).find(({ name }) => name.startsWith("RPC"));
-    if (device) return { name: `RPC: ${device.description}`, env, stop: () => void server.kill() };
+    if (device) return { name: `RPC: ${device.description}`, env, stop };
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
-  stop(server);
+  stop();
   return "its server does not answer";
-}
-
-function stop(server: ChildProcess): void {
-  server.kill("SIGKILL");
 }
 
 interface Device {

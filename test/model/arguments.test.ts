@@ -2,7 +2,8 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { evaluate, experiment, loadClassifier, loadDataset, loadModel, models, results, SteeringVector, system, type Classifier, type Model } from "../../lib/index.js";
+import { Chat, evaluate, experiment, loadClassifier, loadDataset, loadModel, Model, models, results, SteeringVector, system } from "../../lib/index.js";
+import { Classifier } from "../../lib/runtime/classifier.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { OWN, publicCalls, publicFunctions, WITHOUT_ARGUMENTS, wrongArguments, type PublicCall } from "../support/wrong-arguments.js";
 
@@ -38,6 +39,23 @@ afterAll(async () => {
 
 test("no public function is forgotten", () => {
   expect(publicFunctions().filter((name) => !WITHOUT_ARGUMENTS.includes(name) && !calls.some((call) => call.name === name))).toEqual([]);
+});
+
+/** Of public classes; the declarations leave these out, as internal or private. */
+const INTERNAL = ["vectorHandle", "createCapture", "takeCapture", "createSampler", "createContext", "specialTokens", "read", "answer", "classifyAll"];
+
+test("no public method is forgotten", () => {
+  const owners = { model: Model, chat: Chat, classifier: Classifier, vector: SteeringVector };
+  for (const [prefix, owner] of Object.entries(owners)) {
+    const names = new Set<string>();
+    for (let proto = owner.prototype as object; proto !== Object.prototype; proto = Object.getPrototypeOf(proto) as object) {
+      for (const [name, { value }] of Object.entries(Object.getOwnPropertyDescriptors(proto))) {
+        if (typeof value === "function" && value.length > 0 && name !== "constructor") names.add(name);
+      }
+    }
+    const open = [...names].filter((name) => !INTERNAL.includes(name) && !calls.some((call) => call.name === `${prefix}.${name}`));
+    expect({ prefix, open }).toEqual({ prefix, open: [] });
+  }
 });
 
 test("right arguments are taken, or refused for what they say", async () => {
