@@ -6,9 +6,10 @@ import { deltaPerplexity, withFoundAlphas } from "../../lib/evaluate/perplexity.
 import { generateText } from "../../lib/generate/index.js";
 import { iclTokens, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
 import { loadLanguageDetector } from "../../lib/evaluate/language.js";
+import { isSampled } from "../support/slow.js";
 
 const MINUTES = 60_000;
-const N_QUESTIONS = 40;
+const N_QUESTIONS = isSampled ? 20 : 40;
 const N_TOKENS = 30;
 /** The intensities that the published code tries, as far as they may help. */
 const ALPHAS = [0.5, 1, 1.5];
