@@ -5,11 +5,11 @@ import { assertDataset } from "../dataset/index.js";
 import type { GuardEvaluatorOptions } from "../evaluate/guard-evaluator.js";
 import { LANGUAGE_DETECTORS } from "../evaluate/language.js";
 import type { ChatTemplate, GenerateOptions } from "../generate/index.js";
-import { fingerprintSchema } from "../io/vector-file.js";
-import { listOf } from "../io/list.js";
+import { fingerprintSchema } from "../vector/vector-file.js";
+import { listOf } from "../formats/bounded-list.js";
 import type { ChatOptions, TurnOptions } from "../model/index.js";
 import { evaluationSchema, recordSchema, runSchema } from "../results/index.js";
-import type { LoadModelOptions, LoadTranslatorOptions } from "../runtime/index.js";
+import type { LoadModelOptions, LoadTranslatorOptions } from "../engine/index.js";
 import { HOOK_SITES } from "../steering/index.js";
 import type { ImportOptions } from "../vector/interchange.js";
 

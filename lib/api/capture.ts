@@ -1,6 +1,6 @@
 /** Activations of many prompts, and of texts that are given; of a few prompts: `model.capture`. */
 import { captureActivations, captureMeans, captureTexts, readableLayers as readable } from "../capture/index.js";
-import { saveActivations } from "../io/activation-file.js";
+import { saveActivations } from "../capture/activation-file.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
 

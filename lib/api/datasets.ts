@@ -1,6 +1,6 @@
 /** Datasets: rows of an input and an output, by name or as files; importers of other formats. */
 import * as all from "../dataset/index.js";
-import { answerPairs } from "../experiment/text-pairs.js";
+import { answerPairs } from "../extract/text-pairs.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
 export { HUB_SOURCES } from "../dataset/index.js";

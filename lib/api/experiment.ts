@@ -1,5 +1,5 @@
 /** The paper's experiments, plans of them, and their report (docs/experiments.md). */
-import { compare as compareSettings, saveComparison as save, summarise as sumUp } from "../experiment/compare.js";
+import { compare as compareSettings, saveComparison as save, summarise as sumUp } from "../calibrate/compare.js";
 import { runCompose } from "../experiment/compose.js";
 import { loadPlan as readPlan, modelFolder as folderOf, planRuns as runsOf } from "../experiment/plan.js";
 import { checkPlan as check, runPlan } from "../experiment/run-plan.js";
@@ -7,7 +7,7 @@ import { runSingle } from "../experiment/single.js";
 import { writeReport } from "../report/index.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
-export { CALIBRATION_CANDIDATES } from "../experiment/calibrate.js";
+export { CALIBRATION_CANDIDATES } from "../calibrate/calibrate.js";
 export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES, STRATEGY_WORDS } from "../experiment/config.js";
 export { READY_PLANS } from "../experiment/plan.js";
 export { DEFAULT_PARALLEL } from "../experiment/run.js";

@@ -2,7 +2,7 @@
 import { Guard } from "../evaluate/guard.js";
 import { GenerationStream } from "../generate/index.js";
 import { Chat, Model } from "../model/index.js";
-import { Classifier } from "../runtime/classifier.js";
+import { Classifier } from "../engine/classifier.js";
 import { SteeringVector } from "../vector/steering-vector.js";
 import * as given from "./arguments.js";
 import { guardMethods } from "./guard.js";

@@ -1,7 +1,7 @@
 /** Models that are known by name, and those of Hugging Face: downloads that resume, are verified and land whole. */
-import { fetchHubFile, findPullable, isNamedModel, pullModel, resolveModel } from "../io/pull.js";
-import { isInstalled as installed, isOwn as own, modelPath, registryModels } from "../io/registry.js";
-import { homeFolder as home } from "../io/paths.js";
+import { fetchHubFile, findPullable, isNamedModel, pullModel, resolveModel } from "../models/pull.js";
+import { isInstalled as installed, isOwn as own, modelPath, registryModels } from "../models/registry.js";
+import { homeFolder as home } from "../formats/paths.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
 

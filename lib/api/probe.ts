@@ -1,6 +1,6 @@
 /** Logistic regressions on a model's activations: judges that need no second model. */
-import { probeTexts, trainProbe } from "../evaluate/probe.js";
-import { loadProbe, saveProbe } from "../io/probe-file.js";
+import { probeTexts, trainProbe } from "../probe/train.js";
+import { loadProbe, saveProbe } from "../probe/probe-file.js";
 import { probeLogit } from "../steering/index.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";

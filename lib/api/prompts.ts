@@ -1,9 +1,9 @@
 /** How questions and demonstrations are written for a model. */
-import * as all from "../experiment/prompt.js";
+import * as all from "../prompt/question.js";
 import { chatTokens as tokensOfChat } from "../generate/index.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
-export { QUESTION_STOP } from "../experiment/prompt.js";
+export { QUESTION_STOP } from "../prompt/question.js";
 
 /** @function */
 export const chatTokens = guarded("prompts.chatTokens", tokensOfChat, { model: given.tokeniser, messages: given.messages, options: given.template });

@@ -2,7 +2,7 @@
 import { parseIndices as readIndices, parseSchedule as readSchedule, parseSteer, steeringJsonSchema } from "../steering/index.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
-export { PAIR_TEMPLATES, POOLINGS } from "../experiment/extract-pairs.js";
+export { PAIR_TEMPLATES, POOLINGS } from "../extract/pairs.js";
 export { HOOK_SITES, PAIR_METHODS, steeringSpecSchema as schema } from "../steering/index.js";
 
 /** @function */

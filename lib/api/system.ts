@@ -1,5 +1,5 @@
 /** What computes here, and files that are written whole or not at all. */
-import { assertWritable as checkWritable, writeFileAtomic } from "../io/atomic.js";
+import { assertWritable as checkWritable, writeFileAtomic } from "../formats/atomic.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
 export { devices, findInstallation, systemInfo as info } from "../native/index.js";

@@ -1,10 +1,10 @@
 // The few words that need no namespace.
 import { loadDataset as readDataset } from "../dataset/index.js";
-import { calibrate as findIntensity } from "../experiment/calibrate.js";
-import { extract as extractVector } from "../experiment/extract-by.js";
+import { calibrate as findIntensity } from "../calibrate/calibrate.js";
+import { extract as extractVector } from "../extract/extract.js";
 import { compose as composed, replay as replayed } from "../generate/index.js";
 import { fromLlama as optionsOf, loadModel as openModel } from "../model/index.js";
-import { loadClassifier as openClassifier, loadTranslator as openTranslator } from "../runtime/index.js";
+import { loadClassifier as openClassifier, loadTranslator as openTranslator } from "../engine/index.js";
 import { loadSteering as readSteering } from "../vector/load-steering.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";

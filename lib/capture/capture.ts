@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { abortError, onAbort, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../runtime/index.js";
+import { abortError, onAbort, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../engine/index.js";
 import type { HookSite, StepMeans } from "../steering/index.js";
 
 /** A prompt whose activations count in a mean. */

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { CaptureHandle, Model, PromptReading, RowCapture } from "../runtime/index.js";
+import type { CaptureHandle, Model, PromptReading, RowCapture } from "../engine/index.js";
 import type { HookSite, PairsOrigin } from "../steering/index.js";
 import { inOrder, runToEnd, type AwaitedTask } from "./capture.js";
 

@@ -1,4 +1,4 @@
-import { bad, kindOf } from "./bad.js";
+import { bad, kindOf } from "./refusal.js";
 
 /** An item of a JSON list, and the line on which it begins. */
 export interface JsonItem {

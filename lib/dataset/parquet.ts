@@ -1,7 +1,7 @@
 import { asyncBufferFromFile, parquetReadObjects } from "hyparquet";
 import { compressors } from "hyparquet-compressors";
 import { SteeringError } from "../errors.js";
-import { bad } from "./bad.js";
+import { bad } from "./refusal.js";
 import type { TableRow } from "./table.js";
 
 /** Rows of a Parquet file. The parser believes what the file says of itself: call it through `readBounded` only. Throws E_NOT_FOUND, E_BAD_DATASET. */

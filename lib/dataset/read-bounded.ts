@@ -1,7 +1,7 @@
 import { stat } from "node:fs/promises";
 import { throwIfAborted } from "../errors.js";
-import { runBounded } from "../io/bounded.js";
-import { bad } from "./bad.js";
+import { runBounded } from "../formats/bounded.js";
+import { bad } from "./refusal.js";
 import type { Row } from "./dataset.js";
 import * as readers from "./readers.js";
 

@@ -1,8 +1,8 @@
 // What `readBounded` calls, for large or intricate files in a process of its own: each function takes one argument that can be copied.
 import { SteeringError } from "../errors.js";
-import { readUtf8 } from "../io/text-file.js";
+import { readUtf8 } from "../formats/text-file.js";
 import { seededRandom } from "../maths/random.js";
-import { bad, kindOf } from "./bad.js";
+import { bad, kindOf } from "./refusal.js";
 import type { Columns, Row } from "./dataset.js";
 import { readTable } from "./table.js";
 

@@ -1,6 +1,6 @@
 import { extname } from "node:path";
-import { readUtf8 } from "../io/text-file.js";
-import { bad, kindOf } from "./bad.js";
+import { readUtf8 } from "../formats/text-file.js";
+import { bad, kindOf } from "./refusal.js";
 import { jsonItems } from "./json-items.js";
 
 /** One row of a file, whatever its format. */

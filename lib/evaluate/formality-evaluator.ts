@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
-import { packageVersion } from "../io/paths.js";
-import { engineVersion, type Classifier } from "../runtime/index.js";
-import { judgeEach } from "./each.js";
+import { packageVersion } from "../formats/paths.js";
+import { engineVersion, type Classifier } from "../engine/index.js";
+import { judgeEach } from "./judge-each.js";
 import type { Evaluator } from "./evaluator.js";
 
 const SURE = 0.8;

@@ -1,4 +1,4 @@
-import { judgeEach } from "./each.js";
+import { judgeEach } from "./judge-each.js";
 import type { EvaluatedText, Evaluator } from "./evaluator.js";
 import { DATASET_LANGUAGES } from "./language-code.js";
 import { loadLanguageDetector } from "./language.js";

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { loadTranslator, throwIfAborted, type LoadTranslatorOptions } from "../runtime/index.js";
+import { loadTranslator, throwIfAborted, type LoadTranslatorOptions } from "../engine/index.js";
 
 /** What is known of the texts. */
 export interface TextTranslatorOptions {

@@ -1,13 +1,13 @@
 import { SteeringError } from "../errors.js";
 import { baseName, datasetReference, differingQueries, loadDataset } from "../dataset/index.js";
-import { loadVector } from "../io/vector-file.js";
+import { loadVector } from "../vector/vector-file.js";
 import type { RunResults } from "../results/index.js";
-import type { Model } from "../runtime/index.js";
+import type { Model } from "../engine/index.js";
 import { assertMadeFor, select, type VectorData } from "../steering/index.js";
 import { parseCompose, type ComposeOptions } from "./config.js";
-import { evaluationPrompts } from "./prompts.js";
+import { evaluationPrompts } from "../prompt/evaluation-prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
-import { composeSettings } from "./settings.js";
+import { composeSettings } from "./setting-list.js";
 import { hashOf } from "./single.js";
 
 /**

@@ -3,17 +3,17 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { baseName, datasetReference, differingQueries, loadDataset, type Dataset } from "../dataset/index.js";
-import { sha256File } from "../io/download.js";
-import { withLock } from "../io/lock.js";
-import { loadVector, saveVector } from "../io/vector-file.js";
+import { sha256File } from "../models/download.js";
+import { withLock } from "../formats/lock.js";
+import { loadVector, saveVector } from "../vector/vector-file.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
-import type { Model } from "../runtime/index.js";
+import type { Model } from "../engine/index.js";
 import { assertMadeFor, type VectorData } from "../steering/index.js";
 import { parseSingle, type SingleConfig, type SingleOptions } from "./config.js";
-import { planExtraction, runExtraction, type ExtractionPlan } from "./extract.js";
-import { evaluationPrompts } from "./prompts.js";
+import { planExtraction, runExtraction, type ExtractionPlan } from "../extract/demonstrations.js";
+import { evaluationPrompts } from "../prompt/evaluation-prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
-import { singleSettings } from "./settings.js";
+import { singleSettings } from "./setting-list.js";
 
 /** Where and how a single experiment runs. */
 export interface SingleRunOptions extends RunOptions {

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { VectorHandle } from "../runtime/index.js";
+import type { VectorHandle } from "../engine/index.js";
 import { assertMadeFor, parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type Tail, type VectorData } from "../steering/index.js";
 import type { Property } from "./streams.js";
 

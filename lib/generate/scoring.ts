@@ -1,4 +1,4 @@
-import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Place, type Task } from "../runtime/index.js";
+import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Place, type Task } from "../engine/index.js";
 import { notFinite, Streams, type Property } from "./streams.js";
 
 /** A continuation whose tokens are given, as the scheduler runs it: what the model thinks of each of them. */

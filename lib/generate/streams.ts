@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Batch, MeasuredAlpha, Place, Term } from "../runtime/index.js";
+import type { Batch, MeasuredAlpha, Place, Term } from "../engine/index.js";
 import { alphaAt, directionIndex, type DynamicSchedule, type Schedule, type SetSchedule, type Tail } from "../steering/index.js";
 
 /** One property of a generation: a vector on the native side and its schedule, which may change between steps. */

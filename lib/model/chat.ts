@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { chatTokens, generate, type ChatMessage, type ChatTemplate, type GenerateOptions, type GenerationStream } from "../generate/index.js";
-import type { Model } from "../runtime/index.js";
+import type { Model } from "../engine/index.js";
 
 /** Options of one turn. */
 export interface TurnOptions extends GenerateOptions, Pick<ChatTemplate, "templateVariables"> {}

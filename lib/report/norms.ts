@@ -2,7 +2,7 @@ import { existsSync, statSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { hashOf } from "../experiment/single.js";
-import { loadVector } from "../io/vector-file.js";
+import { loadVector } from "../vector/vector-file.js";
 import type { RunFile } from "../results/index.js";
 import type { VectorData } from "../steering/index.js";
 import { vectorNames } from "./strategy.js";

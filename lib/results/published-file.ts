@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
-import { runBounded } from "../io/bounded.js";
-import { readUtf8 } from "../io/text-file.js";
+import { runBounded } from "../formats/bounded.js";
+import { readUtf8 } from "../formats/text-file.js";
 import { fromPublished } from "./published.js";
 import type { ResultRecord } from "./records.js";
 import type { RunFile } from "./run-file.js";

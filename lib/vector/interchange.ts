@@ -1,10 +1,10 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { SteeringError } from "../errors.js";
-import { decodeGguf, encodeGguf } from "../io/gguf.js";
-import { decodeNpy, encodeNpy } from "../io/npy.js";
-import { decodeSafetensors, encodeSafetensors, type Tensor } from "../io/safetensors.js";
-import { packageVersion } from "../io/paths.js";
+import { decodeGguf, encodeGguf } from "../formats/gguf.js";
+import { decodeNpy, encodeNpy } from "../formats/npy.js";
+import { decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/safetensors.js";
+import { packageVersion } from "../formats/paths.js";
 import type { ImportedOrigin, ModelFingerprint, VectorData } from "../steering/index.js";
 import { SteeringVector } from "./steering-vector.js";
 

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { loadVector, saveVector } from "../io/vector-file.js";
+import { loadVector, saveVector } from "./vector-file.js";
 import { cosines, linearCombination, normalised, norms, pooled, projectOut, selected, vectorHash, type HookSite, type Provenance, type ScheduleInput, type Selection, type Tail, type VectorData, type WeightedVector } from "../steering/index.js";
 
 /**

@@ -1,4 +1,4 @@
-import { Batch, type Context } from "../../lib/runtime/index.js";
+import { Batch, type Context } from "../../lib/engine/index.js";
 import type { HookSite, Model } from "../../lib/index.js";
 import { HOOK_SITES } from "../../lib/steering/index.js";
 import type { Tensor } from "../support/gguf-writer.js";

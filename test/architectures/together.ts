@@ -1,4 +1,4 @@
-import { Batch } from "../../lib/runtime/index.js";
+import { Batch } from "../../lib/engine/index.js";
 import type { GenerateOptions, HookSite, Model, VectorData } from "../../lib/index.js";
 import { randomVector } from "../support/tiny-files.js";
 

@@ -5,9 +5,9 @@
 import { extract, loadDataset, loadModel, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
 import { captureMeans } from "../../lib/capture/index.js";
 import { generateText } from "../../lib/generate/index.js";
-import { questionPrompt } from "../../lib/experiment/prompt.js";
+import { questionPrompt } from "../../lib/prompt/question.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { Batch } from "../../lib/runtime/index.js";
+import { Batch } from "../../lib/engine/index.js";
 import { PlainLoop } from "./plain-loop.js";
 
 const [name = "gemma3-270m", rounds = "9"] = process.argv.slice(2);

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { loadModel } from "../../lib/index.js";
 import { devices } from "../../lib/native/index.js";
-import { Batch } from "../../lib/runtime/index.js";
+import { Batch } from "../../lib/engine/index.js";
 import { packageRoot } from "#native/prebuilt";
 import { randomVector } from "../support/tiny-files.js";
 import { SHAPES, writeRandomModel } from "./random-model.js";

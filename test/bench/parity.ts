@@ -1,8 +1,8 @@
 // How closely we agree with the PyTorch implementation, in figures: npm run parity
 import { readFile, writeFile } from "node:fs/promises";
 import { loadModel, type LoadModelOptions } from "../../lib/index.js";
-import { findPullable } from "../../lib/io/pull.js";
-import { modelPath } from "../../lib/io/registry.js";
+import { findPullable } from "../../lib/models/pull.js";
+import { modelPath } from "../../lib/models/registry.js";
 import { withMatricesAs } from "../support/gguf-reader.js";
 import type { TensorType } from "../support/gguf-writer.js";
 import { loadGolden, Parity } from "../support/golden.js";

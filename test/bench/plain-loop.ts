@@ -14,7 +14,7 @@ export interface PlainLoopOptions {
   nSeqMax: number;
   /** The same as llama-steer's, or the two cannot be compared. */
   threads: number;
-  /** Default 512, as in lib/runtime/model.ts. */
+  /** Default 512, as in lib/engine/engine.ts. */
   nBatch?: number;
 }
 

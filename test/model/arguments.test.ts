@@ -3,7 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { Chat, evaluate, experiment, loadClassifier, loadDataset, loadModel, Model, models, results, SteeringVector, system } from "../../lib/index.js";
-import { Classifier } from "../../lib/runtime/classifier.js";
+import { Classifier } from "../../lib/engine/classifier.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { OWN, publicCalls, publicFunctions, WITHOUT_ARGUMENTS, wrongArguments, type PublicCall } from "../support/wrong-arguments.js";
 

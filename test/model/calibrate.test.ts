@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { calibrate, evaluate, extract, loadDataset, loadModel, SteeringVector, type Model } from "../../lib/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
-import { cheapest, type Candidate } from "../../lib/experiment/calibrate.js";
+import { cheapest, type Candidate } from "../../lib/calibrate/calibrate.js";
 import { runCommand } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
 

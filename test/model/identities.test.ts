@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { extract, loadDataset, loadModel, type Model, type VectorData } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
-import { questionPrompt } from "../../lib/experiment/prompt.js";
-import { Batch } from "../../lib/runtime/index.js";
+import { questionPrompt } from "../../lib/prompt/question.js";
+import { Batch } from "../../lib/engine/index.js";
 import { describeWithModel } from "../support/real-model.js";
 
 const NAME = "smollm2-135m";

@@ -1,8 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { readFile, writeFile } from "node:fs/promises";
 import { loadModel, type Model } from "../../lib/index.js";
-import { findPullable } from "../../lib/io/pull.js";
-import { modelPath } from "../../lib/io/registry.js";
+import { findPullable } from "../../lib/models/pull.js";
+import { modelPath } from "../../lib/models/registry.js";
 import { withMatricesAs } from "../support/gguf-reader.js";
 import type { TensorType } from "../support/gguf-writer.js";
 import { loadGolden, Parity, type Golden } from "../support/golden.js";

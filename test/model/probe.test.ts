@@ -3,10 +3,10 @@ import { extract, loadDataset, loadModel, type Dataset, type Model, type Probe, 
 import { captureActivations } from "../../lib/capture/index.js";
 import { datasetsFolder, testPart } from "../../lib/dataset/index.js";
 import { generateText } from "../../lib/generate/index.js";
-import { loadProbe, saveProbe } from "../../lib/io/probe-file.js";
+import { loadProbe, saveProbe } from "../../lib/probe/probe-file.js";
 import { probeLogit } from "../../lib/steering/index.js";
-import { probeTexts, trainProbe } from "../../lib/evaluate/probe.js";
-import { questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
+import { probeTexts, trainProbe } from "../../lib/probe/train.js";
+import { questionPrompt, QUESTION_STOP } from "../../lib/prompt/question.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";

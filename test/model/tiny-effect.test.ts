@@ -2,9 +2,9 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { extract, loadClassifier, loadDataset, loadModel, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
 import { DATASET_LANGUAGES } from "../../lib/evaluate/language-code.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
-import { deltaPerplexity, withFoundAlphas } from "../../lib/evaluate/perplexity.js";
+import { deltaPerplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";
 import { generateText } from "../../lib/generate/index.js";
-import { iclTokens, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
+import { iclTokens, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/prompt/question.js";
 import { loadLanguageDetector } from "../../lib/evaluate/language.js";
 import { isSampled } from "../support/slow.js";
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals
 import type { GenerateOptions, Model, ScheduleInput, VectorData } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { Context } from "../../lib/runtime/index.js";
+import { Context } from "../../lib/engine/index.js";
 import { digits, loadTiny, ON_DEVICE, randomVector, scratch } from "../support/tiny-files.js";
 
 const space = scratch();

@@ -1,6 +1,6 @@
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
 import { chatTokens } from "../../lib/generate/index.js";
-import { renderTemplate } from "../../lib/generate/jinja.js";
+import { renderTemplate } from "../../lib/prompt/jinja.js";
 import type { ChatMessage, Model } from "../../lib/index.js";
 import { loadVocabulary, type VocabularyParts } from "../support/chat-vocabularies.js";
 import { scratch } from "../support/tiny-files.js";

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { GenerationResult, GenerationStream, KlReduction, Model, VectorData } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
-import { Batch } from "../../lib/runtime/index.js";
+import { Batch } from "../../lib/engine/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { digits, direction, loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";

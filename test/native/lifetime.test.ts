@@ -3,7 +3,7 @@ import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 import type { Model } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
-import { Batch, type Context } from "../../lib/runtime/index.js";
+import { Batch, type Context } from "../../lib/engine/index.js";
 import { loadTiny, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
 
 const space = scratch();

@@ -1,11 +1,11 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import type { Dataset, ExtractPairsOptions, HookSite, Model, Pooling, PromptedText, SteeringVector, TextMeans } from "../../lib/index.js";
 import { captureTexts } from "../../lib/capture/index.js";
-import { extractPairs, POOLINGS } from "../../lib/experiment/extract-pairs.js";
-import { loadVector } from "../../lib/io/vector-file.js";
+import { extractPairs, POOLINGS } from "../../lib/extract/pairs.js";
+import { loadVector } from "../../lib/vector/vector-file.js";
 import { PAIR_METHODS } from "../../lib/steering/index.js";
-import { extractWithin } from "../../lib/experiment/extract-pairs.js";
-import { Context } from "../../lib/runtime/index.js";
+import { extractWithin } from "../../lib/extract/pairs.js";
+import { Context } from "../../lib/engine/index.js";
 import { forward } from "../support/reference-forward.js";
 import { loadTiny, maxDifference, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
 import type { HookSite, LoadModelOptions, Model, VectorData } from "../../lib/index.js";
-import { Batch, type Context } from "../../lib/runtime/index.js";
+import { Batch, type Context } from "../../lib/engine/index.js";
 import { ARCHITECTURES } from "../support/tiny-architectures.js";
 import { allLayers, loadArchitecture, maxDifference, ON_DEVICE, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 

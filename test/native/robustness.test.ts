@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { loadModel, type Model } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
-import { Batch, type CaptureHandle, type Context, type RowOptions, type VectorHandle } from "../../lib/runtime/index.js";
+import { Batch, type CaptureHandle, type Context, type RowOptions, type VectorHandle } from "../../lib/engine/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 

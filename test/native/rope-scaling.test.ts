@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { loadModel, type LoadModelOptions, type RopeScaling } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { loadTiny, maxDifference, scratch } from "../support/tiny-files.js";
-import { Batch, type Model } from "../../lib/runtime/index.js";
+import { Batch, type Model } from "../../lib/engine/index.js";
 import { architectureMetadata, architectureShape, architectureTensors } from "../support/tiny-architectures.js";
 import { ggufBytes } from "../support/gguf-writer.js";
 

@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { GenerateOptions, Model, Sampling } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
-import { Batch } from "../../lib/runtime/index.js";
+import { Batch } from "../../lib/engine/index.js";
 import { softmax } from "../support/reference-forward.js";
 import { loadTiny, scratch } from "../support/tiny-files.js";
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { loadModel, type Model, type ScheduleInput } from "../../lib/index.js";
 import { captureMeans } from "../../lib/capture/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
-import { Batch } from "../../lib/runtime/index.js";
+import { Batch } from "../../lib/engine/index.js";
 import { loadArchitecture, loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 
 const space = scratch();

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import type { Model, VectorData } from "../../lib/index.js";
-import { deltaPerplexity, perplexity, withFoundAlphas } from "../../lib/evaluate/perplexity.js";
+import { deltaPerplexity, perplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";
 import { generateText, scoreTokens } from "../../lib/generate/index.js";
 import { forward, softmax } from "../support/reference-forward.js";
 import { digits, direction, loadTiny, randomVector, scratch, tolerance } from "../support/tiny-files.js";

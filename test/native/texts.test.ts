@@ -3,7 +3,7 @@ import { writeFileSync } from "node:fs";
 import { loadModel, type Model, type PromptedText, type TextMeans } from "../../lib/index.js";
 import { captureActivations, captureTexts } from "../../lib/capture/index.js";
 import { generateText } from "../../lib/generate/index.js";
-import { Context } from "../../lib/runtime/index.js";
+import { Context } from "../../lib/engine/index.js";
 import { forward } from "../support/reference-forward.js";
 import { loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 import { encodeGguf, type TinyModel } from "../support/tiny-model.js";

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { Batch, type Context } from "../../lib/runtime/index.js";
+import { Batch, type Context } from "../../lib/engine/index.js";
 import { writeFileSync } from "node:fs";
 import { loadModel, type Model } from "../../lib/index.js";
 import { scratch } from "../support/tiny-files.js";

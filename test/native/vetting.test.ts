@@ -6,8 +6,8 @@ import { Worker } from "node:worker_threads";
 import { loadModel, type LoadModelOptions } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { tryInChild } from "../../lib/runtime/vet-process.js";
-import { verdictFile } from "../../lib/runtime/vet.js";
+import { tryInChild } from "../../lib/engine/vetting/vet-process.js";
+import { verdictFile } from "../../lib/engine/vetting/vet.js";
 import { scratch } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 

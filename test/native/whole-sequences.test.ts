@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Model } from "../../lib/index.js";
 import { captureActivations, captureTexts } from "../../lib/capture/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
-import { Batch, type Context } from "../../lib/runtime/index.js";
+import { Batch, type Context } from "../../lib/engine/index.js";
 import { loadArchitecture, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 
 // Memory with a state per sequence, which cannot be cut at a token: all of it so, or beside attention.

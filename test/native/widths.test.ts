@@ -1,7 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { extract, vectors, type Dataset, type Model } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
-import { encodeNpy } from "../../lib/io/npy.js";
+import { encodeNpy } from "../../lib/formats/npy.js";
 import { architectureShape } from "../support/tiny-architectures.js";
 import { loadArchitecture, scratch } from "../support/tiny-files.js";
 

@@ -1,11 +1,11 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { extract, loadDataset, type Dataset, type Model, type PromptFormat, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
-import { deltaPerplexity, withFoundAlphas } from "../../lib/evaluate/perplexity.js";
+import { deltaPerplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";
 import { generateText } from "../../lib/generate/index.js";
-import { iclTokens, promptGroups, questionTokens, QUESTION_STOP } from "../../lib/experiment/prompt.js";
-import { decodeSafetensors } from "../../lib/io/safetensors.js";
-import { Batch, type Context } from "../../lib/runtime/index.js";
+import { iclTokens, promptGroups, questionTokens, QUESTION_STOP } from "../../lib/prompt/question.js";
+import { decodeSafetensors } from "../../lib/formats/safetensors.js";
+import { Batch, type Context } from "../../lib/engine/index.js";
 import { delta, type StepMeans } from "../../lib/steering/index.js";
 import { packageRoot } from "#native/prebuilt";
 

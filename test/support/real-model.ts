@@ -1,6 +1,6 @@
 import { describe } from "@jest/globals";
 import { SteeringError } from "../../lib/index.js";
-import { findPullable, pullModel } from "../../lib/io/pull.js";
+import { findPullable, pullModel } from "../../lib/models/pull.js";
 
 /**
  * `describe` for tests of a model of the registry, which is downloaded where it is missing. Where it cannot be had,

@@ -4,12 +4,12 @@ import { chmod, lstat, mkdir, readFile, readdir, readlink, stat, symlink, utimes
 import { tmpdir } from "node:os";
 import { basename, join } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "@jest/globals";
-import { assertWritable, writeAt, writeAtomic, writeFileAtomic } from "../../lib/io/atomic.js";
-import { saveActivations } from "../../lib/io/activation-file.js";
+import { assertWritable, writeAt, writeAtomic, writeFileAtomic } from "../../lib/formats/atomic.js";
+import { saveActivations } from "../../lib/capture/activation-file.js";
 import { smallDisk } from "../support/small-disk.js";
 import { temporaryFolder } from "./io-helpers.js";
 
-const LIBRARY = new URL("../../lib/io/atomic.js", import.meta.url).href;
+const LIBRARY = new URL("../../lib/formats/atomic.js", import.meta.url).href;
 const posixTest = process.platform === "win32" ? test.skip : test;
 const linuxTest = process.platform === "linux" ? test : test.skip;
 

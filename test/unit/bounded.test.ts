@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { SteeringError } from "../../lib/errors.js";
-import { runBounded, type Bounds } from "../../lib/io/bounded.js";
+import { runBounded, type Bounds } from "../../lib/formats/bounded.js";
 
 const MIB = 2 ** 20;
 const refuse = (reason: string): SteeringError => new SteeringError("E_BAD_DATASET", `file: ${reason}`);

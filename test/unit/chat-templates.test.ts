@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
 import { chatTokens } from "../../lib/generate/index.js";
-import { renderTemplate, TemplateRefusal } from "../../lib/generate/jinja.js";
+import { renderTemplate, TemplateRefusal } from "../../lib/prompt/jinja.js";
 import { bundledTemplates, characterVocabulary, FIRST_SPECIAL, goldenChats, shortHash, type MadeToken } from "../support/chat-templates.js";
 import { scratch } from "../support/tiny-files.js";
 

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "@jest/globals";
 import { EXIT } from "../../bin/exit-codes.js";
-import { saveVector } from "../../lib/io/vector-file.js";
+import { saveVector } from "../../lib/vector/vector-file.js";
 import { smallVector } from "./vectors.js";
 
 const COMMAND = fileURLToPath(new URL("../../bin/llama-steer.js", import.meta.url));

@@ -4,7 +4,7 @@ import { expect, test } from "@jest/globals";
 import { DATASET_LANGUAGES, languageOfDataset } from "../../lib/evaluate/language-code.js";
 import { loadLanguageDetector } from "../../lib/evaluate/language.js";
 import { datasetNames, datasetReference, loadDataset, type Dataset } from "../../lib/dataset/dataset.js";
-import { promptGroups } from "../../lib/experiment/prompt.js";
+import { promptGroups } from "../../lib/prompt/question.js";
 import { temporaryFolder } from "./io-helpers.js";
 
 const LANGUAGES = Object.keys(DATASET_LANGUAGES) as Array<keyof typeof DATASET_LANGUAGES>;

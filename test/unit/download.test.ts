@@ -2,7 +2,7 @@ import { spawn } from "node:child_process";
 import { readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
-import { downloadFile } from "../../lib/io/download.js";
+import { downloadFile } from "../../lib/models/download.js";
 import { deadUrl, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, until, type LocalServer } from "./io-helpers.js";
 
 const body = someBytes(300_000);
@@ -79,7 +79,7 @@ test("a connection that is cut again without a new byte is an error; the partial
 test("a process that is killed half-way leaves no final file, and the next one resumes", async () => {
   const resumable = server.handler;
   server.handler = serveBeginning(body, half, () => {});
-  const library = new URL("../../lib/io/download.js", import.meta.url).href;
+  const library = new URL("../../lib/models/download.js", import.meta.url).href;
   const script = `import { downloadFile } from ${JSON.stringify(library)}; await downloadFile(${JSON.stringify(url)}, ${JSON.stringify(target)});`;
   const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: "ignore" });
   const closed = new Promise((resolve) => child.on("close", resolve));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
-import { checkGraphPath } from "../../lib/runtime/graph-check.js";
+import { checkGraphPath } from "../../lib/engine/graph-check.js";
 
 let folder: string;
 let home: string | undefined;

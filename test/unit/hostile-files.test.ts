@@ -5,7 +5,7 @@ import { promisify } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import { parquetWriteFile } from "hyparquet-writer";
 import { datasets, evaluate, experiment, loadDataset, loadSteering, results, SteeringVector } from "../../lib/index.js";
-import { encodeSafetensors } from "../../lib/io/safetensors.js";
+import { encodeSafetensors } from "../../lib/formats/safetensors.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { aRun, someRecords } from "./run-fixtures.js";

@@ -3,11 +3,11 @@ import { lstat, mkdir, readFile, readdir, symlink, truncate, writeFile } from "n
 import { dirname, join } from "node:path";
 import type { RequestListener } from "node:http";
 import { beforeEach, describe, expect, test } from "@jest/globals";
-import { downloadFile } from "../../lib/io/download.js";
-import { readGgufHeader } from "../../lib/io/gguf-header.js";
-import { homeFolder } from "../../lib/io/paths.js";
-import { findPullable, pullModel } from "../../lib/io/pull.js";
-import { isInstalled, modelPath, registryModels } from "../../lib/io/registry.js";
+import { downloadFile } from "../../lib/models/download.js";
+import { readGgufHeader } from "../../lib/formats/gguf-header.js";
+import { homeFolder } from "../../lib/formats/paths.js";
+import { findPullable, pullModel } from "../../lib/models/pull.js";
+import { isInstalled, modelPath, registryModels } from "../../lib/models/registry.js";
 import { ggufBytes as ggufOf } from "../support/gguf-writer.js";
 import { ggufBytes, localServer, serveFile, sha256, temporaryFolder, type LocalServer } from "./io-helpers.js";
 
@@ -182,7 +182,7 @@ describe("names", () => {
   });
 
   posixTest("of a home that the system does not know are not guessed", () => {
-    const script = `const { homeFolder } = await import(${JSON.stringify(new URL("../../lib/io/paths.js", import.meta.url).href)}); try { console.log(homeFolder()); } catch (error) { console.log(error.code, error.message); }`;
+    const script = `const { homeFolder } = await import(${JSON.stringify(new URL("../../lib/formats/paths.js", import.meta.url).href)}); try { console.log(homeFolder()); } catch (error) { console.log(error.code, error.message); }`;
     const { stdout } = spawnSync(process.execPath, ["--input-type=module", "--eval", `const os = (await import("node:os")).default; os.homedir = () => { throw Object.assign(new Error("uv_os_homedir returned ENOENT"), { code: "ERR_SYSTEM_ERROR" }); }; (await import("node:module")).syncBuiltinESMExports(); ${script}`],
       { encoding: "utf8", env: { PATH: process.env["PATH"] } });
     expect(stdout).toMatch(/^E_NOT_FOUND .*LLAMA_STEER_HOME/);

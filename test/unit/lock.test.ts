@@ -4,11 +4,11 @@ import { readFile, readdir, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "@jest/globals";
-import { lockFile } from "../../lib/io/lock.js";
+import { lockFile } from "../../lib/formats/lock.js";
 import { smallDisk } from "../support/small-disk.js";
 import { temporaryFolder } from "./io-helpers.js";
 
-const LIBRARY = new URL("../../lib/io/lock.js", import.meta.url).href;
+const LIBRARY = new URL("../../lib/formats/lock.js", import.meta.url).href;
 const linuxTest = process.platform === "linux" ? test : test.skip;
 
 let folder: string;

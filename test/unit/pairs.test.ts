@@ -1,9 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Dataset } from "../../lib/index.js";
-import { answerPairs } from "../../lib/experiment/text-pairs.js";
+import { answerPairs } from "../../lib/extract/text-pairs.js";
 import { PAIR_METHODS } from "../../lib/steering/index.js";
-import { directionScore, layerDirections, pairDirection, type PairActivations, type PairedRows } from "../../lib/experiment/pair-directions.js";
-import { drawPairs } from "../../lib/experiment/text-pairs.js";
+import { directionScore, layerDirections, pairDirection, type PairActivations, type PairedRows } from "../../lib/extract/pair-directions.js";
+import { drawPairs } from "../../lib/extract/text-pairs.js";
 import { seededRandom } from "../../lib/maths/random.js";
 
 const rows = (values: number[][]): Float32Array[] => values.map((row) => Float32Array.from(row));

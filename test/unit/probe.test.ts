@@ -1,10 +1,10 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { crossValidate, groupedFolds, mostCautious } from "../../lib/evaluate/cross-validation.js";
-import { loadProbe, saveProbe } from "../../lib/io/probe-file.js";
-import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "../../lib/io/safetensors.js";
-import { loadVector, saveVector } from "../../lib/io/vector-file.js";
+import { crossValidate, groupedFolds, mostCautious } from "../../lib/probe/cross-validation.js";
+import { loadProbe, saveProbe } from "../../lib/probe/probe-file.js";
+import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "../../lib/formats/safetensors.js";
+import { loadVector, saveVector } from "../../lib/vector/vector-file.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { assertMadeFor, probeLogit } from "../../lib/steering/index.js";
 import { untrained } from "../support/probes.js";

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import type { Dataset } from "../../lib/dataset/dataset.js";
-import { iclPrompt, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/experiment/prompt.js";
+import { iclPrompt, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/prompt/question.js";
 
 /** Rows q0/a0, q1/a1, … */
 function dataset(nRows: number): Dataset {

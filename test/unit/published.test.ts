@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
-import { composeSettings, singleSettings } from "../../lib/experiment/settings.js";
+import { composeSettings, singleSettings } from "../../lib/experiment/setting-list.js";
 import { fromPublished, toPublished, type RunFile } from "../../lib/results/index.js";
 import { aRun, someRecords } from "./run-fixtures.js";
 

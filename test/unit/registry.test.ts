@@ -3,8 +3,8 @@ import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { datasetNames, datasetsFolder } from "../../lib/dataset/dataset.js";
-import { findModel, isInstalled, isOwn, modelPath, parseRegistry, registryModels } from "../../lib/io/registry.js";
-import { parseHubAddress } from "../../lib/io/hub.js";
+import { findModel, isInstalled, isOwn, modelPath, parseRegistry, registryModels } from "../../lib/models/registry.js";
+import { parseHubAddress } from "../../lib/models/hub.js";
 import { temporaryFolder } from "./io-helpers.js";
 
 function registryText(change: (model: Record<string, unknown>) => void): string {

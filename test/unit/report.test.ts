@@ -10,7 +10,7 @@ import { runVectors } from "../../lib/report/norms.js";
 import { renderPng, renderSvg } from "../../lib/report/render.js";
 import { differencesTable, settingsTable, toCsv, toMarkdown } from "../../lib/report/tables.js";
 import { EvaluationStore, evaluationRow, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
-import { saveVector } from "../../lib/io/vector-file.js";
+import { saveVector } from "../../lib/vector/vector-file.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { aComposition, allRecords, anEvaluation, resultsOf } from "./report-fixtures.js";
 import { aRun } from "./run-fixtures.js";

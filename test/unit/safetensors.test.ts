@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "../../lib/io/safetensors.js";
+import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "../../lib/formats/safetensors.js";
 
 /** Two tensors, 8 values, 32 bytes of data. */
 function small(): SafetensorsFile {

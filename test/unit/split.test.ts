@@ -2,10 +2,10 @@ import { readFile, readdir, rm, writeFile } from "node:fs/promises";
 import type { RequestListener } from "node:http";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "@jest/globals";
-import { findPullable, pullModel, resolveModel } from "../../lib/io/pull.js";
-import { isInstalled } from "../../lib/io/registry.js";
-import { fileFingerprint } from "../../lib/runtime/fingerprint.js";
-import type { ModelInfo } from "../../lib/runtime/model-info.js";
+import { findPullable, pullModel, resolveModel } from "../../lib/models/pull.js";
+import { isInstalled } from "../../lib/models/registry.js";
+import { fileFingerprint } from "../../lib/engine/fingerprint.js";
+import type { ModelInfo } from "../../lib/engine/model-info.js";
 import { ggufBytes, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, type LocalServer } from "./io-helpers.js";
 
 const NAMES = ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"];

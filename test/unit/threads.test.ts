@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { availableProcessors, cpuQuota, processorTimes } from "../../lib/runtime/processors.js";
-import { defaultThreads, ThreadCount } from "../../lib/runtime/threads.js";
+import { availableProcessors, cpuQuota, processorTimes } from "../../lib/engine/processors.js";
+import { defaultThreads, ThreadCount } from "../../lib/engine/threads.js";
 
 describe("CPU quotas", () => {
   let root = "";

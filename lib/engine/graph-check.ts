@@ -1,0 +1,98 @@
+import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import { afterTicks, startChild } from "../child.js";
+import { writeFileAtomic } from "../formats/atomic.js";
+import { homeFolder } from "../formats/paths.js";
+import { addon, findInstallation } from "../native/index.js";
+import { onAbort, throwIfAborted } from "./abort.js";
+import type { GraphCheckReport } from "./graph-check-child.js";
+
+/** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
+const TRIALS_VERSION = 1;
+/** Both paths round differently at head_out of a quantised model; a path that is broken is as far off as steering reaches. */
+const MAX_DIFFERENCE = 0.25;
+/** Some drivers compile their shaders at the first use. */
+const MAX_MS = 300_000;
+
+export type GraphCheck = { holds: true } | { holds: false; why: string };
+
+const CHILD = new URL("./graph-check-child.js", import.meta.url);
+/** Loads that wait for one trial; the last that gives up ends it. */
+interface Trial {
+  check: Promise<GraphCheck>;
+  stop: AbortController;
+  waiting: number;
+}
+const trials = new Map<string, Trial>();
+
+/**
+ * Whether the graph path steers as the callback path does on this machine's devices. It re-points operands in graphs that a
+ * back end may copy, cache or send away, so it is tried with each of them, in a process of its own, and only used where that
+ * went well. The verdict is kept in the cache folder until llama.cpp or the devices change. Throws E_ABORTED.
+ */
+export async function checkGraphPath(backend: string, signal?: AbortSignal, child = CHILD): Promise<GraphCheck> {
+  const devices = addon().devices().map(({ name, description }) => ({ name, description }));
+  const { llamaCpp } = findInstallation().built;
+  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, backend, devices, ...(child !== CHILD && { child: child.href }) }, null, 2)}\n`;
+  const trial = trials.get(state) ?? begin(state, backend, child);
+  trial.waiting++;
+  const forget = onAbort(signal, () => {
+    if (--trial.waiting > 0) return;
+    trials.delete(state);
+    trial.stop.abort();
+  });
+  const check = await Promise.race([trial.check, aborted(signal)]);
+  forget();
+  throwIfAborted(signal);
+  return check;
+}
+
+function begin(state: string, backend: string, child: URL): Trial {
+  const stop = new AbortController();
+  const trial = { check: remembered(state, () => runCheck(backend, child, stop.signal)), stop, waiting: 0 };
+  trials.set(state, trial);
+  return trial;
+}
+
+function aborted(signal: AbortSignal | undefined): Promise<GraphCheck> {
+  return new Promise((resolve) => onAbort(signal, () => resolve({ holds: false, why: "it was stopped" })));
+}
+
+/** True where a device with memory of its own may compute. */
+export function hasDevice(): boolean {
+  return addon().devices().some(({ kind }) => kind === "gpu" || kind === "igpu");
+}
+
+async function remembered(state: string, attempt: () => Promise<GraphCheck>): Promise<GraphCheck> {
+  const path = join(homeFolder(), "graph-path", `${createHash("sha256").update(state).digest("hex").slice(0, 32)}.json`);
+  if (await readFile(path, "utf8").catch(() => undefined) === state) return { holds: true };
+  const check = await attempt();
+  // A bad verdict is tried again by the next process: a device may have been out of memory.
+  if (check.holds) await writeFileAtomic(path, state).catch(() => undefined);
+  return check;
+}
+
+async function runCheck(backend: string, module: URL, signal: AbortSignal): Promise<GraphCheck> {
+  return new Promise<GraphCheck>((resolve, reject) => {
+    const child = startChild(module, [backend], { env: { LLAMA_STEER_DEBUG: undefined } });
+    let report: GraphCheckReport | undefined;
+    signal.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
+    const stopWaiting = afterTicks(() => MAX_MS, () => child.kill("SIGKILL"));
+    child.on("message", (message: GraphCheckReport) => { report = message; });
+    child.on("error", reject);
+    child.once("close", (code, signal) => {
+      stopWaiting();
+      resolve(verdict(report, signal ?? code));
+    });
+  }).catch((error: Error) => ({ holds: false, why: error.message }));
+}
+
+function verdict(report: GraphCheckReport | undefined, end: string | number | null): GraphCheck {
+  if (end !== 0) return { holds: false, why: `the process that tries it ended with ${end}` };
+  if (!report) return { holds: false, why: "the process that tries it said nothing" };
+  const { difference } = report;
+  if (typeof difference !== "number") return { holds: false, why: "its results are not finite" }; // JSON has no NaN
+  if (difference < MAX_DIFFERENCE) return { holds: true };
+  return { holds: false, why: `its results are off by ${difference.toPrecision(2)} of what steering changes` };
+}

@@ -1,0 +1,124 @@
+import { resolve } from "node:path";
+import { SteeringError } from "../errors.js";
+import { resolveModel } from "../models/pull.js";
+import { addon, callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
+import { onAbort, throwIfAborted } from "./abort.js";
+import type { LoadModelOptions } from "./load-options.js";
+import { checkWords } from "./engine.js";
+import { defaultThreads, ThreadCount } from "./threads.js";
+import { vetModel } from "./vetting/vet.js";
+
+/** Where a translator computes, and how it is told the language. */
+export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "kvType" | "signal"> {
+  /**
+   * What stands before a text for a language to translate to; special tokens are read in it. Default: MADLAD-400's tag,
+   * `<2en>`. Plain T5 wants words: `() => "translate English to German:"`.
+   */
+  prefix?: (to: string) => string;
+}
+
+/** To which language, and how far. */
+export interface TranslateOptions {
+  /** Language as the model names it, for MADLAD-400 BCP 47: `en`. */
+  to: string;
+  /** Most tokens of each translation, from 1 to 1024; default 256. */
+  maxNewTokens?: number;
+  signal?: AbortSignal;
+}
+
+/** One translated text. */
+export interface Translation {
+  text: string;
+  /** It had not ended after `maxNewTokens`. */
+  isTruncated: boolean;
+}
+
+const DEFAULT_MAX_NEW_TOKENS = 256;
+
+/**
+ * Load a GGUF of an encoder–decoder of T5's kind that translates: MADLAD-400, T5, mT5.
+ *
+ * @param nameOrPath as in `loadModel`
+ * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
+ */
+export async function loadTranslator(nameOrPath: string, options: LoadTranslatorOptions = {}): Promise<Translator> {
+  const path = resolve(await resolveModel(nameOrPath));
+  const { gpuLayers = "all", mmap = true, vet = true, threads, kvType = "f16", prefix = madladTag, signal } = options;
+  if (vet) await vetModel(path, signal);
+  const count = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
+  return callAsync(async () => {
+    const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
+    try {
+      throwIfAborted(signal);
+      if (!model.info().isEncoderDecoder) throw new SteeringError("E_BAD_GGUF", `${path} is not an encoder–decoder: it is no translator. A language model is loaded by loadModel, a classifier by loadClassifier`);
+      return new Translator(await model.createTranslator({ nThreads: count.most, kvF32: kvType === "f32" }), prefix, count);
+    } finally {
+      model.dispose(); // the translator holds on to the weights
+    }
+  });
+}
+
+function madladTag(to: string): string {
+  return `<2${to}>`;
+}
+
+/**
+ * Translates texts, each token the likeliest. Free it with `dispose()` or `using`.
+ *
+ * @hideconstructor
+ */
+export class Translator implements Disposable {
+  private queue: Promise<unknown> = Promise.resolve();
+
+  constructor(private readonly native: NativeTranslator, private readonly prefix: (to: string) => string, private readonly threads: ThreadCount) {}
+
+  /**
+   * One translation per text, in their order. Calls wait for one another. Texts of one call are computed together: their
+   * last digits, and with them the choice between tokens that are as good as equally likely, may differ from those alone.
+   *
+   * @throws SteeringError E_BAD_ARGUMENT (an empty text, a word of more than 16,384 characters, a language that the model
+   *   does not know), E_CONTEXT_FULL (a text of more than 512 tokens), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
+   */
+  translate(texts: readonly string[], { to, maxNewTokens = DEFAULT_MAX_NEW_TOKENS, signal }: TranslateOptions): Promise<Translation[]> {
+    if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string" && text.trim() !== "")) {
+      return Promise.reject(new SteeringError("E_BAD_ARGUMENT", "texts must be an array of strings, none of them empty"));
+    }
+    // The check that the model knows the tag goes by its form.
+    if (typeof to !== "string" || !/^[A-Za-z][\w-]*$/.test(to)) return Promise.reject(new SteeringError("E_BAD_ARGUMENT", `"${to}" is no language`));
+    const own = texts.slice();
+    const result = this.queue.then(() => this.translateAll(own, this.prefix(to), maxNewTokens, signal));
+    this.queue = result.catch(() => undefined);
+    return result;
+  }
+
+  /** Free the model; a call in flight is aborted. Calling it twice is harmless. */
+  dispose(): void {
+    this.native.dispose();
+  }
+
+  /** For `using`. */
+  [Symbol.dispose](): void {
+    this.dispose();
+  }
+
+  private async translateAll(texts: readonly string[], prefix: string, maxNewTokens: number, signal: AbortSignal | undefined): Promise<Translation[]> {
+    texts.forEach(checkWords);
+    checkWords(prefix);
+    throwIfAborted(signal);
+    const forget = onAbort(signal, () => this.native.abort());
+    try {
+      return (await callAsync(() => {
+        this.native.setThreads(this.threads.now());
+        return this.native.translate(texts, prefix, maxNewTokens);
+      })).map(read);
+    } finally {
+      forget();
+    }
+  }
+}
+
+function read({ bytes, isTruncated }: NativeTranslation): Translation {
+  // As a stream: of a character that was cut off nothing is left.
+  const text = new TextDecoder().decode(bytes, { stream: true });
+  return { text: text.replace(/^ /, ""), isTruncated }; // SentencePiece puts a space before the first word
+}

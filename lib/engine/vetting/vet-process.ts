@@ -1,0 +1,107 @@
+import type { ChildProcess } from "node:child_process";
+import { adviceOnChildren, afterTicks, nodePath, startChild } from "../../child.js";
+import { SteeringError } from "../../errors.js";
+import { onAbort, throwIfAborted } from "../abort.js";
+import type { VetReport } from "./vet-report.js";
+
+/** How the checking process ended, and what it said before. */
+interface Ending {
+  reports: VetReport[];
+  code: number | null;
+  signal: NodeJS.Signals | null;
+  stderr: string;
+  timedOut: boolean;
+}
+
+/** Enough for the assertion that llama.cpp prints before it aborts. */
+const STDERR_CHARACTERS = 8192;
+const CHILD_ENVIRONMENT: NodeJS.ProcessEnv = {
+  LLAMA_STEER_DEBUG: undefined, // the caller's own load logs the same
+  // No device: one whose memory is full now says nothing about the file.
+  CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", LLAMA_STEER_RPC: undefined,
+  GGML_NO_BACKTRACE: "1",
+};
+/** Until it answers, on a busy machine; a program that was started in its place never does. */
+const START_MS = 60_000;
+/** Ctrl-C reaches the processes of a terminal alike; the number is Windows' STATUS_CONTROL_C_EXIT. */
+const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
+
+/** What the checking process may take. */
+export interface VetLimits {
+  milliseconds: number;
+  /** Memory in bytes, the mapped file included. */
+  bytes: number;
+}
+
+/**
+ * Load a GGUF in a process of its own, on the CPU, and compute a little with it.
+ * Returns whether everything was tried: a failure that is no crash, after loading, may have other causes than the file.
+ *
+ * @throws SteeringError E_BAD_GGUF (llama.cpp refuses the file, crashes on it, or does not come to an end),
+ *   E_NATIVE (the process cannot be started), E_ABORTED (it was interrupted)
+ */
+export async function tryInChild(path: string, limits: VetLimits, signal?: AbortSignal): Promise<boolean> {
+  const ending = await runChild(path, limits, signal).catch((error: Error) => { throw cannotStart(error.message, error); });
+  throwIfAborted(signal);
+  const refusal = ending.reports.find((report) => report.stage === "refused");
+  if (refusal) throw new SteeringError(refusal.code, refusal.message);
+  const last = ending.reports.at(-1);
+  if (last?.stage === "computed") return last.failure === undefined;
+  const how = ending.signal ?? exitCodeText(ending.code);
+  if (INTERRUPTS.includes(ending.signal ?? ending.code)) throw new SteeringError("E_ABORTED", `the check of ${path} was interrupted (${how})`);
+  if (!last) throw cannotStart(ending.timedOut ? "it does not answer" : `it ended with ${how}${reason(ending.stderr)}`);
+  throw new SteeringError("E_BAD_GGUF", complaint(path, ending, how, last.stage === "loaded" ? "works with" : "loads", limits));
+}
+
+function complaint(path: string, { timedOut, signal, stderr }: Ending, how: string, doing: string, limits: VetLimits): string {
+  if (timedOut) return `llama.cpp did not come to an end with ${path} within ${Math.round(limits.milliseconds / 1000)} s: the file is damaged, or the disk too slow`;
+  if (signal === "SIGKILL") return `the process that checks ${path} was killed while it ${doing} it (SIGKILL): most likely memory ran out, and the file is damaged or the model too large`;
+  return `llama.cpp crashes when it ${doing} ${path} (${how}${reason(stderr)}): the file is damaged, or llama.cpp cannot run this model`;
+}
+
+function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefined): Promise<Ending> {
+  return new Promise((resolve, reject) => {
+    const child = startChild(new URL("./vet-child.js", import.meta.url), [path, String(limits.bytes)], { stderr: true, env: CHILD_ENVIRONMENT });
+    const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
+    const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
+    const stopWaiting = afterTicks(() => (ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS)), () => {
+      ending.timedOut = true;
+      child.kill("SIGKILL");
+    });
+    child.on("message", (report: VetReport) => ending.reports.push(report));
+    collect(child, ending);
+    child.on("error", (error) => {
+      stopWaiting();
+      forget();
+      reject(error);
+    });
+    // Not "exit": its last words may still be on their way then.
+    child.once("close", (code, killedBy) => {
+      stopWaiting();
+      forget();
+      resolve({ ...ending, code, signal: killedBy });
+    });
+  });
+}
+
+function collect({ stderr }: ChildProcess, ending: Ending): void {
+  stderr?.setEncoding("utf8").on("data", (text: string) => {
+    if (ending.stderr.length < STDERR_CHARACTERS) ending.stderr += text;
+  });
+}
+
+/** The assertion or exception that ended the process, without the folders of the machine that compiled it. */
+function reason(stderr: string): string {
+  const line = stderr.split("\n").find((text) => /:\d+: |what\(\)|Error: /.test(text));
+  const words = line?.replace(/^\s*(what\(\): *|(.*[\\/])?(?=[^\\/]+:\d+: ))/, "").trim();
+  return words ? `, ${words}` : "";
+}
+
+function exitCodeText(code: number | null): string {
+  return `exit code ${code !== null && code > 255 ? `0x${code.toString(16)}` : code}`;
+}
+
+function cannotStart(why: string, cause?: Error): SteeringError {
+  return new SteeringError("E_NATIVE", `the process that checks a model file before it is loaded cannot be started with ${nodePath()}: ${why}. ${adviceOnChildren()} `
+    + "loadModel's option vet: false skips the check, for files that are known to be good", { cause });
+}

@@ -1,0 +1,79 @@
+import { SteeringError } from "../errors.js";
+import { perplexity, withFoundAlphas } from "../generate/perplexity.js";
+import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
+import type { ResultRecord, RunSetting } from "../results/index.js";
+import type { Model } from "../engine/index.js";
+import { QUESTION_STOP } from "../prompt/question.js";
+import type { EvaluationPrompt } from "../prompt/evaluation-prompts.js";
+
+export interface AnswerOptions {
+  settings: readonly RunSetting[];
+  /** What the settings' indices stand for, with the parts that are added. */
+  vectors: readonly SteeringPart[];
+  maxNewTokens: number;
+  signal?: AbortSignal | undefined;
+  onAnswer?: (() => void) | undefined;
+}
+
+/** A vector, or parts of it, with no schedule yet. */
+export type SteeringPart = Omit<Steering, "schedule">;
+
+/** What the model answers behind demonstrations, and how likely that was to it. */
+interface Reference {
+  tokens: number[];
+  perplexity: number | null;
+}
+
+/**
+ * Answer one prompt in every setting, all at once, and measure ΔPPL of each: the perplexity of the answer behind
+ * demonstrations under the setting's own prompt and steering, minus that under its own (docs/method.md §6).
+ */
+export async function answerPrompt(model: Model, index: number, prompt: EvaluationPrompt, options: AnswerOptions): Promise<ResultRecord[]> {
+  const { settings, vectors, maxNewTokens, signal, onAnswer } = options;
+  const generation = { maxNewTokens, stop: [QUESTION_STOP], ...(signal && { signal }) };
+  const icl = generateText(model, prompt.icl, { ...generation, logProbabilities: true });
+  const reference = icl.then((result) => referenceOf(model, result));
+  reference.catch(() => undefined); // awaited below, by each setting
+
+  return Promise.all(settings.map(async ({ label, prompt: kind, steer: terms }): Promise<ResultRecord> => {
+    const record: ResultRecord = {
+      prompt: index, setting: label, question: prompt.question, gold: prompt.gold,
+      text: "", tokens: [], finishReason: "failed", alphas: [], kls: [], perplexity: null, deltaPerplexity: null,
+    };
+    try {
+      const steer = terms.map(({ vector, schedule }): Steering => ({ ...vectors[vector]!, schedule }));
+      const tokens = { "no-icl": prompt.noIcl, icl: prompt.icl, "icl-language": prompt.iclLanguage! }[kind];
+      const answer = kind === "icl" ? await icl : await generateText(model, tokens, { ...generation, steer });
+      Object.assign(record, readAnswer(answer, terms.length));
+      const expected = await reference;
+      if (kind === "icl") record.perplexity = expected.perplexity;
+      else if (kind === "no-icl" && expected.tokens.length > 0) {
+        const steered = await perplexity(model, prompt.noIcl, expected.tokens, { steer: withFoundAlphas(steer, answer), ...(signal && { signal }) });
+        record.deltaPerplexity = steered - expected.perplexity!;
+      }
+    } catch (error) {
+      if ((error as SteeringError).code !== "E_NOT_FINITE") throw error;
+      record.error = (error as SteeringError).message; // steering so strong that the model breaks down is a result
+    }
+    onAnswer?.();
+    return record;
+  }));
+}
+
+function referenceOf(model: Model, { tokens }: GenerationResult): Reference {
+  const own = tokens.filter(({ token }) => !model.isEndOfGeneration(token));
+  const sum = own.reduce((total, { logProbability }) => total + logProbability!, 0);
+  return { tokens: own.map(({ token }) => token), perplexity: own.length === 0 ? null : Math.exp(-sum / own.length) };
+}
+
+function readAnswer({ text, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): Pick<ResultRecord, "text" | "tokens" | "finishReason" | "alphas" | "kls"> {
+  const steps = tokens.map(({ readings }) => readings);
+  if (endReadings && steps.at(-1) !== endReadings) steps.push(endReadings);
+  const perVector = <T>(read: (reading: { alpha: number; kl: number | null }) => T): T[][] =>
+    Array.from({ length: nVectors }, (_, vector) => steps.map((readings) => read(readings[vector]!)));
+  return {
+    text, tokens: tokens.map(({ token }) => token), finishReason,
+    alphas: perVector(({ alpha }) => alpha),
+    kls: perVector(({ kl }) => kl).map((kls) => (kls.every((kl) => kl !== null) && kls.length > 0 ? kls as number[] : null)),
+  };
+}

@@ -1,0 +1,116 @@
+import { createHash } from "node:crypto";
+import { SteeringError } from "../errors.js";
+import { captureMeans, type CapturePrompt } from "../capture/index.js";
+import { packageVersion } from "../formats/paths.js";
+import { drawWithReplacement } from "../maths/random.js";
+import { MAX_PROMPTS } from "../results/index.js";
+import type { Model } from "../engine/index.js";
+import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans } from "../steering/index.js";
+import { SteeringVector } from "../vector/steering-vector.js";
+import { datasetReference, type Dataset } from "../dataset/index.js";
+import { iclTokens, promptGroups, type PromptFormat } from "../prompt/question.js";
+
+/** Extraction from demonstrations, as published (docs/method.md §2 and §3). */
+export interface ExtractOptions {
+  /** Shown with every demonstration: the wanted behaviour, and the one it is contrasted with. Same queries, row by row. */
+  positive: Dataset;
+  negative: Dataset;
+  /** ICL demonstrations per prompt; default 4. */
+  iclExamples?: number;
+  /** Prompts per side, drawn with replacement; default 30. */
+  support?: number;
+  /** Token steps; default 30. */
+  maxNewTokens?: number;
+  /** Seed of the draw; default 32. */
+  seed?: number;
+  /** A given draw instead of support and seed: which prompts, 0-based, any of them several times. */
+  supportIndices?: readonly number[];
+  /** Where activations are read and will be changed; default `head_out`, as published. */
+  site?: HookSite;
+  /** Layers to extract, 0-based, ascending; default: all. */
+  layers?: readonly number[];
+  /** How prompts are written; default `clean`. */
+  promptFormat?: PromptFormat;
+  signal?: AbortSignal;
+  /** Tokens computed so far, of an upper bound. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+/**
+ * Extract a delta by ICL contrast (docs/method.md §2 and §3): per token step, the mean activation under demonstrations of
+ * the positive behaviour minus that under the negative, by default at the input of W_O of every layer.
+ *
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
+ */
+export async function extractIcl(model: Model, options: ExtractOptions): Promise<SteeringVector> {
+  return runExtraction(model, await planExtraction(model, options), options);
+}
+
+/** All that an extraction is, before anything is computed: the same plan gives the same vector. */
+export interface ExtractionPlan {
+  site: HookSite;
+  layers: readonly number[];
+  provenance: Provenance & { origin: IclOrigin };
+  /** Positive, negative. */
+  prompts: CapturePrompt[][];
+  maxNewTokens: number;
+}
+
+export async function planExtraction(model: Model, options: ExtractOptions): Promise<ExtractionPlan> {
+  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", promptFormat = "clean" } = options;
+  const layers = options.layers ?? model.siteLayers(site);
+  for (const [name, value] of Object.entries({ support, maxNewTokens })) {
+    if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
+  }
+  if (support > MAX_PROMPTS) throw new SteeringError("E_BAD_ARGUMENT", `support is ${support}; at most ${MAX_PROMPTS} prompts per side were expected`);
+  if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: their contrast is nothing`);
+  const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
+  const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
+  if (options.supportIndices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices stand for themselves: support and seed belong to a draw");
+  const supportIndices = options.supportIndices?.slice() ?? drawWithReplacement(nGroups, support, seed);
+  if (supportIndices.length === 0 || !supportIndices.every((index) => Number.isInteger(index) && index >= 0 && index < nGroups)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `supportIndices must be whole numbers from 0 to ${nGroups - 1}, at least one`);
+  }
+  // A prompt drawn twice has the same activations twice: it is computed once, with its count as weight.
+  const counts = new Map<number, number>();
+  for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);
+
+  const prompts = sides.map(({ dataset, groups }) => [...counts].map(([index, weight]): CapturePrompt =>
+    ({ tokens: iclTokens(model, dataset.instruction, groups[index]!, promptFormat), weight })));
+  return {
+    site, layers: [...layers], prompts, maxNewTokens,
+    provenance: {
+      property: `${positive.name} vs ${negative.name}`,
+      origin: {
+        kind: "icl",
+        positive: datasetReference(positive),
+        negative: datasetReference(negative),
+        iclExamples, support: supportIndices.length, seed: options.supportIndices ? null : seed, supportIndices,
+        maxNewTokens, promptFormat,
+        promptsHash: hashPrompts(prompts),
+      },
+      model: await model.fingerprint(),
+      madeBy: `llama-steer ${packageVersion()}`,
+    },
+  };
+}
+
+export async function runExtraction(model: Model, plan: ExtractionPlan, { signal, onProgress }: Pick<ExtractOptions, "signal" | "onProgress"> = {}): Promise<SteeringVector> {
+  const { site, layers, prompts, maxNewTokens, provenance } = plan;
+  const totals = prompts.map((side) => side.reduce((sum, { tokens }) => sum + tokens.length + maxNewTokens, 0));
+  const total = totals.reduce((a, b) => a + b, 0);
+  const means: StepMeans[] = [];
+  for (const [side, list] of prompts.entries()) {
+    const before = totals.slice(0, side).reduce((a, b) => a + b, 0);
+    means.push(await captureMeans(model, list, { site, layers, maxNewTokens, onProgress: (done) => onProgress?.(before + done, total), ...(signal ? { signal } : {}) }));
+  }
+  onProgress?.(total, total);
+  const { nSteps, width, data } = delta(means[0]!, means[1]!);
+  return new SteeringVector({ site, layers, nSteps, width, data, provenance });
+}
+
+function hashPrompts(sides: CapturePrompt[][]): string {
+  const hash = createHash("sha256");
+  for (const prompt of sides.flat()) hash.update(Int32Array.from(prompt.tokens)).update("\n");
+  return `sha256:${hash.digest("hex")}`;
+}

@@ -1,0 +1,25 @@
+import type { Model } from "../engine/index.js";
+import { assertDataset } from "../dataset/index.js";
+import type { PairMethod } from "../steering/index.js";
+import type { SteeringVector } from "../vector/steering-vector.js";
+import { extractIcl, type ExtractOptions } from "./demonstrations.js";
+import { extractPairs, type ExtractPairsOptions } from "./pairs.js";
+
+/** What `extract` takes: of demonstrations, as published (the default), or of pairs of texts. */
+export type ExtractionOptions = (ExtractOptions & { method?: "icl" }) | (ExtractPairsOptions & { method: PairMethod });
+
+/**
+ * Extract a steering vector by contrasting two datasets that hold the same queries.
+ *
+ * `method: "icl"` (default): the mean activation under demonstrations of the one behaviour minus that under the other, per
+ * token step (docs/method.md §2 and §3). `"mean"`, `"pca"`, `"probe"`: a direction from the answers themselves, without
+ * generating: their mean difference, the principal component of their differences, or the direction of a logistic
+ * regression.
+ *
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
+ */
+export async function extract(model: Model, options: ExtractionOptions): Promise<SteeringVector> {
+  const { method = "icl" } = options;
+  for (const side of ["positive", "negative"] as const) assertDataset(options[side], side);
+  return method === "icl" ? extractIcl(model, options as ExtractOptions) : extractPairs(model, options as ExtractPairsOptions);
+}

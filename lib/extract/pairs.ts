@@ -1,0 +1,166 @@
+import { SteeringError } from "../errors.js";
+import { captureTexts, readableLayers, type Pooling } from "../capture/index.js";
+import { datasetReference, type Dataset } from "../dataset/index.js";
+import { packageVersion } from "../formats/paths.js";
+import { shuffled } from "../maths/random.js";
+import { throwIfAborted, type Model } from "../engine/index.js";
+import { PAIR_METHODS, type HookSite, type PairMethod, type PairsOrigin, type Provenance } from "../steering/index.js";
+import { SteeringVector } from "../vector/steering-vector.js";
+import { directionScore, layerDirections, type DirectionOptions, type PairActivations } from "./pair-directions.js";
+import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./text-pairs.js";
+
+/** Forms in which `extract` writes pairs of texts. */
+export const PAIR_TEMPLATES = ["question", "chat", "none"] as const satisfies ReadonlyArray<PairsOrigin["template"]>;
+/** Rows of a text that `extract` reads of pairs. */
+export const POOLINGS = ["mean", "last", "step"] as const satisfies readonly Pooling[];
+
+/** Extraction from pairs of answers to the same query. */
+export interface ExtractPairsOptions {
+  /** Answers with the property, and without it. Rows with the same query in both are pairs; others are left out. */
+  positive: Dataset;
+  negative: Dataset;
+  /** How a direction is made of the pairs' activations (`pairDirection`); default `mean`. */
+  method?: PairMethod;
+  /** How the question is put before the answer: as `Q:…\nA:` (default), by the model's chat template, or not at all. */
+  template?: PairsOrigin["template"];
+  /** Which rows of an answer are read: their mean (default), the last, or one per token step, which makes one direction per step. */
+  pooling?: Pooling;
+  /** Where activations are read and will be changed; default `resid_post`. */
+  site?: HookSite;
+  /** Layers, 0-based, ascending; default: all that can be read (`readableLayers`). Or so many of those, the best by pairs held out. */
+  layers?: readonly number[] | "all" | { best: number };
+  /** Token steps, with pooling `step` only; default 30. */
+  maxNewTokens?: number;
+  /** Pairs, drawn without replacement; default: all. */
+  nPairs?: number;
+  /** Seed of the draw, and of what is held out; default 32. */
+  seed?: number;
+  signal?: AbortSignal;
+  /** Tokens computed so far, of all. */
+  onProgress?: (done: number, total: number) => void;
+}
+
+type Score = ReturnType<typeof directionScore>;
+
+interface Found {
+  layer: number;
+  /** `[nSteps, width]` */
+  data: Float32Array;
+  score?: Score;
+}
+
+/** Share of the questions that are held out to choose layers by: one of so many. */
+const HELD_OUT = 5;
+/** Most activations that are in memory at once: layers beyond are read in another pass. */
+const MOST_VALUES = 2 ** 27;
+
+/**
+ * Extract a vector from pairs of texts that are given: per layer, and per token step with pooling `step`, a direction from
+ * the activations of the negative answers to those of the positive ones. With `layers: { best: n }` those are kept whose
+ * direction, made without a fifth of the questions, tells the answers to these apart best: by AUC, then accuracy, then the
+ * lower layer; the final directions are made of all pairs.
+ *
+ * @returns one direction per layer; with pooling `step` one per step, of which the first is 0: there nothing of the answers has been read
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
+ */
+export async function extractPairs(model: Model, options: ExtractPairsOptions): Promise<SteeringVector> {
+  return extractWithin(model, options, MOST_VALUES);
+}
+
+/** The same, with another limit to the activations in memory. */
+export async function extractWithin(model: Model, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
+  const { positive, negative, method = "mean", template = "question", pooling = "mean", site = "resid_post", seed = 32, signal } = options;
+  const { layers, best } = checked(model, options, site);
+  const all = answerPairs(positive, negative);
+  const drawn = options.nPairs === undefined ? all : drawPairs(all, options.nPairs, seed);
+  const pairs = await Promise.all(drawn.map((pair) => textPair(model, pair, template)));
+  const isHeldOut = best === undefined ? undefined : heldOut(pairs, seed);
+  const maxSteps = pooling === "step" ? options.maxNewTokens ?? 30 : undefined;
+  const width = model.siteWidth(site);
+
+  const perLayer = 2 * pairs.length * width * (maxSteps ?? 1);
+  const groups = inGroups(layers, Math.max(1, Math.floor(mostValues / perLayer)));
+  const found: Found[] = [];
+  for (const [index, group] of groups.entries()) {
+    const read = await readPairs(model, pairs, {
+      site, layers: group, pooling, ...(maxSteps && { maxSteps }), ...(signal && { signal }),
+      onProgress: (done, total) => options.onProgress?.(index * total + done, groups.length * total),
+    });
+    for (const [place, layer] of group.entries()) {
+      await new Promise(setImmediate);
+      throwIfAborted(signal);
+      found.push({ layer, ...ofLayer(read, place, { method, width, firstStep: pooling === "step" ? 1 : 0 }, isHeldOut) });
+    }
+  }
+  const kept = best === undefined ? found : bestLayers(found, best);
+  const layerScores = best === undefined ? undefined : found.map(({ layer, score }) => ({ layer, ...score! }));
+  const provenance: Provenance = {
+    property: `${positive.name} vs ${negative.name}`,
+    origin: {
+      kind: "pairs", method, positive: datasetReference(positive), negative: datasetReference(negative), template, pooling, nPairs: pairs.length,
+      ...(layerScores && { layerScores }), seed, promptsHash: hashTexts(pairs.flatMap((pair) => [pair.positive, pair.negative])),
+    },
+    model: await model.fingerprint(),
+    madeBy: `llama-steer ${packageVersion()}`,
+  };
+  return joined(kept, { site, width, provenance });
+}
+
+/** Throws E_BAD_ARGUMENT, E_BAD_DATASET. */
+function checked(model: Model, { positive, negative, method = "mean", template = "question", pooling = "mean", layers = "all", maxNewTokens, nPairs, seed = 0 }: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
+  const choices: Array<[string, string, readonly string[]]> = [["method", method, PAIR_METHODS], ["template", template, PAIR_TEMPLATES], ["pooling", pooling, POOLINGS]];
+  for (const [name, value, known] of choices) if (!known.includes(value)) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be one of ${known.join(", ")}, not ${value}`);
+  if (maxNewTokens !== undefined && pooling !== "step") throw new SteeringError("E_BAD_ARGUMENT", `maxNewTokens belongs to pooling "step": with "${pooling}" there is one direction for all steps`);
+  const readable = readableLayers(model, site);
+  const best = Array.isArray(layers) || layers === "all" ? undefined : (layers as { best: number }).best;
+  for (const [name, value] of Object.entries({ maxNewTokens, nPairs, best })) {
+    if (value !== undefined && (!Number.isInteger(value) || value < 1)) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
+  }
+  if (!Number.isInteger(seed)) throw new SteeringError("E_BAD_ARGUMENT", "the seed must be an integer");
+  if (best !== undefined && best > readable.length) throw new SteeringError("E_BAD_ARGUMENT", `the best ${best} layers were asked for; ${readable.length} can be read at ${site}`);
+  if (Array.isArray(layers) && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
+  if (Array.isArray(layers) && !layers.every((layer: number, i) => i === 0 || layer > layers[i - 1])) throw new SteeringError("E_BAD_ARGUMENT", "layers must be ascending");
+  if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: their contrast is nothing`);
+  return { layers: Array.isArray(layers) ? [...layers as readonly number[]] : readable, best };
+}
+
+/** Of each pair whether it is held out, which is the same for all pairs of a question. Throws E_BAD_DATASET. */
+function heldOut(pairs: readonly TextPair[], seed: number): boolean[] {
+  const questions = shuffled([...new Set(pairs.map(({ question }) => question))], seed);
+  if (questions.length < 2) throw new SteeringError("E_BAD_DATASET", "layers are chosen by questions that are held out: two questions are needed at least");
+  const aside = new Set(questions.slice(0, Math.ceil(questions.length / HELD_OUT)));
+  return pairs.map(({ question }) => aside.has(question));
+}
+
+function inGroups<Item>(items: readonly Item[], size: number): Item[][] {
+  return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
+}
+
+/** The activations of all pairs; the texts of a pair side by side, where they share their prompt. */
+async function readPairs(model: Model, pairs: readonly TextPair[], options: Parameters<typeof captureTexts>[2]): Promise<PairActivations[]> {
+  const texts: PairActivations["positive"][] = [];
+  for await (const { nSteps, means } of captureTexts(model, pairs.flatMap(({ positive, negative }) => [positive, negative]), options)) texts.push({ nSteps, data: Float32Array.from(means) });
+  return pairs.map((_, index) => ({ positive: texts[2 * index]!, negative: texts[2 * index + 1]! }));
+}
+
+function ofLayer(pairs: readonly PairActivations[], place: number, options: DirectionOptions, isHeldOut: readonly boolean[] | undefined): Omit<Found, "layer"> {
+  const { directions } = layerDirections(pairs, place, options);
+  const data = new Float32Array(directions.length * options.width);
+  directions.forEach((direction, step) => data.set(direction, step * options.width));
+  if (!isHeldOut) return { data };
+  const training = layerDirections(pairs.filter((_, i) => !isHeldOut[i]), place, options);
+  return { data, score: directionScore(pairs.filter((_, i) => isHeldOut[i]), place, training) };
+}
+
+function bestLayers(found: readonly Found[], n: number): Found[] {
+  const order = [...found].sort((a, b) => b.score!.auc - a.score!.auc || b.score!.accuracy - a.score!.accuracy || a.layer - b.layer);
+  return order.slice(0, n).sort((a, b) => a.layer - b.layer);
+}
+
+function joined(found: readonly Found[], { site, width, provenance }: { site: HookSite; width: number; provenance: Provenance }): SteeringVector {
+  const size = found[0]!.data.length;
+  const data = new Float32Array(found.length * size);
+  found.forEach((one, index) => data.set(one.data, index * size));
+  if (!data.some((value) => value !== 0)) throw new SteeringError("E_BAD_DATASET", "the answers of both datasets do not differ in what is read of them: there is no direction");
+  return new SteeringVector({ site, layers: found.map(({ layer }) => layer), nSteps: size / width, width, data, provenance });
+}

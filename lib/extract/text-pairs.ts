@@ -1,0 +1,74 @@
+import { createHash } from "node:crypto";
+import { SteeringError } from "../errors.js";
+import type { PromptedText } from "../capture/index.js";
+import { questionPrompt, type Dataset } from "../dataset/index.js";
+import { chatTokens } from "../generate/index.js";
+import { shuffled } from "../maths/random.js";
+import type { Model } from "../engine/index.js";
+import type { PairsOrigin } from "../steering/index.js";
+
+/** Two answers to one question. */
+export interface AnswerPair {
+  question: string;
+  positive: string;
+  negative: string;
+}
+
+/** The same as tokens: both texts have the same prompt. */
+export interface TextPair {
+  question: string;
+  positive: PromptedText;
+  negative: PromptedText;
+}
+
+/**
+ * Rows of both datasets with the same query, in the order of the positive one; where a query occurs several times its
+ * first is paired with the first, its second with the second. Throws E_BAD_DATASET when there are none.
+ */
+export function answerPairs(positive: Dataset, negative: Dataset): AnswerPair[] {
+  const byQuestion = new Map<string, string[]>();
+  for (const { input, output } of negative.rows) byQuestion.set(input, [...(byQuestion.get(input) ?? []), output]);
+  const pairs = positive.rows.flatMap(({ input, output }) => {
+    const other = byQuestion.get(input)?.shift();
+    return other === undefined ? [] : [{ question: input, positive: output, negative: other }];
+  });
+  if (pairs.length === 0) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} have no query in common: pairs are rows with the same "input"`);
+  return pairs;
+}
+
+/** So many of the pairs, drawn without replacement, in their order. Throws E_BAD_DATASET where there are fewer. */
+export function drawPairs(pairs: readonly AnswerPair[], nPairs: number, seed: number): AnswerPair[] {
+  if (nPairs > pairs.length) throw new SteeringError("E_BAD_DATASET", `the datasets have ${pairs.length} pairs; ${nPairs} were asked for`);
+  return shuffled(pairs.map((_, index) => index), seed).slice(0, nPairs).sort((a, b) => a - b).map((index) => pairs[index]!);
+}
+
+/**
+ * Tokens of a pair. White space around an answer is not looked at. With `none` the prompt is BOS alone, where the model
+ * wants one, and the question is not shown.
+ *
+ * @throws SteeringError E_BAD_DATASET (an empty answer), E_BAD_GGUF (no chat template), E_BAD_ARGUMENT
+ */
+export async function textPair(model: Model, { question, positive, negative }: AnswerPair, template: PairsOrigin["template"]): Promise<TextPair> {
+  const prompt = await promptTokens(model, question, template);
+  const [a, b] = [positive, negative].map((text) => {
+    const answer = model.tokenise(text.trim(), { bos: false });
+    if (answer.length === 0) throw new SteeringError("E_BAD_DATASET", `an answer to "${question}" is empty`);
+    return { prompt, answer };
+  });
+  return { question, positive: a!, negative: b! };
+}
+
+async function promptTokens(model: Model, question: string, template: PairsOrigin["template"]): Promise<number[]> {
+  switch (template) {
+    case "question": return model.tokenise(questionPrompt(question));
+    case "chat": return chatTokens(model, [{ role: "user", content: question }]);
+    case "none": return model.tokenise("");
+  }
+}
+
+/** SHA-256 of the token ids of all texts. */
+export function hashTexts(texts: readonly PromptedText[]): string {
+  const hash = createHash("sha256");
+  for (const { prompt, answer } of texts) for (const tokens of [prompt, answer]) hash.update(Int32Array.from(tokens)).update("\n");
+  return `sha256:${hash.digest("hex")}`;
+}

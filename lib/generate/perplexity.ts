@@ -1,0 +1,38 @@
+import { replay, scoreTokens, type GenerationResult, type Prompt, type ScoreOptions, type Steering } from "./index.js";
+import type { Model } from "../engine/index.js";
+import { parseSchedule } from "../steering/index.js";
+
+/** Perplexity of a continuation: e to the mean of its tokens' negative log probabilities. Throws what `scoreTokens` throws. */
+export async function perplexity(model: Model, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number> {
+  const found = await scoreTokens(model, prompt, continuation, options);
+  return Math.exp(-found.reduce((sum, value) => sum + value, 0) / found.length);
+}
+
+/** What ΔPPL compares (docs/method.md §6). */
+export interface DeltaPerplexityPrompts {
+  /** The question alone. */
+  noIcl: Prompt;
+  /** The question behind demonstrations. */
+  icl: Prompt;
+  /** What the unsteered model answers to `icl`. */
+  iclOutput: readonly number[];
+}
+
+/**
+ * ΔPPL (docs/method.md §6): how much less likely steering makes the answer than demonstrations do. The perplexity of the ICL
+ * output under the steered question, minus its perplexity under its own prompt.
+ */
+export async function deltaPerplexity(model: Model, { noIcl, icl, iclOutput }: DeltaPerplexityPrompts, options: ScoreOptions = {}): Promise<number> {
+  const { steer: _, ...unsteered } = options;
+  const [steered, own] = await Promise.all([perplexity(model, noIcl, iclOutput, options), perplexity(model, icl, iclOutput, unsteered)]);
+  return steered - own;
+}
+
+/**
+ * The same steering with the alphas that Dyn found in a generation, per step, and 0 beyond its last one; other schedules
+ * stay as they are, for continuations of any length. This is how ΔPPL is taken of Dyn (docs/method.md §6).
+ */
+export function withFoundAlphas(steer: readonly Steering[], result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
+  const recorded = replay(steer, result);
+  return steer.map((steering, index) => (parseSchedule(steering.schedule).kind === "dynamic" ? recorded[index]! : steering));
+}

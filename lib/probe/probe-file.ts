@@ -1,0 +1,79 @@
+import { z } from "zod";
+import { SteeringError } from "../errors.js";
+import { HOOK_SITES, type Probe } from "../steering/index.js";
+import { writeFileAtomic } from "../formats/atomic.js";
+import { listOf } from "../formats/bounded-list.js";
+import { decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/safetensors.js";
+import { datasetSchema, fingerprintSchema, MAX_LAYERS, readTensorFile } from "../vector/vector-file.js";
+
+const FORMAT = "llama-steer-probe";
+const FORMAT_VERSION = "1";
+const WEIGHTS = "weights";
+
+const share = z.number().min(0).max(1);
+const count = z.number().int().min(0);
+/** What is no tensor of a probe: JSON, in one entry of the metadata. */
+const probeSchema = z.object({
+  layer: count,
+  bias: z.number(),
+  heldOut: z.object({ n: count, accuracy: share, auc: share, ece: share, brier: share }),
+  layers: listOf(z.object({ layer: count, lambda: z.number().positive(), accuracy: share, auc: share, logLoss: z.number() }), MAX_LAYERS),
+  provenance: z.object({
+    property: z.string(),
+    positive: datasetSchema,
+    negative: datasetSchema,
+    heldOut: z.discriminatedUnion("kind", [z.object({ kind: z.literal("datasets"), positive: datasetSchema, negative: datasetSchema }), z.object({ kind: z.literal("split") })]),
+    trainedOn: count,
+    lambda: z.number().positive(),
+    folds: count,
+    seed: z.number().int(),
+    model: fingerprintSchema,
+    madeBy: z.string(),
+  }),
+});
+const metadataSchema = z.object({
+  format: z.literal(FORMAT),
+  format_version: z.literal(FORMAT_VERSION),
+  hook_site: z.enum(HOOK_SITES),
+  layer_base: z.literal("0"),
+  probe: z.string(),
+});
+
+/** Write a probe as safetensors, atomically: tensor `weights` of `[width]`, and its metadata. Throws E_WRITE, E_NOT_FINITE. */
+export async function saveProbe(path: string, probe: Probe): Promise<void> {
+  const { site, weights, ...rest } = probe;
+  if (![...weights, probe.bias].every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `the probe for ${path} holds values that are not finite`);
+  const metadata: z.infer<typeof metadataSchema> = { format: FORMAT, format_version: FORMAT_VERSION, hook_site: site, layer_base: "0", probe: JSON.stringify(rest) };
+  await writeFileAtomic(path, encodeSafetensors({ tensors: new Map<string, Tensor>([[WEIGHTS, { shape: [weights.length], data: weights }]]), metadata }));
+}
+
+/**
+ * Read a probe file.
+ *
+ * @throws SteeringError E_NOT_FOUND, E_BAD_VECTOR (not a probe file, truncated, other version), E_NOT_FINITE
+ */
+export async function loadProbe(path: string): Promise<Probe> {
+  const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "probe"), path);
+  const { hook_site: site, probe } = checked(metadataSchema, metadata, `${path} is not a probe of llama-steer: metadata`);
+  const rest = checked(probeSchema, parseJson(probe, path), `${path}: the probe's description is not whole:`);
+  const weights = tensors.get(WEIGHTS);
+  if (!weights || tensors.size !== 1 || weights.shape.length !== 1 || weights.data.length === 0) throw new SteeringError("E_BAD_VECTOR", `${path}: one tensor "${WEIGHTS}" of one dimension was expected`);
+  if (!weights.data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `${path} holds values that are not finite`);
+  if (rest.layer >= rest.provenance.model.nLayer) throw new SteeringError("E_BAD_VECTOR", `${path}: layer ${rest.layer} of a model of ${rest.provenance.model.nLayer} layers`);
+  return { site, weights: weights.data, ...rest };
+}
+
+function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, complaint: string): z.infer<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0]!;
+  throw new SteeringError("E_BAD_VECTOR", `${complaint} ${issue.path.join(".")}: ${issue.message}`);
+}
+
+function parseJson(json: string, path: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw new SteeringError("E_BAD_VECTOR", `${path}: the probe's description is not JSON`, { cause });
+  }
+}

@@ -1,0 +1,137 @@
+import { SteeringError } from "../errors.js";
+import type { Model } from "../engine/index.js";
+import { SpecialText } from "./special-text.js";
+import { renderChats } from "./template-process.js";
+import type { Rendered } from "./template-protocol.js";
+import { answerOf, THOUGHT_MARKS } from "./thoughts.js";
+import { checkVariables, eachText, type TemplateVariables } from "./template-variables.js";
+
+/** One turn of a chat. */
+export interface ChatMessage {
+  role: "user" | "assistant" | "system";
+  content: string;
+}
+
+/** What a chat template makes of messages. */
+export interface ChatTemplate {
+  /** Further variables that templates read, e.g. `{ enable_thinking: false }`. */
+  templateVariables?: TemplateVariables;
+  /**
+   * Let the template cut messages as its author meant: an answer's thoughts, a command such as `/no_think`. Default false:
+   * E_BAD_ARGUMENT where it leaves out a part, so that e.g. a guard sees all of what it judges.
+   */
+  mayCut?: boolean;
+}
+
+type Form = (text: string) => unknown;
+/** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
+const FORMS: readonly Form[] = [(text) => text, (text) => [{ type: "text", text }]];
+/** Texts that no template has, to find out whether it writes each message. */
+const PROBE = "qzx";
+/** Characters that a template may write by itself, and how often it may repeat a message. */
+const OWN_CHARACTERS = 2 ** 20;
+const REPETITIONS = 4;
+
+/**
+ * Tokens of a chat in the form of the GGUF's own template, up to where the model's turn begins: those of the whole text
+ * that the template writes, but nothing in a message becomes a special token of the template's. Begins with one BOS where
+ * the template writes it or the model wants it.
+ *
+ * @throws SteeringError E_BAD_GGUF where the model has no template, or one that cannot be read, fails, leaves out a message
+ *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, or where the template refuses
+ *   the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
+ */
+export async function chatTokens(model: Model, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
+  const { templateVariables = {}, mayCut = false } = options;
+  const { chatTemplate, path } = model.info;
+  if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
+  if (!messages.every(({ role, content }) => typeof role === "string" && typeof content === "string")) {
+    throw new SteeringError("E_BAD_ARGUMENT", "every message of a chat needs a role and a content, both text");
+  }
+  checkVariables(templateVariables);
+  if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);
+  const isAnswer = ({ role }: ChatMessage): boolean => mayCut && role === "assistant";
+  const said = messages.map((each) => ({ role: each.role, content: isAnswer(each) ? answerOf(each.content, chatTemplate) : each.content }));
+  const special = new SpecialText(model, chatTemplate, [...said.map(({ content }) => content), ...eachText(templateVariables).texts]);
+  const guarded = said.map((each) => ({ role: each.role, content: special.guarded(each.content, isAnswer(each) ? THOUGHT_MARKS : undefined) }));
+  const kept = mayCut ? [] : guarded.map(({ content }) => content.trim());
+  const variables = { ...defaults(model), ...eachText(templateVariables, (text) => special.guarded(text)).variables };
+  const text = await new TemplateOfFile(chatTemplate, path, variables).write(guarded, kept);
+  const [tokens, lead] = [special.tokens(text), model.tokenise("")];
+  return tokens[0] === lead[0] ? tokens : [...lead, ...tokens];
+}
+
+/** What transformers gives to every template. */
+function defaults(model: Model): Record<string, unknown> {
+  const { bos, eos } = model.specialTokens();
+  return { tools: null, documents: null, bos_token: bos ?? "", eos_token: eos ?? "" };
+}
+
+/** A file's template, with the variables of one chat. */
+class TemplateOfFile {
+  constructor(private readonly template: string, private readonly path: string, private readonly variables: Record<string, unknown>) {}
+
+  /** The text of a chat. Throws what `chatTokens` throws. */
+  async write(messages: readonly ChatMessage[], kept: readonly string[]): Promise<string> {
+    const complaints: Complaint[] = [];
+    for (const form of FORMS) {
+      const [probed, written] = await this.render([probesOf(messages), messages], form);
+      const complaint = complaintOf(probed!, probesOf(messages).map(({ content }) => content));
+      if (!complaint) return this.checked(written!, kept);
+      complaints.push(complaint);
+    }
+    throw await this.blame(complaints, messages);
+  }
+
+  private checked(written: Rendered, kept: readonly string[]): string {
+    const complaint = complaintOf(written, kept);
+    if ("text" in written && !complaint) return written.text;
+    if ("failure" in written) throw new SteeringError("E_BAD_GGUF", `the chat template of ${this.path} fails: ${written.failure}`);
+    throw new SteeringError("E_BAD_ARGUMENT", "refusal" in written
+      ? `the chat template of ${this.path} refuses the messages: ${written.refusal}`
+      : `the chat template of ${this.path} cuts a part out of a message`);
+  }
+
+  /** The file is at fault where it does not even write a user's message; otherwise these roles are. */
+  private async blame(complaints: readonly Complaint[], messages: readonly ChatMessage[]): Promise<SteeringError> {
+    const template = `the chat template of ${this.path}`;
+    const refusal = complaints.find(({ kind }) => kind === "refuses");
+    if (refusal) return new SteeringError("E_BAD_ARGUMENT", `${template} refuses the messages: ${refusal.reason}`);
+    const { kind, reason } = complaints[0]!;
+    const what = kind === "omits" ? "leaves out a message" : `fails: ${reason}`;
+    const roles = messages.map(({ role }) => role).join(", ");
+    const single = probesOf([{ role: "user", content: "" }]);
+    for (const form of roles === "user" ? [] : FORMS) {
+      const [written] = await this.render([single], form);
+      if (!complaintOf(written!, [single[0]!.content])) return new SteeringError("E_BAD_ARGUMENT", `${template} ${what}; its roles are ${roles}`);
+    }
+    return new SteeringError("E_BAD_GGUF", `${template} ${what}`);
+  }
+
+  private render(chats: ReadonlyArray<readonly ChatMessage[]>, form: Form): Promise<Rendered[]> {
+    const length = Math.max(...chats.map((messages) => messages.reduce((sum, { content }) => sum + content.length, 0)));
+    return renderChats({
+      template: this.template,
+      variables: { ...this.variables, add_generation_prompt: true },
+      chats: chats.map((messages) => ({ messages: messages.map(({ role, content }) => ({ role, content: form(content) })) })),
+      longest: OWN_CHARACTERS + REPETITIONS * (length + JSON.stringify(this.variables).length),
+    }, this.path);
+  }
+}
+
+interface Complaint {
+  kind: "refuses" | "fails" | "omits";
+  reason: string;
+}
+
+/** What is wrong with a text that is to have all of these; templates may write them as JSON. */
+function complaintOf(written: Rendered, contents: readonly string[]): Complaint | undefined {
+  if ("refusal" in written) return { kind: "refuses", reason: written.refusal };
+  if ("failure" in written) return { kind: "fails", reason: written.failure };
+  const isThere = (content: string): boolean => written.text.includes(content) || written.text.includes(JSON.stringify(content).slice(1, -1));
+  return contents.every(isThere) ? undefined : { kind: "omits", reason: "" };
+}
+
+function probesOf(messages: readonly ChatMessage[]): ChatMessage[] {
+  return messages.map(({ role }, index) => ({ role, content: `${PROBE}${index}kjw` }));
+}

@@ -1,0 +1,61 @@
+import { SteeringError } from "../errors.js";
+import type { Model } from "../engine/index.js";
+import { questionPrompt, type Dataset, type Row } from "../dataset/index.js";
+
+export { questionPrompt };
+
+/** Consecutive rows of a dataset: the demonstrations, then the row that is asked. */
+export interface PromptGroup {
+  demonstrations: Row[];
+  query: Row;
+}
+
+/** Cut a dataset into groups of `iclExamples` + 1; a last incomplete group is dropped (docs/method.md §2). Throws E_BAD_DATASET. */
+export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup[] {
+  if (!Number.isInteger(iclExamples) || iclExamples < 0) throw new SteeringError("E_BAD_ARGUMENT", "the number of ICL demonstrations must be 0 or more");
+  const size = iclExamples + 1;
+  const groups = Array.from({ length: Math.floor(dataset.rows.length / size) }, (_, index) => {
+    const rows = dataset.rows.slice(index * size, (index + 1) * size);
+    return { demonstrations: rows.slice(0, -1), query: rows.at(-1)! };
+  });
+  if (groups.length === 0) throw new SteeringError("E_BAD_DATASET", `dataset ${dataset.name} has ${dataset.rows.length} rows; one prompt with ${iclExamples} demonstrations needs ${size}`);
+  return groups;
+}
+
+/** The prompt with demonstrations: instruction, demonstrations, query (docs/method.md §2). */
+export function iclPrompt(instruction: string, { demonstrations, query }: PromptGroup): string {
+  const shown = demonstrations.map(({ input, output }) => `Q:${input}\nA:${output}\n\n`).join("");
+  return `${instruction ? `${instruction}\n` : ""}${shown}${questionPrompt(query.input)}`;
+}
+
+/** How prompts are written: as above, or with the quirks of the published code (docs/method.md §2). */
+export type PromptFormat = "clean" | "published";
+
+/** What is read of a model to write prompts for it. */
+export type Tokeniser = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken"> };
+
+/** Tokens of the prompt with demonstrations. The published code leaves out the last one of them. */
+export function iclTokens(model: Tokeniser, instruction: string, group: PromptGroup, format: PromptFormat = "clean"): number[] {
+  if (format === "clean") return model.tokenise(iclPrompt(instruction, group));
+  const head = instruction ? [instruction, "\n"] : [];
+  const shown = group.demonstrations.slice(0, -1).flatMap(({ input, output }) => ["Q:", input, "\nA:", output, "\n\n"]);
+  return publishedTokens(model, [...head, ...shown, ...questionPieces(group.query.input)]);
+}
+
+/** Tokens of the prompt without demonstrations. */
+export function questionTokens(model: Tokeniser, question: string, format: PromptFormat = "clean"): number[] {
+  return format === "clean" ? model.tokenise(questionPrompt(question)) : publishedTokens(model, questionPieces(question));
+}
+
+function questionPieces(question: string): string[] {
+  return ["Q:", question, "\nA:"];
+}
+
+/** BOS, then each piece tokenised by itself, with the special tokens that the model's tokeniser adds to every text. */
+function publishedTokens(model: Tokeniser, pieces: readonly string[]): number[] {
+  const { bosToken } = model.info;
+  return [...(bosToken === null ? [] : [bosToken]), ...pieces.flatMap((piece) => model.tokenise(piece))];
+}
+
+/** An answer to `questionPrompt` ends where the model invents the next question. */
+export const QUESTION_STOP = "Q:";
