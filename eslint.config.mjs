@@ -1,50 +1,56 @@
 import tseslint from "typescript-eslint";
 
-/** Which folders of lib/ a folder may import from (docs/architecture.md, "Layers"). */
+/** Which folders of lib/ a folder may import from, from the ground up (docs/architecture.md, "Folders"). */
 const ARROWS = {
   maths: [],
   native: [],
-  steering: ["maths"],
-  io: ["steering", "maths"],
-  vector: ["io", "steering"],
-  dataset: ["io", "steering", "maths"],
-  results: ["io", "steering", "maths"],
-  runtime: ["native", "io", "steering"],
-  capture: ["runtime", "steering"],
-  generate: ["runtime", "steering", "maths"],
-  model: ["capture", "generate", "runtime", "steering"],
-  evaluate: ["capture", "dataset", "generate", "results", "runtime", "steering", "io", "maths"],
-  experiment: ["capture", "dataset", "evaluate", "generate", "results", "runtime", "vector", "steering", "io", "maths"],
-  report: ["experiment", "evaluate", "results", "runtime", "steering", "io", "maths"],
+  formats: [],
+  steering: [],
+  models: ["formats"],
+  vector: ["formats", "steering"],
+  results: ["formats", "maths", "steering"],
+  dataset: ["formats", "maths", "models", "vector"],
+  engine: ["formats", "models", "native", "steering", "vector"],
+  prompt: ["dataset", "engine"],
+  capture: ["engine", "formats", "native", "vector"],
+  probe: ["capture", "dataset", "engine", "formats", "maths", "native", "steering", "vector"],
+  generate: ["engine", "native", "probe", "steering", "vector"],
+  model: ["capture", "engine", "generate", "prompt"],
+  extract: ["capture", "dataset", "engine", "formats", "generate", "maths", "prompt", "results", "vector"],
+  evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results", "vector"],
+  calibrate: ["capture", "dataset", "engine", "evaluate", "formats", "generate", "maths", "prompt", "results", "steering", "vector"],
+  experiment: ["dataset", "engine", "evaluate", "extract", "formats", "models", "prompt", "results", "steering", "vector"],
+  report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "vector"],
 };
 
-// lib/index.ts and lib/api, the public names, import from all of them.
+/** Refuses `specifiers`, a regular expression, in imports of all kinds. */
+const refused = (files, rules) => ({
+  files,
+  rules: {
+    "no-restricted-imports": ["error", { patterns: rules.map(({ specifiers, message }) => ({ regex: specifiers, message })) }],
+    "no-restricted-syntax": ["error", ...rules.map(({ specifiers, message }) =>
+      ({ selector: `ImportExpression[source.value=/${specifiers.replaceAll("/", "\\/")}/]`, message }))],
+    "no-console": "error",
+  },
+});
+
+const pastTheFace = { specifiers: `^\\.\\.?/(\\.\\./)*(lib/)?(${Object.keys(ARROWS).join("|")})/(?!index\\.js$)`, message: "Import a folder through its index.js." };
+
 const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
   const forbidden = Object.keys(ARROWS).filter((other) => other !== folder && !allowed.includes(other));
-  return {
-    files: [`lib/${folder}/**/*.ts`],
-    rules: {
-      "no-restricted-imports": ["error", {
-        patterns: [
-          { group: forbidden.map((other) => `../${other}/*`), message: `lib/${folder} may import ${allowed.join(", ") || "nothing"} (docs/architecture.md).` },
-          { group: ["../index.js", "../../bin/*"], message: "Upward import." },
-        ],
-      }],
-      "no-console": "error",
-    },
-  };
+  return refused([`lib/${folder}/**/*.ts`], [
+    { specifiers: `^(\\.\\./)+(${forbidden.join("|")})/`, message: `lib/${folder} may import ${allowed.join(", ") || "nothing"} (docs/architecture.md).` },
+    { specifiers: "^(\\.\\./)+(index|experiments)\\.js$|/bin/", message: "Upward import." },
+    pastTheFace,
+  ]);
 });
 
 export default tseslint.config(
   { ignores: ["dist/", "build/", "node_modules/", "runs/"] },
   ...tseslint.configs.recommended,
   ...arrowRules,
-  {
-    files: ["bin/**/*.ts"],
-    rules: {
-      "no-restricted-imports": ["error", { patterns: [{ group: ["**/lib/*/**"], message: "bin imports lib/index.js only." }] }],
-    },
-  },
+  { files: ["lib/*.ts"], rules: refused([], [pastTheFace]).rules },
+  { files: ["bin/**/*.ts"], rules: { ...refused([], [pastTheFace]).rules, "no-console": "off" } },
   { files: ["**/*.cts"], rules: { "@typescript-eslint/no-require-imports": "off" } },
   {
     rules: {

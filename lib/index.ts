@@ -3,7 +3,8 @@ import "./api/methods.js";
 
 export { calibrate, compose, extract, fromLlama, loadClassifier, loadDataset, loadModel, loadSteering, loadTranslator, replay } from "./api/top.js";
 export { Chat, Model, type LlamaLike, type ChatOptions, type TurnOptions } from "./model/index.js";
-export { GenerationStream, LiveSteering, type ChatMessage, type ChatTemplate, type TemplateVariables, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput } from "./generate/index.js";
+export { GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput } from "./generate/index.js";
+export type { ChatMessage, ChatTemplate, TemplateVariables } from "./prompt/index.js";
 export type { ExtractionOptions } from "./extract/extract.js";
 export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate/calibrate.js";
 export type { Columns, Dataset, ImportLimits, LoadDatasetOptions, Row } from "./dataset/index.js";
@@ -26,7 +27,9 @@ export type { CaptureOptions, CapturePrompt, PromptActivations, PromptedText, Te
 export type { ExtractOptions } from "./extract/demonstrations.js";
 export type { PromptFormat, PromptGroup, Tokeniser } from "./prompt/question.js";
 export type { ActivationRecord, ActivationSource } from "./capture/activation-file.js";
-export { schedule, type WrittenSpec, type DynamicSettings, type HookSite, type ModelFingerprint, type Provenance, type FunctionSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type Selection, type SteeringSpec, type KlReduction, type Calibration, type IclOrigin, type PairsOrigin, type DerivedOrigin, type ImportedOrigin, type DatasetReference, type VectorData, type WeightedVector, type Tail, type WrittenSchedule, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./steering/index.js";
+export { schedule, type WrittenSpec, type DynamicSettings, type FunctionSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type SteeringSpec, type KlReduction, type Tail, type WrittenSchedule } from "./steering/index.js";
+export type { HookSite, ModelFingerprint, Provenance, Selection, Calibration, IclOrigin, PairsOrigin, DerivedOrigin, ImportedOrigin, DatasetReference, VectorData, WeightedVector } from "./vector/index.js";
+export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
 export type { LanguageDetector, LanguageDetectorName, LanguageGuess, Undetermined } from "./evaluate/language.js";
 export type { DeltaPerplexityPrompts } from "./generate/perplexity.js";
 export type { NllbOptions, PipelineMaker, TextTranslator, TextTranslatorOptions, TranslationPipeline } from "./evaluate/translation.js";
@@ -56,5 +59,5 @@ export type { ModelEntry } from "./models/registry.js";
 export type { Built, NativeDevice, NativeInstallation } from "./native/index.js";
 export type { ExtractPairsOptions } from "./extract/pairs.js";
 export type { AnswerPair } from "./extract/text-pairs.js";
-export type { PairMethod, StepMeans } from "./steering/index.js";
+export type { PairMethod, StepMeans } from "./vector/index.js";
 export type { Pooling } from "./capture/index.js";

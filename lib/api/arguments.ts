@@ -4,13 +4,14 @@ import { z } from "zod";
 import { assertDataset } from "../dataset/index.js";
 import type { GuardEvaluatorOptions } from "../evaluate/guard-evaluator.js";
 import { LANGUAGE_DETECTORS } from "../evaluate/language.js";
-import type { ChatTemplate, GenerateOptions } from "../generate/index.js";
+import type { ChatTemplate } from "../prompt/index.js";
+import type { GenerateOptions } from "../generate/index.js";
 import { fingerprintSchema } from "../vector/vector-file.js";
 import { listOf } from "../formats/bounded-list.js";
 import type { ChatOptions, TurnOptions } from "../model/index.js";
 import { evaluationSchema, recordSchema, runSchema } from "../results/index.js";
 import type { LoadModelOptions, LoadTranslatorOptions } from "../engine/index.js";
-import { HOOK_SITES } from "../steering/index.js";
+import { HOOK_SITES } from "../vector/index.js";
 import type { ImportOptions } from "../vector/interchange.js";
 
 /** A value that passes a test. */

@@ -1,7 +1,7 @@
 /** Logistic regressions on a model's activations: judges that need no second model. */
 import { probeTexts, trainProbe } from "../probe/train.js";
 import { loadProbe, saveProbe } from "../probe/probe-file.js";
-import { probeLogit } from "../steering/index.js";
+import { probeLogit } from "../probe/index.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
 

@@ -1,6 +1,6 @@
 /** How questions and demonstrations are written for a model. */
 import * as all from "../prompt/question.js";
-import { chatTokens as tokensOfChat } from "../generate/index.js";
+import { chatTokens as tokensOfChat } from "../prompt/index.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
 export { QUESTION_STOP } from "../prompt/question.js";

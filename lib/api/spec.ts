@@ -3,7 +3,8 @@ import { parseIndices as readIndices, parseSchedule as readSchedule, parseSteer,
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";
 export { PAIR_TEMPLATES, POOLINGS } from "../extract/pairs.js";
-export { HOOK_SITES, PAIR_METHODS, steeringSpecSchema as schema } from "../steering/index.js";
+export { HOOK_SITES, PAIR_METHODS } from "../vector/index.js";
+export { steeringSpecSchema as schema } from "../steering/index.js";
 
 /** @function */
 export const parseIndices = guarded("spec.parseIndices", readIndices, { text: given.text });

@@ -1,5 +1,5 @@
 /** Vector files of other programs, both ways; whether a vector belongs to a model. */
-import { assertMadeFor as checkMadeFor } from "../steering/index.js";
+import { assertMadeFor as checkMadeFor } from "../vector/index.js";
 import * as interchange from "../vector/interchange.js";
 import * as given from "./arguments.js";
 import { guarded } from "./guard.js";

@@ -1,14 +1,13 @@
 import { SteeringError } from "../errors.js";
 import { inOrder } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
-import type { Evaluator } from "../evaluate/evaluator.js";
-import { median } from "../maths/statistics.js";
-import type { ResultRecord } from "../results/index.js";
 import type { Model } from "../engine/index.js";
-import { assertMadeFor, parseSchedule, type Calibration, type VectorData, type WrittenSchedule } from "../steering/index.js";
-import { SteeringVector } from "../vector/steering-vector.js";
-import { answerPrompt } from "../evaluate/answer.js";
-import { evaluationPrompts } from "../prompt/evaluation-prompts.js";
+import { type Evaluator, answerPrompt } from "../evaluate/index.js";
+import { median } from "../maths/index.js";
+import { evaluationPrompts } from "../prompt/index.js";
+import type { ResultRecord } from "../results/index.js";
+import { parseSchedule, type WrittenSchedule } from "../steering/index.js";
+import { assertMadeFor, type Calibration, type VectorData, SteeringVector } from "../vector/index.js";
 
 /** Schedules that one number describes: alpha, or p_top. */
 export type CalibratedKind = "fixed" | "start" | "diminishing" | "dynamic";

@@ -1,9 +1,10 @@
-import { detectLanguage, type LanguageGuess } from "../evaluate/language.js";
-import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
-import { writeFileAtomic } from "../formats/atomic.js";
 import type { Model } from "../engine/index.js";
-import type { Provenance, Schedule } from "../steering/index.js";
-import { questionPrompt, QUESTION_STOP } from "../prompt/question.js";
+import { detectLanguage, type LanguageGuess } from "../evaluate/index.js";
+import { writeFileAtomic } from "../formats/index.js";
+import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
+import { questionPrompt, QUESTION_STOP } from "../prompt/index.js";
+import type { Schedule } from "../steering/index.js";
+import type { Provenance } from "../vector/index.js";
 
 /** A way to answer: a label and what steers. */
 export interface Setting {

@@ -1,7 +1,6 @@
 import { SteeringError } from "../errors.js";
-import type { HookSite, ModelFingerprint } from "../steering/index.js";
-import { writeAt, writeAtomic } from "../formats/atomic.js";
-import { bytesOf, encodeHeader } from "../formats/safetensors.js";
+import { writeAt, writeAtomic, bytesOf, encodeHeader } from "../formats/index.js";
+import type { HookSite, ModelFingerprint } from "../vector/index.js";
 
 /** Activations of one prompt: `data` is `[layers, nSteps, width]`. */
 export interface ActivationRecord {

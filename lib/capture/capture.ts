@@ -1,6 +1,8 @@
 import { SteeringError } from "../errors.js";
-import { abortError, onAbort, throwIfAborted, type Batch, type CaptureHandle, type Model, type Place, type Task } from "../engine/index.js";
-import type { HookSite, StepMeans } from "../steering/index.js";
+import { onAbort, type Batch, type Model, type Place, type Task } from "../engine/index.js";
+import { abortError, throwIfAborted } from "../errors.js";
+import type { CaptureHandle } from "../native/index.js";
+import type { HookSite, StepMeans } from "../vector/index.js";
 
 /** A prompt whose activations count in a mean. */
 export interface CapturePrompt {

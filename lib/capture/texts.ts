@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
-import type { CaptureHandle, Model, PromptReading, RowCapture } from "../engine/index.js";
-import type { HookSite, PairsOrigin } from "../steering/index.js";
+import type { Model, PromptReading, RowCapture } from "../engine/index.js";
+import type { CaptureHandle } from "../native/index.js";
+import type { HookSite, PairsOrigin } from "../vector/index.js";
 import { inOrder, runToEnd, type AwaitedTask } from "./capture.js";
 
 /** Which rows of a text are read: the mean over its answer's, the answer's last, or per token step the row that predicts the answer's token. */

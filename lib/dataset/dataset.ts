@@ -3,12 +3,9 @@ import { existsSync, readdirSync, statSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, extname, join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { writeFileAtomic } from "../formats/atomic.js";
-import { nearestName } from "../formats/nearest-name.js";
-import { packageRoot } from "../formats/paths.js";
-import { ownDatasets } from "../models/registry.js";
-import { readUtf8 } from "../formats/text-file.js";
-import type { DatasetReference } from "../steering/index.js";
+import { writeFileAtomic, nearestName, packageRoot, readUtf8 } from "../formats/index.js";
+import { ownDatasets } from "../models/index.js";
+import type { DatasetReference } from "../vector/index.js";
 import { readBounded } from "./read-bounded.js";
 import { isTableFile } from "./table.js";
 

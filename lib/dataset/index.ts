@@ -1,4 +1,7 @@
-export { assertDataset, baseName, datasetNames, datasetParts, datasetReference, datasetsFolder, differingQueries, loadDataset, saveDataset, testPart, type Columns, type Dataset, type LoadDatasetOptions, type Row } from "./dataset.js";
+export {
+  assertDataset, baseName, datasetNames, datasetParts, datasetReference, datasetsFolder, differingQueries, loadDataset, saveDataset,
+  testPart, type Columns, type Dataset, type LoadDatasetOptions, type Row,
+} from "./dataset.js";
+export { HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, type ImportLimits } from "./import.js";
 export { questionPrompt } from "./question.js";
 export { isTableFile } from "./table.js";
-export { HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, type ImportLimits } from "./import.js";

@@ -1,6 +1,6 @@
 import { stat } from "node:fs/promises";
 import { throwIfAborted } from "../errors.js";
-import { runBounded } from "../formats/bounded.js";
+import { runBounded } from "../formats/index.js";
 import { bad } from "./refusal.js";
 import type { Row } from "./dataset.js";
 import * as readers from "./readers.js";

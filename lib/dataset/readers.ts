@@ -1,7 +1,7 @@
 // What `readBounded` calls, for large or intricate files in a process of its own: each function takes one argument that can be copied.
 import { SteeringError } from "../errors.js";
-import { readUtf8 } from "../formats/text-file.js";
-import { seededRandom } from "../maths/random.js";
+import { readUtf8 } from "../formats/index.js";
+import { seededRandom } from "../maths/index.js";
 import { bad, kindOf } from "./refusal.js";
 import type { Columns, Row } from "./dataset.js";
 import { readTable } from "./table.js";

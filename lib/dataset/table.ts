@@ -1,5 +1,5 @@
 import { extname } from "node:path";
-import { readUtf8 } from "../formats/text-file.js";
+import { readUtf8 } from "../formats/index.js";
 import { bad, kindOf } from "./refusal.js";
 import { jsonItems } from "./json-items.js";
 

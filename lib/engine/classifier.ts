@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
-import { resolveModel } from "../models/pull.js";
+import { resolveModel } from "../models/index.js";
 import { addon, callAsync, type NativeClassifier } from "../native/index.js";
-import type { ModelFingerprint } from "../steering/index.js";
+import type { ModelFingerprint } from "../vector/index.js";
 import { throwIfAborted } from "./abort.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";

@@ -1,8 +1,8 @@
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
-import { resolveModel } from "../models/pull.js";
+import { resolveModel } from "../models/index.js";
 import { addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type NativeSpecialTokens, type SamplerHandle, type VectorHandle } from "../native/index.js";
-import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../steering/index.js";
+import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
 import { Context } from "./context.js";

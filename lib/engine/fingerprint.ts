@@ -1,8 +1,8 @@
 import { createHash } from "node:crypto";
 import { open } from "node:fs/promises";
 import { SteeringError } from "../errors.js";
-import { modelFiles } from "../formats/split.js";
-import type { ModelFingerprint } from "../steering/index.js";
+import { modelFiles } from "../formats/index.js";
+import type { ModelFingerprint } from "../vector/index.js";
 import type { ModelInfo } from "./model-info.js";
 
 const CHUNK_BYTES = 64 * 1024;

@@ -1,6 +1,6 @@
 // The process that `checkGraphPath` starts, with the name of a back end: steers a model of the package on both paths, on the
 // devices that models would use, and tells how far apart they were.
-import { HOOK_SITES, type HookSite, type VectorData } from "../steering/index.js";
+import { HOOK_SITES, type HookSite, type VectorData } from "../vector/index.js";
 import { Batch } from "./batch.js";
 import type { Context } from "./context.js";
 import type { LoadModelOptions } from "./load-options.js";

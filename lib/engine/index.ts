@@ -1,11 +1,10 @@
+export { onAbort } from "./abort.js";
 export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
-export { abortError, onAbort, throwIfAborted } from "./abort.js";
+export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, type MeasuredAlpha } from "./context.js";
-export { loadClassifier, type Classification, type Classifier } from "./classifier.js";
+export { Model, engineVersion, openModel } from "./engine.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
-export { engineVersion, Model, openModel } from "./engine.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
-export { loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation, type Translator } from "./translator.js";
-export { STEERED_ROWS, type Place, type Task, type PromptReading } from "./scheduler/task.js";
-export type { CaptureHandle, VectorHandle } from "../native/index.js";
+export { STEERED_ROWS, type Place, type PromptReading, type Task } from "./scheduler/task.js";
+export { Translator, loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation } from "./translator.js";

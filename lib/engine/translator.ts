@@ -1,6 +1,6 @@
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
-import { resolveModel } from "../models/pull.js";
+import { resolveModel } from "../models/index.js";
 import { addon, callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { LoadModelOptions } from "./load-options.js";

@@ -1,10 +1,8 @@
 import { SteeringError } from "../errors.js";
-import { perplexity, withFoundAlphas } from "../generate/perplexity.js";
-import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
-import type { ResultRecord, RunSetting } from "../results/index.js";
 import type { Model } from "../engine/index.js";
-import { QUESTION_STOP } from "../prompt/question.js";
-import type { EvaluationPrompt } from "../prompt/evaluation-prompts.js";
+import { perplexity, withFoundAlphas, generateText, type GenerationResult, type Steering } from "../generate/index.js";
+import { QUESTION_STOP, type EvaluationPrompt } from "../prompt/index.js";
+import type { ResultRecord, RunSetting } from "../results/index.js";
 
 export interface AnswerOptions {
   settings: readonly RunSetting[];

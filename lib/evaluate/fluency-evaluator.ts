@@ -1,8 +1,8 @@
-import { packageVersion } from "../formats/paths.js";
 import { engineVersion, type Model } from "../engine/index.js";
+import { packageVersion } from "../formats/index.js";
+import { perplexity } from "../generate/index.js";
 import { isOfText } from "./judge-each.js";
 import type { EvaluatedText, Evaluator } from "./evaluator.js";
-import { perplexity } from "../generate/perplexity.js";
 
 const N_GRAM = 3;
 const PIECES = /[^]{1,1000}(?=\s|$)|[^]{1,1000}/gu;

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
-import { packageVersion } from "../formats/paths.js";
 import { engineVersion, type Classifier } from "../engine/index.js";
+import { packageVersion } from "../formats/index.js";
 import { judgeEach } from "./judge-each.js";
 import type { Evaluator } from "./evaluator.js";
 

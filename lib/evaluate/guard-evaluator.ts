@@ -1,5 +1,5 @@
-import { packageVersion } from "../formats/paths.js";
 import { engineVersion, type Model } from "../engine/index.js";
+import { packageVersion } from "../formats/index.js";
 import type { Evaluator } from "./evaluator.js";
 import type { GuardForm, SafetyLevel } from "./guard-form.js";
 import { Guard } from "./guard.js";

@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
-import { chatTokens, generateText, scoreTokens } from "../generate/index.js";
 import type { Model } from "../engine/index.js";
+import { generateText, scoreTokens } from "../generate/index.js";
+import { chatTokens } from "../prompt/index.js";
 import { isOfText } from "./judge-each.js";
 import type { EvaluatedText } from "./evaluator.js";
 import { categoriesIn, checkGuardForm, GUARD_FORMS, SAFETY_LEVELS, type GuardForm, type SafetyLevel } from "./guard-form.js";

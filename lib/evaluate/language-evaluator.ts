@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { packageVersion } from "../formats/paths.js";
+import { packageVersion } from "../formats/index.js";
 import { DATASET_LANGUAGES, languageName, parseLanguage } from "./language-code.js";
 import { DEFAULT_DETECTOR, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetectorName, type LanguageGuess } from "./language.js";
 import type { EvaluationColumns, Evaluator } from "./evaluator.js";

@@ -1,10 +1,9 @@
 import { createHash } from "node:crypto";
 import { baseName } from "../dataset/index.js";
-import { packageVersion } from "../formats/paths.js";
 import { engineVersion, type Model } from "../engine/index.js";
-import type { Probe } from "../steering/index.js";
+import { packageVersion } from "../formats/index.js";
+import { type Probe, probeTexts } from "../probe/index.js";
 import type { Evaluator } from "./evaluator.js";
-import { probeTexts } from "../probe/train.js";
 
 /** What a probe's verdict counts as. */
 export interface ProbeEvaluatorOptions {

@@ -1,5 +1,6 @@
 import { SteeringError } from "../errors.js";
-import { loadTranslator, throwIfAborted, type LoadTranslatorOptions } from "../engine/index.js";
+import { loadTranslator, type LoadTranslatorOptions } from "../engine/index.js";
+import { throwIfAborted } from "../errors.js";
 
 /** What is known of the texts. */
 export interface TextTranslatorOptions {

@@ -1,5 +1,5 @@
 import { languageOfDataset } from "./language-code.js";
-import type { Probe } from "../steering/index.js";
+import type { Probe } from "../probe/index.js";
 import type { RunFile } from "../results/index.js";
 
 /** What steering leads to, as far as the datasets' names say so. */

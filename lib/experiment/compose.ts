@@ -1,11 +1,10 @@
 import { SteeringError } from "../errors.js";
 import { baseName, datasetReference, differingQueries, loadDataset } from "../dataset/index.js";
-import { loadVector } from "../vector/vector-file.js";
-import type { RunResults } from "../results/index.js";
 import type { Model } from "../engine/index.js";
-import { assertMadeFor, select, type VectorData } from "../steering/index.js";
+import { evaluationPrompts } from "../prompt/index.js";
+import type { RunResults } from "../results/index.js";
+import { loadVector, assertMadeFor, select, type VectorData } from "../vector/index.js";
 import { parseCompose, type ComposeOptions } from "./config.js";
-import { evaluationPrompts } from "../prompt/evaluation-prompts.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { composeSettings } from "./setting-list.js";
 import { hashOf } from "./single.js";

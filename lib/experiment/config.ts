@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { shown, SteeringError } from "../errors.js";
 import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
-import { alphaSchema, HOOK_SITES, klReductionSchema } from "../steering/index.js";
+import { alphaSchema, klReductionSchema } from "../steering/index.js";
+import { HOOK_SITES } from "../vector/index.js";
 
 /** Ways in which alpha follows the steps (docs/method.md §4), as `--strategies` names them. */
 export const STRATEGIES = ["dynamic", "fixed", "start", "diminishing"] as const;

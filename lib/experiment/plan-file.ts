@@ -1,7 +1,7 @@
 import { LineCounter, parseDocument } from "yaml";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { readUtf8 } from "../formats/text-file.js";
+import { readUtf8 } from "../formats/index.js";
 import { composeSchema, singleSchema } from "./config.js";
 
 /** A plan is written by hand, and names at most `MAX_RUNS` runs. */

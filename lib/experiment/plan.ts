@@ -1,9 +1,8 @@
 import { existsSync } from "node:fs";
 import { basename, dirname, extname, isAbsolute, join, resolve } from "node:path";
 import { baseName, isTableFile } from "../dataset/index.js";
+import { runBounded, packageRoot } from "../formats/index.js";
 import { SteeringError } from "../errors.js";
-import { runBounded } from "../formats/bounded.js";
-import { packageRoot } from "../formats/paths.js";
 import { composeSchema, parseCompose, parseSingle, type ComposeConfig, type SingleConfig } from "./config.js";
 import { readPlanFile, type PlanFile } from "./plan-file.js";
 

@@ -1,8 +1,8 @@
 import { dirname, join, resolve } from "node:path";
 import { datasetsFolder, loadDataset } from "../dataset/index.js";
-import { SteeringError, throwIfAborted } from "../errors.js";
-import type { RunResults } from "../results/index.js";
 import type { Model } from "../engine/index.js";
+import type { RunResults } from "../results/index.js";
+import { SteeringError, throwIfAborted } from "../errors.js";
 import { runCompose } from "./compose.js";
 import { planRuns, type Plan, type PlannedRun } from "./plan.js";
 import type { RunOptions } from "./run.js";

@@ -1,9 +1,10 @@
 import { cpus } from "node:os";
-import { packageVersion } from "../formats/paths.js";
+import { engineVersion, type Model } from "../engine/index.js";
+import { throwIfAborted } from "../errors.js";
+import { answerPrompt, type SteeringPart } from "../evaluate/index.js";
+import { packageVersion } from "../formats/index.js";
+import type { EvaluationPrompt } from "../prompt/index.js";
 import { readRun, readRunFile, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard } from "../results/index.js";
-import { engineVersion, throwIfAborted, type Model } from "../engine/index.js";
-import { answerPrompt, type SteeringPart } from "../evaluate/answer.js";
-import type { EvaluationPrompt } from "../prompt/evaluation-prompts.js";
 
 /** Where the results of a run go and who is told of them. */
 export interface RunOptions {

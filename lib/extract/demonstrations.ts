@@ -1,14 +1,13 @@
 import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import { captureMeans, type CapturePrompt } from "../capture/index.js";
-import { packageVersion } from "../formats/paths.js";
-import { drawWithReplacement } from "../maths/random.js";
-import { MAX_PROMPTS } from "../results/index.js";
-import type { Model } from "../engine/index.js";
-import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans } from "../steering/index.js";
-import { SteeringVector } from "../vector/steering-vector.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
-import { iclTokens, promptGroups, type PromptFormat } from "../prompt/question.js";
+import type { Model } from "../engine/index.js";
+import { packageVersion } from "../formats/index.js";
+import { drawWithReplacement } from "../maths/index.js";
+import { iclTokens, promptGroups, type PromptFormat } from "../prompt/index.js";
+import { MAX_PROMPTS } from "../results/index.js";
+import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans, SteeringVector } from "../vector/index.js";
 
 /** Extraction from demonstrations, as published (docs/method.md §2 and §3). */
 export interface ExtractOptions {

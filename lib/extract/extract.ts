@@ -1,7 +1,6 @@
-import type { Model } from "../engine/index.js";
 import { assertDataset } from "../dataset/index.js";
-import type { PairMethod } from "../steering/index.js";
-import type { SteeringVector } from "../vector/steering-vector.js";
+import type { Model } from "../engine/index.js";
+import type { PairMethod, SteeringVector } from "../vector/index.js";
 import { extractIcl, type ExtractOptions } from "./demonstrations.js";
 import { extractPairs, type ExtractPairsOptions } from "./pairs.js";
 

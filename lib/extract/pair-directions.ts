@@ -1,7 +1,5 @@
-import { accuracy, auc } from "../maths/classification.js";
-import { fitLogistic, standardise, unstandardised } from "../maths/logistic.js";
-import { principalComponent } from "../maths/principal.js";
-import type { PairMethod } from "../steering/index.js";
+import { accuracy, auc, fitLogistic, standardise, unstandardised, principalComponent } from "../maths/index.js";
+import type { PairMethod } from "../vector/index.js";
 
 /** Rows of pairs: the first of one belongs to the first of the other. */
 export interface PairedRows {

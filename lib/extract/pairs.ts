@@ -1,11 +1,11 @@
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers, type Pooling } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
-import { packageVersion } from "../formats/paths.js";
-import { shuffled } from "../maths/random.js";
-import { throwIfAborted, type Model } from "../engine/index.js";
-import { PAIR_METHODS, type HookSite, type PairMethod, type PairsOrigin, type Provenance } from "../steering/index.js";
-import { SteeringVector } from "../vector/steering-vector.js";
+import type { Model } from "../engine/index.js";
+import { throwIfAborted } from "../errors.js";
+import { packageVersion } from "../formats/index.js";
+import { shuffled } from "../maths/index.js";
+import { PAIR_METHODS, type HookSite, type PairMethod, type PairsOrigin, type Provenance, SteeringVector } from "../vector/index.js";
 import { directionScore, layerDirections, type DirectionOptions, type PairActivations } from "./pair-directions.js";
 import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./text-pairs.js";
 

@@ -2,10 +2,10 @@ import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import type { PromptedText } from "../capture/index.js";
 import { questionPrompt, type Dataset } from "../dataset/index.js";
-import { chatTokens } from "../generate/index.js";
-import { shuffled } from "../maths/random.js";
 import type { Model } from "../engine/index.js";
-import type { PairsOrigin } from "../steering/index.js";
+import { shuffled } from "../maths/index.js";
+import { chatTokens } from "../prompt/index.js";
+import type { PairsOrigin } from "../vector/index.js";
 
 /** Two answers to one question. */
 export interface AnswerPair {

@@ -1,10 +1,11 @@
 import { SteeringError } from "../errors.js";
-import { abortError, onAbort, throwIfAborted, type Model, type Sampling } from "../engine/index.js";
-import { assertMadeFor, type Probe } from "../steering/index.js";
+import { onAbort, type Model, type Sampling } from "../engine/index.js";
+import { abortError, throwIfAborted } from "../errors.js";
+import { type Probe, Monitor } from "../probe/index.js";
+import { assertMadeFor } from "../vector/index.js";
 import { Generation, type GeneratedToken, type GenerationResult } from "./generation.js";
 import { GenerationStream } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
-import { Monitor } from "../probe/monitor.js";
 import { Scoring } from "./scoring.js";
 import type { Property } from "./streams.js";
 

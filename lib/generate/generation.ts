@@ -1,5 +1,5 @@
 import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Model, type Place, type Sampling, type Task } from "../engine/index.js";
-import type { Monitor } from "../probe/monitor.js";
+import type { Monitor } from "../probe/index.js";
 import type { SteeringSpec } from "../steering/index.js";
 import { notFinite, Streams, type Property, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";

@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
-import type { VectorHandle } from "../engine/index.js";
-import { assertMadeFor, parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type Selection, type SteeringSpec, type Tail, type VectorData } from "../steering/index.js";
+import type { VectorHandle } from "../native/index.js";
+import { parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeringSpec, type Tail } from "../steering/index.js";
+import { assertMadeFor, type Selection, type VectorData } from "../vector/index.js";
 import type { Property } from "./streams.js";
 
 /** A vector and how strongly to add it. */

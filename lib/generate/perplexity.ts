@@ -1,6 +1,9 @@
-import { replay, scoreTokens, type GenerationResult, type Prompt, type ScoreOptions, type Steering } from "./index.js";
 import type { Model } from "../engine/index.js";
 import { parseSchedule } from "../steering/index.js";
+import { scoreTokens, type Prompt, type ScoreOptions } from "./generate.js";
+import { replay } from "./generation-stream.js";
+import type { GenerationResult } from "./generation.js";
+import type { Steering } from "./live-steering.js";
 
 /** Perplexity of a continuation: e to the mean of its tokens' negative log probabilities. Throws what `scoreTokens` throws. */
 export async function perplexity(model: Model, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number> {

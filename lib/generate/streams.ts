@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Place, Term } from "../engine/index.js";
-import { alphaAt, directionIndex, type DynamicSchedule, type Schedule, type SetSchedule, type Tail } from "../steering/index.js";
+import { alphaAt, type DynamicSchedule, type Schedule, type SetSchedule, type Tail } from "../steering/index.js";
+import { directionIndex } from "../vector/index.js";
 
 /** One property of a generation: a vector on the native side and its schedule, which may change between steps. */
 export interface Property {

@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
-import { chatTokens, generate, type ChatMessage, type ChatTemplate, type GenerateOptions, type GenerationStream } from "../generate/index.js";
 import type { Model } from "../engine/index.js";
+import { generate, type GenerateOptions, type GenerationStream } from "../generate/index.js";
+import { chatTokens, type ChatMessage, type ChatTemplate } from "../prompt/index.js";
 
 /** Options of one turn. */
 export interface TurnOptions extends GenerateOptions, Pick<ChatTemplate, "templateVariables"> {}

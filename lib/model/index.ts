@@ -1,2 +1,2 @@
 export { Chat, type ChatOptions, type TurnOptions } from "./chat.js";
-export { fromLlama, loadModel, Model, type LlamaLike } from "./model.js";
+export { Model, fromLlama, loadModel, type LlamaLike } from "./model.js";

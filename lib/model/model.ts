@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { captureActivations, type CaptureOptions, type PromptActivations } from "../capture/index.js";
-import { generate, scoreTokens, type GenerateOptions, type GenerationStream, type Prompt, type ScoreOptions } from "../generate/index.js";
 import { Model as Engine, openModel, type LoadModelOptions } from "../engine/index.js";
+import { generate, scoreTokens, type GenerateOptions, type GenerationStream, type Prompt, type ScoreOptions } from "../generate/index.js";
 import { Chat, type ChatOptions } from "./chat.js";
 
 /**

@@ -3,7 +3,7 @@ import { constants, createReadStream } from "node:fs";
 import { lstat, mkdir, open, readFile, rm, stat, writeFile, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SteeringError } from "../errors.js";
-import { land } from "../formats/atomic.js";
+import { land } from "../formats/index.js";
 import { ConnectionCut, exchange, refusal, requireSuccess, type ExchangeOptions } from "./http.js";
 
 /** Called with bytes; `totalBytes` is undefined where the server does not say. */

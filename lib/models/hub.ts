@@ -2,10 +2,9 @@ import { existsSync } from "node:fs";
 import { rm } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { contentProblem } from "../formats/content.js";
+import { contentProblem, partNames } from "../formats/index.js";
 import { downloadPartial, landPartial, mismatch, type DownloadOptions, type Expected } from "./download.js";
 import { addressFrom, HttpRefusal, exchange, refusal, type ExchangeOptions } from "./http.js";
-import { partNames } from "../formats/split.js";
 
 /** One file of a Hugging Face repository. */
 export interface HubFile {

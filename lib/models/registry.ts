@@ -2,10 +2,7 @@ import { readFileSync, statSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { contentProblem } from "../formats/content.js";
-import { nearestName } from "../formats/nearest-name.js";
-import { homeFolder, packageRoot } from "../formats/paths.js";
-import { partNames } from "../formats/split.js";
+import { contentProblem, nearestName, homeFolder, packageRoot, partNames } from "../formats/index.js";
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/, "64 lower-case hex digits expected");
 const bytes = z.number().int().positive();

@@ -1,6 +1,4 @@
-import { judgementMetrics } from "../maths/classification.js";
-import { fitLogistic, logit, sigmoid, softplus, standardise, unstandardised, type Design, type LogisticFit, type LogisticModel } from "../maths/logistic.js";
-import { shuffled } from "../maths/random.js";
+import { judgementMetrics, fitLogistic, logit, sigmoid, softplus, standardise, unstandardised, type Design, type LogisticFit, type LogisticModel, shuffled } from "../maths/index.js";
 
 /** What a probe is trained on: a row per text. */
 export interface LabelledRows {

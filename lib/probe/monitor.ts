@@ -1,8 +1,10 @@
 import { SteeringError } from "../errors.js";
-import { sigmoid } from "../maths/logistic.js";
-import type { Batch, CaptureHandle, Model } from "../engine/index.js";
-import { directionIndex, parseTail, probeLogit, select, type HookSite, type Probe, type Selection, type VectorData, type Tail } from "../steering/index.js";
-import type { Reading } from "../generate/streams.js";
+import type { Batch, Model } from "../engine/index.js";
+import { sigmoid } from "../maths/index.js";
+import type { CaptureHandle } from "../native/index.js";
+import { parseTail, type Tail } from "../steering/index.js";
+import { directionIndex, select, type HookSite, type Selection, type VectorData } from "../vector/index.js";
+import { probeLogit, type Probe } from "./probe.js";
 
 /** What is added while a monitor watches. */
 export interface WatchedSteering extends Selection {
@@ -18,6 +20,11 @@ interface Push {
   nSteps: number;
   /** `[nSteps + 1]`, the last for the mean of all. */
   perAlpha: Float64Array;
+}
+
+/** What was added for one steering at the step that was read. */
+interface Added {
+  alpha: number;
 }
 
 /** Probes of one site: one capture of all their layers. */
@@ -69,7 +76,7 @@ export class Monitor {
   }
 
   /** Probability per probe, of the row that was watched at this token step. Throws E_NOT_FINITE. */
-  read(step: number, readings: readonly Reading[]): number[] {
+  read(step: number, readings: readonly Added[]): number[] {
     const states = new Map(Array.from(this.watches, ([site, { into, layers }]) => [site, { layers, ...this.model.takeCapture(into) }]));
     return this.probes.map((probe, index) => {
       const { layers, sums, weights } = states.get(probe.site)!;
@@ -95,7 +102,7 @@ function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Pick<Vector
   return [{ property, tail, nSteps, perAlpha }];
 }
 
-function pushAt({ property, tail, nSteps, perAlpha }: Push, step: number, readings: readonly Reading[]): number {
+function pushAt({ property, tail, nSteps, perAlpha }: Push, step: number, readings: readonly Added[]): number {
   const index = directionIndex(nSteps, step, tail);
   return index === undefined ? 0 : (readings[property]?.alpha ?? 0) * perAlpha[index]!; // none yet: it was added while this step was under way
 }

@@ -1,10 +1,8 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { HOOK_SITES, type Probe } from "../steering/index.js";
-import { writeFileAtomic } from "../formats/atomic.js";
-import { listOf } from "../formats/bounded-list.js";
-import { decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/safetensors.js";
-import { datasetSchema, fingerprintSchema, MAX_LAYERS, readTensorFile } from "../vector/vector-file.js";
+import { writeFileAtomic, listOf, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import { HOOK_SITES, datasetSchema, fingerprintSchema, MAX_LAYERS, readTensorFile } from "../vector/index.js";
+import type { Probe } from "./probe.js";
 
 const FORMAT = "llama-steer-probe";
 const FORMAT_VERSION = "1";

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { DatasetReference, HookSite, ModelFingerprint } from "../vector/vector.js";
+import type { DatasetReference, HookSite, ModelFingerprint } from "../vector/index.js";
 
 /** How a probe judges texts that it was not trained on. */
 export interface ProbeMetrics {

@@ -1,12 +1,12 @@
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers } from "../capture/index.js";
 import { datasetReference, questionPrompt, type Dataset } from "../dataset/index.js";
-import { packageVersion } from "../formats/paths.js";
-import { judgementMetrics } from "../maths/classification.js";
-import { sigmoid } from "../maths/logistic.js";
-import { shuffled } from "../maths/random.js";
-import { throwIfAborted, type Model } from "../engine/index.js";
-import { assertMadeFor, probeLogit, type HookSite, type Probe, type ProbeLayer, type ProbeProvenance } from "../steering/index.js";
+import type { Model } from "../engine/index.js";
+import { throwIfAborted } from "../errors.js";
+import { packageVersion } from "../formats/index.js";
+import { judgementMetrics, sigmoid, shuffled } from "../maths/index.js";
+import { assertMadeFor, type HookSite } from "../vector/index.js";
+import { probeLogit, type Probe, type ProbeLayer, type ProbeProvenance } from "./probe.js";
 import { crossValidate, fitted, groupedFolds, mostCautious, type LabelledRows } from "./cross-validation.js";
 
 /** A text, and the question that it answers, if any. */

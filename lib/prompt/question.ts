@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
-import type { Model } from "../engine/index.js";
 import { questionPrompt, type Dataset, type Row } from "../dataset/index.js";
+import type { Model } from "../engine/index.js";
 
 export { questionPrompt };
 

@@ -1,5 +1,5 @@
-import { languageName } from "../evaluate/language-code.js";
-import { bootstrap, mean, quantile, type Estimate } from "../maths/statistics.js";
+import { languageName } from "../evaluate/index.js";
+import { bootstrap, mean, quantile, type Estimate } from "../maths/index.js";
 import { summariseRun, type EvaluationHeader, type RunResults, type RunSetting, type SettingResult } from "../results/index.js";
 import { groupOf, vectorNames, type Group } from "./strategy.js";
 

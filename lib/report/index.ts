@@ -1,10 +1,9 @@
 import { basename, dirname, join, relative, resolve, sep } from "node:path";
 import { SteeringError } from "../errors.js";
-import { withLanguage } from "../evaluate/evaluate-run.js";
-import { assertWritable, writeFileAtomic } from "../formats/atomic.js";
-import { packageVersion } from "../formats/paths.js";
+import { throwIfAborted } from "../errors.js";
+import { withLanguage } from "../evaluate/index.js";
+import { assertWritable, writeFileAtomic, packageVersion } from "../formats/index.js";
 import { readRun, runsBelow, runTitle, type RunResults } from "../results/index.js";
-import { throwIfAborted } from "../engine/index.js";
 import { runData, samplePrompts, type RunData } from "./data.js";
 import { runFigures } from "./figures/index.js";
 import { runVectors } from "./norms.js";

@@ -1,10 +1,9 @@
 import { existsSync, statSync } from "node:fs";
 import { basename, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { hashOf } from "../experiment/single.js";
-import { loadVector } from "../vector/vector-file.js";
+import { hashOf } from "../experiment/index.js";
 import type { RunFile } from "../results/index.js";
-import type { VectorData } from "../steering/index.js";
+import { loadVector, type VectorData } from "../vector/index.js";
 import { vectorNames } from "./strategy.js";
 
 /** Steps that figure 5 shows by themselves, as published. */

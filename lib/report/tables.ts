@@ -1,4 +1,4 @@
-import { mean, type Estimate } from "../maths/statistics.js";
+import { mean, type Estimate } from "../maths/index.js";
 import { columnOf, hitMeasure, judgesOf, pairedDifferences } from "../results/index.js";
 import { JOINT, judgedNames, shareRows, type RunData, type ShareRow } from "./data.js";
 import { brief, percent } from "./figures/chart.js";

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
 import { SteeringError } from "../errors.js";
-import { isNamedModel } from "../models/pull.js";
-import type { ResultRecord, RunFile } from "../results/index.js";
 import { Model, openModel } from "../engine/index.js";
+import { isNamedModel } from "../models/index.js";
+import type { ResultRecord, RunFile } from "../results/index.js";
 
 /** UTF-8 bytes of tokens, by id. */
 export type TokenBytes = ReadonlyMap<number, Uint8Array>;

@@ -1,8 +1,7 @@
 import { open, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { cannotWrite, writeFileAtomic } from "../formats/atomic.js";
-import { lockFile, type Lock } from "../formats/lock.js";
+import { cannotWrite, writeFileAtomic, lockFile, type Lock } from "../formats/index.js";
 import { evaluationHeader, evaluationPath, evaluationRow, readEvaluation } from "./evaluations.js";
 import type { ResultRecord } from "./records.js";
 import { differences } from "./run-file.js";

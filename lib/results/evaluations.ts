@@ -3,8 +3,7 @@ import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { listOf } from "../formats/bounded-list.js";
-import { parseJson, readLines, readWholeLines } from "../formats/text-file.js";
+import { listOf, parseJson, readLines, readWholeLines } from "../formats/index.js";
 import type { ResultRecord } from "./records.js";
 import { runIdentity, type RunFile } from "./run-file.js";
 

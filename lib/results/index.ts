@@ -1,10 +1,21 @@
-export { LOCK_DOES, LOCK_NAME, readRun, RESULTS_FILE, RunStore, writeRun, type ReadRunOptions, type RunResults, type Timing } from "./store.js";
-export { encodeRecord, recordSchema, waves, type ResultRecord } from "./records.js";
-export { runsBelow } from "./folders.js";
-export { MAX_PROMPTS, MAX_SETTINGS, MAX_VECTORS, readRunFile, runDifferences, runFile, runSchema, runTitle, RUN_FILE, type RunFile, type RunSetting, type Shard } from "./run-file.js";
-export { mergeRuns, planMerge, type Merge } from "./merge.js";
-export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
-export { readPublished } from "./published-file.js";
-export { columnOf, evaluationHeader, evaluationSchema, evaluationRow, hitOf, withColumns, type Evaluation, type EvaluationHeader, type EvaluationRow, type EvaluationValue } from "./evaluations.js";
 export { EvaluationStore } from "./evaluation-store.js";
-export { distribution, hitMeasure, jointHit, judgesOf, pairedDifferences, summariseRun, type Distribution, type EvaluatedResults, type Measure, type PairedDifference, type PropertyResult, type SettingResult } from "./summary.js";
+export {
+  columnOf, evaluationHeader, evaluationRow, evaluationSchema, hitOf, withColumns, type Evaluation, type EvaluationHeader,
+  type EvaluationRow, type EvaluationValue,
+} from "./evaluations.js";
+export { runsBelow } from "./folders.js";
+export { mergeRuns, planMerge, type Merge } from "./merge.js";
+export { readPublished } from "./published-file.js";
+export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
+export { encodeRecord, recordSchema, waves, type ResultRecord } from "./records.js";
+export {
+  MAX_PROMPTS, MAX_SETTINGS, MAX_VECTORS, RUN_FILE, readRunFile, runDifferences, runFile, runSchema, runTitle, type RunFile,
+  type RunSetting, type Shard,
+} from "./run-file.js";
+export {
+  LOCK_DOES, LOCK_NAME, RESULTS_FILE, RunStore, readRun, writeRun, type ReadRunOptions, type RunResults, type Timing,
+} from "./store.js";
+export {
+  distribution, hitMeasure, jointHit, judgesOf, pairedDifferences, summariseRun, type Distribution, type EvaluatedResults, type Measure,
+  type PairedDifference, type PropertyResult, type SettingResult,
+} from "./summary.js";

@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { lstat, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { writeFileAtomic } from "../formats/atomic.js";
+import { writeFileAtomic } from "../formats/index.js";
 import { RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
 import { readRun, writeRun, type ReadRunOptions, type RunResults } from "./store.js";
 

@@ -1,6 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { runBounded } from "../formats/bounded.js";
-import { readUtf8 } from "../formats/text-file.js";
+import { runBounded, readUtf8 } from "../formats/index.js";
 import { fromPublished } from "./published.js";
 import type { ResultRecord } from "./records.js";
 import type { RunFile } from "./run-file.js";

@@ -1,7 +1,7 @@
 import { basename } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { listOf, MAX_STEPS } from "../formats/bounded-list.js";
+import { listOf, MAX_STEPS } from "../formats/index.js";
 import type { WrittenSchedule } from "../steering/index.js";
 import type { ResultRecord } from "./records.js";
 import { MAX_PROMPTS, runFile, type RunFile, type RunSetting } from "./run-file.js";

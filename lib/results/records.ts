@@ -1,7 +1,6 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { readLines } from "../formats/text-file.js";
-import { integerList, listOf, numberList } from "../formats/bounded-list.js";
+import { readLines, integerList, listOf, numberList } from "../formats/index.js";
 import { MAX_VECTORS, type RunFile } from "./run-file.js";
 
 /** One answer of a run: a line of `results.jsonl`. */

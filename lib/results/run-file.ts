@@ -1,8 +1,7 @@
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError, type ErrorCode } from "../errors.js";
-import { listOf } from "../formats/bounded-list.js";
-import { parseJson, readUtf8 } from "../formats/text-file.js";
+import { listOf, parseJson, readUtf8 } from "../formats/index.js";
 import { scheduleSchema } from "../steering/index.js";
 
 const FORMAT = "llama-steer-run";

@@ -3,9 +3,7 @@ import { appendFile, mkdir, open, readFile, truncate, type FileHandle } from "no
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { cannotWrite, writeFileAtomic } from "../formats/atomic.js";
-import { readUtf8, readWholeLines } from "../formats/text-file.js";
-import { lockFile, type Lock } from "../formats/lock.js";
+import { cannotWrite, writeFileAtomic, readUtf8, readWholeLines, lockFile, type Lock } from "../formats/index.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
 import { readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";

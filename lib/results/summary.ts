@@ -1,4 +1,4 @@
-import { bootstrap, mean, median, quantile, share, type Estimate } from "../maths/statistics.js";
+import { bootstrap, mean, median, quantile, share, type Estimate } from "../maths/index.js";
 import { hitOf, type Evaluation } from "./evaluations.js";
 import type { RunResults } from "./store.js";
 

@@ -1,11 +1,8 @@
 import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { SteeringError } from "../errors.js";
-import { decodeGguf, encodeGguf } from "../formats/gguf.js";
-import { decodeNpy, encodeNpy } from "../formats/npy.js";
-import { decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/safetensors.js";
-import { packageVersion } from "../formats/paths.js";
-import type { ImportedOrigin, ModelFingerprint, VectorData } from "../steering/index.js";
+import { decodeGguf, encodeGguf, decodeNpy, encodeNpy, decodeSafetensors, encodeSafetensors, type Tensor, packageVersion } from "../formats/index.js";
+import type { ImportedOrigin, ModelFingerprint, VectorData } from "./vector.js";
 import { SteeringVector } from "./steering-vector.js";
 
 /** What a file of another program does not say itself. */

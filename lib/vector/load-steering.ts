@@ -1,7 +1,7 @@
 import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { parseJson, readUtf8 } from "../formats/text-file.js";
+import { parseJson, readUtf8 } from "../formats/index.js";
 import { parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec } from "../steering/index.js";
 import { SteeringVector } from "./steering-vector.js";
 

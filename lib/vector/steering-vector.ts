@@ -1,6 +1,9 @@
 import { SteeringError } from "../errors.js";
 import { loadVector, saveVector } from "./vector-file.js";
-import { cosines, linearCombination, normalised, norms, pooled, projectOut, selected, vectorHash, type HookSite, type Provenance, type ScheduleInput, type Selection, type Tail, type VectorData, type WeightedVector } from "../steering/index.js";
+import type { ScheduleInput, Tail } from "../steering/index.js";
+import { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
+import type { Selection } from "./selection.js";
+import { norms, type HookSite, type Provenance, type VectorData } from "./vector.js";
 
 /**
  * Directions to add to a model's activations: one per layer and token step, with where they come from. Immutable: every

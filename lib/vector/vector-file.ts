@@ -1,10 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { HOOK_SITES, PAIR_METHODS, scheduleSchema, type VectorData } from "../steering/index.js";
-import { writeFileAtomic } from "../formats/atomic.js";
-import { integerList, listOf } from "../formats/bounded-list.js";
-import { decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/safetensors.js";
+import { writeFileAtomic, integerList, listOf, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import { scheduleSchema } from "../steering/index.js";
+import { HOOK_SITES, PAIR_METHODS, type VectorData } from "./vector.js";
 
 const FORMAT = "llama-steer-vector";
 const FORMAT_VERSION = "2";

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Tail, WrittenSchedule } from "../steering/schedule.js";
+import type { Tail, WrittenSchedule } from "../steering/index.js";
 
 /** Where in a block an activation is read and changed (docs/architecture.md, "Hook sites"). */
 export const HOOK_SITES = ["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"] as const;

@@ -1,7 +1,7 @@
 // Makes a tiny model of one architecture and measures what it offers: `measure.js ARCHITECTURE FILE.gguf`, one line of JSON. A process of
 // its own, since llama.cpp may end it.
 import { loadModel, type HookSite, type Model } from "../../lib/index.js";
-import { HOOK_SITES } from "../../lib/steering/index.js";
+import { HOOK_SITES } from "../../lib/vector/index.js";
 import { makeArchitecture } from "../support/ask-loader.js";
 import { disproved } from "./proofs.js";
 import { differsRecomputed, differsTogether, vectorsAt } from "./together.js";

@@ -1,6 +1,6 @@
 import { Batch, type Context } from "../../lib/engine/index.js";
 import type { HookSite, Model } from "../../lib/index.js";
-import { HOOK_SITES } from "../../lib/steering/index.js";
+import { HOOK_SITES } from "../../lib/vector/index.js";
 import type { Tensor } from "../support/gguf-writer.js";
 import { maxDifference } from "../support/tiny-files.js";
 

@@ -1,6 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { fileURLToPath } from "node:url";
-import { HOOK_SITES } from "../../lib/steering/index.js";
+import { HOOK_SITES } from "../../lib/vector/index.js";
 import { OTHER_KINDS } from "../support/every-architecture.js";
 import { scratch } from "../support/tiny-files.js";
 import type { Measured } from "./measure.js";

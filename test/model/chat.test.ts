@@ -1,7 +1,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { extract, loadDataset, loadModel, type Chat, type ChatMessage, type GenerateOptions, type Model, type TurnOptions, type VectorData } from "../../lib/index.js";
-import { chatTokens } from "../../lib/generate/index.js";
+import { chatTokens } from "../../lib/prompt/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { findModel, modelPath } from "../../lib/models/registry.js";
 import { characterVocabulary } from "../support/chat-templates.js";

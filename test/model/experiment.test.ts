@@ -13,7 +13,7 @@ import { datasetsFolder } from "../../lib/dataset/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand, type Outcome } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
-import type { IclOrigin } from "../../lib/steering/index.js";
+import type { IclOrigin } from "../../lib/vector/index.js";
 
 const MINUTES = 60_000;
 const space = scratch();

@@ -4,7 +4,7 @@ import { datasetsFolder } from "../../lib/dataset/index.js";
 import { categoriesIn, GUARD_FORMS, type GuardForm } from "../../lib/evaluate/guard-form.js";
 import { Guard } from "../../lib/evaluate/guard.js";
 import { guardEvaluator } from "../../lib/evaluate/guard-evaluator.js";
-import { chatTokens } from "../../lib/generate/index.js";
+import { chatTokens } from "../../lib/prompt/index.js";
 
 const MINUTES = 60_000;
 const LONG = "word ".repeat(200_000);

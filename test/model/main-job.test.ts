@@ -2,7 +2,7 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { extract, loadDataset, loadModel, type Answer, type Model, type SettingSummary, type VectorData } from "../../lib/index.js";
 import { compare, summarise } from "../../lib/calibrate/compare.js";
 import { describeWithModel } from "../support/real-model.js";
-import type { IclOrigin } from "../../lib/steering/index.js";
+import type { IclOrigin } from "../../lib/vector/index.js";
 
 const NAME = "gemma3-270m";
 const MINUTES = 60_000;

@@ -1,13 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { loadDataset, loadModel, type Dataset, type ExtractPairsOptions, type LanguageDetector, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector, type VectorData } from "../../lib/index.js";
 import { captureTexts } from "../../lib/capture/index.js";
-import { chatTokens, generateText } from "../../lib/generate/index.js";
+import { chatTokens } from "../../lib/prompt/index.js";
+import { generateText } from "../../lib/generate/index.js";
 import { DATASET_LANGUAGES } from "../../lib/evaluate/language-code.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { extractPairs } from "../../lib/extract/pairs.js";
 import { loadLanguageDetector } from "../../lib/evaluate/language.js";
 import { loadVector } from "../../lib/vector/vector-file.js";
-import { PAIR_METHODS } from "../../lib/steering/index.js";
+import { PAIR_METHODS } from "../../lib/vector/index.js";
 import { questionPrompt, QUESTION_STOP } from "../../lib/prompt/question.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand } from "../support/command.js";

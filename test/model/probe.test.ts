@@ -4,7 +4,7 @@ import { captureActivations } from "../../lib/capture/index.js";
 import { datasetsFolder, testPart } from "../../lib/dataset/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { loadProbe, saveProbe } from "../../lib/probe/probe-file.js";
-import { probeLogit } from "../../lib/steering/index.js";
+import { probeLogit } from "../../lib/probe/index.js";
 import { probeTexts, trainProbe } from "../../lib/probe/train.js";
 import { questionPrompt, QUESTION_STOP } from "../../lib/prompt/question.js";
 import { seededRandom } from "../../lib/maths/random.js";

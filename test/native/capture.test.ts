@@ -10,7 +10,7 @@ import { Batch } from "../../lib/engine/index.js";
 import { forward } from "../support/reference-forward.js";
 import { loadTiny, maxDifference, ON_DEVICE, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";
-import type { IclOrigin } from "../../lib/steering/index.js";
+import type { IclOrigin } from "../../lib/vector/index.js";
 
 const ROUNDING = tolerance(5e-5);
 const N_STEPS = 5;

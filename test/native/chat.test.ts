@@ -1,5 +1,5 @@
 import { afterAll, afterEach, describe, expect, test } from "@jest/globals";
-import { chatTokens } from "../../lib/generate/index.js";
+import { chatTokens } from "../../lib/prompt/index.js";
 import { renderTemplate } from "../../lib/prompt/jinja.js";
 import type { ChatMessage, Model } from "../../lib/index.js";
 import { loadVocabulary, type VocabularyParts } from "../support/chat-vocabularies.js";

@@ -3,7 +3,7 @@ import type { Dataset, ExtractPairsOptions, HookSite, Model, Pooling, PromptedTe
 import { captureTexts } from "../../lib/capture/index.js";
 import { extractPairs, POOLINGS } from "../../lib/extract/pairs.js";
 import { loadVector } from "../../lib/vector/vector-file.js";
-import { PAIR_METHODS } from "../../lib/steering/index.js";
+import { PAIR_METHODS } from "../../lib/vector/index.js";
 import { extractWithin } from "../../lib/extract/pairs.js";
 import { Context } from "../../lib/engine/index.js";
 import { forward } from "../support/reference-forward.js";

@@ -3,7 +3,8 @@ import { writeFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
 import { loadModel, type Model } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
-import { Batch, type CaptureHandle, type Context, type RowOptions, type VectorHandle } from "../../lib/engine/index.js";
+import { Batch, type Context, type RowOptions } from "../../lib/engine/index.js";
+import type { CaptureHandle, VectorHandle } from "../../lib/native/index.js";
 import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 

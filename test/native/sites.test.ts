@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { HookSite, Model } from "../../lib/index.js";
-import { HOOK_SITES } from "../../lib/steering/index.js";
+import { HOOK_SITES } from "../../lib/vector/index.js";
 import { Batch, type Context, type Term } from "../../lib/engine/index.js";
 import { ARCHITECTURES, architectureTensors, EPSILON, OTHER_ARCHITECTURES } from "../support/tiny-architectures.js";
 import { allLayers, loadArchitecture, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";

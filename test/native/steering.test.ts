@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { Model, VectorData } from "../../lib/index.js";
-import { Batch, type Context, type Term, type VectorHandle } from "../../lib/engine/index.js";
+import { Batch, type Context, type Term } from "../../lib/engine/index.js";
+import type { VectorHandle } from "../../lib/native/index.js";
 import { forward } from "../support/reference-forward.js";
 import { direction, loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
 import type { TinyModel } from "../support/tiny-model.js";

@@ -6,7 +6,7 @@ import { generateText } from "../../lib/generate/index.js";
 import { iclTokens, promptGroups, questionTokens, QUESTION_STOP } from "../../lib/prompt/question.js";
 import { decodeSafetensors } from "../../lib/formats/safetensors.js";
 import { Batch, type Context } from "../../lib/engine/index.js";
-import { delta, type StepMeans } from "../../lib/steering/index.js";
+import { delta, type StepMeans } from "../../lib/vector/index.js";
 import { packageRoot } from "#native/prebuilt";
 
 interface GoldenSetting {

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import { chatTokens } from "../../lib/generate/index.js";
+import { chatTokens } from "../../lib/prompt/index.js";
 import { renderTemplate, TemplateRefusal } from "../../lib/prompt/jinja.js";
 import { bundledTemplates, characterVocabulary, FIRST_SPECIAL, goldenChats, shortHash, type MadeToken } from "../support/chat-templates.js";
 import { scratch } from "../support/tiny-files.js";

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { seededRandom } from "../../lib/maths/random.js";
-import { delta, type StepMeans } from "../../lib/steering/index.js";
+import { delta, type StepMeans } from "../../lib/vector/index.js";
 
 /** `[nLayer, nSteps, width]` */
 function means(nLayer: number, nSteps: number, width: number, seed: number): StepMeans {

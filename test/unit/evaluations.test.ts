@@ -9,7 +9,7 @@ import type { TextTranslator } from "../../lib/evaluate/translation.js";
 import { evaluateRun, withLanguage } from "../../lib/evaluate/evaluate-run.js";
 import { wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
 import { evaluationHeader, evaluationRow, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation } from "../../lib/results/index.js";
-import type { Probe } from "../../lib/steering/index.js";
+import type { Probe } from "../../lib/probe/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { aRun, someRecords } from "./run-fixtures.js";
 

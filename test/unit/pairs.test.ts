@@ -1,7 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import type { Dataset } from "../../lib/index.js";
 import { answerPairs } from "../../lib/extract/text-pairs.js";
-import { PAIR_METHODS } from "../../lib/steering/index.js";
+import { PAIR_METHODS } from "../../lib/vector/index.js";
 import { directionScore, layerDirections, pairDirection, type PairActivations, type PairedRows } from "../../lib/extract/pair-directions.js";
 import { drawPairs } from "../../lib/extract/text-pairs.js";
 import { seededRandom } from "../../lib/maths/random.js";

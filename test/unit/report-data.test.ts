@@ -7,7 +7,7 @@ import { placeLabels } from "../../lib/report/labels.js";
 import { normCells } from "../../lib/report/norms.js";
 import { defaultReference, groupedSettings } from "../../lib/report/strategy.js";
 import { tokenPieces } from "../../lib/report/token-texts.js";
-import type { VectorData } from "../../lib/steering/index.js";
+import type { VectorData } from "../../lib/vector/index.js";
 import { aComposition, allRecords, anEvaluation, resultsOf } from "./report-fixtures.js";
 import { aRun } from "./run-fixtures.js";
 

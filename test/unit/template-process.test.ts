@@ -2,7 +2,7 @@ import { execFile } from "node:child_process";
 import { resolve } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "@jest/globals";
-import { chatTokens } from "../../lib/generate/index.js";
+import { chatTokens } from "../../lib/prompt/index.js";
 import { characterVocabulary } from "../support/chat-templates.js";
 
 const MINUTE = 60_000;

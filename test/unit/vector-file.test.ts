@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { encodeSafetensors, decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/formats/safetensors.js";
 import { loadVector, saveVector } from "../../lib/vector/vector-file.js";
-import type { IclOrigin, Provenance, VectorData } from "../../lib/steering/index.js";
+import type { IclOrigin, Provenance, VectorData } from "../../lib/vector/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 import { smallVector } from "./vectors.js";
 

@@ -1,6 +1,6 @@
 import { expect, test } from "@jest/globals";
 import { SteeringError } from "../../lib/errors.js";
-import { assertMadeFor, directionIndex, norms, type ModelFingerprint } from "../../lib/steering/index.js";
+import { assertMadeFor, directionIndex, norms, type ModelFingerprint } from "../../lib/vector/index.js";
 import { provenance, smallVector } from "./vectors.js";
 
 test("directionIndex is the step itself, up to the last", () => {

@@ -1,4 +1,4 @@
-import type { Provenance, VectorData } from "../../lib/steering/index.js";
+import type { Provenance, VectorData } from "../../lib/vector/index.js";
 
 /** Provenance of a vector that no model made. */
 export function provenance(): Provenance {

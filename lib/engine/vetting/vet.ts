@@ -1,9 +1,7 @@
 import { createHash } from "node:crypto";
 import { readFile, stat } from "node:fs/promises";
 import { join, resolve } from "node:path";
-import { writeFileAtomic } from "../../formats/atomic.js";
-import { homeFolder } from "../../formats/paths.js";
-import { partNames } from "../../formats/split.js";
+import { writeFileAtomic, homeFolder, partNames } from "../../formats/index.js";
 import { findInstallation } from "../../native/index.js";
 import { throwIfAborted } from "../abort.js";
 import { tryInChild } from "./vet-process.js";

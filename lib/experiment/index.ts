@@ -1,0 +1,1 @@
+export { hashOf } from "./single.js";

@@ -1,0 +1,1 @@
+export { planExtraction, runExtraction, type ExtractionPlan } from "./demonstrations.js";

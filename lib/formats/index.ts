@@ -1,0 +1,12 @@
+export { assertWritable, cannotWrite, land, writeAt, writeAtomic, writeFileAtomic } from "./atomic.js";
+export { MAX_STEPS, integerList, listOf, numberList } from "./bounded-list.js";
+export { runBounded } from "./bounded.js";
+export { contentProblem } from "./content.js";
+export { decodeGguf, encodeGguf } from "./gguf.js";
+export { lockFile, withLock, type Lock } from "./lock.js";
+export { nearestName } from "./nearest-name.js";
+export { decodeNpy, encodeNpy } from "./npy.js";
+export { homeFolder, packageRoot, packageVersion } from "./paths.js";
+export { bytesOf, decodeSafetensors, encodeHeader, encodeSafetensors, type Tensor } from "./safetensors.js";
+export { firstPart, modelFiles, partNames } from "./split.js";
+export { parseJson, readLines, readUtf8, readWholeLines } from "./text-file.js";

@@ -1,0 +1,7 @@
+export { accuracy, auc, judgementMetrics } from "./classification.js";
+export {
+  fitLogistic, logit, sigmoid, softplus, standardise, unstandardised, type Design, type LogisticFit, type LogisticModel,
+} from "./logistic.js";
+export { principalComponent } from "./principal.js";
+export { drawWithReplacement, seededRandom, shuffled } from "./random.js";
+export { bootstrap, mean, median, quantile, share, type Estimate } from "./statistics.js";

@@ -1,0 +1,3 @@
+export { sha256File } from "./download.js";
+export { isNamedModel, resolveModel } from "./pull.js";
+export { ownDatasets } from "./registry.js";
