@@ -1,10 +1,11 @@
 import tseslint from "typescript-eslint";
 
-/** Which folders of lib/ a folder may import from, from the ground up (docs/architecture.md, "Folders"). */
+/** Which folders of lib/ a folder may import from, besides `guard`, from the ground up (docs/architecture.md, "Folders"). */
 const ARROWS = {
   maths: [],
   native: [],
   formats: [],
+  guard: ["formats"],
   steering: [],
   models: ["formats"],
   vector: ["formats", "steering"],
@@ -19,7 +20,7 @@ const ARROWS = {
   extract: ["capture", "dataset", "engine", "formats", "generate", "maths", "prompt", "results", "vector"],
   evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results", "vector"],
   calibrate: ["capture", "dataset", "engine", "evaluate", "formats", "generate", "maths", "prompt", "results", "steering", "vector"],
-  experiment: ["dataset", "engine", "evaluate", "extract", "formats", "models", "prompt", "results", "steering", "vector"],
+  experiment: ["dataset", "engine", "evaluate", "extract", "formats", "generate", "models", "prompt", "results", "steering", "vector"],
   report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "vector"],
 };
 
@@ -37,7 +38,8 @@ const refused = (files, rules) => ({
 const pastTheFace = { specifiers: `^\\.\\.?/(\\.\\./)*(lib/)?(${Object.keys(ARROWS).join("|")})/(?!index\\.js$)`, message: "Import a folder through its index.js." };
 
 const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
-  const forbidden = Object.keys(ARROWS).filter((other) => other !== folder && !allowed.includes(other));
+  const also = folder === "formats" ? [folder] : [folder, "guard"];
+  const forbidden = Object.keys(ARROWS).filter((other) => ![...also, ...allowed].includes(other));
   return refused([`lib/${folder}/**/*.ts`], [
     { specifiers: `^(\\.\\./)+(${forbidden.join("|")})/`, message: `lib/${folder} may import ${allowed.join(", ") || "nothing"} (docs/architecture.md).` },
     { specifiers: "^(\\.\\./)+(index|experiments)\\.js$|/bin/", message: "Upward import." },
@@ -49,8 +51,9 @@ export default tseslint.config(
   { ignores: ["dist/", "build/", "node_modules/", "runs/"] },
   ...tseslint.configs.recommended,
   ...arrowRules,
-  { files: ["lib/*.ts"], rules: refused([], [pastTheFace]).rules },
-  { files: ["bin/**/*.ts"], rules: { ...refused([], [pastTheFace]).rules, "no-console": "off" } },
+  // The two public entries import the public names of each folder, too.
+  refused(["lib/*.ts"], [{ ...pastTheFace, specifiers: pastTheFace.specifiers.replace("index", "(index|public)") }]),
+  { ...refused(["bin/**/*.ts"], [pastTheFace]), rules: { ...refused([], [pastTheFace]).rules, "no-console": "off" } },
   { files: ["**/*.cts"], rules: { "@typescript-eslint/no-require-imports": "off" } },
   {
     rules: {

@@ -1,5 +1,7 @@
 import { readFile } from "node:fs/promises";
-import { evaluate, loadClassifier, probe as probeApi, prompts, SteeringError, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type LanguageDetectorName, type Model, type Probe, type TextTranslator, type WantedProperties } from "../lib/index.js";
+import { wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
+import { evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type LanguageDetectorName, type TextTranslator } from "../lib/experiments.js";
+import { prompts, SteeringError, type Model, type Probe } from "../lib/index.js";
 import { defined, type ModelOptions } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 
@@ -69,7 +71,7 @@ export class EvaluationKit implements AsyncDisposable {
     if (this.probes.length === 0) return [];
     if (name === undefined) throw new SteeringError("E_BAD_ARGUMENT", "a probe reads activations of the model that it was trained on: name it with --probe-model");
     const model = await this.model(name, signal);
-    return this.probes.map((probe) => evaluate.probe(model, probe, evaluate.wantedSide(probe, wanted)));
+    return this.probes.map((probe) => evaluate.probe(model, probe, wantedSide(probe, wanted)));
   }
 
   private async model(name: string, signal: AbortSignal): Promise<Model> {

@@ -1,4 +1,5 @@
 import { loadModel, models, type LoadModelOptions, type Model, type Pullable } from "../lib/index.js";
+import { isNamedModel } from "../lib/models/index.js";
 import type { ModelOptions } from "./common.js";
 import { megabytes, showProgress } from "./progress.js";
 
@@ -10,7 +11,7 @@ export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptio
 
 /** Download a model that is known by name, where it is missing. */
 export async function pullIfNamed(model: string, { quiet }: Pick<ModelOptions, "quiet">, signal: AbortSignal): Promise<void> {
-  if (models.isNamed(model)) await pullWithProgress(models.find(model), { force: false, quiet, signal });
+  if (isNamedModel(model)) await pullWithProgress(models.find(model), { force: false, quiet, signal });
 }
 
 export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {

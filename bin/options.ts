@@ -1,5 +1,8 @@
 import type { Argv } from "yargs";
-import { experiment, spec, SteeringError, SteeringVector, type HookSite, type Shard, type Strategy } from "../lib/index.js";
+import { DEFAULT_PARALLEL, STRATEGY_WORDS } from "../lib/experiment/index.js";
+import { experiment, spec, type Shard, type Strategy } from "../lib/experiments.js";
+import { SteeringError, SteeringVector, type HookSite } from "../lib/index.js";
+import { HOOK_SITES } from "../lib/vector/index.js";
 import { modelOptions, wholeNumber, type ModelOptions } from "./common.js";
 
 /** Options of every run of an experiment. */
@@ -29,7 +32,7 @@ export function runOptions<T>(yargs: Argv<T>): Argv<T & RunArguments> {
   return yargs
     .option("out", { type: "string", nargs: 1, describe: "Folder of the run; one that holds it already is gone on with. Default: runs/MODEL/NAME" })
     .option("datasets", { type: "string", nargs: 1, describe: "Folder of datasets; default: LLAMA_STEER_DATASETS, or those that belong to the model" })
-    .option("parallel", { type: "number", default: experiment.DEFAULT_PARALLEL, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
+    .option("parallel", { type: "number", default: DEFAULT_PARALLEL, coerce: wholeNumber("parallel", 1), describe: "Prompts that are answered at once, in all settings; more for a large GPU" })
     .option("shard", { type: "string", nargs: 1, coerce: once(shard), describe: "I/N: only this part of the prompts, I from 0; `results merge` joins them" }) as unknown as Argv<T & RunArguments>;
 }
 
@@ -49,7 +52,7 @@ export function experimentOptions<T>(yargs: Argv<T>, published: { alphas: readon
 }
 
 export function siteOption<T>(yargs: Argv<T>): Argv<T & { hookSite: HookSite }> {
-  return yargs.option("hook-site", { choices: spec.HOOK_SITES, default: "head_out" as HookSite, describe: "Where in a block; head_out is the published one" }) as unknown as Argv<T & { hookSite: HookSite }>;
+  return yargs.option("hook-site", { choices: HOOK_SITES, default: "head_out" as HookSite, describe: "Where in a block; head_out is the published one" }) as unknown as Argv<T & { hookSite: HookSite }>;
 }
 
 /** A given draw: indices, or the vector file whose draw is to be repeated. */
@@ -87,7 +90,7 @@ function index(word: string): number {
 }
 
 function strategy(word: string): Strategy {
-  const found = experiment.STRATEGY_WORDS[word] ?? experiment.STRATEGIES.find((name) => name === word);
+  const found = STRATEGY_WORDS[word] ?? experiment.STRATEGIES.find((name) => name === word);
   if (!found) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is no strategy; there are dyn, fixed, start and dim`);
   return found;
 }

@@ -1,9 +1,11 @@
-import { evaluate, results as resultsApi, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/index.js";
+import { withLanguage } from "../lib/evaluate/index.js";
+import { results as resultsApi, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/experiments.js";
+import { runTitle } from "../lib/results/index.js";
 import { print } from "./common.js";
 
 /** What a run's table shows, for `--json`. */
 export async function runSummary(given: RunResults): Promise<object> {
-  const results = await evaluate.withLanguage(given);
+  const results = await withLanguage(given);
   const { run, timings, isComplete, evaluations } = results;
   return {
     kind: run.kind, model: run.model.name, quantisation: run.model.fingerprint["quantisation"], vectors: run.vectors.map(({ property }) => property), isComplete,
@@ -15,7 +17,7 @@ export async function runSummary(given: RunResults): Promise<object> {
 
 /** The table of a run: per setting how many answers have each property, and all of them, and the median ΔPPL. */
 export async function printRunTable(given: RunResults): Promise<void> {
-  const results = await evaluate.withLanguage(given);
+  const results = await withLanguage(given);
   const { run, timings, evaluations } = results;
   const judged = evaluations.filter(({ header }) => header.wanted !== null);
   const settings = resultsApi.summarise(results);
@@ -26,7 +28,7 @@ export async function printRunTable(given: RunResults): Promise<void> {
   ]);
   const seconds = timings.filter(({ what }) => what.startsWith("prompts")).reduce((sum, each) => sum + each.seconds, 0);
   const answered = new Set(results.records.map(({ prompt }) => prompt)).size;
-  print(`\n${resultsApi.title(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
+  print(`\n${runTitle(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
     + `${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
   printColumns([["setting", "answers", ...judged.map(({ header }) => `${header.wanted} [95 %]`), "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
   if (rows.some((row) => row.some((cell) => cell.endsWith("?)")))) print("(n?): n answers are undetermined, and count as no hits");

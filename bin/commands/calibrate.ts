@@ -1,5 +1,10 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { calibrate, datasets, evaluate, experiment, loadDataset, SteeringError, SteeringVector, system, type CalibratedKind, type Candidate, type Dataset } from "../../lib/index.js";
+import { CALIBRATION_CANDIDATES } from "../../lib/calibrate/index.js";
+import { datasetReference, testPart } from "../../lib/dataset/index.js";
+import { wantedOf } from "../../lib/evaluate/index.js";
+import { datasets } from "../../lib/experiments.js";
+import { assertWritable } from "../../lib/formats/index.js";
+import { calibrate, loadDataset, SteeringError, SteeringVector, type CalibratedKind, type Candidate, type Dataset } from "../../lib/index.js";
 import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { EvaluationKit, type KitOptions } from "../evaluation-kit.js";
 import { openModel } from "../open-model.js";
@@ -27,7 +32,7 @@ export const calibrateCommand: CommandModule<object, CalibrateArguments> = {
     .positional("vector", { type: "string", demandOption: true, describe: "Vector file; what is found is written into it" })
     .option("kind", { choices: ["fixed", "start", "dim", "dyn"] as const, default: "fixed" as const, describe: "Schedule to calibrate" })
     .option("share", { type: "number", default: 0.9, describe: "Share of the answers that must have the effect" })
-    .option("values", { type: "string", nargs: 1, coerce: list(number), describe: `Alphas to try, or values of p for dyn; ${experiment.CALIBRATION_CANDIDATES.alpha.join(",")} or ${experiment.CALIBRATION_CANDIDATES.topP.join(",")} by default` })
+    .option("values", { type: "string", nargs: 1, coerce: list(number), describe: `Alphas to try, or values of p for dyn; ${CALIBRATION_CANDIDATES.alpha.join(",")} or ${CALIBRATION_CANDIDATES.topP.join(",")} by default` })
     .option("questions", { type: "string", nargs: 1, describe: "Dataset of held-out questions with the wanted answers; by default the _test part of the vector's positive one" })
     .option("n", { type: "number", default: 20, coerce: wholeNumber("n", 1), describe: "Questions to ask" })
     .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Tokens of an answer" })
@@ -43,7 +48,7 @@ async function run(options: ArgumentsCamelCase<CalibrateArguments>, signal: Abor
   const kind = ({ dim: "diminishing", dyn: "dynamic" } as const)[options.kind as string] ?? (options.kind as CalibratedKind);
   const vector = await SteeringVector.load(path);
   const questions = await questionsOf(options, vector);
-  await system.assertWritable(out);
+  await assertWritable(out);
   await using kit = await EvaluationKit.open(options, signal);
   const evaluators = await kit.evaluators({ ...aimOf(vector), ...given(options) }, options.model, signal);
   await using model = await openModel(options, signal, { maxSequences: 32, contextSize: 16_384 });
@@ -63,16 +68,16 @@ async function questionsOf({ questions, vector: path, model }: CalibrateArgument
   const folder = datasets.folder(model);
   if (questions !== undefined) return loadDataset(questions, folder);
   // A dataset of the user's own may have the name of one of ours.
-  const isOurs = "positive" in origin && await loadDataset(origin.positive.name, folder).then((dataset) => datasets.reference(dataset).hash === origin.positive.hash, () => false);
-  const heldOut = isOurs ? await datasets.testPart(origin.positive.name, folder) : undefined;
+  const isOurs = "positive" in origin && await loadDataset(origin.positive.name, folder).then((dataset) => datasetReference(dataset).hash === origin.positive.hash, () => false);
+  const heldOut = isOurs ? await testPart(origin.positive.name, folder) : undefined;
   if (!heldOut) throw new SteeringError("E_BAD_ARGUMENT", `${path} was not extracted from a dataset of ${folder} that has a _test part: name held-out questions with --questions`);
   return heldOut;
 }
 
 /** What the vector leads to, as far as its datasets' names say so. */
-function aimOf({ property, provenance: { origin } }: SteeringVector): ReturnType<typeof evaluate.wantedOf> {
+function aimOf({ property, provenance: { origin } }: SteeringVector): ReturnType<typeof wantedOf> {
   if (!("positive" in origin)) return {};
-  return evaluate.wantedOf({ kind: "single", datasets: { positive: origin.positive, negative: origin.negative }, vectors: [{ property, file: "", hash: null }] });
+  return wantedOf({ kind: "single", datasets: { positive: origin.positive, negative: origin.negative }, vectors: [{ property, file: "", hash: null }] });
 }
 
 function row({ schedule, found, deltaPerplexity }: Candidate, isChosen: boolean): string {

@@ -1,6 +1,9 @@
 import { readFile } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { capture, spec, SteeringError, system, type HookSite } from "../../lib/index.js";
+import { capture, spec } from "../../lib/experiments.js";
+import { assertWritable } from "../../lib/formats/index.js";
+import { SteeringError, type HookSite } from "../../lib/index.js";
+import { HOOK_SITES } from "../../lib/vector/index.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress } from "../progress.js";
@@ -19,7 +22,7 @@ export const captureCommand: CommandModule<object, CaptureArguments> = {
   describe: "Write the activations of prompts to a file",
   builder: (yargs) => modelOptions(yargs as Argv<object>)
     .positional("prompts", { type: "string", demandOption: true, describe: "Text file, one prompt per line" })
-    .option("site", { choices: spec.HOOK_SITES, default: "resid_post" as HookSite, describe: "Where in a block" })
+    .option("site", { choices: HOOK_SITES, default: "resid_post" as HookSite, describe: "Where in a block" })
     .option("layers", { type: "string", default: "all", describe: "Layers from 0, e.g. 4-9+12" })
     .option("max-new-tokens", { type: "number", default: 1, coerce: wholeNumber("max-new-tokens", 1), describe: "Token steps: 1 is the prompt's last position, more go on with the model's answer" })
     .option("out", { type: "string", demandOption: true, describe: "safetensors file to write, one tensor [layers, steps, width] per prompt" })
@@ -31,7 +34,7 @@ async function run(options: ArgumentsCamelCase<CaptureArguments>, signal: AbortS
   const { site, maxNewTokens, out, quiet, json } = options;
   const lines = await readLines(options.prompts);
   const layers = spec.parseIndices(options.layers);
-  await system.assertWritable(out);
+  await assertWritable(out);
   await using model = await openModel(options, signal);
   const prompts = lines.map((line) => model.tokenise(line));
   const progress = showProgress("capture", quiet, (done) => `${Math.round(done)} prompts`);

@@ -1,5 +1,8 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { datasets as datasetsApi, loadDataset, models, prompts as promptsApi, SteeringError, type Dataset, type Row } from "../../lib/index.js";
+import { datasetParts, differingQueries, baseName, HUB_SOURCES } from "../../lib/dataset/index.js";
+import { datasets as datasetsApi } from "../../lib/experiments.js";
+import { loadDataset, prompts as promptsApi, SteeringError, type Dataset, type Row } from "../../lib/index.js";
+import { fetchHubFile } from "../../lib/models/index.js";
 import { interruptible, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { megabytes, showProgress } from "../progress.js";
 import { printColumns } from "../run-table.js";
@@ -98,7 +101,7 @@ async function list(options: ArgumentsCamelCase<FolderArguments>): Promise<void>
   const folder = folderOf(options);
   const datasets = await Promise.all(datasetsApi.names(folder).map(async (name) => {
     try {
-      const parts = await Promise.all(datasetsApi.parts(name, folder).map((part) => loadDataset(part, folder)));
+      const parts = await Promise.all(datasetParts(name, folder).map((part) => loadDataset(part, folder)));
       return { name, parts: parts.map((part) => ({ name: part.name, rows: part.rows.length })), instruction: parts[0]?.instruction ?? "" };
     } catch (error) {
       if (!(error instanceof SteeringError)) throw error;
@@ -126,10 +129,10 @@ async function check(options: ArgumentsCamelCase<CheckArguments>): Promise<void>
   const found = datasets.map((dataset, index) => {
     const { rows, name } = dataset;
     const [first] = datasets;
-    const apart = index > 0 ? datasetsApi.differingQueries(first!, dataset) : undefined;
+    const apart = index > 0 ? differingQueries(first!, dataset) : undefined;
     const queries = new Set(rows.map(({ input }) => input));
     const troubles = [
-      ...(dataset.instruction ? [] : [`no instruction (${datasetsApi.baseName(name)}_instr.txt beside it)`]),
+      ...(dataset.instruction ? [] : [`no instruction (${baseName(name)}_instr.txt beside it)`]),
       ...(queries.size < rows.length ? [`${rows.length - queries.size} queries are asked twice`] : []),
       ...(rows.some(({ output }) => /Q:/.test(output)) ? ["an answer contains Q:, which ends an answer"] : []),
       ...(apart && apart.differing > 0 ? [`asks other queries than ${first!.name} in ${apart.differing} of ${apart.compared} rows: a contrast carries that too`] : []),
@@ -162,7 +165,7 @@ async function importRows(options: ImportArguments, signal: AbortSignal): Promis
     if (!inputs || !outputs) throw new SteeringError("E_BAD_ARGUMENT", "pairs need --inputs FILE and --outputs FILE");
     return datasetsApi.importPairs(inputs, outputs, limit);
   }
-  const source = options.source ?? (kind === "columns" ? undefined : datasetsApi.HUB_SOURCES[kind]);
+  const source = options.source ?? (kind === "columns" ? undefined : HUB_SOURCES[kind]);
   if (source === undefined) throw new SteeringError("E_BAD_ARGUMENT", "columns need a file");
   const path = await fetched(source, options.quiet, signal);
   if (kind === "alpaca") return datasetsApi.importAlpaca(path, { ...limit, maxLength });
@@ -174,7 +177,7 @@ async function importRows(options: ImportArguments, signal: AbortSignal): Promis
 async function fetched(source: string, quiet: boolean, signal: AbortSignal): Promise<string> {
   const { onProgress, stop } = showProgress(source, quiet, megabytes);
   try {
-    return await models.fetchFile(source, { onProgress, signal });
+    return await fetchHubFile(source, { onProgress, signal });
   } finally {
     stop();
   }

@@ -1,7 +1,10 @@
 import { join } from "node:path";
 import colours from "picocolors";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { datasets, experiment, loadDataset, spec, SteeringError, system, type Answer, type Model, type Setting, type SettingSummary, type WrittenSchedule } from "../../lib/index.js";
+import { saveComparison } from "../../lib/experiment/index.js";
+import { datasets, experiment, spec, type Answer, type Setting, type SettingSummary } from "../../lib/experiments.js";
+import { assertWritable } from "../../lib/formats/index.js";
+import { loadDataset, SteeringError, type Model, type WrittenSchedule } from "../../lib/index.js";
 import { alphaStrip } from "../alpha-strip.js";
 import { commandName, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -45,7 +48,7 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
 
   const vectorPath = join(out, "italian.safetensors");
   const resultsPath = join(out, "results.json");
-  await system.assertWritable(vectorPath);
+  await assertWritable(vectorPath);
   await heldOutQuestions(options.model ?? DEFAULT_MODEL, questions);
   schedulesFor(options.model ?? DEFAULT_MODEL, options);
 
@@ -69,7 +72,7 @@ async function run(options: ArgumentsCamelCase<DemoArguments>, signal: AbortSign
   const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
   const summary = experiment.summarise(answers, "ita");
   const results = { model: name, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance, schedules: { fixed, dynamic }, summary, answers };
-  await experiment.saveComparison(resultsPath, results);
+  await saveComparison(resultsPath, results);
   if (json) return print(JSON.stringify(results, null, 2));
   showSummary(summary, [vectorPath, resultsPath]);
   showNextSteps(name, heldOut.at(-1)!, vectorPath);

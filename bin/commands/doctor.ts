@@ -1,7 +1,10 @@
 import { spawnSync } from "node:child_process";
 import colours from "picocolors";
 import type { CommandModule } from "yargs";
-import { datasets as datasetsApi, models as modelsApi, SteeringError, system } from "../../lib/index.js";
+import { datasets as datasetsApi } from "../../lib/experiments.js";
+import { models as modelsApi, SteeringError } from "../../lib/index.js";
+import { isOwn } from "../../lib/models/index.js";
+import { findInstallation, devices, systemInfo } from "../../lib/native/index.js";
 import { print, type OutputOptions } from "../common.js";
 import { EXIT } from "../exit-codes.js";
 import { megabytes } from "../progress.js";
@@ -30,14 +33,14 @@ function node(): Check {
 
 function native(): Check[] {
   try {
-    const { addonPath, built, librariesFolder, gpuBackends } = system.findInstallation();
-    const found = system.devices().map(({ name, description, kind, totalBytes }) => `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
+    const { addonPath, built, librariesFolder, gpuBackends } = findInstallation();
+    const found = devices().map(({ name, description, kind, totalBytes }) => `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
     return [
       { name: "addon", ok: true, found: addonPath },
       { name: "llama.cpp", ok: true, found: `${built.llamaCpp}, ${built.fromSource ? "built from source" : `node-llama-cpp ${built.nodeLlamaCpp}`}, ${librariesFolder}` },
       { name: "devices", ok: true, found: found.join("; ") },
       { name: "gpu", ok: true, found: gpuBackends.length === 0 ? "none installed; models run on the CPU" : gpuBackends.join("; ") },
-      { name: "processor", ok: true, found: system.info().trim() },
+      { name: "processor", ok: true, found: systemInfo().trim() },
     ];
   } catch (error) {
     if (!(error instanceof SteeringError)) throw error;
@@ -52,7 +55,7 @@ function pip(): Check {
 }
 
 function models(): Check {
-  const list = modelsApi.list().map((model) => `${model.name} (${modelsApi.isOwn(model) ? "in the package" : modelsApi.isInstalled(model) ? "downloaded" : "not downloaded"})`);
+  const list = modelsApi.list().map((model) => `${model.name} (${isOwn(model) ? "in the package" : modelsApi.isInstalled(model) ? "downloaded" : "not downloaded"})`);
   return { name: "models", ok: true, found: `${list.join(", ")}; downloads go to ${modelsApi.homeFolder()}` };
 }
 

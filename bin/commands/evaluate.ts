@@ -1,5 +1,7 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { evaluate, results as resultsApi, SteeringError, type Evaluator, type WantedProperties } from "../../lib/index.js";
+import { wantedOf, checkEvaluators, named, type WantedProperties } from "../../lib/evaluate/index.js";
+import { evaluate, results as resultsApi, type Evaluator } from "../../lib/experiments.js";
+import { SteeringError } from "../../lib/index.js";
 import { interruptible, machineOptions, note, print, type ModelOptions, type OutputOptions } from "../common.js";
 import { EvaluationKit, type KitOptions } from "../evaluation-kit.js";
 import { showProgress } from "../progress.js";
@@ -71,7 +73,7 @@ async function evaluateRuns(options: ArgumentsCamelCase<RunArguments>, signal: A
   const wanted = given(options);
   await using kit = await EvaluationKit.open(options, signal);
   for (const { folder, run } of runs) {
-    const evaluators = await kit.evaluators({ ...evaluate.wantedOf(run), ...wanted }, run.model.name, signal);
+    const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal);
     const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));
     if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
     else await printRunTable(results);
@@ -103,7 +105,7 @@ async function evaluateText(options: ArgumentsCamelCase<TextArguments>, signal: 
   await using kit = await EvaluationKit.open(options, signal);
   const columns: Record<string, unknown> = {};
   const evaluators = await kit.evaluators(aims, undefined, signal);
-  evaluate.check(evaluators);
+  checkEvaluators(evaluators);
   for (const evaluator of evaluators) Object.assign(columns, await columnsOf(evaluator, { question: options.question, text }, signal));
   if (options.json) return print(JSON.stringify(columns, null, 2));
   const width = Math.max(...Object.keys(columns).map((name) => name.length));
@@ -112,7 +114,7 @@ async function evaluateText(options: ArgumentsCamelCase<TextArguments>, signal: 
 
 async function columnsOf(evaluator: Evaluator, text: { question: string; text: string }, signal: AbortSignal): Promise<object> {
   const [columns] = await evaluator.evaluate([text], signal);
-  return evaluate.named(evaluator.name, columns!);
+  return named(evaluator.name, columns!);
 }
 
 function shown(value: unknown): string {

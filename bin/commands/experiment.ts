@@ -1,6 +1,9 @@
 import { basename, join } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { datasets as datasetsApi, experiment, SteeringError, type ComposeOptions, type HookSite, type RunOptions, type RunResults, type SingleOptions } from "../../lib/index.js";
+import { baseName } from "../../lib/dataset/index.js";
+import { modelFolder } from "../../lib/experiment/index.js";
+import { datasets as datasetsApi, experiment, type ComposeOptions, type RunOptions, type RunResults, type SingleOptions } from "../../lib/experiments.js";
+import { SteeringError, type HookSite } from "../../lib/index.js";
 import { defined, interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { experimentOptions, runOptions, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
@@ -87,10 +90,10 @@ export const experimentCommand: CommandModule<object, OutputOptions> = {
 async function single(options: ArgumentsCamelCase<SingleArguments>, signal: AbortSignal): Promise<void> {
   const indices = await supportIndices(options.supportIndices);
   if (indices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "--support-indices stand for themselves: --support and --seed belong to a draw");
-  const out = options.out ?? join("runs", experiment.modelFolder(options.model), `${datasetsApi.baseName(options.positive)}-${datasetsApi.baseName(options.negative)}`);
+  const out = options.out ?? join("runs", modelFolder(options.model), `${baseName(options.positive)}-${baseName(options.negative)}`);
   const config = { ...experimentConfig(options), ...defined({ positive: options.positive, negative: options.negative, support: options.support, seed: options.seed, supportIndices: indices, evalDataset: options.evalDataset, site: options.hookSite }) };
   await using model = await openModel(options, signal, ROOM);
-  const results = await withProgress(datasetsApi.baseName(options.positive), options, (progress) =>
+  const results = await withProgress(baseName(options.positive), options, (progress) =>
     experiment.single(model, config as SingleOptions, { ...placeOf(options, out, signal), ...progress, skipEval: options.skipEval, ...defined({ vector: options.vector }) }));
   if (results) await report(results, out, options);
   else note(`The vector is in ${out}`, options.quiet);
@@ -98,7 +101,7 @@ async function single(options: ArgumentsCamelCase<SingleArguments>, signal: Abor
 
 async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: AbortSignal): Promise<void> {
   const names = options.vector.map((path) => basename(path).replace(/-.*$|\.safetensors$/g, ""));
-  const out = options.out ?? join("runs", experiment.modelFolder(options.model), names.join("+"));
+  const out = options.out ?? join("runs", modelFolder(options.model), names.join("+"));
   const config = { ...experimentConfig(options), ...defined({ vectors: options.vector, source: options.source, composed: options.composed, language: options.language }) };
   await using model = await openModel(options, signal, ROOM);
   const results = await withProgress(names.join(" + "), options, (progress) =>

@@ -1,5 +1,10 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { datasets, extract, loadDataset, spec, SteeringError, system, type Dataset, type ExtractOptions, type ExtractPairsOptions, type HookSite, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector } from "../../lib/index.js";
+import { differingQueries } from "../../lib/dataset/index.js";
+import { datasets, spec } from "../../lib/experiments.js";
+import { PAIR_TEMPLATES, POOLINGS, answerPairs } from "../../lib/extract/index.js";
+import { assertWritable } from "../../lib/formats/index.js";
+import { extract, loadDataset, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type HookSite, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector } from "../../lib/index.js";
+import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
 import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress, tokenCount } from "../progress.js";
@@ -32,16 +37,16 @@ export const extractCommand: CommandModule<object, ExtractArguments> = {
   builder: (yargs) => modelOptions(yargs as Argv<object>)
     .option("positive", { type: "string", demandOption: true, describe: "Dataset that shows the wanted behaviour: a name, or a JSON file of {input, output} rows" })
     .option("negative", { type: "string", demandOption: true, describe: "Dataset that it is contrasted with: the same queries, other answers" })
-    .option("method", { choices: ["icl", ...spec.PAIR_METHODS] as const, default: "icl" as const, describe: "icl: prompts with demonstrations, as published; else the answers themselves are read: their mean difference, its principal component, or a probe's weights" })
+    .option("method", { choices: ["icl", ...PAIR_METHODS] as const, default: "icl" as const, describe: "icl: prompts with demonstrations, as published; else the answers themselves are read: their mean difference, its principal component, or a probe's weights" })
     .option("icl-examples", { type: "number", defaultDescription: "4", coerce: wholeNumber("icl-examples", 0), describe: "icl: demonstrations per prompt" })
     .option("support", { type: "number", defaultDescription: "30", coerce: wholeNumber("support", 1), describe: "icl: prompts per side, drawn with replacement" })
-    .option("template", { choices: spec.PAIR_TEMPLATES, defaultDescription: "question", describe: "mean, pca, probe: how the question is put before an answer: as Q:…A:, by the model's chat template, or not at all" })
-    .option("pooling", { choices: spec.POOLINGS, defaultDescription: "mean", describe: "mean, pca, probe: rows of an answer that are read: their mean, the last, or one per token step" })
+    .option("template", { choices: PAIR_TEMPLATES, defaultDescription: "question", describe: "mean, pca, probe: how the question is put before an answer: as Q:…A:, by the model's chat template, or not at all" })
+    .option("pooling", { choices: POOLINGS, defaultDescription: "mean", describe: "mean, pca, probe: rows of an answer that are read: their mean, the last, or one per token step" })
     .option("pairs", { type: "number", coerce: wholeNumber("pairs", 1), describe: "mean, pca, probe: pairs to draw; all by default" })
     .option("best-layers", { type: "number", coerce: wholeNumber("best-layers", 1), describe: "mean, pca, probe: so many layers, those that tell held-out answers apart best" })
     .option("max-new-tokens", { type: "number", defaultDescription: "30", coerce: wholeNumber("max-new-tokens", 1), describe: "Token steps, with icl or --pooling step" })
     .option("seed", { type: "number", default: 32, coerce: wholeNumber("seed", 0), describe: "Seed of the draw, and of what is held out" })
-    .option("site", { choices: spec.HOOK_SITES, defaultDescription: "icl: head_out, as published; else resid_post", describe: "Where in a block" })
+    .option("site", { choices: HOOK_SITES, defaultDescription: "icl: head_out, as published; else resid_post", describe: "Where in a block" })
     .option("layers", { type: "string", nargs: 1, defaultDescription: "all", describe: "Layers from 0, e.g. 4-9+12" })
     .option("out", { type: "string", describe: "Vector file to write; POSITIVE-NEGATIVE.safetensors by default" })
     .example("$0 extract gemma3-270m --positive ITA --negative ENG --out italian.safetensors", "")
@@ -57,7 +62,7 @@ async function run(options: ArgumentsCamelCase<ExtractArguments>, signal: AbortS
   noteDifferences(positive, negative, options);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
   const chosen = spec.parseIndices(options.layers ?? "all");
-  await system.assertWritable(out, [options.positive, options.negative]);
+  await assertWritable(out, [options.positive, options.negative]);
   await using model = await openModel(options, signal);
   const { method } = options;
   const vector = method === "icl"
@@ -76,18 +81,18 @@ function checkOptions(options: ArgumentsCamelCase<ExtractArguments>): void {
   const { method, pooling, layers, bestLayers } = options;
   const given = (names: readonly string[]): string | undefined => names.find((name) => options[name] !== undefined);
   const misplaced = given(method === "icl" ? PAIR_OPTIONS : ICL_OPTIONS);
-  if (misplaced) throw new SteeringError("E_BAD_ARGUMENT", `--${misplaced} belongs to --method ${method === "icl" ? spec.PAIR_METHODS.join(", ") : "icl"}; with --method ${method} it has no effect`);
+  if (misplaced) throw new SteeringError("E_BAD_ARGUMENT", `--${misplaced} belongs to --method ${method === "icl" ? PAIR_METHODS.join(", ") : "icl"}; with --method ${method} it has no effect`);
   if (method !== "icl" && pooling !== "step" && options.maxNewTokens !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `--max-new-tokens belongs to --method icl and to --pooling step; with --pooling ${pooling ?? "mean"} there is one direction for all steps`);
   if (layers !== undefined && bestLayers !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "--layers and --best-layers both choose layers: only one of them can");
 }
 
 function noteDifferences(positive: Dataset, negative: Dataset, { method, quiet }: ExtractArguments): void {
   if (method === "icl") {
-    const { differing, compared } = datasets.differingQueries(positive, negative);
+    const { differing, compared } = differingQueries(positive, negative);
     if (differing > 0) note(`note: the datasets ask different queries in ${differing} of ${compared} rows; the vector will carry that difference too`, quiet);
     return;
   }
-  const nPairs = datasets.pairs(positive, negative).length;
+  const nPairs = answerPairs(positive, negative).length;
   const leftOut = [positive, negative].flatMap(({ name, rows }) => (rows.length > nPairs ? [`${rows.length - nPairs} rows of ${name}`] : []));
   if (leftOut.length > 0) note(`note: ${leftOut.join(" and ")} have no partner with the same query, and are left out`, quiet);
 }

@@ -1,6 +1,7 @@
 import { open } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { spec, SteeringVector, type Model } from "../../lib/index.js";
+import { SteeringVector, type Model } from "../../lib/index.js";
+import { HOOK_SITES } from "../../lib/vector/index.js";
 import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showVector, table } from "../show-vector.js";
@@ -38,7 +39,7 @@ async function looksLikeVector(path: string): Promise<boolean> {
 
 function showModel(model: Model, json: boolean): void {
   const { info } = model;
-  const sites = spec.HOOK_SITES.filter((site) => model.hasSite(site));
+  const sites = HOOK_SITES.filter((site) => model.hasSite(site));
   const described = sites.map((site) => {
     const layers = model.siteLayers(site);
     return layers.length === info.nLayer ? site : `${site} (layers ${layers.join(" ")})`;

@@ -1,6 +1,7 @@
 import colours from "picocolors";
 import type { Argv, ArgumentsCamelCase, CommandModule } from "yargs";
 import { models as modelsApi, SteeringError, type ModelEntry } from "../../lib/index.js";
+import { isOwn } from "../../lib/models/index.js";
 import { interruptible, print, type OutputOptions } from "../common.js";
 import { megabytes } from "../progress.js";
 import { pullWithProgress } from "../open-model.js";
@@ -85,7 +86,7 @@ function listed(model: ModelEntry): object {
 }
 
 function describe(model: ModelEntry): string {
-  const state = modelsApi.isOwn(model) ? colours.green("in the package") : modelsApi.isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
+  const state = isOwn(model) ? colours.green("in the package") : modelsApi.isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
   return [
     `${colours.bold(model.name.padEnd(NAME_WIDTH))} ${model.title}, ${model.quantisation}, ${model.size === undefined ? "" : `${megabytes(model.size)}, `}${PURPOSES[model.purpose]}${state}`,
     `${" ".repeat(NAME_WIDTH)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,

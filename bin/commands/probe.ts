@@ -1,5 +1,9 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { datasets, loadDataset, probe as probeApi, spec, system, type HookSite, type Probe, type TrainProbeOptions } from "../../lib/index.js";
+import { testPart, differingQueries } from "../../lib/dataset/index.js";
+import { datasets, probe as probeApi, spec, type TrainProbeOptions } from "../../lib/experiments.js";
+import { assertWritable } from "../../lib/formats/index.js";
+import { loadDataset, type HookSite, type Probe } from "../../lib/index.js";
+import { HOOK_SITES } from "../../lib/vector/index.js";
 import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { showProgress } from "../progress.js";
@@ -34,7 +38,7 @@ const trainCommand: CommandModule<OutputOptions, TrainArguments> = {
     .option("positive", { type: "string", nargs: 1, demandOption: true, describe: "Dataset of answers with the property: a name, or a file" })
     .option("negative", { type: "string", nargs: 1, demandOption: true, describe: "Dataset of answers without it: the same queries, other answers" })
     .option("out", { type: "string", nargs: 1, demandOption: true, describe: "Probe file to write" })
-    .option("hook-site", { choices: spec.HOOK_SITES, default: "resid_post" as HookSite, describe: "Where in a block activations are read" })
+    .option("hook-site", { choices: HOOK_SITES, default: "resid_post" as HookSite, describe: "Where in a block activations are read" })
     .option("layers", { type: "string", nargs: 1, default: "all", describe: "Layers to choose from, from 0, e.g. 4-9; all that can be read by default" })
     .option("folds", { type: "number", default: 5, coerce: wholeNumber("folds", 2), describe: "Parts of the cross-validation, no query in two of them" })
     .option("seed", { type: "number", default: 32, coerce: wholeNumber("seed", 0), describe: "Seed of the folds" })
@@ -77,10 +81,10 @@ async function train(options: ArgumentsCamelCase<TrainArguments>, signal: AbortS
   const folder = options.datasets ?? datasets.folder(options.model);
   const layers = spec.parseIndices(options.layers);
   const [positive, negative] = [await loadDataset(options.positive, folder), await loadDataset(options.negative, folder)];
-  const [evalPositive, evalNegative] = [await datasets.testPart(options.positive, folder), await datasets.testPart(options.negative, folder)];
-  const { differing, compared } = datasets.differingQueries(positive, negative);
+  const [evalPositive, evalNegative] = [await testPart(options.positive, folder), await testPart(options.negative, folder)];
+  const { differing, compared } = differingQueries(positive, negative);
   if (differing > 0) note(`note: the datasets ask different queries in ${differing} of ${compared} rows; the probe may tell those apart`, quiet);
-  await system.assertWritable(out);
+  await assertWritable(out);
   await using model = await openModel(options, signal);
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, (texts) => `${Math.round(texts)} texts`);
   let probe: Probe;

@@ -1,5 +1,5 @@
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { experiment } from "../../lib/index.js";
+import { writeReport } from "../../lib/experiments.js";
 import { defined, interruptible, note, print, wholeNumber, type OutputOptions } from "../common.js";
 
 interface ReportArguments extends OutputOptions {
@@ -30,7 +30,7 @@ async function report({ runs, out, title, reference, samples, json, quiet }: Arg
   const onProgress = (done: number, total: number): void => {
     if (total > 1 && done < total) note(`${done + 1}/${total}`, quiet);
   };
-  const { page, files } = await experiment.report(runs, { out, signal, onProgress, ...defined({ title, reference, samples }) });
+  const { page, files } = await writeReport(runs, { out, signal, onProgress, ...defined({ title, reference, samples }) });
   if (json) return print(JSON.stringify({ page, files }));
   print(page);
   note(`${files.length} files in ${out}`, quiet);

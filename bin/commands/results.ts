@@ -1,6 +1,8 @@
 import { join, relative } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { results as resultsApi, system, type Merge } from "../../lib/index.js";
+import { results as resultsApi, type Merge } from "../../lib/experiments.js";
+import { writeFileAtomic } from "../../lib/formats/index.js";
+import { unpublished } from "../../lib/results/index.js";
 import { interruptible, note, print, type OutputOptions } from "../common.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
@@ -82,10 +84,10 @@ async function exportRun({ run: folder, format, out, quiet }: ArgumentsCamelCase
   const { run, records, evaluations, isComplete } = await resultsApi.read(folder);
   if (!isComplete) note(`note: ${folder} is not complete; what is there is exported`, quiet);
   const text = format === "jsonl" ? resultsApi.withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`).join("") : `${JSON.stringify(resultsApi.toPublished(run, records), null, 4)}\n`;
-  const without = format === "published" ? resultsApi.unpublished(run) : [];
+  const without = format === "published" ? unpublished(run) : [];
   if (without.length > 0) note(`note: the published schema has no keys for ${without.join(", ")}; --format jsonl has everything`, quiet);
   if (out === undefined) return void process.stdout.write(text);
-  await system.writeText(out, text);
+  await writeFileAtomic(out, text);
   note(`Written: ${out}`, quiet);
 }
 

@@ -1,7 +1,9 @@
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
-import { spec, SteeringError, SteeringVector, system, vectors, type ModelFingerprint } from "../../lib/index.js";
+import { spec, vectors } from "../../lib/experiments.js";
+import { assertWritable, writeFileAtomic } from "../../lib/formats/index.js";
+import { SteeringError, SteeringVector, type ModelFingerprint } from "../../lib/index.js";
 import { interruptible, machineOptions, note, print, type ModelOptions, type OutputOptions } from "../common.js";
 import { openModel } from "../open-model.js";
 import { short, showVector } from "../show-vector.js";
@@ -85,12 +87,12 @@ async function convert(options: ArgumentsCamelCase<ConvertArguments>, signal: Ab
   if (alpha !== 1 && kind !== ".gguf") throw new SteeringError("E_BAD_ARGUMENT", "--alpha belongs to control vectors (.gguf); to scale a vector: vector combine FILE:FACTOR");
   if (published && kind !== ".safetensors") throw new SteeringError("E_BAD_ARGUMENT", "--published says how a .safetensors file is laid out; .npy always has that layout, .gguf never");
   const kept = spec.parseIndices(layers);
-  await system.assertWritable(out, [options.in]);
+  await assertWritable(out, [options.in]);
   let vector = await read(options, signal);
   if (kept !== "all") vector = vector.select({ layers: kept });
   if (pool) vector = vector.pooled();
-  if (kind === ".gguf") await system.writeText(out, vectors.exportControlVector(vector, alpha));
-  else if (kind === ".npy" || published) await system.writeText(out, vectors.exportPublished(vector, kind === ".npy" ? "npy" : "safetensors"));
+  if (kind === ".gguf") await writeFileAtomic(out, vectors.exportControlVector(vector, alpha));
+  else if (kind === ".npy" || published) await writeFileAtomic(out, vectors.exportPublished(vector, kind === ".npy" ? "npy" : "safetensors"));
   else await vector.save(out);
   if (json) return print(JSON.stringify({ path: out, site: vector.site, layers: vector.layers, nSteps: vector.nSteps, width: vector.width, provenance: vector.provenance }, null, 2));
   print(out);
@@ -130,7 +132,7 @@ async function modelOf(options: ArgumentsCamelCase<ConvertArguments>, signal: Ab
 async function combine({ vectors: written, out, projectOut, normalise, pool, layers, heads, json }: ArgumentsCamelCase<CombineArguments>): Promise<void> {
   if (extname(out) !== ".safetensors") throw new SteeringError("E_BAD_ARGUMENT", `${out} would hold a vector file: its name should end in .safetensors (vector convert writes others)`);
   const parts = written.map(parseTerm);
-  await system.assertWritable(out, parts.map(({ path }) => path));
+  await assertWritable(out, parts.map(({ path }) => path));
   const weighted = await Promise.all(parts.map(async ({ path, factor }) => ({ vector: await SteeringVector.load(path), factor })));
   const [only] = weighted;
   let sum = weighted.length === 1 && only!.factor === 1 ? only!.vector : SteeringVector.sum(weighted);

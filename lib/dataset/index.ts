@@ -5,3 +5,4 @@ export {
 export { HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, type ImportLimits } from "./import.js";
 export { questionPrompt } from "./question.js";
 export { isTableFile } from "./table.js";
+export { datasetArgument } from "./arguments.js";

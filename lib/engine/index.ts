@@ -8,3 +8,4 @@ export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
 export { STEERED_ROWS, type Place, type PromptReading, type Task } from "./scheduler/task.js";
 export { Translator, loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation } from "./translator.js";
+export { loadingArgument, loadingTranslatorArgument } from "./arguments.js";

@@ -1,6 +1,3 @@
-import { francAll } from "franc-min";
-import { data } from "franc-min/data.js";
-import { expressions } from "franc-min/expressions.js";
 import { SteeringError } from "../errors.js";
 import { DATASET_LANGUAGES, parseLanguage } from "./language-code.js";
 
@@ -62,10 +59,10 @@ const OTHER: Record<LanguageDetectorName, { unsure: number; named: number }> = {
 const FRANC_READS = 2048;
 const CHINESE = "cmn";
 
-/** Load a detector; `eld` takes its tables of n-grams from the disk when it is first asked for. */
+/** Load a detector: its tables of n-grams are read from the disk when it is first asked for. */
 export async function loadLanguageDetector(name: LanguageDetectorName = DEFAULT_DETECTOR): Promise<LanguageDetector> {
   if (!LANGUAGE_DETECTORS.includes(name)) throw new SteeringError("E_BAD_ARGUMENT", `"${String(name)}" is no language detector; there are ${LANGUAGE_DETECTORS.join(" and ")}`);
-  const { score, languages } = name === "franc" ? francScorer() : await eldScorer();
+  const { score, languages } = await (name === "franc" ? francScorer() : eldScorer());
   return { name, languages, detect: (text, candidates) => guess(text, candidates, OTHER[name], (part, among) => softmax(score(part, among), TEMPERATURES[name])) };
 }
 
@@ -124,17 +121,19 @@ function softmax(scores: Array<[string, number]>, temperature: number): Record<s
   return Object.fromEntries(weights.map(([language, weight]) => [language, weight / total]));
 }
 
-/** franc divides distances by the length of the text, which repetition adds to and distances do not: by its trigrams instead. */
-const francScores: Score = (text, candidates) => {
-  const read = text.slice(0, FRANC_READS);
-  const perTrigram = read.length / Math.max(1, new Set(Array.from(read.slice(2), (_, index) => read.slice(index, index + 3))).size);
-  const found = francAll(read, { minLength: 1, ...(candidates && { only: [...candidates] }) }).filter(([language]) => language !== "und");
-  return withAll(found.map(([language, score]): [string, number] => [language, 1 - (1 - score) * perTrigram]), candidates);
-};
-
-/** It knows those of its trigrams, and those that have a script of their own. */
-function francScorer(): Scorer {
-  return { score: francScores, languages: [...Object.values(data).flatMap((ofScript) => Object.keys(ofScript)), ...Object.keys(expressions).filter((name) => /^[a-z]{3}$/.test(name))] };
+/**
+ * franc divides distances by the length of the text, which repetition adds to and distances do not: by its trigrams instead.
+ * It knows the languages of its trigrams, and those that have a script of their own.
+ */
+async function francScorer(): Promise<Scorer> {
+  const [{ francAll }, { data }, { expressions }] = await Promise.all([import("franc-min"), import("franc-min/data.js"), import("franc-min/expressions.js")]);
+  const score: Score = (text, candidates) => {
+    const read = text.slice(0, FRANC_READS);
+    const perTrigram = read.length / Math.max(1, new Set(Array.from(read.slice(2), (_, index) => read.slice(index, index + 3))).size);
+    const found = francAll(read, { minLength: 1, ...(candidates && { only: [...candidates] }) }).filter(([language]) => language !== "und");
+    return withAll(found.map(([language, distance]): [string, number] => [language, 1 - (1 - distance) * perTrigram]), candidates);
+  };
+  return { score, languages: [...Object.values(data).flatMap((ofScript) => Object.keys(ofScript)), ...Object.keys(expressions).filter((name) => /^[a-z]{3}$/.test(name))] };
 }
 
 /** eld reads the first 1,000 characters. Its tables lack many Chinese words; but what is in Chinese characters and has no kana is Chinese. */

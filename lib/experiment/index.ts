@@ -1,1 +1,10 @@
 export { hashOf } from "./single.js";
+export type { SingleRunOptions } from "./single.js";
+export type { ComposeConfig, ComposeOptions, SingleConfig, SingleOptions, Strategy, WithDefaults } from "./config.js";
+export type { CheckPlanOptions, PlanCheck, PlanOptions } from "./run-plan.js";
+export type { LoadPlanOptions, Plan, PlanFile, PlannedRun } from "./plan.js";
+export type { RunOptions } from "./run.js";
+export { modelFolder } from "./plan.js";
+export { DEFAULT_PARALLEL } from "./run.js";
+export { STRATEGY_WORDS } from "./config.js";
+export { saveComparison, type Answer, type CompareOptions, type Setting, type SettingSummary } from "./compare.js";

@@ -1,4 +1,4 @@
-import { LineCounter, parseDocument } from "yaml";
+import type { Document } from "yaml";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { readUtf8 } from "../formats/index.js";
@@ -29,6 +29,7 @@ export type PlanFile = z.infer<typeof planSchema>;
 /** Read a plan's file, YAML or JSON. YAML's parser takes long for some short texts: for other people's files in a process of its own. Throws E_NOT_FOUND, E_BAD_ARGUMENT naming the lines. */
 export async function readPlanFile(path: string): Promise<PlanFile> {
   const text = await readUtf8(path, "E_BAD_ARGUMENT", MAX_BYTES);
+  const { LineCounter, parseDocument } = await import("yaml");
   const lineCounter = new LineCounter();
   const document = parseDocument(text, { lineCounter });
   const [syntax] = document.errors;
@@ -52,7 +53,7 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
 }
 
 /** What the document says, aliases resolved: some name nothing, or make a short text a huge value. */
-function valueOf(document: ReturnType<typeof parseDocument>, path: string): unknown {
+function valueOf(document: Document, path: string): unknown {
   try {
     return document.toJS();
   } catch (cause) {

@@ -1,1 +1,6 @@
 export { planExtraction, runExtraction, type ExtractionPlan } from "./demonstrations.js";
+export type { ExtractionOptions } from "./extract.js";
+export type { ExtractOptions } from "./demonstrations.js";
+export type { ExtractPairsOptions } from "./pairs.js";
+export { PAIR_TEMPLATES, POOLINGS } from "./pairs.js";
+export { answerPairs } from "./text-pairs.js";

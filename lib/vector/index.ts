@@ -8,3 +8,6 @@ export {
   type HookSite, type IclOrigin, type ImportedOrigin, type ModelFingerprint, type PairMethod, type PairsOrigin, type Provenance,
   type VectorData,
 } from "./vector.js";
+export { fingerprintArgument, oneSteeringArgument, selectionArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
+export type { LoadedSteering } from "./load-steering.js";
+export type { ImportOptions } from "./interchange.js";

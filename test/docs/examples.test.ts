@@ -4,7 +4,7 @@ import { readdir, readFile } from "node:fs/promises";
 import { createInterface } from "node:readline";
 import { promisify } from "node:util";
 import { expect, test } from "@jest/globals";
-import { evaluate } from "../../lib/index.js";
+import { evaluate } from "../../lib/experiments.js";
 
 const example = (name: string): string => `docs/examples/${name}`;
 const run = promisify(execFile);

@@ -2,7 +2,10 @@ import { mkdtemp, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { Chat, evaluate, experiment, loadClassifier, loadDataset, loadModel, Model, models, results, SteeringVector, system } from "../../lib/index.js";
+import { evaluate, experiment, loadClassifier, results } from "../../lib/experiments.js";
+import { writeFileAtomic } from "../../lib/formats/index.js";
+import { Chat, loadDataset, loadModel, Model, models, SteeringVector } from "../../lib/index.js";
+import { runTitle } from "../../lib/results/index.js";
 import { Classifier } from "../../lib/engine/classifier.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { OWN, publicCalls, publicFunctions, WITHOUT_ARGUMENTS, wrongArguments, type PublicCall } from "../support/wrong-arguments.js";
@@ -104,7 +107,7 @@ describe("a wrong argument", () => {
 
   test("is named with its function, what was expected and what was found", async () => {
     await expect(loadDataset(5 as never)).rejects.toEqual(refusal("loadDataset(nameOrPath, folder, options): nameOrPath: expected string, received number"));
-    expect(thrown(() => results.title({} as never))).toEqual(refusal(/^results\.title\(run\): run\.format: /));
+    expect(thrown(() => runTitle({} as never))).toEqual(refusal(/^results\.title\(run\): run\.format: /));
     await expect(evaluate.perplexity(model, "x", [1, "2"] as never)).rejects.toEqual(refusal(/continuation: expected token ids: a list of whole numbers$/));
     expect(thrown(() => model.chat({ messages: [{ role: "user" }] } as never))).toEqual(refusal(/options\.messages\[0\]\.content: /));
     expect(thrown(() => new SteeringVector("italian.safetensors" as never))).toEqual(refusal(/SteeringVector\.load/));
@@ -120,7 +123,7 @@ describe("a wrong argument", () => {
 
   test("may be a path that names no file", async () => {
     for (const path of ["a\0b", "x".repeat(300), "x/".repeat(3000), ""]) {
-      await expect(system.writeText(path, "x")).rejects.toEqual(refusal(/^system\.writeText\(path, data\): path: /));
+      await expect(writeFileAtomic(path, "x")).rejects.toEqual(refusal(/^system\.writeText\(path, data\): path: /));
       await expect(results.read(path)).rejects.toEqual(refusal(/^results\.read/));
     }
   });

@@ -1,7 +1,8 @@
 import { copyFile, mkdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { calibrate, evaluate, extract, loadDataset, loadModel, SteeringVector, type Model } from "../../lib/index.js";
+import { evaluate } from "../../lib/experiments.js";
+import { calibrate, extract, loadDataset, loadModel, SteeringVector, type Model } from "../../lib/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { cheapest, type Candidate } from "../../lib/calibrate/calibrate.js";
 import { runCommand } from "../support/command.js";

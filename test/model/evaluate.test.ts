@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { loadClassifier, loadDataset, loadModel, type Classifier, type Evaluator, type Model } from "../../lib/index.js";
+import { loadClassifier, type Classifier, type Evaluator } from "../../lib/experiments.js";
+import { loadDataset, loadModel, type Model } from "../../lib/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { formalityEvaluator } from "../../lib/evaluate/formality-evaluator.js";
 import { perplexity } from "../../lib/generate/perplexity.js";

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { extract, loadDataset, loadModel, type Answer, type Model, type SettingSummary, type VectorData } from "../../lib/index.js";
-import { compare, summarise } from "../../lib/calibrate/compare.js";
+import type { Answer, SettingSummary } from "../../lib/experiments.js";
+import { extract, loadDataset, loadModel, type Model, type VectorData } from "../../lib/index.js";
+import { compare, summarise } from "../../lib/experiment/compare.js";
 import { describeWithModel } from "../support/real-model.js";
 import type { IclOrigin } from "../../lib/vector/index.js";
 

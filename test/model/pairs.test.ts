@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { loadDataset, loadModel, type Dataset, type ExtractPairsOptions, type LanguageDetector, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector, type VectorData } from "../../lib/index.js";
+import type { LanguageDetector } from "../../lib/experiments.js";
+import { loadDataset, loadModel, type Dataset, type ExtractPairsOptions, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector, type VectorData } from "../../lib/index.js";
 import { captureTexts } from "../../lib/capture/index.js";
 import { chatTokens } from "../../lib/prompt/index.js";
 import { generateText } from "../../lib/generate/index.js";

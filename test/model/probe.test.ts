@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { extract, loadDataset, loadModel, type Dataset, type Model, type Probe, type TrainProbeOptions } from "../../lib/index.js";
+import type { TrainProbeOptions } from "../../lib/experiments.js";
+import { extract, loadDataset, loadModel, type Dataset, type Model, type Probe } from "../../lib/index.js";
 import { captureActivations } from "../../lib/capture/index.js";
 import { datasetsFolder, testPart } from "../../lib/dataset/index.js";
 import { generateText } from "../../lib/generate/index.js";

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { extract, loadClassifier, loadDataset, loadModel, type Classifier, type GenerationResult, type LanguageDetector, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
+import { loadClassifier, type Classifier, type LanguageDetector } from "../../lib/experiments.js";
+import { extract, loadDataset, loadModel, type GenerationResult, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
 import { DATASET_LANGUAGES } from "../../lib/evaluate/language-code.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { deltaPerplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";

@@ -1,7 +1,8 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { loadClassifier, loadModel, type Classifier } from "../../lib/index.js";
+import { loadClassifier, type Classifier } from "../../lib/experiments.js";
+import { loadModel } from "../../lib/index.js";
 import { findPullable } from "../../lib/models/pull.js";
 import { modelPath } from "../../lib/models/registry.js";
 import { addon } from "../../lib/native/index.js";

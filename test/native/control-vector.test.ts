@@ -1,5 +1,6 @@
 import { afterAll, expect, test } from "@jest/globals";
-import { SteeringVector, vectors, type Model } from "../../lib/index.js";
+import { vectors } from "../../lib/experiments.js";
+import { SteeringVector, type Model } from "../../lib/index.js";
 import { Batch, type Context } from "../../lib/engine/index.js";
 import { readGguf } from "../support/gguf-reader.js";
 import { allLayers, loadArchitecture, maxDifference, randomVector, scratch } from "../support/tiny-files.js";

@@ -2,7 +2,7 @@ import { afterAll, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
 import { setFlagsFromString } from "node:v8";
 import { runInNewContext } from "node:vm";
-import { loadClassifier, loadTranslator } from "../../lib/index.js";
+import { loadClassifier, loadTranslator } from "../../lib/experiments.js";
 import { captureMeans } from "../../lib/capture/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { addon } from "../../lib/native/index.js";

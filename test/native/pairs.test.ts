@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import type { Dataset, ExtractPairsOptions, HookSite, Model, Pooling, PromptedText, SteeringVector, TextMeans } from "../../lib/index.js";
+import type { PromptedText, TextMeans } from "../../lib/experiments.js";
+import type { Dataset, ExtractPairsOptions, HookSite, Model, Pooling, SteeringVector } from "../../lib/index.js";
 import { captureTexts } from "../../lib/capture/index.js";
 import { extractPairs, POOLINGS } from "../../lib/extract/pairs.js";
 import { loadVector } from "../../lib/vector/vector-file.js";

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
-import { loadModel, type Model, type PromptedText, type TextMeans } from "../../lib/index.js";
+import type { PromptedText, TextMeans } from "../../lib/experiments.js";
+import { loadModel, type Model } from "../../lib/index.js";
 import { captureActivations, captureTexts } from "../../lib/capture/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { Context } from "../../lib/engine/index.js";

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
-import { loadClassifier, loadModel, loadTranslator, type LoadTranslatorOptions, type Translator } from "../../lib/index.js";
+import { loadClassifier, loadTranslator, type LoadTranslatorOptions, type Translator } from "../../lib/experiments.js";
+import { loadModel } from "../../lib/index.js";
 import { openTranslator } from "../../lib/evaluate/translation.js";
 import { addon, type NativeModel, type NativeTranslator } from "../../lib/native/index.js";
 import type { Metadata } from "../support/gguf-writer.js";

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { extract, vectors, type Dataset, type Model } from "../../lib/index.js";
+import { vectors } from "../../lib/experiments.js";
+import { extract, type Dataset, type Model } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { encodeNpy } from "../../lib/formats/npy.js";
 import { architectureShape } from "../support/tiny-architectures.js";

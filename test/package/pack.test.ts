@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { evaluate } from "../../lib/index.js";
+import { evaluate } from "../../lib/experiments.js";
 import { blocksOf, commandsOf } from "../docs/blocks.js";
 
 const run = promisify(execFile);

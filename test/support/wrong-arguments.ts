@@ -1,9 +1,13 @@
 // Right arguments of every public function and method, and ways to make them wrong.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as api from "../../lib/index.js";
+import * as experiments from "../../lib/experiments.js";
+import * as root from "../../lib/index.js";
 import { aRun, someRecords } from "../unit/run-fixtures.js";
 import { randomProbe } from "./probes.js";
+
+/** Both public entries. */
+const api = { ...root, ...experiments };
 
 export interface PublicCall {
   name: string;
@@ -15,11 +19,11 @@ export interface PublicCall {
 }
 
 /** Functions that take nothing, or anything. */
-export const WITHOUT_ARGUMENTS = ["models.list", "spec.jsonSchema", "system.devices", "system.findInstallation", "system.info", "evaluate.fluency"];
+export const WITHOUT_ARGUMENTS = ["models.list", "spec.jsonSchema", "evaluate.fluency"];
 
 /** Every call of the library, with a model and files in `folder`, which all paths lie in. */
-export async function publicCalls(model: api.Model, classifier: api.Classifier, folder: string): Promise<PublicCall[]> {
-  const { capture, datasets, evaluate, experiment, models, probe: probes, prompts, results, spec, system, vectors } = api;
+export async function publicCalls(model: root.Model, classifier: experiments.Classifier, folder: string): Promise<PublicCall[]> {
+  const { capture, datasets, evaluate, experiment, models, probe: probes, prompts, results, spec, vectors } = api;
   const tiny = datasets.folder("tiny");
   const [ita, eng] = [await api.loadDataset("ITA", tiny), await api.loadDataset("ENG", tiny)];
   const few = { ...ita, rows: ita.rows.slice(0, 12) };
@@ -48,10 +52,9 @@ export async function publicCalls(model: api.Model, classifier: api.Classifier, 
   const signal = new AbortController().signal;
   const onProgress = (): void => undefined;
   const settings = { site: "resid_post", layers: [0], maxNewTokens: 2, signal, onProgress };
-  const translator: api.TextTranslator = { name: "none", translate: async (texts) => [...texts], dispose: () => undefined };
+  const translator: experiments.TextTranslator = { name: "none", translate: async (texts) => [...texts], dispose: () => undefined };
   const group = { demonstrations: few.rows.slice(0, 1), query: few.rows[1] };
   const judged = read.evaluations;
-  const [first] = judged;
   const answers = await experiment.compare(model, ["hello"], [{ label: "x", steer: [] }], { maxNewTokens: 1 });
   const single = { positive: "ITA", negative: "ENG", support: 1, seed: 1, maxNewTokens: 1, iclExamples: 1, evaluationSize: 1, strategies: ["fixed"], alphas: [1], topP: [0.5], layers: [0], evalDataset: "ITA_test", klReduction: "mean", promptFormat: "clean", evaluateOn: "groups", site: "head_out", heads: "all" };
   const place = { out: at("single"), datasets: tiny, parallel: 1, shard: null, modelName: "tiny", signal, onProgress, onExtraction: onProgress, onNotice: onProgress, skipEval: false };
@@ -60,27 +63,27 @@ export async function publicCalls(model: api.Model, classifier: api.Classifier, 
 
   const fast: Record<string, unknown[]> = {
     compose: [steer(), vector.with({ kind: "fixed", alpha: 1 })], replay: [steer(), generated], fromLlama: [{ gpu: false, maxThreads: 2 }], loadSteering: [[{ vector: at("v.safetensors"), schedule: { kind: "fixed", alpha: 1 }, layers: [0] }]],
-    loadDataset: [at("rows.json"), tiny, { signal }],
+    loadProbe: [at("p.safetensors")], loadDataset: [at("rows.json"), tiny, { signal }],
     "schedule.fixed": [1], "schedule.start": [1], "schedule.diminishing": [1], "schedule.window": [1, { from: 0, to: 2 }], "schedule.dynamic": [{ topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }], "schedule.recorded": [[1, 2]], "schedule.custom": [() => 1],
     "capture.readableLayers": [model, "resid_post"],
-    "datasets.baseName": ["ITA_train"], "datasets.differingQueries": [few, few], "datasets.folder": ["tiny"], "datasets.importAlpaca": [at("alpaca.json"), { limit: 5, maxLength: 100, signal }], "datasets.importBeaverTails": [at("safe.json"), { safe: true, limit: 5, seed: 1, signal }],
-    "datasets.importColumns": [at("rows.json"), { input: "input", output: "output" }, { limit: 2, signal }], "datasets.importPairs": [at("lines"), at("lines"), { limit: 2, signal }], "datasets.load": ["ITA", tiny, { signal }], "datasets.names": [tiny], "datasets.pairs": [few, few],
-    "datasets.parts": ["ITA", tiny], "datasets.reference": [few], "datasets.save": [at("datasets"), few], "datasets.testPart": ["ITA", tiny],
-    "evaluate.check": [[evaluator]], "evaluate.detectLanguage": ["ciao a tutti quanti", ["ita", "eng"]], "evaluate.formality": [classifier, { wanted: "formal", sure: 0.8 }], "evaluate.language": [{ wanted: "ita", detector: "eld", candidates: ["ita", "eng"] }],
-    "evaluate.languageName": ["ita"], "evaluate.languageOfDataset": ["ITA"], "evaluate.loadLanguageDetector": ["eld"], "evaluate.named": ["language", { "": "ita" }], "evaluate.nllbTranslator": [{ model: "m", from: "ita", pipeline: async () => async () => [] }], "evaluate.openTranslator": ["none", { signal }],
+    "datasets.folder": ["tiny"], "datasets.importAlpaca": [at("alpaca.json"), { limit: 5, maxLength: 100, signal }], "datasets.importBeaverTails": [at("safe.json"), { safe: true, limit: 5, seed: 1, signal }],
+    "datasets.importColumns": [at("rows.json"), { input: "input", output: "output" }, { limit: 2, signal }], "datasets.importPairs": [at("lines"), at("lines"), { limit: 2, signal }], "datasets.load": ["ITA", tiny, { signal }], "datasets.names": [tiny], 
+    "datasets.save": [at("datasets"), few], 
+    "evaluate.detectLanguage": ["ciao a tutti quanti", ["ita", "eng"]], "evaluate.formality": [classifier, { wanted: "formal", sure: 0.8 }], "evaluate.language": [{ wanted: "ita", detector: "eld", candidates: ["ita", "eng"] }],
+    "evaluate.languageName": ["ita"], "evaluate.languageOfDataset": ["ITA"], "evaluate.loadLanguageDetector": ["eld"], "evaluate.nllbTranslator": [{ model: "m", from: "ita", pipeline: async () => async () => [] }], "evaluate.openTranslator": ["none", { signal }],
     "evaluate.parseLanguage": ["it"], "evaluate.perplexity": [model, "hello", tokens, { steer: steer(), allowMismatch: false, signal }], "evaluate.perplexityOfAnswers": [model, (question: string) => question], "evaluate.probe": [model, probe, { wanted: "positive", property: "p" }], "evaluate.repetition": ["a b c"],
-    "evaluate.run": [at("run"), [evaluator], { again: true, signal, onProgress }], "evaluate.translated": [evaluator, translator, ["eng"]], "evaluate.wantedOf": [read.run], "evaluate.wantedSide": [probe, { language: "ita" }], "evaluate.withFoundAlphas": [steer(), generated], "evaluate.withLanguage": [read],
+    "evaluate.run": [at("run"), [evaluator], { again: true, signal, onProgress }], "evaluate.translated": [evaluator, translator, ["eng"]], "evaluate.withFoundAlphas": [steer(), generated], 
     
-    "experiment.loadPlan": ["tiny", { signal }], "experiment.modelFolder": ["tiny"], "experiment.planRuns": [plan], "experiment.summarise": [answers, "ita"], "experiment.saveComparison": [at("comparison.json"), { model: "m", answers }],
-    "models.fetchFile": [at("lines"), { force: false, signal, onProgress }], "models.find": ["tiny"], "models.homeFolder": [{ LLAMA_STEER_HOME: folder }], "models.isInstalled": [models.find("tiny")], "models.isNamed": ["tiny"], "models.isOwn": [models.find("tiny")], "models.path": [models.find("tiny")],
+    "experiment.loadPlan": ["tiny", { signal }], "experiment.planRuns": [plan], "experiment.summarise": [answers, "ita"], 
+    "models.find": ["tiny"], "models.homeFolder": [{ LLAMA_STEER_HOME: folder }], "models.isInstalled": [models.find("tiny")], "models.path": [models.find("tiny")],
     "models.pull": [models.find("tiny"), { force: false, signal, onProgress, stallMs: 100 }], "models.resolve": ["tiny", { signal }],
     "probe.load": [at("p.safetensors")], "probe.logit": [probe, probe.weights], "probe.save": [at("q.safetensors"), probe],
     "prompts.chatTokens": [model, [{ role: "user", content: "hello" }], { templateVariables: { x: 1 }, mayCut: false }], "prompts.groups": [few, 1], "prompts.icl": ["Answer.", group], "prompts.iclTokens": [model, "Answer.", group, "clean"], "prompts.question": ["why?"], "prompts.questionTokens": [model, "why?", "clean"],
-    "results.below": [at("run")], "results.fromPublished": [published, at("published.json")], "results.hitMeasure": [judged], "results.hitOf": [first, 0], "results.jointHit": [judged, 0], "results.judgesOf": [judged], "results.merge": [at("merged"), [at("run")], { signal }], "results.planMerge": [at("merged2"), [at("run")], { signal }],
-    "results.pairedDifferences": [read, "icl", () => 1], "results.read": [at("run"), { signal }], "results.readPublished": [at("published.json"), { signal }], "results.summarise": [read], "results.title": [read.run], "results.toPublished": [read.run, read.records], "results.unpublished": [read.run],
+    "results.below": [at("run")], "results.fromPublished": [published, at("published.json")], "results.hitMeasure": [judged], "results.jointHit": [judged, 0], "results.merge": [at("merged"), [at("run")], { signal }], "results.planMerge": [at("merged2"), [at("run")], { signal }],
+    "results.pairedDifferences": [read, "icl", () => 1], "results.read": [at("run"), { signal }], "results.readPublished": [at("published.json"), { signal }], "results.summarise": [read], "results.toPublished": [read.run, read.records], 
     "results.withColumns": [read.records, judged], "results.write": [at("run2"), read.run, read.records],
     "spec.parse": ["v.safetensors:fixed,1"], "spec.parseIndices": ["1-3"], "spec.parseSchedule": [{ kind: "fixed", alpha: 1 }],
-    "system.assertWritable": [at("free"), [at("run")]], "system.writeText": [at("text"), "text"],
+    
     "vectors.assertMadeFor": [vector, fingerprint, false, "vector"], "vectors.exportControlVector": [vector.pooled().select({ layers: [1] }), 1], "vectors.exportPublished": [vector, "npy"],
     "vectors.importControlVector": [vectors.exportControlVector(vector.pooled().select({ layers: [1] })), importing], "vectors.importPublished": [Buffer.from("\x93NUMPY"), { ...importing, name: "v.npy" }],
     "SteeringVector.load": [at("v.safetensors")], "SteeringVector.sum": [[{ vector, factor: 2 }]], "SteeringVector.mean": [[vector, vector]],
@@ -95,7 +98,7 @@ export async function publicCalls(model: api.Model, classifier: api.Classifier, 
     "evaluate.ggufTranslator": [at("lines"), { threads: 1, signal }],
     "experiment.checkPlan": [{ ...plan, single: plan.single.slice(0, 1), compose: [] }, tiny, { signal }], "experiment.compare": [model, ["hello"], [{ label: "x", steer: steer() }], { maxNewTokens: 1, signal, onAnswer: onProgress }], "experiment.single": [model, single, place],
     "experiment.compose": [model, { vectors: [at("v.safetensors"), at("v.safetensors")], source: "ITA", composed: "ITA" }, { ...place, out: at("compose") }], "experiment.plan": [{ ...plan, single: [], compose: [] }, { ...place, out: at("plan"), load: async () => model, runs: [] }],
-    "experiment.report": [[at("run")], { out: at("report"), title: "t", reference: "icl", samples: 1, signal, onProgress }],
+    writeReport: [[at("run")], { out: at("report"), title: "t", reference: "icl", samples: 1, signal, onProgress }],
     "probe.read": [model, probe, [{ question: "q", text: "hello" }], { allowMismatch: false, signal, onProgress }], "probe.train": [model, { positive: few, negative: few, site: "resid_post", layers: [0], folds: 2, lambdas: [1], seed: 1, signal, onProgress }],
   };
   const options = { maxNewTokens: 2, steer: steer(), stop: ["x"], sampling: { temperature: 1, topK: 5, topP: 0.9, seed: 1 }, logProbabilities: true, monitor: [probe], allowMismatch: false, signal };
@@ -114,7 +117,7 @@ export async function publicCalls(model: api.Model, classifier: api.Classifier, 
     ["vector.projectOut", (...args: [never]) => vector.projectOut(...args), [vector.scale(2)]], ["vector.select", (...args: [never]) => vector.select(...args), [{ layers: [0], heads: "all" }]], ["vector.with", (...args: [never]) => vector.with(...args), [{ kind: "fixed", alpha: 1 }, { layers: [0], tail: "mean" }]], ["vector.cosine", (...args: [never]) => vector.cosine(...args), [vector]],
   ];
   const named = (calls: Record<string, unknown[]>, isSlow: boolean): PublicCall[] => Object.entries(calls).map(([name, args]) => ({ name, args, isSlow, call: callOf(name) }));
-  void [spec, system, prompts];
+  void [spec, prompts];
   return [...named(fast, false), ...named(slow, true), ...methods.map(([name, call, args]) => ({ name, call: call as PublicCall["call"], args, isSlow: /generate|score|capture|say|reply|add/.test(name) }))];
 }
 

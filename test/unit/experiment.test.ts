@@ -1,14 +1,13 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { SteeringError } from "../../lib/index.js";
+import { SteeringError, type Model } from "../../lib/index.js";
 import { checkPlan } from "../../lib/experiment/run-plan.js";
 import { loadPlan, planRuns, READY_PLANS } from "../../lib/experiment/plan.js";
 import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
 import { evaluationPrompts } from "../../lib/prompt/evaluation-prompts.js";
 import { composeSettings, singleSettings } from "../../lib/experiment/setting-list.js";
 import { modelFolder } from "../../lib/experiment/plan.js";
-import type { Model } from "../../lib/index.js";
 import { temporaryFolder } from "./io-helpers.js";
 
 const labels = (settings: ReturnType<typeof singleSettings>): string[] => settings.map(({ label }) => label);

@@ -4,7 +4,8 @@ import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import { parquetWriteFile } from "hyparquet-writer";
-import { datasets, evaluate, experiment, loadDataset, loadSteering, results, SteeringVector } from "../../lib/index.js";
+import { writeReport, datasets, evaluate, experiment, results } from "../../lib/experiments.js";
+import { loadDataset, loadSteering, SteeringVector } from "../../lib/index.js";
 import { encodeSafetensors } from "../../lib/formats/safetensors.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { temporaryFolder } from "./io-helpers.js";
@@ -142,7 +143,7 @@ describe("run.json", () => {
     const folder = await folderWith(change);
     const out = join(await temporaryFolder(), "out");
     using evaluator = await evaluate.language({ wanted: "ita" });
-    const readers = [() => results.read(folder), () => experiment.report([folder], { out }), () => evaluate.run(folder, [evaluator]), () => results.merge(out, [folder])];
+    const readers = [() => results.read(folder), () => writeReport([folder], { out }), () => evaluate.run(folder, [evaluator]), () => results.merge(out, [folder])];
     for (const read of readers) expect(await refusedIn(read(), "E_BAD_RUN", message)).toBeLessThan(3000);
   });
 
@@ -166,7 +167,7 @@ describe("run.json", () => {
     using language = await evaluate.language({ wanted: "ita" });
     await evaluate.run(folder, [{ ...language, wanted: "not a code", evaluate: (texts) => language.evaluate(texts) }]);
     const out = join(await temporaryFolder(), "report");
-    await experiment.report([folder], { out });
+    await writeReport([folder], { out });
     expect(await readFile(join(out, "index.html"), "utf8")).toContain("not a code");
     expect(evaluate.languageName("not a code")).toBe("not a code");
   }, 60_000);

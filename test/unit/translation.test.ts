@@ -1,5 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
-import type { PipelineMaker } from "../../lib/index.js";
+import type { PipelineMaker } from "../../lib/experiments.js";
 import { nllbTranslator, openTranslator } from "../../lib/evaluate/translation.js";
 
 /** A pipeline that says what it was asked, and keeps a record. */

@@ -1,0 +1,2 @@
+export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate.js";
+export { CALIBRATION_CANDIDATES } from "./calibrate.js";

@@ -1,0 +1,30 @@
+/** Activations of many prompts, and of texts that are given; of a few prompts: `model.capture`. */
+import { given, guarded } from "../guard/index.js";
+import { fingerprintArgument, siteArgument } from "../vector/index.js";
+import { saveActivations } from "./activation-file.js";
+import { captureArgument, captureTextsArgument } from "./arguments.js";
+import { captureActivations, captureMeans } from "./capture.js";
+import { captureTexts, readableLayers as readable } from "./texts.js";
+
+/** @function */
+export const activations = guarded("capture.activations", captureActivations, {
+  model: given.model, prompts: given.list(given.tokens), options: captureArgument,
+});
+/** @function */
+export const means = guarded("capture.means", captureMeans, {
+  model: given.model, prompts: given.list(given.required({ tokens: given.tokens, weight: given.number })), options: captureArgument,
+});
+/** @function */
+export const texts = guarded("capture.texts", captureTexts, {
+  model: given.model, texts: given.list(given.required({ prompt: given.tokens, answer: given.tokens })), options: captureTextsArgument,
+});
+/** @function */
+export const readableLayers = guarded("capture.readableLayers", readable, {
+  model: given.required({ info: given.required({ nLayer: given.whole }) }), site: siteArgument,
+});
+const asyncList = given.a<never>("activations, as capture.activations gives", (value: unknown) => given.has(value, Symbol.asyncIterator));
+const count = given.a<number>("a whole number from 0, at most 100 million", (value: number) => Number.isSafeInteger(value) && value >= 0 && value <= 1e8);
+/** @function */
+export const save = guarded("capture.save", saveActivations, {
+  path: given.path, records: asyncList, source: given.required({ site: siteArgument, nPrompts: count, model: fingerprintArgument }),
+});

@@ -1,0 +1,100 @@
+/** Judges of texts, and what the answers of a run are measured by. */
+import { z } from "zod";
+import { loadingTranslatorArgument } from "../engine/index.js";
+import {
+  deltaPerplexity as difference, generatedArgument, perplexity as ofText, scoringArgument, withFoundAlphas as withAlphas,
+} from "../generate/index.js";
+import { given, guarded, guardMethods, making } from "../guard/index.js";
+import { probeArgument } from "../probe/index.js";
+import { evaluateRun } from "./evaluate-run.js";
+import type { Evaluator } from "./evaluator.js";
+import { fluencyEvaluator, perplexityEvaluator, repetition as repeated } from "./fluency-evaluator.js";
+import { formalityEvaluator } from "./formality-evaluator.js";
+import { guardEvaluator, type GuardEvaluatorOptions } from "./guard-evaluator.js";
+import { Guard } from "./guard.js";
+import { languageName as nameOfLanguage, languageOfDataset as languageOf, parseLanguage as readLanguage } from "./language-code.js";
+import { languageEvaluator } from "./language-evaluator.js";
+import { detectLanguage as detect, LANGUAGE_DETECTORS, loadLanguageDetector as loadDetector } from "./language.js";
+import { probeEvaluator } from "./probe-evaluator.js";
+import { translatedEvaluator } from "./translated-evaluator.js";
+import { ggufTranslator as gguf, nllbTranslator as nllb, openTranslator as open } from "./translation.js";
+export { GUARD_FORMS } from "./guard-form.js";
+export { Guard } from "./guard.js";
+export { DEFAULT_DETECTOR, LANGUAGE_DETECTORS } from "./language.js";
+
+const judged = given.list(given.required({ question: given.text, text: given.text }));
+const { model, text, signal } = given;
+
+function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>(make: F): F {
+  return making<Evaluator, F>(make, "evaluator", "evaluate", { texts: judged, signal: signal.optional() });
+}
+
+const candidates = z.union([z.literal("all"), given.list(text)], 'expected "all", or a list of languages');
+/** @function */
+export const language = guarded("evaluate.language", judging(languageEvaluator), {
+  options: given.options({ wanted: text, detector: z.enum(LANGUAGE_DETECTORS), candidates }),
+});
+const forms = given.list(given.anObject);
+/** @function */
+export const guard = guarded("evaluate.guard", judging(guardEvaluator), {
+  model, options: given.optionsOf<GuardEvaluatorOptions>({ wanted: text, forms, controversial: z.enum(["safe", "unsafe"]).nullable() }),
+});
+/** @function */
+export const formality = guarded("evaluate.formality", judging(formalityEvaluator), {
+  classifier: given.classifier, options: given.options({ wanted: text, sure: given.number }),
+});
+/** @function */
+export const probe = guarded("evaluate.probe", judging(probeEvaluator), {
+  model, probe: probeArgument, options: given.options({ wanted: given.sides, property: text }),
+});
+/** @function */
+export const fluency = guarded("evaluate.fluency", judging(fluencyEvaluator), {});
+/** @function */
+export const perplexityOfAnswers = guarded("evaluate.perplexityOfAnswers", judging(perplexityEvaluator), { model, ask: given.callback });
+/** @function */
+export const translated = guarded("evaluate.translated", judging(translatedEvaluator), {
+  inner: given.evaluator, translator: given.translator, languages: given.list(text).optional(),
+});
+/** @function */
+export const run = guarded("evaluate.run", evaluateRun, {
+  folder: given.path, evaluators: given.list(given.evaluator), options: given.options({ again: given.flag, ...given.stops }),
+});
+
+const detecting = { text, candidates: given.list(text).optional() };
+/** @function */
+export const detectLanguage = guarded("evaluate.detectLanguage", detect, detecting);
+/** @function */
+export const loadLanguageDetector = guarded("evaluate.loadLanguageDetector", making(loadDetector, "detector", "detect", detecting), {
+  name: text.optional(),
+});
+/** @function */
+export const languageName = guarded("evaluate.languageName", nameOfLanguage, { code: text });
+/** @function */
+export const languageOfDataset = guarded("evaluate.languageOfDataset", languageOf, { name: text });
+/** @function */
+export const parseLanguage = guarded("evaluate.parseLanguage", readLanguage, { code: text });
+/** @function */
+export const repetition = guarded("evaluate.repetition", repeated, { text });
+
+/** @function */
+export const perplexity = guarded("evaluate.perplexity", ofText, {
+  model, prompt: given.prompt, continuation: given.tokens, options: scoringArgument,
+});
+/** @function */
+export const deltaPerplexity = guarded("evaluate.deltaPerplexity", difference, {
+  model, prompts: given.required({ noIcl: given.prompt, icl: given.prompt, iclOutput: given.tokens }), options: scoringArgument,
+});
+/** @function */
+export const withFoundAlphas = guarded("evaluate.withFoundAlphas", withAlphas, { steer: given.list(given.anObject), result: generatedArgument });
+
+/** @function */
+export const ggufTranslator = guarded("evaluate.ggufTranslator", gguf, { nameOrPath: given.path, options: loadingTranslatorArgument });
+/** @function */
+export const nllbTranslator = guarded("evaluate.nllbTranslator", nllb, {
+  options: given.options({ model: text, from: text, pipeline: given.callback }),
+});
+/** @function */
+export const openTranslator = guarded("evaluate.openTranslator", open, { name: given.name, options: given.options({ signal }) });
+
+guardMethods("guard", Guard.prototype, { judge: { answers: judged, options: given.options({ signal }) } }, { rejects: true });
+guardMethods("Guard", Guard, { of: { model, forms: forms.optional() } });

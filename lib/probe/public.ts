@@ -1,0 +1,38 @@
+/** Probes: logistic regressions on a model's activations, judges that need no second model. */
+import { datasetArgument } from "../dataset/index.js";
+import { given, guarded } from "../guard/index.js";
+import { siteArgument } from "../vector/index.js";
+import { probeArgument } from "./arguments.js";
+import { loadProbe as readProbe, saveProbe } from "./probe-file.js";
+import { probeLogit } from "./probe.js";
+import { probeTexts, trainProbe } from "./train.js";
+
+/** @function */
+export const read = guarded("probe.read", probeTexts, {
+  model: given.model, probe: probeArgument, texts: given.list(given.required({ question: given.text.optional(), text: given.text })),
+  options: given.options({ allowMismatch: given.flag, ...given.stops }),
+});
+/** @function */
+export const train = guarded("probe.train", trainProbe, {
+  model: given.model,
+  options: given.required({
+    positive: datasetArgument, negative: datasetArgument, site: siteArgument.optional(), layers: given.tokens.optional(),
+    folds: given.number.optional(), lambdas: given.list(given.number).optional(), seed: given.number.optional(),
+    evalPositive: datasetArgument.optional(), evalNegative: datasetArgument.optional(),
+    signal: given.signal.optional(), onProgress: given.callback.optional(),
+  }),
+});
+/** @function */
+export const load = guarded("probe.load", readProbe, { path: given.path });
+/** @function */
+export const save = guarded("probe.save", saveProbe, {
+  path: given.path,
+  probe: probeArgument.refine((value) => given.isWritable({ ...(value as object), weights: null }), "expected a probe, as probe.train gives; JSON cannot hold this one"),
+});
+/** @function */
+export const logit = guarded("probe.logit", probeLogit, {
+  probe: given.required({ weights: given.floats, bias: given.number }), activation: given.floats,
+});
+
+/** @function */
+export const loadProbe = guarded("loadProbe", readProbe, { path: given.path });

@@ -1,0 +1,11 @@
+import { given, guarded } from "../guard/index.js";
+import { writeReport as write } from "./index.js";
+
+/** @function */
+export const writeReport = guarded("writeReport", write, {
+  runs: given.list(given.path),
+  options: given.required({
+    out: given.path, title: given.text.optional(), reference: given.text.optional(), samples: given.number.optional(),
+    signal: given.signal.optional(), onProgress: given.callback.optional(),
+  }),
+});

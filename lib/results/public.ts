@@ -1,0 +1,49 @@
+/** A run's folder: what was asked for, and a line per answer; merging, tables, the published form. */
+import { given, guarded } from "../guard/index.js";
+import { evaluationSchema } from "./evaluations.js";
+import { runsBelow } from "./folders.js";
+import * as merging from "./merge.js";
+import { readPublished as readPublishedFile } from "./published-file.js";
+import * as published from "./published.js";
+import { recordSchema } from "./records.js";
+import { runSchema } from "./run-file.js";
+import { readRun, writeRun } from "./store.js";
+import * as summary from "./summary.js";
+import { withColumns as columnsOf } from "./evaluations.js";
+
+const records = given.list(recordSchema);
+const evaluations = given.list(evaluationSchema);
+const results = given.required({ run: runSchema, records, evaluations });
+/** For what is called once per answer: the lists are not walked through. */
+const evaluation = given.required({ header: given.required({ evaluator: given.text }), rows: given.a("a list of rows", Array.isArray) });
+const reading = given.options({ signal: given.signal });
+const merged = { out: given.path, folders: given.list(given.path), options: reading };
+
+/** @function */
+export const read = guarded("results.read", readRun, { folder: given.path, options: reading });
+/** @function */
+export const write = guarded("results.write", writeRun, { folder: given.path, run: runSchema, records });
+/** @function */
+export const below = guarded("results.below", runsBelow, { folder: given.path });
+/** @function */
+export const merge = guarded("results.merge", merging.mergeRuns, merged);
+/** @function */
+export const planMerge = guarded("results.planMerge", merging.planMerge, merged);
+/** @function */
+export const summarise = guarded("results.summarise", summary.summariseRun, { results });
+/** @function */
+export const hitMeasure = guarded("results.hitMeasure", summary.hitMeasure, { judged: evaluations });
+/** @function */
+export const jointHit = guarded("results.jointHit", summary.jointHit, { judged: given.list(evaluation), index: given.number });
+/** @function */
+export const pairedDifferences = guarded("results.pairedDifferences", summary.pairedDifferences, {
+  results, reference: given.text, measure: given.callback,
+});
+/** @function */
+export const withColumns = guarded("results.withColumns", columnsOf, { records, evaluations });
+/** @function */
+export const fromPublished = guarded("results.fromPublished", published.fromPublished, { json: given.anything, path: given.path });
+/** @function */
+export const toPublished = guarded("results.toPublished", published.toPublished, { run: runSchema, records });
+/** @function */
+export const readPublished = guarded("results.readPublished", readPublishedFile, { path: given.path, options: reading });

@@ -1,0 +1,49 @@
+/** Vector files of other programs, both ways; whether a vector belongs to a model. */
+import { z } from "zod";
+import { given, guarded, guardMethods } from "../guard/index.js";
+import { fingerprintArgument, selectionArgument, vectorArgument } from "./arguments.js";
+import * as interchange from "./interchange.js";
+import { loadSteering as readSteering } from "./load-steering.js";
+import { SteeringVector } from "./steering-vector.js";
+import { assertMadeFor as checkMadeFor } from "./vector.js";
+
+const importing = given.required({
+  name: given.path, model: fingerprintArgument, dHead: given.whole.optional(), property: given.text.optional(), onNotice: given.callback.optional(),
+} satisfies Record<keyof interchange.ImportOptions, z.ZodType>);
+
+/** @function */
+export const assertMadeFor = guarded("vectors.assertMadeFor", checkMadeFor, {
+  vector: given.required({ provenance: given.required({ model: fingerprintArgument, property: given.text }) }),
+  model: fingerprintArgument, allowMismatch: given.flag.optional(), kind: given.text.optional(),
+});
+/** @function */
+export const exportControlVector = guarded("vectors.exportControlVector", interchange.exportControlVector, {
+  vector: vectorArgument, alpha: given.number.optional(),
+});
+/** @function */
+export const exportPublished = guarded("vectors.exportPublished", interchange.exportPublished, {
+  vector: vectorArgument, format: z.enum(["npy", "safetensors"]),
+});
+/** @function */
+export const importControlVector = guarded("vectors.importControlVector", interchange.importControlVector, { bytes: given.bytes, options: importing });
+/** @function */
+export const importPublished = guarded("vectors.importPublished", interchange.importPublished, { bytes: given.bytes, options: importing });
+
+/** @function */
+export const loadSteering = guarded("loadSteering", readSteering, { spec: given.anything });
+
+guardMethods("SteeringVector", SteeringVector, {
+  load: { path: given.path },
+  sum: { parts: given.list(given.required({ vector: vectorArgument, factor: given.number })) },
+  mean: { vectors: given.list(vectorArgument) },
+});
+guardMethods("vector", SteeringVector.prototype, {
+  save: { path: given.path },
+  add: { other: vectorArgument },
+  subtract: { other: vectorArgument },
+  scale: { factor: given.number },
+  projectOut: { other: vectorArgument },
+  select: { selection: given.required({ layers: given.indices.optional(), heads: given.indices.optional() }) },
+  with: { schedule: given.anything, selection: selectionArgument },
+  cosine: { other: vectorArgument },
+});
