@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { onAbort, type Batch, type Model, type Place, type Task } from "../engine/index.js";
+import { onAbort, type Batch, type Engine, type Place, type Task } from "../engine/index.js";
 import { abortError, throwIfAborted } from "../errors.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, StepMeans } from "../vector/index.js";
@@ -46,7 +46,7 @@ const MIXED_ROWS = 256;
  * @returns means `[layers, nSteps, width]` in double precision; nSteps is the longest continuation
  * @throws SteeringError E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
-export async function captureMeans(model: Model, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
+export async function captureMeans(model: Engine, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
   const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
   if (!prompts.every(({ weight }) => weight > 0 && Number.isFinite(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
@@ -68,7 +68,7 @@ export async function captureMeans(model: Model, prompts: readonly CapturePrompt
  *
  * @throws SteeringError E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED
  */
-export async function* captureActivations(model: Model, prompts: readonly (readonly number[])[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
+export async function* captureActivations(model: Engine, prompts: readonly (readonly number[])[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
   const layers = checkedLayers(model, prompts, options);
   const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
     const into = model.createCapture(options.site, layers, options.maxNewTokens);
@@ -108,7 +108,7 @@ class CaptureTask implements AwaitedTask<void> {
   readonly ended: Promise<void>;
   private settle!: { resolve: () => void; reject: (error: unknown) => void };
 
-  constructor(private readonly model: Model, readonly prompt: readonly number[], private readonly weight: number, private readonly into: CaptureHandle, readonly maxNewTokens: number) {
+  constructor(private readonly model: Engine, readonly prompt: readonly number[], private readonly weight: number, private readonly into: CaptureHandle, readonly maxNewTokens: number) {
     this.ended = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
   }
 
@@ -140,7 +140,7 @@ export interface AwaitedTask<Result> extends Task {
 }
 
 /** Submit a task and wait for its end; an abort drops it. */
-export async function runToEnd<Result>(model: Model, task: AwaitedTask<Result>, signal: AbortSignal): Promise<Result> {
+export async function runToEnd<Result>(model: Engine, task: AwaitedTask<Result>, signal: AbortSignal): Promise<Result> {
   throwIfAborted(signal);
   const forget = onAbort(signal, () => {
     task.fail(abortError(signal));
@@ -154,7 +154,7 @@ export async function runToEnd<Result>(model: Model, task: AwaitedTask<Result>, 
   }
 }
 
-function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions): readonly number[] {
+function checkedLayers(model: Engine, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions): readonly number[] {
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Model, PromptReading, RowCapture } from "../engine/index.js";
+import type { Engine, PromptReading, RowCapture } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, PairsOrigin } from "../vector/index.js";
 import { inOrder, runToEnd, type AwaitedTask } from "./capture.js";
@@ -57,7 +57,7 @@ const N_PARALLEL = 32;
 /** Rows whose activations wait in memory, in all layers, for the end of one decode. */
 const MIXED_ROWS = 256;
 /** Layers in which a site shows every row of a batch: after the last layer's attention llama.cpp keeps the rows with logits only. Throws E_NO_SITE. */
-export function readableLayers(model: Pick<Model, "siteLayers" | "siteWidth">, site: HookSite): number[] {
+export function readableLayers(model: Pick<Engine, "siteLayers" | "siteWidth">, site: HookSite): number[] {
   model.siteWidth(site); // E_NO_SITE
   return model.siteLayers(site, { everyRow: true });
 }
@@ -69,7 +69,7 @@ export function readableLayers(model: Pick<Model, "siteLayers" | "siteWidth">, s
  *
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE (the last layer, behind its attention), E_NOT_FINITE, E_ABORTED
  */
-export async function* captureTexts(model: Model, texts: readonly PromptedText[], options: TextCaptureOptions): AsyncGenerator<TextMeans, void> {
+export async function* captureTexts(model: Engine, texts: readonly PromptedText[], options: TextCaptureOptions): AsyncGenerator<TextMeans, void> {
   const layers = checkedLayers(model, options);
   const rows = texts.map((text) => textRows(text, options));
   for (const { tokens } of rows) checkTokens(model, tokens);
@@ -95,7 +95,7 @@ class TextTask implements AwaitedTask<Float64Array> {
   readonly ended: Promise<Float64Array>;
   private settle!: { resolve: (means: Float64Array) => void; reject: (error: unknown) => void };
 
-  constructor(model: Model, { tokens, from, nSteps, nRows }: TextRows, into: CaptureHandle) {
+  constructor(model: Engine, { tokens, from, nSteps, nRows }: TextRows, into: CaptureHandle) {
     this.ended = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
     this.prompt = tokens;
     const rows = Array.from({ length: nSteps }, (_, step): RowCapture => ({ into, step, weight: 1 }));
@@ -131,7 +131,7 @@ class TextTask implements AwaitedTask<Float64Array> {
   }
 }
 
-function checkedLayers(model: Model, { site, layers }: TextCaptureOptions): readonly number[] {
+function checkedLayers(model: Engine, { site, layers }: TextCaptureOptions): readonly number[] {
   const readable = readableLayers(model, site);
   const cut = model.siteLayers(site).find((layer) => layers?.includes(layer) && !readable.includes(layer));
   if (cut !== undefined) {
@@ -151,7 +151,7 @@ function textRows({ prompt, answer }: PromptedText, { pooling = "mean", maxSteps
   return { tokens: whole.slice(0, prompt.length - 1 + nSteps), from: prompt.length - 1, nSteps, nRows: 1 }; // no step is behind the last token
 }
 
-function checkTokens(model: Model, tokens: readonly number[]): void {
+function checkTokens(model: Engine, tokens: readonly number[]): void {
   model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
   if (tokens.length > model.maxContext) throw new SteeringError("E_CONTEXT_FULL", `a text and its prompt take ${tokens.length} tokens; the model's context holds ${model.maxContext}`);
 }

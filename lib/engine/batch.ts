@@ -11,7 +11,7 @@ export function int32s(values: readonly number[], what: string): Int32Array {
 
 /** One steering term of a row: alpha times the direction of `step` (nSteps = the mean of all steps). */
 export interface Term {
-  /** From `Model.vectorHandle`. */
+  /** From `Engine.vectorHandle`. */
   vector: VectorHandle;
   step: number;
   alpha: number;

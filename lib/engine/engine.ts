@@ -34,11 +34,11 @@ const MAX_SELECTIONS = 8;
 /** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 end the process, 20,000 do not. */
 const LONGEST_WORD = 16_384;
 
-/** What a model is made of. */
-export type LoadedModel = ConstructorParameters<typeof Model>;
+/** What an engine is made of. */
+export type EngineParts = ConstructorParameters<typeof Engine>;
 
-/** Load a GGUF, for `new Model(...)` or a class that extends it. Throws what `loadModel` throws. */
-export async function openModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
+/** Load a GGUF, for `new Engine(...)` or a class that extends it. Throws what `loadModel` throws. */
+export async function openEngine(nameOrPath: string, options: LoadModelOptions = {}): Promise<EngineParts> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
   const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads } = options;
@@ -76,7 +76,7 @@ export function engineVersion(): string {
  *
  * @hideconstructor
  */
-export class Model implements Disposable, AsyncDisposable {
+export class Engine implements Disposable, AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
   /** CPU threads that it computes with, at most. */
   readonly threads: number;

@@ -2,7 +2,7 @@ export { onAbort } from "./abort.js";
 export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, type MeasuredAlpha } from "./context.js";
-export { Model, engineVersion, openModel } from "./engine.js";
+export { Engine, engineVersion, openEngine } from "./engine.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";

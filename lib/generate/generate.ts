@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { onAbort, type Model, type Sampling } from "../engine/index.js";
+import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
 import { assertMadeFor } from "../vector/index.js";
@@ -43,7 +43,7 @@ export interface GenerateOptions extends ScoreOptions {
  *
  * @throws SteeringError E_BAD_SPEC; when it is read: E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
-export function generate(model: Model, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void): GenerationStream {
+export function generate(model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   const load = (live: LiveSteering): Promise<Property> => loadProperty(model, live, options.allowMismatch);
   const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // what the caller changes until it is read is not meant
@@ -52,7 +52,7 @@ export function generate(model: Model, prompt: LatePrompt, options: GenerateOpti
 
 type Run = GenerateOptions & { prompt: LatePrompt; left: AbortSignal };
 
-async function* run(model: Model, options: Run, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
+async function* run(model: Engine, options: Run, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
   const { prompt, maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false } = options;
   checkStops(stop);
   const signals = [options.signal, options.left];
@@ -93,7 +93,7 @@ async function unlessAborted<T>(work: Promise<T>, signals: ReadonlyArray<AbortSi
 }
 
 /** Continue a prompt and wait for the whole text. */
-export async function generateText(model: Model, prompt: Prompt, options: GenerateOptions = {}): Promise<GenerationResult> {
+export async function generateText(model: Engine, prompt: Prompt, options: GenerateOptions = {}): Promise<GenerationResult> {
   return generate(model, prompt, options).result();
 }
 
@@ -103,7 +103,7 @@ export async function generateText(model: Model, prompt: Prompt, options: Genera
  *
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN and what `generate` throws
  */
-export async function scoreTokens(model: Model, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number[]> {
+export async function scoreTokens(model: Engine, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number[]> {
   const tokens = tokensOf(model, prompt);
   const given = checkedTokens(model, continuation);
   if (given.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "the continuation is empty");
@@ -119,30 +119,30 @@ export async function scoreTokens(model: Model, prompt: Prompt, continuation: re
   return scoring.logProbabilities.finally(forget);
 }
 
-function tokensOf(model: Model, prompt: Prompt): readonly number[] {
+function tokensOf(model: Engine, prompt: Prompt): readonly number[] {
   return typeof prompt === "string" ? model.tokenise(prompt) : checkedTokens(model, prompt);
 }
 
 /** A copy of the tokens, which the caller may change; E_BAD_TOKEN here, before a batch would throw it that others share. */
-function checkedTokens(model: Model, tokens: readonly number[]): number[] {
+function checkedTokens(model: Engine, tokens: readonly number[]): number[] {
   if (!Array.isArray(tokens)) throw new SteeringError("E_BAD_ARGUMENT", "token ids were expected; of a text: model.tokenise(text, { bos: false })");
   const copy = tokens.slice();
   model.detokenise(copy);
   return copy;
 }
 
-async function loadProperties(model: Model, { steer, allowMismatch }: ScoreOptions): Promise<Property[]> {
+async function loadProperties(model: Engine, { steer, allowMismatch }: ScoreOptions): Promise<Property[]> {
   const properties: Property[] = [];
   for (const steering of steerings(steer)) properties.push(await loadProperty(model, new LiveSteering(steering), allowMismatch));
   return properties;
 }
 
-async function loadProperty(model: Model, live: LiveSteering, allowMismatch = false): Promise<Property> {
+async function loadProperty(model: Engine, live: LiveSteering, allowMismatch = false): Promise<Property> {
   assertMadeFor(live.vector, await model.fingerprint(), allowMismatch);
   return live.toProperty(model.vectorHandle(live.vector, live));
 }
 
-async function loadMonitor(model: Model, { monitor: probes = [], steer, allowMismatch }: GenerateOptions & { steer: readonly LiveSteering[] }): Promise<Monitor | undefined> {
+async function loadMonitor(model: Engine, { monitor: probes = [], steer, allowMismatch }: GenerateOptions & { steer: readonly LiveSteering[] }): Promise<Monitor | undefined> {
   if (probes.length === 0) return undefined;
   const fingerprint = await model.fingerprint();
   for (const probe of probes) assertMadeFor(probe, fingerprint, allowMismatch, "probe");
@@ -153,7 +153,7 @@ function checkStops(stops: readonly string[]): void {
   if (stops.includes("")) throw new SteeringError("E_BAD_ARGUMENT", "a stop string is empty: it would end every text at once");
 }
 
-function checkLength(model: Model, nPrompt: number, maxNewTokens: number): void {
+function checkLength(model: Engine, nPrompt: number, maxNewTokens: number): void {
   if (nPrompt === 0) throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
   if (nPrompt + maxNewTokens <= model.maxContext) return;

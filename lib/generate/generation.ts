@@ -1,4 +1,4 @@
-import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Model, type Place, type Sampling, type Task } from "../engine/index.js";
+import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Engine, type Place, type Sampling, type Task } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
 import type { SteeringSpec } from "../steering/index.js";
 import { notFinite, Streams, type Property, type Reading } from "./streams.js";
@@ -60,7 +60,7 @@ export class Generation implements Task {
   private failure: { error: unknown } | undefined;
   private consumer: { resolve: (token: GeneratedToken | undefined) => void; reject: (error: unknown) => void } | undefined;
 
-  constructor(private readonly model: Model, private readonly settings: GenerationSettings) {
+  constructor(private readonly model: Engine, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
     this.streams = new Streams(settings.properties);

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { SpecialText } from "./special-text.js";
 import { renderChats } from "./template-process.js";
 import type { Rendered } from "./template-protocol.js";
@@ -41,7 +41,7 @@ const REPETITIONS = 4;
  *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, or where the template refuses
  *   the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
  */
-export async function chatTokens(model: Model, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
+export async function chatTokens(model: Engine, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
   const { templateVariables = {}, mayCut = false } = options;
   const { chatTemplate, path } = model.info;
   if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
@@ -62,7 +62,7 @@ export async function chatTokens(model: Model, messages: readonly ChatMessage[],
 }
 
 /** What transformers gives to every template. */
-function defaults(model: Model): Record<string, unknown> {
+function defaults(model: Engine): Record<string, unknown> {
   const { bos, eos } = model.specialTokens();
   return { tools: null, documents: null, bos_token: bos ?? "", eos_token: eos ?? "" };
 }
