@@ -1,6 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { onAbort, type Batch, type Engine, type Place, type Task } from "../engine/index.js";
-import { abortError, throwIfAborted } from "../errors.js";
+import type { Batch, Engine, Place, StepTask } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, StepMeans } from "../vector/index.js";
 
@@ -50,7 +49,8 @@ export async function captureMeans(model: Engine, prompts: readonly CapturePromp
   const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
   if (!prompts.every(({ weight }) => weight > 0 && Number.isFinite(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
-  const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> => runToEnd(model, new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
+  const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> =>
+    model.scheduler.run(new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
   let done = 0;
   const total = prompts.reduce((sum, { tokens }) => sum + tokens.length + options.maxNewTokens, 0);
   let index = 0;
@@ -72,7 +72,7 @@ export async function* captureActivations(model: Engine, prompts: readonly (read
   const layers = checkedLayers(model, prompts, options);
   const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
     const into = model.createCapture(options.site, layers, options.maxNewTokens);
-    await runToEnd(model, new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
+    await model.scheduler.run(new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
     return meansOf(model.takeCapture(into), layers.length, options.maxNewTokens); // of one row each: the activation, exactly
   };
   let prompt = 0;
@@ -82,7 +82,9 @@ export async function* captureActivations(model: Engine, prompts: readonly (read
 }
 
 /** Results for the items, in their order, with so many under way at once; what is left is aborted when the consumer leaves. */
-export async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined, nParallel = N_PARALLEL): AsyncGenerator<Result, void> {
+export async function* inOrder<Item, Result>(
+  items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined, nParallel = N_PARALLEL,
+): AsyncGenerator<Result, void> {
   const leave = new AbortController();
   const signal = outer ? AbortSignal.any([outer, leave.signal]) : leave.signal;
   const underWay: Array<Promise<Result>> = [];
@@ -101,22 +103,16 @@ export async function* inOrder<Item, Result>(items: readonly Item[], work: (item
 }
 
 /** A prompt continued greedily, each step's row captured. */
-class CaptureTask implements AwaitedTask<void> {
+class CaptureTask implements StepTask {
+  readonly kind = "steps";
   readonly nSequences = 1;
   readonly mixedRows = MIXED_ROWS;
   private steps = 0;
-  readonly ended: Promise<void>;
-  private settle!: { resolve: () => void; reject: (error: unknown) => void };
 
-  constructor(private readonly model: Engine, readonly prompt: readonly number[], private readonly weight: number, private readonly into: CaptureHandle, readonly maxNewTokens: number) {
-    this.ended = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
-  }
-
-  isWanted(): boolean {
-    return true;
-  }
-
-  probe(): void { /* one decode per step */ }
+  constructor(
+    private readonly model: Engine, readonly prompt: readonly number[], private readonly weight: number,
+    private readonly into: CaptureHandle, readonly maxNewTokens: number,
+  ) {}
 
   output(batch: Batch, { token, position, step, sequences }: Place): number {
     return batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture: { into: this.into, step, weight: this.weight } }));
@@ -124,33 +120,7 @@ class CaptureTask implements AwaitedTask<void> {
 
   accept(token: number): boolean {
     if (token < 0) throw new SteeringError("E_NOT_FINITE", "the model's logits are not finite: its weights are broken");
-    const goesOn = ++this.steps < this.maxNewTokens && !this.model.isEndOfGeneration(token);
-    if (!goesOn) this.settle.resolve();
-    return goesOn;
-  }
-
-  fail(error: unknown): void {
-    this.settle.reject(error);
-  }
-}
-
-/** A task whose end can be waited for. */
-export interface AwaitedTask<Result> extends Task {
-  readonly ended: Promise<Result>;
-}
-
-/** Submit a task and wait for its end; an abort drops it. */
-export async function runToEnd<Result>(model: Engine, task: AwaitedTask<Result>, signal: AbortSignal): Promise<Result> {
-  throwIfAborted(signal);
-  const forget = onAbort(signal, () => {
-    task.fail(abortError(signal));
-    model.scheduler.cancel(task);
-  });
-  try {
-    model.scheduler.submit(task);
-    return await task.ended;
-  } finally {
-    forget();
+    return ++this.steps < this.maxNewTokens && !this.model.isEndOfGeneration(token);
   }
 }
 

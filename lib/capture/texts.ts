@@ -1,8 +1,8 @@
 import { SteeringError } from "../errors.js";
-import type { Engine, PromptReading, RowCapture } from "../engine/index.js";
+import type { Engine, PrefillTask, RowCapture } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, PairsOrigin } from "../vector/index.js";
-import { inOrder, runToEnd, type AwaitedTask } from "./capture.js";
+import { inOrder } from "./capture.js";
 
 /** Which rows of a text are read: the mean over its answer's, the answer's last, or per token step the row that predicts the answer's token. */
 export type Pooling = PairsOrigin["pooling"];
@@ -73,8 +73,11 @@ export async function* captureTexts(model: Engine, texts: readonly PromptedText[
   const layers = checkedLayers(model, options);
   const rows = texts.map((text) => textRows(text, options));
   for (const { tokens } of rows) checkTokens(model, tokens);
-  const capture = (text: TextRows, signal: AbortSignal): Promise<Float64Array> =>
-    runToEnd(model, new TextTask(model, text, model.createCapture(options.site, layers, text.nSteps)), signal);
+  const capture = async (text: TextRows, signal: AbortSignal): Promise<Float64Array> => {
+    const task = new TextTask(model, text, model.createCapture(options.site, layers, text.nSteps));
+    await model.scheduler.run(task, signal);
+    return task.means;
+  };
   const total = rows.reduce((sum, { tokens }) => sum + tokens.length, 0);
   let [text, done] = [0, 0];
   for await (const means of inOrder(rows, capture, options.signal, N_PARALLEL)) {
@@ -85,49 +88,33 @@ export async function* captureTexts(model: Engine, texts: readonly PromptedText[
   }
 }
 
-/** A prompt and an answer that are fed, some of their rows captured. */
-class TextTask implements AwaitedTask<Float64Array> {
+/** A prompt and its answer, some of their rows captured while they are prefilled. */
+class TextTask implements PrefillTask {
+  readonly kind = "prefill";
   readonly prompt: readonly number[];
-  readonly nSequences = 1;
-  readonly maxNewTokens = 0;
+  readonly from: number;
   readonly mixedRows = MIXED_ROWS;
-  readonly reading: PromptReading;
-  readonly ended: Promise<Float64Array>;
-  private settle!: { resolve: (means: Float64Array) => void; reject: (error: unknown) => void };
+  /** `[layers, nSteps, width]`, once it is done. */
+  means!: Float64Array;
+  private readonly captures: RowCapture[];
 
-  constructor(model: Engine, { tokens, from, nSteps, nRows }: TextRows, into: CaptureHandle) {
-    this.ended = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
-    this.prompt = tokens;
-    const rows = Array.from({ length: nSteps }, (_, step): RowCapture => ({ into, step, weight: 1 }));
-    this.reading = {
-      from,
-      capture: (position) => rows[nSteps === 1 ? 0 : position - from]!,
-      done: () => {
-        const { sums, weights } = model.takeCapture(into);
-        if (!weights.every((weight) => weight === nRows)) throw new Error(`${weights.join(", ")} rows were captured of ${nRows}`);
-        const means = sums.map((sum) => sum / nRows);
-        if (!means.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", "an activation is not finite: the model's weights are broken");
-        this.settle.resolve(means);
-      },
-    };
+  constructor(private readonly model: Engine, private readonly rows: TextRows, private readonly into: CaptureHandle) {
+    this.prompt = rows.tokens;
+    this.from = rows.from;
+    this.captures = Array.from({ length: rows.nSteps }, (_, step) => ({ into, step, weight: 1 }));
   }
 
-  isWanted(): boolean {
-    return false;
+  capture(position: number): RowCapture {
+    return this.captures[this.rows.nSteps === 1 ? 0 : position - this.from]!;
   }
 
-  probe(): void { /* takes no step */ }
-
-  output(): number {
-    throw new Error("a text that is read takes no step");
-  }
-
-  accept(): boolean {
-    return false;
-  }
-
-  fail(error: unknown): void {
-    this.settle.reject(error);
+  done(): void {
+    const { nRows } = this.rows;
+    const { sums, weights } = this.model.takeCapture(this.into);
+    if (!weights.every((weight) => weight === nRows)) throw new Error(`${weights.join(", ")} rows were captured instead of ${nRows}`);
+    this.means = sums.map((sum) => sum / nRows);
+    if (this.means.every(Number.isFinite)) return;
+    throw new SteeringError("E_NOT_FINITE", "an activation is not finite: the model's weights are broken");
   }
 }
 

@@ -3,6 +3,13 @@ import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
 import type { ThreadCount } from "./threads.js";
 
+/** What a piece of work needs of a context. */
+export interface ContextNeeds {
+  /** KV cells in all. */
+  nCtx: number;
+  nSeqMax: number;
+}
+
 export interface MeasuredAlpha {
   alpha: number;
   /** KL(P || S) in nats, reduced. */

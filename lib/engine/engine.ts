@@ -5,7 +5,7 @@ import { addon, call, callAsync, findInstallation, type CaptureHandle, type Nati
 import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
-import { Context } from "./context.js";
+import { Context, type ContextNeeds } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import { checkGraphPath, hasDevice } from "./graph-check.js";
 import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
@@ -15,13 +15,6 @@ import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
-
-/** What a piece of work needs of a context. */
-export interface ContextNeeds {
-  /** KV cells in all. */
-  nCtx: number;
-  nSeqMax: number;
-}
 
 /** Most rows of one decode; longer prompts are fed in pieces. */
 const N_BATCH = 512;

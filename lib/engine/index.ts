@@ -6,5 +6,5 @@ export { Engine, engineVersion, openEngine } from "./engine.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
-export { STEERED_ROWS, type Place, type PromptReading, type Task } from "./scheduler/task.js";
+export { STEERED_ROWS, type Place, type PrefillTask, type StepTask, type Task } from "./scheduler/task.js";
 export { Translator, loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation } from "./translator.js";

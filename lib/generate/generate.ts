@@ -3,11 +3,10 @@ import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
 import { assertMadeFor } from "../vector/index.js";
-import { Generation, type GeneratedToken, type GenerationResult } from "./generation.js";
+import { Generation, type GenerationResult } from "./generation.js";
 import { GenerationStream } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Scoring } from "./scoring.js";
-import type { Property } from "./streams.js";
 
 /** A text, or its tokens, BOS included. */
 export type Prompt = string | readonly number[];
@@ -43,37 +42,30 @@ export interface GenerateOptions extends ScoreOptions {
  *
  * @throws SteeringError E_BAD_SPEC; when it is read: E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
  */
-export function generate(model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void): GenerationStream {
+export function generate(
+  model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void,
+): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
-  const load = (live: LiveSteering): Promise<Property> => loadProperty(model, live, options.allowMismatch);
-  const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // what the caller changes until it is read is not meant
-  return new GenerationStream(steer, load, (properties, left) => run(model, { ...given, left }, steer, properties), onEnd);
+  const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // later changes by the caller don't count
+  const load = (live: LiveSteering): Promise<void> => live.load(model, options.allowMismatch);
+  return new GenerationStream(steer, load, (left) => begin(model, given, steer, left), onEnd);
 }
 
-type Run = GenerateOptions & { prompt: LatePrompt; left: AbortSignal };
-
-async function* run(model: Engine, options: Run, steer: readonly LiveSteering[], properties: Property[]): AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">> {
-  const { prompt, maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false } = options;
+/** Check and load everything, and submit the generation to the scheduler. `steer` may grow meanwhile. */
+async function begin(
+  model: Engine, options: GenerateOptions & { prompt: LatePrompt }, steer: readonly LiveSteering[], left: AbortSignal,
+): Promise<Generation> {
+  const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch } = options;
   checkStops(stop);
-  const signals = [options.signal, options.left];
-  const tokens = tokensOf(model, typeof prompt === "function" ? await unlessAborted(prompt(), signals) : prompt);
-  checkLength(model, tokens.length, maxNewTokens);
-  while (properties.length < steer.length) properties.push(await loadProperty(model, steer[properties.length]!, options.allowMismatch));
+  const signals = [options.signal, left];
+  const prompt = tokensOf(model, typeof options.prompt === "function" ? await unlessAborted(options.prompt(), signals) : options.prompt);
+  checkLength(model, prompt.length, maxNewTokens);
+  for (const live of steer) await live.load(model, allowMismatch);
   const monitor = await loadMonitor(model, { ...options, steer });
-  signals.forEach(throwIfAborted); // in the turn in which they are listened to
-  const generation = new Generation(model, { prompt: tokens, properties, sampling, maxNewTokens, stop, logProbabilities, monitor });
-  const forget = signals.map((signal) => onAbort(signal, () => {
-    generation.fail(abortError(signal!));
-    model.scheduler.cancel(generation);
-  }));
-  try {
-    model.scheduler.submit(generation);
-    for (let token = await generation.next(); token; token = await generation.next()) yield token;
-    return generation.result();
-  } finally {
-    for (const each of forget) each();
-    model.scheduler.cancel(generation);
-  }
+  signals.forEach(throwIfAborted);
+  const generation = new Generation(model, { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor });
+  generation.start(...signals);
+  return generation;
 }
 
 /** What is awaited, or E_ABORTED as soon as a signal fires. */
@@ -108,15 +100,11 @@ export async function scoreTokens(model: Engine, prompt: Prompt, continuation: r
   const given = checkedTokens(model, continuation);
   if (given.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "the continuation is empty");
   checkLength(model, tokens.length, given.length);
-  const properties = await loadProperties(model, options);
-  throwIfAborted(options.signal);
-  const scoring = new Scoring(tokens, given, properties);
-  const forget = onAbort(options.signal, () => {
-    scoring.fail(abortError(options.signal!));
-    model.scheduler.cancel(scoring);
-  });
-  model.scheduler.submit(scoring);
-  return scoring.logProbabilities.finally(forget);
+  const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
+  for (const live of steer) await live.load(model, options.allowMismatch);
+  const scoring = new Scoring(tokens, given, steer);
+  await model.scheduler.run(scoring, options.signal);
+  return scoring.logProbabilities;
 }
 
 function tokensOf(model: Engine, prompt: Prompt): readonly number[] {
@@ -131,18 +119,9 @@ function checkedTokens(model: Engine, tokens: readonly number[]): number[] {
   return copy;
 }
 
-async function loadProperties(model: Engine, { steer, allowMismatch }: ScoreOptions): Promise<Property[]> {
-  const properties: Property[] = [];
-  for (const steering of steerings(steer)) properties.push(await loadProperty(model, new LiveSteering(steering), allowMismatch));
-  return properties;
-}
-
-async function loadProperty(model: Engine, live: LiveSteering, allowMismatch = false): Promise<Property> {
-  assertMadeFor(live.vector, await model.fingerprint(), allowMismatch);
-  return live.toProperty(model.vectorHandle(live.vector, live));
-}
-
-async function loadMonitor(model: Engine, { monitor: probes = [], steer, allowMismatch }: GenerateOptions & { steer: readonly LiveSteering[] }): Promise<Monitor | undefined> {
+async function loadMonitor(
+  model: Engine, { monitor: probes = [], steer, allowMismatch }: GenerateOptions & { steer: readonly LiveSteering[] },
+): Promise<Monitor | undefined> {
   if (probes.length === 0) return undefined;
   const fingerprint = await model.fingerprint();
   for (const probe of probes) assertMadeFor(probe, fingerprint, allowMismatch, "probe");
