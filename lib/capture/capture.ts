@@ -47,7 +47,8 @@ const MIXED_ROWS = 256;
  */
 export async function captureMeans(model: Engine, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
   const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
-  if (!prompts.every(({ weight }) => weight > 0 && Number.isFinite(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
+  const isWeight = (weight: number): boolean => weight > 0 && Number.isFinite(weight);
+  if (!prompts.every(({ weight }) => isWeight(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
   const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> =>
     model.scheduler.run(new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
@@ -63,12 +64,14 @@ export async function captureMeans(model: Engine, prompts: readonly CapturePromp
 }
 
 /**
- * The activations themselves, prompt by prompt in order. Only those of the prompts under way are in memory, so that a
- * consumer that writes them to disk (`saveActivations`) can capture any number.
+ * The activations themselves, prompt by prompt in order. Only those of the running prompts are in memory, so a consumer that
+ * writes them to disk (`saveActivations`) can capture any number.
  *
  * @throws SteeringError E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED
  */
-export async function* captureActivations(model: Engine, prompts: readonly (readonly number[])[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
+export async function* captureActivations(
+  model: Engine, prompts: readonly (readonly number[])[], options: CaptureOptions,
+): AsyncGenerator<PromptActivations, void> {
   const layers = checkedLayers(model, prompts, options);
   const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
     const into = model.createCapture(options.site, layers, options.maxNewTokens);
@@ -83,7 +86,10 @@ export async function* captureActivations(model: Engine, prompts: readonly (read
 
 /** Results for the items, in their order, with so many under way at once; what is left is aborted when the consumer leaves. */
 export async function* inOrder<Item, Result>(
-  items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined, nParallel = N_PARALLEL,
+  items: readonly Item[],
+  work: (item: Item, signal: AbortSignal) => Promise<Result>,
+  outer: AbortSignal | undefined,
+  nParallel = N_PARALLEL,
 ): AsyncGenerator<Result, void> {
   const leave = new AbortController();
   const signal = outer ? AbortSignal.any([outer, leave.signal]) : leave.signal;
@@ -115,7 +121,8 @@ class CaptureTask implements StepTask {
   ) {}
 
   output(batch: Batch, { token, position, step, sequences }: Place): number {
-    return batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture: { into: this.into, step, weight: this.weight } }));
+    const capture = { into: this.into, step, weight: this.weight };
+    return batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture }));
   }
 
   accept(token: number): boolean {
@@ -131,13 +138,16 @@ function checkedLayers(model: Engine, prompts: readonly (readonly number[])[], {
   for (const tokens of prompts) model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
   const longest = prompts.reduce((most, tokens) => Math.max(most, tokens.length), 0) + maxNewTokens;
   if (longest > model.maxContext) {
-    throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
+    throw new SteeringError("E_CONTEXT_FULL",
+      `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
   }
   return layers ?? model.siteLayers(site);
 }
 
 /** Sums divided by weights, `[layers, nSteps, width]`, up to the last step that any prompt reached. */
-function meansOf({ sums, weights }: { sums: Float64Array; weights: Float64Array }, nLayers: number, asked: number): { nSteps: number; means: Float64Array } {
+function meansOf(
+  { sums, weights }: { sums: Float64Array; weights: Float64Array }, nLayers: number, asked: number,
+): { nSteps: number; means: Float64Array } {
   const firstUnreached = weights.indexOf(0);
   const nSteps = firstUnreached === -1 ? asked : firstUnreached;
   const width = sums.length / (nLayers * asked);

@@ -4,7 +4,7 @@ import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, PairsOrigin } from "../vector/index.js";
 import { inOrder } from "./capture.js";
 
-/** Which rows of a text are read: the mean over its answer's, the answer's last, or per token step the row that predicts the answer's token. */
+/** Which rows of a text are captured: the mean of its answer's, the answer's last, or the row that predicts each token of the answer. */
 export type Pooling = PairsOrigin["pooling"];
 
 /** A text and what it answers, as tokens. The answer may not be empty, and the prompt not with `step`. */
@@ -42,21 +42,24 @@ export interface TextMeans {
   means: Float64Array;
 }
 
-/** What is fed of a text, and which of its rows are read. */
+/** What is prefilled of a text, and which of its rows are captured. */
 interface TextRows {
   tokens: readonly number[];
-  /** First row that is read; all behind it are. */
+  /** First row that is captured, with all after it. */
   from: number;
   nSteps: number;
   /** Rows per step. */
   nRows: number;
 }
 
-/** Texts that are waited for at once: more than a context has sequences, so that none of those is idle. */
+/** Texts under way at once: more than a context has sequences, so that no sequence is idle. */
 const N_PARALLEL = 32;
 /** Rows whose activations wait in memory, in all layers, for the end of one decode. */
 const MIXED_ROWS = 256;
-/** Layers in which a site shows every row of a batch: after the last layer's attention llama.cpp keeps the rows with logits only. Throws E_NO_SITE. */
+/**
+ * Layers in which a site shows every row of a batch: after the last layer's attention, llama.cpp keeps only rows with logits. Throws
+ * E_NO_SITE.
+ */
 export function readableLayers(model: Pick<Engine, "siteLayers" | "siteWidth">, site: HookSite): number[] {
   model.siteWidth(site); // E_NO_SITE
   return model.siteLayers(site, { everyRow: true });
@@ -67,9 +70,12 @@ export function readableLayers(model: Pick<Engine, "siteLayers" | "siteWidth">, 
  * are the input, the last of those rows, or one row per token step (`pooling`). Nothing is generated, all layers are read
  * in one pass, many texts share a batch, and a prompt that texts side by side have in common is computed once.
  *
- * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE (the last layer, behind its attention), E_NOT_FINITE, E_ABORTED
+ * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE (the last layer, after its attention),
+ *   E_NOT_FINITE, E_ABORTED
  */
-export async function* captureTexts(model: Engine, texts: readonly PromptedText[], options: TextCaptureOptions): AsyncGenerator<TextMeans, void> {
+export async function* captureTexts(
+  model: Engine, texts: readonly PromptedText[], options: TextCaptureOptions,
+): AsyncGenerator<TextMeans, void> {
   const layers = checkedLayers(model, options);
   const rows = texts.map((text) => textRows(text, options));
   for (const { tokens } of rows) checkTokens(model, tokens);
@@ -122,7 +128,8 @@ function checkedLayers(model: Engine, { site, layers }: TextCaptureOptions): rea
   const readable = readableLayers(model, site);
   const cut = model.siteLayers(site).find((layer) => layers?.includes(layer) && !readable.includes(layer));
   if (cut !== undefined) {
-    throw new SteeringError("E_SHAPE", `${site} of the last layer (${cut}) has no rows for the tokens of a text: llama.cpp computes there only what is needed for logits. Choose an earlier layer.`);
+    throw new SteeringError("E_SHAPE", `${site} of the last layer (${cut}) has no rows for the tokens of a text: `
+      + "llama.cpp computes there only what is needed for logits. Choose an earlier layer.");
   }
   if (layers && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
   return layers ?? readable;
@@ -135,10 +142,13 @@ function textRows({ prompt, answer }: PromptedText, { pooling = "mean", maxSteps
   if (pooling === "mean") return { tokens: whole, from: prompt.length, nSteps: 1, nRows: answer.length };
   if (pooling === "last") return { tokens: whole, from: whole.length - 1, nSteps: 1, nRows: 1 };
   const nSteps = Math.min(answer.length, maxSteps ?? answer.length);
-  return { tokens: whole.slice(0, prompt.length - 1 + nSteps), from: prompt.length - 1, nSteps, nRows: 1 }; // no step is behind the last token
+  // The last token predicts no other: it is not prefilled.
+  return { tokens: whole.slice(0, prompt.length - 1 + nSteps), from: prompt.length - 1, nSteps, nRows: 1 };
 }
 
 function checkTokens(model: Engine, tokens: readonly number[]): void {
-  model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
-  if (tokens.length > model.maxContext) throw new SteeringError("E_CONTEXT_FULL", `a text and its prompt take ${tokens.length} tokens; the model's context holds ${model.maxContext}`);
+  model.detokenise(tokens); // throws E_BAD_TOKEN here, not in a batch that others share
+  if (tokens.length <= model.maxContext) return;
+  throw new SteeringError("E_CONTEXT_FULL",
+    `a text and its prompt take ${tokens.length} tokens; the model's context holds ${model.maxContext}`);
 }

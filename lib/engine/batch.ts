@@ -1,5 +1,7 @@
 import { SteeringError } from "../errors.js";
-import type { CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeTerms, SamplerHandle, VectorHandle } from "../native/index.js";
+import type {
+  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeTerms, SamplerHandle, VectorHandle,
+} from "../native/index.js";
 import type { KlReduction } from "../steering/index.js";
 
 /** An Int32Array, which would silently wrap numbers that are not whole or have more than 32 bits. Throws E_BAD_ARGUMENT. */

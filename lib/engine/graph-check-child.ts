@@ -54,7 +54,9 @@ async function logits(steeringPath: "callback" | "graph"): Promise<Outcome[]> {
   return outcomes;
 }
 
-async function decode(model: Engine, context: Context, nRows: number, vector: VectorData, alphaOf: (row: number) => number): Promise<Float32Array> {
+async function decode(
+  model: Engine, context: Context, nRows: number, vector: VectorData, alphaOf: (row: number) => number,
+): Promise<Float32Array> {
   context.kvClear();
   const prompt = new Batch();
   PROMPT.forEach((token, position) => prompt.add(token, position, 0));

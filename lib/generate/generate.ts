@@ -1,6 +1,5 @@
-import { SteeringError } from "../errors.js";
 import { onAbort, type Engine, type Sampling } from "../engine/index.js";
-import { abortError, throwIfAborted } from "../errors.js";
+import { abortError, SteeringError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
 import { assertMadeFor } from "../vector/index.js";
 import { Generation, type GenerationResult } from "./generation.js";
@@ -11,11 +10,11 @@ import { Scoring } from "./scoring.js";
 /** A text, or its tokens, BOS included. */
 export type Prompt = string | readonly number[];
 
-/** Under which steering a text is scored. */
+/** How a text is steered while it is scored. */
 export interface ScoreOptions {
-  /** One or several vectors, each with its schedule; a calibrated vector needs none. */
+  /** One or several vectors, each with its schedule; a calibrated vector brings its own. */
   steer?: SteerInput;
-  /** Use a vector, or a probe, that was made with another model of the same shape. */
+  /** Allow a vector, or a probe, that was made with another model of the same shape. */
   allowMismatch?: boolean;
   signal?: AbortSignal;
 }
@@ -40,7 +39,8 @@ export interface GenerateOptions extends ScoreOptions {
 /**
  * Continue a prompt, steered by any number of vectors (docs/method.md §4 and §5).
  *
- * @throws SteeringError E_BAD_SPEC; when it is read: E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED, E_DISPOSED
+ * @throws SteeringError E_BAD_SPEC; `next` throws E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED,
+ *   E_DISPOSED
  */
 export function generate(
   model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void,
@@ -90,12 +90,14 @@ export async function generateText(model: Engine, prompt: Prompt, options: Gener
 }
 
 /**
- * Log probability, in nats, of each token of a continuation that is given, steered as in `generate`. A text's tokens:
+ * Log probability, in nats, of each token of a given continuation, steered as in `generate`. For the tokens of a text, use
  * `model.tokenise(text, { bos: false })`.
  *
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN and what `generate` throws
  */
-export async function scoreTokens(model: Engine, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number[]> {
+export async function scoreTokens(
+  model: Engine, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {},
+): Promise<number[]> {
   const tokens = tokensOf(model, prompt);
   const given = checkedTokens(model, continuation);
   if (given.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "the continuation is empty");
@@ -111,9 +113,11 @@ function tokensOf(model: Engine, prompt: Prompt): readonly number[] {
   return typeof prompt === "string" ? model.tokenise(prompt) : checkedTokens(model, prompt);
 }
 
-/** A copy of the tokens, which the caller may change; E_BAD_TOKEN here, before a batch would throw it that others share. */
+/** A copy of the tokens, which the caller may change. Throws E_BAD_TOKEN here, not in a batch that others share. */
 function checkedTokens(model: Engine, tokens: readonly number[]): number[] {
-  if (!Array.isArray(tokens)) throw new SteeringError("E_BAD_ARGUMENT", "token ids were expected; of a text: model.tokenise(text, { bos: false })");
+  if (!Array.isArray(tokens)) {
+    throw new SteeringError("E_BAD_ARGUMENT", "expected token ids; model.tokenise(text, { bos: false }) gives those of a text");
+  }
   const copy = tokens.slice();
   model.detokenise(copy);
   return copy;
@@ -137,5 +141,6 @@ function checkLength(model: Engine, nPrompt: number, maxNewTokens: number): void
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
   if (nPrompt + maxNewTokens <= model.maxContext) return;
   throw new SteeringError("E_CONTEXT_FULL", `the prompt takes ${nPrompt} tokens and ${maxNewTokens} new ones were asked for; `
-    + `the model's context holds ${model.maxContext}. Shorten the prompt, ask for fewer tokens, or state how a longer context is computed (loadModel's ropeScaling).`);
+    + `the model's context holds ${model.maxContext}. Shorten the prompt, ask for fewer tokens, or state how a longer context is `
+    + "computed (loadModel's ropeScaling).");
 }

@@ -1,7 +1,9 @@
 import type { Engine, Term } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { VectorHandle } from "../native/index.js";
-import { parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeringSpec, type Tail } from "../steering/index.js";
+import {
+  parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeringSpec, type Tail,
+} from "../steering/index.js";
 import { assertMadeFor, directionIndex, type Selection, type VectorData } from "../vector/index.js";
 
 /** A vector and how strongly to add it. */

@@ -86,7 +86,9 @@ export class Streams {
   }
 
   /** Add the output row, steered with the alpha of every steering. */
-  output(batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[]): { row: number; readings: Reading[] } {
+  output(
+    batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[],
+  ): { row: number; readings: Reading[] } {
     const readings: Reading[] = [];
     this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
       const reading = this.read(steering, schedule, step, measured);

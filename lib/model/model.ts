@@ -54,7 +54,10 @@ export class Model extends Engine {
     return captureActivations(this, prompts.map((prompt) => (typeof prompt === "string" ? this.tokenise(prompt) : prompt)), options);
   }
 
-  /** Log probability, in nats, of each token of a text that continues a prompt, steered as in `generate`. Throws what that throws, E_BAD_TOKEN. */
+  /**
+   * Log probability, in nats, of each token of a text that continues a prompt, steered as in `generate`. Throws what that throws, and
+   * E_BAD_TOKEN.
+   */
   async score(prompt: Prompt, continuation: Prompt, options: ScoreOptions = {}): Promise<number[]> {
     const tokens = typeof continuation === "string" ? this.tokenise(continuation, { bos: false }) : continuation;
     return scoreTokens(this, prompt, tokens, options);

@@ -72,7 +72,10 @@ export interface VectorHandle { readonly [nativeKind]: "vector" }
 export interface CaptureHandle { readonly [nativeKind]: "capture" }
 export interface SamplerHandle { readonly [nativeKind]: "sampler" }
 
-/** One entry per term: add `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`; the step after the last is their mean. */
+/**
+ * One entry per term: add `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. The step after the last is
+ * the mean of all.
+ */
 export interface NativeTerms {
   vectors: VectorHandle[];
   rows: Int32Array;

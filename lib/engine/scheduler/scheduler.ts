@@ -143,7 +143,8 @@ export class Scheduler {
     const { nBatch } = this.room.context!.options;
     const mostRows = Math.min(nBatch, ...limiting.map(({ task }) => task.mixedRows));
     const { tokens, logProbabilities } = await this.decode([...stepping, ...prefilling], (running, batch) => {
-      if (!takesSteps(running)) return prefill(running, batch, Math.min(Math.max(LEAST_PREFILL, mostRows - batch.size), nBatch - batch.size));
+      const { size } = batch;
+      if (!takesSteps(running)) return prefill(running, batch, Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size));
       samples.set(running, running.task.output(batch, placeOf(running), alphas));
     });
     for (const running of prefilling) if (!running.cancelled) this.spread(running);
@@ -172,7 +173,7 @@ export class Scheduler {
     return true;
   }
 
-  /** The first that somebody waits for. */
+  /** The first job that somebody waits for. */
   private nextWaiting(): Job | undefined {
     return this.waiting.find(({ task }) => isWanted(task));
   }
