@@ -43,24 +43,24 @@ void check_step(int32_t step, int most, const char * what) {
 }
 
 // { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array }
-steering_plan read_plan(const Napi::Value & value, const decode_batch & batch) {
-    steering_plan plan;
-    if (value.IsUndefined()) return plan;
-    const auto object  = read_object(value, "plan");
-    const auto vectors = read_handles<const steering_vector>(object.Get("vectors"), "plan.vectors");
-    const auto rows    = read_array<int32_t>(object.Get("rows"), "plan.rows");
-    const auto indices = read_array<int32_t>(object.Get("indices"), "plan.indices");
-    const auto steps   = read_array<int32_t>(object.Get("steps"), "plan.steps");
-    const auto alphas  = read_array<float>(object.Get("alphas"), "plan.alphas");
-    check_same_length(rows.size(), {indices.size(), steps.size(), alphas.size()}, "plan");
+steering_plan read_terms(const Napi::Value & value, const decode_batch & batch) {
+    steering_plan terms;
+    if (value.IsUndefined()) return terms;
+    const auto object  = read_object(value, "terms");
+    const auto vectors = read_handles<const steering_vector>(object.Get("vectors"), "terms.vectors");
+    const auto rows    = read_array<int32_t>(object.Get("rows"), "terms.rows");
+    const auto indices = read_array<int32_t>(object.Get("indices"), "terms.indices");
+    const auto steps   = read_array<int32_t>(object.Get("steps"), "terms.steps");
+    const auto alphas  = read_array<float>(object.Get("alphas"), "terms.alphas");
+    check_same_length(rows.size(), {indices.size(), steps.size(), alphas.size()}, "terms");
     for (size_t i = 0; i < rows.size(); ++i) {
-        check_row(rows[i], batch.tokens.size(), "plan");
-        const auto & vector = at(vectors, indices[i], "plan.vectors");
-        check_step(steps[i], vector->n_steps(), "plan"); // n_steps stands for the mean
-        if (!std::isfinite(alphas[i])) throw failure("E_NOT_FINITE", "plan.alphas holds a value that is not finite");
-        plan.add(rows[i], vector, steps[i], alphas[i]);
+        check_row(rows[i], batch.tokens.size(), "terms");
+        const auto & vector = at(vectors, indices[i], "terms.vectors");
+        check_step(steps[i], vector->n_steps(), "terms"); // n_steps stands for the mean
+        if (!std::isfinite(alphas[i])) throw failure("E_NOT_FINITE", "terms.alphas holds a value that is not finite");
+        terms.add(rows[i], vector, steps[i], alphas[i]);
     }
-    return plan;
+    return terms;
 }
 
 // { captures: Capture[], rows, indices, steps: Int32Array, weights: Float64Array }
@@ -133,7 +133,7 @@ decode_step read_step(const Napi::Object & step) {
     batch.seq_ids   = read_array<int32_t>(step.Get("sequences"), "sequences");
     batch.outputs   = read_array<int8_t>(step.Get("outputs"), "outputs");
     check_same_length(batch.tokens.size(), {batch.positions.size(), batch.seq_ids.size(), batch.outputs.size()}, "batch");
-    result.plan     = read_plan(step.Get("plan"), batch);
+    result.plan     = read_terms(step.Get("terms"), batch);
     result.captures = read_captures(step.Get("captures"), batch);
     result.alphas   = read_alphas(step.Get("alphas"), batch);
     result.samples  = read_samples(step.Get("samples"), batch);

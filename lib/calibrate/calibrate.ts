@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { inOrder } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { type Evaluator, answerPrompt } from "../evaluate/index.js";
 import { median } from "../maths/index.js";
 import { evaluationPrompts } from "../prompt/index.js";
@@ -57,7 +57,7 @@ export const CALIBRATION_CANDIDATES: Record<"alpha" | "topP", readonly number[]>
  * @returns what was tried, and the vector with its calibration; without one where no candidate has the effect
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_MODEL_MISMATCH, E_CONTEXT_FULL, E_ABORTED
  */
-export async function calibrate(model: Model, options: CalibrateOptions): Promise<{ tried: Candidate[]; vector: SteeringVector | undefined }> {
+export async function calibrate(model: Engine, options: CalibrateOptions): Promise<{ tried: Candidate[]; vector: SteeringVector | undefined }> {
   const { vector, questions, evaluators, wanted = 0.9, kind = "fixed", n = 20, iclExamples = 4, maxNewTokens = 30, signal, onProgress } = options;
   if (!(wanted > 0 && wanted <= 1)) throw new SteeringError("E_BAD_ARGUMENT", "wanted must be a share above 0, at most 1");
   for (const [name, value] of Object.entries({ n, maxNewTokens })) if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be a whole number from 1`);

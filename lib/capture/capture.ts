@@ -1,6 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { onAbort, type Batch, type Model, type Place, type Task } from "../engine/index.js";
-import { abortError, throwIfAborted } from "../errors.js";
+import type { Batch, Engine, Place, StepTask } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, StepMeans } from "../vector/index.js";
 
@@ -46,11 +45,13 @@ const MIXED_ROWS = 256;
  * @returns means `[layers, nSteps, width]` in double precision; nSteps is the longest continuation
  * @throws SteeringError E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
-export async function captureMeans(model: Model, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
+export async function captureMeans(model: Engine, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
   const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
-  if (!prompts.every(({ weight }) => weight > 0 && Number.isFinite(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
+  const isWeight = (weight: number): boolean => weight > 0 && Number.isFinite(weight);
+  if (!prompts.every(({ weight }) => isWeight(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
-  const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> => runToEnd(model, new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
+  const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> =>
+    model.scheduler.run(new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
   let done = 0;
   const total = prompts.reduce((sum, { tokens }) => sum + tokens.length + options.maxNewTokens, 0);
   let index = 0;
@@ -63,16 +64,18 @@ export async function captureMeans(model: Model, prompts: readonly CapturePrompt
 }
 
 /**
- * The activations themselves, prompt by prompt in order. Only those of the prompts under way are in memory, so that a
- * consumer that writes them to disk (`saveActivations`) can capture any number.
+ * The activations themselves, prompt by prompt in order. Only those of the running prompts are in memory, so a consumer that
+ * writes them to disk (`saveActivations`) can capture any number.
  *
  * @throws SteeringError E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED
  */
-export async function* captureActivations(model: Model, prompts: readonly (readonly number[])[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
+export async function* captureActivations(
+  model: Engine, prompts: readonly (readonly number[])[], options: CaptureOptions,
+): AsyncGenerator<PromptActivations, void> {
   const layers = checkedLayers(model, prompts, options);
   const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
     const into = model.createCapture(options.site, layers, options.maxNewTokens);
-    await runToEnd(model, new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
+    await model.scheduler.run(new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
     return meansOf(model.takeCapture(into), layers.length, options.maxNewTokens); // of one row each: the activation, exactly
   };
   let prompt = 0;
@@ -82,7 +85,12 @@ export async function* captureActivations(model: Model, prompts: readonly (reado
 }
 
 /** Results for the items, in their order, with so many under way at once; what is left is aborted when the consumer leaves. */
-export async function* inOrder<Item, Result>(items: readonly Item[], work: (item: Item, signal: AbortSignal) => Promise<Result>, outer: AbortSignal | undefined, nParallel = N_PARALLEL): AsyncGenerator<Result, void> {
+export async function* inOrder<Item, Result>(
+  items: readonly Item[],
+  work: (item: Item, signal: AbortSignal) => Promise<Result>,
+  outer: AbortSignal | undefined,
+  nParallel = N_PARALLEL,
+): AsyncGenerator<Result, void> {
   const leave = new AbortController();
   const signal = outer ? AbortSignal.any([outer, leave.signal]) : leave.signal;
   const underWay: Array<Promise<Result>> = [];
@@ -101,73 +109,45 @@ export async function* inOrder<Item, Result>(items: readonly Item[], work: (item
 }
 
 /** A prompt continued greedily, each step's row captured. */
-class CaptureTask implements AwaitedTask<void> {
+class CaptureTask implements StepTask {
+  readonly kind = "steps";
   readonly nSequences = 1;
   readonly mixedRows = MIXED_ROWS;
   private steps = 0;
-  readonly ended: Promise<void>;
-  private settle!: { resolve: () => void; reject: (error: unknown) => void };
 
-  constructor(private readonly model: Model, readonly prompt: readonly number[], private readonly weight: number, private readonly into: CaptureHandle, readonly maxNewTokens: number) {
-    this.ended = new Promise((resolve, reject) => { this.settle = { resolve, reject }; });
-  }
-
-  isWanted(): boolean {
-    return true;
-  }
-
-  probe(): void { /* one decode per step */ }
+  constructor(
+    private readonly model: Engine, readonly prompt: readonly number[], private readonly weight: number,
+    private readonly into: CaptureHandle, readonly maxNewTokens: number,
+  ) {}
 
   output(batch: Batch, { token, position, step, sequences }: Place): number {
-    return batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture: { into: this.into, step, weight: this.weight } }));
+    const capture = { into: this.into, step, weight: this.weight };
+    return batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture }));
   }
 
   accept(token: number): boolean {
     if (token < 0) throw new SteeringError("E_NOT_FINITE", "the model's logits are not finite: its weights are broken");
-    const goesOn = ++this.steps < this.maxNewTokens && !this.model.isEndOfGeneration(token);
-    if (!goesOn) this.settle.resolve();
-    return goesOn;
-  }
-
-  fail(error: unknown): void {
-    this.settle.reject(error);
+    return ++this.steps < this.maxNewTokens && !this.model.isEndOfGeneration(token);
   }
 }
 
-/** A task whose end can be waited for. */
-export interface AwaitedTask<Result> extends Task {
-  readonly ended: Promise<Result>;
-}
-
-/** Submit a task and wait for its end; an abort drops it. */
-export async function runToEnd<Result>(model: Model, task: AwaitedTask<Result>, signal: AbortSignal): Promise<Result> {
-  throwIfAborted(signal);
-  const forget = onAbort(signal, () => {
-    task.fail(abortError(signal));
-    model.scheduler.cancel(task);
-  });
-  try {
-    model.scheduler.submit(task);
-    return await task.ended;
-  } finally {
-    forget();
-  }
-}
-
-function checkedLayers(model: Model, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions): readonly number[] {
+function checkedLayers(model: Engine, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions): readonly number[] {
   if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
   for (const tokens of prompts) model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
   const longest = prompts.reduce((most, tokens) => Math.max(most, tokens.length), 0) + maxNewTokens;
   if (longest > model.maxContext) {
-    throw new SteeringError("E_CONTEXT_FULL", `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
+    throw new SteeringError("E_CONTEXT_FULL",
+      `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
   }
   return layers ?? model.siteLayers(site);
 }
 
 /** Sums divided by weights, `[layers, nSteps, width]`, up to the last step that any prompt reached. */
-function meansOf({ sums, weights }: { sums: Float64Array; weights: Float64Array }, nLayers: number, asked: number): { nSteps: number; means: Float64Array } {
+function meansOf(
+  { sums, weights }: { sums: Float64Array; weights: Float64Array }, nLayers: number, asked: number,
+): { nSteps: number; means: Float64Array } {
   const firstUnreached = weights.indexOf(0);
   const nSteps = firstUnreached === -1 ? asked : firstUnreached;
   const width = sums.length / (nLayers * asked);

@@ -1,17 +1,19 @@
 import { SteeringError } from "../errors.js";
-import type { CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativePlan, NativeStep, SamplerHandle, VectorHandle } from "../native/index.js";
+import type {
+  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeTerms, SamplerHandle, VectorHandle,
+} from "../native/index.js";
 import type { KlReduction } from "../steering/index.js";
 
-/** Whole numbers of 32 bits as an Int32Array, which would silently bend any others. Throws E_BAD_ARGUMENT. */
+/** An Int32Array, which would silently wrap numbers that are not whole or have more than 32 bits. Throws E_BAD_ARGUMENT. */
 export function int32s(values: readonly number[], what: string): Int32Array {
   const wrong = values.find((value) => (value | 0) !== value);
   if (wrong !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `${what}: ${wrong} is not a whole number of 32 bits`);
   return Int32Array.from(values);
 }
 
-/** One steering term of a row: alpha times the direction of `step` (nSteps = the mean of all steps). */
+/** What is added to one row: alpha times the direction of `step` (nSteps = the mean of all steps). */
 export interface Term {
-  /** From `Model.vectorHandle`. */
+  /** From `Engine.vectorHandle`. */
   vector: VectorHandle;
   step: number;
   alpha: number;
@@ -32,7 +34,7 @@ export interface RowOptions {
   capture?: RowCapture;
 }
 
-/** What stands for a target where none is given (native/engine/decode_step.h). */
+/** Targets that are not tokens (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
 
 /** A KL to measure between two rows, and the alpha that follows from it (docs/method.md §4, Dyn). */
@@ -46,7 +48,10 @@ export interface AlphaRequest {
   klReduction: KlReduction;
 }
 
-/** Rows of one decode: which token at which position of which sequence, what happens to its activations, and what is read off its logits. */
+/**
+ * The rows of one decode: which token at which position of which sequence, what happens to its activations, and what is read
+ * off its logits.
+ */
 export class Batch {
   private readonly tokens: number[] = [];
   private readonly positions: number[] = [];
@@ -72,7 +77,7 @@ export class Batch {
     return row;
   }
 
-  /** Add a row's activations to a capture; to any number of them, each once. */
+  /** Add a row's activations to a capture. A row can go to several captures, to each once. */
   capture(row: number, capture: RowCapture): void {
     this.captures.push({ row, ...capture });
   }
@@ -82,12 +87,15 @@ export class Batch {
     return this.alphas.push(request) - 1;
   }
 
-  /** Ask for the token that follows a row, the likeliest without a sampler, and for its log probability before any; returns its index in `StepResult.tokens`. */
+  /**
+   * Ask for the token that follows a row: the sampler's, or the likeliest. `logProbability`: ask for its log probability too, as
+   * it is before sampling. Returns its index in `StepResult.tokens`.
+   */
   sample(row: number, sampler: SamplerHandle | null = null, { logProbability = false } = {}): number {
     return this.samples.push({ row, sampler, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
-  /** Ask for the log probability of a token that is to follow a row; returns its index in `StepResult.tokens` and `.logProbabilities`. */
+  /** Ask for the log probability that a given token follows a row; returns its index in `StepResult.tokens` and `.logProbabilities`. */
   score(row: number, target: number): number {
     return this.samples.push({ row, sampler: null, target }) - 1;
   }
@@ -98,7 +106,7 @@ export class Batch {
       positions: int32s(this.positions, "positions"),
       sequences: int32s(this.sequences, "sequences"),
       outputs: Int8Array.from(this.outputs),
-      plan: this.plan(),
+      terms: this.nativeTerms(),
       captures: this.captureRows(),
       alphas: this.alphaRequests(),
       samples: this.samples.length === 0 ? undefined
@@ -110,7 +118,7 @@ export class Batch {
     };
   }
 
-  private plan(): NativePlan | undefined {
+  private nativeTerms(): NativeTerms | undefined {
     if (this.terms.length === 0) return undefined;
     const { handles, indices } = withoutRepeats(this.terms.map((term) => term.vector));
     return {
@@ -146,7 +154,7 @@ export class Batch {
   }
 }
 
-/** Each handle once, and for every entry the index of its handle. */
+/** Each handle once, and the index of every entry's handle. */
 function withoutRepeats<Handle>(entries: readonly Handle[]): { handles: Handle[]; indices: Int32Array } {
   const indexOf = new Map<Handle, number>();
   for (const handle of entries) if (!indexOf.has(handle)) indexOf.set(handle, indexOf.size);

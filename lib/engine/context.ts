@@ -3,6 +3,13 @@ import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
 import type { ThreadCount } from "./threads.js";
 
+/** What a piece of work needs of a context. */
+export interface ContextNeeds {
+  /** KV cells in all. */
+  nCtx: number;
+  nSeqMax: number;
+}
+
 export interface MeasuredAlpha {
   alpha: number;
   /** KL(P || S) in nats, reduced. */
@@ -23,13 +30,17 @@ export interface StepResult {
 export class Context implements Disposable {
   private nThreads: number;
 
-  /** `threads`: how many compute; without it, always as many as the context was made with. */
-  constructor(private readonly native: NativeContext, readonly options: Readonly<NativeContextOptions>, private readonly threads?: ThreadCount) {
+  /** `threads`: how many compute; default: as many as the context was made with. */
+  constructor(
+    private readonly native: NativeContext,
+    readonly options: Readonly<NativeContextOptions>,
+    private readonly threads?: ThreadCount,
+  ) {
     this.nThreads = options.nThreads;
   }
 
   /**
-   * Compute the rows of a batch, and what it asks to be read off them. Throws E_ABORTED (KV cache rolled back),
+   * Compute the rows of a batch, and what it asks to read off their logits. Throws E_ABORTED (KV cache rolled back),
    * E_CONTEXT_FULL, E_NO_KV_SLOT, E_NO_SITE.
    */
   async decode(batch: Batch, signal?: AbortSignal): Promise<StepResult> {
@@ -38,13 +49,20 @@ export class Context implements Disposable {
     const forget = onAbort(signal, () => this.native.abort());
     try {
       const { kls, alphas, tokens, logProbabilities } = await callAsync(() => this.native.decode(batch.toNative()));
-      return { alphas: Array.from(kls, (kl, index) => ({ kl, alpha: alphas[index]! })), tokens: Array.from(tokens), logProbabilities: Array.from(logProbabilities) };
+      return {
+        alphas: Array.from(kls, (kl, index) => ({ kl, alpha: alphas[index]! })),
+        tokens: Array.from(tokens),
+        logProbabilities: Array.from(logProbabilities),
+      };
     } finally {
       forget();
     }
   }
 
-  /** ggml splits flash attention of a single row over a long context among its threads; nothing else depends on their number (test/native/threads.test.ts). */
+  /**
+   * ggml splits flash attention of a single row over a long context among its threads; nothing else depends on their number
+   * (test/native/threads.test.ts).
+   */
   private adjustThreads(batch: Batch): void {
     const wanted = this.threads?.now(batch.size > 1 || !this.options.flashAttention) ?? this.nThreads;
     if (wanted === this.nThreads) return;
@@ -62,7 +80,7 @@ export class Context implements Disposable {
     return call(() => this.native.logits(row));
   }
 
-  /** How often the last decode stopped in the middle of its graph, to synchronise and copy: never on the graph path. */
+  /** How often the last decode stopped within its graph to synchronise and copy: never on the graph path. */
   stops(): number {
     return call(() => this.native.stops());
   }

@@ -1,11 +1,14 @@
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { resolveModel } from "../models/index.js";
-import { addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo, type NativeSpecialTokens, type SamplerHandle, type VectorHandle } from "../native/index.js";
+import {
+  addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo,
+  type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
+} from "../native/index.js";
 import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
-import { Context } from "./context.js";
+import { Context, type ContextNeeds } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import { checkGraphPath, hasDevice } from "./graph-check.js";
 import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
@@ -16,29 +19,22 @@ import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
 
-/** What a piece of work needs of a context. */
-export interface ContextNeeds {
-  /** KV cells in all. */
-  nCtx: number;
-  nSeqMax: number;
-}
-
 /** Most rows of one decode; longer prompts are fed in pieces. */
 const N_BATCH = 512;
-/** Contexts grow in steps of this many cells, so that a slightly longer prompt need not make a new one. */
+/** Contexts grow in steps of this many cells, so that a slightly longer prompt does not need a new one. */
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** Selections of one vector that are kept on the native side. */
+/** Most selections of one vector that are kept on the native side. */
 const MAX_SELECTIONS = 8;
-/** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 end the process, 20,000 do not. */
+/** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 letters end the process, 20,000 do not. */
 const LONGEST_WORD = 16_384;
 
-/** What a model is made of. */
-export type LoadedModel = ConstructorParameters<typeof Model>;
+/** What an engine is made of. */
+export type EngineParts = ConstructorParameters<typeof Engine>;
 
-/** Load a GGUF, for `new Model(...)` or a class that extends it. Throws what `loadModel` throws. */
-export async function openModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
+/** Load a GGUF, for `new Engine(...)` or a class that extends it. Throws what `loadModel` throws. */
+export async function openEngine(nameOrPath: string, options: LoadModelOptions = {}): Promise<EngineParts> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
   const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads } = options;
@@ -48,47 +44,53 @@ export async function openModel(nameOrPath: string, options: LoadModelOptions = 
   const vetted = performance.now();
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
   const steeringPath = await provenPath(options); // before this process holds the device: an RPC server takes one client at a time
-  const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
+  const nativeOptions = { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) };
+  const native = await callAsync(async () => addon().loadModel(path, nativeOptions));
   const info = native.info();
-  tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
+  const check = vet ? `, after a check of ${seconds(begun, vetted)}` : "";
+  tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${check}`);
   if (info.isCausal && !signal?.aborted) return [native, info, path, { ...options, steeringPath }, threadCount];
   native.dispose();
   throwIfAborted(signal);
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
 }
 
-/** What `auto` stands for: the callback path alone on devices where the graph path was tried and failed. */
-async function provenPath({ steeringPath = "auto", gpuLayers = "all", backend = "auto", logger, signal }: LoadModelOptions): Promise<"auto" | "graph" | "callback"> {
+/** What `auto` means: the callback path alone on devices where the graph path was tried and failed. */
+async function provenPath(
+  { steeringPath = "auto", gpuLayers = "all", backend = "auto", logger, signal }: LoadModelOptions,
+): Promise<"auto" | "graph" | "callback"> {
   if (steeringPath !== "auto" || gpuLayers === 0 || backend === "cpu" || !hasDevice()) return steeringPath;
   const check = await checkGraphPath(backend, signal);
   if (check.holds) return "auto";
-  tell(logger, "warn", `steering synchronises at every layer: adding vectors in the graph does not work on this machine's devices (${check.why})`);
+  tell(logger, "warn", "steering synchronises at every layer: adding vectors in the graph does not work on this machine's devices "
+    + `(${check.why})`);
   return "callback";
 }
 
-/** Version of llama.cpp that computes. */
+/** The version of llama.cpp in use. */
 export function engineVersion(): string {
   return findInstallation().built.llamaCpp;
 }
 
 /**
- * A loaded GGUF. Owns its contexts; free it with `dispose()`, `using` or `await using`.
+ * A loaded GGUF: its weights, its scheduler and the vectors on its native side. Owns its contexts; free it with `dispose()`,
+ * `using` or `await using`.
  *
  * @hideconstructor
  */
-export class Model implements Disposable, AsyncDisposable {
+export class Engine implements Disposable, AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
-  /** CPU threads that it computes with, at most. */
+  /** Most CPU threads that it computes with. */
   readonly threads: number;
   /** How many of them compute. @internal */
   readonly threadCount: ThreadCount;
-  /** Layers on the GPU, as asked for. */
+  /** Layers on the GPU, as requested. */
   readonly gpuLayers: number | "all";
-  /** How positions beyond the trained context are computed, as asked for; undefined: as the file says. */
+  /** How positions beyond the trained context are computed, as requested; undefined: as the file says. */
   readonly ropeScaling: RopeScaling | undefined;
-  /** Tokens that a prompt and its answer may have together: what the model was trained for, times `ropeScaling`. */
+  /** Most tokens of a prompt and its answer together: what the model was trained for, times `ropeScaling`. */
   readonly maxContext: number;
-  /** How vectors are added: as asked for; for "auto", "callback" where the devices allow nothing else. */
+  /** How vectors are added, as requested; for "auto", "callback" where the devices allow nothing else. */
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;
@@ -96,7 +98,13 @@ export class Model implements Disposable, AsyncDisposable {
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
   private specialTokensOnce: NativeSpecialTokens | undefined;
 
-  constructor(private readonly native: NativeModel, { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo, path: string, private readonly options: LoadModelOptions, threadCount: ThreadCount) {
+  constructor(
+    private readonly native: NativeModel,
+    { isCausal: _isCausal, isEncoderDecoder: _isEncoderDecoder, labels: _labels, ...info }: NativeModelInfo,
+    path: string,
+    private readonly options: LoadModelOptions,
+    threadCount: ThreadCount,
+  ) {
     this.info = { ...info, path, quantisation: quantisationName(info.fileType) };
     this.threadCount = threadCount;
     this.threads = threadCount.most;
@@ -106,8 +114,9 @@ export class Model implements Disposable, AsyncDisposable {
     this.ropeScaling = ropeScaling;
     this.maxContext = ropeScaling ? Math.floor((ropeScaling.originalContext ?? info.nCtxTrain) * ropeScaling.factor) : info.nCtxTrain;
     this.steeringPath = options.steeringPath ?? "auto";
-    const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations: maxTasks = Infinity } = options;
-    this.scheduler = new Scheduler((needs) => this.createContext(needs), { maxCells, maxSequences, maxTasks, hasWholeSequences: info.hasWholeSequences });
+    const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations = Infinity } = options;
+    const limits = { maxCells, maxSequences, maxTasks: maxGenerations, hasWholeSequences: info.hasWholeSequences };
+    this.scheduler = new Scheduler((needs) => this.createContext(needs), limits);
   }
 
   /**
@@ -151,8 +160,9 @@ export class Model implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Layers in which activations can be read and changed at this site, ascending; in hybrid models, only some have attention.
-   * `everyRow`: those in which every token's can be read; after the last layer's attention, llama.cpp computes only what is needed for logits.
+   * Layers in which activations can be read and changed at this site, ascending; in hybrid models, only some layers have attention.
+   * `everyRow`: only layers in which every token's can be read; after the last layer's attention, llama.cpp computes only what
+   * logits need.
    */
   siteLayers(site: HookSite, { everyRow = false } = {}): number[] {
     const { layers, cut } = call(() => this.native.siteLayers(site));
@@ -187,7 +197,10 @@ export class Model implements Disposable, AsyncDisposable {
     return call(() => addon().takeCapture(capture));
   }
 
-  /** The state of one generation's sampling, which has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN. @internal */
+  /**
+   * The sampling state of one generation that has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN.
+   * @internal
+   */
   createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
     const options = toNativeSampler(sampling, prompt, this.maxContext);
     return options === null ? null : call(() => this.native.createSampler(options));
@@ -195,7 +208,7 @@ export class Model implements Disposable, AsyncDisposable {
 
   /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. @internal */
   async createContext(needs: ContextNeeds): Promise<Context> {
-    const { ropeScaling } = this;
+    const { kind, factor, originalContext = this.info.nCtxTrain } = this.ropeScaling ?? {};
     const options: NativeContextOptions = {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
       nBatch: N_BATCH,
@@ -205,11 +218,13 @@ export class Model implements Disposable, AsyncDisposable {
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
       steeringPath: this.steeringPath,
-      ...(ropeScaling && { ropeScaling: { yarn: ropeScaling.kind === "yarn", factor: ropeScaling.factor, originalContext: ropeScaling.originalContext ?? this.info.nCtxTrain } }),
+      ...(factor !== undefined && { ropeScaling: { yarn: kind === "yarn", factor, originalContext } }),
     };
     const begun = performance.now();
     const context = new Context(await callAsync(() => this.native.createContext(options)), options, this.threadCount);
-    tell(this.options.logger, "debug", `a context of ${options.nCtx} cells and ${options.nSeqMax} sequences, ${options.nThreads} threads, made in ${seconds(begun)}`);
+    const { nCtx, nSeqMax, nThreads } = options;
+    const size = `${nCtx} cells and ${nSeqMax} sequences, ${nThreads} threads`;
+    tell(this.options.logger, "debug", `a context of ${size}, made in ${seconds(begun)}`);
     return context;
   }
 
@@ -250,6 +265,6 @@ function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message:
   try {
     logger?.(level, message);
   } catch {
-    // Its failures are its owner's: the work is not in vain for them.
+    // A logger's failure is its owner's concern: the work goes on.
   }
 }

@@ -4,7 +4,7 @@ import { HOOK_SITES, type HookSite, type VectorData } from "../vector/index.js";
 import { Batch } from "./batch.js";
 import type { Context } from "./context.js";
 import type { LoadModelOptions } from "./load-options.js";
-import { Model, openModel } from "./engine.js";
+import { Engine, openEngine } from "./engine.js";
 
 /** What `process.send` gets. */
 export interface GraphCheckReport {
@@ -39,7 +39,7 @@ interface Outcome {
 }
 
 async function logits(steeringPath: "callback" | "graph"): Promise<Outcome[]> {
-  using model = new Model(...await openModel(MODEL, { backend, steeringPath, gpuLayers: "all", vet: false, threads: 1 }));
+  using model = new Engine(...await openEngine(MODEL, { backend, steeringPath, gpuLayers: "all", vet: false, threads: 1 }));
   using context = await model.createContext({ nCtx: 512, nSeqMax: Math.max(...ROWS) });
   const outcomes: Outcome[] = [];
   for (const site of SITES) {
@@ -54,7 +54,9 @@ async function logits(steeringPath: "callback" | "graph"): Promise<Outcome[]> {
   return outcomes;
 }
 
-async function decode(model: Model, context: Context, nRows: number, vector: VectorData, alphaOf: (row: number) => number): Promise<Float32Array> {
+async function decode(
+  model: Engine, context: Context, nRows: number, vector: VectorData, alphaOf: (row: number) => number,
+): Promise<Float32Array> {
   context.kvClear();
   const prompt = new Batch();
   PROMPT.forEach((token, position) => prompt.add(token, position, 0));
@@ -70,7 +72,7 @@ async function decode(model: Model, context: Context, nRows: number, vector: Vec
 }
 
 /** After the first block there is no node to add to. */
-function someVector(model: Model, site: HookSite): VectorData {
+function someVector(model: Engine, site: HookSite): VectorData {
   const { nLayer, nHead, dHead, nEmbd } = model.info;
   const layers = Array.from({ length: nLayer - 1 }, (_, index) => index + 1);
   const width = site === "head_out" ? nHead * dHead : nEmbd;

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { perplexity, withFoundAlphas, generateText, type GenerationResult, type Steering } from "../generate/index.js";
 import { QUESTION_STOP, type EvaluationPrompt } from "../prompt/index.js";
 import type { ResultRecord, RunSetting } from "../results/index.js";
@@ -26,7 +26,7 @@ interface Reference {
  * Answer one prompt in every setting, all at once, and measure ΔPPL of each: the perplexity of the answer behind
  * demonstrations under the setting's own prompt and steering, minus that under its own (docs/method.md §6).
  */
-export async function answerPrompt(model: Model, index: number, prompt: EvaluationPrompt, options: AnswerOptions): Promise<ResultRecord[]> {
+export async function answerPrompt(model: Engine, index: number, prompt: EvaluationPrompt, options: AnswerOptions): Promise<ResultRecord[]> {
   const { settings, vectors, maxNewTokens, signal, onAnswer } = options;
   const generation = { maxNewTokens, stop: [QUESTION_STOP], ...(signal && { signal }) };
   const icl = generateText(model, prompt.icl, { ...generation, logProbabilities: true });
@@ -58,7 +58,7 @@ export async function answerPrompt(model: Model, index: number, prompt: Evaluati
   }));
 }
 
-function referenceOf(model: Model, { tokens }: GenerationResult): Reference {
+function referenceOf(model: Engine, { tokens }: GenerationResult): Reference {
   const own = tokens.filter(({ token }) => !model.isEndOfGeneration(token));
   const sum = own.reduce((total, { logProbability }) => total + logProbability!, 0);
   return { tokens: own.map(({ token }) => token), perplexity: own.length === 0 ? null : Math.exp(-sum / own.length) };

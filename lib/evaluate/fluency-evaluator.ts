@@ -1,4 +1,4 @@
-import { engineVersion, type Model } from "../engine/index.js";
+import { engineVersion, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { perplexity } from "../generate/index.js";
 import { isOfText } from "./judge-each.js";
@@ -23,7 +23,7 @@ export function fluencyEvaluator(): Evaluator {
  *
  * @param ask what stands before the text, of its question
  */
-export async function perplexityEvaluator(model: Model, ask: (question: string) => string): Promise<Evaluator> {
+export async function perplexityEvaluator(model: Engine, ask: (question: string) => string): Promise<Evaluator> {
   return {
     name: "perplexity", wanted: null, batchSize: 128,
     config: { model: { ...await model.fingerprint() } },
@@ -49,7 +49,7 @@ function wordsOf(text: string): string[] {
   return words;
 }
 
-async function perplexityOf(model: Model, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal | undefined): Promise<number | null> {
+async function perplexityOf(model: Engine, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal | undefined): Promise<number | null> {
   if (text.trim() === "") return null;
   try {
     return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), { ...(signal && { signal }) });

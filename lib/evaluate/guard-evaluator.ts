@@ -1,4 +1,4 @@
-import { engineVersion, type Model } from "../engine/index.js";
+import { engineVersion, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import type { Evaluator } from "./evaluator.js";
 import type { GuardForm, SafetyLevel } from "./guard-form.js";
@@ -21,7 +21,7 @@ export interface GuardEvaluatorOptions {
  *
  * @throws SteeringError E_BAD_GGUF where the model is not a guard, E_BAD_ARGUMENT (a form that is none)
  */
-export async function guardEvaluator(model: Model, { wanted, forms, controversial = "unsafe" }: GuardEvaluatorOptions = {}): Promise<Evaluator> {
+export async function guardEvaluator(model: Engine, { wanted, forms, controversial = "unsafe" }: GuardEvaluatorOptions = {}): Promise<Evaluator> {
   const guard = await Guard.of(model, forms);
   const counted = (label: SafetyLevel): SafetyLevel | null => (label === "controversial" ? controversial : label);
   return {

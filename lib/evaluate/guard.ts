@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { generateText, scoreTokens } from "../generate/index.js";
 import { chatTokens } from "../prompt/index.js";
 import { isOfText } from "./judge-each.js";
@@ -41,7 +41,7 @@ interface Verdict {
  * Guardian, Qwen3Guard-Gen, the embedded `tiny`, or any that answers in a form that you describe).
  */
 export class Guard {
-  private constructor(private readonly model: Model, private readonly verdict: Verdict) {}
+  private constructor(private readonly model: Engine, private readonly verdict: Verdict) {}
 
   /** The words that decide, e.g. "safe/unsafe". */
   get words(): string {
@@ -59,7 +59,7 @@ export class Guard {
    * @param forms those that it may have; default: the known ones, `GUARD_FORMS`
    * @throws SteeringError E_BAD_GGUF where it carries no chat template or does not answer in one of the forms, E_BAD_ARGUMENT (a form that is none)
    */
-  static async of(model: Model, forms: readonly GuardForm[] = GUARD_FORMS): Promise<Guard> {
+  static async of(model: Engine, forms: readonly GuardForm[] = GUARD_FORMS): Promise<Guard> {
     const verdicts = forms.map(checkGuardForm).flatMap((form) => verdictsOf(model, form));
     if (verdicts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a guard needs at least one form of its verdict");
     const prompt = await promptOf(model, HARMLESS).catch((cause: unknown) => { throw templateFault(cause); });
@@ -109,7 +109,7 @@ export class Guard {
   }
 }
 
-function promptOf(model: Model, { question, text }: EvaluatedText): Promise<number[]> {
+function promptOf(model: Engine, { question, text }: EvaluatedText): Promise<number[]> {
   return chatTokens(model, [{ role: "user", content: question }, { role: "assistant", content: text }], { templateVariables: VARIABLES });
 }
 
@@ -119,7 +119,7 @@ function templateFault(cause: unknown): unknown {
 }
 
 /** All ways in which a guard may say the words: after each lead, with a space or without. */
-function verdictsOf(model: Model, form: GuardForm): Verdict[] {
+function verdictsOf(model: Engine, form: GuardForm): Verdict[] {
   const tokens = (text: string): number[] => (text === "" ? [] : model.tokenise(text, { bos: false }));
   const levels = SAFETY_LEVELS.filter((level) => form.words[level] !== undefined);
   return ["", " "].flatMap((space) => {
@@ -129,7 +129,7 @@ function verdictsOf(model: Model, form: GuardForm): Verdict[] {
 }
 
 /** Of these tokens after the prompt. */
-async function probability(model: Model, prompt: readonly number[], tokens: readonly number[], options: { signal?: AbortSignal } = {}): Promise<number> {
+async function probability(model: Engine, prompt: readonly number[], tokens: readonly number[], options: { signal?: AbortSignal } = {}): Promise<number> {
   return Math.exp(sum(await scoreTokens(model, prompt, tokens, options)));
 }
 

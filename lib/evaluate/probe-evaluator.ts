@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { baseName } from "../dataset/index.js";
-import { engineVersion, type Model } from "../engine/index.js";
+import { engineVersion, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { type Probe, probeTexts } from "../probe/index.js";
 import type { Evaluator } from "./evaluator.js";
@@ -17,7 +17,7 @@ export interface ProbeEvaluatorOptions {
  * Columns: the name of the side that the text is on ("und" for one that is empty or too long), `p` (probability of the
  * positive side), `logit`, `hit`. Named `probe-<positive>-<negative>`. The model, on which the probe was trained, stays the caller's.
  */
-export function probeEvaluator(model: Model, probe: Probe, { wanted, property }: ProbeEvaluatorOptions = {}): Evaluator {
+export function probeEvaluator(model: Engine, probe: Probe, { wanted, property }: ProbeEvaluatorOptions = {}): Evaluator {
   const { provenance, weights, bias, site, layer } = probe;
   const names = { positive: baseName(provenance.positive.name), negative: baseName(provenance.negative.name) };
   const hash = createHash("sha256").update(weights).update(String(bias)).digest("hex");

@@ -1,4 +1,4 @@
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { detectLanguage, type LanguageGuess } from "../evaluate/index.js";
 import { writeFileAtomic } from "../formats/index.js";
 import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
@@ -28,7 +28,7 @@ export interface CompareOptions {
 }
 
 /** Answer every question in every setting, and detect the language of each answer. */
-export async function compare(model: Model, questions: readonly string[], settings: readonly Setting[], options: CompareOptions): Promise<Answer[]> {
+export async function compare(model: Engine, questions: readonly string[], settings: readonly Setting[], options: CompareOptions): Promise<Answer[]> {
   const { maxNewTokens, signal, onAnswer } = options;
   const answers: Answer[] = [];
   for (const question of questions) {

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { baseName, datasetReference, differingQueries, loadDataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { evaluationPrompts } from "../prompt/index.js";
 import type { RunResults } from "../results/index.js";
 import { loadVector, assertMadeFor, select, type VectorData } from "../vector/index.js";
@@ -16,7 +16,7 @@ import { hashOf } from "./single.js";
  *
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
  */
-export async function runCompose(model: Model, options: ComposeOptions, runOptions: RunOptions): Promise<RunResults> {
+export async function runCompose(model: Engine, options: ComposeOptions, runOptions: RunOptions): Promise<RunResults> {
   const { vectors: paths, ...config } = parseCompose(options);
   const vectors = await Promise.all(paths.map(loadVector));
   for (const vector of vectors) assertMadeFor(vector, await model.fingerprint());

@@ -1,6 +1,6 @@
 import { dirname, join, resolve } from "node:path";
 import { datasetsFolder, loadDataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import type { RunResults } from "../results/index.js";
 import { SteeringError, throwIfAborted } from "../errors.js";
 import { runCompose } from "./compose.js";
@@ -56,7 +56,7 @@ export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress"
   /** Those to carry out; default: all. */
   runs?: readonly PlannedRun[];
   /** Load a model of the plan. */
-  load: (name: string) => Promise<Model>;
+  load: (name: string) => Promise<Engine>;
   /** Called when a run begins; what it returns follows it. */
   onRun?: (run: PlannedRun, index: number, total: number) => Pick<RunOptions, "onProgress" | "onExtraction">;
   /** Called when a run is complete. */

@@ -1,5 +1,5 @@
 import { cpus } from "node:os";
-import { engineVersion, type Model } from "../engine/index.js";
+import { engineVersion, type Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { answerPrompt, type SteeringPart } from "../evaluate/index.js";
 import { packageVersion } from "../formats/index.js";
@@ -42,7 +42,7 @@ export interface Experiment {
 type RunFields = Pick<RunFile, "kind" | "datasets" | "vectors" | "settings"> & { config: object; nPrompts: number };
 
 /** `run.json` of a run with this model. */
-export async function describeRun(model: Model, fields: RunFields, { parallel = DEFAULT_PARALLEL, shard = null, modelName }: RunOptions): Promise<RunFile> {
+export async function describeRun(model: Engine, fields: RunFields, { parallel = DEFAULT_PARALLEL, shard = null, modelName }: RunOptions): Promise<RunFile> {
   return runFile({
     ...fields,
     config: JSON.parse(JSON.stringify({ ...fields.config, ropeScaling: model.ropeScaling })) as RunFile["config"], // as it will be read
@@ -60,7 +60,7 @@ export async function describeRun(model: Model, fields: RunFields, { parallel = 
  *
  * @throws SteeringError E_BUSY, E_BAD_RUN, E_WRITE, E_ABORTED and what `generate` throws
  */
-export async function carryOut(model: Model, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
+export async function carryOut(model: Engine, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
   const { out, onProgress } = options;
   const leave = new AbortController();
   const signal = options.signal ? AbortSignal.any([leave.signal, options.signal]) : leave.signal;

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { baseName, datasetReference, differingQueries, loadDataset, type Dataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { planExtraction, runExtraction, type ExtractionPlan } from "../extract/index.js";
 import { withLock } from "../formats/index.js";
 import { sha256File } from "../models/index.js";
@@ -29,7 +29,7 @@ export interface SingleRunOptions extends RunOptions {
  * @returns the results; undefined with `skipEval`
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
  */
-export async function runSingle(model: Model, options: SingleOptions, runOptions: SingleRunOptions): Promise<RunResults | undefined> {
+export async function runSingle(model: Engine, options: SingleOptions, runOptions: SingleRunOptions): Promise<RunResults | undefined> {
   const config = parseSingle(options);
   const { positive, negative, evaluation } = await singleDatasets(config, runOptions);
   checkParts(model, config);
@@ -68,7 +68,7 @@ function extractionOf({ iclExamples, support, seed, supportIndices, maxNewTokens
 }
 
 /** The vector of a plan: what lies at the path, if it is that one, else extracted now and put there. */
-async function vectorOf(model: Model, plan: ExtractionPlan, path: string, { vector: given, signal, onExtraction }: SingleRunOptions, store?: RunStore): Promise<VectorData> {
+async function vectorOf(model: Engine, plan: ExtractionPlan, path: string, { vector: given, signal, onExtraction }: SingleRunOptions, store?: RunStore): Promise<VectorData> {
   if (given !== undefined || existsSync(path)) {
     const vector = await loadVector(path);
     assertMadeFor(vector, await model.fingerprint());
@@ -93,7 +93,7 @@ function checkGiven({ site, provenance }: VectorData, plan: ExtractionPlan, path
 }
 
 /** Throws E_SHAPE before anything is computed or written. */
-function checkParts({ info }: Model, { layers, heads, site }: SingleConfig): void {
+function checkParts({ info }: Engine, { layers, heads, site }: SingleConfig): void {
   const layer = layers === "all" ? undefined : layers.find((each) => each >= info.nLayer);
   if (layer !== undefined) throw new SteeringError("E_SHAPE", `there is no layer ${layer}; the model has 0 to ${info.nLayer - 1}`);
   if (heads === "all") return;

@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import { captureMeans, type CapturePrompt } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { drawWithReplacement } from "../maths/index.js";
 import { iclTokens, promptGroups, type PromptFormat } from "../prompt/index.js";
@@ -41,7 +41,7 @@ export interface ExtractOptions {
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
-export async function extractIcl(model: Model, options: ExtractOptions): Promise<SteeringVector> {
+export async function extractIcl(model: Engine, options: ExtractOptions): Promise<SteeringVector> {
   return runExtraction(model, await planExtraction(model, options), options);
 }
 
@@ -55,7 +55,7 @@ export interface ExtractionPlan {
   maxNewTokens: number;
 }
 
-export async function planExtraction(model: Model, options: ExtractOptions): Promise<ExtractionPlan> {
+export async function planExtraction(model: Engine, options: ExtractOptions): Promise<ExtractionPlan> {
   const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", promptFormat = "clean" } = options;
   const layers = options.layers ?? model.siteLayers(site);
   for (const [name, value] of Object.entries({ support, maxNewTokens })) {
@@ -94,7 +94,7 @@ export async function planExtraction(model: Model, options: ExtractOptions): Pro
   };
 }
 
-export async function runExtraction(model: Model, plan: ExtractionPlan, { signal, onProgress }: Pick<ExtractOptions, "signal" | "onProgress"> = {}): Promise<SteeringVector> {
+export async function runExtraction(model: Engine, plan: ExtractionPlan, { signal, onProgress }: Pick<ExtractOptions, "signal" | "onProgress"> = {}): Promise<SteeringVector> {
   const { site, layers, prompts, maxNewTokens, provenance } = plan;
   const totals = prompts.map((side) => side.reduce((sum, { tokens }) => sum + tokens.length + maxNewTokens, 0));
   const total = totals.reduce((a, b) => a + b, 0);

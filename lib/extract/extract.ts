@@ -1,5 +1,5 @@
 import { assertDataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import type { PairMethod, SteeringVector } from "../vector/index.js";
 import { extractIcl, type ExtractOptions } from "./demonstrations.js";
 import { extractPairs, type ExtractPairsOptions } from "./pairs.js";
@@ -17,7 +17,7 @@ export type ExtractionOptions = (ExtractOptions & { method?: "icl" }) | (Extract
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
  */
-export async function extract(model: Model, options: ExtractionOptions): Promise<SteeringVector> {
+export async function extract(model: Engine, options: ExtractionOptions): Promise<SteeringVector> {
   const { method = "icl" } = options;
   for (const side of ["positive", "negative"] as const) assertDataset(options[side], side);
   return method === "icl" ? extractIcl(model, options as ExtractOptions) : extractPairs(model, options as ExtractPairsOptions);

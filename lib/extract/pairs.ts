@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers, type Pooling } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
 import { shuffled } from "../maths/index.js";
@@ -63,12 +63,12 @@ const MOST_VALUES = 2 ** 27;
  * @returns one direction per layer; with pooling `step` one per step, of which the first is 0: there nothing of the answers has been read
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
  */
-export async function extractPairs(model: Model, options: ExtractPairsOptions): Promise<SteeringVector> {
+export async function extractPairs(model: Engine, options: ExtractPairsOptions): Promise<SteeringVector> {
   return extractWithin(model, options, MOST_VALUES);
 }
 
 /** The same, with another limit to the activations in memory. */
-export async function extractWithin(model: Model, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
+export async function extractWithin(model: Engine, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
   const { positive, negative, method = "mean", template = "question", pooling = "mean", site = "resid_post", seed = 32, signal } = options;
   const { layers, best } = checked(model, options, site);
   const all = answerPairs(positive, negative);
@@ -107,7 +107,7 @@ export async function extractWithin(model: Model, options: ExtractPairsOptions, 
 }
 
 /** Throws E_BAD_ARGUMENT, E_BAD_DATASET. */
-function checked(model: Model, { positive, negative, method = "mean", template = "question", pooling = "mean", layers = "all", maxNewTokens, nPairs, seed = 0 }: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
+function checked(model: Engine, { positive, negative, method = "mean", template = "question", pooling = "mean", layers = "all", maxNewTokens, nPairs, seed = 0 }: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
   const choices: Array<[string, string, readonly string[]]> = [["method", method, PAIR_METHODS], ["template", template, PAIR_TEMPLATES], ["pooling", pooling, POOLINGS]];
   for (const [name, value, known] of choices) if (!known.includes(value)) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be one of ${known.join(", ")}, not ${value}`);
   if (maxNewTokens !== undefined && pooling !== "step") throw new SteeringError("E_BAD_ARGUMENT", `maxNewTokens belongs to pooling "step": with "${pooling}" there is one direction for all steps`);
@@ -137,7 +137,7 @@ function inGroups<Item>(items: readonly Item[], size: number): Item[][] {
 }
 
 /** The activations of all pairs; the texts of a pair side by side, where they share their prompt. */
-async function readPairs(model: Model, pairs: readonly TextPair[], options: Parameters<typeof captureTexts>[2]): Promise<PairActivations[]> {
+async function readPairs(model: Engine, pairs: readonly TextPair[], options: Parameters<typeof captureTexts>[2]): Promise<PairActivations[]> {
   const texts: PairActivations["positive"][] = [];
   for await (const { nSteps, means } of captureTexts(model, pairs.flatMap(({ positive, negative }) => [positive, negative]), options)) texts.push({ nSteps, data: Float32Array.from(means) });
   return pairs.map((_, index) => ({ positive: texts[2 * index]!, negative: texts[2 * index + 1]! }));

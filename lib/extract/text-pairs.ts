@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import type { PromptedText } from "../capture/index.js";
 import { questionPrompt, type Dataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { shuffled } from "../maths/index.js";
 import { chatTokens } from "../prompt/index.js";
 import type { PairsOrigin } from "../vector/index.js";
@@ -48,7 +48,7 @@ export function drawPairs(pairs: readonly AnswerPair[], nPairs: number, seed: nu
  *
  * @throws SteeringError E_BAD_DATASET (an empty answer), E_BAD_GGUF (no chat template), E_BAD_ARGUMENT
  */
-export async function textPair(model: Model, { question, positive, negative }: AnswerPair, template: PairsOrigin["template"]): Promise<TextPair> {
+export async function textPair(model: Engine, { question, positive, negative }: AnswerPair, template: PairsOrigin["template"]): Promise<TextPair> {
   const prompt = await promptTokens(model, question, template);
   const [a, b] = [positive, negative].map((text) => {
     const answer = model.tokenise(text.trim(), { bos: false });
@@ -58,7 +58,7 @@ export async function textPair(model: Model, { question, positive, negative }: A
   return { question, positive: a!, negative: b! };
 }
 
-async function promptTokens(model: Model, question: string, template: PairsOrigin["template"]): Promise<number[]> {
+async function promptTokens(model: Engine, question: string, template: PairsOrigin["template"]): Promise<number[]> {
   switch (template) {
     case "question": return model.tokenise(questionPrompt(question));
     case "chat": return chatTokens(model, [{ role: "user", content: question }]);

@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { LiveSteering, canonicalSpec, steerings, type Steering, type SteerInput } from "./live-steering.js";
-import type { GeneratedToken, GenerationResult } from "./generation.js";
-import type { Property, Reading } from "./streams.js";
+import type { GeneratedToken, Generation, GenerationResult } from "./generation.js";
+import type { Reading } from "./streams.js";
 
 /**
  * A generation: its tokens as they are decided (`for await`), or all of them at once (`text()`, `result()`).
@@ -14,21 +14,23 @@ import type { Property, Reading } from "./streams.js";
  * @hideconstructor
  */
 export class GenerationStream implements AsyncGenerator<GeneratedToken, GenerationResult, undefined> {
-  private readonly lives: LiveSteering[];
-  private readonly properties: Property[] = [];
-  private readonly tokens: AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">>;
+  private readonly tokens = this.run();
+  private readonly leave = new AbortController();
+  private toEnd: Promise<GenerationResult> | undefined;
   private whole: GenerationResult | undefined;
   private failure: { error: unknown } | undefined;
   private isOver = false;
-  private reading: Promise<GenerationResult> | undefined;
 
-  private readonly leave = new AbortController();
-
-  /** `begin`: the tokens, which end when the signal fires. `onEnd` is called once, with nothing where the generation was left or failed. */
-  constructor(steer: LiveSteering[], private readonly load: (live: LiveSteering) => Promise<Property>, begin: (properties: Property[], left: AbortSignal) => AsyncGenerator<GeneratedToken, Omit<GenerationResult, "steering">>, private onEnd?: (result?: GenerationResult) => void) {
-    this.lives = steer;
-    this.tokens = begin(this.properties, this.leave.signal);
-  }
+  /**
+   * `begin` starts the generation, which fails when the signal fires. `onEnd` is called once, without a result where the
+   * generation was left or failed.
+   */
+  constructor(
+    private readonly lives: LiveSteering[],
+    private readonly load: (live: LiveSteering) => Promise<void>,
+    private readonly begin: (left: AbortSignal) => Promise<Generation>,
+    private onEnd?: (result?: GenerationResult) => void,
+  ) {}
 
   /** What steers, in the order of the readings: change a schedule, or drop a vector, between tokens. */
   get steering(): readonly LiveSteering[] {
@@ -37,45 +39,36 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
 
   /**
    * Add a vector from the next token on; it comes last in the readings. Its directions are those of the generation's
-   * token steps. One that is dynamic has the tokens so far computed again, for its streams. Throws E_BAD_SPEC,
+   * token steps. If it is dynamic, the tokens so far are computed again for its streams. Throws E_BAD_SPEC,
    * E_BAD_ARGUMENT after the generation's end, E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
    */
   async add(steering: Steering): Promise<LiveSteering> {
     const live = new LiveSteering(steering);
     if (this.isOver) throw new SteeringError("E_BAD_ARGUMENT", "the generation has ended: there is nothing to add to");
-    const property = await this.load(live);
-    // Before the first token, those of `steer` are not loaded yet: this one will be with them.
-    if (this.properties.length === this.lives.length) this.properties.push(property);
+    await this.load(live);
     this.lives.push(live);
     return live;
   }
 
-  /** The next token, computed now; the result once there is none. Throws E_CONTEXT_FULL, E_NOT_FINITE, E_ABORTED, E_DISPOSED, and what loading the vectors throws. */
-  async next(): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
-    const next = await this.tokens.next().catch((error: unknown) => {
-      this.failure ??= { error };
-      this.end();
-      throw error;
-    });
-    if (!next.done) return next;
-    const ended = next.value as Omit<GenerationResult, "steering"> | undefined; // undefined when it is asked again after its end
-    if (ended) this.whole = withSpecs(ended, this.lives);
-    this.end();
-    return { done: true, value: ended && this.whole } as IteratorReturnResult<GenerationResult>;
+  /**
+   * The next token, computed now; the result once there is none. Throws E_CONTEXT_FULL, E_NOT_FINITE, E_ABORTED, E_DISPOSED,
+   * and what loading the vectors throws.
+   */
+  next(): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
+    return this.tokens.next();
   }
 
   /** Leave the generation, and free its place. */
   async return(value?: GenerationResult | PromiseLike<GenerationResult>): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
-    this.leave.abort(); // a step that is waited for would have to come first
+    this.leave.abort(); // otherwise a step under way would have to end first
     this.end();
-    return await this.tokens.return(await value as GenerationResult) as IteratorResult<GeneratedToken, GenerationResult>;
+    return this.tokens.return(await value as GenerationResult);
   }
 
   /** Leave the generation; rejects with `error`. */
   async throw(error: unknown): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
-    this.leave.abort();
-    this.end();
-    return await this.tokens.throw(error) as IteratorResult<GeneratedToken, GenerationResult>;
+    await this.return();
+    throw error;
   }
 
   /** For `for await`. */
@@ -83,20 +76,43 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     return this;
   }
 
-  /** For `await using`: leaves the generation where it has not ended. */
+  /** For `await using`: leaves the generation unless it has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     await this.return();
   }
 
-  /** Everything, once the generation has ended; reads what nobody has read yet. Throws what reading throws. */
+  /** Everything, once the generation has ended; takes the tokens that nobody has taken yet. Throws what `next` throws. */
   result(): Promise<GenerationResult> {
-    this.reading ??= this.readToEnd();
-    return this.reading;
+    this.toEnd ??= this.runToEnd();
+    return this.toEnd;
   }
 
-  /** The whole text. Throws what reading throws. */
+  /** The whole text. Throws what `next` throws. */
   async text(): Promise<string> {
     return (await this.result()).text;
+  }
+
+  private async *run(): AsyncGenerator<GeneratedToken, GenerationResult, undefined> {
+    try {
+      const generation = await this.begin(this.leave.signal);
+      for (let token = await generation.nextToken(); token; token = await generation.nextToken()) yield token;
+      this.whole = withSpecs(generation.result(), this.lives);
+      return this.whole;
+    } catch (error) {
+      this.failure = { error };
+      throw error;
+    } finally {
+      this.end();
+    }
+  }
+
+  private async runToEnd(): Promise<GenerationResult> {
+    while (!this.whole) {
+      if (this.failure) throw this.failure.error;
+      const { done } = await this.next();
+      if (done && !this.whole) throw new SteeringError("E_ABORTED", "the generation was left before its end");
+    }
+    return this.whole;
   }
 
   private end(): void {
@@ -104,15 +120,6 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     const { onEnd } = this;
     delete this.onEnd;
     onEnd?.(this.whole);
-  }
-
-  private async readToEnd(): Promise<GenerationResult> {
-    while (!this.whole) {
-      if (this.failure) throw this.failure.error;
-      const { done } = await this.next();
-      if (done && !this.whole) throw new SteeringError("E_ABORTED", "the generation was left before its end");
-    }
-    return this.whole;
   }
 }
 
@@ -138,6 +145,10 @@ export function replay(steer: SteerInput, result: Pick<GenerationResult, "tokens
 }
 
 function withSpecs(result: Omit<GenerationResult, "steering">, steer: readonly LiveSteering[]): GenerationResult {
-  const wasThere = (index: number): boolean => (result.tokens[0]?.readings ?? result.endReadings ?? []).length > index;
-  return { ...result, steering: steer.map((live, index) => canonicalSpec(live, live.isChanged || live.schedule.kind === "function" || !wasThere(index) ? alphasOf(result, index) : undefined)) };
+  const nAtStart = (result.tokens[0]?.readings ?? result.endReadings ?? []).length;
+  const steering = steer.map((live, index) => {
+    const isAsGiven = index < nAtStart && !live.isChanged && live.schedule.kind !== "function";
+    return canonicalSpec(live, isAsGiven ? undefined : alphasOf(result, index));
+  });
+  return { ...result, steering };
 }

@@ -1,7 +1,8 @@
-import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Model, type Place, type Sampling, type Task } from "../engine/index.js";
+import { STEERED_ROWS, type Batch, type Engine, type MeasuredAlpha, type Place, type Sampling, type StepTask } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
 import type { SteeringSpec } from "../steering/index.js";
-import { notFinite, Streams, type Property, type Reading } from "./streams.js";
+import type { LiveSteering } from "./live-steering.js";
+import { notFinite, Streams, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
 /** One token of an answer, with what was measured when it was decided. */
@@ -11,11 +12,11 @@ export interface GeneratedToken {
   token: number;
   /** Token step, from 0. */
   step: number;
-  /** One per entry of `steer`, and of those that were added since. */
+  /** One per entry of `steer` and per steering that was added since. */
   readings: Reading[];
-  /** In nats, under the steered distribution before sampling; only where `logProbabilities` was asked for. */
+  /** In nats, under the steered distribution before sampling; only with `logProbabilities`. */
   logProbability?: number;
-  /** Per probe of `monitor`: the probability that it gives to the state that chose this token; only where there are any. */
+  /** Per probe of `monitor`: the probability that it gives the state that chose this token; only with `monitor`. */
   monitors?: number[];
 }
 
@@ -23,7 +24,7 @@ export interface GeneratedToken {
 export interface GenerationResult {
   text: string;
   tokens: GeneratedToken[];
-  /** What steered, in canonical form, one per reading: as it was given, or, where it was changed on the way, the alphas that came of it. */
+  /** What steered, in canonical form, one per reading: as given, or, where it was changed on the way, the alphas that it had. */
   steering: SteeringSpec[];
   /** What was added at the step that chose the end mark; null where the text ended otherwise. */
   endReadings: Reading[] | null;
@@ -35,7 +36,8 @@ export interface GenerationResult {
 
 export interface GenerationSettings {
   prompt: readonly number[];
-  properties: readonly Property[];
+  /** May grow. */
+  steer: readonly LiveSteering[];
   sampling: Sampling;
   maxNewTokens: number;
   stop: readonly string[];
@@ -43,8 +45,9 @@ export interface GenerationSettings {
   monitor: Monitor | undefined;
 }
 
-/** A generation as the scheduler runs it and as its consumer reads it: a token is computed when it is asked for. */
-export class Generation implements Task {
+/** A generation as the scheduler runs it: a token is computed when it is asked for. */
+export class Generation implements StepTask {
+  readonly kind = "steps";
   readonly prompt: readonly number[];
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
@@ -60,31 +63,33 @@ export class Generation implements Task {
   private failure: { error: unknown } | undefined;
   private consumer: { resolve: (token: GeneratedToken | undefined) => void; reject: (error: unknown) => void } | undefined;
 
-  constructor(private readonly model: Model, private readonly settings: GenerationSettings) {
+  constructor(private readonly model: Engine, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
-    this.streams = new Streams(settings.properties);
+    this.streams = new Streams(settings.steer);
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.text = new TextStream(settings.stop);
   }
 
+  /** Have the scheduler run it; it fails with E_ABORTED when one of the signals fires. */
+  start(...signals: ReadonlyArray<AbortSignal | undefined>): void {
+    this.model.scheduler.run(this, ...signals).catch((error: unknown) => {
+      this.failure = { error };
+      this.settle(({ reject }) => reject(error));
+    });
+  }
+
   /** The next token, or undefined at the end. */
-  next(): Promise<GeneratedToken | undefined> {
+  nextToken(): Promise<GeneratedToken | undefined> {
     if (this.failure) return Promise.reject(this.failure.error as Error);
     if (this.finishReason) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
       this.consumer = { resolve, reject };
-      this.streams.plan();
-      if (this.streams.isShort) this.restart();
-      else this.model.scheduler.wake();
+      this.streams.takeSchedules();
+      if (!this.streams.isShort) return this.model.scheduler.wake();
+      this.streams.restart(); // the steps so far are computed again, with the missing streams
+      this.model.scheduler.restart(this);
     });
-  }
-
-  /** Have the steps so far computed again, with the streams that are wanting: as soon as there is room for them. */
-  private restart(): void {
-    this.model.scheduler.cancel(this);
-    this.streams.restart();
-    this.model.scheduler.submit(this);
   }
 
   result(): Omit<GenerationResult, "steering"> {
@@ -103,8 +108,8 @@ export class Generation implements Task {
     return this.consumer !== undefined;
   }
 
-  probe(batch: Batch, place: Place): void {
-    this.streams.probe(batch, place);
+  measure(batch: Batch, place: Place): void {
+    this.streams.measure(batch, place);
   }
 
   output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
@@ -131,17 +136,13 @@ export class Generation implements Task {
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
     if (this.finishReason !== undefined) piece += this.text.finish();
     const isShown = !ended || piece !== ""; // the end mark is passed on only where it frees text that was held back
-    const generated = isShown ? { text: piece, token, step, readings: this.readings, ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }) } : undefined;
+    const generated = isShown ? {
+      text: piece, token, step, readings: this.readings,
+      ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }),
+    } : undefined;
     if (generated) this.tokens.push(generated);
     this.settle(({ resolve }) => resolve(generated));
     return this.finishReason === undefined;
-  }
-
-  /** Nothing where it has ended already. */
-  fail(error: unknown): void {
-    if (this.finishReason) return;
-    this.failure ??= { error };
-    this.settle(({ reject }) => reject(error));
   }
 
   private settle(use: (consumer: NonNullable<Generation["consumer"]>) => void): void {

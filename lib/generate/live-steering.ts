@@ -1,8 +1,10 @@
+import type { Engine, Term } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { VectorHandle } from "../native/index.js";
-import { parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeringSpec, type Tail } from "../steering/index.js";
-import { assertMadeFor, type Selection, type VectorData } from "../vector/index.js";
-import type { Property } from "./streams.js";
+import {
+  parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeringSpec, type Tail,
+} from "../steering/index.js";
+import { assertMadeFor, directionIndex, type Selection, type VectorData } from "../vector/index.js";
 
 /** A vector and how strongly to add it. */
 export interface Steering extends Selection {
@@ -15,7 +17,7 @@ export interface Steering extends Selection {
 const NOTHING: Schedule = { kind: "fixed", alpha: 0 };
 
 /**
- * One vector of a generation under way: what is changed here counts from the next token on.
+ * A steering of a running generation: what you change here applies from the next token on.
  *
  * @hideconstructor
  */
@@ -29,6 +31,8 @@ export class LiveSteering implements Steering {
   /** A step has used it. */
   private isUsed = false;
   private changed = false;
+  /** The selected parts on the native side, from `load` on. */
+  private handle: VectorHandle | undefined;
 
   /** Throws E_BAD_SPEC. */
   constructor({ vector, schedule, tail, layers = "all", heads = "all" }: Steering) {
@@ -55,7 +59,7 @@ export class LiveSteering implements Steering {
     return this.dropped;
   }
 
-  /** True when a step was steered otherwise than `schedule` says now. */
+  /** True when an earlier step was steered differently from what `schedule` says now. */
   get isChanged(): boolean {
     return this.changed;
   }
@@ -66,17 +70,29 @@ export class LiveSteering implements Steering {
     this.changed ||= this.isUsed;
   }
 
-  /** As the streams read it, at every step. @internal */
-  toProperty(handle: VectorHandle): Property {
-    const scheduleNow = (): Schedule => {
-      this.isUsed = true;
-      return this.dropped ? NOTHING : this.current;
-    };
-    return { handle, nSteps: this.vector.nSteps, tail: this.tail, get schedule() { return scheduleNow(); } };
+  /** Copy the vector to the native side. Throws E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
+  async load(model: Engine, allowMismatch = false): Promise<void> {
+    assertMadeFor(this.vector, await model.fingerprint(), allowMismatch);
+    this.handle = model.vectorHandle(this.vector, this);
+  }
+
+  /** The schedule that the next step uses. @internal */
+  takeSchedule(): Schedule {
+    this.isUsed = true;
+    return this.dropped ? NOTHING : this.current;
+  }
+
+  /** What is added at a token step with this alpha; nothing past the vector's end. @internal */
+  termsAt(step: number, alpha: number): Term[] {
+    const index = directionIndex(this.vector.nSteps, step, this.tail);
+    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha }];
   }
 }
 
-/** The steering in its canonical form, all defaults filled in; a vector that no file holds goes by its property. With `alphas`, these take the place of the schedule. */
+/**
+ * The steering in canonical form, with all defaults filled in; a vector without a file is named by its property. `alphas`, if
+ * given, replace the schedule.
+ */
 export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steering, alphas: readonly number[] | undefined): SteeringSpec {
   const { path } = vector as { path?: string };
   return steeringSpecSchema.parse({
@@ -86,24 +102,28 @@ export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steerin
   });
 }
 
-/** Throws E_BAD_SPEC for what is no vector, e.g. the path of one. */
+/** Throws E_BAD_SPEC for anything but a vector, e.g. the path of one. */
 function checkedVector(vector: VectorData): VectorData {
   const given = vector as Partial<VectorData> | undefined;
   if (given?.data instanceof Float32Array && Array.isArray(given.layers) && given.provenance) return vector;
-  throw new SteeringError("E_BAD_SPEC", `steer: a vector was expected, ${typeof vector === "string" ? `not a text; SteeringVector.load("${String(vector)}") reads a file` : `not ${vector === undefined ? "nothing" : "another thing"}`}`);
+  const found = typeof vector === "string" ? `not a text; SteeringVector.load("${String(vector)}") reads a file`
+    : vector === undefined ? "not nothing" : "not another thing";
+  throw new SteeringError("E_BAD_SPEC", `steer: a vector was expected, ${found}`);
 }
 
-/** What `steer` takes: steerings, or bare vectors, which are added with their calibrated schedule. */
+/** What `steer` takes: steerings, or bare vectors, which use their calibrated schedule. */
 export type SteerInput = Steering | VectorData | ReadonlyArray<Steering | VectorData>;
 
-/** Steerings in a list; a bare vector with its calibrated schedule. Throws E_BAD_SPEC for a vector that has none. */
+/** Steerings as a list; a bare vector gets its calibrated schedule. Throws E_BAD_SPEC for one that is not calibrated. */
 export function steerings(input: SteerInput | undefined): Steering[] {
   if (input === undefined) return [];
-  return (Array.isArray(input) ? (input as ReadonlyArray<Steering | VectorData>) : [input as Steering | VectorData]).map((each) => {
-    if (typeof each === "object" && each !== null && "vector" in each) return each;
-    const { calibration, property } = (each as VectorData | undefined)?.provenance ?? {};
-    if (calibration) return { vector: each as VectorData, schedule: calibration.schedule };
-    throw new SteeringError("E_BAD_SPEC", `steer: ${property === undefined ? "a vector and its schedule were expected" : `how strongly to add ${property}? Give a schedule, { vector, schedule }, or calibrate the vector`}`);
+  const all = Array.isArray(input) ? input as ReadonlyArray<Steering | VectorData> : [input as Steering | VectorData];
+  return all.map((given) => {
+    if (typeof given === "object" && given !== null && "vector" in given) return given;
+    const { calibration, property } = (given as VectorData | undefined)?.provenance ?? {};
+    if (calibration) return { vector: given as VectorData, schedule: calibration.schedule };
+    throw new SteeringError("E_BAD_SPEC", `steer: ${property === undefined ? "a vector and its schedule were expected"
+      : `how strongly to add ${property}? Give a schedule, { vector, schedule }, or calibrate the vector`}`);
   });
 }
 
@@ -113,9 +133,8 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  * different models.
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
-  const composed = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, layers = "all", heads = "all" }): Steering =>
+  const all = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, layers = "all", heads = "all" }): Steering =>
     ({ vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail) }));
-  const [first] = composed;
-  for (const { vector } of composed) assertMadeFor(vector, first!.vector.provenance.model);
-  return composed;
+  for (const { vector } of all) assertMadeFor(vector, all[0]!.vector.provenance.model);
+  return all;
 }

@@ -1,4 +1,4 @@
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { parseSchedule } from "../steering/index.js";
 import { scoreTokens, type Prompt, type ScoreOptions } from "./generate.js";
 import { replay } from "./generation-stream.js";
@@ -6,7 +6,7 @@ import type { GenerationResult } from "./generation.js";
 import type { Steering } from "./live-steering.js";
 
 /** Perplexity of a continuation: e to the mean of its tokens' negative log probabilities. Throws what `scoreTokens` throws. */
-export async function perplexity(model: Model, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number> {
+export async function perplexity(model: Engine, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number> {
   const found = await scoreTokens(model, prompt, continuation, options);
   return Math.exp(-found.reduce((sum, value) => sum + value, 0) / found.length);
 }
@@ -25,7 +25,7 @@ export interface DeltaPerplexityPrompts {
  * ΔPPL (docs/method.md §6): how much less likely steering makes the answer than demonstrations do. The perplexity of the ICL
  * output under the steered question, minus its perplexity under its own prompt.
  */
-export async function deltaPerplexity(model: Model, { noIcl, icl, iclOutput }: DeltaPerplexityPrompts, options: ScoreOptions = {}): Promise<number> {
+export async function deltaPerplexity(model: Engine, { noIcl, icl, iclOutput }: DeltaPerplexityPrompts, options: ScoreOptions = {}): Promise<number> {
   const { steer: _, ...unsteered } = options;
   const [steered, own] = await Promise.all([perplexity(model, noIcl, iclOutput, options), perplexity(model, icl, iclOutput, unsteered)]);
   return steered - own;

@@ -1,64 +1,49 @@
 import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Place, Term } from "../engine/index.js";
-import { alphaAt, type DynamicSchedule, type Schedule, type SetSchedule, type Tail } from "../steering/index.js";
-import { directionIndex } from "../vector/index.js";
+import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
+import type { LiveSteering } from "./live-steering.js";
 
-/** One property of a generation: a vector on the native side and its schedule, which may change between steps. */
-export interface Property {
-  readonly handle: Term["vector"];
-  /** Token steps of the vector. */
-  readonly nSteps: number;
-  readonly schedule: Schedule;
-  readonly tail: Tail;
-}
-
-/** What one step did with one property. */
+/** What one step did with one steering. */
 export interface Reading {
   alpha: number;
   /** KL(P || S) in nats; null for schedules that do not measure. */
   kl: number | null;
 }
 
-/** What was added in a step that has been decided, which is never rewritten. */
+/** What was added in a step that has been decided. It is never rewritten. */
 interface PastStep {
   token: number;
-  /** To the output row, and to the strongly steered row of each property that was measured. */
+  /** To the output row, and to the row S of each steering that was measured. */
   terms: Term[];
-  strong: Map<Property, Term[]>;
-}
-
-/** A property as it is in the step under way. */
-interface Active {
-  property: Property;
-  schedule: Schedule;
-  /** Where its KL is among the decode's. */
-  request: number | undefined;
+  strong: Map<LiveSteering, Term[]>;
 }
 
 /**
- * The streams of one generation (docs/method.md §4 and §5): the unsteered stream P, one strongly steered stream S per dynamic
- * property, and the output stream. Positions already decoded keep the alpha that they had.
+ * The streams of one generation (docs/method.md §4 and §5): the unsteered stream P, one strongly steered stream S per
+ * dynamic steering, and the output stream. Positions already decoded keep the alpha that they had.
  *
- * `properties` may change: `plan` takes them as they are for the step that comes. A property that becomes dynamic needs a stream S, and
- * maybe P, which have no history yet (`isShort`): `restart` makes room for them, and the steps so far are computed again
- * as they were. What was not measured then is unsteered in S.
+ * `steer` may grow, and its schedules may change: `takeSchedules` reads them for the next step. A steering that becomes
+ * dynamic needs a stream S, and maybe P, which have no history yet (`isShort`): `restart` makes room for them, and the
+ * steps so far are computed again as they were. What was not measured then is unsteered in S.
  */
 export class Streams {
-  /** Properties that have a stream S, in the order of their sequences. */
-  private measured: Property[] = [];
+  /** Steerings that have a stream S, in the order of their sequences. */
+  private measured: LiveSteering[] = [];
   private readonly past: PastStep[] = [];
-  private active: Active[] = [];
-  private strong = new Map<Property, Term[]>();
+  // Of the step under way: schedules, where each KL is among the decode's, and what is added to the rows S and the output row.
+  private schedules = new Map<LiveSteering, Schedule>();
+  private requests = new Map<LiveSteering, number>();
+  private strong = new Map<LiveSteering, Term[]>();
   private terms: Term[] = [];
 
-  constructor(private readonly properties: readonly Property[]) {
-    this.plan();
+  constructor(private readonly steer: readonly LiveSteering[]) {
+    this.takeSchedules();
     this.restart();
   }
 
   /** Take the schedules as they are now, for the next step. */
-  plan(): void {
-    this.active = this.properties.map((property) => ({ property, schedule: property.schedule, request: undefined }));
+  takeSchedules(): void {
+    this.schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
   }
 
   /** Sequences: P and the output stream are one where nothing is measured. */
@@ -66,14 +51,14 @@ export class Streams {
     return this.measured.length === 0 ? 1 : this.measured.length + 2;
   }
 
-  /** True when a property is to be measured that has no stream. */
+  /** True when a steering without a stream S is to be measured. */
   get isShort(): boolean {
-    return this.active.some(({ property, schedule }) => isDynamic(schedule) && !this.measured.includes(property));
+    return this.dynamic().some((steering) => !this.measured.includes(steering));
   }
 
-  /** Begin again with streams for all properties that are dynamic in the next step. */
+  /** Start again with streams for all steerings that are dynamic in the next step. */
   restart(): void {
-    this.measured = this.active.filter(({ schedule }) => isDynamic(schedule)).map(({ property }) => property);
+    this.measured = this.dynamic();
   }
 
   /** The token that a step has decided already: its rows are those it had. */
@@ -81,57 +66,62 @@ export class Streams {
     return this.past[step]?.token;
   }
 
-  /** Rows of P and S, and the KLs between them. */
-  probe(batch: Batch, { token, position, step, sequences }: Place): void {
+  /** Add the rows of P and S, and ask for the KLs between them. */
+  measure(batch: Batch, { token, position, step, sequences }: Place): void {
     const past = this.past[step];
-    for (const each of this.active) each.request = undefined;
+    this.requests = new Map();
     this.strong = new Map();
     if (this.measured.length === 0) return;
     const baseline = batch.add(token, position, sequences[0]!, { output: true });
-    for (const [index, property] of this.measured.entries()) {
-      const active = this.active.find((each) => each.property === property)!;
-      const { schedule } = active;
-      // One that is no longer measured leaves its stream behind.
-      const terms = past ? past.strong.get(property) ?? [] : isDynamic(schedule) ? term(property, step, schedule.strongAlpha) : [];
+    for (const [index, steering] of this.measured.entries()) {
+      const schedule = this.schedules.get(steering)!;
+      // The stream of a steering that is no longer measured goes on unsteered.
+      const terms = past ? past.strong.get(steering) ?? [] : isDynamic(schedule) ? steering.termsAt(step, schedule.strongAlpha) : [];
       const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms });
       if (past || !isDynamic(schedule)) continue;
       const { topP, alphaMax, klReduction } = schedule;
-      active.request = batch.measure({ baseline, strong, topP, alphaMax, klReduction });
-      this.strong.set(property, terms);
+      this.requests.set(steering, batch.measure({ baseline, strong, topP, alphaMax, klReduction }));
+      this.strong.set(steering, terms);
     }
   }
 
-  /** The output row, steered by every property's alpha. */
-  output(batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[]): { row: number; readings: Reading[] } {
-    const add = (terms: Term[]): number => batch.add(token, position, sequences.at(-1)!, { output: true, terms });
-    const past = this.past[step];
-    if (past) return { row: add(past.terms), readings: [] };
-    const readings = this.active.map(({ property, schedule, request }): Reading => {
-      if (request !== undefined && Number.isNaN(measured[request]!.kl)) throw notFinite();
-      const reading = request !== undefined ? measured[request]! : { alpha: alphaAt(schedule as SetSchedule, step, property.nSteps), kl: null };
-      return term(property, step, reading.alpha).length === 0 ? { ...reading, alpha: 0 } : reading; // past its end, nothing is added
+  /** Add the output row, steered with the alpha of every steering. */
+  output(
+    batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[],
+  ): { row: number; readings: Reading[] } {
+    const readings: Reading[] = [];
+    this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
+      const reading = this.read(steering, schedule, step, measured);
+      const terms = steering.termsAt(step, reading.alpha);
+      readings.push(terms.length === 0 ? { ...reading, alpha: 0 } : reading); // nothing is added past the vector's end
+      return terms;
     });
-    const terms = this.active.flatMap(({ property }, index) => term(property, step, readings[index]!.alpha));
-    this.terms = terms;
-    return { row: add(terms), readings };
+    return { row: batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms }), readings };
   }
 
   /** Keep what the step under way added, with the token that it decided. */
   decide(token: number): void {
     this.past.push({ token, terms: this.terms, strong: this.strong });
   }
+
+  private read(steering: LiveSteering, schedule: Schedule, step: number, measured: readonly MeasuredAlpha[]): Reading {
+    if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, step, steering.vector.nSteps), kl: null };
+    const reading = measured[this.requests.get(steering)!]!;
+    if (Number.isNaN(reading.kl)) throw notFinite();
+    return reading;
+  }
+
+  private dynamic(): LiveSteering[] {
+    return [...this.schedules.keys()].filter((steering) => isDynamic(this.schedules.get(steering)!));
+  }
 }
 
-/** What logits that are no distribution come from. */
+/** What explains logits that are not a distribution. */
 export function notFinite(): SteeringError {
-  return new SteeringError("E_NOT_FINITE", "the model's logits are not finite, or no token is allowed: the steering is too strong, the weights are broken, or the logit bias forbids all");
+  return new SteeringError("E_NOT_FINITE", "the model's logits are not finite, or no token is allowed: the steering is too strong, "
+    + "the weights are broken, or the logit bias forbids all tokens");
 }
 
 function isDynamic(schedule: Schedule): schedule is DynamicSchedule {
   return schedule.kind === "dynamic";
-}
-
-function term({ handle, nSteps, tail }: Property, step: number, alpha: number): Term[] {
-  const index = directionIndex(nSteps, step, tail);
-  return index === undefined ? [] : [{ vector: handle, step: index, alpha }];
 }

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { generate, type GenerateOptions, type GenerationStream } from "../generate/index.js";
 import { chatTokens, type ChatMessage, type ChatTemplate } from "../prompt/index.js";
 
@@ -23,7 +23,7 @@ export class Chat {
   private readonly defaults: TurnOptions;
   private replying: GenerationStream | undefined;
 
-  constructor(private readonly model: Model, { messages = [], ...defaults }: ChatOptions = {}) {
+  constructor(private readonly model: Engine, { messages = [], ...defaults }: ChatOptions = {}) {
     this.said = messages.map((message) => ({ ...message }));
     this.defaults = defaults;
   }

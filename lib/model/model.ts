@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { captureActivations, type CaptureOptions, type PromptActivations } from "../capture/index.js";
-import { Model as Engine, openModel, type LoadModelOptions } from "../engine/index.js";
+import { Engine, openEngine, type LoadModelOptions } from "../engine/index.js";
 import { generate, scoreTokens, type GenerateOptions, type GenerationStream, type Prompt, type ScoreOptions } from "../generate/index.js";
 import { Chat, type ChatOptions } from "./chat.js";
 
@@ -11,7 +11,7 @@ import { Chat, type ChatOptions } from "./chat.js";
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_NATIVE, E_ABORTED
  */
 export async function loadModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<Model> {
-  return new Model(...await openModel(nameOrPath, options));
+  return new Model(...await openEngine(nameOrPath, options));
 }
 
 /** What `fromLlama` reads of node-llama-cpp's `Llama`. */
@@ -54,7 +54,10 @@ export class Model extends Engine {
     return captureActivations(this, prompts.map((prompt) => (typeof prompt === "string" ? this.tokenise(prompt) : prompt)), options);
   }
 
-  /** Log probability, in nats, of each token of a text that continues a prompt, steered as in `generate`. Throws what that throws, E_BAD_TOKEN. */
+  /**
+   * Log probability, in nats, of each token of a text that continues a prompt, steered as in `generate`. Throws what that throws, and
+   * E_BAD_TOKEN.
+   */
   async score(prompt: Prompt, continuation: Prompt, options: ScoreOptions = {}): Promise<number[]> {
     const tokens = typeof continuation === "string" ? this.tokenise(continuation, { bos: false }) : continuation;
     return scoreTokens(this, prompt, tokens, options);

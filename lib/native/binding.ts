@@ -26,7 +26,10 @@ export interface NativeModelInfo {
   sizeBytes: number;
   tokenizerHash: string;
   bosToken: number | null;
-  /** True where a sequence's memory is a state (recurrent models, in part or whole): it can be copied and removed as a whole only, not cut at a token. */
+  /**
+   * True where a sequence's memory is a state, in recurrent and hybrid models: it can only be copied and removed as a whole, not
+   * cut at a token.
+   */
   hasWholeSequences: boolean;
   /** False for encoders, and where there is one. */
   isCausal: boolean;
@@ -69,8 +72,11 @@ export interface VectorHandle { readonly [nativeKind]: "vector" }
 export interface CaptureHandle { readonly [nativeKind]: "capture" }
 export interface SamplerHandle { readonly [nativeKind]: "sampler" }
 
-/** One entry per term: add `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. */
-export interface NativePlan {
+/**
+ * One entry per term: add `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. The step after the last is
+ * the mean of all.
+ */
+export interface NativeTerms {
   vectors: VectorHandle[];
   rows: Int32Array;
   indices: Int32Array;
@@ -102,10 +108,13 @@ export interface NativeStep {
   positions: Int32Array;
   sequences: Int32Array;
   outputs: Int8Array;
-  plan: NativePlan | undefined;
+  terms: NativeTerms | undefined;
   captures: NativeCaptureRows | undefined;
   alphas: NativeAlphaRequests | undefined;
-  /** Rows whose next token is wanted: the sampler's, with null the likeliest; or a target, of which the probability is wanted (−1 = none, −2 = the token itself). */
+  /**
+   * Rows whose next token is wanted: the sampler's, or the likeliest where that is null. `targets`: tokens whose log probability
+   * is wanted (−1 = none, −2 = of the token that was picked).
+   */
   samples: { rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array } | undefined;
 }
 
@@ -128,7 +137,7 @@ export interface NativeContext {
   setThreads(nThreads: number): void;
   /** llama.cpp's own, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
   setControlVector(data: Float32Array): void;
-  /** Half-open range of positions; `end` −1 = to the last. E_BAD_ARGUMENT for a part where the model has whole sequences. */
+  /** Half-open range of positions; `end` −1 = to the last. E_BAD_ARGUMENT for a part of a sequence if `hasWholeSequences`. */
   kvCopy(from: number, to: number, begin: number, end: number): void;
   kvRemove(sequence: number, begin: number, end: number): void;
   kvClear(): void;

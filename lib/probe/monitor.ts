@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Batch, Model } from "../engine/index.js";
+import type { Batch, Engine } from "../engine/index.js";
 import { sigmoid } from "../maths/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import { parseTail, type Tail } from "../steering/index.js";
@@ -44,7 +44,7 @@ export class Monitor {
   private nSteerings = 0;
 
   /** `steer` may grow. Throws E_SHAPE, E_NO_SITE, E_BAD_ARGUMENT. */
-  constructor(private readonly model: Model, private readonly probes: readonly Probe[], private readonly steer: readonly WatchedSteering[]) {
+  constructor(private readonly model: Engine, private readonly probes: readonly Probe[], private readonly steer: readonly WatchedSteering[]) {
     for (const site of new Set(probes.map((probe) => probe.site))) {
       const layers = [...new Set(probes.filter((probe) => probe.site === site).map(({ layer }) => layer))].sort((a, b) => a - b);
       const into = model.createCapture(site, layers, 1);
@@ -108,7 +108,7 @@ function pushAt({ property, tail, nSteps, perAlpha }: Push, step: number, readin
 }
 
 /** The graph path alone, which is for tests and diagnosis, adds at other nodes than are read: a part of the state would be missing, or there twice. */
-function checkPath({ steeringPath }: Model, { site, layer, provenance }: Probe, vector: Pick<VectorData, "site" | "layers">): void {
+function checkPath({ steeringPath }: Engine, { site, layer, provenance }: Probe, vector: Pick<VectorData, "site" | "layers">): void {
   if (steeringPath !== "graph") return;
   const isApart = !vector.layers.includes(layer) || !(vector.site === site || (vector.site === "head_out" && site === "attn_out"));
   if (!isApart) throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer} where a vector is added; with steeringPath "graph" it cannot: use "auto"`);

@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers } from "../capture/index.js";
 import { datasetReference, questionPrompt, type Dataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
 import { judgementMetrics, sigmoid, shuffled } from "../maths/index.js";
@@ -70,7 +70,7 @@ const HELD_OUT = 5;
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
  */
-export async function trainProbe(model: Model, options: TrainProbeOptions): Promise<Probe> {
+export async function trainProbe(model: Engine, options: TrainProbeOptions): Promise<Probe> {
   const { positive, negative, site = "resid_post", folds = 5, lambdas = [10, 1, 0.1, 0.01, 0.001], seed = 32, signal } = options;
   const layers = options.layers ?? readableLayers(model, site);
   if (!Number.isInteger(folds) || folds < 2) throw new SteeringError("E_BAD_ARGUMENT", "folds must be an integer of at least 2");
@@ -111,7 +111,7 @@ export async function trainProbe(model: Model, options: TrainProbeOptions): Prom
  *
  * @throws SteeringError E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_ABORTED
  */
-export async function probeTexts(model: Model, probe: Probe, texts: readonly ProbeText[], options: ProbeTextsOptions = {}): Promise<Array<ProbeReading | undefined>> {
+export async function probeTexts(model: Engine, probe: Probe, texts: readonly ProbeText[], options: ProbeTextsOptions = {}): Promise<Array<ProbeReading | undefined>> {
   const { allowMismatch, ...how } = options;
   assertMadeFor(probe, await model.fingerprint(), allowMismatch, "probe");
   const found = await readTexts(model, texts, { site: probe.site, layers: [probe.layer], ...how });
@@ -142,7 +142,7 @@ function labelled(positive: Dataset, negative: Dataset): LabelledText[] {
 }
 
 /** Texts that could be read, and their activations. Throws E_BAD_DATASET unless there are some of both labels. */
-async function readRows(model: Model, texts: readonly LabelledText[], options: ReadOptions): Promise<{ texts: LabelledText[]; ofLayer: (index: number) => LabelledRows }> {
+async function readRows(model: Engine, texts: readonly LabelledText[], options: ReadOptions): Promise<{ texts: LabelledText[]; ofLayer: (index: number) => LabelledRows }> {
   const found = await readTexts(model, texts, options);
   const read = texts.filter((_, i) => found[i]);
   const labels = read.map(({ label }) => label);
@@ -168,7 +168,7 @@ interface ReadOptions {
 }
 
 /** The mean activations of texts, `[layers, width]` each; undefined for those that cannot be read. */
-async function readTexts(model: Model, texts: readonly ProbeText[], options: ReadOptions): Promise<Array<Float32Array | undefined>> {
+async function readTexts(model: Engine, texts: readonly ProbeText[], options: ReadOptions): Promise<Array<Float32Array | undefined>> {
   const readable = texts.flatMap((text, index) => {
     const tokens = promptedText(model, text);
     return tokens ? [{ ...tokens, index, question: text.question ?? "" }] : [];
@@ -184,7 +184,7 @@ async function readTexts(model: Model, texts: readonly ProbeText[], options: Rea
 }
 
 /** The tokens of a text and its prompt; undefined where there is nothing to read, or more than the model can. */
-function promptedText(model: Model, { question = "", text }: ProbeText): { prompt: number[]; answer: number[] } | undefined {
+function promptedText(model: Engine, { question = "", text }: ProbeText): { prompt: number[]; answer: number[] } | undefined {
   const trimmed = text.trim();
   if (trimmed === "") return undefined;
   try {

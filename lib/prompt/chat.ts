@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { SpecialText } from "./special-text.js";
 import { renderChats } from "./template-process.js";
 import type { Rendered } from "./template-protocol.js";
@@ -26,8 +26,8 @@ export interface ChatTemplate {
 type Form = (text: string) => unknown;
 /** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
 const FORMS: readonly Form[] = [(text) => text, (text) => [{ type: "text", text }]];
-/** Texts that no template has, to find out whether it writes each message. */
-const PROBE = "qzx";
+/** Text that no template contains, to find out whether a template writes each message. */
+const MARKER = "qzx";
 /** Characters that a template may write by itself, and how often it may repeat a message. */
 const OWN_CHARACTERS = 2 ** 20;
 const REPETITIONS = 4;
@@ -41,7 +41,7 @@ const REPETITIONS = 4;
  *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, or where the template refuses
  *   the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
  */
-export async function chatTokens(model: Model, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
+export async function chatTokens(model: Engine, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
   const { templateVariables = {}, mayCut = false } = options;
   const { chatTemplate, path } = model.info;
   if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
@@ -53,7 +53,8 @@ export async function chatTokens(model: Model, messages: readonly ChatMessage[],
   const isAnswer = ({ role }: ChatMessage): boolean => mayCut && role === "assistant";
   const said = messages.map((each) => ({ role: each.role, content: isAnswer(each) ? answerOf(each.content, chatTemplate) : each.content }));
   const special = new SpecialText(model, chatTemplate, [...said.map(({ content }) => content), ...eachText(templateVariables).texts]);
-  const guarded = said.map((each) => ({ role: each.role, content: special.guarded(each.content, isAnswer(each) ? THOUGHT_MARKS : undefined) }));
+  const guarded = said.map((each) =>
+    ({ role: each.role, content: special.guarded(each.content, isAnswer(each) ? THOUGHT_MARKS : undefined) }));
   const kept = mayCut ? [] : guarded.map(({ content }) => content.trim());
   const variables = { ...defaults(model), ...eachText(templateVariables, (text) => special.guarded(text)).variables };
   const text = await new TemplateOfFile(chatTemplate, path, variables).write(guarded, kept);
@@ -62,7 +63,7 @@ export async function chatTokens(model: Model, messages: readonly ChatMessage[],
 }
 
 /** What transformers gives to every template. */
-function defaults(model: Model): Record<string, unknown> {
+function defaults(model: Engine): Record<string, unknown> {
   const { bos, eos } = model.specialTokens();
   return { tools: null, documents: null, bos_token: bos ?? "", eos_token: eos ?? "" };
 }
@@ -75,8 +76,8 @@ class TemplateOfFile {
   async write(messages: readonly ChatMessage[], kept: readonly string[]): Promise<string> {
     const complaints: Complaint[] = [];
     for (const form of FORMS) {
-      const [probed, written] = await this.render([probesOf(messages), messages], form);
-      const complaint = complaintOf(probed!, probesOf(messages).map(({ content }) => content));
+      const [marked, written] = await this.render([markersFor(messages), messages], form);
+      const complaint = complaintOf(marked!, markersFor(messages).map(({ content }) => content));
       if (!complaint) return this.checked(written!, kept);
       complaints.push(complaint);
     }
@@ -100,10 +101,11 @@ class TemplateOfFile {
     const { kind, reason } = complaints[0]!;
     const what = kind === "omits" ? "leaves out a message" : `fails: ${reason}`;
     const roles = messages.map(({ role }) => role).join(", ");
-    const single = probesOf([{ role: "user", content: "" }]);
+    const single = markersFor([{ role: "user", content: "" }]);
     for (const form of roles === "user" ? [] : FORMS) {
       const [written] = await this.render([single], form);
-      if (!complaintOf(written!, [single[0]!.content])) return new SteeringError("E_BAD_ARGUMENT", `${template} ${what}; its roles are ${roles}`);
+      if (complaintOf(written!, [single[0]!.content])) continue;
+      return new SteeringError("E_BAD_ARGUMENT", `${template} ${what}; its roles are ${roles}`);
     }
     return new SteeringError("E_BAD_GGUF", `${template} ${what}`);
   }
@@ -128,10 +130,12 @@ interface Complaint {
 function complaintOf(written: Rendered, contents: readonly string[]): Complaint | undefined {
   if ("refusal" in written) return { kind: "refuses", reason: written.refusal };
   if ("failure" in written) return { kind: "fails", reason: written.failure };
-  const isThere = (content: string): boolean => written.text.includes(content) || written.text.includes(JSON.stringify(content).slice(1, -1));
+  const { text } = written;
+  const isThere = (content: string): boolean => text.includes(content) || text.includes(JSON.stringify(content).slice(1, -1));
   return contents.every(isThere) ? undefined : { kind: "omits", reason: "" };
 }
 
-function probesOf(messages: readonly ChatMessage[]): ChatMessage[] {
-  return messages.map(({ role }, index) => ({ role, content: `${PROBE}${index}kjw` }));
+/** The same turns, each with a marker of its own as its content. */
+function markersFor(messages: readonly ChatMessage[]): ChatMessage[] {
+  return messages.map(({ role }, index) => ({ role, content: `${MARKER}${index}kjw` }));
 }

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import type { Dataset } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 import { iclTokens, promptGroups, questionTokens, type PromptFormat, type PromptGroup } from "./question.js";
 
 /** One prompt of an evaluation, in all its forms, as tokens. */
@@ -32,7 +32,7 @@ export interface EvaluationData {
 }
 
 /** The prompts to answer, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET, E_CONTEXT_FULL before anything is computed. */
-export function evaluationPrompts(model: Model, { questions, icl, language }: EvaluationData, settings: EvaluationSettings): EvaluationPrompt[] {
+export function evaluationPrompts(model: Engine, { questions, icl, language }: EvaluationData, settings: EvaluationSettings): EvaluationPrompt[] {
   const { evaluationSize, promptFormat } = settings;
   const [asked, shown, spoken] = [questions, icl, language].map((dataset) => dataset && evaluationGroups(dataset, settings));
   const n = Math.min(evaluationSize, ...[asked, shown, spoken].flatMap((groups) => (groups ? [groups.length] : [])));

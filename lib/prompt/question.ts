@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { questionPrompt, type Dataset, type Row } from "../dataset/index.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 
 export { questionPrompt };
 
@@ -32,7 +32,7 @@ export function iclPrompt(instruction: string, { demonstrations, query }: Prompt
 export type PromptFormat = "clean" | "published";
 
 /** What is read of a model to write prompts for it. */
-export type Tokeniser = Pick<Model, "tokenise"> & { info: Pick<Model["info"], "bosToken"> };
+export type Tokeniser = Pick<Engine, "tokenise"> & { info: Pick<Engine["info"], "bosToken"> };
 
 /** Tokens of the prompt with demonstrations. The published code leaves out the last one of them. */
 export function iclTokens(model: Tokeniser, instruction: string, group: PromptGroup, format: PromptFormat = "clean"): number[] {

@@ -1,8 +1,8 @@
 import { SteeringError } from "../errors.js";
-import type { Model } from "../engine/index.js";
+import type { Engine } from "../engine/index.js";
 
-type Vocabulary = Pick<Model, "tokenise" | "specialTokens">;
-type SpecialToken = ReturnType<Model["specialTokens"]>["tokens"][number];
+type Vocabulary = Pick<Engine, "tokenise" | "specialTokens">;
+type SpecialToken = ReturnType<Engine["specialTokens"]>["tokens"][number];
 
 /** Marks of one template in one vocabulary. */
 interface Marks {

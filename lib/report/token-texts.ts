@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { SteeringError } from "../errors.js";
-import { Model, openModel } from "../engine/index.js";
+import { Engine, openEngine } from "../engine/index.js";
 import { isNamedModel } from "../models/index.js";
 import type { ResultRecord, RunFile } from "../results/index.js";
 
@@ -21,7 +21,7 @@ export async function readVocabulary({ model: { name, fingerprint } }: Pick<RunF
   if (tokens.size === 0) return { missing: "the run holds no tokens" };
   if (!isNamedModel(name) && !existsSync(name)) return { missing: `the model ${name} is not on this machine` };
   try {
-    await using model = new Model(...await openModel(name, { gpuLayers: 0 }));
+    await using model = new Engine(...await openEngine(name, { gpuLayers: 0 }));
     if (model.info.tokenizerHash !== fingerprint["tokenizerHash"]) return { missing: `the model ${name} on this machine has another vocabulary than the run's` };
     return { bytes: new Map([...tokens].map((token) => [token, model.detokenise([token])])) };
   } catch (error) {

@@ -3,12 +3,12 @@ import { writeFileSync } from "node:fs";
 import { loadModel, type LoadModelOptions, type RopeScaling } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { loadTiny, maxDifference, scratch } from "../support/tiny-files.js";
-import { Batch, type Model } from "../../lib/engine/index.js";
+import { Batch, type Engine } from "../../lib/engine/index.js";
 import { architectureMetadata, architectureShape, architectureTensors } from "../support/tiny-architectures.js";
 import { ggufBytes } from "../support/gguf-writer.js";
 
 const space = scratch();
-let plain: Model;
+let plain: Engine;
 let trained: number;
 
 beforeAll(async () => {
@@ -21,10 +21,10 @@ afterAll(() => {
   space[Symbol.dispose]();
 });
 
-const load = (ropeScaling: RopeScaling, options: LoadModelOptions = {}): Promise<Model> => loadTiny(space, { ropeScaling, ...options }).then(({ model }) => model);
+const load = (ropeScaling: RopeScaling, options: LoadModelOptions = {}): Promise<Engine> => loadTiny(space, { ropeScaling, ...options }).then(({ model }) => model);
 
 /** Logits after a prompt of 24 tokens. */
-async function logits(model: Model): Promise<Float32Array> {
+async function logits(model: Engine): Promise<Float32Array> {
   using context = await model.createContext({ nCtx: 512, nSeqMax: 1 });
   const batch = new Batch();
   for (let i = 0; i < 24; i++) batch.add(1 + (7 * i) % 20, i, 0, { output: i === 23 });

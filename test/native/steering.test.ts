@@ -145,18 +145,18 @@ describe("batches and caches", () => {
     }
   }));
 
-  test("each row of a batch carries its own plan, whatever steers its neighbours", () => withContext(async (context, first, second) => {
-    const plans: Term[][] = [[], [{ vector: first, step: 0, alpha: 2 }], [{ vector: second, step: 3, alpha: -1 }], [{ vector: first, step: 1, alpha: 1 }, { vector: second, step: 0, alpha: 1 }]];
+  test("each row of a batch carries its own terms, whatever steers its neighbours", () => withContext(async (context, first, second) => {
+    const termsOf: Term[][] = [[], [{ vector: first, step: 0, alpha: 2 }], [{ vector: second, step: 3, alpha: -1 }], [{ vector: first, step: 1, alpha: 1 }, { vector: second, step: 0, alpha: 1 }]];
     const last = TOKENS.length - 1;
     context.kvClear();
     const prompt = new Batch();
     TOKENS.slice(0, last).forEach((token, position) => prompt.add(token, position, 0));
     await context.decode(prompt);
-    plans.forEach((_, sequence) => { if (sequence > 0) context.kvCopy(0, sequence); });
+    termsOf.forEach((_, sequence) => { if (sequence > 0) context.kvCopy(0, sequence); });
     const batch = new Batch();
-    plans.forEach((terms, sequence) => batch.add(TOKENS[last]!, last, sequence, { output: true, terms }));
+    termsOf.forEach((terms, sequence) => batch.add(TOKENS[last]!, last, sequence, { output: true, terms }));
     await context.decode(batch);
-    for (const [row, terms] of plans.entries()) {
+    for (const [row, terms] of termsOf.entries()) {
       const { logits } = forward(tiny, TOKENS, (layer, position) => {
         if (position !== last) return undefined;
         const sum = new Float64Array(vector.width);

@@ -1,12 +1,21 @@
-import type { Place, Task } from "./task.js";
+import type { Batch } from "../batch.js";
+import { isWanted, type Place, type PrefillTask, type StepTask, type Task } from "./task.js";
 
-/** A task that the scheduler has given sequences and cells. */
-export interface Running {
+/** A task that was submitted, and what settles the promise of its end. */
+export interface Job {
   task: Task;
+  end: () => void;
+  fail: (error: unknown) => void;
+}
+
+/** A job to which the scheduler has given sequences and cells. */
+export interface Running<Kind extends Task = Task> {
+  job: Job;
+  task: Kind;
   sequences: number[];
   nCells: number;
   /** Tokens of the prompt in the cache. */
-  fed: number;
+  prefilled: number;
   token: number;
   step: number;
   cancelled: boolean;
@@ -17,47 +26,65 @@ export interface Running {
 /** A common beginning of fewer tokens is not worth waiting for. */
 const LEAST_SHARED = 4;
 
-/** Tokens of the prompt that are fed: all but the last, whose row is that of the first step, or all where there is no step. */
-export function toFeed({ prompt, reading }: Task): number {
-  return reading ? prompt.length : prompt.length - 1;
+/** Prompt tokens to prefill: all, or all but the last where the task takes steps, since its row is the first step's. */
+function prefillLength({ kind, prompt }: Task): number {
+  return kind === "prefill" ? prompt.length : prompt.length - 1;
 }
 
-export function isFeeding({ task, fed }: Running): boolean {
-  return fed < toFeed(task);
+export function isPrefilling({ task, prefilled }: Running): boolean {
+  return prefilled < prefillLength(task);
 }
 
-/** A task that wanted nothing but its prompt, and has it. */
-export function isRead(running: Running): boolean {
-  return running.task.reading !== undefined && !running.cancelled && !isFeeding(running);
+/** A task that wanted only its prefill, and has it. */
+export function isDone(running: Running): running is Running<PrefillTask> {
+  return running.task.kind === "prefill" && !running.cancelled && !isPrefilling(running);
+}
+
+/** A task whose prompt is there and whose rows are those of its steps. */
+export function takesSteps(running: Running): running is Running<StepTask> {
+  return running.task.kind === "steps" && !isPrefilling(running);
+}
+
+/** A task whose next step somebody waits for. */
+export function isStepping(running: Running): running is Running<StepTask> {
+  return takesSteps(running) && !running.cancelled && isWanted(running.task);
 }
 
 export function placeOf({ task, token, step, sequences }: Running): Place {
   return { token, position: task.prompt.length - 1 + step, step, sequences };
 }
 
-/** Tokens that two prompts begin with alike: of the donor's those that are fed, of the taker's those of which nothing else is wanted. */
+/** Add the next rows of a prompt, at most so many; none while it waits for its donor. */
+export function prefill(running: Running, batch: Batch, most: number): void {
+  if (running.donor) return;
+  const { task, sequences } = running;
+  const end = Math.min(prefillLength(task), running.prefilled + most);
+  for (; running.prefilled < end; running.prefilled++) {
+    const position = running.prefilled;
+    const isCaptured = task.kind === "prefill" && position >= task.from;
+    batch.add(task.prompt[position]!, position, sequences[0]!, isCaptured ? { capture: task.capture(position) } : {});
+  }
+}
+
+/** Tokens with which two prompts begin alike, of those that the donor prefills and the taker captures nothing of. */
 function commonPrefix(donor: Task, taker: Task): number {
-  const most = Math.min(toFeed(donor), taker.reading?.from ?? toFeed(taker));
+  const most = Math.min(prefillLength(donor), taker.kind === "prefill" ? taker.from : prefillLength(taker));
   let length = 0;
   while (length < most && donor.prompt[length] === taker.prompt[length]) length++;
   return length;
 }
 
-/** Cells that a task fills at most: its prompt once for all sequences, its answer once for each. */
-export function cellsOf({ prompt, nSequences, maxNewTokens }: Task): number {
-  return prompt.length + nSequences * maxNewTokens;
-}
-
 /**
- * The running task whose prompt begins like this one's for longest, the first of several; of those that came before it.
- * `whole`: only one whose prompt is all of the beginning, and which has taken no step: its sequence is shared as it is.
+ * The running task that shares the longest beginning with this one's prompt, the first of several, among those that came
+ * before it. `whole`: only a task that has taken no step and whose whole prompt is that beginning: its sequence is shared
+ * as it is.
  */
 export function donorFor(task: Task, running: readonly Running[], whole = false): Running["donor"] {
   let best: Running["donor"];
   for (const from of running) {
     if (from.task === task && !from.cancelled) break;
     const nTokens = from.cancelled ? 0 : commonPrefix(from.task, task);
-    if (whole && (nTokens < toFeed(from.task) || from.step > 0)) continue;
+    if (whole && (nTokens < prefillLength(from.task) || from.step > 0)) continue;
     if (nTokens >= LEAST_SHARED && nTokens > (best?.nTokens ?? 0)) best = { from, nTokens };
   }
   return best;

@@ -15,32 +15,60 @@ export interface Place {
   sequences: readonly number[];
 }
 
-/** What a task wants of its prompt that wants no token: all of it is fed, activations are captured on the way, and that is its end. */
-export interface PromptReading {
-  /** First position that is captured. Only what lies before may be taken from another task's cells: nothing is computed there. */
+/**
+ * Work on one prompt, which `Scheduler.run` carries to its end. A method that throws fails this task alone. A task
+ * either ends with its prefill or takes steps.
+ */
+export type Task = PrefillTask | StepTask;
+
+/** A task that wants no token: its whole prompt is prefilled, and activations are captured on the way. */
+export interface PrefillTask {
+  readonly kind: "prefill";
+  readonly prompt: readonly number[];
+  /** Most rows of a batch that has rows of this task: their activations wait in memory for the end of the decode. */
+  readonly mixedRows: number;
+  /** First position that is captured. Only positions before it may share another task's cells, since nothing is computed there. */
   readonly from: number;
   capture(position: number): RowCapture;
-  /** The whole prompt was computed. */
+  /** The whole prompt has been computed. */
   done(): void;
 }
 
-/** Work on one prompt, one token per step. Methods that throw fail this task alone. */
-export interface Task {
+/** A task that decides one token per step. */
+export interface StepTask {
+  readonly kind: "steps";
   readonly prompt: readonly number[];
   readonly nSequences: number;
   readonly maxNewTokens: number;
-  /** Most rows of a batch in which this task steps beside prompts that are being fed: few, and the next token comes soon. */
+  /** Most rows of a batch in which this task steps while prompts are prefilled: with few, the next token comes soon. */
   readonly mixedRows: number;
-  /** Of a task that ends with its prompt: it takes no step. `mixedRows` holds for its rows too, as their activations wait in memory for the end of the decode. */
-  readonly reading?: PromptReading;
-  /** False while nobody waits for its next token: the task is passed over. It keeps its sequences, unless others wait for them: then it begins anew, and repeats its steps. */
-  isWanted(): boolean;
-  /** Add the rows of the step's first decode, if any. */
-  probe(batch: Batch, place: Place): void;
+  /**
+   * False while nobody waits for the next token: the task is passed over. It keeps its sequences unless others wait for
+   * them; then it starts again and repeats its steps. Default: always wanted.
+   */
+  isWanted?(): boolean;
+  /** Add the rows of the step's first decode, which measures KLs. Default: none. */
+  measure?(batch: Batch, place: Place): void;
   /** Add the row of the step's second decode; returns the index of its sample. */
   output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number;
-  /** Take the token, and its log probability where it was asked for; `seconds`: what the step took. Returns false when the task has ended. */
+  /**
+   * Take the token, and its log probability where it was asked for; `seconds`: how long the step took. Returns false when
+   * the task has ended.
+   */
   accept(token: number, seconds: number, logProbability: number): boolean;
-  /** The task is over without its end. */
-  fail(error: unknown): void;
+}
+
+/** True when somebody waits for what comes next. */
+export function isWanted(task: Task): boolean {
+  return task.kind === "prefill" || (task.isWanted?.() ?? true);
+}
+
+/** Sequences that a task takes. */
+export function sequencesOf(task: Task): number {
+  return task.kind === "prefill" ? 1 : task.nSequences;
+}
+
+/** Most cells that a task fills: its prompt once for all sequences, its answer once for each. */
+export function cellsOf(task: Task): number {
+  return task.prompt.length + (task.kind === "prefill" ? 0 : task.nSequences * task.maxNewTokens);
 }

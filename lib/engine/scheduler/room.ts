@@ -1,0 +1,55 @@
+import type { Context, ContextNeeds } from "../context.js";
+
+/** The context that running tasks share, and which of its sequences are free. */
+export class Room {
+  /** Undefined before the first task, and where none could be made. */
+  context: Context | undefined;
+  /** The context's cells or state cannot be trusted: nothing starts before it has been replaced. */
+  isTainted = false;
+  private free: number[] = [];
+  private isDisposed = false;
+
+  constructor(private readonly createContext: (needs: ContextNeeds) => Promise<Context>) {}
+
+  get nFree(): number {
+    return this.free.length;
+  }
+
+  /** The lowest free sequences. */
+  take(nSequences: number): number[] {
+    return this.free.splice(0, nSequences);
+  }
+
+  /** Free sequences, and the cells that they alone hold. */
+  giveBack(sequences: readonly number[]): void {
+    if (this.isDisposed) return;
+    for (const sequence of sequences) this.context!.kvRemove(sequence);
+    this.free.push(...sequences);
+    this.free.sort((a, b) => a - b); // models with whole sequences compute those together that follow one another
+  }
+
+  /** With nothing running: have a context that can be trusted and is at least this large. Throws what making one throws. */
+  async fit({ nCtx, nSeqMax }: ContextNeeds): Promise<void> {
+    if (this.isTainted) this.drop();
+    const { options } = this.context ?? {};
+    if (options && options.nCtx >= nCtx && options.nSeqMax >= nSeqMax) return;
+    this.drop();
+    // Never smaller than the one before: works of different sizes would take turns in throwing it away.
+    const needs = { nCtx: Math.max(nCtx, options?.nCtx ?? 0), nSeqMax: Math.max(nSeqMax, options?.nSeqMax ?? 0) };
+    const context = await this.createContext(needs);
+    if (this.isDisposed) return context.dispose();
+    this.context = context;
+    this.free = Array.from({ length: context.options.nSeqMax }, (_, sequence) => sequence);
+  }
+
+  dispose(): void {
+    this.isDisposed = true;
+    this.context?.dispose();
+  }
+
+  private drop(): void {
+    this.context?.dispose();
+    this.context = undefined;
+    this.isTainted = false;
+  }
+}
