@@ -6,7 +6,7 @@ import type { GuardEvaluatorOptions } from "../evaluate/guard-evaluator.js";
 import { LANGUAGE_DETECTORS } from "../evaluate/language.js";
 import type { ChatTemplate } from "../prompt/index.js";
 import type { GenerateOptions } from "../generate/index.js";
-import { fingerprintSchema } from "../vector/vector-file.js";
+import { fingerprintSchema } from "../vector/index.js";
 import { listOf } from "../formats/bounded-list.js";
 import type { ChatOptions, TurnOptions } from "../model/index.js";
 import { evaluationSchema, recordSchema, runSchema } from "../results/index.js";

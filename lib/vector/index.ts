@@ -2,9 +2,9 @@ export { cosines, linearCombination, normalised, pooled, projectOut, selected, v
 export { delta, type Delta, type StepMeans } from "./delta.js";
 export { select, type Selection } from "./selection.js";
 export { SteeringVector } from "./steering-vector.js";
-export { MAX_LAYERS, datasetSchema, fingerprintSchema, loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export {
-  HOOK_SITES, PAIR_METHODS, assertMadeFor, directionIndex, norms, type Calibration, type DatasetReference, type DerivedOrigin,
-  type HookSite, type IclOrigin, type ImportedOrigin, type ModelFingerprint, type PairMethod, type PairsOrigin, type Provenance,
-  type VectorData,
-} from "./vector.js";
+  MAX_LAYERS, PAIR_METHODS, datasetSchema, fingerprintSchema, type Calibration, type DatasetReference, type DerivedOrigin, type IclOrigin,
+  type ImportedOrigin, type ModelFingerprint, type PairMethod, type PairsOrigin, type Provenance,
+} from "./provenance.js";
+export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
+export { HOOK_SITES, assertMadeFor, directionIndex, norms, type HookSite, type VectorData } from "./vector.js";
