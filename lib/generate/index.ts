@@ -2,5 +2,5 @@ export { generate, generateText, scoreTokens, type GenerateOptions, type Prompt,
 export { GenerationStream, alphasOf, replay } from "./generation-stream.js";
 export type { GeneratedToken, GenerationResult } from "./generation.js";
 export { LiveSteering, canonicalSpec, compose, steerings, type SteerInput, type Steering } from "./live-steering.js";
-export { perplexity, withFoundAlphas } from "./perplexity.js";
+export { deltaPerplexityFrom, perplexity, perplexityOf, withFoundAlphas } from "./perplexity.js";
 export type { Reading } from "./streams.js";
