@@ -88,7 +88,7 @@ export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): nu
     case "function": {
       const value = schedule.alphaAt(step);
       if (typeof value === "number" && isAlpha(value)) return value;
-      throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${typeof value === "number" ? value : shown(value)} at step ${step}; a finite number was expected`);
+      throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${shown(value)} at step ${step}; a finite number was expected`);
     }
   }
 }
