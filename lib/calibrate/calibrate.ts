@@ -7,11 +7,11 @@ import { type Evaluator, answerPrompt } from "../evaluate/index.js";
 import { median } from "../maths/index.js";
 import { evaluationPrompts } from "../prompt/index.js";
 import type { ResultRecord } from "../results/index.js";
-import { parseSchedule, type WrittenSchedule } from "../steering/index.js";
+import { parseSchedule, type Strategy, type WrittenSchedule } from "../steering/index.js";
 import { assertMadeFor, type Calibration, type VectorData, SteeringVector } from "../vector/index.js";
 
 /** Schedules that one number describes: alpha, or p_top. */
-export type CalibratedKind = "fixed" | "start" | "diminishing" | "dynamic";
+export type CalibratedKind = Strategy;
 
 /** What is wanted of the vector, and which intensities are tried. */
 export interface CalibrateOptions {
