@@ -1,5 +1,6 @@
 export { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
 export { delta, type Delta, type StepMeans } from "./delta.js";
+export { HOOK_SITES, assertHeads, hasHeads, type HookSite } from "./hook-site.js";
 export { select, type Selection } from "./selection.js";
 export { SteeringVector } from "./steering-vector.js";
 export {
@@ -7,4 +8,4 @@ export {
   type ImportedOrigin, type ModelFingerprint, type PairMethod, type PairsOrigin, type Provenance,
 } from "./provenance.js";
 export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
-export { HOOK_SITES, assertMadeFor, directionIndex, norms, type HookSite, type VectorData } from "./vector.js";
+export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";

@@ -2,8 +2,9 @@ import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { writeFileAtomic, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import { HOOK_SITES, hasHeads } from "./hook-site.js";
 import { parseProvenance, type Provenance } from "./provenance.js";
-import { HOOK_SITES, type VectorData } from "./vector.js";
+import type { VectorData } from "./vector.js";
 
 const FORMAT = "llama-steer-vector";
 const FORMAT_VERSION = "2";
@@ -54,8 +55,10 @@ export async function loadVector(path: string): Promise<VectorData> {
 function assertFits({ site, layers, width, provenance: { model } }: VectorData, path: string): void {
   const wrongLayer = layers.find((layer) => layer >= model.nLayer);
   if (wrongLayer !== undefined) throw new SteeringError("E_BAD_VECTOR", `${path} has a layer ${wrongLayer}; the model that it names has 0 to ${model.nLayer - 1}`);
-  const fits = site === "head_out" ? width % model.nHead === 0 : width === model.nEmbd;
-  if (!fits) throw new SteeringError("E_BAD_VECTOR", `${path} has directions of width ${width} at ${site}; the model that it names has ${site === "head_out" ? `${model.nHead} heads` : `nEmbd ${model.nEmbd}`}`);
+  const fits = hasHeads(site) ? width % model.nHead === 0 : width === model.nEmbd;
+  if (fits) return;
+  const expected = hasHeads(site) ? `${model.nHead} heads` : `nEmbd ${model.nEmbd}`;
+  throw new SteeringError("E_BAD_VECTOR", `${path} has directions of width ${width} at ${site}; the model that it names has ${expected}`);
 }
 
 /** The bytes of a vector or probe file. Throws E_NOT_FOUND. */

@@ -1,11 +1,7 @@
 import { SteeringError } from "../errors.js";
 import type { Tail } from "../steering/index.js";
+import type { HookSite } from "./hook-site.js";
 import type { ModelFingerprint, Provenance } from "./provenance.js";
-
-/** Where in a block an activation is read and changed (docs/architecture.md, "Hook sites"). */
-export const HOOK_SITES = ["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"] as const;
-/** One of `HOOK_SITES`. */
-export type HookSite = (typeof HOOK_SITES)[number];
 
 /** Directions to add to activations: one per layer and token step, with its provenance. Immutable. */
 export interface VectorData {
