@@ -7,8 +7,8 @@ import { parquetWriteFile } from "hyparquet-writer";
 import { datasets, evaluate, experiment, loadDataset, loadSteering, results, SteeringVector } from "../../lib/index.js";
 import { encodeSafetensors } from "../../lib/formats/safetensors.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { temporaryFolder } from "./io-helpers.js";
-import { aRun, someRecords } from "./run-fixtures.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { aRun, someRecords } from "../support/run-fixtures.js";
 
 const run = promisify(execFile);
 const lists = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);
