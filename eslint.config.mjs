@@ -21,7 +21,7 @@ const ARROWS = {
   evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results", "vector"],
   calibrate: ["capture", "dataset", "engine", "evaluate", "formats", "generate", "maths", "prompt", "results", "steering", "vector"],
   experiment: ["dataset", "engine", "evaluate", "extract", "formats", "generate", "models", "prompt", "results", "steering", "vector"],
-  report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "vector"],
+  report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "steering", "vector"],
 };
 
 /** Refuses `specifiers`, a regular expression, in imports of all kinds. */

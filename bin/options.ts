@@ -1,9 +1,12 @@
 import type { Argv } from "yargs";
 import { DEFAULT_PARALLEL, STRATEGY_WORDS } from "../lib/experiment/index.js";
-import { experiment, spec, type Shard, type Strategy } from "../lib/experiments.js";
+import { spec, type Shard, type Strategy } from "../lib/experiments.js";
 import { SteeringError, SteeringVector, type HookSite } from "../lib/index.js";
 import { HOOK_SITES } from "../lib/vector/index.js";
 import { modelOptions, wholeNumber, type ModelOptions } from "./common.js";
+
+/** Short names of the strategies. */
+const WORDS = Object.keys(STRATEGY_WORDS);
 
 /** Options of every run of an experiment. */
 export interface RunArguments extends ModelOptions {
@@ -42,7 +45,7 @@ export function experimentOptions<T>(yargs: Argv<T>, published: { alphas: readon
     .option("evaluation-size", { type: "number", default: 50, coerce: wholeNumber("evaluation-size", 1), describe: "Prompts to answer, from the first" })
     .option("evaluate-on", { choices: ["groups", "rows"] as const, default: "groups" as const, describe: "Ask the last row of every group, as published, or every row behind the rows before it" })
     .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Token steps" })
-    .option("strategies", { type: "string", nargs: 1, coerce: list(strategy), describe: "Of dyn,fixed,start,dim; all by default" })
+    .option("strategies", { type: "string", nargs: 1, coerce: list(strategy), describe: `Of ${WORDS.join(",")}; all by default` })
     .option("alphas", { type: "string", nargs: 1, coerce: list(number), describe: `Intensities of Fixed, Start and Dim; as published: ${published.alphas.join(",")}` })
     .option("top-p", { type: "string", nargs: 1, coerce: list(number), describe: `p_top of Dyn; as published: ${published.topP.join(",")}` })
     .option("kl-reduction", { choices: ["mean", "sum"] as const, default: "mean" as const, describe: "mean divides the KL by the size of the top-p set, as the published code does" })
@@ -90,9 +93,9 @@ function index(word: string): number {
 }
 
 function strategy(word: string): Strategy {
-  const found = STRATEGY_WORDS[word] ?? experiment.STRATEGIES.find((name) => name === word);
-  if (!found) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is no strategy; there are dyn, fixed, start and dim`);
-  return found;
+  const found = Object.entries(STRATEGY_WORDS).find((names) => names.includes(word));
+  if (!found) throw new SteeringError("E_BAD_ARGUMENT", `"${word}" is not a strategy; expected ${WORDS.join(", ")}`);
+  return found[1];
 }
 
 function shard(text: string): Shard {

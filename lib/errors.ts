@@ -55,8 +55,9 @@ export function abortError(signal: AbortSignal): SteeringError {
   return new SteeringError("E_ABORTED", "the work was stopped before its end", { cause: signal.reason });
 }
 
-/** Any value, for a message: some have no text, and JSON cannot hold all. */
+/** Any value, for a message: JSON where it can hold the value. */
 export function shown(value: unknown): string {
+  if (typeof value === "number") return String(value); // JSON has no NaN and no Infinity
   try {
     return JSON.stringify(value) ?? String(value);
   } catch {

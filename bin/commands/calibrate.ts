@@ -3,8 +3,9 @@ import { CALIBRATION_CANDIDATES } from "../../lib/calibrate/index.js";
 import { datasetReference, testPart } from "../../lib/dataset/index.js";
 import { wantedOf } from "../../lib/evaluate/index.js";
 import { datasets } from "../../lib/experiments.js";
+import { STRATEGY_WORDS } from "../../lib/experiment/index.js";
 import { assertWritable } from "../../lib/formats/index.js";
-import { calibrate, loadDataset, SteeringError, SteeringVector, type CalibratedKind, type Candidate, type Dataset } from "../../lib/index.js";
+import { calibrate, loadDataset, SteeringError, SteeringVector, type Candidate, type Dataset } from "../../lib/index.js";
 import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
 import { EvaluationKit, type KitOptions } from "../evaluation-kit.js";
 import { openModel } from "../open-model.js";
@@ -15,7 +16,7 @@ import { evaluatorOptions, given } from "./evaluate.js";
 interface CalibrateArguments extends ModelOptions, Omit<KitOptions, keyof ModelOptions> {
   vector: string;
   questions: string | undefined;
-  kind: CalibratedKind | "dim" | "dyn";
+  kind: string;
   share: number;
   values: number[] | undefined;
   n: number;
@@ -30,7 +31,7 @@ export const calibrateCommand: CommandModule<object, CalibrateArguments> = {
   describe: "Find how strongly to add a vector: the effect that is wanted, at the least cost in fluency",
   builder: (yargs) => evaluatorOptions(modelOptions(yargs as Argv<object>))
     .positional("vector", { type: "string", demandOption: true, describe: "Vector file; what is found is written into it" })
-    .option("kind", { choices: ["fixed", "start", "dim", "dyn"] as const, default: "fixed" as const, describe: "Schedule to calibrate" })
+    .option("kind", { choices: Object.keys(STRATEGY_WORDS), default: "fixed", describe: "Schedule to calibrate" })
     .option("share", { type: "number", default: 0.9, describe: "Share of the answers that must have the effect" })
     .option("values", { type: "string", nargs: 1, coerce: list(number), describe: `Alphas to try, or values of p for dyn; ${CALIBRATION_CANDIDATES.alpha.join(",")} or ${CALIBRATION_CANDIDATES.topP.join(",")} by default` })
     .option("questions", { type: "string", nargs: 1, describe: "Dataset of held-out questions with the wanted answers; by default the _test part of the vector's positive one" })
@@ -45,7 +46,7 @@ export const calibrateCommand: CommandModule<object, CalibrateArguments> = {
 
 async function run(options: ArgumentsCamelCase<CalibrateArguments>, signal: AbortSignal): Promise<void> {
   const { vector: path, out = path, share, values, n, maxNewTokens, json, quiet } = options;
-  const kind = ({ dim: "diminishing", dyn: "dynamic" } as const)[options.kind as string] ?? (options.kind as CalibratedKind);
+  const kind = STRATEGY_WORDS[options.kind]!;
   const vector = await SteeringVector.load(path);
   const questions = await questionsOf(options, vector);
   await assertWritable(out);

@@ -118,6 +118,6 @@ export async function follow(tokens: AsyncGenerator<GeneratedToken, GenerationRe
 
 /** The alpha that fills a strip: the most that the schedule can reach. */
 export function alphaScale({ schedule }: Pick<SteeringSpec, "schedule">): number {
-  if (schedule.kind === "recorded") return Math.max(...schedule.alphas.map(Math.abs), 0) || 1;
-  return (schedule.kind === "dynamic" ? schedule.alphaMax : Math.abs(schedule.alpha)) || 1;
+  const alphas = "alphas" in schedule ? schedule.alphas : ["alphaMax" in schedule ? schedule.alphaMax : schedule.alpha];
+  return Math.max(...alphas.map(Math.abs), 0) || 1;
 }

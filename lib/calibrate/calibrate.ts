@@ -1,3 +1,4 @@
+import { requireInteger, requireNumber } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { inOrder } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
@@ -6,11 +7,11 @@ import { type Evaluator, answerPrompt } from "../evaluate/index.js";
 import { median } from "../maths/index.js";
 import { evaluationPrompts } from "../prompt/index.js";
 import type { ResultRecord } from "../results/index.js";
-import { parseSchedule, type WrittenSchedule } from "../steering/index.js";
+import { parseSchedule, type Strategy, type WrittenSchedule } from "../steering/index.js";
 import { assertMadeFor, type Calibration, type VectorData, SteeringVector } from "../vector/index.js";
 
 /** Schedules that one number describes: alpha, or p_top. */
-export type CalibratedKind = "fixed" | "start" | "diminishing" | "dynamic";
+export type CalibratedKind = Strategy;
 
 /** What is wanted of the vector, and which intensities are tried. */
 export interface CalibrateOptions {
@@ -59,9 +60,10 @@ export const CALIBRATION_CANDIDATES: Record<"alpha" | "topP", readonly number[]>
  */
 export async function calibrate(model: Engine, options: CalibrateOptions): Promise<{ tried: Candidate[]; vector: SteeringVector | undefined }> {
   const { vector, questions, evaluators, wanted = 0.9, kind = "fixed", n = 20, iclExamples = 4, maxNewTokens = 30, signal, onProgress } = options;
-  if (!(wanted > 0 && wanted <= 1)) throw new SteeringError("E_BAD_ARGUMENT", "wanted must be a share above 0, at most 1");
-  for (const [name, value] of Object.entries({ n, maxNewTokens })) if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be a whole number from 1`);
-  if (!Number.isInteger(iclExamples) || iclExamples < 0) throw new SteeringError("E_BAD_ARGUMENT", "iclExamples must be a whole number from 0");
+  requireNumber("wanted", wanted, { above: 0, max: 1 });
+  requireInteger("n", n, { min: 1 });
+  requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
+  requireInteger("iclExamples", iclExamples, { min: 0 });
   const judges = evaluators.filter((evaluator) => evaluator.wanted !== null);
   if (judges.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no evaluator wants anything: there is no effect to calibrate to");
   assertMadeFor(vector, await model.fingerprint());

@@ -1,3 +1,4 @@
+import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import type { Batch, Engine, Place, StepTask } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
@@ -132,7 +133,7 @@ class CaptureTask implements StepTask {
 }
 
 function checkedLayers(model: Engine, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions): readonly number[] {
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
+  requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
   for (const tokens of prompts) model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share

@@ -1,3 +1,4 @@
+import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import type { Engine, PrefillTask, RowCapture } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
@@ -137,7 +138,8 @@ function checkedLayers(model: Engine, { site, layers }: TextCaptureOptions): rea
 
 function textRows({ prompt, answer }: PromptedText, { pooling = "mean", maxSteps }: TextCaptureOptions): TextRows {
   if (answer.length === 0 || (prompt.length === 0 && pooling === "step")) throw new SteeringError("E_BAD_ARGUMENT", "a text to capture, or its prompt, has no tokens");
-  if (maxSteps !== undefined && (pooling !== "step" || !Number.isInteger(maxSteps) || maxSteps < 1)) throw new SteeringError("E_BAD_ARGUMENT", 'maxSteps must be an integer of at least 1, and belongs to pooling "step"');
+  if (maxSteps !== undefined && pooling !== "step") throw new SteeringError("E_BAD_ARGUMENT", 'maxSteps belongs to pooling "step"');
+  if (maxSteps !== undefined) requireInteger("maxSteps", maxSteps, { min: 1 });
   const whole = [...prompt, ...answer];
   if (pooling === "mean") return { tokens: whole, from: prompt.length, nSteps: 1, nRows: answer.length };
   if (pooling === "last") return { tokens: whole, from: whole.length - 1, nSteps: 1, nRows: 1 };

@@ -1,6 +1,6 @@
 // The process that `checkGraphPath` starts, with the name of a back end: steers a model of the package on both paths, on the
 // devices that models would use, and tells how far apart they were.
-import { HOOK_SITES, type HookSite, type VectorData } from "../vector/index.js";
+import { HOOK_SITES, hasHeads, type HookSite, type VectorData } from "../vector/index.js";
 import { Batch } from "./batch.js";
 import type { Context } from "./context.js";
 import type { LoadModelOptions } from "./load-options.js";
@@ -75,7 +75,7 @@ async function decode(
 function someVector(model: Engine, site: HookSite): VectorData {
   const { nLayer, nHead, dHead, nEmbd } = model.info;
   const layers = Array.from({ length: nLayer - 1 }, (_, index) => index + 1);
-  const width = site === "head_out" ? nHead * dHead : nEmbd;
+  const width = hasHeads(site) ? nHead * dHead : nEmbd;
   const data = Float32Array.from({ length: layers.length * N_STEPS * width }, (_, index) => Math.sin(1 + index * index));
   return { site, layers, nSteps: N_STEPS, width, data } as unknown as VectorData; // nothing here asks where it comes from
 }

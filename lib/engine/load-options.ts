@@ -1,4 +1,4 @@
-import { SteeringError } from "../errors.js";
+import { requireInteger, requireNumber, requireOneOf } from "../checks.js";
 import { MAX_THREADS } from "./threads.js";
 
 /** Receives what the library would otherwise have to print: it prints nothing. */
@@ -65,25 +65,27 @@ export interface RopeScaling {
 
 /** More is a mistake: the longest contexts in use are 128 times those of training. */
 const MAX_ROPE_FACTOR = 1024;
+/** Tokens that a context holds; more is a mistake, and memory for it nowhere. */
+const MAX_CONTEXT = 2 ** 30;
 /** Sequences that llama.cpp can tell apart. */
 const MAX_SEQUENCES = 256;
 
 function checkRopeScaling({ kind, factor, originalContext = 1 }: RopeScaling): void {
-  if (!["yarn", "linear"].includes(kind)) throw new SteeringError("E_BAD_ARGUMENT", `ropeScaling's kind "${String(kind)}" is not yarn or linear`);
-  if (!(factor >= 1 && factor <= MAX_ROPE_FACTOR)) throw new SteeringError("E_BAD_ARGUMENT", `ropeScaling's factor must be a number from 1 to ${MAX_ROPE_FACTOR}`);
-  if (!Number.isInteger(originalContext) || originalContext < 1 || originalContext > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "ropeScaling's originalContext must be a whole number of tokens from 1");
+  requireOneOf("ropeScaling.kind", kind, ["yarn", "linear"]);
+  requireNumber("ropeScaling.factor", factor, { min: 1, max: MAX_ROPE_FACTOR });
+  requireInteger("ropeScaling.originalContext", originalContext, { min: 1, max: MAX_CONTEXT });
 }
 
 /** Options before anything is loaded. Throws E_BAD_ARGUMENT. */
 export function checkLimits({ ropeScaling, contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", ...options }: LoadModelOptions): void {
   for (const [name, allowed] of Object.entries(CHOICES)) {
     const chosen = options[name as keyof typeof CHOICES];
-    if (chosen !== undefined && !(allowed as readonly string[]).includes(chosen)) throw new SteeringError("E_BAD_ARGUMENT", `${name} "${String(chosen)}" is none of ${allowed.join(", ")}`);
+    if (chosen !== undefined) requireOneOf(name, chosen, allowed);
   }
-  if (!Number.isInteger(threads) || threads < 1 || threads > MAX_THREADS) throw new SteeringError("E_BAD_ARGUMENT", `threads must be a whole number from 1 to ${MAX_THREADS}`);
+  requireInteger("threads", threads, { min: 1, max: MAX_THREADS });
   if (ropeScaling) checkRopeScaling(ropeScaling);
-  if (gpuLayers !== "all" && (!Number.isInteger(gpuLayers) || gpuLayers < 0)) throw new SteeringError("E_BAD_ARGUMENT", "gpuLayers must be \"all\" or a whole number of layers from 0");
-  if (!Number.isInteger(contextSize) || contextSize < 1 || contextSize > 2 ** 30) throw new SteeringError("E_BAD_ARGUMENT", "contextSize must be a whole number of cells from 1");
-  if (!Number.isInteger(maxGenerations) || maxGenerations < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxGenerations must be a whole number from 1");
-  if (!Number.isInteger(maxSequences) || maxSequences < 1 || maxSequences > MAX_SEQUENCES) throw new SteeringError("E_BAD_ARGUMENT", `maxSequences must be a whole number from 1 to ${MAX_SEQUENCES}`);
+  if (gpuLayers !== "all") requireInteger('gpuLayers, unless "all",', gpuLayers, { min: 0 });
+  requireInteger("contextSize", contextSize, { min: 1, max: MAX_CONTEXT });
+  requireInteger("maxGenerations", maxGenerations, { min: 1 });
+  requireInteger("maxSequences", maxSequences, { min: 1, max: MAX_SEQUENCES });
 }

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
-import { perplexity, withFoundAlphas, generateText, type GenerationResult, type Steering } from "../generate/index.js";
+import { deltaPerplexityFrom, generateText, perplexityOf, withFoundAlphas, type GenerationResult, type Steering } from "../generate/index.js";
 import { QUESTION_STOP, type EvaluationPrompt } from "../prompt/index.js";
 import type { ResultRecord, RunSetting } from "../results/index.js";
 
@@ -15,12 +15,6 @@ export interface AnswerOptions {
 
 /** A vector, or parts of it, with no schedule yet. */
 export type SteeringPart = Omit<Steering, "schedule">;
-
-/** What the model answers behind demonstrations, and how likely that was to it. */
-interface Reference {
-  tokens: number[];
-  perplexity: number | null;
-}
 
 /**
  * Answer one prompt in every setting, all at once, and measure ΔPPL of each: the perplexity of the answer behind
@@ -44,10 +38,10 @@ export async function answerPrompt(model: Engine, index: number, prompt: Evaluat
       const answer = kind === "icl" ? await icl : await generateText(model, tokens, { ...generation, steer });
       Object.assign(record, readAnswer(answer, terms.length));
       const expected = await reference;
-      if (kind === "icl") record.perplexity = expected.perplexity;
-      else if (kind === "no-icl" && expected.tokens.length > 0) {
-        const steered = await perplexity(model, prompt.noIcl, expected.tokens, { steer: withFoundAlphas(steer, answer), ...(signal && { signal }) });
-        record.deltaPerplexity = steered - expected.perplexity!;
+      if (kind === "icl") record.perplexity = expected?.perplexity ?? null;
+      else if (kind === "no-icl" && expected) {
+        const scoring = { steer: withFoundAlphas(steer, answer), ...(signal && { signal }) };
+        record.deltaPerplexity = await deltaPerplexityFrom(model, prompt.noIcl, expected, scoring);
       }
     } catch (error) {
       if ((error as SteeringError).code !== "E_NOT_FINITE") throw error;
@@ -58,10 +52,11 @@ export async function answerPrompt(model: Engine, index: number, prompt: Evaluat
   }));
 }
 
-function referenceOf(model: Engine, { tokens }: GenerationResult): Reference {
+/** The answer after demonstrations without its end token, and its perplexity. Undefined for an empty answer. */
+function referenceOf(model: Engine, { tokens }: GenerationResult): { tokens: number[]; perplexity: number } | undefined {
   const own = tokens.filter(({ token }) => !model.isEndOfGeneration(token));
-  const sum = own.reduce((total, { logProbability }) => total + logProbability!, 0);
-  return { tokens: own.map(({ token }) => token), perplexity: own.length === 0 ? null : Math.exp(-sum / own.length) };
+  if (own.length === 0) return undefined;
+  return { tokens: own.map(({ token }) => token), perplexity: perplexityOf(own.map(({ logProbability }) => logProbability!)) };
 }
 
 function readAnswer({ text, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): Pick<ResultRecord, "text" | "tokens" | "finishReason" | "alphas" | "kls"> {

@@ -41,7 +41,10 @@ export function checkEvaluators(evaluators: readonly Evaluator[]): void {
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `two evaluators are called "${twice}": evaluate with one after the other, in different folders`);
   const endless = evaluators.find(({ batchSize }) => !(Number.isInteger(batchSize) && batchSize >= 1));
-  if (endless) throw new SteeringError("E_BAD_ARGUMENT", `the evaluator "${endless.name}" has a batchSize of ${endless.batchSize}; whole numbers from 1 were expected`);
+  if (endless) {
+    throw new SteeringError("E_BAD_ARGUMENT",
+      `the evaluator "${endless.name}" has a batchSize of ${endless.batchSize}; a whole number of at least 1 was expected`);
+  }
 }
 
 /** The results with the language of the answers judged in passing, where steering leads to one and no file says it yet. */

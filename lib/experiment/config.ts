@@ -1,16 +1,11 @@
 import { z } from "zod";
 import { shown, SteeringError } from "../errors.js";
 import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
-import { alphaSchema, klReductionSchema } from "../steering/index.js";
+import { STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, type Strategy } from "../steering/index.js";
 import { HOOK_SITES } from "../vector/index.js";
 
-/** Ways in which alpha follows the steps (docs/method.md §4), as `--strategies` names them. */
-export const STRATEGIES = ["dynamic", "fixed", "start", "diminishing"] as const;
-/** Way in which alpha follows the steps. */
-export type Strategy = (typeof STRATEGIES)[number];
+export { STRATEGIES, STRATEGY_WORDS, type Strategy };
 
-/** Their short names, on the command line and in plans. */
-export const STRATEGY_WORDS: Record<string, Strategy> = { dyn: "dynamic", dim: "diminishing" };
 const strategy = z.preprocess((word) => STRATEGY_WORDS[String(word)] ?? word, z.enum(STRATEGIES));
 
 const whole = (least: number) => z.number().int().min(least);

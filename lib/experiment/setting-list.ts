@@ -1,11 +1,10 @@
 import { SteeringError } from "../errors.js";
 import { MAX_SETTINGS, type RunSetting } from "../results/index.js";
-import type { WrittenSchedule } from "../steering/index.js";
-import type { ComposeConfig, SingleConfig, Strategy } from "./config.js";
+import { KINDS, type Strategy, type WrittenSchedule } from "../steering/index.js";
+import type { ComposeConfig, SingleConfig } from "./config.js";
 
 /** Start and Dim are published for alphas above this. */
 const LEAST_SHORT_ALPHA = 0.5;
-const LABELS = { dynamic: "Dyn", fixed: "Fixed", start: "Start", diminishing: "Dim" } as const;
 const ICL = "icl";
 const NO_ICL = "no-icl";
 
@@ -34,10 +33,10 @@ function steered({ strategies, alphas, topP, klReduction }: Pick<SingleConfig | 
   const setting = (label: string, schedules: WrittenSchedule[]): RunSetting => ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
   const ofStrategy = (kind: Strategy): RunSetting[] => {
     if (kind === "dynamic") {
-      return topP.map((p) => setting(`${LABELS.dynamic} p=${p}`, Array.from({ length: nVectors }, () => ({ kind, topP: p, alphaMax: 2, strongAlpha: 2, klReduction }))));
+      return topP.map((p) => setting(`${KINDS.dynamic.label} p=${p}`, Array.from({ length: nVectors }, () => ({ kind, topP: p, alphaMax: 2, strongAlpha: 2, klReduction }))));
     }
     const tried = kind === "fixed" ? grid : grid.filter((each) => each.every((alpha) => alpha > LEAST_SHORT_ALPHA));
-    return tried.map((each) => setting(`${LABELS[kind]} ${each.join("+")}`, each.map((alpha) => ({ kind, alpha }))));
+    return tried.map((each) => setting(`${KINDS[kind].label} ${each.join("+")}`, each.map((alpha) => ({ kind, alpha }))));
   };
   return strategies.flatMap(ofStrategy);
 }

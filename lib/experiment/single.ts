@@ -9,7 +9,7 @@ import { withLock } from "../formats/index.js";
 import { sha256File } from "../models/index.js";
 import { evaluationPrompts } from "../prompt/index.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
-import { loadVector, saveVector, assertMadeFor, type VectorData } from "../vector/index.js";
+import { assertHeads, assertMadeFor, loadVector, saveVector, type VectorData } from "../vector/index.js";
 import { parseSingle, type SingleConfig, type SingleOptions } from "./config.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { singleSettings } from "./setting-list.js";
@@ -96,10 +96,7 @@ function checkGiven({ site, provenance }: VectorData, plan: ExtractionPlan, path
 function checkParts({ info }: Engine, { layers, heads, site }: SingleConfig): void {
   const layer = layers === "all" ? undefined : layers.find((each) => each >= info.nLayer);
   if (layer !== undefined) throw new SteeringError("E_SHAPE", `there is no layer ${layer}; the model has 0 to ${info.nLayer - 1}`);
-  if (heads === "all") return;
-  if (site !== "head_out") throw new SteeringError("E_SHAPE", `a vector at ${site} has no heads to choose from`);
-  const head = heads.find((each) => each >= info.nHead);
-  if (head !== undefined) throw new SteeringError("E_SHAPE", `there is no head ${head}; the model has 0 to ${info.nHead - 1}`);
+  if (heads !== "all") assertHeads(site, heads, info.nHead);
 }
 
 function isOfPlan(vector: VectorData, plan: ExtractionPlan): boolean {

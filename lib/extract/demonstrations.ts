@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { captureMeans, type CapturePrompt } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
@@ -58,18 +59,15 @@ export interface ExtractionPlan {
 export async function planExtraction(model: Engine, options: ExtractOptions): Promise<ExtractionPlan> {
   const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", promptFormat = "clean" } = options;
   const layers = options.layers ?? model.siteLayers(site);
-  for (const [name, value] of Object.entries({ support, maxNewTokens })) {
-    if (!Number.isInteger(value) || value < 1) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
-  }
-  if (support > MAX_PROMPTS) throw new SteeringError("E_BAD_ARGUMENT", `support is ${support}; at most ${MAX_PROMPTS} prompts per side were expected`);
+  requireInteger("support", support, { min: 1, max: MAX_PROMPTS });
+  requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: their contrast is nothing`);
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
   if (options.supportIndices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices stand for themselves: support and seed belong to a draw");
   const supportIndices = options.supportIndices?.slice() ?? drawWithReplacement(nGroups, support, seed);
-  if (supportIndices.length === 0 || !supportIndices.every((index) => Number.isInteger(index) && index >= 0 && index < nGroups)) {
-    throw new SteeringError("E_BAD_ARGUMENT", `supportIndices must be whole numbers from 0 to ${nGroups - 1}, at least one`);
-  }
+  if (supportIndices.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices is empty; at least one index was expected");
+  for (const index of supportIndices) requireInteger("each of supportIndices", index, { min: 0, max: nGroups - 1 });
   // A prompt drawn twice has the same activations twice: it is computed once, with its count as weight.
   const counts = new Map<number, number>();
   for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);

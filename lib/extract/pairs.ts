@@ -1,3 +1,4 @@
+import { requireInteger, requireOneOf } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers, type Pooling } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
@@ -108,15 +109,16 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
 
 /** Throws E_BAD_ARGUMENT, E_BAD_DATASET. */
 function checked(model: Engine, { positive, negative, method = "mean", template = "question", pooling = "mean", layers = "all", maxNewTokens, nPairs, seed = 0 }: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
-  const choices: Array<[string, string, readonly string[]]> = [["method", method, PAIR_METHODS], ["template", template, PAIR_TEMPLATES], ["pooling", pooling, POOLINGS]];
-  for (const [name, value, known] of choices) if (!known.includes(value)) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be one of ${known.join(", ")}, not ${value}`);
+  requireOneOf("method", method, PAIR_METHODS);
+  requireOneOf("template", template, PAIR_TEMPLATES);
+  requireOneOf("pooling", pooling, POOLINGS);
   if (maxNewTokens !== undefined && pooling !== "step") throw new SteeringError("E_BAD_ARGUMENT", `maxNewTokens belongs to pooling "step": with "${pooling}" there is one direction for all steps`);
   const readable = readableLayers(model, site);
   const best = Array.isArray(layers) || layers === "all" ? undefined : (layers as { best: number }).best;
   for (const [name, value] of Object.entries({ maxNewTokens, nPairs, best })) {
-    if (value !== undefined && (!Number.isInteger(value) || value < 1)) throw new SteeringError("E_BAD_ARGUMENT", `${name} must be an integer of at least 1`);
+    if (value !== undefined) requireInteger(name, value, { min: 1 });
   }
-  if (!Number.isInteger(seed)) throw new SteeringError("E_BAD_ARGUMENT", "the seed must be an integer");
+  requireInteger("seed", seed);
   if (best !== undefined && best > readable.length) throw new SteeringError("E_BAD_ARGUMENT", `the best ${best} layers were asked for; ${readable.length} can be read at ${site}`);
   if (Array.isArray(layers) && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
   if (Array.isArray(layers) && !layers.every((layer: number, i) => i === 0 || layer > layers[i - 1])) throw new SteeringError("E_BAD_ARGUMENT", "layers must be ascending");

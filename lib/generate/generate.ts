@@ -1,3 +1,4 @@
+import { requireInteger } from "../checks.js";
 import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, SteeringError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
@@ -138,7 +139,7 @@ function checkStops(stops: readonly string[]): void {
 
 function checkLength(model: Engine, nPrompt: number, maxNewTokens: number): void {
   if (nPrompt === 0) throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
-  if (!Number.isInteger(maxNewTokens) || maxNewTokens < 1) throw new SteeringError("E_BAD_ARGUMENT", "maxNewTokens must be an integer of at least 1");
+  requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   if (nPrompt + maxNewTokens <= model.maxContext) return;
   throw new SteeringError("E_CONTEXT_FULL", `the prompt takes ${nPrompt} tokens and ${maxNewTokens} new ones were asked for; `
     + `the model's context holds ${model.maxContext}. Shorten the prompt, ask for fewer tokens, or state how a longer context is `

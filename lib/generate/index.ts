@@ -2,7 +2,7 @@ export { generate, generateText, scoreTokens, type GenerateOptions, type Prompt,
 export { GenerationStream, alphasOf, replay } from "./generation-stream.js";
 export type { GeneratedToken, GenerationResult } from "./generation.js";
 export { LiveSteering, canonicalSpec, compose, steerings, type SteerInput, type Steering } from "./live-steering.js";
-export { deltaPerplexity, perplexity, withFoundAlphas } from "./perplexity.js";
+export { deltaPerplexity, deltaPerplexityFrom, perplexity, perplexityOf, withFoundAlphas } from "./perplexity.js";
 export type { Reading } from "./streams.js";
 export { generatedArgument, generationArgument, generationShape, scoringArgument } from "./arguments.js";
 export type { DeltaPerplexityPrompts } from "./perplexity.js";

@@ -5,17 +5,21 @@ import { replay } from "./generation-stream.js";
 import type { GenerationResult } from "./generation.js";
 import type { Steering } from "./live-steering.js";
 
-/** Perplexity of a continuation: e to the mean of its tokens' negative log probabilities. Throws what `scoreTokens` throws. */
+/** Perplexity of at least one token: e to the mean negative log probability (docs/method.md §6). */
+export function perplexityOf(logProbabilities: readonly number[]): number {
+  return Math.exp(-logProbabilities.reduce((sum, value) => sum + value, 0) / logProbabilities.length);
+}
+
+/** Perplexity of a continuation. Throws what `scoreTokens` throws. */
 export async function perplexity(model: Engine, prompt: Prompt, continuation: readonly number[], options: ScoreOptions = {}): Promise<number> {
-  const found = await scoreTokens(model, prompt, continuation, options);
-  return Math.exp(-found.reduce((sum, value) => sum + value, 0) / found.length);
+  return perplexityOf(await scoreTokens(model, prompt, continuation, options));
 }
 
 /** What ΔPPL compares (docs/method.md §6). */
 export interface DeltaPerplexityPrompts {
   /** The question alone. */
   noIcl: Prompt;
-  /** The question behind demonstrations. */
+  /** The question after demonstrations. */
   icl: Prompt;
   /** What the unsteered model answers to `icl`. */
   iclOutput: readonly number[];
@@ -25,9 +29,22 @@ export interface DeltaPerplexityPrompts {
  * ΔPPL (docs/method.md §6): how much less likely steering makes the answer than demonstrations do. The perplexity of the ICL
  * output under the steered question, minus its perplexity under its own prompt.
  */
-export async function deltaPerplexity(model: Engine, { noIcl, icl, iclOutput }: DeltaPerplexityPrompts, options: ScoreOptions = {}): Promise<number> {
+export async function deltaPerplexity(
+  model: Engine, { noIcl, icl, iclOutput }: DeltaPerplexityPrompts, options: ScoreOptions = {},
+): Promise<number> {
   const { steer: _, ...unsteered } = options;
-  const [steered, own] = await Promise.all([perplexity(model, noIcl, iclOutput, options), perplexity(model, icl, iclOutput, unsteered)]);
+  return deltaPerplexityFrom(model, noIcl, { tokens: iclOutput, perplexity: perplexity(model, icl, iclOutput, unsteered) }, options);
+}
+
+/** An ICL output, with its perplexity under its own prompt: known, or still being measured. */
+export interface ReferenceOutput {
+  tokens: readonly number[];
+  perplexity: number | Promise<number>;
+}
+
+/** ΔPPL against an ICL output whose own perplexity is known. */
+export async function deltaPerplexityFrom(model: Engine, noIcl: Prompt, reference: ReferenceOutput, options: ScoreOptions = {}): Promise<number> {
+  const [steered, own] = await Promise.all([perplexity(model, noIcl, reference.tokens, options), reference.perplexity]);
   return steered - own;
 }
 

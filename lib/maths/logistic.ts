@@ -1,3 +1,4 @@
+import { requireNumber } from "../checks.js";
 import { SteeringError } from "../errors.js";
 
 /** Rows of features, ready to be fitted to any labels with any penalty: each feature with mean 0 and variance 1. */
@@ -67,7 +68,7 @@ export function standardise(rows: readonly ArrayLike<number>[]): Design {
  * @throws SteeringError E_BAD_ARGUMENT, E_SHAPE
  */
 export function fitLogistic(design: Design, labels: readonly boolean[], { lambda, tolerance = 1e-8, start }: LogisticOptions): LogisticFit {
-  if (!(lambda > 0 && Number.isFinite(lambda))) throw new SteeringError("E_BAD_ARGUMENT", `λ must be a number above 0, not ${lambda}`);
+  requireNumber("λ", lambda, { above: 0 });
   if (labels.length !== design.nRows) throw new SteeringError("E_SHAPE", `${labels.length} labels for ${design.nRows} rows`);
   if (!labels.includes(true) || !labels.includes(false)) throw new SteeringError("E_BAD_ARGUMENT", "all rows have the same label: there is nothing to tell apart");
   const problem = new LogisticProblem(design, labels, lambda);

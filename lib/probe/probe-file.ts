@@ -1,34 +1,13 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { writeFileAtomic, listOf, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
-import { HOOK_SITES, datasetSchema, fingerprintSchema, MAX_LAYERS, readTensorFile } from "../vector/index.js";
-import type { Probe } from "./probe.js";
+import { writeFileAtomic, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import { HOOK_SITES, readTensorFile } from "../vector/index.js";
+import { probeSchema, type Probe } from "./probe.js";
 
 const FORMAT = "llama-steer-probe";
 const FORMAT_VERSION = "1";
 const WEIGHTS = "weights";
 
-const share = z.number().min(0).max(1);
-const count = z.number().int().min(0);
-/** What is no tensor of a probe: JSON, in one entry of the metadata. */
-const probeSchema = z.object({
-  layer: count,
-  bias: z.number(),
-  heldOut: z.object({ n: count, accuracy: share, auc: share, ece: share, brier: share }),
-  layers: listOf(z.object({ layer: count, lambda: z.number().positive(), accuracy: share, auc: share, logLoss: z.number() }), MAX_LAYERS),
-  provenance: z.object({
-    property: z.string(),
-    positive: datasetSchema,
-    negative: datasetSchema,
-    heldOut: z.discriminatedUnion("kind", [z.object({ kind: z.literal("datasets"), positive: datasetSchema, negative: datasetSchema }), z.object({ kind: z.literal("split") })]),
-    trainedOn: count,
-    lambda: z.number().positive(),
-    folds: count,
-    seed: z.number().int(),
-    model: fingerprintSchema,
-    madeBy: z.string(),
-  }),
-});
 const metadataSchema = z.object({
   format: z.literal(FORMAT),
   format_version: z.literal(FORMAT_VERSION),

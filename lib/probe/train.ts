@@ -1,3 +1,4 @@
+import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers } from "../capture/index.js";
 import { datasetReference, questionPrompt, type Dataset } from "../dataset/index.js";
@@ -73,8 +74,8 @@ const HELD_OUT = 5;
 export async function trainProbe(model: Engine, options: TrainProbeOptions): Promise<Probe> {
   const { positive, negative, site = "resid_post", folds = 5, lambdas = [10, 1, 0.1, 0.01, 0.001], seed = 32, signal } = options;
   const layers = options.layers ?? readableLayers(model, site);
-  if (!Number.isInteger(folds) || folds < 2) throw new SteeringError("E_BAD_ARGUMENT", "folds must be an integer of at least 2");
-  if (!Number.isInteger(seed)) throw new SteeringError("E_BAD_ARGUMENT", "the seed must be an integer");
+  requireInteger("folds", folds, { min: 2 });
+  requireInteger("seed", seed);
   if (lambdas.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no λ was given");
   if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: there is nothing to tell apart`);
   const { training, heldOut, heldOutFrom } = partTexts(options, seed);

@@ -1,3 +1,4 @@
+import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { questionPrompt, type Dataset, type Row } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
@@ -12,7 +13,7 @@ export interface PromptGroup {
 
 /** Cut a dataset into groups of `iclExamples` + 1; a last incomplete group is dropped (docs/method.md §2). Throws E_BAD_DATASET. */
 export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup[] {
-  if (!Number.isInteger(iclExamples) || iclExamples < 0) throw new SteeringError("E_BAD_ARGUMENT", "the number of ICL demonstrations must be 0 or more");
+  requireInteger("iclExamples", iclExamples, { min: 0 });
   const size = iclExamples + 1;
   const groups = Array.from({ length: Math.floor(dataset.rows.length / size) }, (_, index) => {
     const rows = dataset.rows.slice(index * size, (index + 1) * size);

@@ -3,7 +3,7 @@ import { basename, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { hashOf } from "../experiment/index.js";
 import type { RunFile } from "../results/index.js";
-import { loadVector, type VectorData } from "../vector/index.js";
+import { hasHeads, loadVector, type VectorData } from "../vector/index.js";
 import { vectorNames } from "./strategy.js";
 
 /** Steps that figure 5 shows by themselves, as published. */
@@ -42,7 +42,7 @@ export function normCells(vector: VectorData): { cells: NormCell[]; nHead: numbe
 
 /** Heads whose outputs stand side by side in a direction: those of the model at `head_out`, else one. */
 function headsOf({ site, width }: VectorData, nHead: number): number {
-  return site === "head_out" && nHead > 0 && width % nHead === 0 ? nHead : 1;
+  return hasHeads(site) && nHead > 0 && width % nHead === 0 ? nHead : 1;
 }
 
 /** A vector of a run, or why there is none to show. */

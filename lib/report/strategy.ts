@@ -1,10 +1,9 @@
+import { KINDS, STRATEGIES } from "../steering/index.js";
 import type { RunFile, RunSetting } from "../results/index.js";
 
 /** Groups of settings, in the order in which figures show them. */
-export const GROUPS = ["ICL", "No ICL", "One alone", "Dyn", "Fixed", "Start", "Dim", "Other"] as const;
+export const GROUPS = ["ICL", "No ICL", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Other"] as const;
 export type Group = (typeof GROUPS)[number];
-
-const OF_KIND: Readonly<Record<string, Group>> = { dynamic: "Dyn", fixed: "Fixed", start: "Start", diminishing: "Dim" };
 
 /** The group that a setting is shown in. */
 export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }: RunSetting): Group {
@@ -12,7 +11,8 @@ export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }
   if (steer.length === 0) return "No ICL";
   if (steer.length < vectors.length) return "One alone";
   const kinds = new Set(steer.map(({ schedule }) => schedule.kind));
-  return kinds.size === 1 ? OF_KIND[[...kinds][0]!] ?? "Other" : "Other";
+  const strategy = STRATEGIES.find((kind) => kinds.size === 1 && kinds.has(kind));
+  return strategy ? KINDS[strategy].label : "Other";
 }
 
 /** The settings' labels by group, groups in their order, settings in the run's. */

@@ -2,7 +2,7 @@ import { basename } from "node:path";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { listOf, MAX_STEPS } from "../formats/index.js";
-import type { WrittenSchedule } from "../steering/index.js";
+import { KINDS, STRATEGIES, type Strategy, type WrittenSchedule } from "../steering/index.js";
 import type { ResultRecord } from "./records.js";
 import { MAX_PROMPTS, runFile, type RunFile, type RunSetting } from "./run-file.js";
 
@@ -97,7 +97,11 @@ function importedRun(outputs: readonly string[], nPrompts: number, path: string)
   }, "E_BAD_RUN");
 }
 
-const PREFIX = { single: { fixed: "edited_", start: "editedSTART_", diminishing: "editedDIM_" }, compose: { fixed: "", start: "START", diminishing: "DIM" } } as const;
+/** What stands before the alphas in the published keys; other schedules have none. */
+const PREFIX: Record<RunFile["kind"], Partial<Record<Strategy, string>>> = {
+  single: { fixed: "edited_", start: "editedSTART_", diminishing: "editedDIM_" },
+  compose: { fixed: "", start: "START", diminishing: "DIM" },
+};
 
 function keysOf(run: RunFile, setting: RunSetting): PublishedKeys | undefined {
   const output = outputKey(run, setting);
@@ -112,12 +116,13 @@ function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer 
   if (prompt === "icl") return kind === "single" ? "icl" : `icl_${task("composed")}`;
   const first = steer[0];
   if (!first) return kind === "single" ? "no_icl" : `noicl_${task("source")}`;
-  if (first.schedule.kind === "window" || first.schedule.kind === "recorded") throw new SteeringError("E_BAD_RUN", `"${label}" has no key in the published schema`);
   if (first.schedule.kind === "dynamic") return `dynamic_p${pythonFloat(first.schedule.topP)}${kind === "single" ? "" : `_${names.join("-")}`}`;
+  const prefix = PREFIX[kind][first.schedule.kind as Strategy];
+  if (prefix === undefined) throw new SteeringError("E_BAD_RUN", `"${label}" has no key in the published schema`);
   const terms = steer.map(({ vector, schedule }) => ({ name: names[vector], alpha: pythonFloat((schedule as { alpha: number }).alpha) }));
-  if (kind === "single") return `${PREFIX.single[first.schedule.kind]}${terms[0]!.alpha}`;
+  if (kind === "single") return `${prefix}${terms[0]!.alpha}`;
   if (steer.length < names.length) return names[first.vector] === task("source") ? undefined : `noicl_${names[first.vector]}`; // that of the source's name is the unsteered one
-  return `${PREFIX.compose[first.schedule.kind]}${terms.map(({ name, alpha }) => `${alpha}_${name}`).join("-")}`;
+  return `${prefix}${terms.map(({ name, alpha }) => `${alpha}_${name}`).join("-")}`;
 }
 
 /** Where the published file keeps a setting's ΔPPL, alphas and KLs, by the key of its text. */
@@ -142,12 +147,12 @@ function settingOf(output: string, { properties, source, path }: { properties: r
   const alone = properties.findIndex((property) => output === `noicl_${property}`);
   if (alone >= 0) return { label: `${properties[alone]} alone`, prompt: "no-icl", steer: [{ vector: alone, schedule: { kind: "fixed", alpha: 1 } }] };
   const dynamic = /^dynamic_p([\d.]+)/.exec(output);
-  if (dynamic) return steered(`Dyn p=${Number(dynamic[1])}`, properties.map(() => ({ kind: "dynamic", topP: Number(dynamic[1]), alphaMax: 2, strongAlpha: 2, klReduction: "mean" })));
+  if (dynamic) return steered(`${KINDS.dynamic.label} p=${Number(dynamic[1])}`, properties.map(() => ({ kind: "dynamic", topP: Number(dynamic[1]), alphaMax: 2, strongAlpha: 2, klReduction: "mean" })));
   const [, kindWord = "", rest = ""] = /^(?:edited)?(START|DIM|)_?(-?\d.*)$/.exec(output) ?? [];
   const alphas = properties.length === 1 ? [Number(rest || NaN)] : [...rest.matchAll(/(?:^|-)(-?[\d.]+)_[^-]+/g)].map(([, alpha]) => Number(alpha));
   if (alphas.length !== properties.length || alphas.some(Number.isNaN)) throw new SteeringError("E_BAD_RUN", `${path}: "${output}" is no key of the published schema`);
-  const { kind, label } = { "": { kind: "fixed", label: "Fixed" }, START: { kind: "start", label: "Start" }, DIM: { kind: "diminishing", label: "Dim" } }[kindWord as "" | "START" | "DIM"] as { kind: "fixed"; label: string };
-  return steered(`${label} ${alphas.join("+")}`, alphas.map((alpha) => ({ kind, alpha })));
+  const kind = STRATEGIES.find((strategy) => PREFIX.compose[strategy] === kindWord) as Exclude<Strategy, "dynamic">;
+  return steered(`${KINDS[kind].label} ${alphas.join("+")}`, alphas.map((alpha) => ({ kind, alpha })));
 }
 
 /** A number as Python writes a float: 1 is 1.0. */

@@ -1,6 +1,9 @@
 export {
-  alphaAt, alphaSchema, klReductionSchema, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule,
-  type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
+  KINDS, STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, type KlReduction, type Strategy, type StrategyLabel,
+} from "./kinds.js";
+export {
+  alphaAt, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type Schedule, type ScheduleInput,
+  type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
 } from "./schedule.js";
 export * as schedule from "./schedules.js";
 export type { DynamicSettings } from "./schedules.js";

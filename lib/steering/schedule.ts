@@ -1,36 +1,10 @@
 import { z } from "zod";
 import { shown, SteeringError } from "../errors.js";
+import { isAlpha, KINDS, type KindSchema } from "./kinds.js";
 
-export const klReductionSchema = z.enum(["mean", "sum"]);
-/** `mean` divides the KL by the size of the top-p set, as the published code does; `sum` is the paper's formula. */
-export type KlReduction = z.infer<typeof klReductionSchema>;
-
-/** Alphas are added as 32-bit floats. */
-const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(value));
-export const alphaSchema = z.number().refine(isAlpha, "must be a finite number of 32 bits");
-const P_RANGE = "must be above 0 and at most 1";
-
+const schemas = Object.values(KINDS).map(({ schema }) => schema) as [KindSchema, ...KindSchema[]];
 /** Alpha as a function of the token step, or of the distributions (docs/method.md §4). */
-export const scheduleSchema = z.discriminatedUnion("kind", [
-  z.strictObject({ kind: z.literal("fixed"), alpha: alphaSchema.default(1) }),
-  z.strictObject({ kind: z.literal("start"), alpha: alphaSchema.default(1) }),
-  z.strictObject({ kind: z.literal("diminishing"), alpha: alphaSchema.default(1) }),
-  z.strictObject({
-    kind: z.literal("window"),
-    alpha: alphaSchema.default(1),
-    from: z.number().int().min(0).default(0),
-    to: z.number().int().min(1),
-  }).refine(({ from, to }) => from < to, "to must be above from"),
-  /** Alphas that a generation had, per step; none beyond. */
-  z.strictObject({ kind: z.literal("recorded"), alphas: z.array(alphaSchema) }),
-  z.strictObject({
-    kind: z.literal("dynamic"),
-    topP: z.number().gt(0, P_RANGE).max(1, P_RANGE).default(0.5),
-    alphaMax: z.number().min(0).finite().default(2),
-    strongAlpha: alphaSchema.default(2),
-    klReduction: klReductionSchema.default("mean"),
-  }),
-]);
+export const scheduleSchema = z.discriminatedUnion("kind", schemas);
 /** A schedule that files and the command line can hold. */
 export type WrittenSchedule = z.infer<typeof scheduleSchema>;
 export type DynamicSchedule = Extract<WrittenSchedule, { kind: "dynamic" }>;
@@ -79,16 +53,13 @@ function functionSchedule(of: (step: number) => number): FunctionSchedule {
 
 /** α_i of a schedule that does not depend on the distributions; N = the vector's steps (docs/method.md §4). Throws E_BAD_SPEC. */
 export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): number {
-  switch (schedule.kind) {
-    case "fixed": return schedule.alpha;
-    case "start": return step === 0 ? schedule.alpha : 0;
-    case "diminishing": return schedule.alpha * Math.max(0, 1 - step / nSteps);
-    case "window": return step >= schedule.from && step < schedule.to ? schedule.alpha : 0;
-    case "recorded": return schedule.alphas[step] ?? 0;
-    case "function": {
-      const value = schedule.alphaAt(step);
-      if (typeof value === "number" && isAlpha(value)) return value;
-      throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${typeof value === "number" ? value : shown(value)} at step ${step}; a finite number was expected`);
-    }
-  }
+  if (schedule.kind === "function") return ofFunction(schedule, step);
+  const at: (settings: never, step: number, nSteps: number) => number = KINDS[schedule.kind].alphaAt;
+  return at(schedule as never, step, nSteps);
+}
+
+function ofFunction({ alphaAt: of }: FunctionSchedule, step: number): number {
+  const value = of(step);
+  if (typeof value === "number" && isAlpha(value)) return value;
+  throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${shown(value)} at step ${step}; a finite number was expected`);
 }

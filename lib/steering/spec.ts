@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { scheduleSchema, tailSchema, type WrittenSchedule } from "./schedule.js";
+import { FACTS } from "./kinds.js";
+import { scheduleSchema, tailSchema } from "./schedule.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
 
@@ -32,14 +33,14 @@ export function parseSpecs(json: unknown, name: string): Array<z.output<typeof w
   throw new SteeringError("E_BAD_SPEC", `${name}: ${issue.path.join(".")}: ${issue.message}`);
 }
 
-const KINDS = new Map<string, WrittenSchedule["kind"]>(Object.entries({
-  fixed: "fixed", start: "start", dim: "diminishing", diminishing: "diminishing", window: "window", dyn: "dynamic", dynamic: "dynamic",
-} as const));
+/** Kinds by what `--steer` calls them: their short words, or their names. */
+const KIND_OF_WORD = new Map(FACTS.flatMap(([name, { word }]) => (word === undefined ? [] : [[word, name], [name, name]] as const)));
+const SETTINGS = new Map(FACTS.flatMap(([, { settings = {} }]) => Object.entries(settings)));
+const TEXT_SETTINGS = new Set(FACTS.flatMap(([, { textSettings = [] }]) => textSettings));
+const EXPECTED = `expected ${FACTS.flatMap(([, { example }]) => (example === undefined ? [] : [`FILE:${example}`])).join(" · ")}, `
+  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3";
 /** No model has as many layers or heads; a longer range is a slip. */
 const MAX_INDEX = 9999;
-const SETTINGS = new Map(Object.entries({ p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction", alpha: "alpha", from: "from", to: "to" }));
-const EXPECTED = "expected FILE:fixed,1.5 · FILE:start,2 · FILE:dim,2 · FILE:window,2,from=0,to=5 · FILE:dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum], "
-  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3";
 
 /**
  * Read the shorthand of `--steer`, e.g. `italian.safetensors:dyn,p=0.5`. Throws E_BAD_SPEC.
@@ -51,7 +52,7 @@ export function parseSteer(text: string): SteeringSpec {
   if (colon < 0) throw badSpec(text, "no schedule after the file name");
   if (colon === 0) throw badSpec(text, "no file name before the schedule");
   const [kindWord = "", ...settings] = text.slice(colon + 1).split(",").map((part) => part.trim());
-  const kind = KINDS.get(kindWord);
+  const kind = KIND_OF_WORD.get(kindWord);
   if (!kind) throw badSpec(text, `unknown schedule "${kindWord}"`);
   const schedule: Record<string, unknown> = { kind };
   const spec: Record<string, unknown> = { vector: text.slice(0, colon), schedule };
@@ -66,7 +67,7 @@ export function parseSteer(text: string): SteeringSpec {
     const key = SETTINGS.get(word);
     if (word === "tail") spec["tail"] = value;
     else if (word === "layers" || word === "heads") spec[word] = parseIndices(value);
-    else if (key) schedule[key] = word === "kl" ? value : number(text, value);
+    else if (key) schedule[key] = TEXT_SETTINGS.has(word) ? value : number(text, value);
     else throw badSpec(text, `unknown setting "${word}"`);
   }
   const parsed = steeringSpecSchema.safeParse(spec);

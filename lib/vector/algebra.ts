@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import { select, type Selection } from "./selection.js";
-import type { Provenance, VectorData } from "./vector.js";
+import type { Provenance } from "./provenance.js";
+import type { VectorData } from "./vector.js";
 
 /** A vector and its factor in a sum. */
 export interface WeightedVector {

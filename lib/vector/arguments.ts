@@ -1,8 +1,8 @@
 // Vectors and what belongs to them, as arguments of public functions.
 import { z } from "zod";
 import { given } from "../guard/index.js";
-import { fingerprintSchema } from "./vector-file.js";
-import { HOOK_SITES } from "./vector.js";
+import { HOOK_SITES } from "./hook-site.js";
+import { fingerprintSchema } from "./provenance.js";
 
 export const siteArgument = z.enum(HOOK_SITES);
 export { fingerprintSchema as fingerprintArgument };

@@ -2,7 +2,8 @@ import { createHash } from "node:crypto";
 import { basename } from "node:path";
 import { SteeringError } from "../errors.js";
 import { decodeGguf, encodeGguf, decodeNpy, encodeNpy, decodeSafetensors, encodeSafetensors, type Tensor, packageVersion } from "../formats/index.js";
-import type { ImportedOrigin, ModelFingerprint, VectorData } from "./vector.js";
+import type { ImportedOrigin, ModelFingerprint } from "./provenance.js";
+import type { VectorData } from "./vector.js";
 import { SteeringVector } from "./steering-vector.js";
 
 /** What a file of another program does not say itself. */

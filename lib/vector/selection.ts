@@ -1,4 +1,5 @@
 import { SteeringError } from "../errors.js";
+import { assertHeads } from "./hook-site.js";
 import type { VectorData } from "./vector.js";
 
 /** Parts of a vector; everything by default. */
@@ -28,10 +29,9 @@ function selectLayers(vector: VectorData, layers: readonly number[]): VectorData
 }
 
 function selectHeads(vector: VectorData, heads: readonly number[], nHead: number): VectorData {
-  if (vector.site !== "head_out") throw new SteeringError("E_SHAPE", `a vector at ${vector.site} has no heads to choose from`);
+  assertHeads(vector.site, heads, nHead);
   const kept = new Set(ascending(heads));
   const dHead = vector.width / nHead;
-  for (const head of kept) if (!Number.isInteger(head) || head < 0 || head >= nHead) throw new SteeringError("E_SHAPE", `there is no head ${head}; the model has 0 to ${nHead - 1}`);
   return { ...vector, data: vector.data.map((value, i) => (kept.has(Math.floor((i % vector.width) / dHead)) ? value : 0)) };
 }
 

@@ -3,7 +3,9 @@ import { loadVector, saveVector } from "./vector-file.js";
 import type { ScheduleInput, Tail } from "../steering/index.js";
 import { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
 import type { Selection } from "./selection.js";
-import { norms, type HookSite, type Provenance, type VectorData } from "./vector.js";
+import type { HookSite } from "./hook-site.js";
+import type { Provenance } from "./provenance.js";
+import { norms, type VectorData } from "./vector.js";
 
 /**
  * Directions to add to a model's activations: one per layer and token step, with where they come from. Immutable: every

@@ -1,81 +1,13 @@
 import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { writeFileAtomic, integerList, listOf, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
-import { scheduleSchema } from "../steering/index.js";
-import { HOOK_SITES, PAIR_METHODS, type VectorData } from "./vector.js";
+import { writeFileAtomic, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import { HOOK_SITES, hasHeads } from "./hook-site.js";
+import { parseProvenance, type Provenance } from "./provenance.js";
+import type { VectorData } from "./vector.js";
 
 const FORMAT = "llama-steer-vector";
 const FORMAT_VERSION = "2";
-/** The deepest models have a few hundred. */
-export const MAX_LAYERS = 100_000;
-/** Vectors that one is derived from. */
-const MAX_PARTS = 100_000;
-
-export const datasetSchema = z.object({ name: z.string(), hash: z.string() });
-export const fingerprintSchema = z.object({
-  architecture: z.string(),
-  nLayer: z.number().int(),
-  nEmbd: z.number().int(),
-  nHead: z.number().int(),
-  tokenizerHash: z.string(),
-  fileHash: z.string(),
-  quantisation: z.string(),
-});
-const iclSchema = z.object({
-  kind: z.literal("icl"),
-  positive: datasetSchema,
-  negative: datasetSchema,
-  iclExamples: z.number().int(),
-  support: z.number().int(),
-  seed: z.number().int().nullable(),
-  supportIndices: integerList,
-  maxNewTokens: z.number().int().optional(),
-  promptFormat: z.enum(["clean", "published"]).optional(),
-  promptsHash: z.string(),
-});
-const pairsSchema = z.object({
-  kind: z.literal("pairs"),
-  method: z.enum(PAIR_METHODS),
-  positive: datasetSchema,
-  negative: datasetSchema,
-  template: z.enum(["question", "chat", "none"]),
-  pooling: z.enum(["mean", "last", "step"]),
-  nPairs: z.number().int(),
-  layerScores: listOf(z.object({ layer: z.number().int(), accuracy: z.number(), auc: z.number() }), MAX_LAYERS).optional(),
-  seed: z.number().int(),
-  promptsHash: z.string(),
-});
-const derivedSchema = z.object({
-  kind: z.literal("derived"),
-  expression: z.string(),
-  from: listOf(z.object({ property: z.string(), hash: z.string() }), MAX_PARTS),
-});
-const importedSchema = z.object({
-  kind: z.literal("imported"),
-  format: z.enum(["control-vector", "published"]),
-  file: z.string(),
-  hash: z.string(),
-});
-const calibrationSchema = z.object({
-  schedule: scheduleSchema,
-  effect: z.string(),
-  wanted: z.number(),
-  found: z.number(),
-  deltaPerplexity: z.number(),
-  n: z.number().int(),
-  questions: datasetSchema,
-});
-const provenanceSchema = z.object({
-  property: z.string(),
-  origin: z.discriminatedUnion("kind", [iclSchema, pairsSchema, derivedSchema, importedSchema]),
-  calibration: calibrationSchema.optional(),
-  model: fingerprintSchema,
-  madeBy: z.string(),
-});
-/** Format version 1 knew one origin, and wrote it beside the rest. */
-const provenanceOf1 = z.object({ property: z.string(), model: fingerprintSchema, madeBy: z.string(), ...iclSchema.omit({ kind: true }).shape })
-  .transform(({ property, model, madeBy, ...origin }) => ({ property, model, madeBy, origin: { kind: "icl" as const, ...origin } }));
 const metadataSchema = z.object({
   format: z.literal(FORMAT),
   format_version: z.enum(["1", FORMAT_VERSION]),
@@ -114,7 +46,7 @@ export async function loadVector(path: string): Promise<VectorData> {
     const issue = parsed.error.issues[0]!;
     throw new SteeringError("E_BAD_VECTOR", `${path} is not a vector of llama-steer: metadata ${issue.path.join(".")}: ${issue.message}`);
   }
-  const vector = { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: parseProvenance(parsed.data, path) };
+  const vector = { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: provenanceOf(parsed.data, path) };
   assertFits(vector, path);
   return vector;
 }
@@ -123,8 +55,10 @@ export async function loadVector(path: string): Promise<VectorData> {
 function assertFits({ site, layers, width, provenance: { model } }: VectorData, path: string): void {
   const wrongLayer = layers.find((layer) => layer >= model.nLayer);
   if (wrongLayer !== undefined) throw new SteeringError("E_BAD_VECTOR", `${path} has a layer ${wrongLayer}; the model that it names has 0 to ${model.nLayer - 1}`);
-  const fits = site === "head_out" ? width % model.nHead === 0 : width === model.nEmbd;
-  if (!fits) throw new SteeringError("E_BAD_VECTOR", `${path} has directions of width ${width} at ${site}; the model that it names has ${site === "head_out" ? `${model.nHead} heads` : `nEmbd ${model.nEmbd}`}`);
+  const fits = hasHeads(site) ? width % model.nHead === 0 : width === model.nEmbd;
+  if (fits) return;
+  const expected = hasHeads(site) ? `${model.nHead} heads` : `nEmbd ${model.nEmbd}`;
+  throw new SteeringError("E_BAD_VECTOR", `${path} has directions of width ${width} at ${site}; the model that it names has ${expected}`);
 }
 
 /** The bytes of a vector or probe file. Throws E_NOT_FOUND. */
@@ -158,9 +92,9 @@ function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<VectorData
   return { layers, nSteps, width, data };
 }
 
-function parseProvenance({ format_version: version, provenance }: z.infer<typeof metadataSchema>, path: string): VectorData["provenance"] {
+function provenanceOf({ format_version: version, provenance }: z.infer<typeof metadataSchema>, path: string): Provenance {
   try {
-    return (version === "1" ? provenanceOf1 : provenanceSchema).parse(JSON.parse(provenance));
+    return parseProvenance(provenance, version);
   } catch (cause) {
     throw new SteeringError("E_BAD_VECTOR", `${path}: its provenance is incomplete`, { cause });
   }

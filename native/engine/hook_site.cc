@@ -41,22 +41,16 @@ std::string ranges(const std::vector<int> & layers) {
 
 hook_site hook_site_from_name(const std::string & name) {
     std::string names;
-    for (hook_site site : HOOK_SITES) {
-        if (name == hook_site_name(site)) return site;
-        names += std::string(names.empty() ? "" : ", ") + hook_site_name(site);
+    for (const named_site & known : HOOK_SITES) {
+        if (name == known.name) return known.site;
+        names += std::string(names.empty() ? "" : ", ") + known.name;
     }
     throw failure("E_NO_SITE", "\"" + name + "\" is not a hook site; expected one of: " + names);
 }
 
 const char * hook_site_name(hook_site site) {
-    switch (site) {
-        case hook_site::head_out:   return "head_out";
-        case hook_site::attn_out:   return "attn_out";
-        case hook_site::mlp_out:    return "mlp_out";
-        case hook_site::resid_mid:  return "resid_mid";
-        case hook_site::resid_post: return "resid_post";
-    }
-    return "";
+    const auto found = std::find_if(HOOK_SITES.begin(), HOOK_SITES.end(), [site](const named_site & known) { return known.site == site; });
+    return found == HOOK_SITES.end() ? "" : found->name;
 }
 
 int layer_of_weight(const char * name, const char * weight) {
@@ -102,8 +96,8 @@ int32_t site_map::width(hook_site site) const {
     const auto layers = this->layers(site);
     if (!layers.empty()) return int32_t(find(site, layers.front())->width);
     std::string others;
-    for (hook_site other : HOOK_SITES) {
-        if (!this->layers(other).empty()) others += std::string(others.empty() ? "" : ", ") + hook_site_name(other);
+    for (const named_site & other : HOOK_SITES) {
+        if (!this->layers(other.site).empty()) others += std::string(others.empty() ? "" : ", ") + other.name;
     }
     const auto why = why_.find(site);
     throw failure("E_NO_SITE", "architecture " + architecture_ + " has no " + hook_site_name(site)

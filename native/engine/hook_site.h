@@ -19,8 +19,18 @@ enum class hook_site {
     resid_mid,  // residual stream between attention and MLP, [n_embd]
     resid_post, // residual stream after the block, [n_embd]
 };
-constexpr std::array<hook_site, 5> HOOK_SITES{
-    hook_site::head_out, hook_site::attn_out, hook_site::mlp_out, hook_site::resid_mid, hook_site::resid_post};
+struct named_site {
+    hook_site    site;
+    const char * name;
+};
+// Their names, which are those of lib/vector/hook-site.ts.
+constexpr std::array<named_site, 5> HOOK_SITES{{
+    {hook_site::head_out, "head_out"},
+    {hook_site::attn_out, "attn_out"},
+    {hook_site::mlp_out, "mlp_out"},
+    {hook_site::resid_mid, "resid_mid"},
+    {hook_site::resid_post, "resid_post"},
+}};
 
 // Throws E_NO_SITE for a name that is not a site.
 hook_site    hook_site_from_name(const std::string & name);

@@ -19,6 +19,8 @@ export function load({ converter }) {
     for (const reflection of Object.values(project.reflections)) {
       if (reflection.name === "__namedParameters") reflection.name = parameterName(reflection.type?.type === "intersection" ? reflection.type.types[0] : reflection.type);
       if (reflection.parent?.name === "Model" || reflection.parent?.parent?.name === "Model") delete reflection.inheritedFrom;
+      // The value of a schema's key is its schema, which is not a default.
+      if (reflection.parent?.kindOf(ReflectionKind.TypeLiteral) && !reflection.flags.isOptional) delete reflection.defaultValue;
       if (reflection.name === "Model") for (const key of ["extendedTypes", "extendedBy", "typeHierarchy"]) delete reflection[key];
     }
   });

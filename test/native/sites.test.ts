@@ -22,6 +22,13 @@ interface Run {
   activations: Record<HookSite, Float64Array[]>;
 }
 
+test("TypeScript and C++ know the same sites, in the same order", async () => {
+  using model = await loadArchitecture(space, "llama");
+  expect(() => model.siteLayers("elsewhere" as HookSite)).toThrow(expect.objectContaining({
+    code: "E_NO_SITE", message: `"elsewhere" is not a hook site; expected one of: ${HOOK_SITES.join(", ")}`,
+  }));
+});
+
 /** Decode the tokens, steer and capture at the last row. */
 async function run(model: Model, context: Context, terms: Term[] = [], sites: readonly HookSite[] = HOOK_SITES): Promise<Run> {
   context.kvClear();

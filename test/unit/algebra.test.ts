@@ -2,8 +2,8 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { SteeringVector, type VectorData } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { temporaryFolder } from "./io-helpers.js";
-import { provenance } from "./vectors.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { provenance } from "../support/vectors.js";
 
 function vector(seed: number, { layers = [0, 2], nSteps = 3, width = 8, property = `v${seed}` }: { layers?: number[]; nSteps?: number; width?: number; property?: string } = {}): SteeringVector {
   const random = seededRandom(seed);

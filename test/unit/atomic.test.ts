@@ -7,7 +7,7 @@ import { afterAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { assertWritable, writeAt, writeAtomic, writeFileAtomic } from "../../lib/formats/atomic.js";
 import { saveActivations } from "../../lib/capture/activation-file.js";
 import { smallDisk } from "../support/small-disk.js";
-import { temporaryFolder } from "./io-helpers.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 const LIBRARY = new URL("../../lib/formats/atomic.js", import.meta.url).href;
 const posixTest = process.platform === "win32" ? test.skip : test;

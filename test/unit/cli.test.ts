@@ -6,7 +6,7 @@ import { fileURLToPath } from "node:url";
 import { afterAll, expect, test } from "@jest/globals";
 import { EXIT } from "../../bin/exit-codes.js";
 import { saveVector } from "../../lib/vector/vector-file.js";
-import { smallVector } from "./vectors.js";
+import { smallVector } from "../support/vectors.js";
 
 const COMMAND = fileURLToPath(new URL("../../bin/llama-steer.js", import.meta.url));
 /** Nobody listens there: a command that tries to download fails with E_DOWNLOAD. */

@@ -4,7 +4,7 @@ import { expect, test } from "@jest/globals";
 import { parquetWriteFile } from "hyparquet-writer";
 import { loadDataset } from "../../lib/index.js";
 import { importAlpaca, importBeaverTails, importColumns, importPairs, saveDataset } from "../../lib/dataset/index.js";
-import { temporaryFolder } from "./io-helpers.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 const ROWS = [{ input: "What, \"now\"?", output: "First line.\nSecond line." }, { input: "Und jetzt?", output: "好的\t吧" }];
 const quoted = (text: string): string => `"${text.replaceAll('"', '""')}"`;

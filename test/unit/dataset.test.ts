@@ -5,7 +5,7 @@ import { DATASET_LANGUAGES, languageOfDataset } from "../../lib/evaluate/languag
 import { loadLanguageDetector } from "../../lib/evaluate/language.js";
 import { datasetNames, datasetReference, loadDataset, type Dataset } from "../../lib/dataset/dataset.js";
 import { promptGroups } from "../../lib/prompt/question.js";
-import { temporaryFolder } from "./io-helpers.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 const LANGUAGES = Object.keys(DATASET_LANGUAGES) as Array<keyof typeof DATASET_LANGUAGES>;
 const PREFIXES = ["EN", "FR", "IT", "SP", "ZH"];

@@ -8,7 +8,7 @@ import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
 import { evaluationPrompts } from "../../lib/prompt/evaluation-prompts.js";
 import { composeSettings, singleSettings } from "../../lib/experiment/setting-list.js";
 import { modelFolder } from "../../lib/experiment/plan.js";
-import { temporaryFolder } from "./io-helpers.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 const labels = (settings: ReturnType<typeof singleSettings>): string[] => settings.map(({ label }) => label);
 

@@ -8,8 +8,8 @@ import { writeReport, datasets, evaluate, experiment, results } from "../../lib/
 import { loadDataset, loadSteering, SteeringVector } from "../../lib/index.js";
 import { encodeSafetensors } from "../../lib/formats/safetensors.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { temporaryFolder } from "./io-helpers.js";
-import { aRun, someRecords } from "./run-fixtures.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { aRun, someRecords } from "../support/run-fixtures.js";
 
 const run = promisify(execFile);
 const lists = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);

@@ -9,7 +9,7 @@ import { homeFolder } from "../../lib/formats/paths.js";
 import { findPullable, pullModel } from "../../lib/models/pull.js";
 import { isInstalled, modelPath, registryModels } from "../../lib/models/registry.js";
 import { ggufBytes as ggufOf } from "../support/gguf-writer.js";
-import { ggufBytes, localServer, serveFile, sha256, temporaryFolder, type LocalServer } from "./io-helpers.js";
+import { ggufBytes, localServer, serveFile, sha256, temporaryFolder, type LocalServer } from "../support/io-helpers.js";
 
 const gguf = ggufBytes(5000);
 const page = Buffer.from("<!DOCTYPE html>\n<html>Please log in</html>");

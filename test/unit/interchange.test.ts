@@ -9,7 +9,7 @@ import { decodeNpy, encodeNpy } from "../../lib/formats/npy.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand } from "../support/command.js";
 import { ggufBytes } from "../support/gguf-writer.js";
-import { provenance } from "./vectors.js";
+import { provenance } from "../support/vectors.js";
 
 const MODEL: ModelFingerprint = { ...provenance().model, architecture: "llama", nLayer: 3, nEmbd: 4, nHead: 2 };
 const control = (tensors: Record<string, number[]>, hint = "llama", architecture = "controlvector"): Buffer =>

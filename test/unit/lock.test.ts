@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { afterAll, afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { lockFile } from "../../lib/formats/lock.js";
 import { smallDisk } from "../support/small-disk.js";
-import { temporaryFolder } from "./io-helpers.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 const LIBRARY = new URL("../../lib/formats/lock.js", import.meta.url).href;
 const linuxTest = process.platform === "linux" ? test : test.skip;

@@ -9,8 +9,8 @@ import { seededRandom } from "../../lib/maths/random.js";
 import { assertMadeFor } from "../../lib/vector/index.js";
 import { probeLogit } from "../../lib/probe/index.js";
 import { untrained } from "../support/probes.js";
-import { temporaryFolder } from "./io-helpers.js";
-import { smallVector } from "./vectors.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { smallVector } from "../support/vectors.js";
 
 async function saved(probe = untrained()): Promise<string> {
   const path = join(await temporaryFolder(), "p.safetensors");

@@ -2,7 +2,7 @@ import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
 import { fetchHubFile, findPullable, pullModel, resolveModel, type Pullable } from "../../lib/models/pull.js";
-import { deadUrl, ggufBytes, localServer, serveFile, sha256, temporaryFolder, zipOf, type LocalServer } from "./io-helpers.js";
+import { deadUrl, ggufBytes, localServer, serveFile, sha256, temporaryFolder, zipOf, type LocalServer } from "../support/io-helpers.js";
 
 const gguf = ggufBytes(5000);
 const archive = zipOf("tiny/tiny.gguf", gguf);

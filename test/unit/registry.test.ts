@@ -5,7 +5,7 @@ import { expect, test } from "@jest/globals";
 import { datasetNames, datasetsFolder } from "../../lib/dataset/dataset.js";
 import { findModel, isInstalled, isOwn, modelPath, parseRegistry, registryModels } from "../../lib/models/registry.js";
 import { parseHubAddress } from "../../lib/models/hub.js";
-import { temporaryFolder } from "./io-helpers.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 function registryText(change: (model: Record<string, unknown>) => void): string {
   const model = structuredClone(registryModels()[0]) as unknown as Record<string, unknown>;

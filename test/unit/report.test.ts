@@ -11,10 +11,10 @@ import { renderPng, renderSvg } from "../../lib/report/render.js";
 import { differencesTable, settingsTable, toCsv, toMarkdown } from "../../lib/report/tables.js";
 import { EvaluationStore, evaluationRow, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
 import { saveVector } from "../../lib/vector/vector-file.js";
-import { temporaryFolder } from "./io-helpers.js";
-import { aComposition, allRecords, anEvaluation, resultsOf } from "./report-fixtures.js";
-import { aRun } from "./run-fixtures.js";
-import { smallVector } from "./vectors.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { aComposition, allRecords, anEvaluation, resultsOf } from "../support/report-fixtures.js";
+import { aRun } from "../support/run-fixtures.js";
+import { smallVector } from "../support/vectors.js";
 
 const EVIL = "</svg><script>alert(1)</script> \"quoted\" & 'so' | on";
 const NOTHING = { vectors: [], vocabulary: { missing: "none here" }, prompts: [0], subtitle: "" };

@@ -1,5 +1,7 @@
 import { expect, test } from "@jest/globals";
-import { alphaAt, parseSchedule, type ScheduleInput, type SetSchedule } from "../../lib/steering/index.js";
+import { FACTS, KINDS } from "../../lib/steering/kinds.js";
+import * as schedules from "../../lib/steering/schedules.js";
+import { alphaAt, parseSchedule, parseSteer, type ScheduleInput, type SetSchedule } from "../../lib/steering/index.js";
 
 const STEPS = [0, 1, 2, 3, 4, 5, 6];
 
@@ -47,6 +49,17 @@ test("parseSchedule fills in defaults and keeps what is given", () => {
   const whole = { kind: "dynamic", topP: 0.95, alphaMax: 3, strongAlpha: -2, klReduction: "sum" } as const;
   expect(parseSchedule(whole)).toEqual(whole);
   expect(parseSchedule(parseSchedule({ kind: "dynamic" }))).toEqual(parseSchedule({ kind: "dynamic" }));
+});
+
+test("every kind of schedule is whole: a constructor of its name, and words that lead to settings it has", () => {
+  expect(FACTS.length).toBeGreaterThanOrEqual(6);
+  for (const [name, { word, example, settings = {}, textSettings = [] }] of FACTS) {
+    expect(schedules).toHaveProperty(name);
+    expect([word === undefined, Object.keys(settings).length === 0]).toEqual([example === undefined, word === undefined]);
+    expect(Object.keys(settings)).toEqual(expect.arrayContaining([...textSettings]));
+    expect(Object.keys(KINDS[name].schema.shape)).toEqual(expect.arrayContaining(Object.values(settings)));
+    if (example !== undefined) expect(parseSteer(`v:${example.replace(/\[.*/, "")}`).schedule.kind).toBe(name);
+  }
 });
 
 test.each([

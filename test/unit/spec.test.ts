@@ -5,8 +5,8 @@ import { SteeringError } from "../../lib/errors.js";
 import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
 import { compose, loadSteering, schedule, SteeringVector } from "../../lib/index.js";
 import { steeringJsonSchema } from "../../lib/steering/index.js";
-import { temporaryFolder } from "./io-helpers.js";
-import { smallVector } from "./vectors.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { smallVector } from "../support/vectors.js";
 
 test.each([
   ["italian.safetensors:fixed,1.5", { kind: "fixed", alpha: 1.5 }],

@@ -6,7 +6,7 @@ import { findPullable, pullModel, resolveModel } from "../../lib/models/pull.js"
 import { isInstalled } from "../../lib/models/registry.js";
 import { fileFingerprint } from "../../lib/engine/fingerprint.js";
 import type { ModelInfo } from "../../lib/engine/model-info.js";
-import { ggufBytes, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, type LocalServer } from "./io-helpers.js";
+import { ggufBytes, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, type LocalServer } from "../support/io-helpers.js";
 
 const NAMES = ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"];
 

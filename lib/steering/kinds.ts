@@ -1,0 +1,89 @@
+import { z } from "zod";
+
+export const klReductionSchema = z.enum(["mean", "sum"]);
+/** `mean` divides the KL by the size of the top-p set, as the published code does; `sum` is the paper's formula. */
+export type KlReduction = z.infer<typeof klReductionSchema>;
+
+/** Alphas are added as 32-bit floats. */
+export const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(value));
+export const alphaSchema = z.number().refine(isAlpha, "must be a finite number of 32 bits");
+const P_RANGE = "must be above 0 and at most 1";
+const alpha = alphaSchema.default(1);
+const topP = z.number().gt(0, P_RANGE).max(1, P_RANGE);
+
+/** What the program knows about a kind of schedule besides its settings. */
+interface Facts<Settings> {
+  /** Alpha at a token step; N = the vector's steps (docs/method.md §4). Absent where the distributions decide. */
+  alphaAt?: (settings: Settings, step: number, nSteps: number) => number;
+  /** Its short name on the command line and in plans, and an example of `--steer`. Absent where nobody types it. */
+  word?: string;
+  example?: string;
+  /** The settings that `--steer` takes, by their short names: numbers, or else named in `textSettings`. */
+  settings?: Readonly<Record<string, string>>;
+  textSettings?: readonly string[];
+  /** Its name in the settings and reports of experiments. Absent where experiments do not compare it. */
+  label?: string;
+}
+
+function kind<Schema extends z.ZodType, const Known extends Facts<z.output<Schema>>>(schema: Schema, known: Known): { schema: Schema } & Known {
+  return { schema, ...known };
+}
+
+/**
+ * Every kind of schedule that files and the command line can hold, in the order of the reports. A new one is a row here and
+ * its constructor in schedules.ts.
+ */
+export const KINDS = {
+  dynamic: kind(z.strictObject({
+    kind: z.literal("dynamic"),
+    topP: topP.default(0.5),
+    alphaMax: z.number().min(0).finite().default(2),
+    strongAlpha: alphaSchema.default(2),
+    klReduction: klReductionSchema.default("mean"),
+  }), {
+    word: "dyn", example: "dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum]", label: "Dyn",
+    settings: { p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction" }, textSettings: ["kl"],
+  }),
+  fixed: kind(z.strictObject({ kind: z.literal("fixed"), alpha }), {
+    alphaAt: (settings) => settings.alpha,
+    word: "fixed", example: "fixed,1.5", label: "Fixed", settings: { alpha: "alpha" },
+  }),
+  start: kind(z.strictObject({ kind: z.literal("start"), alpha }), {
+    alphaAt: (settings, step) => (step === 0 ? settings.alpha : 0),
+    word: "start", example: "start,2", label: "Start", settings: { alpha: "alpha" },
+  }),
+  diminishing: kind(z.strictObject({ kind: z.literal("diminishing"), alpha }), {
+    alphaAt: (settings, step, nSteps) => settings.alpha * Math.max(0, 1 - step / nSteps),
+    word: "dim", example: "dim,2", label: "Dim", settings: { alpha: "alpha" },
+  }),
+  window: kind(z.strictObject({
+    kind: z.literal("window"),
+    alpha,
+    from: z.number().int().min(0).default(0),
+    to: z.number().int().min(1),
+  }).refine(({ from, to }) => from < to, "to must be above from"), {
+    alphaAt: (settings, step) => (step >= settings.from && step < settings.to ? settings.alpha : 0),
+    word: "window", example: "window,2,from=0,to=5", settings: { alpha: "alpha", from: "from", to: "to" },
+  }),
+  /** The alphas that a generation had, per step; none after them. */
+  recorded: kind(z.strictObject({ kind: z.literal("recorded"), alphas: z.array(alphaSchema) }), {
+    alphaAt: ({ alphas }, step) => alphas[step] ?? 0,
+  }),
+};
+
+type Kinds = typeof KINDS;
+/** Name of a kind of schedule. */
+export type Kind = keyof Kinds;
+export type KindSchema = Kinds[Kind]["schema"];
+/** The kinds that experiments compare. */
+export type Strategy = { [Name in Kind]: Kinds[Name] extends { label: string } ? Name : never }[Kind];
+/** Their names in settings and reports. */
+export type StrategyLabel = Kinds[Strategy]["label"];
+
+/** The facts of every kind, by its name. */
+export const FACTS = Object.entries(KINDS) as Array<[Kind, Facts<never>]>;
+
+/** The kinds that experiments compare (docs/method.md §4), in the order of the reports. */
+export const STRATEGIES = FACTS.flatMap(([name, { label }]) => (label === undefined ? [] : [name as Strategy]));
+/** Their short names, on the command line and in plans. */
+export const STRATEGY_WORDS = Object.fromEntries(STRATEGIES.map((name) => [KINDS[name].word, name])) as Readonly<Record<string, Strategy>>;
