@@ -1,6 +1,6 @@
 #pragma once
 #include "addon_data.h"
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <memory>
 #include <napi.h>

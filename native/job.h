@@ -1,5 +1,5 @@
 #pragma once
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <functional>
 #include <napi.h>

@@ -1,5 +1,5 @@
 #pragma once
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <napi.h>
 #include <string>

@@ -1,5 +1,5 @@
 #pragma once
-#include "failure.h"
+#include "engine/failure.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 

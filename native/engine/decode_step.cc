@@ -1,6 +1,6 @@
 #include "engine/decode_step.h"
 
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <algorithm>
 #include <cmath>

@@ -1,7 +1,7 @@
 #include "engine/eval_hook.h"
 
+#include "engine/failure.h"
 #include "engine/node_signature.h"
-#include "failure.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 

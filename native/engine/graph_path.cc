@@ -1,6 +1,6 @@
 #include "engine/graph_path.h"
 
-#include "failure.h"
+#include "engine/failure.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 

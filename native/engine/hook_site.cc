@@ -1,7 +1,7 @@
 #include "engine/hook_site.h"
 
+#include "engine/failure.h"
 #include "engine/node_signature.h"
-#include "failure.h"
 #include "ggml.h"
 
 #include <algorithm>

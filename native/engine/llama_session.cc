@@ -1,10 +1,10 @@
 #include "engine/llama_session.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/failure.h"
 #include "engine/graph_sites.h"
 #include "engine/log_sink.h"
 #include "engine/passes.h"
-#include "failure.h"
 #include "ggml-cpu.h"
 
 #include <algorithm>

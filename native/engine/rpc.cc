@@ -1,6 +1,6 @@
 #include "engine/rpc.h"
 
-#include "failure.h"
+#include "engine/failure.h"
 #include "ggml-backend.h"
 
 namespace {

@@ -1,7 +1,7 @@
 #include "engine/steering_plan.h"
 
+#include "engine/failure.h"
 #include "engine/per_processor.h"
-#include "failure.h"
 
 #include <algorithm>
 #include <atomic>

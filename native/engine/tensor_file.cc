@@ -1,9 +1,9 @@
 #include "engine/tensor_file.h"
 
-#include "failure.h"
+#include "engine/failure.h"
+#include "engine/per_processor.h"
 #include "gguf.h"
 #include "llama.h"
-#include "engine/per_processor.h"
 
 #include <algorithm>
 #include <filesystem>

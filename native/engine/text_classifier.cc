@@ -1,8 +1,8 @@
 #include "engine/text_classifier.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/failure.h"
 #include "engine/log_sink.h"
-#include "failure.h"
 
 #include <algorithm>
 

@@ -2,8 +2,8 @@
 
 #include "engine/cpu_backend.h"
 #include "engine/distribution.h"
+#include "engine/failure.h"
 #include "engine/log_sink.h"
-#include "failure.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,7 +1,7 @@
 #include "engine/token_sampler.h"
 
 #include "engine/distribution.h"
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <algorithm>
 #include <cmath>

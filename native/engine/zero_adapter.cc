@@ -1,7 +1,7 @@
 #include "engine/zero_adapter.h"
 
+#include "engine/failure.h"
 #include "engine/log_sink.h"
-#include "failure.h"
 #include "gguf.h"
 
 #include <cerrno>
