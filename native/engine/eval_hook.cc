@@ -1,6 +1,7 @@
 #include "engine/eval_hook.h"
 
 #include "engine/failure.h"
+#include "engine/node_names.h"
 #include "engine/node_signature.h"
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -130,7 +131,7 @@ void eval_hook::check_attention_input(const ggml_tensor * tensor) {
     const auto found = head_out_.find(layer_of_attention_output(tensor));
     if (found == head_out_.end()) return;
     const ggml_tensor * input = tensor->src[1];
-    const bool is_same = input == found->second || (is_copy(input) && without_copy(input->name) == found->second->name);
+    const bool is_same = input == found->second || (is_copy(input) && node_names::without_copy(input->name) == found->second->name);
     if (is_same) head_out_.erase(found);
 }
 

@@ -1,26 +1,30 @@
 #include "engine/graph_path.h"
 
 #include "engine/failure.h"
+#include "engine/node_names.h"
+#include "engine/node_signature.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace {
 
-int layer_of_block(const ggml_tensor * tensor) {
-    if (std::strncmp(tensor->name, "l_out-", 6) != 0) return -1;
-    return std::atoi(tensor->name + 6);
+// True for the product of this weight, whichever back end holds the weight.
+bool is_product_of(const ggml_tensor * tensor, const std::string & weight) {
+    return tensor != nullptr && tensor->op == GGML_OP_MUL_MAT && given_name(tensor->src[0]) == weight;
 }
 
-bool is_product(const ggml_tensor * tensor) { return tensor != nullptr && tensor->op == GGML_OP_MUL_MAT; }
-
-// The adapter's products are zeros: nothing has to compute them.
-void drop_adapter(ggml_tensor * scaled) {
+// Takes the adapter's nodes for W_O out of the graph: they would only compute zeros. Throws E_NO_SITE where `scaled` is anything
+// else than scale * (B * (A * input)).
+void drop_adapter(int layer, ggml_tensor * scaled) {
+    const std::string weight = node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT);
     ggml_tensor * b_product = scaled->op == GGML_OP_SCALE ? scaled->src[0] : nullptr;
-    ggml_tensor * a_product = is_product(b_product) ? b_product->src[1] : nullptr;
-    if (!is_product(a_product)) throw failure("E_NO_SITE", std::string("llama.cpp's graph adds ") + scaled->name + " to W_O's product, which is not an adapter");
+    ggml_tensor * a_product = is_product_of(b_product, node_names::spell_lora_b(weight)) ? b_product->src[1] : nullptr;
+    if (!is_product_of(a_product, node_names::spell_lora_a(weight))) {
+        throw failure("E_NO_SITE", std::string("llama.cpp's graph adds ") + scaled->name + " to the product of " + weight
+            + " where the adapter that steers was expected");
+    }
     for (ggml_tensor * node : {scaled, b_product, a_product}) node->op = GGML_OP_NONE;
 }
 
@@ -110,7 +114,7 @@ void graph_path::visit(ggml_tensor * tensor) {
     }
     if (is_enabled(slot::block)) {
         // After the first block there is no such node: there "l_out" is the residual sum, whose operands are computed.
-        const int layer = layer_of_block(tensor);
+        const int layer = node_names::parse_block_output(tensor->name);
         if (layer > 0 && tensor->src[1]->op == GGML_OP_NONE) patch(slot::block, layer, tensor);
     }
 }
@@ -118,7 +122,7 @@ void graph_path::visit(ggml_tensor * tensor) {
 void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     if (ggml_is_empty(node)) return; // no row of the batch has logits
     const bool is_patched = own_.count(node->src[1]) != 0; // by an earlier decode, whose graph is used again
-    if (kind == slot::attention && !is_patched) drop_adapter(node->src[1]);
+    if (kind == slot::attention && !is_patched) drop_adapter(layer, node->src[1]);
     operands & memory = memory_of(kind, node);
     node->src[1] = memory.zeros;
     seen_.insert({kind, layer});

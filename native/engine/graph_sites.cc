@@ -1,12 +1,12 @@
 #include "engine/graph_sites.h"
 
 #include "engine/log_sink.h"
+#include "engine/node_names.h"
 #include "engine/node_signature.h"
 #include "ggml.h"
 #include "llama.h"
 
 #include <algorithm>
-#include <cstring>
 #include <memory>
 #include <optional>
 
@@ -22,12 +22,9 @@ constexpr uint32_t LEAST_TOKENS = 4;
 enum part { NONE = 0, MIXER = 1, MLP = 2 };
 
 // Which sublayer a weight belongs to. Norms tell nothing: "post_attention_norm" comes before some MLPs.
-int part_of_weight(const std::string & name) {
-    if (name.find("norm") != std::string::npos) return NONE;
-    for (const char * mlp : {".ffn_", ".exp_probs", ".channel_mix_"}) {
-        if (name.find(mlp) != std::string::npos) return MLP;
-    }
-    return MIXER;
+int part_of_weight(std::string_view name) {
+    if (node_names::is_norm_weight(name)) return NONE;
+    return node_names::is_mlp_weight(name) ? MLP : MIXER;
 }
 
 // What is known of a node.
@@ -93,7 +90,7 @@ graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model, int64
 const ggml_tensor * graph_reader::operand(const ggml_tensor * node, int i) const {
     const ggml_tensor * source = node->src[i];
     if (source == nullptr || !is_copy(source)) return source;
-    const auto found = by_name_.find(std::string(without_copy(source->name)));
+    const auto found = by_name_.find(std::string(node_names::without_copy(source->name)));
     return found != by_name_.end() && found->second.size() == 1 ? found->second.front() : source;
 }
 
@@ -101,9 +98,11 @@ trace graph_reader::trace_of(const ggml_tensor * tensor) {
     const auto known = traces_.find(tensor);
     if (known != traces_.end()) return known->second;
     trace leaf;
-    const std::string name(given_name(tensor));
-    leaf.layer    = layer_of_weight(name.c_str(), nullptr);
-    leaf.parts    = leaf.layer >= 0 ? part_of_weight(name) : NONE;
+    const std::string_view name = given_name(tensor);
+    if (const auto weight = node_names::parse_block_weight(name)) {
+        leaf.layer = weight->layer;
+        leaf.parts = part_of_weight(name);
+    }
     return traces_[tensor] = leaf;
 }
 
@@ -132,7 +131,7 @@ trace graph_reader::read(const ggml_tensor * node) {
         result.layer = std::max(result.layer, from.layer);
         result.parts |= from.parts;
     }
-    if (node->op == GGML_OP_GET_ROWS && given_name(node->src[1]) == "inp_tokens") return {true, true, -1, -1, NONE};
+    if (node->op == GGML_OP_GET_ROWS && given_name(node->src[1]) == node_names::INPUT_TOKENS) return {true, true, -1, -1, NONE};
     const bool is_added = node->op == GGML_OP_ADD && (extend(node, operand(node, 0), operand(node, 1)) || extend(node, operand(node, 1), operand(node, 0)));
     const trace first = node->src[0] != nullptr ? trace_of(operand(node, 0)) : trace();
     if (is_added || (first.is_state && first.state >= 0 && scale(node, first))) return {true, true, int(states_.size()) - 1, -1, NONE};

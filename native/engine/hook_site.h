@@ -26,11 +26,6 @@ constexpr std::array<hook_site, 5> HOOK_SITES{
 hook_site    hook_site_from_name(const std::string & name);
 const char * hook_site_name(hook_site site);
 
-// Layer of the weight that `name` names, e.g. 7 for ("blk.7.attn_output.weight", "attn_output.weight"); else -1.
-int layer_of_weight(const char * name, const char * weight);
-// Layer of W_O when `tensor` is its product, else -1.
-int layer_of_attention_output(const ggml_tensor * tensor);
-
 // A site of one layer.
 using site_place = std::pair<hook_site, int>;
 

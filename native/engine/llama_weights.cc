@@ -4,6 +4,7 @@
 #include "engine/failure.h"
 #include "engine/graph_sites.h"
 #include "engine/log_sink.h"
+#include "engine/node_names.h"
 #include "engine/zero_adapter.h"
 #include "ggml-backend.h"
 
@@ -42,10 +43,6 @@ void return_freed_memory() {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
-}
-
-std::string attention_output_name(int layer, const char * part) {
-    return "blk." + std::to_string(layer) + ".attn_output." + part;
 }
 
 // Devices of one back end, e.g. "cuda", terminated by null; "cpu" has none beside the processor.
@@ -110,7 +107,7 @@ bool llama_weights::is_encoder_decoder() const {
 
 bool llama_weights::has_classification_head() const {
     // The file is asked last: reading its header takes time that no language model need spend.
-    return !is_causal() && file().find("cls.output.weight") != nullptr;
+    return !is_causal() && file().find(std::string(node_names::CLASSIFIER_OUTPUT)) != nullptr;
 }
 
 std::vector<std::string> llama_weights::labels() const {
@@ -230,13 +227,13 @@ const tensor_file & llama_weights::file() const {
 }
 
 const tensor_file::entry * llama_weights::attention_output(int layer) const {
-    return file().find(attention_output_name(layer, "weight"));
+    return file().find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT));
 }
 
 bool llama_weights::has_plain_attention_output() const {
     for (int layer = 0; layer < n_layer(); ++layer) {
         // A scale is applied to the product before an adapter's is added.
-        if (attention_output(layer) == nullptr || file().find(attention_output_name(layer, "scale")) != nullptr) return false;
+        if (attention_output(layer) == nullptr || file().find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT_SCALE)) != nullptr) return false;
     }
     return true;
 }
@@ -272,7 +269,7 @@ llama_adapter_lora * llama_weights::zero_adapter() const {
     std::vector<adapted_weight> weights;
     for (int layer = 0; layer < n_layer(); ++layer) {
         const auto * weight = attention_output(layer);
-        weights.push_back({attention_output_name(layer, "weight"), weight->n_in, weight->n_out});
+        weights.push_back({node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT), weight->n_in, weight->n_out});
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     if (zero_adapter_ == nullptr) zero_adapter_ = load_zero_adapter(model_.get(), metadata("general.architecture"), weights);

@@ -1,6 +1,7 @@
 #include "engine/steering_plan.h"
 
 #include "engine/failure.h"
+#include "engine/node_names.h"
 #include "engine/per_processor.h"
 
 #include <algorithm>
@@ -51,7 +52,7 @@ void steering_vector::project(const tensor_file & file) const {
     const std::lock_guard<std::mutex> lock(projecting_);
     if (n_product_ != 0) return;
     std::vector<const tensor_file::entry *> weights;
-    for (int layer : layers_) weights.push_back(file.find("blk." + std::to_string(layer) + ".attn_output.weight"));
+    for (int layer : layers_) weights.push_back(file.find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT)));
     const size_t n_out = weights.at(0)->n_out;
     std::vector<float> products(layers_.size() * (n_steps_ + 1) * n_out);
     std::atomic<size_t> next{0};

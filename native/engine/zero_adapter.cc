@@ -2,6 +2,7 @@
 
 #include "engine/failure.h"
 #include "engine/log_sink.h"
+#include "engine/node_names.h"
 #include "gguf.h"
 
 #include <cerrno>
@@ -62,8 +63,8 @@ llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & 
     gguf_set_val_str(gguf.get(), "adapter.type", "lora");
     gguf_set_val_f32(gguf.get(), "adapter.lora.alpha", 1);
     for (const auto & weight : weights) {
-        gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_a", weight.n_in, 1));
-        gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_b", 1, weight.n_out));
+        gguf_add_tensor(gguf.get(), zeros(tensors.get(), node_names::spell_lora_a(weight.name), weight.n_in, 1));
+        gguf_add_tensor(gguf.get(), zeros(tensors.get(), node_names::spell_lora_b(weight.name), 1, weight.n_out));
     }
     // llama.cpp reads adapters from files only.
     const std::unique_ptr<FILE, decltype(&std::fclose)> file(open_unnamed_file(), std::fclose);
