@@ -250,13 +250,15 @@ Napi::Value model_wrap::site_width(const Napi::CallbackInfo & info) {
 
 Napi::Value model_wrap::create_vector(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
-        const auto object  = read_object(info[0], "vector");
-        const auto site    = hook_site_from_name(read_string(object.Get("site"), "vector.site"));
-        const auto n_steps = read_int(object.Get("nSteps"), "vector.nSteps", 1);
-        const auto width   = read_int(object.Get("width"), "vector.width", 1);
-        const auto data    = read_array<float>(object.Get("data"), "vector.data");
-        auto vector = weights->make_vector(site, read_array<int32_t>(object.Get("layers"), "vector.layers"), n_steps, width, data);
+        const auto weights   = this->weights();
+        const auto object    = read_object(info[0], "vector");
+        const auto site      = hook_site_from_name(read_string(object.Get("site"), "vector.site"));
+        const auto n_steps   = read_int(object.Get("nSteps"), "vector.nSteps", 1);
+        const auto width     = read_int(object.Get("width"), "vector.width", 1);
+        const auto layers    = read_array<int32_t>(object.Get("layers"), "vector.layers");
+        const auto data      = read_array<float>(object.Get("data"), "vector.data");
+        const auto n_threads = read_int(object.Get("nThreads"), "vector.nThreads");
+        auto vector = weights->make_vector(site, layers, n_steps, width, data, n_threads);
         return handle<const steering_vector>::make(info.Env(), std::move(vector), data.size() * sizeof(float));
     });
 }

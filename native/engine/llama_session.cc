@@ -180,7 +180,9 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     for (const auto & [site, layers] : work.on_graph) enable_slot(graph_path::slot_of(site));
     if (work.on_graph.count(hook_site::head_out) == 0) return;
     for (const auto & vector : work.plan.vectors()) {
-        if (vector->site() == hook_site::head_out) weights_->project(*vector);
+        if (vector->site() != hook_site::head_out) continue;
+        weights_->start_products(*vector, options_.n_threads);
+        vector->wait_for_products();
     }
 }
 

@@ -92,7 +92,7 @@ llama_model * load_model(const std::string & path, const weights_options & optio
 } // namespace
 
 llama_weights::llama_weights(const std::string & path, const weights_options & options)
-    : path_(path), model_(load_model(path, options), llama_model_free), uses_device_(may_use_device(options)) {
+    : file_(std::make_shared<const tensor_file>(path)), model_(load_model(path, options), llama_model_free), uses_device_(may_use_device(options)) {
     if (is_causal()) sites_ = find_sites(model(), metadata("general.architecture"));
 }
 
@@ -107,7 +107,7 @@ bool llama_weights::is_encoder_decoder() const {
 
 bool llama_weights::has_classification_head() const {
     // The file is asked last: reading its header takes time that no language model need spend.
-    return !is_causal() && file().find(std::string(node_names::CLASSIFIER_OUTPUT)) != nullptr;
+    return !is_causal() && file_->find(std::string(node_names::CLASSIFIER_OUTPUT)) != nullptr;
 }
 
 std::vector<std::string> llama_weights::labels() const {
@@ -220,20 +220,15 @@ std::string llama_weights::detokenise(const std::vector<llama_token> & tokens, b
     return bytes;
 }
 
-const tensor_file & llama_weights::file() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!file_) file_ = std::make_unique<const tensor_file>(path_);
-    return *file_;
-}
-
 const tensor_file::entry * llama_weights::attention_output(int layer) const {
-    return file().find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT));
+    return file_->find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT));
 }
 
 bool llama_weights::has_plain_attention_output() const {
     for (int layer = 0; layer < n_layer(); ++layer) {
         // A scale is applied to the product before an adapter's is added.
-        if (attention_output(layer) == nullptr || file().find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT_SCALE)) != nullptr) return false;
+        const std::string scale = node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT_SCALE);
+        if (attention_output(layer) == nullptr || file_->find(scale) != nullptr) return false;
     }
     return true;
 }
@@ -249,16 +244,24 @@ void llama_weights::check_layers(hook_site site, const std::vector<int> & layers
     sites_.check(site, layers);
 }
 
-std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const {
+std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site, std::vector<int> layers, int n_steps, int width,
+                                                                  const std::vector<float> & data, int n_threads) const {
     check_layers(site, layers);
     const int32_t expected = sites_.width(site);
-    if (width != expected) throw failure("E_SHAPE", "the vector's width is " + std::to_string(width) + "; the model's at " + hook_site_name(site) + " is " + std::to_string(expected));
+    if (width != expected) {
+        throw failure("E_SHAPE", "the vector's width is " + std::to_string(width) + "; the model's at " + hook_site_name(site) + " is "
+            + std::to_string(expected));
+    }
     if (data.size() != layers.size() * size_t(n_steps) * width) {
         throw failure("E_SHAPE", "the vector has " + std::to_string(data.size()) + " values; [" + std::to_string(layers.size()) + ", "
             + std::to_string(n_steps) + ", " + std::to_string(width) + "] was expected");
     }
-    if (!std::all_of(data.begin(), data.end(), [](float x) { return std::isfinite(x); })) throw failure("E_NOT_FINITE", "the vector holds a value that is not finite");
-    return std::make_shared<const steering_vector>(site, std::move(layers), n_steps, width, data.data(), next_serial_++, id_);
+    if (!std::all_of(data.begin(), data.end(), [](float x) { return std::isfinite(x); })) {
+        throw failure("E_NOT_FINITE", "the vector holds a value that is not finite");
+    }
+    auto vector = std::make_shared<const steering_vector>(site, std::move(layers), n_steps, width, data.data(), next_serial_++, id_);
+    if (site == hook_site::head_out && n_threads > 0 && sites_.knows_graph()) start_products(*vector, n_threads);
+    return vector;
 }
 
 void llama_weights::check_own(uint64_t model_id) const {

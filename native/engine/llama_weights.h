@@ -67,13 +67,15 @@ public:
     // True where W_O's product can be added to (graph_path.h).
     bool has_plain_attention_output() const;
 
+    // data: [layers, n_steps, width]. n_threads: the graph path is going to need the vector, so where that takes products with W_O,
+    // that many threads begin to compute them; 0 = not before start_products().
     // Throws E_SHAPE (layers that are not ascending layers of the model, another width), E_NOT_FINITE, E_NO_SITE.
-    // data: [layers, n_steps, width].
-    std::shared_ptr<const steering_vector> make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const;
+    std::shared_ptr<const steering_vector> make_vector(hook_site site, std::vector<int> layers, int n_steps, int width,
+                                                       const std::vector<float> & data, int n_threads) const;
     // Throws E_SHAPE (not ascending, or not layers of the model), E_NO_SITE.
     void check_layers(hook_site site, const std::vector<int> & layers) const;
-    // Makes the vector's products with W_O (steering_vector::product).
-    void project(const steering_vector & vector) const { vector.project(file()); }
+    // Starts the products of a vector at head_out with W_O, unless they were started before.
+    void start_products(const steering_vector & vector, int n_threads) const { vector.start_products(file_, n_threads); }
 
     // A LoRA adapter of zeros behind every W_O. Freed with the model. Throws E_LLAMA.
     llama_adapter_lora * zero_adapter() const;
@@ -101,17 +103,15 @@ public:
     std::vector<special_token> special_tokens() const;
 
 private:
-    const tensor_file &        file() const;
     const tensor_file::entry * attention_output(int layer) const;
 
     static inline std::atomic<uint64_t>                       next_id_{0};
     const uint64_t                                            id_ = next_id_++;
-    std::string                                               path_;
+    const std::shared_ptr<const tensor_file>                  file_;
     std::unique_ptr<llama_model, decltype(&llama_model_free)> model_;
     bool                                                      uses_device_;
     site_map                                                  sites_;
     mutable std::atomic<uint64_t>                             next_serial_{0};
     mutable std::mutex                                        mutex_;
-    mutable std::unique_ptr<const tensor_file>                file_;
     mutable llama_adapter_lora *                              zero_adapter_ = nullptr;
 };
