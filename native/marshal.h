@@ -38,6 +38,14 @@ inline std::string read_string(const Napi::Value & value, const char * what) {
     return value.As<Napi::String>().Utf8Value();
 }
 
+inline std::vector<std::string> read_strings(const Napi::Value & value, const char * what) {
+    if (!value.IsArray()) throw failure("E_BAD_ARGUMENT", std::string(what) + " must be an array");
+    const auto list = value.As<Napi::Array>();
+    std::vector<std::string> strings;
+    for (uint32_t i = 0; i < list.Length(); ++i) strings.push_back(read_string(list.Get(i), what));
+    return strings;
+}
+
 inline bool read_bool(const Napi::Value & value, const char * what) {
     if (!value.IsBoolean()) throw failure("E_BAD_ARGUMENT", std::string(what) + " must be a boolean");
     return value.As<Napi::Boolean>().Value();

@@ -25,8 +25,11 @@ struct sample_request {
 constexpr int32_t NO_TARGET  = -1; // the token alone is wanted
 constexpr int32_t OWN_TARGET = -2; // the token, and its probability before any sampler
 
-// A decode and what is read off its logits.
+// A decode and what is read off its logits. Moved, never copied: rows and terms can be many.
 struct decode_step {
+    decode_step() = default;
+    decode_step(decode_step &&) = default;
+
     decode_batch                 batch;
     steering_plan                plan;
     std::vector<capture_request> captures;

@@ -47,8 +47,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     }
     params.cb_eval           = eval_hook::callback;
     params.cb_eval_user_data = hook_.get();
-    params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
-    params.abort_callback_data = &abort_;
+    stop_on_abort(params);
     context_.reset(llama_init_from_model(weights_->model(), params));
     if (!context_) throw failure("E_LLAMA", log.explain("llama.cpp could not create a context"));
     if (llama_get_memory(context_.get()) == nullptr) throw failure("E_BAD_GGUF", "the model has no KV cache: it is no causal language model");

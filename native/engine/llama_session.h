@@ -1,10 +1,10 @@
 #pragma once
+#include "engine/abortable.h"
 #include "engine/counted.h"
 #include "engine/eval_hook.h"
 #include "engine/llama_weights.h"
 #include "llama.h"
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -33,7 +33,7 @@ struct decode_batch {
 };
 
 // A context with its KV cache, its hook and its thread pool. Not thread-safe: one job at a time.
-class llama_session : counted<llama_session> {
+class llama_session : counted<llama_session>, public abortable {
 public:
     using counted<llama_session>::alive;
 
@@ -61,10 +61,6 @@ public:
     void kv_remove(int32_t seq_id, llama_pos begin, llama_pos end);
     void kv_clear();
 
-    // The abort flag belongs to the thread that starts jobs: it clears the flag before it queues one.
-    void clear_abort() { abort_.store(false); }
-    void request_abort() { abort_.store(true); }
-
     const llama_weights & weights() const { return *weights_; }
 
 private:
@@ -88,7 +84,6 @@ private:
     session_options                                       options_;
     std::unique_ptr<graph_path>                           graph_; // outlives the context, whose graph points into it
     std::unique_ptr<eval_hook>                            hook_;
-    std::atomic<bool>                                     abort_{false};
     std::unique_ptr<llama_context, decltype(&llama_free)> context_;
     ggml_threadpool *                                     threadpool_ = nullptr;
     std::vector<ggml_threadpool *>                        former_threadpools_; // until the back end has seen the next one

@@ -94,8 +94,7 @@ void text_translator::reserve(int32_t n_rows, int32_t n_cells) {
     params.type_k = params.type_v = kv_f32_ ? GGML_TYPE_F32 : GGML_TYPE_F16;
     params.kv_unified      = true; // sequences in streams of their own are not supported beside the bias
     params.no_perf         = true;
-    params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
-    params.abort_callback_data = &abort_;
+    stop_on_abort(params);
     context_.reset(llama_init_from_model(weights_->model(), params));
     const bool is_whole = context_ && llama_get_memory(context_.get()) != nullptr
         && llama_n_ubatch(context_.get()) >= uint32_t(n_rows) && llama_n_ctx(context_.get()) >= uint32_t(n_cells);
@@ -112,7 +111,7 @@ std::vector<translation> text_translator::translate(const std::vector<std::strin
     const token_list prefix_tokens = read_prefix(prefix);
     std::vector<token_list> sources;
     for (const auto & text : texts) {
-        if (abort_.load()) throw failure("E_ABORTED", "the work was stopped before its end");
+        if (is_aborted()) throw failure("E_ABORTED", "the work was stopped before its end");
         sources.push_back(read_source(text, prefix_tokens, "text " + std::to_string(sources.size())));
     }
     std::vector<translation> results(texts.size());
@@ -238,7 +237,7 @@ void text_translator::compute(int32_t (*function)(llama_context *, llama_batch),
     int32_t status = 2;
     try {
         // GPUs do not ask whether to go on in the middle of a graph.
-        if (!abort_.load()) {
+        if (!is_aborted()) {
             status = function(context_.get(), batch_);
             llama_synchronize(context_.get());
         }

@@ -1,8 +1,8 @@
 #pragma once
+#include "engine/abortable.h"
 #include "engine/counted.h"
 #include "engine/llama_weights.h"
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <string>
@@ -17,7 +17,7 @@ struct translation {
 };
 
 // Runs an encoder–decoder (T5, MADLAD-400) greedily. Not thread-safe: one job at a time.
-class text_translator : counted<text_translator> {
+class text_translator : counted<text_translator>, public abortable {
 public:
     using counted<text_translator>::alive;
 
@@ -32,10 +32,6 @@ public:
     // Throws E_BAD_ARGUMENT (a text without tokens, a language that the model does not know), E_CONTEXT_FULL (a text too
     // long), E_NOT_FINITE, E_ABORTED, E_LLAMA.
     std::vector<translation> translate(const std::vector<std::string> & texts, const std::string & prefix, int32_t n_max);
-
-    // The abort flag belongs to the thread that starts jobs: it clears the flag before it queues one.
-    void clear_abort() { abort_.store(false); }
-    void request_abort() { abort_.store(true); }
 
 private:
     using token_list = std::vector<llama_token>;
@@ -59,7 +55,6 @@ private:
     const bool                                            kv_f32_;
     llama_token                                           start_ = LLAMA_TOKEN_NULL;
     std::unordered_map<std::string, llama_token>          letters_; // tokens of one character
-    std::atomic<bool>                                     abort_{false};
     std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
     int32_t                                               n_rows_  = 0;
     int32_t                                               n_cells_ = 0;
