@@ -39,6 +39,7 @@ Napi::Value run_rpc_server_entry(const Napi::CallbackInfo & info) {
 }
 
 Napi::Value devices(const Napi::CallbackInfo & info) {
+    const log_sink log;
     Napi::Env env = info.Env();
     Napi::Array list = Napi::Array::New(env);
     for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
@@ -57,7 +58,10 @@ Napi::Value devices(const Napi::CallbackInfo & info) {
     return list;
 }
 
-Napi::Value system_info(const Napi::CallbackInfo & info) { return Napi::String::New(info.Env(), llama_print_system_info()); }
+Napi::Value system_info(const Napi::CallbackInfo & info) {
+    const log_sink log;
+    return Napi::String::New(info.Env(), llama_print_system_info());
+}
 
 Napi::Value vector_is_made_of(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {

@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/failure.h"
+#include "engine/log_sink.h"
 
 #include <functional>
 #include <napi.h>
@@ -17,6 +18,7 @@ inline Napi::Error to_js_error(Napi::Env env, const failure & f) {
 
 // Runs a synchronous entry point, turning failures into JavaScript exceptions.
 template <typename Body> auto guarded(Napi::Env env, Body body) {
+    const log_sink log;
     try {
         return body();
     } catch (const failure & f) {
@@ -46,6 +48,7 @@ public:
 
 protected:
     void Execute() override {
+        const log_sink log;
         try {
             result_ = run_();
         } catch (const failure & f) {

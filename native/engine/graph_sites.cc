@@ -1,13 +1,12 @@
 #include "engine/graph_sites.h"
 
-#include "engine/log_sink.h"
+#include "engine/llama_pointers.h"
 #include "engine/node_names.h"
 #include "engine/node_signature.h"
 #include "ggml.h"
 #include "llama.h"
 
 #include <algorithm>
-#include <memory>
 #include <optional>
 
 // Of llama.cpp's src/llama-ext.h, which exports it.
@@ -265,7 +264,7 @@ site_map find_sites(llama_model * model, const std::string & architecture) {
     params.kv_unified    = true;
     params.op_offload    = false;
     params.no_perf       = true;
-    const std::unique_ptr<llama_context, decltype(&llama_free)> context(llama_init_from_model(model, params), llama_free);
+    const context_pointer context(llama_init_from_model(model, params));
     const bool is_usable = context != nullptr && llama_get_memory(context.get()) != nullptr;
     return is_usable ? find_sites(context.get(), model, architecture) : site_map(architecture, {}, {});
 }

@@ -17,7 +17,7 @@ constexpr int32_t MAX_GRAPH_ROWS = 64;
 
 llama_session::llama_session(std::shared_ptr<llama_weights> weights, const session_options & options)
     : weights_(std::move(weights)), options_(options), graph_(std::make_unique<graph_path>(weights_->model())),
-      hook_(std::make_unique<eval_hook>(*graph_)), context_(nullptr, llama_free) {
+      hook_(std::make_unique<eval_hook>(*graph_)) {
     if (options.n_seq_max < 1 || options.n_seq_max > llama_max_parallel_sequences()) {
         throw failure("E_BAD_ARGUMENT", "nSeqMax must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
     }

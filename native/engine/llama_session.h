@@ -2,6 +2,7 @@
 #include "engine/abortable.h"
 #include "engine/counted.h"
 #include "engine/eval_hook.h"
+#include "engine/llama_pointers.h"
 #include "engine/llama_weights.h"
 #include "llama.h"
 
@@ -84,7 +85,7 @@ private:
     session_options                                       options_;
     std::unique_ptr<graph_path>                           graph_; // outlives the context, whose graph points into it
     std::unique_ptr<eval_hook>                            hook_;
-    std::unique_ptr<llama_context, decltype(&llama_free)> context_;
+    context_pointer                                       context_;
     ggml_threadpool *                                     threadpool_ = nullptr;
     std::vector<ggml_threadpool *>                        former_threadpools_; // until the back end has seen the next one
     std::vector<int32_t>                                  output_of_row_; // of the last decode: the row of its graph, -1: no logits

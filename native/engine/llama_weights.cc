@@ -3,7 +3,6 @@
 #include "engine/cpu_backend.h"
 #include "engine/failure.h"
 #include "engine/graph_sites.h"
-#include "engine/log_sink.h"
 #include "engine/node_names.h"
 #include "engine/zero_adapter.h"
 #include "ggml-backend.h"
@@ -19,7 +18,7 @@
 void load_backends(const std::string & folder, const std::vector<std::string> & plugins) {
     static std::mutex mutex;
     const std::lock_guard<std::mutex> lock(mutex);
-    log_sink::install();
+    const log_sink log;
     // node-llama-cpp in the same process may have loaded them: a second copy would list every device twice.
     if (cpu_registry() == nullptr) {
         // Before llama_backend_init, which would otherwise look beside the executable and in the working folder.
@@ -92,7 +91,7 @@ llama_model * load_model(const std::string & path, const weights_options & optio
 } // namespace
 
 llama_weights::llama_weights(const std::string & path, const weights_options & options)
-    : file_(std::make_shared<const tensor_file>(path)), model_(load_model(path, options), llama_model_free), uses_device_(may_use_device(options)) {
+    : file_(std::make_shared<const tensor_file>(path)), model_(load_model(path, options)), uses_device_(may_use_device(options)) {
     if (is_causal()) sites_ = find_sites(model(), metadata("general.architecture"));
 }
 

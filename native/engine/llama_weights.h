@@ -1,6 +1,7 @@
 #pragma once
 #include "engine/counted.h"
 #include "engine/hook_site.h"
+#include "engine/llama_pointers.h"
 #include "engine/steering_plan.h"
 #include "engine/tensor_file.h"
 #include "llama.h"
@@ -108,7 +109,7 @@ private:
     static inline std::atomic<uint64_t>                       next_id_{0};
     const uint64_t                                            id_ = next_id_++;
     const std::shared_ptr<const tensor_file>                  file_;
-    std::unique_ptr<llama_model, decltype(&llama_model_free)> model_;
+    const model_pointer                                       model_;
     bool                                                      uses_device_;
     site_map                                                  sites_;
     mutable std::atomic<uint64_t>                             next_serial_{0};

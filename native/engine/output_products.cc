@@ -1,6 +1,7 @@
 #include "engine/output_products.h"
 
 #include "engine/failure.h"
+#include "engine/log_sink.h"
 #include "engine/node_names.h"
 
 #include <algorithm>
@@ -25,6 +26,7 @@ output_products::~output_products() {
 }
 
 void output_products::compute() {
+    const log_sink log;
     for (int layer : layers_) {
         const std::string name = node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT);
         weights_.push_back(file_->find(name));

@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/counted.h"
+#include "engine/llama_pointers.h"
 #include "engine/llama_weights.h"
 
 #include <memory>
@@ -27,6 +28,6 @@ private:
 
     std::shared_ptr<llama_weights>                        weights_;
     int32_t                                               n_labels_;
-    std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
+    context_pointer                                       context_;
     llama_batch                                           batch_ = {};
 };

@@ -1,6 +1,7 @@
 #pragma once
 #include "engine/abortable.h"
 #include "engine/counted.h"
+#include "engine/llama_pointers.h"
 #include "engine/llama_weights.h"
 
 #include <cstdint>
@@ -55,7 +56,7 @@ private:
     const bool                                            kv_f32_;
     llama_token                                           start_ = LLAMA_TOKEN_NULL;
     std::unordered_map<std::string, llama_token>          letters_; // tokens of one character
-    std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
+    context_pointer                                       context_;
     int32_t                                               n_rows_  = 0;
     int32_t                                               n_cells_ = 0;
     llama_batch                                           batch_   = {};
