@@ -3,30 +3,13 @@
 #include "engine/failure.h"
 #include "engine/node_names.h"
 #include "engine/node_signature.h"
+#include "engine/zero_adapter.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 
 #include <algorithm>
 
 namespace {
-
-// True for the product of this weight, whichever back end holds the weight.
-bool is_product_of(const ggml_tensor * tensor, const std::string & weight) {
-    return tensor != nullptr && tensor->op == GGML_OP_MUL_MAT && given_name(tensor->src[0]) == weight;
-}
-
-// Takes the adapter's nodes for W_O out of the graph: they would only compute zeros. Throws E_NO_SITE where `scaled` is anything
-// else than scale * (B * (A * input)).
-void drop_adapter(int layer, ggml_tensor * scaled) {
-    const std::string weight = node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT);
-    ggml_tensor * b_product = scaled->op == GGML_OP_SCALE ? scaled->src[0] : nullptr;
-    ggml_tensor * a_product = is_product_of(b_product, node_names::spell_lora_b(weight)) ? b_product->src[1] : nullptr;
-    if (!is_product_of(a_product, node_names::spell_lora_a(weight))) {
-        throw failure("E_NO_SITE", std::string("llama.cpp's graph adds ") + scaled->name + " to the product of " + weight
-            + " where the adapter that steers was expected");
-    }
-    for (ggml_tensor * node : {scaled, b_product, a_product}) node->op = GGML_OP_NONE;
-}
 
 // True where the sum takes the place of its first operand, so that not computing it leaves that operand.
 bool is_in_place(const ggml_tensor * sum) {
@@ -35,14 +18,6 @@ bool is_in_place(const ggml_tensor * sum) {
 }
 
 } // namespace
-
-std::vector<int32_t> batch_rows::rows_of_node(int64_t n_node_rows) const {
-    const auto & shown = n_node_rows == n_rows ? rows : output_rows;
-    if (n_node_rows != int64_t(shown.size())) return {};
-    std::vector<int32_t> map(n_batch, -1);
-    for (size_t i = 0; i < shown.size(); ++i) map[shown[i]] = int32_t(i);
-    return map;
-}
 
 // One tensor [n_embd, capacity] per layer, of which a node uses the first rows, and one row of zeros.
 struct graph_path::operands {
@@ -122,7 +97,7 @@ void graph_path::visit(ggml_tensor * tensor) {
 void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     if (ggml_is_empty(node)) return; // no row of the batch has logits
     const bool is_patched = own_.count(node->src[1]) != 0; // by an earlier decode, whose graph is used again
-    if (kind == slot::attention && !is_patched) drop_adapter(layer, node->src[1]);
+    if (kind == slot::attention && !is_patched) drop_zero_adapter(layer, node->src[1]);
     operands & memory = memory_of(kind, node);
     node->src[1] = memory.zeros;
     seen_.insert({kind, layer});

@@ -1,4 +1,5 @@
 #pragma once
+#include "engine/decode_batch.h"
 #include "engine/steering_plan.h"
 #include "llama.h"
 
@@ -10,17 +11,6 @@
 
 struct ggml_tensor;
 struct ggml_backend_buffer_type;
-
-// How the rows of a batch map to the rows of a node of one graph, which may compute only some of them.
-struct batch_rows {
-    int32_t              n_batch = 0;
-    int32_t              n_rows  = 0;
-    std::vector<int32_t> rows;        // of the batch, in the graph's order
-    std::vector<int32_t> output_rows; // those with logits
-
-    // Row of the node for each row of the batch, -1 where the node has none; empty when the node has another shape.
-    std::vector<int32_t> rows_of_node(int64_t n_node_rows) const;
-};
 
 // Adds vectors without a synchronise or copy in the middle of the graph.
 //

@@ -5,7 +5,6 @@
 #include "engine/graph_sites.h"
 #include "engine/log_sink.h"
 #include "engine/passes.h"
-#include "ggml-cpu.h"
 
 #include <algorithm>
 
@@ -54,7 +53,7 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     hook_->use(find_sites(context_.get(), weights_->model(), weights_->metadata("general.architecture")));
-    attach_threadpool();
+    threads_.attach(context_.get(), options_.n_threads);
     if (weights_->uses_device() && options_.path != steering_path::callback) prepare_graph_path();
 }
 
@@ -70,34 +69,11 @@ void llama_session::enable_slot(graph_path::slot slot) {
     if (!graph_->is_enabled(slot)) graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
 }
 
-llama_session::~llama_session() {
-    context_.reset();
-    former_threadpools_.push_back(threadpool_);
-    free_former_threadpools();
-}
-
-void llama_session::attach_threadpool() {
-    // Without a pool of its own every graph view starts and joins threads: 2x slower with a hook on each layer.
-    const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
-    if (create == nullptr) return;
-    ggml_threadpool_params params = ggml_threadpool_params_default(options_.n_threads);
-    former_threadpools_.push_back(threadpool_); // the back end pauses it when it first computes with another
-    threadpool_ = create(&params);
-    llama_attach_threadpool(context_.get(), threadpool_, nullptr);
-}
-
-void llama_session::free_former_threadpools() {
-    for (ggml_threadpool * pool : former_threadpools_) {
-        if (pool != nullptr) cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free")(pool);
-    }
-    former_threadpools_.clear();
-}
-
 void llama_session::set_threads(int32_t n_threads) {
     check_threads(n_threads);
     options_.n_threads = n_threads;
     llama_set_n_threads(context_.get(), n_threads, n_threads);
-    attach_threadpool(); // threads of a pool that are not needed would spin all the same
+    threads_.attach(context_.get(), n_threads); // a larger pool's spare threads would spin all the same
 }
 
 void llama_session::check_sequence(int32_t seq_id) const {
@@ -186,38 +162,12 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
 }
 
 void llama_session::compute(const decode_batch & batch, const std::vector<int32_t> & rows) {
-    const auto n = int32_t(rows.size());
-    std::vector<llama_token>    tokens(n);
-    std::vector<llama_pos>      positions(n);
-    std::vector<int32_t>        n_seq_id(n, 1);
-    std::vector<llama_seq_id>   seq_ids(n);
-    std::vector<llama_seq_id *> seq_id_of_row(n);
-    std::vector<int8_t>         outputs(n);
-    batch_rows mapped;
-    mapped.n_batch = int32_t(batch.tokens.size());
-    mapped.n_rows  = n;
-    mapped.rows    = rows;
-    for (int32_t i = 0; i < n; ++i) {
-        tokens[i]        = batch.tokens[rows[i]];
-        positions[i]     = batch.positions[rows[i]];
-        seq_ids[i]       = batch.seq_ids[rows[i]];
-        seq_id_of_row[i] = &seq_ids[i];
-        outputs[i]       = batch.outputs[rows[i]];
-        if (outputs[i] != 0) mapped.output_rows.push_back(rows[i]);
-    }
-    llama_batch raw{};
-    raw.n_tokens = n;
-    raw.token    = tokens.data();
-    raw.pos      = positions.data();
-    raw.n_seq_id = n_seq_id.data();
-    raw.seq_id   = seq_id_of_row.data();
-    raw.logits   = outputs.data();
-
+    llama_rows selected(batch, rows);
     log_sink log;
-    hook_->start_pass(std::move(mapped));
+    hook_->start_pass(map_rows(batch, rows));
     int status = 0;
     try {
-        status = llama_decode(context_.get(), raw);
+        status = llama_decode(context_.get(), selected.raw());
         llama_synchronize(context_.get());
     } catch (const std::exception & error) {
         hook_->cancel();
@@ -228,7 +178,7 @@ void llama_session::compute(const decode_batch & batch, const std::vector<int32_
         throw failure("E_ABORTED", "the work was stopped before its end", status, weights_->has_whole_sequences()
             ? "the sequences of this batch are unusable: remove them" : "KV cache rolled back to before this batch");
     }
-    if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(n) + " more", status);
+    if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(rows.size()) + " more", status);
     if (status != 0) throw failure("E_LLAMA", log.explain("llama_decode returned " + std::to_string(status)), status);
     hook_->finish_pass();
 }
@@ -267,7 +217,7 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
         if (passes.size() > 1) keep_logits(batch, rows);
     }
     hook_->finish();
-    free_former_threadpools();
+    threads_.free_former();
     output_of_row_ = std::move(output_of_row);
 }
 

@@ -1,9 +1,11 @@
 #pragma once
 #include "engine/abortable.h"
 #include "engine/counted.h"
+#include "engine/decode_batch.h"
 #include "engine/eval_hook.h"
 #include "engine/llama_pointers.h"
 #include "engine/llama_weights.h"
+#include "engine/thread_pool.h"
 #include "llama.h"
 
 #include <cstdint>
@@ -25,21 +27,12 @@ struct session_options {
     steering_path path     = steering_path::automatic;
 };
 
-// Rows of one decode. All vectors have the same length.
-struct decode_batch {
-    std::vector<llama_token> tokens;
-    std::vector<llama_pos>   positions;
-    std::vector<int32_t>     seq_ids;
-    std::vector<int8_t>      outputs; // 1 = compute logits
-};
-
 // A context with its KV cache, its hook and its thread pool. Not thread-safe: one job at a time.
 class llama_session : counted<llama_session>, public abortable {
 public:
     using counted<llama_session>::alive;
 
     llama_session(std::shared_ptr<llama_weights> weights, const session_options & options);
-    ~llama_session();
 
     // Every argument is checked before llama.cpp sees it.
     // Throws E_SHAPE, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_KV_SLOT, E_ABORTED, E_NO_SITE, E_LLAMA.
@@ -71,8 +64,6 @@ private:
     // Computes some rows of a batch, in this order, in one graph.
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
     void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
-    void attach_threadpool();
-    void free_former_threadpools();
 
     // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
     void choose_paths(eval_hook::work & work, int32_t n_rows);
@@ -85,9 +76,8 @@ private:
     session_options                                       options_;
     std::unique_ptr<graph_path>                           graph_; // outlives the context, whose graph points into it
     std::unique_ptr<eval_hook>                            hook_;
+    thread_pool                                           threads_;
     context_pointer                                       context_;
-    ggml_threadpool *                                     threadpool_ = nullptr;
-    std::vector<ggml_threadpool *>                        former_threadpools_; // until the back end has seen the next one
     std::vector<int32_t>                                  output_of_row_; // of the last decode: the row of its graph, -1: no logits
     std::vector<std::vector<float>>                       kept_logits_;   // of each row, where it took several graphs
     bool                                                  has_control_vector_ = false;

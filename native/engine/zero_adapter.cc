@@ -3,6 +3,7 @@
 #include "engine/failure.h"
 #include "engine/log_sink.h"
 #include "engine/node_names.h"
+#include "engine/node_signature.h"
 #include "gguf.h"
 
 #include <cerrno>
@@ -51,6 +52,11 @@ ggml_tensor * zeros(ggml_context * context, const std::string & name, int64_t co
     return tensor;
 }
 
+// True for the product of this weight, whichever back end holds the weight.
+bool is_product_of(const ggml_tensor * tensor, const std::string & weight) {
+    return tensor != nullptr && tensor->op == GGML_OP_MUL_MAT && tensor->src[0] != nullptr && given_name(tensor->src[0]) == weight;
+}
+
 } // namespace
 
 llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & architecture, const std::vector<adapted_weight> & weights) {
@@ -75,4 +81,15 @@ llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & 
     llama_adapter_lora * adapter = llama_adapter_lora_init_from_file_ptr(model, file.get());
     if (adapter == nullptr) throw failure("E_LLAMA", log.explain("llama.cpp refused the adapter that steers"));
     return adapter;
+}
+
+void drop_zero_adapter(int layer, ggml_tensor * scaled) {
+    const std::string weight = node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT);
+    ggml_tensor * b_product = scaled->op == GGML_OP_SCALE ? scaled->src[0] : nullptr;
+    ggml_tensor * a_product = is_product_of(b_product, node_names::spell_lora_b(weight)) ? b_product->src[1] : nullptr;
+    if (!is_product_of(a_product, node_names::spell_lora_a(weight))) {
+        throw failure("E_NO_SITE", std::string("llama.cpp's graph adds ") + scaled->name + " to the product of " + weight
+            + " where the adapter that steers was expected");
+    }
+    for (ggml_tensor * node : {scaled, b_product, a_product}) node->op = GGML_OP_NONE;
 }
