@@ -5,13 +5,25 @@
 #include <string>
 #include <vector>
 
-// Reading JavaScript arguments: every reader copies, and throws E_BAD_ARGUMENT naming the argument.
+// Readers of JavaScript arguments. Each copies what it reads, and throws an E_BAD_ARGUMENT that names the argument.
 
 template <typename Element> struct typed_array;
-template <> struct typed_array<int32_t> { static constexpr napi_typedarray_type type = napi_int32_array;   static constexpr const char * name = "Int32Array"; };
-template <> struct typed_array<int8_t>  { static constexpr napi_typedarray_type type = napi_int8_array;    static constexpr const char * name = "Int8Array"; };
-template <> struct typed_array<float>   { static constexpr napi_typedarray_type type = napi_float32_array; static constexpr const char * name = "Float32Array"; };
-template <> struct typed_array<double>  { static constexpr napi_typedarray_type type = napi_float64_array; static constexpr const char * name = "Float64Array"; };
+template <> struct typed_array<int32_t> {
+    static constexpr napi_typedarray_type type = napi_int32_array;
+    static constexpr const char *         name = "Int32Array";
+};
+template <> struct typed_array<int8_t> {
+    static constexpr napi_typedarray_type type = napi_int8_array;
+    static constexpr const char *         name = "Int8Array";
+};
+template <> struct typed_array<float> {
+    static constexpr napi_typedarray_type type = napi_float32_array;
+    static constexpr const char *         name = "Float32Array";
+};
+template <> struct typed_array<double> {
+    static constexpr napi_typedarray_type type = napi_float64_array;
+    static constexpr const char *         name = "Float64Array";
+};
 
 template <typename Element> std::vector<Element> read_array(const Napi::Value & value, const char * what) {
     using traits = typed_array<Element>;

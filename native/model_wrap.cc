@@ -54,7 +54,7 @@ sampler_options read_sampler_options(const Napi::Object & options) {
     return result;
 }
 
-// Makes a native object on a worker thread: a promise of the JavaScript object that holds it.
+// Makes a native object on a worker thread; returns a promise of the JavaScript object that holds it.
 template <typename Native, typename... Arguments> Napi::Value make(Napi::Object owner, Arguments... arguments) {
     return job<std::shared_ptr<Native>>::start(owner, [=] { return std::make_shared<Native>(arguments...); },
         [](Napi::Env env, std::shared_ptr<Native> & native) { return construct(env, std::move(native)); });
@@ -113,7 +113,7 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
         result.Set("nParams", double(llama_model_n_params(model)));
         result.Set("sizeBytes", double(llama_model_size(model)));
         result.Set("tokenizerHash", weights->tokenizer_hash());
-        // Where the file names none, llama.cpp presumes one.
+        // llama.cpp assumes one where the file names none.
         const bool has_bos = !weights->metadata("tokenizer.ggml.bos_token_id").empty();
         result.Set("bosToken", has_bos ? Napi::Number::New(info.Env(), llama_vocab_bos(weights->vocab())) : info.Env().Null());
         result.Set("hasWholeSequences", weights->has_whole_sequences());
@@ -137,7 +137,7 @@ Napi::Value model_wrap::tokenise(const Napi::CallbackInfo & info) {
 Napi::Value model_wrap::special_tokens(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const auto weights = native();
-        // Where the file names none, llama.cpp presumes one.
+        // llama.cpp assumes one where the file names none.
         const auto text_of = [&](const char * key, llama_token token) -> Napi::Value {
             if (token == LLAMA_TOKEN_NULL || weights->metadata(key).empty()) return info.Env().Null();
             return Napi::String::New(info.Env(), weights->detokenise({token}, true));
@@ -248,13 +248,16 @@ Napi::Value model_wrap::create_capture(const Napi::CallbackInfo & info) {
         const auto n_steps = read_int(object.Get("nSteps"), "capture.nSteps", 1);
         weights->check_layers(site, layers);
         const int32_t width = weights->sites().width(site);
-        return handle<activation_capture>::make(info.Env(), std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id()),
+        auto capture = std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id());
+        return handle<activation_capture>::make(info.Env(), std::move(capture),
             layers.size() * n_steps * width * sizeof(double));
     });
 }
 
 Napi::Value model_wrap::create_sampler(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        return handle<token_sampler>::make(info.Env(), std::make_shared<token_sampler>(native(), read_sampler_options(read_object(info[0], "sampler"))), 0);
+        const auto weights = native();
+        const auto options = read_sampler_options(read_object(info[0], "sampler"));
+        return handle<token_sampler>::make(info.Env(), std::make_shared<token_sampler>(weights, options), 0);
     });
 }

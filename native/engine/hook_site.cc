@@ -8,7 +8,7 @@
 
 namespace {
 
-// Their graphs are known to have both slots of the graph path (graph_path.h).
+// Architectures whose graphs are known to have both slots of the graph path (graph_path.h).
 constexpr const char * GRAPH_PATH[] = {"llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3"};
 
 // "0 to 3, 5, 7 to 9"

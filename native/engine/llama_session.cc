@@ -27,16 +27,16 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     llama_context_params params = llama_context_default_params();
     params.n_ctx           = options.n_ctx;
     params.n_batch         = options.n_batch;
-    params.n_ubatch        = options.n_batch; // one graph per llama_decode: rows keep the order in which they are given
+    params.n_ubatch        = options.n_batch; // one graph per llama_decode, so that rows keep their order
     params.n_seq_max       = options.n_seq_max;
     params.n_outputs_max   = options_.n_outputs_max;
     params.n_threads       = options.n_threads;
     params.n_threads_batch = options.n_threads;
     params.flash_attn_type = options.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     params.type_k = params.type_v = options.kv_f32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
-    params.kv_unified      = true;            // sequences share cells, so seq_cp is free and rows are not regrouped
-    params.swa_full        = true;            // or a sliding-window model could not copy and drop part of a sequence
-    params.op_offload      = false;           // the scheduler would compute W_O on copies that go by other names
+    params.kv_unified      = true;            // sequences share cells: seq_cp is free, and rows are not regrouped
+    params.swa_full        = true;            // otherwise a sliding-window model could not copy or drop part of a sequence
+    params.op_offload      = false;           // otherwise the scheduler would compute W_O on copies with other names
     params.no_perf         = true;
     if (options.rope_factor > 0) {
         params.rope_scaling_type = options.rope_yarn ? LLAMA_ROPE_SCALING_TYPE_YARN : LLAMA_ROPE_SCALING_TYPE_LINEAR;
@@ -49,7 +49,9 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     stop_on_abort(params);
     context_.reset(llama_init_from_model(weights_->model(), params));
     if (!context_) throw failure("E_LLAMA", log.explain("llama.cpp could not create a context"));
-    if (llama_get_memory(context_.get()) == nullptr) throw failure("E_BAD_GGUF", "the model has no KV cache: it is no causal language model");
+    if (llama_get_memory(context_.get()) == nullptr) {
+        throw failure("E_BAD_GGUF", "the model has no KV cache: it is not a causal language model");
+    }
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     hook_->use(find_sites(context_.get(), weights_->model(), weights_->metadata("general.architecture")));
@@ -57,8 +59,8 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     if (weights_->uses_device() && options_.path != steering_path::callback) prepare_graph_path();
 }
 
-// On a device llama.cpp would otherwise allocate its compute buffers anew in the middle of a generation, and free memory
-// that descriptors of earlier decodes name.
+// Otherwise, on a device, llama.cpp would reallocate its compute buffers during a generation, and free memory to which descriptors of
+// earlier decodes point.
 void llama_session::prepare_graph_path() {
     for (hook_site site : {hook_site::attn_out, hook_site::resid_post}) {
         if (fits_graph_path(site, weights_->n_layer() - 1)) enable_slot(graph_path::slot_of(site));
@@ -66,14 +68,15 @@ void llama_session::prepare_graph_path() {
 }
 
 void llama_session::enable_slot(graph_path::slot slot) {
-    if (!graph_->is_enabled(slot)) graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
+    if (graph_->is_enabled(slot)) return;
+    graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
 }
 
 void llama_session::set_threads(int32_t n_threads) {
     check_threads(n_threads);
     options_.n_threads = n_threads;
     llama_set_n_threads(context_.get(), n_threads, n_threads);
-    threads_.attach(context_.get(), n_threads); // a larger pool's spare threads would spin all the same
+    threads_.attach(context_.get(), n_threads); // idle threads of a larger pool would still spin
 }
 
 void llama_session::check_sequence(int32_t seq_id) const {
@@ -85,7 +88,9 @@ void llama_session::check_sequence(int32_t seq_id) const {
 void llama_session::check(const decode_batch & batch) const {
     const size_t n = batch.tokens.size();
     if (n == 0) throw failure("E_SHAPE", "a batch needs at least one token");
-    if (n > options_.n_batch) throw failure("E_SHAPE", std::to_string(n) + " tokens in one batch; the context takes " + std::to_string(options_.n_batch));
+    if (n > options_.n_batch) {
+        throw failure("E_SHAPE", std::to_string(n) + " tokens in one batch; the context takes " + std::to_string(options_.n_batch));
+    }
     if (batch.positions.size() != n || batch.seq_ids.size() != n || batch.outputs.size() != n) {
         throw failure("E_SHAPE", "tokens, positions, seqIds and outputs differ in length");
     }
@@ -93,17 +98,20 @@ void llama_session::check(const decode_batch & batch) const {
     uint32_t n_outputs = 0;
     for (size_t i = 0; i < n; ++i) {
         if (batch.tokens[i] < 0 || batch.tokens[i] >= n_vocab) {
-            throw failure("E_BAD_TOKEN", "token " + std::to_string(batch.tokens[i]) + " is outside the vocabulary of " + std::to_string(n_vocab));
+            throw failure("E_BAD_TOKEN", "token " + std::to_string(batch.tokens[i]) + " is outside the vocabulary of "
+                + std::to_string(n_vocab));
         }
         check_sequence(batch.seq_ids[i]);
         if (batch.positions[i] < 0) throw failure("E_SHAPE", "negative position");
         if (uint32_t(batch.positions[i]) >= options_.n_ctx) {
-            throw failure("E_CONTEXT_FULL", "position " + std::to_string(batch.positions[i]) + " is beyond the context of " + std::to_string(options_.n_ctx) + " tokens");
+            throw failure("E_CONTEXT_FULL", "position " + std::to_string(batch.positions[i]) + " is beyond the context of "
+                + std::to_string(options_.n_ctx) + " tokens");
         }
         n_outputs += batch.outputs[i] != 0;
     }
     if (n_outputs > options_.n_outputs_max) {
-        throw failure("E_SHAPE", std::to_string(n_outputs) + " output rows in one batch; the context takes " + std::to_string(options_.n_outputs_max));
+        throw failure("E_SHAPE", std::to_string(n_outputs) + " output rows in one batch; the context takes "
+            + std::to_string(options_.n_outputs_max));
     }
 }
 
@@ -127,7 +135,7 @@ bool llama_session::fits_graph_path(hook_site site, int layer) {
     return *attention_slot_fits_;
 }
 
-// Where the adapter cannot be made, the callback path does the same work.
+// If the adapter cannot be made, the callback path does the same work.
 bool llama_session::has_zero_adapter() const {
     try {
         return weights_->zero_adapter() != nullptr;
@@ -138,16 +146,16 @@ bool llama_session::has_zero_adapter() const {
 }
 
 void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
-    // The graph path holds a row per row of the batch in every layer: for a long prompt that is more memory than it is
-    // worth, and a synchronise per layer costs little there. Captures are taken before anything is added: at attn_out
-    // that is so on the callback path only.
+    // The graph path holds a row per row of the batch in every layer. For a long prompt that takes too much memory, and a synchronise per
+    // layer costs little. Captures are taken before anything is added, which at attn_out only the callback path can do.
     const bool prefers_callback = options_.path == steering_path::callback
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
     for (const auto & [site, layers] : work.plan.places()) {
         for (int layer : layers) {
             const bool fits = fits_graph_path(site, layer);
             if (options_.path == steering_path::graph && !fits) {
-                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer " + std::to_string(layer) + " of this model");
+                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer "
+                    + std::to_string(layer) + " of this model");
             }
             (fits && !prefers_callback ? work.on_graph : work.on_callback)[site].insert(layer);
         }
@@ -178,12 +186,15 @@ void llama_session::compute(const decode_batch & batch, const std::vector<int32_
         throw failure("E_ABORTED", "the work was stopped before its end", status, weights_->has_whole_sequences()
             ? "the sequences of this batch are unusable: remove them" : "KV cache rolled back to before this batch");
     }
-    if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(rows.size()) + " more", status);
+    if (status == 1) {
+        throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for "
+            + std::to_string(rows.size()) + " more", status);
+    }
     if (status != 0) throw failure("E_LLAMA", log.explain("llama_decode returned " + std::to_string(status)), status);
     hook_->finish_pass();
 }
 
-// llama.cpp has the logits of its last decode only.
+// llama.cpp only keeps the logits of its last decode.
 void llama_session::keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows) {
     for (size_t i = 0; i < rows.size(); ++i) {
         if (batch.outputs[rows[i]] == 0) continue;
@@ -233,7 +244,9 @@ const float * llama_session::logits(int32_t row) const {
 
 void llama_session::set_control_vector(const std::vector<float> & data) {
     const size_t expected = size_t(weights_->n_layer() - 1) * weights_->n_embd();
-    if (!data.empty() && data.size() != expected) throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
+    if (!data.empty() && data.size() != expected) {
+        throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
+    }
     if (!graph_->release_block()) throw failure("E_BAD_ARGUMENT", "the context's control vector is in use by the graph path");
     has_control_vector_ = !data.empty();
     const float * values = has_control_vector_ ? data.data() : nullptr;
@@ -263,5 +276,5 @@ void llama_session::kv_remove(int32_t seq_id, llama_pos begin, llama_pos end) {
 }
 
 void llama_session::kv_clear() {
-    llama_memory_clear(llama_get_memory(context_.get()), true); // a cell that is not finite would be one for ever
+    llama_memory_clear(llama_get_memory(context_.get()), true); // otherwise a cell that is not finite would stay so
 }

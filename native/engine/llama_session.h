@@ -20,10 +20,10 @@ struct session_options {
     uint32_t n_outputs_max = 0; // most rows with logits of one decode
     int32_t  n_threads     = 0;
     bool     flash_attn    = true;
-    float    rope_factor   = 0; // so many times the context, by `rope_yarn` or linearly; 0 = as the file says
+    float    rope_factor   = 0; // multiple of the context, by YaRN if `rope_yarn`, else linearly; 0 = as the file says
     bool     rope_yarn     = false;
-    uint32_t rope_original = 0; // the context that is scaled; 0 = as the file says
-    bool     kv_f32        = false; // K and V in F32 instead of F16: for comparisons, twice the memory
+    uint32_t rope_original = 0; // the context that is multiplied; 0 = as the file says
+    bool     kv_f32        = false; // K and V in F32 instead of F16, for comparisons; takes twice the memory
     steering_path path     = steering_path::automatic;
 };
 
@@ -41,14 +41,14 @@ public:
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
 
-    // How often the last decode stopped in the middle of its graph, to synchronise and copy (eval_hook::stops).
+    // How often the last decode stopped within its graph, to synchronise and copy (eval_hook::stops).
     int stops() const { return hook_->stops(); }
 
-    // Threads that compute from now on. Throws E_BAD_ARGUMENT.
+    // Number of threads from the next decode on. Throws E_BAD_ARGUMENT.
     void set_threads(int32_t n_threads);
 
-    // llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: it
-    // takes the graph path's place. Throws E_SHAPE, E_BAD_ARGUMENT.
+    // Sets llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: the graph
+    // path cannot be used beside it. Throws E_SHAPE, E_BAD_ARGUMENT.
     void set_control_vector(const std::vector<float> & data);
 
     void kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end);
@@ -65,7 +65,7 @@ private:
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
     void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
 
-    // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
+    // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was required and is not available.
     void choose_paths(eval_hook::work & work, int32_t n_rows);
     bool fits_graph_path(hook_site site, int layer);
     bool has_zero_adapter() const;
@@ -78,8 +78,8 @@ private:
     std::unique_ptr<eval_hook>                            hook_;
     thread_pool                                           threads_;
     context_pointer                                       context_;
-    std::vector<int32_t>                                  output_of_row_; // of the last decode: the row of its graph, -1: no logits
-    std::vector<std::vector<float>>                       kept_logits_;   // of each row, where it took several graphs
+    std::vector<int32_t>                                  output_of_row_; // in the last decode: each row's row of its graph, -1 = no logits
+    std::vector<std::vector<float>>                       kept_logits_;   // of each row, if the decode took several graphs
     bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once
 };

@@ -19,9 +19,9 @@ void load_backends(const std::string & folder, const std::vector<std::string> & 
     static std::mutex mutex;
     const std::lock_guard<std::mutex> lock(mutex);
     const log_sink log;
-    // node-llama-cpp in the same process may have loaded them: a second copy would list every device twice.
+    // node-llama-cpp may have loaded them in the same process; a second copy would list every device twice.
     if (cpu_registry() == nullptr) {
-        // Before llama_backend_init, which would otherwise look beside the executable and in the working folder.
+        // Before llama_backend_init, which would otherwise search the folder of the executable and the working folder.
         ggml_backend_load_all_from_path(folder.c_str());
         for (const auto & plugin : plugins) ggml_backend_load(plugin.c_str());
         if (cpu_registry() == nullptr) throw failure("E_NATIVE", "no CPU back end of ggml was found in " + folder);
@@ -37,14 +37,14 @@ void load_backends(const std::string & folder, const std::vector<std::string> & 
 
 namespace {
 
-// Reading a vocabulary of 262,144 tokens leaves some 8 MB of freed memory that glibc would keep for this thread.
+// After reading a vocabulary of 262,144 tokens, glibc would keep some 8 MB of freed memory for this thread.
 void return_freed_memory() {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
 }
 
-// Devices of one back end, e.g. "cuda", terminated by null; "cpu" has none beside the processor.
+// The devices of one back end, e.g. "cuda", terminated by null; only null for "cpu".
 std::vector<ggml_backend_dev_t> devices_of(const std::string & backend) {
     std::vector<ggml_backend_dev_t> devices;
     for (size_t i = 0; backend != "cpu" && i < ggml_backend_dev_count(); ++i) {
@@ -54,7 +54,9 @@ std::vector<ggml_backend_dev_t> devices_of(const std::string & backend) {
         if (name == "mtl") name = "metal";
         if (name == backend && ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) devices.push_back(device);
     }
-    if (devices.empty() && backend != "cpu") throw failure("E_NATIVE", "there is no device of the back end " + backend + "; llama-steer doctor lists those that were found");
+    if (devices.empty() && backend != "cpu") {
+        throw failure("E_NATIVE", "there is no device of the back end " + backend + "; llama-steer doctor lists those that were found");
+    }
     devices.push_back(nullptr);
     return devices;
 }
@@ -105,7 +107,7 @@ bool llama_weights::is_encoder_decoder() const {
 }
 
 bool llama_weights::has_classification_head() const {
-    // The file is asked last: reading its header takes time that no language model need spend.
+    // The file comes last: reading its header takes time, which a language model need not spend.
     return !is_causal() && file_->find(std::string(node_names::CLASSIFIER_OUTPUT)) != nullptr;
 }
 
@@ -122,7 +124,7 @@ std::vector<std::string> llama_weights::labels() const {
 int32_t llama_weights::n_head() const {
     const int32_t first = llama_model_n_head(model());
     if (first != 0) return first;
-    // Of a hybrid that begins with a layer without attention: "[0, 8, 0]".
+    // A hybrid model that begins with a layer without attention has a list: "[0, 8, 0]".
     const std::string counts = metadata(metadata("general.architecture") + ".attention.head_count");
     int32_t most = 0;
     for (const char * text = counts.c_str(); *text != '\0';) {
@@ -172,10 +174,13 @@ std::string llama_weights::tokenizer_hash() const {
 
 std::vector<llama_token> llama_weights::tokenise(const std::string & text, bool add_special, bool parse_special) const {
     std::vector<llama_token> tokens(text.size() + 8);
-    int32_t n = llama_tokenize(vocab(), text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), add_special, parse_special);
+    const auto tokenise_into = [&](std::vector<llama_token> & room) {
+        return llama_tokenize(vocab(), text.data(), int32_t(text.size()), room.data(), int32_t(room.size()), add_special, parse_special);
+    };
+    int32_t n = tokenise_into(tokens);
     if (n < 0) {
         tokens.resize(size_t(-n));
-        n = llama_tokenize(vocab(), text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), add_special, parse_special);
+        n = tokenise_into(tokens);
     }
     if (n < 0) throw failure("E_LLAMA", "the text could not be tokenised", n);
     tokens.resize(size_t(n));
@@ -208,7 +213,9 @@ std::string llama_weights::detokenise(const std::vector<llama_token> & tokens, b
     std::string bytes;
     std::vector<char> piece(64);
     for (llama_token token : tokens) {
-        if (token < 0 || token >= n_vocab()) throw failure("E_BAD_TOKEN", "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(n_vocab()));
+        if (token < 0 || token >= n_vocab()) {
+            throw failure("E_BAD_TOKEN", "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(n_vocab()));
+        }
         int32_t n = llama_token_to_piece(vocab(), token, piece.data(), int32_t(piece.size()), 0, show_special);
         if (n < 0) {
             piece.resize(size_t(-n));

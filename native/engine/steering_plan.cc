@@ -12,7 +12,7 @@ PER_PROCESSOR void add_scaled(double * sum, const float * direction, double alph
 } // namespace
 
 void steering_plan::add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha) {
-    if (alpha == 0.0f) return; // exactly the unsteered computation
+    if (alpha == 0.0f) return; // the exact unsteered computation
     auto & terms = rows_[row];
     const auto key = std::make_pair(vector->serial(), step);
     const auto found = terms.find(key);
@@ -52,7 +52,8 @@ bool steering_plan::accumulate(hook_site site, int layer, int32_t row, bool as_p
         const float * direction = as_products ? term.vector->product(layer, term.step) : term.vector->direction(layer, term.step);
         if (direction == nullptr) continue;
         if (int(sum.size()) != (as_products ? term.vector->n_product() : term.vector->width())) {
-            throw failure("E_NO_SITE", std::string(hook_site_name(site)) + " of layer " + std::to_string(layer) + " has width " + std::to_string(sum.size()) + "; the vector's is another");
+            throw failure("E_NO_SITE", std::string(hook_site_name(site)) + " of layer " + std::to_string(layer) + " has width "
+                + std::to_string(sum.size()) + "; the vector has another");
         }
         add_scaled(sum.data(), direction, term.alpha, int(sum.size()));
         any = true;

@@ -61,7 +61,9 @@ bool is_product_of(const ggml_tensor * tensor, const std::string & weight) {
 
 llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & architecture, const std::vector<adapted_weight> & weights) {
     size_t size = 0;
-    for (const auto & weight : weights) size += 2 * (ggml_tensor_overhead() + GGML_MEM_ALIGN) + (weight.n_in + weight.n_out) * sizeof(float);
+    for (const auto & weight : weights) {
+        size += 2 * (ggml_tensor_overhead() + GGML_MEM_ALIGN) + (weight.n_in + weight.n_out) * sizeof(float);
+    }
     const std::unique_ptr<ggml_context, decltype(&ggml_free)> tensors(ggml_init({size, nullptr, false}), ggml_free);
     const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(gguf_init_empty(), gguf_free);
     gguf_set_val_str(gguf.get(), "general.type", "adapter");
@@ -75,7 +77,9 @@ llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & 
     // llama.cpp reads adapters from files only.
     const std::unique_ptr<FILE, decltype(&std::fclose)> file(open_unnamed_file(), std::fclose);
     if (!file) throw failure("E_LLAMA", std::string("no temporary file: ") + std::strerror(errno));
-    if (!gguf_write_to_file_ptr(gguf.get(), file.get(), false) || std::fflush(file.get()) != 0) throw failure("E_LLAMA", std::string("a temporary file cannot be written: ") + std::strerror(errno));
+    if (!gguf_write_to_file_ptr(gguf.get(), file.get(), false) || std::fflush(file.get()) != 0) {
+        throw failure("E_LLAMA", std::string("a temporary file cannot be written: ") + std::strerror(errno));
+    }
     std::rewind(file.get());
     log_sink log;
     llama_adapter_lora * adapter = llama_adapter_lora_init_from_file_ptr(model, file.get());
