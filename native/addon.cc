@@ -1,12 +1,9 @@
 // The addon's export table. lib/native/binding.ts is its typed mirror.
-#include "addon_data.h"
 #include "classifier_wrap.h"
 #include "context_wrap.h"
-#include "engine/decode_step.h"
-#include "engine/rpc.h"
+#include "engine/token_sampler.h"
+#include "functions.h"
 #include "handle.h"
-#include "job.h"
-#include "marshal.h"
 #include "model_wrap.h"
 #include "translator_wrap.h"
 
@@ -14,112 +11,25 @@
 
 namespace {
 
-std::vector<std::string> read_strings(const Napi::Value & value, const char * what) {
-    const auto list = read_object(value, what).As<Napi::Array>();
-    std::vector<std::string> texts;
-    for (uint32_t i = 0; i < list.Length(); ++i) texts.push_back(read_string(list.Get(i), what));
-    return texts;
-}
-
-// loadBackends(folder: string, plugins: string[]): void
-void load_backends_entry(const Napi::CallbackInfo & info) {
-    guarded(info.Env(), [&] { load_backends(read_string(info[0], "folder"), read_strings(info[1], "plugins")); });
-}
-
-// addRpcServers(endpoints: string[]): void
-void add_rpc_servers_entry(const Napi::CallbackInfo & info) {
-    guarded(info.Env(), [&] { add_rpc_servers(read_strings(info[0], "endpoints")); });
-}
-
-// runRpcServer(endpoint: string, nThreads: number): Promise<void>
-Napi::Value run_rpc_server_entry(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto endpoint  = read_string(info[0], "endpoint");
-        const auto n_threads = info[1].ToNumber().Uint32Value();
-        return job<bool>::start(Napi::Object::New(info.Env()), [=] { run_rpc_server(endpoint, n_threads); return true; },
-            [](Napi::Env env, bool &) { return env.Undefined(); });
-    });
-}
-
-const char * device_kind(ggml_backend_dev_t device) {
-    switch (ggml_backend_dev_type(device)) {
-        case GGML_BACKEND_DEVICE_TYPE_CPU:  return "cpu";
-        case GGML_BACKEND_DEVICE_TYPE_GPU:  return "gpu";
-        case GGML_BACKEND_DEVICE_TYPE_IGPU: return "igpu";
-        default:                            return "accelerator";
-    }
-}
-
-// devices(): { name, description, kind, freeBytes, totalBytes }[]
-Napi::Value devices(const Napi::CallbackInfo & info) {
-    Napi::Env env = info.Env();
-    Napi::Array list = Napi::Array::New(env);
-    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        size_t free_bytes = 0;
-        size_t total_bytes = 0;
-        ggml_backend_dev_memory(device, &free_bytes, &total_bytes);
-        Napi::Object entry = Napi::Object::New(env);
-        entry.Set("name", ggml_backend_dev_name(device));
-        entry.Set("description", ggml_backend_dev_description(device));
-        entry.Set("kind", device_kind(device));
-        entry.Set("freeBytes", double(free_bytes));
-        entry.Set("totalBytes", double(total_bytes));
-        list.Set(uint32_t(i), entry);
-    }
-    return list;
-}
-
-// vectorIsMadeOf(vector, data: Float32Array): boolean
-Napi::Value vector_is_made_of(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto vector = handle<const steering_vector>::read(info[0], "vector");
-        const auto data   = read_array<float>(info[1], "data");
-        return Napi::Boolean::New(info.Env(), vector->is_made_of(data.data(), data.size()));
-    });
-}
-
-// aliveObjects(): { models, contexts, classifiers, translators, vectors, captures, samplers }
-Napi::Value alive_objects(const Napi::CallbackInfo & info) {
-    Napi::Object result = Napi::Object::New(info.Env());
-    result.Set("models", llama_weights::alive());
-    result.Set("contexts", llama_session::alive());
-    result.Set("classifiers", text_classifier::alive());
-    result.Set("translators", text_translator::alive());
-    result.Set("vectors", steering_vector::alive());
-    result.Set("captures", activation_capture::alive());
-    result.Set("samplers", token_sampler::alive());
-    return result;
-}
-
-// takeCapture(capture): { sums, weights: Float64Array }
-Napi::Value take_capture(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto totals = handle<activation_capture>::read(info[0], "capture")->take();
-        Napi::Object result = Napi::Object::New(info.Env());
-        result.Set("sums", write_array(info.Env(), totals.sums));
-        result.Set("weights", write_array(info.Env(), totals.weights));
-        return result;
-    });
-}
-
 Napi::Object init(Napi::Env env, Napi::Object exports) {
-    env.SetInstanceData(new addon_data{
-        Napi::Persistent(model_wrap::constructor(env)), Napi::Persistent(context_wrap::constructor(env)),
-        Napi::Persistent(classifier_wrap::constructor(env)), Napi::Persistent(translator_wrap::constructor(env)),
-        handle<const steering_vector>::constructor(env, "Vector"), handle<activation_capture>::constructor(env, "Capture"),
-        handle<token_sampler>::constructor(env, "Sampler")});
+    env.SetInstanceData(new addon_data);
+    model_wrap::define(env);
+    context_wrap::define(env);
+    classifier_wrap::define(env);
+    translator_wrap::define(env);
+    handle<const steering_vector>::define(env, "Vector");
+    handle<activation_capture>::define(env, "Capture");
+    handle<token_sampler>::define(env, "Sampler");
+
     exports.Set("loadBackends", Napi::Function::New(env, load_backends_entry));
     exports.Set("addRpcServers", Napi::Function::New(env, add_rpc_servers_entry));
     exports.Set("runRpcServer", Napi::Function::New(env, run_rpc_server_entry));
     exports.Set("devices", Napi::Function::New(env, devices));
-    exports.Set("systemInfo", Napi::Function::New(env, [](const Napi::CallbackInfo & info) -> Napi::Value {
-        return Napi::String::New(info.Env(), llama_print_system_info());
-    }));
+    exports.Set("systemInfo", Napi::Function::New(env, system_info));
     exports.Set("loadModel", Napi::Function::New(env, model_wrap::load));
     exports.Set("vectorIsMadeOf", Napi::Function::New(env, vector_is_made_of));
-    exports.Set("aliveObjects", Napi::Function::New(env, alive_objects));
     exports.Set("takeCapture", Napi::Function::New(env, take_capture));
+    exports.Set("aliveObjects", Napi::Function::New(env, alive_objects));
     return exports;
 }
 

@@ -4,6 +4,7 @@
 //   node native/build.mjs --debug      the addon with assertions, in build/debug
 //   node native/build.mjs --sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitized
 //   node native/build.mjs --bench      the benchmark's yardstick, in build/bench
+//   node native/build.mjs --unit       the engine's own tests, in build/unit
 //   node native/build.mjs --rpc        llama.cpp's RPC back end, in build/rpc
 //   LLAMA_STEER_FROM_SOURCE=1            build llama.cpp from node-llama-cpp's bundle instead of linking its prebuilt libraries
 //   LLAMA_STEER_CMAKE_OPTION_<NAME>=...  passed to CMake as -D<NAME>=..., e.g. LLAMA_STEER_CMAKE_OPTION_GGML_CUDA=ON
@@ -21,6 +22,7 @@ const BUILDS = {
   "--debug": { folder: "debug", debug: true },
   "--sanitize": { folder: "sanitized", debug: true, definitions: { LLAMA_STEER_SANITIZE: "ON" } },
   "--bench": { folder: "bench", target: "plain-loop", definitions: { LLAMA_STEER_BENCH: "ON" } },
+  "--unit": { folder: "unit", debug: true, target: "engine-tests", definitions: { LLAMA_STEER_UNIT: "ON" } },
   "--rpc": { folder: "rpc", target: "ggml-rpc", definitions: { LLAMA_STEER_RPC: "ON" }, parts: "rpc" },
 };
 

@@ -1,12 +1,13 @@
 #pragma once
-#include "failure.h"
+#include "engine/failure.h"
+#include "engine/log_sink.h"
 
 #include <functional>
 #include <napi.h>
 #include <string>
 #include <utility>
 
-// A rejected or thrown JavaScript Error that carries what a failure knows; lib/native makes a SteeringError of it.
+// The JavaScript Error for a failure, with all its fields; lib/native turns it into a SteeringError.
 inline Napi::Error to_js_error(Napi::Env env, const failure & f) {
     Napi::Error error = Napi::Error::New(env, f.what());
     error.Set("code", Napi::String::New(env, f.code));
@@ -15,8 +16,9 @@ inline Napi::Error to_js_error(Napi::Env env, const failure & f) {
     return error;
 }
 
-// Runs a synchronous entry point, turning failures into JavaScript exceptions.
+// Runs a synchronous entry point and turns failures into JavaScript exceptions.
 template <typename Body> auto guarded(Napi::Env env, Body body) {
+    const log_sink log;
     try {
         return body();
     } catch (const failure & f) {
@@ -30,7 +32,7 @@ template <typename Body> auto guarded(Napi::Env env, Body body) {
     }
 }
 
-// Work on a libuv thread, promised to JavaScript. `run` must not touch N-API; what it needs, it owns.
+// Work on a libuv thread that settles a JavaScript promise. `run` must not touch N-API, and owns what it needs.
 // `owner` stays alive until the promise settles; `settled` then runs on the JavaScript thread.
 template <typename Result> class job : public Napi::AsyncWorker {
 public:
@@ -46,6 +48,7 @@ public:
 
 protected:
     void Execute() override {
+        const log_sink log;
         try {
             result_ = run_();
         } catch (const failure & f) {
@@ -58,7 +61,7 @@ protected:
     }
 
     void OnOK() override {
-        run_ = nullptr; // drops the last reference to a disposed session on this thread, before JavaScript goes on
+        run_ = nullptr; // drops the last reference to a disposed object on this thread, before JavaScript continues
         settled_();
         try {
             deferred_.Resolve(convert_(Env(), result_));
@@ -80,7 +83,7 @@ private:
 
     void fail(const failure & f) {
         failure_ = f;
-        SetError(f.code); // any text but the empty one
+        SetError(f.code); // any text that is not empty
     }
 
     Napi::ObjectReference   owner_;

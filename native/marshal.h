@@ -1,17 +1,29 @@
 #pragma once
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <napi.h>
 #include <string>
 #include <vector>
 
-// Reading JavaScript arguments: every reader copies, and throws E_BAD_ARGUMENT naming the argument.
+// Readers of JavaScript arguments. Each copies what it reads, and throws an E_BAD_ARGUMENT that names the argument.
 
 template <typename Element> struct typed_array;
-template <> struct typed_array<int32_t> { static constexpr napi_typedarray_type type = napi_int32_array;   static constexpr const char * name = "Int32Array"; };
-template <> struct typed_array<int8_t>  { static constexpr napi_typedarray_type type = napi_int8_array;    static constexpr const char * name = "Int8Array"; };
-template <> struct typed_array<float>   { static constexpr napi_typedarray_type type = napi_float32_array; static constexpr const char * name = "Float32Array"; };
-template <> struct typed_array<double>  { static constexpr napi_typedarray_type type = napi_float64_array; static constexpr const char * name = "Float64Array"; };
+template <> struct typed_array<int32_t> {
+    static constexpr napi_typedarray_type type = napi_int32_array;
+    static constexpr const char *         name = "Int32Array";
+};
+template <> struct typed_array<int8_t> {
+    static constexpr napi_typedarray_type type = napi_int8_array;
+    static constexpr const char *         name = "Int8Array";
+};
+template <> struct typed_array<float> {
+    static constexpr napi_typedarray_type type = napi_float32_array;
+    static constexpr const char *         name = "Float32Array";
+};
+template <> struct typed_array<double> {
+    static constexpr napi_typedarray_type type = napi_float64_array;
+    static constexpr const char *         name = "Float64Array";
+};
 
 template <typename Element> std::vector<Element> read_array(const Napi::Value & value, const char * what) {
     using traits = typed_array<Element>;
@@ -36,6 +48,14 @@ inline Napi::Object read_object(const Napi::Value & value, const char * what) {
 inline std::string read_string(const Napi::Value & value, const char * what) {
     if (!value.IsString()) throw failure("E_BAD_ARGUMENT", std::string(what) + " must be a string");
     return value.As<Napi::String>().Utf8Value();
+}
+
+inline std::vector<std::string> read_strings(const Napi::Value & value, const char * what) {
+    if (!value.IsArray()) throw failure("E_BAD_ARGUMENT", std::string(what) + " must be an array");
+    const auto list = value.As<Napi::Array>();
+    std::vector<std::string> strings;
+    for (uint32_t i = 0; i < list.Length(); ++i) strings.push_back(read_string(list.Get(i), what));
+    return strings;
 }
 
 inline bool read_bool(const Napi::Value & value, const char * what) {

@@ -1,22 +1,15 @@
 #include "model_wrap.h"
 
-#include "addon_data.h"
 #include "engine/activation_capture.h"
+#include "engine/llama_session.h"
 #include "engine/text_classifier.h"
 #include "engine/text_translator.h"
 #include "engine/token_sampler.h"
 #include "handle.h"
-#include "job.h"
-#include "marshal.h"
 
 #include <cstdlib>
 
 namespace {
-
-// Hands a freshly made native object to the constructor that JavaScript cannot call itself.
-template <typename Native> Napi::Value wrap_native(Napi::Env env, Napi::FunctionReference & constructor, std::shared_ptr<Native> native) {
-    return constructor.New({Napi::External<std::shared_ptr<Native>>::New(env, &native)});
-}
 
 steering_path read_path(const std::string & name) {
     if (name == "auto") return steering_path::automatic;
@@ -61,10 +54,16 @@ sampler_options read_sampler_options(const Napi::Object & options) {
     return result;
 }
 
+// Makes a native object on a worker thread; returns a promise of the JavaScript object that holds it.
+template <typename Native, typename... Arguments> Napi::Value make(Napi::Object owner, Arguments... arguments) {
+    return job<std::shared_ptr<Native>>::start(owner, [=] { return std::make_shared<Native>(arguments...); },
+        [](Napi::Env env, std::shared_ptr<Native> & native) { return construct(env, std::move(native)); });
+}
+
 } // namespace
 
-Napi::Function model_wrap::constructor(Napi::Env env) {
-    return DefineClass(env, "Model", {
+void model_wrap::define(Napi::Env env) {
+    define_class(env, "Model", {
         InstanceMethod("info", &model_wrap::info),
         InstanceMethod("tokenise", &model_wrap::tokenise),
         InstanceMethod("specialTokens", &model_wrap::special_tokens),
@@ -78,18 +77,7 @@ Napi::Function model_wrap::constructor(Napi::Env env) {
         InstanceMethod("createVector", &model_wrap::create_vector),
         InstanceMethod("createCapture", &model_wrap::create_capture),
         InstanceMethod("createSampler", &model_wrap::create_sampler),
-        InstanceMethod("dispose", &model_wrap::dispose),
     });
-}
-
-model_wrap::model_wrap(const Napi::CallbackInfo & info) : Napi::ObjectWrap<model_wrap>(info) {
-    if (!info[0].IsExternal()) throw to_js_error(info.Env(), failure("E_BAD_ARGUMENT", "models are made by loadModel"));
-    weights_ = *info[0].As<Napi::External<std::shared_ptr<llama_weights>>>().Data();
-}
-
-std::shared_ptr<llama_weights> model_wrap::weights() const {
-    if (!weights_) throw failure("E_DISPOSED", "the model was disposed");
-    return weights_;
 }
 
 Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
@@ -100,16 +88,13 @@ Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
         wanted.n_gpu_layers = read_int(options.Get("nGpuLayers"), "nGpuLayers", -1);
         wanted.use_mmap     = read_bool(options.Get("useMmap"), "useMmap");
         if (options.Has("backend")) wanted.backend = read_string(options.Get("backend"), "backend");
-        using weights_ptr = std::shared_ptr<llama_weights>;
-        return job<weights_ptr>::start(Napi::Object::New(info.Env()),
-            [=] { return std::make_shared<llama_weights>(path, wanted); },
-            [](Napi::Env env, weights_ptr & weights) { return wrap_native(env, env.GetInstanceData<addon_data>()->model, weights); });
+        return make<llama_weights>(Napi::Object::New(info.Env()), path, wanted);
     });
 }
 
 Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
+        const auto weights = native();
         llama_model * model = weights->model();
         char description[256] = "";
         llama_model_desc(model, description, sizeof(description));
@@ -128,7 +113,7 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
         result.Set("nParams", double(llama_model_n_params(model)));
         result.Set("sizeBytes", double(llama_model_size(model)));
         result.Set("tokenizerHash", weights->tokenizer_hash());
-        // Where the file names none, llama.cpp presumes one.
+        // llama.cpp assumes one where the file names none.
         const bool has_bos = !weights->metadata("tokenizer.ggml.bos_token_id").empty();
         result.Set("bosToken", has_bos ? Napi::Number::New(info.Env(), llama_vocab_bos(weights->vocab())) : info.Env().Null());
         result.Set("hasWholeSequences", weights->has_whole_sequences());
@@ -144,15 +129,15 @@ Napi::Value model_wrap::info(const Napi::CallbackInfo & info) {
 
 Napi::Value model_wrap::tokenise(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&] {
-        return write_array<int32_t>(info.Env(), weights()->tokenise_prompt(read_string(info[0], "text"),
+        return write_array<int32_t>(info.Env(), native()->tokenise_prompt(read_string(info[0], "text"),
             read_bool(info[1], "addBos"), read_bool(info[2], "parseSpecial")));
     });
 }
 
 Napi::Value model_wrap::special_tokens(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
-        // Where the file names none, llama.cpp presumes one.
+        const auto weights = native();
+        // llama.cpp assumes one where the file names none.
         const auto text_of = [&](const char * key, llama_token token) -> Napi::Value {
             if (token == LLAMA_TOKEN_NULL || weights->metadata(key).empty()) return info.Env().Null();
             return Napi::String::New(info.Env(), weights->detokenise({token}, true));
@@ -177,14 +162,14 @@ Napi::Value model_wrap::special_tokens(const Napi::CallbackInfo & info) {
 
 Napi::Value model_wrap::detokenise(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const std::string bytes = weights()->detokenise(read_array<int32_t>(info[0], "tokens"));
+        const std::string bytes = native()->detokenise(read_array<int32_t>(info[0], "tokens"));
         return Napi::Buffer<char>::Copy(info.Env(), bytes.data(), bytes.size());
     });
 }
 
 Napi::Value model_wrap::is_end_of_generation(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
+        const auto weights = native();
         const int32_t token = read_int(info[0], "token");
         if (token >= weights->n_vocab()) throw failure("E_BAD_TOKEN", "token " + std::to_string(token) + " is outside the vocabulary");
         return Napi::Boolean::New(info.Env(), llama_vocab_is_eog(weights->vocab(), token));
@@ -193,42 +178,33 @@ Napi::Value model_wrap::is_end_of_generation(const Napi::CallbackInfo & info) {
 
 Napi::Value model_wrap::create_context(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
+        const auto weights = native();
         const auto options = read_session_options(read_object(info[0], "options"));
-        using session_ptr = std::shared_ptr<llama_session>;
-        return job<session_ptr>::start(Value(),
-            [=] { return std::make_shared<llama_session>(weights, options); },
-            [](Napi::Env env, session_ptr & session) { return wrap_native(env, env.GetInstanceData<addon_data>()->context, session); });
+        return make<llama_session>(Value(), weights, options);
     });
 }
 
 Napi::Value model_wrap::create_classifier(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights   = this->weights();
+        const auto weights   = native();
         const auto n_threads = read_int(read_object(info[0], "options").Get("nThreads"), "nThreads", 1);
-        using classifier_ptr = std::shared_ptr<text_classifier>;
-        return job<classifier_ptr>::start(Value(),
-            [=] { return std::make_shared<text_classifier>(weights, n_threads); },
-            [](Napi::Env env, classifier_ptr & classifier) { return wrap_native(env, env.GetInstanceData<addon_data>()->classifier, classifier); });
+        return make<text_classifier>(Value(), weights, n_threads);
     });
 }
 
 Napi::Value model_wrap::create_translator(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights   = this->weights();
+        const auto weights   = native();
         const auto options   = read_object(info[0], "options");
         const auto n_threads = read_int(options.Get("nThreads"), "nThreads", 1);
         const auto kv_f32    = read_bool(options.Get("kvF32"), "kvF32");
-        using translator_ptr = std::shared_ptr<text_translator>;
-        return job<translator_ptr>::start(Value(),
-            [=] { return std::make_shared<text_translator>(weights, n_threads, kv_f32); },
-            [](Napi::Env env, translator_ptr & translator) { return wrap_native(env, env.GetInstanceData<addon_data>()->translator, translator); });
+        return make<text_translator>(Value(), weights, n_threads, kv_f32);
     });
 }
 
 Napi::Value model_wrap::site_layers(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
+        const auto weights = native();
         const auto site    = hook_site_from_name(read_string(info[0], "site"));
         std::vector<int32_t> layers, cut;
         for (int layer : weights->sites().layers(site)) {
@@ -244,43 +220,44 @@ Napi::Value model_wrap::site_layers(const Napi::CallbackInfo & info) {
 
 Napi::Value model_wrap::site_width(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        return Napi::Number::New(info.Env(), weights()->sites().width(hook_site_from_name(read_string(info[0], "site"))));
+        return Napi::Number::New(info.Env(), native()->sites().width(hook_site_from_name(read_string(info[0], "site"))));
     });
 }
 
 Napi::Value model_wrap::create_vector(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
-        const auto object  = read_object(info[0], "vector");
-        const auto site    = hook_site_from_name(read_string(object.Get("site"), "vector.site"));
-        const auto n_steps = read_int(object.Get("nSteps"), "vector.nSteps", 1);
-        const auto width   = read_int(object.Get("width"), "vector.width", 1);
-        const auto data    = read_array<float>(object.Get("data"), "vector.data");
-        auto vector = weights->make_vector(site, read_array<int32_t>(object.Get("layers"), "vector.layers"), n_steps, width, data);
+        const auto weights   = native();
+        const auto object    = read_object(info[0], "vector");
+        const auto site      = hook_site_from_name(read_string(object.Get("site"), "vector.site"));
+        const auto n_steps   = read_int(object.Get("nSteps"), "vector.nSteps", 1);
+        const auto width     = read_int(object.Get("width"), "vector.width", 1);
+        const auto layers    = read_array<int32_t>(object.Get("layers"), "vector.layers");
+        const auto data      = read_array<float>(object.Get("data"), "vector.data");
+        const auto n_threads = read_int(object.Get("nThreads"), "vector.nThreads");
+        auto vector = weights->make_vector(site, layers, n_steps, width, data, n_threads);
         return handle<const steering_vector>::make(info.Env(), std::move(vector), data.size() * sizeof(float));
     });
 }
 
 Napi::Value model_wrap::create_capture(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
+        const auto weights = native();
         const auto object  = read_object(info[0], "capture");
         const auto site    = hook_site_from_name(read_string(object.Get("site"), "capture.site"));
         const auto layers  = read_array<int32_t>(object.Get("layers"), "capture.layers");
         const auto n_steps = read_int(object.Get("nSteps"), "capture.nSteps", 1);
         weights->check_layers(site, layers);
         const int32_t width = weights->sites().width(site);
-        return handle<activation_capture>::make(info.Env(), std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id()),
+        auto capture = std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id());
+        return handle<activation_capture>::make(info.Env(), std::move(capture),
             layers.size() * n_steps * width * sizeof(double));
     });
 }
 
 Napi::Value model_wrap::create_sampler(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        return handle<token_sampler>::make(info.Env(), std::make_shared<token_sampler>(weights(), read_sampler_options(read_object(info[0], "sampler"))), 0);
+        const auto weights = native();
+        const auto options = read_sampler_options(read_object(info[0], "sampler"));
+        return handle<token_sampler>::make(info.Env(), std::make_shared<token_sampler>(weights, options), 0);
     });
-}
-
-void model_wrap::dispose(const Napi::CallbackInfo &) {
-    weights_.reset();
 }

@@ -1,20 +1,16 @@
 #pragma once
-#include "engine/llama_session.h"
-
-#include <memory>
-#include <napi.h>
+#include "engine/llama_weights.h"
+#include "wrap.h"
 
 // JavaScript's handle of a loaded model. See lib/native/binding.ts for the signatures.
-class model_wrap : public Napi::ObjectWrap<model_wrap> {
+class model_wrap : public native_wrap<model_wrap, llama_weights> {
 public:
-    static Napi::Function constructor(Napi::Env env);
+    static constexpr const char * NAME = "model";
+    static void define(Napi::Env env);
     // loadModel(path, { nGpuLayers, useMmap }) -> Promise<Model>
     static Napi::Value load(const Napi::CallbackInfo & info);
 
-    explicit model_wrap(const Napi::CallbackInfo & info);
-
-    // Throws E_DISPOSED.
-    std::shared_ptr<llama_weights> weights() const;
+    using native_wrap::native_wrap;
 
 private:
     Napi::Value info(const Napi::CallbackInfo & info);
@@ -30,7 +26,4 @@ private:
     Napi::Value create_vector(const Napi::CallbackInfo & info);
     Napi::Value create_capture(const Napi::CallbackInfo & info);
     Napi::Value create_sampler(const Napi::CallbackInfo & info);
-    void        dispose(const Napi::CallbackInfo & info);
-
-    std::shared_ptr<llama_weights> weights_;
 };

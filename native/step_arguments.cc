@@ -22,7 +22,9 @@ void check_row(int32_t row, size_t n_rows, const char * what) {
 
 void check_output(int32_t row, const decode_batch & batch, const char * what) {
     check_row(row, batch.tokens.size(), what);
-    if (batch.outputs.at(row) == 0) throw failure("E_SHAPE", std::string(what) + " names row " + std::to_string(row) + ", which has no logits");
+    if (batch.outputs.at(row) == 0) {
+        throw failure("E_SHAPE", std::string(what) + " names row " + std::to_string(row) + ", which has no logits");
+    }
 }
 
 template <typename Native> std::vector<std::shared_ptr<Native>> read_handles(const Napi::Value & value, const char * what) {
@@ -33,13 +35,18 @@ template <typename Native> std::vector<std::shared_ptr<Native>> read_handles(con
     return handles;
 }
 
-template <typename Native> const std::shared_ptr<Native> & at(const std::vector<std::shared_ptr<Native>> & handles, int32_t index, const char * what) {
-    if (index < 0 || size_t(index) >= handles.size()) throw failure("E_BAD_ARGUMENT", std::string(what) + ": there is no " + std::to_string(index));
+template <typename Native>
+const std::shared_ptr<Native> & at(const std::vector<std::shared_ptr<Native>> & handles, int32_t index, const char * what) {
+    if (index < 0 || size_t(index) >= handles.size()) {
+        throw failure("E_BAD_ARGUMENT", std::string(what) + ": there is no " + std::to_string(index));
+    }
     return handles[index];
 }
 
 void check_step(int32_t step, int most, const char * what) {
-    if (step < 0 || step > most) throw failure("E_SHAPE", std::string(what) + " names step " + std::to_string(step) + "; the last is " + std::to_string(most));
+    if (step < 0 || step > most) {
+        throw failure("E_SHAPE", std::string(what) + " names step " + std::to_string(step) + "; the last is " + std::to_string(most));
+    }
 }
 
 // { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array }

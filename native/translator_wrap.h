@@ -1,22 +1,15 @@
 #pragma once
 #include "engine/text_translator.h"
+#include "wrap.h"
 
-#include <memory>
-#include <napi.h>
-
-// JavaScript's handle of a translator: one job in flight, E_BUSY for a second. See lib/native/binding.ts for the signatures.
-class translator_wrap : public Napi::ObjectWrap<translator_wrap> {
+// JavaScript's handle of a translator. See lib/native/binding.ts for the signatures.
+class translator_wrap : public worker_wrap<translator_wrap, text_translator> {
 public:
-    static Napi::Function constructor(Napi::Env env);
+    static constexpr const char * NAME = "translator";
+    static void define(Napi::Env env);
 
-    explicit translator_wrap(const Napi::CallbackInfo & info);
+    using worker_wrap::worker_wrap;
 
 private:
     Napi::Value translate(const Napi::CallbackInfo & info);
-    void        set_threads(const Napi::CallbackInfo & info);
-    void        abort(const Napi::CallbackInfo & info);
-    void        dispose(const Napi::CallbackInfo & info);
-
-    std::shared_ptr<text_translator> translator_;
-    bool                             busy_ = false;
 };

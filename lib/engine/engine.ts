@@ -181,7 +181,8 @@ export class Engine implements Disposable, AsyncDisposable {
     const key = JSON.stringify([selection.layers ?? "all", selection.heads ?? "all"]);
     const known = ofVector.get(key);
     if (known && addon().vectorIsMadeOf(known, data)) return known; // its values could have been written to since
-    const handle = call(() => this.native.createVector({ site, layers: int32s(layers, "layers"), nSteps, width, data }));
+    const nThreads = this.steeringPath === "callback" ? 0 : this.threadCount.now(true);
+    const handle = call(() => this.native.createVector({ site, layers: int32s(layers, "layers"), nSteps, width, data, nThreads }));
     if (ofVector.size >= MAX_SELECTIONS) ofVector.delete(ofVector.keys().next().value!);
     this.handles.set(whole, ofVector.set(key, handle));
     return handle;

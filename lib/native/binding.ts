@@ -64,6 +64,11 @@ export interface NativeVector {
   width: number;
   /** `[layers, nSteps, width]` */
   data: Float32Array;
+  /**
+   * Threads that compute, in the background and from now on, what the graph path needs of a vector at head_out: its products with W_O.
+   * 0 = the first decode that needs them computes them.
+   */
+  nThreads: number;
 }
 
 declare const nativeKind: unique symbol;

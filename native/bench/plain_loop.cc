@@ -13,8 +13,8 @@
 //   rss                   {"rss", "peakRss"} in bytes; null where there is no /proc
 //
 // The first line it prints is {"nCtx", "nBatch", "nVocab"}; a command that fails prints {"error"}. Every command
-// starts with an empty KV cache. As in llama-steer, a prompt is decoded but for its last token, which is the first
-// step's input: a step is one llama_decode and one choice of a token.
+// starts with an empty KV cache. As in llama-steer, the last token of a prompt is the first step's input: a step is one
+// llama_decode and the choice of one token.
 #include "ggml-backend.h"
 #include "ggml-cpu.h"
 #include "llama.h"
@@ -187,7 +187,7 @@ std::string plain_loop::prefill(int32_t n_tokens) {
     if (n_tokens < 1) throw std::runtime_error("at least one token");
     clear();
     std::vector<llama_token> tokens(n_tokens);
-    for (int32_t i = 0; i < n_tokens; ++i) tokens[i] = llama_token((int64_t(i) * 31 + 7) % n_vocab_); // any text does
+    for (int32_t i = 0; i < n_tokens; ++i) tokens[i] = llama_token((int64_t(i) * 31 + 7) % n_vocab_); // any text will do
     const auto begun = clock_type::now();
     feed(tokens.data(), n_tokens, 0);
     const double elapsed = seconds_since(begun);

@@ -23,14 +23,14 @@ public:
         double  weight;
     };
 
-    // Adds one whole decode: activations [layers, requests, width] as they were read.
+    // Adds a whole decode: activations [layers, requests, width] as read.
     void add(const std::vector<row_request> & requests, const std::vector<float> & activations);
 
     struct totals {
         std::vector<double> sums;    // [layers, n_steps, width]
         std::vector<double> weights; // [n_steps]
     };
-    // The sums so far; the capture starts again from nothing.
+    // Returns the sums so far and resets the capture.
     totals take();
 
     hook_site                site() const { return site_; }

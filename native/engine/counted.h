@@ -1,7 +1,7 @@
 #pragma once
 #include <atomic>
 
-// Counts the living objects of a class, so that tests can see that nothing is left behind.
+// Counts the living objects of a class, so that tests can check that nothing leaks.
 template <typename Counted> class counted {
 public:
     counted() { ++count_; }

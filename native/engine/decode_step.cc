@@ -1,6 +1,6 @@
 #include "engine/decode_step.h"
 
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,7 +11,7 @@ namespace {
 
 void measure(const llama_session & session, const std::vector<alpha_request> & requests, step_result & result) {
     const int32_t n_vocab = session.weights().n_vocab();
-    std::map<int32_t, distribution> distributions; // by row: the baseline serves all properties
+    std::map<int32_t, distribution> distributions; // by row: all properties share the baseline
     const auto of_row = [&](int32_t row) -> const distribution & {
         return distributions.try_emplace(row, session.logits(row), n_vocab).first->second;
     };
@@ -42,7 +42,9 @@ void sample(const llama_session & session, const sample_request & request, step_
 step_result run_step(llama_session & session, decode_step step) {
     for (const auto & request : step.samples) {
         if (request.sampler) session.weights().check_own(request.sampler->model_id());
-        if (request.target >= session.weights().n_vocab()) throw failure("E_BAD_TOKEN", "target " + std::to_string(request.target) + " is outside the vocabulary");
+        if (request.target >= session.weights().n_vocab()) {
+            throw failure("E_BAD_TOKEN", "target " + std::to_string(request.target) + " is outside the vocabulary");
+        }
     }
     session.decode(step.batch, std::move(step.plan), std::move(step.captures));
     step_result result;

@@ -20,13 +20,16 @@ struct alpha_request {
 struct sample_request {
     int32_t                        row;
     std::shared_ptr<token_sampler> sampler; // null = the likeliest token
-    int32_t                        target;  // a token that is given instead, and whose probability is wanted; or one of the two below
+    int32_t                        target;  // a given token whose probability is wanted, or one of the two below
 };
-constexpr int32_t NO_TARGET  = -1; // the token alone is wanted
-constexpr int32_t OWN_TARGET = -2; // the token, and its probability before any sampler
+constexpr int32_t NO_TARGET  = -1; // only the token is wanted
+constexpr int32_t OWN_TARGET = -2; // the token and its probability before any sampler
 
-// A decode and what is read off its logits.
+// A decode and what is read off its logits. Moved, never copied: rows and terms can be many.
 struct decode_step {
+    decode_step() = default;
+    decode_step(decode_step &&) = default;
+
     decode_batch                 batch;
     steering_plan                plan;
     std::vector<capture_request> captures;
@@ -38,7 +41,7 @@ struct step_result {
     std::vector<double>  kls;    // NaN where a row's logits are not finite
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token
-    std::vector<double>  log_probabilities; // of the tokens, in nats; NaN where it was not wanted
+    std::vector<double>  log_probabilities; // of the tokens, in nats; NaN where not wanted
 };
 
 // Throws what llama_session::decode throws.

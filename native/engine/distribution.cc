@@ -12,19 +12,19 @@
 namespace {
 
 constexpr int LANES = 16;
-// Logits whose largest is kept.
+// Number of logits of which the largest is kept.
 constexpr int BLOCK = 4 * LANES;
 // Floats are summed in runs of this many before they are added to a double: the error stays near 1e-7.
 constexpr int RUN = 64 * LANES;
 
-// exp(x) for x <= 0 to about 2 units in the last place; below -87 it is taken at -87. Branch-free, so that it vectorises.
+// exp(x) for x <= 0, accurate to about 2 units in the last place; clamped below -87. Branch-free, so that it vectorises.
 inline float exp_of_negative(float x) {
     constexpr float LOG2_E = 1.44269504f;
     constexpr float LN2_HIGH = 0.693145752f; // few enough bits that n * LN2_HIGH is exact
     constexpr float LN2_LOW = 1.42860677e-6f;
     constexpr float ROUNDING = 12582912.0f; // 1.5 * 2^23: adding it rounds to an integer
-    // Numbers below 0 grow in size with their bits: the smaller bits are the number nearer to 0. A comparison of floats
-    // would be a branch, since it may trap.
+    // The magnitude of a negative float grows with its bits, so the smaller bits are the number nearer to 0. Comparing floats, which may
+    // trap, would take a branch.
     constexpr uint32_t LEAST = 0xc2ae0000; // -87
     uint32_t x_bits;
     std::memcpy(&x_bits, &x, sizeof(x_bits));
@@ -80,7 +80,7 @@ PER_PROCESSOR void find_block_largest(const float * values, int32_t n, float * l
 
 // Sum of exp(values - largest), for at most RUN values.
 PER_PROCESSOR double sum_of_exp(const float * values, int32_t n, float largest) {
-    float exps[RUN]; // a loop of its own, so that it vectorises
+    float exps[RUN]; // a separate loop, so that it vectorises
     for (int32_t i = 0; i < n; ++i) exps[i] = exp_of_negative(values[i] - largest);
     float lanes[LANES] = {};
     int32_t i = 0;
@@ -93,7 +93,7 @@ PER_PROCESSOR double sum_of_exp(const float * values, int32_t n, float largest) 
     return total;
 }
 
-// The largest of the blocks'; NaN when any is NaN, and for an infinite one: no distribution has these logits.
+// The largest value of all blocks; NaN if any is NaN or the largest is infinite, since no distribution has such logits.
 float largest_of(const std::vector<float> & block_largest) {
     float largest = block_largest.front();
     for (float value : block_largest) {
@@ -103,7 +103,7 @@ float largest_of(const std::vector<float> & block_largest) {
     return std::isfinite(largest) ? largest : std::numeric_limits<float>::quiet_NaN();
 }
 
-// Log probabilities of these tokens among themselves; exactly 0 of a single one.
+// Log probabilities renormalised over these tokens; exactly 0 for a single one.
 std::vector<double> renormalised(const distribution & from, const std::vector<int32_t> & tokens) {
     std::vector<double> result;
     for (int32_t token : tokens) result.push_back(from.log_probability(token));
@@ -117,7 +117,8 @@ std::vector<double> renormalised(const distribution & from, const std::vector<in
 } // namespace
 
 distribution::distribution(const float * logits, int32_t n_vocab)
-    : logits_(logits), n_vocab_(n_vocab), block_largest_(size_t(n_vocab + BLOCK - 1) / BLOCK), largest_(-std::numeric_limits<float>::infinity()) {
+    : logits_(logits), n_vocab_(n_vocab), block_largest_(size_t(n_vocab + BLOCK - 1) / BLOCK),
+      largest_(-std::numeric_limits<float>::infinity()) {
     // One pass over memory: each run's sum is taken relative to the largest logit so far.
     double total = 0;
     for (int32_t begin = 0; begin < n_vocab; begin += RUN) {
@@ -151,7 +152,9 @@ double distribution::mass(const std::vector<candidate> & candidates) const {
     std::vector<float> logits(candidates.size());
     std::transform(candidates.begin(), candidates.end(), logits.begin(), [](const candidate & c) { return c.logit; });
     double sum = 0;
-    for (size_t i = 0; i < logits.size(); i += RUN) sum += sum_of_exp(logits.data() + i, int32_t(std::min(size_t(RUN), logits.size() - i)), largest_);
+    for (size_t i = 0; i < logits.size(); i += RUN) {
+        sum += sum_of_exp(logits.data() + i, int32_t(std::min(size_t(RUN), logits.size() - i)), largest_);
+    }
     return sum * std::exp(largest_ - log_normaliser_);
 }
 
@@ -162,14 +165,16 @@ std::vector<int32_t> distribution::top_p_set(double top_p) const {
         std::iota(tokens.begin(), tokens.end(), 0);
         return tokens;
     }
-    // Candidates are the tokens within `reach` of the largest logit; widened until they hold enough probability.
+    // Candidates are the tokens within `reach` of the largest logit, which widens until they hold enough probability.
     std::vector<candidate> candidates;
     for (float reach = 4.0f; reach < 1000.0f; reach *= 1.5f) {
         candidates = candidates_from(largest_ - reach);
         if (mass(candidates) > top_p + 1e-6) break;
     }
-    // A heap gives the likeliest one by one: what is not needed is never put in order.
-    const auto is_less_likely = [](const candidate & a, const candidate & b) { return a.logit != b.logit ? a.logit < b.logit : a.token > b.token; };
+    // A heap yields the likeliest one by one and never sorts what is not needed.
+    const auto is_less_likely = [](const candidate & a, const candidate & b) {
+        return a.logit != b.logit ? a.logit < b.logit : a.token > b.token;
+    };
     std::make_heap(candidates.begin(), candidates.end(), is_less_likely);
     double total = 0;
     while (!candidates.empty() && !(total > top_p)) {

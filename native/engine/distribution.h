@@ -14,14 +14,14 @@ class distribution {
 public:
     distribution(const float * logits, int32_t n_vocab);
 
-    // False when a logit is NaN or infinite (a logit of -infinity is a token of probability 0, and allowed).
+    // False when a logit is NaN or infinite. A logit of -infinity is allowed: that token has probability 0.
     bool is_finite() const { return std::isfinite(log_normaliser_); }
 
     // log softmax(logits)[token], in nats.
     double log_probability(int32_t token) const { return logits_[token] - log_normaliser_; }
 
-    // Token ids (ascending) of the fewest most likely tokens whose total probability exceeds top_p; the one that
-    // crosses is kept. Equal logits rank by token id. Orders only as much of the vocabulary as the set needs.
+    // Ids (ascending) of the smallest set of most likely tokens whose total probability exceeds top_p, including the one that crosses it.
+    // Equal logits rank by token id. Sorts only as much of the vocabulary as the set needs.
     std::vector<int32_t> top_p_set(double top_p) const;
 
 private:
@@ -36,7 +36,7 @@ private:
 
     const float *      logits_;
     int32_t            n_vocab_;
-    std::vector<float> block_largest_; // of every 64 logits: most blocks hold no likely token and need not be looked at
+    std::vector<float> block_largest_; // of every 64 logits: most blocks hold no likely token and are skipped
     float              largest_;
     double             log_normaliser_; // log sum exp(logits)
 };
@@ -45,5 +45,5 @@ private:
 // NaN when logits are not finite.
 double top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction);
 
-// The likeliest token; the lowest id among equals; -1 when the logits are no distribution.
+// The likeliest token, with the lowest id among equals; -1 when the logits are not a distribution.
 int32_t arg_max(const float * logits, int32_t n_vocab);

@@ -1,7 +1,8 @@
 #include "engine/eval_hook.h"
 
+#include "engine/failure.h"
+#include "engine/node_names.h"
 #include "engine/node_signature.h"
-#include "failure.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 
@@ -90,14 +91,15 @@ void eval_hook::check_seen() const {
     }
     for (const auto & [site, layers] : work_.on_graph) {
         for (int layer : layers) {
-            // Without a row that has logits, the last layer ends after the attention.
+            // If no row has logits, the last layer ends after the attention.
             const site_node * node = sites_.find(site, layer);
             const bool is_cut = node != nullptr && node->is_cut && rows_.output_rows.empty();
             if (!graph_.has_seen(site, layer) && !is_cut) missing.insert({site, layer});
         }
     }
     if (!missing.empty()) {
-        throw failure("E_NO_SITE", "the model's graph never showed " + describe(*missing.begin()), 0, "KV cache advanced by this batch, unsteered at that layer");
+        throw failure("E_NO_SITE", "the model's graph never showed " + describe(*missing.begin()), 0,
+            "KV cache advanced by this batch, unsteered at that layer");
     }
     if (!head_out_.empty()) {
         throw failure("E_NO_SITE", "this model changes the heads' outputs before W_O: it has no head_out in layer "
@@ -109,7 +111,7 @@ bool eval_hook::callback(ggml_tensor * tensor, bool ask, void * user_data) {
     auto & hook = *static_cast<eval_hook *>(user_data);
     try {
         if (ask) hook.graph_.visit(tensor);
-        if (hook.expected_.empty()) return !ask; // nothing is asked for; "go on" where llama.cpp reports a computed node
+        if (hook.expected_.empty()) return !ask; // nothing is wanted: false when asked, and true, "continue", for a computed node
         if (ask) hook.check_attention_input(tensor);
         const site_place * at = hook.find(tensor);
         if (at == nullptr) return !ask;
@@ -125,12 +127,12 @@ const site_place * eval_hook::find(const ggml_tensor * tensor) const {
     return at != nullptr && expected_.count(*at) != 0 ? at : nullptr;
 }
 
-// The node that was taken for head_out must be what W_O is applied to.
+// The node taken for head_out must be what W_O is applied to.
 void eval_hook::check_attention_input(const ggml_tensor * tensor) {
     const auto found = head_out_.find(layer_of_attention_output(tensor));
     if (found == head_out_.end()) return;
     const ggml_tensor * input = tensor->src[1];
-    const bool is_same = input == found->second || (is_copy(input) && without_copy(input->name) == found->second->name);
+    const bool is_same = input == found->second || (is_copy(input) && node_names::without_copy(input->name) == found->second->name);
     if (is_same) head_out_.erase(found);
 }
 
@@ -138,7 +140,7 @@ void eval_hook::process(ggml_tensor * tensor, const site_place & at) {
     ++stops_;
     if (!seen_.insert(at).second) throw failure("E_NO_SITE", "the model's graph shows " + describe(at) + " twice");
     if (at.first == hook_site::head_out) head_out_[at.second] = tensor;
-    // The session sees to it that a graph has the rows in its order (passes.h).
+    // The session makes sure that a graph has the rows in its order (passes.h).
     const auto node_rows = rows_.rows_of_node(ggml_nrows(tensor));
     if (node_rows.empty() || tensor->type != GGML_TYPE_F32 || !ggml_is_contiguous(tensor)) {
         throw failure("E_NO_SITE", describe(at) + " is " + ggml_type_name(tensor->type) + " with " + std::to_string(ggml_nrows(tensor))
@@ -153,7 +155,10 @@ void eval_hook::capture(const ggml_tensor * tensor, const site_place & at, const
         const auto & [capture, rows] = work_.captures[i];
         const auto layer = std::find(capture->layers().begin(), capture->layers().end(), at.second);
         if (capture->site() != at.first || layer == capture->layers().end()) continue;
-        if (tensor->ne[0] != capture->width()) throw failure("E_NO_SITE", describe(at) + " has width " + std::to_string(tensor->ne[0]) + "; expected " + std::to_string(capture->width()));
+        if (tensor->ne[0] != capture->width()) {
+            throw failure("E_NO_SITE", describe(at) + " has width " + std::to_string(tensor->ne[0]) + "; expected "
+                + std::to_string(capture->width()));
+        }
         float * kept = read_[i].data() + (layer - capture->layers().begin()) * rows.size() * capture->width();
         for (const auto & request : rows) {
             float * place = std::exchange(kept, kept + capture->width());

@@ -19,9 +19,8 @@ enum class steering_path {
     callback,
 };
 
-// The scheduler's eval callback. It feeds the graph path, and is the callback path: it reads and changes the nodes of
-// hook sites once they are computed.
-// llama.cpp ignores what the callback returns as failure, so errors are latched here and raised by finish().
+// The scheduler's eval callback. It drives the graph path, and it is the callback path: it reads and changes the nodes of hook sites
+// once they are computed. llama.cpp ignores a failure that the callback returns, so errors are kept here until finish_pass() throws them.
 class eval_hook {
 public:
     // A batch: what to add to its rows and what to record of them.
@@ -34,20 +33,20 @@ public:
 
     explicit eval_hook(graph_path & graph) : graph_(graph) {}
 
-    // Where the sites are in the context's graphs: once, before its first decode.
+    // Sets where the sites are in the context's graphs: once, before its first decode.
     void use(site_map sites) { sites_ = std::move(sites); }
 
     void start(work next);
     // Before each graph that computes rows of the batch.
     void start_pass(batch_rows rows);
-    // After a graph that was computed: throws the latched error, or E_NO_SITE when it never showed a place that was asked for.
+    // After a graph was computed: throws the error that was kept, or E_NO_SITE when the graph never showed a place that was asked for.
     void finish_pass();
-    // After all of them: hands the captured rows over.
+    // After the last graph: hands over the captured rows.
     void finish();
-    // After a decode that failed: nothing of it is kept.
+    // After a failed decode: keeps nothing of it.
     void cancel();
 
-    // How often the decodes since start() stopped in the middle of the graph, to synchronise and copy.
+    // How often the decodes since start() stopped within the graph, to synchronise and copy.
     int stops() const { return stops_; }
 
     // Signature of ggml_backend_sched_eval_callback; user_data is the eval_hook.
@@ -69,7 +68,7 @@ private:
     std::set<site_place>            expected_;    // what the callback must see; empty between decodes
     std::set<site_place>            seen_;
     int                             stops_ = 0;
-    std::map<int, const ggml_tensor *> head_out_;    // nodes taken for the input of W_O, until W_O's product is seen
+    std::map<int, const ggml_tensor *> head_out_;    // nodes taken for the input of W_O, until its product is seen
     std::vector<std::vector<float>> read_;        // per capture: rows of this decode [layers, requests, width]
     std::exception_ptr              error_;
 };

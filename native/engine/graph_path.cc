@@ -1,30 +1,17 @@
 #include "engine/graph_path.h"
 
-#include "failure.h"
+#include "engine/failure.h"
+#include "engine/node_names.h"
+#include "engine/node_signature.h"
+#include "engine/zero_adapter.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace {
 
-int layer_of_block(const ggml_tensor * tensor) {
-    if (std::strncmp(tensor->name, "l_out-", 6) != 0) return -1;
-    return std::atoi(tensor->name + 6);
-}
-
-bool is_product(const ggml_tensor * tensor) { return tensor != nullptr && tensor->op == GGML_OP_MUL_MAT; }
-
-// The adapter's products are zeros: nothing has to compute them.
-void drop_adapter(ggml_tensor * scaled) {
-    ggml_tensor * b_product = scaled->op == GGML_OP_SCALE ? scaled->src[0] : nullptr;
-    ggml_tensor * a_product = is_product(b_product) ? b_product->src[1] : nullptr;
-    if (!is_product(a_product)) throw failure("E_NO_SITE", std::string("llama.cpp's graph adds ") + scaled->name + " to W_O's product, which is not an adapter");
-    for (ggml_tensor * node : {scaled, b_product, a_product}) node->op = GGML_OP_NONE;
-}
-
-// True where the sum takes the place of its first operand, so that not computing it leaves that operand.
+// True where the sum overwrites its first operand, so that skipping it leaves that operand.
 bool is_in_place(const ggml_tensor * sum) {
     const ggml_tensor * first = sum->src[0];
     return sum->data == first->data && ggml_are_same_shape(sum, first) && ggml_are_same_stride(sum, first);
@@ -32,26 +19,19 @@ bool is_in_place(const ggml_tensor * sum) {
 
 } // namespace
 
-std::vector<int32_t> batch_rows::rows_of_node(int64_t n_node_rows) const {
-    const auto & shown = n_node_rows == n_rows ? rows : output_rows;
-    if (n_node_rows != int64_t(shown.size())) return {};
-    std::vector<int32_t> map(n_batch, -1);
-    for (size_t i = 0; i < shown.size(); ++i) map[shown[i]] = int32_t(i);
-    return map;
-}
-
 // One tensor [n_embd, capacity] per layer, of which a node uses the first rows, and one row of zeros.
 struct graph_path::operands {
     operands(ggml_backend_buffer_type_t type, int n_layer, int64_t n_embd, int64_t capacity)
-        : capacity(capacity), context(ggml_init({ggml_tensor_overhead() * (n_layer + 1), nullptr, true}), ggml_free), buffer(nullptr, ggml_backend_buffer_free) {
+        : capacity(capacity), context(ggml_init({ggml_tensor_overhead() * (n_layer + 1), nullptr, true}), ggml_free),
+          buffer(nullptr, ggml_backend_buffer_free) {
         for (int layer = 0; layer < n_layer; ++layer) tensors.push_back(ggml_new_tensor_2d(context.get(), GGML_TYPE_F32, n_embd, capacity));
         zeros = ggml_new_tensor_1d(context.get(), GGML_TYPE_F32, n_embd);
         buffer.reset(ggml_backend_alloc_ctx_tensors_from_buft(context.get(), type));
-        if (!buffer) throw failure("E_LLAMA", "no memory for the vectors of " + std::to_string(capacity) + " rows");
+        if (!buffer) throw failure("E_LLAMA", "not enough memory for the vectors of " + std::to_string(capacity) + " rows");
         ggml_backend_buffer_clear(buffer.get(), 0);
     }
 
-    // The tensor of a layer, with as many rows as the node that it is for.
+    // The tensor of a layer, with as many rows as its node.
     ggml_tensor * of(int layer, int64_t n_rows) {
         ggml_tensor * tensor = tensors[layer];
         tensor->ne[1] = n_rows;
@@ -85,7 +65,8 @@ void graph_path::enable(slot kind, llama_context * context, llama_adapter_lora *
 }
 
 bool graph_path::release_block() {
-    const bool has_steered = std::any_of(memories_.begin(), memories_.end(), [](const auto & entry) { return entry.first.first == slot::block; });
+    const auto is_block = [](const auto & entry) { return entry.first.first == slot::block; };
+    const bool has_steered = std::any_of(memories_.begin(), memories_.end(), is_block);
     if (!has_steered) enabled_.erase(slot::block);
     return !has_steered;
 }
@@ -101,24 +82,24 @@ void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<
 
 void graph_path::visit(ggml_tensor * tensor) {
     if (enabled_.empty()) return;
-    if (tensor->op == GGML_OP_NONE && own_.count(tensor->src[1]) != 0) tensor->op = GGML_OP_ADD; // left out by an earlier decode
+    if (tensor->op == GGML_OP_NONE && own_.count(tensor->src[1]) != 0) tensor->op = GGML_OP_ADD; // skipped by an earlier decode
     if (tensor->op != GGML_OP_ADD) return;
     if (is_enabled(slot::attention)) {
-        // The first addition to W_O's product is the adapter's.
+        // The adapter's is the first addition to W_O's product.
         const int layer = layer_of_attention_output(tensor->src[0]);
         if (layer >= 0) return patch(slot::attention, layer, tensor);
     }
     if (is_enabled(slot::block)) {
-        // After the first block there is no such node: there "l_out" is the residual sum, whose operands are computed.
-        const int layer = layer_of_block(tensor);
+        // The first block has no such node: its "l_out" is the residual sum, whose operands are computed.
+        const int layer = node_names::parse_block_output(tensor->name);
         if (layer > 0 && tensor->src[1]->op == GGML_OP_NONE) patch(slot::block, layer, tensor);
     }
 }
 
 void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     if (ggml_is_empty(node)) return; // no row of the batch has logits
-    const bool is_patched = own_.count(node->src[1]) != 0; // by an earlier decode, whose graph is used again
-    if (kind == slot::attention && !is_patched) drop_adapter(node->src[1]);
+    const bool is_patched = own_.count(node->src[1]) != 0; // by an earlier decode, whose graph is reused
+    if (kind == slot::attention && !is_patched) drop_zero_adapter(layer, node->src[1]);
     operands & memory = memory_of(kind, node);
     node->src[1] = memory.zeros;
     seen_.insert({kind, layer});
@@ -131,7 +112,7 @@ void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     node->src[1] = operand;
 }
 
-// Fills composed_ [n_rows, n_embd] with what to add at the node; false when that is nothing.
+// Fills composed_ [n_rows, n_embd] with what to add at the node; false when there is nothing to add.
 bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
     std::vector<hook_site> sites;
     for (const auto & [site, layers] : places_) {

@@ -1,45 +1,41 @@
 #include "engine/graph_sites.h"
 
-#include "engine/log_sink.h"
+#include "engine/llama_pointers.h"
+#include "engine/node_names.h"
 #include "engine/node_signature.h"
 #include "ggml.h"
 #include "llama.h"
 
 #include <algorithm>
-#include <cstring>
-#include <memory>
 #include <optional>
 
-// Of llama.cpp's src/llama-ext.h, which exports it.
+// Declared in llama.cpp's src/llama-ext.h, which is not installed.
 LLAMA_API struct ggml_cgraph * llama_graph_reserve(struct llama_context * ctx, uint32_t n_tokens, uint32_t n_seqs, uint32_t n_outputs);
 
 namespace {
 
-// Fewer than any graph's tokens, so that a node's rows tell which of the two it has.
+// Fewer outputs than any graph has tokens: a node's rows tell which of the two it holds.
 constexpr uint32_t N_OUTPUTS    = 2;
 constexpr uint32_t LEAST_TOKENS = 4;
 
 enum part { NONE = 0, MIXER = 1, MLP = 2 };
 
-// Which sublayer a weight belongs to. Norms tell nothing: "post_attention_norm" comes before some MLPs.
-int part_of_weight(const std::string & name) {
-    if (name.find("norm") != std::string::npos) return NONE;
-    for (const char * mlp : {".ffn_", ".exp_probs", ".channel_mix_"}) {
-        if (name.find(mlp) != std::string::npos) return MLP;
-    }
-    return MIXER;
+// Which sublayer a weight belongs to. A norm does not tell: "post_attention_norm" precedes some MLPs.
+int part_of_weight(std::string_view name) {
+    if (node_names::is_norm_weight(name)) return NONE;
+    return node_names::is_mlp_weight(name) ? MLP : MIXER;
 }
 
 // What is known of a node.
 struct trace {
     bool embedded = false; // computed from the tokens' embeddings
-    bool is_state = false; // it is the residual stream, as it was after `state`
+    bool is_state = false; // it is the residual stream after `state`
     int  state    = -1;    // the newest state of the stream that it is computed from; -1: the embeddings
-    int  layer    = -1;    // highest layer of the weights that were used since
+    int  layer    = -1;    // highest layer of the weights used since
     int  parts    = NONE;  // sublayers of those weights
 };
 
-// The stream after an addition, or a scaling.
+// The stream after an addition or a scaling.
 struct stream_state {
     const ggml_tensor * node;
     const ggml_tensor * addend; // what was added to the state `parent`; null where that was scaled
@@ -89,11 +85,11 @@ graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model, int64
     }
 }
 
-// What a node is computed from. Where it is computed on another back end, the graph has the scheduler's copy.
+// What a node is computed from: the original where the node has the scheduler's copy for another back end.
 const ggml_tensor * graph_reader::operand(const ggml_tensor * node, int i) const {
     const ggml_tensor * source = node->src[i];
     if (source == nullptr || !is_copy(source)) return source;
-    const auto found = by_name_.find(std::string(without_copy(source->name)));
+    const auto found = by_name_.find(std::string(node_names::without_copy(source->name)));
     return found != by_name_.end() && found->second.size() == 1 ? found->second.front() : source;
 }
 
@@ -101,9 +97,11 @@ trace graph_reader::trace_of(const ggml_tensor * tensor) {
     const auto known = traces_.find(tensor);
     if (known != traces_.end()) return known->second;
     trace leaf;
-    const std::string name(given_name(tensor));
-    leaf.layer    = layer_of_weight(name.c_str(), nullptr);
-    leaf.parts    = leaf.layer >= 0 ? part_of_weight(name) : NONE;
+    const std::string_view name = given_name(tensor);
+    if (const auto weight = node_names::parse_block_weight(name)) {
+        leaf.layer = weight->layer;
+        leaf.parts = part_of_weight(name);
+    }
     return traces_[tensor] = leaf;
 }
 
@@ -132,16 +130,17 @@ trace graph_reader::read(const ggml_tensor * node) {
         result.layer = std::max(result.layer, from.layer);
         result.parts |= from.parts;
     }
-    if (node->op == GGML_OP_GET_ROWS && given_name(node->src[1]) == "inp_tokens") return {true, true, -1, -1, NONE};
-    const bool is_added = node->op == GGML_OP_ADD && (extend(node, operand(node, 0), operand(node, 1)) || extend(node, operand(node, 1), operand(node, 0)));
+    if (node->op == GGML_OP_GET_ROWS && given_name(node->src[1]) == node_names::INPUT_TOKENS) return {true, true, -1, -1, NONE};
+    const bool is_added = node->op == GGML_OP_ADD
+        && (extend(node, operand(node, 0), operand(node, 1)) || extend(node, operand(node, 1), operand(node, 0)));
     const trace first = node->src[0] != nullptr ? trace_of(operand(node, 0)) : trace();
     if (is_added || (first.is_state && first.state >= 0 && scale(node, first))) return {true, true, int(states_.size()) - 1, -1, NONE};
     if (first.is_state && first.state >= 0 && keeps_state(node)) {
-        // llama.cpp's name for the block's output may be on a control vector's addition.
+        // llama.cpp may have given the name of the block's output to a control vector's addition.
         if (is_steering_addition(node)) states_[first.state].node = node;
         return first;
     }
-    // Before the first addition, the stream is whatever is made of the embeddings without a layer's weights.
+    // Before the first addition, the stream is whatever is computed from the embeddings without a layer's weights.
     result.is_state = result.embedded && result.state < 0 && result.layer < 0;
     return result;
 }
@@ -155,7 +154,7 @@ bool graph_reader::extend(const ggml_tensor * node, const ggml_tensor * stream, 
     return true;
 }
 
-// Takes the stream times a weight of one number as its next state.
+// Takes the stream times a scalar weight as its next state.
 bool graph_reader::scale(const ggml_tensor * node, const trace & stream) {
     if (node->op != GGML_OP_MUL || node->src[1]->op != GGML_OP_NONE || ggml_nelements(node->src[1]) != 1) return false;
     trace weight = trace_of(node->src[1]);
@@ -183,7 +182,7 @@ void graph_reader::add_attention() {
         if (nodes.size() != 1) continue;
         const ggml_tensor * input = operand(nodes.front(), 1);
         add(hook_site::attn_out, layer, nodes.front(), n_embd_, true);
-        // What else reads the heads' outputs would be steered as well.
+        // Anything else that reads the heads' outputs would be steered as well.
         const bool is_own = uses_[input] == 1 && found_.count({hook_site::attn_out, layer}) != 0;
         if (is_own) add(hook_site::head_out, layer, input, nodes.front()->src[0]->ne[0]);
     }
@@ -202,7 +201,7 @@ void graph_reader::add_stream() {
 // The states `first` to `last` are those of one layer.
 void graph_reader::add_layer(int layer, int first, int last) {
     for (int i = first; i <= last; ++i) {
-        if (states_[i].parent != i - 1) return; // another structure than a stream to which is added
+        if (states_[i].parent != i - 1) return; // not a chain of additions
     }
     add(hook_site::resid_post, layer, states_[last].node, n_embd_);
     const ggml_tensor * only = nullptr;
@@ -219,7 +218,7 @@ void graph_reader::add_layer(int layer, int first, int last) {
     if (n_mlps == 1) add(hook_site::mlp_out, layer, only, n_embd_);
 }
 
-// The MLP's part of what was added: all of it, or one operand of a sum with the attention's.
+// The MLP's part of what was added: all of it, or one operand of its sum with the attention's part.
 const ggml_tensor * graph_reader::mlp_of(const stream_state & state) {
     if (state.added.parts == MLP || state.addend == nullptr) return state.addend;
     if (state.addend->op != GGML_OP_ADD) return nullptr;
@@ -250,7 +249,7 @@ site_map graph_reader::sites(const std::string & architecture) {
 } // namespace
 
 site_map find_sites(llama_context * context, const llama_model * model, const std::string & architecture) {
-    // As many tokens of every sequence, which is what llama.cpp plans for itself: some memories take nothing else.
+    // The same number of tokens of every sequence, as llama.cpp plans for itself: some kinds of memory accept nothing else.
     const uint32_t n_seqs   = llama_n_seq_max(context);
     const uint32_t n_tokens = n_seqs * std::max(1u, (LEAST_TOKENS + n_seqs - 1) / n_seqs);
     ggml_cgraph * graph = llama_graph_reserve(context, n_tokens, n_seqs, N_OUTPUTS);
@@ -266,7 +265,7 @@ site_map find_sites(llama_model * model, const std::string & architecture) {
     params.kv_unified    = true;
     params.op_offload    = false;
     params.no_perf       = true;
-    const std::unique_ptr<llama_context, decltype(&llama_free)> context(llama_init_from_model(model, params), llama_free);
+    const context_pointer context(llama_init_from_model(model, params));
     const bool is_usable = context != nullptr && llama_get_memory(context.get()) != nullptr;
     return is_usable ? find_sites(context.get(), model, architecture) : site_map(architecture, {}, {});
 }

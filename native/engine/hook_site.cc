@@ -1,28 +1,15 @@
 #include "engine/hook_site.h"
 
+#include "engine/failure.h"
 #include "engine/node_signature.h"
-#include "failure.h"
 #include "ggml.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace {
 
-constexpr const char * W_O = "attn_output.weight";
-// Their graphs are known to have both slots of the graph path (graph_path.h).
+// Architectures whose graphs are known to have both slots of the graph path (graph_path.h).
 constexpr const char * GRAPH_PATH[] = {"llama", "qwen2", "qwen3", "qwen3moe", "gemma2", "gemma3", "phi3"};
-
-// Decimal number that fills [text, end), else -1.
-int parse_layer(const char * text, const char * end) {
-    if (text == end || end - text > 6) return -1;
-    int layer = 0;
-    for (; text != end; ++text) {
-        if (*text < '0' || *text > '9') return -1;
-        layer = layer * 10 + (*text - '0');
-    }
-    return layer;
-}
 
 // "0 to 3, 5, 7 to 9"
 std::string ranges(const std::vector<int> & layers) {
@@ -51,16 +38,6 @@ hook_site hook_site_from_name(const std::string & name) {
 const char * hook_site_name(hook_site site) {
     const auto found = std::find_if(HOOK_SITES.begin(), HOOK_SITES.end(), [site](const named_site & known) { return known.site == site; });
     return found == HOOK_SITES.end() ? "" : found->name;
-}
-
-int layer_of_weight(const char * name, const char * weight) {
-    if (std::strncmp(name, "blk.", 4) != 0) return -1;
-    const char * dot = std::strchr(name + 4, '.');
-    return dot == nullptr || (weight != nullptr && std::strcmp(dot + 1, weight) != 0) ? -1 : parse_layer(name + 4, dot);
-}
-
-int layer_of_attention_output(const ggml_tensor * tensor) {
-    return tensor->op == GGML_OP_MUL_MAT ? layer_of_weight(tensor->src[0]->name, W_O) : -1;
 }
 
 site_map::site_map(std::string architecture, std::map<site_place, site_node> nodes, std::map<hook_site, std::string> why)

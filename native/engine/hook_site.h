@@ -36,37 +36,32 @@ constexpr std::array<named_site, 5> HOOK_SITES{{
 hook_site    hook_site_from_name(const std::string & name);
 const char * hook_site_name(hook_site site);
 
-// Layer of the weight that `name` names, e.g. 7 for ("blk.7.attn_output.weight", "attn_output.weight"); else -1.
-int layer_of_weight(const char * name, const char * weight);
-// Layer of W_O when `tensor` is its product, else -1.
-int layer_of_attention_output(const ggml_tensor * tensor);
-
 // A site of one layer.
 using site_place = std::pair<hook_site, int>;
 
 // The node of a graph where a site is.
 struct site_node {
     int64_t     width;
-    bool        is_cut;    // it has rows only for the outputs of the batch
+    bool        is_cut;    // it only has rows for the outputs of the batch
     std::string signature; // see node_signature.h; empty for attn_out, which is found by its weight
 };
 
-// Where the sites are in the graphs of one context, or which ones a model has.
+// Where the sites are in the graphs of one context, or which sites a model has.
 class site_map {
 public:
     site_map() = default;
-    // why: for a site that no layer has, the reason.
+    // why: the reason for each site that no layer has.
     site_map(std::string architecture, std::map<site_place, site_node> nodes, std::map<hook_site, std::string> why);
 
     // Null where the layer lacks the site.
     const site_node * find(hook_site site, int layer) const;
     // Layers that have the site, ascending.
     std::vector<int> layers(hook_site site) const;
-    // The same in all layers that have it. Throws E_NO_SITE where none does.
+    // The width of the site, equal in all layers that have it. Throws E_NO_SITE where none does.
     int32_t width(hook_site site) const;
-    // Throws E_NO_SITE, naming the layers that have the site, where one of these does not.
+    // Throws E_NO_SITE, which names the layers that have the site, where one of these does not.
     void check(hook_site site, const std::vector<int> & layers) const;
-    // True where the architecture's graph has nodes that the graph path can use (graph_path.h).
+    // True where the graph path can use the architecture's graph (graph_path.h).
     bool knows_graph() const;
 
     // The place whose node `tensor` is, or null.

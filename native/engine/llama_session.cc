@@ -1,11 +1,10 @@
 #include "engine/llama_session.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/failure.h"
 #include "engine/graph_sites.h"
 #include "engine/log_sink.h"
 #include "engine/passes.h"
-#include "failure.h"
-#include "ggml-cpu.h"
 
 #include <algorithm>
 
@@ -17,7 +16,7 @@ constexpr int32_t MAX_GRAPH_ROWS = 64;
 
 llama_session::llama_session(std::shared_ptr<llama_weights> weights, const session_options & options)
     : weights_(std::move(weights)), options_(options), graph_(std::make_unique<graph_path>(weights_->model())),
-      hook_(std::make_unique<eval_hook>(*graph_)), context_(nullptr, llama_free) {
+      hook_(std::make_unique<eval_hook>(*graph_)) {
     if (options.n_seq_max < 1 || options.n_seq_max > llama_max_parallel_sequences()) {
         throw failure("E_BAD_ARGUMENT", "nSeqMax must be from 1 to " + std::to_string(llama_max_parallel_sequences()));
     }
@@ -28,16 +27,16 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     llama_context_params params = llama_context_default_params();
     params.n_ctx           = options.n_ctx;
     params.n_batch         = options.n_batch;
-    params.n_ubatch        = options.n_batch; // one graph per llama_decode: rows keep the order in which they are given
+    params.n_ubatch        = options.n_batch; // one graph per llama_decode, so that rows keep their order
     params.n_seq_max       = options.n_seq_max;
     params.n_outputs_max   = options_.n_outputs_max;
     params.n_threads       = options.n_threads;
     params.n_threads_batch = options.n_threads;
     params.flash_attn_type = options.flash_attn ? LLAMA_FLASH_ATTN_TYPE_ENABLED : LLAMA_FLASH_ATTN_TYPE_DISABLED;
     params.type_k = params.type_v = options.kv_f32 ? GGML_TYPE_F32 : GGML_TYPE_F16;
-    params.kv_unified      = true;            // sequences share cells, so seq_cp is free and rows are not regrouped
-    params.swa_full        = true;            // or a sliding-window model could not copy and drop part of a sequence
-    params.op_offload      = false;           // the scheduler would compute W_O on copies that go by other names
+    params.kv_unified      = true;            // sequences share cells: seq_cp is free, and rows are not regrouped
+    params.swa_full        = true;            // otherwise a sliding-window model could not copy or drop part of a sequence
+    params.op_offload      = false;           // otherwise the scheduler would compute W_O on copies with other names
     params.no_perf         = true;
     if (options.rope_factor > 0) {
         params.rope_scaling_type = options.rope_yarn ? LLAMA_ROPE_SCALING_TYPE_YARN : LLAMA_ROPE_SCALING_TYPE_LINEAR;
@@ -47,20 +46,21 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     }
     params.cb_eval           = eval_hook::callback;
     params.cb_eval_user_data = hook_.get();
-    params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
-    params.abort_callback_data = &abort_;
+    stop_on_abort(params);
     context_.reset(llama_init_from_model(weights_->model(), params));
     if (!context_) throw failure("E_LLAMA", log.explain("llama.cpp could not create a context"));
-    if (llama_get_memory(context_.get()) == nullptr) throw failure("E_BAD_GGUF", "the model has no KV cache: it is no causal language model");
+    if (llama_get_memory(context_.get()) == nullptr) {
+        throw failure("E_BAD_GGUF", "the model has no KV cache: it is not a causal language model");
+    }
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     hook_->use(find_sites(context_.get(), weights_->model(), weights_->metadata("general.architecture")));
-    attach_threadpool();
+    threads_.attach(context_.get(), options_.n_threads);
     if (weights_->uses_device() && options_.path != steering_path::callback) prepare_graph_path();
 }
 
-// On a device llama.cpp would otherwise allocate its compute buffers anew in the middle of a generation, and free memory
-// that descriptors of earlier decodes name.
+// Otherwise, on a device, llama.cpp would reallocate its compute buffers during a generation, and free memory to which descriptors of
+// earlier decodes point.
 void llama_session::prepare_graph_path() {
     for (hook_site site : {hook_site::attn_out, hook_site::resid_post}) {
         if (fits_graph_path(site, weights_->n_layer() - 1)) enable_slot(graph_path::slot_of(site));
@@ -68,37 +68,15 @@ void llama_session::prepare_graph_path() {
 }
 
 void llama_session::enable_slot(graph_path::slot slot) {
-    if (!graph_->is_enabled(slot)) graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
-}
-
-llama_session::~llama_session() {
-    context_.reset();
-    former_threadpools_.push_back(threadpool_);
-    free_former_threadpools();
-}
-
-void llama_session::attach_threadpool() {
-    // Without a pool of its own every graph view starts and joins threads: 2x slower with a hook on each layer.
-    const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
-    if (create == nullptr) return;
-    ggml_threadpool_params params = ggml_threadpool_params_default(options_.n_threads);
-    former_threadpools_.push_back(threadpool_); // the back end pauses it when it first computes with another
-    threadpool_ = create(&params);
-    llama_attach_threadpool(context_.get(), threadpool_, nullptr);
-}
-
-void llama_session::free_former_threadpools() {
-    for (ggml_threadpool * pool : former_threadpools_) {
-        if (pool != nullptr) cpu_function<void (*)(ggml_threadpool *)>("ggml_threadpool_free")(pool);
-    }
-    former_threadpools_.clear();
+    if (graph_->is_enabled(slot)) return;
+    graph_->enable(slot, context_.get(), slot == graph_path::slot::attention ? weights_->zero_adapter() : nullptr);
 }
 
 void llama_session::set_threads(int32_t n_threads) {
     check_threads(n_threads);
     options_.n_threads = n_threads;
     llama_set_n_threads(context_.get(), n_threads, n_threads);
-    attach_threadpool(); // threads of a pool that are not needed would spin all the same
+    threads_.attach(context_.get(), n_threads); // idle threads of a larger pool would still spin
 }
 
 void llama_session::check_sequence(int32_t seq_id) const {
@@ -110,7 +88,9 @@ void llama_session::check_sequence(int32_t seq_id) const {
 void llama_session::check(const decode_batch & batch) const {
     const size_t n = batch.tokens.size();
     if (n == 0) throw failure("E_SHAPE", "a batch needs at least one token");
-    if (n > options_.n_batch) throw failure("E_SHAPE", std::to_string(n) + " tokens in one batch; the context takes " + std::to_string(options_.n_batch));
+    if (n > options_.n_batch) {
+        throw failure("E_SHAPE", std::to_string(n) + " tokens in one batch; the context takes " + std::to_string(options_.n_batch));
+    }
     if (batch.positions.size() != n || batch.seq_ids.size() != n || batch.outputs.size() != n) {
         throw failure("E_SHAPE", "tokens, positions, seqIds and outputs differ in length");
     }
@@ -118,17 +98,20 @@ void llama_session::check(const decode_batch & batch) const {
     uint32_t n_outputs = 0;
     for (size_t i = 0; i < n; ++i) {
         if (batch.tokens[i] < 0 || batch.tokens[i] >= n_vocab) {
-            throw failure("E_BAD_TOKEN", "token " + std::to_string(batch.tokens[i]) + " is outside the vocabulary of " + std::to_string(n_vocab));
+            throw failure("E_BAD_TOKEN", "token " + std::to_string(batch.tokens[i]) + " is outside the vocabulary of "
+                + std::to_string(n_vocab));
         }
         check_sequence(batch.seq_ids[i]);
         if (batch.positions[i] < 0) throw failure("E_SHAPE", "negative position");
         if (uint32_t(batch.positions[i]) >= options_.n_ctx) {
-            throw failure("E_CONTEXT_FULL", "position " + std::to_string(batch.positions[i]) + " is beyond the context of " + std::to_string(options_.n_ctx) + " tokens");
+            throw failure("E_CONTEXT_FULL", "position " + std::to_string(batch.positions[i]) + " is beyond the context of "
+                + std::to_string(options_.n_ctx) + " tokens");
         }
         n_outputs += batch.outputs[i] != 0;
     }
     if (n_outputs > options_.n_outputs_max) {
-        throw failure("E_SHAPE", std::to_string(n_outputs) + " output rows in one batch; the context takes " + std::to_string(options_.n_outputs_max));
+        throw failure("E_SHAPE", std::to_string(n_outputs) + " output rows in one batch; the context takes "
+            + std::to_string(options_.n_outputs_max));
     }
 }
 
@@ -152,7 +135,7 @@ bool llama_session::fits_graph_path(hook_site site, int layer) {
     return *attention_slot_fits_;
 }
 
-// Where the adapter cannot be made, the callback path does the same work.
+// If the adapter cannot be made, the callback path does the same work.
 bool llama_session::has_zero_adapter() const {
     try {
         return weights_->zero_adapter() != nullptr;
@@ -163,16 +146,16 @@ bool llama_session::has_zero_adapter() const {
 }
 
 void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
-    // The graph path holds a row per row of the batch in every layer: for a long prompt that is more memory than it is
-    // worth, and a synchronise per layer costs little there. Captures are taken before anything is added: at attn_out
-    // that is so on the callback path only.
+    // The graph path holds a row per row of the batch in every layer. For a long prompt that takes too much memory, and a synchronise per
+    // layer costs little. Captures are taken before anything is added, which at attn_out only the callback path can do.
     const bool prefers_callback = options_.path == steering_path::callback
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
     for (const auto & [site, layers] : work.plan.places()) {
         for (int layer : layers) {
             const bool fits = fits_graph_path(site, layer);
             if (options_.path == steering_path::graph && !fits) {
-                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer " + std::to_string(layer) + " of this model");
+                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer "
+                    + std::to_string(layer) + " of this model");
             }
             (fits && !prefers_callback ? work.on_graph : work.on_callback)[site].insert(layer);
         }
@@ -180,43 +163,19 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     for (const auto & [site, layers] : work.on_graph) enable_slot(graph_path::slot_of(site));
     if (work.on_graph.count(hook_site::head_out) == 0) return;
     for (const auto & vector : work.plan.vectors()) {
-        if (vector->site() == hook_site::head_out) weights_->project(*vector);
+        if (vector->site() != hook_site::head_out) continue;
+        weights_->start_products(*vector, options_.n_threads);
+        vector->wait_for_products();
     }
 }
 
 void llama_session::compute(const decode_batch & batch, const std::vector<int32_t> & rows) {
-    const auto n = int32_t(rows.size());
-    std::vector<llama_token>    tokens(n);
-    std::vector<llama_pos>      positions(n);
-    std::vector<int32_t>        n_seq_id(n, 1);
-    std::vector<llama_seq_id>   seq_ids(n);
-    std::vector<llama_seq_id *> seq_id_of_row(n);
-    std::vector<int8_t>         outputs(n);
-    batch_rows mapped;
-    mapped.n_batch = int32_t(batch.tokens.size());
-    mapped.n_rows  = n;
-    mapped.rows    = rows;
-    for (int32_t i = 0; i < n; ++i) {
-        tokens[i]        = batch.tokens[rows[i]];
-        positions[i]     = batch.positions[rows[i]];
-        seq_ids[i]       = batch.seq_ids[rows[i]];
-        seq_id_of_row[i] = &seq_ids[i];
-        outputs[i]       = batch.outputs[rows[i]];
-        if (outputs[i] != 0) mapped.output_rows.push_back(rows[i]);
-    }
-    llama_batch raw{};
-    raw.n_tokens = n;
-    raw.token    = tokens.data();
-    raw.pos      = positions.data();
-    raw.n_seq_id = n_seq_id.data();
-    raw.seq_id   = seq_id_of_row.data();
-    raw.logits   = outputs.data();
-
+    llama_rows selected(batch, rows);
     log_sink log;
-    hook_->start_pass(std::move(mapped));
+    hook_->start_pass(map_rows(batch, rows));
     int status = 0;
     try {
-        status = llama_decode(context_.get(), raw);
+        status = llama_decode(context_.get(), selected.raw());
         llama_synchronize(context_.get());
     } catch (const std::exception & error) {
         hook_->cancel();
@@ -227,12 +186,15 @@ void llama_session::compute(const decode_batch & batch, const std::vector<int32_
         throw failure("E_ABORTED", "the work was stopped before its end", status, weights_->has_whole_sequences()
             ? "the sequences of this batch are unusable: remove them" : "KV cache rolled back to before this batch");
     }
-    if (status == 1) throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for " + std::to_string(n) + " more", status);
+    if (status == 1) {
+        throw failure("E_NO_KV_SLOT", "the KV cache of " + std::to_string(options_.n_ctx) + " cells has no room for "
+            + std::to_string(rows.size()) + " more", status);
+    }
     if (status != 0) throw failure("E_LLAMA", log.explain("llama_decode returned " + std::to_string(status)), status);
     hook_->finish_pass();
 }
 
-// llama.cpp has the logits of its last decode only.
+// llama.cpp only keeps the logits of its last decode.
 void llama_session::keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows) {
     for (size_t i = 0; i < rows.size(); ++i) {
         if (batch.outputs[rows[i]] == 0) continue;
@@ -266,7 +228,7 @@ void llama_session::decode(const decode_batch & batch, steering_plan plan, std::
         if (passes.size() > 1) keep_logits(batch, rows);
     }
     hook_->finish();
-    free_former_threadpools();
+    threads_.free_former();
     output_of_row_ = std::move(output_of_row);
 }
 
@@ -282,7 +244,9 @@ const float * llama_session::logits(int32_t row) const {
 
 void llama_session::set_control_vector(const std::vector<float> & data) {
     const size_t expected = size_t(weights_->n_layer() - 1) * weights_->n_embd();
-    if (!data.empty() && data.size() != expected) throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
+    if (!data.empty() && data.size() != expected) {
+        throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
+    }
     if (!graph_->release_block()) throw failure("E_BAD_ARGUMENT", "the context's control vector is in use by the graph path");
     has_control_vector_ = !data.empty();
     const float * values = has_control_vector_ ? data.data() : nullptr;
@@ -312,5 +276,5 @@ void llama_session::kv_remove(int32_t seq_id, llama_pos begin, llama_pos end) {
 }
 
 void llama_session::kv_clear() {
-    llama_memory_clear(llama_get_memory(context_.get()), true); // a cell that is not finite would be one for ever
+    llama_memory_clear(llama_get_memory(context_.get()), true); // otherwise a cell that is not finite would stay so
 }

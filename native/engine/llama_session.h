@@ -1,10 +1,13 @@
 #pragma once
+#include "engine/abortable.h"
 #include "engine/counted.h"
+#include "engine/decode_batch.h"
 #include "engine/eval_hook.h"
+#include "engine/llama_pointers.h"
 #include "engine/llama_weights.h"
+#include "engine/thread_pool.h"
 #include "llama.h"
 
-#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -17,28 +20,19 @@ struct session_options {
     uint32_t n_outputs_max = 0; // most rows with logits of one decode
     int32_t  n_threads     = 0;
     bool     flash_attn    = true;
-    float    rope_factor   = 0; // so many times the context, by `rope_yarn` or linearly; 0 = as the file says
+    float    rope_factor   = 0; // multiple of the context, by YaRN if `rope_yarn`, else linearly; 0 = as the file says
     bool     rope_yarn     = false;
-    uint32_t rope_original = 0; // the context that is scaled; 0 = as the file says
-    bool     kv_f32        = false; // K and V in F32 instead of F16: for comparisons, twice the memory
+    uint32_t rope_original = 0; // the context that is multiplied; 0 = as the file says
+    bool     kv_f32        = false; // K and V in F32 instead of F16, for comparisons; takes twice the memory
     steering_path path     = steering_path::automatic;
 };
 
-// Rows of one decode. All vectors have the same length.
-struct decode_batch {
-    std::vector<llama_token> tokens;
-    std::vector<llama_pos>   positions;
-    std::vector<int32_t>     seq_ids;
-    std::vector<int8_t>      outputs; // 1 = compute logits
-};
-
 // A context with its KV cache, its hook and its thread pool. Not thread-safe: one job at a time.
-class llama_session : counted<llama_session> {
+class llama_session : counted<llama_session>, public abortable {
 public:
     using counted<llama_session>::alive;
 
     llama_session(std::shared_ptr<llama_weights> weights, const session_options & options);
-    ~llama_session();
 
     // Every argument is checked before llama.cpp sees it.
     // Throws E_SHAPE, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_KV_SLOT, E_ABORTED, E_NO_SITE, E_LLAMA.
@@ -47,23 +41,19 @@ public:
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
 
-    // How often the last decode stopped in the middle of its graph, to synchronise and copy (eval_hook::stops).
+    // How often the last decode stopped within its graph, to synchronise and copy (eval_hook::stops).
     int stops() const { return hook_->stops(); }
 
-    // Threads that compute from now on. Throws E_BAD_ARGUMENT.
+    // Number of threads from the next decode on. Throws E_BAD_ARGUMENT.
     void set_threads(int32_t n_threads);
 
-    // llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: it
-    // takes the graph path's place. Throws E_SHAPE, E_BAD_ARGUMENT.
+    // Sets llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: the graph
+    // path cannot be used beside it. Throws E_SHAPE, E_BAD_ARGUMENT.
     void set_control_vector(const std::vector<float> & data);
 
     void kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end);
     void kv_remove(int32_t seq_id, llama_pos begin, llama_pos end);
     void kv_clear();
-
-    // The abort flag belongs to the thread that starts jobs: it clears the flag before it queues one.
-    void clear_abort() { abort_.store(false); }
-    void request_abort() { abort_.store(true); }
 
     const llama_weights & weights() const { return *weights_; }
 
@@ -74,10 +64,8 @@ private:
     // Computes some rows of a batch, in this order, in one graph.
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
     void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
-    void attach_threadpool();
-    void free_former_threadpools();
 
-    // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was demanded and cannot be had.
+    // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was required and is not available.
     void choose_paths(eval_hook::work & work, int32_t n_rows);
     bool fits_graph_path(hook_site site, int layer);
     bool has_zero_adapter() const;
@@ -88,12 +76,10 @@ private:
     session_options                                       options_;
     std::unique_ptr<graph_path>                           graph_; // outlives the context, whose graph points into it
     std::unique_ptr<eval_hook>                            hook_;
-    std::atomic<bool>                                     abort_{false};
-    std::unique_ptr<llama_context, decltype(&llama_free)> context_;
-    ggml_threadpool *                                     threadpool_ = nullptr;
-    std::vector<ggml_threadpool *>                        former_threadpools_; // until the back end has seen the next one
-    std::vector<int32_t>                                  output_of_row_; // of the last decode: the row of its graph, -1: no logits
-    std::vector<std::vector<float>>                       kept_logits_;   // of each row, where it took several graphs
+    thread_pool                                           threads_;
+    context_pointer                                       context_;
+    std::vector<int32_t>                                  output_of_row_; // in the last decode: each row's row of its graph, -1 = no logits
+    std::vector<std::vector<float>>                       kept_logits_;   // of each row, if the decode took several graphs
     bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once
 };

@@ -1,10 +1,10 @@
 #include "engine/llama_weights.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/failure.h"
 #include "engine/graph_sites.h"
-#include "engine/log_sink.h"
+#include "engine/node_names.h"
 #include "engine/zero_adapter.h"
-#include "failure.h"
 #include "ggml-backend.h"
 
 #include <algorithm>
@@ -18,10 +18,10 @@
 void load_backends(const std::string & folder, const std::vector<std::string> & plugins) {
     static std::mutex mutex;
     const std::lock_guard<std::mutex> lock(mutex);
-    log_sink::install();
-    // node-llama-cpp in the same process may have loaded them: a second copy would list every device twice.
+    const log_sink log;
+    // node-llama-cpp may have loaded them in the same process; a second copy would list every device twice.
     if (cpu_registry() == nullptr) {
-        // Before llama_backend_init, which would otherwise look beside the executable and in the working folder.
+        // Before llama_backend_init, which would otherwise search the folder of the executable and the working folder.
         ggml_backend_load_all_from_path(folder.c_str());
         for (const auto & plugin : plugins) ggml_backend_load(plugin.c_str());
         if (cpu_registry() == nullptr) throw failure("E_NATIVE", "no CPU back end of ggml was found in " + folder);
@@ -37,18 +37,14 @@ void load_backends(const std::string & folder, const std::vector<std::string> & 
 
 namespace {
 
-// Reading a vocabulary of 262,144 tokens leaves some 8 MB of freed memory that glibc would keep for this thread.
+// After reading a vocabulary of 262,144 tokens, glibc would keep some 8 MB of freed memory for this thread.
 void return_freed_memory() {
 #ifdef __GLIBC__
     malloc_trim(0);
 #endif
 }
 
-std::string attention_output_name(int layer, const char * part) {
-    return "blk." + std::to_string(layer) + ".attn_output." + part;
-}
-
-// Devices of one back end, e.g. "cuda", terminated by null; "cpu" has none beside the processor.
+// The devices of one back end, e.g. "cuda", terminated by null; only null for "cpu".
 std::vector<ggml_backend_dev_t> devices_of(const std::string & backend) {
     std::vector<ggml_backend_dev_t> devices;
     for (size_t i = 0; backend != "cpu" && i < ggml_backend_dev_count(); ++i) {
@@ -58,7 +54,9 @@ std::vector<ggml_backend_dev_t> devices_of(const std::string & backend) {
         if (name == "mtl") name = "metal";
         if (name == backend && ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) devices.push_back(device);
     }
-    if (devices.empty() && backend != "cpu") throw failure("E_NATIVE", "there is no device of the back end " + backend + "; llama-steer doctor lists those that were found");
+    if (devices.empty() && backend != "cpu") {
+        throw failure("E_NATIVE", "there is no device of the back end " + backend + "; llama-steer doctor lists those that were found");
+    }
     devices.push_back(nullptr);
     return devices;
 }
@@ -95,7 +93,7 @@ llama_model * load_model(const std::string & path, const weights_options & optio
 } // namespace
 
 llama_weights::llama_weights(const std::string & path, const weights_options & options)
-    : path_(path), model_(load_model(path, options), llama_model_free), uses_device_(may_use_device(options)) {
+    : file_(std::make_shared<const tensor_file>(path)), model_(load_model(path, options)), uses_device_(may_use_device(options)) {
     if (is_causal()) sites_ = find_sites(model(), metadata("general.architecture"));
 }
 
@@ -109,8 +107,8 @@ bool llama_weights::is_encoder_decoder() const {
 }
 
 bool llama_weights::has_classification_head() const {
-    // The file is asked last: reading its header takes time that no language model need spend.
-    return !is_causal() && file().find("cls.output.weight") != nullptr;
+    // The file comes last: reading its header takes time, which a language model need not spend.
+    return !is_causal() && file_->find(std::string(node_names::CLASSIFIER_OUTPUT)) != nullptr;
 }
 
 std::vector<std::string> llama_weights::labels() const {
@@ -126,7 +124,7 @@ std::vector<std::string> llama_weights::labels() const {
 int32_t llama_weights::n_head() const {
     const int32_t first = llama_model_n_head(model());
     if (first != 0) return first;
-    // Of a hybrid that begins with a layer without attention: "[0, 8, 0]".
+    // A hybrid model that begins with a layer without attention has a list: "[0, 8, 0]".
     const std::string counts = metadata(metadata("general.architecture") + ".attention.head_count");
     int32_t most = 0;
     for (const char * text = counts.c_str(); *text != '\0';) {
@@ -176,10 +174,13 @@ std::string llama_weights::tokenizer_hash() const {
 
 std::vector<llama_token> llama_weights::tokenise(const std::string & text, bool add_special, bool parse_special) const {
     std::vector<llama_token> tokens(text.size() + 8);
-    int32_t n = llama_tokenize(vocab(), text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), add_special, parse_special);
+    const auto tokenise_into = [&](std::vector<llama_token> & room) {
+        return llama_tokenize(vocab(), text.data(), int32_t(text.size()), room.data(), int32_t(room.size()), add_special, parse_special);
+    };
+    int32_t n = tokenise_into(tokens);
     if (n < 0) {
         tokens.resize(size_t(-n));
-        n = llama_tokenize(vocab(), text.data(), int32_t(text.size()), tokens.data(), int32_t(tokens.size()), add_special, parse_special);
+        n = tokenise_into(tokens);
     }
     if (n < 0) throw failure("E_LLAMA", "the text could not be tokenised", n);
     tokens.resize(size_t(n));
@@ -212,7 +213,9 @@ std::string llama_weights::detokenise(const std::vector<llama_token> & tokens, b
     std::string bytes;
     std::vector<char> piece(64);
     for (llama_token token : tokens) {
-        if (token < 0 || token >= n_vocab()) throw failure("E_BAD_TOKEN", "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(n_vocab()));
+        if (token < 0 || token >= n_vocab()) {
+            throw failure("E_BAD_TOKEN", "token " + std::to_string(token) + " is outside the vocabulary of " + std::to_string(n_vocab()));
+        }
         int32_t n = llama_token_to_piece(vocab(), token, piece.data(), int32_t(piece.size()), 0, show_special);
         if (n < 0) {
             piece.resize(size_t(-n));
@@ -223,20 +226,15 @@ std::string llama_weights::detokenise(const std::vector<llama_token> & tokens, b
     return bytes;
 }
 
-const tensor_file & llama_weights::file() const {
-    const std::lock_guard<std::mutex> lock(mutex_);
-    if (!file_) file_ = std::make_unique<const tensor_file>(path_);
-    return *file_;
-}
-
 const tensor_file::entry * llama_weights::attention_output(int layer) const {
-    return file().find(attention_output_name(layer, "weight"));
+    return file_->find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT));
 }
 
 bool llama_weights::has_plain_attention_output() const {
     for (int layer = 0; layer < n_layer(); ++layer) {
         // A scale is applied to the product before an adapter's is added.
-        if (attention_output(layer) == nullptr || file().find(attention_output_name(layer, "scale")) != nullptr) return false;
+        const std::string scale = node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT_SCALE);
+        if (attention_output(layer) == nullptr || file_->find(scale) != nullptr) return false;
     }
     return true;
 }
@@ -252,16 +250,24 @@ void llama_weights::check_layers(hook_site site, const std::vector<int> & layers
     sites_.check(site, layers);
 }
 
-std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const {
+std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site, std::vector<int> layers, int n_steps, int width,
+                                                                  const std::vector<float> & data, int n_threads) const {
     check_layers(site, layers);
     const int32_t expected = sites_.width(site);
-    if (width != expected) throw failure("E_SHAPE", "the vector's width is " + std::to_string(width) + "; the model's at " + hook_site_name(site) + " is " + std::to_string(expected));
+    if (width != expected) {
+        throw failure("E_SHAPE", "the vector's width is " + std::to_string(width) + "; the model's at " + hook_site_name(site) + " is "
+            + std::to_string(expected));
+    }
     if (data.size() != layers.size() * size_t(n_steps) * width) {
         throw failure("E_SHAPE", "the vector has " + std::to_string(data.size()) + " values; [" + std::to_string(layers.size()) + ", "
             + std::to_string(n_steps) + ", " + std::to_string(width) + "] was expected");
     }
-    if (!std::all_of(data.begin(), data.end(), [](float x) { return std::isfinite(x); })) throw failure("E_NOT_FINITE", "the vector holds a value that is not finite");
-    return std::make_shared<const steering_vector>(site, std::move(layers), n_steps, width, data.data(), next_serial_++, id_);
+    if (!std::all_of(data.begin(), data.end(), [](float x) { return std::isfinite(x); })) {
+        throw failure("E_NOT_FINITE", "the vector holds a value that is not finite");
+    }
+    auto vector = std::make_shared<const steering_vector>(site, std::move(layers), n_steps, width, data.data(), next_serial_++, id_);
+    if (site == hook_site::head_out && n_threads > 0 && sites_.knows_graph()) start_products(*vector, n_threads);
+    return vector;
 }
 
 void llama_weights::check_own(uint64_t model_id) const {
@@ -272,7 +278,7 @@ llama_adapter_lora * llama_weights::zero_adapter() const {
     std::vector<adapted_weight> weights;
     for (int layer = 0; layer < n_layer(); ++layer) {
         const auto * weight = attention_output(layer);
-        weights.push_back({attention_output_name(layer, "weight"), weight->n_in, weight->n_out});
+        weights.push_back({node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT), weight->n_in, weight->n_out});
     }
     const std::lock_guard<std::mutex> lock(mutex_);
     if (zero_adapter_ == nullptr) zero_adapter_ = load_zero_adapter(model_.get(), metadata("general.architecture"), weights);

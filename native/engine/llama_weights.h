@@ -1,6 +1,7 @@
 #pragma once
 #include "engine/counted.h"
 #include "engine/hook_site.h"
+#include "engine/llama_pointers.h"
 #include "engine/steering_plan.h"
 #include "engine/tensor_file.h"
 #include "llama.h"
@@ -13,19 +14,19 @@
 #include <vector>
 
 // Loads the ggml back ends in `folder` and the GPU back ends `plugins` (paths of shared libraries) and initialises
-// llama.cpp, once per process. A plugin that does not load is left out: its driver may be missing.
+// llama.cpp, once per process. A plugin that does not load is skipped: its driver may be missing.
 // Throws E_NATIVE when there is no CPU back end.
 void load_backends(const std::string & folder, const std::vector<std::string> & plugins);
 
-// Where and how the weights lie.
+// Where the weights are and how they are loaded.
 struct weights_options {
     int32_t n_gpu_layers = -1; // all
     bool    use_mmap     = true;
-    // Whose devices compute, in lower case, e.g. "cuda"; "cpu" for none; empty: llama.cpp's choice.
+    // The back end whose devices compute, in lower case, e.g. "cuda"; "cpu" = no device; empty = llama.cpp's choice.
     std::string backend;
 };
 
-// A loaded GGUF. Shared by its contexts; what is computed on demand is computed once, from any thread.
+// A loaded GGUF, shared by its contexts. What it computes on demand, it computes once, on any thread.
 class llama_weights : counted<llama_weights> {
 public:
     using counted<llama_weights>::alive;
@@ -38,44 +39,46 @@ public:
     int32_t             n_vocab() const { return llama_vocab_n_tokens(vocab()); }
     int32_t             n_layer() const { return llama_model_n_layer(model_.get()); }
     int32_t             n_embd() const { return llama_model_n_embd(model_.get()); }
-    // Of the first layer, or, where that has none, of the layer that has most.
+    // Heads of the first layer or, if it has none, of the layer that has most.
     int32_t             n_head() const;
-    // Width of a head's output, by W_O's shape where the model has one; in a layer with fewer heads it may be another.
+    // Width of a head's output, by W_O's shape where the model has one. Layers with fewer heads may have another width.
     int32_t             d_head() const;
 
-    // Tells the models of a process apart; what was made for one is refused by another.
+    // Distinguishes the models of a process: each refuses what was made for another.
     uint64_t id() const { return id_; }
     // Throws E_BAD_ARGUMENT.
     void check_own(uint64_t model_id) const;
 
-    // True for a language model that this package can generate with, or steer.
+    // True for a language model that can be steered and generate text.
     bool is_causal() const;
-    // True for an encoder and a decoder that reads what it wrote (T5): a translator. Others with both are no models by themselves.
+    // True for an encoder with a decoder that reads its own output (T5): a translator. Others with both cannot be used alone.
     bool is_encoder_decoder() const;
     // True for an encoder that classifies texts.
     bool has_classification_head() const;
-    // What the classification head tells apart: the file's names, or LABEL_0 and so on; empty without a head.
+    // Labels of the classification head: the file's names, or LABEL_0 and so on; empty without a head.
     std::vector<std::string> labels() const;
 
-    // True where a device with memory of its own may compute some of the layers.
+    // True if a device with its own memory may compute some of the layers.
     bool uses_device() const { return uses_device_; }
 
-    // Which sites the model has, in which layers and how wide. A context finds their nodes in its own graphs.
+    // The sites of the model, with their layers and widths. A context finds their nodes in its own graphs.
     const site_map & sites() const { return sites_; }
-    // True where a sequence's memory is more than a row of cells, one per token: it can be copied and removed as a whole only.
+    // True if a sequence's memory is not just one cell per token: it can only be copied and removed as a whole.
     bool has_whole_sequences() const { return llama_model_is_recurrent(model()) || llama_model_is_hybrid(model()); }
-    // True where W_O's product can be added to (graph_path.h).
+    // True if vectors can be added to W_O's product in the graph (graph_path.h).
     bool has_plain_attention_output() const;
 
+    // data: [layers, n_steps, width]. n_threads: where the graph path is going to need products with W_O, this many threads start to
+    // compute them; 0 = start_products() does it.
     // Throws E_SHAPE (layers that are not ascending layers of the model, another width), E_NOT_FINITE, E_NO_SITE.
-    // data: [layers, n_steps, width].
-    std::shared_ptr<const steering_vector> make_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const std::vector<float> & data) const;
+    std::shared_ptr<const steering_vector> make_vector(hook_site site, std::vector<int> layers, int n_steps, int width,
+                                                       const std::vector<float> & data, int n_threads) const;
     // Throws E_SHAPE (not ascending, or not layers of the model), E_NO_SITE.
     void check_layers(hook_site site, const std::vector<int> & layers) const;
-    // Makes the vector's products with W_O (steering_vector::product).
-    void project(const steering_vector & vector) const { vector.project(file()); }
+    // Starts the products of a vector at head_out with W_O, unless they were started before.
+    void start_products(const steering_vector & vector, int n_threads) const { vector.start_products(file_, n_threads); }
 
-    // A LoRA adapter of zeros behind every W_O. Freed with the model. Throws E_LLAMA.
+    // A LoRA adapter of zeros for every W_O. Freed with the model. Throws E_LLAMA.
     llama_adapter_lora * zero_adapter() const;
 
     // Value of a metadata key of the GGUF, or an empty string.
@@ -83,15 +86,15 @@ public:
     // FNV-1a over every token's text and attributes: equal for equal vocabularies.
     std::string tokenizer_hash() const;
 
-    // add_special: begin and end as the vocabulary says, e.g. with CLS and SEP.
+    // add_special: add what the vocabulary begins and ends a text with, e.g. CLS and SEP.
     std::vector<llama_token> tokenise(const std::string & text, bool add_special, bool parse_special) const;
-    // A text that is continued: begins with BOS where add_bos is set and the vocabulary wants one, and never ends with an EOS
-    // that the text does not have.
+    // Tokens of a text to be continued: with BOS if add_bos is set and the vocabulary wants one, and never with an EOS that the text does
+    // not have.
     std::vector<llama_token> tokenise_prompt(const std::string & text, bool add_bos, bool parse_special) const;
-    // Bytes of the tokens' texts; may end inside a UTF-8 character. Throws E_BAD_TOKEN. show_special: those of control tokens too.
+    // Bytes of the tokens' texts, with show_special those of control tokens too; may end within a UTF-8 character. Throws E_BAD_TOKEN.
     std::string detokenise(const std::vector<llama_token> & tokens, bool show_special = false) const;
 
-    // A token that is found in a text as a whole, before the rest is tokenised.
+    // A token that is found as a whole, before the rest of the text is tokenised.
     struct special_token {
         llama_token      token;
         std::string      text;
@@ -101,17 +104,15 @@ public:
     std::vector<special_token> special_tokens() const;
 
 private:
-    const tensor_file &        file() const;
     const tensor_file::entry * attention_output(int layer) const;
 
     static inline std::atomic<uint64_t>                       next_id_{0};
     const uint64_t                                            id_ = next_id_++;
-    std::string                                               path_;
-    std::unique_ptr<llama_model, decltype(&llama_model_free)> model_;
+    const std::shared_ptr<const tensor_file>                  file_;
+    const model_pointer                                       model_;
     bool                                                      uses_device_;
     site_map                                                  sites_;
     mutable std::atomic<uint64_t>                             next_serial_{0};
     mutable std::mutex                                        mutex_;
-    mutable std::unique_ptr<const tensor_file>                file_;
     mutable llama_adapter_lora *                              zero_adapter_ = nullptr;
 };

@@ -1,17 +1,11 @@
 #include "engine/node_signature.h"
 
+#include "engine/node_names.h"
 #include "ggml.h"
-
-#include <cstring>
 
 namespace {
 
 constexpr int MAX_DEPTH = 8;
-
-bool is_weight_of_adapter(const ggml_tensor * tensor) {
-    const size_t length = std::strlen(tensor->name);
-    return length > 7 && (std::strcmp(tensor->name + length - 7, ".lora_b") == 0);
-}
 
 std::string describe(const ggml_tensor * tensor, int depth);
 
@@ -30,28 +24,22 @@ std::string describe(const ggml_tensor * tensor, int depth) {
 
 } // namespace
 
-std::string_view without_copy(std::string_view name) {
-    const size_t first = name.find('#');
-    const size_t last  = name.rfind('#');
-    return first == last ? name : name.substr(first + 1, last - first - 1);
-}
+bool is_copy(const ggml_tensor * tensor) { return tensor->op == GGML_OP_NONE && node_names::is_copy(tensor->name); }
 
-bool is_copy(const ggml_tensor * tensor) {
-    return tensor->op == GGML_OP_NONE && std::strchr(tensor->name, '#') != std::strrchr(tensor->name, '#');
-}
+std::string_view given_name(const ggml_tensor * tensor) { return node_names::given_name(tensor->name); }
 
-std::string_view given_name(const ggml_tensor * tensor) {
-    const std::string_view name = without_copy(tensor->name);
-    // ggml names what has no name by its number, and views by what they show: " (reshaped)".
-    const bool is_automatic = name.empty() || name[0] == ' ' || name.compare(0, 5, "node_") == 0 || name.compare(0, 5, "leaf_") == 0;
-    return is_automatic ? std::string_view() : name;
+int layer_of_attention_output(const ggml_tensor * tensor) {
+    if (tensor->op != GGML_OP_MUL_MAT) return -1;
+    const auto weight = node_names::parse_block_weight(tensor->src[0]->name);
+    return weight && weight->part == node_names::ATTENTION_OUTPUT ? weight->layer : -1;
 }
 
 bool is_steering_addition(const ggml_tensor * tensor) {
     if (tensor->op != GGML_OP_ADD) return false;
     const ggml_tensor * addend = tensor->src[1];
     if (addend->op == GGML_OP_NONE) return given_name(addend).empty() && !is_copy(addend); // a bias has a name
-    return addend->op == GGML_OP_SCALE && addend->src[0]->op == GGML_OP_MUL_MAT && is_weight_of_adapter(addend->src[0]->src[0]);
+    return addend->op == GGML_OP_SCALE && addend->src[0]->op == GGML_OP_MUL_MAT
+        && node_names::is_lora_b(given_name(addend->src[0]->src[0]));
 }
 
 std::string node_signature(const ggml_tensor * tensor) {

@@ -12,7 +12,7 @@ std::vector<std::vector<int32_t>> passes_of(const std::vector<int32_t> & seq_ids
         return {all};
     }
     std::vector<std::vector<int32_t>> passes;
-    int32_t previous = -2; // sequence of the last row of a pass that takes one row of each
+    int32_t previous = -2; // sequence of the last row, in a pass with one row per sequence
     for (const auto & [sequence, rows] : rows_of_sequence) {
         if (rows.size() == 1 && sequence == previous + 1) passes.back().push_back(rows.front());
         else passes.push_back(rows);

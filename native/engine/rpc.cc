@@ -1,6 +1,6 @@
 #include "engine/rpc.h"
 
-#include "failure.h"
+#include "engine/failure.h"
 #include "ggml-backend.h"
 
 namespace {
@@ -23,7 +23,8 @@ void add_rpc_servers(const std::vector<std::string> & endpoints) {
 }
 
 void run_rpc_server(const std::string & endpoint, uint32_t n_threads) {
-    const auto start_server = rpc_function<void (*)(const char *, const char *, size_t, size_t, ggml_backend_dev_t *)>("ggml_backend_rpc_start_server");
+    using start_function = void (*)(const char *, const char *, size_t, size_t, ggml_backend_dev_t *);
+    const auto start_server = rpc_function<start_function>("ggml_backend_rpc_start_server");
     ggml_backend_dev_t cpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU);
     start_server(endpoint.c_str(), nullptr, n_threads, 1, &cpu);
     throw failure("E_NATIVE", "the RPC server cannot listen at " + endpoint);

@@ -3,11 +3,11 @@
 
 #include <cstdint>
 #include <map>
+#include <mutex>
 #include <string>
-#include <vector>
 
-// The tensors of a GGUF as they lie on disk, all parts of a split one. llama.cpp's copies in memory cannot be read
-// back: some back ends repack them.
+// The tensors of a GGUF as they lie on disk, of all parts of a split one. llama.cpp's copies in memory cannot be read back: some
+// back ends repack them. Safe to use from several threads.
 class tensor_file {
 public:
     struct entry {
@@ -18,19 +18,25 @@ public:
         int64_t     n_out;  // ne[1]
     };
 
-    // Throws E_BAD_GGUF.
-    explicit tensor_file(const std::string & path);
+    // The headers are read when the first tensor is looked for.
+    explicit tensor_file(std::string path) : path_(std::move(path)) {}
 
-    // Null where there is no such tensor.
+    // Null where there is no such tensor. Throws E_BAD_GGUF when the headers cannot be read.
     const entry * find(const std::string & name) const;
 
-    // products[i * n_out + o] = sum over j of W[o, j] * directions[i * n_in + j], with W dequantised row by row.
-    // Throws E_BAD_GGUF when the file cannot be read.
-    static void multiply(const entry & weight, const float * directions, int count, float * products);
+    // products[i * n_out + o] = sum over j of W[o, j] * directions[i * n_in + j] for the rows o from `first` to before `last`, with W
+    // dequantised row by row. Throws E_BAD_GGUF when the file cannot be read.
+    static void multiply(const entry & weight, int64_t first, int64_t last, const float * directions, int count, float * products);
 
 private:
-    // Number of parts that the file says the model has.
-    int add(const std::string & path);
+    using entries = std::map<std::string, entry>;
 
-    std::map<std::string, entry> entries_;
+    static entries read(const std::string & path);
+    // Returns the number of parts that the file says the model has.
+    static int read_part(const std::string & path, entries & found);
+
+    const std::string  path_;
+    mutable std::mutex mutex_;
+    mutable bool       is_read_ = false;
+    mutable entries    entries_;
 };

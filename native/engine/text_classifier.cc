@@ -1,17 +1,17 @@
 #include "engine/text_classifier.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/failure.h"
 #include "engine/log_sink.h"
-#include "failure.h"
 
 #include <algorithm>
 
 namespace {
 
-// Rows of one batch; a text must fit into one, since every token looks at all others.
+// Rows of one batch. A text must fit into one, because every token attends to all others.
 constexpr int32_t MAX_ROWS = 512;
-// Several texts share a batch of at most this many: llama.cpp sets room aside for logits of every row, 1 MB for XLM-R's
-// vocabulary, though there are none.
+// Several texts share a batch of at most this many rows: llama.cpp reserves memory for the logits of every row, 1 MB each with XLM-R's
+// vocabulary, although none are computed.
 constexpr int32_t SHARED_ROWS = 96;
 constexpr int32_t MAX_TEXTS = 32;
 
@@ -20,8 +20,11 @@ constexpr int32_t MAX_TEXTS = 32;
 text_classifier::text_classifier(std::shared_ptr<llama_weights> weights, int32_t n_threads)
     : weights_(std::move(weights)), n_labels_(int32_t(llama_model_n_cls_out(weights_->model()))) {
     if (!weights_->has_classification_head()) throw failure("E_BAD_GGUF", "the model has no classification head");
-    // The head reads the first position. Converted without tokenizer.json, an XLM-R would get texts that lack their <s>.
-    if (!llama_vocab_get_add_bos(weights_->vocab())) throw failure("E_BAD_GGUF", "the file says that texts have no first mark (tokenizer.ggml.add_bos_token), which its head reads: convert it from a folder that has tokenizer.json");
+    // The head reads the first position. An XLM-R converted without tokenizer.json would read texts without their <s>.
+    if (!llama_vocab_get_add_bos(weights_->vocab())) {
+        throw failure("E_BAD_GGUF", "the file adds no BOS token (tokenizer.ggml.add_bos_token), which the classification head reads: "
+            "convert it again from a folder that has tokenizer.json");
+    }
     check_threads(n_threads);
     log_sink log;
     llama_context_params params = llama_context_default_params();
@@ -35,7 +38,7 @@ text_classifier::text_classifier(std::shared_ptr<llama_weights> weights, int32_t
     params.no_perf         = true;
     context_.reset(llama_init_from_model(weights_->model(), params));
     if (!context_) throw failure("E_LLAMA", log.explain("llama.cpp could not create a context"));
-    if (llama_get_memory(context_.get()) != nullptr) throw failure("E_BAD_GGUF", "the model has a KV cache: it is no encoder");
+    if (llama_get_memory(context_.get()) != nullptr) throw failure("E_BAD_GGUF", "the model has a KV cache, so it is not an encoder");
     batch_ = llama_batch_init(MAX_ROWS, 0, 1);
 }
 
@@ -52,7 +55,8 @@ std::vector<float> text_classifier::classify(const std::vector<std::string> & te
         const std::string which = "text " + std::to_string(tokens.size() - 1);
         if (tokens.back().empty()) throw failure("E_BAD_ARGUMENT", which + " is empty");
         if (int32_t(tokens.back().size()) > longest) {
-            throw failure("E_CONTEXT_FULL", which + " has " + std::to_string(tokens.back().size()) + " tokens; the classifier takes " + std::to_string(longest) + ": shorten or split it");
+            throw failure("E_CONTEXT_FULL", which + " has " + std::to_string(tokens.back().size()) + " tokens; the classifier takes "
+                + std::to_string(longest) + ": shorten or split it");
         }
     }
     std::vector<float> logits;

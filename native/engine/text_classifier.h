@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/counted.h"
+#include "engine/llama_pointers.h"
 #include "engine/llama_weights.h"
 
 #include <memory>
@@ -15,18 +16,18 @@ public:
     text_classifier(std::shared_ptr<llama_weights> weights, int32_t n_threads);
     ~text_classifier() { llama_batch_free(batch_); }
 
-    // Threads that compute from now on. Throws E_BAD_ARGUMENT.
+    // Number of threads from the next call on. Throws E_BAD_ARGUMENT.
     void set_threads(int32_t n_threads);
 
-    // Logits [texts, labels]. Throws E_BAD_ARGUMENT (a text without tokens), E_CONTEXT_FULL (one too long), E_LLAMA.
+    // Logits [texts, labels]. Throws E_BAD_ARGUMENT (an empty text), E_CONTEXT_FULL (a text is too long), E_LLAMA.
     std::vector<float> classify(const std::vector<std::string> & texts);
 
 private:
-    // The texts from `begin` that one batch takes, put into it; returns the index behind the last.
+    // Fills the batch with texts from `begin` on; returns the end of those that fitted.
     size_t fill(const std::vector<std::vector<llama_token>> & texts, size_t begin);
 
     std::shared_ptr<llama_weights>                        weights_;
     int32_t                                               n_labels_;
-    std::unique_ptr<llama_context, decltype(&llama_free)> context_{nullptr, llama_free};
+    context_pointer                                       context_;
     llama_batch                                           batch_ = {};
 };

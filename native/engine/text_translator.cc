@@ -2,8 +2,8 @@
 
 #include "engine/cpu_backend.h"
 #include "engine/distribution.h"
+#include "engine/failure.h"
 #include "engine/log_sink.h"
-#include "failure.h"
 
 #include <algorithm>
 #include <cstdlib>
@@ -11,17 +11,17 @@
 
 namespace {
 
-// Rows of one batch; a text must fit into one, since every token looks at all others.
+// Rows of one batch. A text must fit into one, because every token attends to all others.
 constexpr int32_t MAX_ROWS = 512;
-// Several texts share a batch of at most this many: llama.cpp sets room aside for logits of every row of the encoder, 1 MB
-// for MADLAD-400's vocabulary, though there are none, and each step computes the keys and values of all these rows anew.
+// Several texts share a batch of at most this many rows: llama.cpp reserves memory for the logits of every row of the encoder, 1 MB
+// each with MADLAD-400's vocabulary, although none are computed, and each step recomputes the keys and values of all these rows.
 constexpr int32_t SHARED_ROWS = 128;
 // Cells of the decoder that several texts share: 256 KB each for MADLAD-400-3B.
 constexpr int32_t SHARED_CELLS = 1024;
 constexpr int32_t MAX_TEXTS    = 8;
 constexpr int32_t MAX_NEW      = 1024;
-// llama.cpp's logarithmic buckets of distances end at 128. Of fewer than 4 buckets, or of 256, it computes indices that
-// are none, for some only beyond the lengths that the check of a file tries, and ends the process.
+// llama.cpp's logarithmic buckets of distances end at 128. With fewer than 4 buckets, or with 256, it computes indices out of range and
+// ends the process, sometimes only for texts longer than those with which a file is checked.
 constexpr int32_t LEAST_BUCKETS = 4;
 constexpr int32_t MOST_BUCKETS  = 255;
 
@@ -29,19 +29,19 @@ constexpr const char * SPACE = "\xE2\x96\x81"; // U+2581: a space in a vocabular
 
 int32_t round_up(int32_t n, int32_t step) { return (n + step - 1) / step * step; }
 
-// The form of MADLAD-400's marks of languages and tasks: <2en>.
+// True for MADLAD-400's marks of languages and tasks: <2en>.
 bool is_tag(const std::string & text) {
     return text.size() > 3 && text.compare(0, 2, "<2") == 0 && text.find_first_of("<>", 1) == text.size() - 1 && text.back() == '>';
 }
 
-// Converted files call tags ordinary tokens, so that the form has to tell; sentinels and the like are known as special.
+// Converted files list tags as ordinary tokens, so their form has to tell; sentinels and the like are listed as special.
 bool is_mark(const llama_vocab * vocab, llama_token token) {
     const std::string text = llama_vocab_get_text(vocab, token);
     const bool is_special = (llama_vocab_get_attr(vocab, token) & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_USER_DEFINED)) != 0;
     return is_tag(text) || (is_special && text.size() > 2 && text.front() == '<' && text.back() == '>');
 }
 
-// Bytes of the UTF-8 character that begins with this one.
+// Number of bytes of the UTF-8 character that begins with this byte.
 size_t length_of_letter(char first) {
     const auto byte = static_cast<unsigned char>(first);
     return byte < 0x80 ? 1 : byte < 0xe0 ? 2 : byte < 0xf0 ? 3 : 4;
@@ -55,13 +55,16 @@ text_translator::text_translator(std::shared_ptr<llama_weights> weights, int32_t
     check_threads(n_threads);
     const int32_t n_buckets = std::atoi(weights_->metadata("t5.attention.relative_buckets_count").c_str());
     if (n_buckets < LEAST_BUCKETS || n_buckets > MOST_BUCKETS) {
-        throw failure("E_BAD_GGUF", "the model has " + std::to_string(n_buckets) + " buckets of distances; from " + std::to_string(LEAST_BUCKETS) + " to " + std::to_string(MOST_BUCKETS) + " can be computed");
+        throw failure("E_BAD_GGUF", "the model has " + std::to_string(n_buckets) + " buckets of distances; from "
+            + std::to_string(LEAST_BUCKETS) + " to " + std::to_string(MOST_BUCKETS) + " can be computed");
     }
     const llama_vocab * vocab = weights_->vocab();
     for (llama_token token : {llama_vocab_pad(vocab), llama_vocab_bos(vocab), llama_model_decoder_start_token(weights_->model())}) {
         if (token != LLAMA_TOKEN_NULL) start_ = token;
     }
-    if (start_ < 0 || start_ >= weights_->n_vocab()) throw failure("E_BAD_GGUF", "the model does not say which token of its vocabulary starts the decoder");
+    if (start_ < 0 || start_ >= weights_->n_vocab()) {
+        throw failure("E_BAD_GGUF", "the model does not say which token of its vocabulary starts the decoder");
+    }
     for (llama_token token = 0; token < weights_->n_vocab(); ++token) {
         const char * text = llama_vocab_get_text(vocab, token);
         const bool is_normal = (llama_vocab_get_attr(vocab, token) & LLAMA_TOKEN_ATTR_NORMAL) != 0;
@@ -84,18 +87,17 @@ void text_translator::reserve(int32_t n_rows, int32_t n_cells) {
     context_.reset(); // before the new one takes its memory
     log_sink log;
     llama_context_params params = llama_context_default_params();
-    params.n_ctx           = uint32_t(std::max(n_cells, n_rows)); // llama.cpp takes no batch larger than the context
+    params.n_ctx           = uint32_t(std::max(n_cells, n_rows)); // llama.cpp accepts no batch larger than the context
     params.n_batch = params.n_ubatch = params.n_outputs_max = uint32_t(n_rows);
     params.n_seq_max       = MAX_TEXTS;
     params.n_threads       = n_threads_;
     params.n_threads_batch = n_threads_;
     params.pooling_type    = LLAMA_POOLING_TYPE_NONE;
-    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; // it cannot add the bias of distances
+    params.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED; // flash attention cannot add the bias of distances
     params.type_k = params.type_v = kv_f32_ ? GGML_TYPE_F32 : GGML_TYPE_F16;
-    params.kv_unified      = true; // sequences in streams of their own are not supported beside the bias
+    params.kv_unified      = true; // the bias does not work with a stream per sequence
     params.no_perf         = true;
-    params.abort_callback      = [](void * flag) { return static_cast<std::atomic<bool> *>(flag)->load(); };
-    params.abort_callback_data = &abort_;
+    stop_on_abort(params);
     context_.reset(llama_init_from_model(weights_->model(), params));
     const bool is_whole = context_ && llama_get_memory(context_.get()) != nullptr
         && llama_n_ubatch(context_.get()) >= uint32_t(n_rows) && llama_n_ctx(context_.get()) >= uint32_t(n_cells);
@@ -108,11 +110,13 @@ void text_translator::reserve(int32_t n_rows, int32_t n_cells) {
 }
 
 std::vector<translation> text_translator::translate(const std::vector<std::string> & texts, const std::string & prefix, int32_t n_max) {
-    if (n_max < 1 || n_max > MAX_NEW) throw failure("E_BAD_ARGUMENT", "a translation has from 1 to " + std::to_string(MAX_NEW) + " tokens at most");
+    if (n_max < 1 || n_max > MAX_NEW) {
+        throw failure("E_BAD_ARGUMENT", "nMax must be from 1 to " + std::to_string(MAX_NEW) + " tokens");
+    }
     const token_list prefix_tokens = read_prefix(prefix);
     std::vector<token_list> sources;
     for (const auto & text : texts) {
-        if (abort_.load()) throw failure("E_ABORTED", "the work was stopped before its end");
+        if (is_aborted()) throw failure("E_ABORTED", "the work was stopped before its end");
         sources.push_back(read_source(text, prefix_tokens, "text " + std::to_string(sources.size())));
     }
     std::vector<translation> results(texts.size());
@@ -128,7 +132,7 @@ std::vector<translation> text_translator::translate(const std::vector<std::strin
             begin = end;
         }
     } catch (...) {
-        context_.reset(); // a cell that is not finite would reach the texts after this one
+        context_.reset(); // a cell that is not finite would spoil the next texts
         throw;
     }
     return results;
@@ -144,11 +148,12 @@ std::vector<llama_token> text_translator::read_prefix(const std::string & prefix
     return tokens;
 }
 
-std::vector<llama_token> text_translator::read_source(const std::string & text, const token_list & prefix, const std::string & which) const {
+std::vector<llama_token> text_translator::read_source(const std::string & text, const token_list & prefix,
+                                                      const std::string & which) const {
     const llama_vocab * vocab = weights_->vocab();
     token_list tokens = weights_->tokenise(text, false, false);
     if (tokens.empty()) throw failure("E_BAD_ARGUMENT", which + " is empty");
-    // A vocabulary that puts no space before a text would join its first word to the prefix.
+    // Without a space before the text, its first word would be joined to the prefix.
     const bool has_space = std::strncmp(llama_vocab_get_text(vocab, tokens.front()), SPACE, std::strlen(SPACE)) == 0;
     if (!prefix.empty() && !has_space) tokens = weights_->tokenise(" " + text, false, false);
     tokens = spell_marks(tokens, which);
@@ -159,7 +164,8 @@ std::vector<llama_token> text_translator::read_source(const std::string & text, 
     source.insert(source.end(), tokens.begin(), tokens.end());
     if (llama_vocab_get_add_eos(vocab) && llama_vocab_eos(vocab) != LLAMA_TOKEN_NULL) source.push_back(llama_vocab_eos(vocab));
     if (source.size() > size_t(MAX_ROWS)) {
-        throw failure("E_CONTEXT_FULL", which + " has " + std::to_string(source.size()) + " tokens; the translator takes " + std::to_string(MAX_ROWS) + ": shorten or split it");
+        throw failure("E_CONTEXT_FULL", which + " has " + std::to_string(source.size()) + " tokens; the translator takes "
+            + std::to_string(MAX_ROWS) + ": shorten or split it");
     }
     return source;
 }
@@ -174,7 +180,9 @@ std::vector<llama_token> text_translator::spell_marks(const token_list & tokens,
         const std::string mark = llama_vocab_get_text(weights_->vocab(), token);
         for (size_t at = 0; at < mark.size(); at += length_of_letter(mark[at])) {
             const auto letter = letters_.find(mark.substr(at, length_of_letter(mark[at])));
-            if (letter == letters_.end()) throw failure("E_BAD_ARGUMENT", which + " holds the mark " + mark + ", which the model cannot read as text: take it out");
+            if (letter == letters_.end()) {
+                throw failure("E_BAD_ARGUMENT", which + " holds the mark " + mark + ", which the model cannot read as text: take it out");
+            }
             spelt.push_back(letter->second);
         }
     }
@@ -185,7 +193,9 @@ size_t text_translator::group_end(const std::vector<token_list> & sources, size_
     const size_t most = std::clamp(SHARED_CELLS / n_max, 1, MAX_TEXTS);
     size_t n_rows = sources[begin].size();
     size_t end = begin + 1;
-    while (end < sources.size() && end - begin < most && n_rows + sources[end].size() <= size_t(SHARED_ROWS)) n_rows += sources[end++].size();
+    while (end < sources.size() && end - begin < most && n_rows + sources[end].size() <= size_t(SHARED_ROWS)) {
+        n_rows += sources[end++].size();
+    }
     return end;
 }
 
@@ -211,7 +221,10 @@ void text_translator::decode(std::vector<translation> & results, size_t begin, s
             if (logits == nullptr) throw failure("E_LLAMA", "llama.cpp gave no logits");
             const llama_token token = arg_max(logits, n_vocab);
             const distribution next(logits, n_vocab);
-            if (token < 0 || !next.is_finite()) throw failure("E_NOT_FINITE", "the translator's logits are not finite: its weights are broken, or its numbers too large for the file's type");
+            if (token < 0 || !next.is_finite()) {
+                throw failure("E_NOT_FINITE", "the translator's logits are not finite: its weights are broken, or too large for the file's "
+                    "number type");
+            }
             auto & result = results[open[row]];
             result.log_probability += next.log_probability(token);
             result.is_truncated = !llama_vocab_is_eog(weights_->vocab(), token);
@@ -237,8 +250,8 @@ void text_translator::compute(int32_t (*function)(llama_context *, llama_batch),
     log_sink log;
     int32_t status = 2;
     try {
-        // GPUs do not ask whether to go on in the middle of a graph.
-        if (!abort_.load()) {
+        // GPUs do not check for an abort within a graph.
+        if (!is_aborted()) {
             status = function(context_.get(), batch_);
             llama_synchronize(context_.get());
         }

@@ -1,7 +1,7 @@
 #include "engine/token_sampler.h"
 
 #include "engine/distribution.h"
-#include "failure.h"
+#include "engine/failure.h"
 
 #include <algorithm>
 #include <cmath>
@@ -9,7 +9,10 @@
 token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const sampler_options & options)
     : weights_(std::move(weights)), n_vocab_(weights_->n_vocab()), chain_(nullptr, llama_sampler_free) {
     for (const auto & bias : options.logit_bias) {
-        if (bias.token < 0 || bias.token >= n_vocab_) throw failure("E_BAD_TOKEN", "logitBias names token " + std::to_string(bias.token) + "; the vocabulary has " + std::to_string(n_vocab_));
+        if (bias.token < 0 || bias.token >= n_vocab_) {
+            throw failure("E_BAD_TOKEN", "logitBias names token " + std::to_string(bias.token) + "; the vocabulary has "
+                + std::to_string(n_vocab_));
+        }
     }
     if (options.temperature == 0 && options.repeat_penalty == 1 && options.logit_bias.empty()) return;
 
@@ -17,7 +20,9 @@ token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const
     params.no_perf = true;
     chain_.reset(llama_sampler_chain_init(params));
     const auto add = [&](llama_sampler * sampler) { llama_sampler_chain_add(chain_.get(), sampler); };
-    if (!options.logit_bias.empty()) add(llama_sampler_init_logit_bias(n_vocab_, int32_t(options.logit_bias.size()), options.logit_bias.data()));
+    if (!options.logit_bias.empty()) {
+        add(llama_sampler_init_logit_bias(n_vocab_, int32_t(options.logit_bias.size()), options.logit_bias.data()));
+    }
     if (options.repeat_penalty != 1) {
         llama_sampler * penalties = llama_sampler_init_penalties(n_vocab_, options.repeat_last_n, options.repeat_penalty, 0, 0);
         for (llama_token token : options.history) llama_sampler_accept(penalties, token);

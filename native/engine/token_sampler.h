@@ -15,7 +15,7 @@ struct sampler_options {
     float       min_p          = 0; // 0 = off
     float       repeat_penalty = 1; // 1 = off
     int32_t     repeat_last_n  = 64;
-    std::vector<llama_token> history; // tokens before the first one, which the penalty counts too
+    std::vector<llama_token> history; // tokens before the first one, which the penalty counts as well
     uint32_t    seed           = 0;
     std::vector<llama_logit_bias> logit_bias;
 };
@@ -30,7 +30,7 @@ public:
 
     uint64_t model_id() const { return weights_->id(); }
 
-    // Picks a token and takes note of it; -1 when the logits are not finite or no token is allowed.
+    // Picks a token and records it; -1 when the logits are not finite or no token is allowed.
     llama_token sample(const float * logits);
 
 private:

@@ -1,7 +1,9 @@
 #include "engine/zero_adapter.h"
 
+#include "engine/failure.h"
 #include "engine/log_sink.h"
-#include "failure.h"
+#include "engine/node_names.h"
+#include "engine/node_signature.h"
 #include "gguf.h"
 
 #include <cerrno>
@@ -50,11 +52,18 @@ ggml_tensor * zeros(ggml_context * context, const std::string & name, int64_t co
     return tensor;
 }
 
+// True for the product of this weight, whichever back end holds the weight.
+bool is_product_of(const ggml_tensor * tensor, const std::string & weight) {
+    return tensor != nullptr && tensor->op == GGML_OP_MUL_MAT && tensor->src[0] != nullptr && given_name(tensor->src[0]) == weight;
+}
+
 } // namespace
 
 llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & architecture, const std::vector<adapted_weight> & weights) {
     size_t size = 0;
-    for (const auto & weight : weights) size += 2 * (ggml_tensor_overhead() + GGML_MEM_ALIGN) + (weight.n_in + weight.n_out) * sizeof(float);
+    for (const auto & weight : weights) {
+        size += 2 * (ggml_tensor_overhead() + GGML_MEM_ALIGN) + (weight.n_in + weight.n_out) * sizeof(float);
+    }
     const std::unique_ptr<ggml_context, decltype(&ggml_free)> tensors(ggml_init({size, nullptr, false}), ggml_free);
     const std::unique_ptr<gguf_context, decltype(&gguf_free)> gguf(gguf_init_empty(), gguf_free);
     gguf_set_val_str(gguf.get(), "general.type", "adapter");
@@ -62,16 +71,29 @@ llama_adapter_lora * load_zero_adapter(llama_model * model, const std::string & 
     gguf_set_val_str(gguf.get(), "adapter.type", "lora");
     gguf_set_val_f32(gguf.get(), "adapter.lora.alpha", 1);
     for (const auto & weight : weights) {
-        gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_a", weight.n_in, 1));
-        gguf_add_tensor(gguf.get(), zeros(tensors.get(), weight.name + ".lora_b", 1, weight.n_out));
+        gguf_add_tensor(gguf.get(), zeros(tensors.get(), node_names::spell_lora_a(weight.name), weight.n_in, 1));
+        gguf_add_tensor(gguf.get(), zeros(tensors.get(), node_names::spell_lora_b(weight.name), 1, weight.n_out));
     }
     // llama.cpp reads adapters from files only.
     const std::unique_ptr<FILE, decltype(&std::fclose)> file(open_unnamed_file(), std::fclose);
     if (!file) throw failure("E_LLAMA", std::string("no temporary file: ") + std::strerror(errno));
-    if (!gguf_write_to_file_ptr(gguf.get(), file.get(), false) || std::fflush(file.get()) != 0) throw failure("E_LLAMA", std::string("a temporary file cannot be written: ") + std::strerror(errno));
+    if (!gguf_write_to_file_ptr(gguf.get(), file.get(), false) || std::fflush(file.get()) != 0) {
+        throw failure("E_LLAMA", std::string("a temporary file cannot be written: ") + std::strerror(errno));
+    }
     std::rewind(file.get());
     log_sink log;
     llama_adapter_lora * adapter = llama_adapter_lora_init_from_file_ptr(model, file.get());
     if (adapter == nullptr) throw failure("E_LLAMA", log.explain("llama.cpp refused the adapter that steers"));
     return adapter;
+}
+
+void drop_zero_adapter(int layer, ggml_tensor * scaled) {
+    const std::string weight = node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT);
+    ggml_tensor * b_product = scaled->op == GGML_OP_SCALE ? scaled->src[0] : nullptr;
+    ggml_tensor * a_product = is_product_of(b_product, node_names::spell_lora_b(weight)) ? b_product->src[1] : nullptr;
+    if (!is_product_of(a_product, node_names::spell_lora_a(weight))) {
+        throw failure("E_NO_SITE", std::string("llama.cpp's graph adds ") + scaled->name + " to the product of " + weight
+            + " where the adapter that steers was expected");
+    }
+    for (ggml_tensor * node : {scaled, b_product, a_product}) node->op = GGML_OP_NONE;
 }

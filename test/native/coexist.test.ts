@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process";
-import { writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
@@ -49,6 +49,48 @@ test.each([["ours first", [OURS, THEIRS]], ["node-llama-cpp first", [THEIRS, OUR
   if (process.platform !== "linux") return;
   expect(found.shared.length).toBeGreaterThanOrEqual(2); // mapped by both
   expect(new Set(found.dirty)).toEqual(new Set([0])); // and copied by neither
+});
+
+const SETTLED = "await new Promise((resolve) => setTimeout(resolve, 200)); // node-llama-cpp hands its lines over one by one";
+const OUR_FAILURE = `
+  const before = lines.length;
+  const { loadModel } = await import(library);
+  ours.push(await loadModel(broken, { vet: false, threads: 1 }).catch(({ message }) => message));
+  model = await loadModel(path, { vet: false, threads: 1 });
+  await model.generate("steer", { maxNewTokens: 2 }).text();
+  model.dispose();
+  ${SETTLED}
+  strays.push(...lines.slice(before));`;
+const THEIR_FAILURE = `
+  const { getLlama } = await import("node-llama-cpp");
+  llama ??= await getLlama({ build: "never", gpu: false, maxThreads: 1, logLevel: "debug", logger: (level, message) => lines.push(message) });
+  await llama.loadModel({ modelPath: path });
+  ${SETTLED}
+  const before = lines.length;
+  await llama.loadModel({ modelPath: broken }).catch(() => undefined);
+  ${SETTLED}
+  theirs.push(lines.slice(before).join("\\n"));`;
+
+test.each([
+  ["ours first", [OUR_FAILURE, THEIR_FAILURE, OUR_FAILURE, THEIR_FAILURE]],
+  ["node-llama-cpp first", [THEIR_FAILURE, OUR_FAILURE, THEIR_FAILURE, OUR_FAILURE]],
+])("beside node-llama-cpp in one process, %s: each has llama.cpp's log of its own work", async (_, order) => {
+  const library = pathToFileURL(join(process.cwd(), "dist/lib/index.js")).href;
+  const broken = space.path("broken.gguf");
+  await writeFile(broken, (await readFile(path)).subarray(0, 20_000));
+  const script = join(process.cwd(), "dist", `coexist-log-${order.indexOf(OUR_FAILURE)}.mjs`);
+  await writeFile(script, `const [library, path, broken] = ${JSON.stringify([library, path, broken])};
+const ours = [], theirs = [], strays = [], lines = [];
+let model, llama;
+${order.map((part) => `{${part}\n}`).join("\n")}
+process.stdout.write(JSON.stringify({ ours, theirs, strays }));
+process.exit(0);`);
+  const { stdout, stderr } = await promisify(execFile)(process.execPath, [script], { timeout: 60_000 });
+  expect(stderr).toBe("");
+  const { ours, theirs, strays } = JSON.parse(stdout) as Record<string, string[]>; // nothing else was printed
+  expect(ours).toEqual([expect.stringContaining("broken.gguf: "), expect.stringContaining("broken.gguf: ")]);
+  expect(theirs).toEqual([expect.stringMatching(/failed to load model/), expect.stringMatching(/failed to load model/)]);
+  expect(strays).toEqual([]);
 });
 
 test("the options of a Llama, and a back end that is not there", async () => {

@@ -4,12 +4,12 @@
 #include <utility>
 
 // What every function of the addon throws: lib/errors.ts turns it into a SteeringError.
-// `code` is one of that file's codes; `llama_status` is what llama.cpp returned, 0 where it returned nothing.
+// `code` is one of that file's codes; `llama_status` is what llama.cpp returned, 0 if it returned nothing.
 struct failure : std::runtime_error {
     failure(std::string code, const std::string & message, int llama_status = 0, std::string state = "")
         : std::runtime_error(message), code(std::move(code)), llama_status(llama_status), state(std::move(state)) {}
 
     std::string code;
     int         llama_status;
-    std::string state; // what the failed call left behind, empty = nothing changed
+    std::string state; // what the failed call left behind; empty = nothing changed
 };
