@@ -19,7 +19,7 @@ import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
 
-/** Most rows of one decode; longer prompts are fed in pieces. */
+/** Most rows of one decode; longer prompts are prefilled in pieces. */
 const N_BATCH = 512;
 /** Contexts grow in steps of this many cells, so that a slightly longer prompt does not need a new one. */
 const N_CTX_STEP = 512;

@@ -75,7 +75,7 @@ export class Streams {
     const baseline = batch.add(token, position, sequences[0]!, { output: true });
     for (const [index, steering] of this.measured.entries()) {
       const schedule = this.schedules.get(steering)!;
-      // The stream of a steering that is no longer measured goes on unsteered.
+      // The stream of a steering that is no longer measured continues unsteered.
       const terms = past ? past.strong.get(steering) ?? [] : isDynamic(schedule) ? steering.termsAt(step, schedule.strongAlpha) : [];
       const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms });
       if (past || !isDynamic(schedule)) continue;

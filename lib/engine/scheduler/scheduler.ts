@@ -288,9 +288,8 @@ export class Scheduler {
     try {
       await this.room.fit({ nCtx: Math.max(maxCells, cellsOf(next.task)), nSeqMax: Math.max(maxSequences, sequencesOf(next.task)) });
     } catch (error) {
-      const index = this.waiting.indexOf(next);
-      if (index >= 0) this.waiting.splice(index, 1);
-      next.fail(error); // the others may need less
+      this.drop(next); // the others may need less
+      next.fail(error);
     }
   }
 }
