@@ -1,14 +1,18 @@
 import { loadModel, models, type LoadModelOptions, type Model, type Pullable } from "../lib/index.js";
-import type { ModelOptions } from "./common.js";
+import { defined } from "./common.js";
+import type { ModelOptions } from "./options.js";
 import { megabytes, showProgress } from "./progress.js";
 
-/** Load the model of the command line; one that is known by name is downloaded first where it is missing. */
-export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptions, signal: AbortSignal, room: Pick<LoadModelOptions, "maxSequences" | "contextSize"> = {}): Promise<Model> {
+type Room = Pick<LoadModelOptions, "maxSequences" | "contextSize">;
+type OpenOptions = Pick<ModelOptions, "model" | "threads" | "gpuLayers" | "quiet">;
+
+/** Loads the model of the command line; a missing model that has a name is downloaded first. */
+export async function openModel({ model, threads, gpuLayers, quiet }: OpenOptions, signal: AbortSignal, room: Room = {}): Promise<Model> {
   await pullIfNamed(model, { quiet }, signal);
-  return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }), ...room, signal });
+  return loadModel(model, { ...defined({ threads, gpuLayers }), ...room, signal });
 }
 
-/** Download a model that is known by name, where it is missing. */
+/** Downloads a model that has a name and is missing. */
 export async function pullIfNamed(model: string, { quiet }: Pick<ModelOptions, "quiet">, signal: AbortSignal): Promise<void> {
   if (models.isNamed(model)) await pullWithProgress(models.find(model), { force: false, quiet, signal });
 }

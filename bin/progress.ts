@@ -1,11 +1,11 @@
 import { SingleBar } from "cli-progress";
 
-/** What a command shows, on stderr, while something takes its time. */
+/** What a command shows on stderr during long work. */
 export interface Progress {
-  /** `total` undefined: not known yet. */
+  /** `total` is undefined while it is unknown. */
   onProgress: (done: number, total: number | undefined) => void;
   onNotice: (line: string) => void;
-  /** Ends the bar; call it on success and on failure. */
+  /** Ends the bar. Call it after success and after failure. */
   stop: () => void;
 }
 
@@ -13,21 +13,21 @@ export interface Progress {
 export type AmountFormat = (amount: number) => string;
 
 const PLAIN_STEP = 0.1;
-/** What is over sooner needs no lines. */
+/** Shorter work prints no lines. */
 const LEAST_SECONDS = 2;
 
-/** A bar with rate and time left on a terminal, a plain line per 10 % elsewhere, nothing when quiet. */
+/** On a terminal a bar with rate and time left, elsewhere one line per 10 %, with `quiet` nothing. */
 export function showProgress(name: string, quiet: boolean, format: AmountFormat): Progress {
   if (quiet) return { onProgress: () => {}, onNotice: () => {}, stop: () => {} };
   return process.stderr.isTTY ? barProgress(name, format) : plainProgress(name, format);
 }
 
-/** Bytes as decimal megabytes, the unit of the hub's pages, e.g. "98.4 MB". */
+/** Bytes in decimal megabytes, as Hugging Face shows them, e.g. "98.4 MB". */
 export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** Tokens, e.g. "5,120 tokens". */
+/** A number of tokens, e.g. "5,120 tokens". */
 export function tokenCount(tokens: number): string {
   return `${Math.round(tokens).toLocaleString("en")} tokens`;
 }
@@ -50,7 +50,7 @@ function barProgress(name: string, format: AmountFormat): Progress {
     onProgress: (done, total) => {
       if (total === undefined) return;
       if (meter === undefined || meter.total !== total) {
-        // Another source, of another size: its rate starts anew.
+        // Another source with another size: its rate starts from zero.
         meter = startMeter(done, total, format);
         bar.start(total, done, meter.payload(done));
       }
@@ -95,7 +95,7 @@ interface Meter {
   payload: (done: number) => { done: string; size: string; rate: string; left: string };
 }
 
-/** Rates count from here on only: what an earlier, interrupted run did took no time now. */
+/** Starts to measure the rate; the work that an earlier, interrupted run has done does not count. */
 function startMeter(start: number, total: number, format: AmountFormat): Meter {
   const startedAt = performance.now();
   const seconds = (): number => (performance.now() - startedAt) / 1000;
