@@ -85,11 +85,12 @@ export function command<const O extends OptionTable>({ usage, describe, options,
     for (const [args, note] of examples) yargs.example(`$0 ${args}${note === undefined ? "" : `  # ${note}`}`, "");
     return epilogue === undefined ? yargs : yargs.epilogue(epilogue);
   };
-  const handler = (given: object): void | Promise<void> => run({ ...leftOut({ ...OUTPUT, ...options }), ...given } as Values<O> & OutputOptions);
+  const blank = leftOut({ ...OUTPUT, ...options });
+  const handler = (given: object): void | Promise<void> => run({ ...blank, ...given } as Values<O> & OutputOptions);
   return { name, usage, options, commands: [], module: { command: usage, describe, builder, handler } };
 }
 
-/** A command that consists of commands; one whose usage begins with `$0` runs where none is named. */
+/** A command that consists of commands; a member whose usage begins with `$0` is the default. */
 export function group(name: string, describe: string, commands: readonly Command[]): Command {
   const builder = (yargs: Argv): Argv => {
     for (const { module } of commands) yargs.command(module);

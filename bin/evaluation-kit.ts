@@ -74,7 +74,8 @@ export class EvaluationKit implements AsyncDisposable {
   async evaluators(wanted: WantedProperties, model: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
     const { detector, candidates, controversial } = this.options;
     const { classifier } = this;
-    const [guard, perplexity] = [this.options.safety, this.options.perplexity].map((name) => (name === undefined ? undefined : this.loaded.get(name)!));
+    const loaded = (name: string | undefined): Model | undefined => (name === undefined ? undefined : this.loaded.get(name)!);
+    const [guard, perplexity] = [loaded(this.options.safety), loaded(this.options.perplexity)];
     const languages = candidates === "all" ? "all" : candidatesOf(this.options);
     const guarding = { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial };
     const classifying = { wanted: wanted.formality, ...defined({ sure: this.options.sure }) };
@@ -90,7 +91,9 @@ export class EvaluationKit implements AsyncDisposable {
 
   private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
     if (this.probes.length === 0) return [];
-    if (name === undefined) throw new SteeringError("E_BAD_ARGUMENT", "--probe needs the model that the probe was trained on; name it with --probe-model");
+    if (name === undefined) {
+      throw new SteeringError("E_BAD_ARGUMENT", "--probe needs the model that the probe was trained on; name it with --probe-model");
+    }
     const model = await this.model(name, signal);
     return this.probes.map((probe) => evaluate.probe(model, probe, evaluate.wantedSide(probe, wanted)));
   }
@@ -151,7 +154,8 @@ export function wantedBy({ language, wanted = "" }: KitOptions): WantedPropertie
     const known = Object.entries(VALUES).flatMap(([property, each]) => each.map((word) => `${property}=${word}`));
     throw new SteeringError("E_BAD_ARGUMENT", `--wanted ${pair} is unknown; expected ${known.join(", ")}`);
   });
-  return { ...Object.fromEntries(pairs) as WantedProperties, ...(language !== undefined && { language: evaluate.parseLanguage(language) }) };
+  const properties = Object.fromEntries(pairs) as WantedProperties;
+  return language === undefined ? properties : { ...properties, language: evaluate.parseLanguage(language) };
 }
 
 /** Reads one form of a guard's verdict, or a list of forms; the evaluator checks their content. */

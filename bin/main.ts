@@ -63,7 +63,7 @@ function report(error: Error, args: string[]): number {
   process.stderr.write(`${colours.red("llama-steer:")} ${message}${code}\n`);
   if (isUsage) process.stderr.write(`Try: ${commandName()} --help\n`);
   if (args.includes("--debug")) process.stderr.write(`${error.stack}\n`);
-  else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer. Run the command again with --debug and report the stack trace.\n");
+  else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; please report it with the output of --debug.\n");
   if (isOurs) return exitCode(error.code);
   return isUsage ? EXIT.usage : EXIT.failure;
 }

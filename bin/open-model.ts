@@ -1,4 +1,4 @@
-import { loadModel, models, type LoadModelOptions, type Model, type Pullable } from "../lib/index.js";
+import { loadModel, models, type LoadModelOptions, type Model, type ModelEntry, type Pullable } from "../lib/index.js";
 import { defined } from "./common.js";
 import type { ModelOptions } from "./options.js";
 import { megabytes, showProgress } from "./progress.js";
@@ -15,6 +15,11 @@ export async function openModel({ model, threads, gpuLayers, quiet }: OpenOption
 /** Downloads a model that has a name and is missing. */
 export async function pullIfNamed(model: string, { quiet }: Pick<ModelOptions, "quiet">, signal: AbortSignal): Promise<void> {
   if (models.isNamed(model)) await pullWithProgress(models.find(model), { force: false, quiet, signal });
+}
+
+/** Where a model of the registry is. */
+export function modelState(model: ModelEntry): string {
+  return models.isOwn(model) ? "in the package" : models.isInstalled(model) ? "downloaded" : "not downloaded";
 }
 
 export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {

@@ -53,12 +53,18 @@ export const experimentOptions = (published: { alphas: readonly number[]; topP: 
     describe: "groups: ask the last row of each group, as published; rows: ask every row",
   },
   "max-new-tokens": { ...count(), default: 30, describe: "Tokens per answer, and steps of an extracted vector" },
-  strategies: { type: "string", coerce: list(strategy), describe: "Strategies to compare, joined by commas", defaultDescription: "dyn,fixed,start,dim" },
+  strategies: {
+    type: "string", coerce: list(strategy), describe: "Strategies to compare, joined by commas",
+    defaultDescription: "dyn,fixed,start,dim",
+  },
   alphas: {
     type: "string", coerce: list(number), describe: "Intensities of fixed, start and dim, joined by commas",
     defaultDescription: published.alphas.join(","),
   },
-  "top-p": { type: "string", coerce: list(number), describe: "Values of p_top for dyn, joined by commas", defaultDescription: published.topP.join(",") },
+  "top-p": {
+    type: "string", coerce: list(number), describe: "Values of p_top for dyn, joined by commas",
+    defaultDescription: published.topP.join(","),
+  },
   "kl-reduction": {
     choices: ["mean", "sum"], default: "mean",
     describe: "mean: divide the KL by the size of the top-p set, as published; sum: do not",
@@ -68,7 +74,7 @@ export const experimentOptions = (published: { alphas: readonly number[]; topP: 
     describe: "published: as the paper's code, with extra BOS and one demonstration fewer",
   },
   layers: { type: "string", default: "all", coerce: spec.parseIndices, describe: "Layers to steer, counted from 0, e.g. 4-9+12" },
-  heads: { type: "string", default: "all", coerce: spec.parseIndices, describe: "Heads to steer, counted from 0; only at the site head_out" },
+  heads: { type: "string", default: "all", coerce: spec.parseIndices, describe: "Heads to steer, counted from 0; site head_out only" },
 });
 
 export type ExperimentArguments = Values<ReturnType<typeof experimentOptions>> & OutputOptions;
@@ -83,7 +89,8 @@ export async function supportIndices(text: string | undefined): Promise<number[]
   if (!text.endsWith(".safetensors")) return list(index)(text, "support-indices");
   const { origin } = (await SteeringVector.load(text)).provenance;
   if (origin.kind === "icl") return origin.supportIndices;
-  throw new SteeringError("E_BAD_ARGUMENT", `--support-indices ${text}: this vector has no draw to repeat; expected a vector that was extracted with --method icl`);
+  throw new SteeringError("E_BAD_ARGUMENT", `--support-indices ${text}: this vector has no draw to repeat; `
+    + "expected a vector extracted with --method icl");
 }
 
 /** For `coerce`: values joined by commas. */
@@ -94,12 +101,12 @@ export function list<Value>(parse: (word: string, name: string) => Value): (text
 export function number(word: string, name: string): number {
   const value = Number(word);
   if (word !== "" && Number.isFinite(value)) return value;
-  throw new SteeringError("E_BAD_ARGUMENT", `--${name}: "${word}" is not a number; expected numbers joined by commas, e.g. 0.5,1,1.5`);
+  throw new SteeringError("E_BAD_ARGUMENT", `--${name}: "${word}" is not a number; expected numbers, e.g. 0.5,1,1.5`);
 }
 
 function index(word: string, name: string): number {
   if (/^\d+$/.test(word)) return Number(word);
-  throw new SteeringError("E_BAD_ARGUMENT", `--${name}: "${word}" is not an index; expected whole numbers from 0, joined by commas, e.g. 3,17`);
+  throw new SteeringError("E_BAD_ARGUMENT", `--${name}: "${word}" is not an index; expected whole numbers from 0, e.g. 3,17`);
 }
 
 function strategy(word: string, name: string): Strategy {
@@ -111,5 +118,5 @@ function strategy(word: string, name: string): Strategy {
 function shard(text: string, name: string): Shard {
   const [, index, count] = /^(\d+)\/(\d+)$/.exec(text)?.map(Number) ?? [];
   if (index !== undefined && count !== undefined && index < count) return { index, count };
-  throw new SteeringError("E_BAD_ARGUMENT", `--${name} ${text} is not a shard; expected I/N with I from 0 to N − 1, e.g. 0/4 for the first of four`);
+  throw new SteeringError("E_BAD_ARGUMENT", `--${name} ${text} is not a shard; expected I/N with I below N, e.g. 0/4`);
 }

@@ -28,11 +28,14 @@ export async function printRunTable(given: RunResults): Promise<void> {
   ]);
   const seconds = timings.filter(({ what }) => what.startsWith("prompts")).reduce((sum, each) => sum + each.seconds, 0);
   const answered = new Set(results.records.map(({ prompt }) => prompt)).size;
+  const rate = seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : "";
+  const shard = run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : "";
   print(`\n${resultsApi.title(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): `
-    + `${answered} of ${run.nPrompts} prompts${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
+    + `${answered} of ${run.nPrompts} prompts${rate}${shard}`);
   const wanted = judged.map(({ header }) => `${header.wanted} [95 %]`);
   printColumns([["setting", "answers", ...wanted, "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
-  if (rows.some((row) => row.some((cell) => /\?\)(?: of \d+)?$/.test(cell)))) print("(n?): n answers could not be judged; they do not count as successes");
+  const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
+  if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
   const agreement = agreementOf(evaluations);
   if (agreement !== null) print(`eld and franc name the same language for ${Math.round(100 * agreement)} % of the answers`);
 }
@@ -47,7 +50,8 @@ function agreementOf(evaluations: readonly Evaluation[]): number | null {
 function shareText(result: PropertyResult | null | undefined, answers: number): string {
   if (!result) return "";
   const { share, undetermined, n } = result;
-  return `${estimate(share, (value) => `${Math.round(100 * value)} %`)}${undetermined > 0 ? ` (${undetermined}?)` : ""}${n < answers ? ` of ${n}` : ""}`;
+  const text = estimate(share, (value) => `${Math.round(100 * value)} %`);
+  return `${text}${undetermined > 0 ? ` (${undetermined}?)` : ""}${n < answers ? ` of ${n}` : ""}`;
 }
 
 /** Prints rows of text in aligned columns; a column without any text is left out. */

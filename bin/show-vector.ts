@@ -26,24 +26,29 @@ export function showVector(vector: SteeringVector, json: boolean): void {
   }
 }
 
+const METHODS = {
+  mean: "mean difference", pca: "principal component of the differences", probe: "weights of a logistic regression",
+} as const;
+
 /** Rows about the origin of a vector. */
 function describeOrigin({ origin, calibration }: Provenance): Record<string, string> {
   if (!calibration) return ofKind(origin);
   const { schedule, effect, found, n, deltaPerplexity } = calibration;
-  const calibrated = `${JSON.stringify(schedule)}: ${effect} in ${Math.round(found * 100)} % of ${n} answers, ΔPPL ${deltaPerplexity.toFixed(2)}`;
-  return { ...ofKind(origin), calibrated };
+  const result = `${effect} in ${Math.round(found * 100)} % of ${n} answers, ΔPPL ${deltaPerplexity.toFixed(2)}`;
+  return { ...ofKind(origin), calibrated: `${JSON.stringify(schedule)}: ${result}` };
 }
 
 function ofKind(origin: Provenance["origin"]): Record<string, string> {
   switch (origin.kind) {
     case "icl": return {
       datasets: contrast(origin),
-      prompts: `${origin.support} with ${origin.iclExamples} demonstrations, ${origin.seed === null ? "chosen by index" : `seed ${origin.seed}`}`,
+      prompts: `${origin.support} with ${origin.iclExamples} demonstrations`,
+      draw: origin.seed === null ? "given by index" : `seed ${origin.seed}`,
     };
     case "pairs": return {
       datasets: contrast(origin),
       pairs: `${origin.nPairs}, template ${origin.template}, pooling ${origin.pooling}`,
-      method: { mean: "mean difference", pca: "principal component of the differences", probe: "weights of a logistic regression" }[origin.method],
+      method: METHODS[origin.method],
     };
     case "derived": return { "made from": origin.from.map(({ property, hash }) => `${property} (${short(hash)})`).join(", ") };
     case "imported": return { imported: `${origin.file} (${short(origin.hash)}), ${origin.format}` };

@@ -52,7 +52,8 @@ async function run(options: CalibrateArguments, signal: AbortSignal): Promise<vo
   await using model = await openModel(options, signal, { maxSequences: 32, contextSize: 16_384 });
   const progress = showProgress(`calibrating ${vector.property}`, quiet, (count) => `${Math.round(count)} answers`);
   const { tried, vector: calibrated } = await calibrate(model, {
-    vector, questions, evaluators, wanted: share, kind, n, maxNewTokens, signal, onProgress: progress.onProgress, ...defined({ candidates: values }),
+    vector, questions, evaluators, wanted: share, kind, n, maxNewTokens, signal,
+    onProgress: progress.onProgress, ...defined({ candidates: values }),
   }).finally(() => progress.stop());
   const chosen = calibrated?.provenance.calibration;
   if (calibrated) await calibrated.save(out);
@@ -62,17 +63,20 @@ async function run(options: CalibrateArguments, signal: AbortSignal): Promise<vo
     throw new SteeringError("E_BAD_ARGUMENT", `no value shows the effect in ${percent(share)} of the answers; ${path} is unchanged. `
       + "Try other --values, another --kind or a lower --share");
   }
-  note(`${chosen.effect} in ${percent(chosen.found)} of ${chosen.n} answers. Try: ${commandName()} generate ${options.model} "…" --steer ${out}`, quiet);
+  note(`${chosen.effect} in ${percent(chosen.found)} of ${chosen.n} answers. `
+    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}`, quiet);
 }
 
 /** The questions to ask. Throws E_BAD_ARGUMENT if none are named and none belong to the vector. */
-async function questionsOf({ questions, vector: path, model }: CalibrateArguments, { provenance: { origin } }: SteeringVector): Promise<Dataset> {
+async function questionsOf({ questions, vector: path, model }: CalibrateArguments, { provenance }: SteeringVector): Promise<Dataset> {
+  const { origin } = provenance;
   const folder = datasets.folder(model);
   if (questions !== undefined) return loadDataset(questions, folder);
-  const heldOut = "positive" in origin && await isIn(folder, origin.positive) ? await datasets.testPart(origin.positive.name, folder) : undefined;
+  const isKnown = "positive" in origin && await isIn(folder, origin.positive);
+  const heldOut = isKnown ? await datasets.testPart(origin.positive.name, folder) : undefined;
   if (heldOut) return heldOut;
-  throw new SteeringError("E_BAD_ARGUMENT", `no held-out questions for ${path}: its positive dataset is not in ${folder}, or has no _test part there. `
-    + "Name held-out questions with --questions");
+  throw new SteeringError("E_BAD_ARGUMENT", `no held-out questions for ${path}: its positive dataset is not in ${folder}, `
+    + "or has no _test part there. Name held-out questions with --questions");
 }
 
 /** Another dataset in the folder may have the same name. */
@@ -90,7 +94,8 @@ function aimOf({ property, provenance: { origin } }: SteeringVector): ReturnType
 
 function row({ schedule, found, deltaPerplexity }: Candidate, isChosen: boolean): string {
   const setting = schedule.kind === "dynamic" ? `p=${schedule.topP}` : `${(schedule as { alpha: number }).alpha}`;
-  return `${schedule.kind} ${setting.padEnd(8)} ${percent(found).padStart(6)}   ΔPPL ${deltaPerplexity.toFixed(2).padStart(8)}${isChosen ? "   ← chosen" : ""}`;
+  const effect = `${percent(found).padStart(6)}   ΔPPL ${deltaPerplexity.toFixed(2).padStart(8)}`;
+  return `${schedule.kind} ${setting.padEnd(8)} ${effect}${isChosen ? "   ← chosen" : ""}`;
 }
 
 function percent(share: number): string {

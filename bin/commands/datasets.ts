@@ -32,7 +32,9 @@ const IMPORT = options({
   instruction: { type: "string", default: "", describe: "Text to put before the demonstrations" },
   force: { type: "boolean", describe: "Replace an existing dataset of this name" },
   limit: { ...count(), describe: "Largest number of rows", defaultDescription: "500 for alpaca and beavertails" },
-  ...titled("Options of alpaca", { "max-length": { ...count(), default: 150, describe: "Skip rows whose query or answer has this many characters" } }),
+  ...titled("Options of alpaca", {
+    "max-length": { ...count(), default: 150, describe: "Skip rows whose query or answer has this many characters" },
+  }),
   ...titled("Options of beavertails", { unsafe: { type: "boolean", describe: "Take the unsafe answers instead of the safe ones" } }),
   ...titled("Options of pairs", {
     inputs: { type: "string", describe: "Text file of queries, one per line" },
@@ -53,13 +55,13 @@ export default group("datasets", "List, show, check and import datasets", [
   command({ usage: "list", describe: "List the datasets that can be used by name", options: FOLDER, run: list }),
   command({ usage: "show <name>", describe: "Print the instruction and the first rows of a dataset", options: SHOW, run: show }),
   command({
-    usage: "check <names..>", describe: "Read datasets as an experiment would, and report problems", options: CHECK,
+    usage: "check <names..>", describe: "Look for problems that would disturb an experiment", options: CHECK,
     examples: [["datasets check polite.jsonl rude.jsonl"]],
     run: check,
   }),
   command({
     usage: "import <kind> [source]",
-    describe: "Make a dataset from a public source, or from any table",
+    describe: "Make a dataset from a public source or from any table",
     options: IMPORT,
     examples: [
       ["datasets import alpaca --name ENG"],
@@ -129,14 +131,18 @@ function troublesOf({ name, rows, instruction }: Dataset, first: Dataset | undef
 
 function differenceText(dataset: Dataset, first: Dataset): string | false {
   const { differing, compared } = datasetsApi.differingQueries(first, dataset);
-  return differing > 0 && `${differing} of ${compared} rows ask other queries than ${first.name}; a vector of both also carries that difference`;
+  return differing > 0 && `${differing} of ${compared} rows ask a different query than ${first.name}; `
+    + "a vector of both also carries that difference";
 }
 
 async function importDataset(options: ImportArguments, signal: AbortSignal): Promise<void> {
   const { kind, instruction, out, quiet, json } = options;
-  const name = options.name ?? { alpaca: "ENG", beavertails: options.unsafe ? "ENunsafe" : "ENsafe", pairs: undefined, columns: undefined }[kind];
+  const defaults = { alpaca: "ENG", beavertails: options.unsafe ? "ENunsafe" : "ENsafe", pairs: undefined, columns: undefined };
+  const name = options.name ?? defaults[kind];
   if (name === undefined) throw new SteeringError("E_BAD_ARGUMENT", `import ${kind} needs a name for the dataset; give it with --name`);
-  if (!/^[\w-]+$/.test(name)) throw new SteeringError("E_BAD_ARGUMENT", `--name "${name}" is not valid; expected letters, digits, "_" and "-", e.g. ENi2f`);
+  if (!/^[\w-]+$/.test(name)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `--name "${name}" is not valid; expected letters, digits, "_" and "-", e.g. ENi2f`);
+  }
   if (datasetsApi.names(out).includes(name) && !options.force) {
     throw new SteeringError("E_BAD_ARGUMENT", `${out} already has a dataset ${name}; choose another --name, or replace it with --force`);
   }
@@ -151,7 +157,9 @@ async function importRows(options: ImportArguments, signal: AbortSignal): Promis
   const { kind, inputs, outputs, inputColumn, outputColumn, maxLength } = options;
   const limit = { signal, ...defined({ limit: options.limit }) };
   if (kind === "pairs") {
-    if (!inputs || !outputs) throw new SteeringError("E_BAD_ARGUMENT", "import pairs needs two text files; give them with --inputs FILE and --outputs FILE");
+    if (!inputs || !outputs) {
+      throw new SteeringError("E_BAD_ARGUMENT", "import pairs needs two text files; give them with --inputs FILE and --outputs FILE");
+    }
     return datasetsApi.importPairs(inputs, outputs, limit);
   }
   const source = options.source ?? (kind === "columns" ? undefined : datasetsApi.HUB_SOURCES[kind]);

@@ -73,7 +73,8 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
   const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
   const summary = experiment.summarise(answers, "ita");
   const results = {
-    model: name, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance, schedules: { fixed, dynamic }, summary, answers,
+    model: name, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance,
+    schedules: { fixed, dynamic }, summary, answers,
   };
   await experiment.saveComparison(resultsPath, results);
   if (json) return print(JSON.stringify(results, null, 2));
@@ -97,7 +98,9 @@ function schedulesFor(model: string, options: DemoArguments): Schedules {
 
 async function heldOutQuestions(model: string, count: number): Promise<string[]> {
   const { rows } = await loadDataset("ITA_test", datasets.folder(model));
-  if (count > rows.length) throw new SteeringError("E_BAD_ARGUMENT", `--questions is ${count}, but there are only ${rows.length} held-out questions; ask for at most ${rows.length}`);
+  if (count > rows.length) {
+    throw new SteeringError("E_BAD_ARGUMENT", `--questions ${count} is too many: there are ${rows.length} held-out questions`);
+  }
   return rows.map((row) => row.input);
 }
 
@@ -107,7 +110,8 @@ async function openDemoModel(options: DemoArguments, signal: AbortSignal): Promi
   if (options.model !== undefined) return open(options.model);
   return open(DEFAULT_MODEL).catch((error: unknown) => {
     if (!(error instanceof SteeringError) || error.code !== "E_DOWNLOAD") throw error;
-    note(`${error.message}\n${colours.bold("Offline:")} using the embedded model ${OFFLINE_MODEL}, which only answers everyday questions`, options.quiet);
+    note(`${error.message}\n${colours.bold("Offline:")} using the embedded model ${OFFLINE_MODEL}, `
+      + "which only answers everyday questions", options.quiet);
     return open(OFFLINE_MODEL);
   });
 }

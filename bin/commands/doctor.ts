@@ -1,9 +1,10 @@
 import { spawnSync } from "node:child_process";
 import colours from "picocolors";
-import { datasets as datasetsApi, models as modelsApi, SteeringError, system, type ModelEntry } from "../../lib/index.js";
+import { datasets as datasetsApi, models as modelsApi, SteeringError, system } from "../../lib/index.js";
 import { command } from "../command.js";
 import { print } from "../common.js";
 import { EXIT } from "../exit-codes.js";
+import { modelState } from "../open-model.js";
 import { megabytes } from "../progress.js";
 
 interface Check {
@@ -18,8 +19,9 @@ export default command({
   options: {},
   run: ({ json }) => {
     const checks = [node(), ...native(), pip(), models(), datasets()];
+    const state = (ok: boolean): string => (ok ? colours.green("ok     ") : colours.red("missing"));
     if (json) print(JSON.stringify(checks, null, 2));
-    else for (const { name, ok, found } of checks) print(`${ok ? colours.green("ok     ") : colours.red("missing")} ${name.padEnd(10)} ${found}`);
+    else for (const { name, ok, found } of checks) print(`${state(ok)} ${name.padEnd(10)} ${found}`);
     if (checks.some((check) => !check.ok)) process.exitCode = EXIT.installation;
   },
 });
@@ -50,12 +52,12 @@ function native(): Check[] {
 /** pip is optional: without it, models are downloaded from the package index directly. */
 function pip(): Check {
   const result = spawnSync("python3", ["-m", "pip", "--version"], { encoding: "utf8" });
-  return { name: "pip", ok: true, found: result.status === 0 ? result.stdout.trim() : "not found; models are downloaded from the package index directly" };
+  const found = result.status === 0 ? result.stdout.trim() : "not found; models are downloaded from the package index directly";
+  return { name: "pip", ok: true, found };
 }
 
 function models(): Check {
-  const state = (model: ModelEntry): string => (modelsApi.isOwn(model) ? "in the package" : modelsApi.isInstalled(model) ? "downloaded" : "not downloaded");
-  const list = modelsApi.list().map((model) => `${model.name} (${state(model)})`);
+  const list = modelsApi.list().map((model) => `${model.name} (${modelState(model)})`);
   return { name: "models", ok: true, found: `${list.join(", ")}; downloads go to ${modelsApi.homeFolder()}` };
 }
 

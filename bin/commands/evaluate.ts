@@ -69,7 +69,8 @@ async function withRates<T>(quiet: boolean, work: (onProgress: EvaluationProgres
       if (done < total) return;
       bar.show.stop();
       const judged = done - bar.first;
-      if (judged > 0) note(`${evaluator}: ${judged} answers, ${(judged / ((performance.now() - bar.begun) / 1000)).toFixed(1)} answers/s`, quiet);
+      const seconds = (performance.now() - bar.begun) / 1000;
+      if (judged > 0) note(`${evaluator}: ${judged} answers, ${(judged / seconds).toFixed(1)} answers/s`, quiet);
     });
   } finally {
     for (const { show } of bars.values()) show.stop();

@@ -47,7 +47,7 @@ const ROOM = { maxSequences: 32, contextSize: 8192 };
 export default group("experiment", "Run the paper's experiments, singly or from a plan", [
   command({
     usage: "single <model>",
-    describe: "One property: extract its vector and answer prompts in every setting",
+    describe: "One property: extract its vector, answer in every setting",
     options: SINGLE,
     examples: [
       ["experiment single gemma3-270m --positive ITA --negative ENG"],
@@ -67,7 +67,7 @@ export default group("experiment", "Run the paper's experiments, singly or from 
   }),
   command({
     usage: "plan <plan>",
-    describe: "Several runs from one file: models, properties, compositions, seeds",
+    describe: "Several runs from one file: models, properties, seeds",
     options: PLAN,
     examples: [["experiment plan tiny", "takes seconds, needs no download"], ["experiment plan laptop --out results"]],
     run: (given) => interruptible((signal) => plan(given, signal)),
@@ -77,11 +77,13 @@ export default group("experiment", "Run the paper's experiments, singly or from 
 async function single(options: SingleArguments, signal: AbortSignal): Promise<void> {
   const indices = await supportIndices(options.supportIndices);
   if (indices && (options.support ?? options.seed) !== undefined) {
-    throw new SteeringError("E_BAD_ARGUMENT", "--support-indices replaces the draw, so --support and --seed have no effect; leave them out");
+    throw new SteeringError("E_BAD_ARGUMENT", "--support-indices replaces the draw; leave out --support and --seed, which have no effect");
   }
   const { positive, negative, support, seed, evalDataset, site } = options;
-  const out = options.out ?? join("runs", experiment.modelFolder(options.model), `${datasetsApi.baseName(positive)}-${datasetsApi.baseName(negative)}`);
-  const config = { ...experimentConfig(options), ...defined({ positive, negative, support, seed, supportIndices: indices, evalDataset, site }) };
+  const name = `${datasetsApi.baseName(positive)}-${datasetsApi.baseName(negative)}`;
+  const out = options.out ?? join("runs", experiment.modelFolder(options.model), name);
+  const own = defined({ positive, negative, support, seed, supportIndices: indices, evalDataset, site });
+  const config = { ...experimentConfig(options), ...own };
   await using model = await openModel(options, signal, ROOM);
   const how = { ...placeOf(options, out, signal), skipEval: options.skipEval, ...defined({ vector: options.vector }) };
   const results = await withProgress(datasetsApi.baseName(positive), options, (progress) =>
@@ -108,7 +110,8 @@ async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> 
   if (missing.length > 0 && !options.dryRun) {
     const lines = missing.map(({ run, reason }) => `  ${run}: ${reason}`).join("\n");
     if (!options.skipMissing) {
-      throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot start; fix them, or skip them with --skip-missing:\n${lines}`);
+      throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot start; `
+        + `fix them, or skip them with --skip-missing:\n${lines}`);
     }
     note(`skipped:\n${lines}`, options.quiet);
   }
@@ -137,8 +140,10 @@ async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> 
 
 /** The settings that both kinds of experiment have. */
 function experimentConfig(options: ExperimentArguments): object {
-  const { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, strategies, alphas, topP, layers, heads } = options;
-  return defined({ iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, strategies, alphas, topP, layers, heads });
+  const { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction } = options;
+  const { strategies, alphas, topP, layers, heads } = options;
+  const given = defined({ strategies, alphas, topP });
+  return { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, layers, heads, ...given };
 }
 
 function place({ datasets, parallel, shard, quiet }: RunArguments, out: string, signal: AbortSignal): RunOptions {

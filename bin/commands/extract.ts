@@ -86,11 +86,12 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
 function checkOptions(options: ExtractArguments): void {
   const { method, pooling, layers, bestLayers, maxNewTokens } = options;
   const others = spec.PAIR_METHODS.join(", ");
-  const misplaced = Object.keys(method === "icl" ? PAIRS : ICL).find((name) => options[camelCase(name) as keyof ExtractArguments] !== undefined);
+  const isGiven = (name: string): boolean => options[camelCase(name) as keyof ExtractArguments] !== undefined;
+  const misplaced = Object.keys(method === "icl" ? PAIRS : ICL).find(isGiven);
   const wrong = [
     misplaced && `--${misplaced} has no effect with --method ${method}; it is for --method ${method === "icl" ? others : "icl"}`,
     method !== "icl" && pooling !== "step" && maxNewTokens !== undefined
-      && `--max-new-tokens has no effect with --pooling ${pooling ?? "mean"}, which extracts one direction for all steps; it is for --method icl and --pooling step`,
+      && `--max-new-tokens has no effect with --pooling ${pooling ?? "mean"}; it is for --method icl and --pooling step`,
     layers !== undefined && bestLayers !== undefined && "--layers and --best-layers both choose layers; give only one of them",
   ].find((message) => typeof message === "string");
   if (wrong) throw new SteeringError("E_BAD_ARGUMENT", wrong);
@@ -99,23 +100,27 @@ function checkOptions(options: ExtractArguments): void {
 function noteDifferences(positive: Dataset, negative: Dataset, { method, quiet }: ExtractArguments): void {
   if (method === "icl") {
     const { differing, compared } = datasets.differingQueries(positive, negative);
-    if (differing > 0) note(`note: the datasets ask different queries in ${differing} of ${compared} rows; the vector will also carry that difference`, quiet);
+    const which = `${differing} of ${compared} rows`;
+    if (differing > 0) note(`note: the datasets ask different queries in ${which}; the vector will also carry that difference`, quiet);
     return;
   }
   const nPairs = datasets.pairs(positive, negative).length;
-  const skipped = [positive, negative].flatMap(({ name, rows }) => (rows.length > nPairs ? [`${rows.length - nPairs} rows of ${name}`] : []));
+  const skipped = [positive, negative].filter(({ rows }) => rows.length > nPairs)
+    .map(({ name, rows }) => `${rows.length - nPairs} rows of ${name}`);
   if (skipped.length > 0) note(`note: skipped ${skipped.join(" and ")}, whose query the other dataset does not ask`, quiet);
 }
 
 /** How well each layer that was tried separates held-out answers. */
 function noteLayers({ layerScores }: PairsOrigin, layers: readonly number[], quiet: boolean): void {
   for (const { layer, accuracy, auc } of layerScores ?? []) {
-    note(`layer ${layer}: AUC ${auc.toFixed(4)}, accuracy ${(100 * accuracy).toFixed(1)} %${layers.includes(layer) ? ", chosen" : ""}`, quiet);
+    const chosen = layers.includes(layer) ? ", chosen" : "";
+    note(`layer ${layer}: AUC ${auc.toFixed(4)}, accuracy ${(100 * accuracy).toFixed(1)} %${chosen}`, quiet);
   }
 }
 
-/** Settings of which the command line may leave out any but the datasets. */
-type Settings<T extends { positive: Dataset; negative: Dataset }> = { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean };
+/** Options of the library, where the command line may leave out all but the datasets. */
+type Settings<T extends { positive: Dataset; negative: Dataset }> =
+  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean };
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
   const { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;

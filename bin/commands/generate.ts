@@ -12,7 +12,10 @@ export const GENERATION = options({
   steer: { type: "string", array: true, describe: "Vector file and schedule, see below (repeatable)" },
   "max-new-tokens": { ...count(), default: 30, describe: "Largest number of tokens to generate" },
   raw: { type: "boolean", describe: "Pass the prompt to the model as it is, without Q: and A:" },
-  stop: { type: "string", array: true, describe: "End the answer before this text (repeatable)", defaultDescription: "Q:, or none with --raw" },
+  stop: {
+    type: "string", array: true, describe: "End the answer before this text (repeatable)",
+    defaultDescription: "Q:, or none with --raw",
+  },
   temperature: { type: "number", default: 0, describe: "0: always take the most likely token; above 0: sample" },
   "top-k": { type: "number", default: 0, describe: "Sample among the K most likely tokens; 0: all" },
   "top-p": { type: "number", default: 1, describe: "Sample among the most likely tokens that together have probability P" },
@@ -58,8 +61,10 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
   const { model, prompt, specs, probes } = started;
   const result = await follow(started.tokens, json ? () => undefined : writer(specs, probes.length, quiet));
   const monitor = probes.map(({ provenance }, index) => ({ probe: options.monitor[index], property: provenance.property }));
-  const { quantisation } = model.info;
-  if (json) return print(JSON.stringify({ model: options.model, quantisation, prompt, ...(monitor.length > 0 && { monitor }), ...result }, null, 2));
+  if (json) {
+    const made = { model: options.model, quantisation: model.info.quantisation, prompt, ...(monitor.length > 0 && { monitor }) };
+    return print(JSON.stringify({ ...made, ...result }, null, 2));
+  }
   note(speed(result), quiet);
 }
 
@@ -104,7 +109,7 @@ function writer(specs: readonly SteeringSpec[], nMonitors: number, quiet: boolea
 }
 
 /** Shows every token as it comes, then the end; returns the result. */
-export async function follow(tokens: AsyncGenerator<GeneratedToken, GenerationResult>, show: (token: GeneratedToken | undefined) => void): Promise<GenerationResult> {
+export async function follow(tokens: Started["tokens"], show: (token: GeneratedToken | undefined) => void): Promise<GenerationResult> {
   for (;;) {
     const next = await tokens.next();
     show(next.done ? undefined : next.value);

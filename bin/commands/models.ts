@@ -2,7 +2,7 @@ import colours from "picocolors";
 import { models as modelsApi, SteeringError, type ModelEntry } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, print } from "../common.js";
-import { pullWithProgress } from "../open-model.js";
+import { modelState, pullWithProgress } from "../open-model.js";
 import { file } from "../options.js";
 import { megabytes } from "../progress.js";
 
@@ -72,9 +72,10 @@ function listed(model: ModelEntry): object {
 
 function describe(model: ModelEntry): string {
   const { name, title, quantisation, size, purpose, licence, chatTemplate } = model;
-  const state = modelsApi.isOwn(model) ? colours.green("in the package") : modelsApi.isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
+  const state = (modelsApi.isInstalled(model) ? colours.green : colours.dim)(modelState(model));
+  const sizeText = size === undefined ? "" : `${megabytes(size)}, `;
   return [
-    `${colours.bold(name.padEnd(NAME_WIDTH))} ${title}, ${quantisation}, ${size === undefined ? "" : `${megabytes(size)}, `}${PURPOSES[purpose]}${state}`,
+    `${colours.bold(name.padEnd(NAME_WIDTH))} ${title}, ${quantisation}, ${sizeText}${PURPOSES[purpose]}${state}`,
     `${" ".repeat(NAME_WIDTH)} licence: ${licence.name}; chat template: ${chatTemplate}`,
   ].join("\n");
 }

@@ -34,14 +34,14 @@ type TextArguments = Values<typeof TEXT> & OutputOptions;
 export default group("probe", "Train, inspect and use probes of a property", [
   command({
     usage: "train <model>",
-    describe: "Train a probe that tells the answers of two datasets apart",
+    describe: "Train a probe to tell two datasets apart",
     options: TRAIN,
     examples: [["probe train gemma3-270m --positive ENi2f --negative ENf2i --out formal.safetensors"]],
     epilogue: "The probe is tested on the datasets' _test parts if both have one, and on a fifth of the queries otherwise.",
     run: (given) => interruptible((signal) => train(given, signal)),
   }),
   command({
-    usage: "inspect <file>", describe: "Show what a probe was trained on and how accurate it is", options: FILE,
+    usage: "inspect <file>", describe: "Show a probe's training data and accuracy", options: FILE,
     run: async ({ file, json }) => showProbe(await probeApi.load(file), json),
   }),
   command({
@@ -58,9 +58,11 @@ async function train(options: TrainArguments, signal: AbortSignal): Promise<void
   const folder = options.datasets ?? datasets.folder(options.model);
   const layers = spec.parseIndices(options.layers);
   const [positive, negative] = [await loadDataset(options.positive, folder), await loadDataset(options.negative, folder)];
-  const [evalPositive, evalNegative] = [await datasets.testPart(options.positive, folder), await datasets.testPart(options.negative, folder)];
+  const evalPositive = await datasets.testPart(options.positive, folder);
+  const evalNegative = await datasets.testPart(options.negative, folder);
   const { differing, compared } = datasets.differingQueries(positive, negative);
-  if (differing > 0) note(`note: the datasets ask different queries in ${differing} of ${compared} rows; the probe may learn that difference instead`, quiet);
+  const which = `${differing} of ${compared} rows`;
+  if (differing > 0) note(`note: the datasets ask different queries in ${which}; the probe may learn that difference instead`, quiet);
   await system.assertWritable(out);
   await using model = await openModel(options, signal);
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, (texts) => `${Math.round(texts)} texts`);
@@ -103,8 +105,8 @@ function showProbe(probe: Probe, json: boolean): void {
   const { model, positive, negative, lambda, trainedOn, folds, seed } = provenance;
   const testedOn = provenance.heldOut.kind === "datasets"
     ? `${provenance.heldOut.positive.name} and ${provenance.heldOut.negative.name}` : "the queries set aside";
-  print(`\n${provenance.property} at ${site} of layer ${probe.layer}, λ ${lambda}, trained on ${trainedOn} texts of ${positive.name} and ${negative.name}, `
-    + `${folds} folds, seed ${seed}`);
+  print(`\n${provenance.property} at ${site} of layer ${probe.layer}, λ ${lambda}, `
+    + `trained on ${trainedOn} texts of ${positive.name} and ${negative.name}, ${folds} folds, seed ${seed}`);
   print(`model: ${model.architecture}, ${model.nLayer} layers, ${model.quantisation}; made by ${provenance.madeBy}`);
   print(`held out, ${heldOut.n} texts of ${testedOn}: accuracy ${percent(heldOut.accuracy)}, AUC ${heldOut.auc.toFixed(4)}, `
     + `calibration error ${heldOut.ece.toFixed(4)}, Brier score ${heldOut.brier.toFixed(4)}`);

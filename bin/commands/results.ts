@@ -32,7 +32,11 @@ type ImportArguments = Values<typeof IMPORT> & OutputOptions;
 type MergeArguments = Values<typeof MERGE> & OutputOptions;
 
 export default group("results", "Show, export, import and merge the results of runs", [
-  command({ usage: "show <runs..>", describe: "Print the tables of runs", options: SHOW, examples: [["results show runs/tiny"]], run: show }),
+  command({
+    usage: "show <runs..>", describe: "Print the tables of runs", options: SHOW,
+    examples: [["results show runs/tiny"]],
+    run: show,
+  }),
   command({
     usage: "export <run>", describe: "Write the results of a run for other programs", options: EXPORT,
     examples: [["results export runs/gemma3-270m/ITA-ENG --out results_icl4_tok30_ITA-ENG.json"]],
@@ -68,7 +72,7 @@ async function exportRun({ run: folder, format, out, quiet }: ExportArguments): 
     ? resultsApi.withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`).join("")
     : `${JSON.stringify(resultsApi.toPublished(run, records), null, 4)}\n`;
   const without = format === "published" ? resultsApi.unpublished(run) : [];
-  if (without.length > 0) note(`note: the published format leaves out ${without.join(", ")}; use --format jsonl to export everything`, quiet);
+  if (without.length > 0) note(`note: the published format leaves out ${without.join(", ")}; --format jsonl exports everything`, quiet);
   if (out === undefined) return void process.stdout.write(text);
   await system.writeText(out, text);
   note(`Written: ${out}`, quiet);

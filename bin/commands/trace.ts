@@ -47,14 +47,16 @@ function line({ step, logProbability, readings, monitors = [] }: GeneratedToken,
   const shown = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("�", "…");
   const cut = [...shown].reduce((kept, character) => (columnsOf(kept + character) <= TEXT ? kept + character : kept), "");
   const probability = Math.exp(logProbability!).toFixed(3).padStart(NUMBER - 1);
-  const columns = [...specs.map((spec, index) => property(spec, readings[index]!)), ...monitors.map((p) => p.toFixed(3).padEnd(NUMBER + 4))].join("");
+  const probabilities = monitors.map((p) => p.toFixed(3).padEnd(NUMBER + 4));
+  const columns = [...specs.map((spec, index) => property(spec, readings[index]!)), ...probabilities].join("");
   return `${String(step).padStart(4)}  ${cut}${" ".repeat(TEXT - columnsOf(cut))}  ${probability}   ${columns}`.trimEnd();
 }
 
 /** Alpha in cyan and KL in yellow, both relative to the largest alpha of the schedule. */
 function property(spec: SteeringSpec, { alpha, kl }: Reading): string {
   const most = alphaScale(spec);
-  const cell = (value: number, colour: (text: string) => string): string => `${colour(bar(Math.abs(value), most, BAR))} ${value.toFixed(2).padStart(NUMBER)}  `;
+  const cell = (value: number, colour: (text: string) => string): string =>
+    `${colour(bar(Math.abs(value), most, BAR))} ${value.toFixed(2).padStart(NUMBER)}  `;
   return `${cell(alpha, colours.cyan)}${measures(spec) ? cell(kl ?? 0, colours.yellow) : ""}`;
 }
 

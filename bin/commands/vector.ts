@@ -2,7 +2,7 @@ import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { spec, SteeringError, SteeringVector, system, vectors, type ModelFingerprint } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
-import { interruptible, note, print } from "../common.js";
+import { defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { file, MACHINE } from "../options.js";
 import { short, showVector } from "../show-vector.js";
@@ -49,7 +49,8 @@ export default group("vector", "Convert, inspect, combine and compare vector fil
       ["vector convert happy.safetensors happy.gguf --alpha 1.5", "for llama-cli --control-vector"],
       ["vector convert ITA-ENG.npy italian.safetensors --model gemma3-270m", "a tensor of the paper's code, saved by numpy.save"],
     ],
-    epilogue: "Formats: .safetensors (llama-steer, or the paper's layout), .gguf (control vector of llama.cpp and repeng), .npy (the paper's layout).",
+    epilogue: "Formats: .safetensors (llama-steer, or the paper's layout), .gguf (control vector of llama.cpp and repeng), "
+      + ".npy (the paper's layout).",
     run: (given) => interruptible((signal) => convert(given, signal)),
   }),
   command({
@@ -76,9 +77,12 @@ async function convert(options: ConvertArguments, signal: AbortSignal): Promise<
   const { out, layers, pool, alpha, published, json, quiet } = options;
   const kind = extname(out);
   const wrong = [
-    ![".gguf", ".npy", ".safetensors"].includes(kind) && `cannot write ${out}: unknown format; expected a name that ends in .safetensors, .gguf or .npy`,
-    alpha !== 1 && kind !== ".gguf" && "--alpha has no effect: it is for control vectors (.gguf). Scale other vectors with vector combine FILE:FACTOR",
-    published && kind !== ".safetensors" && "--published has no effect: it is for .safetensors; .npy always has the paper's layout, and .gguf never has it",
+    ![".gguf", ".npy", ".safetensors"].includes(kind)
+      && `cannot write ${out}: unknown format; expected a name that ends in .safetensors, .gguf or .npy`,
+    alpha !== 1 && kind !== ".gguf"
+      && "--alpha has no effect: it is for control vectors (.gguf); scale other vectors with vector combine FILE:FACTOR",
+    published && kind !== ".safetensors"
+      && "--published has no effect: it is for .safetensors; .npy always has the paper's layout, and .gguf never has it",
   ].find((message) => message !== false);
   if (wrong) throw new SteeringError("E_BAD_ARGUMENT", wrong);
   const kept = spec.parseIndices(layers);
@@ -87,7 +91,8 @@ async function convert(options: ConvertArguments, signal: AbortSignal): Promise<
   if (kept !== "all") vector = vector.select({ layers: kept });
   if (pool) vector = vector.pooled();
   if (kind === ".gguf") await system.writeText(out, vectors.exportControlVector(vector, alpha));
-  else if (kind === ".npy" || published) await system.writeText(out, vectors.exportPublished(vector, kind === ".npy" ? "npy" : "safetensors"));
+  else if (kind === ".npy") await system.writeText(out, vectors.exportPublished(vector, "npy"));
+  else if (published) await system.writeText(out, vectors.exportPublished(vector, "safetensors"));
   else await vector.save(out);
   const { site, nSteps, width, provenance } = vector;
   if (json) return print(JSON.stringify({ path: out, site, layers: vector.layers, nSteps, width, provenance }, null, 2));
@@ -100,7 +105,8 @@ async function read(options: ConvertArguments, signal: AbortSignal): Promise<Ste
   const { in: path, property, quiet } = options;
   const kind = extname(path);
   if (kind === ".pt" || kind === ".pth") {
-    throw new SteeringError("E_BAD_VECTOR", `refusing to read ${path}: a PyTorch pickle can run any code. Save the tensor with safetensors.torch.save_file or numpy.save`);
+    throw new SteeringError("E_BAD_VECTOR", `refusing to read ${path}: a PyTorch pickle can run any code. `
+      + "Save the tensor with safetensors.torch.save_file or numpy.save");
   }
   const bytes = kind === ".safetensors" ? undefined : await readFile(path).catch((cause: NodeJS.ErrnoException) => {
     throw new SteeringError("E_NOT_FOUND", `cannot read ${path} (${cause.code})`, { cause });
@@ -112,7 +118,7 @@ async function read(options: ConvertArguments, signal: AbortSignal): Promise<Ste
   if (own instanceof SteeringVector) return ofModel(own, options, signal);
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
   const model = await modelOf(options, signal);
-  const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...(property !== undefined && { property }) };
+  const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...defined({ property }) };
   return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readFile(path), how);
 }
 
@@ -125,14 +131,17 @@ async function ofModel(vector: SteeringVector, options: ConvertArguments, signal
 
 async function modelOf(options: ConvertArguments, signal: AbortSignal): Promise<{ model: ModelFingerprint; dHead: number }> {
   const { model } = options;
-  if (model === undefined) throw new SteeringError("E_BAD_ARGUMENT", `${options.in} does not say which model it was made for; name the model with --model MODEL`);
+  if (model === undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", `${options.in} does not say which model it was made for; name it with --model MODEL`);
+  }
   await using loaded = await openModel({ ...options, model }, signal);
   return { model: await loaded.fingerprint(), dHead: loaded.info.dHead };
 }
 
 async function combine({ vectors: written, out, projectOut, normalise, pool, layers, heads, json }: CombineArguments): Promise<void> {
   if (extname(out) !== ".safetensors") {
-    throw new SteeringError("E_BAD_ARGUMENT", `cannot write ${out}: expected a name that ends in .safetensors (use vector convert for other formats)`);
+    throw new SteeringError("E_BAD_ARGUMENT", `cannot write ${out}: expected a name that ends in .safetensors `
+      + "(vector convert writes other formats)");
   }
   const parts = written.map(parseTerm);
   await system.assertWritable(out, parts.map(({ path }) => path));
@@ -174,5 +183,7 @@ async function diff({ a: first, b: second, json }: Values<typeof DIFF> & OutputO
   if (isSame) return print("The vectors are identical.");
   print("\nlayer  cosine  norm of a  norm of b   (means over the steps)");
   const cell = (value: number | null, width: number): string => (value === null ? "–" : value.toFixed(3)).padStart(width);
-  for (const { layer, cosine, normA, normB } of rows) print(`${String(layer).padStart(5)}  ${cell(cosine, 6)}  ${cell(normA, 9)}  ${cell(normB, 9)}`);
+  for (const { layer, cosine, normA, normB } of rows) {
+    print(`${String(layer).padStart(5)}  ${cell(cosine, 6)}  ${cell(normA, 9)}  ${cell(normB, 9)}`);
+  }
 }

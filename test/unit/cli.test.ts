@@ -31,9 +31,9 @@ await writeFile(join(work, "cut.safetensors"), (await readFile(join(work, "good.
 
 afterAll(() => rm(space, { recursive: true, force: true }));
 
-/** Run the command in `work`, as a script would: no terminal, no colours, no model, no network. */
+/** Run the command in `work`, as a script would: no terminal, no colours, no model, no network; and English where the machine is German. */
 function run(...args: string[]): Promise<Outcome> {
-  const env: NodeJS.ProcessEnv = { ...process.env, LLAMA_STEER_HOME: home, NO_COLOR: "1", HF_ENDPOINT: NOWHERE, PIP_INDEX_URL: NOWHERE };
+  const env: NodeJS.ProcessEnv = { ...process.env, LC_ALL: "de_DE.UTF-8", LLAMA_STEER_HOME: home, NO_COLOR: "1", HF_ENDPOINT: NOWHERE, PIP_INDEX_URL: NOWHERE };
   for (const name of ["NODE_OPTIONS", "FORCE_COLOR", "LLAMA_STEER_DATASETS", "npm_command", "npm_lifecycle_event"]) delete env[name];
   return new Promise((resolve, reject) => {
     const child = execFile(process.execPath, [COMMAND, ...args], { cwd: work, env }, (error, stdout, stderr) => {
@@ -69,6 +69,10 @@ const USAGE: Failure[] = [
   ["a missing option", ["extract", "gemma3-270m", "--positive", "ITA"], EXIT.usage, /negative/],
   ["an unknown option", ["generate", "gemma3-270m", "q", "--bogus"], EXIT.usage, /bogus/],
   ["an option without its value", ["generate", "gemma3-270m", "q", "--steer"], EXIT.usage, /steer/],
+  ["a number without its value", ["generate", "gemma3-270m", "q", "--seed"], EXIT.usage, /Not enough arguments following: seed/],
+  ["a file without its name", ["demo", "--out", "--json"], EXIT.usage, /Not enough arguments following: out/],
+  ["a prompt without quotes", ["generate", "gemma3-270m", "What", "do", "bees", "make?"], EXIT.usage, /Unknown arguments.*Put a prompt .* in quotes/],
+  ["an unknown subcommand of a command with a default", ["evaluate"], EXIT.usage, /got 0, need at least 1/],
   ["an unknown subcommand", ["models", "frobnicate"], EXIT.usage, /list, pull, path/],
   ["an unknown subcommand of probe", ["probe", "frobnicate"], EXIT.usage, /train, inspect, text/],
 ];
@@ -86,6 +90,9 @@ const OURS: Failure[] = [
   ["a truncated vector", ["generate", "gemma3-270m", "q", "--steer", "cut.safetensors:dyn"], EXIT.input, /cut\.safetensors.*\[E_BAD_VECTOR\]/],
   ["a truncated vector to look at", ["inspect", "cut.safetensors"], EXIT.input, /cut\.safetensors.*\[E_BAD_VECTOR\]/],
   ["a missing vector to look at", ["inspect", "missing.safetensors"], EXIT.input, /missing\.safetensors.*\[E_NOT_FOUND\]/],
+  ["a number given twice", ["generate", "gemma3-270m", "q", "--seed", "1", "--seed", "2"], EXIT.usage, /--seed is given 2 times; give it once \[E_BAD_ARGUMENT\]/],
+  ["a text given twice", ["demo", "--out", "a", "--out", "b"], EXIT.usage, /--out is given 2 times.*\[E_BAD_ARGUMENT\]/],
+  ["a flag given twice", ["doctor", "--json", "--json"], EXIT.usage, /--json is given 2 times.*\[E_BAD_ARGUMENT\]/],
   ["an empty prompt", ["generate", "gemma3-270m", " "], EXIT.usage, /prompt is empty.*\[E_BAD_ARGUMENT\]/],
   ["an unknown model name", ["generate", "gemma3-27m", "q"], EXIT.input, /"gemma3-27m"; did you mean gemma3-270m\?.*\[E_NOT_FOUND\]/],
   ["an unknown model name with a good vector", ["generate", "nonesuch", "q", "--steer", "good.safetensors:dyn"], EXIT.input, /"nonesuch".*\[E_NOT_FOUND\]/],
@@ -114,7 +121,7 @@ test.concurrent.each([...USAGE, ...OURS])("%s: one line on stderr and the docume
   expect(await readdir(home)).toEqual([]); // nothing was downloaded, no lock is left
 });
 
-test.concurrent.each([USAGE[1]!, OURS[0]!, OURS[4]!, OURS[15]!])("%s, with --debug: the same and a stack", async (_, args, code, message) => {
+test.concurrent.each([USAGE[1]!, OURS[0]!, OURS[4]!, OURS[18]!])("%s, with --debug: the same and a stack", async (_, args, code, message) => {
   const plain = await run(...args);
   const { code: debugCode, stdout, stderr } = await run(...args, "--debug");
   expect({ code: debugCode, stdout }).toEqual({ code, stdout: "" });
