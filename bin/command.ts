@@ -1,5 +1,4 @@
 import type { Argv, CommandModule, Options, PositionalOptions } from "yargs";
-import { SteeringError } from "../lib/index.js";
 
 /** One option or argument of a command. `--help` shows `describe` on one line, then the default. */
 export interface Option {
@@ -118,7 +117,7 @@ function forYargs(name: string, { coerce, ...option }: Option): Options {
       if (value === undefined) return undefined;
       if (!Array.isArray(value)) return parse(value);
       if (option.array) return value.map(parse);
-      throw new SteeringError("E_BAD_ARGUMENT", `--${name} is given ${value.length} times; give it once`);
+      throw new Error(`--${name} is given ${value.length} times; give it once`);
     },
   };
 }

@@ -1,7 +1,7 @@
 import colours from "picocolors";
 import yargs from "yargs";
 import { SteeringError } from "../lib/index.js";
-import { addOption, namesOf, OUTPUT } from "./command.js";
+import { addOption, namesOf, OUTPUT, type Command } from "./command.js";
 import { commandName } from "./common.js";
 import { COMMANDS } from "./commands/index.js";
 import { EXIT, exitCode } from "./exit-codes.js";
@@ -24,6 +24,7 @@ function parser(args: string[]) {
   const command = yargs(args)
     .scriptName("llama-steer")
     .locale("en")
+    .updateStrings({ "Show help": "Print this help", "Show version number": "Print the version" })
     .usage("$0 <command>\n\nSteer local language models: extract a behaviour as a vector, add it while the model generates.")
     .group(["help", "version"], "Global options:");
   for (const [name, option] of Object.entries(OUTPUT)) addOption(command, name, option).global(name);
@@ -37,31 +38,57 @@ function parser(args: string[]) {
     .epilogue("Exit codes: 0 done, 1 failure, 2 usage, 3 bad input, 4 download, 5 installation, 130 interrupted.\n"
       + "docs/errors.md explains each error.")
     .exitProcess(false)
-    .fail((message, error) => {
-      throw error ?? new UsageError(explained(message, args));
+    .fail((message, error: Error | undefined) => {
+      throw error && error.name !== "YError" ? error : new UsageError(explained(error?.message ?? message, args));
     });
 }
 
-/** yargs' message, and what is wrong with the command or the prompt where yargs does not say so. */
+/** The command that the arguments name, the words that name it, and all words. */
+function commandOf(args: string[]): { command: Command | undefined; path: string[]; words: string[] } {
+  const words = args.filter((arg) => !arg.startsWith("-"));
+  const command = COMMANDS.find(({ name }) => name === words[0]);
+  const member = command?.commands.find(({ name }) => name === words[1]);
+  return { command: member ?? command, path: [command, member].flatMap((each) => (each ? [each.name] : [])), words };
+}
+
+/** The messages of yargs in the words of our own errors. */
 function explained(message: string, args: string[]): string {
-  const [word = "", subword = ""] = args.filter((arg) => !arg.startsWith("-"));
-  const command = COMMANDS.find(({ name }) => name === word);
-  const commands = command?.commands ?? [];
-  if (message.startsWith("Did you mean")) return `unknown command "${commands.length > 0 ? subword : word}". ${message}`;
-  if (!message.startsWith("Unknown argument")) return message;
-  if (commands.length > 0 && commands.every(({ name }) => name !== "$0" && name !== subword)) {
-    return `unknown command "${word} ${subword}"; expected one of: ${namesOf(commands)}`;
+  const { command, path, words } = commandOf(args);
+  const members = command ? command.commands : COMMANDS;
+  const fallback = members.find(({ name }) => name === "$0");
+  const usage = fallback ? [...path, fallback.usage.replace("$0 ", "")] : [...path.slice(0, -1), command?.usage];
+  const unknown = `unknown command "${words.slice(0, path.length + 1).join(" ")}"`;
+
+  const [, kind = "", list = ""] = /^(.*?):\s+(.*)$/s.exec(message) ?? [];
+  const names = list.split(", ").map((name) => (args.some((arg) => arg.split("=")[0] === `--${name}`) ? `--${name}` : name));
+  if (message.startsWith("Did you mean")) return `${unknown}. ${message}`;
+  switch (kind) {
+    case "Missing required argument":
+    case "Missing required arguments": return `missing: ${list.split(", ").map((name) => `--${name}`).join(", ")}`;
+    case "Not enough arguments following": return `${names[0]} needs a value`;
+    case "Not enough non-option arguments": return command ? `too few arguments; expected: llama-steer ${usage.join(" ")}` : message;
+    case "Invalid values": return list.replace(/^Argument: (.*?), Given: (.*?), Choices: /, "$1 cannot be $2; expected one of: ");
+    case "Unknown argument":
+    case "Unknown arguments":
+      if (members.length > 0 && !fallback) return `${unknown}; expected one of: ${namesOf(members)}`;
+      return `unknown: ${names.join(", ")}${promptHint(command, names)}`;
+    default: return message;
   }
-  return command?.usage.endsWith("<prompt>") ? `${message}. Put a prompt of several words in quotes` : message;
+}
+
+/** What to do about the words of a prompt that arrive one by one. */
+function promptHint(command: Command | undefined, names: string[]): string {
+  const hasWords = names.some((name) => !name.startsWith("-"));
+  return hasWords && command?.usage.endsWith("<prompt>") ? ". Put a prompt of several words in quotes" : "";
 }
 
 function report(error: Error, args: string[]): number {
   const isOurs = error instanceof SteeringError;
-  const isUsage = error instanceof UsageError || error.name === "YError";
+  const isUsage = error instanceof UsageError;
   const code = isOurs ? ` [${error.code}]` : "";
   const message = isOurs && error.code === "E_ABORTED" ? `interrupted: ${error.message}` : error.message;
   process.stderr.write(`${colours.red("llama-steer:")} ${message}${code}\n`);
-  if (isUsage) process.stderr.write(`Try: ${commandName()} --help\n`);
+  if (isUsage) process.stderr.write(`Try: ${[commandName(), ...commandOf(args).path].join(" ")} --help\n`);
   if (args.includes("--debug")) process.stderr.write(`${error.stack}\n`);
   else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; please report it with the output of --debug.\n");
   if (isOurs) return exitCode(error.code);

@@ -1,7 +1,7 @@
 import { loadModel, models, type LoadModelOptions, type Model, type ModelEntry, type Pullable } from "../lib/index.js";
 import { defined } from "./common.js";
 import type { ModelOptions } from "./options.js";
-import { megabytes, showProgress } from "./progress.js";
+import { showProgress } from "./progress.js";
 
 type Room = Pick<LoadModelOptions, "maxSequences" | "contextSize">;
 type OpenOptions = Pick<ModelOptions, "model" | "threads" | "gpuLayers" | "quiet">;
@@ -24,7 +24,7 @@ export function modelState(model: ModelEntry): string {
 
 export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {
   const { force, quiet, signal } = options;
-  const { onProgress, onNotice, stop } = showProgress(model.name, quiet, megabytes);
+  const { onProgress, onNotice, stop } = showProgress(model.name, quiet, "MB");
   try {
     if (model.licence && (force || !models.isInstalled(model))) onNotice(`${model.title}: ${model.licence.name}, ${model.licence.url}`);
     return await models.pull(model, { onProgress, onNotice, signal, force });

@@ -50,7 +50,7 @@ async function run(options: CalibrateArguments, signal: AbortSignal): Promise<vo
   await using kit = await EvaluationKit.open(options, signal);
   const evaluators = await kit.evaluators({ ...aimOf(vector), ...wantedBy(options) }, options.model, signal);
   await using model = await openModel(options, signal, { maxSequences: 32, contextSize: 16_384 });
-  const progress = showProgress(`calibrating ${vector.property}`, quiet, (count) => `${Math.round(count)} answers`);
+  const progress = showProgress(`calibrating ${vector.property}`, quiet, "answers");
   const { tried, vector: calibrated } = await calibrate(model, {
     vector, questions, evaluators, wanted: share, kind, n, maxNewTokens, signal,
     onProgress: progress.onProgress, ...defined({ candidates: values }),

@@ -33,7 +33,7 @@ async function run(options: Values<typeof OPTIONS> & OutputOptions, signal: Abor
   await system.assertWritable(out);
   await using model = await openModel(options, signal);
   const prompts = lines.map((line) => model.tokenise(line));
-  const progress = showProgress("capture", quiet, (done) => `${Math.round(done)} prompts`);
+  const progress = showProgress("capture", quiet, "prompts");
   progress.onProgress(0, prompts.length);
   try {
     const records = capture.activations(model, prompts, { site, maxNewTokens, signal, ...(layers === "all" ? {} : { layers }) });

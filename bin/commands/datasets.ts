@@ -2,7 +2,7 @@ import { datasets as datasetsApi, loadDataset, models, prompts as promptsApi, St
 import { command, group, options, titled, type OutputOptions, type Values } from "../command.js";
 import { defined, interruptible, note, print } from "../common.js";
 import { count, file } from "../options.js";
-import { megabytes, showProgress } from "../progress.js";
+import { showProgress } from "../progress.js";
 import { printColumns } from "../run-table.js";
 
 const FOLDER = options({
@@ -172,7 +172,7 @@ async function importRows(options: ImportArguments, signal: AbortSignal): Promis
 
 /** The path of the source; a source on Hugging Face is downloaded first. */
 async function fetched(source: string, quiet: boolean, signal: AbortSignal): Promise<string> {
-  const { onProgress, stop } = showProgress(source, quiet, megabytes);
+  const { onProgress, stop } = showProgress(source, quiet, "MB");
   try {
     return await models.fetchFile(source, { onProgress, signal });
   } finally {

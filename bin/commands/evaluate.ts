@@ -59,7 +59,7 @@ type EvaluationProgress = (evaluator: string, done: number, total: number) => vo
 async function withRates<T>(quiet: boolean, work: (onProgress: EvaluationProgress) => Promise<T>): Promise<T> {
   const bars = new Map<string, ReturnType<typeof startBar>>();
   const startBar = (evaluator: string, first: number) => ({
-    show: showProgress(evaluator, quiet, (count) => `${Math.round(count)} answers`), begun: performance.now(), first,
+    show: showProgress(evaluator, quiet, "answers"), begun: performance.now(), first,
   });
   try {
     return await work((evaluator, done, total) => {

@@ -4,7 +4,7 @@ import { command, group, options, type OutputOptions, type Values } from "../com
 import { defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, experimentOptions, file, MACHINE, RUN, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
-import { showProgress, tokenCount } from "../progress.js";
+import { showProgress } from "../progress.js";
 import { printColumns, printRunTable, runSummary } from "../run-table.js";
 
 const SINGLE = options({
@@ -161,8 +161,8 @@ interface Handlers {
 }
 
 function progressOf(name: string, { quiet }: OutputOptions): Handlers {
-  const answers = showProgress(name, quiet, (amount) => `${Math.round(amount * 10) / 10} answers`);
-  const extraction = showProgress(`${name}, vector`, quiet, tokenCount);
+  const answers = showProgress(name, quiet, "answers");
+  const extraction = showProgress(`${name}, vector`, quiet, "tokens");
   let isExtracted = false;
   return {
     handlers: {

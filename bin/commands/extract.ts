@@ -3,7 +3,7 @@ import { camelCase, command, options, titled, type OutputOptions, type Values } 
 import { commandName, defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, file, MODEL } from "../options.js";
-import { showProgress, tokenCount } from "../progress.js";
+import { showProgress } from "../progress.js";
 
 const ICL = titled("Options of --method icl", {
   "icl-examples": { ...count(0), describe: "Demonstrations per prompt", defaultDescription: "4" },
@@ -124,7 +124,7 @@ type Settings<T extends { positive: Dataset; negative: Dataset }> =
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
   const { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
-  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, tokenCount);
+  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
   try {
     return await extract(model, {
       method: method ?? "mean", positive, negative, onProgress: progress.onProgress,
@@ -138,7 +138,7 @@ async function extractPairsWithProgress(model: Model, options: Settings<ExtractP
 /** Extraction with a bar on stderr. */
 export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): ReturnType<typeof extract> {
   const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
-  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, tokenCount);
+  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
   try {
     return await extract(model, {
       positive, negative, onProgress: progress.onProgress,

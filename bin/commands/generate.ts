@@ -68,9 +68,11 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
   note(speed(result), quiet);
 }
 
-/** e.g. "30 tokens, 25.1 tokens/s, ended by length". */
+const ENDS = { length: "stopped at --max-new-tokens", stop: "stopped at --stop", end: "the model ended the answer" } as const;
+
+/** e.g. "30 tokens, 25.1 tokens/s, stopped at --max-new-tokens". */
 export function speed({ tokens, seconds, finishReason }: GenerationResult): string {
-  return `${tokens.length} tokens, ${(tokens.length / seconds).toFixed(1)} tokens/s, ended by ${finishReason}`;
+  return `${tokens.length} tokens, ${(tokens.length / seconds).toFixed(1)} tokens/s, ${ENDS[finishReason]}`;
 }
 
 interface Started extends AsyncDisposable {

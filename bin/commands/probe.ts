@@ -65,7 +65,7 @@ async function train(options: TrainArguments, signal: AbortSignal): Promise<void
   if (differing > 0) note(`note: the datasets ask different queries in ${which}; the probe may learn that difference instead`, quiet);
   await system.assertWritable(out);
   await using model = await openModel(options, signal);
-  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, (texts) => `${Math.round(texts)} texts`);
+  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "texts");
   let probe: Probe;
   try {
     probe = await probeApi.train(model, {
