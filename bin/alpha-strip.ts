@@ -4,7 +4,7 @@ import type { GeneratedToken } from "../lib/index.js";
 const BLOCKS = " ▁▂▃▄▅▆▇█";
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
 
-/** A block whose height stands for alpha between 0 and `alphaMax`; anything above 0 can be seen. */
+/** A block as high as alpha, from 0 to `alphaMax`; any alpha above 0 is visible. */
 export function alphaBlock(alpha: number, alphaMax: number): string {
   if (!(alpha > 0)) return BLOCKS[0]!;
   const height = Math.ceil((alpha / alphaMax) * (BLOCKS.length - 1));
@@ -13,26 +13,31 @@ export function alphaBlock(alpha: number, alphaMax: number): string {
 
 const PARTS = " ▏▎▍▌▋▊▉█";
 
-/** A horizontal bar of `width` columns that `most` fills; anything above 0 can be seen. */
+/** A horizontal bar of `width` columns, full at `most`; any value above 0 is visible. */
 export function bar(value: number, most: number, width: number): string {
   const eighths = value > 0 ? Math.min(width * 8, Math.max(1, Math.round((value / most) * width * 8))) : 0;
   return ("█".repeat(eighths >> 3) + (eighths % 8 > 0 ? PARTS[eighths % 8]! : "")).padEnd(width);
 }
 
 /**
- * Writes a text as its tokens come, in lines of at most `width` columns, and under each line one strip per property,
- * as wide as each token, as high as its alpha, and one per monitor, as high as its probability. White space that ends the text is not drawn.
+ * Writes a text as its tokens come, in lines of at most `width` columns. Under each line is one strip per property and one per
+ * monitor: under every token a block as wide as the token, as high as its alpha or probability. Trailing white space is not drawn.
  */
 export class AlphaStrip {
   private strips: string[];
   private used = 0;
-  /** White space that is drawn once more text follows it. */
+  /** White space, drawn as soon as more text follows it. */
   private held: GeneratedToken[] = [];
 
-  /** What fills each strip. */
+  /** The value that fills each strip. */
   private readonly scales: readonly number[];
 
-  constructor(private readonly alphaMax: readonly number[], private readonly width: number, private readonly write: (text: string) => void, nMonitors = 0) {
+  constructor(
+    private readonly alphaMax: readonly number[],
+    private readonly width: number,
+    private readonly write: (text: string) => void,
+    nMonitors = 0,
+  ) {
     this.scales = [...alphaMax, ...new Array<number>(nMonitors).fill(1)];
     this.strips = this.scales.map(() => "");
   }
@@ -47,7 +52,7 @@ export class AlphaStrip {
     if (text !== token.text) this.held.push({ ...token, text: token.text.slice(text.length) });
   }
 
-  /** Write the strips of the last line. */
+  /** Writes the strips of the last line. */
   finish(): void {
     if (this.used === 0) return;
     this.write(["", ...this.strips.map((strip) => colours.cyan(strip)), ""].join("\n"));
@@ -79,7 +84,7 @@ function onOneLine(text: string): string {
   return text.replace(/\s*\n+\s*/g, " ↵ ");
 }
 
-/** Columns of a terminal that the text takes. */
+/** The number of terminal columns that the text takes. */
 export function columnsOf(text: string): number {
   return [...text].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
 }

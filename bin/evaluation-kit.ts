@@ -1,30 +1,50 @@
 import { readFile } from "node:fs/promises";
 import { wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
-import { evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type LanguageDetectorName, type TextTranslator } from "../lib/experiments.js";
+import { evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type TextTranslator } from "../lib/experiments.js";
 import { prompts, SteeringError, type Model, type Probe } from "../lib/index.js";
-import { defined, type ModelOptions } from "./common.js";
+import { camelCase, options, type OutputOptions, type Values } from "./command.js";
+import { defined } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
+import { MACHINE } from "./options.js";
 
-/** Which evaluators, as the command line names them. */
-export interface KitOptions extends Omit<ModelOptions, "model"> {
-  language: string | undefined;
-  detector: LanguageDetectorName | undefined;
-  candidates: string | undefined;
-  safety: string | undefined;
-  safetyForm: string | undefined;
-  controversial: "unsafe" | "safe" | "neither" | undefined;
-  formality: string | undefined;
-  sure: number | undefined;
-  translate: string | undefined;
-  probe: string[];
-  probeModel: string | undefined;
-  perplexity: string | undefined;
-}
+const BY_NAME = "from the datasets' names";
 
-/** A batch for a CPU; more answers wait their turn. */
+/** The evaluators, and which answers they count as successes. */
+export const EVALUATORS = options({
+  ...MACHINE,
+  language: { type: "string", describe: "Language that counts as a success, e.g. it, ita or zh-cn", defaultDescription: BY_NAME },
+  detector: { choices: evaluate.LANGUAGE_DETECTORS, describe: "Detector that decides the language", defaultDescription: "eld" },
+  candidates: { type: "string", describe: "Languages to choose from, joined by commas, or all", defaultDescription: "en,it,fr,es,zh" },
+  safety: { type: "string", describe: "Guard model that judges safety: tiny, llama-guard-3-1b, a GGUF, ..." },
+  "safety-form": { type: "string", describe: "JSON file that describes the guard's verdict, if its format is unknown" },
+  controversial: {
+    choices: ["unsafe", "safe", "neither"], defaultDescription: "unsafe",
+    describe: "How to count the guard's verdict \"controversial\"",
+  },
+  formality: { type: "string", describe: "Classifier with the labels formal and informal: tiny-formality, a GGUF, ..." },
+  sure: {
+    type: "number", coerce: probability, defaultDescription: "0.8",
+    describe: "Lowest probability that decides formality; 0.5 takes the likelier label",
+  },
+  probe: { type: "string", array: true, describe: "Probe file written by `probe train` (repeatable)" },
+  "probe-model": { type: "string", describe: "Model that the probes were trained on", defaultDescription: "the run's model" },
+  translate: {
+    type: "string", defaultDescription: "none",
+    describe: "Translator to English for --safety and --formality: a T5 GGUF, nllb or none",
+  },
+  perplexity: { type: "string", describe: "Model that measures the perplexity of the answers" },
+  wanted: {
+    type: "string", defaultDescription: BY_NAME,
+    describe: "Which answers count as successes, e.g. safety=unsafe,formality=formal",
+  },
+});
+
+export type KitOptions = Values<typeof EVALUATORS> & OutputOptions;
+
+/** One batch on a CPU; further answers wait. */
 const ROOM = { maxSequences: 32, contextSize: 16_384 };
 
-/** The models of the evaluators that the command line asks for, loaded once for any number of runs. */
+/** The models of the evaluators on the command line, loaded once for any number of runs. */
 export class EvaluationKit implements AsyncDisposable {
   private readonly loaded = new Map<string, Model>();
   private classifier: Classifier | undefined;
@@ -52,16 +72,20 @@ export class EvaluationKit implements AsyncDisposable {
     }
   }
 
-  /** The evaluators, for what is wanted; `model`: whose activations probes read. Throws E_BAD_GGUF where a model is not of the kind. */
+  /** The evaluators of `wanted`; probes read the activations of `model`. Throws E_BAD_GGUF for a model of the wrong kind. */
   async evaluators(wanted: WantedProperties, model: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
     const { detector, candidates, controversial } = this.options;
     const { classifier } = this;
-    const [guard, perplexity] = [this.options.safety, this.options.perplexity].map((name) => (name === undefined ? undefined : this.loaded.get(name)!));
+    const loaded = (name: string | undefined): Model | undefined => (name === undefined ? undefined : this.loaded.get(name)!);
+    const [guard, perplexity] = [loaded(this.options.safety), loaded(this.options.perplexity)];
+    const languages = candidates === "all" ? "all" : candidatesOf(this.options);
+    const guarding = { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial };
+    const classifying = { wanted: wanted.formality, ...defined({ sure: this.options.sure }) };
     return [
-      await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: candidates === "all" ? "all" : candidatesOf(this.options) }),
+      await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: languages }),
       evaluate.fluency(),
-      ...(guard ? [await this.inEnglish(await evaluate.guard(guard, { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial }))] : []),
-      ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, { wanted: wanted.formality, ...defined({ sure: this.options.sure }) }))] : []),
+      ...(guard ? [await this.inEnglish(await evaluate.guard(guard, guarding))] : []),
+      ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
       ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, prompts.question)] : []),
     ];
@@ -69,7 +93,9 @@ export class EvaluationKit implements AsyncDisposable {
 
   private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
     if (this.probes.length === 0) return [];
-    if (name === undefined) throw new SteeringError("E_BAD_ARGUMENT", "a probe reads activations of the model that it was trained on: name it with --probe-model");
+    if (name === undefined) {
+      throw new SteeringError("E_BAD_ARGUMENT", "--probe needs the model that the probe was trained on; name it with --probe-model");
+    }
     const model = await this.model(name, signal);
     return this.probes.map((probe) => evaluate.probe(model, probe, wantedSide(probe, wanted)));
   }
@@ -91,32 +117,58 @@ export class EvaluationKit implements AsyncDisposable {
   }
 }
 
-/** ISO 639-3 codes; undefined where none are given, or all are meant. */
+/** ISO 639-3 codes; undefined for the default languages, and for all. */
 function candidatesOf({ candidates }: KitOptions): string[] | undefined {
   return candidates === undefined || candidates === "all" ? undefined : candidates.split(",").map(evaluate.parseLanguage);
 }
 
-/** Throws E_BAD_ARGUMENT for an option without the evaluator that it is about. */
-function checkOptions({ safety, safetyForm, controversial, formality, translate, sure, probe, probeModel }: KitOptions): void {
-  const idle = [
-    translate !== undefined && safety === undefined && formality === undefined && "--translate is for --safety and --formality",
-    safetyForm !== undefined && safety === undefined && "--safety-form is for --safety",
-    controversial !== undefined && safety === undefined && "--controversial is for --safety",
-    sure !== undefined && formality === undefined && "--sure is for --formality",
-    probeModel !== undefined && probe.length === 0 && "--probe-model is for --probe",
-  ].find((message) => message !== false);
-  if (idle) throw new SteeringError("E_BAD_ARGUMENT", `${idle}, which is not given`);
+/** Options that refine an evaluator, and the evaluators that they refine. */
+const REFINED = {
+  translate: ["safety", "formality"], "safety-form": ["safety"], controversial: ["safety"], sure: ["formality"], "probe-model": ["probe"],
+} as const satisfies Record<string, ReadonlyArray<keyof typeof EVALUATORS>>;
+
+/** Throws E_BAD_ARGUMENT for an option whose evaluator is not given. */
+function checkOptions(given: KitOptions): void {
+  const isGiven = (name: string): boolean => {
+    const value = (given as Record<string, unknown>)[camelCase(name)];
+    return Array.isArray(value) ? value.length > 0 : value !== undefined;
+  };
+  for (const [name, evaluators] of Object.entries(REFINED)) {
+    if (!isGiven(name) || evaluators.some(isGiven)) continue;
+    const needed = evaluators.map((evaluator) => `--${evaluator}`).join(" or ");
+    throw new SteeringError("E_BAD_ARGUMENT", `--${name} has no effect without ${needed}; add ${needed}, or leave --${name} out`);
+  }
 }
 
-/** One form of a guard's verdict, or a list of them; the evaluator checks what is in it. */
+function probability(value: number, name: string): number {
+  if (value >= 0.5 && value < 1) return value;
+  throw new SteeringError("E_BAD_ARGUMENT", `--${name} must be a probability of at least 0.5 and below 1`);
+}
+
+const VALUES = { safety: ["safe", "unsafe"], formality: ["formal", "informal"] } as const;
+
+/** What the options say is wanted. Throws E_BAD_ARGUMENT. */
+export function wantedBy({ language, wanted = "" }: KitOptions): WantedProperties {
+  const pairs = wanted.split(",").filter((pair) => pair !== "").map((pair) => {
+    const [name, value = ""] = pair.split("=") as [string, string | undefined];
+    const values: readonly string[] = Object.hasOwn(VALUES, name) ? VALUES[name as keyof typeof VALUES] : [];
+    if (values.includes(value)) return [name, value];
+    const known = Object.entries(VALUES).flatMap(([property, each]) => each.map((word) => `${property}=${word}`));
+    throw new SteeringError("E_BAD_ARGUMENT", `--wanted ${pair} is unknown; expected ${known.join(", ")}`);
+  });
+  const properties = Object.fromEntries(pairs) as WantedProperties;
+  return language === undefined ? properties : { ...properties, language: evaluate.parseLanguage(language) };
+}
+
+/** Reads one form of a guard's verdict, or a list of forms; the evaluator checks their content. */
 async function readForms(path: string): Promise<GuardForm[]> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${cause.code})`, { cause });
+    throw new SteeringError("E_NOT_FOUND", `--safety-form: cannot read ${path} (${cause.code})`, { cause });
   });
   try {
     return [JSON.parse(text) as GuardForm | GuardForm[]].flat();
   } catch (cause) {
-    throw new SteeringError("E_BAD_ARGUMENT", `${path} is not JSON: ${(cause as Error).message}`, { cause });
+    throw new SteeringError("E_BAD_ARGUMENT", `--safety-form: ${path} is not JSON: ${(cause as Error).message}`, { cause });
   }
 }
 

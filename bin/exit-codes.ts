@@ -1,6 +1,6 @@
 import type { ErrorCode } from "../lib/index.js";
 
-/** Exit codes of the command, by what went wrong; documented in docs/errors.md. */
+/** Exit codes of the command line, by kind of failure; see docs/errors.md. */
 export const EXIT = { ok: 0, failure: 1, usage: 2, input: 3, download: 4, installation: 5, interrupted: 130 } as const;
 
 const BY_CODE: Record<ErrorCode, number> = {

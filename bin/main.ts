@@ -1,111 +1,96 @@
 import colours from "picocolors";
 import yargs from "yargs";
 import { SteeringError } from "../lib/index.js";
+import { addOption, namesOf, OUTPUT, type Command } from "./command.js";
 import { commandName } from "./common.js";
-import { calibrateCommand } from "./commands/calibrate.js";
-import { captureCommand } from "./commands/capture.js";
-import { datasetsCommand } from "./commands/datasets.js";
-import { demoCommand } from "./commands/demo.js";
-import { doctorCommand } from "./commands/doctor.js";
-import { evaluateCommand } from "./commands/evaluate.js";
-import { experimentCommand } from "./commands/experiment.js";
-import { extractCommand } from "./commands/extract.js";
-import { generateCommand } from "./commands/generate.js";
-import { inspectCommand } from "./commands/inspect.js";
-import { modelsCommand } from "./commands/models.js";
-import { probeCommand } from "./commands/probe.js";
-import { reportCommand } from "./commands/report.js";
-import { resultsCommand } from "./commands/results.js";
-import { traceCommand } from "./commands/trace.js";
-import { vectorCommand } from "./commands/vector.js";
+import { COMMANDS } from "./commands/index.js";
 import { EXIT, exitCode } from "./exit-codes.js";
 
 class UsageError extends Error {}
 
-/** Run the command line; returns the exit code. Every failure is one message on stderr, with a stack only under --debug. */
+/** Runs the command line and returns the exit code. A failure prints one message on stderr, and a stack trace only with --debug. */
 export async function main(args: string[]): Promise<number> {
-  // `llama-steer models list | head -1` closes the pipe early: that is no failure.
+  // `llama-steer models list | head -1` closes the pipe early, which is not a failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failure));
   try {
     await parser(args).parseAsync();
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
-    return report(error as Error, args.includes("--debug"));
+    return report(error as Error, args);
   }
 }
 
 function parser(args: string[]) {
-  return yargs(args)
+  const command = yargs(args)
     .scriptName("llama-steer")
-    .usage("$0 <command>\n\nSteer local language models: extract a behaviour as a vector, add it back while the model generates.")
-    .option("json", { type: "boolean", default: false, global: true, describe: "Results as JSON on stdout" })
-    .option("quiet", { type: "boolean", default: false, global: true, describe: "No progress and no notices" })
-    .option("debug", { type: "boolean", default: false, global: true, describe: "Show a stack trace with an error" })
-    .command(demoCommand)
-    .command(modelsCommand)
-    .command(extractCommand)
-    .command(calibrateCommand)
-    .command(generateCommand)
-    .command(traceCommand)
-    .command(captureCommand)
-    .command(vectorCommand)
-    .command(probeCommand)
-    .command(experimentCommand)
-    .command(evaluateCommand)
-    .command(resultsCommand)
-    .command(reportCommand)
-    .command(datasetsCommand)
-    .command(inspectCommand)
-    .command(doctorCommand)
+    .locale("en")
+    .updateStrings({ "Show help": "Print this help", "Show version number": "Print the version" })
+    .usage("$0 <command>\n\nSteer local language models: extract a behaviour as a vector, add it while the model generates.")
+    .group(["help", "version"], "Global options:");
+  for (const [name, option] of Object.entries(OUTPUT)) addOption(command, name, option).global(name);
+  for (const { module } of COMMANDS) command.command(module);
+  return command
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, "expected a command: demo, models, extract, calibrate, generate, trace, experiment, evaluate, results, report, datasets, capture, vector, probe, inspect, doctor")
-    .check(givenOnce)
+    .demandCommand(1, `expected a command: ${namesOf(COMMANDS)}`)
     .strict()
     .recommendCommands()
     .wrap(Math.min(110, process.stdout.columns ?? 100))
-    .epilogue("Exit codes: 0 done, 1 failure, 2 usage, 3 bad input, 4 download, 5 installation, 130 interrupted. docs/errors.md explains each error.")
+    .epilogue("Exit codes: 0 done, 1 failure, 2 usage, 3 bad input, 4 download, 5 installation, 130 interrupted.\n"
+      + "docs/errors.md explains each error.")
     .exitProcess(false)
-    .fail((message, error) => {
-      throw error ?? new UsageError(named(message, args));
+    .fail((message, error: Error | undefined) => {
+      throw error && error.name !== "YError" ? error : new UsageError(explained(error?.message ?? message, args));
     });
 }
 
-/** Arguments that may hold several texts. */
-const LISTS = new Set(["_", "monitor", "names", "probe", "runs", "shards", "steer", "stop", "strategies", "vector", "vectors"]);
-
-/** yargs makes a list of an option that is given twice, which no command expects. */
-function givenOnce(argv: Record<string, unknown>): boolean {
-  for (const [name, value] of Object.entries(argv)) {
-    if (Array.isArray(value) && !LISTS.has(name) && value.some((each) => typeof each !== "number")) throw new UsageError(`--${name} is given twice`);
-  }
-  return true;
-}
-
-/** Commands that have commands of their own. */
-const GROUPS: Record<string, string[]> = {
-  models: ["list", "pull", "path"], experiment: ["single", "compose", "plan"], results: ["show", "export", "import", "merge"], datasets: ["list", "show", "check", "import"],
-  probe: ["train", "inspect", "text"], vector: ["convert", "inspect", "combine", "diff"],
-};
-
-/** yargs suggests a command without saying what is wrong with the one that was given. */
-function named(message: string, args: string[]): string {
+/** The command that the arguments name, the words that name it, and all words. */
+function commandOf(args: string[]): { command: Command | undefined; path: string[]; words: string[] } {
   const words = args.filter((arg) => !arg.startsWith("-"));
-  const group = GROUPS[words[0] ?? ""];
-  if (message.startsWith("Did you mean")) return `unknown command "${group ? words[1] : words[0]}". ${message}`;
-  if (message.startsWith("Unknown argument") && group && !group.includes(words[1] ?? "")) return `unknown command "${words[0]} ${words[1]}"; expected one of: ${group.join(", ")}`;
-  if (message.startsWith("Unknown argument") && ["generate", "trace"].includes(words[0] ?? "")) return `${message}. A prompt of several words needs quotes`;
-  return message;
+  const command = COMMANDS.find(({ name }) => name === words[0]);
+  const member = command?.commands.find(({ name }) => name === words[1]);
+  return { command: member ?? command, path: [command, member].flatMap((each) => (each ? [each.name] : [])), words };
 }
 
-function report(error: Error, debug: boolean): number {
+/** The messages of yargs in the words of our own errors. */
+function explained(message: string, args: string[]): string {
+  const { command, path, words } = commandOf(args);
+  const members = command ? command.commands : COMMANDS;
+  const fallback = members.find(({ name }) => name === "$0");
+  const usage = fallback ? [...path, fallback.usage.replace("$0 ", "")] : [...path.slice(0, -1), command?.usage];
+  const unknown = `unknown command "${words.slice(0, path.length + 1).join(" ")}"`;
+
+  const [, kind = "", list = ""] = /^(.*?):\s+(.*)$/s.exec(message) ?? [];
+  const names = list.split(", ").map((name) => (args.some((arg) => arg.split("=")[0] === `--${name}`) ? `--${name}` : name));
+  if (message.startsWith("Did you mean")) return `${unknown}. ${message}`;
+  switch (kind) {
+    case "Missing required argument":
+    case "Missing required arguments": return `missing: ${list.split(", ").map((name) => `--${name}`).join(", ")}`;
+    case "Not enough arguments following": return `${names[0]} needs a value`;
+    case "Not enough non-option arguments": return command ? `too few arguments; expected: llama-steer ${usage.join(" ")}` : message;
+    case "Invalid values": return list.replace(/^Argument: (.*?), Given: (.*?), Choices: /, "$1 cannot be $2; expected one of: ");
+    case "Unknown argument":
+    case "Unknown arguments":
+      if (members.length > 0 && !fallback) return `${unknown}; expected one of: ${namesOf(members)}`;
+      return `unknown: ${names.join(", ")}${promptHint(command, names)}`;
+    default: return message;
+  }
+}
+
+/** What to do about the words of a prompt that arrive one by one. */
+function promptHint(command: Command | undefined, names: string[]): string {
+  const hasWords = names.some((name) => !name.startsWith("-"));
+  return hasWords && command?.usage.endsWith("<prompt>") ? ". Put a prompt of several words in quotes" : "";
+}
+
+function report(error: Error, args: string[]): number {
   const isOurs = error instanceof SteeringError;
-  const isUsage = error instanceof UsageError || error.name === "YError";
+  const isUsage = error instanceof UsageError;
   const code = isOurs ? ` [${error.code}]` : "";
   const message = isOurs && error.code === "E_ABORTED" ? `interrupted: ${error.message}` : error.message;
   process.stderr.write(`${colours.red("llama-steer:")} ${message}${code}\n`);
-  if (isUsage) process.stderr.write(`Try: ${commandName()} --help\n`);
-  if (debug) process.stderr.write(`${error.stack}\n`);
-  else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; run again with --debug for the stack.\n");
+  if (isUsage) process.stderr.write(`Try: ${[commandName(), ...commandOf(args).path].join(" ")} --help\n`);
+  if (args.includes("--debug")) process.stderr.write(`${error.stack}\n`);
+  else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; please report it with the output of --debug.\n");
   if (isOurs) return exitCode(error.code);
   return isUsage ? EXIT.usage : EXIT.failure;
 }

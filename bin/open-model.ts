@@ -1,22 +1,31 @@
-import { loadModel, models, type LoadModelOptions, type Model, type Pullable } from "../lib/index.js";
-import { isNamedModel } from "../lib/models/index.js";
-import type { ModelOptions } from "./common.js";
-import { megabytes, showProgress } from "./progress.js";
+import { loadModel, models, type LoadModelOptions, type Model, type ModelEntry, type Pullable } from "../lib/index.js";
+import { isNamedModel, isOwn } from "../lib/models/index.js";
+import { defined } from "./common.js";
+import type { ModelOptions } from "./options.js";
+import { showProgress } from "./progress.js";
 
-/** Load the model of the command line; one that is known by name is downloaded first where it is missing. */
-export async function openModel({ model, threads, gpuLayers, quiet }: ModelOptions, signal: AbortSignal, room: Pick<LoadModelOptions, "maxSequences" | "contextSize"> = {}): Promise<Model> {
+type Room = Pick<LoadModelOptions, "maxSequences" | "contextSize">;
+type OpenOptions = Pick<ModelOptions, "model" | "threads" | "gpuLayers" | "quiet">;
+
+/** Loads the model of the command line; a missing model that has a name is downloaded first. */
+export async function openModel({ model, threads, gpuLayers, quiet }: OpenOptions, signal: AbortSignal, room: Room = {}): Promise<Model> {
   await pullIfNamed(model, { quiet }, signal);
-  return loadModel(model, { ...(threads === undefined ? {} : { threads }), ...(gpuLayers === undefined ? {} : { gpuLayers }), ...room, signal });
+  return loadModel(model, { ...defined({ threads, gpuLayers }), ...room, signal });
 }
 
-/** Download a model that is known by name, where it is missing. */
+/** Downloads a model that has a name and is missing. */
 export async function pullIfNamed(model: string, { quiet }: Pick<ModelOptions, "quiet">, signal: AbortSignal): Promise<void> {
   if (isNamedModel(model)) await pullWithProgress(models.find(model), { force: false, quiet, signal });
 }
 
+/** Where a model of the registry is. */
+export function modelState(model: ModelEntry): string {
+  return isOwn(model) ? "in the package" : models.isInstalled(model) ? "downloaded" : "not downloaded";
+}
+
 export async function pullWithProgress(model: Pullable, options: { force: boolean; quiet: boolean; signal: AbortSignal }): Promise<string> {
   const { force, quiet, signal } = options;
-  const { onProgress, onNotice, stop } = showProgress(model.name, quiet, megabytes);
+  const { onProgress, onNotice, stop } = showProgress(model.name, quiet, "MB");
   try {
     if (model.licence && (force || !models.isInstalled(model))) onNotice(`${model.title}: ${model.licence.name}, ${model.licence.url}`);
     return await models.pull(model, { onProgress, onNotice, signal, force });

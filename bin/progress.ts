@@ -1,44 +1,45 @@
 import { SingleBar } from "cli-progress";
 
-/** What a command shows, on stderr, while something takes its time. */
+/** What a command shows on stderr during long work. */
 export interface Progress {
-  /** `total` undefined: not known yet. */
+  /** `total` is undefined while it is unknown. */
   onProgress: (done: number, total: number | undefined) => void;
   onNotice: (line: string) => void;
-  /** Ends the bar; call it on success and on failure. */
+  /** Ends the bar. Call it after success and after failure. */
   stop: () => void;
 }
 
-/** How to write an amount, e.g. bytes as megabytes. */
-export type AmountFormat = (amount: number) => string;
+/** What is counted; the amounts of MB are in bytes. */
+type Unit = "MB" | "tokens" | "answers" | "prompts" | "texts";
 
 const PLAIN_STEP = 0.1;
-/** What is over sooner needs no lines. */
+/** Shorter work prints no lines. */
 const LEAST_SECONDS = 2;
 
-/** A bar with rate and time left on a terminal, a plain line per 10 % elsewhere, nothing when quiet. */
-export function showProgress(name: string, quiet: boolean, format: AmountFormat): Progress {
+/** On a terminal a bar with rate and time left, elsewhere one line per 10 %, with `quiet` nothing. */
+export function showProgress(name: string, quiet: boolean, unit: Unit): Progress {
   if (quiet) return { onProgress: () => {}, onNotice: () => {}, stop: () => {} };
-  return process.stderr.isTTY ? barProgress(name, format) : plainProgress(name, format);
+  return process.stderr.isTTY ? barProgress(name, unit) : plainProgress(name, unit);
 }
 
-/** Bytes as decimal megabytes, the unit of the hub's pages, e.g. "98.4 MB". */
+/** Bytes in decimal megabytes, as Hugging Face shows them, e.g. "98.4 MB". */
 export function megabytes(bytes: number): string {
   return `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-/** Tokens, e.g. "5,120 tokens". */
-export function tokenCount(tokens: number): string {
-  return `${Math.round(tokens).toLocaleString("en")} tokens`;
+/** An amount without its unit, e.g. "5,120". */
+function amountText(amount: number, unit: Unit): string {
+  if (unit === "MB") return (amount / 1e6).toFixed(1);
+  return amount.toLocaleString("en", { maximumFractionDigits: amount < 100 ? 1 : 0 });
 }
 
-function barProgress(name: string, format: AmountFormat): Progress {
+function barProgress(name: string, unit: Unit): Progress {
   const bar = new SingleBar({
     stream: process.stderr,
-    format: `${name} [{bar}] {percentage}%  {done} of {size}  {rate}/s  {left} left`,
+    format: `${name} [{bar}] {percentage}%  {done} of {size} ${unit}  {rate}/s  {left} left`,
     barCompleteChar: "=",
     barIncompleteChar: " ",
-    barsize: 24,
+    barsize: 16,
     hideCursor: true,
   });
   let meter: Meter | undefined;
@@ -50,8 +51,8 @@ function barProgress(name: string, format: AmountFormat): Progress {
     onProgress: (done, total) => {
       if (total === undefined) return;
       if (meter === undefined || meter.total !== total) {
-        // Another source, of another size: its rate starts anew.
-        meter = startMeter(done, total, format);
+        // Another source with another size: its rate starts from zero.
+        meter = startMeter(done, total, unit);
         bar.start(total, done, meter.payload(done));
       }
       bar.update(done, meter.payload(done));
@@ -64,21 +65,21 @@ function barProgress(name: string, format: AmountFormat): Progress {
   };
 }
 
-function plainProgress(name: string, format: AmountFormat): Progress {
+function plainProgress(name: string, unit: Unit): Progress {
   let meter: Meter | undefined;
   let shown = 0;
   return {
     onProgress: (done, total) => {
       if (total === undefined) return;
       if (meter === undefined || meter.total !== total) {
-        meter = startMeter(done, total, format);
+        meter = startMeter(done, total, unit);
         shown = stepOf(done, total);
       }
       const step = stepOf(done, total);
       if (!(step > shown) || meter.seconds() < LEAST_SECONDS) return;
       shown = step;
-      const { rate, left } = meter.payload(done);
-      process.stderr.write(`${name}: ${step * 100 * PLAIN_STEP}% of ${format(total)}, ${rate}/s, ${left} left\n`);
+      const { size, rate, left } = meter.payload(done);
+      process.stderr.write(`${name}: ${Math.round(step * 100 * PLAIN_STEP)}% of ${size} ${unit}, ${rate}/s, ${left} left\n`);
     },
     onNotice: (line) => void process.stderr.write(`${line}\n`),
     stop: () => {},
@@ -95,15 +96,16 @@ interface Meter {
   payload: (done: number) => { done: string; size: string; rate: string; left: string };
 }
 
-/** Rates count from here on only: what an earlier, interrupted run did took no time now. */
-function startMeter(start: number, total: number, format: AmountFormat): Meter {
+/** Starts to measure the rate; the work that an earlier, interrupted run has done does not count. */
+function startMeter(start: number, total: number, unit: Unit): Meter {
   const startedAt = performance.now();
   const seconds = (): number => (performance.now() - startedAt) / 1000;
   return {
     total, seconds,
     payload: (done) => {
       const rate = seconds() > 0 ? (done - start) / seconds() : 0;
-      return { done: format(done), size: format(total), rate: format(rate), left: duration(done < total ? (total - done) / rate : 0) };
+      const left = duration(done < total ? (total - done) / rate : 0);
+      return { done: amountText(done, unit), size: amountText(total, unit), rate: amountText(rate, unit), left };
     },
   };
 }

@@ -3,19 +3,21 @@ import { results as resultsApi, type Estimate, type Evaluation, type PropertyRes
 import { runTitle } from "../lib/results/index.js";
 import { print } from "./common.js";
 
-/** What a run's table shows, for `--json`. */
+/** The table of a run as an object, for `--json`. */
 export async function runSummary(given: RunResults): Promise<object> {
   const results = await withLanguage(given);
   const { run, timings, isComplete, evaluations } = results;
   return {
-    kind: run.kind, model: run.model.name, quantisation: run.model.fingerprint["quantisation"], vectors: run.vectors.map(({ property }) => property), isComplete,
+    kind: run.kind, model: run.model.name, quantisation: run.model.fingerprint["quantisation"],
+    vectors: run.vectors.map(({ property }) => property), isComplete,
     wanted: Object.fromEntries(evaluations.map(({ header }) => [header.evaluator, header.wanted])),
     agreement: agreementOf(evaluations),
-    seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0), settings: resultsApi.summarise(results),
+    seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0),
+    settings: resultsApi.summarise(results),
   };
 }
 
-/** The table of a run: per setting how many answers have each property, and all of them, and the median ΔPPL. */
+/** Prints the table of a run: per setting the share of answers with each property and with all of them, and the median ΔPPL. */
 export async function printRunTable(given: RunResults): Promise<void> {
   const results = await withLanguage(given);
   const { run, timings, evaluations } = results;
@@ -28,27 +30,33 @@ export async function printRunTable(given: RunResults): Promise<void> {
   ]);
   const seconds = timings.filter(({ what }) => what.startsWith("prompts")).reduce((sum, each) => sum + each.seconds, 0);
   const answered = new Set(results.records.map(({ prompt }) => prompt)).size;
-  print(`\n${runTitle(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): ${answered} of ${run.nPrompts} prompts`
-    + `${seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : ""}${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}`);
-  printColumns([["setting", "answers", ...judged.map(({ header }) => `${header.wanted} [95 %]`), "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
-  if (rows.some((row) => row.some((cell) => cell.endsWith("?)")))) print("(n?): n answers are undetermined, and count as no hits");
+  const rate = seconds > 0 ? `, ${(answered / seconds).toFixed(2)} prompts/s` : "";
+  const shard = run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : "";
+  print(`\n${runTitle(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): `
+    + `${answered} of ${run.nPrompts} prompts${rate}${shard}`);
+  const wanted = judged.map(({ header }) => `${header.wanted} [95 %]`);
+  printColumns([["setting", "answers", ...wanted, "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
+  const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
+  if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
   const agreement = agreementOf(evaluations);
   if (agreement !== null) print(`eld and franc name the same language for ${Math.round(100 * agreement)} % of the answers`);
 }
 
-/** Share of answers for which both language detectors say the same; null where they were not asked. */
+/** The share of answers for which both language detectors agree; null if they were not asked. */
 function agreementOf(evaluations: readonly Evaluation[]): number | null {
   const rows = evaluations.find(({ header }) => header.evaluator === "language")?.rows ?? [];
   return rows.length === 0 ? null : rows.filter((row) => row["eval_language_agree"] === true).length / rows.length;
 }
 
-/** e.g. "90 % [79, 96]", and how many answers are undetermined; of how many, where not all are evaluated yet. */
+/** e.g. "90 % [79, 96] (2?) of 40": 2 of 40 answers could not be judged; "of 40" only while not all answers are evaluated. */
 function shareText(result: PropertyResult | null | undefined, answers: number): string {
   if (!result) return "";
-  return `${estimate(result.share, (value) => `${Math.round(100 * value)} %`)}${result.undetermined > 0 ? ` (${result.undetermined}?)` : ""}${result.n < answers ? ` of ${result.n}` : ""}`;
+  const { share, undetermined, n } = result;
+  const text = estimate(share, (value) => `${Math.round(100 * value)} %`);
+  return `${text}${undetermined > 0 ? ` (${undetermined}?)` : ""}${n < answers ? ` of ${n}` : ""}`;
 }
 
-/** Lines of text in aligned columns; columns that are empty throughout are left out. */
+/** Prints rows of text in aligned columns; a column without any text is left out. */
 export function printColumns(rows: readonly (readonly string[])[]): void {
   const shown = rows[0]!.map((_, column) => column).filter((column) => rows.some((row, index) => index > 0 && row[column] !== ""));
   const widths = shown.map((column) => Math.max(...rows.map((row) => row[column]!.length)));

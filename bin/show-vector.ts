@@ -2,9 +2,10 @@ import type { PairsOrigin, Provenance, SteeringVector } from "../lib/index.js";
 import { alphaBlock } from "./alpha-strip.js";
 import { print } from "./common.js";
 
-/** What a vector is, and the norms of its directions. */
+/** Prints what a vector is, and the norms of its directions. */
 export function showVector(vector: SteeringVector, json: boolean): void {
   const { site, layers, nSteps, width, provenance } = vector;
+  const { model } = provenance;
   const byLayer = vector.norms();
   if (json) return print(JSON.stringify({ site, layers, nSteps, width, provenance, norms: byLayer }, null, 2));
   const largest = byLayer.flat().reduce((most, norm) => Math.max(most, norm), 0);
@@ -15,32 +16,41 @@ export function showVector(vector: SteeringVector, json: boolean): void {
     steps: String(nSteps),
     width: String(width),
     ...describeOrigin(provenance),
-    model: `${provenance.model.architecture}, ${provenance.model.nLayer} layers, nEmbd ${provenance.model.nEmbd}, ${provenance.model.nHead} heads, ${provenance.model.quantisation}`,
-    "model file": short(provenance.model.fileHash),
+    model: `${model.architecture}, ${model.nLayer} layers, nEmbd ${model.nEmbd}, ${model.nHead} heads, ${model.quantisation}`,
+    "model file": short(model.fileHash),
     "made by": provenance.madeBy,
   }));
-  print(`\nnorm of the delta per layer (down) and token step (across); full block = ${largest.toFixed(2)}`);
-  for (const [index, row] of byLayer.entries()) print(`${String(layers[index]).padStart(4)} ${row.map((norm) => alphaBlock(norm, largest)).join("")}`);
+  print(`\nnorm of the delta by layer (down) and token step (across); a full block = ${largest.toFixed(2)}`);
+  for (const [index, row] of byLayer.entries()) {
+    print(`${String(layers[index]).padStart(4)} ${row.map((norm) => alphaBlock(norm, largest)).join("")}`);
+  }
 }
 
-/** Rows that say how a vector came to be. */
+const METHODS = {
+  mean: "mean difference", pca: "principal component of the differences", probe: "weights of a logistic regression",
+} as const;
+
+/** Rows about the origin of a vector. */
 function describeOrigin({ origin, calibration }: Provenance): Record<string, string> {
-  const calibrated = calibration && { calibrated: `${JSON.stringify(calibration.schedule)}: ${calibration.effect} in ${Math.round(calibration.found * 100)} % of ${calibration.n}, ΔPPL ${calibration.deltaPerplexity.toFixed(2)}` };
-  return { ...ofKind(origin), ...calibrated };
+  if (!calibration) return ofKind(origin);
+  const { schedule, effect, found, n, deltaPerplexity } = calibration;
+  const result = `${effect} in ${Math.round(found * 100)} % of ${n} answers, ΔPPL ${deltaPerplexity.toFixed(2)}`;
+  return { ...ofKind(origin), calibrated: `${JSON.stringify(schedule)}: ${result}` };
 }
 
 function ofKind(origin: Provenance["origin"]): Record<string, string> {
   switch (origin.kind) {
     case "icl": return {
       datasets: contrast(origin),
-      prompts: `${origin.support} with ${origin.iclExamples} demonstrations, ${origin.seed === null ? "given by index" : `seed ${origin.seed}`}`,
+      prompts: `${origin.support} with ${origin.iclExamples} demonstrations`,
+      draw: origin.seed === null ? "given by index" : `seed ${origin.seed}`,
     };
     case "pairs": return {
       datasets: contrast(origin),
-      pairs: `${origin.nPairs}, template ${origin.template}, rows ${origin.pooling}`,
-      method: { mean: "mean difference", pca: "principal component of the differences", probe: "direction of a logistic regression" }[origin.method],
+      pairs: `${origin.nPairs}, template ${origin.template}, pooling ${origin.pooling}`,
+      method: METHODS[origin.method],
     };
-    case "derived": return { "made of": origin.from.map(({ property, hash }) => `${property} (${short(hash)})`).join(", ") };
+    case "derived": return { "made from": origin.from.map(({ property, hash }) => `${property} (${short(hash)})`).join(", ") };
     case "imported": return { imported: `${origin.file} (${short(origin.hash)}), ${origin.format}` };
   }
 }
@@ -49,7 +59,7 @@ function contrast({ positive, negative }: Pick<PairsOrigin, "positive" | "negati
   return `${positive.name} (${short(positive.hash)}) − ${negative.name} (${short(negative.hash)})`;
 }
 
-/** A hash by its first digits. */
+/** The first digits of a hash. */
 export function short(hash: string): string {
   return hash.replace(/^([^:]+:.{12}).*$/, "$1…");
 }

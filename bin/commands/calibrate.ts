@@ -1,89 +1,107 @@
-import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { CALIBRATION_CANDIDATES } from "../../lib/calibrate/index.js";
-import { datasetReference, testPart } from "../../lib/dataset/index.js";
+import { testPart, datasetReference } from "../../lib/dataset/index.js";
 import { wantedOf } from "../../lib/evaluate/index.js";
-import { datasets } from "../../lib/experiments.js";
 import { STRATEGY_WORDS } from "../../lib/experiment/index.js";
+import { datasets } from "../../lib/experiments.js";
 import { assertWritable } from "../../lib/formats/index.js";
 import { calibrate, loadDataset, SteeringError, SteeringVector, type Candidate, type Dataset } from "../../lib/index.js";
-import { commandName, defined, interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
-import { EvaluationKit, type KitOptions } from "../evaluation-kit.js";
+import { command, options, type OutputOptions, type Values } from "../command.js";
+import { commandName, defined, interruptible, note, print } from "../common.js";
+import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
 import { openModel } from "../open-model.js";
-import { list, number } from "../options.js";
+import { count, file, list, MODEL, number } from "../options.js";
 import { showProgress } from "../progress.js";
-import { evaluatorOptions, given } from "./evaluate.js";
 
-interface CalibrateArguments extends ModelOptions, Omit<KitOptions, keyof ModelOptions> {
-  vector: string;
-  questions: string | undefined;
-  kind: string;
-  share: number;
-  values: number[] | undefined;
-  n: number;
-  maxNewTokens: number;
-  out: string | undefined;
-  wanted: string | undefined;
-}
+const CANDIDATES = CALIBRATION_CANDIDATES;
 
-/** `llama-steer calibrate MODEL VECTOR` */
-export const calibrateCommand: CommandModule<object, CalibrateArguments> = {
-  command: "calibrate <model> <vector>",
-  describe: "Find how strongly to add a vector: the effect that is wanted, at the least cost in fluency",
-  builder: (yargs) => evaluatorOptions(modelOptions(yargs as Argv<object>))
-    .positional("vector", { type: "string", demandOption: true, describe: "Vector file; what is found is written into it" })
-    .option("kind", { choices: Object.keys(STRATEGY_WORDS), default: "fixed", describe: "Schedule to calibrate" })
-    .option("share", { type: "number", default: 0.9, describe: "Share of the answers that must have the effect" })
-    .option("values", { type: "string", nargs: 1, coerce: list(number), describe: `Alphas to try, or values of p for dyn; ${CALIBRATION_CANDIDATES.alpha.join(",")} or ${CALIBRATION_CANDIDATES.topP.join(",")} by default` })
-    .option("questions", { type: "string", nargs: 1, describe: "Dataset of held-out questions with the wanted answers; by default the _test part of the vector's positive one" })
-    .option("n", { type: "number", default: 20, coerce: wholeNumber("n", 1), describe: "Questions to ask" })
-    .option("max-new-tokens", { type: "number", default: 30, coerce: wholeNumber("max-new-tokens", 1), describe: "Tokens of an answer" })
-    .option("out", { type: "string", nargs: 1, describe: "Vector file to write; by default VECTOR itself" })
-    .example("$0 calibrate gemma3-270m italian.safetensors", "what counts follows from the datasets' names: Italian")
-    .example("$0 calibrate gemma3-270m italian.safetensors --kind dyn --share 0.8", "")
-    .example("$0 calibrate gemma3-270m formal.safetensors --questions ENi2f_test --probe formal.probe", "") as unknown as Argv<CalibrateArguments>,
-  handler: (options) => interruptible((signal) => run(options, signal)),
-};
+const OPTIONS = options({
+  ...MODEL,
+  ...EVALUATORS,
+  vector: { ...file, describe: "Vector file to calibrate; the result is written into it" },
+  kind: { choices: Object.keys(STRATEGY_WORDS), default: "fixed", describe: "Schedule to calibrate" },
+  share: { type: "number", default: 0.9, describe: "Share of the answers that must show the effect" },
+  values: {
+    type: "string", coerce: list(number), describe: "Alphas to try, or values of p for dyn, joined by commas",
+    defaultDescription: `${CANDIDATES.alpha.join(",")}; dyn: ${CANDIDATES.topP.join(",")}`,
+  },
+  questions: {
+    type: "string", describe: "Dataset of held-out questions with the wanted answers",
+    defaultDescription: "the _test part of the vector's positive dataset",
+  },
+  n: { ...count(), default: 20, describe: "Number of questions to ask" },
+  "max-new-tokens": { ...count(), default: 30, describe: "Tokens per answer" },
+  out: { type: "string", describe: "Vector file to write", defaultDescription: "VECTOR itself" },
+});
 
-async function run(options: ArgumentsCamelCase<CalibrateArguments>, signal: AbortSignal): Promise<void> {
+type CalibrateArguments = Values<typeof OPTIONS> & OutputOptions;
+
+export default command({
+  usage: "calibrate <model> <vector>",
+  describe: "Choose a vector's intensity: enough effect, best fluency",
+  options: OPTIONS,
+  examples: [
+    ["calibrate gemma3-270m italian.safetensors", "the wanted language follows from the dataset: Italian"],
+    ["calibrate gemma3-270m italian.safetensors --kind dyn --share 0.8"],
+    ["calibrate gemma3-270m formal.safetensors --questions ENi2f_test --probe formal.probe"],
+  ],
+  run: (given) => interruptible((signal) => run(given, signal)),
+});
+
+async function run(options: CalibrateArguments, signal: AbortSignal): Promise<void> {
   const { vector: path, out = path, share, values, n, maxNewTokens, json, quiet } = options;
   const kind = STRATEGY_WORDS[options.kind]!;
   const vector = await SteeringVector.load(path);
   const questions = await questionsOf(options, vector);
   await assertWritable(out);
   await using kit = await EvaluationKit.open(options, signal);
-  const evaluators = await kit.evaluators({ ...aimOf(vector), ...given(options) }, options.model, signal);
+  const evaluators = await kit.evaluators({ ...aimOf(vector), ...wantedBy(options) }, options.model, signal);
   await using model = await openModel(options, signal, { maxSequences: 32, contextSize: 16_384 });
-  const progress = showProgress(`calibrating ${vector.property}`, quiet, (count) => `${Math.round(count)} answers`);
-  const { tried, vector: calibrated } = await calibrate(model, { vector, questions, evaluators, wanted: share, kind, n, maxNewTokens, signal, onProgress: progress.onProgress, ...defined({ candidates: values }) })
-    .finally(() => progress.stop());
+  const progress = showProgress(`calibrating ${vector.property}`, quiet, "answers");
+  const { tried, vector: calibrated } = await calibrate(model, {
+    vector, questions, evaluators, wanted: share, kind, n, maxNewTokens, signal,
+    onProgress: progress.onProgress, ...defined({ candidates: values }),
+  }).finally(() => progress.stop());
   const chosen = calibrated?.provenance.calibration;
   if (calibrated) await calibrated.save(out);
   if (json) print(JSON.stringify({ path: chosen ? out : null, calibration: chosen ?? null, tried }, null, 2));
   else for (const candidate of tried) print(row(candidate, candidate.schedule === chosen?.schedule));
-  if (!chosen) throw new SteeringError("E_BAD_ARGUMENT", `no candidate has the effect in ${percent(share)} of the answers; ${path} is as it was. Try other --values, another --kind, or a lower --share`);
-  note(`${chosen.effect} in ${percent(chosen.found)} of ${chosen.n} answers. Now: ${commandName()} generate ${options.model} "…" --steer ${out}`, quiet);
+  if (!chosen) {
+    throw new SteeringError("E_BAD_ARGUMENT", `no value shows the effect in ${percent(share)} of the answers; ${path} is unchanged. `
+      + "Try other --values, another --kind or a lower --share");
+  }
+  note(`${chosen.effect} in ${percent(chosen.found)} of ${chosen.n} answers. `
+    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}`, quiet);
 }
 
-/** Throws E_BAD_ARGUMENT where none are named, and the vector does not lead to any. */
-async function questionsOf({ questions, vector: path, model }: CalibrateArguments, { provenance: { origin } }: SteeringVector): Promise<Dataset> {
+/** The questions to ask. Throws E_BAD_ARGUMENT if none are named and none belong to the vector. */
+async function questionsOf({ questions, vector: path, model }: CalibrateArguments, { provenance }: SteeringVector): Promise<Dataset> {
+  const { origin } = provenance;
   const folder = datasets.folder(model);
   if (questions !== undefined) return loadDataset(questions, folder);
-  // A dataset of the user's own may have the name of one of ours.
-  const isOurs = "positive" in origin && await loadDataset(origin.positive.name, folder).then((dataset) => datasetReference(dataset).hash === origin.positive.hash, () => false);
-  const heldOut = isOurs ? await testPart(origin.positive.name, folder) : undefined;
-  if (!heldOut) throw new SteeringError("E_BAD_ARGUMENT", `${path} was not extracted from a dataset of ${folder} that has a _test part: name held-out questions with --questions`);
-  return heldOut;
+  const isKnown = "positive" in origin && await isIn(folder, origin.positive);
+  const heldOut = isKnown ? await testPart(origin.positive.name, folder) : undefined;
+  if (heldOut) return heldOut;
+  throw new SteeringError("E_BAD_ARGUMENT", `no held-out questions for ${path}: its positive dataset is not in ${folder}, `
+    + "or has no _test part there. Name held-out questions with --questions");
 }
 
-/** What the vector leads to, as far as its datasets' names say so. */
+/** Another dataset in the folder may have the same name. */
+async function isIn(folder: string, { name, hash }: { name: string; hash: string }): Promise<boolean> {
+  return loadDataset(name, folder).then((dataset) => datasetReference(dataset).hash === hash, () => false);
+}
+
+/** The effect that the names of the vector's datasets stand for. */
 function aimOf({ property, provenance: { origin } }: SteeringVector): ReturnType<typeof wantedOf> {
   if (!("positive" in origin)) return {};
-  return wantedOf({ kind: "single", datasets: { positive: origin.positive, negative: origin.negative }, vectors: [{ property, file: "", hash: null }] });
+  return wantedOf({
+    kind: "single", datasets: { positive: origin.positive, negative: origin.negative }, vectors: [{ property, file: "", hash: null }],
+  });
 }
 
 function row({ schedule, found, deltaPerplexity }: Candidate, isChosen: boolean): string {
   const setting = schedule.kind === "dynamic" ? `p=${schedule.topP}` : `${(schedule as { alpha: number }).alpha}`;
-  return `${schedule.kind} ${setting.padEnd(8)} ${percent(found).padStart(6)}   ΔPPL ${deltaPerplexity.toFixed(2).padStart(8)}${isChosen ? "   ← chosen" : ""}`;
+  const effect = `${percent(found).padStart(6)}   ΔPPL ${deltaPerplexity.toFixed(2).padStart(8)}`;
+  return `${schedule.kind} ${setting.padEnd(8)} ${effect}${isChosen ? "   ← chosen" : ""}`;
 }
 
 function percent(share: number): string {

@@ -1,43 +1,41 @@
 import { readFile } from "node:fs/promises";
-import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { capture, spec } from "../../lib/experiments.js";
 import { assertWritable } from "../../lib/formats/index.js";
-import { SteeringError, type HookSite } from "../../lib/index.js";
-import { HOOK_SITES } from "../../lib/vector/index.js";
-import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
+import { SteeringError } from "../../lib/index.js";
+import { command, options, type OutputOptions, type Values } from "../command.js";
+import { interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
+import { count, file, MODEL, siteOption } from "../options.js";
 import { showProgress } from "../progress.js";
 
-interface CaptureArguments extends ModelOptions {
-  prompts: string;
-  site: HookSite;
-  layers: string;
-  maxNewTokens: number;
-  out: string;
-}
+const OPTIONS = options({
+  ...MODEL,
+  prompts: { ...file, describe: "Text file with one prompt per line" },
+  ...siteOption("resid_post"),
+  layers: { type: "string", default: "all", describe: "Layers to capture, counted from 0, e.g. 4-9+12" },
+  "max-new-tokens": {
+    ...count(), default: 1,
+    describe: "Steps to capture: 1 is the prompt's last token, more continue with the answer",
+  },
+  out: { ...file, describe: "File to write (safetensors): a tensor [layers, steps, width] for each prompt" },
+});
 
-/** `llama-steer capture MODEL prompts.txt --site resid_post --out activations.safetensors` */
-export const captureCommand: CommandModule<object, CaptureArguments> = {
-  command: "capture <model> <prompts>",
+export default command({
+  usage: "capture <model> <prompts>",
   describe: "Write the activations of prompts to a file",
-  builder: (yargs) => modelOptions(yargs as Argv<object>)
-    .positional("prompts", { type: "string", demandOption: true, describe: "Text file, one prompt per line" })
-    .option("site", { choices: HOOK_SITES, default: "resid_post" as HookSite, describe: "Where in a block" })
-    .option("layers", { type: "string", default: "all", describe: "Layers from 0, e.g. 4-9+12" })
-    .option("max-new-tokens", { type: "number", default: 1, coerce: wholeNumber("max-new-tokens", 1), describe: "Token steps: 1 is the prompt's last position, more go on with the model's answer" })
-    .option("out", { type: "string", demandOption: true, describe: "safetensors file to write, one tensor [layers, steps, width] per prompt" })
-    .example("$0 capture gemma3-270m prompts.txt --site resid_post --layers 9 --out activations.safetensors", "") as unknown as Argv<CaptureArguments>,
-  handler: (options) => interruptible((signal) => run(options, signal)),
-};
+  options: OPTIONS,
+  examples: [["capture gemma3-270m prompts.txt --site resid_post --layers 9 --out activations.safetensors"]],
+  run: (given) => interruptible((signal) => run(given, signal)),
+});
 
-async function run(options: ArgumentsCamelCase<CaptureArguments>, signal: AbortSignal): Promise<void> {
+async function run(options: Values<typeof OPTIONS> & OutputOptions, signal: AbortSignal): Promise<void> {
   const { site, maxNewTokens, out, quiet, json } = options;
   const lines = await readLines(options.prompts);
   const layers = spec.parseIndices(options.layers);
   await assertWritable(out);
   await using model = await openModel(options, signal);
   const prompts = lines.map((line) => model.tokenise(line));
-  const progress = showProgress("capture", quiet, (done) => `${Math.round(done)} prompts`);
+  const progress = showProgress("capture", quiet, "prompts");
   progress.onProgress(0, prompts.length);
   try {
     const records = capture.activations(model, prompts, { site, maxNewTokens, signal, ...(layers === "all" ? {} : { layers }) });
@@ -54,14 +52,14 @@ async function run(options: ArgumentsCamelCase<CaptureArguments>, signal: AbortS
   }
   if (json) return print(JSON.stringify({ path: out, site, layers, prompts: prompts.length, maxNewTokens }, null, 2));
   print(out);
-  note(`${prompts.length} prompts at ${site}`, quiet);
+  note(`activations of ${prompts.length} prompts at ${site}`, quiet);
 }
 
 async function readLines(path: string): Promise<string[]> {
   const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
+    throw new SteeringError("E_NOT_FOUND", `cannot read the prompts of ${path}: ${cause.message}`, { cause });
   });
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
-  if (lines.length === 0) throw new SteeringError("E_BAD_ARGUMENT", `${path} holds no prompt`);
+  if (lines.length === 0) throw new SteeringError("E_BAD_ARGUMENT", `${path} is empty; expected one prompt per line`);
   return lines;
 }

@@ -1,126 +1,127 @@
 import { basename, join } from "node:path";
-import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { baseName } from "../../lib/dataset/index.js";
 import { modelFolder } from "../../lib/experiment/index.js";
 import { datasets as datasetsApi, experiment, type ComposeOptions, type RunOptions, type RunResults, type SingleOptions } from "../../lib/experiments.js";
-import { SteeringError, type HookSite } from "../../lib/index.js";
-import { defined, interruptible, machineOptions, note, print, wholeNumber, type OutputOptions } from "../common.js";
+import { SteeringError } from "../../lib/index.js";
+import { command, group, options, type OutputOptions, type Values } from "../command.js";
+import { defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
-import { experimentOptions, runOptions, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
-import { showProgress, tokenCount } from "../progress.js";
+import { count, experimentOptions, file, MACHINE, RUN, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
+import { showProgress } from "../progress.js";
 import { printColumns, printRunTable, runSummary } from "../run-table.js";
 
-interface SingleArguments extends ExperimentArguments {
-  positive: string;
-  negative: string;
-  support: number | undefined;
-  seed: number | undefined;
-  supportIndices: string | undefined;
-  evalDataset: string | undefined;
-  hookSite: HookSite;
-  skipEval: boolean;
-  vector: string | undefined;
-}
+const SINGLE = options({
+  ...experimentOptions(experiment.SINGLE_DEFAULTS),
+  ...siteOption("head_out"),
+  positive: { ...file, describe: "Dataset that shows the property" },
+  negative: { ...file, describe: "Dataset that does not show it" },
+  support: { ...count(), describe: "Prompts per side of the extraction, drawn with replacement", defaultDescription: "30" },
+  seed: { ...count(0), describe: "Seed of the draw", defaultDescription: "32" },
+  "support-indices": { type: "string", describe: "Rows to use instead of a draw, e.g. 3,17,17, or a vector file with a draw" },
+  "eval-dataset": { type: "string", describe: "Dataset whose questions are answered", defaultDescription: "the positive one" },
+  vector: { type: "string", describe: "Vector file to use instead of extracting one" },
+  "skip-eval": { type: "boolean", describe: "Stop after extracting the vector" },
+});
 
-interface ComposeArguments extends ExperimentArguments {
-  vector: string[];
-  source: string;
-  composed: string;
-  language: string | undefined;
-}
+const COMPOSE = options({
+  ...experimentOptions(experiment.COMPOSE_DEFAULTS),
+  vector: { ...file, array: true, describe: "Vector file (repeatable, one for each property)" },
+  source: { ...file, describe: "Dataset whose questions are answered" },
+  composed: { ...file, describe: "Dataset that shows all properties: the reference of ΔPPL" },
+  language: { type: "string", describe: "Dataset that shows only the language, as an additional baseline" },
+});
 
-interface PlanArguments extends RunArguments {
-  plan: string;
-  dryRun: boolean;
-  skipMissing: boolean;
-}
+const PLAN = options({
+  ...MACHINE,
+  ...RUN,
+  out: { ...RUN.out, defaultDescription: "runs/PLAN" },
+  plan: { ...file, describe: `YAML file, or one of the included plans: ${experiment.READY_PLANS.join(", ")}` },
+  "skip-missing": { type: "boolean", describe: "Skip the runs whose datasets are missing" },
+  "dry-run": { type: "boolean", describe: "List the runs without running them" },
+});
 
-/** Sequences and cells of the models of experiments: several prompts in all their settings at once. */
+type SingleArguments = Values<typeof SINGLE> & OutputOptions;
+type ComposeArguments = Values<typeof COMPOSE> & OutputOptions;
+type PlanArguments = Values<typeof PLAN> & OutputOptions;
+
+/** Sequences and KV cells of an experiment's model: enough for several prompts in all their settings at once. */
 const ROOM = { maxSequences: 32, contextSize: 8192 };
 
-const singleCommand: CommandModule<object, SingleArguments> = {
-  command: "single <model>",
-  describe: "One property: extract its vector, answer prompts in every setting (the published diff_main)",
-  builder: (yargs) => siteOption(experimentOptions(yargs as Argv<object>, experiment.SINGLE_DEFAULTS))
-    .option("positive", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that shows the property" })
-    .option("negative", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that it is contrasted with" })
-    .option("support", { type: "number", coerce: wholeNumber("support", 1), describe: "Prompts per side of the extraction, drawn with replacement; 30 by default" })
-    .option("seed", { type: "number", coerce: wholeNumber("seed", 0), describe: "Seed of the draw; 32 by default" })
-    .option("support-indices", { type: "string", nargs: 1, describe: "A given draw: indices such as 3,17,17, or a vector file whose draw is repeated" })
-    .option("eval-dataset", { type: "string", nargs: 1, describe: "Dataset whose questions are answered; the positive one by default" })
-    .option("vector", { type: "string", nargs: 1, describe: "A vector extracted before, instead of extracting" })
-    .option("skip-eval", { type: "boolean", default: false, describe: "Extract the vector and stop" })
-    .example("$0 experiment single gemma3-270m --positive ITA --negative ENG", "")
-    .example("$0 experiment single gemma3-270m --positive ITA --negative ENG --strategies dyn,fixed --alphas 1,1.5 --top-p 0.3", "") as unknown as Argv<SingleArguments>,
-  handler: (options) => interruptible((signal) => single(options, signal)),
-};
+export default group("experiment", "Run the paper's experiments, singly or from a plan", [
+  command({
+    usage: "single <model>",
+    describe: "One property: extract its vector, answer in every setting",
+    options: SINGLE,
+    examples: [
+      ["experiment single gemma3-270m --positive ITA --negative ENG"],
+      ["experiment single gemma3-270m --positive ITA --negative ENG --strategies dyn --top-p 0.3"],
+    ],
+    epilogue: "The paper's code calls this experiment diff_main.",
+    run: (given) => interruptible((signal) => single(given, signal)),
+  }),
+  command({
+    usage: "compose <model>",
+    describe: "Several properties at once, each with a vector of its own",
+    options: COMPOSE,
+    examples: [["experiment compose gemma3-270m --vector ENi2f-ENf2i.safetensors --vector ITA-ENG.safetensors"
+      + " --source ENi2f --language ITA --composed ITi2f"]],
+    epilogue: "The paper's code calls this experiment compositionality.",
+    run: (given) => interruptible((signal) => compose(given, signal)),
+  }),
+  command({
+    usage: "plan <plan>",
+    describe: "Several runs from one file: models, properties, seeds",
+    options: PLAN,
+    examples: [["experiment plan tiny", "takes seconds, needs no download"], ["experiment plan laptop --out results"]],
+    run: (given) => interruptible((signal) => plan(given, signal)),
+  }),
+]);
 
-const composeCommand: CommandModule<object, ComposeArguments> = {
-  command: "compose <model>",
-  describe: "Several properties at once, each with its vector (the published compositionality)",
-  builder: (yargs) => experimentOptions(yargs as Argv<object>, experiment.COMPOSE_DEFAULTS)
-    .option("vector", { type: "string", array: true, nargs: 1, demandOption: true, describe: "A vector file; repeat it, one per property" })
-    .option("source", { type: "string", demandOption: true, nargs: 1, describe: "Dataset whose questions are answered" })
-    .option("composed", { type: "string", demandOption: true, nargs: 1, describe: "Dataset that shows all properties: the reference of ΔPPL" })
-    .option("language", { type: "string", nargs: 1, describe: "Dataset that shows the language alone: one more baseline" })
-    .example("$0 experiment compose gemma3-270m --vector ENi2f-ENf2i.safetensors --vector ITA-ENG.safetensors --source ENi2f --language ITA --composed ITi2f", "") as unknown as Argv<ComposeArguments>,
-  handler: (options) => interruptible((signal) => compose(options, signal)),
-};
-
-const planCommand: CommandModule<object, PlanArguments> = {
-  command: "plan <plan>",
-  describe: "A table of runs from one file: models, properties, compositions, seeds",
-  builder: (yargs) => machineOptions(runOptions(yargs as Argv<object>))
-    .positional("plan", { type: "string", demandOption: true, describe: `A YAML file, or one of ours: ${experiment.READY_PLANS.join(", ")}` })
-    .option("skip-missing", { type: "boolean", default: false, describe: "Leave out the runs whose datasets are not there" })
-    .option("dry-run", { type: "boolean", default: false, describe: "List the runs and stop" })
-    .example("$0 experiment plan tiny", "seconds, no download")
-    .example("$0 experiment plan laptop --out results", "") as unknown as Argv<PlanArguments>,
-  handler: (options) => interruptible((signal) => plan(options, signal)),
-};
-
-/** `llama-steer experiment single|compose|plan` */
-export const experimentCommand: CommandModule<object, OutputOptions> = {
-  command: "experiment",
-  describe: "The paper's experiments: one property, several, or a whole table of runs",
-  builder: (yargs) => (yargs as Argv<OutputOptions>).command(singleCommand).command(composeCommand).command(planCommand).demandCommand(1, "expected one of: single, compose, plan"),
-  handler: () => {},
-};
-
-async function single(options: ArgumentsCamelCase<SingleArguments>, signal: AbortSignal): Promise<void> {
+async function single(options: SingleArguments, signal: AbortSignal): Promise<void> {
   const indices = await supportIndices(options.supportIndices);
-  if (indices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "--support-indices stand for themselves: --support and --seed belong to a draw");
-  const out = options.out ?? join("runs", modelFolder(options.model), `${baseName(options.positive)}-${baseName(options.negative)}`);
-  const config = { ...experimentConfig(options), ...defined({ positive: options.positive, negative: options.negative, support: options.support, seed: options.seed, supportIndices: indices, evalDataset: options.evalDataset, site: options.hookSite }) };
+  if (indices && (options.support ?? options.seed) !== undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", "--support-indices replaces the draw; leave out --support and --seed, which have no effect");
+  }
+  const { positive, negative, support, seed, evalDataset, site } = options;
+  const name = `${baseName(positive)}-${baseName(negative)}`;
+  const out = options.out ?? join("runs", modelFolder(options.model), name);
+  const own = defined({ positive, negative, support, seed, supportIndices: indices, evalDataset, site });
+  const config = { ...experimentConfig(options), ...own };
   await using model = await openModel(options, signal, ROOM);
-  const results = await withProgress(baseName(options.positive), options, (progress) =>
-    experiment.single(model, config as SingleOptions, { ...placeOf(options, out, signal), ...progress, skipEval: options.skipEval, ...defined({ vector: options.vector }) }));
+  const how = { ...placeOf(options, out, signal), skipEval: options.skipEval, ...defined({ vector: options.vector }) };
+  const results = await withProgress(baseName(positive), options, (progress) =>
+    experiment.single(model, config as SingleOptions, { ...how, ...progress }));
   if (results) await report(results, out, options);
-  else note(`The vector is in ${out}`, options.quiet);
+  else note(`Written: the vector, in ${out}`, options.quiet);
 }
 
-async function compose(options: ArgumentsCamelCase<ComposeArguments>, signal: AbortSignal): Promise<void> {
+async function compose(options: ComposeArguments, signal: AbortSignal): Promise<void> {
   const names = options.vector.map((path) => basename(path).replace(/-.*$|\.safetensors$/g, ""));
   const out = options.out ?? join("runs", modelFolder(options.model), names.join("+"));
-  const config = { ...experimentConfig(options), ...defined({ vectors: options.vector, source: options.source, composed: options.composed, language: options.language }) };
+  const { vector: vectors, source, composed, language } = options;
+  const config = { ...experimentConfig(options), ...defined({ vectors, source, composed, language }) };
   await using model = await openModel(options, signal, ROOM);
   const results = await withProgress(names.join(" + "), options, (progress) =>
     experiment.compose(model, config as ComposeOptions, { ...placeOf(options, out, signal), ...progress }));
   await report(results, out, options);
 }
 
-async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSignal): Promise<void> {
+async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> {
   const loaded = await experiment.loadPlan(options.plan, { signal });
   const out = options.out ?? join("runs", loaded.name);
   const { missing, left } = await experiment.checkPlan(loaded, options.datasets, { signal });
   if (missing.length > 0 && !options.dryRun) {
     const lines = missing.map(({ run, reason }) => `  ${run}: ${reason}`).join("\n");
-    if (!options.skipMissing) throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot be carried out (--skip-missing leaves them out):\n${lines}`);
-    note(`left out:\n${lines}`, options.quiet);
+    if (!options.skipMissing) {
+      throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot start; `
+        + `fix them, or skip them with --skip-missing:\n${lines}`);
+    }
+    note(`skipped:\n${lines}`, options.quiet);
   }
   if (options.dryRun) {
     const runs = experiment.planRuns(loaded);
-    return options.json ? print(JSON.stringify(runs, null, 2)) : printColumns([["model", "run", "folder"], ...runs.map((run) => [run.model, run.name, join(out, run.out)])]);
+    if (options.json) return print(JSON.stringify(runs, null, 2));
+    return printColumns([["model", "run", "folder"], ...runs.map((run) => [run.model, run.name, join(out, run.out)])]);
   }
   let stop = (): void => {};
   const done = await experiment.plan(loaded, {
@@ -141,16 +142,19 @@ async function plan(options: ArgumentsCamelCase<PlanArguments>, signal: AbortSig
 }
 
 /** The settings that both kinds of experiment have. */
-function experimentConfig({ iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, strategies, alphas, topP, layers, heads }: ExperimentArguments): object {
-  return defined({ iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, strategies, alphas, topP, layers, heads });
+function experimentConfig(options: ExperimentArguments): object {
+  const { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction } = options;
+  const { strategies, alphas, topP, layers, heads } = options;
+  const given = defined({ strategies, alphas, topP });
+  return { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, layers, heads, ...given };
 }
 
 function place({ datasets, parallel, shard, quiet }: RunArguments, out: string, signal: AbortSignal): RunOptions {
-  return { out, parallel, shard: shard ?? null, signal, onNotice: (line) => note(`note: ${line}`, quiet), ...(datasets === undefined ? {} : { datasets }) };
+  return { out, parallel, shard: shard ?? null, signal, onNotice: (line) => note(`note: ${line}`, quiet), ...defined({ datasets }) };
 }
 
 /** A run with one model. */
-function placeOf(options: RunArguments, out: string, signal: AbortSignal): RunOptions {
+function placeOf(options: ExperimentArguments, out: string, signal: AbortSignal): RunOptions {
   return { datasets: datasetsApi.folder(options.model), ...place(options, out, signal), modelName: options.model };
 }
 
@@ -160,13 +164,13 @@ interface Handlers {
 }
 
 function progressOf(name: string, { quiet }: OutputOptions): Handlers {
-  const answers = showProgress(name, quiet, (amount) => `${Math.round(amount * 10) / 10} answers`);
-  const extraction = showProgress(`${name}, vector`, quiet, tokenCount);
+  const answers = showProgress(name, quiet, "answers");
+  const extraction = showProgress(`${name}, vector`, quiet, "tokens");
   let isExtracted = false;
   return {
     handlers: {
       onExtraction: (done, total) => {
-        if (isExtracted) return; // its bar is over
+        if (isExtracted) return; // its bar is finished
         extraction.onProgress(done, total);
         isExtracted = done === total;
         if (isExtracted) extraction.stop();
@@ -180,7 +184,9 @@ function progressOf(name: string, { quiet }: OutputOptions): Handlers {
   };
 }
 
-async function withProgress<Result>(name: string, options: OutputOptions, work: (handlers: Handlers["handlers"]) => Promise<Result>): Promise<Result> {
+type Work<Result> = (handlers: Handlers["handlers"]) => Promise<Result>;
+
+async function withProgress<Result>(name: string, options: OutputOptions, work: Work<Result>): Promise<Result> {
   const { handlers, stop } = progressOf(name, options);
   try {
     return await work(handlers);
@@ -189,7 +195,7 @@ async function withProgress<Result>(name: string, options: OutputOptions, work: 
   }
 }
 
-/** With `--json` every answer as a line, then the table as one. */
+/** Prints the table; with `--json` one line per answer, then one for the table. */
 async function report(results: RunResults, out: string, { json, quiet }: OutputOptions): Promise<void> {
   if (json) {
     for (const record of results.records) print(JSON.stringify(record));

@@ -1,29 +1,29 @@
 import { open } from "node:fs/promises";
-import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { SteeringVector, type Model } from "../../lib/index.js";
 import { HOOK_SITES } from "../../lib/vector/index.js";
-import { interruptible, modelOptions, print, type ModelOptions } from "../common.js";
+import { command } from "../command.js";
+import { interruptible, print } from "../common.js";
 import { openModel } from "../open-model.js";
+import { MODEL, type ModelOptions } from "../options.js";
 import { showVector, table } from "../show-vector.js";
 import { megabytes } from "../progress.js";
 
-/** `llama-steer inspect MODEL|VECTOR` */
-export const inspectCommand: CommandModule<object, ModelOptions> = {
-  command: "inspect <model>",
-  describe: "Show what a model or a vector file holds",
-  builder: (yargs) => modelOptions(yargs as Argv<object>, "A model, or a vector file")
-    .example("$0 inspect italian.safetensors", "")
-    .example("$0 inspect gemma3-270m", "") as unknown as Argv<ModelOptions>,
-  handler: (options) => interruptible((signal) => run(options, signal)),
-};
+export default command({
+  usage: "inspect <model>",
+  describe: "Show what a model or a vector file contains",
+  options: { ...MODEL, model: { ...MODEL.model, describe: "Model (name, hf: address, path to a GGUF) or vector file" } },
+  examples: [["inspect italian.safetensors"], ["inspect gemma3-270m"]],
+  run: (given) => interruptible((signal) => run(given, signal)),
+});
 
-async function run(options: ArgumentsCamelCase<ModelOptions>, signal: AbortSignal): Promise<void> {
-  if (options.model.endsWith(".safetensors") || await looksLikeVector(options.model)) return showVector(await SteeringVector.load(options.model), options.json);
+async function run(options: ModelOptions, signal: AbortSignal): Promise<void> {
+  const isVector = options.model.endsWith(".safetensors") || await looksLikeVector(options.model);
+  if (isVector) return showVector(await SteeringVector.load(options.model), options.json);
   await using model = await openModel(options, signal);
   showModel(model, options.json);
 }
 
-/** A safetensors file begins with the length of its header and "{". */
+/** A safetensors file begins with the length of its header (8 bytes), then "{". */
 async function looksLikeVector(path: string): Promise<boolean> {
   const file = await open(path).catch(() => undefined);
   if (!file) return false;
@@ -31,7 +31,7 @@ async function looksLikeVector(path: string): Promise<boolean> {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(9), 0, 9, 0);
     return bytesRead === 9 && buffer[8] === "{".charCodeAt(0);
   } catch {
-    return false; // a folder: the model loader says so
+    return false; // a folder: loading it as a model reports that
   } finally {
     await file.close();
   }
@@ -56,7 +56,7 @@ function showModel(model: Model, json: boolean): void {
     "embedding width": String(info.nEmbd),
     vocabulary: `${info.nVocab} tokens (${info.tokenizerHash})`,
     "trained context": `${info.nCtxTrain} tokens`,
-    "chat template": info.chatTemplate === null ? "none" : "yes",
-    "hook sites": sites.length === 0 ? "none: the model cannot be steered" : described.join(" "),
+    "chat template": info.chatTemplate === null ? "no" : "yes",
+    "hook sites": sites.length === 0 ? "none; this model cannot be steered" : described.join(" "),
   }));
 }

@@ -1,75 +1,60 @@
 import colours from "picocolors";
-import type { Argv, ArgumentsCamelCase, CommandModule } from "yargs";
 import { models as modelsApi, SteeringError, type ModelEntry } from "../../lib/index.js";
-import { isOwn } from "../../lib/models/index.js";
-import { interruptible, print, type OutputOptions } from "../common.js";
+import { command, group, options, type OutputOptions, type Values } from "../command.js";
+import { interruptible, print } from "../common.js";
+import { modelState, pullWithProgress } from "../open-model.js";
+import { file } from "../options.js";
 import { megabytes } from "../progress.js";
-import { pullWithProgress } from "../open-model.js";
 
-interface PullArguments extends OutputOptions {
-  names: string[];
-  all: boolean;
-  force: boolean;
-}
-
-interface PathArguments extends OutputOptions {
-  name: string;
-}
-
-const listCommand: CommandModule<OutputOptions, OutputOptions> = {
-  command: "list",
-  describe: "Show the models that can be used by name",
-  handler: ({ json }) => {
+const list = command({
+  usage: "list",
+  describe: "List the models that can be used by name",
+  options: {},
+  run: ({ json }) => {
     const models = modelsApi.list();
     print(json ? JSON.stringify(models.map(listed), null, 2) : models.map(describe).join("\n"));
   },
-};
+});
 
-const pullCommand: CommandModule<OutputOptions, PullArguments> = {
-  command: "pull [names..]",
+const PULL = options({
+  names: { type: "string", array: true, describe: "Names from `models list`, or hf: addresses" },
+  all: { type: "boolean", describe: "Download every model of `models list` that can be steered" },
+  force: { type: "boolean", describe: "Download models again that are already there" },
+});
+
+const pull = command({
+  usage: "pull [names..]",
   describe: "Download models; an interrupted download is resumed",
-  builder: (yargs) => yargs
-    .positional("names", { type: "string", array: true, default: [] as string[], describe: "Names of `models list`, or hf: addresses" })
-    .option("all", { type: "boolean", default: false, describe: "Every model of `models list` that can be steered" })
-    .option("force", { type: "boolean", default: false, describe: "Download again what is there already" })
-    .example("$0 models pull smollm2-135m", "98 MB, answers in English")
-    .example("$0 models pull hf:owner/repo/model.gguf", "any GGUF of Hugging Face") as Argv<PullArguments>,
-  handler: runPull,
-};
+  options: PULL,
+  examples: [
+    ["models pull smollm2-135m", "98 MB, answers in English"],
+    ["models pull hf:owner/repo/model.gguf", "any GGUF on Hugging Face"],
+  ],
+  run: (given) => interruptible((signal) => runPull(given, signal)),
+});
 
-const pathCommand: CommandModule<OutputOptions, PathArguments> = {
-  command: "path <name>",
-  describe: "Print where a downloaded model lies",
-  builder: (yargs) => yargs
-    .positional("name", { type: "string", demandOption: true, describe: "Name, hf: address or file" })
-    .example("$0 models path smollm2-135m", "") as Argv<PathArguments>,
-  handler: async ({ name, json }) => {
+const path = command({
+  usage: "path <name>",
+  describe: "Print the path of a downloaded model",
+  options: { name: { ...file, describe: "Model: a name from `models list`, an hf: address, or a path" } },
+  examples: [["models path smollm2-135m"]],
+  run: async ({ name, json }) => {
     const path = await modelsApi.resolve(name);
     print(json ? JSON.stringify({ name, path }) : path);
   },
-};
+});
 
-/** `llama-steer models list|pull|path`; errors are left to the caller of yargs. */
-export const modelsCommand: CommandModule<object, OutputOptions> = {
-  command: "models",
-  describe: "List, download and find models",
-  builder: (yargs) => (yargs as Argv<OutputOptions>)
-    .command(listCommand)
-    .command(pullCommand)
-    .command(pathCommand)
-    .demandCommand(1, "expected one of: list, pull, path"),
-  handler: () => {},
-};
+export default group("models", "List, download and locate models", [list, pull, path]);
 
-async function runPull({ names, all, force, json, quiet }: ArgumentsCamelCase<PullArguments>): Promise<void> {
+async function runPull({ names, all, force, json, quiet }: Values<typeof PULL> & OutputOptions, signal: AbortSignal): Promise<void> {
   const models = all ? modelsApi.list().filter(({ purpose }) => purpose === "generate") : names.map(modelsApi.find);
   if (models.length === 0) {
     const known = modelsApi.list().map((model) => model.name);
-    throw new SteeringError("E_BAD_ARGUMENT", `which model? Give names (${known.join(", ")}), an hf: address, or --all`);
+    throw new SteeringError("E_BAD_ARGUMENT", `no model is named; expected names (${known.join(", ")}), hf: addresses, or --all`);
   }
   const pulled: { name: string; path: string }[] = [];
   for (const model of models) {
-    const path = await interruptible((signal) => pullWithProgress(model, { force, quiet, signal }));
+    const path = await pullWithProgress(model, { force, quiet, signal });
     pulled.push({ name: model.name, path });
     if (!json) print(path);
   }
@@ -86,9 +71,11 @@ function listed(model: ModelEntry): object {
 }
 
 function describe(model: ModelEntry): string {
-  const state = isOwn(model) ? colours.green("in the package") : modelsApi.isInstalled(model) ? colours.green("downloaded") : colours.dim("not downloaded");
+  const { name, title, quantisation, size, purpose, licence, chatTemplate } = model;
+  const state = (modelsApi.isInstalled(model) ? colours.green : colours.dim)(modelState(model));
+  const sizeText = size === undefined ? "" : `${megabytes(size)}, `;
   return [
-    `${colours.bold(model.name.padEnd(NAME_WIDTH))} ${model.title}, ${model.quantisation}, ${model.size === undefined ? "" : `${megabytes(model.size)}, `}${PURPOSES[model.purpose]}${state}`,
-    `${" ".repeat(NAME_WIDTH)} licence: ${model.licence.name}; chat template: ${model.chatTemplate}`,
+    `${colours.bold(name.padEnd(NAME_WIDTH))} ${title}, ${quantisation}, ${sizeText}${PURPOSES[purpose]}${state}`,
+    `${" ".repeat(NAME_WIDTH)} licence: ${licence.name}; chat template: ${chatTemplate}`,
   ].join("\n");
 }

@@ -1,25 +1,27 @@
 import { basename } from "node:path";
 import colours from "picocolors";
-import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import type { GeneratedToken, Probe, Reading, SteeringSpec } from "../../lib/index.js";
 import { bar, columnsOf } from "../alpha-strip.js";
+import { command } from "../command.js";
 import { interruptible, note, print } from "../common.js";
-import { alphaScale, follow, generationOptions, speed, startGeneration, type GenerateArguments } from "./generate.js";
+import { alphaScale, follow, GENERATION, SCHEDULES, speed, startGeneration, type GenerateArguments } from "./generate.js";
 
 /** Columns of the token's text, of a bar, and of a number. */
 const [TEXT, BAR, NUMBER] = [16, 12, 6];
 
-/** `llama-steer trace MODEL "question" --steer FILE:dyn,p=0.5` */
-export const traceCommand: CommandModule<object, GenerateArguments> = {
-  command: "trace <model> <prompt>",
-  describe: "Show a generation token by token: probability, alpha and KL of every property, what probes say",
-  builder: (yargs) => generationOptions(yargs as Argv<object>)
-    .example("$0 trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3", "")
-    .example("$0 trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn --json", "a line of JSON per token") as unknown as Argv<GenerateArguments>,
-  handler: (options) => interruptible((signal) => run(options, signal)),
-};
+export default command({
+  usage: "trace <model> <prompt>",
+  describe: "Answer a question and show alpha and KL for every token",
+  options: GENERATION,
+  examples: [
+    ["trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3"],
+    ["trace gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn --json", "one line of JSON per token"],
+  ],
+  epilogue: SCHEDULES,
+  run: (given) => interruptible((signal) => run(given, signal)),
+});
 
-async function run(options: ArgumentsCamelCase<GenerateArguments>, signal: AbortSignal): Promise<void> {
+async function run(options: GenerateArguments, signal: AbortSignal): Promise<void> {
   const { json, quiet } = options;
   await using started = await startGeneration(options, signal, { logProbabilities: true });
   const { specs } = started;
@@ -36,20 +38,25 @@ function heading(specs: readonly SteeringSpec[], probes: readonly Probe[]): stri
     const name = basename(spec.vector).replace(/\.safetensors$/, "").slice(0, BAR + NUMBER - 6);
     return `${`alpha ${name}`.padEnd(BAR + NUMBER + 1)}  ${measures(spec) ? `${"KL".padEnd(BAR + NUMBER + 1)}  ` : ""}`;
   };
-  return `step  ${"token".padEnd(TEXT)}  ${"p".padStart(NUMBER - 1)}   ${specs.map(property).join("")}${probes.map(({ provenance }) => `P(${provenance.positive.name})`.padEnd(NUMBER + 4)).join("")}`.trimEnd();
+  const monitor = ({ provenance }: Probe): string => `P(${provenance.positive.name})`.padEnd(NUMBER + 4);
+  const columns = [...specs.map(property), ...probes.map(monitor)].join("");
+  return `step  ${"token".padEnd(TEXT)}  ${"p".padStart(NUMBER - 1)}   ${columns}`.trimEnd();
 }
 
 function line({ step, logProbability, readings, monitors = [] }: GeneratedToken, specs: readonly SteeringSpec[], text: string): string {
   const shown = JSON.stringify(text).slice(1, -1).replaceAll('\\"', '"').replaceAll("�", "…");
   const cut = [...shown].reduce((kept, character) => (columnsOf(kept + character) <= TEXT ? kept + character : kept), "");
   const probability = Math.exp(logProbability!).toFixed(3).padStart(NUMBER - 1);
-  return `${String(step).padStart(4)}  ${cut}${" ".repeat(TEXT - columnsOf(cut))}  ${probability}   ${specs.map((spec, index) => property(spec, readings[index]!)).join("")}${monitors.map((p) => p.toFixed(3).padEnd(NUMBER + 4)).join("")}`.trimEnd();
+  const probabilities = monitors.map((p) => p.toFixed(3).padEnd(NUMBER + 4));
+  const columns = [...specs.map((spec, index) => property(spec, readings[index]!)), ...probabilities].join("");
+  return `${String(step).padStart(4)}  ${cut}${" ".repeat(TEXT - columnsOf(cut))}  ${probability}   ${columns}`.trimEnd();
 }
 
-/** Alpha in cyan, KL in yellow, both against the most that alpha can be. */
+/** Alpha in cyan and KL in yellow, both relative to the largest alpha of the schedule. */
 function property(spec: SteeringSpec, { alpha, kl }: Reading): string {
   const most = alphaScale(spec);
-  const cell = (value: number, colour: (text: string) => string): string => `${colour(bar(Math.abs(value), most, BAR))} ${value.toFixed(2).padStart(NUMBER)}  `;
+  const cell = (value: number, colour: (text: string) => string): string =>
+    `${colour(bar(Math.abs(value), most, BAR))} ${value.toFixed(2).padStart(NUMBER)}  `;
   return `${cell(alpha, colours.cyan)}${measures(spec) ? cell(kl ?? 0, colours.yellow) : ""}`;
 }
 

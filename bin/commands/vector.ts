@@ -1,136 +1,150 @@
 import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
-import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { spec, vectors } from "../../lib/experiments.js";
 import { assertWritable, writeFileAtomic } from "../../lib/formats/index.js";
 import { SteeringError, SteeringVector, type ModelFingerprint } from "../../lib/index.js";
-import { interruptible, machineOptions, note, print, type ModelOptions, type OutputOptions } from "../common.js";
+import { command, group, options, type OutputOptions, type Values } from "../command.js";
+import { defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
+import { file, MACHINE } from "../options.js";
 import { short, showVector } from "../show-vector.js";
 
-interface ConvertArguments extends Omit<ModelOptions, "model"> {
-  in: string;
-  out: string;
-  model: string | undefined;
-  property: string | undefined;
-  alpha: number;
-  pool: boolean;
-  layers: string;
-  published: boolean;
-  allowMismatch: boolean;
-}
+/** The part of a vector to write. */
+const PARTS = options({
+  pool: { type: "boolean", describe: "Replace the steps by their mean: one direction per layer" },
+  layers: { type: "string", default: "all", describe: "Layers to keep, counted from 0, e.g. 4-9+12" },
+});
 
-interface CombineArguments extends OutputOptions {
-  vectors: string[];
-  out: string;
-  projectOut: string | undefined;
-  normalise: boolean;
-  pool: boolean;
-  layers: string;
-  heads: string;
-}
+const CONVERT = options({
+  ...MACHINE,
+  in: { ...file, describe: "File to read" },
+  out: { ...file, describe: "File to write; its extension is the format" },
+  model: { type: "string", describe: "Model of a file that does not say which model it was made for" },
+  property: { type: "string", describe: "Name of the behaviour", defaultDescription: "the file's" },
+  alpha: { type: "number", default: 1, describe: "Factor of the directions, for a control vector (.gguf)" },
+  ...PARTS,
+  published: { type: "boolean", describe: "Write .safetensors in the paper's layout [step, layer, head, dHead]" },
+  "allow-mismatch": { type: "boolean", describe: "Accept a vector of another model than --model, of the same shape" },
+});
 
-/** `llama-steer vector convert|inspect|combine|diff` */
-export const vectorCommand: CommandModule<object, object> = {
-  command: "vector",
-  describe: "Convert vector files, show them, combine them, compare them",
-  builder: (yargs) => yargs
-    .command<ConvertArguments>("convert <in> <out>", "Between our files, control vectors of llama.cpp and repeng (.gguf), and the published layout (.npy, .safetensors)", (sub) => convertOptions(sub), (options) => interruptible((signal) => convert(options, signal)))
-    .command<OutputOptions & { file: string }>("inspect <file>", "Show what a vector file holds", (sub) => fileOption(sub), async ({ file, json }) => showVector(await SteeringVector.load(file), json))
-    .command<CombineArguments>("combine <vectors..>", "Add vectors, each times its factor", (sub) => combineOptions(sub), (options) => combine(options))
-    .command<OutputOptions & { a: string; b: string }>("diff <a> <b>", "Compare two vectors: angles, norms, what they were made of", (sub) => diffOptions(sub), (options) => diff(options))
-    .demandCommand(1, "expected one of: convert, inspect, combine, diff"),
-  handler: () => undefined,
-};
+const COMBINE = options({
+  vectors: { ...file, array: true, describe: "FILE or FILE:FACTOR" },
+  out: { ...file, describe: "Vector file to write" },
+  "project-out": { type: "string", describe: "Vector file whose direction is removed from the result" },
+  normalise: { type: "boolean", describe: "Scale every direction to norm 1, as the last step" },
+  ...PARTS,
+  heads: { type: "string", default: "all", describe: "Heads to keep, counted from 0; only at the site head_out" },
+});
 
-function convertOptions(yargs: Argv<object>): Argv<ConvertArguments> {
-  return machineOptions(yargs)
-    .positional("in", { type: "string", demandOption: true, describe: "File to read" })
-    .positional("out", { type: "string", demandOption: true, describe: "File to write; what it is follows from its name" })
-    .option("model", { type: "string", nargs: 1, describe: "Model that a file of another program was made for, which does not say so itself" })
-    .option("property", { type: "string", nargs: 1, describe: "Name of the behaviour; default: the file's" })
-    .option("alpha", { type: "number", default: 1, describe: "To a control vector: factor of its directions" })
-    .option("pool", { type: "boolean", default: false, describe: "One direction per layer: the mean over the steps" })
-    .option("layers", { type: "string", nargs: 1, default: "all", describe: "Layers to keep, from 0, e.g. 1-17" })
-    .option("published", { type: "boolean", default: false, describe: "To .safetensors: as one tensor [step, layer, head, dHead]" })
-    .option("allow-mismatch", { type: "boolean", default: false, describe: "Take a vector of another model of the same shape as --model's" })
-    .example("$0 vector convert happy.gguf happy.safetensors --model gemma3-270m", "from llama.cpp or repeng")
-    .example("$0 vector convert happy.safetensors happy.gguf --alpha 1.5", "for llama-cli --control-vector")
-    .example("$0 vector convert ITA-ENG.npy italian.safetensors --model gemma3-270m", "numpy.save of the paper's tensor") as unknown as Argv<ConvertArguments>;
-}
+const DIFF = options({ a: { ...file, describe: "Vector file" }, b: { ...file, describe: "Vector file" } });
 
-function fileOption(yargs: Argv<object>): Argv<OutputOptions & { file: string }> {
-  return yargs.positional("file", { type: "string", demandOption: true }) as unknown as Argv<OutputOptions & { file: string }>;
-}
+type ConvertArguments = Values<typeof CONVERT> & OutputOptions;
+type CombineArguments = Values<typeof COMBINE> & OutputOptions;
 
-function combineOptions(yargs: Argv<object>): Argv<CombineArguments> {
-  return yargs
-    .positional("vectors", { type: "string", array: true, demandOption: true, describe: "FILE or FILE:FACTOR" })
-    .option("out", { type: "string", nargs: 1, demandOption: true, describe: "Vector file to write" })
-    .option("project-out", { type: "string", nargs: 1, describe: "Vector file along whose directions nothing is to remain" })
-    .option("normalise", { type: "boolean", default: false, describe: "Every direction at norm 1, at the end" })
-    .option("pool", { type: "boolean", default: false, describe: "One direction per layer: the mean over the steps" })
-    .option("layers", { type: "string", nargs: 1, default: "all", describe: "Layers to keep, from 0, e.g. 4-9+12" })
-    .option("heads", { type: "string", nargs: 1, default: "all", describe: "Heads to keep, from 0, at head_out only" })
-    .example("$0 vector combine italian.safetensors:0.5 french.safetensors:0.5 --out romance.safetensors", "")
-    .example("$0 vector combine italian.safetensors french.safetensors:-1 --out apart.safetensors", "") as unknown as Argv<CombineArguments>;
-}
+export default group("vector", "Convert, inspect, combine and compare vector files", [
+  command({
+    usage: "convert <in> <out>",
+    describe: "Convert a vector file to or from other programs",
+    options: CONVERT,
+    examples: [
+      ["vector convert happy.gguf happy.safetensors --model gemma3-270m", "from llama.cpp or repeng"],
+      ["vector convert happy.safetensors happy.gguf --alpha 1.5", "for llama-cli --control-vector"],
+      ["vector convert ITA-ENG.npy italian.safetensors --model gemma3-270m", "a tensor of the paper's code, saved by numpy.save"],
+    ],
+    epilogue: "Formats: .safetensors (llama-steer, or the paper's layout), .gguf (control vector of llama.cpp and repeng), "
+      + ".npy (the paper's layout).",
+    run: (given) => interruptible((signal) => convert(given, signal)),
+  }),
+  command({
+    usage: "inspect <file>", describe: "Show what a vector file contains", options: { file: { ...file, describe: "Vector file" } },
+    run: async ({ file, json }) => showVector(await SteeringVector.load(file), json),
+  }),
+  command({
+    usage: "combine <vectors..>",
+    describe: "Add vectors, each multiplied by a factor",
+    options: COMBINE,
+    examples: [
+      ["vector combine italian.safetensors:0.5 french.safetensors:0.5 --out romance.safetensors"],
+      ["vector combine italian.safetensors french.safetensors:-1 --out apart.safetensors"],
+    ],
+    run: combine,
+  }),
+  command({
+    usage: "diff <a> <b>", describe: "Compare two vectors: angles, norms, origin", options: DIFF,
+    run: diff,
+  }),
+]);
 
-function diffOptions(yargs: Argv<object>): Argv<OutputOptions & { a: string; b: string }> {
-  return yargs.positional("a", { type: "string", demandOption: true }).positional("b", { type: "string", demandOption: true }) as unknown as Argv<OutputOptions & { a: string; b: string }>;
-}
-
-async function convert(options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<void> {
+async function convert(options: ConvertArguments, signal: AbortSignal): Promise<void> {
   const { out, layers, pool, alpha, published, json, quiet } = options;
   const kind = extname(out);
-  if (![".gguf", ".npy", ".safetensors"].includes(kind)) throw new SteeringError("E_BAD_ARGUMENT", `what is ${out} to be? Its name should end in .safetensors, .gguf or .npy`);
-  if (alpha !== 1 && kind !== ".gguf") throw new SteeringError("E_BAD_ARGUMENT", "--alpha belongs to control vectors (.gguf); to scale a vector: vector combine FILE:FACTOR");
-  if (published && kind !== ".safetensors") throw new SteeringError("E_BAD_ARGUMENT", "--published says how a .safetensors file is laid out; .npy always has that layout, .gguf never");
+  const wrong = [
+    ![".gguf", ".npy", ".safetensors"].includes(kind)
+      && `cannot write ${out}: unknown format; expected a name that ends in .safetensors, .gguf or .npy`,
+    alpha !== 1 && kind !== ".gguf"
+      && "--alpha has no effect: it is for control vectors (.gguf); scale other vectors with vector combine FILE:FACTOR",
+    published && kind !== ".safetensors"
+      && "--published has no effect: it is for .safetensors; .npy always has the paper's layout, and .gguf never has it",
+  ].find((message) => message !== false);
+  if (wrong) throw new SteeringError("E_BAD_ARGUMENT", wrong);
   const kept = spec.parseIndices(layers);
   await assertWritable(out, [options.in]);
   let vector = await read(options, signal);
   if (kept !== "all") vector = vector.select({ layers: kept });
   if (pool) vector = vector.pooled();
   if (kind === ".gguf") await writeFileAtomic(out, vectors.exportControlVector(vector, alpha));
-  else if (kind === ".npy" || published) await writeFileAtomic(out, vectors.exportPublished(vector, kind === ".npy" ? "npy" : "safetensors"));
+  else if (kind === ".npy") await writeFileAtomic(out, vectors.exportPublished(vector, "npy"));
+  else if (published) await writeFileAtomic(out, vectors.exportPublished(vector, "safetensors"));
   else await vector.save(out);
-  if (json) return print(JSON.stringify({ path: out, site: vector.site, layers: vector.layers, nSteps: vector.nSteps, width: vector.width, provenance: vector.provenance }, null, 2));
+  const { site, nSteps, width, provenance } = vector;
+  if (json) return print(JSON.stringify({ path: out, site, layers: vector.layers, nSteps, width, provenance }, null, 2));
   print(out);
-  note(`${vector.property} at ${vector.site}: ${vector.layers.length} layers, ${vector.nSteps} steps, width ${vector.width}`, quiet);
+  note(`${vector.property} at ${site}: ${vector.layers.length} layers, ${nSteps} steps, width ${width}`, quiet);
 }
 
-/** A vector of ours, or of another program; those need `--model`. */
-async function read(options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<SteeringVector> {
+/** Reads a vector of ours or of another program; the latter needs `--model`. */
+async function read(options: ConvertArguments, signal: AbortSignal): Promise<SteeringVector> {
   const { in: path, property, quiet } = options;
   const kind = extname(path);
-  if (kind === ".pt" || kind === ".pth") throw new SteeringError("E_BAD_VECTOR", `${path} is a pickle of PyTorch, which can run anything and is not read: save it with safetensors.torch.save_file, or numpy.save`);
+  if (kind === ".pt" || kind === ".pth") {
+    throw new SteeringError("E_BAD_VECTOR", `refusing to read ${path}: a PyTorch pickle can run any code. `
+      + "Save the tensor with safetensors.torch.save_file or numpy.save");
+  }
   const bytes = kind === ".safetensors" ? undefined : await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${cause.code})`, { cause });
+    throw new SteeringError("E_NOT_FOUND", `cannot read ${path} (${cause.code})`, { cause });
   });
-  if (bytes && kind !== ".gguf" && kind !== ".npy") throw new SteeringError("E_BAD_ARGUMENT", `${path} is of no kind that is read: .safetensors, .gguf, .npy`);
+  if (bytes && kind !== ".gguf" && kind !== ".npy") {
+    throw new SteeringError("E_BAD_ARGUMENT", `cannot read ${path}: unknown format; expected a .safetensors, .gguf or .npy file`);
+  }
   const own = bytes ? undefined : await SteeringVector.load(path).catch((error: SteeringError) => error);
   if (own instanceof SteeringVector) return ofModel(own, options, signal);
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
   const model = await modelOf(options, signal);
-  const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...(property !== undefined && { property }) };
+  const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...defined({ property }) };
   return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readFile(path), how);
 }
 
-/** A vector of ours, under the name that is asked for; of the model that is named, if one is. */
-async function ofModel(vector: SteeringVector, options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<SteeringVector> {
+/** Checks a vector of ours against `--model`, if given, and renames it to `--property`, if given. */
+async function ofModel(vector: SteeringVector, options: ConvertArguments, signal: AbortSignal): Promise<SteeringVector> {
   if (options.model !== undefined) vectors.assertMadeFor(vector, (await modelOf(options, signal)).model, options.allowMismatch);
-  return options.property === undefined ? vector : new SteeringVector({ ...vector, provenance: { ...vector.provenance, property: options.property } });
+  const { property } = options;
+  return property === undefined ? vector : new SteeringVector({ ...vector, provenance: { ...vector.provenance, property } });
 }
 
-async function modelOf(options: ArgumentsCamelCase<ConvertArguments>, signal: AbortSignal): Promise<{ model: ModelFingerprint; dHead: number }> {
+async function modelOf(options: ConvertArguments, signal: AbortSignal): Promise<{ model: ModelFingerprint; dHead: number }> {
   const { model } = options;
-  if (model === undefined) throw new SteeringError("E_BAD_ARGUMENT", `${options.in} does not say which model it was made for: --model MODEL`);
+  if (model === undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", `${options.in} does not say which model it was made for; name it with --model MODEL`);
+  }
   await using loaded = await openModel({ ...options, model }, signal);
   return { model: await loaded.fingerprint(), dHead: loaded.info.dHead };
 }
 
-async function combine({ vectors: written, out, projectOut, normalise, pool, layers, heads, json }: ArgumentsCamelCase<CombineArguments>): Promise<void> {
-  if (extname(out) !== ".safetensors") throw new SteeringError("E_BAD_ARGUMENT", `${out} would hold a vector file: its name should end in .safetensors (vector convert writes others)`);
+async function combine({ vectors: written, out, projectOut, normalise, pool, layers, heads, json }: CombineArguments): Promise<void> {
+  if (extname(out) !== ".safetensors") {
+    throw new SteeringError("E_BAD_ARGUMENT", `cannot write ${out}: expected a name that ends in .safetensors `
+      + "(vector convert writes other formats)");
+  }
   const parts = written.map(parseTerm);
   await assertWritable(out, parts.map(({ path }) => path));
   const weighted = await Promise.all(parts.map(async ({ path, factor }) => ({ vector: await SteeringVector.load(path), factor })));
@@ -147,11 +161,11 @@ async function combine({ vectors: written, out, projectOut, normalise, pool, lay
 /** FILE, or FILE:FACTOR. Throws E_BAD_ARGUMENT. */
 function parseTerm(text: string): { path: string; factor: number } {
   const [, path = "", factor = "1"] = /^(.*?)(?::([-+]?(?:\d+\.?\d*|\.\d+)(?:e[-+]?\d+)?))?$/is.exec(text) ?? [];
-  if (path === "") throw new SteeringError("E_BAD_ARGUMENT", `"${text}" names no vector file`);
+  if (path === "") throw new SteeringError("E_BAD_ARGUMENT", `"${text}" does not name a vector file; expected FILE or FILE:FACTOR`);
   return { path, factor: Number(factor) };
 }
 
-async function diff({ a: first, b: second, json }: ArgumentsCamelCase<OutputOptions & { a: string; b: string }>): Promise<void> {
+async function diff({ a: first, b: second, json }: Values<typeof DIFF> & OutputOptions): Promise<void> {
   const [a, b] = [await SteeringVector.load(first), await SteeringVector.load(second)];
   const { layers, cosines } = a.cosine(b);
   const mean = (values: ReadonlyArray<number | null>): number | null => {
@@ -160,13 +174,18 @@ async function diff({ a: first, b: second, json }: ArgumentsCamelCase<OutputOpti
   };
   const [normsA, normsB] = [a.norms(), b.norms()];
   const rows = layers.map((layer, index) => ({
-    layer, cosine: mean(cosines[index]!), normA: mean(normsA[a.layers.indexOf(layer)]!), normB: mean(normsB[b.layers.indexOf(layer)]!),
+    layer, cosine: mean(cosines[index]!),
+    normA: mean(normsA[a.layers.indexOf(layer)]!), normB: mean(normsB[b.layers.indexOf(layer)]!),
   }));
   const isSame = a.hash === b.hash;
   if (json) return print(JSON.stringify({ same: isSame, a: a.provenance, b: b.provenance, layers: rows, cosines }, null, 2));
-  print(`a: ${a.property}, ${a.layers.length} layers, ${a.nSteps} steps, ${short(a.hash)}\nb: ${b.property}, ${b.layers.length} layers, ${b.nSteps} steps, ${short(b.hash)}`);
-  if (isSame) return print("They add the same.");
+  for (const [name, { property, layers, nSteps, hash }] of Object.entries({ a, b })) {
+    print(`${name}: ${property}, ${layers.length} layers, ${nSteps} steps, ${short(hash)}`);
+  }
+  if (isSame) return print("The vectors are identical.");
   print("\nlayer  cosine  norm of a  norm of b   (means over the steps)");
   const cell = (value: number | null, width: number): string => (value === null ? "–" : value.toFixed(3)).padStart(width);
-  for (const { layer, cosine, normA, normB } of rows) print(`${String(layer).padStart(5)}  ${cell(cosine, 6)}  ${cell(normA, 9)}  ${cell(normB, 9)}`);
+  for (const { layer, cosine, normA, normB } of rows) {
+    print(`${String(layer).padStart(5)}  ${cell(cosine, 6)}  ${cell(normA, 9)}  ${cell(normB, 9)}`);
+  }
 }

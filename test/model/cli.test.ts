@@ -58,9 +58,9 @@ describeModel(`the command line with ${MODEL}`, () => {
 const OFFLINE = { HF_ENDPOINT: "http://127.0.0.1:9", LLAMA_STEER_PYPI: "http://127.0.0.1:9", PIP_NO_INDEX: "1", PIP_FIND_LINKS: "" };
 
 describe("the command line offline", () => {
-  test("demo goes on with the embedded model, says so, and its effect is there", async () => {
+  test("demo falls back to the embedded model, says so, and its effect is there", async () => {
     const { code, stdout, stderr } = await run(["demo", "--questions", "4", "--out", "demo", "--json"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } });
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/no source worked[^]*Offline: going on with the embedded model tiny/) });
+    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/no source worked[^]*Offline: using the embedded model tiny/) });
     const { model, summary } = JSON.parse(stdout) as { model: string; summary: Array<{ setting: string; hits: number; n: number }> };
     expect({ model, hits: summary.map(({ hits }) => hits) }).toEqual({ model: "tiny", hits: [0, 4, 4] });
   }, 120_000);

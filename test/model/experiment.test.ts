@@ -184,7 +184,7 @@ describe("a run that is killed, shared, or begun twice", () => {
   }, MINUTES);
 
   test("what is asked for shows in the prompts: site, layers, heads, format", async () => {
-    const { code } = await run(...single("other", "--hook-site", "resid_post", "--layers", "2-4", "--prompt-format", "published"));
+    const { code } = await run(...single("other", "--site", "resid_post", "--layers", "2-4", "--prompt-format", "published"));
     expect(code).toBe(0);
     const vector = await loadVector(join(space.folder, "other", "ITA-ENG.safetensors"));
     expect([vector.site, vector.layers, (vector.provenance.origin as IclOrigin).promptFormat]).toEqual(["resid_post", [2, 3, 4], "published"]);

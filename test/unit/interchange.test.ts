@@ -158,7 +158,7 @@ describe("llama-steer vector", () => {
     const { same, layers } = JSON.parse(compared.stdout) as { same: boolean; layers: Array<{ layer: number; cosine: number }> };
     expect([same, layers.map(({ layer }) => layer)]).toEqual([false, [1, 2]]);
     expect(layers[0]!.cosine).toBeCloseTo((22 / Math.sqrt(5 * 113) + 38 / Math.sqrt(25 * 61)) / 2, 5);
-    expect((await run("diff", "a.safetensors", "a.safetensors")).stdout).toContain("They add the same.");
+    expect((await run("diff", "a.safetensors", "a.safetensors")).stdout).toContain("The vectors are identical.");
     expect((await run("inspect", "c.safetensors")).stdout).toContain("0.5 · A");
     expect(await run("convert", "c.safetensors", "c.gguf", "--alpha", "2", "--quiet")).toMatchObject({ code: 0, stderr: "" });
     expect(await run("convert", "c.safetensors", "c.gguf", "--quiet")).toMatchObject({ code: 0, stderr: "" }); // a control vector may be replaced
@@ -188,12 +188,12 @@ describe("llama-steer vector", () => {
     [["convert", "x.gguf", "y.safetensors"], 2, /--model MODEL/],
     [["convert", "x.pt", "y.safetensors", "--model", "tiny"], 3, /pickle/],
     [["convert", "a.safetensors", "y.gguf"], 3, /--pool/],
-    [["convert", "a.safetensors", "y.txt"], 2, /what is y\.txt to be/],
+    [["convert", "a.safetensors", "y.txt"], 2, /cannot write y\.txt.*ends in \.safetensors/],
     [["convert", "a.safetensors", "y.npy"], 3, /published layout holds all/],
     [["combine", "a.safetensors", "missing.safetensors", "--out", "y.safetensors"], 3, /does not exist/],
     [["combine", "a.safetensors:x", "--out", "y.safetensors"], 3, /a\.safetensors:x does not exist/],
-    [["combine", "", "--out", "y.safetensors"], 2, /names no vector file/],
-    [["combine", "a.safetensors", "--out", "y.gguf"], 2, /should end in \.safetensors/],
+    [["combine", "", "--out", "y.safetensors"], 2, /does not name a vector file/],
+    [["combine", "a.safetensors", "--out", "y.gguf"], 2, /ends in \.safetensors/],
     [["combine", "a.safetensors", "--layers", "1", "--out", "a.safetensors"], 3, /is read for this/],
     [["convert", "a.safetensors", "a.safetensors", "--layers", "1"], 3, /is read for this/],
     [["convert", "a.safetensors", "model.gguf", "--pool"], 3, /there is a model/],
