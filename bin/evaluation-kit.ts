@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import { evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type LanguageDetectorName, type TextTranslator } from "../lib/experiments.js";
+import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { prompts, SteeringError, type Model, type Probe } from "../lib/index.js";
 import { defined, type ModelOptions } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
@@ -21,6 +21,8 @@ export interface KitOptions extends Omit<ModelOptions, "model"> {
   perplexity: string | undefined;
 }
 
+/** A form is a few lines, and a guard answers in one of a handful. */
+const MAX_FORMS_BYTES = 2 ** 20;
 /** A batch for a CPU; more answers wait their turn. */
 const ROOM = { maxSequences: 32, contextSize: 16_384 };
 
@@ -110,14 +112,8 @@ function checkOptions({ safety, safetyForm, controversial, formality, translate,
 
 /** One form of a guard's verdict, or a list of them; the evaluator checks what is in it. */
 async function readForms(path: string): Promise<GuardForm[]> {
-  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${cause.code})`, { cause });
-  });
-  try {
-    return [JSON.parse(text) as GuardForm | GuardForm[]].flat();
-  } catch (cause) {
-    throw new SteeringError("E_BAD_ARGUMENT", `${path} is not JSON: ${(cause as Error).message}`, { cause });
-  }
+  const text = await readUtf8(path, "E_BAD_ARGUMENT", MAX_FORMS_BYTES);
+  return [parseJson(text, path, "E_BAD_ARGUMENT") as GuardForm | GuardForm[]].flat();
 }
 
 async function openNamedTranslator(name: string, options: KitOptions, signal: AbortSignal): Promise<TextTranslator | undefined> {

@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
 import type { ArgumentsCamelCase, Argv, CommandModule } from "yargs";
 import { capture, spec } from "../../lib/experiments.js";
-import { assertWritable } from "../../lib/formats/index.js";
+import { assertWritable, readUtf8 } from "../../lib/formats/index.js";
 import { SteeringError, type HookSite } from "../../lib/index.js";
 import { HOOK_SITES } from "../../lib/vector/index.js";
 import { interruptible, modelOptions, note, print, wholeNumber, type ModelOptions } from "../common.js";
@@ -58,10 +57,7 @@ async function run(options: ArgumentsCamelCase<CaptureArguments>, signal: AbortS
 }
 
 async function readLines(path: string): Promise<string[]> {
-  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read: ${cause.message}`, { cause });
-  });
-  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  const lines = (await readUtf8(path, "E_BAD_ARGUMENT")).split(/\r?\n/).filter((line) => line.trim() !== "");
   if (lines.length === 0) throw new SteeringError("E_BAD_ARGUMENT", `${path} holds no prompt`);
   return lines;
 }

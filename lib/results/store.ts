@@ -1,9 +1,9 @@
 import { existsSync, statSync } from "node:fs";
-import { appendFile, mkdir, open, readFile, truncate, type FileHandle } from "node:fs/promises";
+import { appendFile, mkdir, open, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { cannotWrite, writeFileAtomic, readUtf8, readWholeLines, lockFile, type Lock } from "../formats/index.js";
+import { cannotWrite, writeFileAtomic, readFileUpTo, readUtf8, readWholeLines, lockFile, type Lock } from "../formats/index.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
 import { readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
@@ -69,7 +69,10 @@ export async function writeRun(folder: string, run: RunFile, records: readonly R
  * appended and flushed when a group of prompts is done), `timings.jsonl`, and the vectors beside them.
  */
 export class RunStore implements AsyncDisposable {
-  private constructor(readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, readonly records: ResultRecord[], private left: number[][]) {}
+  private constructor(
+    readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, readonly records: ResultRecord[],
+    private left: number[][], /** Ends a line of the timings that was torn. */ private lineEnd: string,
+  ) {}
 
   /** Begin a run in a folder, or go on with it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run), E_WRITE. */
   static async open(folder: string, run: RunFile): Promise<RunStore> {
@@ -79,8 +82,9 @@ export class RunStore implements AsyncDisposable {
       await beginOrContinue(folder, run);
       const path = join(folder, RESULTS_FILE);
       const { records, wholeBytes, wholeWaves } = await parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
+      const lineEnd = await missingLineEnd(join(folder, TIMINGS_FILE));
       const file = await openResults(path, wholeBytes);
-      return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves));
+      return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves), lineEnd);
     } catch (error) {
       await lock.release();
       throw error;
@@ -109,9 +113,8 @@ export class RunStore implements AsyncDisposable {
   /** Note how long something took. */
   async time(timing: Timing): Promise<void> {
     const path = join(this.folder, TIMINGS_FILE);
-    const before = await readFile(path, "utf8").catch(() => "");
-    const tornOff = before !== "" && !before.endsWith("\n") ? "\n" : "";
-    await appendFile(path, `${tornOff}${JSON.stringify(timing)}\n`).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
+    await appendFile(path, `${this.lineEnd}${JSON.stringify(timing)}\n`).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
+    this.lineEnd = "";
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -125,6 +128,13 @@ async function makeFolder(folder: string): Promise<void> {
   await mkdir(folder, { recursive: true }).catch((cause: NodeJS.ErrnoException) => {
     throw cannotWrite(folder, cause);
   });
+}
+
+/** A line end where the last line of a file was not finished. Throws E_NOT_FOUND for what is not a file, E_BAD_RUN. */
+async function missingLineEnd(path: string): Promise<string> {
+  if (!existsSync(path)) return "";
+  const bytes = await readFileUpTo(path, "E_BAD_RUN", MAX_TIMINGS.bytes);
+  return bytes.length === 0 || bytes.at(-1) === "\n".charCodeAt(0) ? "" : "\n";
 }
 
 /** The results, without what stands behind the whole groups of prompts. */

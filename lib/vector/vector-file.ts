@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { writeFileAtomic, integerList, listOf, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import { MAX_SAFETENSORS_BYTES, writeFileAtomic, integerList, listOf, readFileUpTo, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
 import { scheduleSchema } from "../steering/index.js";
 import { HOOK_SITES, PAIR_METHODS, type VectorData } from "./vector.js";
 
@@ -127,15 +126,9 @@ function assertFits({ site, layers, width, provenance: { model } }: VectorData, 
   if (!fits) throw new SteeringError("E_BAD_VECTOR", `${path} has directions of width ${width} at ${site}; the model that it names has ${site === "head_out" ? `${model.nHead} heads` : `nEmbd ${model.nEmbd}`}`);
 }
 
-/** The bytes of a vector or probe file. Throws E_NOT_FOUND. */
-export async function readTensorFile(path: string, kind: "vector" | "probe"): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    const reasons: Record<string, string> = { ENOENT: "does not exist", EISDIR: "is a directory", EACCES: "may not be read" };
-    const code = (cause as NodeJS.ErrnoException).code ?? "";
-    throw new SteeringError("E_NOT_FOUND", `${kind} file ${path} ${reasons[code] ?? `cannot be read (${code})`}`, { cause });
-  }
+/** The bytes of a vector or probe file. Throws E_NOT_FOUND, E_BAD_VECTOR (it is too large). */
+export async function readTensorFile(path: string, kind: "vector" | "probe"): Promise<Buffer> {
+  return readFileUpTo(path, "E_BAD_VECTOR", MAX_SAFETENSORS_BYTES, `${kind} file ${path}`);
 }
 
 function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<VectorData, "layers" | "nSteps" | "width" | "data"> {
