@@ -9,4 +9,4 @@ export { decodeNpy, encodeNpy } from "./npy.js";
 export { homeFolder, packageRoot, packageVersion } from "./paths.js";
 export { MAX_SAFETENSORS_BYTES, bytesOf, decodeSafetensors, encodeHeader, encodeSafetensors, type Tensor } from "./safetensors.js";
 export { firstPart, modelFiles, partNames } from "./split.js";
-export { parseJson, readFileUpTo, readLines, readUtf8, regularFileSize, readWholeLines } from "./text-file.js";
+export { encodeLine, parseJson, readFileUpTo, readLines, readUtf8, regularFileSize, readWholeLines } from "./text-file.js";

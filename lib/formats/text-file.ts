@@ -44,6 +44,13 @@ function cannotRead(what: string, cause: NodeJS.ErrnoException): SteeringError {
 const MAX_LINE_CHARACTERS = 2 ** 23;
 const BLOCKING_MS = 50;
 
+/** A value as a line of JSON. Throws E_BAD_ARGUMENT for one that `readLines` would refuse. `what`: what messages call it. */
+export function encodeLine(value: unknown, what: string): string {
+  const line = JSON.stringify(value);
+  if (line.length <= MAX_LINE_CHARACTERS) return `${line}\n`;
+  throw new SteeringError("E_BAD_ARGUMENT", `${what} takes ${line.length} characters; at most ${MAX_LINE_CHARACTERS} can be read again`);
+}
+
 /**
  * Each line's value, by `read`, one after the other; other work gets its turn in between, and a signal can stop it.
  *

@@ -6,7 +6,7 @@ import { SteeringError, throwIfAborted } from "../errors.js";
 import { cannotWrite, writeFileAtomic, readFileUpTo, readUtf8, readWholeLines, lockFile, type Lock } from "../formats/index.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
-import { readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
+import { encodeRun, readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
 
 export const RESULTS_FILE = "results.jsonl";
 const TIMINGS_FILE = "timings.jsonl";
@@ -57,11 +57,12 @@ export async function readAnswers(folder: string, signal?: AbortSignal): Promise
   return { run, records, isComplete: wholeWaves === waves(run).length };
 }
 
-/** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_WRITE. */
+/** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_BAD_ARGUMENT for one that could not be read again, E_WRITE. */
 export async function writeRun(folder: string, run: RunFile, records: readonly ResultRecord[]): Promise<void> {
   if (existsSync(join(folder, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds a run already`);
-  await writeFileAtomic(join(folder, RESULTS_FILE), records.map(encodeRecord).join(""));
-  await writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`);
+  const [description, lines] = [encodeRun(run), records.map(encodeRecord)];
+  await writeFileAtomic(join(folder, RESULTS_FILE), lines.join(""));
+  await writeFileAtomic(join(folder, RUN_FILE), description);
 }
 
 /**
@@ -74,12 +75,13 @@ export class RunStore implements AsyncDisposable {
     private left: number[][], /** Ends a line of the timings that was torn. */ private lineEnd: string,
   ) {}
 
-  /** Begin a run in a folder, or go on with it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run), E_WRITE. */
+  /** Begin a run in a folder, or go on with it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run), E_BAD_ARGUMENT, E_WRITE. */
   static async open(folder: string, run: RunFile): Promise<RunStore> {
+    const description = encodeRun(run);
     await makeFolder(folder);
     const lock = await lockFile(join(folder, LOCK_NAME), LOCK_DOES);
     try {
-      await beginOrContinue(folder, run);
+      await beginOrContinue(folder, run, description);
       const path = join(folder, RESULTS_FILE);
       const { records, wholeBytes, wholeWaves } = await parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
       const lineEnd = await missingLineEnd(join(folder, TIMINGS_FILE));
@@ -98,9 +100,10 @@ export class RunStore implements AsyncDisposable {
 
   /** Add the results of the next group, prompt by prompt, in the order of the settings; they are on disk when this returns. */
   async append(records: readonly ResultRecord[], timing: Timing): Promise<void> {
+    const lines = records.map(encodeRecord);
     await this.lock.assertHeld();
     try {
-      await this.file!.appendFile(records.map(encodeRecord).join(""));
+      await this.file!.appendFile(lines.join(""));
       await this.file!.datasync();
     } catch (error) {
       throw cannotWrite(join(this.folder, RESULTS_FILE), error as NodeJS.ErrnoException);
@@ -147,14 +150,14 @@ async function openResults(path: string, wholeBytes: number): Promise<FileHandle
   }
 }
 
-async function beginOrContinue(folder: string, run: RunFile): Promise<void> {
+async function beginOrContinue(folder: string, run: RunFile, description: string): Promise<void> {
   if (!existsSync(join(folder, RUN_FILE))) {
     if (existsSync(join(folder, RESULTS_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds results without ${RUN_FILE}; choose another folder`);
-    return writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`);
+    return writeFileAtomic(join(folder, RUN_FILE), description);
   }
   const there = await readRunFile(folder);
   const size = statSync(join(folder, RESULTS_FILE), { throwIfNoEntry: false })?.size ?? 0;
-  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`); // begun, and nothing found yet
+  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), description); // begun, and nothing found yet
   const differences = runDifferences(there, run);
   if (JSON.stringify(there.shard) !== JSON.stringify(run.shard)) differences.push(`shard ${shardName(there)} there, ${shardName(run)} here`);
   if (differences.length > 0) throw new SteeringError("E_BAD_RUN", `${folder} holds another run: ${differences.join("; ")}. Choose another folder (--out), or the same settings to go on with it`);
