@@ -33,7 +33,7 @@ async function run(options: ArgumentsCamelCase<CaptureArguments>, signal: AbortS
   const { site, maxNewTokens, out, quiet, json } = options;
   const lines = await readLines(options.prompts);
   const layers = spec.parseIndices(options.layers);
-  await assertWritable(out);
+  await assertWritable(out, [], { inPieces: true });
   await using model = await openModel(options, signal);
   const prompts = lines.map((line) => model.tokenise(line));
   const progress = showProgress("capture", quiet, (done) => `${Math.round(done)} prompts`);
