@@ -1,6 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import { evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type TextTranslator } from "../lib/experiments.js";
+import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { prompts, SteeringError, type Model, type Probe } from "../lib/index.js";
 import { camelCase, options, type OutputOptions, type Values } from "./command.js";
 import { defined } from "./common.js";
@@ -8,6 +8,9 @@ import { openModel, pullIfNamed } from "./open-model.js";
 import { MACHINE } from "./options.js";
 
 const BY_NAME = "from the datasets' names";
+
+/** A form is a few lines, and a guard answers in one of a handful. */
+const MAX_FORMS_BYTES = 2 ** 20;
 
 /** The evaluators, and which answers they count as successes. */
 export const EVALUATORS = options({
@@ -162,14 +165,8 @@ export function wantedBy({ language, wanted = "" }: KitOptions): WantedPropertie
 
 /** Reads one form of a guard's verdict, or a list of forms; the evaluator checks their content. */
 async function readForms(path: string): Promise<GuardForm[]> {
-  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `--safety-form: cannot read ${path} (${cause.code})`, { cause });
-  });
-  try {
-    return [JSON.parse(text) as GuardForm | GuardForm[]].flat();
-  } catch (cause) {
-    throw new SteeringError("E_BAD_ARGUMENT", `--safety-form: ${path} is not JSON: ${(cause as Error).message}`, { cause });
-  }
+  const text = await readUtf8(path, "E_BAD_ARGUMENT", MAX_FORMS_BYTES);
+  return [parseJson(text, path, "E_BAD_ARGUMENT") as GuardForm | GuardForm[]].flat();
 }
 
 async function openNamedTranslator(name: string, options: KitOptions, signal: AbortSignal): Promise<TextTranslator | undefined> {

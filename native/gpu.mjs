@@ -5,6 +5,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { findNodeLlamaCpp, packageRoot, platformName, prebuiltFolder } from "./prebuilt.mjs";
+import { spawnArguments } from "./spawn.mjs";
 
 /**
  * Packages with the back end of the GPU that this machine seems to have; none on a machine without one.
@@ -52,7 +53,7 @@ function fetchPackage(name, version) {
   const partial = mkdtempSync(join(backends, ".partial-"));
   try {
     // npm knows the user's registry and checks the archive's integrity.
-    run("npm", ["pack", "--json", "--pack-destination", partial, `@node-llama-cpp/${name}@${version}`]);
+    run("npm", ["pack", "--json", "--pack-destination", ".", `@node-llama-cpp/${name}@${version}`], partial);
     const archive = join(partial, readdirSync(partial).find((file) => file.endsWith(".tgz")));
     const fetched = join(partial, name);
     mkdirSync(fetched);
@@ -65,7 +66,8 @@ function fetchPackage(name, version) {
 }
 
 function run(command, args, cwd) {
-  const result = spawnSync(command, args, { encoding: "utf8", cwd, shell: process.platform === "win32" });
+  const [program, given, options] = spawnArguments(command, args);
+  const result = spawnSync(program, given, { ...options, encoding: "utf8", cwd });
   if (result.error) throw result.error;
   if (result.status !== 0) throw new Error(result.stderr.trim().split("\n").at(-1) ?? `${command} failed`);
   return result.stdout;

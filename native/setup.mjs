@@ -4,6 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { spawnArguments } from "./spawn.mjs";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const path = (...parts) => join(root, ...parts);
@@ -18,7 +19,8 @@ function changed(target) {
 
 function step(title, command, args) {
   console.error(`> ${title}`);
-  const result = spawnSync(command, args, { cwd: root, stdio: ["ignore", 2, 2], shell: process.platform === "win32" });
+  const [program, given, options] = spawnArguments(command, args);
+  const result = spawnSync(program, given, { ...options, cwd: root, stdio: ["ignore", 2, 2] });
   if (result.status === 0) return;
   console.error(`llama-steer: "${[command, ...args].join(" ")}" failed; see above`);
   process.exit(result.status ?? 1);

@@ -1,6 +1,5 @@
-import { readFile } from "node:fs/promises";
 import { capture, spec } from "../../lib/experiments.js";
-import { assertWritable } from "../../lib/formats/index.js";
+import { assertWritable, readUtf8 } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
@@ -32,7 +31,7 @@ async function run(options: Values<typeof OPTIONS> & OutputOptions, signal: Abor
   const { site, maxNewTokens, out, quiet, json } = options;
   const lines = await readLines(options.prompts);
   const layers = spec.parseIndices(options.layers);
-  await assertWritable(out);
+  await assertWritable(out, [], { inPieces: true });
   await using model = await openModel(options, signal);
   const prompts = lines.map((line) => model.tokenise(line));
   const progress = showProgress("capture", quiet, "prompts");
@@ -56,10 +55,7 @@ async function run(options: Values<typeof OPTIONS> & OutputOptions, signal: Abor
 }
 
 async function readLines(path: string): Promise<string[]> {
-  const text = await readFile(path, "utf8").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `cannot read the prompts of ${path}: ${cause.message}`, { cause });
-  });
-  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== "");
+  const lines = (await readUtf8(path, "E_BAD_ARGUMENT")).split(/\r?\n/).filter((line) => line.trim() !== "");
   if (lines.length === 0) throw new SteeringError("E_BAD_ARGUMENT", `${path} is empty; expected one prompt per line`);
   return lines;
 }

@@ -1,4 +1,5 @@
 import { open } from "node:fs/promises";
+import { regularFileSize } from "../../lib/formats/index.js";
 import { SteeringVector, type Model } from "../../lib/index.js";
 import { HOOK_SITES } from "../../lib/vector/index.js";
 import { command } from "../command.js";
@@ -25,13 +26,12 @@ async function run(options: ModelOptions, signal: AbortSignal): Promise<void> {
 
 /** A safetensors file begins with the length of its header (8 bytes), then "{". */
 async function looksLikeVector(path: string): Promise<boolean> {
-  const file = await open(path).catch(() => undefined);
+  const size = await regularFileSize(path).catch(() => 0); // the model loader says what is wrong
+  const file = size > 0 ? await open(path).catch(() => undefined) : undefined;
   if (!file) return false;
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(9), 0, 9, 0);
     return bytesRead === 9 && buffer[8] === "{".charCodeAt(0);
-  } catch {
-    return false; // a folder: loading it as a model reports that
   } finally {
     await file.close();
   }

@@ -1,8 +1,8 @@
-import { readFile } from "node:fs/promises";
 import { extname } from "node:path";
 import { spec, vectors } from "../../lib/experiments.js";
 import { assertWritable, writeFileAtomic } from "../../lib/formats/index.js";
 import { SteeringError, SteeringVector, type ModelFingerprint } from "../../lib/index.js";
+import { readTensorFile } from "../../lib/vector/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
@@ -110,18 +110,16 @@ async function read(options: ConvertArguments, signal: AbortSignal): Promise<Ste
     throw new SteeringError("E_BAD_VECTOR", `refusing to read ${path}: a PyTorch pickle can run any code. `
       + "Save the tensor with safetensors.torch.save_file or numpy.save");
   }
-  const bytes = kind === ".safetensors" ? undefined : await readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `cannot read ${path} (${cause.code})`, { cause });
-  });
-  if (bytes && kind !== ".gguf" && kind !== ".npy") {
+  if (![".safetensors", ".gguf", ".npy"].includes(kind)) {
     throw new SteeringError("E_BAD_ARGUMENT", `cannot read ${path}: unknown format; expected a .safetensors, .gguf or .npy file`);
   }
+  const bytes = kind === ".safetensors" ? undefined : await readTensorFile(path, "vector");
   const own = bytes ? undefined : await SteeringVector.load(path).catch((error: SteeringError) => error);
   if (own instanceof SteeringVector) return ofModel(own, options, signal);
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
   const model = await modelOf(options, signal);
   const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...defined({ property }) };
-  return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readFile(path), how);
+  return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readTensorFile(path, "vector"), how);
 }
 
 /** Checks a vector of ours against `--model`, if given, and renames it to `--property`, if given. */

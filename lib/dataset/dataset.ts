@@ -12,6 +12,9 @@ import { isTableFile } from "./table.js";
 /** An instruction stands before every prompt; no context holds a longer one. */
 const MAX_INSTRUCTION_BYTES = 2 ** 22;
 
+/** What `isDatasetName` expects. */
+export const NAME_OR_FILE = "expected a name without / and \\, or a JSON, JSONL, CSV, TSV or Parquet file";
+
 /** A query and the answer that shows the property. */
 export interface Row {
   /** The query. */
@@ -45,10 +48,11 @@ export interface LoadDatasetOptions {
  * with the columns `input` and `output`; an instruction is read from `<NAME>_instr.txt` beside it.
  *
  * @param folder where names are looked up
- * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming file and line, E_ABORTED
+ * @throws SteeringError E_BAD_ARGUMENT (a path that is not a table file's), E_NOT_FOUND, E_BAD_DATASET naming file and line, E_ABORTED
  */
 export async function loadDataset(nameOrPath: string, folder = datasetsFolder(), { signal }: LoadDatasetOptions = {}): Promise<Dataset> {
   if (isTableFile(nameOrPath)) return readDataset(basename(nameOrPath, extname(nameOrPath)), nameOrPath, instructionBeside(nameOrPath), signal);
+  if (!isDatasetName(nameOrPath)) throw wrongName(nameOrPath);
   const base = baseName(nameOrPath);
   const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
   const path = join(folder, base, file);
@@ -60,8 +64,9 @@ export async function loadDataset(nameOrPath: string, folder = datasetsFolder(),
   return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`), signal);
 }
 
-/** Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, in place of any that are there; returns the path of the former. Throws E_WRITE. */
+/** Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, in place of any that are there; returns the path of the former. Throws E_WRITE, E_BAD_ARGUMENT. */
 export async function saveDataset(folder: string, { name, rows, instruction }: Dataset): Promise<string> {
+  if (!isName(name)) throw wrongName(name);
   const base = baseName(name);
   const path = join(folder, base, `${name === base ? `${base}_train` : name}.json`);
   const instructionPath = join(folder, base, `${base}_instr.txt`);
@@ -105,6 +110,20 @@ export function assertDataset(value: unknown, what: string): asserts value is Da
 export function baseName(nameOrPath: string): string {
   const name = isTableFile(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;
   return name.replace(/_(train|test)$/, "");
+}
+
+/** Whether a dataset can be asked for by this: its name, or the path of a table file. */
+export function isDatasetName(nameOrPath: string): boolean {
+  return isTableFile(nameOrPath) || isName(nameOrPath);
+}
+
+/** A name becomes part of paths, and must not lead out of a folder. */
+function isName(name: string): boolean {
+  return !/[\\/]/.test(name) && !/^\.*(_train|_test)?$/.test(name);
+}
+
+function wrongName(name: string): SteeringError {
+  return new SteeringError("E_BAD_ARGUMENT", `"${name}" cannot be the name of a dataset: ${NAME_OR_FILE}`);
 }
 
 /** How many of the rows that both datasets have ask different queries: a contrast is cleanest when none does. */

@@ -11,7 +11,7 @@ export const names = guarded("datasets.names", all.datasetNames, { folder: given
 /** @function */
 export const folder = guarded("datasets.folder", all.datasetsFolder, { model: given.name.optional() });
 /** @function */
-export const load = guarded("datasets.load", all.loadDataset, {
+export const load = guarded("loadDataset", all.loadDataset, {
   nameOrPath: given.path, folder: given.path.optional(), options: given.options({ signal }),
 });
 /** @function */
@@ -34,9 +34,4 @@ export const importColumns = guarded("datasets.importColumns", imports.importCol
 /** @function */
 export const importPairs = guarded("datasets.importPairs", imports.importPairs, {
   inputs: given.path, outputs: given.path, options: given.options({ limit, signal }),
-});
-
-/** @function */
-export const loadDataset = guarded("loadDataset", all.loadDataset, {
-  nameOrPath: given.path, folder: given.path.optional(), options: given.options({ signal }),
 });

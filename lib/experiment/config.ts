@@ -1,5 +1,6 @@
 import { z } from "zod";
 import { shown, SteeringError } from "../errors.js";
+import { isDatasetName, NAME_OR_FILE } from "../dataset/index.js";
 import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
 import { STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, type Strategy } from "../steering/index.js";
 import { HOOK_SITES } from "../vector/index.js";
@@ -34,17 +35,20 @@ const common = {
   heads: indices,
 };
 
+/** A name, or a table file. */
+const dataset = z.string().min(1).refine(isDatasetName, NAME_OR_FILE);
+
 /** One property: extract its vector, answer every prompt in every setting. */
 export const singleSchema = z.strictObject({
-  positive: z.string().min(1),
-  negative: z.string().min(1),
+  positive: dataset,
+  negative: dataset,
   /** Prompts per side of the extraction, drawn with replacement. */
   support: whole(1).max(MAX_PROMPTS),
   seed: whole(0),
   /** A given draw instead of support and seed. */
   supportIndices: z.array(whole(0)).min(1).optional(),
   /** Default: the positive dataset, as published. */
-  evalDataset: z.string().min(1).optional(),
+  evalDataset: dataset.optional(),
   site: z.enum(HOOK_SITES),
   ...common,
 });
@@ -56,11 +60,11 @@ export const composeSchema = z.strictObject({
   /** Vector files. */
   vectors: z.array(z.string().min(1)).min(2).max(MAX_VECTORS),
   /** Whose questions are asked. */
-  source: z.string().min(1),
+  source: dataset,
   /** Shows all properties at once: its answers are the reference of ΔPPL. */
-  composed: z.string().min(1),
+  composed: dataset,
   /** Shows the language alone: one more baseline. */
-  language: z.string().min(1).optional(),
+  language: dataset.optional(),
   ...common,
 });
 /** A composition with all its settings. */

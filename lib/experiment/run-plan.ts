@@ -1,4 +1,4 @@
-import { dirname, join, resolve } from "node:path";
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
 import { datasetsFolder, loadDataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import type { RunResults } from "../results/index.js";
@@ -67,10 +67,11 @@ export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress"
  * Carry out all runs of a plan below `out`, one after the other, each model loaded once. What is complete is passed
  * over: an interrupted plan goes on where it was.
  *
- * @throws SteeringError what `runSingle` and `runCompose` throw
+ * @throws SteeringError E_BAD_ARGUMENT for a run whose folder is not below `out`, and what `runSingle` and `runCompose` throw
  */
 export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{ run: PlannedRun; results: RunResults }>> {
   const { load, onRun, onResults, runs = planRuns(plan), ...shared } = options;
+  for (const run of runs) assertBelow(options.out, run.out);
   const done: Array<{ run: PlannedRun; results: RunResults }> = [];
   for (const name of new Set(runs.map(({ model }) => model))) {
     await using model = await load(name);
@@ -84,4 +85,12 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{
     }
   }
   return done;
+}
+
+/** Throws E_BAD_ARGUMENT unless `out` is a folder below `folder`. */
+function assertBelow(folder: string, out: string): void {
+  const way = relative(resolve(folder), resolve(folder, out));
+  if (way === "" || /^\.\.($|[\\/])/.test(way) || isAbsolute(way)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `the run's folder ${out} is not below ${folder}, where the plan's results go`);
+  }
 }

@@ -5,7 +5,7 @@ import { SteeringError } from "../errors.js";
 import { baseName, datasetReference, differingQueries, loadDataset, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { planExtraction, runExtraction, type ExtractionPlan } from "../extract/index.js";
-import { withLock } from "../formats/index.js";
+import { regularFileSize, withLock } from "../formats/index.js";
 import { sha256File } from "../models/index.js";
 import { evaluationPrompts } from "../prompt/index.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
@@ -107,6 +107,6 @@ function isOfPlan(vector: VectorData, plan: ExtractionPlan): boolean {
 
 /** Identity of a given vector file. Throws E_NOT_FOUND. */
 export async function hashOf(path: string): Promise<string> {
-  if (!existsSync(path)) throw new SteeringError("E_NOT_FOUND", `the vector file ${path} does not exist`);
+  await regularFileSize(path, `vector file ${path}`);
   return `sha256:${await sha256File(path)}`;
 }

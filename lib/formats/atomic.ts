@@ -2,9 +2,10 @@ import { createReadStream } from "node:fs";
 import { access, constants, mkdir, open, rename, stat, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname } from "node:path";
+import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SteeringError } from "../errors.js";
-import { destinationOf, openStream } from "./destination.js";
+import { destinationOf, openStream, type StreamDestination } from "./destination.js";
 import { withPartial } from "./partial.js";
 
 /**
@@ -12,25 +13,52 @@ import { withPartial } from "./partial.js";
  * A symbolic link is followed; a device or a pipe is written to. Throws E_WRITE.
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
-  await writeAtomic(path, (file) => file.writeFile(data));
+  await writeTo(path, (file) => file.writeFile(data), async (stream) => send(Readable.from([data]), stream));
 }
 
-/** The same for what `write` writes, in as many pieces as it likes; what it throws of its own goes through. */
+/**
+ * The same for what `write` writes, in as many pieces as it likes; what it throws of its own goes through. For a device or a
+ * pipe, which takes no bytes at a position, they are collected in a temporary file that only this user can read.
+ */
 export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+  await writeTo(path, write, async (stream) => {
+    await withPartial(await temporaryFolder(), async (partial) => {
+      await writeNew(partial, write, 0o600);
+      await send(createReadStream(partial), stream);
+    });
+  });
+}
+
+async function writeTo(path: string, toFile: (file: FileHandle) => Promise<void>, toStream: (stream: StreamDestination) => Promise<void>): Promise<void> {
   try {
     const destination = await destinationOf(path);
-    const isFile = destination.kind === "file";
-    const folder = isFile ? dirname(destination.path) : tmpdir();
+    if (destination.kind === "stream") return await toStream(destination);
+    const folder = dirname(destination.path);
     await mkdir(folder, { recursive: true });
     await withPartial(folder, async (partial) => {
-      await writeNew(partial, write, isFile ? destination.mode : undefined);
-      if (isFile) return land(partial, destination.path);
-      const { sink, end } = openStream(destination);
-      await pipeline(createReadStream(partial), sink, { end });
+      await writeNew(partial, toFile, destination.mode);
+      await land(partial, destination.path);
     });
   } catch (error) {
     throw error instanceof SteeringError ? error : cannotWrite(path, error as NodeJS.ErrnoException);
   }
+}
+
+/** Throws E_WRITE. */
+async function temporaryFolder(): Promise<string> {
+  const folder = tmpdir();
+  try {
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.W_OK);
+    return folder;
+  } catch (error) {
+    throw cannotWrite(folder, error as NodeJS.ErrnoException);
+  }
+}
+
+async function send(bytes: Readable, destination: StreamDestination): Promise<void> {
+  const { sink, end } = openStream(destination);
+  await pipeline(bytes, sink, { end });
 }
 
 /** Rename a whole file to its final name, so that it is there after a power cut too. */
@@ -68,13 +96,13 @@ const HEAD_BYTES = 65_536;
 
 /**
  * Find out before long work whether its result can be written. Makes the folder. Throws E_WRITE; also where the result
- * would take the place of a model, or of one of the `inputs` that it is made of.
+ * would take the place of a model, or of one of the `inputs` that it is made of. `inPieces`: it will be written by `writeAtomic`.
  */
-export async function assertWritable(path: string, inputs: readonly string[] = []): Promise<void> {
+export async function assertWritable(path: string, inputs: readonly string[] = [], { inPieces = false } = {}): Promise<void> {
   try {
-    await assertReachable(path);
+    await assertReachable(path, inPieces);
   } catch (error) {
-    throw cannotWrite(path, error as NodeJS.ErrnoException);
+    throw error instanceof SteeringError ? error : cannotWrite(path, error as NodeJS.ErrnoException);
   }
   const existing = await stat(path).catch(() => undefined);
   if (!existing?.isFile()) return;
@@ -86,8 +114,9 @@ export async function assertWritable(path: string, inputs: readonly string[] = [
   }
 }
 
-async function assertReachable(path: string): Promise<void> {
+async function assertReachable(path: string, inPieces: boolean): Promise<void> {
   const destination = await destinationOf(path);
+  if (destination.kind === "stream" && inPieces) await temporaryFolder();
   if (destination.kind === "stream") return destination.standard ? undefined : access(destination.path, constants.W_OK);
   await mkdir(dirname(destination.path), { recursive: true });
   await access(dirname(destination.path), constants.W_OK);

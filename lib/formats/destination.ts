@@ -8,7 +8,12 @@ export type Destination =
   /** A file of its own, which may exist already, with these permissions. */
   | { kind: "file"; path: string; mode: number | undefined }
   /** A device, a pipe or an open file, which takes the bytes one after the other. */
-  | { kind: "stream"; path: string; standard: "stdout" | "stderr" | undefined };
+  | StreamDestination;
+export interface StreamDestination {
+  kind: "stream";
+  path: string;
+  standard: "stdout" | "stderr" | undefined;
+}
 
 /** As many symbolic links as Linux follows. */
 const MAX_LINKS = 40;
@@ -37,7 +42,7 @@ export async function destinationOf(asked: string): Promise<Destination> {
 }
 
 /** Open a destination of kind `stream`; this process's own outputs must be left open. */
-export function openStream({ path, standard }: Destination & { kind: "stream" }): { sink: Writable; end: boolean } {
+export function openStream({ path, standard }: StreamDestination): { sink: Writable; end: boolean } {
   if (standard) return { sink: process[standard], end: false };
   return { sink: createWriteStream(path, { flags: (constants.O_WRONLY | constants.O_APPEND) as unknown as string }), end: true };
 }

@@ -7,6 +7,6 @@ export { lockFile, withLock, type Lock } from "./lock.js";
 export { nearestName } from "./nearest-name.js";
 export { decodeNpy, encodeNpy } from "./npy.js";
 export { homeFolder, packageRoot, packageVersion } from "./paths.js";
-export { bytesOf, decodeSafetensors, encodeHeader, encodeSafetensors, type Tensor } from "./safetensors.js";
+export { MAX_SAFETENSORS_BYTES, bytesOf, decodeSafetensors, encodeHeader, encodeSafetensors, type Tensor } from "./safetensors.js";
 export { firstPart, modelFiles, partNames } from "./split.js";
-export { parseJson, readLines, readUtf8, readWholeLines } from "./text-file.js";
+export { encodeLine, parseJson, readFileUpTo, readLines, readUtf8, regularFileSize, readWholeLines } from "./text-file.js";

@@ -1,11 +1,12 @@
 import { randomUUID } from "node:crypto";
-import { link, mkdir, readFile, rm, stat, utimes, writeFile } from "node:fs/promises";
+import { link, mkdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
 import { dirname } from "node:path";
 import { SteeringError } from "../errors.js";
 import { cannotWrite } from "./atomic.js";
 import { stateOf, thisProcess, UNKNOWN, type Owner } from "./owner.js";
 import { withPartial } from "./partial.js";
+import { readFileUpTo } from "./text-file.js";
 
 /** Held until `release`. */
 export interface Lock {
@@ -41,7 +42,7 @@ export async function lockFile(file: string, does: string): Promise<Lock> {
   const content = `${pid} ${hostname()} ${scope} ${started} ${randomUUID()}\n`;
   await mkdir(dirname(path), { recursive: true }).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
   await takeLock(path, content, does);
-  const isHeld = async (): Promise<boolean> => (await readFile(path, "utf8").catch(() => "")) === content;
+  const isHeld = async (): Promise<boolean> => (await contentOf(path)) === content;
   const touch = setInterval(() => void (async () => {
     if (await isHeld()) await utimes(path, new Date(), new Date()).catch(() => undefined);
   })(), TOUCH_MS);
@@ -101,8 +102,8 @@ async function createFile(path: string, content: string): Promise<boolean> {
   }
 }
 
-/** What file systems without hard links answer, such as those of USB sticks. */
-const NO_LINKS = ["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK"];
+/** What file systems without hard links answer, such as those of USB sticks. EISDIR: exFAT under Windows, in libuv's translation of ERROR_INVALID_FUNCTION. */
+const NO_LINKS = ["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EISDIR"];
 
 async function createInPlace(path: string, content: string): Promise<void> {
   await writeFile(path, content, { flag: "wx" }).catch(async (error: NodeJS.ErrnoException) => {
@@ -117,11 +118,19 @@ interface Holder extends Owner {
   touchedMs: number;
 }
 
+/** A lock is one line of five words, the longest of which is the host's name. */
+const MAX_LOCK_BYTES = 4096;
+
+/** Empty where it cannot be read. */
+async function contentOf(path: string): Promise<string> {
+  return readFileUpTo(path, "E_BUSY", MAX_LOCK_BYTES).then(String, () => "");
+}
+
 /** Undefined where there is no lock any more. */
 async function readHolder(path: string): Promise<Holder | undefined> {
   const touched = await stat(path).catch(() => undefined);
   if (!touched) return undefined;
-  const [pid = "", host = "", scope = UNKNOWN, started = UNKNOWN] = (await readFile(path, "utf8").catch(() => "")).trim().split(" ");
+  const [pid = "", host = "", scope = UNKNOWN, started = UNKNOWN] = (await contentOf(path)).trim().split(" ");
   return { pid: /^[1-9]\d*$/.test(pid) ? Number(pid) : 0, host, scope, started, touchedMs: touched.mtimeMs };
 }
 

@@ -20,11 +20,21 @@ interface HeaderEntry {
 
 /** A header longer than this is no vector file, whose largest part is a draw of some thousand numbers: V8 would take a hundred times its size to parse the worst of them. */
 const MAX_HEADER_BYTES = 2 ** 23;
+/** Bytes of a whole file: Node.js reads no larger one at once. */
+export const MAX_SAFETENSORS_BYTES = 2 ** 31 - 1;
 
-/** Bytes of a safetensors file: length of the header (u64), header (JSON, padded to 8 bytes), data. */
+/**
+ * Bytes of a safetensors file: length of the header (u64), header (JSON, padded to 8 bytes), data. Throws E_WRITE where
+ * the file could not be read again.
+ */
 export function encodeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8Array {
   const shapes = new Map(Array.from(tensors, ([name, { shape }]) => [name, shape]));
-  return Buffer.concat([encodeHeader(shapes, metadata), ...Array.from(tensors.values(), ({ data }) => bytesOf(data))]);
+  const header = encodeHeader(shapes, metadata);
+  const size = header.length + Array.from(tensors.values()).reduce((sum, { data }) => sum + data.byteLength, 0);
+  for (const [what, bytes, most] of [["header", header.length - 8, MAX_HEADER_BYTES], ["file", size, MAX_SAFETENSORS_BYTES]] as const) {
+    if (bytes > most) throw new SteeringError("E_WRITE", `the safetensors ${what} would take ${bytes} bytes; at most ${most} can be read again`);
+  }
+  return Buffer.concat([header, ...Array.from(tensors.values(), ({ data }) => bytesOf(data))]);
 }
 
 /**

@@ -19,22 +19,37 @@ export async function readWholeLines(path: string, code: ErrorCode): Promise<str
   return decode(bytes.subarray(0, bytes.lastIndexOf("\n") + 1), path, code);
 }
 
-/** The bytes of a regular file, which is all that certainly comes to an end. Throws E_NOT_FOUND, and `code` for one of more than `most` bytes. */
-export async function readFileUpTo(path: string, code: ErrorCode, most: number): Promise<Buffer> {
-  try {
-    const found = await stat(path);
-    if (!found.isFile()) throw new SteeringError("E_NOT_FOUND", `${path} cannot be read: it is ${found.isDirectory() ? "a folder (EISDIR)" : "not a regular file"}`);
-    if (found.size > most) throw new SteeringError(code, `${path} has ${found.size} bytes; at most ${most} were expected`);
-    return await readFile(path);
-  } catch (cause) {
-    if (cause instanceof SteeringError) throw cause;
-    throw new SteeringError("E_NOT_FOUND", `${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });
-  }
+/**
+ * The bytes of a regular file. Throws E_NOT_FOUND, and `code` for one of more than `most` bytes. `what`: what messages call it.
+ */
+export async function readFileUpTo(path: string, code: ErrorCode, most: number, what = path): Promise<Buffer> {
+  const size = await regularFileSize(path, what);
+  if (size > most) throw new SteeringError(code, `${what} has ${size} bytes; at most ${most} were expected`);
+  return readFile(path).catch((cause: NodeJS.ErrnoException) => { throw cannotRead(what, cause); });
+}
+
+/** The size of a regular file in bytes: reading anything else, such as a device or a pipe, may never end. Throws E_NOT_FOUND. */
+export async function regularFileSize(path: string, what = path): Promise<number> {
+  const found = await stat(path).catch((cause: NodeJS.ErrnoException) => { throw cannotRead(what, cause); });
+  if (found.isFile()) return found.size;
+  throw new SteeringError("E_NOT_FOUND", `${what} is ${found.isDirectory() ? "a directory" : "not a regular file"}`);
+}
+
+function cannotRead(what: string, cause: NodeJS.ErrnoException): SteeringError {
+  const reasons: Record<string, string> = { ENOENT: "does not exist", EISDIR: "is a directory", EACCES: "may not be read" };
+  return new SteeringError("E_NOT_FOUND", `${what} ${reasons[cause.code ?? ""] ?? `cannot be read (${cause.code})`}`, { cause });
 }
 
 /** No line of ours comes near it; V8 parses a longer one of nothing but brackets in more memory than a process has. */
 const MAX_LINE_CHARACTERS = 2 ** 23;
 const BLOCKING_MS = 50;
+
+/** A value as a line of JSON. Throws E_BAD_ARGUMENT for one that `readLines` would refuse. `what`: what messages call it. */
+export function encodeLine(value: unknown, what: string): string {
+  const line = JSON.stringify(value);
+  if (line.length <= MAX_LINE_CHARACTERS) return `${line}\n`;
+  throw new SteeringError("E_BAD_ARGUMENT", `${what} takes ${line.length} characters; at most ${MAX_LINE_CHARACTERS} can be read again`);
+}
 
 /**
  * Each line's value, by `read`, one after the other; other work gets its turn in between, and a signal can stop it.

@@ -10,6 +10,9 @@ const source = z.union([
   given.required({ kind: z.enum(["hub", "wheels"]) }),
 ], "expected a source, of the hub, of wheels or of the package");
 const pullable = given.required({ name: given.text, file: given.path, sources: given.list(source, 1) });
+/** By what it holds: `process.env` is not a plain object. */
+const environment = given.a<NodeJS.ProcessEnv>("an environment, such as process.env", (value: unknown) =>
+  given.isObject(value) && !Array.isArray(value) && Object.values(value).every((each) => each === undefined || typeof each === "string"));
 
 /** @function */
 export const list = guarded("models.list", registryModels, {});
@@ -29,5 +32,5 @@ export const resolve = guarded("models.resolve", resolveModel, {
 });
 /** @function */
 export const homeFolder = guarded("models.homeFolder", home, {
-  env: z.record(given.text, given.text.optional(), "expected an environment, such as process.env").optional(),
+  env: environment.optional(),
 });

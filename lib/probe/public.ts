@@ -3,7 +3,7 @@ import { datasetArgument } from "../dataset/index.js";
 import { given, guarded } from "../guard/index.js";
 import { siteArgument } from "../vector/index.js";
 import { probeArgument } from "./arguments.js";
-import { loadProbe as readProbe, saveProbe } from "./probe-file.js";
+import { loadProbe, saveProbe } from "./probe-file.js";
 import { probeLogit } from "./probe.js";
 import { probeTexts, trainProbe } from "./train.js";
 
@@ -23,7 +23,7 @@ export const train = guarded("probe.train", trainProbe, {
   }),
 });
 /** @function */
-export const load = guarded("probe.load", readProbe, { path: given.path });
+export const load = guarded("loadProbe", loadProbe, { path: given.path });
 /** @function */
 export const save = guarded("probe.save", saveProbe, {
   path: given.path,
@@ -33,6 +33,3 @@ export const save = guarded("probe.save", saveProbe, {
 export const logit = guarded("probe.logit", probeLogit, {
   probe: given.required({ weights: given.floats, bias: given.number }), activation: given.floats,
 });
-
-/** @function */
-export const loadProbe = guarded("loadProbe", readProbe, { path: given.path });

@@ -1,7 +1,7 @@
 import { open, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { cannotWrite, writeFileAtomic, lockFile, type Lock } from "../formats/index.js";
+import { cannotWrite, encodeLine, writeFileAtomic, lockFile, type Lock } from "../formats/index.js";
 import { evaluationHeader, evaluationPath, evaluationRow, readEvaluation } from "./evaluations.js";
 import type { ResultRecord } from "./records.js";
 import { differences } from "./run-file.js";
@@ -48,9 +48,10 @@ export class EvaluationStore implements AsyncDisposable {
   /** Add what was found of the next answers, one by one their columns; it is on disk when this returns. Throws E_BAD_ARGUMENT, E_BUSY, E_WRITE. */
   async append(columns: ReadonlyArray<Record<string, unknown>>): Promise<void> {
     const rows = columns.map((each, index) => evaluationRow(this.records[this.done + index]!, each));
+    const lines = rows.map((row) => encodeLine(row, `the evaluation of prompt ${row.prompt} in "${row.setting}"`));
     await this.lock.assertHeld();
     try {
-      await this.file.appendFile(rows.map((row) => `${JSON.stringify(row)}\n`).join(""));
+      await this.file.appendFile(lines.join(""));
       await this.file.datasync();
     } catch (error) {
       throw cannotWrite(this.path, error as NodeJS.ErrnoException);

@@ -1,8 +1,8 @@
 import { existsSync } from "node:fs";
-import { lstat, readFile } from "node:fs/promises";
+import { lstat } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { writeFileAtomic } from "../formats/index.js";
+import { MAX_SAFETENSORS_BYTES, readFileUpTo, writeFileAtomic } from "../formats/index.js";
 import { RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
 import { readRun, writeRun, type ReadRunOptions, type RunResults } from "./store.js";
 
@@ -77,7 +77,7 @@ async function readVector(path: string): Promise<Buffer> {
   if (found && !found.isFile()) {
     throw new SteeringError("E_BAD_RUN", `the vector ${path} is not a file; expected the one that the run wrote`);
   }
-  return readFile(path).catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_BAD_RUN", `the vector ${path} cannot be read (${cause.code})`, { cause });
+  return readFileUpTo(path, "E_BAD_RUN", MAX_SAFETENSORS_BYTES, `the vector ${path}`).catch((cause: SteeringError) => {
+    throw new SteeringError("E_BAD_RUN", cause.message, { cause });
   });
 }

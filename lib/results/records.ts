@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { readLines, integerList, listOf, numberList } from "../formats/index.js";
+import { encodeLine, readLines, integerList, listOf, numberList } from "../formats/index.js";
 import { MAX_VECTORS, type RunFile } from "./run-file.js";
 
 /** One answer of a run: a line of `results.jsonl`. */
@@ -37,9 +37,9 @@ export function waves({ nPrompts, parallel, shard }: Pick<RunFile, "nPrompts" | 
   return shard ? all.filter((_, wave) => wave % shard.count === shard.index) : all;
 }
 
-/** A line of `results.jsonl`. */
+/** A line of `results.jsonl`. Throws E_BAD_ARGUMENT for one that could not be read again. */
 export function encodeRecord(record: ResultRecord): string {
-  return `${JSON.stringify(record)}\n`;
+  return encodeLine(record, `the answer to prompt ${record.prompt} in "${record.setting}"`);
 }
 
 export interface ParsedResults {

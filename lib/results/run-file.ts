@@ -13,7 +13,7 @@ export const MAX_PROMPTS = 1_000_000;
 export const MAX_SETTINGS = 10_000;
 /** Properties that are composed: each has alphas of its own, and the published compositions have three. */
 export const MAX_VECTORS = 100;
-/** Room for `MAX_SETTINGS` settings, and for a draw of a hundred thousand rows. */
+/** Room for `MAX_SETTINGS` settings of a few vectors, and for a draw of a hundred thousand rows; a run that takes more is not begun. */
 const MAX_BYTES = 2 ** 23;
 
 const settingSchema = z.object({
@@ -76,9 +76,24 @@ export const RUN_FILE = "run.json";
 /** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. Throws `code` for what could not be read again. */
 export function runFile(fields: Omit<RunFile, "format" | "formatVersion">, code: ErrorCode = "E_BAD_ARGUMENT"): RunFile {
   const parsed = runSchema.safeParse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
-  if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw new SteeringError(code, `the run's ${path.join(".")}: ${message}`);
+  if (!parsed.success) {
+    const { path, message } = parsed.error.issues[0]!;
+    throw new SteeringError(code, `the run's ${path.join(".")}: ${message}`);
+  }
+  encodeRun(parsed.data, code);
+  return parsed.data;
+}
+
+/** The text of `run.json`. Throws `code` for one that `readRunFile` would refuse. */
+export function encodeRun(run: RunFile, code: ErrorCode = "E_BAD_ARGUMENT"): string {
+  const text = `${JSON.stringify(run, null, 2)}\n`;
+  const bytes = Buffer.byteLength(text);
+  if (bytes > MAX_BYTES) {
+    throw new SteeringError(code, `the run's ${run.settings.length} settings of ${run.vectors.length} vectors take ${bytes} bytes in ${RUN_FILE}; `
+      + `at most ${MAX_BYTES} can be read again: try fewer alphas`);
+  }
+  parseRun(text, RUN_FILE, code);
+  return text;
 }
 
 /**
@@ -132,13 +147,17 @@ export async function readRunFile(folder: string): Promise<RunFile> {
   const text = await readUtf8(path, "E_BAD_RUN", MAX_BYTES).catch((cause: SteeringError) => {
     throw cause.code === "E_NOT_FOUND" ? new SteeringError("E_NOT_FOUND", `${folder} is no run: ${cause.message}`, { cause }) : cause;
   });
-  const json = parseJson(text, path, "E_BAD_RUN");
+  return parseRun(text, path, "E_BAD_RUN");
+}
+
+function parseRun(text: string, path: string, code: ErrorCode): RunFile {
+  const json = parseJson(text, path, code);
   const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
-  if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError("E_BAD_RUN", `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
+  if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError(code, `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
   const parsed = runSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;
-  throw new SteeringError("E_BAD_RUN", `${path}: ${issue.path.join(".")}: ${issue.message}`);
+  throw new SteeringError(code, `${path}: ${issue.path.join(".")}: ${issue.message}`);
 }
 
 /** JSON with sorted keys: the same for the same values. */

@@ -1,12 +1,12 @@
 import { existsSync, statSync } from "node:fs";
-import { appendFile, mkdir, open, readFile, truncate, type FileHandle } from "node:fs/promises";
+import { appendFile, mkdir, open, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { cannotWrite, writeFileAtomic, readUtf8, readWholeLines, lockFile, type Lock } from "../formats/index.js";
+import { cannotWrite, writeFileAtomic, readFileUpTo, readUtf8, readWholeLines, lockFile, type Lock } from "../formats/index.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
-import { readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
+import { encodeRun, readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
 
 export const RESULTS_FILE = "results.jsonl";
 const TIMINGS_FILE = "timings.jsonl";
@@ -57,11 +57,12 @@ export async function readAnswers(folder: string, signal?: AbortSignal): Promise
   return { run, records, isComplete: wholeWaves === waves(run).length };
 }
 
-/** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_WRITE. */
+/** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_BAD_ARGUMENT for one that could not be read again, E_WRITE. */
 export async function writeRun(folder: string, run: RunFile, records: readonly ResultRecord[]): Promise<void> {
   if (existsSync(join(folder, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds a run already`);
-  await writeFileAtomic(join(folder, RESULTS_FILE), records.map(encodeRecord).join(""));
-  await writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`);
+  const [description, lines] = [encodeRun(run), records.map(encodeRecord)];
+  await writeFileAtomic(join(folder, RESULTS_FILE), lines.join(""));
+  await writeFileAtomic(join(folder, RUN_FILE), description);
 }
 
 /**
@@ -69,18 +70,23 @@ export async function writeRun(folder: string, run: RunFile, records: readonly R
  * appended and flushed when a group of prompts is done), `timings.jsonl`, and the vectors beside them.
  */
 export class RunStore implements AsyncDisposable {
-  private constructor(readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, readonly records: ResultRecord[], private left: number[][]) {}
+  private constructor(
+    readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, readonly records: ResultRecord[],
+    private left: number[][], /** Ends a line of the timings that was torn. */ private lineEnd: string,
+  ) {}
 
-  /** Begin a run in a folder, or go on with it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run), E_WRITE. */
+  /** Begin a run in a folder, or go on with it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run), E_BAD_ARGUMENT, E_WRITE. */
   static async open(folder: string, run: RunFile): Promise<RunStore> {
+    const description = encodeRun(run);
     await makeFolder(folder);
     const lock = await lockFile(join(folder, LOCK_NAME), LOCK_DOES);
     try {
-      await beginOrContinue(folder, run);
+      await beginOrContinue(folder, run, description);
       const path = join(folder, RESULTS_FILE);
       const { records, wholeBytes, wholeWaves } = await parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
+      const lineEnd = await missingLineEnd(join(folder, TIMINGS_FILE));
       const file = await openResults(path, wholeBytes);
-      return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves));
+      return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves), lineEnd);
     } catch (error) {
       await lock.release();
       throw error;
@@ -94,9 +100,10 @@ export class RunStore implements AsyncDisposable {
 
   /** Add the results of the next group, prompt by prompt, in the order of the settings; they are on disk when this returns. */
   async append(records: readonly ResultRecord[], timing: Timing): Promise<void> {
+    const lines = records.map(encodeRecord);
     await this.lock.assertHeld();
     try {
-      await this.file!.appendFile(records.map(encodeRecord).join(""));
+      await this.file!.appendFile(lines.join(""));
       await this.file!.datasync();
     } catch (error) {
       throw cannotWrite(join(this.folder, RESULTS_FILE), error as NodeJS.ErrnoException);
@@ -109,9 +116,8 @@ export class RunStore implements AsyncDisposable {
   /** Note how long something took. */
   async time(timing: Timing): Promise<void> {
     const path = join(this.folder, TIMINGS_FILE);
-    const before = await readFile(path, "utf8").catch(() => "");
-    const tornOff = before !== "" && !before.endsWith("\n") ? "\n" : "";
-    await appendFile(path, `${tornOff}${JSON.stringify(timing)}\n`).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
+    await appendFile(path, `${this.lineEnd}${JSON.stringify(timing)}\n`).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
+    this.lineEnd = "";
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -127,6 +133,13 @@ async function makeFolder(folder: string): Promise<void> {
   });
 }
 
+/** A line end where the last line of a file was not finished. Throws E_NOT_FOUND for what is not a file, E_BAD_RUN. */
+async function missingLineEnd(path: string): Promise<string> {
+  if (!existsSync(path)) return "";
+  const bytes = await readFileUpTo(path, "E_BAD_RUN", MAX_TIMINGS.bytes);
+  return bytes.length === 0 || bytes.at(-1) === "\n".charCodeAt(0) ? "" : "\n";
+}
+
 /** The results, without what stands behind the whole groups of prompts. */
 async function openResults(path: string, wholeBytes: number): Promise<FileHandle> {
   try {
@@ -137,14 +150,14 @@ async function openResults(path: string, wholeBytes: number): Promise<FileHandle
   }
 }
 
-async function beginOrContinue(folder: string, run: RunFile): Promise<void> {
+async function beginOrContinue(folder: string, run: RunFile, description: string): Promise<void> {
   if (!existsSync(join(folder, RUN_FILE))) {
     if (existsSync(join(folder, RESULTS_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds results without ${RUN_FILE}; choose another folder`);
-    return writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`);
+    return writeFileAtomic(join(folder, RUN_FILE), description);
   }
   const there = await readRunFile(folder);
   const size = statSync(join(folder, RESULTS_FILE), { throwIfNoEntry: false })?.size ?? 0;
-  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), `${JSON.stringify(run, null, 2)}\n`); // begun, and nothing found yet
+  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), description); // begun, and nothing found yet
   const differences = runDifferences(there, run);
   if (JSON.stringify(there.shard) !== JSON.stringify(run.shard)) differences.push(`shard ${shardName(there)} there, ${shardName(run)} here`);
   if (differences.length > 0) throw new SteeringError("E_BAD_RUN", `${folder} holds another run: ${differences.join("; ")}. Choose another folder (--out), or the same settings to go on with it`);

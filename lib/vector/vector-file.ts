@@ -1,7 +1,6 @@
-import { readFile } from "node:fs/promises";
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { writeFileAtomic, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import { MAX_SAFETENSORS_BYTES, decodeSafetensors, encodeSafetensors, readFileUpTo, writeFileAtomic, type Tensor } from "../formats/index.js";
 import { HOOK_SITES, hasHeads } from "./hook-site.js";
 import { parseProvenance, type Provenance } from "./provenance.js";
 import type { VectorData } from "./vector.js";
@@ -61,15 +60,9 @@ function assertFits({ site, layers, width, provenance: { model } }: VectorData, 
   throw new SteeringError("E_BAD_VECTOR", `${path} has directions of width ${width} at ${site}; the model that it names has ${expected}`);
 }
 
-/** The bytes of a vector or probe file. Throws E_NOT_FOUND. */
-export async function readTensorFile(path: string, kind: "vector" | "probe"): Promise<Uint8Array> {
-  try {
-    return await readFile(path);
-  } catch (cause) {
-    const reasons: Record<string, string> = { ENOENT: "does not exist", EISDIR: "is a directory", EACCES: "may not be read" };
-    const code = (cause as NodeJS.ErrnoException).code ?? "";
-    throw new SteeringError("E_NOT_FOUND", `${kind} file ${path} ${reasons[code] ?? `cannot be read (${code})`}`, { cause });
-  }
+/** The bytes of a vector or probe file. Throws E_NOT_FOUND, E_BAD_VECTOR (it is too large). */
+export async function readTensorFile(path: string, kind: "vector" | "probe"): Promise<Buffer> {
+  return readFileUpTo(path, "E_BAD_VECTOR", MAX_SAFETENSORS_BYTES, `${kind} file ${path}`);
 }
 
 function joinLayers(tensors: Map<string, Tensor>, path: string): Pick<VectorData, "layers" | "nSteps" | "width" | "data"> {

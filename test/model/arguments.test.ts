@@ -3,9 +3,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { evaluate, experiment, loadClassifier, results } from "../../lib/experiments.js";
-import { writeFileAtomic } from "../../lib/formats/index.js";
 import { Chat, loadDataset, loadModel, Model, models, SteeringVector } from "../../lib/index.js";
-import { runTitle } from "../../lib/results/index.js";
 import { Classifier } from "../../lib/engine/classifier.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { OWN, publicCalls, publicFunctions, WITHOUT_ARGUMENTS, wrongArguments, type PublicCall } from "../support/wrong-arguments.js";
@@ -107,7 +105,7 @@ describe("a wrong argument", () => {
 
   test("is named with its function, what was expected and what was found", async () => {
     await expect(loadDataset(5 as never)).rejects.toEqual(refusal("loadDataset(nameOrPath, folder, options): nameOrPath: expected string, received number"));
-    expect(thrown(() => runTitle({} as never))).toEqual(refusal(/^results\.title\(run\): run\.format: /));
+    expect(thrown(() => results.toPublished({} as never, []))).toEqual(refusal(/^results\.toPublished\(run, records\): run\.format: /));
     await expect(evaluate.perplexity(model, "x", [1, "2"] as never)).rejects.toEqual(refusal(/continuation: expected token ids: a list of whole numbers$/));
     expect(thrown(() => model.chat({ messages: [{ role: "user" }] } as never))).toEqual(refusal(/options\.messages\[0\]\.content: /));
     expect(thrown(() => new SteeringVector("italian.safetensors" as never))).toEqual(refusal(/SteeringVector\.load/));
@@ -123,7 +121,7 @@ describe("a wrong argument", () => {
 
   test("may be a path that names no file", async () => {
     for (const path of ["a\0b", "x".repeat(300), "x/".repeat(3000), ""]) {
-      await expect(writeFileAtomic(path, "x")).rejects.toEqual(refusal(/^system\.writeText\(path, data\): path: /));
+      await expect(results.write(path, {} as never, [])).rejects.toEqual(refusal(/^results\.write\(folder, run, records\): folder: /));
       await expect(results.read(path)).rejects.toEqual(refusal(/^results\.read/));
     }
   });

@@ -75,7 +75,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "evaluate.run": [at("run"), [evaluator], { again: true, signal, onProgress }], "evaluate.translated": [evaluator, translator, ["eng"]], "evaluate.withFoundAlphas": [steer(), generated], 
     
     "experiment.loadPlan": ["tiny", { signal }], "experiment.planRuns": [plan], "experiment.summarise": [answers, "ita"], 
-    "models.find": ["tiny"], "models.homeFolder": [{ LLAMA_STEER_HOME: folder }], "models.isInstalled": [models.find("tiny")], "models.path": [models.find("tiny")],
+    "models.find": ["tiny"], "models.isInstalled": [models.find("tiny")], "models.path": [models.find("tiny")],
     "models.pull": [models.find("tiny"), { force: false, signal, onProgress, stallMs: 100 }], "models.resolve": ["tiny", { signal }],
     "probe.load": [at("p.safetensors")], "probe.logit": [probe, probe.weights], "probe.save": [at("q.safetensors"), probe],
     "prompts.chatTokens": [model, [{ role: "user", content: "hello" }], { templateVariables: { x: 1 }, mayCut: false }], "prompts.groups": [few, 1], "prompts.icl": ["Answer.", group], "prompts.iclTokens": [model, "Answer.", group, "clean"], "prompts.question": ["why?"], "prompts.questionTokens": [model, "why?", "clean"],
@@ -86,7 +86,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     
     "vectors.assertMadeFor": [vector, fingerprint, false, "vector"], "vectors.exportControlVector": [vector.pooled().select({ layers: [1] }), 1], "vectors.exportPublished": [vector, "npy"],
     "vectors.importControlVector": [vectors.exportControlVector(vector.pooled().select({ layers: [1] })), importing], "vectors.importPublished": [Buffer.from("\x93NUMPY"), { ...importing, name: "v.npy" }],
-    "SteeringVector.load": [at("v.safetensors")], "SteeringVector.sum": [[{ vector, factor: 2 }]], "SteeringVector.mean": [[vector, vector]],
+    "vectors.loadSteering": [`${at("v.safetensors")}:fixed,1`], "SteeringVector.load": [at("v.safetensors")], "SteeringVector.sum": [[{ vector, factor: 2 }]], "SteeringVector.mean": [[vector, vector]],
   };
   const slow: Record<string, unknown[]> = {
     extract: [model, { positive: few, negative: { ...eng, rows: eng.rows.slice(0, 12) }, support: 1, maxNewTokens: 1, iclExamples: 1, seed: 1, site: "resid_post", layers: [0], method: "icl", promptFormat: "clean", signal, onProgress }],
@@ -111,6 +111,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     ["stream.steering[0].schedule =", (value: never) => { model.generate("hello", { steer: steer() as never }).steering[0]!.schedule = value; }, [{ kind: "fixed", alpha: 1 }]],
     ["classifier.classify", (...args: [never]) => classifier.classify(...args), [["hello"], classified]],
     ["evaluator.evaluate", (...args: [never]) => evaluator.evaluate(...args), [[{ question: "q", text: "ciao a tutti quanti" }], signal]],
+    ...[process.env, new Proxy(process.env, {})].map((env) => ["models.homeFolder", (...args: [never]) => models.homeFolder(...args), [env]] as [string, PublicCall["call"], unknown[]]),
     ["detector.detect", async (...args: [never]) => (await evaluate.loadLanguageDetector("eld")).detect(...args), ["ciao a tutti quanti", ["ita", "eng"]]],
     ["new SteeringVector", (...args: [never]) => new api.SteeringVector(...args), [{ ...vector }, "path"]],
     ["vector.save", (...args: [never]) => vector.save(...args), [at("w.safetensors")]], ["vector.add", (...args: [never]) => vector.add(...args), [vector]], ["vector.subtract", (...args: [never]) => vector.subtract(...args), [vector.scale(2)]], ["vector.scale", (...args: [never]) => vector.scale(...args), [2]],

@@ -142,10 +142,10 @@ describe("partial files", () => {
 // Never by the names of the real devices: code that is wrong would replace them.
 describe("an output that is no file", () => {
   /** What a process prints that writes "content" to `out` by `write`. */
-  function printed(out: string, before = ""): string {
+  function printed(out: string, before = "", env: NodeJS.ProcessEnv = {}): string {
     const script = `const { writeFileAtomic, assertWritable } = await import(${JSON.stringify(LIBRARY)});
       process.stdout.write(${JSON.stringify(before)}); await assertWritable(${JSON.stringify(out)}); await writeFileAtomic(${JSON.stringify(out)}, "content"); process.stdout.write("|after");`;
-    const child = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8" });
+    const child = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, ...env } });
     expect(child.stderr).toBe("");
     return child.stdout;
   }
@@ -159,6 +159,25 @@ describe("an output that is no file", () => {
     await symlink(path, join(folder, "link"));
     expect(printed(join(folder, "link"))).toBe("content|after");
     expect(await readlink(path)).toBe("/dev/fd/1");
+  });
+
+  posixTest("needs no temporary folder, unless it is written in pieces, which is known before", async () => {
+    await writeFile(join(folder, "file"), "");
+    const TMPDIR = join(folder, "file", "none");
+    expect(printed("/dev/fd/1", "before|", { TMPDIR })).toBe("before|content|after");
+    const script = `const { assertWritable, writeAtomic } = await import(${JSON.stringify(LIBRARY)});
+      const told = (work) => work.then(() => "done", (error) => error.code + " " + error.message).then(console.error);
+      await told(assertWritable("/dev/fd/1", [], { inPieces: true }));
+      await told(assertWritable("/dev/fd/1"));
+      await told(writeAtomic("/dev/fd/1", async (file) => { console.error(((await file.stat()).mode & 0o777).toString(8)); await file.writeFile("pieces"); }));`;
+    const run = (env: NodeJS.ProcessEnv) => spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, ...env } });
+    const refused = run({ TMPDIR });
+    expect(refused.stdout).toBe("");
+    const refusal = `E_WRITE cannot write ${TMPDIR}: a part of its path is a file`;
+    expect(refused.stderr.trim().split("\n")).toEqual([refusal, "done", refusal]);
+    const { stdout, stderr } = run({ TMPDIR: folder });
+    expect({ stdout, stderr }).toEqual({ stdout: "pieces", stderr: "done\ndone\n600\ndone\n" });
+    expect(await readdir(folder)).toEqual(["file"]);
   });
 
   posixTest("keeps what a shell appends to", async () => {

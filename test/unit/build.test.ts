@@ -1,4 +1,4 @@
-import { chmod, cp, mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -13,7 +13,7 @@ let root: string;
 /** A package with the build scripts and a stand-in for node-llama-cpp, none of its platform packages. */
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), "llama-steer-build-"));
-  for (const name of ["build.mjs", "gpu.mjs", "prebuilt.mjs"]) await cp(join(REPOSITORY, "native", name), join(root, "native", name));
+  for (const name of ["build.mjs", "gpu.mjs", "prebuilt.mjs", "spawn.mjs"]) await cp(join(REPOSITORY, "native", name), join(root, "native", name));
   await cp(join(REPOSITORY, "package.json"), join(root, "package.json"));
 });
 
@@ -90,8 +90,8 @@ const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process
 });
 
 (process.platform === "linux" ? test : test.skip)("the library says the same where it is loaded on musl", async () => {
-  const index = join(REPOSITORY, "dist", "lib", "index.js");
-  const load = `import(${JSON.stringify(index)}).then(({ system }) => system.devices()).catch(({ code, message }) => console.log(code, message))`;
+  const index = join(REPOSITORY, "dist", "lib", "native", "index.js");
+  const load = `import(${JSON.stringify(index)}).then(({ addon }) => addon().devices()).catch(({ code, message }) => console.log(code, message))`;
   const broken = `import Module from "node:module"; const load = Module._extensions[".node"]; Module._extensions[".node"] = () => { throw new Error("Error relocating: symbol not found"); };`;
   const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", `${broken} await ${load}`], { encoding: "utf8", env: { ...process.env, ...MUSL } });
   expect(stdout).toMatch(/^E_NATIVE the addon cannot be loaded: Error relocating.*musl.*LLAMA_STEER_FROM_SOURCE=1/);
@@ -126,4 +126,36 @@ test.each([
   ["/home/me/my-app.asar/x", "/home/me/my-app.asar/x"],
 ])("files in an Electron archive are looked for where its packagers put real ones: %s", (path, expected) => {
   expect(unpacked(path)).toBe(expected);
+});
+
+test("only npm is given to a shell, only under Windows, and nothing that needs quotes", async () => {
+  const { spawnArguments } = await import(join(REPOSITORY, "native", "spawn.mjs")) as { spawnArguments(command: string, args: string[], platform: string): unknown[] };
+  const node = "C:\\Program Files\\nodejs\\node.exe";
+  const build = "C:\\My Files\\native\\build.mjs";
+  expect(spawnArguments(node, [build], "win32")).toEqual([node, [build], { shell: false }]);
+  expect(spawnArguments("cmake", ["-E", "tar", "xzf", build], "win32")).toEqual(["cmake", ["-E", "tar", "xzf", build], { shell: false }]);
+  const pack = ["pack", "--json", "--pack-destination", ".", "@node-llama-cpp/win-x64-cuda@3.22.1"];
+  expect(spawnArguments("npm", pack, "win32")).toEqual(["npm", pack, { shell: true }]);
+  expect(spawnArguments("npm", [build], "linux")).toEqual(["npm", [build], { shell: false }]);
+  for (const unsafe of [build, "a b", "a&b", "%PATH%", ""]) expect(() => spawnArguments("npm", [unsafe], "win32")).toThrow(/a shell would take it apart/);
+});
+
+const gpuTest = process.platform === "linux" && process.arch === "x64" ? test : test.skip;
+
+gpuTest("the back end of a GPU is fetched into a folder whose path has a space", async () => {
+  const spaced = join(root, "my files");
+  await installNodeLlamaCpp(PINNED);
+  for (const part of ["native", "node_modules", "package.json"]) await cp(join(root, part), join(spaced, part), { recursive: true });
+  const bin = join(root, "bin");
+  await mkdir(bin);
+  // npm packs an archive that holds one file into the folder it is told, relative to its own.
+  const npm = `#!/bin/sh\ntest "$5" = "@node-llama-cpp/linux-x64-vulkan@${PINNED}" && mkdir package && echo "$5" > package/name && tar czf "$4/x.tgz" package`;
+  await writeFile(join(bin, "npm"), npm, { mode: 0o755 });
+  const program = `import { installGpuBackends } from ${JSON.stringify(join(spaced, "native", "gpu.mjs"))}; installGpuBackends();`;
+  const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
+    encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}`, LLAMA_STEER_GPU: "vulkan" },
+  });
+  expect(stderr).not.toContain("could not fetch");
+  expect(await readFile(join(spaced, "build", "backends", "linux-x64-vulkan", "package", "name"), "utf8")).toBe(`@node-llama-cpp/linux-x64-vulkan@${PINNED}\n`);
+  expect(await readdir(join(spaced, "build", "backends"))).toEqual(["linux-x64-vulkan"]);
 });

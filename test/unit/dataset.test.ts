@@ -1,9 +1,9 @@
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { DATASET_LANGUAGES, languageOfDataset } from "../../lib/evaluate/language-code.js";
 import { loadLanguageDetector } from "../../lib/evaluate/language.js";
-import { datasetNames, datasetReference, loadDataset, type Dataset } from "../../lib/dataset/dataset.js";
+import { datasetNames, datasetReference, loadDataset, saveDataset, type Dataset } from "../../lib/dataset/dataset.js";
 import { promptGroups } from "../../lib/prompt/question.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 
@@ -129,9 +129,18 @@ test.each([
 
 test("a file that is missing, or a folder, is E_NOT_FOUND", async () => {
   const folder = join(await temporaryFolder(), "folder.json");
-  await expect(loadDataset(folder)).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining("ENOENT") });
+  await expect(loadDataset(folder)).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining("does not exist") });
   await mkdir(folder);
-  await expect(loadDataset(folder)).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining("EISDIR") });
+  await expect(loadDataset(folder)).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining("is a directory") });
+});
+
+test.each(["../ITA", "ITA/../ITA", "ITA\\ITA", "..", ".", "", ".._train", "/ITA"])("%j is no name: it would lead out of the folder of datasets", async (name) => {
+  const folder = await temporaryFolder();
+  const refusal = { code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cannot be the name of a dataset: expected a name without/) };
+  await expect(loadDataset(name, folder)).rejects.toMatchObject(refusal);
+  await expect(saveDataset(join(folder, "a"), { name, rows: ROWS, instruction: "" })).rejects.toMatchObject(refusal);
+  await expect(saveDataset(join(folder, "a"), { name: `${name}/x.json`, rows: ROWS, instruction: "" })).rejects.toMatchObject(refusal);
+  expect(await readdir(folder)).toEqual([]);
 });
 
 test("the reference changes with any row and the instruction, not with the name", async () => {

@@ -1,9 +1,10 @@
 import { writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { parse } from "yaml";
 import { SteeringError, type Model } from "../../lib/index.js";
-import { checkPlan } from "../../lib/experiment/run-plan.js";
-import { loadPlan, planRuns, READY_PLANS } from "../../lib/experiment/plan.js";
+import { checkPlan, runPlan } from "../../lib/experiment/run-plan.js";
+import { loadPlan, planRuns, READY_PLANS, type Plan } from "../../lib/experiment/plan.js";
 import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
 import { evaluationPrompts } from "../../lib/prompt/evaluation-prompts.js";
 import { composeSettings, singleSettings } from "../../lib/experiment/setting-list.js";
@@ -167,5 +168,31 @@ describe("plans", () => {
 
   test("a model's folder is a name, whatever the model is called", () => {
     expect(["tiny", "hf:a/b/c.gguf@rev/1", "/x/y/Z.GGUF", "./z.gguf"].map(modelFolder)).toEqual(["tiny", "a--b--c", "Z", "z"]);
+    for (const none of ["..", ".", "", "/", "../..", "hf:..", "...gguf", "x/...gguf"]) expect(() => modelFolder(none)).toThrow(/names no model/);
+  });
+
+  test.each([
+    ["positive", "single:\n  - { positive: ../../../x, negative: ENG }", /line 3: single\.0\.positive \(\.\.\/\.\.\/\.\.\/x\): expected a name without \/ and/],
+    ["negative", "single:\n  - { positive: ITA, negative: 'a\\\\b' }", /single\.0\.negative/],
+    ["of dots", "single:\n  - { positive: .., negative: ENG }", /single\.0\.positive/],
+    ["of dots and a part", "single:\n  - { positive: .._train, negative: ENG }", /single\.0\.positive/],
+    ["evalDataset", "single:\n  - { positive: ITA, negative: ENG, evalDataset: a/b }", /single\.0\.evalDataset/],
+    ["source", "single:\n  - { positive: ITA, negative: ENG }\ncompose:\n  - { vectors: [ITA-ENG, ITA-ENG], source: ../x, composed: ITA }", /compose\.0\.source/],
+  ])("a dataset's name that would lead out of the results is refused: %s", async (_, text, message) => {
+    const lines = `models: [m]\n${text}\n`;
+    await expect(plan(lines)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+    const { single, compose } = parse(lines) as Pick<Plan, "single" | "compose">; // as a program may give it
+    const given: Plan = { name: "p", folder: ".", models: ["m"], seeds: [1], defaults: {}, single, compose: compose ?? [] };
+    expect(() => planRuns(given)).toThrow(SteeringError);
+  });
+
+  test("a run is carried out below the plan's results, or not at all", async () => {
+    const planned = await plan("models: [m]\nsingle:\n  - { positive: ITA, negative: ENG }\n");
+    const [run] = planRuns(planned);
+    const load = async (): Promise<never> => { throw new Error("loaded"); };
+    for (const out of ["..", join("..", "x"), join("a", "..", "..", "x"), ".", "", resolve("/elsewhere")]) {
+      await expect(runPlan(planned, { out: "results", load, runs: [{ ...run!, out }] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/is not below results/) });
+    }
+    for (const out of ["..x", join("a", "..", "b")]) await expect(runPlan(planned, { out: "results", load, runs: [{ ...run!, out }] })).rejects.toThrow("loaded");
   });
 });

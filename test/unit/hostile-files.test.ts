@@ -1,5 +1,6 @@
 import { execFile } from "node:child_process";
-import { readFile, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { promisify } from "node:util";
 import { describe, expect, test } from "@jest/globals";
@@ -7,6 +8,7 @@ import { parquetWriteFile } from "hyparquet-writer";
 import { writeReport, datasets, evaluate, experiment, results } from "../../lib/experiments.js";
 import { loadDataset, loadSteering, SteeringVector } from "../../lib/index.js";
 import { encodeSafetensors } from "../../lib/formats/safetensors.js";
+import { runFile, RunStore, type RunFile } from "../../lib/results/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/run-fixtures.js";
@@ -179,6 +181,45 @@ describe("run.json", () => {
     await refusedIn(results.merge(join(folder, "out"), [folder], { signal }), "E_ABORTED");
     await refusedIn(results.planMerge(join(folder, "out"), [folder], { signal }), "E_ABORTED");
     await refusedIn(results.readPublished(join(folder, "run.json"), { signal }), "E_ABORTED");
+  });
+
+  /** A run of as many settings as there may be, each of `n` vectors. */
+  function largeRun(n: number, nSettings = 10_000): RunFile {
+    const vectors = Array.from({ length: n }, (_, i) => ({ property: `p${i}`, file: `p${i}.safetensors`, hash: null }));
+    const steer = vectors.map((_, vector) => ({ vector, schedule: { kind: "fixed" as const, alpha: 0.25 } }));
+    return { ...aRun(), vectors, settings: Array.from({ length: nSettings }, (_, i) => ({ label: `Fixed ${i}`, prompt: "no-icl", steer })), nPrompts: 1 };
+  }
+
+  test("of the most settings is written and read, or refused before its folder is made", async () => {
+    const [folder, out] = [await temporaryFolder(), join(await temporaryFolder(), "run")];
+    const run = largeRun(4);
+    await results.write(join(folder, "written"), run, []);
+    expect((await results.read(join(folder, "written"))).run).toEqual(run);
+    await (await RunStore.open(join(folder, "begun"), run))[Symbol.asyncDispose]();
+    expect((await results.read(join(folder, "begun"))).run).toEqual(run);
+
+    const large = largeRun(13, 8194);
+    const message = /8194 settings of 13 vectors take \d+ bytes in run\.json; at most 8388608/;
+    await refusedIn(results.write(out, large, []), "E_BAD_ARGUMENT", message);
+    await refusedIn(RunStore.open(out, large), "E_BAD_ARGUMENT", message);
+    const { format: _, formatVersion: _version, ...fields } = large;
+    expect(() => runFile(fields)).toThrow(message);
+    await refusedIn(results.write(out, { ...aRun(), config: JSON.parse(objects(200)) as RunFile["config"] }, []), "E_BAD_ARGUMENT", /nested/);
+    expect(existsSync(out)).toBe(false);
+  }, 60_000);
+
+  test("a line of results or of an evaluation that could not be read again is not written", async () => {
+    const folder = await folderWith((json) => json);
+    const before = await readdir(folder);
+    const [record] = someRecords(aRun(), 0);
+    const out = join(await temporaryFolder(), "run");
+    await refusedIn(results.write(out, aRun(), [{ ...record!, text: "x".repeat(2 ** 23) }]), "E_BAD_ARGUMENT", /the answer to prompt 0 in "icl" takes \d+ characters/);
+    expect(existsSync(out)).toBe(false);
+    using evaluator = await evaluate.language({ wanted: "ita" });
+    const long = { ...evaluator, evaluate: async (texts: readonly unknown[]) => texts.map(() => ({ "": "x".repeat(2 ** 23) })) };
+    await refusedIn(evaluate.run(folder, [long]), "E_BAD_ARGUMENT", /the evaluation of prompt 0 in "icl" takes \d+ characters/);
+    expect((await results.read(folder)).evaluations).toEqual([expect.objectContaining({ rows: [] })]);
+    expect((await readdir(folder)).filter((name) => !before.includes(name))).toEqual(["eval-language.jsonl"]);
   });
 
   test("what we write is held to the same bounds", () => {

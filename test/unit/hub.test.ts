@@ -6,6 +6,7 @@ import { beforeEach, describe, expect, test } from "@jest/globals";
 import { downloadFile } from "../../lib/models/download.js";
 import { readGgufHeader } from "../../lib/formats/gguf-header.js";
 import { homeFolder } from "../../lib/formats/paths.js";
+import { models } from "../../lib/index.js";
 import { findPullable, pullModel } from "../../lib/models/pull.js";
 import { isInstalled, modelPath, registryModels } from "../../lib/models/registry.js";
 import { ggufBytes as ggufOf } from "../support/gguf-writer.js";
@@ -187,6 +188,15 @@ describe("names", () => {
       { encoding: "utf8", env: { PATH: process.env["PATH"] } });
     expect(stdout).toMatch(/^E_NOT_FOUND .*LLAMA_STEER_HOME/);
     expect(homeFolder({ LLAMA_STEER_HOME: "/x" })).toMatch(/x$/);
+  });
+
+  test("is asked for with the environment of the process itself, which is not a plain object, and with one that stands for it", () => {
+    const script = `const { models } = await import(${JSON.stringify(new URL("../../lib/index.js", import.meta.url).href)});
+      for (const env of [process.env, new Proxy(process.env, {}), { ...process.env }]) console.log(models.homeFolder(env));`;
+    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, LLAMA_STEER_HOME: home } });
+    expect({ stdout, stderr }).toEqual({ stdout: `${home}\n`.repeat(3), stderr: "" });
+    expect(() => models.homeFolder({ HOME: 5 } as never)).toThrow("models.homeFolder(env): env: expected an environment, such as process.env");
+    expect(() => models.homeFolder([] as never)).toThrow("expected an environment");
   });
 });
 

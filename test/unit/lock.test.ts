@@ -1,4 +1,4 @@
-import { spawn, type ChildProcess } from "node:child_process";
+import { spawn, spawnSync, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { readFile, readdir, utimes, writeFile } from "node:fs/promises";
 import { hostname } from "node:os";
@@ -110,6 +110,26 @@ describe("a lock", () => {
     await expect(lockFile(join(folder, "n".repeat(255)), "works")).rejects.toMatchObject({ code: "E_WRITE", message: expect.stringContaining("its name is too long") });
     await expect(lockFile(join(folder, "a\0b"), "works")).rejects.toMatchObject({ code: "E_WRITE" });
   });
+});
+
+test("on a file system without hard links, a lock is taken, is one holder's, and is released", () => {
+  const codes = ["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EISDIR"];
+  const script = `import fs from "node:fs/promises";
+    import { syncBuiltinESMExports } from "node:module";
+    let code;
+    fs.link = async () => { throw Object.assign(new Error(code), { code }); };
+    syncBuiltinESMExports();
+    const { lockFile } = await import(${JSON.stringify(LIBRARY)});
+    const taken = () => lockFile(${JSON.stringify(file)}, "works").catch((error) => error.code);
+    for (code of ${JSON.stringify([...codes, "EIO"])}) {
+      const [lock, second] = [await taken(), await taken()];
+      await lock.assertHeld?.();
+      await lock.release?.();
+      console.log(code, typeof lock === "string" ? lock : "held", second, (await fs.readdir(${JSON.stringify(folder)})).length);
+    }`;
+  const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8" });
+  expect(stderr).toBe("");
+  expect(stdout.trim().split("\n")).toEqual([...codes.map((code) => `${code} held E_BUSY 0`), "EIO E_WRITE E_WRITE 0"]);
 });
 
 describe("on a full disk", () => {
