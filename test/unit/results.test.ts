@@ -132,6 +132,12 @@ describe("a run's folder", () => {
     await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/is not JSON/) });
     await writeFile(path, text.replace('"nPrompts": 7', '"nPrompts": "7"'));
     await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/nPrompts/) });
+    for (const threads of [-1, 1.5, 513]) {
+      await writeFile(path, text.replace('"threads": 2', `"threads": ${threads}`));
+      await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/machine\.threads/) });
+    }
+    await writeFile(path, text.replace('"threads": 2', '"threads": 0')); // unknown: of a run that was imported
+    expect((await readRun(folder)).run.machine.threads).toBe(0);
     await expect(readRun(join(folder, "no"))).rejects.toMatchObject({ code: "E_NOT_FOUND" });
     const other = await temporaryFolder();
     await writeFile(results(other), "");
