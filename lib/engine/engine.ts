@@ -41,16 +41,17 @@ export type LoadedModel = ConstructorParameters<typeof Model>;
 export async function openModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<LoadedModel> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
-  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads } = options;
-  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined); // looks at the load from here on
+  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads, maxGenerations } = options;
   const begun = performance.now();
   if (vet) await vetModel(path, signal);
   const vetted = performance.now();
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
   const steeringPath = await provenPath(options); // before this process holds the device: an RPC server takes one client at a time
+  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined); // looks at the load from here on: no child of ours computes any more
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
+  if (maxGenerations === 1) await threadCount.settled(); // before the constructor holds it
   if (info.isCausal && !signal?.aborted) return [native, info, path, { ...options, steeringPath }, threadCount];
   native.dispose();
   throwIfAborted(signal);
@@ -208,7 +209,7 @@ export class Model implements Disposable, AsyncDisposable {
       ...(ropeScaling && { ropeScaling: { yarn: ropeScaling.kind === "yarn", factor: ropeScaling.factor, originalContext: ropeScaling.originalContext ?? this.info.nCtxTrain } }),
     };
     const begun = performance.now();
-    const context = new Context(await callAsync(() => this.native.createContext(options)), options, this.threadCount);
+    const context = new Context(await callAsync(() => this.native.createContext(options)), options, this.threadCount, this.info.hasWholeSequences);
     tell(this.options.logger, "debug", `a context of ${options.nCtx} cells and ${options.nSeqMax} sequences, ${options.nThreads} threads, made in ${seconds(begun)}`);
     return context;
   }
