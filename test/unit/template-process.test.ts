@@ -1,5 +1,7 @@
 import { execFile } from "node:child_process";
+import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
+import { setTimeout } from "node:timers/promises";
 import { promisify } from "node:util";
 import { describe, expect, test } from "@jest/globals";
 import { chatTokens } from "../../lib/prompt/index.js";
@@ -56,9 +58,21 @@ test("the process keeps no program alive, and ends with it", async () => {
   expect(text).toMatch(/^Hi \d+$/);
   if (process.platform === "linux") {
     expect(Number(child)).toBeGreaterThan(0);
-    for (let tries = 0; tries < 100 && isAlive(Number(child)); tries++) await new Promise((resolve) => setTimeout(resolve, 50));
+    for (let tries = 0; tries < 100 && isAlive(Number(child)); tries++) await setTimeout(50);
     expect(isAlive(Number(child))).toBe(false);
   }
+}, MINUTE);
+
+const linuxTest = process.platform === "linux" ? test : test.skip;
+linuxTest("Ctrl-C, which reaches the process too, is not blamed on the template", async () => {
+  await answer("{{ messages[0].content }}"); // it is started
+  const refused = expect(answer("{% for i in range(1000000000) %}{% endfor %}")).rejects.toMatchObject({ code: "E_ABORTED", message: expect.stringMatching(/interrupted/) });
+  const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8").trim().split(" ").map(Number);
+  const renderer = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("template-child"))!;
+  await setTimeout(200); // it has begun
+  process.kill(renderer, "SIGINT");
+  await refused;
+  expect(await answer("{{ messages[0].content }}")).toBe("Hi");
 }, MINUTE);
 
 function isAlive(pid: number): boolean {
