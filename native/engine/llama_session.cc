@@ -55,8 +55,8 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     hook_->use(find_sites(context_.get(), weights_->model(), weights_->metadata("general.architecture")));
-    attach_threadpool();
     if (weights_->uses_device() && options_.path != steering_path::callback) prepare_graph_path();
+    attach_threadpool(); // last: the destructor frees it, and is not called where the constructor throws
 }
 
 // On a device llama.cpp would otherwise allocate its compute buffers anew in the middle of a generation, and free memory
