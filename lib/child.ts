@@ -10,6 +10,8 @@ const NODE = "LLAMA_STEER_NODE";
 /** Set in a child: a program that is its own executable would be started again by `fork`, without end. */
 const MARK = "LLAMA_STEER_CHILD";
 const TICK_MS = 100;
+/** Ctrl-C reaches all processes of a terminal, a service's end all of the service; the number is Windows' STATUS_CONTROL_C_EXIT. */
+const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
 
 export interface ChildOptions {
   /** Flags for Node; the caller's own are not passed on: a debugger's port, for one. */
@@ -29,6 +31,11 @@ export function startChild(module: URL, args: readonly string[], { flags = [], e
     env: { ...process.env, ...env, [MARK]: "1", [NODE]: undefined, NODE_OPTIONS: undefined },
     stdio: ["ignore", "ignore", stderr ? "pipe" : "ignore", "ipc"],
   });
+}
+
+/** True where a child ended because somebody stopped it: what it worked on is not at fault. `end`: its signal, or else its exit code. */
+export function isInterrupt(end: string | number | null): boolean {
+  return INTERRUPTS.includes(end);
 }
 
 /** Path of the Node that children run on. */

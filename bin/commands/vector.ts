@@ -119,7 +119,8 @@ async function read(options: ConvertArguments, signal: AbortSignal): Promise<Ste
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
   const model = await modelOf(options, signal);
   const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...defined({ property }) };
-  return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readTensorFile(path, "vector"), how);
+  if (kind === ".gguf") return vectors.importControlVector(bytes!, how);
+  return vectors.importPublished(bytes ?? await readTensorFile(path, "vector"), how);
 }
 
 /** Checks a vector of ours against `--model`, if given, and renames it to `--property`, if given. */

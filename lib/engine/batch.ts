@@ -55,7 +55,8 @@ export interface AlphaRequest {
 export class Batch {
   private readonly tokens: number[] = [];
   private readonly positions: number[] = [];
-  private readonly sequences: number[] = [];
+  /** Of each row. */
+  readonly sequences: number[] = [];
   private readonly outputs: number[] = [];
   private readonly terms: Array<Term & { row: number }> = [];
   private readonly captures: Array<RowCapture & { row: number }> = [];

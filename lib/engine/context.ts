@@ -26,15 +26,23 @@ export interface StepResult {
   logProbabilities: number[];
 }
 
+/** Cells over which ggml does not split attention: it does so from 512 on, and llama.cpp rounds their number up to multiples of 256. */
+const UNSPLIT_CELLS = 256;
+
 /** A llama.cpp context: a KV cache shared by sequences, and the hook that steers and captures. One call at a time. */
 export class Context implements Disposable {
   private nThreads: number;
+  /** Sequences that may have cells, and rows since none had any: llama.cpp takes the first free cells, so no later ones are in use. */
+  private readonly filled = new Set<number>();
+  private nRows = 0;
 
-  /** `threads`: how many compute; default: as many as the context was made with. */
+  /**
+   * `threads`: how many compute; without it, always as many as the context was made with. `hasWholeSequences`: the model keeps a
+   * state per sequence.
+   */
   constructor(
-    private readonly native: NativeContext,
-    readonly options: Readonly<NativeContextOptions>,
-    private readonly threads?: ThreadCount,
+    private readonly native: NativeContext, readonly options: Readonly<NativeContextOptions>, private readonly threads?: ThreadCount,
+    private readonly hasWholeSequences = false,
   ) {
     this.nThreads = options.nThreads;
   }
@@ -59,15 +67,21 @@ export class Context implements Disposable {
     }
   }
 
-  /**
-   * ggml splits flash attention of a single row over a long context among its threads; nothing else depends on their number
-   * (test/native/threads.test.ts).
-   */
   private adjustThreads(batch: Batch): void {
-    const wanted = this.threads?.now(batch.size > 1 || !this.options.flashAttention) ?? this.nThreads;
+    for (const sequence of batch.sequences) this.filled.add(sequence);
+    this.nRows += batch.size;
+    const wanted = this.threads?.now(this.isExact(batch)) ?? this.nThreads;
     if (wanted === this.nThreads) return;
     call(() => this.native.setThreads(wanted));
     this.nThreads = wanted;
+  }
+
+  /**
+   * ggml splits flash attention of a single row over many cells among its threads; nothing else depends on their number
+   * (test/native/threads.test.ts). With a state per sequence, a batch may be computed in parts, some of a single row.
+   */
+  private isExact(batch: Batch): boolean {
+    return !this.options.flashAttention || this.nRows <= UNSPLIT_CELLS || (batch.size > 1 && !this.hasWholeSequences);
   }
 
   /** Stop the decode in flight, if any. */
@@ -96,14 +110,19 @@ export class Context implements Disposable {
   /** Let sequence `to` share the cells of `from` at positions `[begin, end)`; `end` −1 = to the last. */
   kvCopy(from: number, to: number, begin = 0, end = -1): void {
     call(() => this.native.kvCopy(from, to, begin, end));
+    this.filled.add(to);
   }
 
   kvRemove(sequence: number, begin = 0, end = -1): void {
     call(() => this.native.kvRemove(sequence, begin, end));
+    if (begin <= 0 && end < 0) this.filled.delete(sequence);
+    if (this.filled.size === 0) this.nRows = 0;
   }
 
   kvClear(): void {
     call(() => this.native.kvClear());
+    this.filled.clear();
+    this.nRows = 0;
   }
 
   /** Free the context; a decode in flight is aborted. Calling it twice is harmless. */

@@ -37,18 +37,20 @@ export type EngineParts = ConstructorParameters<typeof Engine>;
 export async function openEngine(nameOrPath: string, options: LoadModelOptions = {}): Promise<EngineParts> {
   const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
   checkLimits(options);
-  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads } = options;
-  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined); // looks at the load from here on
+  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads, maxGenerations } = options;
   const begun = performance.now();
   if (vet) await vetModel(path, signal);
   const vetted = performance.now();
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
   const steeringPath = await provenPath(options); // before this process holds the device: an RPC server takes one client at a time
+  // From here on it looks at the load: no child of ours computes any more.
+  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
   const nativeOptions = { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) };
   const native = await callAsync(async () => addon().loadModel(path, nativeOptions));
   const info = native.info();
   const check = vet ? `, after a check of ${seconds(begun, vetted)}` : "";
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${check}`);
+  if (maxGenerations === 1) await threadCount.settled(); // before the constructor holds it
   if (info.isCausal && !signal?.aborted) return [native, info, path, { ...options, steeringPath }, threadCount];
   native.dispose();
   throwIfAborted(signal);
@@ -222,7 +224,8 @@ export class Engine implements Disposable, AsyncDisposable {
       ...(factor !== undefined && { ropeScaling: { yarn: kind === "yarn", factor, originalContext } }),
     };
     const begun = performance.now();
-    const context = new Context(await callAsync(() => this.native.createContext(options)), options, this.threadCount);
+    const native = await callAsync(() => this.native.createContext(options));
+    const context = new Context(native, options, this.threadCount, this.info.hasWholeSequences);
     const { nCtx, nSeqMax, nThreads } = options;
     const size = `${nCtx} cells and ${nSeqMax} sequences, ${nThreads} threads`;
     tell(this.options.logger, "debug", `a context of ${size}, made in ${seconds(begun)}`);

@@ -1,10 +1,12 @@
 import { createHash } from "node:crypto";
-import { readFile } from "node:fs/promises";
+import { readFileSync } from "node:fs";
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
-import { afterTicks, startChild } from "../child.js";
+import { afterTicks, isInterrupt, startChild } from "../child.js";
+import { SteeringError } from "../errors.js";
 import { writeFileAtomic, homeFolder } from "../formats/index.js";
 import { addon, findInstallation } from "../native/index.js";
-import { onAbort, throwIfAborted } from "./abort.js";
+import { abortError, onAbort, throwIfAborted } from "./abort.js";
 import type { GraphCheckReport } from "./graph-check-child.js";
 
 /** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
@@ -13,6 +15,8 @@ const TRIALS_VERSION = 1;
 const MAX_DIFFERENCE = 0.25;
 /** Some drivers compile their shaders at the first use. */
 const MAX_MS = 300_000;
+/** Most drivers do not tell their version: an update of one is noticed after this time at the latest. */
+const VERDICT_MS = 30 * 24 * 3600 * 1000;
 
 export type GraphCheck = { holds: true } | { holds: false; why: string };
 
@@ -28,34 +32,35 @@ const trials = new Map<string, Trial>();
 /**
  * Whether the graph path steers as the callback path does on this machine's devices. It re-points operands in graphs that a
  * back end may copy, cache or send away, so it is tried with each of them, in a process of its own, and only used where that
- * went well. The verdict is kept in the cache folder until llama.cpp or the devices change. Throws E_ABORTED.
+ * went well. The verdict is kept in the cache folder for 30 days, unless llama.cpp, the devices or NVIDIA's driver change.
+ * Throws E_ABORTED, also where that process is interrupted.
  */
 export async function checkGraphPath(backend: string, signal?: AbortSignal, child = CHILD): Promise<GraphCheck> {
+  throwIfAborted(signal);
   const devices = addon().devices().map(({ name, description }) => ({ name, description }));
   const { llamaCpp } = findInstallation().built;
-  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, backend, devices, ...(child !== CHILD && { child: child.href }) }, null, 2)}\n`;
+  const driver = nvidiaDriver();
+  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, backend, devices, driver, ...(child !== CHILD && { child: child.href }) }, null, 2)}\n`;
   const trial = trials.get(state) ?? begin(state, backend, child);
   trial.waiting++;
-  const forget = onAbort(signal, () => {
-    if (--trial.waiting > 0) return;
-    trials.delete(state);
-    trial.stop.abort();
+  let forget = (): void => undefined;
+  const givenUp = new Promise<never>((_, reject) => {
+    forget = onAbort(signal, () => {
+      reject(abortError(signal!));
+      if (--trial.waiting > 0) return;
+      trials.delete(state);
+      trial.stop.abort();
+    });
   });
-  const check = await Promise.race([trial.check, aborted(signal)]);
-  forget();
-  throwIfAborted(signal);
-  return check;
+  return Promise.race([trial.check, givenUp]).finally(forget);
 }
 
 function begin(state: string, backend: string, child: URL): Trial {
   const stop = new AbortController();
   const trial = { check: remembered(state, () => runCheck(backend, child, stop.signal)), stop, waiting: 0 };
   trials.set(state, trial);
+  trial.check.catch(() => { trials.delete(state); }); // it was interrupted: the next load tries again
   return trial;
-}
-
-function aborted(signal: AbortSignal | undefined): Promise<GraphCheck> {
-  return new Promise((resolve) => onAbort(signal, () => resolve({ holds: false, why: "it was stopped" })));
 }
 
 /** True where a device with memory of its own may compute. */
@@ -63,9 +68,19 @@ export function hasDevice(): boolean {
   return addon().devices().some(({ kind }) => kind === "gpu" || kind === "igpu");
 }
 
+/** The version of NVIDIA's driver, on Linux. */
+function nvidiaDriver(): string | undefined {
+  try {
+    return readFileSync("/proc/driver/nvidia/version", "utf8");
+  } catch {
+    return undefined;
+  }
+}
+
 async function remembered(state: string, attempt: () => Promise<GraphCheck>): Promise<GraphCheck> {
   const path = join(homeFolder(), "graph-path", `${createHash("sha256").update(state).digest("hex").slice(0, 32)}.json`);
-  if (await readFile(path, "utf8").catch(() => undefined) === state) return { holds: true };
+  const age = await stat(path).then(({ mtimeMs }) => Math.abs(Date.now() - mtimeMs), () => Infinity);
+  if (age < VERDICT_MS && await readFile(path, "utf8").catch(() => undefined) === state) return { holds: true };
   const check = await attempt();
   // A bad verdict is tried again by the next process: a device may have been out of memory.
   if (check.holds) await writeFileAtomic(path, state).catch(() => undefined);
@@ -73,21 +88,34 @@ async function remembered(state: string, attempt: () => Promise<GraphCheck>): Pr
 }
 
 async function runCheck(backend: string, module: URL, signal: AbortSignal): Promise<GraphCheck> {
-  return new Promise<GraphCheck>((resolve, reject) => {
+  if (signal.aborted) return { holds: false, why: "it was stopped" };
+  const ended = await runChild(backend, module, signal).catch((error: Error) => error);
+  return ended instanceof Error ? { holds: false, why: ended.message } : verdict(ended);
+}
+
+interface Ending {
+  report: GraphCheckReport | undefined;
+  /** Its signal, or else its exit code. */
+  end: string | number | null;
+}
+
+function runChild(backend: string, module: URL, signal: AbortSignal): Promise<Ending> {
+  return new Promise((resolve, reject) => {
     const child = startChild(module, [backend], { env: { LLAMA_STEER_DEBUG: undefined } });
     let report: GraphCheckReport | undefined;
-    signal.addEventListener("abort", () => child.kill("SIGKILL"), { once: true });
+    onAbort(signal, () => child.kill("SIGKILL"));
     const stopWaiting = afterTicks(() => MAX_MS, () => child.kill("SIGKILL"));
     child.on("message", (message: GraphCheckReport) => { report = message; });
     child.on("error", reject);
-    child.once("close", (code, signal) => {
+    child.once("close", (code, killedBy) => {
       stopWaiting();
-      resolve(verdict(report, signal ?? code));
+      resolve({ report, end: killedBy ?? code });
     });
-  }).catch((error: Error) => ({ holds: false, why: error.message }));
+  });
 }
 
-function verdict(report: GraphCheckReport | undefined, end: string | number | null): GraphCheck {
+function verdict({ report, end }: Ending): GraphCheck {
+  if (isInterrupt(end)) throw new SteeringError("E_ABORTED", `the trial of this machine's devices was interrupted (${end})`);
   if (end !== 0) return { holds: false, why: `the process that tries it ended with ${end}` };
   if (!report) return { holds: false, why: "the process that tries it said nothing" };
   const { difference } = report;

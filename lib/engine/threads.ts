@@ -8,6 +8,9 @@ export const MAX_THREADS = 512;
 /** Part of a processor that others may take from the last thread before it is given up. */
 const TOLERANCE = 0.3;
 
+/** A number of threads that is kept until it is disposed of. */
+export type Hold = Disposable & { readonly threads: number };
+
 /**
  * How many threads a model computes with: as many as processors are free, up to a number.
  *
@@ -20,7 +23,8 @@ export class ThreadCount {
   private static readonly computing = new Map<ThreadCount, number>();
   private free: number;
   private before: ProcessorTimes | undefined;
-  private held: number | undefined;
+  /** The number of the last of them counts; they may end in any order. */
+  private holds: Hold[] = [];
   private hasLooked = false;
 
   /** `isFixed`: always `most`. `times` and `clock`: for tests. */
@@ -33,7 +37,7 @@ export class ThreadCount {
   now(isExact = false): number {
     const sharers = this.sharers();
     if (this.isFixed || this.most === 1) return this.most;
-    return isExact ? this.best(sharers) : this.held ?? this.best(sharers);
+    return isExact ? this.best(sharers) : this.holds.at(-1)?.threads ?? this.best(sharers);
   }
 
   /** Threads that would do best now, whatever is fixed or held. */
@@ -43,13 +47,15 @@ export class ThreadCount {
   }
 
   /**
-   * The same number until it is disposed of, `n` or that of now, for work whose last digits depend on it. Without effect on a number that is fixed.
+   * The same number until it is disposed of, `n` or that of now, for work whose last digits depend on it. Never more than the
+   * machine has processors: with four threads on each, `tiny` takes seconds per token instead of milliseconds. Without effect on a number that is fixed.
    */
-  hold(n = this.now()): Disposable & { readonly threads: number } {
+  hold(n = this.now()): Hold {
     if (this.isFixed) return { threads: this.most, [Symbol.dispose]: () => {} };
-    const outer = this.held;
-    this.held = n;
-    return { threads: this.held, [Symbol.dispose]: () => { this.held = outer; } };
+    const threads = Math.min(n, Math.max(this.most, Math.floor(availableProcessors())));
+    const hold: Hold = { threads, [Symbol.dispose]: () => { this.holds = this.holds.filter((other) => other !== hold); } };
+    this.holds.push(hold);
+    return hold;
   }
 
   /** `now()`, once the load has been looked at for long enough to say it: before a number is kept for long. */

@@ -56,7 +56,7 @@ export async function describeRun(model: Engine, fields: RunFields, { parallel =
 /**
  * Carry out a run, or what is left of it. Prompts are answered in groups that are always the same, each begun with
  * nothing else under way, and written when they are whole, all by the number of threads that the run was begun with
- * unless the model has a fixed one: so an interrupted run ends with the same bytes.
+ * unless the model has a fixed one or the machine has fewer: so an interrupted run ends with the same bytes.
  *
  * @throws SteeringError E_BUSY, E_BAD_RUN, E_WRITE, E_ABORTED and what `generate` throws
  */
@@ -66,11 +66,15 @@ export async function carryOut(model: Engine, { run, prompts, maxNewTokens, vect
   const signal = options.signal ? AbortSignal.any([leave.signal, options.signal]) : leave.signal;
   {
     await using store = await RunStore.open(out, run);
-    using held = model.threadCount.hold((await readRunFile(out)).machine.threads);
+    const { threads } = (await readRunFile(out)).machine;
+    using held = model.threadCount.hold(threads || undefined);
     let isSlowed = false;
     const total = waves(run).flat().length * run.settings.length;
     let done = store.records.length;
     if (done > 0) options.onNotice?.(`${out}: ${done} of ${total} answers are there already`);
+    if (store.remaining.length > 0 && held.threads < threads) {
+      options.onNotice?.(`${out} was begun with ${threads} threads and continues with ${held.threads}, all that this machine has: last digits may differ`);
+    }
     if (store.remaining.length > 0 || total === 0) {
       const parts = await vectors(store);
       onProgress?.(done, total);

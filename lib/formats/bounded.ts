@@ -1,4 +1,4 @@
-import { adviceOnChildren, afterTicks, startChild } from "../child.js";
+import { adviceOnChildren, afterTicks, isInterrupt, startChild } from "../child.js";
 import { abortError, SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
 /** What reading a foreign file may take. */
@@ -23,7 +23,7 @@ const MIB = 2 ** 20;
  *
  * @param url the module; its fragment names the function, e.g. `new URL("./readers.js#alpaca", import.meta.url)`
  * @param input the function's only argument; it and the result are copied as by `structuredClone`
- * @throws SteeringError E_ABORTED, what the function throws as SteeringError, and `bounds.refuse(...)` for everything else
+ * @throws SteeringError E_ABORTED (also where the process is interrupted), what the function throws as SteeringError, and `bounds.refuse(...)` for everything else
  */
 export async function runBounded<Output>(url: URL, input: unknown, { milliseconds, bytes, signal, refuse }: Bounds): Promise<Output> {
   throwIfAborted(signal);
@@ -32,8 +32,10 @@ export async function runBounded<Output>(url: URL, input: unknown, { millisecond
   });
   if (signal?.aborted) throw abortError(signal);
   if (ending.timedOut) throw refuse(`reading it takes more than ${Math.round(milliseconds / 1000)} s`);
-  const { report } = ending;
-  if (!report) throw refuse(`reading it takes more than ${Math.round(bytes / MIB)} MiB of memory (${ending.how})`);
+  const { report, end } = ending;
+  const how = typeof end === "string" ? end : `exit code ${end}`;
+  if (!report && isInterrupt(end)) throw new SteeringError("E_ABORTED", refuse(`reading it was interrupted (${how})`).message);
+  if (!report) throw refuse(`reading it takes more than ${Math.round(bytes / MIB)} MiB of memory (${how})`);
   if ("output" in report) return report.output as Output;
   const { code, message } = report.error;
   throw code === undefined ? refuse(message) : new SteeringError(code, message);
@@ -42,7 +44,8 @@ export async function runBounded<Output>(url: URL, input: unknown, { millisecond
 interface Ending {
   report: BoundedReport | undefined;
   timedOut: boolean;
-  how: string;
+  /** Its signal, or else its exit code. */
+  end: string | number | null;
 }
 
 function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omit<Bounds, "refuse">): Promise<Ending> {
@@ -77,7 +80,7 @@ function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omi
     child.on("error", settle);
     child.once("close", (code, killedBy) => {
       settle();
-      resolve({ report, timedOut, how: killedBy ?? `exit code ${code}` });
+      resolve({ report, timedOut, end: killedBy ?? code });
     });
   });
 }

@@ -75,10 +75,7 @@ async function unlessAborted<T>(work: Promise<T>, signals: ReadonlyArray<AbortSi
   try {
     return await new Promise<T>((resolve, reject) => {
       work.then(resolve, reject);
-      for (const signal of signals) {
-        if (signal?.aborted) reject(abortError(signal));
-        forget.push(onAbort(signal, () => reject(abortError(signal!))));
-      }
+      for (const signal of signals) forget.push(onAbort(signal, () => reject(abortError(signal!))));
     });
   } finally {
     for (const each of forget) each();

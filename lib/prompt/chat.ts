@@ -1,4 +1,4 @@
-import { SteeringError } from "../errors.js";
+import { shown, SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { SpecialText } from "./special-text.js";
 import { renderChats } from "./template-process.js";
@@ -26,6 +26,8 @@ export interface ChatTemplate {
 type Form = (text: string) => unknown;
 /** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
 const FORMS: readonly Form[] = [(text) => text, (text) => [{ type: "text", text }]];
+/** A role is compared by templates, so it cannot be guarded as a content is. */
+const PLAIN_WORD = /^[\p{L}\p{N}_-]+$/u;
 /** Text that no template contains, to find out whether a template writes each message. */
 const MARKER = "qzx";
 /** Characters that a template may write by itself, and how often it may repeat a message. */
@@ -38,8 +40,8 @@ const REPETITIONS = 4;
  * the template writes it or the model wants it.
  *
  * @throws SteeringError E_BAD_GGUF where the model has no template, or one that cannot be read, fails, leaves out a message
- *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, or where the template refuses
- *   the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
+ *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, for a role that is not
+ *   a plain word, or where the template refuses the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
  */
 export async function chatTokens(model: Engine, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
   const { templateVariables = {}, mayCut = false } = options;
@@ -47,6 +49,11 @@ export async function chatTokens(model: Engine, messages: readonly ChatMessage[]
   if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
   if (!messages.every(({ role, content }) => typeof role === "string" && typeof content === "string")) {
     throw new SteeringError("E_BAD_ARGUMENT", "every message of a chat needs a role and a content, both text");
+  }
+  const strange = messages.find(({ role }) => !PLAIN_WORD.test(role));
+  if (strange) {
+    throw new SteeringError("E_BAD_ARGUMENT",
+      `the role ${shown(strange.role)} of a message is not a plain word: letters, digits, _ and - were expected, as in "user", "assistant" or "system"`);
   }
   checkVariables(templateVariables);
   if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);

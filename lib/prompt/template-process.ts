@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { adviceOnChildren, afterTicks, startChild } from "../child.js";
+import { adviceOnChildren, afterTicks, isInterrupt, startChild } from "../child.js";
 import { SteeringError } from "../errors.js";
 import { READY, type Rendered, type RenderRequest } from "./template-protocol.js";
 
@@ -18,7 +18,8 @@ let queue: Promise<unknown> = Promise.resolve();
  * memory, which can end a whole process even where a thread has limits. Requests wait for one another.
  *
  * @returns one result per chat
- * @throws SteeringError E_BAD_GGUF where the template takes more than 5 seconds or 256 MB; E_NATIVE where no process starts
+ * @throws SteeringError E_BAD_GGUF where the template takes more than 5 seconds or 256 MB; E_NATIVE where no process starts;
+ *   E_ABORTED where the process is interrupted, e.g. by Ctrl-C
  */
 export function renderChats(request: RenderRequest, path: string): Promise<Rendered[]> {
   const result = queue.then(() => renderNow(request, path));
@@ -33,6 +34,7 @@ async function renderNow(request: RenderRequest, path: string): Promise<Rendered
   if ("message" in answer) return answer.message as Rendered[];
   renderer = undefined;
   child.kill("SIGKILL");
+  if (answer.failure === "interrupt") throw new SteeringError("E_ABORTED", `the rendering of the chat template of ${path} was interrupted`);
   throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${answer.failure === "time"
     ? `does not finish within ${PATIENCE_MS / 1000} s`
     : `needs more than ${MEGABYTES} MB of memory, or ends the process that renders it`}`);
@@ -45,12 +47,13 @@ async function start(): Promise<ChildProcess> {
   const answer = await nextMessage(child, START_MS, () => undefined);
   if ("message" in answer && answer.message === READY) return child;
   child.kill("SIGKILL");
+  if ("failure" in answer && answer.failure === "interrupt") throw new SteeringError("E_ABORTED", "the start of the process that renders chat templates was interrupted");
   const isLate = "failure" in answer && answer.failure === "time";
   throw cannotStart(reason ?? (isLate ? `it does not answer within ${START_MS / 1000} s` : "it ended at once"));
 }
 
 /** What a child said, or why it said nothing. */
-type Answer = { message: unknown } | { failure: "time" | "end" };
+type Answer = { message: unknown } | { failure: "time" | "end" | "interrupt" };
 
 function startNode(): ChildProcess {
   try {
@@ -65,15 +68,16 @@ function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void)
   return new Promise((resolve) => {
     const settle = (answer: Answer): void => {
       stopWaiting();
-      child.off("message", onMessage).off("error", onEnd).off("exit", onEnd);
+      child.off("message", onMessage).off("error", onError).off("exit", onEnd);
       child.unref();
       child.channel?.unref();
       resolve(answer);
     };
     const onMessage = (message: unknown): void => settle({ message });
-    const onEnd = (): void => settle({ failure: "end" });
+    const onError = (): void => settle({ failure: "end" });
+    const onEnd = (code: number | null, signal: string | null): void => settle({ failure: isInterrupt(signal ?? code) ? "interrupt" : "end" });
     const stopWaiting = afterTicks(() => milliseconds, () => settle({ failure: "time" }));
-    child.on("message", onMessage).on("error", onEnd).on("exit", onEnd);
+    child.on("message", onMessage).on("error", onError).on("exit", onEnd);
     child.ref();
     child.channel?.ref();
     ask();

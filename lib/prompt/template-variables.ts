@@ -22,19 +22,20 @@ export function checkVariables(variables: TemplateVariables): void {
   }
 }
 
-/** Every text in the variables, and the variables with each changed; texts of special tokens are left alone. */
+/** Every text in the variables, keys of objects included, and the variables with each changed; texts of special tokens are left alone. */
 export function eachText(
   variables: TemplateVariables, change: (text: string) => string = (text) => text,
 ): { texts: string[]; variables: Record<string, unknown> } {
   const texts: string[] = [];
+  const changedText = (text: string): string => {
+    texts.push(text);
+    return change(text);
+  };
   const changed = (value: unknown): unknown => {
-    if (typeof value === "string") {
-      texts.push(value);
-      return change(value);
-    }
+    if (typeof value === "string") return changedText(value);
     if (Array.isArray(value)) return value.map(changed);
     if (value === null || typeof value !== "object") return value;
-    return Object.fromEntries(Object.entries(value).map(([key, each]) => [key, changed(each)]));
+    return Object.fromEntries(Object.entries(value).map(([key, each]) => [changedText(key), changed(each)]));
   };
   const entries = Object.entries(variables).map(([name, value]) => [name, IS_TOKEN.test(name) ? value : changed(value)]);
   return { variables: Object.fromEntries(entries) as Record<string, unknown>, texts };

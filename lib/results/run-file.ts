@@ -13,6 +13,8 @@ export const MAX_PROMPTS = 1_000_000;
 export const MAX_SETTINGS = 10_000;
 /** Properties that are composed: each has alphas of its own, and the published compositions have three. */
 export const MAX_VECTORS = 100;
+/** ggml takes no more. */
+export const MAX_THREADS = 512;
 /** Room for `MAX_SETTINGS` settings of a few vectors, and for a draw of a hundred thousand rows; a run that takes more is not begun. */
 const MAX_BYTES = 2 ** 23;
 
@@ -57,7 +59,12 @@ export const runSchema = z.object({
     .refine((shard) => shard === null || shard.index < shard.count, "the index must be less than the count"),
   versions: z.object({ llamaSteer: z.string(), llamaCpp: z.string() }),
   /** Where it was begun; results of other machines agree up to rounding. */
-  machine: z.object({ platform: z.string(), cpu: z.string(), threads: z.number(), gpuLayers: z.union([z.number(), z.string()]), node: z.string() }),
+  machine: z.object({
+    platform: z.string(), cpu: z.string(),
+    /** 0 = unknown: of a run that was imported. */
+    threads: z.number().int().min(0).max(MAX_THREADS),
+    gpuLayers: z.union([z.number(), z.string()]), node: z.string(),
+  }),
 }).superRefine(({ settings, vectors }, context) => {
   const labels = new Set<string>();
   for (const [index, { label, steer }] of settings.entries()) {

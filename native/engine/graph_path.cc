@@ -65,10 +65,9 @@ void graph_path::enable(slot kind, llama_context * context, llama_adapter_lora *
 }
 
 bool graph_path::release_block() {
-    const auto is_block = [](const auto & entry) { return entry.first.first == slot::block; };
-    const bool has_steered = std::any_of(memories_.begin(), memories_.end(), is_block);
-    if (!has_steered) enabled_.erase(slot::block);
-    return !has_steered;
+    if (has_steered_block_) return false;
+    enabled_.erase(slot::block);
+    return true;
 }
 
 void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes) {
@@ -107,6 +106,7 @@ void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
         if (!keeps_nodes_ && is_in_place(node)) node->op = GGML_OP_NONE;
         return;
     }
+    has_steered_block_ |= kind == slot::block;
     ggml_tensor * operand = memory.of(layer, node->ne[1]);
     ggml_backend_tensor_set(operand, composed_.data(), 0, composed_.size() * sizeof(float));
     node->src[1] = operand;

@@ -61,6 +61,7 @@ private:
     const steering_plan *                         plan_ = nullptr;
     const batch_rows *                            rows_ = nullptr;
     bool                                          keeps_nodes_ = false;
+    bool                                          has_steered_block_ = false; // ever: nodes may still point to the vectors
     std::map<hook_site, std::set<int>>            places_;
     std::set<std::pair<slot, int>>                seen_;
     std::vector<int32_t>                          steered_rows_;

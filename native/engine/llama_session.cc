@@ -55,8 +55,8 @@ llama_session::llama_session(std::shared_ptr<llama_weights> weights, const sessi
     options_.n_ctx   = llama_n_ctx(context_.get());
     options_.n_batch = llama_n_batch(context_.get()); // llama.cpp lowers it to n_ctx
     hook_->use(find_sites(context_.get(), weights_->model(), weights_->metadata("general.architecture")));
-    threads_.attach(context_.get(), options_.n_threads);
     if (weights_->uses_device() && options_.path != steering_path::callback) prepare_graph_path();
+    threads_.attach(context_.get(), options_.n_threads);
 }
 
 // Otherwise, on a device, llama.cpp would reallocate its compute buffers during a generation, and free memory to which descriptors of

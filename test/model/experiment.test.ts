@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { existsSync } from "node:fs";
-import { readdir, readFile } from "node:fs/promises";
+import { cp, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import type { RunResults } from "../../lib/experiments.js";
 import { loadDataset, loadModel, type Model } from "../../lib/index.js";
@@ -141,6 +141,17 @@ describe("a run that is killed, shared, or begun twice", () => {
     }
     process.stderr.write(`${kills} kills\n`);
   }, 10 * MINUTES);
+
+  test("begun with more threads than this machine has processors, continues with as many as there are, and says so", async () => {
+    await cp(join(space.folder, "whole"), join(space.folder, "elsewhere"), { recursive: true });
+    const file = (name: string): string => join(space.folder, "elsewhere", name);
+    await writeFile(file("run.json"), (await readFile(file("run.json"), "utf8")).replace(/"threads": \d+/, '"threads": 512'));
+    const lines = (await readFile(file("results.jsonl"), "utf8")).split("\n");
+    await writeFile(file("results.jsonl"), `${lines.slice(0, -5).join("\n")}\n`);
+    const { code, stderr } = await run(...single("elsewhere"));
+    expect([code, /begun with 512 threads and continues with (\d+)/.exec(stderr)?.[1]]).toEqual([0, expect.stringMatching(/^\d{1,2}$/)]);
+    expect((await readRun(join(space.folder, "elsewhere"))).isComplete).toBe(true);
+  }, MINUTES);
 
   test("two shards, merged, are the same bytes", async () => {
     for (const index of [0, 1]) expect((await run(...single(`part-${index}`, "--shard", `${index}/2`))).code).toBe(0);

@@ -1,3 +1,4 @@
+import { readdirSync, rmSync } from "node:fs";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import type { HookSite, LoadModelOptions, Model, VectorData } from "../../lib/index.js";
 import { Batch, type Context } from "../../lib/engine/index.js";
@@ -169,8 +170,27 @@ test("resid_post with a constant vector is llama.cpp's own control vector, bit f
     expectSame(await steered(ours, true), await steered(theirs, false));
     using clean = await model.createContext({ nCtx: 128, nSeqMax: 32 });
     theirs.kvClear();
-    expect(maxDifference((await steered(clean, false))[0]!, (await steered(theirs, false))[0]!)).toBeGreaterThan(0.01);
+    const expected = await steered(theirs, false);
+    expect(maxDifference((await steered(clean, false))[0]!, expected[0]!)).toBeGreaterThan(0.01);
+    clean.setControlVector(vector.data); // the decode before steered nothing
+    clean.kvClear();
+    expectSame(await steered(clean, false), expected);
     if (steeringPath === "graph") expect(() => ours.setControlVector(vector.data)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
     model.dispose();
   }
+});
+
+// Elsewhere the graph path is prepared by the first decode.
+const linuxDeviceTest = ON_DEVICE && process.platform === "linux" ? test : test.skip;
+linuxDeviceTest("a context that cannot be made leaves no threads behind", async () => {
+  const model = await loadArchitecture(space, "llama", { steeringPath: "graph", threads: 2, seed: 99 });
+  const countThreads = (): number => readdirSync("/proc/self/task").length;
+  rmSync(model.info.path); // the graph path reads W_O's type there
+  const attempt = (): Promise<void> => expect(model.createContext({ nCtx: 128, nSeqMax: 1 })).rejects.toMatchObject({ code: "E_BAD_GGUF" });
+  await attempt(); // the process's own threads are there now
+  const before = countThreads();
+  await attempt();
+  await attempt();
+  expect(countThreads()).toBe(before);
+  model.dispose();
 });

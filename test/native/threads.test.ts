@@ -1,10 +1,15 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { Batch, type Context } from "../../lib/engine/index.js";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { writeFileSync } from "node:fs";
+import { availableParallelism } from "node:os";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
+import { defaultThreads } from "../../lib/engine/threads.js";
+import { Batch, type Context } from "../../lib/engine/index.js";
 import { loadModel, type Model } from "../../lib/index.js";
-import { scratch } from "../support/tiny-files.js";
+import { loadArchitecture, scratch } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 
+const MINUTES = 120_000;
 const space = scratch();
 let model: Model;
 
@@ -19,13 +24,17 @@ afterAll(() => {
 });
 
 /** Logits of a step after enough cells that attention is split among the threads, and the last digits depend on their number. */
-async function step(context: Context): Promise<number[]> {
+async function step(context: Context, nCells = 301): Promise<number[]> {
   context.kvClear();
+  return continued(context, nCells);
+}
+
+async function continued(context: Context, nCells: number): Promise<number[]> {
   const prompt = new Batch();
-  for (let i = 0; i < 300; i++) prompt.add(1 + i % 20, i, 0, { output: i === 299 });
+  for (let i = 0; i < nCells - 1; i++) prompt.add(1 + i % 20, i, 0);
   await context.decode(prompt);
   const next = new Batch();
-  next.add(7, 300, 0, { output: true });
+  next.add(7, nCells - 1, 0, { output: true });
   await context.decode(next);
   return Array.from(context.logits(0));
 }
@@ -66,6 +75,59 @@ test("of what several rows compute, and without flash attention, no bit depends 
   }
 });
 
+/** Logits of some decodes by 1 and by 2 threads, and whether the context took each for one that does not depend on their number. */
+async function byThreads(name: string, work: (context: Context) => AsyncGenerator<number[]>): Promise<{ logits: number[][][]; exact: boolean[] }> {
+  const logits: number[][][] = [];
+  let exact: boolean[] = [];
+  for (const threads of [1, 2]) {
+    using own = await loadArchitecture(space, name, { gpuLayers: 0, threads, flashAttention: true, kvType: "f16" });
+    const now = jest.spyOn(own.threadCount, "now");
+    using context = await own.createContext({ nCtx: 1024, nSeqMax: 2 });
+    const [found, taken]: [number[][], boolean[]] = [[], []];
+    for await (const each of work(context)) {
+      found.push(each);
+      taken.push(now.mock.lastCall![0]!);
+    }
+    logits.push(found);
+    exact = taken;
+  }
+  return { logits, exact };
+}
+
+// A transformer, and models with a state per sequence: beside attention, and alone.
+const ARCHITECTURES = ["llama", "lfm2", "qwen3next", "mamba"];
+
+test.each(ARCHITECTURES)("%s: up to 256 cells no bit of a single row depends on the number of threads, and none is held for it", async (name) => {
+  const { logits, exact } = await byThreads(name, async function* (context) {
+    yield step(context, 100);
+    context.kvRemove(0);
+    yield continued(context, 256); // in the cells that the first one had
+    yield step(context, 257);
+    context.kvCopy(0, 1);
+    context.kvRemove(0); // 1 has the cells
+    yield continued(context, 100);
+  });
+  expect(exact).toEqual([true, true, false, false]);
+  expect(logits[1]!.slice(0, 2)).toEqual(logits[0]!.slice(0, 2));
+  if (name !== "mamba") expect(logits[0]![2]).not.toEqual(logits[1]![2]); // else this test would see nothing
+}, MINUTES);
+
+test.each(ARCHITECTURES)("%s: a batch of which a part may be computed as a single row is not taken for one that does not depend on it", async (name) => {
+  const { logits, exact } = await byThreads(name, async function* (context) {
+    await step(context);
+    context.kvCopy(0, 1);
+    const batch = new Batch();
+    batch.add(3, 301, 0);
+    batch.add(4, 302, 0);
+    const single = batch.add(5, 301, 1, { output: true });
+    await context.decode(batch);
+    yield Array.from(context.logits(single));
+  });
+  const hasOwnPass = name !== "llama";
+  expect(exact).toEqual([!hasOwnPass]);
+  if (hasOwnPass && name !== "mamba") expect(logits[0]).not.toEqual(logits[1]); // so it does
+}, MINUTES);
+
 test("the number is checked, and not changed during a decode", async () => {
   using context = await model.createContext({ nCtx: 512, nSeqMax: 1 });
   const { native } = context as unknown as { native: { setThreads(n: number): void } };
@@ -84,4 +146,16 @@ test("the number that is asked for is fixed; one generation after the other keep
   const begun = alone.threadCount.now();
   const end = performance.now() + 500;
   while (performance.now() < end) expect(alone.threadCount.now()).toBe(begun);
+});
+
+const severalTest = defaultThreads() > 1 ? test : test.skip;
+severalTest("the number that it keeps is measured first: beside programs that use all processors, not all of them", async () => {
+  const busy = Array.from({ length: availableParallelism() }, () => spawn(process.execPath, ["-e", "console.log(); for (;;);"]));
+  try {
+    await Promise.all(busy.map(({ stdout }) => once(stdout, "data")));
+    using alone = await loadModel(space.path("tiny.gguf"), { gpuLayers: 0, vet: false, maxGenerations: 1 });
+    expect(alone.threadCount.now()).toBeLessThan(alone.threads);
+  } finally {
+    for (const child of busy) child.kill("SIGKILL");
+  }
 });

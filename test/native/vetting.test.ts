@@ -200,6 +200,15 @@ describe("the process that tries", () => {
     expect(await codeAfter('process.env.LLAMA_STEER_NODE = "/nowhere/node"')).toMatch(/^E_NATIVE .*\/nowhere\/node: .*ENOENT.*LLAMA_STEER_NODE must be the path of a Node/);
   });
 
+  test("nothing is started for a load that is stopped already", async () => {
+    process.env["LLAMA_STEER_NODE"] = "/nowhere/node";
+    try {
+      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 }, AbortSignal.abort())).rejects.toMatchObject({ code: "E_ABORTED" });
+    } finally {
+      delete process.env["LLAMA_STEER_NODE"];
+    }
+  });
+
   test("one that never answers is ended, and not taken for a damaged file", async () => {
     writeFileSync(path, whole);
     const deaf = space.path("deaf.sh");

@@ -42,3 +42,9 @@ export function typeError(): void {
 export function refusal(): void {
   throw new SteeringError("E_NOT_FOUND", "it is not there");
 }
+
+/** As Ctrl-C in a terminal does, which reaches all of its processes. */
+export function interrupted(signal: unknown): Promise<void> {
+  process.kill(process.pid, signal as NodeJS.Signals);
+  return new Promise(() => undefined);
+}

@@ -25,6 +25,10 @@ test.each([
   await expect(call(name, undefined, bounds)).rejects.toMatchObject({ name: "SteeringError", code: "E_BAD_DATASET", message: expect.stringMatching(message) });
 });
 
+test.each(["SIGINT", "SIGTERM", "SIGHUP"])("a process that is ended by %s is not blamed on the file", async (signal) => {
+  await expect(call("#interrupted", signal)).rejects.toMatchObject({ code: "E_ABORTED", message: `file: reading it was interrupted (${signal})` });
+});
+
 test("a refusal keeps its code", async () => {
   await expect(call("#refusal")).rejects.toMatchObject({ name: "SteeringError", code: "E_NOT_FOUND", message: "it is not there" });
 });

@@ -1,9 +1,10 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
 import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { onAbort } from "../../lib/engine/abort.js";
 import { checkGraphPath } from "../../lib/engine/graph-check.js";
 
 let folder: string;
@@ -58,4 +59,66 @@ test("a load that is stopped does not wait for the trial, and ends it", async ()
   for (let i = 0; i < 100 && await isAlive(); i++) await setTimeout(20);
   expect(await isAlive()).toBe(false);
   expect(await kept()).toEqual([]);
+});
+
+test("a load that is stopped before the trial begins, or at once, starts no process", async () => {
+  const [started, stop] = [join(folder, "started"), new AbortController()];
+  const script = join(folder, "writes.mjs");
+  await writeFile(script, `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(started)}, ""); setTimeout(() => process.disconnect(), 3000);`);
+  await expect(checkGraphPath("auto", AbortSignal.abort(), pathToFileURL(script))).rejects.toMatchObject({ code: "E_ABORTED" });
+  const waiting = checkGraphPath("auto", stop.signal, pathToFileURL(script));
+  stop.abort(); // while it looks for an earlier verdict
+  await expect(waiting).rejects.toMatchObject({ code: "E_ABORTED" });
+  await setTimeout(1000); // longer than a process takes to start
+  await expect(readFile(started)).rejects.toMatchObject({ code: "ENOENT" });
+});
+
+test.each(["SIGINT", "SIGTERM"])("a trial that is ended by %s is no verdict: the next load tries again", async (signal) => {
+  const [script, tried] = [join(folder, "trial.mjs"), join(folder, "tried")];
+  await writeFile(script, `
+    import { existsSync, writeFileSync } from "node:fs";
+    if (existsSync(${JSON.stringify(tried)})) process.send({ difference: 0 }, () => process.disconnect());
+    else {
+      writeFileSync(${JSON.stringify(tried)}, "");
+      process.kill(process.pid, "${signal}");
+      setInterval(() => {}, 1000);
+    }`);
+  const check = (): ReturnType<typeof checkGraphPath> => checkGraphPath("auto", undefined, pathToFileURL(script));
+  await expect(check()).rejects.toMatchObject({ code: "E_ABORTED", message: expect.stringMatching(signal) });
+  expect(await check()).toEqual({ holds: true });
+});
+
+test("a verdict counts for 30 days: drivers are updated", async () => {
+  const [script, tried] = [join(folder, "trial.mjs"), join(folder, "tried")];
+  await writeFile(script, `
+    import { appendFileSync } from "node:fs";
+    appendFileSync(${JSON.stringify(tried)}, "x");
+    process.send({ difference: 0 }, () => process.disconnect());`);
+  const age = async (days: number): Promise<void> => {
+    const [file] = await kept();
+    await utimes(join(folder, "graph-path", file!), new Date(), new Date(Date.now() - days * 24 * 3600 * 1000));
+  };
+  const trials = async (process: string): Promise<number> => {
+    const later = await import(`../../lib/engine/graph-check.js?${process}`) as { checkGraphPath: typeof checkGraphPath }; // what it knows is on the disk
+    expect(await later.checkGraphPath("auto", undefined, pathToFileURL(script))).toEqual({ holds: true });
+    return (await readFile(tried, "utf8")).length;
+  };
+  expect(await trials("first")).toBe(1);
+  await age(29);
+  expect(await trials("soon")).toBe(1);
+  await age(31);
+  expect(await trials("late")).toBe(2);
+  expect(await trials("then")).toBe(2); // kept anew
+});
+
+test("what waits for a signal that has fired is called at once, and once; what was taken back is not", () => {
+  const stop = new AbortController();
+  const called: string[] = [];
+  onAbort(stop.signal, () => called.push("before"));
+  onAbort(stop.signal, () => called.push("taken back"))();
+  expect(called).toEqual([]);
+  stop.abort();
+  onAbort(stop.signal, () => called.push("after"));
+  onAbort(undefined, () => called.push("never"));
+  expect(called).toEqual(["before", "after"]);
 });

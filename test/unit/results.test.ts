@@ -1,6 +1,7 @@
 import { appendFile, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { MAX_THREADS } from "../../lib/engine/threads.js";
 import { mergeRuns, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/run-fixtures.js";
@@ -132,6 +133,14 @@ describe("a run's folder", () => {
     await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/is not JSON/) });
     await writeFile(path, text.replace('"nPrompts": 7', '"nPrompts": "7"'));
     await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/nPrompts/) });
+    for (const threads of [-1, 1.5, MAX_THREADS + 1]) {
+      await writeFile(path, text.replace('"threads": 2', `"threads": ${threads}`));
+      await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/machine\.threads/) });
+    }
+    for (const threads of [0, MAX_THREADS]) { // 0: unknown, of a run that was imported
+      await writeFile(path, text.replace('"threads": 2', `"threads": ${threads}`));
+      expect((await readRun(folder)).run.machine.threads).toBe(threads);
+    }
     await expect(readRun(join(folder, "no"))).rejects.toMatchObject({ code: "E_NOT_FOUND" });
     const other = await temporaryFolder();
     await writeFile(results(other), "");

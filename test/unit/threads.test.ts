@@ -110,8 +110,31 @@ describe("threads by the load", () => {
       expect([given.now(true), free.now(true)]).toEqual([2, 1]); // for work that does not depend on it
     }
     expect(free.now()).toBe(1);
-    using again = free.hold(4); // as a run was begun elsewhere
-    expect([again.threads, free.now()]).toEqual([4, 4]);
+  });
+
+  test("a number from elsewhere is held as far as the machine has processors: more threads would wait for each other", () => {
+    const free = new Machine().count(2);
+    using one = free.hold(1); // as a run was begun elsewhere
+    expect([one.threads, free.now()]).toEqual([1, 1]);
+    const most = Math.max(2, Math.floor(availableProcessors()));
+    using many = free.hold(512);
+    expect([many.threads, free.now()]).toEqual([most, most]);
+  });
+
+  test("of several numbers that are held the last counts, in whatever order they end", () => {
+    const free = new Machine().count(4);
+    const [first, second] = [free.hold(1), free.hold(2)];
+    expect(free.now()).toBe(2);
+    first[Symbol.dispose]();
+    first[Symbol.dispose]();
+    expect(free.now()).toBe(2);
+    second[Symbol.dispose]();
+    expect(free.now()).toBe(4);
+    const [third, fourth] = [free.hold(3), free.hold(1)];
+    fourth[Symbol.dispose]();
+    expect(free.now()).toBe(3);
+    third[Symbol.dispose]();
+    expect(free.now()).toBe(4);
   });
 
   test("models that compute at the same time share what is free; one that has ended gives it back", () => {

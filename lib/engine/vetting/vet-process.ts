@@ -1,5 +1,5 @@
 import type { ChildProcess } from "node:child_process";
-import { adviceOnChildren, afterTicks, nodePath, startChild } from "../../child.js";
+import { adviceOnChildren, afterTicks, isInterrupt, nodePath, startChild } from "../../child.js";
 import { SteeringError } from "../../errors.js";
 import { onAbort, throwIfAborted } from "../abort.js";
 import type { VetReport } from "./vet-report.js";
@@ -23,8 +23,6 @@ const CHILD_ENVIRONMENT: NodeJS.ProcessEnv = {
 };
 /** Until it answers, on a busy machine; a program that was started in its place never does. */
 const START_MS = 60_000;
-/** Ctrl-C reaches the processes of a terminal alike; the number is Windows' STATUS_CONTROL_C_EXIT. */
-const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
 
 /** What the checking process may take. */
 export interface VetLimits {
@@ -41,6 +39,7 @@ export interface VetLimits {
  *   E_NATIVE (the process cannot be started), E_ABORTED (it was interrupted)
  */
 export async function tryInChild(path: string, limits: VetLimits, signal?: AbortSignal): Promise<boolean> {
+  throwIfAborted(signal);
   const ending = await runChild(path, limits, signal).catch((error: Error) => { throw cannotStart(error.message, error); });
   throwIfAborted(signal);
   const refusal = ending.reports.find((report) => report.stage === "refused");
@@ -48,7 +47,7 @@ export async function tryInChild(path: string, limits: VetLimits, signal?: Abort
   const last = ending.reports.at(-1);
   if (last?.stage === "computed") return last.failure === undefined;
   const how = ending.signal ?? exitCodeText(ending.code);
-  if (INTERRUPTS.includes(ending.signal ?? ending.code)) throw new SteeringError("E_ABORTED", `the check of ${path} was interrupted (${how})`);
+  if (isInterrupt(ending.signal ?? ending.code)) throw new SteeringError("E_ABORTED", `the check of ${path} was interrupted (${how})`);
   if (!last) throw cannotStart(ending.timedOut ? "it does not answer" : `it ended with ${how}${reason(ending.stderr)}`);
   throw new SteeringError("E_BAD_GGUF", complaint(path, ending, how, last.stage === "loaded" ? "works with" : "loads", limits));
 }
