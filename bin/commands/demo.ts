@@ -60,8 +60,8 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
   const folder = datasets.folder(name);
   const heldOut = await heldOutQuestions(name, questions);
   const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
-  note(`\n${colours.bold("1. Extract")} the vector Italian − English from ${name} (${model.info.quantisation}): `
-    + "30 prompts per language, each with 4 demonstrations", quiet);
+  note(`\n${colours.bold("1. Extract")} Italian − English from ${name} (${model.info.quantisation}): `
+    + "30 prompts per language, 4 demonstrations each", quiet);
   const vector = await extractWithProgress(model, { positive, negative, quiet, signal });
   await vector.save(vectorPath);
 
@@ -70,8 +70,8 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
     { label: `Fixed ${alpha}`, steer: [{ vector, schedule: fixed }] },
     { label: `Dyn p=${topP}`, steer: [{ vector, schedule: dynamic }] },
   ];
-  note(`\n${colours.bold("2. Answer")} ${questions} held-out English questions. `
-    + "The bars under a Dyn answer show the intensity at every token, from 0 to 2", quiet);
+  note(`\n${colours.bold("2. Answer")} ${questions} held-out English questions; `
+    + "bars under Dyn answers show the intensity, from 0 to 2", quiet);
   const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
   const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
   const summary = experiment.summarise(answers, "ita");
