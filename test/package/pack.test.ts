@@ -120,8 +120,10 @@ describe("a user's project", () => {
     const installed = join(project, "node_modules", "llama-steer");
     const env = { ...process.env, LLAMA_STEER_DATASETS: join(installed, "models", "tiny", "datasets"), NO_COLOR: "1" };
     await run("npm", ["run", "install", "--silent"], { cwd: installed });
-    // As it stands there, with the model that needs no download; its datasets, its strength.
-    const readme = (await readFile(join(installed, "README.md"), "utf8")).replaceAll("gemma3-270m", "tiny").replace("schedule.dynamic()", "schedule.dynamic({ topP: 0.9 })").replace("Why do leaves change colour in autumn?", "How do I plan the picnic?");
+    // As written, but with the model that needs no download, its datasets and its alpha.
+    const readme = (await readFile(join(installed, "README.md"), "utf8"))
+      .replaceAll("gemma3-270m", "tiny").replace("schedule.fixed(0.5)", "schedule.fixed(1)")
+      .replaceAll("Why do leaves change colour in autumn?", "How do I plan the picnic?");
     const blocks = blocksOf(readme);
     await writeFile(join(project, "ten-lines.mjs"), blocks.find(({ kind }) => kind === "program")!.text);
     const { stdout } = await run(process.execPath, ["ten-lines.mjs"], { cwd: project, env });
