@@ -1,6 +1,7 @@
 // Two properties at once, measured: how many answers are Italian, how many are informal, how many are both?
 //   node both.mjs [MODEL] [CLASSIFIER]
-import { compose, datasets, evaluate, extract, loadClassifier, loadDataset, loadModel, prompts, schedule } from "llama-steer";
+import { compose, extract, loadDataset, loadModel, prompts, schedule } from "llama-steer";
+import { datasets, evaluate, loadClassifier } from "llama-steer/experiments";
 
 const [name = "tiny", judge = "tiny-formality"] = process.argv.slice(2);
 const model = await loadModel(name);

@@ -3,7 +3,8 @@
 //   curl -N localhost:3000 -d '{ "question": "How do I plan the picnic?", "steer": { "ITA": 1 } }'
 import { createServer } from "node:http";
 import { text } from "node:stream/consumers";
-import { datasets, extract, loadDataset, loadModel, prompts, schedule, SteeringError } from "llama-steer";
+import { extract, loadDataset, loadModel, prompts, schedule, SteeringError } from "llama-steer";
+import { datasets } from "llama-steer/experiments";
 
 const name = process.argv[2] ?? "tiny";
 const model = await loadModel(name, { maxSequences: 32, contextSize: 8192 });

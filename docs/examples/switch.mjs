@@ -1,6 +1,7 @@
 // An answer that changes its language on the way: steering is changed between tokens.
 //   node switch.mjs [MODEL]
-import { datasets, extract, loadDataset, loadModel, prompts, schedule } from "llama-steer";
+import { extract, loadDataset, loadModel, prompts, schedule } from "llama-steer";
+import { datasets } from "llama-steer/experiments";
 
 const name = process.argv[2] ?? "tiny";
 const model = await loadModel(name);
