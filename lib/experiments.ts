@@ -1,4 +1,8 @@
-// What the paper's experiments need: `import { experiment, results } from "llama-steer/experiments"`.
+/**
+ * What the paper's experiments need: `import { experiment, results } from "llama-steer/experiments"`.
+ *
+ * @module llama-steer/experiments
+ */
 export * as capture from "./capture/public.js";
 export type { CapturePrompt, PromptedText, TextCaptureOptions, TextMeans } from "./capture/index.js";
 export type { ActivationRecord, ActivationSource } from "./capture/index.js";

@@ -1,5 +1,9 @@
-// What an application needs: `import { loadModel } from "llama-steer"`.
-// Experiments, results, reports and evaluation are in `llama-steer/experiments`, so that an application does not load them.
+/**
+ * What an application needs: `import { loadModel } from "llama-steer"`.
+ * Experiments, results, reports and evaluation are in `llama-steer/experiments`, so that an application does not load them.
+ *
+ * @module llama-steer
+ */
 export { SteeringError, type ErrorCode, type SteeringErrorOptions } from "./errors.js";
 export { fromLlama, loadModel } from "./model/public.js";
 export { Chat, Model, type ChatOptions, type LlamaLike, type TurnOptions } from "./model/index.js";

@@ -15,6 +15,7 @@ export const steeringSpecSchema = z.strictObject({
   schedule: scheduleSchema,
   tail: tailSchema,
 });
+/** A vector that is added: which parts of it, how strongly, and what after its end. */
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
 export const writtenSpecSchema = steeringSpecSchema.partial({ schedule: true });
 /** The same before defaults are filled in. Without a schedule, the vector's calibrated one counts. */

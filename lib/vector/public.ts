@@ -7,6 +7,8 @@ import { loadSteering as readSteering } from "./load-steering.js";
 import { SteeringVector } from "./steering-vector.js";
 import { assertMadeFor as checkMadeFor } from "./vector.js";
 
+export { HOOK_SITES, PAIR_METHODS } from "./index.js";
+
 const importing = given.required({
   name: given.path, model: fingerprintArgument, dHead: given.whole.optional(), property: given.text.optional(), onNotice: given.callback.optional(),
 } satisfies Record<keyof interchange.ImportOptions, z.ZodType>);

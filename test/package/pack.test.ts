@@ -31,6 +31,7 @@ describe("what npm would publish", () => {
   test("has what a user needs, and nothing that only we do", () => {
     expect(paths()).toEqual(expect.arrayContaining([
       "package.json", "README.md", "LICENSE", "CMakeLists.txt", "binding.gyp", "dist/lib/index.js", "dist/lib/index.d.ts", "dist/lib/index.cjs", "dist/lib/index.d.cts",
+      "dist/lib/experiments.js", "dist/lib/experiments.d.ts", "dist/lib/experiments.cjs", "dist/lib/experiments.d.cts",
       "dist/bin/llama-steer.js", "native/build.mjs", "native/prebuilt.mjs", "native/gpu.mjs", "native/addon.cc", "models/registry.json", "models/tiny/tiny.gguf", "models/tiny/tiny-formality.gguf",
       "models/datasets/ITA/ITA_train.json", "docs/errors.md", "docs/steering.schema.json", "docs/api/README.md", "docs/examples/server.mjs", "docs/figures/steps.svg",
     ]));
@@ -57,7 +58,8 @@ describe("what npm would publish", () => {
 describe("a user's project", () => {
   // Compiled, not run: a type that is too wide fails in `exactly`, one that is too narrow or wrong where it is used.
   const SOURCE = {
-    "use.mts": `import { calibrate, compose, evaluate, experiment, extract, loadModel, replay, schedule, SteeringVector, type Candidate, type GeneratedToken, type GenerationResult, type Model, type SteeringSpec } from "llama-steer";
+    "use.mts": `import { evaluate, experiment } from "llama-steer/experiments";
+      import { calibrate, compose, extract, loadModel, replay, schedule, SteeringVector, type Candidate, type GeneratedToken, type GenerationResult, type Model, type SteeringSpec } from "llama-steer";
       type Same<A, B> = (<T>() => T extends A ? 1 : 2) extends (<T>() => T extends B ? 1 : 2) ? true : false;
       function exactly<A, B>(..._same: Same<A, B> extends true ? [] : [never]): void {}
       declare const model: Model, vector: SteeringVector;
@@ -89,7 +91,9 @@ describe("a user's project", () => {
       // @ts-expect-error a vector is not changed
       vector.layers = [1];`,
     "use.cts": `import { loadModel, type Model } from "llama-steer";
-      export const model: Promise<Model> = loadModel("tiny");`,
+      import { results, type RunResults } from "llama-steer/experiments";
+      export const model: Promise<Model> = loadModel("tiny");
+      export const run: Promise<RunResults> = results.read("runs/tiny");`,
   };
 
   beforeAll(async () => {
@@ -110,9 +114,11 @@ describe("a user's project", () => {
   }, 120_000);
 
   test("requires it from CommonJS", async () => {
-    const script = "const { loadModel, schedule, SteeringError } = require('llama-steer'); console.log(typeof loadModel, schedule.fixed(2).alpha, new SteeringError('E_BUSY', 'x').code)";
+    const script = `const { loadModel, schedule, SteeringError } = require("llama-steer");
+      const { experiment, spec } = require("llama-steer/experiments");
+      console.log(typeof loadModel, schedule.fixed(2).alpha, new SteeringError("E_BUSY", "x").code, typeof experiment.single, spec.parseIndices("1-2"));`;
     const { stdout } = await run(process.execPath, ["-e", script], { cwd: join(folder, "project") });
-    expect(stdout.trim()).toBe("function 2 E_BUSY");
+    expect(stdout.trim()).toBe("function 2 E_BUSY function [ 1, 2 ]");
   });
 
   test("the README alone leads to a steered answer: install script, ten lines, two commands", async () => {
