@@ -78,20 +78,54 @@ export function readGolden(which: "tiny" | "every"): NodeGolden {
   return JSON.parse(readFileSync(goldenPath(which), "utf8")) as NodeGolden;
 }
 
-/** What changed of one architecture: lines that are gone (-) and new (+). */
+/** What changed of one architecture: sites that it lost or got (!), lines that are gone (-) and new (+). */
 export function changesOf(before: readonly string[] | undefined, after: readonly string[] | undefined): string[] {
-  if (!after) return ["is gone, or no model of it can be made"];
-  const gone = (before ?? []).filter((line) => !after.includes(line)).map((line) => `- ${line}`);
-  const added = after.filter((line) => !before?.includes(line)).map((line) => `+ ${line}`);
-  return [...(before ? [] : ["is new"]), ...gone, ...added];
+  if (!after) return ["! is gone"];
+  if (!before) return ["! is new", ...after.map((line) => `+ ${line}`)];
+  const [lost, won] = [missingFrom(placesOf(before), placesOf(after)), missingFrom(placesOf(after), placesOf(before))];
+  return [
+    ...(lost.length > 0 ? [`! loses ${lost.join(", ")}`] : []), ...(won.length > 0 ? [`! gains ${won.join(", ")}`] : []),
+    ...missingFrom(before, after).map((line) => `- ${line}`), ...missingFrom(after, before).map((line) => `+ ${line}`),
+  ];
 }
 
-/** What changed of all architectures: the names of those that changed alike, then how. */
+/**
+ * What changed of all architectures: names of nodes that came or went; then the names of the architectures that changed alike, and how,
+ * first those that are new or gone, or whose sites are.
+ */
 export function groupedChanges(before: NodeLists, after: NodeLists): string[] {
   const groups = new Map<string, string[]>();
   for (const name of new Set([...Object.keys(before), ...Object.keys(after)])) {
     const changes = changesOf(before[name], after[name]).join("\n");
     if (changes) groups.set(changes, [...groups.get(changes) ?? [], name]);
   }
-  return Array.from(groups, ([changes, names]) => [names.join(", "), ...changes.split("\n").map((line) => `  ${line}`)]).flat();
+  const [old, now] = [before, after].map((lists) => [...new Set(Object.values(lists).flat().flatMap(namesIn))]) as [string[], string[]];
+  const names = [["gone", missingFrom(old, now)], ["new", missingFrom(now, old)]] as const;
+  const isGrave = (changes: string): number => (changes.startsWith("!") ? 0 : 1);
+  return [
+    ...names.filter(([, those]) => those.length > 0).map(([how, those]) => `names that are ${how}: ${those.sort().join(", ")}`),
+    ...[...groups].sort(([a], [b]) => isGrave(a) - isGrave(b))
+      .flatMap(([changes, architectures]) => [architectures.join(", "), ...changes.split("\n").map((line) => `  ${line}`)]),
+  ];
+}
+
+/** "resid_mid 0" and so on, of every site and layer. */
+function placesOf(lines: readonly string[]): string[] {
+  return lines.flatMap((line) => {
+    const [, site, layers = ""] = /^(\w+) ([\d, -]+) \[/.exec(line) ?? [];
+    return layers.split(", ").flatMap((range) => {
+      const [first, last = first] = range.split("-").map(Number) as [number, number?];
+      return site ? Array.from({ length: last - first + 1 }, (_, i) => `${site} ${first + i}`) : [];
+    });
+  });
+}
+
+/** The names of nodes and weights in a line's signature, without their operations. */
+function namesIn(line: string): string[] {
+  const [, signature = ""] = /\] (.*)/.exec(line) ?? [];
+  return signature.split(/[(),=]+/).map((word) => word.trim()).filter((word) => /[a-z]/.test(word) && !word.includes(" "));
+}
+
+function missingFrom(these: readonly string[], those: readonly string[]): string[] {
+  return these.filter((each) => !those.includes(each));
 }

@@ -1,4 +1,4 @@
-import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { packageRoot } from "#native/prebuilt";
@@ -6,7 +6,7 @@ import type { NativeSiteNode } from "../../lib/native/index.js";
 import { groupedChanges, nodeLines } from "../support/site-nodes.js";
 import { scratch } from "../support/tiny-files.js";
 import { failedAssertions, readHeaders, structChanges } from "../upgrade/headers.js";
-import { standIns } from "../upgrade/other-version.js";
+import { writeStandIns } from "../upgrade/other-version.js";
 import { exitStatus, page } from "../upgrade/page.js";
 import { CommandFailed, outputOf } from "../upgrade/processes.js";
 import { askedByName, lackingDeclarations, namesOf, ofLlamaCpp, plainName, symbolChanges } from "../upgrade/symbols.js";
@@ -61,7 +61,8 @@ describe("headers", () => {
 
 describe("symbols", () => {
   test("of nm's lists, llama.cpp's are taken", () => {
-    const nm = "                 U llama_free\n                 U malloc@GLIBC_2.2.5\n00001 T ggml_init\n U _Z5llamav\n U _Z19llama_graph_reserveP13llama_contextjjj\n w gguf_free\n";
+    const nm = `                 U llama_free\n                 U malloc@GLIBC_2.2.5\n00001 T ggml_init\n U _Z5llamav
+      U _Z19llama_graph_reserveP13llama_contextjjj\n w gguf_free\n`;
     expect(ofLlamaCpp(namesOf(nm, false))).toEqual(["_Z19llama_graph_reserveP13llama_contextjjj", "ggml_init", "gguf_free", "llama_free"]);
     expect(ofLlamaCpp(namesOf("  U _llama_free\n  U _free\n  U __Z19llama_graph_reserveP13llama_contextjjj\n", true)))
       .toEqual(["_Z19llama_graph_reserveP13llama_contextjjj", "llama_free"]);
@@ -74,7 +75,8 @@ describe("symbols", () => {
     expect(symbolChanges(used, new Set(used), BEFORE, BEFORE)).toEqual([]);
     expect(symbolChanges(used, new Set(["llama_free"]), BEFORE, after)).toEqual([
       "llama_old is not exported",
-      "llama_free", "  - LLAMA_API void llama_free(struct llama_context*ctx)", "  + LLAMA_API void llama_free(struct llama_context*ctx,bool now)",
+      "llama_free",
+      "  - LLAMA_API void llama_free(struct llama_context*ctx)", "  + LLAMA_API void llama_free(struct llama_context*ctx,bool now)",
       "llama_old", "  - LLAMA_API int32_t llama_old(const char*text,bool flag)", "  + (not declared)",
     ]);
     expect(lackingDeclarations(used, BEFORE, after)).toEqual(["LLAMA_API int32_t llama_old(const char*text,bool flag)"]);
@@ -87,15 +89,14 @@ describe("symbols", () => {
 
   test("stand-ins are functions that end the process", () => {
     using space = scratch();
-    expect(standIns(space.folder, [])).toEqual({});
-    mkdirSync(space.path("native"));
-    expect(standIns(space.folder, ["LLAMA_API int llama_old(bool flag)"]).CXXFLAGS).toContain(space.path("native/stand-ins.h"));
-    expect(readFileSync(space.path("native/stand-ins.h"), "utf8")).toContain("static inline int llama_old(bool flag) { std::abort(); }\n");
+    const header = readFileSync(writeStandIns(space.folder, ["LLAMA_API int llama_old(bool flag)"]), "utf8");
+    expect(header).toContain("static inline int llama_old(bool flag) { std::abort(); }\n");
   });
 });
 
 describe("nodes", () => {
-  const node = (site: string, layer: number, signature: string, isCut = false): NativeSiteNode => ({ site, layer, width: 8, isCut, signature });
+  const node = (site: string, layer: number, signature: string, isCut = false): NativeSiteNode =>
+    ({ site, layer, width: 8, isCut, signature });
 
   test("one line for all layers that agree", () => {
     expect(nodeLines([
@@ -111,17 +112,28 @@ describe("nodes", () => {
     ]);
   });
 
-  test("architectures that changed alike are named together", () => {
-    const before = { a: ["x", "y"], b: ["x", "y"], c: ["z"], d: ["q"] };
+  test("architectures that changed alike are named together, after those whose sites changed", () => {
+    const [mid, post] = ["resid_mid 0 [8] x=ADD(y,z)", "resid_post 0-1, 3 [8] w=ADD(x,VIEW(v-N (view)))"];
+    const before = { a: [mid, post], b: [mid, post], c: [mid], d: [post], e: ["no model: it crashes"] };
     expect(groupedChanges(before, before)).toEqual([]);
-    expect(groupedChanges(before, { a: ["x", "w"], b: ["x", "w"], d: ["q"], e: ["v"] }))
-      .toEqual(["a, b", "  - y", "  + w", "c", "  is gone, or no model of it can be made", "e", "  is new", "  + v"]);
+    const otherPost = "resid_post 0-1, 3 [8] w=ADD(x,u)";
+    const after = { a: [mid, otherPost], b: [mid, otherPost], d: [post, mid], e: ["resid_post 0-1 [8] w=ADD(x,z)"], f: [mid] };
+    expect(groupedChanges(before, after)).toEqual([
+      "names that are new: u",
+      "c", "  ! is gone",
+      "d", "  ! gains resid_mid 0", `  + ${mid}`,
+      "e", "  ! gains resid_post 0, resid_post 1", "  - no model: it crashes", "  + resid_post 0-1 [8] w=ADD(x,z)",
+      "f", "  ! is new", `  + ${mid}`,
+      "a, b", `  - ${post}`, `  + ${otherPost}`,
+    ]);
+    expect(groupedChanges(before, { ...before, d: ["resid_post 0, 3 [8] w=ADD(x,VIEW(v-N (view)))"] })).toContain("  ! loses resid_post 1");
   });
 });
 
 describe("the page", () => {
   const same = { title: "symbols", outcome: "same", summary: "2 in use", lines: [] } as const;
-  const changed = { title: "structs", outcome: "changed", summary: "1 of 2", lines: Array.from({ length: 30 }, (_, i) => `line ${i}`) } as const;
+  const lines = Array.from({ length: 30 }, (_, i) => `line ${i}`);
+  const changed = { title: "structs", outcome: "changed", summary: "1 of 2", lines } as const;
 
   test("a line for each section, then what differs, not longer than a page", () => {
     expect(page("A, compared with B", [same, { ...changed, lines: ["s", "  - int a"] }], false))

@@ -33,7 +33,8 @@ async function check(folder: string, signal: AbortSignal): Promise<number> {
     root: other?.root ?? packageRoot, ours, theirs, libraries: other ? other.libraries : librariesFolder, addonPath,
     architectures: other && !sample ? "every" : "tiny", withTests: tests, signal,
   });
-  const heading = other ? `node-llama-cpp ${other.version} (llama.cpp ${other.release}), compared with ${own}` : `${own}, compared with what is pinned`;
+  const heading = other ? `node-llama-cpp ${other.version} (llama.cpp ${other.release}), compared with ${own}`
+    : `${own}, compared with what is pinned`;
   console.log(page(heading, sections, full));
   return exitStatus(sections);
 }
@@ -46,7 +47,7 @@ async function main(): Promise<number> {
     return await check(folder, stop.signal);
   } catch (error) {
     if (stop.signal.aborted) return 130;
-    console.error(error instanceof CommandFailed ? `llama-steer: ${error.message}:\n${error.output}` : `llama-steer: ${(error as Error).message}`);
+    console.error(`llama-steer: ${(error as Error).message}${error instanceof CommandFailed ? `:\n${error.output}` : ""}`);
     return 2;
   } finally {
     rmSync(folder, { recursive: true, force: true, maxRetries: 5 });

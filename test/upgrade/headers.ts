@@ -41,7 +41,8 @@ export function failedAssertions(output: string): string[] {
     // Clang
     .replace(/^no member named '(\w+)' in '(\w+)'.*/, "$2.$1 is gone")
     // GCC
-    .replace(/^'(?:struct )?(\w+)' has no member named '(\w+)'.*/, "$1.$2 is gone").replace(/^'(\w+)' is not a member of '(\w+)'.*/, "$2.$1 is gone"));
+    .replace(/^'(?:struct )?(\w+)' has no member named '(\w+)'.*/, "$1.$2 is gone")
+    .replace(/^'(\w+)' is not a member of '(\w+)'.*/, "$2.$1 is gone"));
   return [...new Set(errors)].filter((error) => !/template argument \d is invalid/.test(error));
 }
 
@@ -50,7 +51,9 @@ export function failedAssertions(output: string): string[] {
  *
  * @param failed of `failedAssertions`
  */
-export function structChanges(struct: string, before: readonly string[] | undefined, after: readonly string[] | undefined, failed: readonly string[]): string[] {
+export function structChanges(
+  struct: string, before: readonly string[] | undefined, after: readonly string[] | undefined, failed: readonly string[],
+): string[] {
   if (!after) return [`${struct} is gone`];
   const own = failed.filter((message) => new RegExp(`^${struct}[. ]`).test(message));
   const moved = own.filter((message) => message.includes("no longer at byte"));

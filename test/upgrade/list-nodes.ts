@@ -36,5 +36,5 @@ async function oneArchitecture(name: string): Promise<NodeLists> {
 }
 
 const [what] = process.argv.slice(2) as [string];
-const lists = what === "tiny" ? tinyNodes([...ARCHITECTURES, ...OTHER_ARCHITECTURES]) : what === "every" ? everyNodes() : oneArchitecture(what);
-console.log(JSON.stringify(await lists));
+const tiny = [...ARCHITECTURES, ...OTHER_ARCHITECTURES];
+console.log(JSON.stringify(await (what === "tiny" ? tinyNodes(tiny) : what === "every" ? everyNodes() : oneArchitecture(what))));

@@ -14,11 +14,12 @@ export interface OtherVersion {
   libraries: string | undefined;
 }
 
-const OURS = /^(node-llama-cpp|@node-llama-cpp|\..*)$/;
-/** What a build and the tests read. */
+/** Of our node_modules: what the copy has its own of. */
+const REPLACED = /^(node-llama-cpp|@node-llama-cpp|\..*)$/;
+/** Of our package: what neither a build nor the tests read. */
 const LEFT_OUT = new Set(["node_modules", "build", "runs", "coverage", ".git"]);
 
-/** Fetch another version, and the prebuilt libraries that it names for this platform, and copy this package beside it into `folder`. */
+/** Fetch another version, with the prebuilt libraries that it names for this platform, and copy this package around it into `folder`. */
 export async function installOther(wanted: string, folder: string, signal: AbortSignal): Promise<OtherVersion> {
   const root = join(folder, "package");
   const modules = join(root, "node_modules");
@@ -35,7 +36,7 @@ export async function installOther(wanted: string, folder: string, signal: Abort
     if (!LEFT_OUT.has(name)) cpSync(join(packageRoot, name), join(root, name), { recursive: true });
   }
   for (const name of readdirSync(join(packageRoot, "node_modules"))) {
-    if (!OURS.test(name)) symlinkSync(join(packageRoot, "node_modules", name), join(modules, name));
+    if (!REPLACED.test(name)) symlinkSync(join(packageRoot, "node_modules", name), join(modules, name));
   }
   const own = readJson(join(root, "package.json"));
   own.dependencies["node-llama-cpp"] = version;
@@ -45,15 +46,18 @@ export async function installOther(wanted: string, folder: string, signal: Abort
   return { root, version, release, nodeLlamaCpp, libraries: prebuilt && existsSync(libraries) ? libraries : undefined };
 }
 
-/** Have the copy's build define functions that its llama.cpp lacks, as ones that end the process: the rest can then be compiled, and compared. */
-export function standIns(root: string, declarations: readonly string[]): NodeJS.ProcessEnv {
-  if (declarations.length === 0) return {};
-  const path = join(root, "native", "stand-ins.h");
-  const functions = declarations.map((declaration) => `static inline ${declaration.replace(/^\w+_API /, "")} { std::abort(); }`);
+/**
+ * For functions that a llama.cpp lacks, a header with ones that end the process: the rest can then be compiled, and compared.
+ *
+ * @returns its path
+ */
+export function writeStandIns(folder: string, declarations: readonly string[]): string {
+  const path = join(folder, "stand-ins.h");
   const headers = ["gguf.h", "llama.h", "cstdlib"].map((header) => `#include <${header}>`);
-  // CMake tries the compiler with the same flags, but without llama.cpp's headers.
+  const functions = declarations.map((declaration) => `static inline ${declaration.replace(/^\w+_API /, "")} { std::abort(); }`);
+  // CMake tries the compiler with the same options, but without llama.cpp's headers.
   writeFileSync(path, ["#pragma once", "#if __has_include(<llama.h>)", ...headers, ...functions, "#endif", ""].join("\n"));
-  return { CXXFLAGS: `${process.env["CXXFLAGS"] ?? ""} -include "${path}" -Wno-unused` };
+  return path;
 }
 
 /** One package without its dependencies. */

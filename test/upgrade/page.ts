@@ -17,7 +17,8 @@ export function page(heading: string, sections: readonly Section[], isFull: bool
   const details = sections.filter(({ lines }) => lines && lines.length > 0).map(({ title, lines }) => {
     const shown = isFull ? lines! : lines!.slice(0, MOST_LINES);
     const rest = lines!.length - shown.length;
-    return ["", `${title}:`, ...shown.map((line) => `  ${line}`), ...(rest > 0 ? [`  … and ${rest} more lines; --full shows them`] : [])].join("\n");
+    const more = rest > 0 ? [`  … and ${rest} more lines; --full shows them`] : [];
+    return ["", `${title}:`, ...shown.map((line) => `  ${line}`), ...more].join("\n");
   });
   return [heading, "", ...table, ...details, ""].join("\n");
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { packageRoot } from "#native/prebuilt";
 import { groupedChanges, readGolden, type NodeLists } from "../support/site-nodes.js";
 import { assertedStructs, failedAssertions, readHeaders, structChanges, type Headers } from "./headers.js";
-import { standIns } from "./other-version.js";
+import { writeStandIns } from "./other-version.js";
 import type { Section } from "./page.js";
 import { CommandFailed, outputOf } from "./processes.js";
 import { askedByName, lackingDeclarations, namesOf, ofLlamaCpp, symbolChanges } from "./symbols.js";
@@ -34,32 +34,41 @@ export async function compare(comparison: Comparison): Promise<Section[]> {
   const after = readHeaders(sourcesOf(comparison.theirs, /\.h$/));
   const used = ofLlamaCpp(await namesIn(comparison, ["-gu"], comparison.addonPath));
   const lacking = lackingDeclarations(used, before, after);
-  const found = [
-    await section("symbols", () => symbols(comparison, used, before, after)),
-    await section("structs", () => structs(comparison, before, after)),
-    await section("build", () => build(comparison, lacking)),
+  const built = [
+    await section("symbols", comparison, () => symbols(comparison, used, before, after)),
+    await section("structs", comparison, () => structs(comparison, before, after)),
+    await section("build", comparison, () => build(comparison, lacking)),
   ];
-  const isBuilt = found.at(-1)!.outcome === "same";
+  const isBuilt = built.at(-1)!.outcome === "same";
   const notTested = !isBuilt ? "there is no addon to test" : lacking.length > 0 ? "they need the functions that are missing"
     : !comparison.withTests && "--tests runs those of test/native, which takes minutes";
   return [
-    ...found,
-    await section("nodes", () => (isBuilt ? nodes(comparison) : skipped("there is no addon to ask for them"))),
-    await section("tests", () => (notTested ? skipped(notTested) : tests(comparison))),
+    ...built,
+    await section("nodes", comparison, () => (isBuilt ? nodes(comparison) : skipped("there is no addon to ask for them"))),
+    await section("tests", comparison, () => (notTested ? skipped(notTested) : tests(comparison))),
   ];
 }
 
-/** A section that failed where a command of it did. */
-async function section(title: string, find: () => Promise<Found>): Promise<Section> {
+const FAILURES = {
+  symbols: "the libraries cannot be read", structs: "the compiler does not run", build: "our addon does not compile with it",
+  nodes: "the addon cannot read the graphs", tests: "tests of test/native fail",
+};
+
+/** What a comparison finds, or, where a command of it fails, what that printed. */
+async function section(title: keyof typeof FAILURES, { root }: Comparison, find: () => Promise<Found>): Promise<Section> {
   console.error(`> ${title}`);
   try {
     return { title, ...await find() };
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;
-    const lines = error.output.split("\n");
-    const telling = lines.filter((line) => /\berror\b|^llama-steer:|^\s*✕|^FAIL|^Tests:/i.test(line));
-    return { title, outcome: "failed", summary: error.message, lines: telling.length > 0 ? telling : lines.slice(-20) };
+    const lines = error.output.replaceAll(`${root}/`, "").split("\n").filter((line) => line.trim() !== "");
+    const telling = lines.filter((line) => /\berror:|^llama-steer:|^\s*✕|^FAIL |^Tests:/i.test(line));
+    return { title, outcome: "failed", summary: FAILURES[title], lines: telling.length > 0 ? telling : lines.slice(-20) };
   }
+}
+
+function found(summary: string, changes: readonly string[]): Found {
+  return { outcome: changes.length > 0 ? "changed" : "same", summary, lines: changes };
 }
 
 async function skipped(summary: string): Promise<Found> {
@@ -80,9 +89,9 @@ async function symbols(comparison: Comparison, used: readonly string[], before: 
   }
   const cpu = files.filter((path) => /libggml-cpu[^/]*\.(so|dylib)$/.test(path)).map((path) => readFileSync(path));
   const asked = askedByName(sourcesOf(join(native, "engine"), /\.(cc|h)$/));
-  const notAnswered = asked.filter((name) => cpu.length === 0 || !cpu.every((library) => library.includes(`${name}\0`)));
-  const lines = [...symbolChanges(used, exported, before, after), ...notAnswered.map((name) => `${name} is not in the CPU back end`)];
-  return { outcome: lines.length > 0 ? "changed" : "same", summary: `${used.length} functions in use, ${asked.length} more asked for by name`, lines };
+  const unknown = asked.filter((name) => cpu.length === 0 || !cpu.every((library) => library.includes(`${name}\0`)));
+  const lines = [...symbolChanges(used, exported, before, after), ...unknown.map((name) => `${name} is not in the CPU back end`)];
+  return found(`${used.length} functions in use, ${asked.length} more asked for by name`, lines);
 }
 
 async function structs({ theirs, signal }: Comparison, before: Headers, after: Headers): Promise<Found> {
@@ -95,17 +104,17 @@ async function structs({ theirs, signal }: Comparison, before: Headers, after: H
     .catch((error: unknown) => { if (error instanceof CommandFailed) return error.output; throw error; });
   const failed = failedAssertions(output);
   const elsewhere = failed.filter((message) => !names.some((name) => message.startsWith(name)));
-  const lines = [...names.flatMap((name) => structChanges(name, before.membersOf(name), after.membersOf(name), failed)), ...elsewhere];
-  return { outcome: lines.length > 0 ? "changed" : "same", summary: `${names.length} structs that the engine fills, reads or passes`, lines };
+  const changes = names.flatMap((name) => structChanges(name, before.membersOf(name), after.membersOf(name), failed));
+  return found(`${names.length} structs that the engine fills, reads or passes`, [...changes, ...elsewhere]);
 }
 
 async function build({ root, libraries, withTests, signal }: Comparison, lacking: readonly string[]): Promise<Found> {
   if (root === packageRoot) return { outcome: "same", summary: "the addon that is installed" };
   if (!libraries) return skipped("there are no libraries to link with");
-  const quick = withTests ? {} : { LLAMA_STEER_CMAKE_OPTION_CMAKE_CXX_FLAGS_RELEASE: "-O0" };
-  const env = { LLAMA_STEER_GPU: "none", LLAMA_STEER_FROM_SOURCE: "", ...quick, ...standIns(root, lacking) };
+  const flags = [withTests ? "-O3 -DNDEBUG" : "-O0", ...(lacking.length > 0 ? [`-include "${writeStandIns(root, lacking)}"`] : [])];
+  const env = { LLAMA_STEER_GPU: "none", LLAMA_STEER_FROM_SOURCE: "", LLAMA_STEER_CMAKE_OPTION_CMAKE_CXX_FLAGS_RELEASE: flags.join(" ") };
   await outputOf(process.execPath, [join(root, "native", "build.mjs")], { cwd: root, env, signal });
-  return { outcome: "same", summary: lacking.length > 0 ? `our addon, with stand-ins for ${lacking.length} missing functions` : "our addon" };
+  return found(`our addon${lacking.length > 0 ? `, with stand-ins for what is missing (${lacking.length})` : ""}`, []);
 }
 
 async function nodes({ root, architectures, signal }: Comparison): Promise<Found> {
@@ -113,11 +122,11 @@ async function nodes({ root, architectures, signal }: Comparison): Promise<Found
   const env = { LLAMA_STEER_TEST_SAMPLE: undefined, ...(root !== packageRoot && { LLAMA_STEER_ADDON: undefined }) };
   const lists = JSON.parse(await outputOf(process.execPath, [script, architectures], { cwd: root, env, signal })) as NodeLists;
   const lines = groupedChanges(readGolden(architectures).architectures, lists);
-  return { outcome: lines.length > 0 ? "changed" : "same", summary: `where the sites of ${Object.keys(lists).length} architectures are`, lines };
+  return found(`where the sites of ${Object.keys(lists).length} architectures are`, lines);
 }
 
 async function tests({ root, signal }: Comparison): Promise<Found> {
-  const jest = ["--experimental-vm-modules", "--no-warnings", join(root, "node_modules", "jest", "bin", "jest.js"), "dist/test/native"];
+  const jest = ["--experimental-vm-modules", join(root, "node_modules", "jest", "bin", "jest.js"), "dist/test/native"];
   const isOther = root !== packageRoot;
   // What upgrade.test.ts compares, the other sections have compared.
   await outputOf(process.execPath, [...jest, ...(isOther ? ["--testPathIgnorePatterns", "native/upgrade.test"] : [])],
