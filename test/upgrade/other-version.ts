@@ -70,12 +70,15 @@ async function fetchPackage(specifier: string, target: string, folder: string, s
   rmSync(archives, { recursive: true });
 }
 
-/** The headers of the llama.cpp that a node-llama-cpp bundles, and its table of architectures, in `folder`. */
+/** The headers of the llama.cpp that a node-llama-cpp bundles, in `folder`. */
 export async function extractHeaders(nodeLlamaCpp: string, folder: string, signal: AbortSignal): Promise<string> {
   const [bare, archive, target] = ["git", "archive.tar", "headers"].map((name) => join(folder, name)) as [string, string, string];
   mkdirSync(target, { recursive: true });
   await outputOf("git", ["clone", "--quiet", "--bare", join(nodeLlamaCpp, "llama", "gitRelease.bundle"), bare], { signal });
-  await outputOf("git", ["-C", bare, "archive", "--output", archive, "HEAD", "include", "ggml/include", "src/llama-ext.h"], { signal });
+  // Old ones lack some.
+  const wanted = ["include", "ggml/include", "src/llama-ext.h"];
+  const paths = (await outputOf("git", ["-C", bare, "ls-tree", "--name-only", "HEAD", ...wanted], { signal })).trim().split("\n");
+  await outputOf("git", ["-C", bare, "archive", "--output", archive, "HEAD", ...paths], { signal });
   await outputOf("cmake", ["-E", "tar", "xf", archive], { cwd: target, signal });
   rmSync(bare, { recursive: true });
   return target;

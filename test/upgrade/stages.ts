@@ -81,7 +81,10 @@ async function namesIn({ signal }: Comparison, options: readonly string[], path:
 }
 
 async function symbols(comparison: Comparison, used: readonly string[], before: Headers, after: Headers): Promise<Found> {
-  if (!comparison.libraries) return { outcome: "failed", summary: "npm has no prebuilt libraries of this platform for it" };
+  if (!comparison.libraries) {
+    const lines = symbolChanges(used, new Set(used), before, after);
+    return { outcome: "failed", summary: "npm has no libraries of this platform for it; only declarations are compared", lines };
+  }
   const files = readdirSync(comparison.libraries).map((name) => join(comparison.libraries!, name));
   const exported = new Set<string>();
   for (const path of files.filter((path) => /[\\/]lib(llama|ggml|ggml-base)(\..+)?\.(so|dylib)$/.test(path))) {
