@@ -71,6 +71,7 @@ void model_wrap::define(Napi::Env env) {
         InstanceMethod("isEndOfGeneration", &model_wrap::is_end_of_generation),
         InstanceMethod("siteLayers", &model_wrap::site_layers),
         InstanceMethod("siteWidth", &model_wrap::site_width),
+        InstanceMethod("siteNodes", &model_wrap::site_nodes),
         InstanceMethod("createContext", &model_wrap::create_context),
         InstanceMethod("createClassifier", &model_wrap::create_classifier),
         InstanceMethod("createTranslator", &model_wrap::create_translator),

@@ -20,6 +20,7 @@ private:
     Napi::Value is_end_of_generation(const Napi::CallbackInfo & info);
     Napi::Value site_layers(const Napi::CallbackInfo & info);
     Napi::Value site_width(const Napi::CallbackInfo & info);
+    Napi::Value site_nodes(const Napi::CallbackInfo & info); // site_nodes.cc
     Napi::Value create_context(const Napi::CallbackInfo & info);
     Napi::Value create_classifier(const Napi::CallbackInfo & info);
     Napi::Value create_translator(const Napi::CallbackInfo & info);

@@ -211,6 +211,17 @@ export interface NativeSpecialTokens {
   tokens: NativeSpecialToken[];
 }
 
+/** A node of llama.cpp's graph, by which a site of a layer is found. */
+export interface NativeSiteNode {
+  site: string;
+  layer: number;
+  width: number;
+  /** It has rows for the outputs of a batch only. */
+  isCut: boolean;
+  /** Its name, operation and operands; empty where its weight alone tells. */
+  signature: string;
+}
+
 export interface NativeModel {
   info(): NativeModelInfo;
   /** A text that is continued: BOS where `addBos` and the vocabulary ask for it, never an EOS that the text does not have. */
@@ -222,6 +233,8 @@ export interface NativeModel {
   siteLayers(site: string): { layers: Int32Array; cut: Int32Array };
   /** E_NO_SITE where no layer has the site. */
   siteWidth(site: string): number;
+  /** The node of every site; for tests of what a new llama.cpp changes. */
+  siteNodes(): NativeSiteNode[];
   createContext(options: NativeContextOptions): Promise<NativeContext>;
   createClassifier(options: { nThreads: number }): Promise<NativeClassifier>;
   createTranslator(options: { nThreads: number; kvF32: boolean }): Promise<NativeTranslator>;

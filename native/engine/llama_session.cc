@@ -3,6 +3,7 @@
 #include "engine/cpu_backend.h"
 #include "engine/failure.h"
 #include "engine/graph_sites.h"
+#include "engine/llama_abi.h"
 #include "engine/log_sink.h"
 #include "engine/passes.h"
 

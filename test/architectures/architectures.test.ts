@@ -2,6 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { readFileSync } from "node:fs";
 import { OTHER_KINDS } from "../support/every-architecture.js";
 import { architectureNames } from "../support/llama-cpp.js";
+import { changesOf, readGolden } from "../support/site-nodes.js";
 import { line, measured } from "./table.js";
 
 /** `npm run test:architectures` measures all, LLAMA_STEER_ARCHITECTURES=NAME,NAME some; else those that between them have every kind of memory and of structure. */
@@ -20,6 +21,7 @@ const KNOWN: Record<string, RegExp> = { cogvlm: /^Dyn at \w+ is not what is reco
 const NOT_MADE = ["chameleon", "dots3note", "gptj", "graniteswitch", "plamo2", "plm"];
 
 const TEXT = readFileSync("docs/architectures.md", "utf8");
+const { architectures: PINNED } = readGolden("every");
 const PAGE = TEXT.split("\n");
 const WITHOUT = TEXT.slice(TEXT.indexOf("## What does not generate"));
 const rowOf = (name: string): string | undefined => PAGE.find((row) => row.startsWith(`| ${name} |`));
@@ -37,5 +39,6 @@ describe("what an architecture offers is what docs/architectures.md says, and ho
     const found = measured(name);
     expect((found.wrong ?? []).filter((what) => !KNOWN[name]?.test(what))).toEqual([]);
     expect(line(found)).toBe(rowOf(name));
+    if (found.nodes) expect(changesOf(PINNED[name], found.nodes)).toEqual([]);
   }, 300_000);
 });

@@ -3,6 +3,7 @@
 import { loadModel, type HookSite, type Model } from "../../lib/index.js";
 import { HOOK_SITES } from "../../lib/vector/index.js";
 import { makeArchitecture } from "../support/ask-loader.js";
+import { nodesOf } from "../support/site-nodes.js";
 import { disproved } from "./proofs.js";
 import { differsRecomputed, differsTogether, vectorsAt } from "./together.js";
 
@@ -14,6 +15,8 @@ export interface Measured {
   nLayer?: number;
   /** Layers that have it, by site. */
   sites?: Record<HookSite, number[]>;
+  /** The nodes that the sites are (test/support/site-nodes.ts). */
+  nodes?: string[];
   /** Beginnings of prompts are shared at any token, or whole prompts only. */
   hasWholeSequences?: boolean;
   /** What did not hold. */
@@ -35,7 +38,7 @@ async function measure(architecture: string, path: string): Promise<Measured> {
   for (const vector of vectors) wrong.push(...await differsRecomputed(model, vector));
   const { nLayer, hasWholeSequences } = model.info;
   model.dispose();
-  return { architecture, nLayer, sites, hasWholeSequences, wrong };
+  return { architecture, nLayer, sites, nodes: await nodesOf(path), hasWholeSequences, wrong };
 }
 
 const [architecture, path] = process.argv.slice(2) as [string, string];
