@@ -6,13 +6,13 @@
 // siteNodes(): { site, layer, width, isCut, signature }[], by site and layer
 Napi::Value model_wrap::site_nodes(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = this->weights();
+        const auto weights = native();
         Napi::Array list = Napi::Array::New(info.Env());
-        for (hook_site site : HOOK_SITES) {
+        for (const auto & [site, name] : HOOK_SITES) {
             for (int layer : weights->sites().layers(site)) {
                 const site_node * node = weights->sites().find(site, layer);
                 Napi::Object entry = Napi::Object::New(info.Env());
-                entry.Set("site", hook_site_name(site));
+                entry.Set("site", name);
                 entry.Set("layer", layer);
                 entry.Set("width", double(node->width));
                 entry.Set("isCut", node->is_cut);
