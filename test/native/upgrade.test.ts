@@ -37,7 +37,7 @@ onUnix("native/engine/llama_abi.h notices a member that comes, goes, moves or ch
     writeFileSync(header, original.replace(from, to));
     const include = [join(packageRoot, "native"), space.path("include"), space.path("ggml/include")].flatMap((folder) => ["-I", folder]);
     const { stderr, error } = spawnSync(process.env["CXX"] ?? "c++", ["-std=c++17", "-fsyntax-only", ...include, "-x", "c++", "-"],
-      { input: '#include "engine/llama_abi.h"\n', encoding: "utf8" });
+      { input: '#include "engine/llama_abi.h"\n', encoding: "utf8", env: { ...process.env, LD_PRELOAD: undefined } });
     expect(error).toBeUndefined();
     return failedAssertions(stderr);
   };

@@ -18,7 +18,9 @@ export async function outputOf(
   { cwd, env, signal, input }: { cwd?: string; env?: NodeJS.ProcessEnv; signal: AbortSignal; input?: string },
 ): Promise<string> {
   signal.throwIfAborted();
-  const child = spawn(command, args, { cwd, env: { ...process.env, ...env }, detached: !isWindows, stdio: "pipe" });
+  // Under a sanitiser's library, which the sanitised addon needs in Node, git hangs.
+  const tools = command === process.execPath ? {} : { LD_PRELOAD: undefined };
+  const child = spawn(command, args, { cwd, env: { ...process.env, ...tools, ...env }, detached: !isWindows, stdio: "pipe" });
   const stop = (): void => { if (child.pid !== undefined) process.kill(isWindows ? child.pid : -child.pid, "SIGTERM"); };
   signal.addEventListener("abort", stop);
   const printed: Record<"stdout" | "all", string> = { stdout: "", all: "" };

@@ -62,8 +62,8 @@ async function section(title: keyof typeof FAILURES, { root }: Comparison, find:
   } catch (error) {
     if (!(error instanceof CommandFailed)) throw error;
     const lines = error.output.replaceAll(`${root}/`, "").split("\n").filter((line) => line.trim() !== "");
-    const telling = lines.filter((line) => /\berror:|^llama-steer:|^\s*✕|^FAIL |^Tests:/i.test(line));
-    return { title, outcome: "failed", summary: FAILURES[title], lines: telling.length > 0 ? telling : lines.slice(-20) };
+    const telling = lines.filter((line) => /\berror:|^llama-steer:|^\s*(✕|●)|^Tests:/i.test(line));
+    return { title, outcome: "failed", summary: FAILURES[title], lines: telling.length > 0 ? [...new Set(telling)] : lines.slice(-20) };
   }
 }
 
