@@ -2,7 +2,7 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as api from "../../lib/index.js";
-import { aRun, someRecords } from "./run-fixtures.js";
+import { aRun, someRecords } from "./runs.js";
 import { randomProbe } from "./probes.js";
 
 export interface PublicCall {

@@ -8,7 +8,7 @@ import { datasets, evaluate, experiment, loadDataset, loadSteering, results, Ste
 import { encodeSafetensors } from "../../lib/formats/safetensors.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { temporaryFolder } from "../support/io-helpers.js";
-import { aRun, someRecords } from "../support/run-fixtures.js";
+import { aRun, someRecords } from "../support/runs.js";
 
 const run = promisify(execFile);
 const lists = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);

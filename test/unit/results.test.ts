@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { mergeRuns, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
-import { aRun, someRecords } from "../support/run-fixtures.js";
+import { aRun, someRecords } from "../support/runs.js";
 
 const TIMING = { what: "prompts", seconds: 1, tokens: 2 };
 const results = (folder: string): string => join(folder, "results.jsonl");
