@@ -25,7 +25,9 @@ interface Facts<Settings> {
   label?: string;
 }
 
-function kind<Schema extends z.ZodType, const Known extends Facts<z.output<Schema>>>(schema: Schema, known: Known): { schema: Schema } & Known {
+function kind<Schema extends z.ZodType, const Known extends Facts<z.output<Schema>>>(
+  schema: Schema, known: Known,
+): { schema: Schema } & Known {
   return { schema, ...known };
 }
 
