@@ -1,6 +1,7 @@
+import type { z } from "zod";
 import { shown, SteeringError } from "./errors.js";
 
-// Checks of options. Each throws E_BAD_ARGUMENT that says the name, what was expected and what was found.
+// Checks of options, each with E_BAD_ARGUMENT that says the name, what was expected and what was found; and of what files hold.
 
 /** Bounds of a number, both included. */
 export interface Range {
@@ -37,4 +38,14 @@ function inWords({ min, max }: Range): string {
   if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
   if (min !== undefined) return ` of at least ${min}`;
   return max === undefined ? "" : ` of at most ${max}`;
+}
+
+/** What a schema makes of a value. Throws the refusal of the first problem, which says where it is; `whole` names the value itself. */
+export function parsedBy<Schema extends z.ZodType>(
+  schema: Schema, value: unknown, refusal: (problem: string) => SteeringError, whole = "",
+): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const { path, message } = parsed.error.issues[0]!;
+  throw refusal(`${path.join(".") || whole}: ${message}`);
 }

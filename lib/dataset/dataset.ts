@@ -139,6 +139,13 @@ export function datasetReference(dataset: Dataset): DatasetReference {
   return { name: dataset.name, hash: `sha256:${hash}` };
 }
 
+/** Throws E_BAD_DATASET where two datasets hold the same rows and instruction: nothing tells them apart. */
+export function assertDifferent(positive: Dataset, negative: Dataset): void {
+  if (datasetReference(positive).hash !== datasetReference(negative).hash) return;
+  throw new SteeringError("E_BAD_DATASET",
+    `${positive.name} and ${negative.name} hold the same rows, so their difference is zero; name two different datasets`);
+}
+
 /** Where datasets are looked up by name: `LLAMA_STEER_DATASETS`, else those that a model of the package was made with, else ours for all models. */
 export function datasetsFolder(model?: string): string {
   return process.env["LLAMA_STEER_DATASETS"] || (model && ownDatasets(model)) || join(packageRoot(), "models", "datasets");

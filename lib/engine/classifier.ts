@@ -11,6 +11,7 @@ import { checkWords } from "./engine.js";
 import { quantisationName } from "./quantisation.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
+import { TextQueue } from "./text-queue.js";
 
 /** What a classifier says of a text. */
 export interface Classification {
@@ -57,7 +58,7 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
  * @hideconstructor
  */
 export class Classifier implements Disposable {
-  private queue: Promise<unknown> = Promise.resolve();
+  private readonly queue = new TextQueue();
 
   constructor(private readonly native: NativeClassifier, readonly labels: readonly string[], readonly info: Readonly<ModelInfo>, private readonly threads: ThreadCount) {}
 
@@ -73,13 +74,7 @@ export class Classifier implements Disposable {
    *   (a text that is too long), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
    */
   classify(texts: readonly string[], { signal }: { signal?: AbortSignal } = {}): Promise<Classification[]> {
-    if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string" && text.trim() !== "")) {
-      return Promise.reject(new SteeringError("E_BAD_ARGUMENT", "texts must be an array of strings, none of them empty"));
-    }
-    const own = texts.slice();
-    const result = this.queue.then(() => this.classifyAll(own, signal));
-    this.queue = result.catch(() => undefined);
-    return result;
+    return this.queue.run(texts, (own) => this.classifyAll(own, signal));
   }
 
   /** Free it; work in flight is aborted. Calling it twice is harmless. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import type { NativeSamplerOptions } from "../native/index.js";
 import { int32s } from "./batch.js";
@@ -26,12 +27,8 @@ export type Sampling = z.input<typeof samplingSchema>;
 
 /** Null where the options leave nothing to do but to take the likeliest token; `history`: the prompt. Throws E_BAD_ARGUMENT. */
 export function toNativeSampler(input: Sampling, history: readonly number[], nCtx: number): NativeSamplerOptions | null {
-  const parsed = samplingSchema.safeParse(input);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new SteeringError("E_BAD_ARGUMENT", `${issue.path.join(".") || "sampling"}: ${issue.message}`);
-  }
-  const { logitBias = {}, ...rest } = parsed.data;
+  const refusal = (problem: string): SteeringError => new SteeringError("E_BAD_ARGUMENT", problem);
+  const { logitBias = {}, ...rest } = parsedBy(samplingSchema, input, refusal, "sampling");
   const options = { ...rest, repeatLastN: Math.min(rest.repeatLastN, nCtx) }; // llama.cpp sets the memory aside
   const biases = Object.entries(logitBias);
   if (options.temperature === 0 && options.repeatPenalty === 1 && biases.length === 0) return null;

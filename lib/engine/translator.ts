@@ -7,6 +7,7 @@ import type { LoadModelOptions } from "./load-options.js";
 import { checkWords } from "./engine.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
+import { TextQueue } from "./text-queue.js";
 
 /** Where a translator computes, and how it is told the language. */
 export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "kvType" | "signal"> {
@@ -68,7 +69,7 @@ function madladTag(to: string): string {
  * @hideconstructor
  */
 export class Translator implements Disposable {
-  private queue: Promise<unknown> = Promise.resolve();
+  private readonly queue = new TextQueue();
 
   constructor(private readonly native: NativeTranslator, private readonly prefix: (to: string) => string, private readonly threads: ThreadCount) {}
 
@@ -80,15 +81,11 @@ export class Translator implements Disposable {
    *   does not know), E_CONTEXT_FULL (a text of more than 512 tokens), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
    */
   translate(texts: readonly string[], { to, maxNewTokens = DEFAULT_MAX_NEW_TOKENS, signal }: TranslateOptions): Promise<Translation[]> {
-    if (!Array.isArray(texts) || !texts.every((text) => typeof text === "string" && text.trim() !== "")) {
-      return Promise.reject(new SteeringError("E_BAD_ARGUMENT", "texts must be an array of strings, none of them empty"));
-    }
     // The check that the model knows the tag goes by its form.
-    if (typeof to !== "string" || !/^[A-Za-z][\w-]*$/.test(to)) return Promise.reject(new SteeringError("E_BAD_ARGUMENT", `"${to}" is no language`));
-    const own = texts.slice();
-    const result = this.queue.then(() => this.translateAll(own, this.prefix(to), maxNewTokens, signal));
-    this.queue = result.catch(() => undefined);
-    return result;
+    if (typeof to !== "string" || !/^[A-Za-z][\w-]*$/.test(to)) {
+      return Promise.reject(new SteeringError("E_BAD_ARGUMENT", `"${to}" is not a language`));
+    }
+    return this.queue.run(texts, (own) => this.translateAll(own, this.prefix(to), maxNewTokens, signal));
   }
 
   /** Free the model; a call in flight is aborted. Calling it twice is harmless. */

@@ -1,6 +1,8 @@
 import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
-import { deltaPerplexityFrom, generateText, perplexityOf, withFoundAlphas, type GenerationResult, type Steering } from "../generate/index.js";
+import {
+  deltaPerplexityFrom, generateText, perplexityOf, withFoundAlphas, type GenerationResult, type Steering,
+} from "../generate/index.js";
 import { QUESTION_STOP, type EvaluationPrompt } from "../prompt/index.js";
 import type { ResultRecord, RunSetting } from "../results/index.js";
 

@@ -2,12 +2,12 @@ import { z } from "zod";
 import { shown, SteeringError } from "../errors.js";
 import { isDatasetName, NAME_OR_FILE } from "../dataset/index.js";
 import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
-import { STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, type Strategy } from "../steering/index.js";
+import { STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type Strategy } from "../steering/index.js";
 import { HOOK_SITES } from "../vector/index.js";
 
 export { STRATEGIES, STRATEGY_WORDS, type Strategy };
 
-const strategy = z.preprocess((word) => STRATEGY_WORDS[String(word)] ?? word, z.enum(STRATEGIES));
+const strategy = z.preprocess((word) => STRATEGY_WORDS[String(word)] ?? word, strategySchema);
 
 const whole = (least: number) => z.number().int().min(least);
 const indices = z.union([z.literal("all"), z.array(whole(0)).min(1).transform((values) => [...new Set(values)].sort((a, b) => a - b))]);

@@ -33,7 +33,9 @@ function steered({ strategies, alphas, topP, klReduction }: Pick<SingleConfig | 
   const setting = (label: string, schedules: WrittenSchedule[]): RunSetting => ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
   const ofStrategy = (kind: Strategy): RunSetting[] => {
     if (kind === "dynamic") {
-      return topP.map((p) => setting(`${KINDS.dynamic.label} p=${p}`, Array.from({ length: nVectors }, () => ({ kind, topP: p, alphaMax: 2, strongAlpha: 2, klReduction }))));
+      const schedules = (p: number): WrittenSchedule[] =>
+        Array.from({ length: nVectors }, () => ({ kind, topP: p, alphaMax: 2, strongAlpha: 2, klReduction }));
+      return topP.map((p) => setting(`${KINDS.dynamic.label} p=${p}`, schedules(p)));
     }
     const tried = kind === "fixed" ? grid : grid.filter((each) => each.every((alpha) => alpha > LEAST_SHORT_ALPHA));
     return tried.map((each) => setting(`${KINDS[kind].label} ${each.join("+")}`, each.map((alpha) => ({ kind, alpha }))));

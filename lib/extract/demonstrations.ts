@@ -2,7 +2,7 @@ import { createHash } from "node:crypto";
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { captureMeans, type CapturePrompt } from "../capture/index.js";
-import { datasetReference, type Dataset } from "../dataset/index.js";
+import { assertDifferent, datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { drawWithReplacement } from "../maths/index.js";
@@ -61,7 +61,7 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
   const layers = options.layers ?? model.siteLayers(site);
   requireInteger("support", support, { min: 1, max: MAX_PROMPTS });
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
-  if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: their contrast is nothing`);
+  assertDifferent(positive, negative);
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
   if (options.supportIndices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices stand for themselves: support and seed belong to a draw");

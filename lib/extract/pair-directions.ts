@@ -1,4 +1,4 @@
-import { accuracy, auc, fitLogistic, standardise, unstandardised, principalComponent } from "../maths/index.js";
+import { accuracy, auc, dot, fitLogistic, standardise, unstandardised, principalComponent } from "../maths/index.js";
 import type { PairMethod } from "../vector/index.js";
 
 /** Rows of pairs: the first of one belongs to the first of the other. */
@@ -112,10 +112,4 @@ function meanOf(rows: readonly Float32Array[]): Float64Array {
 function rowOf({ nSteps, data }: TextActivations, layer: number, step: number, width: number): Float32Array {
   const start = (layer * nSteps + step) * width;
   return data.subarray(start, start + width);
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let j = 0; j < a.length; j++) sum += a[j]! * b[j]!;
-  return sum;
 }

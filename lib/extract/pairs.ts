@@ -1,7 +1,7 @@
 import { requireInteger, requireOneOf } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers, type Pooling } from "../capture/index.js";
-import { datasetReference, type Dataset } from "../dataset/index.js";
+import { assertDifferent, datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
@@ -122,7 +122,7 @@ function checked(model: Engine, { positive, negative, method = "mean", template 
   if (best !== undefined && best > readable.length) throw new SteeringError("E_BAD_ARGUMENT", `the best ${best} layers were asked for; ${readable.length} can be read at ${site}`);
   if (Array.isArray(layers) && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
   if (Array.isArray(layers) && !layers.every((layer: number, i) => i === 0 || layer > layers[i - 1])) throw new SteeringError("E_BAD_ARGUMENT", "layers must be ascending");
-  if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: their contrast is nothing`);
+  assertDifferent(positive, negative);
   return { layers: Array.isArray(layers) ? [...layers as readonly number[]] : readable, best };
 }
 

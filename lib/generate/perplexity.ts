@@ -43,7 +43,9 @@ export interface ReferenceOutput {
 }
 
 /** ΔPPL against an ICL output whose own perplexity is known. */
-export async function deltaPerplexityFrom(model: Engine, noIcl: Prompt, reference: ReferenceOutput, options: ScoreOptions = {}): Promise<number> {
+export async function deltaPerplexityFrom(
+  model: Engine, noIcl: Prompt, reference: ReferenceOutput, options: ScoreOptions = {},
+): Promise<number> {
   const [steered, own] = await Promise.all([perplexity(model, noIcl, reference.tokens, options), reference.perplexity]);
   return steered - own;
 }

@@ -1,4 +1,5 @@
 export { accuracy, auc, judgementMetrics } from "./classification.js";
+export { dot } from "./dot.js";
 export {
   fitLogistic, logit, sigmoid, softplus, standardise, unstandardised, type Design, type LogisticFit, type LogisticModel,
 } from "./logistic.js";

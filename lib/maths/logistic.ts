@@ -1,5 +1,6 @@
 import { requireNumber } from "../checks.js";
 import { SteeringError } from "../errors.js";
+import { dot } from "./dot.js";
 
 /** Rows of features, ready to be fitted to any labels with any penalty: each feature with mean 0 and variance 1. */
 export interface Design {
@@ -211,12 +212,6 @@ function notConverged(gradient: number, tolerance: number): SteeringError {
 
 function eachElement(data: Float64Array, width: number, use: (value: number, column: number, index: number) => void): void {
   for (let at = 0, j = 0; at < data.length; at++, j = j + 1 === width ? 0 : j + 1) use(data[at]!, j, at);
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let j = 0; j < a.length; j++) sum += a[j]! * b[j]!;
-  return sum;
 }
 
 function largest(values: Float64Array): number {

@@ -1,4 +1,5 @@
 import { SteeringError } from "../errors.js";
+import { dot } from "./dot.js";
 import { seededRandom } from "./random.js";
 
 /** An eigenvector is found when `|G·v − λ·v|` is at most so much of λ. */
@@ -130,10 +131,4 @@ function gram(rows: readonly Float64Array[]): Float64Array[] {
 function normalise(vector: Float64Array): Float64Array {
   const norm = Math.sqrt(dot(vector, vector));
   return vector.map((value) => value / norm);
-}
-
-function dot(a: Float64Array, b: Float64Array): number {
-  let sum = 0;
-  for (let j = 0; j < a.length; j++) sum += a[j]! * b[j]!;
-  return sum;
 }

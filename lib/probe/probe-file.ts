@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { writeFileAtomic, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
 import { HOOK_SITES, readTensorFile } from "../vector/index.js";
@@ -31,8 +32,8 @@ export async function saveProbe(path: string, probe: Probe): Promise<void> {
  */
 export async function loadProbe(path: string): Promise<Probe> {
   const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "probe"), path);
-  const { hook_site: site, probe } = checked(metadataSchema, metadata, `${path} is not a probe of llama-steer: metadata`);
-  const rest = checked(probeSchema, parseJson(probe, path), `${path}: the probe's description is not whole:`);
+  const { hook_site: site, probe } = parsedBy(metadataSchema, metadata, refusal(`${path} is not a probe of llama-steer: metadata`));
+  const rest = parsedBy(probeSchema, parseJson(probe, path), refusal(`${path}: the probe's description is not whole:`));
   const weights = tensors.get(WEIGHTS);
   if (!weights || tensors.size !== 1 || weights.shape.length !== 1 || weights.data.length === 0) throw new SteeringError("E_BAD_VECTOR", `${path}: one tensor "${WEIGHTS}" of one dimension was expected`);
   if (!weights.data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `${path} holds values that are not finite`);
@@ -40,12 +41,7 @@ export async function loadProbe(path: string): Promise<Probe> {
   return { site, weights: weights.data, ...rest };
 }
 
-function checked<Schema extends z.ZodType>(schema: Schema, value: unknown, complaint: string): z.infer<Schema> {
-  const parsed = schema.safeParse(value);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new SteeringError("E_BAD_VECTOR", `${complaint} ${issue.path.join(".")}: ${issue.message}`);
-}
+const refusal = (complaint: string) => (problem: string): SteeringError => new SteeringError("E_BAD_VECTOR", `${complaint} ${problem}`);
 
 function parseJson(json: string, path: string): unknown {
   try {

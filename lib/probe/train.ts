@@ -1,7 +1,7 @@
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers } from "../capture/index.js";
-import { datasetReference, questionPrompt, type Dataset } from "../dataset/index.js";
+import { assertDifferent, datasetReference, questionPrompt, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
@@ -77,7 +77,7 @@ export async function trainProbe(model: Engine, options: TrainProbeOptions): Pro
   requireInteger("folds", folds, { min: 2 });
   requireInteger("seed", seed);
   if (lambdas.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no λ was given");
-  if (datasetReference(positive).hash === datasetReference(negative).hash) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} hold the same: there is nothing to tell apart`);
+  assertDifferent(positive, negative);
   const { training, heldOut, heldOutFrom } = partTexts(options, seed);
   const progress = joinedProgress(options.onProgress, [training, heldOut]);
 

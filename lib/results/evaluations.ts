@@ -2,10 +2,11 @@ import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { listOf, parseJson, readLines, readWholeLines } from "../formats/index.js";
 import type { ResultRecord } from "./records.js";
-import { runIdentity, type RunFile } from "./run-file.js";
+import { assertNotNewer, runIdentity, type RunFile } from "./run-file.js";
 
 const FORMAT = "llama-steer-evaluation";
 const FORMAT_VERSION = 1;
@@ -73,9 +74,8 @@ export function evaluationPath(folder: string, evaluator: string): string {
 export function evaluationHeader(run: RunFile, fields: Pick<EvaluationHeader, "evaluator" | "property" | "wanted" | "config" | "versions">): EvaluationHeader {
   const { evaluator, property, wanted, config, versions } = fields;
   const header = { format: FORMAT, formatVersion: FORMAT_VERSION, evaluator, property, wanted, config, run: hashOfRun(run), versions };
-  const parsed = headerSchema.safeParse(JSON.parse(JSON.stringify(header))); // as it will be read
-  if (parsed.success) return parsed.data;
-  throw new SteeringError("E_BAD_ARGUMENT", `the evaluator "${evaluator}": ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
+  const asRead: unknown = JSON.parse(JSON.stringify(header));
+  return parsedBy(headerSchema, asRead, (problem) => new SteeringError("E_BAD_ARGUMENT", `the evaluator "${evaluator}": ${problem}`));
 }
 
 /** Tells answers apart, so that a judgement of one is never taken for that of another. */
@@ -85,9 +85,8 @@ export function answerHash({ question, text }: Pick<ResultRecord, "question" | "
 
 /** A row of an evaluation. Throws E_BAD_ARGUMENT for values that cannot be kept. */
 export function evaluationRow(record: ResultRecord, columns: Record<string, unknown>): EvaluationRow {
-  const parsed = rowSchema.safeParse({ prompt: record.prompt, setting: record.setting, answer: answerHash(record), ...columns });
-  if (parsed.success) return parsed.data;
-  throw new SteeringError("E_BAD_ARGUMENT", `an evaluator's column ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
+  const row = { prompt: record.prompt, setting: record.setting, answer: answerHash(record), ...columns };
+  return parsedBy(rowSchema, row, (problem) => new SteeringError("E_BAD_ARGUMENT", `an evaluator's column ${problem}`));
 }
 
 /** All evaluations in a run's folder, by evaluator. Throws E_BAD_RUN. */
@@ -131,18 +130,14 @@ function parseLine(line: string, place: string): unknown {
 }
 
 function parseHeader(json: unknown, path: string): EvaluationHeader {
-  const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
-  if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError("E_BAD_RUN", `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
-  const parsed = headerSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  throw bad(`${path}: line 1:`, `${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
+  assertNotNewer(json, FORMAT_VERSION, path);
+  return parsedBy(headerSchema, json, (problem) => bad(`${path}: line 1:`, problem));
 }
 
 function parseRow(json: unknown, record: ResultRecord, place: string): EvaluationRow {
-  const parsed = rowSchema.safeParse(json);
-  if (!parsed.success) throw bad(`${place}:`, `${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
-  const { prompt, setting } = parsed.data;
-  if (prompt === record.prompt && setting === record.setting) return parsed.data;
+  const row = parsedBy(rowSchema, json, (problem) => bad(`${place}:`, problem));
+  const { prompt, setting } = row;
+  if (prompt === record.prompt && setting === record.setting) return row;
   throw bad(`${place}:`, `prompt ${record.prompt}, "${record.setting}" was expected, prompt ${prompt}, "${setting}" found`);
 }
 

@@ -1,5 +1,6 @@
 import { basename } from "node:path";
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { listOf, MAX_STEPS } from "../formats/index.js";
 import { KINDS, STRATEGIES, type Strategy, type WrittenSchedule } from "../steering/index.js";
@@ -55,14 +56,11 @@ export function toPublished(run: RunFile, records: readonly ResultRecord[]): Pub
 
 /** Read a published file as a run: its texts, ΔPPL, alphas and KLs; tokens it has none. Throws E_BAD_RUN naming the entry. */
 export function fromPublished(json: unknown, path: string): { run: RunFile; records: ResultRecord[] } {
-  const parsed = publishedSchema.safeParse(json);
-  if (!parsed.success) {
-    const { path: where, message } = parsed.error.issues[0]!;
-    throw new SteeringError("E_BAD_RUN", `${path} is not in the published schema: ${where.join(".") || "the file"}: ${message}`);
-  }
-  const outputs = Object.keys(parsed.data[0]!.output);
-  const run = importedRun(outputs, parsed.data.length, path);
-  const records = parsed.data.flatMap((entry, prompt) => run.settings.map((setting, index): ResultRecord => {
+  const entries = parsedBy(publishedSchema, json,
+    (problem) => new SteeringError("E_BAD_RUN", `${path} is not in the published schema: ${problem}`), "the file");
+  const outputs = Object.keys(entries[0]!.output);
+  const run = importedRun(outputs, entries.length, path);
+  const records = entries.flatMap((entry, prompt) => run.settings.map((setting, index): ResultRecord => {
     const output = outputs[index]!;
     const text = entry.output[output];
     if (text === undefined) throw new SteeringError("E_BAD_RUN", `${path}: entry ${prompt} lacks the output "${output}", which the first one has`);
@@ -147,7 +145,11 @@ function settingOf(output: string, { properties, source, path }: { properties: r
   const alone = properties.findIndex((property) => output === `noicl_${property}`);
   if (alone >= 0) return { label: `${properties[alone]} alone`, prompt: "no-icl", steer: [{ vector: alone, schedule: { kind: "fixed", alpha: 1 } }] };
   const dynamic = /^dynamic_p([\d.]+)/.exec(output);
-  if (dynamic) return steered(`${KINDS.dynamic.label} p=${Number(dynamic[1])}`, properties.map(() => ({ kind: "dynamic", topP: Number(dynamic[1]), alphaMax: 2, strongAlpha: 2, klReduction: "mean" })));
+  if (dynamic) {
+    const topP = Number(dynamic[1]);
+    const schedules = properties.map((): WrittenSchedule => ({ kind: "dynamic", topP, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }));
+    return steered(`${KINDS.dynamic.label} p=${topP}`, schedules);
+  }
   const [, kindWord = "", rest = ""] = /^(?:edited)?(START|DIM|)_?(-?\d.*)$/.exec(output) ?? [];
   const alphas = properties.length === 1 ? [Number(rest || NaN)] : [...rest.matchAll(/(?:^|-)(-?[\d.]+)_[^-]+/g)].map(([, alpha]) => Number(alpha));
   if (alphas.length !== properties.length || alphas.some(Number.isNaN)) throw new SteeringError("E_BAD_RUN", `${path}: "${output}" is no key of the published schema`);

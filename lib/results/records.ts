@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { encodeLine, readLines, integerList, listOf, numberList } from "../formats/index.js";
 import { MAX_VECTORS, type RunFile } from "./run-file.js";
@@ -84,9 +85,8 @@ function parseRecord(line: string, expected: { prompt: number; setting: string }
   } catch (cause) {
     throw new SteeringError("E_BAD_RUN", `${place} is not JSON: ${(cause as Error).message}`, { cause });
   }
-  const parsed = recordSchema.safeParse(json);
-  if (!parsed.success) throw new SteeringError("E_BAD_RUN", `${place}: ${parsed.error.issues[0]!.path.join(".")}: ${parsed.error.issues[0]!.message}`);
-  const { prompt, setting } = parsed.data;
+  const record = parsedBy(recordSchema, json, (problem) => new SteeringError("E_BAD_RUN", `${place}: ${problem}`));
+  const { prompt, setting } = record;
   if (prompt !== expected.prompt || setting !== expected.setting) throw new SteeringError("E_BAD_RUN", `${place}: prompt ${expected.prompt}, "${expected.setting}" was expected, prompt ${prompt}, "${setting}" found`);
-  return parsed.data;
+  return record;
 }

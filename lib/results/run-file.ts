@@ -1,5 +1,6 @@
 import { join } from "node:path";
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError, type ErrorCode } from "../errors.js";
 import { listOf, parseJson, readUtf8 } from "../formats/index.js";
 import { scheduleSchema } from "../steering/index.js";
@@ -82,13 +83,9 @@ export const RUN_FILE = "run.json";
 
 /** Fill in what is the same for every run; the fields in the order of the schema, so that the same run is the same bytes. Throws `code` for what could not be read again. */
 export function runFile(fields: Omit<RunFile, "format" | "formatVersion">, code: ErrorCode = "E_BAD_ARGUMENT"): RunFile {
-  const parsed = runSchema.safeParse({ format: FORMAT, formatVersion: FORMAT_VERSION, ...fields });
-  if (!parsed.success) {
-    const { path, message } = parsed.error.issues[0]!;
-    throw new SteeringError(code, `the run's ${path.join(".")}: ${message}`);
-  }
-  encodeRun(parsed.data, code);
-  return parsed.data;
+  const run = parsedBy(runSchema, { format: FORMAT, formatVersion: FORMAT_VERSION, ...fields }, (problem) => new SteeringError(code, `the run's ${problem}`));
+  encodeRun(run, code);
+  return run;
 }
 
 /** The text of `run.json`. Throws `code` for one that `readRunFile` would refuse. */
@@ -159,12 +156,16 @@ export async function readRunFile(folder: string): Promise<RunFile> {
 
 function parseRun(text: string, path: string, code: ErrorCode): RunFile {
   const json = parseJson(text, path, code);
+  assertNotNewer(json, FORMAT_VERSION, path);
+  return parsedBy(runSchema, json, (problem) => new SteeringError(code, `${path}: ${problem}`));
+}
+
+/** Throws E_BAD_RUN for a file whose format is newer than the one that is read here. */
+export function assertNotNewer(json: unknown, readable: number, path: string): void {
   const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
-  if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError(code, `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
-  const parsed = runSchema.safeParse(json);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new SteeringError(code, `${path}: ${issue.path.join(".")}: ${issue.message}`);
+  if (typeof version !== "number" || version <= readable) return;
+  throw new SteeringError("E_BAD_RUN",
+    `${path} was written by a newer llama-steer (format ${version}, this one reads ${readable}); update llama-steer`);
 }
 
 /** JSON with sorted keys: the same for the same values. */

@@ -1,5 +1,6 @@
 export {
-  KINDS, STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, type KlReduction, type Strategy, type StrategyLabel,
+  KINDS, STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type KlReduction, type Strategy,
+  type StrategyLabel,
 } from "./kinds.js";
 export {
   alphaAt, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type Schedule, type ScheduleInput,

@@ -25,7 +25,9 @@ interface Facts<Settings> {
   label?: string;
 }
 
-function kind<Schema extends z.ZodType, const Known extends Facts<z.output<Schema>>>(schema: Schema, known: Known): { schema: Schema } & Known {
+function kind<Schema extends z.ZodType, const Known extends Facts<z.output<Schema>>>(
+  schema: Schema, known: Known,
+): { schema: Schema } & Known {
   return { schema, ...known };
 }
 
@@ -75,15 +77,18 @@ type Kinds = typeof KINDS;
 /** Name of a kind of schedule. */
 export type Kind = keyof Kinds;
 export type KindSchema = Kinds[Kind]["schema"];
-/** The kinds that experiments compare. */
-export type Strategy = { [Name in Kind]: Kinds[Name] extends { label: string } ? Name : never }[Kind];
+type Compared = { [Name in Kind]: Kinds[Name] extends { label: string } ? Name : never }[Kind];
 /** Their names in settings and reports. */
-export type StrategyLabel = Kinds[Strategy]["label"];
+export type StrategyLabel = Kinds[Compared]["label"];
 
 /** The facts of every kind, by its name. */
 export const FACTS = Object.entries(KINDS) as Array<[Kind, Facts<never>]>;
 
-/** The kinds that experiments compare (docs/method.md §4), in the order of the reports. */
-export const STRATEGIES = FACTS.flatMap(([name, { label }]) => (label === undefined ? [] : [name as Strategy]));
+const compared = FACTS.flatMap(([name, { label }]) => (label === undefined ? [] : [name as Compared]));
+export const strategySchema = z.enum(compared);
+/** One of `STRATEGIES`. */
+export type Strategy = z.infer<typeof strategySchema>;
+/** The kinds of schedules that experiments compare (docs/method.md §4), in the order of the reports. */
+export const STRATEGIES: readonly Strategy[] = compared;
 /** Their short names, on the command line and in plans. */
 export const STRATEGY_WORDS = Object.fromEntries(STRATEGIES.map((name) => [KINDS[name].word, name])) as Readonly<Record<string, Strategy>>;

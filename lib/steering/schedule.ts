@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { shown, SteeringError } from "../errors.js";
 import { isAlpha, KINDS, type KindSchema } from "./kinds.js";
 
@@ -40,10 +41,7 @@ export function parseSchedule(input: ScheduleInput): Schedule;
 export function parseSchedule(input: ScheduleInput): Schedule {
   if (typeof input === "function") return functionSchedule(input);
   if (typeof input === "object" && input?.kind === "function") return functionSchedule(input.alphaAt);
-  const parsed = scheduleSchema.safeParse(input);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new SteeringError("E_BAD_SPEC", `schedule ${issue.path.join(".")}: ${issue.message}`);
+  return parsedBy(scheduleSchema, input, (problem) => new SteeringError("E_BAD_SPEC", `schedule ${problem}`));
 }
 
 function functionSchedule(of: (step: number) => number): FunctionSchedule {

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { FACTS } from "./kinds.js";
 import { scheduleSchema, tailSchema } from "./schedule.js";
@@ -28,10 +29,8 @@ export function steeringJsonSchema(): Record<string, unknown> {
 
 /** Read what a steering file holds. Throws E_BAD_SPEC, naming the place. */
 export function parseSpecs(json: unknown, name: string): Array<z.output<typeof writtenSpecSchema>> {
-  const parsed = z.array(writtenSpecSchema).min(1).safeParse(Array.isArray(json) ? json : [json]);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw new SteeringError("E_BAD_SPEC", `${name}: ${issue.path.join(".")}: ${issue.message}`);
+  const specs = Array.isArray(json) ? json : [json];
+  return parsedBy(z.array(writtenSpecSchema).min(1), specs, (problem) => new SteeringError("E_BAD_SPEC", `${name}: ${problem}`));
 }
 
 /** Kinds by what `--steer` calls them: their short words, or their names. */
@@ -71,10 +70,7 @@ export function parseSteer(text: string): SteeringSpec {
     else if (key) schedule[key] = TEXT_SETTINGS.has(word) ? value : number(text, value);
     else throw badSpec(text, `unknown setting "${word}"`);
   }
-  const parsed = steeringSpecSchema.safeParse(spec);
-  if (parsed.success) return parsed.data;
-  const issue = parsed.error.issues[0]!;
-  throw badSpec(text, `${issue.path.join(".")}: ${issue.message}`);
+  return parsedBy(steeringSpecSchema, spec, (problem) => badSpec(text, problem));
 }
 
 /** `all`, or numbers and ranges joined by "+", e.g. `4-9+12`. Throws E_BAD_SPEC. */

@@ -128,7 +128,7 @@ const provenanceSchema = z.object({
 export type Provenance = z.infer<typeof provenanceSchema>;
 
 /** Format version 1 knew one origin, and wrote it beside the rest. */
-const provenanceOf1 = z.object({ ...provenanceSchema.pick({ property: true, model: true, madeBy: true }).shape, ...iclSchema.omit({ kind: true }).shape })
+const provenanceOf1 = provenanceSchema.pick({ property: true, model: true, madeBy: true }).extend(iclSchema.omit({ kind: true }).shape)
   .transform(({ property, model, madeBy, ...origin }): Provenance => ({ property, model, madeBy, origin: { kind: "icl", ...origin } }));
 
 /** The provenance in a vector file of this format version. Throws what JSON and zod throw. */

@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { MAX_SAFETENSORS_BYTES, decodeSafetensors, encodeSafetensors, readFileUpTo, writeFileAtomic, type Tensor } from "../formats/index.js";
 import { HOOK_SITES, hasHeads } from "./hook-site.js";
@@ -40,12 +41,9 @@ export async function saveVector(path: string, vector: VectorData): Promise<void
  */
 export async function loadVector(path: string): Promise<VectorData> {
   const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "vector"), path);
-  const parsed = metadataSchema.safeParse(metadata);
-  if (!parsed.success) {
-    const issue = parsed.error.issues[0]!;
-    throw new SteeringError("E_BAD_VECTOR", `${path} is not a vector of llama-steer: metadata ${issue.path.join(".")}: ${issue.message}`);
-  }
-  const vector = { site: parsed.data.hook_site, ...joinLayers(tensors, path), provenance: provenanceOf(parsed.data, path) };
+  const described = parsedBy(metadataSchema, metadata,
+    (problem) => new SteeringError("E_BAD_VECTOR", `${path} is not a vector of llama-steer: metadata ${problem}`));
+  const vector = { site: described.hook_site, ...joinLayers(tensors, path), provenance: provenanceOf(described, path) };
   assertFits(vector, path);
   return vector;
 }

@@ -1,23 +1,14 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import type { GenerateOptions, Model, ScheduleInput, VectorData } from "../../lib/index.js";
+import { describe, expect, jest, test } from "@jest/globals";
+import type { GenerateOptions, ScheduleInput } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { Context } from "../../lib/engine/index.js";
-import { digits, loadTiny, ON_DEVICE, randomVector, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { digits, loadTiny, ON_DEVICE, randomVector } from "../support/tiny-files.js";
 
-const space = scratch();
-let model: Model;
-let vectors: VectorData[];
+const { space, model } = await tinyForFile();
 
-beforeAll(async () => {
-  ({ model } = await loadTiny(space));
-  vectors = await Promise.all((["head_out", "head_out", "resid_post", "attn_out", "mlp_out"] as const).map((site, seed) => randomVector(model, seed + 1, { site, scale: 1 })));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const vectors = await Promise.all((["head_out", "head_out", "resid_post", "attn_out", "mlp_out"] as const).map((site, seed) => randomVector(model, seed + 1, { site, scale: 1 })));
 
 const SCHEDULES: ScheduleInput[] = [
   { kind: "fixed", alpha: 1.2 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 2 }, { kind: "window", alpha: 1.5, from: 1, to: 3 },

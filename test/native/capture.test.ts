@@ -1,31 +1,20 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { expect, test } from "@jest/globals";
 import { readdirSync, readFileSync } from "node:fs";
-import { extract, type Dataset, type Model, type PromptActivations } from "../../lib/index.js";
+import { extract, type Dataset, type PromptActivations } from "../../lib/index.js";
 import { captureActivations, captureMeans } from "../../lib/capture/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { loadVector, saveVector } from "../../lib/vector/vector-file.js";
 import { saveActivations } from "../../lib/capture/activation-file.js";
 import { decodeSafetensors } from "../../lib/formats/safetensors.js";
 import { Batch } from "../../lib/engine/index.js";
+import { tinyForFile } from "../support/file-model.js";
 import { forward } from "../support/reference-forward.js";
-import { loadTiny, maxDifference, ON_DEVICE, scratch, tolerance } from "../support/tiny-files.js";
-import type { TinyModel } from "../support/tiny-model.js";
+import { loadTiny, maxDifference, ON_DEVICE, tolerance } from "../support/tiny-files.js";
 import type { IclOrigin } from "../../lib/vector/index.js";
 
 const ROUNDING = tolerance(5e-5);
 const N_STEPS = 5;
-const space = scratch();
-let tiny: TinyModel;
-let model: Model;
-
-beforeAll(async () => {
-  ({ tiny, model } = await loadTiny(space));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const { space, tiny, model } = await tinyForFile();
 
 /** Weighted mean input of W_O at the rows that predict each greedy token, recomputing everything. */
 function referenceMeans(prompts: Array<{ tokens: number[]; weight: number }>): Float64Array {

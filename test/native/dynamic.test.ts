@@ -1,24 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { GenerationResult, GenerationStream, KlReduction, Model, VectorData } from "../../lib/index.js";
+import { describe, expect, test } from "@jest/globals";
+import type { GenerationResult, GenerationStream, KlReduction, VectorData } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch } from "../../lib/engine/index.js";
-import { forward, softmax } from "../support/reference-forward.js";
-import { digits, direction, loadTiny, randomVector, scratch } from "../support/tiny-files.js";
-import type { TinyModel } from "../support/tiny-model.js";
+import { tinyForFile } from "../support/file-model.js";
+import { softmax } from "../support/linear.js";
+import { forward } from "../support/reference-forward.js";
+import { digits, direction, randomVector } from "../support/tiny-files.js";
 
-const space = scratch();
-let tiny: TinyModel;
-let model: Model;
+const { tiny, model } = await tinyForFile({ threads: 2 }); // the other files use one
 const PROMPT = "steer";
-
-beforeAll(async () => {
-  ({ tiny, model } = await loadTiny(space, { threads: 2 })); // the other files use one
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
 
 /** The fewest most likely tokens whose probability passes topP, by sorting everything. */
 function topSet(probabilities: number[], topP: number): number[] {

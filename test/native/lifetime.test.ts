@@ -1,22 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
-import type { Model } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch, type Context } from "../../lib/engine/index.js";
-import { loadTiny, maxDifference, randomVector, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { loadTiny, maxDifference, randomVector } from "../support/tiny-files.js";
 
-const space = scratch();
-let model: Model;
-
-beforeAll(async () => {
-  ({ model } = await loadTiny(space));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const { space, model } = await tinyForFile();
 
 async function withContext<T>(work: (context: Context) => Promise<T>): Promise<T> {
   using context = await model.createContext({ nCtx: 512, nSeqMax: 4 });

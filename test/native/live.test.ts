@@ -1,26 +1,16 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { compose, replay, type GenerateOptions, type GenerationResult, type GenerationStream, type Model, type VectorData } from "../../lib/index.js";
+import { expect, test } from "@jest/globals";
+import { compose, replay, type GenerateOptions, type GenerationResult, type GenerationStream, type VectorData } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { steeringSpecSchema } from "../../lib/steering/index.js";
-import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { randomVector } from "../support/tiny-files.js";
 
-const space = scratch();
-let model: Model;
-let first: VectorData;
-let second: VectorData;
+const { model } = await tinyForFile();
 const PROMPT = "steer";
 const CHANGE = 4;
 const maxNewTokens = 10;
 
-beforeAll(async () => {
-  ({ model } = await loadTiny(space));
-  [first, second] = [await randomVector(model, 1, { nSteps: 8, scale: 1.5 }), await randomVector(model, 2, { nSteps: 8, scale: 1.5 })];
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const [first, second] = [await randomVector(model, 1, { nSteps: 8, scale: 1.5 }), await randomVector(model, 2, { nSteps: 8, scale: 1.5 })];
 
 /** Changed after so many tokens. */
 async function changed(steer: GenerateOptions["steer"], change: (stream: GenerationStream) => unknown, more: GenerateOptions = {}): Promise<{ stream: GenerationStream; result: GenerationResult }> {

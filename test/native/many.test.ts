@@ -1,22 +1,13 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { expect, test } from "@jest/globals";
 import type { GenerateOptions, GenerationResult, Model } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { addon } from "../../lib/native/addon.js";
-import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { loadTiny, randomVector } from "../support/tiny-files.js";
 
 const ids = ({ tokens }: GenerationResult): number[] => tokens.map(({ token }) => token);
-const space = scratch();
+const { space, model } = await tinyForFile({ maxSequences: 16, contextSize: 2048 });
 const N = 100;
-let model: Model;
-
-beforeAll(async () => {
-  ({ model } = await loadTiny(space, { maxSequences: 16, contextSize: 2048 }));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
 
 /** Runs the i-th of many generations that have vectors, schedules and sampling of their own; log probabilities too. */
 async function variedRuns(on: Model): Promise<(i: number) => Promise<GenerationResult>> {

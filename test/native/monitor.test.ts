@@ -1,32 +1,21 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { GenerateOptions, GenerationResult, LoadModelOptions, Model, Probe, ScheduleInput, Steering } from "../../lib/index.js";
+import { describe, expect, test } from "@jest/globals";
+import type { GenerateOptions, GenerationResult, LoadModelOptions, Probe, ScheduleInput, Steering } from "../../lib/index.js";
 import { captureActivations } from "../../lib/capture/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { parseSchedule } from "../../lib/steering/index.js";
+import { dot } from "../support/linear.js";
+import { tinyForFile } from "../support/file-model.js";
 import { forward } from "../support/reference-forward.js";
 import { randomProbe } from "../support/probes.js";
-import { direction, loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
-import type { TinyModel } from "../support/tiny-model.js";
+import { direction, loadTiny, maxDifference, randomVector, tolerance } from "../support/tiny-files.js";
 
 /** Of log odds, whose weights are about 1. */
 const ROUNDING = tolerance(1e-4);
 const N_TOKENS = 7;
 const PROMPT = "watch";
-const space = scratch();
-let tiny: TinyModel;
-let model: Model;
-
-beforeAll(async () => {
-  ({ tiny, model } = await loadTiny(space));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const { space, tiny, model } = await tinyForFile();
 
 const logOdds = (p: number): number => Math.log(p / (1 - p));
-const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => Array.from(a).reduce((sum, value, i) => sum + value * b[i]!, 0);
 
 function watched(monitor: readonly Probe[], steer: readonly Steering[] = [], on = model): Promise<GenerationResult> {
   return generateText(on, PROMPT, { steer, monitor, maxNewTokens: N_TOKENS });

@@ -1,32 +1,20 @@
-import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import type { PromptedText, TextMeans } from "../../lib/experiments.js";
-import type { Dataset, ExtractPairsOptions, HookSite, Model, Pooling, SteeringVector } from "../../lib/index.js";
-import { captureTexts } from "../../lib/capture/index.js";
+import { describe, expect, jest, test } from "@jest/globals";
+import type { PromptedText } from "../../lib/experiments.js";
+import type { Dataset, ExtractPairsOptions, HookSite, Pooling, SteeringVector } from "../../lib/index.js";
 import { extractPairs, POOLINGS } from "../../lib/extract/pairs.js";
 import { loadVector } from "../../lib/vector/vector-file.js";
 import { PAIR_METHODS } from "../../lib/vector/index.js";
 import { extractWithin } from "../../lib/extract/pairs.js";
 import { Context } from "../../lib/engine/index.js";
+import { tinyForFile } from "../support/file-model.js";
+import { collectTexts, promptedText, SHARING } from "../support/prompted-texts.js";
 import { forward } from "../support/reference-forward.js";
-import { loadTiny, maxDifference, scratch, tolerance } from "../support/tiny-files.js";
-import type { TinyModel } from "../support/tiny-model.js";
+import { maxDifference, tolerance } from "../support/tiny-files.js";
 
 /** Single precision against double, over three layers. */
 const ROUNDING = tolerance(5e-5);
-const space = scratch();
-let tiny: TinyModel;
-let model: Model;
-
-beforeAll(async () => {
-  ({ tiny, model } = await loadTiny(space));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
-
-const text = (prompt: string, answer: string): PromptedText => ({ prompt: model.tokenise(prompt), answer: model.tokenise(answer, { bos: false }) });
+const { space, tiny, model } = await tinyForFile();
+const text = (prompt: string, answer: string): PromptedText => promptedText(model, prompt, answer);
 
 type ReadSite = Extract<HookSite, "head_out" | "resid_post">;
 const LAYERS: Record<ReadSite, number[]> = { head_out: [0, 1, 2], resid_post: [0, 1] };
@@ -45,18 +33,10 @@ function reference({ prompt, answer }: PromptedText, site: ReadSite, pooling: Po
 
 const flat = (rows: Float64Array[][]): number[] => rows.flat().flatMap((row) => [...row]);
 
-async function collect(texts: readonly PromptedText[], options: Partial<Parameters<typeof captureTexts>[2]> = {}): Promise<TextMeans[]> {
-  const found: TextMeans[] = [];
-  for await (const one of captureTexts(model, texts, { site: "head_out", ...options })) found.push(one);
-  return found;
-}
-
-const SHARING = [["a question", "yes"], ["a question", "no, not at all"], ["a question", "y"], ["another question", "it is so"], ["another", "it is"], ["b", "c"]] as const;
-
 describe.each(["head_out", "resid_post"] as const)("rows of texts at %s", (site) => {
   test.each(POOLINGS)("%s: those of the reference, with prompts in common and without", async (pooling) => {
     const texts = SHARING.map(([prompt, answer]) => text(prompt, answer));
-    const found = await collect(texts, { site, pooling });
+    const found = await collectTexts(model, texts, { site, pooling });
     found.forEach(({ means, layers, width, nRows, nSteps }, i) => {
       const { length } = texts[i]!.answer;
       expect({ layers, width, nRows, nSteps }).toEqual({ layers: LAYERS[site], width: tiny.shape.nEmbd, nRows: pooling === "mean" ? length : 1, nSteps: pooling === "step" ? length : 1 });
@@ -67,7 +47,7 @@ describe.each(["head_out", "resid_post"] as const)("rows of texts at %s", (site)
   test("step: at most so many, and nothing behind the last of them is computed", async () => {
     const texts = ["yes", "no, not at all", "maybe"].map((answer) => text("a question that is not short", answer));
     const decode = jest.spyOn(Context.prototype, "decode");
-    const found = await collect(texts, { site, pooling: "step", maxSteps: 3 });
+    const found = await collectTexts(model, texts, { site, pooling: "step", maxSteps: 3 });
     const rows = decode.mock.calls.reduce((sum, [batch]) => sum + batch.size, 0);
     decode.mockRestore();
     // The first text whole; of the others the prompt's last token and two of the answer.
@@ -81,10 +61,10 @@ describe.each(["head_out", "resid_post"] as const)("rows of texts at %s", (site)
 
 test.each(["last", "step"] as const)("%s: more texts than sequences, in any order, each as if it were alone", async (pooling) => {
   const texts = Array.from({ length: 60 }, (_, i) => text(`question ${i % 7}`, `answer ${"n".repeat(i % 11)} ${i}`));
-  const together = await collect(texts, { pooling });
+  const together = await collectTexts(model, texts, { pooling });
   expect(together.map((one) => one.text)).toEqual(texts.map((_, i) => i));
   for (const i of [0, 7, 14, 30, 59]) {
-    const [alone] = await collect([texts[i]!], { pooling });
+    const [alone] = await collectTexts(model, [texts[i]!], { pooling });
     expect(maxDifference(alone!.means, together[i]!.means)).toBeLessThan(ROUNDING);
   }
 });
@@ -93,7 +73,7 @@ test("step: a text that another one begins with, whose cells it could take, is r
   const [whole, begun] = [text("a long question indeed", "x"), text("a long ", "question indeed")];
   for (const texts of [[whole, begun], [begun, whole], [begun, begun]]) {
     for (const pooling of ["last", "step"] as const) {
-      const found = await collect(texts, { pooling });
+      const found = await collectTexts(model, texts, { pooling });
       found.forEach(({ means }, i) => expect(maxDifference(means, flat(reference(texts[i]!, "head_out", pooling)))).toBeLessThan(ROUNDING));
     }
   }
@@ -103,11 +83,11 @@ test("a text without a prompt has rows, but none that predicts its first token",
   const whole = text("a question", "yes");
   const bare = { prompt: [], answer: [...whole.prompt, ...whole.answer] };
   for (const pooling of ["mean", "last"] as const) {
-    const [found] = await collect([bare], { pooling });
+    const [found] = await collectTexts(model, [bare], { pooling });
     expect(maxDifference(found!.means, flat(reference(bare, "head_out", pooling)))).toBeLessThan(ROUNDING);
   }
-  await expect(collect([bare], { pooling: "step" })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
-  for (const options of [{ maxSteps: 3 }, { pooling: "step", maxSteps: 0 }, { pooling: "step", maxSteps: 1.5 }] as const) await expect(collect([whole], options)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  await expect(collectTexts(model, [bare], { pooling: "step" })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  for (const options of [{ maxSteps: 3 }, { pooling: "step", maxSteps: 0 }, { pooling: "step", maxSteps: 1.5 }] as const) await expect(collectTexts(model, [whole], options)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });
 
 const dataset = (name: string, answers: Array<[string, string]>): Dataset => ({ name, instruction: "", rows: answers.map(([input, output]) => ({ input, output })) });

@@ -1,24 +1,15 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
 import { Worker } from "node:worker_threads";
-import { loadModel, type Model } from "../../lib/index.js";
+import { loadModel } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch, type Context, type RowOptions } from "../../lib/engine/index.js";
 import type { CaptureHandle, VectorHandle } from "../../lib/native/index.js";
-import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { loadTiny, randomVector } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 
-const space = scratch();
-let model: Model;
-
-beforeAll(async () => {
-  ({ model } = await loadTiny(space));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const { space, model } = await tinyForFile();
 
 async function withContext<T>(work: (context: Context) => Promise<T>): Promise<T> {
   using context = await model.createContext({ nCtx: 128, nSeqMax: 4 });

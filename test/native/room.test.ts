@@ -1,12 +1,11 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import type { GenerationResult, GenerationStream, Model } from "../../lib/index.js";
-import { loadTiny, randomVector, scratch } from "../support/tiny-files.js";
+import { expect, test } from "@jest/globals";
+import type { GenerationResult, GenerationStream } from "../../lib/index.js";
+import { tinyForFile } from "../support/file-model.js";
+import { randomVector } from "../support/tiny-files.js";
 
-const space = scratch();
+const { model } = await tinyForFile({ maxSequences: 2 });
 const maxNewTokens = 6;
 /** Two at once fit. */
-let model: Model;
-let alone: GenerationResult;
 
 const ids = ({ tokens }: GenerationResult): number[] => tokens.map(({ token }) => token);
 const begun = async (prompt = "steer"): Promise<GenerationStream> => {
@@ -15,15 +14,7 @@ const begun = async (prompt = "steer"): Promise<GenerationStream> => {
   return stream;
 };
 
-beforeAll(async () => {
-  ({ model } = await loadTiny(space, { maxSequences: 2 }));
-  alone = await model.generate("steer", { maxNewTokens }).result();
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const alone = await model.generate("steer", { maxNewTokens }).result();
 
 test("more than there is room for, read in lockstep: all come to their end, as each does alone", async () => {
   const streams = Array.from({ length: 4 }, () => model.generate("steer", { maxNewTokens }));

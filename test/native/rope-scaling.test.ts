@@ -1,25 +1,16 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
 import { loadModel, type LoadModelOptions, type RopeScaling } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
-import { loadTiny, maxDifference, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { loadTiny, maxDifference } from "../support/tiny-files.js";
 import { Batch, type Engine } from "../../lib/engine/index.js";
 import { architectureMetadata, architectureShape, architectureTensors } from "../support/tiny-architectures.js";
 import { ggufBytes } from "../support/gguf-writer.js";
 
-const space = scratch();
-let plain: Engine;
-let trained: number;
+const { space, model: plain } = await tinyForFile();
 
-beforeAll(async () => {
-  ({ model: plain } = await loadTiny(space));
-  trained = plain.info.nCtxTrain;
-});
-
-afterAll(() => {
-  plain.dispose();
-  space[Symbol.dispose]();
-});
+const trained = plain.info.nCtxTrain;
 
 const load = (ropeScaling: RopeScaling, options: LoadModelOptions = {}): Promise<Engine> => loadTiny(space, { ropeScaling, ...options }).then(({ model }) => model);
 

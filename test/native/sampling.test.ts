@@ -1,21 +1,11 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { GenerateOptions, Model, Sampling } from "../../lib/index.js";
+import { describe, expect, test } from "@jest/globals";
+import type { GenerateOptions, Sampling } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { Batch } from "../../lib/engine/index.js";
-import { softmax } from "../support/reference-forward.js";
-import { loadTiny, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { softmax } from "../support/linear.js";
 
-const space = scratch();
-let model: Model;
-
-beforeAll(async () => {
-  ({ model } = await loadTiny(space));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const { model } = await tinyForFile();
 
 const PROMPT = "sample";
 const run = async (sampling: Sampling, options: GenerateOptions = {}): Promise<number[]> =>

@@ -1,21 +1,12 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { loadModel, type Model, type ScheduleInput } from "../../lib/index.js";
+import { describe, expect, test } from "@jest/globals";
+import { loadModel, type ScheduleInput } from "../../lib/index.js";
 import { captureMeans } from "../../lib/capture/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch } from "../../lib/engine/index.js";
-import { loadArchitecture, loadTiny, randomVector, scratch } from "../support/tiny-files.js";
+import { tinyForFile } from "../support/file-model.js";
+import { loadArchitecture, loadTiny, randomVector } from "../support/tiny-files.js";
 
-const space = scratch();
-let model: Model;
-
-beforeAll(async () => {
-  ({ model } = await loadTiny(space));
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const { space, model } = await tinyForFile();
 
 const GREEDY = { maxNewTokens: 6, sampling: { logitBias: { 2: -Infinity } } };
 

@@ -1,27 +1,16 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import type { Model, VectorData } from "../../lib/index.js";
+import { expect, test } from "@jest/globals";
 import { deltaPerplexity, perplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";
 import { generateText, scoreTokens } from "../../lib/generate/index.js";
-import { forward, softmax } from "../support/reference-forward.js";
-import { digits, direction, loadTiny, randomVector, scratch, tolerance } from "../support/tiny-files.js";
-import type { TinyModel } from "../support/tiny-model.js";
+import { tinyForFile } from "../support/file-model.js";
+import { mean, softmax } from "../support/linear.js";
+import { forward } from "../support/reference-forward.js";
+import { digits, direction, randomVector, tolerance } from "../support/tiny-files.js";
 
-const space = scratch();
-let tiny: TinyModel;
-let model: Model;
-let vector: VectorData;
+const { tiny, model } = await tinyForFile();
 const PROMPT = "steer";
 const GIVEN = [20, 7, 7, 99, 130];
 
-beforeAll(async () => {
-  ({ tiny, model } = await loadTiny(space));
-  vector = await randomVector(model, 3, { scale: 2 });
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const vector = await randomVector(model, 3, { scale: 2 });
 
 /** log P of each given token by the reference forward pass; `alpha` of each step. */
 function reference(continuation: readonly number[], alpha: (step: number) => number): number[] {
@@ -54,7 +43,6 @@ test("a generation's own log probabilities are those of its tokens, before the s
 });
 
 test("the perplexity is e to the mean negative log probability, and ΔPPL the difference of two of them", async () => {
-  const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
   const own = reference(GIVEN, () => 0);
   expect(Math.log(await perplexity(model, PROMPT, GIVEN))).toBeCloseTo(-mean(own), digits(5));
   const steer = [{ vector, schedule: { kind: "fixed" as const, alpha: 1 }, tail: "stop" as const }];

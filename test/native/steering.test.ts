@@ -1,31 +1,18 @@
-import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { Model, VectorData } from "../../lib/index.js";
+import { describe, expect, test } from "@jest/globals";
 import { Batch, type Context, type Term } from "../../lib/engine/index.js";
 import type { VectorHandle } from "../../lib/native/index.js";
+import { tinyForFile } from "../support/file-model.js";
 import { forward } from "../support/reference-forward.js";
-import { direction, loadTiny, maxDifference, randomVector, scratch, tolerance } from "../support/tiny-files.js";
-import type { TinyModel } from "../support/tiny-model.js";
+import { direction, loadTiny, maxDifference, randomVector, tolerance } from "../support/tiny-files.js";
 
 // F32 weights and KV, no flash attention: what differs from the double-precision reference is float rounding alone.
 const ROUNDING = tolerance(5e-5);
 
-const space = scratch();
-let tiny: TinyModel;
-let model: Model;
-let vector: VectorData;
-let other: VectorData;
+const { space, tiny, model } = await tinyForFile();
 const TOKENS = [1, 70, 103, 35, 118, 200];
 
-beforeAll(async () => {
-  ({ tiny, model } = await loadTiny(space));
-  vector = await randomVector(model, 5);
-  other = await randomVector(model, 6);
-});
-
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const vector = await randomVector(model, 5);
+const other = await randomVector(model, 6);
 
 /** Logits of every row of one decode of the whole sequence, with terms per position. */
 async function logitsOf(context: Context, terms: (position: number) => Term[] = () => []): Promise<Float32Array[]> {

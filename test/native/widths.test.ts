@@ -1,23 +1,14 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { expect, test } from "@jest/globals";
 import { vectors } from "../../lib/experiments.js";
-import { extract, type Dataset, type Model } from "../../lib/index.js";
+import { extract, type Dataset } from "../../lib/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { encodeNpy } from "../../lib/formats/npy.js";
+import { architectureForFile } from "../support/file-model.js";
 import { architectureShape } from "../support/tiny-architectures.js";
-import { loadArchitecture, scratch } from "../support/tiny-files.js";
 
 // Multi-head latent attention: the metadata's value_length is the width of what the cache holds, and W_O's input is narrower.
 const { nHead, dHead, nLayer } = architectureShape("deepseek2");
-const space = scratch();
-let model: Model;
-
-beforeAll(async () => {
-  model = await loadArchitecture(space, "deepseek2");
-});
-afterAll(() => {
-  model.dispose();
-  space[Symbol.dispose]();
-});
+const { model } = await architectureForFile("deepseek2");
 
 function dataset(name: string, outputs: string[]): Dataset {
   return { name, instruction: "Answer.", rows: ["q", "r", "s", "t", "u", "w"].map((input, i) => ({ input, output: outputs[i % outputs.length]! })) };

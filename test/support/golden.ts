@@ -7,6 +7,7 @@ import { iclTokens, promptGroups, questionTokens, QUESTION_STOP } from "../../li
 import { decodeSafetensors } from "../../lib/formats/safetensors.js";
 import { Batch, type Context } from "../../lib/engine/index.js";
 import { delta, type StepMeans } from "../../lib/vector/index.js";
+import { dot } from "./linear.js";
 import { packageRoot } from "#native/prebuilt";
 
 interface GoldenSetting {
@@ -157,10 +158,4 @@ export class Parity {
     const delta = await deltaPerplexity(this.model, { noIcl, icl, iclOutput }, { steer: withFoundAlphas(steer, output) });
     return { tokens, readings: output.tokens.map(({ readings }) => readings), delta };
   }
-}
-
-function dot(a: Float32Array, b: Float32Array): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
 }

@@ -90,7 +90,7 @@ export function someBytes(length: number, seed = 1): Buffer {
 }
 
 /** A whole GGUF file of this many bytes, or the part of a split model: one tensor of `someBytes`. */
-export function ggufBytes(length: number, seed = 1, split?: { no: number; count: number }): Buffer {
+export function ggufOfSize(length: number, seed = 1, split?: { no: number; count: number }): Buffer {
   const metadata = split ? { "split.no": split.no, "split.count": split.count } : {};
   const headerOf = (rows: number): Buffer => ggufHeader(metadata, [{ name: "t", shape: [rows], type: "I8" }]);
   const rows = length - headerOf(0).length;

@@ -1,3 +1,4 @@
+import { addTo, matrixOf, product, rmsNormed, softmax } from "./linear.js";
 import { EPSILON, ROPE_BASE } from "./tiny-architectures.js";
 import type { TinyModel } from "./tiny-model.js";
 
@@ -26,48 +27,27 @@ export function forward(model: TinyModel, tokens: readonly number[], hook: HeadO
   const residPost: Float64Array[][] = [];
   for (let layer = 0; layer < nLayer; layer++) {
     const name = (part: string): string => `blk.${layer}.${part}.weight`;
-    const normed = stream.map((x) => rmsNorm(model, name("attn_norm"), x));
-    const queries = normed.map((x, position) => rotate(multiply(model, name("attn_q"), x), position, dHead));
-    const keys = normed.map((x, position) => rotate(multiply(model, name("attn_k"), x), position, dHead));
-    const values = normed.map((x) => multiply(model, name("attn_v"), x));
+    const normed = stream.map((x) => rmsNormed(x, matrixOf(model, name("attn_norm")), EPSILON));
+    const queries = normed.map((x, position) => rotate(product(matrixOf(model, name("attn_q")), x), position, dHead));
+    const keys = normed.map((x, position) => rotate(product(matrixOf(model, name("attn_k")), x), position, dHead));
+    const values = normed.map((x) => product(matrixOf(model, name("attn_v")), x));
     const outputs = queries.map((query, position) => attend(query, keys, values, position, nHead, nHeadKv, dHead));
     headOut.push(outputs);
     outputs.forEach((output, position) => {
       const added = hook(layer, position);
       const input = added ? output.map((value, i) => value + added[i]!) : output;
-      addTo(stream[position]!, multiply(model, name("attn_output"), input));
+      addTo(stream[position]!, product(matrixOf(model, name("attn_output")), input));
     });
     for (const x of stream) {
-      const y = rmsNorm(model, name("ffn_norm"), x);
-      const gate = multiply(model, name("ffn_gate"), y);
-      const up = multiply(model, name("ffn_up"), y);
-      addTo(x, multiply(model, name("ffn_down"), gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!)));
+      const y = rmsNormed(x, matrixOf(model, name("ffn_norm")), EPSILON);
+      const gate = product(matrixOf(model, name("ffn_gate")), y);
+      const up = product(matrixOf(model, name("ffn_up")), y);
+      addTo(x, product(matrixOf(model, name("ffn_down")), gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!)));
     }
     residPost.push(stream.map((x) => x.slice()));
   }
-  const logits = stream.map((x) => multiply(model, "output.weight", rmsNorm(model, "output_norm.weight", x)));
+  const logits = stream.map((x) => product(matrixOf(model, "output.weight"), rmsNormed(x, matrixOf(model, "output_norm.weight"), EPSILON)));
   return { logits, headOut, residPost };
-}
-
-function matrixOf(model: TinyModel, name: string): { rows: number; columns: number; data: Float32Array } {
-  const found = model.weights.get(name);
-  if (!found) throw new Error(`no tensor ${name}`);
-  return found;
-}
-
-function multiply(model: TinyModel, name: string, x: Float64Array): Float64Array {
-  const { rows, columns, data } = matrixOf(model, name);
-  return Float64Array.from({ length: rows }, (_, row) => {
-    let sum = 0;
-    for (let i = 0; i < columns; i++) sum += data[row * columns + i]! * x[i]!;
-    return sum;
-  });
-}
-
-function rmsNorm(model: TinyModel, name: string, x: Float64Array): Float64Array {
-  const { data } = matrixOf(model, name);
-  const scale = 1 / Math.sqrt(x.reduce((sum, value) => sum + value * value, 0) / x.length + EPSILON);
-  return x.map((value, i) => value * scale * data[i]!);
 }
 
 /** Rotary embedding of adjacent pairs, per head. */
@@ -97,16 +77,4 @@ function attend(query: Float64Array, keys: Float64Array[], values: Float64Array[
     });
   }
   return result;
-}
-
-export function softmax(scores: ArrayLike<number>): number[] {
-  const list = Array.from(scores);
-  const largest = Math.max(...list);
-  const weights = list.map((score) => Math.exp(score - largest));
-  const sum = weights.reduce((a, b) => a + b, 0);
-  return weights.map((weight) => weight / sum);
-}
-
-function addTo(target: Float64Array, source: Float64Array): void {
-  for (let i = 0; i < target.length; i++) target[i]! += source[i]!;
 }

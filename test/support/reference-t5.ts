@@ -1,4 +1,4 @@
-import { softmax } from "./reference-forward.js";
+import { addTo, dot, matrixOf, product, rmsNormed, softmax } from "./linear.js";
 import { T5_TOKENS, type TinyT5 } from "./tiny-t5.js";
 
 export interface ReferenceTranslation {
@@ -76,7 +76,7 @@ function bucketBack(distance: number, nBuckets: number): number {
 
 /** Per head; all layers use the first one's. */
 function distanceBias(model: TinyT5, side: "enc" | "dec", bucket: number): number[] {
-  const { data, columns } = tensor(model, `${side}.blk.0.attn_rel_b`);
+  const { data, columns } = matrixOf(model, `${side}.blk.0.attn_rel_b.weight`);
   return Array.from(data.subarray(bucket * columns, (bucket + 1) * columns));
 }
 
@@ -109,33 +109,14 @@ function feedForward(model: TinyT5, name: string, x: Float64Array): Float64Array
 }
 
 function embed(model: TinyT5, tokens: readonly number[]): Float64Array[] {
-  const { data, columns } = tensor(model, "token_embd");
+  const { data, columns } = matrixOf(model, "token_embd.weight");
   return tokens.map((token) => Float64Array.from(data.subarray(token * columns, (token + 1) * columns)));
 }
 
 function rmsNorm(model: TinyT5, name: string, x: Float64Array): Float64Array {
-  const { data } = tensor(model, name);
-  const scale = 1 / Math.sqrt(dot(x, x) / x.length + model.shape.epsilon);
-  return x.map((value, i) => value * scale * data[i]!);
+  return rmsNormed(x, matrixOf(model, `${name}.weight`), model.shape.epsilon);
 }
 
 function multiply(model: TinyT5, name: string, x: Float64Array): Float64Array {
-  const { rows, columns, data } = tensor(model, name);
-  return Float64Array.from({ length: rows }, (_, row) => dot(x, data.subarray(row * columns, (row + 1) * columns)));
-}
-
-function tensor(model: TinyT5, name: string): { rows: number; columns: number; data: Float32Array } {
-  const found = model.weights.get(`${name}.weight`);
-  if (!found) throw new Error(`no tensor ${name}`);
-  return found;
-}
-
-function dot(a: ArrayLike<number>, b: ArrayLike<number>): number {
-  let sum = 0;
-  for (let i = 0; i < a.length; i++) sum += a[i]! * b[i]!;
-  return sum;
-}
-
-function addTo(target: Float64Array, source: Float64Array): void {
-  for (let i = 0; i < target.length; i++) target[i]! += source[i]!;
+  return product(matrixOf(model, `${name}.weight`), x);
 }

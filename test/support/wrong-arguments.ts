@@ -3,7 +3,7 @@ import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import * as experiments from "../../lib/experiments.js";
 import * as root from "../../lib/index.js";
-import { aRun, someRecords } from "./run-fixtures.js";
+import { aRun, someRecords } from "./runs.js";
 import { randomProbe } from "./probes.js";
 
 /** Both public entries. */

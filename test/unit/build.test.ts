@@ -1,10 +1,10 @@
-import { chmod, cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { beforeEach, expect, test } from "@jest/globals";
 import { unpacked } from "#native/prebuilt";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
 const PINNED = "3.22.1";
@@ -12,12 +12,10 @@ let root: string;
 
 /** A package with the build scripts and a stand-in for node-llama-cpp, none of its platform packages. */
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), "llama-steer-build-"));
+  root = await temporaryFolder();
   for (const name of ["build.mjs", "gpu.mjs", "prebuilt.mjs", "spawn.mjs"]) await cp(join(REPOSITORY, "native", name), join(root, "native", name));
   await cp(join(REPOSITORY, "package.json"), join(root, "package.json"));
 });
-
-afterEach(() => rm(root, { recursive: true, force: true }));
 
 async function installNodeLlamaCpp(version: string): Promise<void> {
   const folder = join(root, "node_modules", "node-llama-cpp");

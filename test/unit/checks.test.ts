@@ -1,6 +1,7 @@
 import { expect, test } from "@jest/globals";
-import { requireInteger, requireNumber, requireOneOf } from "../../lib/checks.js";
-import { shown } from "../../lib/errors.js";
+import { z } from "zod";
+import { parsedBy, requireInteger, requireNumber, requireOneOf } from "../../lib/checks.js";
+import { shown, SteeringError } from "../../lib/errors.js";
 
 test.each([
   [() => requireInteger("seed", 0.5), "seed must be a whole number, not 0.5"],
@@ -28,4 +29,15 @@ test("both bounds are included, and none is needed", () => {
 
 test("numbers that JSON does not have are shown as they are", () => {
   expect([NaN, -Infinity, 1.5, "x", undefined, [1]].map(shown)).toEqual(["NaN", "-Infinity", "1.5", '"x"', "undefined", "[1]"]);
+});
+
+test("a schema's first problem is refused with its place, or with the name of the whole", () => {
+  const refusal = (problem: string): SteeringError => new SteeringError("E_BAD_RUN", `run.json: ${problem}`);
+  const schema = z.object({ rows: z.array(z.object({ n: z.number().default(1) })) });
+  expect(parsedBy(schema, { rows: [{}] }, refusal)).toEqual({ rows: [{ n: 1 }] });
+  const refused = (value: unknown, message: RegExp): void =>
+    expect(() => parsedBy(schema, value, refusal, "the file"))
+      .toThrow(expect.objectContaining({ code: "E_BAD_RUN", message: expect.stringMatching(message) }));
+  refused({ rows: [{}, { n: "x" }], more: 1 }, /^run\.json: rows\.1\.n: .*number/);
+  refused([], /^run\.json: the file: .*object/);
 });

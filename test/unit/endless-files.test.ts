@@ -9,7 +9,7 @@ import { encodeSafetensors } from "../../lib/formats/index.js";
 import { SteeringVector } from "../../lib/index.js";
 import { runCommand } from "../support/command.js";
 import { temporaryFolder } from "../support/io-helpers.js";
-import { aRun } from "../support/run-fixtures.js";
+import { aRun } from "../support/runs.js";
 
 const posix = process.platform === "win32" ? describe.skip : describe;
 const library = (path: string): string => JSON.stringify(new URL(`../../lib/${path}`, import.meta.url).href);

@@ -11,7 +11,7 @@ import { wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
 import { evaluationHeader, evaluationRow, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation } from "../../lib/results/index.js";
 import type { Probe } from "../../lib/probe/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
-import { aRun, someRecords } from "../support/run-fixtures.js";
+import { aRun, someRecords } from "../support/runs.js";
 
 const RUN = aRun({ nPrompts: 4 });
 const RECORDS = [0, 1, 2, 3].flatMap((prompt) => someRecords(RUN, prompt));

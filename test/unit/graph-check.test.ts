@@ -1,25 +1,17 @@
-import { mkdtemp, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { setTimeout } from "node:timers/promises";
 import { pathToFileURL } from "node:url";
-import { afterEach, beforeEach, expect, test } from "@jest/globals";
+import { beforeEach, expect, test } from "@jest/globals";
 import { onAbort } from "../../lib/engine/abort.js";
 import { checkGraphPath } from "../../lib/engine/graph-check.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 
 let folder: string;
-let home: string | undefined;
 
 beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "llama-steer-"));
-  home = process.env["LLAMA_STEER_HOME"];
+  folder = await temporaryFolder();
   process.env["LLAMA_STEER_HOME"] = folder;
-});
-
-afterEach(async () => {
-  if (home === undefined) delete process.env["LLAMA_STEER_HOME"];
-  else process.env["LLAMA_STEER_HOME"] = home;
-  await rm(folder, { recursive: true });
 });
 
 /** The verdict on what a process does that stands in for the one that steers. */

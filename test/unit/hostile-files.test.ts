@@ -11,7 +11,7 @@ import { encodeSafetensors } from "../../lib/formats/safetensors.js";
 import { runFile, RunStore, type RunFile } from "../../lib/results/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { temporaryFolder } from "../support/io-helpers.js";
-import { aRun, someRecords } from "../support/run-fixtures.js";
+import { aRun, someRecords } from "../support/runs.js";
 
 const run = promisify(execFile);
 const lists = (depth: number): string => "[".repeat(depth) + "]".repeat(depth);

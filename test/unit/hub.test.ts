@@ -9,10 +9,10 @@ import { homeFolder } from "../../lib/formats/paths.js";
 import { models } from "../../lib/index.js";
 import { findPullable, pullModel } from "../../lib/models/pull.js";
 import { isInstalled, modelPath, registryModels } from "../../lib/models/registry.js";
-import { ggufBytes as ggufOf } from "../support/gguf-writer.js";
-import { ggufBytes, localServer, serveFile, sha256, temporaryFolder, type LocalServer } from "../support/io-helpers.js";
+import { ggufBytes } from "../support/gguf-writer.js";
+import { ggufOfSize, localServer, serveFile, sha256, temporaryFolder, type LocalServer } from "../support/io-helpers.js";
 
-const gguf = ggufBytes(5000);
+const gguf = ggufOfSize(5000);
 const page = Buffer.from("<!DOCTYPE html>\n<html>Please log in</html>");
 const posixTest = process.platform === "win32" ? test.skip : test;
 
@@ -64,7 +64,7 @@ describe("a GGUF's own header", () => {
   test("finds a cut of a single byte in all sorts of tensors, and none in whole files", async () => {
     const path = join(home, "m.gguf");
     const values = (length: number) => Float32Array.from({ length }, (_, i) => Math.sin(i));
-    const whole = ggufOf({ "general.architecture": "a", list: ["x", "yy"], numbers: { f32: [1, 2] } }, [
+    const whole = ggufBytes({ "general.architecture": "a", list: ["x", "yy"], numbers: { f32: [1, 2] } }, [
       { name: "a", shape: [3, 64], type: "Q4_0", data: values(192) }, { name: "b", shape: [7], data: values(7) },
     ]);
     await writeFile(path, whole);
@@ -79,12 +79,12 @@ describe("a GGUF's own header", () => {
 
   test("of every beginning of a file is refused, never read past its end or believed without bound", async () => {
     const path = join(home, "m.gguf");
-    const whole = ggufBytes(300);
+    const whole = ggufOfSize(300);
     for (let bytes = 0; bytes < whole.length; bytes++) {
       await writeFile(path, whole.subarray(0, bytes));
       expect(() => readGgufHeader(path)).toThrow(expect.objectContaining({ code: "E_BAD_GGUF" }));
     }
-    await writeFile(path, ggufOf({ "general.alignment": 0 }, [{ name: "a", shape: [7], data: new Float32Array(7) }]));
+    await writeFile(path, ggufBytes({ "general.alignment": 0 }, [{ name: "a", shape: [7], data: new Float32Array(7) }]));
     expect(() => readGgufHeader(path)).toThrow(/its alignment is 0/);
     for (const at of [8, 16]) { // how many tensors and entries there are
       const huge = Buffer.from(whole);

@@ -5,15 +5,12 @@ import { PAIR_METHODS } from "../../lib/vector/index.js";
 import { directionScore, layerDirections, pairDirection, type PairActivations, type PairedRows } from "../../lib/extract/pair-directions.js";
 import { drawPairs } from "../../lib/extract/text-pairs.js";
 import { seededRandom } from "../../lib/maths/random.js";
+import { expectClose } from "../support/expect-close.js";
+import { dot } from "../support/linear.js";
 
 const rows = (values: number[][]): Float32Array[] => values.map((row) => Float32Array.from(row));
 const paired = (positive: number[][], negative: number[][]): PairedRows => ({ positive: rows(positive), negative: rows(negative) });
 const dataset = (name: string, list: Array<[string, string]>): Dataset => ({ name, instruction: "", rows: list.map(([input, output]) => ({ input, output })) });
-
-function expectClose(found: ArrayLike<number>, wanted: readonly number[]): void {
-  expect(found.length).toBe(wanted.length);
-  wanted.forEach((value, i) => expect(found[i]).toBeCloseTo(value, 6));
-}
 
 function random(n: number, width: number, shift: number, seed: number): number[][] {
   const next = seededRandom(seed);
@@ -42,21 +39,21 @@ describe("pairs", () => {
 });
 
 describe("a direction by hand", () => {
-  test("mean", () => expectClose(pairDirection(paired([[3, 0], [2, 2]], [[1, 0], [1, 1]]), "mean"), [1.5, 0.5]));
+  test("mean", () => expectClose(pairDirection(paired([[3, 0], [2, 2]], [[1, 0], [1, 1]]), "mean"), [1.5, 0.5], 6));
 
   // The differences (2, 0) and (1, 1) have the component u ∝ (1, √5 − 2) (principal.test.ts); the mean shift is (1.5, 0.5).
   test("pca: the mean shift along the component", () => {
     const u = [1, Math.sqrt(5) - 2];
     const length = (u[0]! * 1.5 + u[1]! * 0.5) / (u[0]! ** 2 + u[1]! ** 2);
-    expectClose(pairDirection(paired([[3, 0], [2, 2]], [[1, 0], [1, 1]]), "pca"), u.map((value) => value * length));
+    expectClose(pairDirection(paired([[3, 0], [2, 2]], [[1, 0], [1, 1]]), "pca"), u.map((value) => value * length), 6);
   });
 
   // The second value is the same on both sides: by symmetry it has no weight.
-  test("probe: the mean shift along the weights", () => expectClose(pairDirection(paired([[1, 5], [1, -5]], [[-1, 5], [-1, -5]]), "probe"), [2, 0]));
+  test("probe: the mean shift along the weights", () => expectClose(pairDirection(paired([[1, 5], [1, -5]], [[-1, 5], [-1, -5]]), "probe"), [2, 0], 6));
 
   // Σ over the four rows of σ(−w·x)·x = λ·4·w has w ∝ x where all rows are ± one vector: the weights of standardised
   // features (±1, ±1) are equal, and those of (±1, ±2) therefore 2 : 1.
-  test("probe: weights are those of the features as they are", () => expectClose(pairDirection(paired([[1, 2], [1, 2]], [[-1, -2], [-1, -2]]), "probe"), [3.2, 1.6]));
+  test("probe: weights are those of the features as they are", () => expectClose(pairDirection(paired([[1, 2], [1, 2]], [[-1, -2], [-1, -2]]), "probe"), [3.2, 1.6], 6));
 });
 
 describe.each(PAIR_METHODS)("%s", (method) => {
@@ -64,25 +61,24 @@ describe.each(PAIR_METHODS)("%s", (method) => {
 
   test("sides that are swapped turn it round", () => {
     const [forth, back] = [pairDirection(paired(positive, negative), method), pairDirection(paired(negative, positive), method)];
-    expectClose(back, Array.from(forth, (value) => -value));
+    expectClose(back, Array.from(forth, (value) => -value), 6);
   });
 
   test("its length is the mean shift along it", () => {
     const shift = pairDirection(paired(positive, negative), "mean");
     const along = pairDirection(paired(positive, negative), method);
-    const dot = (a: ArrayLike<number>, b: ArrayLike<number>): number => Array.from(a).reduce((sum, value, i) => sum + value * b[i]!, 0);
     expect(dot(along, along)).toBeGreaterThan(0.1);
     expect(dot(along, shift)).toBeCloseTo(dot(along, along), 9);
   });
 
-  test("of equal sides it is 0", () => expectClose(pairDirection(paired([[1, 2], [1, 2]], [[1, 2], [1, 2]]), method), [0, 0]));
+  test("of equal sides it is 0", () => expectClose(pairDirection(paired([[1, 2], [1, 2]], [[1, 2], [1, 2]]), method), [0, 0], 6));
 });
 
 test("the component of equal differences is their mean", () => {
   const negative = random(9, 20, 0, 3);
   const difference = random(1, 20, 0, 4)[0]!;
   const both = paired(negative.map((row) => row.map((value, j) => value + difference[j]!)), negative);
-  expectClose(pairDirection(both, "pca"), difference);
+  expectClose(pairDirection(both, "pca"), difference, 6);
 });
 
 describe("of texts of several steps", () => {

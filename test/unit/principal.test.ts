@@ -1,17 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import { principalComponent, topEigenvector } from "../../lib/maths/principal.js";
 import { seededRandom } from "../../lib/maths/random.js";
+import { expectClose } from "../support/expect-close.js";
 
 /** The vector with its largest element above 0. */
 function signed(vector: ArrayLike<number>): number[] {
   const values = Array.from(vector);
   const largest = values.reduce((a, b) => (Math.abs(b) > Math.abs(a) ? b : a));
   return values.map((value) => value * Math.sign(largest));
-}
-
-function expectClose(found: ArrayLike<number>, wanted: ArrayLike<number>, digits = 9): void {
-  expect(found.length).toBe(wanted.length);
-  Array.from(wanted).forEach((value, i) => expect(found[i]).toBeCloseTo(value, digits));
 }
 
 /** Columns of I − 2·v·vᵀ / |v|², which are at right angles to each other. */

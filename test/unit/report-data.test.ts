@@ -8,8 +8,7 @@ import { normCells } from "../../lib/report/norms.js";
 import { defaultReference, groupedSettings } from "../../lib/report/strategy.js";
 import { tokenPieces } from "../../lib/report/token-texts.js";
 import type { VectorData } from "../../lib/vector/index.js";
-import { aComposition, allRecords, anEvaluation, resultsOf } from "../support/report-fixtures.js";
-import { aRun } from "../support/run-fixtures.js";
+import { aComposition, allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
 
 const run = aComposition();
 /** Formal: prompts 0 and 1, but 3 cannot be told; Italian: all but "no-icl", and of Fixed 2+1 prompt 0 only. */

@@ -12,8 +12,7 @@ import { differencesTable, settingsTable, toCsv, toMarkdown } from "../../lib/re
 import { EvaluationStore, evaluationRow, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
 import { saveVector } from "../../lib/vector/vector-file.js";
 import { temporaryFolder } from "../support/io-helpers.js";
-import { aComposition, allRecords, anEvaluation, resultsOf } from "../support/report-fixtures.js";
-import { aRun } from "../support/run-fixtures.js";
+import { aComposition, allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
 import { smallVector } from "../support/vectors.js";
 
 const EVIL = "</svg><script>alert(1)</script> \"quoted\" & 'so' | on";

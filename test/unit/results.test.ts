@@ -4,7 +4,7 @@ import { describe, expect, test } from "@jest/globals";
 import { MAX_THREADS } from "../../lib/engine/threads.js";
 import { mergeRuns, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
-import { aRun, someRecords } from "../support/run-fixtures.js";
+import { aRun, someRecords } from "../support/runs.js";
 
 const TIMING = { what: "prompts", seconds: 1, tokens: 2 };
 const results = (folder: string): string => join(folder, "results.jsonl");

@@ -6,13 +6,13 @@ import { findPullable, pullModel, resolveModel } from "../../lib/models/pull.js"
 import { isInstalled } from "../../lib/models/registry.js";
 import { fileFingerprint } from "../../lib/engine/fingerprint.js";
 import type { ModelInfo } from "../../lib/engine/model-info.js";
-import { ggufBytes, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, type LocalServer } from "../support/io-helpers.js";
+import { ggufOfSize, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, type LocalServer } from "../support/io-helpers.js";
 
 const NAMES = ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"];
 
 /** The parts of a model; another seed, other weights. */
 function parts(seeds: readonly number[] = [1, 2, 3]): Buffer[] {
-  return seeds.map((seed, no) => ggufBytes(100_000 * (no + 1), seed, { no, count: seeds.length }));
+  return seeds.map((seed, no) => ggufOfSize(100_000 * (no + 1), seed, { no, count: seeds.length }));
 }
 
 describe("the fingerprint", () => {
@@ -139,7 +139,7 @@ describe("a pull", () => {
   });
 
   test("of parts that do not belong together is refused", async () => {
-    files[NAMES[1]!] = ggufBytes(1000, 1, { no: 2, count: 3 });
+    files[NAMES[1]!] = ggufOfSize(1000, 1, { no: 2, count: 3 });
     await expect(pullModel(findPullable(ADDRESS))).rejects.toMatchObject({
       code: "E_DOWNLOAD", message: expect.stringContaining(`${NAMES[1]} says that it is part 3 of 3; expected part 2 of 3`),
     });

@@ -1,8 +1,8 @@
 import { expect, test } from "@jest/globals";
 import { bootstrap, median, quantile, share } from "../../lib/maths/statistics.js";
 import { seededRandom } from "../../lib/maths/random.js";
+import { mean } from "../support/linear.js";
 
-const mean = (values: readonly number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;
 
 test("quantiles lie between neighbours, whatever the order", () => {
   expect([0, 0.25, 0.5, 1].map((q) => quantile([4, 1, 3, 2], q))).toEqual([1, 1.75, 2.5, 4]);

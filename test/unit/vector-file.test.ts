@@ -1,10 +1,11 @@
 import { mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
-import { encodeSafetensors, decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/formats/safetensors.js";
+import { decodeSafetensors, type SafetensorsFile, type Tensor } from "../../lib/formats/safetensors.js";
 import { loadVector, saveVector } from "../../lib/vector/vector-file.js";
 import type { IclOrigin, Provenance, VectorData } from "../../lib/vector/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
+import { changeTensors } from "../support/tensor-file.js";
 import { smallVector } from "../support/vectors.js";
 
 async function saved(vector = smallVector()): Promise<string> {
@@ -15,11 +16,7 @@ async function saved(vector = smallVector()): Promise<string> {
 
 /** A saved vector with its tensors or metadata changed. */
 async function changed(change: (file: SafetensorsFile) => void): Promise<string> {
-  const path = await saved();
-  const file = decodeSafetensors(await readFile(path), path);
-  change(file);
-  await writeFile(path, encodeSafetensors(file));
-  return path;
+  return changeTensors(await saved(), change);
 }
 
 function sameBits(a: Float32Array, b: Float32Array): boolean {

