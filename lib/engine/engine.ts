@@ -47,7 +47,7 @@ export async function openModel(nameOrPath: string, options: LoadModelOptions = 
   const vetted = performance.now();
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
   const steeringPath = await provenPath(options); // before this process holds the device: an RPC server takes one client at a time
-  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined); // looks at the load from here on: no child of ours computes any more
+  const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined); // looks at the load once our children have ended
   const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) }));
   const info = native.info();
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${vet ? `, after a check of ${seconds(begun, vetted)}` : ""}`);
