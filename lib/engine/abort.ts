@@ -4,8 +4,9 @@ export { abortError, throwIfAborted } from "../errors.js";
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Call `stop` when a signal fires, once, or now where it has fired; returns what takes that back. A signal gets one listener, however many wait for
- * it: Node 20 warns of more than ten, and a signal that is made of others for each of them is never quite forgotten.
+ * Call `stop` when a signal fires, once, or now where it has fired; returns what takes that back. A signal gets one
+ * listener, however many wait for it: Node 20 warns of more than ten, and a signal that is made of others for each of them
+ * is never quite forgotten.
  */
 export function onAbort(signal: AbortSignal | undefined, stop: () => void): () => void {
   if (signal?.aborted) stop();

@@ -40,7 +40,8 @@ export async function checkGraphPath(backend: string, signal?: AbortSignal, chil
   const devices = addon().devices().map(({ name, description }) => ({ name, description }));
   const { llamaCpp } = findInstallation().built;
   const driver = nvidiaDriver();
-  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, backend, devices, driver, ...(child !== CHILD && { child: child.href }) }, null, 2)}\n`;
+  const stub = child === CHILD ? undefined : child.href;
+  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, backend, devices, driver, child: stub }, null, 2)}\n`;
   const trial = trials.get(state) ?? begin(state, backend, child);
   trial.waiting++;
   let forget = (): void => undefined;

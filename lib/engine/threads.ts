@@ -48,7 +48,8 @@ export class ThreadCount {
 
   /**
    * The same number until it is disposed of, `n` or that of now, for work whose last digits depend on it. Never more than the
-   * machine has processors: with four threads on each, `tiny` takes seconds per token instead of milliseconds. Without effect on a number that is fixed.
+   * machine has processors: with four threads on each, `tiny` takes seconds per token instead of milliseconds. Without effect
+   * on a number that is fixed.
    */
   hold(n = this.now()): Hold {
     if (this.isFixed) return { threads: this.most, [Symbol.dispose]: () => {} };

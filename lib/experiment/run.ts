@@ -73,7 +73,8 @@ export async function carryOut(model: Engine, { run, prompts, maxNewTokens, vect
     let done = store.records.length;
     if (done > 0) options.onNotice?.(`${out}: ${done} of ${total} answers are there already`);
     if (store.remaining.length > 0 && held.threads < threads) {
-      options.onNotice?.(`${out} was begun with ${threads} threads and continues with ${held.threads}, all that this machine has: last digits may differ`);
+      options.onNotice?.(`${out} was begun with ${threads} threads and continues with ${held.threads}, `
+        + "all that this machine has: last digits may differ");
     }
     if (store.remaining.length > 0 || total === 0) {
       const parts = await vectors(store);

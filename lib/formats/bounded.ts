@@ -23,7 +23,8 @@ const MIB = 2 ** 20;
  *
  * @param url the module; its fragment names the function, e.g. `new URL("./readers.js#alpaca", import.meta.url)`
  * @param input the function's only argument; it and the result are copied as by `structuredClone`
- * @throws SteeringError E_ABORTED (also where the process is interrupted), what the function throws as SteeringError, and `bounds.refuse(...)` for everything else
+ * @throws SteeringError E_ABORTED (also where the process is interrupted), what the function throws as SteeringError, and
+ *   `bounds.refuse(...)` for everything else
  */
 export async function runBounded<Output>(url: URL, input: unknown, { milliseconds, bytes, signal, refuse }: Bounds): Promise<Output> {
   throwIfAborted(signal);

@@ -41,7 +41,8 @@ const REPETITIONS = 4;
  *
  * @throws SteeringError E_BAD_GGUF where the model has no template, or one that cannot be read, fails, leaves out a message
  *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, for a role that is not
- *   a plain word, or where the template refuses the messages, has no place for a role or cuts a message; E_NATIVE where no process can be started to render it
+ *   a plain word, or where the template refuses the messages, has no place for a role or cuts a message;
+ *   E_NATIVE where no process can be started to render it; E_ABORTED where that process is interrupted
  */
 export async function chatTokens(model: Engine, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
   const { templateVariables = {}, mayCut = false } = options;
@@ -52,8 +53,8 @@ export async function chatTokens(model: Engine, messages: readonly ChatMessage[]
   }
   const strange = messages.find(({ role }) => !PLAIN_WORD.test(role));
   if (strange) {
-    throw new SteeringError("E_BAD_ARGUMENT",
-      `the role ${shown(strange.role)} of a message is not a plain word: letters, digits, _ and - were expected, as in "user", "assistant" or "system"`);
+    throw new SteeringError("E_BAD_ARGUMENT", `the role ${shown(strange.role)} of a message is not a plain word: `
+      + 'letters, digits, _ and - were expected, as in "user", "assistant" or "system"');
   }
   checkVariables(templateVariables);
   if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);

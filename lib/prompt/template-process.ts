@@ -47,8 +47,9 @@ async function start(): Promise<ChildProcess> {
   const answer = await nextMessage(child, START_MS, () => undefined);
   if ("message" in answer && answer.message === READY) return child;
   child.kill("SIGKILL");
-  if ("failure" in answer && answer.failure === "interrupt") throw new SteeringError("E_ABORTED", "the start of the process that renders chat templates was interrupted");
-  const isLate = "failure" in answer && answer.failure === "time";
+  const failure = "failure" in answer ? answer.failure : undefined;
+  if (failure === "interrupt") throw new SteeringError("E_ABORTED", "the start of the process that renders chat templates was interrupted");
+  const isLate = failure === "time";
   throw cannotStart(reason ?? (isLate ? `it does not answer within ${START_MS / 1000} s` : "it ended at once"));
 }
 
