@@ -104,14 +104,17 @@ async function read(options: ArgumentsCamelCase<ConvertArguments>, signal: Abort
   const { in: path, property, quiet } = options;
   const kind = extname(path);
   if (kind === ".pt" || kind === ".pth") throw new SteeringError("E_BAD_VECTOR", `${path} is a pickle of PyTorch, which can run anything and is not read: save it with safetensors.torch.save_file, or numpy.save`);
-  if (![".safetensors", ".gguf", ".npy"].includes(kind)) throw new SteeringError("E_BAD_ARGUMENT", `${path} is of no kind that is read: .safetensors, .gguf, .npy`);
+  if (![".safetensors", ".gguf", ".npy"].includes(kind)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `${path} is of no kind that is read: .safetensors, .gguf, .npy`);
+  }
   const bytes = kind === ".safetensors" ? undefined : await readTensorFile(path, "vector");
   const own = bytes ? undefined : await SteeringVector.load(path).catch((error: SteeringError) => error);
   if (own instanceof SteeringVector) return ofModel(own, options, signal);
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
   const model = await modelOf(options, signal);
   const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...(property !== undefined && { property }) };
-  return kind === ".gguf" ? vectors.importControlVector(bytes!, how) : vectors.importPublished(bytes ?? await readTensorFile(path, "vector"), how);
+  if (kind === ".gguf") return vectors.importControlVector(bytes!, how);
+  return vectors.importPublished(bytes ?? await readTensorFile(path, "vector"), how);
 }
 
 /** A vector of ours, under the name that is asked for; of the model that is named, if one is. */

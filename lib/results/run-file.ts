@@ -89,8 +89,8 @@ export function encodeRun(run: RunFile, code: ErrorCode = "E_BAD_ARGUMENT"): str
   const text = `${JSON.stringify(run, null, 2)}\n`;
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_BYTES) {
-    throw new SteeringError(code, `the run's ${run.settings.length} settings of ${run.vectors.length} vectors take ${bytes} bytes in ${RUN_FILE}; `
-      + `at most ${MAX_BYTES} can be read again: try fewer alphas`);
+    const what = `the run's ${run.settings.length} settings of ${run.vectors.length} vectors`;
+    throw new SteeringError(code, `${what} take ${bytes} bytes in ${RUN_FILE}; at most ${MAX_BYTES} can be read again: give fewer alphas`);
   }
   parseRun(text, RUN_FILE, code);
   return text;
@@ -153,7 +153,10 @@ export async function readRunFile(folder: string): Promise<RunFile> {
 function parseRun(text: string, path: string, code: ErrorCode): RunFile {
   const json = parseJson(text, path, code);
   const version = (json as { formatVersion?: unknown } | null)?.formatVersion;
-  if (typeof version === "number" && version > FORMAT_VERSION) throw new SteeringError(code, `${path} was written by a newer llama-steer (format ${version}, this one reads ${FORMAT_VERSION}); update llama-steer`);
+  if (typeof version === "number" && version > FORMAT_VERSION) {
+    const formats = `format ${version}, this one reads ${FORMAT_VERSION}`;
+    throw new SteeringError(code, `${path} was written by a newer llama-steer (${formats}); update llama-steer`);
+  }
   const parsed = runSchema.safeParse(json);
   if (parsed.success) return parsed.data;
   const issue = parsed.error.issues[0]!;

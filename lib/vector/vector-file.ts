@@ -1,6 +1,8 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
-import { MAX_SAFETENSORS_BYTES, writeFileAtomic, integerList, listOf, readFileUpTo, decodeSafetensors, encodeSafetensors, type Tensor } from "../formats/index.js";
+import {
+  MAX_SAFETENSORS_BYTES, decodeSafetensors, encodeSafetensors, integerList, listOf, readFileUpTo, writeFileAtomic, type Tensor,
+} from "../formats/index.js";
 import { scheduleSchema } from "../steering/index.js";
 import { HOOK_SITES, PAIR_METHODS, type VectorData } from "./vector.js";
 
