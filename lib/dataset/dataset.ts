@@ -64,7 +64,10 @@ export async function loadDataset(nameOrPath: string, folder = datasetsFolder(),
   return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`), signal);
 }
 
-/** Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, in place of any that are there; returns the path of the former. Throws E_WRITE, E_BAD_ARGUMENT. */
+/**
+ * Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, in place of any that are there; returns the path of the former.
+ * Throws E_WRITE, E_BAD_ARGUMENT.
+ */
 export async function saveDataset(folder: string, { name, rows, instruction }: Dataset): Promise<string> {
   if (!isName(name)) throw wrongName(name);
   const base = baseName(name);

@@ -82,7 +82,8 @@ export function planRuns(plan: Plan): PlannedRun[] {
 
 /** A model as the name of a folder. Throws E_BAD_ARGUMENT for what names none, e.g. "..". */
 export function modelFolder(model: string): string {
-  const name = (model.startsWith("hf:") ? model.slice(3).replace(/@.*/, "") : isAbsolute(model) || /[\\/]/.test(model) ? basename(model) : model).replace(/\.gguf$/i, "").replace(/[\\/:]/g, "--");
-  if (/^\.*$/.test(name)) throw new SteeringError("E_BAD_ARGUMENT", `"${model}" names no model; expected a name, an hf: address or a GGUF file`);
-  return name;
+  const called = model.startsWith("hf:") ? model.slice(3).replace(/@.*/, "") : isAbsolute(model) || /[\\/]/.test(model) ? basename(model) : model;
+  const name = called.replace(/\.gguf$/i, "").replace(/[\\/:]/g, "--");
+  if (!/^\.*$/.test(name)) return name;
+  throw new SteeringError("E_BAD_ARGUMENT", `"${model}" names no model; expected a name, an hf: address or a GGUF file`);
 }

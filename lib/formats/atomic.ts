@@ -29,7 +29,9 @@ export async function writeAtomic(path: string, write: (file: FileHandle) => Pro
   });
 }
 
-async function writeTo(path: string, toFile: (file: FileHandle) => Promise<void>, toStream: (stream: StreamDestination) => Promise<void>): Promise<void> {
+async function writeTo(
+  path: string, toFile: (file: FileHandle) => Promise<void>, toStream: (stream: StreamDestination) => Promise<void>,
+): Promise<void> {
   try {
     const destination = await destinationOf(path);
     if (destination.kind === "stream") return await toStream(destination);

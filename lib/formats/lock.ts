@@ -102,7 +102,10 @@ async function createFile(path: string, content: string): Promise<boolean> {
   }
 }
 
-/** What file systems without hard links answer, such as those of USB sticks. EISDIR: exFAT under Windows, in libuv's translation of ERROR_INVALID_FUNCTION. */
+/**
+ * What file systems without hard links answer, such as those of USB sticks. EISDIR comes from exFAT under Windows: so libuv
+ * translates ERROR_INVALID_FUNCTION.
+ */
 const NO_LINKS = ["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EISDIR"];
 
 async function createInPlace(path: string, content: string): Promise<void> {

@@ -32,7 +32,8 @@ export function encodeSafetensors({ tensors, metadata }: SafetensorsFile): Uint8
   const header = encodeHeader(shapes, metadata);
   const size = header.length + Array.from(tensors.values()).reduce((sum, { data }) => sum + data.byteLength, 0);
   for (const [what, bytes, most] of [["header", header.length - 8, MAX_HEADER_BYTES], ["file", size, MAX_SAFETENSORS_BYTES]] as const) {
-    if (bytes > most) throw new SteeringError("E_WRITE", `the safetensors ${what} would take ${bytes} bytes; at most ${most} can be read again`);
+    if (bytes <= most) continue;
+    throw new SteeringError("E_WRITE", `the safetensors ${what} would take ${bytes} bytes; at most ${most} can be read again`);
   }
   return Buffer.concat([header, ...Array.from(tensors.values(), ({ data }) => bytesOf(data))]);
 }

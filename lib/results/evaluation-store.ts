@@ -24,7 +24,7 @@ export class EvaluationStore implements AsyncDisposable {
     try {
       const { run, records } = await readAnswers(folder); // now that nobody else evaluates them
       const there = await readEvaluation(path, run, records).catch((error: unknown) => {
-        if (!again) throw error;
+        if (!again || (error as SteeringError).code !== "E_BAD_RUN") throw error; // a pipe in its place is not replaced
         return undefined;
       });
       const differing = there ? differences(there.header, header) : [];

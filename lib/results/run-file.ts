@@ -93,8 +93,8 @@ export function encodeRun(run: RunFile, code: ErrorCode = "E_BAD_ARGUMENT"): str
   const text = `${JSON.stringify(run, null, 2)}\n`;
   const bytes = Buffer.byteLength(text);
   if (bytes > MAX_BYTES) {
-    throw new SteeringError(code, `the run's ${run.settings.length} settings of ${run.vectors.length} vectors take ${bytes} bytes in ${RUN_FILE}; `
-      + `at most ${MAX_BYTES} can be read again: try fewer alphas`);
+    const what = `the run's ${run.settings.length} settings of ${run.vectors.length} vectors`;
+    throw new SteeringError(code, `${what} take ${bytes} bytes in ${RUN_FILE}; at most ${MAX_BYTES} can be read again: give fewer alphas`);
   }
   parseRun(text, RUN_FILE, code);
   return text;

@@ -57,7 +57,10 @@ export async function readAnswers(folder: string, signal?: AbortSignal): Promise
   return { run, records, isComplete: wholeWaves === waves(run).length };
 }
 
-/** Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_BAD_ARGUMENT for one that could not be read again, E_WRITE. */
+/**
+ * Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_BAD_ARGUMENT for one that could not be
+ * read again, E_WRITE.
+ */
 export async function writeRun(folder: string, run: RunFile, records: readonly ResultRecord[]): Promise<void> {
   if (existsSync(join(folder, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds a run already`);
   const [description, lines] = [encodeRun(run), records.map(encodeRecord)];
@@ -75,7 +78,10 @@ export class RunStore implements AsyncDisposable {
     private left: number[][], /** Ends a line of the timings that was torn. */ private lineEnd: string,
   ) {}
 
-  /** Begin a run in a folder, or go on with it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run), E_BAD_ARGUMENT, E_WRITE. */
+  /**
+   * Begin a run in a folder, or resume it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run),
+   * E_BAD_ARGUMENT, E_WRITE.
+   */
   static async open(folder: string, run: RunFile): Promise<RunStore> {
     const description = encodeRun(run);
     await makeFolder(folder);
@@ -116,7 +122,8 @@ export class RunStore implements AsyncDisposable {
   /** Note how long something took. */
   async time(timing: Timing): Promise<void> {
     const path = join(this.folder, TIMINGS_FILE);
-    await appendFile(path, `${this.lineEnd}${JSON.stringify(timing)}\n`).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
+    const line = `${this.lineEnd}${JSON.stringify(timing)}\n`;
+    await appendFile(path, line).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
     this.lineEnd = "";
   }
 

@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, rm, symlink, truncate, writeFile } from "node:fs/promis
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { results } from "../../lib/experiments.js";
 import { encodeSafetensors } from "../../lib/formats/index.js";
 import { SteeringVector } from "../../lib/index.js";
 import { runCommand } from "../support/command.js";
@@ -68,6 +69,17 @@ posix("a file that never ends", () => {
     expect(stdout.trim().split("\n")).toEqual([
       expect.stringMatching(/^SteeringError E_NOT_FOUND: \S+timings\.jsonl is not a regular file$/), expect.stringMatching(/^SteeringError E_BUSY: /),
     ]);
+    expect(ending).toBe(0);
+  }, 2 * LONGEST_MS);
+
+  test("is refused as an evaluation, even where that would be replaced", async () => {
+    const run = join(await temporaryFolder(), "run");
+    await results.write(run, aRun(), []);
+    execFileSync("mkfifo", [join(run, "eval-language.jsonl")]);
+    const { stdout, ending } = await printed(`
+      const { evaluate } = await import(${library("experiments.js")});
+      await told(evaluate.run(${JSON.stringify(run)}, [await evaluate.language({ wanted: "ita" })], { again: true }));`);
+    expect(stdout.trim()).toMatch(/^SteeringError E_NOT_FOUND: \S+eval-language\.jsonl is not a regular file$/);
     expect(ending).toBe(0);
   }, 2 * LONGEST_MS);
 
