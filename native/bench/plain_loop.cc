@@ -5,12 +5,12 @@
 //   plain-loop LIBRARIES_FOLDER MODEL N_CTX N_BATCH N_SEQ_MAX N_THREADS [GPU_BACK_END...]
 //
 //   decode B N TOKEN...   N greedy tokens on each of B sequences in lockstep, after a prompt that each has for itself
-//                         {"seconds": of the N steps alone, "tokens": [[of sequence 0], ...]}
+//                         {"seconds" for the N steps alone, "tokens": [[sequence 0], ...]}
 //   rows R N TOKEN...     N decodes of R rows with logits, a row per sequence, after a prompt that they share; no sampling
-//                         {"seconds": of the N decodes alone}
+//                         {"seconds" for the N decodes alone}
 //   prefill N             N prompt tokens on one sequence, N_BATCH at a time; no logits
 //                         {"seconds", "tokensPerSecond"}
-//   rss                   {"rss", "peakRss"} in bytes; null where there is no /proc
+//   rss                   {"rss", "peakRss"} in bytes; null without /proc
 //
 // The first line it prints is {"nCtx", "nBatch", "nVocab"}; a command that fails prints {"error"}. Every command
 // starts with an empty KV cache. As in llama-steer, the last token of a prompt is the first step's input: a step is one

@@ -9,7 +9,7 @@ inline ggml_backend_reg_t cpu_registry() {
     return device == nullptr ? nullptr : ggml_backend_dev_backend_reg(device);
 }
 
-// Throws E_BAD_ARGUMENT, because ggml ends the process when it cannot start so many threads.
+// Throws E_BAD_ARGUMENT, because ggml ends the process when it cannot start that number of threads.
 inline void check_threads(int32_t n_threads) {
     if (n_threads < 1 || n_threads > GGML_MAX_N_THREADS) {
         throw failure("E_BAD_ARGUMENT", "nThreads must be from 1 to " + std::to_string(GGML_MAX_N_THREADS));

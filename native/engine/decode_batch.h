@@ -16,7 +16,7 @@ struct decode_batch {
 struct batch_rows {
     int32_t              n_batch = 0;
     int32_t              n_rows  = 0;
-    std::vector<int32_t> rows;        // of the batch, in the graph's order
+    std::vector<int32_t> rows;        // in the graph's order
     std::vector<int32_t> output_rows; // those with logits
 
     // The row of the node for each row of the batch, -1 where the node has none; empty when the node has another shape.

@@ -41,7 +41,7 @@ struct step_result {
     std::vector<double>  kls;    // NaN where a row's logits are not finite
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token
-    std::vector<double>  log_probabilities; // of the tokens, in nats; NaN where not wanted
+    std::vector<double>  log_probabilities; // one per token, in nats; NaN where not wanted
 };
 
 // Throws what llama_session::decode throws.

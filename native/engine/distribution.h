@@ -36,7 +36,7 @@ private:
 
     const float *      logits_;
     int32_t            n_vocab_;
-    std::vector<float> block_largest_; // of every 64 logits: most blocks hold no likely token and are skipped
+    std::vector<float> block_largest_; // one per 64 logits: most blocks hold no likely token and are skipped
     float              largest_;
     double             log_normaliser_; // log sum exp(logits)
 };

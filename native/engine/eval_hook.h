@@ -39,7 +39,7 @@ public:
     void start(work next);
     // Before each graph that computes rows of the batch.
     void start_pass(batch_rows rows);
-    // After a graph was computed: throws the error that was kept, or E_NO_SITE when the graph never showed a place that was asked for.
+    // After a graph was computed: throws the error that was kept, or E_NO_SITE when the graph never showed a requested place.
     void finish_pass();
     // After the last graph: hands over the captured rows.
     void finish();

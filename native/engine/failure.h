@@ -11,5 +11,5 @@ struct failure : std::runtime_error {
 
     std::string code;
     int         llama_status;
-    std::string state; // what the failed call left behind; empty = nothing changed
+    std::string state; // what remains of the failed call; empty = nothing changed
 };

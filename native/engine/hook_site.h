@@ -57,7 +57,7 @@ public:
     const site_node * find(hook_site site, int layer) const;
     // Layers that have the site, ascending.
     std::vector<int> layers(hook_site site) const;
-    // The width of the site, equal in all layers that have it. Throws E_NO_SITE where none does.
+    // The width of the site, equal in all layers that have it. Throws E_NO_SITE if no layer has it.
     int32_t width(hook_site site) const;
     // Throws E_NO_SITE, which names the layers that have the site, where one of these does not.
     void check(hook_site site, const std::vector<int> & layers) const;
@@ -72,6 +72,6 @@ private:
     std::map<site_place, site_node>             nodes_;
     std::map<hook_site, std::string>            why_;
     std::unordered_map<std::string, site_place> by_signature_;
-    std::set<std::string, std::less<>>          names_;       // of the nodes that have one
+    std::set<std::string, std::less<>>          names_;       // those of named nodes
     std::set<int>                               unnamed_ops_; // operations of those that have none
 };

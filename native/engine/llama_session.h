@@ -79,7 +79,7 @@ private:
     thread_pool                                           threads_;
     context_pointer                                       context_;
     std::vector<int32_t>                                  output_of_row_; // in the last decode: each row's row of its graph, -1 = no logits
-    std::vector<std::vector<float>>                       kept_logits_;   // of each row, if the decode took several graphs
+    std::vector<std::vector<float>>                       kept_logits_;   // one per row, if the decode took several graphs
     bool                                                  has_control_vector_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once
 };

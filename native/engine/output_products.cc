@@ -41,7 +41,7 @@ void output_products::compute() {
 }
 
 void output_products::work() {
-    const size_t n_pieces = size_t(width_ + PIECE - 1) / PIECE; // of each layer
+    const size_t n_pieces = size_t(width_ + PIECE - 1) / PIECE; // per layer
     for (size_t piece = next_++; piece < layers_.size() * n_pieces && !stopped_; piece = next_++) {
         const size_t layer = piece / n_pieces;
         const int    first = int(piece % n_pieces) * PIECE;

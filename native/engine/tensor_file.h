@@ -21,7 +21,7 @@ public:
     // The headers are read when the first tensor is looked for.
     explicit tensor_file(std::string path) : path_(std::move(path)) {}
 
-    // Null where there is no such tensor. Throws E_BAD_GGUF when the headers cannot be read.
+    // Null if the file has no such tensor. Throws E_BAD_GGUF when the headers cannot be read.
     const entry * find(const std::string & name) const;
 
     // products[i * n_out + o] = sum over j of W[o, j] * directions[i * n_in + j] for the rows o from `first` to before `last`, with W

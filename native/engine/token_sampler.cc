@@ -40,7 +40,7 @@ token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const
 }
 
 llama_token token_sampler::sample(const float * logits) {
-    const llama_token likeliest = arg_max(logits, n_vocab_); // -1 when the logits are no distribution
+    const llama_token likeliest = arg_max(logits, n_vocab_); // -1 for logits that do not form a distribution
     if (!chain_ || likeliest < 0) return likeliest;
     const std::lock_guard<std::mutex> lock(mutex_);
     candidates_.resize(n_vocab_);

@@ -44,7 +44,7 @@ page to what is measured.
 "all": in every layer; "some": in the layers that have such a part, for instance in those of a hybrid that have attention. Whoever asks
 for all layers gets those; another one is refused by its number. What each site is: [architecture](architecture.md), "Hook sites".
 
-Of every site in this table was measured, on every row: W_O · \`head_out\` = \`attn_out\`; \`resid_post\` − \`resid_mid\` = \`mlp_out\`; what
+For every site in this table the following was measured, on every row: W_O · \`head_out\` = \`attn_out\`; \`resid_post\` − \`resid_mid\` = \`mlp_out\`; what
 attention adds to the stream is \`attn_out\`, up to a bias, a norm or a factor after it; answers with Fixed and Dyn are the same alone and in a
 batch with others; and Dyn's alphas are those of streams that are computed anew at every step. The exceptions:
 
