@@ -68,7 +68,7 @@ linuxTest("Ctrl-C, which reaches the process too, is not blamed on the template"
   await answer("{{ messages[0].content }}"); // it is started
   const refused = expect(answer("{% for i in range(1000000000) %}{% endfor %}")).rejects.toMatchObject({ code: "E_ABORTED", message: expect.stringMatching(/interrupted/) });
   const children = readFileSync(`/proc/${process.pid}/task/${process.pid}/children`, "utf8").trim().split(" ").map(Number);
-  const renderer = children.find((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("template-child"))!;
+  const renderer = children.findLast((pid) => readFileSync(`/proc/${pid}/cmdline`, "utf8").includes("template-child"))!; // not one that another file started
   await setTimeout(200); // it has begun
   process.kill(renderer, "SIGINT");
   await refused;
