@@ -7,7 +7,7 @@ const schemas = Object.values(KINDS).map(({ schema }) => schema) as [KindSchema,
 /** Alpha as a function of the token step, or of the distributions (docs/method.md §4). */
 export const scheduleSchema = z.discriminatedUnion("kind", schemas);
 /** A schedule that files and the command line can hold. */
-export type WrittenSchedule = z.infer<typeof scheduleSchema>;
+export type WrittenSchedule = z.infer<KindSchema>;
 export type DynamicSchedule = Extract<WrittenSchedule, { kind: "dynamic" }>;
 /** Alpha as any function of the token step. */
 export interface FunctionSchedule {

@@ -75,7 +75,7 @@ const USAGE: Failure[] = [
   ["a text given twice", ["demo", "--out", "a", "--out", "b"], EXIT.usage, /--out is given 2 times; give it once/],
   ["a prompt without quotes", ["generate", "gemma3-270m", "What", "do", "bees", "make?"], EXIT.usage, /unknown: do, bees, make\?\. Put a prompt .* in quotes/],
   ["no runs to evaluate", ["evaluate"], EXIT.usage, /too few arguments; expected: llama-steer evaluate <runs\.\.>/],
-  ["a choice that is not offered", ["calibrate", "m", "v", "--kind", "foo"], EXIT.usage, /kind cannot be "foo"; expected one of: "fixed", "start", "dim", "dyn"/],
+  ["a choice that is not offered", ["calibrate", "m", "v", "--kind", "foo"], EXIT.usage, /kind cannot be "foo"; expected one of: "dyn", "fixed", "start", "dim"/],
   ["an unknown subcommand", ["models", "frobnicate"], EXIT.usage, /unknown command "models frobnicate"; expected one of: list, pull, path/],
   ["an unknown subcommand of probe", ["probe", "frobnicate"], EXIT.usage, /train, inspect, text/],
 ];
