@@ -133,7 +133,7 @@ function checkedLayers(model: Engine, { site, layers }: TextCaptureOptions): rea
     throw new SteeringError("E_SHAPE", `${site} in the last layer (${cut}) has no rows for the tokens of a text: `
       + "llama.cpp computes only the rows with logits there. Choose an earlier layer.");
   }
-  if (layers && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "layers is empty: choose at least one layer, or leave it out");
+  if (layers && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "layers is empty: choose at least one layer");
   return layers ?? readable;
 }
 

@@ -101,7 +101,7 @@ test("in a chat, a template may cut what the model thought before it answered; e
     const written = await chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis."), { mayCut: true });
     expect(vocabulary.text(written)).toBe("[user]Capital of France?[assistant]Paris.[user]And Italy?[assistant]");
   }
-  await expect(chatTokens(characterVocabulary(template), turns("<think>hm</think>Paris."))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cuts a part/) });
+  await expect(chatTokens(characterVocabulary(template), turns("<think>hm</think>Paris."))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cuts out part/) });
 });
 
 test("of gpt-oss' answers the final channel goes into the next turn", async () => {
