@@ -5,7 +5,7 @@ import { unpacked } from "#native/prebuilt";
 // Anything that may loop forever, exhaust memory or crash (untrusted models, templates and files; device drivers) runs in its own
 // process. A thread is not enough: V8 ends the whole process when a single allocation exceeds a thread's limit.
 
-/** Path of the Node to start, for programs that ship as their own executable: Electron without the `runAsNode` fuse, single executables. */
+/** Path of the Node to start, for programs that are their own executable, e.g. Electron with the `runAsNode` fuse disabled. */
 const NODE = "LLAMA_STEER_NODE";
 /** Set in a child, because in a program that ships as its own executable `fork` would start that program again, endlessly. */
 const MARK = "LLAMA_STEER_CHILD";
@@ -49,7 +49,7 @@ export function nodePath(): string {
 export function adviceOnChildren(): string {
   if (process.env[NODE]) return `${NODE} must be the path of a Node 20.19 or later.`;
   const isElectron = process.versions["electron"] !== undefined;
-  const why = isElectron ? "Electron without the runAsNode fuse" : "A program that ships as its own executable";
+  const why = isElectron ? "Electron with the runAsNode fuse disabled" : "A program that ships as its own executable";
   return `${why} starts itself again instead of Node: set ${NODE} to the path of a Node 20.19 or later (docs/electron.md).`;
 }
 

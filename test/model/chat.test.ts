@@ -89,7 +89,7 @@ test("the model's methods give what the functions behind them give", async () =>
 
 test("a logger is told of loading and of contexts; the console of nothing", () => {
   expect(logged[0]).toMatch(/^info .*chat.gguf.*loaded in \d+\.\d\d s, after a check/);
-  expect(logged).toContainEqual(expect.stringMatching(/^debug a context of 4096 cells and 16 sequences, 1 threads, made in/));
+  expect(logged).toContainEqual(expect.stringMatching(/^debug a context of 4096 cells and 16 sequences, 1 threads, created in/));
 });
 
 const turns = (answer: string, question = "And Italy?"): ChatMessage[] => [{ role: "user", content: "Capital of France?" }, { role: "assistant", content: answer }, { role: "user", content: question }];

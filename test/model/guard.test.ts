@@ -95,7 +95,7 @@ describe("the embedded guard", () => {
 
   test.each([
     ["no chat template", null, /has no chat template/],
-    ["a template that is none", "{% if %}", /cannot be read/],
+    ["a template that is none", "{% if %}", /cannot be parsed/],
     ["a template that fails", "{{ raise_exception('only two turns') }}", /no guard: .*refuses the messages: only two turns/],
     ["a template that leaves the answer out", "{{ messages[0]['content'] }}", /omits a message/],
     ["a template that leaves the question out", "{{ messages[1]['content'] }}", /omits a message/],

@@ -88,7 +88,7 @@ describe("who is at fault", () => {
   test.each([
     ["a role that the template refuses", "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}", "E_BAD_ARGUMENT", /refuses the messages: no system$/],
     ["a role that it leaves out", WITHOUT_SYSTEM, "E_BAD_ARGUMENT", /omits a message; the roles of the messages are system, user$/],
-    ["a role that it fails on", "{% if messages[0].role == 'system' %}{{ none + 1 }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}", "E_BAD_ARGUMENT", /fails: .*; its roles are system, user$/],
+    ["a role that it fails on", "{% if messages[0].role == 'system' %}{{ none + 1 }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}", "E_BAD_ARGUMENT", /fails: .*; the roles of the messages are system, user$/],
     ["a template that leaves out every message", "Hello", "E_BAD_GGUF", /omits a message$/],
     ["a template that always fails", "{{ none + 1 }}", "E_BAD_GGUF", /fails: /],
     ["a template that cannot be read", "{% if %}", "E_BAD_GGUF", /fails: /],
