@@ -145,7 +145,8 @@ function checkedLayers(
   const longest = prompts.reduce((most, tokens) => Math.max(most, tokens.length), 0) + maxNewTokens;
   if (longest > model.maxContext) {
     throw new SteeringError("E_CONTEXT_FULL",
-      `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
+      `the longest prompt and its answer take ${longest} tokens, but the model's context holds ${model.maxContext}. Shorten the prompt, or `
+      + "lower maxNewTokens");
   }
   return layers ?? model.siteLayers(site);
 }

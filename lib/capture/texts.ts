@@ -155,5 +155,5 @@ function checkTokens(model: Engine, tokens: readonly number[]): void {
   model.detokenise(tokens); // throws E_BAD_TOKEN here rather than in a batch shared with others
   if (tokens.length <= model.maxContext) return;
   throw new SteeringError("E_CONTEXT_FULL",
-    `a text and its prompt take ${tokens.length} tokens; the model's context holds ${model.maxContext}`);
+    `a prompt and its answer take ${tokens.length} tokens, but the model's context holds ${model.maxContext}. Shorten them`);
 }

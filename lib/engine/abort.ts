@@ -4,7 +4,7 @@ export { abortError, throwIfAborted } from "../errors.js";
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Calls `stop` once when a signal fires, or immediately if it already has; returns a function that cancels this. All callbacks of a
+ * Calls `stop` once when a signal fires, or immediately if it has fired; returns a function that cancels this. All callbacks of a
  * signal share one listener, since Node 20 warns of more than ten listeners and never fully releases signals made with `AbortSignal.any`.
  */
 export function onAbort(signal: AbortSignal | undefined, stop: () => void): () => void {

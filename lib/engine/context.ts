@@ -29,7 +29,7 @@ export interface StepResult {
 /** Up to this many cells, ggml does not split attention: it does from 512 on, and llama.cpp rounds up to multiples of 256. */
 const UNSPLIT_CELLS = 256;
 
-/** A llama.cpp context: a KV cache shared by sequences, and the hook that steers and captures. One call at a time. */
+/** A llama.cpp context: a KV cache that sequences share, and the hook that steers and captures. Make one call at a time. */
 export class Context implements Disposable {
   private nThreads: number;
   /** Sequences that may have cells. */

@@ -54,7 +54,7 @@ export class Chat {
   }
 
   private answer(asked: readonly ChatMessage[], options: TurnOptions): GenerationStream {
-    if (this.replying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or stop() it");
+    if (this.replying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or call stop()");
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TurnOptions;
     const { templateVariables = {}, ...rest } = { ...this.defaults, ...given };
     const messages = [...this.said, ...asked].map((message) => ({ ...message })); // the caller may change them before it reads the reply

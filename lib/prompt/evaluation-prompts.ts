@@ -31,7 +31,7 @@ export interface EvaluationData {
   language?: Dataset | undefined;
 }
 
-/** Returns the prompts to answer, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET and E_CONTEXT_FULL before computing. */
+/** Returns the prompts to answer, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET, E_CONTEXT_FULL before computing. */
 export function evaluationPrompts(
   model: Engine, { questions, icl, language }: EvaluationData, settings: EvaluationSettings,
 ): EvaluationPrompt[] {

@@ -4,7 +4,7 @@ import type { Engine } from "../engine/index.js";
 type Vocabulary = Pick<Engine, "tokenise" | "specialTokens">;
 type SpecialToken = ReturnType<Engine["specialTokens"]>["tokens"][number];
 
-/** Marks (special tokens' texts) of one template in one vocabulary. */
+/** The special tokens of a vocabulary that count as marks of one template. */
 interface Marks {
   template: string;
   /** Longest first. */

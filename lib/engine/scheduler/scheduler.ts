@@ -14,7 +14,7 @@ export interface SchedulerLimits {
   maxSequences: number;
   /** Maximum tasks at once. */
   maxTasks: number;
-  /** The model's memory cannot be cut at a token (`NativeModelInfo`). */
+  /** True if the model's memory cannot be cut at a token (`NativeModelInfo`). */
   hasWholeSequences?: boolean;
 }
 
