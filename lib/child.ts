@@ -10,7 +10,7 @@ const NODE = "LLAMA_STEER_NODE";
 /** Set in a child, because in a program that ships as its own executable `fork` would start that program again, endlessly. */
 const MARK = "LLAMA_STEER_CHILD";
 const TICK_MS = 100;
-/** Ctrl-C reaches every process of a terminal, and stopping a service reaches all of its processes; the number is STATUS_CONTROL_C_EXIT. */
+/** Ctrl-C reaches every process of a terminal, and a service's stop all of its processes; the number is Windows' STATUS_CONTROL_C_EXIT. */
 const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
 
 export interface ChildOptions {

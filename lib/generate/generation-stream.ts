@@ -8,8 +8,8 @@ import type { Reading } from "./streams.js";
  *
  * Each token is computed when you request it, and nothing before you request the first. Any number of generations of one model run at
  * once, each with its own vectors; those without room wait. A generation that you stop reading keeps its place, unless all running ones
- * are unread while another waits: then it is recomputed when you continue. It ends early when it is aborted, when you call `return()`
- * (as `for await` does on `break`), or when an `await using` block ends.
+ * are unread while another waits: then it may lose its place and be recomputed when you continue. It ends early when it is aborted, when
+ * you call `return()` (as `for await` does on `break`), or when an `await using` block ends.
  *
  * @hideconstructor
  */

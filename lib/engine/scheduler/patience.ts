@@ -1,4 +1,4 @@
-/** A timeout that starts at the first question, and calls back when it expires. */
+/** A timeout that the first `isOver` starts, and that calls back when it expires. */
 export class Patience {
   private timer: NodeJS.Timeout | undefined;
   private isSpent = false;
