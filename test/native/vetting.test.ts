@@ -215,7 +215,7 @@ describe("the process that tries", () => {
     writeFileSync(deaf, "#!/bin/sh\nexec sleep 100\n", { mode: 0o755 });
     process.env["LLAMA_STEER_NODE"] = deaf;
     try {
-      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_NATIVE", message: expect.stringMatching(/does not answer.*LLAMA_STEER_NODE/) });
+      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_NATIVE", message: expect.stringMatching(/did not answer.*LLAMA_STEER_NODE/) });
     } finally {
       delete process.env["LLAMA_STEER_NODE"];
     }
