@@ -1,27 +1,28 @@
 import type { z } from "zod";
 import { shown, SteeringError } from "./errors.js";
 
-// Checks of options, each with E_BAD_ARGUMENT that says the name, what was expected and what was found; and of what files hold.
+// Checks of options: each throws E_BAD_ARGUMENT with the option's name, what was expected and what was found.
+// `parsedBy` checks data from files.
 
-/** Bounds of a number, both included. */
+/** Inclusive bounds of a number. */
 export interface Range {
   min?: number;
   max?: number;
 }
 
-/** A whole number within bounds. */
+/** Throws E_BAD_ARGUMENT unless the value is a whole number within bounds. */
 export function requireInteger(name: string, value: unknown, range: Range = {}): void {
   if (!Number.isInteger(value) || !isWithin(value as number, range)) throw wrong(name, `a whole number${inWords(range)}`, value);
 }
 
-/** A finite number within bounds, and above `above` where that is given. */
+/** Throws E_BAD_ARGUMENT unless the value is a finite number within bounds and, if `above` is given, greater than it. */
 export function requireNumber(name: string, value: unknown, { above, ...range }: Range & { above?: number } = {}): void {
   if (Number.isFinite(value) && isWithin(value as number, range) && (above === undefined || (value as number) > above)) return;
   const bounds = above === undefined ? inWords(range) : ` above ${above}${range.max === undefined ? "" : ` and at most ${range.max}`}`;
   throw wrong(name, `a number${bounds}`, value);
 }
 
-/** One of a few words. */
+/** Throws E_BAD_ARGUMENT unless the value is one of the known words. */
 export function requireOneOf(name: string, value: unknown, known: readonly string[]): void {
   if (!known.includes(value as string)) throw wrong(name, `one of ${known.join(", ")}`, value);
 }
@@ -37,10 +38,14 @@ function isWithin(value: number, { min = -Infinity, max = Infinity }: Range): bo
 function inWords({ min, max }: Range): string {
   if (min !== undefined && max !== undefined) return ` from ${min} to ${max}`;
   if (min !== undefined) return ` of at least ${min}`;
-  return max === undefined ? "" : ` of at most ${max}`;
+  if (max !== undefined) return ` of at most ${max}`;
+  return "";
 }
 
-/** What a schema makes of a value. Throws the refusal of the first problem, which says where it is; `whole` names the value itself. */
+/**
+ * Parses a value with a schema. Throws `refusal` with the first problem and its path; `whole` stands in for the path if the problem is
+ * the value itself.
+ */
 export function parsedBy<Schema extends z.ZodType>(
   schema: Schema, value: unknown, refusal: (problem: string) => SteeringError, whole = "",
 ): z.output<Schema> {

@@ -2,30 +2,32 @@ import { fork, type ChildProcess, type SerializationType } from "node:child_proc
 import { fileURLToPath } from "node:url";
 import { unpacked } from "#native/prebuilt";
 
-// What may loop for ever, exhaust memory or end its process (foreign models, templates and files, a device's driver) runs in a
-// process of its own. A thread would not do: V8 ends the whole process where one allocation exceeds a thread's limit.
+// Anything that may loop forever, exhaust memory or crash (untrusted models, templates and files; device drivers) runs in its own
+// process. A thread is not enough: V8 ends the whole process when a single allocation exceeds a thread's limit.
 
-/** Names a Node to start, for programs that are their own executable: Electron with the fuse `runAsNode` off, a single executable. */
+/** Path of the Node to start, for programs that are their own executable, e.g. Electron with the `runAsNode` fuse disabled. */
 const NODE = "LLAMA_STEER_NODE";
-/** Set in a child: a program that is its own executable would be started again by `fork`, without end. */
+/** Set in a child, because in a program that ships as its own executable `fork` would start that program again, endlessly. */
 const MARK = "LLAMA_STEER_CHILD";
 const TICK_MS = 100;
-/** Ctrl-C reaches all processes of a terminal, a service's end all of the service; the number is Windows' STATUS_CONTROL_C_EXIT. */
+/** Ctrl-C reaches every process of a terminal, and a service's stop all of its processes; the number is Windows' STATUS_CONTROL_C_EXIT. */
 const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
 
 export interface ChildOptions {
-  /** Flags for Node; the caller's own are not passed on: a debugger's port, for one. */
+  /** Flags for Node; the parent's own are not passed on (a debugger's port, for example). */
   flags?: readonly string[];
-  /** Variables to add, or to leave out where undefined. */
+  /** Environment variables to add, or to remove if undefined. */
   env?: NodeJS.ProcessEnv;
-  /** Read what the child prints to stderr. Default: nobody does. */
+  /** Pipe the child's stderr to the caller; default false: discard it. */
   stderr?: boolean;
   serialization?: SerializationType;
 }
 
-/** Start a module of this package in a process of its own, with a channel for messages. Throws where this process is such a child. */
-export function startChild(module: URL, args: readonly string[], { flags = [], env = {}, stderr = false, serialization = "json" }: ChildOptions = {}): ChildProcess {
-  if (process.env[MARK]) throw new Error("this process is itself a child that was started in place of Node");
+/** Starts a module of this package in its own process, with a message channel. Throws if this process is itself such a child. */
+export function startChild(
+  module: URL, args: readonly string[], { flags = [], env = {}, stderr = false, serialization = "json" }: ChildOptions = {},
+): ChildProcess {
+  if (process.env[MARK]) throw new Error("this process is itself a child, started in place of Node");
   return fork(unpacked(fileURLToPath(module)), args, {
     execPath: nodePath(), execArgv: [...flags], serialization,
     env: { ...process.env, ...env, [MARK]: "1", [NODE]: undefined, NODE_OPTIONS: undefined },
@@ -33,24 +35,28 @@ export function startChild(module: URL, args: readonly string[], { flags = [], e
   });
 }
 
-/** True where a child ended because somebody stopped it: what it worked on is not at fault. `end`: its signal, or else its exit code. */
+/** True if a child was interrupted from outside, so its input is not at fault. `end`: the signal or, without one, the exit code. */
 export function isInterrupt(end: string | number | null): boolean {
   return INTERRUPTS.includes(end);
 }
 
-/** Path of the Node that children run on. */
+/** Path of the Node that runs the children. */
 export function nodePath(): string {
   return process.env[NODE] || process.execPath;
 }
 
-/** What to do where a child cannot be started. */
+/** Advice for an error message when a child cannot be started. */
 export function adviceOnChildren(): string {
   if (process.env[NODE]) return `${NODE} must be the path of a Node 20.19 or later.`;
-  const why = process.versions["electron"] === undefined ? "A program that is its own executable" : "Electron with the fuse runAsNode off";
+  const isElectron = process.versions["electron"] !== undefined;
+  const why = isElectron ? "Electron with the runAsNode fuse disabled" : "A program that ships as its own executable";
   return `${why} starts itself again instead of Node: set ${NODE} to the path of a Node 20.19 or later (docs/electron.md).`;
 }
 
-/** Call `act` once the time is over; returns what stops that. Counted in ticks: time in which this process was stopped, or the computer asleep, makes one at most. */
+/**
+ * Calls `act` once the time is up; returns a function that cancels it. Time is counted in ticks, so a period in which this process was
+ * stopped or the computer asleep counts as at most one tick.
+ */
 export function afterTicks(milliseconds: () => number, act: () => void): () => void {
   let ticks = 0;
   const timer = setInterval(() => {

@@ -1,5 +1,5 @@
 /**
- * What the paper's experiments need: `import { experiment, results } from "llama-steer/experiments"`.
+ * The API for the paper's experiments: `import { experiment, results } from "llama-steer/experiments"`.
  *
  * @module llama-steer/experiments
  */
@@ -34,7 +34,10 @@ export type { ProbeReading, ProbeText, ProbeTextsOptions, TrainProbeOptions } fr
 export { writeReport } from "./report/public.js";
 export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
-export type { Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Measure, Merge, PairedDifference, PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing } from "./results/index.js";
+export type {
+  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Measure, Merge, PairedDifference,
+  PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
+} from "./results/index.js";
 export type { Estimate } from "./maths/index.js";
 export * as spec from "./steering/public.js";
 export * as vectors from "./vector/public.js";

@@ -1,6 +1,6 @@
 /**
- * What an application needs: `import { loadModel } from "llama-steer"`.
- * Experiments, results, reports and evaluation are in `llama-steer/experiments`, so that an application does not load them.
+ * The API for applications: `import { loadModel } from "llama-steer"`.
+ * Experiments, results, reports and evaluation are in `llama-steer/experiments`, so that applications do not load them.
  *
  * @module llama-steer
  */
@@ -8,7 +8,10 @@ export { SteeringError, type ErrorCode, type SteeringErrorOptions } from "./erro
 export { fromLlama, loadModel } from "./model/public.js";
 export { Chat, Model, type ChatOptions, type LlamaLike, type TurnOptions } from "./model/index.js";
 export { compose, replay } from "./generate/public.js";
-export { GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput } from "./generate/index.js";
+export {
+  GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading,
+  type ScoreOptions, type Steering, type SteerInput,
+} from "./generate/index.js";
 export { load as loadDataset } from "./dataset/public.js";
 export type { Dataset, LoadDatasetOptions, Row } from "./dataset/index.js";
 export { extract } from "./extract/public.js";
@@ -20,10 +23,16 @@ export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate/in
 export { loadSteering } from "./vector/public.js";
 export { SteeringVector } from "./vector/index.js";
 export type { LoadedSteering } from "./vector/index.js";
-export type { Calibration, DatasetReference, DerivedOrigin, HookSite, IclOrigin, ImportedOrigin, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData, WeightedVector } from "./vector/index.js";
+export type {
+  Calibration, DatasetReference, DerivedOrigin, HookSite, IclOrigin, ImportedOrigin, ModelFingerprint, PairMethod, PairsOrigin, Provenance,
+  Selection, VectorData, WeightedVector,
+} from "./vector/index.js";
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
-export { schedule, type DynamicSettings, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings, type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec } from "./steering/index.js";
+export {
+  schedule, type DynamicSettings, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings,
+  type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
+} from "./steering/index.js";
 export * as prompts from "./prompt/public.js";
 export type { ChatMessage, ChatTemplate, TemplateVariables } from "./prompt/index.js";
 export type { PromptFormat, PromptGroup, Tokeniser } from "./prompt/index.js";

@@ -10,10 +10,10 @@ export interface ActivationRecord {
   data: Float32Array;
 }
 
-/** What the activations of a file were captured from. */
+/** The source of a file's activations. */
 export interface ActivationSource {
   site: HookSite;
-  /** Prompts that will come. */
+  /** Maximum number of prompts; the header reserves space for them. */
   nPrompts: number;
   model: ModelFingerprint;
 }
@@ -23,20 +23,20 @@ const ENTRY_BYTES = 160;
 const METADATA_BYTES = 8192;
 
 /**
- * Write activations to a safetensors file as they come, one prompt in memory at a time: tensor `prompt.<i>` of
- * `[layers, nSteps, width]` F32, and metadata. The file appears whole, at the end. Returns the number of prompts.
+ * Writes activations to a safetensors file as they arrive, holding one prompt in memory at a time: a tensor `prompt.<i>`,
+ * `[layers, nSteps, width]` F32, per prompt, and metadata. The file appears only when it is complete. Returns the number of prompts.
  *
- * @throws SteeringError E_WRITE, and whatever the records throw
+ * @throws SteeringError E_WRITE, E_BAD_ARGUMENT (more records than `nPrompts`), and whatever the records throw
  */
 export async function saveActivations(path: string, records: AsyncIterable<ActivationRecord>, source: ActivationSource): Promise<number> {
-  // The header comes first but is known last: its place is set aside.
+  // The header precedes the data but is only known at the end, so space for it is reserved.
   const size = METADATA_BYTES + source.nPrompts * ENTRY_BYTES;
   const shapes = new Map<string, number[]>();
   let layers: readonly number[] = [];
   await writeAtomic(path, async (file) => {
     let position = size;
     for await (const record of records) {
-      if (shapes.size === source.nPrompts) throw new SteeringError("E_BAD_ARGUMENT", `more than the ${source.nPrompts} prompts that were announced`);
+      if (shapes.size === source.nPrompts) throw new SteeringError("E_BAD_ARGUMENT", `more prompts than declared (${source.nPrompts})`);
       shapes.set(`prompt.${shapes.size}`, [record.layers.length, record.nSteps, record.width]);
       layers = record.layers;
       await writeAt(file, bytesOf(record.data), position);

@@ -3,7 +3,8 @@ import { siteArgument } from "../vector/index.js";
 
 const { signal, onProgress } = given.stops;
 export const captureArgument = given.required({
-  site: siteArgument, layers: given.tokens.optional(), maxNewTokens: given.number, signal: signal.optional(), onProgress: onProgress.optional(),
+  site: siteArgument, layers: given.tokens.optional(), maxNewTokens: given.number,
+  signal: signal.optional(), onProgress: onProgress.optional(),
 });
 export const captureTextsArgument = given.required({
   site: siteArgument, layers: given.tokens.optional(), pooling: given.text.optional(), maxSteps: given.number.optional(),

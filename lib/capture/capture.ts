@@ -4,22 +4,22 @@ import type { Batch, Engine, Place, StepTask } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, StepMeans } from "../vector/index.js";
 
-/** A prompt whose activations count in a mean. */
+/** A prompt and its weight in a mean. */
 export interface CapturePrompt {
   tokens: readonly number[];
-  /** Weight in the mean, e.g. how often a draw with replacement picked this prompt. */
+  /** Above 0, e.g. how often a draw with replacement picked this prompt. */
   weight: number;
 }
 
-/** What is captured, and for how many token steps. */
+/** What to capture, and for how many token steps. */
 export interface CaptureOptions {
   site: HookSite;
-  /** 0-based, ascending; default: all that have the site. */
+  /** 0-based, ascending; default: all layers that have the site. */
   layers?: readonly number[];
-  /** Most tokens generated per prompt. */
+  /** Maximum number of tokens generated per prompt. */
   maxNewTokens: number;
   signal?: AbortSignal;
-  /** Called after every prompt with the tokens computed so far, of an upper bound. */
+  /** Called after every prompt with the tokens computed so far and an upper bound of their total. */
   onProgress?: (done: number, total: number) => void;
 }
 
@@ -34,22 +34,24 @@ export interface PromptActivations {
   data: Float32Array;
 }
 
-/** Prompts under way at once: more share each read of the weights, fewer share the attention's cache. */
+/** Prompts run at once: more of them share each read of the weights, fewer leave each a larger share of the attention's cache. */
 const N_PARALLEL = 4;
-/** Nobody waits for single tokens here, and nothing steers. */
+/** Large batches are fine: no consumer waits for single tokens, and nothing steers. */
 const MIXED_ROWS = 256;
 
 /**
- * Mean activations while the model continues each prompt greedily, per layer and token step (docs/method.md §3): at step
- * i, the row that predicts token i, over the prompts that have not ended before.
+ * Captures mean activations per layer and token step while the model continues each prompt greedily (docs/method.md §3). Step i is
+ * the row that predicts token i, averaged over the prompts that reach that step.
  *
- * @returns means `[layers, nSteps, width]` in double precision; nSteps is the longest continuation
+ * @returns means `[layers, nSteps, width]` in double precision; nSteps is the length of the longest continuation
  * @throws SteeringError E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
 export async function captureMeans(model: Engine, prompts: readonly CapturePrompt[], options: CaptureOptions): Promise<StepMeans> {
   const layers = checkedLayers(model, prompts.map(({ tokens }) => tokens), options);
   const isWeight = (weight: number): boolean => weight > 0 && Number.isFinite(weight);
-  if (!prompts.every(({ weight }) => isWeight(weight))) throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be above 0");
+  if (!prompts.every(({ weight }) => isWeight(weight))) {
+    throw new SteeringError("E_BAD_ARGUMENT", "a prompt's weight must be a finite number above 0");
+  }
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
   const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> =>
     model.scheduler.run(new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
@@ -65,8 +67,8 @@ export async function captureMeans(model: Engine, prompts: readonly CapturePromp
 }
 
 /**
- * The activations themselves, prompt by prompt in order. Only those of the running prompts are in memory, so a consumer that
- * writes them to disk (`saveActivations`) can capture any number.
+ * Captures the activations of each prompt, in order. Only the running prompts' activations are in memory, so a consumer that writes
+ * them to disk (`saveActivations`) can capture any number of prompts.
  *
  * @throws SteeringError E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED
  */
@@ -77,7 +79,8 @@ export async function* captureActivations(
   const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
     const into = model.createCapture(options.site, layers, options.maxNewTokens);
     await model.scheduler.run(new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
-    return meansOf(model.takeCapture(into), layers.length, options.maxNewTokens); // of one row each: the activation, exactly
+    // Each mean is over one row, so it is exactly the activation.
+    return meansOf(model.takeCapture(into), layers.length, options.maxNewTokens);
   };
   let prompt = 0;
   for await (const { nSteps, means } of inOrder(prompts, capture, options.signal)) {
@@ -85,7 +88,7 @@ export async function* captureActivations(
   }
 }
 
-/** Results for the items, in their order, with so many under way at once; what is left is aborted when the consumer leaves. */
+/** Yields the items' results in order, running `nParallel` at once; aborts the rest when the consumer stops. */
 export async function* inOrder<Item, Result>(
   items: readonly Item[],
   work: (item: Item, signal: AbortSignal) => Promise<Result>,
@@ -99,7 +102,7 @@ export async function* inOrder<Item, Result>(
     for (let next = 0; next < items.length || underWay.length > 0;) {
       while (next < items.length && underWay.length < nParallel) {
         const result = work(items[next++]!, signal);
-        result.catch(() => undefined); // the first failure is thrown below; those of the others would have no handler
+        result.catch(() => undefined); // the first failure is thrown below; later ones would be unhandled
         underWay.push(result);
       }
       yield await underWay.shift()!;
@@ -109,7 +112,7 @@ export async function* inOrder<Item, Result>(
   }
 }
 
-/** A prompt continued greedily, each step's row captured. */
+/** Continues a prompt greedily and captures each step's row. */
 class CaptureTask implements StepTask {
   readonly kind = "steps";
   readonly nSequences = 1;
@@ -132,15 +135,18 @@ class CaptureTask implements StepTask {
   }
 }
 
-function checkedLayers(model: Engine, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions): readonly number[] {
+function checkedLayers(
+  model: Engine, prompts: readonly (readonly number[])[], { site, layers, maxNewTokens }: CaptureOptions,
+): readonly number[] {
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
-  for (const tokens of prompts) model.detokenise(tokens); // E_BAD_TOKEN here, before a batch would throw it that others share
+  for (const tokens of prompts) model.detokenise(tokens); // throws E_BAD_TOKEN here rather than in a batch shared with others
   const longest = prompts.reduce((most, tokens) => Math.max(most, tokens.length), 0) + maxNewTokens;
   if (longest > model.maxContext) {
     throw new SteeringError("E_CONTEXT_FULL",
-      `the longest prompt and its answer take ${longest} tokens; the model's context holds ${model.maxContext}`);
+      `the longest prompt and its answer take ${longest} tokens, but the model's context holds ${model.maxContext}. Shorten the prompt, or `
+      + "lower maxNewTokens");
   }
   return layers ?? model.siteLayers(site);
 }

@@ -1,4 +1,4 @@
-/** Activations of many prompts, and of texts that are given; of a few prompts: `model.capture`. */
+/** Captures activations of many prompts and of given texts; for a few prompts, use `model.capture`. */
 import { given, guarded } from "../guard/index.js";
 import { fingerprintArgument, siteArgument } from "../vector/index.js";
 import { saveActivations } from "./activation-file.js";
@@ -22,8 +22,10 @@ export const texts = guarded("capture.texts", captureTexts, {
 export const readableLayers = guarded("capture.readableLayers", readable, {
   model: given.required({ info: given.required({ nLayer: given.whole }) }), site: siteArgument,
 });
-const asyncList = given.a<never>("activations, as capture.activations gives", (value: unknown) => given.has(value, Symbol.asyncIterator));
-const count = given.a<number>("a whole number from 0, at most 100 million", (value: number) => Number.isSafeInteger(value) && value >= 0 && value <= 1e8);
+const isAsyncIterable = (value: unknown): boolean => given.has(value, Symbol.asyncIterator);
+const asyncList = given.a<never>("activations, as returned by capture.activations", isAsyncIterable);
+const isCount = (value: number): boolean => Number.isSafeInteger(value) && value >= 0 && value <= 1e8;
+const count = given.a<number>("a whole number from 0 to 100 million", isCount);
 /** @function */
 export const save = guarded("capture.save", saveActivations, {
   path: given.path, records: asyncList, source: given.required({ site: siteArgument, nPrompts: count, model: fingerprintArgument }),

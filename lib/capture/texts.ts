@@ -5,27 +5,27 @@ import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, PairsOrigin } from "../vector/index.js";
 import { inOrder } from "./capture.js";
 
-/** Which rows of a text are captured: the mean of its answer's, the answer's last, or the row that predicts each token of the answer. */
+/** Which rows of a text to capture: the mean of the answer's rows, its last row, or the row that predicts each of its tokens. */
 export type Pooling = PairsOrigin["pooling"];
 
-/** A text and what it answers, as tokens. The answer may not be empty, and the prompt not with `step`. */
+/** A prompt and its answer, as tokens. The answer must not be empty; with `step`, neither must the prompt. */
 export interface PromptedText {
   /** BOS included. */
   prompt: readonly number[];
   answer: readonly number[];
 }
 
-/** What is captured of given texts. */
+/** What to capture from given texts. */
 export interface TextCaptureOptions {
   site: HookSite;
-  /** 0-based, ascending; default: all in which every row can be read (`readableLayers`). */
+  /** 0-based, ascending; default: all layers in which every row can be read (`readableLayers`). */
   layers?: readonly number[];
   /** Default `mean`. */
   pooling?: Pooling;
-  /** Most token steps, with `step` only; default: as many as the answer has tokens. */
+  /** Maximum number of token steps, only with `step`; default: one per token of the answer. */
   maxSteps?: number;
   signal?: AbortSignal;
-  /** Called after every text with the tokens computed so far, of an upper bound. */
+  /** Called after every text with the tokens computed so far and an upper bound of their total. */
   onProgress?: (done: number, total: number) => void;
 }
 
@@ -35,31 +35,32 @@ export interface TextMeans {
   text: number;
   layers: readonly number[];
   width: number;
-  /** Rows that each mean is over: the answer's tokens with `mean`, else 1. */
+  /** Rows in each mean: with `mean`, the answer's tokens; else 1. */
   nRows: number;
-  /** Token steps with `step`, else 1. */
+  /** Token steps; 1 unless the pooling is `step`. */
   nSteps: number;
   /** `[layers, nSteps, width]` */
   means: Float64Array;
 }
 
-/** What is prefilled of a text, and which of its rows are captured. */
+/** The tokens to prefill of a text, and the rows to capture. */
 interface TextRows {
   tokens: readonly number[];
-  /** First row that is captured, with all after it. */
+  /** First captured row; all rows after it are captured too. */
   from: number;
   nSteps: number;
   /** Rows per step. */
   nRows: number;
 }
 
-/** Texts under way at once: more than a context has sequences, so that no sequence is idle. */
+/** Texts run at once: more than a context has sequences, so that no sequence is idle. */
 const N_PARALLEL = 32;
-/** Rows whose activations wait in memory, in all layers, for the end of one decode. */
+/** Limits the activations, of all layers, that stay in memory until a decode ends. */
 const MIXED_ROWS = 256;
+
 /**
- * Layers in which a site shows every row of a batch: after the last layer's attention, llama.cpp keeps only rows with logits. Throws
- * E_NO_SITE.
+ * Lists the layers in which a site shows every row of a batch: after the last layer's attention, llama.cpp keeps only the rows with
+ * logits. Throws E_NO_SITE.
  */
 export function readableLayers(model: Pick<Engine, "siteLayers" | "siteWidth">, site: HookSite): number[] {
   model.siteWidth(site); // E_NO_SITE
@@ -67,9 +68,9 @@ export function readableLayers(model: Pick<Engine, "siteLayers" | "siteWidth">, 
 }
 
 /**
- * Activations of texts that are given, unsteered, text by text in order: the mean over the rows in which the answer's tokens
- * are the input, the last of those rows, or one row per token step (`pooling`). Nothing is generated, all layers are read
- * in one pass, many texts share a batch, and a prompt that texts side by side have in common is computed once.
+ * Captures the unsteered activations of given texts, one text at a time in order: the mean over the rows whose input is a token of the
+ * answer, the last of those rows, or one row per token step (`pooling`). Nothing is generated; all layers are read in one pass, many
+ * texts share a batch, and a prompt that neighbouring texts have in common is computed once.
  *
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE (the last layer, after its attention),
  *   E_NOT_FINITE, E_ABORTED
@@ -95,13 +96,13 @@ export async function* captureTexts(
   }
 }
 
-/** A prompt and its answer, some of their rows captured while they are prefilled. */
+/** Prefills a prompt and its answer, and captures some of their rows on the way. */
 class TextTask implements PrefillTask {
   readonly kind = "prefill";
   readonly prompt: readonly number[];
   readonly from: number;
   readonly mixedRows = MIXED_ROWS;
-  /** `[layers, nSteps, width]`, once it is done. */
+  /** `[layers, nSteps, width]`, set by `done`. */
   means!: Float64Array;
   private readonly captures: RowCapture[];
 
@@ -118,7 +119,7 @@ class TextTask implements PrefillTask {
   done(): void {
     const { nRows } = this.rows;
     const { sums, weights } = this.model.takeCapture(this.into);
-    if (!weights.every((weight) => weight === nRows)) throw new Error(`${weights.join(", ")} rows were captured instead of ${nRows}`);
+    if (!weights.every((weight) => weight === nRows)) throw new Error(`captured ${weights.join(", ")} rows instead of ${nRows}`);
     this.means = sums.map((sum) => sum / nRows);
     if (this.means.every(Number.isFinite)) return;
     throw new SteeringError("E_NOT_FINITE", "an activation is not finite: the model's weights are broken");
@@ -129,28 +130,30 @@ function checkedLayers(model: Engine, { site, layers }: TextCaptureOptions): rea
   const readable = readableLayers(model, site);
   const cut = model.siteLayers(site).find((layer) => layers?.includes(layer) && !readable.includes(layer));
   if (cut !== undefined) {
-    throw new SteeringError("E_SHAPE", `${site} of the last layer (${cut}) has no rows for the tokens of a text: `
-      + "llama.cpp computes there only what is needed for logits. Choose an earlier layer.");
+    throw new SteeringError("E_SHAPE", `${site} in the last layer (${cut}) has no rows for the tokens of a text: `
+      + "llama.cpp computes only the rows with logits there. Choose an earlier layer.");
   }
-  if (layers && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
+  if (layers && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "layers is empty: choose at least one layer");
   return layers ?? readable;
 }
 
 function textRows({ prompt, answer }: PromptedText, { pooling = "mean", maxSteps }: TextCaptureOptions): TextRows {
-  if (answer.length === 0 || (prompt.length === 0 && pooling === "step")) throw new SteeringError("E_BAD_ARGUMENT", "a text to capture, or its prompt, has no tokens");
-  if (maxSteps !== undefined && pooling !== "step") throw new SteeringError("E_BAD_ARGUMENT", 'maxSteps belongs to pooling "step"');
+  if (answer.length === 0 || (prompt.length === 0 && pooling === "step")) {
+    throw new SteeringError("E_BAD_ARGUMENT", "a text to capture, or its prompt, has no tokens");
+  }
+  if (maxSteps !== undefined && pooling !== "step") throw new SteeringError("E_BAD_ARGUMENT", 'maxSteps requires pooling "step"');
   if (maxSteps !== undefined) requireInteger("maxSteps", maxSteps, { min: 1 });
   const whole = [...prompt, ...answer];
   if (pooling === "mean") return { tokens: whole, from: prompt.length, nSteps: 1, nRows: answer.length };
   if (pooling === "last") return { tokens: whole, from: whole.length - 1, nSteps: 1, nRows: 1 };
   const nSteps = Math.min(answer.length, maxSteps ?? answer.length);
-  // The last token predicts no other: it is not prefilled.
+  // The last token predicts nothing, so it is not prefilled.
   return { tokens: whole.slice(0, prompt.length - 1 + nSteps), from: prompt.length - 1, nSteps, nRows: 1 };
 }
 
 function checkTokens(model: Engine, tokens: readonly number[]): void {
-  model.detokenise(tokens); // throws E_BAD_TOKEN here, not in a batch that others share
+  model.detokenise(tokens); // throws E_BAD_TOKEN here rather than in a batch shared with others
   if (tokens.length <= model.maxContext) return;
   throw new SteeringError("E_CONTEXT_FULL",
-    `a text and its prompt take ${tokens.length} tokens; the model's context holds ${model.maxContext}`);
+    `a prompt and its answer take ${tokens.length} tokens, but the model's context holds ${model.maxContext}. Shorten them`);
 }

@@ -1,12 +1,11 @@
 export { abortError, throwIfAborted } from "../errors.js";
 
-/** What waits for each signal. */
+/** The callbacks that wait for each signal. */
 const waiting = new WeakMap<AbortSignal, Set<() => void>>();
 
 /**
- * Call `stop` when a signal fires, once, or now where it has fired; returns what takes that back. A signal gets one
- * listener, however many wait for it: Node 20 warns of more than ten, and a signal that is made of others for each of them
- * is never quite forgotten.
+ * Calls `stop` once when a signal fires, or immediately if it has fired; returns a function that cancels this. All callbacks of a
+ * signal share one listener, since Node 20 warns of more than ten listeners and never fully releases signals made with `AbortSignal.any`.
  */
 export function onAbort(signal: AbortSignal | undefined, stop: () => void): () => void {
   if (signal?.aborted) stop();

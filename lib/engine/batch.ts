@@ -4,14 +4,14 @@ import type {
 } from "../native/index.js";
 import type { KlReduction } from "../steering/index.js";
 
-/** An Int32Array, which would silently wrap numbers that are not whole or have more than 32 bits. Throws E_BAD_ARGUMENT. */
+/** Makes an Int32Array. Throws E_BAD_ARGUMENT for numbers that it would silently truncate or wrap. */
 export function int32s(values: readonly number[], what: string): Int32Array {
   const wrong = values.find((value) => (value | 0) !== value);
-  if (wrong !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `${what}: ${wrong} is not a whole number of 32 bits`);
+  if (wrong !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `${what}: ${wrong} is not a 32-bit whole number`);
   return Int32Array.from(values);
 }
 
-/** What is added to one row: alpha times the direction of `step` (nSteps = the mean of all steps). */
+/** A term to add to one row: alpha times the direction of `step` (nSteps = the mean of all steps). */
 export interface Term {
   /** From `Engine.vectorHandle`. */
   vector: VectorHandle;
@@ -19,7 +19,7 @@ export interface Term {
   alpha: number;
 }
 
-/** Where a row's activations go, at which token step and with which weight. */
+/** The capture that a row's activations go to, with their token step and weight. */
 export interface RowCapture {
   into: CaptureHandle;
   step: number;
@@ -37,7 +37,7 @@ export interface RowOptions {
 /** Targets that are not tokens (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
 
-/** A KL to measure between two rows, and the alpha that follows from it (docs/method.md §4, Dyn). */
+/** A KL to measure between two rows, and the settings that turn it into an alpha (docs/method.md §4, Dyn). */
 export interface AlphaRequest {
   /** Row of the unsteered stream P. */
   baseline: number;
@@ -49,13 +49,12 @@ export interface AlphaRequest {
 }
 
 /**
- * The rows of one decode: which token at which position of which sequence, what happens to its activations, and what is read
- * off its logits.
+ * The rows of one decode: each row's token, position and sequence, what to do with its activations, and what to read from its logits.
  */
 export class Batch {
   private readonly tokens: number[] = [];
   private readonly positions: number[] = [];
-  /** Of each row. */
+  /** Sequence of each row. */
   readonly sequences: number[] = [];
   private readonly outputs: number[] = [];
   private readonly terms: Array<Term & { row: number }> = [];
@@ -67,7 +66,7 @@ export class Batch {
     return this.tokens.length;
   }
 
-  /** Append a row; returns its index in this batch. */
+  /** Appends a row; returns its index in this batch. */
   add(token: number, position: number, sequence: number, options: RowOptions = {}): number {
     const row = this.tokens.push(token) - 1;
     this.positions.push(position);
@@ -78,25 +77,25 @@ export class Batch {
     return row;
   }
 
-  /** Add a row's activations to a capture. A row can go to several captures, to each once. */
+  /** Adds a row's activations to a capture. A row can go to several captures, but to each only once. */
   capture(row: number, capture: RowCapture): void {
     this.captures.push({ row, ...capture });
   }
 
-  /** Ask for a KL; returns its index in `StepResult.alphas`. */
+  /** Requests a KL; returns its index in `StepResult.alphas`. */
   measure(request: AlphaRequest): number {
     return this.alphas.push(request) - 1;
   }
 
   /**
-   * Ask for the token that follows a row: the sampler's, or the likeliest. `logProbability`: ask for its log probability too, as
-   * it is before sampling. Returns its index in `StepResult.tokens`.
+   * Requests the token that follows a row: the sampler's or, without one, the likeliest. `logProbability`: also request its log
+   * probability before sampling. Returns the index in `StepResult.tokens`.
    */
   sample(row: number, sampler: SamplerHandle | null = null, { logProbability = false } = {}): number {
     return this.samples.push({ row, sampler, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
-  /** Ask for the log probability that a given token follows a row; returns its index in `StepResult.tokens` and `.logProbabilities`. */
+  /** Requests the log probability of a given next token; returns its index in `StepResult.tokens` and `.logProbabilities`. */
   score(row: number, target: number): number {
     return this.samples.push({ row, sampler: null, target }) - 1;
   }
@@ -155,7 +154,7 @@ export class Batch {
   }
 }
 
-/** Each handle once, and the index of every entry's handle. */
+/** Deduplicates handles; returns each handle once, and the index of every entry's handle. */
 function withoutRepeats<Handle>(entries: readonly Handle[]): { handles: Handle[]; indices: Int32Array } {
   const indexOf = new Map<Handle, number>();
   for (const handle of entries) if (!indexOf.has(handle)) indexOf.set(handle, indexOf.size);

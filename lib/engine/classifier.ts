@@ -13,7 +13,7 @@ import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
 import { TextQueue } from "./text-queue.js";
 
-/** What a classifier says of a text. */
+/** A classifier's result for one text. */
 export interface Classification {
   /** The likeliest label. */
   label: string;
@@ -23,17 +23,19 @@ export interface Classification {
   logits: number[];
 }
 
-/** Texts of one native call: between calls a classification can be stopped. */
+/** Texts per native call; a classification can be aborted between calls. */
 const TEXTS_PER_CALL = 64;
 
 /**
- * Load a GGUF with a classification head and two labels or more: XLM-R, RoBERTa, DistilBERT and other encoders. Of BERT
- * itself llama.cpp's converter leaves out the pooler: such a file gives other scores than its original.
+ * Loads a GGUF with a classification head and at least two labels: XLM-R, RoBERTa, DistilBERT and other encoders. llama.cpp's converter
+ * omits the pooler of the original BERT, so the scores of such a file differ from those of its original.
  *
  * @param nameOrPath as in `loadModel`
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
  */
-export async function loadClassifier(nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal"> = {}): Promise<Classifier> {
+export async function loadClassifier(
+  nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal"> = {},
+): Promise<Classifier> {
   const path = resolve(await resolveModel(nameOrPath));
   const { gpuLayers = "all", mmap = true, vet = true, threads, signal } = options;
   if (vet) await vetModel(path, signal);
@@ -43,41 +45,53 @@ export async function loadClassifier(nameOrPath: string, options: Pick<LoadModel
     try {
       throwIfAborted(signal);
       const { labels, isCausal: _isCausal, ...info } = model.info();
-      if (labels.length === 0) throw new SteeringError("E_BAD_GGUF", `${path} has no classification head: it is no classifier. A language model is loaded by loadModel`);
-      if (new Set(labels).size < Math.max(2, labels.length)) throw new SteeringError("E_BAD_GGUF", `${path} has the labels ${labels.join(", ")}; two different ones at least are needed`);
-      return new Classifier(await model.createClassifier({ nThreads: count.most }), labels, { ...info, path, quantisation: quantisationName(info.fileType) }, count);
+      checkLabels(path, labels);
+      const native = await model.createClassifier({ nThreads: count.most });
+      return new Classifier(native, labels, { ...info, path, quantisation: quantisationName(info.fileType) }, count);
     } finally {
-      model.dispose(); // the classifier holds on to the weights
+      model.dispose(); // the classifier keeps the weights alive
     }
   });
 }
 
+function checkLabels(path: string, labels: readonly string[]): void {
+  if (labels.length === 0) {
+    throw new SteeringError("E_BAD_GGUF",
+      `${path} is not a classifier: it has no classification head. To load a language model, use loadModel`);
+  }
+  if (new Set(labels).size >= Math.max(2, labels.length)) return;
+  throw new SteeringError("E_BAD_GGUF", `${path} has the labels ${labels.join(", ")}; expected at least two, all different`);
+}
+
 /**
- * Says of texts which of its labels they have. Free it with `dispose()` or `using`.
+ * Classifies texts by its labels. Free it with `dispose()` or `using`.
  *
  * @hideconstructor
  */
 export class Classifier implements Disposable {
   private readonly queue = new TextQueue();
 
-  constructor(private readonly native: NativeClassifier, readonly labels: readonly string[], readonly info: Readonly<ModelInfo>, private readonly threads: ThreadCount) {}
+  constructor(
+    private readonly native: NativeClassifier, readonly labels: readonly string[], readonly info: Readonly<ModelInfo>,
+    private readonly threads: ThreadCount,
+  ) {}
 
-  /** Tells classifiers apart. */
+  /** Identifies the classifier. */
   fingerprint(): Promise<ModelFingerprint> {
     return fileFingerprint(this.info);
   }
 
   /**
-   * One classification per text, in their order. Calls wait for one another.
+   * Returns one classification per text, in order. Concurrent calls run one after the other.
    *
-   * @throws SteeringError E_BAD_ARGUMENT (an empty text, or a word of more than 16,384 characters), E_CONTEXT_FULL
-   *   (a text that is too long), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
+   * @throws SteeringError E_BAD_ARGUMENT (an empty text, or a word of more than 16,384 characters), E_CONTEXT_FULL (a text that is too
+   *   long), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
    */
   classify(texts: readonly string[], { signal }: { signal?: AbortSignal } = {}): Promise<Classification[]> {
     return this.queue.run(texts, (own) => this.classifyAll(own, signal));
   }
 
-  /** Free it; work in flight is aborted. Calling it twice is harmless. */
+  /** Frees the classifier and aborts work in flight. Calling it twice is harmless. */
   dispose(): void {
     this.native.dispose();
   }
@@ -105,7 +119,9 @@ export class Classifier implements Disposable {
 
   private read(logits: number[]): Classification {
     const largest = Math.max(...logits);
-    if (!Number.isFinite(largest)) throw new SteeringError("E_NOT_FINITE", "the classifier's scores are not finite: its weights are broken");
+    if (!Number.isFinite(largest)) {
+      throw new SteeringError("E_NOT_FINITE", "the classifier's scores are not finite: its weights are broken");
+    }
     const weights = logits.map((logit) => Math.exp(logit - largest));
     const total = weights.reduce((sum, weight) => sum + weight, 0);
     return {

@@ -3,9 +3,9 @@ import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
 import type { ThreadCount } from "./threads.js";
 
-/** What a piece of work needs of a context. */
+/** The size of context that a piece of work needs. */
 export interface ContextNeeds {
-  /** KV cells in all. */
+  /** KV cells in total. */
   nCtx: number;
   nSeqMax: number;
 }
@@ -16,29 +16,30 @@ export interface MeasuredAlpha {
   kl: number;
 }
 
-/** What was read off the logits of a decode. */
+/** The values read from the logits of a decode. */
 export interface StepResult {
-  /** One per `Batch.measure`; a KL of NaN where a row's logits are not finite. */
+  /** One per `Batch.measure`; the KL is NaN if a row's logits are not finite. */
   alphas: MeasuredAlpha[];
-  /** One per `Batch.sample`; −1 where a row's logits are not finite or its sampler allows no token. */
+  /** One per `Batch.sample`; −1 if a row's logits are not finite or its sampler allows no token. */
   tokens: number[];
-  /** One per sample: log probability of the token in nats; NaN where it was not asked for. */
+  /** One per sample: the token's log probability in nats; NaN if not requested. */
   logProbabilities: number[];
 }
 
-/** Cells over which ggml does not split attention: it does so from 512 on, and llama.cpp rounds their number up to multiples of 256. */
+/** Up to this many cells, ggml does not split attention: it does from 512 on, and llama.cpp rounds up to multiples of 256. */
 const UNSPLIT_CELLS = 256;
 
-/** A llama.cpp context: a KV cache shared by sequences, and the hook that steers and captures. One call at a time. */
+/** A llama.cpp context: a KV cache that sequences share, and the hook that steers and captures. Make one call at a time. */
 export class Context implements Disposable {
   private nThreads: number;
-  /** Sequences that may have cells, and rows since none had any: llama.cpp takes the first free cells, so no later ones are in use. */
+  /** Sequences that may have cells. */
   private readonly filled = new Set<number>();
+  /** Rows since no sequence had cells: llama.cpp takes the first free cells, so no cell beyond this number is in use. */
   private nRows = 0;
 
   /**
-   * `threads`: how many compute; without it, always as many as the context was made with. `hasWholeSequences`: the model keeps a
-   * state per sequence.
+   * `threads`: decides how many threads compute; default: always as many as the context was created with. `hasWholeSequences`: the model
+   * keeps a state per sequence.
    */
   constructor(
     private readonly native: NativeContext, readonly options: Readonly<NativeContextOptions>, private readonly threads?: ThreadCount,
@@ -48,7 +49,7 @@ export class Context implements Disposable {
   }
 
   /**
-   * Compute the rows of a batch, and what it asks to read off their logits. Throws E_ABORTED (KV cache rolled back),
+   * Computes the rows of a batch and the values that it requests from their logits. Throws E_ABORTED (KV cache rolled back),
    * E_CONTEXT_FULL, E_NO_KV_SLOT, E_NO_SITE.
    */
   async decode(batch: Batch, signal?: AbortSignal): Promise<StepResult> {
@@ -77,37 +78,38 @@ export class Context implements Disposable {
   }
 
   /**
-   * ggml splits flash attention of a single row over many cells among its threads; nothing else depends on their number
-   * (test/native/threads.test.ts). With a state per sequence, a batch may be computed in parts, some of a single row.
+   * True if the result does not depend on the number of threads. Only one operation depends on it: ggml splits flash attention of a single
+   * row over many cells among its threads (test/native/threads.test.ts). With a state per sequence, a batch may be computed in parts,
+   * some of which have a single row.
    */
   private isExact(batch: Batch): boolean {
     return !this.options.flashAttention || this.nRows <= UNSPLIT_CELLS || (batch.size > 1 && !this.hasWholeSequences);
   }
 
-  /** Stop the decode in flight, if any. */
+  /** Aborts the decode in flight, if any. */
   abort(): void {
     this.native.abort();
   }
 
-  /** Copy of a row's logits `[nVocab]`. */
+  /** Returns a copy of a row's logits `[nVocab]`. */
   logits(row: number): Float32Array {
     return call(() => this.native.logits(row));
   }
 
-  /** How often the last decode stopped within its graph to synchronise and copy: never on the graph path. */
+  /** How often the last decode paused within its graph to synchronise and copy: never on the graph path. */
   stops(): number {
     return call(() => this.native.stops());
   }
 
   /**
-   * llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, added at `resid_post` of every row; empty = none.
-   * For comparisons: the graph path cannot be used beside it. Throws E_SHAPE, E_BAD_ARGUMENT.
+   * Sets llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, added at `resid_post` of every row; empty = none. Only for
+   * comparisons: the graph path cannot be used with it. Throws E_SHAPE, E_BAD_ARGUMENT.
    */
   setControlVector(data: Float32Array): void {
     call(() => this.native.setControlVector(data));
   }
 
-  /** Let sequence `to` share the cells of `from` at positions `[begin, end)`; `end` −1 = to the last. */
+  /** Makes sequence `to` share the cells of `from` at positions `[begin, end)`; `end` −1 = to the last. */
   kvCopy(from: number, to: number, begin = 0, end = -1): void {
     call(() => this.native.kvCopy(from, to, begin, end));
     this.filled.add(to);
@@ -125,7 +127,7 @@ export class Context implements Disposable {
     this.nRows = 0;
   }
 
-  /** Free the context; a decode in flight is aborted. Calling it twice is harmless. */
+  /** Frees the context and aborts a decode in flight. Calling it twice is harmless. */
   dispose(): void {
     this.native.dispose();
   }

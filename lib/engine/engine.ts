@@ -19,80 +19,80 @@ import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
 
-/** Most rows of one decode; longer prompts are prefilled in pieces. */
+/** Maximum rows of one decode; longer prompts are prefilled in pieces. */
 const N_BATCH = 512;
-/** Contexts grow in steps of this many cells, so that a slightly longer prompt does not need a new one. */
+/** Context sizes are rounded up to multiples of this, so that a slightly longer prompt does not need a new context. */
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** Most selections of one vector that are kept on the native side. */
+/** Maximum selections of one vector kept on the native side. */
 const MAX_SELECTIONS = 8;
-/** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 letters end the process, 20,000 do not. */
+/** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 letters crash the process, 20,000 do not. */
 const LONGEST_WORD = 16_384;
 
-/** What an engine is made of. */
+/** The constructor arguments of `Engine`. */
 export type EngineParts = ConstructorParameters<typeof Engine>;
 
-/** Load a GGUF, for `new Engine(...)` or a class that extends it. Throws what `loadModel` throws. */
+/** Loads a GGUF, for `new Engine(...)` or a subclass. Throws what `loadModel` throws. */
 export async function openEngine(nameOrPath: string, options: LoadModelOptions = {}): Promise<EngineParts> {
-  const path = resolve(await resolveModel(nameOrPath)); // it is read again later, from wherever the process is then
+  const path = resolve(await resolveModel(nameOrPath)); // absolute, since it is read again later from any working directory
   checkLimits(options);
   const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads, maxGenerations } = options;
   const begun = performance.now();
   if (vet) await vetModel(path, signal);
   const vetted = performance.now();
   const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
-  const steeringPath = await provenPath(options); // before this process holds the device: an RPC server takes one client at a time
-  // From here on it looks at the load: no child of ours computes any more.
+  const steeringPath = await provenPath(options); // before this process uses the device: an RPC server takes one client at a time
+  // Created only now, because it measures the machine's load, and our child processes have finished computing.
   const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
   const nativeOptions = { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) };
   const native = await callAsync(async () => addon().loadModel(path, nativeOptions));
   const info = native.info();
   const check = vet ? `, after a check of ${seconds(begun, vetted)}` : "";
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${check}`);
-  if (maxGenerations === 1) await threadCount.settled(); // before the constructor holds it
+  if (maxGenerations === 1) await threadCount.settled(); // before the constructor holds the number
   if (info.isCausal && !signal?.aborted) return [native, info, path, { ...options, steeringPath }, threadCount];
   native.dispose();
   throwIfAborted(signal);
   throw new SteeringError("E_BAD_GGUF", `${path} is not a causal language model${whatItIs(info)}`);
 }
 
-/** What `auto` means: the callback path alone on devices where the graph path was tried and failed. */
+/** Resolves `auto`: "callback" if the graph path was tried on this machine's devices and failed. */
 async function provenPath(
   { steeringPath = "auto", gpuLayers = "all", backend = "auto", logger, signal }: LoadModelOptions,
 ): Promise<"auto" | "graph" | "callback"> {
   if (steeringPath !== "auto" || gpuLayers === 0 || backend === "cpu" || !hasDevice()) return steeringPath;
   const check = await checkGraphPath(backend, signal);
   if (check.holds) return "auto";
-  tell(logger, "warn", "steering synchronises at every layer: adding vectors in the graph does not work on this machine's devices "
-    + `(${check.why})`);
+  tell(logger, "warn", "steering will be slower, since it synchronises at every layer: adding vectors in the graph does not work on this "
+    + `machine's devices (${check.why})`);
   return "callback";
 }
 
-/** The version of llama.cpp in use. */
+/** Returns the version of llama.cpp in use. */
 export function engineVersion(): string {
   return findInstallation().built.llamaCpp;
 }
 
 /**
- * A loaded GGUF: its weights, its scheduler and the vectors on its native side. Owns its contexts; free it with `dispose()`,
- * `using` or `await using`.
+ * A loaded GGUF: its weights, its scheduler and its vectors on the native side. It owns its contexts; free it with `dispose()`, `using` or
+ * `await using`.
  *
  * @hideconstructor
  */
 export class Engine implements Disposable, AsyncDisposable {
   readonly info: Readonly<ModelInfo>;
-  /** Most CPU threads that it computes with. */
+  /** Maximum CPU threads that the model computes with. */
   readonly threads: number;
-  /** How many of them compute. @internal */
+  /** Decides how many of the threads compute. @internal */
   readonly threadCount: ThreadCount;
   /** Layers on the GPU, as requested. */
   readonly gpuLayers: number | "all";
-  /** How positions beyond the trained context are computed, as requested; undefined: as the file says. */
+  /** How positions beyond the trained context are computed, as requested; undefined: as the file specifies. */
   readonly ropeScaling: RopeScaling | undefined;
-  /** Most tokens of a prompt and its answer together: what the model was trained for, times `ropeScaling`. */
+  /** Maximum tokens of a prompt and its answer together: the trained context, times the factor of `ropeScaling`. */
   readonly maxContext: number;
-  /** How vectors are added, as requested; for "auto", "callback" where the devices allow nothing else. */
+  /** How vectors are added, as requested; "auto" becomes "callback" if the devices allow nothing else. */
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;
@@ -122,67 +122,67 @@ export class Engine implements Disposable, AsyncDisposable {
   }
 
   /**
-   * Tokens of a text. E_BAD_ARGUMENT for a word of more than 16,384 characters.
-   * `special`: read `<|…|>` marks as special tokens. `bos`: begin with BOS where the model wants one; `false` for a text that
-   * continues another. No EOS is added, whatever the file says: it would end what the model is to continue.
+   * Tokenises a text. Throws E_BAD_ARGUMENT for a word of more than 16,384 characters.
+   * `special`: parse marks such as `<|…|>` as special tokens. `bos`: begin with BOS if the model wants one; pass `false` for a text that
+   * continues another. EOS is never added, whatever the file says, since it would end the text that the model continues.
    */
   tokenise(text: string, { special = false, bos = true } = {}): number[] {
     checkWords(text);
     return Array.from(call(() => this.native.tokenise(text, bos, special)));
   }
 
-  /** Tokens that are found in a text as a whole, and the texts of BOS and EOS. @internal */
+  /** Tokens that are matched in a text as a whole, and the texts of BOS and EOS. @internal */
   specialTokens(): NativeSpecialTokens {
     this.specialTokensOnce ??= call(() => this.native.specialTokens());
     return this.specialTokensOnce;
   }
 
-  /** UTF-8 bytes of the tokens; may end inside a character. Throws E_BAD_TOKEN. */
+  /** Returns the tokens' UTF-8 bytes, which may end inside a character. Throws E_BAD_TOKEN. */
   detokenise(tokens: readonly number[]): Uint8Array {
     return call(() => this.native.detokenise(int32s(tokens, "tokens")));
   }
 
-  /** True for tokens that end an answer: end of text, end of turn. Throws E_BAD_TOKEN. */
+  /** True for tokens that end an answer, such as end of text or end of turn. Throws E_BAD_TOKEN. */
   isEndOfGeneration(token: number): boolean {
     return call(() => this.native.isEndOfGeneration(token));
   }
 
-  /** What a steering vector is bound to. */
+  /** Identifies the model; steering vectors are bound to it. */
   fingerprint(): Promise<ModelFingerprint> {
     this.fingerprintOnce ??= fileFingerprint(this.info).catch((error: unknown) => {
-      this.fingerprintOnce = undefined; // a file that cannot be read now may be later
+      this.fingerprintOnce = undefined; // a file that is unreadable now may be readable later
       throw error;
     });
     return this.fingerprintOnce;
   }
 
-  /** True where activations can be read and changed at this site in some layer: in all of `siteLayers`. */
+  /** True if activations can be read and changed at this site in at least one layer; `siteLayers` lists them. */
   hasSite(site: HookSite): boolean {
     return this.siteLayers(site).length > 0;
   }
 
   /**
-   * Layers in which activations can be read and changed at this site, ascending; in hybrid models, only some layers have attention.
-   * `everyRow`: only layers in which every token's can be read; after the last layer's attention, llama.cpp computes only what
-   * logits need.
+   * Lists the layers in which activations can be read and changed at this site, ascending; in hybrid models, only some layers have
+   * attention. `everyRow`: only layers in which every token's activations can be read, since after the last layer's attention llama.cpp
+   * computes only the rows that need logits.
    */
   siteLayers(site: HookSite, { everyRow = false } = {}): number[] {
     const { layers, cut } = call(() => this.native.siteLayers(site));
     return Array.from(layers).filter((layer) => !everyRow || !cut.includes(layer));
   }
 
-  /** Values per token at this site. Throws E_NO_SITE, with the reason, where no layer has it. */
+  /** Number of values per token at this site. Throws E_NO_SITE, with the reason, if no layer has it. */
   siteWidth(site: HookSite): number {
     return call(() => this.native.siteWidth(site));
   }
 
-  /** The vector, or parts of it, on the native side; copied once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
+  /** Copies the vector, or parts of it, to the native side, once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
   vectorHandle(whole: VectorData, selection: Selection = {}): VectorHandle {
     const { site, layers, nSteps, width, data } = select(whole, selection, this.info.nHead);
     const ofVector = this.handles.get(whole) ?? new Map<string, VectorHandle>();
     const key = JSON.stringify([selection.layers ?? "all", selection.heads ?? "all"]);
     const known = ofVector.get(key);
-    if (known && addon().vectorIsMadeOf(known, data)) return known; // its values could have been written to since
+    if (known && addon().vectorIsMadeOf(known, data)) return known; // the caller may have changed its values
     const nThreads = this.steeringPath === "callback" ? 0 : this.threadCount.now(true);
     const handle = call(() => this.native.createVector({ site, layers: int32s(layers, "layers"), nSteps, width, data, nThreads }));
     if (ofVector.size >= MAX_SELECTIONS) ofVector.delete(ofVector.keys().next().value!);
@@ -190,18 +190,19 @@ export class Engine implements Disposable, AsyncDisposable {
     return handle;
   }
 
-  /** Empty sums `[layers, nSteps, width]` of activations. Throws E_SHAPE, E_NO_SITE. @internal */
+  /** Creates empty sums `[layers, nSteps, width]` of activations. Throws E_SHAPE, E_NO_SITE. @internal */
   createCapture(site: HookSite, layers: readonly number[], nSteps: number): CaptureHandle {
     return call(() => this.native.createCapture({ site, layers: int32s(layers, "layers"), nSteps }));
   }
 
-  /** Weighted sums `[layers, nSteps, width]` so far and their weights `[nSteps]`; the capture starts again from nothing. @internal */
+  /** Returns the weighted sums `[layers, nSteps, width]` and their weights `[nSteps]`, and resets the capture to zero. @internal */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array } {
     return call(() => addon().takeCapture(capture));
   }
 
   /**
-   * The sampling state of one generation that has seen the prompt; null: the likeliest token. Throws E_BAD_ARGUMENT, E_BAD_TOKEN.
+   * Creates the sampling state of one generation that has seen the prompt; null: pick the likeliest token. Throws E_BAD_ARGUMENT,
+   * E_BAD_TOKEN.
    * @internal
    */
   createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
@@ -209,7 +210,7 @@ export class Engine implements Disposable, AsyncDisposable {
     return options === null ? null : call(() => this.native.createSampler(options));
   }
 
-  /** A context of its own, beside the one that generations share. Throws E_DISPOSED, E_LLAMA. @internal */
+  /** Creates a context, separate from the one that generations share. Throws E_DISPOSED, E_LLAMA. @internal */
   async createContext(needs: ContextNeeds): Promise<Context> {
     const { kind, factor, originalContext = this.info.nCtxTrain } = this.ropeScaling ?? {};
     const options: NativeContextOptions = {
@@ -228,11 +229,11 @@ export class Engine implements Disposable, AsyncDisposable {
     const context = new Context(native, options, this.threadCount, this.info.hasWholeSequences);
     const { nCtx, nSeqMax, nThreads } = options;
     const size = `${nCtx} cells and ${nSeqMax} sequences, ${nThreads} threads`;
-    tell(this.options.logger, "debug", `a context of ${size}, made in ${seconds(begun)}`);
+    tell(this.options.logger, "debug", `a context of ${size}, created in ${seconds(begun)}`);
     return context;
   }
 
-  /** Free the model; work in flight is aborted. Calling it twice is harmless. */
+  /** Frees the model and aborts work in flight. Calling it twice is harmless. */
   dispose(): void {
     this.scheduler.dispose();
     this.native.dispose();
@@ -243,7 +244,7 @@ export class Engine implements Disposable, AsyncDisposable {
     this.dispose();
   }
 
-  /** For `await using`: resolves when work in flight has ended. */
+  /** For `await using`: frees the model and resolves when work in flight has ended. */
   async [Symbol.asyncDispose](): Promise<void> {
     this.dispose();
     await this.scheduler.ended();
@@ -255,20 +256,20 @@ function seconds(from: number, to = performance.now()): string {
 }
 
 function whatItIs({ labels, isEncoderDecoder }: NativeModelInfo): string {
-  if (isEncoderDecoder) return "; it is an encoder–decoder: loadTranslator loads it";
-  return labels.length > 0 ? "; it is a classifier: loadClassifier loads it" : "";
+  if (isEncoderDecoder) return "; it is an encoder–decoder: use loadTranslator";
+  return labels.length > 0 ? "; it is a classifier: use loadClassifier" : "";
 }
 
-/** Some of llama.cpp's tokenisers end the process on long words. Throws E_BAD_ARGUMENT. */
+/** Rejects long words, which crash some of llama.cpp's tokenisers. Throws E_BAD_ARGUMENT. */
 export function checkWords(text: string): void {
   if (text.length <= LONGEST_WORD || text.split(/[\s\p{P}]+/u).every((word) => word.length <= LONGEST_WORD)) return;
-  throw new SteeringError("E_BAD_ARGUMENT", `the text has a word of more than ${LONGEST_WORD} characters`);
+  throw new SteeringError("E_BAD_ARGUMENT", `the text contains a word of more than ${LONGEST_WORD} characters`);
 }
 
 function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message: string): void {
   try {
     logger?.(level, message);
   } catch {
-    // A logger's failure is its owner's concern: the work goes on.
+    // A failing logger must not stop the work.
   }
 }

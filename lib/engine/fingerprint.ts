@@ -8,7 +8,7 @@ import type { ModelInfo } from "./model-info.js";
 const CHUNK_BYTES = 64 * 1024;
 const N_CHUNKS = 64;
 
-/** Identify a model: its shape, its vocabulary and a hash of its file, or of all its files. Throws E_NOT_FOUND where one is gone. */
+/** Identifies a model by its shape, its vocabulary and a hash of its file or files. Throws E_NOT_FOUND if a file is gone. */
 export async function fileFingerprint(info: ModelInfo): Promise<ModelFingerprint> {
   return {
     architecture: info.architecture,
@@ -21,7 +21,7 @@ export async function fileFingerprint(info: ModelInfo): Promise<ModelFingerprint
   };
 }
 
-/** The hash of a model in one file is that of the file; of a split one it is that of its parts' hashes, in their order. */
+/** The hash of a model is that of its file or, if it is split, the hash of its parts' hashes in order. */
 async function modelHash(path: string): Promise<string> {
   const hashes: string[] = [];
   for (const file of modelFiles(path)) hashes.push(await sampledHash(file));
@@ -29,12 +29,13 @@ async function modelHash(path: string): Promise<string> {
 }
 
 /**
- * SHA-256 over the file's size and 64 evenly spaced chunks of 64 KiB, the first and the last included: tells
- * fine-tunes and quantisations of one model apart in milliseconds, where hashing 40 GB would take a minute.
+ * SHA-256 over the file's size and 64 evenly spaced chunks of 64 KiB, including the first and the last. It distinguishes fine-tunes and
+ * quantisations of a model in milliseconds; hashing 40 GB would take a minute.
  */
 async function sampledHash(path: string): Promise<string> {
   const file = await open(path, "r").catch((cause: NodeJS.ErrnoException) => {
-    throw new SteeringError("E_NOT_FOUND", `${path} can no longer be read (${cause.code}), and vectors are bound to its content`, { cause });
+    throw new SteeringError("E_NOT_FOUND",
+      `${path} can no longer be read (${cause.code}), but vectors are bound to its content. Restore the file`, { cause });
   });
   try {
     const { size } = await file.stat();

@@ -1,20 +1,20 @@
-// The process that `checkGraphPath` starts, with the name of a back end: steers a model of the package on both paths, on the
-// devices that models would use, and tells how far apart they were.
+// The process that `checkGraphPath` starts, with the name of a back end. It steers the package's own model on both paths, on the devices
+// that models would use, and reports how much the results differ.
 import { HOOK_SITES, hasHeads, type HookSite, type VectorData } from "../vector/index.js";
 import { Batch } from "./batch.js";
 import type { Context } from "./context.js";
 import type { LoadModelOptions } from "./load-options.js";
 import { Engine, openEngine } from "./engine.js";
 
-/** What `process.send` gets. */
+/** The message to the parent process. */
 export interface GraphCheckReport {
-  /** The largest distance between the paths, as a share of what steering changed; null where that is not finite. */
+  /** The largest distance between the paths, relative to the change that steering makes; null if not finite. */
   difference: number | null;
 }
 
 const MODEL = "tiny";
 const PROMPT = [1, 2, 3, 4, 5, 6];
-/** Rows of the batches: memory for more rows than before is allocated in between, and graphs are used again. */
+/** Rows per batch: larger batches allocate memory in between, equal ones reuse graphs. */
 const ROWS = [1, 1, 3, 9];
 const N_STEPS = 2;
 const SITES: readonly HookSite[] = HOOK_SITES.filter((site) => site === "head_out" || site === "attn_out" || site === "resid_post");
@@ -32,7 +32,7 @@ process.send!({ difference } satisfies GraphCheckReport, () => {
   process.disconnect();
 });
 
-/** What came of one batch: the logits of all its rows. */
+/** The logits of all rows of one batch. */
 interface Outcome {
   steered: Float32Array;
   unsteered: Float32Array;
@@ -46,7 +46,7 @@ async function logits(steeringPath: "callback" | "graph"): Promise<Outcome[]> {
     const vector = someVector(model, site);
     for (const nRows of ROWS) {
       const unsteered = await decode(model, context, nRows, vector, () => 0);
-      // Rows of one batch differ, and the second is not steered.
+      // The rows of a batch have different alphas, and the second row is unsteered.
       const steered = await decode(model, context, nRows, vector, (row) => (row === 1 ? 0 : 1 + row / 2));
       outcomes.push({ unsteered, steered });
     }
@@ -71,13 +71,13 @@ async function decode(
   return Float32Array.from(Array.from({ length: nRows }, (_, row) => [...context.logits(row)]).flat());
 }
 
-/** After the first block there is no node to add to. */
+/** A deterministic vector for all layers but the first, after which the graph has no node to add to. */
 function someVector(model: Engine, site: HookSite): VectorData {
   const { nLayer, nHead, dHead, nEmbd } = model.info;
   const layers = Array.from({ length: nLayer - 1 }, (_, index) => index + 1);
   const width = hasHeads(site) ? nHead * dHead : nEmbd;
   const data = Float32Array.from({ length: layers.length * N_STEPS * width }, (_, index) => Math.sin(1 + index * index));
-  return { site, layers, nSteps: N_STEPS, width, data } as unknown as VectorData; // nothing here asks where it comes from
+  return { site, layers, nSteps: N_STEPS, width, data } as unknown as VectorData; // the provenance is not used here
 }
 
 function distance(a: Float32Array, b: Float32Array): number {

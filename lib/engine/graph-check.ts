@@ -9,19 +9,19 @@ import { addon, findInstallation } from "../native/index.js";
 import { abortError, onAbort, throwIfAborted } from "./abort.js";
 import type { GraphCheckReport } from "./graph-check-child.js";
 
-/** To be raised when more is tried than before: verdicts of fewer trials then count no longer. */
+/** Increment when trials are added, to invalidate verdicts of earlier versions. */
 const TRIALS_VERSION = 1;
-/** Both paths round differently at head_out of a quantised model; a path that is broken is as far off as steering reaches. */
+/** The paths round differently at head_out of a quantised model; a broken path is off by as much as steering changes. */
 const MAX_DIFFERENCE = 0.25;
-/** Some drivers compile their shaders at the first use. */
+/** Long, because some drivers compile their shaders on first use. */
 const MAX_MS = 300_000;
-/** Most drivers do not tell their version: an update of one is noticed after this time at the latest. */
+/** Most drivers do not report their version, so verdicts expire to catch driver updates. */
 const VERDICT_MS = 30 * 24 * 3600 * 1000;
 
 export type GraphCheck = { holds: true } | { holds: false; why: string };
 
 const CHILD = new URL("./graph-check-child.js", import.meta.url);
-/** Loads that wait for one trial; the last that gives up ends it. */
+/** One trial and the number of loads waiting for it; the last one to give up stops it. */
 interface Trial {
   check: Promise<GraphCheck>;
   stop: AbortController;
@@ -30,10 +30,10 @@ interface Trial {
 const trials = new Map<string, Trial>();
 
 /**
- * Whether the graph path steers as the callback path does on this machine's devices. It re-points operands in graphs that a
- * back end may copy, cache or send away, so it is tried with each of them, in a process of its own, and only used where that
- * went well. The verdict is kept in the cache folder for 30 days, unless llama.cpp, the devices or NVIDIA's driver change.
- * Throws E_ABORTED, also where that process is interrupted.
+ * Checks that the graph path steers like the callback path on this machine's devices. The graph path changes operands in graphs that a
+ * back end may copy, cache or send away, so it is tried with each back end in a separate process, and only used if it works. A good
+ * verdict stays in the cache folder for 30 days, unless llama.cpp, the devices or NVIDIA's driver change. Throws E_ABORTED, also if that
+ * process is interrupted.
  */
 export async function checkGraphPath(backend: string, signal?: AbortSignal, child = CHILD): Promise<GraphCheck> {
   throwIfAborted(signal);
@@ -60,16 +60,16 @@ function begin(state: string, backend: string, child: URL): Trial {
   const stop = new AbortController();
   const trial = { check: remembered(state, () => runCheck(backend, child, stop.signal)), stop, waiting: 0 };
   trials.set(state, trial);
-  trial.check.catch(() => { trials.delete(state); }); // it was interrupted: the next load tries again
+  trial.check.catch(() => { trials.delete(state); }); // interrupted: the next load tries again
   return trial;
 }
 
-/** True where a device with memory of its own may compute. */
+/** True if the machine has a GPU that may compute. */
 export function hasDevice(): boolean {
   return addon().devices().some(({ kind }) => kind === "gpu" || kind === "igpu");
 }
 
-/** The version of NVIDIA's driver, on Linux. */
+/** Returns the version of NVIDIA's driver, on Linux. */
 function nvidiaDriver(): string | undefined {
   try {
     return readFileSync("/proc/driver/nvidia/version", "utf8");
@@ -83,20 +83,20 @@ async function remembered(state: string, attempt: () => Promise<GraphCheck>): Pr
   const age = await stat(path).then(({ mtimeMs }) => Math.abs(Date.now() - mtimeMs), () => Infinity);
   if (age < VERDICT_MS && await readFile(path, "utf8").catch(() => undefined) === state) return { holds: true };
   const check = await attempt();
-  // A bad verdict is tried again by the next process: a device may have been out of memory.
+  // A bad verdict is not stored, so the next process tries again: a device may have been out of memory.
   if (check.holds) await writeFileAtomic(path, state).catch(() => undefined);
   return check;
 }
 
 async function runCheck(backend: string, module: URL, signal: AbortSignal): Promise<GraphCheck> {
-  if (signal.aborted) return { holds: false, why: "it was stopped" };
+  if (signal.aborted) return { holds: false, why: "it was aborted" };
   const ended = await runChild(backend, module, signal).catch((error: Error) => error);
   return ended instanceof Error ? { holds: false, why: ended.message } : verdict(ended);
 }
 
 interface Ending {
   report: GraphCheckReport | undefined;
-  /** Its signal, or else its exit code. */
+  /** The process's signal or, without one, its exit code. */
   end: string | number | null;
 }
 
@@ -116,11 +116,11 @@ function runChild(backend: string, module: URL, signal: AbortSignal): Promise<En
 }
 
 function verdict({ report, end }: Ending): GraphCheck {
-  if (isInterrupt(end)) throw new SteeringError("E_ABORTED", `the trial of this machine's devices was interrupted (${end})`);
-  if (end !== 0) return { holds: false, why: `the process that tries it ended with ${end}` };
-  if (!report) return { holds: false, why: "the process that tries it said nothing" };
+  if (isInterrupt(end)) throw new SteeringError("E_ABORTED", `testing this machine's devices was interrupted (${end})`);
+  if (end !== 0) return { holds: false, why: `the process that tests it ended with ${end}` };
+  if (!report) return { holds: false, why: "the process that tests it sent no result" };
   const { difference } = report;
   if (typeof difference !== "number") return { holds: false, why: "its results are not finite" }; // JSON has no NaN
   if (difference < MAX_DIFFERENCE) return { holds: true };
-  return { holds: false, why: `its results are off by ${difference.toPrecision(2)} of what steering changes` };
+  return { holds: false, why: `its results are off by ${difference.toPrecision(2)} of the change that steering makes` };
 }

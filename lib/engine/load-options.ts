@@ -1,23 +1,25 @@
 import { requireInteger, requireNumber, requireOneOf } from "../checks.js";
 import { MAX_THREADS } from "./threads.js";
 
-/** Receives what the library would otherwise have to print: it prints nothing. */
+/** Receives the library's log messages; the library itself prints nothing. */
 export type Logger = (level: "debug" | "info" | "warn", message: string) => void;
 
-const CHOICES = { backend: ["auto", "cpu", "cuda", "vulkan", "metal"], kvType: ["f16", "f32"], steeringPath: ["auto", "graph", "callback"] } as const;
+const CHOICES = {
+  backend: ["auto", "cpu", "cuda", "vulkan", "metal"], kvType: ["f16", "f32"], steeringPath: ["auto", "graph", "callback"],
+} as const;
 type Choice<Name extends keyof typeof CHOICES> = (typeof CHOICES)[Name][number];
 
-/** Where a model computes and how much room its generations have. */
+/** Where a model computes, and how much room its generations have. */
 export interface LoadModelOptions {
-  /** Whose devices compute: one of ggml's back ends, or what llama.cpp finds best (default). */
+  /** The ggml back end whose devices compute; default `auto`: llama.cpp chooses. */
   backend?: Choice<"backend">;
-  /** Layers to put on the GPU: a number, or "all" (default; on a machine without a GPU that means none). */
+  /** Number of layers to put on the GPU, or "all" (default; on a machine without a GPU, none). */
   gpuLayers?: number | "all";
-  /** Map the file into memory (default) instead of reading it. */
+  /** Map the file into memory instead of reading it; default true. */
   mmap?: boolean;
   /**
-   * CPU threads, always so many. Default: one per core that the process may use, and fewer while other programs use some of
-   * them, since ggml's threads wait for the slowest of them after each operation.
+   * A fixed number of CPU threads. Default: one per core that the process may use, and fewer while other programs use some of the cores,
+   * since ggml's threads wait for the slowest of them after each operation.
    */
   threads?: number;
   /** Default true. */
@@ -25,49 +27,49 @@ export interface LoadModelOptions {
   /** Type of the KV cache: F16 (default), or F32 for comparisons with other implementations. */
   kvType?: Choice<"kvType">;
   /**
-   * KV cells that all generations running at once share, at most; default 4096. A generation takes one per token of its
-   * prompt and of its answer, the answer once more for each dynamic property and once for the unsteered stream.
+   * Maximum KV cells shared by all running generations; default 4096. A generation takes one cell per token of its prompt and its answer;
+   * with dynamic properties, the answer counts once more for each of them and once for the unsteered stream.
    */
   contextSize?: number;
   /**
-   * How positions beyond the context that the model was trained for are computed, where the file does not say it; default:
-   * as the file says. Answers are as good as the model is at it: Qwen's cards name YaRN with factor 4.
+   * How to compute positions beyond the trained context, if the file does not specify it; default: as the file specifies. The quality of
+   * the answers depends on the model: Qwen's model cards recommend YaRN with factor 4.
    */
   ropeScaling?: RopeScaling;
-  /** Sequences at once, at most; default 16. A generation takes one, with dynamic properties two and one for each. */
+  /** Maximum sequences at once; default 16. A generation takes one or, with dynamic properties, two plus one for each of them. */
   maxSequences?: number;
   /**
-   * Generations at once, at most; default: as many as there is room for. With 1 they come one after the other, each to the
-   * last bit as it is alone; in a shared batch, ggml rounds otherwise (log probabilities differ by 0.00001).
+   * Maximum generations at once; default: as many as fit. With 1 they run one after the other, and each is bit-identical to running it
+   * alone; in a shared batch ggml rounds differently (log probabilities differ by 0.00001).
    */
   maxGenerations?: number;
   /**
-   * Try the file in a process of its own before it is loaded here (default), since llama.cpp ends the process on some
-   * damaged files; once per file, remembered in the cache folder. `false` for files that are known to be good.
+   * Test the file in a separate process before loading it, since llama.cpp crashes on some damaged files; default true. Each file is
+   * tested once, and the result is kept in the cache folder. Pass `false` for files that are known to be good.
    */
   vet?: boolean;
-  /** Told of what happens inside: loading, the making of contexts. What it throws is ignored. Default: nobody. */
+  /** Receives log messages about loading and creating contexts. Its exceptions are ignored. Default: none. */
   logger?: Logger;
-  /** Stops the loading. */
+  /** Aborts the loading. */
   signal?: AbortSignal;
-  /** How vectors are added: `auto` (default), or one path alone, for tests and diagnosis (docs/architecture.md, "Two paths"). */
+  /** How to add vectors; default `auto`. The other values force one path, for tests and diagnosis (docs/architecture.md, "Two paths"). */
   steeringPath?: Choice<"steeringPath">;
 }
 
-/** A longer context than the model was trained for. */
+/** How to extend the context beyond the one that the model was trained for. */
 export interface RopeScaling {
   kind: "yarn" | "linear";
-  /** So many times as long, at least 1. */
+  /** How many times longer the context becomes; at least 1. */
   factor: number;
-  /** Tokens of the context that is scaled; default: that of the file, which may count its own scaling already. */
+  /** Tokens of the context to scale; default: the file's context, which may already include the file's own scaling. */
   originalContext?: number;
 }
 
-/** More is a mistake: the longest contexts in use are 128 times those of training. */
+/** A larger factor is a mistake: the longest contexts in use are 128 times the trained ones. */
 const MAX_ROPE_FACTOR = 1024;
-/** Tokens that a context holds; more is a mistake, and memory for it nowhere. */
+/** Maximum tokens of a context; more is a mistake that no machine has memory for. */
 const MAX_CONTEXT = 2 ** 30;
-/** Sequences that llama.cpp can tell apart. */
+/** llama.cpp's own limit. */
 const MAX_SEQUENCES = 256;
 
 function checkRopeScaling({ kind, factor, originalContext = 1 }: RopeScaling): void {
@@ -76,8 +78,10 @@ function checkRopeScaling({ kind, factor, originalContext = 1 }: RopeScaling): v
   requireInteger("ropeScaling.originalContext", originalContext, { min: 1, max: MAX_CONTEXT });
 }
 
-/** Options before anything is loaded. Throws E_BAD_ARGUMENT. */
-export function checkLimits({ ropeScaling, contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", ...options }: LoadModelOptions): void {
+/** Checks the options before anything is loaded. Throws E_BAD_ARGUMENT. */
+export function checkLimits({
+  ropeScaling, contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", ...options
+}: LoadModelOptions): void {
   for (const [name, allowed] of Object.entries(CHOICES)) {
     const chosen = options[name as keyof typeof CHOICES];
     if (chosen !== undefined) requireOneOf(name, chosen, allowed);

@@ -2,22 +2,22 @@ import { readFileSync } from "node:fs";
 import { availableParallelism, cpus } from "node:os";
 import { join, posix } from "node:path";
 
-/** What the processors did since the machine started, and this process since it started; in milliseconds. */
+/** Processor times since the machine started, and this process's since it started, in milliseconds. */
 export interface ProcessorTimes {
-  /** On any clock. */
+  /** When the times were read, on any clock. */
   at: number;
-  /** Time in which the processors that this process may use had nothing to do, summed over them. */
+  /** Idle time of the processors that this process may use, summed over them. */
   idle: number;
-  /** Time that this process computed, summed over its threads. */
+  /** CPU time of this process, summed over its threads. */
   own: number;
 }
 
-/** Processors that this process may use at once: its affinity, and the CPU quotas of its control groups; not a whole number where a quota is none. */
+/** Number of processors that this process may use, by its affinity and its control groups' CPU quotas; may be fractional. */
 export function availableProcessors(root = "/"): number {
   return Math.min(availableParallelism(), cpuQuota(root));
 }
 
-/** The processors' times now; undefined where the system does not tell. */
+/** Reads the processors' times; undefined if the system does not report them. */
 export function processorTimes(): ProcessorTimes | undefined {
   const idle = process.platform === "linux" ? idleOnLinux() : cpus().reduce((sum, { times }) => sum + times.idle, 0);
   if (idle === undefined || idle === 0) return undefined;
@@ -25,10 +25,10 @@ export function processorTimes(): ProcessorTimes | undefined {
   return { at: performance.now(), idle, own: (user + system) / 1000 };
 }
 
-/** Ticks of /proc/stat: a part of the kernel's interface, whatever the kernel's own are. */
+/** Ticks of /proc/stat, fixed by the kernel's interface whatever its internal tick is. */
 const MS_PER_TICK = 10;
 
-/** Of the processors that the affinity allows: another's idle time is of no use. */
+/** Idle time of the processors that the affinity allows, since this process cannot use the others. */
 function idleOnLinux(): number | undefined {
   const stat = read("/proc/stat");
   const status = read("/proc/self/status");
@@ -41,7 +41,7 @@ function idleOnLinux(): number | undefined {
   return ticks * MS_PER_TICK;
 }
 
-/** "0-3,8" as pairs of first and last. */
+/** Parses a list such as "0-3,8" into pairs of first and last. */
 function parseProcessorList(text: string): Array<[number, number]> {
   return text.split(",").map((range) => {
     const [first = "", last = first] = range.split("-");
@@ -49,16 +49,19 @@ function parseProcessorList(text: string): Array<[number, number]> {
   });
 }
 
+/** A line of mountinfo for a control group: root, mount point, version and options. */
+const CGROUP_MOUNT = /^\d+ \d+ \S+ (\S+) (\S+) .*? - (cgroup2?) \S+ (\S+)$/;
+
 /**
- * The smallest CPU quota of the control groups that this process is in, in processors; Infinity without one. Node's
- * `availableParallelism` does not know of it before libuv 1.49. `root`: where /proc and the groups are, for tests.
+ * Returns the smallest CPU quota, in processors, of the control groups that this process is in; Infinity without one. Before libuv 1.49,
+ * Node's `availableParallelism` ignores these quotas. `root`: the folder with /proc and the groups, for tests.
  */
 export function cpuQuota(root = "/"): number {
   const mounts = read(join(root, "proc/self/mountinfo")) ?? "";
   const groups = (read(join(root, "proc/self/cgroup")) ?? "").split("\n").map((line) => /^\d+:([^:]*):(.*)$/.exec(line));
   let least = Infinity;
   for (const line of mounts.split("\n")) {
-    const [, mountRoot = "", mountPoint = "", kind = "", options = ""] = /^\d+ \d+ \S+ (\S+) (\S+) .*? - (cgroup2?) \S+ (\S+)$/.exec(line) ?? [];
+    const [, mountRoot = "", mountPoint = "", kind = "", options = ""] = CGROUP_MOUNT.exec(line) ?? [];
     if (kind === "" || (kind === "cgroup" && !options.split(",").includes("cpu"))) continue;
     const group = groups.find((found) => found && (kind === "cgroup2" ? found[1] === "" : found[1]!.split(",").includes("cpu")))?.[2];
     for (const folder of foldersOf(group ?? "/", mountRoot)) {
@@ -68,7 +71,7 @@ export function cpuQuota(root = "/"): number {
   return least;
 }
 
-/** A group and those above it, as folders below the mount; the mount's own where the group lies outside of it. */
+/** A group and its ancestors, as folders below the mount; only the mount itself if the group is outside it. */
 function foldersOf(group: string, mountRoot: string): string[] {
   const below = posix.relative(mountRoot, group);
   const parts = below === "" || below.startsWith("..") ? [] : below.split("/");
@@ -80,10 +83,10 @@ function quotaIn(folder: string, kind: string): number {
     ? (read(join(folder, "cpu.max")) ?? "max").trim().split(" ")
     : [read(join(folder, "cpu.cfs_quota_us")), read(join(folder, "cpu.cfs_period_us"))];
   const processors = Number(quota) / Number(period);
-  return processors > 0 ? processors : Infinity; // "max", −1 and what is missing
+  return processors > 0 ? processors : Infinity; // "max", −1 or missing
 }
 
-/** mountinfo writes a space as \040. */
+/** Decodes mountinfo's octal escapes, e.g. \040 for a space. */
 function unescaped(path: string): string {
   return path.replace(/\\([0-7]{3})/g, (_, code: string) => String.fromCharCode(parseInt(code, 8)));
 }

@@ -4,11 +4,11 @@ import { SteeringError } from "../errors.js";
 import type { NativeSamplerOptions } from "../native/index.js";
 import { int32s } from "./batch.js";
 
-/** How tokens are picked; all off by default: the likeliest token. Applied in this order, by llama.cpp's sampler chain. */
+/** How to pick tokens. Everything is off by default; llama.cpp's sampler chain applies the settings in this order. */
 export const samplingSchema = z.strictObject({
   /** Added to the logits of some tokens, by token id; `-Infinity` forbids one. */
   logitBias: z.record(z.string().regex(/^\d+$/, "expected a token id"), z.number().or(z.literal(-Infinity))).optional(),
-  /** Divides the logits of the last `repeatLastN` tokens, the prompt's included; 1 = off. */
+  /** Divides the logits of the last `repeatLastN` tokens, including the prompt's; 1 = off. */
   repeatPenalty: z.number().positive().finite().default(1),
   repeatLastN: z.number().int().min(0).default(64),
   /** Keep the k likeliest tokens; 0 = off. */
@@ -17,19 +17,19 @@ export const samplingSchema = z.strictObject({
   topP: z.number().gt(0).max(1).default(1),
   /** Keep the tokens that are at least this fraction as likely as the likeliest; 0 = off. */
   minP: z.number().min(0).max(1).default(0),
-  /** 0 = the likeliest token that the rest leaves. */
+  /** 0 = pick the likeliest of the remaining tokens. */
   temperature: z.number().min(0).finite().default(0),
-  /** Of the draw; the same seed gives the same text. */
+  /** Seed of the random draws; the same seed gives the same text. */
   seed: z.number().int().min(0).max(2 ** 31 - 1).default(0),
 });
-/** How tokens are picked; what is left out is off, so that `{}` takes the likeliest token. */
+/** How to pick tokens. Missing settings are off, so `{}` picks the likeliest token. */
 export type Sampling = z.input<typeof samplingSchema>;
 
-/** Null where the options leave nothing to do but to take the likeliest token; `history`: the prompt. Throws E_BAD_ARGUMENT. */
+/** Returns native sampler options, or null if they amount to greedy decoding. `history`: the prompt. Throws E_BAD_ARGUMENT. */
 export function toNativeSampler(input: Sampling, history: readonly number[], nCtx: number): NativeSamplerOptions | null {
   const refusal = (problem: string): SteeringError => new SteeringError("E_BAD_ARGUMENT", problem);
   const { logitBias = {}, ...rest } = parsedBy(samplingSchema, input, refusal, "sampling");
-  const options = { ...rest, repeatLastN: Math.min(rest.repeatLastN, nCtx) }; // llama.cpp sets the memory aside
+  const options = { ...rest, repeatLastN: Math.min(rest.repeatLastN, nCtx) }; // llama.cpp allocates memory for them
   const biases = Object.entries(logitBias);
   if (options.temperature === 0 && options.repeatPenalty === 1 && biases.length === 0) return null;
   return {

@@ -1,55 +1,57 @@
 import { setTimeout } from "node:timers/promises";
 import { availableProcessors, processorTimes, type ProcessorTimes } from "./processors.js";
 
-/** How often the machine's load is looked at. Its counters have steps of 10 ms. */
+/** How often to measure the machine's load. Its counters have steps of 10 ms. */
 const WINDOW_MS = 200;
-/** As ggml takes them. */
+/** ggml's own limit. */
 export const MAX_THREADS = 512;
-/** Part of a processor that others may take from the last thread before it is given up. */
+/** Fraction of a processor that other programs may use before the last thread is given up. */
 const TOLERANCE = 0.3;
 
-/** A number of threads that is kept until it is disposed of. */
+/** A thread count that is held until it is disposed of. */
 export type Hold = Disposable & { readonly threads: number };
 
 /**
- * How many threads a model computes with: as many as processors are free, up to a number.
+ * Decides how many threads a model computes with: one per free processor, up to a maximum.
  *
- * ggml's threads wait for each other after each operation, hundreds of times per token, and do so spinning. As soon as one
- * of them shares its processor, each wait can last as long as a turn of the system's scheduler: a hundred times longer than the work.
- * One thread fewer than there are free processors is therefore far better than one too many.
+ * ggml's threads wait for each other after each operation, hundreds of times per token, by spinning. If one of them has to share its
+ * processor, each wait can take a whole time slice of the operating system's scheduler, a hundred times longer than the work. One thread
+ * too few is therefore far better than one too many.
  */
 export class ThreadCount {
-  /** Those of this process that compute, and when they last did: they share what is free. */
+  /** When each instance in this process last computed; active instances share the free processors. */
   private static readonly computing = new Map<ThreadCount, number>();
   private free: number;
   private before: ProcessorTimes | undefined;
-  /** The number of the last of them counts; they may end in any order. */
+  /** The newest hold determines the number; holds may end in any order. */
   private holds: Hold[] = [];
   private hasLooked = false;
 
-  /** `isFixed`: always `most`. `times` and `clock`: for tests. */
-  constructor(readonly most: number, readonly isFixed: boolean, private readonly times: () => ProcessorTimes | undefined = processorTimes, private readonly clock = () => performance.now()) {
+  /** `isFixed`: always use `most`. `times` and `clock`: for tests. */
+  constructor(
+    readonly most: number, readonly isFixed: boolean, private readonly times: () => ProcessorTimes | undefined = processorTimes,
+    private readonly clock = () => performance.now(),
+  ) {
     this.free = most;
     this.before = times();
   }
 
-  /** Threads for the next piece of work; `isExact`: what it computes does not depend on their number, so that none is held for it. */
+  /** Threads for the next piece of work; `isExact`: its result does not depend on their number, so holds do not apply. */
   now(isExact = false): number {
     const sharers = this.sharers();
     if (this.isFixed || this.most === 1) return this.most;
     return isExact ? this.best(sharers) : this.holds.at(-1)?.threads ?? this.best(sharers);
   }
 
-  /** Threads that would do best now, whatever is fixed or held. */
+  /** The best number of threads now, regardless of a fixed or held number. */
   best(sharers = 1): number {
     this.look();
     return Math.max(1, Math.min(this.most, Math.floor(this.free / sharers + TOLERANCE)));
   }
 
   /**
-   * The same number until it is disposed of, `n` or that of now, for work whose last digits depend on it. Never more than the
-   * machine has processors: with four threads on each, `tiny` takes seconds per token instead of milliseconds. Without effect
-   * on a number that is fixed.
+   * Holds the number at `n` (default: the current one) until disposed of, for work whose last digits depend on it. It never exceeds the
+   * machine's processors: with four threads on each, `tiny` takes seconds per token instead of milliseconds. A fixed number is unaffected.
    */
   hold(n = this.now()): Hold {
     if (this.isFixed) return { threads: this.most, [Symbol.dispose]: () => {} };
@@ -59,7 +61,7 @@ export class ThreadCount {
     return hold;
   }
 
-  /** `now()`, once the load has been looked at for long enough to say it: before a number is kept for long. */
+  /** Waits until the load has been measured once, then returns `now()`; for numbers that are held for long. */
   async settled(): Promise<number> {
     if (!this.isFixed && this.before && !this.hasLooked) await setTimeout(Math.max(0, this.before.at + WINDOW_MS - this.clock()));
     return this.now();
@@ -83,14 +85,14 @@ export class ThreadCount {
   }
 }
 
-/** Processors for this process: what it had, and what nobody had. */
+/** Processors available to this process: those it used plus the idle ones. */
 function freeProcessors(before: ProcessorTimes, after: ProcessorTimes): number {
   return (after.idle - before.idle + after.own - before.own) / (after.at - before.at);
 }
 
 /**
- * One thread per core: on x64 processors with many logical ones, two share the vector units of a core. Of a CPU quota, only whole
- * processors: what a thread more would do, the others would wait for while the group is paused.
+ * Returns one thread per core: on x64 machines with many logical processors, two of them share a core's vector units. CPU quotas are
+ * rounded down to whole processors: with one thread more, the others would wait for it while the control group is paused.
  */
 export function defaultThreads(root?: string): number {
   const available = availableProcessors(root);

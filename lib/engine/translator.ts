@@ -9,20 +9,20 @@ import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
 import { TextQueue } from "./text-queue.js";
 
-/** Where a translator computes, and how it is told the language. */
+/** Where a translator computes, and how to tell it the target language. */
 export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "kvType" | "signal"> {
   /**
-   * What stands before a text for a language to translate to; special tokens are read in it. Default: MADLAD-400's tag,
-   * `<2en>`. Plain T5 wants words: `() => "translate English to German:"`.
+   * Returns the prefix of a text for a target language; its special tokens are parsed. Default: MADLAD-400's tag, `<2en>`. Plain T5 needs
+   * words: `() => "translate English to German:"`.
    */
   prefix?: (to: string) => string;
 }
 
-/** To which language, and how far. */
+/** The target language, and the maximum length. */
 export interface TranslateOptions {
-  /** Language as the model names it, for MADLAD-400 BCP 47: `en`. */
+  /** Target language, as the model names it; for MADLAD-400 a BCP 47 code such as `en`. */
   to: string;
-  /** Most tokens of each translation, from 1 to 1024; default 256. */
+  /** Maximum tokens of each translation, from 1 to 1024; default 256. */
   maxNewTokens?: number;
   signal?: AbortSignal;
 }
@@ -30,14 +30,14 @@ export interface TranslateOptions {
 /** One translated text. */
 export interface Translation {
   text: string;
-  /** It had not ended after `maxNewTokens`. */
+  /** True if the translation had not ended after `maxNewTokens`. */
   isTruncated: boolean;
 }
 
 const DEFAULT_MAX_NEW_TOKENS = 256;
 
 /**
- * Load a GGUF of an encoder–decoder of T5's kind that translates: MADLAD-400, T5, mT5.
+ * Loads a GGUF of a T5-like encoder–decoder that translates: MADLAD-400, T5, mT5.
  *
  * @param nameOrPath as in `loadModel`
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
@@ -51,10 +51,13 @@ export async function loadTranslator(nameOrPath: string, options: LoadTranslator
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
       throwIfAborted(signal);
-      if (!model.info().isEncoderDecoder) throw new SteeringError("E_BAD_GGUF", `${path} is not an encoder–decoder: it is no translator. A language model is loaded by loadModel, a classifier by loadClassifier`);
+      if (!model.info().isEncoderDecoder) {
+        throw new SteeringError("E_BAD_GGUF", `${path} is not a translator: it is not an encoder–decoder. `
+          + "To load a language model, use loadModel; for a classifier, use loadClassifier");
+      }
       return new Translator(await model.createTranslator({ nThreads: count.most, kvF32: kvType === "f32" }), prefix, count);
     } finally {
-      model.dispose(); // the translator holds on to the weights
+      model.dispose(); // the translator keeps the weights alive
     }
   });
 }
@@ -64,31 +67,33 @@ function madladTag(to: string): string {
 }
 
 /**
- * Translates texts, each token the likeliest. Free it with `dispose()` or `using`.
+ * Translates texts greedily. Free it with `dispose()` or `using`.
  *
  * @hideconstructor
  */
 export class Translator implements Disposable {
   private readonly queue = new TextQueue();
 
-  constructor(private readonly native: NativeTranslator, private readonly prefix: (to: string) => string, private readonly threads: ThreadCount) {}
+  constructor(
+    private readonly native: NativeTranslator, private readonly prefix: (to: string) => string, private readonly threads: ThreadCount,
+  ) {}
 
   /**
-   * One translation per text, in their order. Calls wait for one another. Texts of one call are computed together: their
-   * last digits, and with them the choice between tokens that are as good as equally likely, may differ from those alone.
+   * Returns one translation per text, in order. Concurrent calls run one after the other. Texts of one call are computed together, so
+   * rounding, and with it the choice between almost equally likely tokens, may differ from translating a text alone.
    *
-   * @throws SteeringError E_BAD_ARGUMENT (an empty text, a word of more than 16,384 characters, a language that the model
-   *   does not know), E_CONTEXT_FULL (a text of more than 512 tokens), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
+   * @throws SteeringError E_BAD_ARGUMENT (an empty text, a word of more than 16,384 characters, a language that the model does not
+   *   know), E_CONTEXT_FULL (a text of more than 512 tokens), E_NOT_FINITE, E_LLAMA, E_ABORTED, E_DISPOSED
    */
   translate(texts: readonly string[], { to, maxNewTokens = DEFAULT_MAX_NEW_TOKENS, signal }: TranslateOptions): Promise<Translation[]> {
-    // The check that the model knows the tag goes by its form.
+    // The native check that the model knows the language recognises tags of this form only.
     if (typeof to !== "string" || !/^[A-Za-z][\w-]*$/.test(to)) {
-      return Promise.reject(new SteeringError("E_BAD_ARGUMENT", `"${to}" is not a language`));
+      return Promise.reject(new SteeringError("E_BAD_ARGUMENT", `"${to}" is not a language; expected a code such as "en"`));
     }
     return this.queue.run(texts, (own) => this.translateAll(own, this.prefix(to), maxNewTokens, signal));
   }
 
-  /** Free the model; a call in flight is aborted. Calling it twice is harmless. */
+  /** Frees the model and aborts a call in flight. Calling it twice is harmless. */
   dispose(): void {
     this.native.dispose();
   }
@@ -98,7 +103,9 @@ export class Translator implements Disposable {
     this.dispose();
   }
 
-  private async translateAll(texts: readonly string[], prefix: string, maxNewTokens: number, signal: AbortSignal | undefined): Promise<Translation[]> {
+  private async translateAll(
+    texts: readonly string[], prefix: string, maxNewTokens: number, signal: AbortSignal | undefined,
+  ): Promise<Translation[]> {
     texts.forEach(checkWords);
     checkWords(prefix);
     throwIfAborted(signal);
@@ -115,7 +122,7 @@ export class Translator implements Disposable {
 }
 
 function read({ bytes, isTruncated }: NativeTranslation): Translation {
-  // As a stream: of a character that was cut off nothing is left.
+  // `stream` drops a character that was cut off.
   const text = new TextDecoder().decode(bytes, { stream: true });
-  return { text: text.replace(/^ /, ""), isTruncated }; // SentencePiece puts a space before the first word
+  return { text: text.replace(/^ /, ""), isTruncated }; // SentencePiece adds a space before the first word
 }

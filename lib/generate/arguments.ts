@@ -4,7 +4,7 @@ import { steerArgument } from "../vector/index.js";
 import type { GenerateOptions } from "./generate.js";
 
 const scored = { steer: steerArgument, allowMismatch: given.flag, signal: given.signal };
-/** The options of a generation, by name. */
+/** The options of `generate`, by name. */
 export const generationShape = {
   ...scored, maxNewTokens: given.number, sampling: given.anObject, stop: given.list(given.text), logProbabilities: given.flag,
   monitor: given.list(probeArgument),
@@ -13,7 +13,7 @@ export const generationArgument = given.optionsOf<GenerateOptions>(generationSha
 export const scoringArgument = given.options(scored);
 
 const reading = given.required({ alpha: given.number });
-/** The result of a generation, of which the alphas are read. */
+/** The result of a generation, whose alphas are read. */
 export const generatedArgument = given.required({
   tokens: given.list(given.required({ readings: given.list(reading) })), endReadings: given.list(reading).nullish(),
 });

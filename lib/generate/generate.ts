@@ -8,37 +8,37 @@ import { GenerationStream } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Scoring } from "./scoring.js";
 
-/** A text, or its tokens, BOS included. */
+/** A text, or its tokens with BOS. */
 export type Prompt = string | readonly number[];
 
-/** How a text is steered while it is scored. */
+/** How to steer a text while scoring it. */
 export interface ScoreOptions {
-  /** One or several vectors, each with its schedule; a calibrated vector brings its own. */
+  /** One or several vectors, each with its schedule; a calibrated vector has its own. */
   steer?: SteerInput;
-  /** Allow a vector, or a probe, that was made with another model of the same shape. */
+  /** Allow vectors and probes made with another model of the same shape; default false. */
   allowMismatch?: boolean;
   signal?: AbortSignal;
 }
 
-/** A prompt that is made when the generation begins. */
+/** A prompt, or a function that makes it when the generation begins. */
 type LatePrompt = Prompt | (() => Promise<Prompt>);
 
-/** What steers a generation, where it ends, and how its tokens are picked. */
+/** How to steer a generation, when to end it, and how to pick its tokens. */
 export interface GenerateOptions extends ScoreOptions {
   /** Default 128. */
   maxNewTokens?: number;
-  /** Default: the likeliest token. */
+  /** Default: always pick the likeliest token. */
   sampling?: Sampling;
-  /** The text ends before the first of these to be completed. Default: none. */
+  /** End the text before the first of these strings to be completed. Default: none. */
   stop?: readonly string[];
-  /** Give every token's log probability too; default false. */
+  /** Also return every token's log probability; default false. */
   logProbabilities?: boolean;
-  /** Probes that judge, at every token, the state that chose it. Default: none. */
+  /** Probes that classify, at every token, the state that chose it. Default: none. */
   monitor?: readonly Probe[];
 }
 
 /**
- * Continue a prompt, steered by any number of vectors (docs/method.md §4 and §5).
+ * Continues a prompt, steered by any number of vectors (docs/method.md §4 and §5).
  *
  * @throws SteeringError E_BAD_SPEC; `next` throws E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED,
  *   E_DISPOSED
@@ -47,12 +47,12 @@ export function generate(
   model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void,
 ): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
-  const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // later changes by the caller don't count
+  const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // the caller may change its array later
   const load = (live: LiveSteering): Promise<void> => live.load(model, options.allowMismatch);
   return new GenerationStream(steer, load, (left) => begin(model, given, steer, left), onEnd);
 }
 
-/** Check and load everything, and submit the generation to the scheduler. `steer` may grow meanwhile. */
+/** Checks and loads everything, then submits the generation to the scheduler. `steer` may grow meanwhile. */
 async function begin(
   model: Engine, options: GenerateOptions & { prompt: LatePrompt }, steer: readonly LiveSteering[], left: AbortSignal,
 ): Promise<Generation> {
@@ -69,7 +69,7 @@ async function begin(
   return generation;
 }
 
-/** What is awaited, or E_ABORTED as soon as a signal fires. */
+/** Awaits `work`; rejects with E_ABORTED as soon as a signal fires. */
 async function unlessAborted<T>(work: Promise<T>, signals: ReadonlyArray<AbortSignal | undefined>): Promise<T> {
   const forget: Array<() => void> = [];
   try {
@@ -82,14 +82,14 @@ async function unlessAborted<T>(work: Promise<T>, signals: ReadonlyArray<AbortSi
   }
 }
 
-/** Continue a prompt and wait for the whole text. */
+/** Continues a prompt and waits for the whole text. */
 export async function generateText(model: Engine, prompt: Prompt, options: GenerateOptions = {}): Promise<GenerationResult> {
   return generate(model, prompt, options).result();
 }
 
 /**
- * Log probability, in nats, of each token of a given continuation, steered as in `generate`. For the tokens of a text, use
- * `model.tokenise(text, { bos: false })`.
+ * Returns the log probability, in nats, of each token of a given continuation, steered as in `generate`. To get the tokens of a text,
+ * use `model.tokenise(text, { bos: false })`.
  *
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_TOKEN and what `generate` throws
  */
@@ -111,10 +111,10 @@ function tokensOf(model: Engine, prompt: Prompt): readonly number[] {
   return typeof prompt === "string" ? model.tokenise(prompt) : checkedTokens(model, prompt);
 }
 
-/** A copy of the tokens, which the caller may change. Throws E_BAD_TOKEN here, not in a batch that others share. */
+/** Copies the tokens, since the caller may change them. Throws E_BAD_TOKEN here rather than in a batch shared with others. */
 function checkedTokens(model: Engine, tokens: readonly number[]): number[] {
   if (!Array.isArray(tokens)) {
-    throw new SteeringError("E_BAD_ARGUMENT", "expected token ids; model.tokenise(text, { bos: false }) gives those of a text");
+    throw new SteeringError("E_BAD_ARGUMENT", "expected token ids; to get those of a text, use model.tokenise(text, { bos: false })");
   }
   const copy = tokens.slice();
   model.detokenise(copy);
@@ -131,14 +131,14 @@ async function loadMonitor(
 }
 
 function checkStops(stops: readonly string[]): void {
-  if (stops.includes("")) throw new SteeringError("E_BAD_ARGUMENT", "a stop string is empty: it would end every text at once");
+  if (stops.includes("")) throw new SteeringError("E_BAD_ARGUMENT", "a stop string is empty: it would end every text immediately");
 }
 
 function checkLength(model: Engine, nPrompt: number, maxNewTokens: number): void {
   if (nPrompt === 0) throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   if (nPrompt + maxNewTokens <= model.maxContext) return;
-  throw new SteeringError("E_CONTEXT_FULL", `the prompt takes ${nPrompt} tokens and ${maxNewTokens} new ones were asked for; `
-    + `the model's context holds ${model.maxContext}. Shorten the prompt, ask for fewer tokens, or state how a longer context is `
-    + "computed (loadModel's ropeScaling).");
+  throw new SteeringError("E_CONTEXT_FULL", `the prompt has ${nPrompt} tokens and ${maxNewTokens} new ones were requested, but the `
+    + `model's context holds ${model.maxContext}. Shorten the prompt, request fewer tokens, or extend the context (loadModel's `
+    + "ropeScaling).");
 }

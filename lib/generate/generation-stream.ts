@@ -4,12 +4,12 @@ import type { GeneratedToken, Generation, GenerationResult } from "./generation.
 import type { Reading } from "./streams.js";
 
 /**
- * A generation: its tokens as they are decided (`for await`), or all of them at once (`text()`, `result()`).
+ * A running generation: read its tokens one by one (`for await`), or all at once (`text()`, `result()`).
  *
- * A token is computed when it is asked for; nothing is computed before the first one is. Any number of generations of one
- * model run at once, each with its own vectors; those that find no room wait. One that is not read on keeps its place, unless
- * all are unread while another waits: then it is computed again when it is read on. It is over when it is `return()`ed, as
- * `for await` does on `break`, aborted, or left by `await using`.
+ * Each token is computed when you request it, and nothing before you request the first. Any number of generations of one model run at
+ * once, each with its own vectors; those without room wait. A generation that you stop reading keeps its place, unless all running ones
+ * are unread while another waits: then it may lose its place and be recomputed when you continue. It ends early when it is aborted, when
+ * you call `return()` (as `for await` does on `break`), or when an `await using` block ends.
  *
  * @hideconstructor
  */
@@ -22,8 +22,8 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
   private isOver = false;
 
   /**
-   * `begin` starts the generation, which fails when the signal fires. `onEnd` is called once, without a result where the
-   * generation was left or failed.
+   * `begin` starts the generation, which fails when the signal fires. `onEnd` is called once, without a result if the generation was
+   * left or failed.
    */
   constructor(
     private readonly lives: LiveSteering[],
@@ -32,40 +32,40 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     private onEnd?: (result?: GenerationResult) => void,
   ) {}
 
-  /** What steers, in the order of the readings: change a schedule, or drop a vector, between tokens. */
+  /** The active steerings, in the order of the readings. Between tokens, you may change a schedule or drop a vector. */
   get steering(): readonly LiveSteering[] {
     return this.lives;
   }
 
   /**
-   * Add a vector from the next token on; it comes last in the readings. Its directions are those of the generation's
-   * token steps. If it is dynamic, the tokens so far are computed again for its streams. Throws E_BAD_SPEC,
-   * E_BAD_ARGUMENT after the generation's end, E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
+   * Adds a vector from the next token on; it comes last in the readings. Its token steps count from the start of the generation. If it
+   * is dynamic, the tokens so far are recomputed for its streams. Throws E_BAD_SPEC, E_BAD_ARGUMENT after the generation's end,
+   * E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
    */
   async add(steering: Steering): Promise<LiveSteering> {
     const live = new LiveSteering(steering);
-    if (this.isOver) throw new SteeringError("E_BAD_ARGUMENT", "the generation has ended: there is nothing to add to");
+    if (this.isOver) throw new SteeringError("E_BAD_ARGUMENT", "the generation has ended: a vector can only be added while it runs");
     await this.load(live);
     this.lives.push(live);
     return live;
   }
 
   /**
-   * The next token, computed now; the result once there is none. Throws E_CONTEXT_FULL, E_NOT_FINITE, E_ABORTED, E_DISPOSED,
-   * and what loading the vectors throws.
+   * Computes the next token; after the last one, returns the result. Throws E_CONTEXT_FULL, E_NOT_FINITE, E_ABORTED, E_DISPOSED, and
+   * whatever loading the vectors throws.
    */
   next(): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
     return this.tokens.next();
   }
 
-  /** Leave the generation, and free its place. */
+  /** Leaves the generation and frees its place. */
   async return(value?: GenerationResult | PromiseLike<GenerationResult>): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
-    this.leave.abort(); // otherwise a step under way would have to end first
+    this.leave.abort(); // otherwise a running step would have to finish first
     this.end();
     return this.tokens.return(await value as GenerationResult);
   }
 
-  /** Leave the generation; rejects with `error`. */
+  /** Leaves the generation; rejects with `error`. */
   async throw(error: unknown): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
     await this.return();
     throw error;
@@ -81,13 +81,13 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     await this.return();
   }
 
-  /** Everything, once the generation has ended; takes the tokens that nobody has taken yet. Throws what `next` throws. */
+  /** Reads the remaining tokens and returns the whole result. Throws what `next` throws. */
   result(): Promise<GenerationResult> {
     this.toEnd ??= this.runToEnd();
     return this.toEnd;
   }
 
-  /** The whole text. Throws what `next` throws. */
+  /** Reads to the end and returns the whole text. Throws what `next` throws. */
   async text(): Promise<string> {
     return (await this.result()).text;
   }
@@ -110,7 +110,7 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     while (!this.whole) {
       if (this.failure) throw this.failure.error;
       const { done } = await this.next();
-      if (done && !this.whole) throw new SteeringError("E_ABORTED", "the generation was left before its end");
+      if (done && !this.whole) throw new SteeringError("E_ABORTED", "the generation was left before it ended");
     }
     return this.whole;
   }
@@ -123,7 +123,7 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
   }
 }
 
-/** Alphas per step of the reading with this index, 0 where it was not there yet. */
+/** Alphas per step of the reading at this index; 0 for steps before its steering was added. */
 export function alphasOf({ tokens, endReadings }: Pick<GenerationResult, "tokens" | "endReadings">, index: number): number[] {
   const steps: Reading[][] = tokens.map(({ readings }) => readings);
   if (endReadings && steps.at(-1) !== endReadings) steps.push(endReadings);
@@ -131,10 +131,10 @@ export function alphasOf({ tokens, endReadings }: Pick<GenerationResult, "tokens
 }
 
 /**
- * The same steering with the alphas that a generation had, per step, and 0 beyond its last one: the same prompt and
- * sampling then give the same tokens, whatever its schedules were and however they were changed on the way.
+ * Replaces each schedule with the alphas that a generation had per step, and 0 after its last step. The same prompt and sampling then
+ * give the same tokens, whatever the schedules were and however they changed during the generation.
  *
- * @param steer what steered, in the order of the readings: `steer`, or `generation.steering`
+ * @param steer the steerings in the order of the readings: `steer`, or `generation.steering`
  * @throws SteeringError E_BAD_SPEC
  */
 export function replay(steer: SteerInput, result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {

@@ -5,32 +5,32 @@ import type { LiveSteering } from "./live-steering.js";
 import { notFinite, Streams, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
-/** One token of an answer, with what was measured when it was decided. */
+/** One token of an answer, with the readings of its step. */
 export interface GeneratedToken {
-  /** Text that this token made certain: empty inside a UTF-8 character or a possible stop string. */
+  /** The text that this token completed: empty inside a UTF-8 character or a possible stop string. */
   text: string;
   token: number;
   /** Token step, from 0. */
   step: number;
-  /** One per entry of `steer` and per steering that was added since. */
+  /** One per entry of `steer` and per steering added later. */
   readings: Reading[];
   /** In nats, under the steered distribution before sampling; only with `logProbabilities`. */
   logProbability?: number;
-  /** Per probe of `monitor`: the probability that it gives the state that chose this token; only with `monitor`. */
+  /** One probability per probe of `monitor`, for the state that chose this token; only with `monitor`. */
   monitors?: number[];
 }
 
-/** A generation that has ended. */
+/** The result of a generation. */
 export interface GenerationResult {
   text: string;
   tokens: GeneratedToken[];
-  /** What steered, in canonical form, one per reading: as given, or, where it was changed on the way, the alphas that it had. */
+  /** The steerings in canonical form, one per reading: as given or, for those changed during the generation, with recorded alphas. */
   steering: SteeringSpec[];
-  /** What was added at the step that chose the end mark; null where the text ended otherwise. */
+  /** Readings of the step that chose the end mark; null if the text ended for another reason. */
   endReadings: Reading[] | null;
   finishReason: "length" | "end" | "stop";
   promptTokens: number;
-  /** Time of the steps that made the tokens; other generations may have shared them. */
+  /** Duration of the steps that produced the tokens; other generations may have shared these steps. */
   seconds: number;
 }
 
@@ -45,7 +45,7 @@ export interface GenerationSettings {
   monitor: Monitor | undefined;
 }
 
-/** A generation as the scheduler runs it: a token is computed when it is asked for. */
+/** A generation as a task of the scheduler: each token is computed when it is requested. */
 export class Generation implements StepTask {
   readonly kind = "steps";
   readonly prompt: readonly number[];
@@ -56,7 +56,7 @@ export class Generation implements StepTask {
   private readonly text: TextStream;
   private readonly tokens: GeneratedToken[] = [];
   private readings: Reading[] = [];
-  /** The step under way was decided before a restart. */
+  /** True if the current step repeats one that was decided before a restart. */
   private isRepeat = false;
   private seconds = 0;
   private finishReason: GenerationResult["finishReason"] | undefined;
@@ -71,7 +71,7 @@ export class Generation implements StepTask {
     this.text = new TextStream(settings.stop);
   }
 
-  /** Have the scheduler run it; it fails with E_ABORTED when one of the signals fires. */
+  /** Submits the generation to the scheduler; it fails with E_ABORTED when one of the signals fires. */
   start(...signals: ReadonlyArray<AbortSignal | undefined>): void {
     this.model.scheduler.run(this, ...signals).catch((error: unknown) => {
       this.failure = { error };
@@ -79,7 +79,7 @@ export class Generation implements StepTask {
     });
   }
 
-  /** The next token, or undefined at the end. */
+  /** Returns the next token, or undefined at the end. */
   nextToken(): Promise<GeneratedToken | undefined> {
     if (this.failure) return Promise.reject(this.failure.error as Error);
     if (this.finishReason) return Promise.resolve(undefined);
@@ -87,7 +87,7 @@ export class Generation implements StepTask {
       this.consumer = { resolve, reject };
       this.streams.takeSchedules();
       if (!this.streams.isShort) return this.model.scheduler.wake();
-      this.streams.restart(); // the steps so far are computed again, with the missing streams
+      this.streams.restart(); // recomputes the steps so far, with the missing streams
       this.model.scheduler.restart(this);
     });
   }
@@ -135,7 +135,7 @@ export class Generation implements StepTask {
     else if (ended) this.finishReason = "end";
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
     if (this.finishReason !== undefined) piece += this.text.finish();
-    const isShown = !ended || piece !== ""; // the end mark is passed on only where it frees text that was held back
+    const isShown = !ended || piece !== ""; // the end mark is only yielded if it releases held-back text
     const generated = isShown ? {
       text: piece, token, step, readings: this.readings,
       ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }),

@@ -9,7 +9,7 @@ import { assertMadeFor, directionIndex, type Selection, type VectorData } from "
 /** A vector and how strongly to add it. */
 export interface Steering extends Selection {
   vector: VectorData;
-  /** Missing settings take their defaults, e.g. `{ kind: "dynamic" }`; or alpha as a function of the token step. */
+  /** A schedule, whose missing settings take their defaults (e.g. `{ kind: "dynamic" }`), or a function from token step to alpha. */
   schedule: ScheduleInput;
   tail?: Tail;
 }
@@ -17,7 +17,7 @@ export interface Steering extends Selection {
 const NOTHING: Schedule = { kind: "fixed", alpha: 0 };
 
 /**
- * A steering of a running generation: what you change here applies from the next token on.
+ * A steering of a running generation. Changes take effect at the next token.
  *
  * @hideconstructor
  */
@@ -28,10 +28,10 @@ export class LiveSteering implements Steering {
   readonly tail: Tail;
   private current: Schedule;
   private dropped = false;
-  /** A step has used it. */
+  /** True once a step has used this steering. */
   private isUsed = false;
   private changed = false;
-  /** The selected parts on the native side, from `load` on. */
+  /** The selected parts on the native side; set by `load`. */
   private handle: VectorHandle | undefined;
 
   /** Throws E_BAD_SPEC. */
@@ -59,18 +59,18 @@ export class LiveSteering implements Steering {
     return this.dropped;
   }
 
-  /** True when an earlier step was steered differently from what `schedule` says now. */
+  /** True if the schedule was changed, or the vector dropped, after a step had used it. */
   get isChanged(): boolean {
     return this.changed;
   }
 
-  /** Add nothing from the next token on. Its readings stay, with an alpha of 0. */
+  /** Stops adding the vector from the next token on. Its readings continue, with alpha 0. */
   drop(): void {
     this.dropped = true;
     this.changed ||= this.isUsed;
   }
 
-  /** Copy the vector to the native side. Throws E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
+  /** Copies the vector to the native side. Throws E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
   async load(model: Engine, allowMismatch = false): Promise<void> {
     assertMadeFor(this.vector, await model.fingerprint(), allowMismatch);
     this.handle = model.vectorHandle(this.vector, this);
@@ -82,7 +82,7 @@ export class LiveSteering implements Steering {
     return this.dropped ? NOTHING : this.current;
   }
 
-  /** What is added at a token step with this alpha; nothing past the vector's end. @internal */
+  /** The terms to add at a token step with this alpha; none past the vector's end. @internal */
   termsAt(step: number, alpha: number): Term[] {
     const index = directionIndex(this.vector.nSteps, step, this.tail);
     return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha }];
@@ -90,8 +90,8 @@ export class LiveSteering implements Steering {
 }
 
 /**
- * The steering in canonical form, with all defaults filled in; a vector without a file is named by its property. `alphas`, if
- * given, replace the schedule.
+ * Returns the steering in canonical form, with all defaults filled in; a vector without a file is named after its property. `alphas`,
+ * if given, replace the schedule.
  */
 export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steering, alphas: readonly number[] | undefined): SteeringSpec {
   const { path } = vector as { path?: string };
@@ -102,19 +102,19 @@ export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steerin
   });
 }
 
-/** Throws E_BAD_SPEC for anything but a vector, e.g. the path of one. */
+/** Throws E_BAD_SPEC unless the value is a vector; a path, for example, is not. */
 function checkedVector(vector: VectorData): VectorData {
   const given = vector as Partial<VectorData> | undefined;
   if (given?.data instanceof Float32Array && Array.isArray(given.layers) && given.provenance) return vector;
-  const found = typeof vector === "string" ? `not a text; SteeringVector.load("${String(vector)}") reads a file`
-    : vector === undefined ? "not nothing" : "not another thing";
-  throw new SteeringError("E_BAD_SPEC", `steer: a vector was expected, ${found}`);
+  const found = typeof vector === "string" ? `not a string; to read a file, use SteeringVector.load("${String(vector)}")`
+    : `not ${vector === undefined ? "undefined" : "another value"}`;
+  throw new SteeringError("E_BAD_SPEC", `steer: expected a vector, ${found}`);
 }
 
-/** What `steer` takes: steerings, or bare vectors, which use their calibrated schedule. */
+/** The argument `steer`: steerings, or bare vectors, which use their calibrated schedules. */
 export type SteerInput = Steering | VectorData | ReadonlyArray<Steering | VectorData>;
 
-/** Steerings as a list; a bare vector gets its calibrated schedule. Throws E_BAD_SPEC for one that is not calibrated. */
+/** Returns `steer` as a list; a bare vector gets its calibrated schedule. Throws E_BAD_SPEC if it is not calibrated. */
 export function steerings(input: SteerInput | undefined): Steering[] {
   if (input === undefined) return [];
   const all = Array.isArray(input) ? input as ReadonlyArray<Steering | VectorData> : [input as Steering | VectorData];
@@ -122,15 +122,15 @@ export function steerings(input: SteerInput | undefined): Steering[] {
     if (typeof given === "object" && given !== null && "vector" in given) return given;
     const { calibration, property } = (given as VectorData | undefined)?.provenance ?? {};
     if (calibration) return { vector: given as VectorData, schedule: calibration.schedule };
-    throw new SteeringError("E_BAD_SPEC", `steer: ${property === undefined ? "a vector and its schedule were expected"
-      : `how strongly to add ${property}? Give a schedule, { vector, schedule }, or calibrate the vector`}`);
+    throw new SteeringError("E_BAD_SPEC", `steer: ${property === undefined ? "expected a vector and its schedule"
+      : `the vector for ${property} has no schedule. Pass one, as { vector, schedule }, or calibrate the vector`}`);
   });
 }
 
 /**
- * Several properties at once: one list for `steer` out of steerings, calibrated vectors and compositions, each with all
- * defaults filled in. The order makes no difference to what is added. Throws E_BAD_SPEC, E_MODEL_MISMATCH for vectors of
- * different models.
+ * Combines steerings, calibrated vectors and other compositions into one list for `steer`, with all defaults filled in, to steer toward
+ * several properties at once. Their order does not affect what is added. Throws E_BAD_SPEC, and E_MODEL_MISMATCH for vectors of different
+ * models.
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
   const all = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, layers = "all", heads = "all" }): Steering =>

@@ -2,7 +2,7 @@ import { STEERED_ROWS, type Batch, type MeasuredAlpha, type Place, type StepTask
 import type { LiveSteering } from "./live-steering.js";
 import { notFinite, Streams } from "./streams.js";
 
-/** A given continuation as the scheduler runs it: what the model thinks of each of its tokens. */
+/** Scores a given continuation, as a task of the scheduler: the log probability of each of its tokens. */
 export class Scoring implements StepTask {
   readonly kind = "steps";
   readonly nSequences: number;

@@ -3,34 +3,35 @@ import type { Batch, MeasuredAlpha, Place, Term } from "../engine/index.js";
 import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
 import type { LiveSteering } from "./live-steering.js";
 
-/** What one step did with one steering. */
+/** The alpha and KL of one steering in one step. */
 export interface Reading {
   alpha: number;
   /** KL(P || S) in nats; null for schedules that do not measure. */
   kl: number | null;
 }
 
-/** What was added in a step that has been decided. It is never rewritten. */
+/** The terms added in a decided step. They are never rewritten. */
 interface PastStep {
   token: number;
-  /** To the output row, and to the row S of each steering that was measured. */
+  /** Added to the output row. */
   terms: Term[];
+  /** Added to the row of stream S of each measured steering. */
   strong: Map<LiveSteering, Term[]>;
 }
 
 /**
  * The streams of one generation (docs/method.md §4 and §5): the unsteered stream P, one strongly steered stream S per
- * dynamic steering, and the output stream. Positions already decoded keep the alpha that they had.
+ * dynamic steering, and the output stream. Decoded positions keep their alphas.
  *
- * `steer` may grow, and its schedules may change: `takeSchedules` reads them for the next step. A steering that becomes
- * dynamic needs a stream S, and maybe P, which have no history yet (`isShort`): `restart` makes room for them, and the
- * steps so far are computed again as they were. What was not measured then is unsteered in S.
+ * `steer` may grow, and its schedules may change: `takeSchedules` reads them for the next step. A steering that becomes dynamic needs a
+ * stream S, and perhaps P, which have no history yet (`isShort`): `restart` adds these streams, and the steps so far are recomputed as
+ * they were. Steps that were not measured the first time are unsteered in S.
  */
 export class Streams {
   /** Steerings that have a stream S, in the order of their sequences. */
   private measured: LiveSteering[] = [];
   private readonly past: PastStep[] = [];
-  // Of the step under way: schedules, where each KL is among the decode's, and what is added to the rows S and the output row.
+  // The current step's schedules, the index of each KL request, and the terms for the rows of S and for the output row.
   private schedules = new Map<LiveSteering, Schedule>();
   private requests = new Map<LiveSteering, number>();
   private strong = new Map<LiveSteering, Term[]>();
@@ -41,32 +42,32 @@ export class Streams {
     this.restart();
   }
 
-  /** Take the schedules as they are now, for the next step. */
+  /** Reads the current schedules, for the next step. */
   takeSchedules(): void {
     this.schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
   }
 
-  /** Sequences: P and the output stream are one where nothing is measured. */
+  /** Number of sequences; if nothing is measured, P and the output stream are the same one. */
   get nSequences(): number {
     return this.measured.length === 0 ? 1 : this.measured.length + 2;
   }
 
-  /** True when a steering without a stream S is to be measured. */
+  /** True if a steering without a stream S must be measured. */
   get isShort(): boolean {
     return this.dynamic().some((steering) => !this.measured.includes(steering));
   }
 
-  /** Start again with streams for all steerings that are dynamic in the next step. */
+  /** Starts again, with a stream for each steering that is dynamic in the next step. */
   restart(): void {
     this.measured = this.dynamic();
   }
 
-  /** The token that a step has decided already: its rows are those it had. */
+  /** The token that a step has already decided; such a step repeats its rows. */
   decided(step: number): number | undefined {
     return this.past[step]?.token;
   }
 
-  /** Add the rows of P and S, and ask for the KLs between them. */
+  /** Adds the rows of P and S, and requests the KLs between them. */
   measure(batch: Batch, { token, position, step, sequences }: Place): void {
     const past = this.past[step];
     this.requests = new Map();
@@ -85,7 +86,7 @@ export class Streams {
     }
   }
 
-  /** Add the output row, steered with the alpha of every steering. */
+  /** Adds the output row, steered with every steering's alpha. */
   output(
     batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[],
   ): { row: number; readings: Reading[] } {
@@ -99,7 +100,7 @@ export class Streams {
     return { row: batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms }), readings };
   }
 
-  /** Keep what the step under way added, with the token that it decided. */
+  /** Records the current step's terms and the token that it decided. */
   decide(token: number): void {
     this.past.push({ token, terms: this.terms, strong: this.strong });
   }
@@ -116,7 +117,7 @@ export class Streams {
   }
 }
 
-/** What explains logits that are not a distribution. */
+/** The error for logits that are not a distribution. */
 export function notFinite(): SteeringError {
   return new SteeringError("E_NOT_FINITE", "the model's logits are not finite, or no token is allowed: the steering is too strong, "
     + "the weights are broken, or the logit bias forbids all tokens");

@@ -1,4 +1,4 @@
-/** Turns tokens' bytes into text as it becomes certain: whole UTF-8 characters, and nothing that may begin a stop string. */
+/** Turns tokens' bytes into text as soon as it is certain: whole UTF-8 characters, without a possible start of a stop string. */
 export class TextStream {
   private readonly decoder = new TextDecoder("utf-8", { ignoreBOM: true });
   private pending = "";
@@ -7,7 +7,7 @@ export class TextStream {
 
   constructor(private readonly stops: readonly string[]) {}
 
-  /** Text that the bytes made certain; after a stop string was met, always empty. */
+  /** Adds bytes and returns the text that became certain; after a stop string, always empty. */
   push(bytes: Uint8Array): string {
     if (this.stoppedBy !== undefined) return "";
     this.pending += this.decoder.decode(bytes, { stream: true });
@@ -19,7 +19,7 @@ export class TextStream {
     return this.release(this.pending.length - this.heldBack());
   }
 
-  /** What is left at the end of the generation. */
+  /** Returns the remaining text at the end of the generation. */
   finish(): string {
     if (this.stoppedBy !== undefined) return "";
     this.pending += this.decoder.decode();
@@ -32,7 +32,7 @@ export class TextStream {
     return text;
   }
 
-  /** The stop that is complete first, the longest of several: so a stop within another cuts the same text however the tokens fall. */
+  /** The stop that is completed first, the longest if several are, so that tokenisation does not affect where the text is cut. */
   private firstStop(): { stop: string; index: number } | undefined {
     return this.stops
       .map((stop) => ({ stop, index: this.pending.indexOf(stop) }))
@@ -40,7 +40,7 @@ export class TextStream {
       .sort((a, b) => (a.index + a.stop.length) - (b.index + b.stop.length) || a.index - b.index)[0];
   }
 
-  /** Length of the longest end of the pending text that a stop string begins with. */
+  /** Length of the longest suffix of the pending text that is a prefix of a stop string. */
   private heldBack(): number {
     let longest = 0;
     for (const stop of this.stops) {

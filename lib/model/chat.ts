@@ -6,15 +6,15 @@ import { chatTokens, type ChatMessage, type ChatTemplate } from "../prompt/index
 /** Options of one turn. */
 export interface TurnOptions extends GenerateOptions, Pick<ChatTemplate, "templateVariables"> {}
 
-/** Options of every turn that has no other of its own, and what was said before. */
+/** Default options of every turn, and the chat so far. */
 export interface ChatOptions extends TurnOptions {
-  /** The chat so far, e.g. a system message; copied. */
+  /** Earlier messages, e.g. a system message; copied. */
   messages?: readonly ChatMessage[];
 }
 
 /**
- * A conversation in the form of the model's own chat template. Every turn may be steered in its own way; what was said
- * before is read unsteered, as the prompt of the turn.
+ * A conversation written with the model's own chat template. Each turn may be steered differently; the model reads the earlier messages
+ * unsteered, as the prompt of the turn.
  *
  * @hideconstructor
  */
@@ -28,36 +28,36 @@ export class Chat {
     this.defaults = defaults;
   }
 
-  /** What was said, the model's replies included once they have ended, with their thoughts. The template decides what it shows of those. */
+  /** The chat so far, including replies that have ended, with their thoughts; the template decides which thoughts it passes on. */
   get messages(): readonly ChatMessage[] {
     return this.said;
   }
 
   /**
-   * Say something, and have the model reply. Options not given are those of the chat; `steer: []` steers nothing. A reply
-   * that is left or fails is not remembered, and neither is what it answers.
+   * Adds a user message and has the model reply. Missing options default to those of the chat; `steer: []` steers nothing. If a reply is
+   * left or fails, the chat keeps neither the reply nor the message.
    *
-   * @throws SteeringError E_BUSY while a reply has not ended; E_BAD_SPEC; when it is read: what `prompts.chatTokens` and `generate` throw
+   * @throws SteeringError E_BUSY while a reply has not ended; E_BAD_SPEC; while it is read, what `prompts.chatTokens` and `generate` throw
    */
   say(content: string, options: TurnOptions = {}): GenerationStream {
     return this.answer([{ role: "user", content }], options);
   }
 
-  /** Have the model reply to the messages as they are. Throws what `say` throws. */
+  /** Has the model reply to the messages so far. Throws what `say` throws. */
   reply(options: TurnOptions = {}): GenerationStream {
     return this.answer([], options);
   }
 
-  /** Leave the reply under way, if any; neither it nor what it answers is remembered. */
+  /** Leaves the current reply, if any; the chat keeps neither it nor the message that it answers. */
   async stop(): Promise<void> {
     await this.replying?.return();
   }
 
   private answer(asked: readonly ChatMessage[], options: TurnOptions): GenerationStream {
-    if (this.replying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or stop() it");
+    if (this.replying) throw new SteeringError("E_BUSY", "the last reply has not ended: read it to its end, or call stop()");
     const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as TurnOptions;
     const { templateVariables = {}, ...rest } = { ...this.defaults, ...given };
-    const messages = [...this.said, ...asked].map((message) => ({ ...message })); // what the caller changes until it is read is not meant
+    const messages = [...this.said, ...asked].map((message) => ({ ...message })); // the caller may change them before it reads the reply
     const prompt = (): Promise<number[]> => chatTokens(this.model, messages, { mayCut: true, templateVariables });
     const stream = generate(this.model, prompt, rest, (result) => {
       this.replying = undefined;

@@ -5,58 +5,58 @@ import { generate, scoreTokens, type GenerateOptions, type GenerationStream, typ
 import { Chat, type ChatOptions } from "./chat.js";
 
 /**
- * Load a GGUF.
+ * Loads a GGUF.
  *
- * @param nameOrPath name of the registry (`llama-steer models list`), path of a GGUF, or `hf:owner/repo/file.gguf`
+ * @param nameOrPath a registry name (`llama-steer models list`), an address `hf:owner/repo/file.gguf`, or a path to a GGUF
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_NATIVE, E_ABORTED
  */
 export async function loadModel(nameOrPath: string, options: LoadModelOptions = {}): Promise<Model> {
   return new Model(...await openEngine(nameOrPath, options));
 }
 
-/** What `fromLlama` reads of node-llama-cpp's `Llama`. */
+/** The properties of node-llama-cpp's `Llama` that `fromLlama` reads. */
 export interface LlamaLike {
   readonly gpu: "cuda" | "vulkan" | "metal" | false;
-  /** 0: no limit. */
+  /** 0 = no limit. */
   readonly maxThreads: number;
 }
 
 /**
- * Options for `loadModel` that compute as node-llama-cpp's `await getLlama()` does: on the same back end, with no more
- * threads. Both may load the same file; the system holds its pages once.
+ * Returns options for `loadModel` that match node-llama-cpp's `await getLlama()`: the same back end and at most as many threads. Both may
+ * load the same file; the operating system keeps one copy of its pages.
  */
 export function fromLlama({ gpu, maxThreads }: LlamaLike): LoadModelOptions {
   return { backend: gpu === false ? "cpu" : gpu, ...(maxThreads > 0 && { threads: maxThreads }) };
 }
 
 /**
- * A loaded GGUF: generates, chats and shows its activations. Free it with `dispose()`, `using` or `await using`.
+ * A loaded GGUF that generates, chats and exposes its activations. Free it with `dispose()`, `using` or `await using`.
  *
  * @hideconstructor
  */
 export class Model extends Engine {
-  /** Continue a prompt, steered by any number of vectors. Throws what `GenerationStream` throws when it is read; E_BAD_SPEC. */
+  /** Continues a prompt, steered by any number of vectors. Throws E_BAD_SPEC; reading it throws what `GenerationStream` throws. */
   generate(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
     return generate(this, prompt, options);
   }
 
-  /** A conversation in the form of the model's own chat template; `options` count for every turn that has no other. */
+  /** Starts a conversation with the model's own chat template; `options` are the defaults of every turn. */
   chat(options: ChatOptions = {}): Chat {
     return new Chat(this, options);
   }
 
   /**
-   * Activations at a hook site while the model continues each prompt, `[layers, nSteps, width]`, prompt by prompt in order.
-   * Throws E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED.
+   * Captures activations at a hook site, `[layers, nSteps, width]` per prompt in order, while the model continues each prompt. Throws
+   * E_CONTEXT_FULL, E_BAD_TOKEN, E_NO_SITE, E_SHAPE, E_ABORTED.
    */
   capture(prompts: readonly Prompt[], options: CaptureOptions): AsyncGenerator<PromptActivations, void> {
-    if (!Array.isArray(prompts)) throw new SteeringError("E_BAD_ARGUMENT", "capture takes a list of prompts");
+    if (!Array.isArray(prompts)) throw new SteeringError("E_BAD_ARGUMENT", "prompts must be a list of prompts");
     return captureActivations(this, prompts.map((prompt) => (typeof prompt === "string" ? this.tokenise(prompt) : prompt)), options);
   }
 
   /**
-   * Log probability, in nats, of each token of a text that continues a prompt, steered as in `generate`. Throws what that throws, and
-   * E_BAD_TOKEN.
+   * Returns the log probability, in nats, of each token of a continuation of a prompt, steered as in `generate`. Throws E_BAD_TOKEN and
+   * what `generate` throws.
    */
   async score(prompt: Prompt, continuation: Prompt, options: ScoreOptions = {}): Promise<number[]> {
     const tokens = typeof continuation === "string" ? this.tokenise(continuation, { bos: false }) : continuation;

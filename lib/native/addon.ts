@@ -5,20 +5,20 @@ import { findNodeLlamaCpp, lacksGlibc, packageRoot, pinnedVersion, platformName,
 import { SteeringError } from "../errors.js";
 import type { NativeAddon, NativeDevice } from "./binding.js";
 
-/** What the addon was built for. */
+/** The versions the addon was built for. */
 export interface Built {
   nodeLlamaCpp: string;
   llamaCpp: string;
   fromSource: boolean;
 }
 
-/** What was found of the addon and llama.cpp's libraries; `llama-steer doctor` shows it. */
+/** Where the addon and llama.cpp's libraries are; `llama-steer doctor` shows it. */
 export interface NativeInstallation {
   addonPath: string;
   built: Built;
   /** Folder of the shared libraries that the addon uses. */
   librariesFolder: string;
-  /** Paths of GPU back ends that node-llama-cpp's packages hold for this platform. */
+  /** Paths of the GPU back ends in node-llama-cpp's packages for this platform. */
   gpuBackends: string[];
 }
 
@@ -29,24 +29,24 @@ const GPU_PACKAGES: Record<string, string[]> = {
 
 let loaded: NativeAddon | undefined;
 
-/** The addon with its back ends loaded, once per environment. Throws E_NATIVE with what to do. */
+/** Loads the addon and its back ends, once per environment. Throws E_NATIVE, with advice. */
 export function addon(): NativeAddon {
   loaded ??= loadAddon();
   return loaded;
 }
 
-/** Devices that models can run on. Throws E_NATIVE. */
+/** Lists the devices that models can run on. Throws E_NATIVE. */
 export function devices(): NativeDevice[] {
   return addon().devices();
 }
 
-/** The processor's features that ggml uses. Throws E_NATIVE. */
+/** Names the processor features that ggml uses. Throws E_NATIVE. */
 export function systemInfo(): string {
   return addon().systemInfo();
 }
 
 function loadAddon(): NativeAddon {
-  // ggml would print a backtrace through gdb when it aborts.
+  // Without this, ggml prints a backtrace through gdb when it aborts.
   process.env["GGML_NO_BACKTRACE"] ??= "1";
   const installation = findInstallation();
   const require = createRequire(import.meta.url);
@@ -54,7 +54,7 @@ function loadAddon(): NativeAddon {
     if (!installation.built.fromSource) preloadLibraries(installation.librariesFolder, require);
     const native = require(installation.addonPath) as NativeAddon;
     native.loadBackends(installation.librariesFolder, installation.gpuBackends);
-    // Not yet a feature: how tests put layers into another process.
+    // Not a public feature yet: tests use it to put layers into another process.
     const servers = process.env["LLAMA_STEER_RPC"];
     if (servers) native.addRpcServers(servers.split(","));
     return native;
@@ -64,11 +64,11 @@ function loadAddon(): NativeAddon {
   }
 }
 
-/** Find the addon and the libraries it was built for. Throws E_NATIVE. */
+/** Finds the addon and the libraries it was built for. Throws E_NATIVE. */
 export function findInstallation(): NativeInstallation {
   if (!existsSync(join(packageRoot, "CMakeLists.txt"))) {
-    throw new SteeringError("E_NATIVE", `llama-steer runs outside of its package, in ${packageRoot}, most likely as a part of a bundle, where it cannot find its addon. `
-      + "Keep llama-steer external to the bundle, and install it beside it (docs/bundlers.md)");
+    throw new SteeringError("E_NATIVE", `llama-steer cannot find its addon: it runs outside of its package, in ${packageRoot}, most likely `
+      + "because it was bundled. Keep llama-steer external to the bundle, and install it next to the bundle (docs/bundlers.md)");
   }
   const folder = join(packageRoot, "build", process.env["LLAMA_STEER_ADDON"] ?? "addon");
   if (!existsSync(join(folder, "built.json"))) {
@@ -82,11 +82,13 @@ export function findInstallation(): NativeInstallation {
   const found = findNodeLlamaCpp();
   if (!found || found.version !== built.nodeLlamaCpp) {
     throw new SteeringError("E_NATIVE", `the addon was built for node-llama-cpp ${built.nodeLlamaCpp}, but `
-      + `${found ? `${found.version} is installed` : "it is not installed"}. Run: npm install node-llama-cpp@${pinnedVersion()} && ${rebuildCommand()}`);
+      + `${found ? `${found.version} is installed` : "it is not installed"}. `
+      + `Run: npm install node-llama-cpp@${pinnedVersion()} && ${rebuildCommand()}`);
   }
   const librariesFolder = prebuiltFolder(found.folder, platformName(), found.version);
   if (!librariesFolder) {
-    throw new SteeringError("E_NATIVE", `@node-llama-cpp/${platformName()}@${found.version} is not installed. ${prebuiltAdvice(rebuildCommand())}`);
+    const missing = `@node-llama-cpp/${platformName()}@${found.version}`;
+    throw new SteeringError("E_NATIVE", `${missing} is not installed. ${prebuiltAdvice(rebuildCommand())}`);
   }
   const gpuBackends = (GPU_PACKAGES[platformName()] ?? [])
     .map((name) => prebuiltFolder(found.folder, name, found.version))
@@ -96,7 +98,7 @@ export function findInstallation(): NativeInstallation {
 }
 
 function rebuildCommand(): string {
-  // Whatever package manager it was installed by, and whether that runs install scripts or not.
+  // Works with every package manager, whether it runs install scripts or not.
   return existsSync(join(packageRoot, "tsconfig.json")) ? "npm run build" : `node "${join(packageRoot, "native", "build.mjs")}"`;
 }
 
@@ -105,8 +107,8 @@ function gpuLibraries(folder: string): string[] {
 }
 
 /**
- * The addon carries no path of llama.cpp's libraries, since npm may move them (hoisting, pnpm). node-llama-cpp's own
- * addon lies beside them and loads them; the linker then finds them by name. Loading it has no other effect.
+ * Loads llama.cpp's libraries, so that the linker finds them by name. The addon does not contain their path, since npm may move them
+ * (hoisting, pnpm). node-llama-cpp's own addon is in the same folder and loads them; loading it has no other effect.
  */
 function preloadLibraries(folder: string, require: NodeJS.Require): void {
   require(join(folder, "llama-addon.node"));

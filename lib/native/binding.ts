@@ -16,9 +16,9 @@ export interface NativeModelInfo {
   fileType: number;
   nLayer: number;
   nEmbd: number;
-  /** Of the first layer, or, where that has no attention, of the layer that has most. */
+  /** Heads of the first layer or, if that has no attention, of the layer with the most. */
   nHead: number;
-  /** Width of a head's output, by W_O's shape. */
+  /** Width of a head's output, from W_O's shape. */
   dHead: number;
   nVocab: number;
   nCtxTrain: number;
@@ -27,15 +27,15 @@ export interface NativeModelInfo {
   tokenizerHash: string;
   bosToken: number | null;
   /**
-   * True where a sequence's memory is a state, in recurrent and hybrid models: it can only be copied and removed as a whole, not
-   * cut at a token.
+   * True for recurrent and hybrid models, whose memory of a sequence is a state: it can only be copied and removed as a whole, not cut
+   * at a token.
    */
   hasWholeSequences: boolean;
-  /** False for encoders, and where there is one. */
+  /** False for models that are, or contain, an encoder. */
   isCausal: boolean;
-  /** True for T5 and its kind. */
+  /** True for T5 and similar models. */
   isEncoderDecoder: boolean;
-  /** Of the classification head; empty without one. */
+  /** Labels of the classification head; empty without one. */
   labels: string[];
   chatTemplate: string | null;
 }
@@ -43,17 +43,17 @@ export interface NativeModelInfo {
 export interface NativeContextOptions {
   /** KV cells shared by all sequences. */
   nCtx: number;
-  /** Most rows of one decode. */
+  /** Maximum rows of one decode. */
   nBatch: number;
   nSeqMax: number;
-  /** Most rows with logits of one decode. */
+  /** Maximum rows with logits in one decode. */
   nOutputsMax: number;
   nThreads: number;
   flashAttention: boolean;
   /** K and V in F32 instead of F16. */
   kvF32: boolean;
   steeringPath: "auto" | "graph" | "callback";
-  /** `yarn`, or linear; `originalContext` 0 = as the file says. Without it, as the file says. */
+  /** YaRN or linear scaling; `originalContext` 0 = the file's value. Default: the file's scaling. */
   ropeScaling?: { yarn: boolean; factor: number; originalContext: number };
 }
 
@@ -65,21 +65,21 @@ export interface NativeVector {
   /** `[layers, nSteps, width]` */
   data: Float32Array;
   /**
-   * Threads that compute, in the background and from now on, what the graph path needs of a vector at head_out: its products with W_O.
-   * 0 = the first decode that needs them computes them.
+   * Threads that compute the products of a head_out vector with W_O, which the graph path needs, in the background from now on.
+   * 0 = the first decode that needs the products computes them.
    */
   nThreads: number;
 }
 
 declare const nativeKind: unique symbol;
-/** Objects that JavaScript only holds and passes back; they are freed when it forgets them. */
+/** Opaque native objects that JavaScript holds and passes back; they are freed when they are garbage-collected. */
 export interface VectorHandle { readonly [nativeKind]: "vector" }
 export interface CaptureHandle { readonly [nativeKind]: "capture" }
 export interface SamplerHandle { readonly [nativeKind]: "sampler" }
 
 /**
- * One entry per term: add `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. The step after the last is
- * the mean of all.
+ * One entry per term: adds `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. The step after the
+ * last is the mean of all steps.
  */
 export interface NativeTerms {
   vectors: VectorHandle[];
@@ -89,7 +89,7 @@ export interface NativeTerms {
   alphas: Float32Array;
 }
 
-/** One entry per captured row: where it goes, its token step and its weight in the mean. */
+/** One entry per captured row: its capture, its token step and its weight in the mean. */
 export interface NativeCaptureRows {
   captures: CaptureHandle[];
   rows: Int32Array;
@@ -98,7 +98,7 @@ export interface NativeCaptureRows {
   weights: Float64Array;
 }
 
-/** One entry per KL: rows of this decode that hold P and S, and how to reduce (0 mean, 1 sum). */
+/** One entry per KL: the rows of P and S in this decode, and how to reduce (0 mean, 1 sum). */
 export interface NativeAlphaRequests {
   baselines: Int32Array;
   strong: Int32Array;
@@ -107,7 +107,7 @@ export interface NativeAlphaRequests {
   reductions: Int8Array;
 }
 
-/** A decode and what is to be read off its logits. */
+/** The input of a decode, and what to read from its logits. */
 export interface NativeStep {
   tokens: Int32Array;
   positions: Int32Array;
@@ -117,32 +117,32 @@ export interface NativeStep {
   captures: NativeCaptureRows | undefined;
   alphas: NativeAlphaRequests | undefined;
   /**
-   * Rows whose next token is wanted: the sampler's, or the likeliest where that is null. `targets`: tokens whose log probability
-   * is wanted (−1 = none, −2 = of the token that was picked).
+   * Rows to pick a next token for, with the sampler or, if that is null, greedily. `targets`: the tokens whose log probabilities to
+   * return (−1 = none, −2 = the picked token).
    */
   samples: { rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array } | undefined;
 }
 
 export interface NativeStepResult {
-  /** Per KL; NaN where a row's logits are not finite. */
+  /** One per KL; NaN if a row's logits are not finite. */
   kls: Float64Array;
   alphas: Float64Array;
-  /** Per sample; −1 where a row's logits are not finite or its sampler allows no token. */
+  /** One per sample; −1 if a row's logits are not finite or its sampler allows no token. */
   tokens: Int32Array;
-  /** Per sample: log probability of the token in nats; NaN where the target is −1. */
+  /** One per sample: the token's log probability in nats; NaN if the target is −1. */
   logProbabilities: Float64Array;
 }
 
 export interface NativeContext {
   decode(step: NativeStep): Promise<NativeStepResult>;
   logits(row: number): Float32Array;
-  /** How often the last decode stopped in the middle of its graph, to synchronise and copy. */
+  /** How often the last decode paused within its graph to synchronise and copy. */
   stops(): number;
-  /** Threads that compute from the next decode on; E_BUSY during one. */
+  /** Sets the thread count from the next decode on; E_BUSY during a decode. */
   setThreads(nThreads: number): void;
-  /** llama.cpp's own, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
+  /** Sets llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
   setControlVector(data: Float32Array): void;
-  /** Half-open range of positions; `end` −1 = to the last. E_BAD_ARGUMENT for a part of a sequence if `hasWholeSequences`. */
+  /** Positions `[begin, end)`; `end` −1 = to the last. With `hasWholeSequences`, a part of a sequence is E_BAD_ARGUMENT. */
   kvCopy(from: number, to: number, begin: number, end: number): void;
   kvRemove(sequence: number, begin: number, end: number): void;
   kvClear(): void;
@@ -153,26 +153,26 @@ export interface NativeContext {
 export interface NativeClassifier {
   /** Logits `[texts, labels]`. */
   classify(texts: readonly string[]): Promise<Float32Array>;
-  /** Threads that compute from the next call on; E_BUSY during one. */
+  /** Sets the thread count from the next call on; E_BUSY during a call. */
   setThreads(nThreads: number): void;
   dispose(): void;
 }
 
 export interface NativeTranslation {
-  /** Without the end of generation. */
+  /** Without the end-of-generation token. */
   tokens: Int32Array;
-  /** Their UTF-8 bytes; may end inside a character where it is truncated. */
+  /** The tokens' UTF-8 bytes; may end inside a character if the translation is truncated. */
   bytes: Uint8Array;
-  /** Sum over the tokens and the end, in nats; for comparisons: of tied embeddings llama.cpp leaves out T5's scale of the logits. */
+  /** Sum over the tokens and the end, in nats. Only for comparisons: with tied embeddings, llama.cpp omits T5's scaling of the logits. */
   logProbability: number;
   isTruncated: boolean;
 }
 
 export interface NativeTranslator {
-  /** One per text, of at most `nMax` tokens; special tokens are read in `prefix` alone. */
+  /** One translation per text, each of at most `nMax` tokens; special tokens are parsed in `prefix` only. */
   translate(texts: readonly string[], prefix: string, nMax: number): Promise<NativeTranslation[]>;
   abort(): void;
-  /** Threads that compute from the next call on; E_BUSY during one. */
+  /** Sets the thread count from the next call on; E_BUSY during a call. */
   setThreads(nThreads: number): void;
   dispose(): void;
 }
@@ -184,56 +184,56 @@ export interface NativeSamplerOptions {
   minP: number;
   repeatPenalty: number;
   repeatLastN: number;
-  /** Tokens before the first one, for the penalty. */
+  /** Tokens before the first new one, for the penalty. */
   history: Int32Array;
   seed: number;
   biasTokens: Int32Array;
   biases: Float32Array;
 }
 
-/** A token that is found in a text as a whole, before the rest is tokenised. */
+/** A token that llama.cpp matches as a whole before it tokenises the rest of a text. */
 export interface NativeSpecialToken {
   token: number;
   text: string;
-  /** Found in every text; the others only in texts whose special tokens are read. */
+  /** Matched in every text; other special tokens only if special tokens are parsed. */
   isUserDefined: boolean;
-  /** Swallows the white space before it. */
+  /** Removes the white space before it. */
   stripsLeft: boolean;
-  /** Swallows the white space after it. */
+  /** Removes the white space after it. */
   stripsRight: boolean;
 }
 
 export interface NativeSpecialTokens {
-  /** Texts of the tokens that begin and end a text; null where the file names none. */
+  /** Texts of the BOS and EOS tokens; null if the file names none. */
   bos: string | null;
   eos: string | null;
-  /** Longest first, as llama.cpp looks for them. */
+  /** Longest first, the order in which llama.cpp matches them. */
   tokens: NativeSpecialToken[];
 }
 
-/** A node of llama.cpp's graph, by which a site of a layer is found. */
+/** The node of llama.cpp's graph that identifies a hook site in a layer. */
 export interface NativeSiteNode {
   site: string;
   layer: number;
   width: number;
-  /** It has rows for the outputs of a batch only. */
+  /** True if the node only has rows for a batch's outputs. */
   isCut: boolean;
-  /** Its name, operation and operands; empty where its weight alone tells. */
+  /** The node's name, operation and operands; empty if its weight alone identifies it. */
   signature: string;
 }
 
 export interface NativeModel {
   info(): NativeModelInfo;
-  /** A text that is continued: BOS where `addBos` and the vocabulary ask for it, never an EOS that the text does not have. */
+  /** Tokenises a text to continue: adds BOS if `addBos` is set and the vocabulary wants it, and never adds EOS. */
   tokenise(text: string, addBos: boolean, parseSpecial: boolean): Int32Array;
   specialTokens(): NativeSpecialTokens;
   detokenise(tokens: Int32Array): Uint8Array;
   isEndOfGeneration(token: number): boolean;
-  /** Layers that have the site; `cut`: those in which it has rows for the outputs of a batch only. */
+  /** Layers that have the site; `cut`: those in which it only has rows for a batch's outputs. */
   siteLayers(site: string): { layers: Int32Array; cut: Int32Array };
-  /** E_NO_SITE where no layer has the site. */
+  /** E_NO_SITE if no layer has the site. */
   siteWidth(site: string): number;
-  /** The node of every site; for tests of what a new llama.cpp changes. */
+  /** The node of every site; for tests that compare llama.cpp versions. */
   siteNodes(): NativeSiteNode[];
   createContext(options: NativeContextOptions): Promise<NativeContext>;
   createClassifier(options: { nThreads: number }): Promise<NativeClassifier>;
@@ -248,16 +248,16 @@ export interface NativeAddon {
   loadBackends(folder: string, plugins: string[]): void;
   /** Adds the devices of RPC servers, each `host:port`. */
   addRpcServers(endpoints: string[]): void;
-  /** Lends this process's CPU at `host:port`; settles only where it cannot listen. */
+  /** Serves this process's CPU at `host:port`; settles only if it cannot listen. */
   runRpcServer(endpoint: string, nThreads: number): Promise<void>;
   devices(): NativeDevice[];
   systemInfo(): string;
-  /** True when the vector was made of these values. */
+  /** True if the vector was made from these values. */
   vectorIsMadeOf(vector: VectorHandle, data: Float32Array): boolean;
-  /** Native objects that are alive in this process, for tests of what is left behind. */
+  /** Counts the native objects alive in this process; for leak tests. */
   aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "samplers", number>;
-  /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; the capture starts again from nothing. */
+  /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; resets the capture to zero. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
-  /** `backend`: devices of this one alone, in lower case, or "cpu". */
+  /** `backend`: use only this back end's devices; its name in lower case, or "cpu". */
   loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean; backend?: string }): Promise<NativeModel>;
 }

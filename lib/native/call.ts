@@ -6,7 +6,7 @@ interface NativeFailure extends Error {
   state?: string;
 }
 
-/** Run a synchronous call of the addon; its failures become SteeringErrors. */
+/** Runs a synchronous call of the addon and turns its failures into SteeringErrors. */
 export function call<T>(body: () => T): T {
   try {
     return body();
@@ -15,7 +15,7 @@ export function call<T>(body: () => T): T {
   }
 }
 
-/** Await a call of the addon; its failures become SteeringErrors with the caller's stack. */
+/** Awaits a call of the addon and turns its failures into SteeringErrors with the caller's stack. */
 export async function callAsync<T>(body: () => Promise<T>): Promise<T> {
   try {
     return await body();

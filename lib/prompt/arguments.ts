@@ -1,4 +1,5 @@
 import { given } from "../guard/index.js";
 
-/** The variables of a chat template, as argument of public functions. */
-export const variablesArgument = given.a<object>("an object of variables", (value: unknown) => given.isObject(value) && !Array.isArray(value));
+const isPlainObject = (value: unknown): boolean => given.isObject(value) && !Array.isArray(value);
+/** The variables of a chat template, as an argument of public functions. */
+export const variablesArgument = given.a<object>("an object of variables", isPlainObject);

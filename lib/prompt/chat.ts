@@ -12,52 +12,51 @@ export interface ChatMessage {
   content: string;
 }
 
-/** What a chat template makes of messages. */
+/** How to apply a chat template. */
 export interface ChatTemplate {
-  /** Further variables that templates read, e.g. `{ enable_thinking: false }`. */
+  /** Additional variables for the template, e.g. `{ enable_thinking: false }`. */
   templateVariables?: TemplateVariables;
   /**
-   * Let the template cut messages as its author meant: an answer's thoughts, a command such as `/no_think`. Default false:
-   * E_BAD_ARGUMENT where it leaves out a part, so that e.g. a guard sees all of what it judges.
+   * Let the template cut parts of messages, as its author intended: an answer's thoughts, or a command such as `/no_think`. Default
+   * false: omitting a part is E_BAD_ARGUMENT, so that a guard, for example, sees everything it judges.
    */
   mayCut?: boolean;
 }
 
 type Form = (text: string) => unknown;
-/** How a template wants a message's content: as a string, or, newer ones, as a list of parts. */
+/** The forms of a message's content that templates accept: a string or, in newer templates, a list of parts. */
 const FORMS: readonly Form[] = [(text) => text, (text) => [{ type: "text", text }]];
-/** A role is compared by templates, so it cannot be guarded as a content is. */
+/** Templates compare roles, so roles cannot be guarded the way contents are. */
 const PLAIN_WORD = /^[\p{L}\p{N}_-]+$/u;
-/** Text that no template contains, to find out whether a template writes each message. */
+/** Text that no template contains; shows whether a template writes each message. */
 const MARKER = "qzx";
-/** Characters that a template may write by itself, and how often it may repeat a message. */
+/** How many characters a template may add, and how often it may repeat a message. */
 const OWN_CHARACTERS = 2 ** 20;
 const REPETITIONS = 4;
 
 /**
- * Tokens of a chat in the form of the GGUF's own template, up to where the model's turn begins: those of the whole text
- * that the template writes, but nothing in a message becomes a special token of the template's. Begins with one BOS where
- * the template writes it or the model wants it.
+ * Returns the tokens of a chat, written with the GGUF's own template, up to where the model's turn begins. No text in a message becomes
+ * one of the template's special tokens. The tokens begin with exactly one BOS if the template writes it or the model wants it.
  *
- * @throws SteeringError E_BAD_GGUF where the model has no template, or one that cannot be read, fails, leaves out a message
- *   whatever its role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT for no messages, for a role that is not
- *   a plain word, or where the template refuses the messages, has no place for a role or cuts a message;
- *   E_NATIVE where no process can be started to render it; E_ABORTED where that process is interrupted
+ * @throws SteeringError E_BAD_GGUF if the model has no template, or if the template cannot be parsed, fails, omits messages of every
+ *   role, or takes more than 5 seconds or 256 MB; E_BAD_ARGUMENT if there are no messages, if a role is not a plain word, or if the
+ *   template refuses the messages, does not support a role or cuts a message; E_NATIVE if the process that renders the template cannot be
+ *   started; E_ABORTED if that process is interrupted
  */
 export async function chatTokens(model: Engine, messages: readonly ChatMessage[], options: ChatTemplate = {}): Promise<number[]> {
   const { templateVariables = {}, mayCut = false } = options;
   const { chatTemplate, path } = model.info;
   if (messages.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "a chat needs at least one message");
   if (!messages.every(({ role, content }) => typeof role === "string" && typeof content === "string")) {
-    throw new SteeringError("E_BAD_ARGUMENT", "every message of a chat needs a role and a content, both text");
+    throw new SteeringError("E_BAD_ARGUMENT", "every message of a chat needs a role and a content, both strings");
   }
   const strange = messages.find(({ role }) => !PLAIN_WORD.test(role));
   if (strange) {
     throw new SteeringError("E_BAD_ARGUMENT", `the role ${shown(strange.role)} of a message is not a plain word: `
-      + 'letters, digits, _ and - were expected, as in "user", "assistant" or "system"');
+      + 'expected letters, digits, _ and -, as in "user", "assistant" or "system"');
   }
   checkVariables(templateVariables);
-  if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} carries no chat template`);
+  if (!chatTemplate) throw new SteeringError("E_BAD_GGUF", `${path} has no chat template`);
   const isAnswer = ({ role }: ChatMessage): boolean => mayCut && role === "assistant";
   const said = messages.map((each) => ({ role: each.role, content: isAnswer(each) ? answerOf(each.content, chatTemplate) : each.content }));
   const special = new SpecialText(model, chatTemplate, [...said.map(({ content }) => content), ...eachText(templateVariables).texts]);
@@ -70,17 +69,17 @@ export async function chatTokens(model: Engine, messages: readonly ChatMessage[]
   return tokens[0] === lead[0] ? tokens : [...lead, ...tokens];
 }
 
-/** What transformers gives to every template. */
+/** The variables that transformers passes to every template. */
 function defaults(model: Engine): Record<string, unknown> {
   const { bos, eos } = model.specialTokens();
   return { tools: null, documents: null, bos_token: bos ?? "", eos_token: eos ?? "" };
 }
 
-/** A file's template, with the variables of one chat. */
+/** A file's chat template, with the variables of one chat. */
 class TemplateOfFile {
   constructor(private readonly template: string, private readonly path: string, private readonly variables: Record<string, unknown>) {}
 
-  /** The text of a chat. Throws what `chatTokens` throws. */
+  /** Renders a chat. Throws what `chatTokens` throws. */
   async write(messages: readonly ChatMessage[], kept: readonly string[]): Promise<string> {
     const complaints: Complaint[] = [];
     for (const form of FORMS) {
@@ -98,22 +97,22 @@ class TemplateOfFile {
     if ("failure" in written) throw new SteeringError("E_BAD_GGUF", `the chat template of ${this.path} fails: ${written.failure}`);
     throw new SteeringError("E_BAD_ARGUMENT", "refusal" in written
       ? `the chat template of ${this.path} refuses the messages: ${written.refusal}`
-      : `the chat template of ${this.path} cuts a part out of a message`);
+      : `the chat template of ${this.path} cuts out part of a message`);
   }
 
-  /** The file is at fault where it does not even write a user's message; otherwise these roles are. */
+  /** Blames the file if its template cannot even write a user's message, and otherwise the roles. */
   private async blame(complaints: readonly Complaint[], messages: readonly ChatMessage[]): Promise<SteeringError> {
     const template = `the chat template of ${this.path}`;
     const refusal = complaints.find(({ kind }) => kind === "refuses");
     if (refusal) return new SteeringError("E_BAD_ARGUMENT", `${template} refuses the messages: ${refusal.reason}`);
     const { kind, reason } = complaints[0]!;
-    const what = kind === "omits" ? "leaves out a message" : `fails: ${reason}`;
+    const what = kind === "omits" ? "omits a message" : `fails: ${reason}`;
     const roles = messages.map(({ role }) => role).join(", ");
     const single = markersFor([{ role: "user", content: "" }]);
     for (const form of roles === "user" ? [] : FORMS) {
       const [written] = await this.render([single], form);
       if (complaintOf(written!, [single[0]!.content])) continue;
-      return new SteeringError("E_BAD_ARGUMENT", `${template} ${what}; its roles are ${roles}`);
+      return new SteeringError("E_BAD_ARGUMENT", `${template} ${what}; the roles of the messages are ${roles}`);
     }
     return new SteeringError("E_BAD_GGUF", `${template} ${what}`);
   }
@@ -134,7 +133,7 @@ interface Complaint {
   reason: string;
 }
 
-/** What is wrong with a text that is to have all of these; templates may write them as JSON. */
+/** The complaint about a rendered text that should contain all of `contents`, which templates may write as JSON. */
 function complaintOf(written: Rendered, contents: readonly string[]): Complaint | undefined {
   if ("refusal" in written) return { kind: "refuses", reason: written.refusal };
   if ("failure" in written) return { kind: "fails", reason: written.failure };
@@ -143,7 +142,7 @@ function complaintOf(written: Rendered, contents: readonly string[]): Complaint 
   return contents.every(isThere) ? undefined : { kind: "omits", reason: "" };
 }
 
-/** The same turns, each with a marker of its own as its content. */
+/** The same turns, with a unique marker as the content of each. */
 function markersFor(messages: readonly ChatMessage[]): ChatMessage[] {
   return messages.map(({ role }, index) => ({ role, content: `${MARKER}${index}kjw` }));
 }

@@ -3,13 +3,13 @@ import type { Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { iclTokens, promptGroups, questionTokens, type PromptFormat, type PromptGroup } from "./question.js";
 
-/** One prompt of an evaluation, in all its forms, as tokens. */
+/** The token forms of one evaluation prompt. */
 export interface EvaluationPrompt {
   question: string;
   gold: string;
   noIcl: number[];
   icl: number[];
-  /** Behind demonstrations of a composition's language alone. */
+  /** The question after demonstrations of a composition's language alone. */
   iclLanguage: number[] | undefined;
 }
 
@@ -21,32 +21,36 @@ export interface EvaluationSettings {
   maxNewTokens: number;
 }
 
-/** Which data a prompt takes what from; often the same. */
+/** The datasets that prompts are made from; often the same one. */
 export interface EvaluationData {
-  /** The questions, and the answers that count as gold. */
+  /** The questions and their gold answers. */
   questions: Dataset;
-  /** The demonstrations, and the questions behind them. */
+  /** The demonstrations, and the questions after them. */
   icl: Dataset;
-  /** Demonstrations of the language alone, before the questions. */
+  /** The demonstrations of the language alone, shown before the questions. */
   language?: Dataset | undefined;
 }
 
-/** The prompts to answer, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET, E_CONTEXT_FULL before anything is computed. */
-export function evaluationPrompts(model: Engine, { questions, icl, language }: EvaluationData, settings: EvaluationSettings): EvaluationPrompt[] {
+/** Returns the prompts to answer, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET, E_CONTEXT_FULL before computing. */
+export function evaluationPrompts(
+  model: Engine, { questions, icl, language }: EvaluationData, settings: EvaluationSettings,
+): EvaluationPrompt[] {
   const { evaluationSize, promptFormat } = settings;
   const [asked, shown, spoken] = [questions, icl, language].map((dataset) => dataset && evaluationGroups(dataset, settings));
   const n = Math.min(evaluationSize, ...[asked, shown, spoken].flatMap((groups) => (groups ? [groups.length] : [])));
   return Array.from({ length: n }, (_, index) => {
     const { query } = asked![index]!;
+    const languageGroup = spoken && { demonstrations: spoken[index]!.demonstrations, query };
     const prompt: EvaluationPrompt = {
       question: query.input, gold: query.output,
       noIcl: questionTokens(model, query.input, promptFormat),
       icl: iclTokens(model, icl.instruction, shown![index]!, promptFormat),
-      iclLanguage: spoken && iclTokens(model, language!.instruction, { demonstrations: spoken[index]!.demonstrations, query }, promptFormat),
+      iclLanguage: languageGroup && iclTokens(model, language!.instruction, languageGroup, promptFormat),
     };
     const longest = Math.max(prompt.noIcl.length, prompt.icl.length, prompt.iclLanguage?.length ?? 0) + settings.maxNewTokens;
     if (longest > model.maxContext) {
-      throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens; the model's context holds ${model.maxContext}. Show fewer demonstrations (--icl-examples)`);
+      throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens, but the model's `
+        + `context holds ${model.maxContext}. Use fewer demonstrations (--icl-examples)`);
     }
     return prompt;
   });
@@ -55,7 +59,10 @@ export function evaluationPrompts(model: Engine, { questions, icl, language }: E
 function evaluationGroups(dataset: Dataset, { evaluateOn, iclExamples }: EvaluationSettings): PromptGroup[] {
   if (evaluateOn === "groups") return promptGroups(dataset, iclExamples);
   const { rows } = dataset;
-  if (rows.length <= iclExamples) throw new SteeringError("E_BAD_DATASET", `dataset ${dataset.name} has ${rows.length} rows; ${iclExamples} demonstrations and a question need more`);
+  if (rows.length <= iclExamples) {
+    throw new SteeringError("E_BAD_DATASET",
+      `dataset ${dataset.name} has ${rows.length} rows; ${iclExamples} demonstrations and a question need at least ${iclExamples + 1}`);
+  }
   return rows.map((query, index) => ({
     demonstrations: Array.from({ length: iclExamples }, (_, i) => rows[(index - iclExamples + i + rows.length) % rows.length]!),
     query,

@@ -1,6 +1,6 @@
 import { Environment, Interpreter, parse, Template, tokenize } from "@huggingface/jinja";
 
-/** A template's own refusal: what it gave to `raise_exception`. */
+/** A refusal by the template itself: the message it passed to `raise_exception`. */
 export class TemplateRefusal extends Error {}
 
 type Value = ReturnType<Interpreter["evaluate"]>;
@@ -10,22 +10,22 @@ interface Node {
   [property: string]: unknown;
 }
 
-/** The library's classes of values, which it does not export. */
+/** The library's value classes, which it does not export. */
 type ValueClass = new (value: unknown) => Value;
 const classOf = (sample: unknown): ValueClass => new Environment().set("sample", sample).constructor as ValueClass;
 const [StringValue, IntegerValue, ArrayValue] = [classOf(""), classOf(0), classOf([])];
 const [ObjectValue, FunctionValue, UndefinedValue] = [classOf({}), classOf(() => null), classOf(undefined)];
 
-/** Filters for which nothing is an empty list, as it is in Python's Jinja. */
+/** Filters that treat an undefined value as an empty list, as in Python's Jinja. */
 const LIST_FILTERS: readonly unknown[] = [
   "selectattr", "rejectattr", "map", "list", "length", "count", "join", "sort", "unique", "reverse",
 ];
 
 /**
- * Render a chat template as transformers does: trim_blocks, lstrip_blocks, no HTML escapes. Where the library differs from
- * Python's Jinja in what chat templates use, the parsed template is rewritten.
+ * Renders a chat template as transformers does: trim_blocks, lstrip_blocks, no HTML escapes. Constructs of chat templates in which the
+ * library differs from Python's Jinja are rewritten in the parsed template.
  *
- * @throws TemplateRefusal where the template calls raise_exception; Error where it cannot be read or fails
+ * @throws TemplateRefusal if the template calls raise_exception; Error if it cannot be parsed or fails
  */
 export function renderTemplate(template: string, variables: Readonly<Record<string, unknown>>): string {
   const program = parsed(template);
@@ -41,18 +41,19 @@ function parsed(template: string): ReturnType<typeof parse> {
     rewrite(program);
     return program;
   } catch (cause) {
-    throw new Error(`it cannot be read: ${(cause as Error).message}`, { cause });
+    throw new Error(`it cannot be parsed: ${(cause as Error).message}`, { cause });
   }
 }
 
 const GLOBALS: Readonly<Record<string, unknown>> = {
   true: true, True: true, false: false, False: false, none: null, None: null,
-  range: (first: number, stop?: number, step = 1): number[] => (typeof stop === "number" ? range(first, stop, step) : range(0, first, step)),
+  range: (first: number, stop?: number, step = 1): number[] =>
+    (typeof stop === "number" ? range(first, stop, step) : range(0, first, step)),
   raise_exception: (reason: unknown): never => { throw new TemplateRefusal(String(reason)); },
   strftime_now: (format: string): string => new Template("{{ strftime_now(format) }}").render({ format }),
 };
 
-/** What rewritten expressions call. No template can name them: identifiers have no dots. */
+/** Functions that rewritten expressions call. Templates cannot name them, since identifiers contain no dots. */
 const METHODS: Readonly<Record<string, (args: Value[]) => Value>> = {
   "str.strip": ([text, characters]) => new StringValue(strip(text!, characters!, "both")),
   "str.lstrip": ([text, characters]) => new StringValue(strip(text!, characters!, "left")),
@@ -64,7 +65,7 @@ const METHODS: Readonly<Record<string, (args: Value[]) => Value>> = {
       ?? new UndefinedValue(undefined),
 };
 
-/** Change a node, and all that it is made of, in place. */
+/** Rewrites a node and everything below it, in place. */
 function rewrite(node: unknown): void {
   if (node === null || typeof node !== "object") return;
   if (node instanceof Map) return [...node].forEach(rewrite);
@@ -125,19 +126,19 @@ function strip({ value: text }: Value, { value: characters }: Value, side: "both
   return letters.slice(from, to).join("");
 }
 
-/** Python's str.format, of `{}` and `{0}`. */
+/** Python's str.format, with `{}` and `{0}` only. */
 function formatted({ value: text }: Value, values: readonly Value[]): string {
   if (typeof text !== "string") throw new Error("format() is a method of strings");
   let next = 0;
   return text.replace(/\{\{|\}\}|\{(\d*)\}/g, (found, index?: string) => {
     if (index === undefined) return found[0]!;
     const value = values[index === "" ? next++ : Number(index)];
-    if (value === undefined) throw new Error("format() has fewer values than places");
+    if (value === undefined) throw new Error("format() has fewer values than placeholders");
     return value instanceof UndefinedValue ? "" : value.toString();
   });
 }
 
-/** Pairs in the order of their keys; keys that were integers are integers again. */
+/** Pairs sorted by key; keys that were integers become integers again. */
 function sortedEntries(dictionary: Value): Value {
   if (!(dictionary instanceof ObjectValue)) throw new Error("dictsort sorts dictionaries");
   const entries = [...entriesOf(dictionary)];

@@ -1,4 +1,4 @@
-/** How questions and demonstrations are written for a model. */
+/** Writes questions and demonstrations as prompts for a model. */
 import { datasetArgument } from "../dataset/index.js";
 import { given, guarded } from "../guard/index.js";
 import { variablesArgument } from "./arguments.js";
@@ -24,4 +24,6 @@ export const groups = guarded("prompts.groups", all.promptGroups, { dataset: dat
 /** @function */
 export const question = guarded("prompts.question", all.questionPrompt, { question: given.text });
 /** @function */
-export const questionTokens = guarded("prompts.questionTokens", all.questionTokens, { model: given.tokeniser, question: given.text, format });
+export const questionTokens = guarded("prompts.questionTokens", all.questionTokens, {
+  model: given.tokeniser, question: given.text, format,
+});

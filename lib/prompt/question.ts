@@ -5,13 +5,13 @@ import type { Engine } from "../engine/index.js";
 
 export { questionPrompt };
 
-/** Consecutive rows of a dataset: the demonstrations, then the row that is asked. */
+/** Consecutive rows of a dataset: the demonstrations, then the row to ask. */
 export interface PromptGroup {
   demonstrations: Row[];
   query: Row;
 }
 
-/** Cut a dataset into groups of `iclExamples` + 1; a last incomplete group is dropped (docs/method.md §2). Throws E_BAD_DATASET. */
+/** Splits a dataset into groups of `iclExamples` + 1 rows and drops an incomplete last one (docs/method.md §2). Throws E_BAD_DATASET. */
 export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup[] {
   requireInteger("iclExamples", iclExamples, { min: 0 });
   const size = iclExamples + 1;
@@ -19,7 +19,10 @@ export function promptGroups(dataset: Dataset, iclExamples: number): PromptGroup
     const rows = dataset.rows.slice(index * size, (index + 1) * size);
     return { demonstrations: rows.slice(0, -1), query: rows.at(-1)! };
   });
-  if (groups.length === 0) throw new SteeringError("E_BAD_DATASET", `dataset ${dataset.name} has ${dataset.rows.length} rows; one prompt with ${iclExamples} demonstrations needs ${size}`);
+  if (groups.length === 0) {
+    throw new SteeringError("E_BAD_DATASET",
+      `dataset ${dataset.name} has ${dataset.rows.length} rows; one prompt with ${iclExamples} demonstrations needs ${size}`);
+  }
   return groups;
 }
 
@@ -29,13 +32,13 @@ export function iclPrompt(instruction: string, { demonstrations, query }: Prompt
   return `${instruction ? `${instruction}\n` : ""}${shown}${questionPrompt(query.input)}`;
 }
 
-/** How prompts are written: as above, or with the quirks of the published code (docs/method.md §2). */
+/** How to write prompts: cleanly, or with the quirks of the published code (docs/method.md §2). */
 export type PromptFormat = "clean" | "published";
 
-/** What is read of a model to write prompts for it. */
+/** The parts of a model that prompts are written with. */
 export type Tokeniser = Pick<Engine, "tokenise"> & { info: Pick<Engine["info"], "bosToken"> };
 
-/** Tokens of the prompt with demonstrations. The published code leaves out the last one of them. */
+/** Tokens of the prompt with demonstrations. The published format omits the last demonstration, as the published code does. */
 export function iclTokens(model: Tokeniser, instruction: string, group: PromptGroup, format: PromptFormat = "clean"): number[] {
   if (format === "clean") return model.tokenise(iclPrompt(instruction, group));
   const head = instruction ? [instruction, "\n"] : [];
@@ -52,11 +55,11 @@ function questionPieces(question: string): string[] {
   return ["Q:", question, "\nA:"];
 }
 
-/** BOS, then each piece tokenised by itself, with the special tokens that the model's tokeniser adds to every text. */
+/** BOS, then each piece tokenised separately, with the special tokens that the model's tokeniser adds to every text. */
 function publishedTokens(model: Tokeniser, pieces: readonly string[]): number[] {
   const { bosToken } = model.info;
   return [...(bosToken === null ? [] : [bosToken]), ...pieces.flatMap((piece) => model.tokenise(piece))];
 }
 
-/** An answer to `questionPrompt` ends where the model invents the next question. */
+/** Ends an answer to `questionPrompt` when the model invents the next question. */
 export const QUESTION_STOP = "Q:";

@@ -4,42 +4,42 @@ import type { Engine } from "../engine/index.js";
 type Vocabulary = Pick<Engine, "tokenise" | "specialTokens">;
 type SpecialToken = ReturnType<Engine["specialTokens"]>["tokens"][number];
 
-/** Marks of one template in one vocabulary. */
+/** The special tokens of a vocabulary that count as marks of one template. */
 interface Marks {
   template: string;
   /** Longest first. */
   tokens: readonly SpecialToken[];
-  /** What a mark begins with: a sign, or a word where the whole mark follows; undefined without any marks. */
+  /** Matches the start of a mark: a sign, or a letter if the rest of the mark follows; undefined without marks. */
   beginnings: RegExp | undefined;
 }
 
-/** From Unicode's private use area on, for what stands for the characters of messages that could begin a mark. */
+/** Range of stand-ins for characters of messages that could begin a mark; it starts in Unicode's private use area. */
 const FIRST_STAND_IN = 0xe000;
 const LAST_STAND_IN = 0xfffd;
-/** User-defined tokens are often runs of spaces, or HTML tags, that any text may have; these alone look like marks of turns. */
+/** User-defined tokens are often runs of spaces or HTML tags, which any text may contain; only those that match look like turn marks. */
 const LOOKS_LIKE_A_MARK = /^[\p{P}\p{S}].*\p{L}.*[\p{P}\p{S}]$/su;
 const HAS_BARS = /^[<[{][|｜].*[|｜][>\]}]$/su;
 const BEGINS_WITH_A_SIGN = /^[\p{P}\p{S}]/u;
-/** Of each vocabulary, those that were asked for last. */
+/** The most recently used marks of each vocabulary. */
 const known = new WeakMap<object, Marks>();
 
 /**
- * Keeps the messages of a chat apart from what its template writes around them: no text of a message becomes a special
- * token. While the template is rendered, every character of a message that could begin a mark is replaced by another of
- * the same length that stands for it, so that the template may cut, trim and join messages as it likes.
+ * Keeps the messages of a chat separate from the text that its template writes around them, so that no text of a message becomes a
+ * special token. While the template is rendered, a stand-in of the same length replaces every character of a message that could begin a
+ * mark, so that the template may cut, trim and join messages freely.
  */
 export class SpecialText {
   private readonly marks: Marks;
-  /** By what they stand for. */
+  /** By the character that they replace. */
   private readonly standIns = new Map<string, string>();
   private nextStandIn = FIRST_STAND_IN;
 
-  /** `texts`: the messages; what stands for another character is in none of them. */
+  /** `texts`: the messages; none of them contains a stand-in. */
   constructor(private readonly model: Vocabulary, private readonly template: string, private readonly texts: readonly string[]) {
     this.marks = marksOf(model, template);
   }
 
-  /** The text with stand-ins for the characters that could begin a mark; what matches `except` is left as it is. */
+  /** Replaces the characters that could begin a mark with stand-ins, except in matches of `except`. */
   guarded(text: string, except?: RegExp): string {
     if (!this.marks.beginnings) return text;
     const kept = except ? [...text.matchAll(except)] : [];
@@ -51,13 +51,13 @@ export class SpecialText {
     return guarded + this.withStandIns(text.slice(from));
   }
 
-  /** Tokens of what was rendered: its own marks as special tokens, those of the messages as plain characters. BOS is not added. */
+  /** Tokenises a rendered text: the template's marks as special tokens, those in messages as plain characters. Does not add BOS. */
   tokens(rendered: string): number[] {
     return this.fragments(rendered)
       .flatMap((fragment) => (typeof fragment === "number" ? [fragment] : this.plainTokens(this.restored(fragment))));
   }
 
-  /** With the characters that the stand-ins stand for. */
+  /** Puts the original characters back in place of their stand-ins. */
   restored(text: string): string {
     return [...this.standIns].reduce((restored, [letter, standIn]) => restored.replaceAll(standIn, letter), text);
   }
@@ -70,7 +70,7 @@ export class SpecialText {
     let standIn: string;
     do {
       if (this.nextStandIn > LAST_STAND_IN) {
-        throw new SteeringError("E_BAD_ARGUMENT", "the messages use every character of Unicode's private use area: leave out one");
+        throw new SteeringError("E_BAD_ARGUMENT", "the messages use every character of Unicode's private use area: remove one of them");
       }
       standIn = String.fromCharCode(this.nextStandIn++);
     } while ([this.template, ...this.texts].some((text) => text.includes(standIn)));
@@ -78,7 +78,7 @@ export class SpecialText {
     return standIn;
   }
 
-  /** As llama.cpp splits a text at its special tokens: the longest token first, each from the left. */
+  /** Splits a text at its special tokens as llama.cpp does: the longest token first, each from the left. */
   private fragments(text: string): Array<string | number> {
     let fragments: Array<string | number> = [text];
     for (const mark of this.marks.tokens) {
@@ -88,7 +88,7 @@ export class SpecialText {
     return fragments.filter((fragment) => fragment !== "");
   }
 
-  /** Tokens of a text as plain characters. User-defined tokens are found in any text, so those that are marks are cut first. */
+  /** Tokenises a text as plain characters. User-defined tokens are matched in any text, so marks among them are cut apart first. */
   private plainTokens(text: string): number[] {
     const cuts = new Set<number>([0, text.length]);
     for (const { text: mark, isUserDefined } of this.marks.tokens) {
@@ -103,7 +103,7 @@ export class SpecialText {
     });
   }
 
-  /** Tokens of a text in the middle of another: without the space that SentencePiece puts before a text. */
+  /** Tokenises a text in the middle of another: without the space that SentencePiece adds at the start of a text. */
   private continued(text: string): number[] {
     const before = this.model.tokenise("\n", { bos: false });
     const tokens = this.model.tokenise(`\n${text}`, { bos: false });
@@ -132,7 +132,7 @@ function split(text: string, { text: mark, token, stripsLeft, stripsRight }: Spe
   const parts = text.split(mark);
   return parts.flatMap((part, index) => {
     const isLast = index === parts.length - 1;
-    // Without the white space that the tokens on either side swallow: what isspace() of C takes for such.
+    // Remove the white space (in the sense of C's isspace()) that the tokens on either side strip.
     let kept = stripsRight && index > 0 ? part.replace(/^[ \t-\r]+/, "") : part;
     if (stripsLeft && !isLast) kept = kept.replace(/[ \t-\r]+$/, "");
     return isLast ? [kept] : [kept, token];

@@ -1,10 +1,10 @@
-// The process that `renderChats` starts. Its first thread watches and its second one renders: a template that loops forever
-// would keep a single thread from noticing that its parent is gone.
+// The process that `renderChats` starts. Its main thread watches and its worker renders: with a single thread, a template that loops
+// forever would keep the process from noticing that its parent has exited.
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import { renderTemplate, TemplateRefusal } from "./jinja.js";
 import { READY, type Rendered, type RenderRequest } from "./template-protocol.js";
 
-/** What is quoted of a template's own words. */
+/** How much of a template's own message is quoted. */
 const LONGEST_REASON = 500;
 
 if (isMainThread) watch();
@@ -12,7 +12,7 @@ else parentPort!.on("message", (request: RenderRequest) => parentPort!.postMessa
 
 function watch(): void {
   process.once("disconnect", () => process.kill(process.pid, "SIGKILL"));
-  // Its own limit too: the process's flags are not those of a thread.
+  // The worker needs its own limit, since flags of the process do not apply to threads.
   const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: Number(process.argv[2]) } });
   worker.on("error", () => process.exit(1));
   worker.on("message", (results: Rendered[]) => process.send?.(results));
@@ -24,7 +24,7 @@ function rendered({ template, variables, longest }: RenderRequest, chat: Record<
   try {
     const text = renderTemplate(template, { ...variables, ...chat });
     if (text.length <= longest) return { text };
-    return { failure: `it writes ${text.length} characters, more than messages and template account for` };
+    return { failure: `it writes ${text.length} characters, more than the messages and the template account for` };
   } catch (error) {
     const reason = (error as Error).message.slice(0, LONGEST_REASON);
     return error instanceof TemplateRefusal ? { refusal: reason } : { failure: reason };

@@ -3,23 +3,23 @@ import { adviceOnChildren, afterTicks, isInterrupt, startChild } from "../child.
 import { SteeringError } from "../errors.js";
 import { READY, type Rendered, type RenderRequest } from "./template-protocol.js";
 
-/** A chat takes milliseconds. */
+/** Normally, rendering a chat takes milliseconds. */
 const PATIENCE_MS = 5_000;
-/** For the start of a process on a busy machine. */
+/** Time to start a process on a busy machine. */
 const START_MS = 60_000;
 const MEGABYTES = 256;
 
-/** The process renders for all models. It starts with the first chat, keeps nothing alive, and ends with its parent. */
+/** One process renders for all models. It starts with the first chat, does not keep its parent alive, and ends with it. */
 let renderer: ChildProcess | undefined;
 let queue: Promise<unknown> = Promise.resolve();
 
 /**
- * Render a template in a process of its own: templates come with files from elsewhere, and may loop forever or exhaust
- * memory, which can end a whole process even where a thread has limits. Requests wait for one another.
+ * Renders a template in a separate process: templates come from untrusted files and may loop forever or exhaust memory, which can end the
+ * whole process even if a thread has limits. Requests run one after the other.
  *
  * @returns one result per chat
- * @throws SteeringError E_BAD_GGUF where the template takes more than 5 seconds or 256 MB; E_NATIVE where no process starts;
- *   E_ABORTED where the process is interrupted, e.g. by Ctrl-C
+ * @throws SteeringError E_BAD_GGUF if the template takes more than 5 seconds or 256 MB; E_NATIVE if no process starts; E_ABORTED if the
+ *   process is interrupted, e.g. by Ctrl-C
  */
 export function renderChats(request: RenderRequest, path: string): Promise<Rendered[]> {
   const result = queue.then(() => renderNow(request, path));
@@ -34,10 +34,10 @@ async function renderNow(request: RenderRequest, path: string): Promise<Rendered
   if ("message" in answer) return answer.message as Rendered[];
   renderer = undefined;
   child.kill("SIGKILL");
-  if (answer.failure === "interrupt") throw new SteeringError("E_ABORTED", `the rendering of the chat template of ${path} was interrupted`);
+  if (answer.failure === "interrupt") throw new SteeringError("E_ABORTED", `rendering the chat template of ${path} was interrupted`);
   throw new SteeringError("E_BAD_GGUF", `the chat template of ${path} ${answer.failure === "time"
     ? `does not finish within ${PATIENCE_MS / 1000} s`
-    : `needs more than ${MEGABYTES} MB of memory, or ends the process that renders it`}`);
+    : `needs more than ${MEGABYTES} MB of memory, or crashes the process that renders it`}`);
 }
 
 async function start(): Promise<ChildProcess> {
@@ -48,23 +48,24 @@ async function start(): Promise<ChildProcess> {
   if ("message" in answer && answer.message === READY) return child;
   child.kill("SIGKILL");
   const failure = "failure" in answer ? answer.failure : undefined;
-  if (failure === "interrupt") throw new SteeringError("E_ABORTED", "the start of the process that renders chat templates was interrupted");
+  if (failure === "interrupt") throw new SteeringError("E_ABORTED", "starting the process that renders chat templates was interrupted");
   const isLate = failure === "time";
-  throw cannotStart(reason ?? (isLate ? `it does not answer within ${START_MS / 1000} s` : "it ended at once"));
+  throw cannotStart(reason ?? (isLate ? `it did not answer within ${START_MS / 1000} s` : "it exited immediately"));
 }
 
-/** What a child said, or why it said nothing. */
+/** A child's message, or why there was none. */
 type Answer = { message: unknown } | { failure: "time" | "end" | "interrupt" };
 
 function startNode(): ChildProcess {
   try {
-    return startChild(new URL("./template-child.js", import.meta.url), [String(MEGABYTES)], { flags: [`--max-old-space-size=${MEGABYTES}`] });
+    const flags = [`--max-old-space-size=${MEGABYTES}`];
+    return startChild(new URL("./template-child.js", import.meta.url), [String(MEGABYTES)], { flags });
   } catch (error) {
     throw cannotStart((error as Error).message);
   }
 }
 
-/** The next message, or why there is none. Only while it is waited for does the child keep this process alive. */
+/** Waits for the child's next message. The child keeps this process alive only during that wait. */
 function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void): Promise<Answer> {
   return new Promise((resolve) => {
     const settle = (answer: Answer): void => {
@@ -76,7 +77,8 @@ function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void)
     };
     const onMessage = (message: unknown): void => settle({ message });
     const onError = (): void => settle({ failure: "end" });
-    const onEnd = (code: number | null, signal: string | null): void => settle({ failure: isInterrupt(signal ?? code) ? "interrupt" : "end" });
+    const onEnd = (code: number | null, signal: string | null): void =>
+      settle({ failure: isInterrupt(signal ?? code) ? "interrupt" : "end" });
     const stopWaiting = afterTicks(() => milliseconds, () => settle({ failure: "time" }));
     child.on("message", onMessage).on("error", onError).on("exit", onEnd);
     child.ref();

@@ -1,16 +1,16 @@
-/** What crosses between a program and the process that renders its chat templates. */
+/** A request to the process that renders chat templates. */
 export interface RenderRequest {
   template: string;
-  /** Of all chats. */
+  /** Variables of all chats. */
   variables: Record<string, unknown>;
-  /** Further variables of each chat, its messages among them. */
+  /** Additional variables of each chat, including its messages. */
   chats: Array<Record<string, unknown>>;
-  /** Characters that a text may have. */
+  /** Maximum length of a text, in characters. */
   longest: number;
 }
 
-/** A chat's text; or why the template refuses it, in its own words; or how the template fails. */
+/** A chat's text, the template's reason for refusing it, or the way the template fails. */
 export type Rendered = { text: string } | { refusal: string } | { failure: string };
 
-/** Said once, when requests are taken. */
+/** Sent once, when the process can take requests. */
 export const READY = "ready";

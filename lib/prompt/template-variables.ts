@@ -1,28 +1,30 @@
 import { SteeringError } from "../errors.js";
 
-/** Variables of a chat template, as JSON has them. */
+/** Variables of a chat template, with JSON values. */
 export type TemplateVariables = Readonly<Record<string, unknown>>;
 
-/** What a chat itself sets, or the template language has. */
+/** Names that the chat itself sets or the template language defines. */
 const TAKEN: readonly string[] = ["messages", "add_generation_prompt", "namespace"];
 /** Texts of special tokens, e.g. `bos_token`. */
 const IS_TOKEN = /_token$/;
 const DEEPEST = 32;
 
-/** Throws E_BAD_ARGUMENT for names that are taken, and for values that JSON has not. */
+/** Throws E_BAD_ARGUMENT for reserved names and for values that JSON cannot represent. */
 export function checkVariables(variables: TemplateVariables): void {
   for (const [name, value] of Object.entries(variables)) {
     if (TAKEN.includes(name)) {
-      throw new SteeringError("E_BAD_ARGUMENT", `templateVariables cannot set "${name}": it belongs to the chat or to the template language`);
+      throw new SteeringError("E_BAD_ARGUMENT",
+        `templateVariables cannot set "${name}": the chat or the template language defines it. Choose another name`);
     }
     if (!isData(value)) {
       throw new SteeringError("E_BAD_ARGUMENT",
-        `templateVariables.${name} must be text, a finite number, a boolean, null, or lists and objects of these, at most ${DEEPEST} deep`);
+        `templateVariables.${name} must be a string, a finite number, a boolean, null, or lists and objects of these, `
+        + `at most ${DEEPEST} levels deep`);
     }
   }
 }
 
-/** Every text in the variables, keys of objects included, and the variables with each changed; texts of special tokens are left alone. */
+/** Collects and changes every string in the variables, including objects' keys, except texts of special tokens. */
 export function eachText(
   variables: TemplateVariables, change: (text: string) => string = (text) => text,
 ): { texts: string[]; variables: Record<string, unknown> } {

@@ -1,16 +1,16 @@
 /**
- * Marks around a model's thoughts. Answers of the history keep them: their template may look for them, and they end no turn.
+ * Marks around a model's thoughts. Earlier answers keep these marks: the template may look for them, and they do not end a turn.
  */
 export const THOUGHT_MARKS = /<\/?(?:\w+:)?think(?:ing)?>|\[\/?THINK\]|<\|(?:START|END)_THINKING\|>|<\|channel>|<channel\|>/g;
 
-/** Marks of gpt-oss: an answer is what stands in the channel "final". */
+/** Marks of gpt-oss, whose answer is the text of the channel "final". */
 const CHANNEL = "<|channel|>";
 const FINAL = /<\|channel\|>final.*?<\|message\|>/gs;
 const NEXT_MARK = /<\|(?:channel|message|start|end|return|call|constrain)\|>/;
 
 /**
- * What a template takes as an answer of the history. Templates with channels refuse an answer that has them: it is the last
- * final channel's text, or empty where the answer ended before one. Others cut the thoughts themselves.
+ * Returns an earlier answer in the form that its template accepts. Templates with channels refuse answers that contain channel marks:
+ * they get the text of the last final channel, or an empty text if the answer has none. Other templates cut the thoughts themselves.
  */
 export function answerOf(text: string, template: string): string {
   if (!template.includes(CHANNEL) || !text.includes(CHANNEL)) return text;

@@ -89,7 +89,7 @@ test("the model's methods give what the functions behind them give", async () =>
 
 test("a logger is told of loading and of contexts; the console of nothing", () => {
   expect(logged[0]).toMatch(/^info .*chat.gguf.*loaded in \d+\.\d\d s, after a check/);
-  expect(logged).toContainEqual(expect.stringMatching(/^debug a context of 4096 cells and 16 sequences, 1 threads, made in/));
+  expect(logged).toContainEqual(expect.stringMatching(/^debug a context of 4096 cells and 16 sequences, 1 threads, created in/));
 });
 
 const turns = (answer: string, question = "And Italy?"): ChatMessage[] => [{ role: "user", content: "Capital of France?" }, { role: "assistant", content: answer }, { role: "user", content: question }];
@@ -101,7 +101,7 @@ test("in a chat, a template may cut what the model thought before it answered; e
     const written = await chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis."), { mayCut: true });
     expect(vocabulary.text(written)).toBe("[user]Capital of France?[assistant]Paris.[user]And Italy?[assistant]");
   }
-  await expect(chatTokens(characterVocabulary(template), turns("<think>hm</think>Paris."))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cuts a part/) });
+  await expect(chatTokens(characterVocabulary(template), turns("<think>hm</think>Paris."))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cuts out part/) });
 });
 
 test("of gpt-oss' answers the final channel goes into the next turn", async () => {

@@ -44,7 +44,7 @@ describeModel(`the command line with ${MODEL}`, () => {
   test("a prompt longer than the context", async () => {
     const { code, stdout, stderr } = await run(["generate", MODEL, "bees ".repeat(9000), "--quiet"]);
     expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
-    expect(stderr).toMatch(/^llama-steer: the prompt takes 9\d{3} tokens and 30 new ones were asked for; the model's context holds 8192\..*\[E_CONTEXT_FULL\]\n$/);
+    expect(stderr).toMatch(/^llama-steer: the prompt has 9\d{3} tokens and 30 new ones were requested, but the model's context holds 8192\..*\[E_CONTEXT_FULL\]\n$/);
   }, 60_000);
 
   test.each(["SIGINT", "SIGKILL"] as const)("extract stopped by %s leaves nothing that looks whole", async (signal) => {

@@ -94,11 +94,11 @@ describe("the embedded guard", () => {
   });
 
   test.each([
-    ["no chat template", null, /carries no chat template/],
-    ["a template that is none", "{% if %}", /cannot be read/],
+    ["no chat template", null, /has no chat template/],
+    ["a template that is none", "{% if %}", /cannot be parsed/],
     ["a template that fails", "{{ raise_exception('only two turns') }}", /no guard: .*refuses the messages: only two turns/],
-    ["a template that leaves the answer out", "{{ messages[0]['content'] }}", /leaves out a message/],
-    ["a template that leaves the question out", "{{ messages[1]['content'] }}", /leaves out a message/],
+    ["a template that leaves the answer out", "{{ messages[0]['content'] }}", /omits a message/],
+    ["a template that leaves the question out", "{{ messages[1]['content'] }}", /omits a message/],
     ["a template that leads to no verdict", "Q:{{ messages[0]['content'] }}\nA:{{ messages[1]['content'] }}", /is not a guard: after its chat template it gives ".*" \d/],
   ])("%s is refused", async (_, template, message) => {
     await expect(Guard.of(withTemplate(template))).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(message) });

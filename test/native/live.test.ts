@@ -109,7 +109,7 @@ test("the result of a generation that was read as tokens, as a whole, or left", 
 
 test("a schedule that is none, and a vector that says no strength, are refused at once", async () => {
   expect(() => generate(model, PROMPT, { steer: { vector: first, schedule: { kind: "fixed", alpha: NaN } } })).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
-  expect(() => generate(model, PROMPT, { steer: first })).toThrow(/how strongly to add random 1/);
+  expect(() => generate(model, PROMPT, { steer: first })).toThrow(/the vector for random 1 has no schedule/);
   const stream = generate(model, PROMPT, { maxNewTokens: 2, steer: { vector: first, schedule: { kind: "fixed" } } });
   expect(() => { stream.steering[0]!.schedule = { kind: "dynamic", topP: 2 }; }).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
   await expect(stream.add({ vector: { ...first, provenance: { ...first.provenance, model: { ...first.provenance.model, fileHash: "other" } } }, schedule: { kind: "fixed" } })).rejects.toMatchObject({ code: "E_MODEL_MISMATCH" });

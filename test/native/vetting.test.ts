@@ -168,7 +168,7 @@ describe("the process that tries", () => {
   (process.platform === "win32" ? test.skip : test)("one that does not come to an end is ended", async () => {
     const fifo = space.path("fifo.gguf");
     execFileSync("mkfifo", [fifo]);
-    await expect(tryInChild(fifo, { milliseconds: 1500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/did not come to an end .* within 2 s/) });
+    await expect(tryInChild(fifo, { milliseconds: 1500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/did not finish .* within 2 s/) });
   });
 
   test("one that takes too much memory is ended", async () => {
@@ -192,7 +192,7 @@ describe("the process that tries", () => {
     writeFileSync(path, whole);
     const itself = 'process.execPath = "/bin/false"; ';
     expect(await codeAfter(itself)).toMatch(/^E_NATIVE .*\/bin\/false: it ended with exit code 1\. A program .*LLAMA_STEER_NODE/);
-    expect(await codeAfter(`${itself}Object.defineProperty(process.versions, "electron", { value: "40.0.0" })`)).toMatch(/^E_NATIVE .*Electron with the fuse runAsNode off .*LLAMA_STEER_NODE .*docs\/electron\.md.*vet: false/);
+    expect(await codeAfter(`${itself}Object.defineProperty(process.versions, "electron", { value: "40.0.0" })`)).toMatch(/^E_NATIVE .*Electron with the runAsNode fuse disabled .*LLAMA_STEER_NODE .*docs\/electron\.md.*vet: false/);
     const node = `process.env.LLAMA_STEER_NODE = ${JSON.stringify(process.execPath)}`;
     expect(await codeAfter(`${itself}${node}`)).toBe("loaded\n");
     expect(existsSync(verdictFile(path))).toBe(true);
@@ -215,7 +215,7 @@ describe("the process that tries", () => {
     writeFileSync(deaf, "#!/bin/sh\nexec sleep 100\n", { mode: 0o755 });
     process.env["LLAMA_STEER_NODE"] = deaf;
     try {
-      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_NATIVE", message: expect.stringMatching(/does not answer.*LLAMA_STEER_NODE/) });
+      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_NATIVE", message: expect.stringMatching(/did not answer.*LLAMA_STEER_NODE/) });
     } finally {
       delete process.env["LLAMA_STEER_NODE"];
     }

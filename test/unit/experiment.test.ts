@@ -75,7 +75,7 @@ describe("evaluation prompts", () => {
     expect(prompts.map(({ icl }) => text(icl).match(/q\d/g)!.join())).toEqual(["q2,q3,q0", "q3,q0,q1", "q0,q1,q2"]);
     const other = { ...dataset("L", 4), rows: dataset("L", 4).rows.map((row) => ({ ...row, input: row.input.toUpperCase() })) };
     expect(text(evaluationPrompts(model, { questions: set, icl: set, language: other }, { ...settings, evaluateOn: "rows" })[2]!.iclLanguage!)).toBe("L\nQ:Q0\nA:L0\n\nQ:Q1\nA:L1\n\nQ:q2\nA:");
-    expect(() => evaluationPrompts(model, { questions: dataset("S", 2), icl: set }, { ...settings, evaluateOn: "rows" })).toThrow(/2 demonstrations and a question need more/);
+    expect(() => evaluationPrompts(model, { questions: dataset("S", 2), icl: set }, { ...settings, evaluateOn: "rows" })).toThrow(/2 demonstrations and a question need at least 3/);
   });
 
   test("that do not fit into the model's context are refused before anything is computed", () => {

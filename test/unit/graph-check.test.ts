@@ -33,7 +33,7 @@ test.each([
   ["results that are not finite", "process.send({ difference: NaN }, () => process.disconnect())", /not finite/],
   ["a process that crashes, with good results", "process.send({ difference: 0 }, () => process.abort())", /SIGABRT/],
   ["a process that fails", "process.exit(3)", /ended with 3/],
-  ["a process that says nothing", "process.disconnect()", /said nothing/],
+  ["a process that says nothing", "process.disconnect()", /sent no result/],
 ])("%s: it does not hold, and is tried again", async (_, script, why) => {
   expect(await verdictOn(script)).toEqual({ holds: false, why: expect.stringMatching(why) });
   expect(await kept()).toEqual([]);

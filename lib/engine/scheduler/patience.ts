@@ -1,11 +1,11 @@
-/** Waits a while before it gives up, and calls when it does. */
+/** A timeout that the first `isOver` starts, and that calls back when it expires. */
 export class Patience {
   private timer: NodeJS.Timeout | undefined;
   private isSpent = false;
 
   constructor(private readonly milliseconds: number, private readonly call: () => void) {}
 
-  /** False until it was asked for so long without `calm`; from the first time on it counts. */
+  /** False until `milliseconds` after the first call since the last `calm`. */
   isOver(): boolean {
     if (!this.isSpent) {
       this.timer ??= setTimeout(() => {
@@ -16,7 +16,7 @@ export class Patience {
     return this.isSpent;
   }
 
-  /** Begin anew when it is asked again. */
+  /** Resets the timeout; the next `isOver` starts it again. */
   calm(): void {
     clearTimeout(this.timer);
     this.timer = undefined;

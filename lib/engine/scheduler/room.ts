@@ -2,9 +2,9 @@ import type { Context, ContextNeeds } from "../context.js";
 
 /** The context that running tasks share, and which of its sequences are free. */
 export class Room {
-  /** Undefined before the first task, and where none could be made. */
+  /** Undefined before the first task, and if a context could not be created. */
   context: Context | undefined;
-  /** The context's cells or state cannot be trusted: nothing starts before it has been replaced. */
+  /** True if the context's cells or state cannot be trusted: it must be replaced before anything starts. */
   isTainted = false;
   private free: number[] = [];
   private isDisposed = false;
@@ -15,26 +15,26 @@ export class Room {
     return this.free.length;
   }
 
-  /** The lowest free sequences. */
+  /** Takes the lowest free sequences. */
   take(nSequences: number): number[] {
     return this.free.splice(0, nSequences);
   }
 
-  /** Free sequences, and the cells that they alone hold. */
+  /** Frees sequences, and the cells that no other sequence shares. */
   giveBack(sequences: readonly number[]): void {
     if (this.isDisposed) return;
     for (const sequence of sequences) this.context!.kvRemove(sequence);
     this.free.push(...sequences);
-    this.free.sort((a, b) => a - b); // models with whole sequences compute those together that follow one another
+    this.free.sort((a, b) => a - b); // models with whole sequences compute consecutive ones together
   }
 
-  /** With nothing running: have a context that can be trusted and is at least this large. Throws what making one throws. */
+  /** While nothing runs, provides a trusted context of at least this size. Throws what creating one throws. */
   async fit({ nCtx, nSeqMax }: ContextNeeds): Promise<void> {
     if (this.isTainted) this.drop();
     const { options } = this.context ?? {};
     if (options && options.nCtx >= nCtx && options.nSeqMax >= nSeqMax) return;
     this.drop();
-    // Never smaller than the one before: works of different sizes would take turns in throwing it away.
+    // Never smaller than before: otherwise, work of alternating sizes would replace the context each time.
     const needs = { nCtx: Math.max(nCtx, options?.nCtx ?? 0), nSeqMax: Math.max(nSeqMax, options?.nSeqMax ?? 0) };
     const context = await this.createContext(needs);
     if (this.isDisposed) return context.dispose();

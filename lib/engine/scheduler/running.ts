@@ -1,32 +1,32 @@
 import type { Batch } from "../batch.js";
 import { isWanted, type Place, type PrefillTask, type StepTask, type Task } from "./task.js";
 
-/** A task that was submitted, and what settles the promise of its end. */
+/** A submitted task, and the callbacks that settle its promise. */
 export interface Job {
   task: Task;
   end: () => void;
   fail: (error: unknown) => void;
 }
 
-/** A job to which the scheduler has given sequences and cells. */
+/** A job that the scheduler has assigned sequences and cells. */
 export interface Running<Kind extends Task = Task> {
   job: Job;
   task: Kind;
   sequences: number[];
   nCells: number;
-  /** Tokens of the prompt in the cache. */
+  /** Number of the prompt's tokens in the cache. */
   prefilled: number;
   token: number;
   step: number;
   cancelled: boolean;
-  /** Whose prompt begins alike, and for how many tokens: its cells are shared once they are there. */
+  /** The task whose prompt has the same first `nTokens`; its cells are shared once they are computed. */
   donor: { from: Running; nTokens: number } | undefined;
 }
 
-/** A common beginning of fewer tokens is not worth waiting for. */
+/** A shorter common prefix is not worth waiting for. */
 const LEAST_SHARED = 4;
 
-/** Prompt tokens to prefill: all, or all but the last where the task takes steps, since its row is the first step's. */
+/** Number of prompt tokens to prefill: all, or all but the last if the task takes steps, since that row is the first step's. */
 function prefillLength({ kind, prompt }: Task): number {
   return kind === "prefill" ? prompt.length : prompt.length - 1;
 }
@@ -35,17 +35,17 @@ export function isPrefilling({ task, prefilled }: Running): boolean {
   return prefilled < prefillLength(task);
 }
 
-/** A task that wanted only its prefill, and has it. */
+/** True for a prefill task that has been prefilled. */
 export function isDone(running: Running): running is Running<PrefillTask> {
   return running.task.kind === "prefill" && !running.cancelled && !isPrefilling(running);
 }
 
-/** A task whose prompt is there and whose rows are those of its steps. */
+/** True for a step task whose prompt has been prefilled. */
 export function takesSteps(running: Running): running is Running<StepTask> {
   return running.task.kind === "steps" && !isPrefilling(running);
 }
 
-/** A task whose next step somebody waits for. */
+/** True for a task whose next step is wanted. */
 export function isStepping(running: Running): running is Running<StepTask> {
   return takesSteps(running) && !running.cancelled && isWanted(running.task);
 }
@@ -54,7 +54,7 @@ export function placeOf({ task, token, step, sequences }: Running): Place {
   return { token, position: task.prompt.length - 1 + step, step, sequences };
 }
 
-/** Add the next rows of a prompt, at most so many; none while it waits for its donor. */
+/** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */
 export function prefill(running: Running, batch: Batch, most: number): void {
   if (running.donor) return;
   const { task, sequences } = running;
@@ -66,7 +66,7 @@ export function prefill(running: Running, batch: Batch, most: number): void {
   }
 }
 
-/** Tokens with which two prompts begin alike, of those that the donor prefills and the taker captures nothing of. */
+/** Length of the prompts' common prefix, limited to tokens that the donor prefills and the taker does not capture. */
 function commonPrefix(donor: Task, taker: Task): number {
   const most = Math.min(prefillLength(donor), taker.kind === "prefill" ? taker.from : prefillLength(taker));
   let length = 0;
@@ -75,9 +75,8 @@ function commonPrefix(donor: Task, taker: Task): number {
 }
 
 /**
- * The running task that shares the longest beginning with this one's prompt, the first of several, among those that came
- * before it. `whole`: only a task that has taken no step and whose whole prompt is that beginning: its sequence is shared
- * as it is.
+ * Finds the earlier running task that shares the longest prefix with this task's prompt; the first of several. `whole`: only accepts
+ * tasks that have taken no step and whose whole prompt is that prefix, so that their sequence can be shared as it is.
  */
 export function donorFor(task: Task, running: readonly Running[], whole = false): Running["donor"] {
   let best: Running["donor"];

@@ -8,29 +8,28 @@ import { donorFor, isDone, isPrefilling, isStepping, placeOf, prefill, takesStep
 import { cellsOf, isWanted, sequencesOf, type StepTask, type Task } from "./task.js";
 
 export interface SchedulerLimits {
-  /** Most KV cells, unless one task needs more. */
+  /** Maximum KV cells, unless one task needs more. */
   maxCells: number;
-  /** Most sequences at once, unless one task needs more. */
+  /** Maximum sequences at once, unless one task needs more. */
   maxSequences: number;
-  /** Most tasks at once. */
+  /** Maximum tasks at once. */
   maxTasks: number;
-  /** The model's memory cannot be cut at a token (`NativeModelInfo`). */
+  /** True if the model's memory cannot be cut at a token (`NativeModelInfo`). */
   hasWholeSequences?: boolean;
 }
 
-/** How long all running tasks may be left unread before one of them gives up its room. */
+/** How long all running tasks may stay unread before one of them must give up its room. */
 const PATIENCE_MS = 250;
-/** Fewest prompt tokens that a step prefills, however many generations are running. */
+/** Minimum prompt tokens that a step prefills, however many generations are running. */
 const LEAST_PREFILL = 16;
 
 const NOTHING: StepResult = { alphas: [], tokens: [], logProbabilities: [] };
 
 /**
- * Continuous batching: the tasks of one model share a context, and join and leave between steps. A step takes at most two
- * decodes: the rows with which tasks measure, then their output rows together with a piece of the prompts that are being
- * prefilled. Tasks start in the order in which they came, once their sequences and all their cells are free, so a task
- * that has started never runs out of room. Where all running tasks are left unread while another waits, one of them gives
- * up its room: it waits its turn and is computed again as it was.
+ * Continuous batching: the tasks of one model share a context, and join and leave between steps. A step takes at most two decodes: the
+ * rows with which tasks measure, then the output rows together with a part of the prompts being prefilled. Tasks start in order of
+ * arrival, once their sequences and all their cells are free, so a task that has started never runs out of room. If all running tasks
+ * stay unread while another waits, one of them gives up its room: it waits for its turn and is recomputed.
  */
 export class Scheduler {
   private readonly waiting: Job[] = [];
@@ -38,9 +37,9 @@ export class Scheduler {
   private decoding: Running[] = [];
   private loop: Promise<void> | undefined;
   private disposed = false;
-  /** Something has changed since the loop last looked. */
+  /** True if something has changed since the loop last looked. */
   private isWoken = false;
-  /** For running tasks that are all left unread while another waits. */
+  /** Runs while all running tasks stay unread and another waits. */
   private readonly patience = new Patience(PATIENCE_MS, () => this.wake());
   private readonly room: Room;
 
@@ -49,8 +48,8 @@ export class Scheduler {
   }
 
   /**
-   * Run a task to its end, starting as soon as there is room for it. When a signal fires, the task is dropped. Throws
-   * E_ABORTED, E_DISPOSED, what the task's methods throw, and what computing it throws.
+   * Runs a task to its end, as soon as there is room for it. When a signal fires, the task is dropped. Throws E_ABORTED, E_DISPOSED, and
+   * what the task's methods and its computation throw.
    */
   async run(task: Task, ...signals: ReadonlyArray<AbortSignal | undefined>): Promise<void> {
     signals.forEach(throwIfAborted);
@@ -66,13 +65,13 @@ export class Scheduler {
     await ended.finally(() => { for (const each of forget) each(); });
   }
 
-  /** A task is wanted again. */
+  /** Call this when a task is wanted again. */
   wake(): void {
     this.isWoken = true;
     this.loop ??= this.serve();
   }
 
-  /** Start a task again, from its prompt and with as many sequences as it takes now. Harmless when it has ended. */
+  /** Restarts a task from its prompt, with the sequences that it takes now. Harmless if it has ended. */
   restart(task: Task): void {
     const ofTask = (each: { task: Task }): boolean => each.task === task;
     const job = this.waiting.find(ofTask) ?? this.running.filter(({ cancelled }) => !cancelled).find(ofTask)?.job;
@@ -82,19 +81,19 @@ export class Scheduler {
     this.wake();
   }
 
-  /** Take a job out, whether it waits or runs; its promise stays as it is. */
+  /** Removes a waiting or running job without settling its promise. */
   private drop(job: Job): void {
     const index = this.waiting.indexOf(job);
     if (index >= 0) this.waiting.splice(index, 1);
     const running = this.running.find((candidate) => candidate.job === job && !candidate.cancelled);
     if (!running) return;
     running.cancelled = true;
-    // A decode is stopped only when nobody is left who wants its outcome.
+    // Abort the decode only if no remaining task needs it.
     if (this.decoding.length > 0 && this.decoding.every(({ cancelled }) => cancelled)) this.room.context?.abort();
     this.wake();
   }
 
-  /** Fail all tasks and free the context. */
+  /** Fails all tasks and frees the context. */
   dispose(): void {
     this.disposed = true;
     this.patience.calm();
@@ -102,13 +101,13 @@ export class Scheduler {
     this.failAll(disposedError());
   }
 
-  /** Settles when no decode is in flight any more. */
+  /** Resolves when no decode is in flight. */
   async ended(): Promise<void> {
     await this.loop;
   }
 
   private async serve(): Promise<void> {
-    await undefined; // tasks that are submitted together are admitted together
+    await undefined; // lets tasks that are submitted together be admitted together
     try {
       for (;;) {
         this.isWoken = false;
@@ -116,9 +115,9 @@ export class Scheduler {
         await this.admit();
         if (this.disposed) return;
         for (const running of this.running) this.share(running);
-        for (const running of this.running.filter(isDone)) { // after those that share its cells have them
+        for (const running of this.running.filter(isDone)) { // after the tasks that share its cells have them
           if (this.guard(running, () => running.task.done())) this.end(running);
-          this.isWoken = true; // its room is free
+          this.isWoken = true; // its room has become free
         }
         const prefilling = this.running.filter(isPrefilling);
         const stepping = this.running.filter(isStepping);
@@ -126,12 +125,12 @@ export class Scheduler {
           this.patience.calm();
           await this.step(stepping, prefilling);
         } else if (!this.isWoken && !this.makeRoom()) return;
-        await new Promise(setImmediate); // consumers read, ask for more, or abort
+        await new Promise(setImmediate); // lets consumers read, request more, or abort
       }
     } catch (error) {
-      this.failAll(error); // a mistake of ours: nobody is left waiting
+      this.failAll(error); // a bug of ours: leave nobody waiting
     } finally {
-      this.loop = undefined; // in the turn that found nothing to do: a wake-up in a later one would be lost
+      this.loop = undefined; // in the same turn that found nothing to do: a later wake-up would be lost
     }
   }
 
@@ -155,8 +154,8 @@ export class Scheduler {
   }
 
   /**
-   * With nothing to compute: let a task that is left unread wait, so that a wanted one can start; all of them where the
-   * context cannot be trusted.
+   * With nothing to compute, moves an unread task back to the queue so that a wanted one can start; all of them if the context cannot be
+   * trusted.
    */
   private makeRoom(): boolean {
     if (this.running.length === 0 || !this.nextWaiting()) {
@@ -165,7 +164,7 @@ export class Scheduler {
     }
     if (!this.room.isTainted && !this.patience.isOver()) return false;
     this.patience.calm();
-    const byLength = this.running.toSorted((a, b) => a.step - b.step); // the shortest is computed again soonest
+    const byLength = this.running.toSorted((a, b) => a.step - b.step); // the shortest is the cheapest to recompute
     for (const running of this.room.isTainted ? byLength : byLength.slice(0, 1)) {
       running.cancelled = true;
       this.waiting.push(running.job);
@@ -173,12 +172,12 @@ export class Scheduler {
     return true;
   }
 
-  /** The first job that somebody waits for. */
+  /** The first waiting job that is wanted. */
   private nextWaiting(): Job | undefined {
     return this.waiting.find(({ task }) => isWanted(task));
   }
 
-  /** Decode the rows that `add` makes for each task. When that fails, it fails for all of them. */
+  /** Decodes the rows that `add` adds for each task. If the decode fails, it fails for all of them. */
   private async decode<Kind extends Task>(
     participants: ReadonlyArray<Running<Kind>>, add: (running: Running<Kind>, batch: Batch) => void,
   ): Promise<StepResult> {
@@ -192,7 +191,7 @@ export class Scheduler {
     try {
       return await this.room.context!.decode(batch);
     } catch (error) {
-      // Only an abort is known to leave the context as it was.
+      // Only an abort is known to leave the context unchanged.
       this.room.isTainted ||= (error as SteeringError).code !== "E_ABORTED";
       for (const running of alive) this.fail(running, this.disposed ? disposedError() : error);
       return NOTHING;
@@ -201,7 +200,7 @@ export class Scheduler {
     }
   }
 
-  /** Take the cells of a prompt that begins alike, once they are there; a donor that is gone is replaced. */
+  /** Shares the donor's cells once they are computed; replaces a donor that is gone. */
   private share(running: Running): void {
     if (running.donor?.from.cancelled) running.donor = donorFor(running.task, this.running, this.limits.hasWholeSequences);
     if (!running.donor || running.donor.from.prefilled < running.donor.nTokens) return;
@@ -212,7 +211,7 @@ export class Scheduler {
     this.spread(running);
   }
 
-  /** Once the prompt is there, let all the task's sequences share it. */
+  /** Once the prompt is prefilled, shares it with all the task's sequences. */
   private spread(running: Running): void {
     if (isPrefilling(running)) return;
     const [first, ...others] = running.sequences as [number, ...number[]];
@@ -232,7 +231,7 @@ export class Scheduler {
     running.job.end();
   }
 
-  /** Run a task's own code; what it throws is its failure. */
+  /** Runs a task's own code; if it throws, the task fails. */
   private guard(running: Running, work: () => void): boolean {
     try {
       work();
@@ -246,7 +245,7 @@ export class Scheduler {
   private fail(running: Running, error: unknown): void {
     if (running.cancelled) return;
     running.cancelled = true;
-    // Without flash attention, and in its tiled form, a cell that is not finite reaches everybody through the mask.
+    // Without flash attention, and in its tiled form, a non-finite cell reaches every sequence through the mask.
     this.room.isTainted ||= (error as SteeringError).code === "E_NOT_FINITE";
     running.job.fail(error);
   }
@@ -267,7 +266,7 @@ export class Scheduler {
       if (this.running.length === 0) await this.fit(first);
       const job = this.nextWaiting();
       const { context, isTainted, nFree } = this.room;
-      if (!context) continue; // it could not be made for the task that was first
+      if (!context) continue; // it could not be created for the first task
       if (!job || isTainted || this.running.length >= this.limits.maxTasks) return;
       const { task } = job;
       const nCells = cellsOf(task);
@@ -282,7 +281,7 @@ export class Scheduler {
     }
   }
 
-  /** With nothing running: make a context as large as the limits, or as the next task needs it. */
+  /** While nothing runs, provides a context as large as the limits or, if larger, as the next task needs. */
   private async fit(next: Job): Promise<void> {
     const { maxCells, maxSequences } = this.limits;
     try {

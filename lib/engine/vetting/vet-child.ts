@@ -1,6 +1,5 @@
-// The process that `tryInChild` starts, with the path of a GGUF and the most memory it may take. Its first thread
-// watches and its second one tries the file: some of llama.cpp's endless loops run on the thread of JavaScript, and one
-// that hangs could neither end with its parent nor notice how its memory grows.
+// The process that `tryInChild` starts, with the path of a GGUF and a memory limit. Its main thread watches while a worker tries the file:
+// some of llama.cpp's endless loops run on the JavaScript thread, which could then neither exit with its parent nor notice growing memory.
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
@@ -9,7 +8,7 @@ import { addon, type NativeModel } from "../../native/index.js";
 import { Batch } from "../batch.js";
 import type { VetReport } from "./vet-report.js";
 
-/** The batch size that models' contexts have, so that llama.cpp plans graphs of the same size. */
+/** The batch size of models' contexts, so that llama.cpp plans graphs of the same size. */
 const N_BATCH = 512;
 const N_SEQ = 2;
 const N_PROMPT = 4;
@@ -20,7 +19,7 @@ if (isMainThread) watch();
 else await tryFile();
 
 function watch(): void {
-  // Without a parent nobody needs the answer. Not exit(): it would wait for the thread that computes.
+  // Without a parent, nobody needs the answer. exit() would wait for the worker that computes.
   process.once("disconnect", () => process.kill(process.pid, "SIGKILL"));
   dieFirst();
   const worker = new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) });
@@ -32,11 +31,11 @@ function watch(): void {
 
 function checkMemory(): void {
   if (process.memoryUsage.rss() < maxBytes) return;
-  const message = `llama.cpp takes more than ${(maxBytes / 1e9).toFixed(1)} GB of memory for ${path}: the file is damaged`;
+  const message = `llama.cpp needs more than ${(maxBytes / 1e9).toFixed(1)} GB of memory for ${path}: the file is damaged`;
   process.send?.({ stage: "refused", code: "E_BAD_GGUF", message } satisfies VetReport, () => process.kill(process.pid, "SIGKILL"));
 }
 
-/** Where memory runs out, Linux should end this process and not the one that asked. */
+/** If memory runs out, Linux should kill this process rather than its parent. */
 function dieFirst(): void {
   try {
     writeFileSync("/proc/self/oom_score_adj", "1000");
@@ -45,7 +44,7 @@ function dieFirst(): void {
   }
 }
 
-/** Whatever a program may do with a model, as far as it depends on the file. */
+/** Does everything with the model that a program might do and that depends on the file. */
 async function tryFile(): Promise<void> {
   try {
     const native = addon();
@@ -65,16 +64,16 @@ async function tryFile(): Promise<void> {
   parentPort?.close();
 }
 
-/** An error is an answer that the program will get as well. */
+/** Ignores errors, since the program would get the same error as a result. */
 function unlessRefused(attempt: () => unknown): void {
   try {
     attempt();
   } catch {
-    // What counts here is that the process lives.
+    // All that matters is that the process survives.
   }
 }
 
-/** All that UTF-8 writes with one or two bytes, and a sample of the rest. */
+/** All characters that take one or two bytes in UTF-8, and a sample of the rest. */
 function everyKindOfCharacter(): string {
   const points = Array.from({ length: 0x800 }, (_, point) => point);
   for (let point = 0x800; point <= 0x10ffff; point += 1021) points.push(point);
@@ -89,12 +88,13 @@ async function compute(model: NativeModel): Promise<void> {
 }
 
 /**
- * A prompt on one sequence and a step of two that share it. The prompt has more rows than the context has outputs:
- * models for which llama.cpp computes the logits of every row end the process there.
+ * Decodes a prompt on one sequence, then a step of two sequences that share it. The prompt has more rows than the context has outputs,
+ * because that crashes models for which llama.cpp computes the logits of every row.
  */
 async function computeTwice(model: NativeModel): Promise<void> {
   const context = await model.createContext({
-    nCtx: N_BATCH, nBatch: N_BATCH, nSeqMax: N_SEQ, nOutputsMax: N_SEQ, nThreads: 1, flashAttention: true, kvF32: false, steeringPath: "auto",
+    nCtx: N_BATCH, nBatch: N_BATCH, nSeqMax: N_SEQ, nOutputsMax: N_SEQ, nThreads: 1, flashAttention: true, kvF32: false,
+    steeringPath: "auto",
   });
   const prompt = new Batch();
   for (let position = 0; position < N_PROMPT; position++) prompt.add(0, position, 0, { output: position === N_PROMPT - 1 });
@@ -106,21 +106,21 @@ async function computeTwice(model: NativeModel): Promise<void> {
   context.dispose();
 }
 
-/** Two texts of different length at once. */
+/** Classifies two texts of different lengths at once. */
 async function classify(model: NativeModel): Promise<void> {
   const classifier = await model.createClassifier({ nThreads: 1 });
   await classifier.classify(["Hello", "Hello world"]);
   classifier.dispose();
 }
 
-/** Two texts of different length at once, two tokens each. */
+/** Translates two texts of different lengths at once, with two tokens each. */
 async function translate(model: NativeModel): Promise<void> {
   const translator = await model.createTranslator({ nThreads: 1, kvF32: false });
   await translator.translate(["Hello", "Hello world"], "", 2);
   translator.dispose();
 }
 
-/** Wait until it is on its way: what follows may end the process. */
+/** Sends a report and waits until it is on its way, since the next step may crash the process. */
 async function report(message: VetReport): Promise<void> {
   parentPort?.postMessage(message);
   await once(parentPort!, "message");

@@ -4,7 +4,7 @@ import { SteeringError } from "../../errors.js";
 import { onAbort, throwIfAborted } from "../abort.js";
 import type { VetReport } from "./vet-report.js";
 
-/** How the checking process ended, and what it said before. */
+/** How the checking process ended, and its reports. */
 interface Ending {
   reports: VetReport[];
   code: number | null;
@@ -16,27 +16,27 @@ interface Ending {
 /** Enough for the assertion that llama.cpp prints before it aborts. */
 const STDERR_CHARACTERS = 8192;
 const CHILD_ENVIRONMENT: NodeJS.ProcessEnv = {
-  LLAMA_STEER_DEBUG: undefined, // the caller's own load logs the same
-  // No device: one whose memory is full now says nothing about the file.
+  LLAMA_STEER_DEBUG: undefined, // the caller's own load logs the same messages
+  // No devices: if one is out of memory, that does not mean that the file is bad.
   CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", LLAMA_STEER_RPC: undefined,
   GGML_NO_BACKTRACE: "1",
 };
-/** Until it answers, on a busy machine; a program that was started in its place never does. */
+/** Time for the process to answer on a busy machine; a program started instead of Node never does. */
 const START_MS = 60_000;
 
-/** What the checking process may take. */
+/** Limits of the checking process. */
 export interface VetLimits {
   milliseconds: number;
-  /** Memory in bytes, the mapped file included. */
+  /** Memory in bytes, including the mapped file. */
   bytes: number;
 }
 
 /**
- * Load a GGUF in a process of its own, on the CPU, and compute a little with it.
- * Returns whether everything was tried: a failure that is no crash, after loading, may have other causes than the file.
+ * Loads a GGUF in a separate process, on the CPU, and computes a little with it. Returns true if everything was tried; a failure after
+ * loading that is not a crash may have causes other than the file.
  *
- * @throws SteeringError E_BAD_GGUF (llama.cpp refuses the file, crashes on it, or does not come to an end),
- *   E_NATIVE (the process cannot be started), E_ABORTED (it was interrupted)
+ * @throws SteeringError E_BAD_GGUF (llama.cpp refuses the file, crashes on it, or does not finish), E_NATIVE (the process cannot be
+ *   started), E_ABORTED (it was interrupted)
  */
 export async function tryInChild(path: string, limits: VetLimits, signal?: AbortSignal): Promise<boolean> {
   throwIfAborted(signal);
@@ -47,23 +47,31 @@ export async function tryInChild(path: string, limits: VetLimits, signal?: Abort
   const last = ending.reports.at(-1);
   if (last?.stage === "computed") return last.failure === undefined;
   const how = ending.signal ?? exitCodeText(ending.code);
-  if (isInterrupt(ending.signal ?? ending.code)) throw new SteeringError("E_ABORTED", `the check of ${path} was interrupted (${how})`);
-  if (!last) throw cannotStart(ending.timedOut ? "it does not answer" : `it ended with ${how}${reason(ending.stderr)}`);
+  if (isInterrupt(ending.signal ?? ending.code)) throw new SteeringError("E_ABORTED", `checking ${path} was interrupted (${how})`);
+  if (!last) throw cannotStart(ending.timedOut ? "it did not answer" : `it ended with ${how}${reason(ending.stderr)}`);
   throw new SteeringError("E_BAD_GGUF", complaint(path, ending, how, last.stage === "loaded" ? "works with" : "loads", limits));
 }
 
 function complaint(path: string, { timedOut, signal, stderr }: Ending, how: string, doing: string, limits: VetLimits): string {
-  if (timedOut) return `llama.cpp did not come to an end with ${path} within ${Math.round(limits.milliseconds / 1000)} s: the file is damaged, or the disk too slow`;
-  if (signal === "SIGKILL") return `the process that checks ${path} was killed while it ${doing} it (SIGKILL): most likely memory ran out, and the file is damaged or the model too large`;
+  if (timedOut) {
+    const seconds = Math.round(limits.milliseconds / 1000);
+    return `llama.cpp did not finish with ${path} within ${seconds} s: the file is damaged, or the disk is too slow`;
+  }
+  if (signal === "SIGKILL") {
+    return `the process that checks ${path} was killed while it ${doing} it (SIGKILL): most likely memory ran out, because the file is `
+      + "damaged or the model is too large";
+  }
   return `llama.cpp crashes when it ${doing} ${path} (${how}${reason(stderr)}): the file is damaged, or llama.cpp cannot run this model`;
 }
 
 function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefined): Promise<Ending> {
   return new Promise((resolve, reject) => {
-    const child = startChild(new URL("./vet-child.js", import.meta.url), [path, String(limits.bytes)], { stderr: true, env: CHILD_ENVIRONMENT });
+    const module = new URL("./vet-child.js", import.meta.url);
+    const child = startChild(module, [path, String(limits.bytes)], { stderr: true, env: CHILD_ENVIRONMENT });
     const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
     const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
-    const stopWaiting = afterTicks(() => (ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS)), () => {
+    const limitNow = (): number => (ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS));
+    const stopWaiting = afterTicks(limitNow, () => {
       ending.timedOut = true;
       child.kill("SIGKILL");
     });
@@ -74,7 +82,7 @@ function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefin
       forget();
       reject(error);
     });
-    // Not "exit": its last words may still be on their way then.
+    // Not "exit": at that point its last messages may still be on their way.
     child.once("close", (code, killedBy) => {
       stopWaiting();
       forget();
@@ -89,7 +97,7 @@ function collect({ stderr }: ChildProcess, ending: Ending): void {
   });
 }
 
-/** The assertion or exception that ended the process, without the folders of the machine that compiled it. */
+/** The assertion or exception that ended the process, without the build machine's folders. */
 function reason(stderr: string): string {
   const line = stderr.split("\n").find((text) => /:\d+: |what\(\)|Error: /.test(text));
   const words = line?.replace(/^\s*(what\(\): *|(.*[\\/])?(?=[^\\/]+:\d+: ))/, "").trim();
@@ -101,6 +109,6 @@ function exitCodeText(code: number | null): string {
 }
 
 function cannotStart(why: string, cause?: Error): SteeringError {
-  return new SteeringError("E_NATIVE", `the process that checks a model file before it is loaded cannot be started with ${nodePath()}: ${why}. ${adviceOnChildren()} `
-    + "loadModel's option vet: false skips the check, for files that are known to be good", { cause });
+  return new SteeringError("E_NATIVE", `the process that checks model files before loading cannot be started with ${nodePath()}: ${why}. `
+    + `${adviceOnChildren()} For files that are known to be good, loadModel's option vet: false skips the check`, { cause });
 }

@@ -1,12 +1,12 @@
 import type { ErrorCode } from "../../errors.js";
 
 /**
- * What the checking process tells its parent, in this order:
- * it runs and has the addon; then either the file is refused, or it loaded, and computing with it came to an end.
+ * Reports of the checking process to its parent, in this order: it has started and loaded the addon; then either the file was refused, or
+ * it was loaded and then computed with.
  */
 export type VetReport =
   | { stage: "started" }
   | { stage: "refused"; code: ErrorCode; message: string }
   | { stage: "loaded" }
-  /** `failure`: why it could not be computed with, though nothing crashed; memory may be short just now. */
+  /** `failure`: why the computation failed without a crash; memory may have been short. */
   | { stage: "computed"; failure?: string };
