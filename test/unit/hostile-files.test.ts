@@ -278,7 +278,7 @@ describe("files of vectors", () => {
       return bytes;
     };
     expect(await refusedIn(SteeringVector.load(await write("v.safetensors", header("[".repeat(2 ** 24)))), "E_BAD_VECTOR", /length of a header/)).toBeLessThan(3000);
-    await refusedIn(SteeringVector.load(await write("x.safetensors", header('{"layer.0":{"dtype":{"toString":null,"valueOf":null}}}'))), "E_BAD_VECTOR", /F32 was expected/); // an object without a text
+    await refusedIn(SteeringVector.load(await write("x.safetensors", header('{"layer.0":{"dtype":{"toString":null,"valueOf":null}}}'))), "E_BAD_VECTOR", /expected F32/); // an object without a text
     const origin = { kind: "icl", positive: {}, negative: {}, supportIndices: new Array(1_000_000).fill(0.5) };
     const metadata = { format: "llama-steer-vector", format_version: "2", operation: "add", hook_site: "resid_post", layer_base: "0", provenance: JSON.stringify({ property: "p", origin }) };
     const file = encodeSafetensors({ tensors: new Map([["layer.0", { shape: [1, 1], data: new Float32Array(1) }]]), metadata });

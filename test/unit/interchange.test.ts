@@ -60,7 +60,7 @@ describe("control vectors", () => {
     ["NaN", control({ "direction.1": [1, NaN, 3, 4] }), "E_NOT_FINITE", /not finite/],
     ["the same layer in two ways of writing", control({ "direction.1": [1, 2, 3, 4], "direction.01": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor "direction.01"/],
     ["bytes behind the last tensor", Buffer.concat([control(ONE), Buffer.alloc(64)]), "E_BAD_VECTOR", /64 bytes follow/],
-    ["tensors that overlap", control(ONE).fill(Buffer.of(4), ...secondOffset(control(ONE))), "E_BAD_VECTOR", /begins at 4; 32 was expected/],
+    ["tensors that overlap", control(ONE).fill(Buffer.of(4), ...secondOffset(control(ONE))), "E_BAD_VECTOR", /begins at 4; expected 32/],
     ["no GGUF", Buffer.from("GGML and more than twenty-four bytes"), "E_BAD_VECTOR", /does not begin/],
   ])("%s is refused, with the reason", (_, bytes, code, message) => {
     expect(() => read(bytes)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
