@@ -61,7 +61,7 @@ describe("control vectors", () => {
     ["the same layer in two ways of writing", control({ "direction.1": [1, 2, 3, 4], "direction.01": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor "direction.01"/],
     ["bytes behind the last tensor", Buffer.concat([control(ONE), Buffer.alloc(64)]), "E_BAD_VECTOR", /64 bytes follow/],
     ["tensors that overlap", control(ONE).fill(Buffer.of(4), ...secondOffset(control(ONE))), "E_BAD_VECTOR", /begins at 4; expected 32/],
-    ["no GGUF", Buffer.from("GGML and more than twenty-four bytes"), "E_BAD_VECTOR", /does not begin/],
+    ["no GGUF", Buffer.from("GGML and more than twenty-four bytes"), "E_BAD_VECTOR", /does not start with the bytes "GGUF"/],
   ])("%s is refused, with the reason", (_, bytes, code, message) => {
     expect(() => read(bytes)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
   });
@@ -120,7 +120,7 @@ describe("the published layout [step, layer, head, dHead]", () => {
   });
 
   test.each([
-    ["no .npy", Buffer.from("not an array at all"), "E_BAD_VECTOR", /does not begin/],
+    ["no .npy", Buffer.from("not an array at all"), "E_BAD_VECTOR", /does not start with/],
     ["cut short", Buffer.from(encodeNpy(tensor)).subarray(0, -1), "E_BAD_VECTOR", /needs 96 bytes/],
     ["Fortran order", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("False", "True "), "latin1"), "E_BAD_VECTOR", /Fortran/],
     ["whole numbers", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("<f4", "<i4"), "latin1"), "E_BAD_VECTOR", /type <i4/],
