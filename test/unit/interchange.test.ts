@@ -52,7 +52,7 @@ describe("control vectors", () => {
   });
 
   test.each([
-    ["a model", control(ONE, "llama", "llama"), "E_BAD_VECTOR", /a controlvector was expected/],
+    ["a model", control(ONE, "llama", "llama"), "E_BAD_VECTOR", /expected controlvector/],
     ["a layer that the model has not", control({ "direction.3": [1, 2, 3, 4] }), "E_SHAPE", /blocks 0 to 2/],
     ["another width", control({ "direction.1": [1, 2, 3] }), "E_SHAPE", /width is 4/],
     ["another name", control({ "blk.1": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor/],
@@ -124,7 +124,7 @@ describe("the published layout [step, layer, head, dHead]", () => {
     ["cut short", Buffer.from(encodeNpy(tensor)).subarray(0, -1), "E_BAD_VECTOR", /needs 96 bytes/],
     ["Fortran order", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("False", "True "), "latin1"), "E_BAD_VECTOR", /Fortran/],
     ["whole numbers", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("<f4", "<i4"), "latin1"), "E_BAD_VECTOR", /type <i4/],
-    ["three dimensions", encodeNpy({ shape: [2, 3, 4], data }), "E_SHAPE", /\[step, layer, head, dHead\] was expected/],
+    ["three dimensions", encodeNpy({ shape: [2, 3, 4], data }), "E_SHAPE", /expected \[step, layer, head, dHead\]/],
     ["another model's layers", encodeNpy({ shape: [3, 2, 2, 2], data }), "E_SHAPE", /the model has 3 of 2/],
     ["heads of another width", encodeNpy({ shape: [1, 3, 2, 4], data }), "E_SHAPE", /heads of width 4; the model's have 2/],
     ["a version that nobody knows", Buffer.from(encodeNpy(tensor)).fill(9, 6, 7), "E_BAD_VECTOR", /version is 9/],
