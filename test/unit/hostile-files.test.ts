@@ -82,10 +82,10 @@ describe("JSON datasets", () => {
     ['[{"input": "q", "output": "a"}]\n]', /line 2: it is not JSON: something follows/],
     ['[{"input": "q", "output": "a"}\n{}]', /line 2: it is not JSON/],
     ["[,]", /line 1: it is not JSON/],
-    ['[{"input": "q[{,", "output": "\\"]}"},\n5]', /line 2: an object of columns was expected, the number 5 found/],
-    ['{"input": "q"}', /a list of rows was expected, an object found/],
+    ['[{"input": "q[{,", "output": "\\"]}"},\n5]', /line 2: expected an object of columns, found the number 5/],
+    ['{"input": "q"}', /expected a list of rows, found an object/],
     ["[".repeat(200_000), /line 1: it is not JSON/],
-    [lists(5000), /line 1: an object of columns was expected/],
+    [lists(5000), /line 1: expected an object of columns/],
   ].map(([text, message]) => [String(text).slice(0, 40), text, message] as const))("%j is refused by line", async (_, text, message) => {
     await refusedIn(loadDataset(await write("rows.json", text as string)), "E_BAD_DATASET", message as RegExp);
   });
