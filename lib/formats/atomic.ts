@@ -46,7 +46,7 @@ async function writeTo(
   }
 }
 
-/** Throws E_WRITE. */
+/** The system's temporary folder, created if missing. Throws E_WRITE unless it is writable. */
 async function temporaryFolder(): Promise<string> {
   const folder = tmpdir();
   try {

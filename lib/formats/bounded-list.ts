@@ -12,7 +12,7 @@ export function listOf<Item extends z.ZodType>(item: Item, most: number, least =
     };
     if (!Array.isArray(value)) return refuse("expected a list");
     if (value.length < least || value.length > most) {
-      return refuse(`the list has ${value.length} items; expected ${least} to ${most}`);
+      return refuse(`the list has ${value.length} items; expected ${most === Infinity ? `at least ${least}` : `${least} to ${most}`}`);
     }
     const items: Array<z.output<Item>> = [];
     for (const [index, each] of value.entries()) {

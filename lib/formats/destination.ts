@@ -5,7 +5,7 @@ import type { Writable } from "node:stream";
 
 /** Where output to a path goes. */
 export type Destination =
-  /** A regular file; `mode`: its permissions if it already exists. */
+  /** A regular file; `mode`: the permissions of an existing one. */
   | { kind: "file"; path: string; mode: number | undefined }
   /** A device, a pipe or an open file: written sequentially. */
   | StreamDestination;

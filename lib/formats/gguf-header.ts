@@ -72,7 +72,7 @@ class HeaderReader {
   }
 
   private endOfTensors(nTensors: number, alignment: number): number {
-    if (!(alignment > 0)) throw this.bad(`its alignment is ${alignment}`);
+    if (!(alignment > 0)) throw this.bad(`its alignment is ${alignment}; expected a number above 0`);
     let last = 0;
     for (let i = 0; i < nTensors; i++) last = Math.max(last, this.tensorEnd());
     return nTensors === 0 ? this.position : Math.ceil(this.position / alignment) * alignment + last;

@@ -115,7 +115,9 @@ class Reader {
   tensorInfo(): { key: string; shape: number[]; type: number; offset: number } {
     const key = this.text();
     const nDimensions = this.u32();
-    if (nDimensions < 1 || nDimensions > MAX_DIMENSIONS) throw this.bad(`tensor ${key} has ${nDimensions} dimensions`);
+    if (nDimensions < 1 || nDimensions > MAX_DIMENSIONS) {
+      throw this.bad(`tensor ${key} has ${nDimensions} dimensions; expected 1 to ${MAX_DIMENSIONS}`);
+    }
     const shape = Array.from({ length: nDimensions }, () => this.count()).reverse();
     return { key, shape, type: this.u32(), offset: this.count() };
   }

@@ -86,7 +86,7 @@ async function remove(path: string): Promise<void> {
   await rm(path, { force: true }).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
 }
 
-/** Create a file together with its content, so that it is never partial, even on a full disk. Returns false if it already exists. */
+/** Create a file together with its content, so that it is never partial, even on a full disk. Returns false if one exists. */
 async function createFile(path: string, content: string): Promise<boolean> {
   try {
     await withPartial(dirname(path), async (partial) => {

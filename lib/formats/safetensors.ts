@@ -100,7 +100,7 @@ function assertContiguous(entries: HeaderEntry[], nBytes: number, bad: (reason: 
     if (begin !== position) throw bad(`a tensor begins at byte ${begin} of the data; expected ${position}`);
     position = end;
   }
-  if (position !== nBytes) throw bad(`it has ${nBytes - position} bytes after the last tensor`);
+  if (position !== nBytes) throw bad(`it has ${nBytes - position} bytes after the last tensor; expected none`);
 }
 
 function readTensor(data: Buffer, entry: HeaderEntry, key: string, bad: (reason: string) => SteeringError): Tensor {

@@ -22,7 +22,7 @@ export interface DownloadOptions extends ExchangeOptions {
   onProgress?: OnProgress | undefined;
 }
 
-/** An interrupted body is resumed immediately this often, as long as each attempt made progress. */
+/** Number of times that an interrupted body is resumed immediately, as long as each attempt makes progress. */
 const MAX_RECONNECTS = 5;
 
 /**

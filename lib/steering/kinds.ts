@@ -11,7 +11,7 @@ const P_RANGE = "must be above 0 and at most 1";
 const alpha = alphaSchema.default(1);
 const topP = z.number().gt(0, P_RANGE).max(1, P_RANGE);
 
-/** Properties of a kind of schedule, besides its settings. */
+/** What defines a kind of schedule, besides its settings. */
 interface Facts<Settings> {
   /** Alpha at a token step; N = the vector's steps (docs/method.md §4). Absent if alpha depends on the distributions. */
   alphaAt?: (settings: Settings, step: number, nSteps: number) => number;
