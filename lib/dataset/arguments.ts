@@ -1,9 +1,9 @@
 import { given } from "../guard/index.js";
 import { assertDataset } from "./dataset.js";
 
-const shape = "a dataset, { name, instruction, rows: [{ input, output }] }; loadDataset(name) reads one";
+const shape = "a dataset, { name, instruction, rows: [{ input, output }] }; to load one, use loadDataset(name)";
 
-/** A dataset, as argument of public functions. */
+/** Schema of a dataset as an argument of public functions. */
 export const datasetArgument = given.a<never>(shape, (value: unknown) => {
   try {
     assertDataset(value, "");

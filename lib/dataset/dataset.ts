@@ -9,49 +9,51 @@ import type { DatasetReference } from "../vector/index.js";
 import { readBounded } from "./read-bounded.js";
 import { isTableFile } from "./table.js";
 
-/** An instruction stands before every prompt; no context holds a longer one. */
+/** An instruction precedes every prompt; a longer one fits into no context. */
 const MAX_INSTRUCTION_BYTES = 2 ** 22;
 
-/** What `isDatasetName` expects. */
+/** What `isDatasetName` accepts, for messages. */
 export const NAME_OR_FILE = "expected a name without / and \\, or a JSON, JSONL, CSV, TSV or Parquet file";
 
-/** A query and the answer that shows the property. */
+/** A query and an answer that shows the property. */
 export interface Row {
   /** The query. */
   input: string;
-  /** The gold answer, with the property. */
+  /** The gold answer, which has the property. */
   output: string;
 }
 
-/** A property shown in examples. */
+/** A property, given by examples. */
 export interface Dataset {
   name: string;
   rows: Row[];
-  /** Text before the demonstrations; empty when there is none. */
+  /** Text before the demonstrations; may be empty. */
   instruction: string;
 }
 
-/** Which columns hold query and answer. */
+/** Names of the columns that contain query and answer. */
 export interface Columns {
   input: string;
   output: string;
 }
 
-/** What stops the reading of a dataset. */
+/** Options for loading a dataset. */
 export interface LoadDatasetOptions {
   signal?: AbortSignal | undefined;
 }
 
 /**
- * Load a dataset: a name of ours (`ITA`, `ITA_train`, `ITA_test`) or of a folder laid out like the published data
- * (`<folder>/<NAME>/<NAME>_train.json` and `<NAME>_instr.txt`), or the path of a JSON, JSONL, CSV, TSV or Parquet file
- * with the columns `input` and `output`; an instruction is read from `<NAME>_instr.txt` beside it.
+ * Load a dataset by name or path. A name (`ITA`, `ITA_train`, `ITA_test`) is looked up in `folder`, which is laid out like the
+ * published data (`<folder>/<NAME>/<NAME>_train.json` and `<NAME>_instr.txt`). A path names a JSON, JSONL, CSV, TSV or Parquet file
+ * with the columns `input` and `output`, and `<NAME>_instr.txt` in the same folder may contain an instruction.
  *
- * @param folder where names are looked up
- * @throws SteeringError E_BAD_ARGUMENT (a path that is not a table file's), E_NOT_FOUND, E_BAD_DATASET naming file and line, E_ABORTED
+ * @param folder where names are looked up; default: `LLAMA_STEER_DATASETS`, else the datasets of this package
+ * @throws SteeringError E_BAD_ARGUMENT (not the path of a table file), E_NOT_FOUND, E_BAD_DATASET naming file and line, E_ABORTED
  */
 export async function loadDataset(nameOrPath: string, folder = datasetsFolder(), { signal }: LoadDatasetOptions = {}): Promise<Dataset> {
-  if (isTableFile(nameOrPath)) return readDataset(basename(nameOrPath, extname(nameOrPath)), nameOrPath, instructionBeside(nameOrPath), signal);
+  if (isTableFile(nameOrPath)) {
+    return readDataset(basename(nameOrPath, extname(nameOrPath)), nameOrPath, instructionBeside(nameOrPath), signal);
+  }
   if (!isDatasetName(nameOrPath)) throw wrongName(nameOrPath);
   const base = baseName(nameOrPath);
   const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
@@ -59,13 +61,15 @@ export async function loadDataset(nameOrPath: string, folder = datasetsFolder(),
   if (!existsSync(path)) {
     const known = datasetNames(folder);
     const near = nearestName(base, known);
-    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"${near ? `; did you mean ${near}?` : "."} There are ${known.join(", ") || "none"} in ${folder}; a JSON, JSONL, CSV or Parquet file works too`);
+    const question = near ? `; did you mean ${near}?` : ".";
+    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"${question} There are ${known.join(", ") || "none"} `
+      + `in ${folder}; a JSON, JSONL, CSV, TSV or Parquet file works too`);
   }
   return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`), signal);
 }
 
 /**
- * Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, in place of any that are there; returns the path of the former.
+ * Write `<folder>/<NAME>/<NAME>_train.json` and its instruction, overwriting existing ones; returns the path of the JSON file.
  * Throws E_WRITE, E_BAD_ARGUMENT.
  */
 export async function saveDataset(folder: string, { name, rows, instruction }: Dataset): Promise<string> {
@@ -79,48 +83,52 @@ export async function saveDataset(folder: string, { name, rows, instruction }: D
   return path;
 }
 
-/** Names of the datasets in a folder; none where it does not exist. Throws E_NOT_FOUND for one that cannot be read. */
+/** Names of the datasets in a folder; empty if it does not exist. Throws E_NOT_FOUND if it cannot be read. */
 export function datasetNames(folder = datasetsFolder()): string[] {
   try {
     if (!statSync(folder, { throwIfNoEntry: false })?.isDirectory()) return [];
     return readdirSync(folder, { withFileTypes: true }).filter((entry) => entry.isDirectory()).map((entry) => entry.name).sort();
   } catch (cause) {
-    throw new SteeringError("E_NOT_FOUND", `the datasets in ${folder} cannot be listed (${(cause as NodeJS.ErrnoException).code})`, { cause });
+    const { code } = cause as NodeJS.ErrnoException;
+    throw new SteeringError("E_NOT_FOUND", `the datasets in ${folder} cannot be listed (${code})`, { cause });
   }
 }
 
-/** The parts that there are of a dataset: `ITA_test` and `ITA_train`, or one of them. */
+/** The existing parts of a dataset: `ITA_test`, `ITA_train`, or both. */
 export function datasetParts(name: string, folder = datasetsFolder()): string[] {
   return ["test", "train"].map((part) => `${name}_${part}`).filter((part) => existsSync(join(folder, name, `${part}.json`)));
 }
 
-/** The rows that are set aside for tests of a dataset given by name; undefined where there are none, and for those rows themselves. Throws E_BAD_DATASET. */
+/** The test part of a dataset given by name; undefined if it has none, or is itself a test part. Throws E_BAD_DATASET. */
 export async function testPart(name: string, folder = datasetsFolder()): Promise<Dataset | undefined> {
   const part = `${baseName(name)}_test`;
   return isTableFile(name) || name === part || !datasetParts(baseName(name), folder).includes(part) ? undefined : loadDataset(part, folder);
 }
 
-/** Throws E_BAD_DATASET for what is no dataset, e.g. the name of one. */
+/** Throws E_BAD_DATASET if a value is not a dataset, e.g. only its name. `what` names the value in the message. */
 export function assertDataset(value: unknown, what: string): asserts value is Dataset {
   const { name, instruction, rows } = (value ?? {}) as Partial<Dataset>;
-  const isRow = (row: unknown): boolean => typeof (row as Partial<Row> | null)?.input === "string" && typeof (row as Partial<Row>).output === "string";
+  const isRow = (row: unknown): boolean =>
+    typeof (row as Partial<Row> | null)?.input === "string" && typeof (row as Partial<Row>).output === "string";
   if (typeof name === "string" && typeof instruction === "string" && Array.isArray(rows) && rows.every(isRow)) return;
-  const hint = typeof value === "string" ? `; loadDataset(${JSON.stringify(value)}) reads one` : ", { name, instruction, rows: [{ input, output }] }";
-  throw new SteeringError("E_BAD_DATASET", `${what}: a dataset was expected${hint}`);
+  const hint = typeof value === "string"
+    ? `; to load it, use loadDataset(${JSON.stringify(value)})`
+    : ", { name, instruction, rows: [{ input, output }] }";
+  throw new SteeringError("E_BAD_DATASET", `${what}: expected a dataset${hint}`);
 }
 
-/** What a dataset is called in names of runs and vectors: `ITA` of `ITA_train`, `polite` of `data/polite.jsonl`. */
+/** A dataset's name in the names of runs and vectors: `ITA` for `ITA_train`, `polite` for `data/polite.jsonl`. */
 export function baseName(nameOrPath: string): string {
   const name = isTableFile(nameOrPath) ? basename(nameOrPath, extname(nameOrPath)) : nameOrPath;
   return name.replace(/_(train|test)$/, "");
 }
 
-/** Whether a dataset can be asked for by this: its name, or the path of a table file. */
+/** Whether a text may identify a dataset: as its name, or as the path of a table file. */
 export function isDatasetName(nameOrPath: string): boolean {
   return isTableFile(nameOrPath) || isName(nameOrPath);
 }
 
-/** A name becomes part of paths, and must not lead out of a folder. */
+/** Whether a text may be a dataset's name: it becomes part of paths, which must not lead out of a folder. */
 function isName(name: string): boolean {
   return !/[\\/]/.test(name) && !/^\.*(_train|_test)?$/.test(name);
 }
@@ -129,27 +137,30 @@ function wrongName(name: string): SteeringError {
   return new SteeringError("E_BAD_ARGUMENT", `"${name}" cannot be the name of a dataset: ${NAME_OR_FILE}`);
 }
 
-/** How many of the rows that both datasets have ask different queries: a contrast is cleanest when none does. */
+/** Count the rows at the same index whose queries differ; a contrast is cleanest if none do. */
 export function differingQueries(a: Dataset, b: Dataset): { differing: number; compared: number } {
   const compared = Math.min(a.rows.length, b.rows.length);
   const differing = a.rows.slice(0, compared).filter((row, index) => row.input !== b.rows[index]!.input).length;
   return { differing, compared };
 }
 
-/** Identity of a dataset's content. */
+/** Name of a dataset and hash of its content. */
 export function datasetReference(dataset: Dataset): DatasetReference {
   const hash = createHash("sha256").update(JSON.stringify([dataset.instruction, dataset.rows])).digest("hex");
   return { name: dataset.name, hash: `sha256:${hash}` };
 }
 
-/** Throws E_BAD_DATASET where two datasets hold the same rows and instruction: nothing tells them apart. */
+/** Throws E_BAD_DATASET if two datasets have the same rows and instruction. */
 export function assertDifferent(positive: Dataset, negative: Dataset): void {
   if (datasetReference(positive).hash !== datasetReference(negative).hash) return;
   throw new SteeringError("E_BAD_DATASET",
-    `${positive.name} and ${negative.name} hold the same rows, so their difference is zero; name two different datasets`);
+    `${positive.name} and ${negative.name} have the same rows, so their difference is zero; name two different datasets`);
 }
 
-/** Where datasets are looked up by name: `LLAMA_STEER_DATASETS`, else those that a model of the package was made with, else ours for all models. */
+/**
+ * Folder in which datasets are looked up by name: `LLAMA_STEER_DATASETS`, else that of the packaged model's own datasets, else that
+ * of this package's datasets for all models.
+ */
 export function datasetsFolder(model?: string): string {
   return process.env["LLAMA_STEER_DATASETS"] || (model && ownDatasets(model)) || join(packageRoot(), "models", "datasets");
 }
@@ -160,5 +171,6 @@ function instructionBeside(path: string): string {
 
 async function readDataset(name: string, path: string, instructionPath: string, signal: AbortSignal | undefined): Promise<Dataset> {
   const rows = await readBounded("columns", { path, columns: { input: "input", output: "output" }, limit: Infinity }, [path], signal);
-  return { name, rows, instruction: existsSync(instructionPath) ? (await readUtf8(instructionPath, "E_BAD_DATASET", MAX_INSTRUCTION_BYTES)).trim() : "" };
+  const instruction = existsSync(instructionPath) ? await readUtf8(instructionPath, "E_BAD_DATASET", MAX_INSTRUCTION_BYTES) : "";
+  return { name, rows, instruction: instruction.trim() };
 }

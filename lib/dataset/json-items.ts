@@ -1,20 +1,20 @@
 import { bad, kindOf } from "./refusal.js";
 
-/** An item of a JSON list, and the line on which it begins. */
+/** An item of a JSON list, with the line on which it begins. */
 export interface JsonItem {
   value: unknown;
   line: number;
 }
 
 /**
- * The items of a JSON list, parsed one by one: a list of a million rows is not held twice, and what is wrong with one of them
- * is known with its line before the next is read. Throws E_BAD_DATASET naming file and line.
+ * Parse the items of a JSON list one by one, so that a list of a million rows is not in memory twice and an error in a row is
+ * reported with its line before the next is parsed. Throws E_BAD_DATASET, naming file and line.
  */
 export function* jsonItems(text: string, path: string): Generator<JsonItem, void> {
   const cursor: Cursor = { at: 0, line: 1 };
   passWhite(text, cursor);
   if (text[cursor.at] !== "[") {
-    throw bad(path, undefined, `a list of rows was expected, ${kindOf(parse(text, 1, path))} found`);
+    throw bad(path, undefined, `expected a list of rows, found ${kindOf(parse(text, 1, path))}`);
   }
   cursor.at++;
   for (let isFirst = true; ; isFirst = false) {
@@ -33,7 +33,7 @@ export function* jsonItems(text: string, path: string): Generator<JsonItem, void
   if (cursor.at < text.length) throw bad(path, `line ${cursor.line}`, "it is not JSON: something follows its list");
 }
 
-/** A place in a text. */
+/** A position in a text. */
 interface Cursor {
   at: number;
   line: number;
@@ -50,7 +50,7 @@ function passWhite(text: string, cursor: Cursor): void {
   }
 }
 
-/** To the comma or bracket that ends an item of the list, or to the end of the text. */
+/** Move to the comma or bracket that ends an item of the list, or to the end of the text. */
 function passItem(text: string, cursor: Cursor): void {
   let depth = 0;
   let isText = false;
@@ -58,7 +58,7 @@ function passItem(text: string, cursor: Cursor): void {
     const code = text.charCodeAt(cursor.at);
     if (code === LINE_END) {
       cursor.line++;
-      isText = false; // JSON's texts have no line ends: one that is not closed must not hide the rest
+      isText = false; // JSON strings have no line breaks: an unclosed one must not hide the rest
     } else if (code === QUOTE) isText = !isText;
     else if (isText) {
       if (code === BACKSLASH && text.charCodeAt(cursor.at + 1) !== LINE_END) cursor.at++;
@@ -75,11 +75,12 @@ function parse(text: string, firstLine: number, path: string): unknown {
     return JSON.parse(text);
   } catch (cause) {
     const { message } = cause as Error;
-    throw bad(path, `line ${firstLine + lineOfError(text, message) - 1}`, `it is not JSON: ${message.replace(/( in JSON)? at position \d+.*$/s, "")}`, cause);
+    const reason = message.replace(/( in JSON)? at position \d+.*$/s, "");
+    throw bad(path, `line ${firstLine + lineOfError(text, message) - 1}`, `it is not JSON: ${reason}`, cause);
   }
 }
 
-/** Line of a syntax error, from 1: where the message does not say, the first line after which the text is wrong whatever follows. */
+/** Line of a syntax error, from 1: by the message's position, else the first line after which no continuation makes the text valid. */
 function lineOfError(text: string, message: string): number {
   const ends: number[] = [];
   for (let end = text.indexOf("\n"); end >= 0; end = text.indexOf("\n", end + 1)) ends.push(end);
@@ -100,7 +101,7 @@ function positionIn(message: string): number | undefined {
   return position === undefined ? undefined : Number(position);
 }
 
-/** Whether a text would be JSON if it went on. */
+/** Whether a text is a prefix of valid JSON. */
 function isOpen(text: string): boolean {
   try {
     JSON.parse(text);

@@ -4,7 +4,10 @@ import { SteeringError } from "../errors.js";
 import { bad } from "./refusal.js";
 import type { TableRow } from "./table.js";
 
-/** Rows of a Parquet file. The parser believes what the file says of itself: call it through `readBounded` only. Throws E_NOT_FOUND, E_BAD_DATASET. */
+/**
+ * Read the rows of a Parquet file. The parser trusts the sizes in the file, so call it only through `readBounded`.
+ * Throws E_NOT_FOUND, E_BAD_DATASET.
+ */
 export async function parquetRows(path: string): Promise<TableRow[]> {
   const file = await asyncBufferFromFile(path).catch((cause: unknown) => {
     throw new SteeringError("E_NOT_FOUND", `dataset file ${path} cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause });

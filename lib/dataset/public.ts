@@ -1,4 +1,4 @@
-/** Datasets: rows of an input and an output, by name or as files; importers of other formats. */
+/** Datasets of inputs and outputs, by name or as files; importers for other formats. */
 import { given, guarded } from "../guard/index.js";
 import { datasetArgument } from "./arguments.js";
 import * as all from "./dataset.js";
@@ -17,7 +17,8 @@ export const load = guarded("loadDataset", all.loadDataset, {
 /** @function */
 export const save = guarded("datasets.save", all.saveDataset, {
   folder: given.path,
-  dataset: datasetArgument.refine((value) => given.path.safeParse((value as { name: string }).name).success, "expected a dataset whose name can name a file"),
+  dataset: datasetArgument.refine((value) => given.path.safeParse((value as { name: string }).name).success,
+    "expected a dataset whose name is a valid file name"),
 });
 /** @function */
 export const importAlpaca = guarded("datasets.importAlpaca", imports.importAlpaca, {
@@ -25,7 +26,8 @@ export const importAlpaca = guarded("datasets.importAlpaca", imports.importAlpac
 });
 /** @function */
 export const importBeaverTails = guarded("datasets.importBeaverTails", imports.importBeaverTails, {
-  path: given.path, options: given.required({ safe: given.flag, limit: limit.optional(), seed: given.number.optional(), signal: signal.optional() }),
+  path: given.path,
+  options: given.required({ safe: given.flag, limit: limit.optional(), seed: given.number.optional(), signal: signal.optional() }),
 });
 /** @function */
 export const importColumns = guarded("datasets.importColumns", imports.importColumns, {

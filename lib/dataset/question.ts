@@ -1,4 +1,4 @@
-/** The prompt without demonstrations: only the question (docs/method.md §2). */
+/** The prompt of a question without demonstrations (docs/method.md §2). */
 export function questionPrompt(question: string): string {
   return `Q:${question}\nA:`;
 }

@@ -3,11 +3,11 @@ import { readUtf8 } from "../formats/index.js";
 import { bad, kindOf } from "./refusal.js";
 import { jsonItems } from "./json-items.js";
 
-/** One row of a file, whatever its format. */
+/** A row of a table file of any format. */
 export interface TableRow {
-  /** By column. */
+  /** Values by column. */
   values: Record<string, unknown>;
-  /** Where it stands, e.g. "line 12". */
+  /** Position in the file, e.g. "line 12". */
   place: () => string;
 }
 
@@ -20,14 +20,14 @@ const READERS: Record<string, (path: string) => Promise<Iterable<TableRow>>> = {
   ".parquet": async (path) => (await import("./parquet.js")).parquetRows(path),
 };
 
-/** Whether a name is that of a file that `readTable` can read. */
+/** Whether `readTable` supports a file, by its name. */
 export function isTableFile(path: string): boolean {
   return extname(path).toLowerCase() in READERS;
 }
 
 /**
- * Rows of a JSON list, a JSONL, CSV, TSV (both with a header line) or Parquet file, where the format allows it one by one. For
- * other people's files in a process of its own (`readBounded`).
+ * Read the rows of a JSON list, JSONL, CSV or TSV (both with a header line) or Parquet file, one by one if the format allows it.
+ * Call it through `readBounded` for untrusted files.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_DATASET naming file and line
  */
@@ -68,7 +68,7 @@ async function separatedRows(text: string, path: string, delimiter: string): Pro
   try {
     const rows = parse(text, { columns: true, info: true, skip_empty_lines: true, delimiter, quote: delimiter === "," ? '"' : null });
     return (rows as unknown as Array<{ info: { lines: number }; record: Record<string, string> }>).map(({ info, record: values }) => {
-      const inside = Object.values(values).join("").split("\n").length - 1; // a row ends where its last quoted line does
+      const inside = Object.values(values).join("").split("\n").length - 1; // the parser reports the line on which a row ends
       return { values, place: () => `line ${info.lines - inside}` };
     });
   } catch (cause) {
@@ -79,5 +79,5 @@ async function separatedRows(text: string, path: string, delimiter: string): Pro
 
 function record(values: unknown, path: string, place: () => string): Record<string, unknown> {
   if (typeof values === "object" && values !== null && !Array.isArray(values)) return values as Record<string, unknown>;
-  throw bad(path, place(), `an object of columns was expected, ${kindOf(values)} found`);
+  throw bad(path, place(), `expected an object of columns, found ${kindOf(values)}`);
 }

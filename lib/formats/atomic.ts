@@ -9,16 +9,16 @@ import { destinationOf, openStream, type StreamDestination } from "./destination
 import { withPartial } from "./partial.js";
 
 /**
- * Write `data` to `path` so that a reader sees the old file or the whole new one, never a part, whoever else writes there.
- * A symbolic link is followed; a device or a pipe is written to. Throws E_WRITE.
+ * Write `data` to `path` atomically: a reader sees either the old file or the complete new one, even if others write there too.
+ * Follows symbolic links; writes directly to devices and pipes. Throws E_WRITE.
  */
 export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
   await writeTo(path, (file) => file.writeFile(data), async (stream) => send(Readable.from([data]), stream));
 }
 
 /**
- * The same for what `write` writes, in as many pieces as it likes; what it throws of its own goes through. For a device or a
- * pipe, which takes no bytes at a position, they are collected in a temporary file that only this user can read.
+ * Like `writeFileAtomic`, but `write` may write the content in any number of pieces; its own SteeringErrors pass through.
+ * Devices and pipes are not seekable, so their content is first collected in a temporary file that only this user can read.
  */
 export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
   await writeTo(path, write, async (stream) => {
@@ -46,7 +46,7 @@ async function writeTo(
   }
 }
 
-/** Throws E_WRITE. */
+/** The system's temporary folder, created if missing. Throws E_WRITE unless it is writable. */
 async function temporaryFolder(): Promise<string> {
   const folder = tmpdir();
   try {
@@ -63,15 +63,15 @@ async function send(bytes: Readable, destination: StreamDestination): Promise<vo
   await pipeline(bytes, sink, { end });
 }
 
-/** Rename a whole file to its final name, so that it is there after a power cut too. */
+/** Rename a complete file to its final name, durably: the rename survives a power cut. */
 export async function land(partial: string, path: string): Promise<void> {
   await rename(partial, path);
-  const folder = await open(dirname(path), "r").catch(() => undefined); // Windows opens no folders
-  await folder?.sync().catch(() => undefined); // nor do all file systems flush them
+  const folder = await open(dirname(path), "r").catch(() => undefined); // Windows cannot open folders
+  await folder?.sync().catch(() => undefined); // some file systems cannot flush them
   await folder?.close();
 }
 
-/** Write all bytes at a position: one call of the system may write less. */
+/** Write all bytes at a position: a single system call may write fewer. */
 export async function writeAt(file: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
   for (let done = 0; done < bytes.byteLength;) {
     const { bytesWritten } = await file.write(bytes, done, bytes.byteLength - done, position + done);
@@ -79,7 +79,7 @@ export async function writeAt(file: FileHandle, bytes: Uint8Array, position: num
   }
 }
 
-/** Write and flush a file that must not exist, with the permissions `mode` if given. */
+/** Write and flush a file that must not exist yet, with permissions `mode` if given. */
 async function writeNew(path: string, write: (file: FileHandle) => Promise<void>, mode: number | undefined): Promise<void> {
   const file = await open(path, "wx", mode ?? 0o666);
   try {
@@ -91,14 +91,14 @@ async function writeNew(path: string, write: (file: FileHandle) => Promise<void>
   }
 }
 
-/** How GGUF files begin, and the entry that tells a control vector, the only kind that is written here. */
+/** The magic of GGUF files, and the metadata entry of control vectors, the only GGUF files that we write. */
 const GGUF = "GGUF";
 const CONTROL_VECTOR = /general\.architecture\x08\0\0\0\x0d\0{7}controlvector/;
 const HEAD_BYTES = 65_536;
 
 /**
- * Find out before long work whether its result can be written. Makes the folder. Throws E_WRITE; also where the result
- * would take the place of a model, or of one of the `inputs` that it is made of. `inPieces`: it will be written by `writeAtomic`.
+ * Check before a long computation that its result can be written, and create the folder. `inPieces`: `writeAtomic` will write it.
+ * Throws E_WRITE, also if the result would overwrite a model or one of its own `inputs`.
  */
 export async function assertWritable(path: string, inputs: readonly string[] = [], { inPieces = false } = {}): Promise<void> {
   try {
@@ -109,10 +109,14 @@ export async function assertWritable(path: string, inputs: readonly string[] = [
   const existing = await stat(path).catch(() => undefined);
   if (!existing?.isFile()) return;
   const begin = await headOf(path);
-  if (begin.startsWith(GGUF) && !CONTROL_VECTOR.test(begin)) throw new SteeringError("E_WRITE", `cannot write ${path}: there is a model, which would be gone`);
+  if (begin.startsWith(GGUF) && !CONTROL_VECTOR.test(begin)) {
+    throw new SteeringError("E_WRITE", `cannot write ${path}: refusing to overwrite a model file; choose another path`);
+  }
   for (const input of inputs) {
     const other = await stat(input).catch(() => undefined);
-    if (other?.ino === existing.ino && other.dev === existing.dev) throw new SteeringError("E_WRITE", `cannot write ${path}: it is read for this, and would be gone`);
+    if (other?.ino === existing.ino && other.dev === existing.dev) {
+      throw new SteeringError("E_WRITE", `cannot write ${path}: refusing to overwrite its own input; choose another path`);
+    }
   }
 }
 
@@ -125,7 +129,7 @@ async function assertReachable(path: string, inPieces: boolean): Promise<void> {
 }
 
 async function headOf(path: string): Promise<string> {
-  const file = await open(path, "r").catch(() => undefined); // one that cannot be read can be replaced all the same
+  const file = await open(path, "r").catch(() => undefined); // an unreadable file can still be replaced
   if (!file) return "";
   try {
     const { buffer, bytesRead } = await file.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0);
@@ -135,13 +139,13 @@ async function headOf(path: string): Promise<string> {
   }
 }
 
-/** E_WRITE with the reason in words. */
+/** The E_WRITE error for a system error, with the reason in words. */
 export function cannotWrite(path: string, cause: NodeJS.ErrnoException): SteeringError {
   const reasons: Record<string, string> = {
     EACCES: "permission denied", EPERM: "permission denied", EROFS: "the file system is read-only", ENOSPC: "the disk is full",
     EISDIR: "it is a folder", ENOTDIR: "a part of its path is a file", EEXIST: "a part of its path is a file",
-    EDQUOT: "the disk quota is used up", ENAMETOOLONG: "its name is too long", ERR_INVALID_ARG_VALUE: "its name holds a NUL character",
-    ELOOP: "its symbolic links lead nowhere", EPIPE: "its reader is gone",
+    EDQUOT: "the disk quota is exceeded", ENAMETOOLONG: "its name is too long",
+    ERR_INVALID_ARG_VALUE: "its name contains a NUL character", ELOOP: "its symbolic links form a loop", EPIPE: "its reader has closed it",
   };
   return new SteeringError("E_WRITE", `cannot write ${path}: ${reasons[cause.code ?? ""] ?? cause.message}`, { cause });
 }

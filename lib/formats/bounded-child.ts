@@ -1,5 +1,5 @@
-// The process that `runBounded` starts. Its first thread calls the function, which may block it; its second one ends the
-// process when that takes too much memory or time, or when the parent is gone.
+// The process that `runBounded` starts. The main thread calls the function, which may block it; a worker thread kills the
+// process if the call takes too much memory or time, or if the parent has exited.
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { isMainThread, Worker } from "node:worker_threads";
@@ -7,7 +7,7 @@ import { SteeringError } from "../errors.js";
 import type { BoundedReport } from "./bounded.js";
 
 const WATCH_MS = 20;
-/** The parent counts the time; this is for one that cannot any more. */
+/** The parent enforces the time limit; this margin is for when it no longer can. */
 const GRACE_MS = 5000;
 const [bytes, milliseconds] = process.argv.slice(2).map(Number) as [number, number];
 
@@ -24,7 +24,7 @@ function watch(): void {
 
 async function work(): Promise<void> {
   dieFirst();
-  // A promise that nobody waits for, deep in a library, is a failure of the whole call.
+  // An unawaited promise that rejects deep in a library fails the whole call.
   process.on("unhandledRejection", (error) => report({ error: described(error) }));
   process.on("uncaughtException", (error) => report({ error: described(error) }));
   const asked = once(process, "message") as Promise<[{ module: string; input: unknown }]>;
@@ -39,7 +39,7 @@ async function work(): Promise<void> {
   }
 }
 
-/** The parent ends this process when it has the report. */
+/** The parent kills this process once it has the report. */
 function report(message: BoundedReport): void {
   process.send?.(message);
 }
@@ -49,11 +49,11 @@ function described(error: unknown): { code?: SteeringError["code"]; message: str
   return { message: error instanceof Error ? error.message : String(error) };
 }
 
-/** Where memory runs out, Linux should end this process and not the one that asked. */
+/** If memory runs out, Linux should kill this process rather than its parent. */
 function dieFirst(): void {
   try {
     writeFileSync("/proc/self/oom_score_adj", "1000");
   } catch {
-    // Other systems have no such file.
+    // Other systems do not have this file.
   }
 }

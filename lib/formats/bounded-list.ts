@@ -1,8 +1,8 @@
 import { z } from "zod";
 
 /**
- * A list of a foreign file, refused at its first bad item, or for its length: `z.array` looks at every item and keeps an
- * issue for each, which for a million of them takes a gigabyte.
+ * Schema of a list from an untrusted file, of `least` to `most` items; validation stops at the first bad item. `z.array` would
+ * check every item and keep an issue for each, which takes a gigabyte for a million bad items.
  */
 export function listOf<Item extends z.ZodType>(item: Item, most: number, least = 0) {
   return z.unknown().transform((value, context): Array<z.output<Item>> => {
@@ -10,8 +10,10 @@ export function listOf<Item extends z.ZodType>(item: Item, most: number, least =
       context.addIssue({ code: "custom", message, path });
       return z.NEVER;
     };
-    if (!Array.isArray(value)) return refuse("a list was expected");
-    if (value.length < least || value.length > most) return refuse(`a list of ${least} to ${most} items was expected, one of ${value.length} found`);
+    if (!Array.isArray(value)) return refuse("expected a list");
+    if (value.length < least || value.length > most) {
+      return refuse(`the list has ${value.length} items; expected ${most === Infinity ? `at least ${least}` : `${least} to ${most}`}`);
+    }
     const items: Array<z.output<Item>> = [];
     for (const [index, each] of value.entries()) {
       const parsed = item.safeParse(each);
@@ -22,10 +24,13 @@ export function listOf<Item extends z.ZodType>(item: Item, most: number, least =
   });
 }
 
-/** No text has more tokens, nor steps of an answer: the largest context windows are of ten million. */
+/** Upper limit for the tokens of a text and the steps of an answer: the largest context windows have ten million tokens. */
 export const MAX_STEPS = 10_000_000;
 
-/** A list of finite numbers, checked at once. */
-export const numberList = z.custom<number[]>((value) => Array.isArray(value) && value.length <= MAX_STEPS && value.every(Number.isFinite), "a list of numbers was expected");
-/** A list of whole numbers. */
-export const integerList = z.custom<number[]>((value) => Array.isArray(value) && value.length <= MAX_STEPS && value.every(Number.isSafeInteger), "a list of whole numbers was expected");
+const isListOf = (value: unknown, isItem: (item: unknown) => boolean): boolean =>
+  Array.isArray(value) && value.length <= MAX_STEPS && value.every(isItem);
+
+/** Schema of a list of finite numbers, with one check for the whole list. */
+export const numberList = z.custom<number[]>((value) => isListOf(value, Number.isFinite), "expected a list of numbers");
+/** Schema of a list of integers, with one check for the whole list. */
+export const integerList = z.custom<number[]>((value) => isListOf(value, Number.isSafeInteger), "expected a list of whole numbers");

@@ -1,17 +1,17 @@
 import { adviceOnChildren, afterTicks, isInterrupt, startChild } from "../child.js";
 import { abortError, SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
-/** What reading a foreign file may take. */
+/** Limits for reading an untrusted file. */
 export interface Bounds {
   milliseconds: number;
-  /** Memory of the process that reads. */
+  /** Memory of the reading process. */
   bytes: number;
   signal?: AbortSignal | undefined;
-  /** Makes the error for input that exceeds the bounds, or that the function cannot read. */
+  /** Creates the error for input that exceeds the limits or that the function cannot read. */
   refuse: (reason: string, cause?: unknown) => SteeringError;
 }
 
-/** What the reading process sends. */
+/** The message that the reading process sends. */
 export type BoundedReport =
   | { output: unknown }
   | { error: { code?: ErrorCode; message: string } };
@@ -19,17 +19,17 @@ export type BoundedReport =
 const MIB = 2 ** 20;
 
 /**
- * Call a function of a module in a process of its own, which ends when time or memory is used up, or when the signal fires.
+ * Call a module's function in a child process, which is killed when it exceeds its time or memory, or when the signal aborts.
  *
  * @param url the module; its fragment names the function, e.g. `new URL("./readers.js#alpaca", import.meta.url)`
- * @param input the function's only argument; it and the result are copied as by `structuredClone`
- * @throws SteeringError E_ABORTED (also where the process is interrupted), what the function throws as SteeringError, and
+ * @param input the function's only argument; input and result are copied as by `structuredClone`
+ * @throws SteeringError E_ABORTED (also if the child is interrupted), any SteeringError that the function throws, and
  *   `bounds.refuse(...)` for everything else
  */
 export async function runBounded<Output>(url: URL, input: unknown, { milliseconds, bytes, signal, refuse }: Bounds): Promise<Output> {
   throwIfAborted(signal);
   const ending = await runChild(url, input, { milliseconds, bytes, signal }).catch((cause: Error) => {
-    throw refuse(`the process that reads it cannot be started: ${cause.message}. ${adviceOnChildren()}`, cause);
+    throw refuse(`cannot start the process that reads it: ${cause.message}. ${adviceOnChildren()}`, cause);
   });
   if (signal?.aborted) throw abortError(signal);
   if (ending.timedOut) throw refuse(`reading it takes more than ${Math.round(milliseconds / 1000)} s`);
@@ -45,7 +45,7 @@ export async function runBounded<Output>(url: URL, input: unknown, { millisecond
 interface Ending {
   report: BoundedReport | undefined;
   timedOut: boolean;
-  /** Its signal, or else its exit code. */
+  /** The signal that killed the process, else its exit code. */
   end: string | number | null;
 }
 
@@ -59,9 +59,9 @@ function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omi
     const stop = (): void => { child.kill("SIGKILL"); };
     child.on("error", reject);
     try {
-      child.send({ module: url.href, input }, () => undefined); // one that ended before is told by "close"
+      child.send({ module: url.href, input }, () => undefined); // "close" reports a child that has already exited
     } catch (error) {
-      stop(); // what cannot be copied
+      stop(); // the input cannot be copied
       throw error;
     }
     const stopWaiting = afterTicks(() => milliseconds, () => {

@@ -4,22 +4,22 @@ import { SteeringError } from "../errors.js";
 import { readGgufHeader, type Split } from "./gguf-header.js";
 
 const PARQUET = "PAR1";
-/** How the page of a login or an error begins that comes in place of a file. */
+/** The start of an HTML page: servers send a login or error page instead of a file. */
 const WEB_PAGE = /^\s*<(!doctype\s+html|html)\b/i;
 const HEAD_BYTES = 512;
 
 /**
- * Why what lies at `path` is not a file of the format that `name` ends with; undefined if nothing speaks against it. Cut
- * GGUF files are found by their own header.
+ * The reason why the file at `path` does not have the format of `name`'s ending, or undefined if it seems to. A truncated GGUF
+ * file is detected by its header.
  */
 export function contentProblem(path: string, name: string, part: Split = { no: 0, count: 1 }): string | undefined {
   try {
     const { head, tail } = endsOf(path);
     if (head === "") return "the file is empty";
-    if (WEB_PAGE.test(head) && !/^\.html?$/i.test(extname(name))) return "a web page came in place of the file";
+    if (WEB_PAGE.test(head) && !/^\.html?$/i.test(extname(name))) return "the server sent a web page instead of the file";
     switch (extname(name).toLowerCase()) {
       case ".gguf": return ggufProblem(path, name, part);
-      case ".parquet": return head.startsWith(PARQUET) && tail === PARQUET ? undefined : "the file is not a whole Parquet file";
+      case ".parquet": return head.startsWith(PARQUET) && tail === PARQUET ? undefined : "the file is not a complete Parquet file";
       default: return undefined;
     }
   } catch (error) {
@@ -31,7 +31,7 @@ export function contentProblem(path: string, name: string, part: Split = { no: 0
 function ggufProblem(path: string, name: string, { no, count }: Split): string | undefined {
   const { split } = readGgufHeader(path, "the file");
   if (count === 1 || (split.no === no && split.count === count)) return undefined;
-  return `${basename(name)} says that it is part ${split.no + 1} of ${split.count}; expected part ${no + 1} of ${count}`;
+  return `${basename(name)} is part ${split.no + 1} of ${split.count} by its own header; expected part ${no + 1} of ${count}`;
 }
 
 function endsOf(path: string): { head: string; tail: string } {

@@ -3,11 +3,11 @@ import { readlink, realpath, stat } from "node:fs/promises";
 import { basename, dirname, join, resolve } from "node:path";
 import type { Writable } from "node:stream";
 
-/** Where output that is named by a path goes. */
+/** Where output to a path goes. */
 export type Destination =
-  /** A file of its own, which may exist already, with these permissions. */
+  /** A regular file; `mode`: the permissions of an existing one. */
   | { kind: "file"; path: string; mode: number | undefined }
-  /** A device, a pipe or an open file, which takes the bytes one after the other. */
+  /** A device, a pipe or an open file: written sequentially. */
   | StreamDestination;
 export interface StreamDestination {
   kind: "stream";
@@ -15,16 +15,16 @@ export interface StreamDestination {
   standard: "stdout" | "stderr" | undefined;
 }
 
-/** As many symbolic links as Linux follows. */
+/** Linux follows this many symbolic links. */
 const MAX_LINKS = 40;
 const STANDARD = { 1: "stdout", 2: "stderr" } as const;
 
-/** Follow the symbolic links of a path and find out what lies there. Throws the errors of the file system. */
+/** Follow the symbolic links of a path and classify the result. Throws file system errors. */
 export async function destinationOf(asked: string): Promise<Destination> {
   let path = asked;
   for (let links = 0; ; links++) {
     const folder = await realpath(dirname(path)).catch(() => dirname(path));
-    // What such a name links to is for show ("pipe:[42]"), or a file whose end others write to.
+    // The target of such a link is either symbolic ("pipe:[42]") or a file that others append to.
     if (isDescriptors(folder)) return { kind: "stream", path, standard: ownStandard(folder, basename(path)) };
     const target = await readlink(path).catch(() => undefined);
     if (target === undefined) break;
@@ -41,13 +41,13 @@ export async function destinationOf(asked: string): Promise<Destination> {
   return { kind: "stream", path, standard: undefined };
 }
 
-/** Open a destination of kind `stream`; this process's own outputs must be left open. */
+/** Open a destination of kind `stream`; `end` is false for this process's own outputs, which must stay open. */
 export function openStream({ path, standard }: StreamDestination): { sink: Writable; end: boolean } {
   if (standard) return { sink: process[standard], end: false };
   return { sink: createWriteStream(path, { flags: (constants.O_WRONLY | constants.O_APPEND) as unknown as string }), end: true };
 }
 
-/** /dev/fd, and what it links to on Linux. */
+/** Whether a folder is /dev/fd, or what it links to on Linux. */
 function isDescriptors(folder: string): boolean {
   return /^(\/dev|\/proc\/[^/]+(\/task\/\d+)?)\/fd$/.test(folder);
 }

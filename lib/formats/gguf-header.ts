@@ -1,7 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync } from "node:fs";
 import { SteeringError } from "../errors.js";
 
-/** Which part of a model split over several files a GGUF is: `no` from 0; of a model in one file 0 of 1. */
+/** Which part of a split model a GGUF file is: `no` counts from 0; a model in a single file is part 0 of 1. */
 export interface Split {
   no: number;
   count: number;
@@ -9,9 +9,9 @@ export interface Split {
 
 const DEFAULT_ALIGNMENT = 32;
 const TYPE = { string: 8, array: 9 } as const;
-/** Bytes of a value of the types of the GGUF specification. */
+/** Size in bytes of a value, by type of the GGUF specification. */
 const VALUE_BYTES: Record<number, number> = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8 };
-/** Values per block, and bytes of a block, of ggml's types (ggml.h, ggml-common.h). */
+/** Values per block and bytes per block, by ggml type (ggml.h, ggml-common.h). */
 const BLOCKS: Record<number, readonly [values: number, bytes: number]> = {
   0: [1, 4], 1: [1, 2], 2: [32, 18], 3: [32, 20], 6: [32, 22], 7: [32, 24], 8: [32, 34], 9: [32, 36], 10: [256, 84], 11: [256, 110],
   12: [256, 144], 13: [256, 176], 14: [256, 210], 15: [256, 292], 16: [256, 66], 17: [256, 74], 18: [256, 98], 19: [256, 50], 20: [32, 18],
@@ -19,16 +19,16 @@ const BLOCKS: Record<number, readonly [values: number, bytes: number]> = {
   34: [256, 54], 35: [256, 66], 39: [32, 17], 40: [64, 36], 41: [128, 18], 42: [64, 18],
 };
 const MAX_DIMENSIONS = 4;
-/** A vocabulary of a million words with its merges takes less than 100 MB. */
+/** A vocabulary of a million tokens with its merges takes less than 100 MB. */
 const MAX_HEADER_BYTES = 256 * 1024 * 1024;
 const WINDOW_BYTES = 1024 * 1024;
 
 /**
- * Read a GGUF's header and make sure that the file holds all the tensors that it lists. What the header says is not
- * trusted any further: whether llama.cpp can work with the file is another question.
+ * Read a GGUF header and check that the file is long enough for all tensors listed in it. Whether llama.cpp can load the file
+ * is not checked.
  *
- * @param what what messages call the file
- * @throws SteeringError E_NOT_FOUND (it cannot be read), E_BAD_GGUF (not a GGUF, or cut short)
+ * @param what the file's name in messages
+ * @throws SteeringError E_NOT_FOUND (cannot be read), E_BAD_GGUF (not a GGUF file, or truncated)
  */
 export function readGgufHeader(path: string, what = path): { split: Split } {
   const file = openFile(path);
@@ -47,7 +47,7 @@ function openFile(path: string): number {
   }
 }
 
-/** Reads the file by windows of 1 MiB: headers are large, and models larger. */
+/** Reads the file in windows of 1 MiB: headers are large, and models larger. */
 class HeaderReader {
   private position = 0;
   private window = Buffer.alloc(0);
@@ -56,7 +56,7 @@ class HeaderReader {
   constructor(private readonly file: number, private readonly size: number, private readonly what: string) {}
 
   read(): { split: Split } {
-    if (this.size < 4 || this.take(4).toString("latin1") !== "GGUF") throw this.bad("it does not begin as one");
+    if (this.size < 4 || this.take(4).toString("latin1") !== "GGUF") throw this.bad("it does not start with the bytes \"GGUF\"");
     const version = this.take(4).readUInt32LE();
     if (version !== 2 && version !== 3) throw this.bad(`its version is ${version}; expected 2 or 3`);
     const [nTensors, nPairs] = [this.length(), this.length()];
@@ -72,24 +72,24 @@ class HeaderReader {
   }
 
   private endOfTensors(nTensors: number, alignment: number): number {
-    if (!(alignment > 0)) throw this.bad(`its alignment is ${alignment}`);
+    if (!(alignment > 0)) throw this.bad(`its alignment is ${alignment}; expected a number above 0`);
     let last = 0;
     for (let i = 0; i < nTensors; i++) last = Math.max(last, this.tensorEnd());
     return nTensors === 0 ? this.position : Math.ceil(this.position / alignment) * alignment + last;
   }
 
-  /** Where a tensor ends, from the beginning of the tensors' data; that of a type that is not known yet begins there. */
+  /** End of a tensor, in bytes from the start of the tensor data. A tensor of an unknown type counts as empty. */
   private tensorEnd(): number {
     const name = this.text();
     const nDimensions = this.take(4).readUInt32LE();
-    if (nDimensions > MAX_DIMENSIONS) throw this.bad(`the tensor ${name} has ${nDimensions} dimensions, not up to ${MAX_DIMENSIONS}`);
+    if (nDimensions > MAX_DIMENSIONS) throw this.bad(`tensor ${name} has ${nDimensions} dimensions; expected at most ${MAX_DIMENSIONS}`);
     let values = 1;
     for (let i = 0; i < nDimensions; i++) values *= this.number();
     const [blockValues, blockBytes] = BLOCKS[this.take(4).readUInt32LE()] ?? [1, 0];
     return this.number() + Math.ceil(values / blockValues) * blockBytes;
   }
 
-  /** A whole number; undefined for anything else, which is passed over. */
+  /** An integer; undefined for any other type, whose value is skipped. */
   private value(type: number): number | undefined {
     if (type === TYPE.string) return void this.text();
     if (type === TYPE.array) return this.passList();
@@ -130,17 +130,17 @@ class HeaderReader {
     return Number(this.take(8).readBigUInt64LE());
   }
 
-  /** A number of things of which each takes a byte at least. */
+  /** A count of things in this file, each at least a byte long. */
   private length(): number {
     const length = this.number();
-    if (length > this.size) throw this.bad(`it announces ${length} of something in ${this.size} bytes`);
+    if (length > this.size) throw this.bad(`it declares ${length} elements in a file of ${this.size} bytes`);
     return length;
   }
 
   private skip(count: number): undefined {
     this.position += count;
     if (this.position > this.size) throw this.bad("it ends inside its header");
-    if (this.position > MAX_HEADER_BYTES) throw this.bad(`its header has more than ${MAX_HEADER_BYTES} bytes`);
+    if (this.position > MAX_HEADER_BYTES) throw this.bad(`its header is longer than ${MAX_HEADER_BYTES} bytes`);
   }
 
   private take(count: number): Buffer {
@@ -151,7 +151,7 @@ class HeaderReader {
       this.windowStart = start;
       for (let done = 0; done < this.window.length;) {
         const bytesRead = readSync(this.file, this.window, done, this.window.length - done, start + done);
-        if (bytesRead === 0) throw this.bad("it became shorter while it was read");
+        if (bytesRead === 0) throw this.bad("it shrank while it was being read");
         done += bytesRead;
       }
     }
@@ -159,6 +159,6 @@ class HeaderReader {
   }
 
   private bad(reason: string): SteeringError {
-    return new SteeringError("E_BAD_GGUF", `${this.what} is not a whole GGUF file: ${reason}`);
+    return new SteeringError("E_BAD_GGUF", `${this.what} is not a complete GGUF file: ${reason}`);
   }
 }

@@ -1,27 +1,27 @@
 import { SteeringError } from "../errors.js";
 import type { Tensor } from "./safetensors.js";
 
-/** What a small GGUF holds: metadata that are texts or numbers, and F32 tensors by name. */
+/** Content of a small GGUF file: scalar metadata, and F32 tensors by name. */
 export interface GgufFile {
   metadata: Map<string, string | number | bigint | boolean>;
   tensors: Map<string, Tensor>;
 }
 
-// Numbers of the GGUF specification.
+// Constants of the GGUF specification.
 const MAGIC = 0x46554747;
 const DEFAULT_ALIGNMENT = 32;
 const TYPE = { u32: 4, bool: 7, string: 8, array: 9 } as const;
-/** Bytes of a value of these types. */
+/** Size in bytes of a value, by type. */
 const SIZES: Record<number, number> = { 0: 1, 1: 1, 2: 2, 3: 2, 4: 4, 5: 4, 6: 4, 7: 1, 10: 8, 11: 8, 12: 8 };
 const F32 = 0;
 const MAX_DIMENSIONS = 4;
 
-/** Read a GGUF of metadata and F32 tensors; lists in the metadata are passed over. Throws E_BAD_VECTOR, naming the first thing that is wrong. */
+/** Read a GGUF file of metadata and F32 tensors; skips lists in the metadata. Throws E_BAD_VECTOR, naming the first fault. */
 export function decodeGguf(bytes: Uint8Array, name: string): GgufFile {
   const reader = new Reader(bytes, name);
-  if (bytes.byteLength < 24 || reader.u32() !== MAGIC) throw reader.bad("it does not begin as a GGUF");
+  if (bytes.byteLength < 24 || reader.u32() !== MAGIC) throw reader.bad("it does not start with the bytes \"GGUF\"");
   const version = reader.u32();
-  if (version !== 2 && version !== 3) throw reader.bad(`its version is ${version}; 2 or 3 was expected`);
+  if (version !== 2 && version !== 3) throw reader.bad(`its version is ${version}; expected 2 or 3`);
   const [nTensors, nPairs] = [reader.count(), reader.count()];
   const metadata: GgufFile["metadata"] = new Map();
   for (let i = 0; i < nPairs; i++) {
@@ -31,14 +31,16 @@ export function decodeGguf(bytes: Uint8Array, name: string): GgufFile {
   }
   const infos = Array.from({ length: nTensors }, () => reader.tensorInfo());
   const alignment = metadata.get("general.alignment") ?? DEFAULT_ALIGNMENT;
-  if (typeof alignment !== "number" || alignment < 1 || alignment % 8 !== 0) throw reader.bad(`its alignment is ${String(alignment)}`);
+  if (typeof alignment !== "number" || alignment < 1 || alignment % 8 !== 0) {
+    throw reader.bad(`its alignment is ${String(alignment)}; expected a multiple of 8`);
+  }
   const begin = Math.ceil(reader.position / alignment) * alignment;
   const tensors = new Map<string, Tensor>();
   let expected = 0;
   for (const { key, shape, type, offset } of infos) {
-    if (type !== F32) throw reader.bad(`tensor ${key} is of type ${type}; F32 was expected`);
-    if (tensors.has(key)) throw reader.bad(`tensor ${key} is there twice`);
-    if (offset !== expected) throw reader.bad(`tensor ${key} begins at ${offset}; ${expected} was expected`);
+    if (type !== F32) throw reader.bad(`tensor ${key} has type ${type}; expected F32 (${F32})`);
+    if (tensors.has(key)) throw reader.bad(`tensor ${key} occurs twice`);
+    if (offset !== expected) throw reader.bad(`tensor ${key} begins at ${offset}; expected ${expected}`);
     const data = reader.floats(begin + offset, shape.reduce((product, extent) => product * extent, 1), key);
     tensors.set(key, { shape, data });
     expected += Math.ceil(data.byteLength / alignment) * alignment;
@@ -47,7 +49,7 @@ export function decodeGguf(bytes: Uint8Array, name: string): GgufFile {
   return { metadata, tensors };
 }
 
-/** Bytes of a GGUF (version 3): texts and whole numbers, and F32 tensors, each row-major. */
+/** Encode a GGUF file (version 3) of text and u32 metadata and row-major F32 tensors. */
 export function encodeGguf(metadata: Record<string, string | number>, tensors: ReadonlyMap<string, Tensor>): Uint8Array {
   const pairs = Object.entries(metadata).flatMap(([key, value]) =>
     (typeof value === "string" ? [text(key), u32(TYPE.string), text(value)] : [text(key), u32(TYPE.u32), u32(value)]));
@@ -58,7 +60,8 @@ export function encodeGguf(metadata: Record<string, string | number>, tensors: R
     return info;
   });
   const header = Buffer.concat([u32(MAGIC), u32(3), u64(tensors.size), u64(Object.keys(metadata).length), ...pairs, ...infos]);
-  return Buffer.concat([padded(header), ...Array.from(tensors.values(), ({ data }) => padded(Buffer.from(data.buffer, data.byteOffset, data.byteLength)))]);
+  const values = Array.from(tensors.values(), ({ data }) => padded(Buffer.from(data.buffer, data.byteOffset, data.byteLength)));
+  return Buffer.concat([padded(header), ...values]);
 }
 
 class Reader {
@@ -70,17 +73,17 @@ class Reader {
   }
 
   bad(reason: string): SteeringError {
-    return new SteeringError("E_BAD_VECTOR", `${this.name} is not a whole GGUF file of vectors: ${reason}`);
+    return new SteeringError("E_BAD_VECTOR", `${this.name} is not a complete GGUF file of vectors: ${reason}`);
   }
 
   u32(): number {
     return this.view.getUint32(this.take(4), true);
   }
 
-  /** A 64-bit number that counts something in this file. */
+  /** A 64-bit count of things in this file, each at least a byte long. */
   count(): number {
     const value = Number(this.view.getBigUint64(this.take(8), true));
-    if (value > this.bytes.byteLength) throw this.bad(`it says to hold ${value} of something in ${this.bytes.byteLength} bytes`);
+    if (value > this.bytes.byteLength) throw this.bad(`it declares ${value} elements in a file of ${this.bytes.byteLength} bytes`);
     return value;
   }
 
@@ -112,7 +115,9 @@ class Reader {
   tensorInfo(): { key: string; shape: number[]; type: number; offset: number } {
     const key = this.text();
     const nDimensions = this.u32();
-    if (nDimensions < 1 || nDimensions > MAX_DIMENSIONS) throw this.bad(`tensor ${key} has ${nDimensions} dimensions`);
+    if (nDimensions < 1 || nDimensions > MAX_DIMENSIONS) {
+      throw this.bad(`tensor ${key} has ${nDimensions} dimensions; expected 1 to ${MAX_DIMENSIONS}`);
+    }
     const shape = Array.from({ length: nDimensions }, () => this.count()).reverse();
     return { key, shape, type: this.u32(), offset: this.count() };
   }

@@ -8,21 +8,21 @@ import { stateOf, thisProcess, UNKNOWN, type Owner } from "./owner.js";
 import { withPartial } from "./partial.js";
 import { readFileUpTo } from "./text-file.js";
 
-/** Held until `release`. */
+/** A lock, held until `release`. */
 export interface Lock {
-  /** Throws E_BUSY where another process has taken it over: this one did not touch it for too long. */
+  /** Throws E_BUSY if another process has taken the lock over because this one did not refresh it in time. */
   assertHeld(): Promise<void>;
   release(): Promise<void>;
 }
 
-/** A holder touches its lock this often, in milliseconds… */
+/** The holder refreshes its lock at this interval, in milliseconds… */
 const TOUCH_MS = 10_000;
-/** …so that one of another machine or container that has not for this long is gone, or stands still. */
+/** …so a holder on another machine or container that has not done so for this long has exited, or hangs. */
 const GONE_MS = 60_000;
-/** Time between creating a lock and writing into it, at most, where it cannot be created with its content. */
+/** Longest time between creating and writing a lock on file systems that cannot do both at once. */
 const WRITE_MS = 5_000;
 
-/** Run `task` while holding the lock of a file. Throws E_BUSY, E_WRITE. */
+/** Run `task` while holding the lock on a file. Throws E_BUSY, E_WRITE. */
 export async function withLock<T>(file: string, task: () => Promise<T>, does: string): Promise<T> {
   const lock = await lockFile(file, does);
   try {
@@ -33,8 +33,8 @@ export async function withLock<T>(file: string, task: () => Promise<T>, does: st
 }
 
 /**
- * Take `<file>.lock`, which says which process holds it, so that only one process writes the file; what a process that has
- * ended left behind is taken over. `does`: what the holder does, for the message of E_BUSY. Throws E_BUSY, E_WRITE.
+ * Take `<file>.lock`, which names the process that holds it, so that only one process writes the file. Takes over the lock of
+ * a process that has exited. `does`: the holder's activity, quoted by E_BUSY. Throws E_BUSY, E_WRITE.
  */
 export async function lockFile(file: string, does: string): Promise<Lock> {
   const path = `${file}.lock`;
@@ -49,7 +49,7 @@ export async function lockFile(file: string, does: string): Promise<Lock> {
   touch.unref();
   return {
     assertHeld: async () => {
-      if (!await isHeld()) throw new SteeringError("E_BUSY", `another process has taken over ${path}: this one stood still for too long`);
+      if (!await isHeld()) throw new SteeringError("E_BUSY", `another process has taken over ${path}: this one did not refresh it in time`);
     },
     release: async () => {
       clearInterval(touch);
@@ -63,14 +63,15 @@ async function takeLock(path: string, content: string, does: string): Promise<vo
   const holder = await readHolder(path);
   if (isStale(holder) && await takeOver(path, content)) return;
   const where = holder?.host && holder.host !== hostname() ? ` on ${holder.host}` : "";
-  throw new SteeringError("E_BUSY", `process ${holder?.pid || "?"}${where} ${does} already; wait for it, or delete ${path} if that process is not llama-steer`);
+  const advice = `wait for it, or delete ${path} if that process is not llama-steer`;
+  throw new SteeringError("E_BUSY", `process ${holder?.pid || "?"}${where} ${does} already; ${advice}`);
 }
 
-/** Remove a stale lock and take it: one process at a time, or the second would remove the first one's new lock. */
+/** Replace a stale lock, one process at a time: otherwise the second process would remove the first one's new lock. */
 async function takeOver(path: string, content: string): Promise<boolean> {
   const guard = `${path}.takeover`;
   const guardAge = Date.now() - await stat(guard).then((found) => found.mtimeMs, () => Date.now());
-  if (guardAge > TOUCH_MS) await remove(guard); // its owner ended in the middle of this
+  if (guardAge > TOUCH_MS) await remove(guard); // its owner exited during a takeover
   if (!await createFile(guard, content)) return false;
   try {
     if (!isStale(await readHolder(path))) return false;
@@ -85,7 +86,7 @@ async function remove(path: string): Promise<void> {
   await rm(path, { force: true }).catch((cause: NodeJS.ErrnoException) => { throw cannotWrite(path, cause); });
 }
 
-/** Create a file with its content at once: one that is there is whole, even if the disk is full. Returns false if there is one already. */
+/** Create a file together with its content, so that it is never partial, even on a full disk. Returns false if one exists. */
 async function createFile(path: string, content: string): Promise<boolean> {
   try {
     await withPartial(dirname(path), async (partial) => {
@@ -103,8 +104,8 @@ async function createFile(path: string, content: string): Promise<boolean> {
 }
 
 /**
- * What file systems without hard links answer, such as those of USB sticks. EISDIR comes from exFAT under Windows: so libuv
- * translates ERROR_INVALID_FUNCTION.
+ * Error codes of file systems without hard links, such as those of USB sticks. EISDIR is how libuv translates
+ * ERROR_INVALID_FUNCTION, which exFAT returns on Windows.
  */
 const NO_LINKS = ["EPERM", "ENOSYS", "ENOTSUP", "EOPNOTSUPP", "EMLINK", "EISDIR"];
 
@@ -116,20 +117,20 @@ async function createInPlace(path: string, content: string): Promise<void> {
 }
 
 interface Holder extends Owner {
-  /** The pid is 0 if it could not be read. */
+  /** Host name; if the lock cannot be read, this is empty and the pid is 0. */
   host: string;
   touchedMs: number;
 }
 
-/** A lock is one line of five words, the longest of which is the host's name. */
+/** A lock is one line of five words; the longest is the host name. */
 const MAX_LOCK_BYTES = 4096;
 
-/** Empty where it cannot be read. */
+/** The content of a lock, or an empty text if it cannot be read. */
 async function contentOf(path: string): Promise<string> {
   return readFileUpTo(path, "E_BUSY", MAX_LOCK_BYTES).then(String, () => "");
 }
 
-/** Undefined where there is no lock any more. */
+/** The holder of a lock; undefined if the lock no longer exists. */
 async function readHolder(path: string): Promise<Holder | undefined> {
   const touched = await stat(path).catch(() => undefined);
   if (!touched) return undefined;
@@ -140,7 +141,7 @@ async function readHolder(path: string): Promise<Holder | undefined> {
 function isStale(holder: Holder | undefined): boolean {
   if (!holder) return true;
   const untouchedMs = Date.now() - holder.touchedMs;
-  if (holder.pid === 0) return untouchedMs > WRITE_MS; // its owner may be between creating and writing it
+  if (holder.pid === 0) return untouchedMs > WRITE_MS; // its owner may have created it without having written it yet
   const state = stateOf(holder);
   return state === "gone" || (state === "unknown" && untouchedMs > GONE_MS);
 }

@@ -1,10 +1,10 @@
-/** The known name that is most like a name that is not known, if any is. */
+/** The known name most similar to an unknown one, or undefined if none is similar. */
 export function nearestName(name: string, known: string[]): string | undefined {
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);
   const best = ranked[0];
-  // Beyond half of the letters a suggestion is noise.
+  // A suggestion that differs in more than half of its letters is noise.
   return best && best.distance <= best.candidate.length / 2 ? best.candidate : undefined;
 }
 

@@ -2,16 +2,16 @@ import { createHash } from "node:crypto";
 import { readFileSync, readlinkSync } from "node:fs";
 import { hostname } from "node:os";
 
-/** A process, as other processes that see its files can recognise it. */
+/** Identifies a process to others that see its files. */
 export interface Owner {
   pid: number;
-  /** Where its pid means that process: one boot of one machine, and one container there. `UNKNOWN` if the system does not say. */
+  /** Where the pid is unique: one boot of one machine, and one container on it. `UNKNOWN` if the system does not say. */
   scope: string;
-  /** When it started, in the kernel's ticks: tells it from a later process of the same pid. `UNKNOWN` if the system does not say. */
+  /** Start time in kernel ticks: distinguishes it from a later process with the same pid. `UNKNOWN` if the system does not say. */
   started: string;
 }
 
-/** Stands for a scope or a start that cannot be known. */
+/** A scope or start time that cannot be determined. */
 export const UNKNOWN = "0";
 const SCOPE_DIGITS = 12;
 
@@ -23,7 +23,7 @@ export function thisProcess(): Owner {
   return own;
 }
 
-/** Whether a process still runs; `unknown` for one of another machine or container, or if its pid may be another's by now. */
+/** Whether a process still runs; `unknown` if it belongs to another machine or container, or if its pid may have been reused. */
 export function stateOf({ pid, scope, started }: Owner): "alive" | "gone" | "unknown" {
   if (scope === UNKNOWN || scope !== thisProcess().scope) return "unknown";
   try {
@@ -37,13 +37,13 @@ export function stateOf({ pid, scope, started }: Owner): "alive" | "gone" | "unk
 }
 
 /**
- * Containers of one machine can have one host name and equal pids, and machines can have one host name: on Linux the boot
- * and the pid namespace tell them apart. Other systems have neither, and no containers of their own.
+ * Containers on a machine may share a host name and pids, and machines may share a host name; on Linux the boot id and the pid
+ * namespace distinguish them. Other systems have neither, and no native containers.
  */
 function ownScope(): string {
   if (process.platform !== "linux") return hashOf(process.platform, hostname());
   try {
-    // A /proc of another namespace would show other processes under these pids.
+    // In the /proc of another namespace these pids would be other processes.
     if (readlinkSync("/proc/self") !== String(process.pid)) return UNKNOWN;
     return hashOf(readFileSync("/proc/sys/kernel/random/boot_id", "utf8"), readlinkSync("/proc/self/ns/pid"), hostname());
   } catch {
@@ -55,7 +55,7 @@ function hashOf(...parts: string[]): string {
   return createHash("sha256").update(parts.join("\n")).digest("hex").slice(0, SCOPE_DIGITS);
 }
 
-/** Field 22 of /proc/<pid>/stat; the name in field 2 may hold spaces and brackets. */
+/** Start time of a process: field 22 of /proc/<pid>/stat. The name in field 2 may contain spaces and brackets. */
 function startOf(pid: string): string {
   try {
     const stat = readFileSync(`/proc/${pid}/stat`, "latin1");

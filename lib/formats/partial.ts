@@ -4,12 +4,12 @@ import { join } from "node:path";
 import { stateOf, thisProcess } from "./owner.js";
 
 const PARTIAL = /^\.llama-steer-([0-9a-f]+)-(\d+)-(\d+)-[0-9a-f]+\.partial$/;
-/** A partial file of another machine or container that was not written to for this long, in milliseconds, is left over. */
+/** A partial file of another machine or container is a leftover if nobody has written to it for this long, in milliseconds. */
 const GONE_MS = 24 * 60 * 60 * 1000;
 
 /**
- * Give `use` the path of a file in `folder` that does not exist, whose name nobody can foresee, and remove that file in the
- * end. Its name says who writes it, so that what a process left behind when it was killed is removed by the next one.
+ * Call `use` with an unpredictable path of a new file in `folder`, and remove that file at the end. The name identifies the
+ * writing process, so that the next process can remove the leftovers of a killed one.
  */
 export async function withPartial<T>(folder: string, use: (partial: string) => Promise<T>): Promise<T> {
   await removeLeftOvers(folder);

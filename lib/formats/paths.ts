@@ -4,12 +4,12 @@ import { join, resolve } from "node:path";
 import { packageRoot as root } from "#native/prebuilt";
 import { SteeringError } from "../errors.js";
 
-/** Folder of the installed package, of real files in an Electron application too. */
+/** Folder of the installed package; in an Electron application, the unpacked one with real files. */
 export function packageRoot(): string {
   return root;
 }
 
-/** Folder of downloaded models: `LLAMA_STEER_HOME`, else the platform's cache folder. Throws E_NOT_FOUND for a user without a home. */
+/** Folder of downloaded models: `LLAMA_STEER_HOME`, else the platform's cache folder. Throws E_NOT_FOUND if the user has no home. */
 export function homeFolder(env: NodeJS.ProcessEnv = process.env): string {
   if (env["LLAMA_STEER_HOME"]) return resolve(env["LLAMA_STEER_HOME"]);
   if (env["XDG_CACHE_HOME"]) return join(resolve(env["XDG_CACHE_HOME"]), "llama-steer");

@@ -1,27 +1,33 @@
 import { SteeringError } from "../errors.js";
 
-/** How well probabilities tell rows apart, and how far they can be believed. */
+/** Discrimination and calibration of probabilities. */
 export interface JudgementMetrics {
-  /** Rows, of both labels. */
+  /** Number of rows, of both labels. */
   n: number;
-  /** Share of rows whose probability lies on the side of their label; one half counts as false. */
+  /** Share of rows whose probability is on the side of their label; exactly one half counts as false. */
   accuracy: number;
   /** Area under the ROC curve; NaN without rows of both labels. */
   auc: number;
   /** Expected calibration error over 10 bins. */
   ece: number;
-  /** Mean square of the distance to the label: 0 is perfect, 0.25 is one half always. */
+  /** Mean squared difference from the label: 0 is perfect; a constant probability of one half gives 0.25. */
   brier: number;
 }
 
 const N_BINS = 10;
 
-/** All of them. Throws E_SHAPE. */
+/** Compute all metrics. Throws E_SHAPE. */
 export function judgementMetrics(probabilities: readonly number[], labels: readonly boolean[]): JudgementMetrics {
-  return { n: labels.length, accuracy: accuracy(probabilities, labels), auc: auc(probabilities, labels), ece: calibrationError(probabilities, labels), brier: brierScore(probabilities, labels) };
+  return {
+    n: labels.length,
+    accuracy: accuracy(probabilities, labels),
+    auc: auc(probabilities, labels),
+    ece: calibrationError(probabilities, labels),
+    brier: brierScore(probabilities, labels),
+  };
 }
 
-/** Probability that a row of label true scores higher than one of label false, ties counting one half. NaN without rows of both. */
+/** Probability that a row labelled true scores higher than one labelled false; ties count one half. NaN without rows of both. */
 export function auc(scores: readonly number[], labels: readonly boolean[]): number {
   checkSizes(scores, labels);
   const order = scores.map((_, i) => i).sort((a, b) => scores[a]! - scores[b]!);
@@ -29,7 +35,7 @@ export function auc(scores: readonly number[], labels: readonly boolean[]): numb
   for (let begin = 0; begin < order.length;) {
     let end = begin + 1;
     while (end < order.length && scores[order[end]!] === scores[order[begin]!]) end++;
-    const rank = (begin + 1 + end) / 2; // tied scores share the mean of their ranks, which count from 1
+    const rank = (begin + 1 + end) / 2; // tied scores share their mean rank, counted from 1
     for (let i = begin; i < end; i++) if (labels[order[i]!]) rankSum += rank;
     begin = end;
   }
@@ -47,7 +53,10 @@ export function brierScore(probabilities: readonly number[], labels: readonly bo
   return mean(probabilities.map((p, i) => (p - Number(labels[i])) ** 2));
 }
 
-/** Over 10 bins of equal width: the mean distance between the mean probability of a bin and its share of label true, weighted by its rows. */
+/**
+ * Expected calibration error: the mean distance between a bin's mean probability and its share of rows labelled true, weighted by
+ * its number of rows, over 10 bins of equal width.
+ */
 export function calibrationError(probabilities: readonly number[], labels: readonly boolean[]): number {
   checkSizes(probabilities, labels);
   const gaps = new Float64Array(N_BINS);
@@ -56,8 +65,10 @@ export function calibrationError(probabilities: readonly number[], labels: reado
 }
 
 function checkSizes(values: readonly number[], labels: readonly boolean[]): void {
-  if (values.length !== labels.length) throw new SteeringError("E_SHAPE", `${values.length} values for ${labels.length} labels`);
-  if (values.some(Number.isNaN)) throw new SteeringError("E_NOT_FINITE", "a score is not a number");
+  if (values.length !== labels.length) {
+    throw new SteeringError("E_SHAPE", `${values.length} values for ${labels.length} labels; expected one per label`);
+  }
+  if (values.some(Number.isNaN)) throw new SteeringError("E_NOT_FINITE", "a score is NaN; expected numbers");
 }
 
 function mean(values: readonly number[]): number {

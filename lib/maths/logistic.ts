@@ -2,13 +2,13 @@ import { requireNumber } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { dot } from "./dot.js";
 
-/** Rows of features, ready to be fitted to any labels with any penalty: each feature with mean 0 and variance 1. */
+/** Standardised rows of features, each with mean 0 and variance 1, ready to be fitted to any labels with any penalty. */
 export interface Design {
   readonly nRows: number;
   readonly nFeatures: number;
-  /** `[nRows, nFeatures]`, row-major, standardised; a feature that never varies is 0. */
+  /** `[nRows, nFeatures]`, row-major, standardised; a constant feature is 0. */
   readonly data: Float64Array;
-  /** `[nFeatures]`: what was subtracted, and what it was divided by (0: a feature that never varies). */
+  /** `[nFeatures]` each: the subtracted means, and the deviations divided by (0 for a constant feature). */
   readonly means: Float64Array;
   readonly deviations: Float64Array;
 }
@@ -19,37 +19,39 @@ export interface LogisticModel {
   readonly bias: number;
 }
 
-/** Weights of the standardised features, where a fit stands. */
+/** A fit in progress or finished; the weights are those of the standardised features. */
 export interface LogisticFit extends LogisticModel {
-  /** Largest element of the loss's gradient there. */
+  /** Largest element of the loss's gradient at these weights. */
   readonly gradient: number;
 }
 
 export interface LogisticOptions {
-  /** Weight of the penalty `λ/2 · |weights|²`, above 0, beside the mean loss of a row. The bias is not penalised. */
+  /** Weight, above 0, of the penalty `λ/2 · |weights|²`, which is added to the mean loss of a row. The bias is not penalised. */
   lambda: number;
-  /** The fit has converged when no element of the gradient is larger; default 1e-8. */
+  /** The fit has converged when no element of the gradient exceeds this; default 1e-8. */
   tolerance?: number;
-  /** Where to begin, e.g. the fit with another penalty; default: nothing. */
+  /** Starting point, e.g. the fit with another penalty; default: zeros. */
   start?: LogisticModel;
 }
 
 const MAX_NEWTON = 100;
 const MAX_CG = 1000;
 const MAX_HALVINGS = 40;
-/** Armijo: the share of the descent that the slope promises which a step has to bring. */
+/** Armijo condition: a step must achieve this share of the descent that the slope predicts. */
 const SUFFICIENT = 1e-4;
-/** A feature whose spread is only rounding does not vary. */
+/** A feature with a smaller relative deviation is constant except for rounding errors. */
 const LEAST_RELATIVE_DEVIATION = 1e-10;
 
-/** Standardise rows of the same width. Throws E_SHAPE, E_NOT_FINITE. */
+/** Standardise rows of equal width. Throws E_SHAPE, E_NOT_FINITE. */
 export function standardise(rows: readonly ArrayLike<number>[]): Design {
   const nRows = rows.length;
   const nFeatures = rows[0]?.length ?? 0;
-  if (nRows === 0 || nFeatures === 0 || rows.some((row) => row.length !== nFeatures)) throw new SteeringError("E_SHAPE", "rows of one width were expected, at least one");
+  if (nRows === 0 || nFeatures === 0 || rows.some((row) => row.length !== nFeatures)) {
+    throw new SteeringError("E_SHAPE", "the rows are empty or differ in width; expected at least one row, all of the same width");
+  }
   const data = new Float64Array(nRows * nFeatures);
   rows.forEach((row, i) => data.set(row, i * nFeatures));
-  if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", "a feature is not finite");
+  if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", "a feature is not finite; expected finite numbers");
   const [means, deviations] = [new Float64Array(nFeatures), new Float64Array(nFeatures)];
   eachElement(data, nFeatures, (value, j) => { means[j]! += value / nRows; });
   eachElement(data, nFeatures, (value, j) => { deviations[j]! += (value - means[j]!) ** 2 / nRows; });
@@ -62,16 +64,20 @@ export function standardise(rows: readonly ArrayLike<number>[]): Design {
 }
 
 /**
- * The minimum of `1/n · Σ log(1 + exp(−y·z)) + λ/2 · |w|²` over the rows, `z = w · x + b` and y = ±1, by Newton's method
- * with conjugate gradients. Convex: there is one, and it is the same from any start.
+ * Fit a logistic regression: minimise `1/n · Σ log(1 + exp(−y·z)) + λ/2 · |w|²` over the rows, with `z = w · x + b` and y = ±1,
+ * by Newton's method with conjugate gradients. The loss is convex with a single minimum, which every start reaches.
  *
  * @param labels per row, true for y = 1; both must occur
  * @throws SteeringError E_BAD_ARGUMENT, E_SHAPE
  */
 export function fitLogistic(design: Design, labels: readonly boolean[], { lambda, tolerance = 1e-8, start }: LogisticOptions): LogisticFit {
   requireNumber("λ", lambda, { above: 0 });
-  if (labels.length !== design.nRows) throw new SteeringError("E_SHAPE", `${labels.length} labels for ${design.nRows} rows`);
-  if (!labels.includes(true) || !labels.includes(false)) throw new SteeringError("E_BAD_ARGUMENT", "all rows have the same label: there is nothing to tell apart");
+  if (labels.length !== design.nRows) {
+    throw new SteeringError("E_SHAPE", `${labels.length} labels for ${design.nRows} rows; expected one per row`);
+  }
+  if (!labels.includes(true) || !labels.includes(false)) {
+    throw new SteeringError("E_BAD_ARGUMENT", "all rows have the same label; expected rows of both labels");
+  }
   const problem = new LogisticProblem(design, labels, lambda);
   let at = Float64Array.from([...(start?.weights ?? new Float64Array(design.nFeatures)), start?.bias ?? 0]);
   let state = problem.at(at);
@@ -84,9 +90,9 @@ export function fitLogistic(design: Design, labels: readonly boolean[], { lambda
     for (;; length /= 2) {
       const next = at.map((value, j) => value + length * direction[j]!);
       const there = problem.at(next);
-      // Near the minimum the loss is flat to its last digit: there the gradient says whether a step is one forward.
-      const isBetter = there.loss <= state.loss + SUFFICIENT * length * slope || (there.loss - state.loss <= 1e-14 * state.loss && largest(there.gradient) < gradient);
-      if (isBetter) {
+      // Near the minimum the loss is flat to its last digit; then the gradient decides whether a step is an improvement.
+      const isFlat = there.loss - state.loss <= 1e-14 * state.loss;
+      if (there.loss <= state.loss + SUFFICIENT * length * slope || (isFlat && largest(there.gradient) < gradient)) {
         [at, state] = [next, there];
         break;
       }
@@ -96,13 +102,13 @@ export function fitLogistic(design: Design, labels: readonly boolean[], { lambda
   throw notConverged(largest(state.gradient), tolerance);
 }
 
-/** The model of the features as they were before `standardise`. */
+/** Convert a model of standardised features to one of the original features. */
 export function unstandardised({ means, deviations }: Design, { weights, bias }: LogisticModel): LogisticModel {
   const unscaled = weights.map((weight, j) => (deviations[j] === 0 ? 0 : weight / deviations[j]!));
   return { weights: unscaled, bias: bias - dot(unscaled, means) };
 }
 
-/** Log odds of a row: above 0 for label true. */
+/** Log odds that the label of a row is true. */
 export function logit({ weights, bias }: LogisticModel, row: ArrayLike<number>): number {
   let sum = bias;
   for (let j = 0; j < weights.length; j++) sum += weights[j]! * row[j]!;
@@ -118,16 +124,16 @@ export function softplus(z: number): number {
   return Math.max(z, 0) + Math.log1p(Math.exp(-Math.abs(z)));
 }
 
-/** Loss, gradient and curvature at a place. */
+/** Loss, gradient and curvature at a point. */
 interface State {
   loss: number;
   /** `[nFeatures + 1]`, the bias last. */
   gradient: Float64Array;
-  /** p · (1 − p) / n per row. */
+  /** `[nRows]`: p · (1 − p) / n. */
   curvature: Float64Array;
 }
 
-/** The loss as a function of weights and bias `[nFeatures + 1]`. */
+/** The loss as a function of weights and bias, `[nFeatures + 1]`. */
 class LogisticProblem {
   constructor(private readonly design: Design, private readonly labels: readonly boolean[], private readonly lambda: number) {}
 
@@ -139,7 +145,7 @@ class LogisticProblem {
     for (let i = 0; i < nRows; i++) {
       const p = sigmoid(scores[i]!);
       loss += softplus(this.labels[i] ? -scores[i]! : scores[i]!) / nRows;
-      // 1 − p would lose its digits where p is near 1.
+      // 1 − p would lose precision for p near 1.
       residuals[i] = (this.labels[i] ? -sigmoid(-scores[i]!) : p) / nRows;
       curvature[i] = (p * sigmoid(-scores[i]!)) / nRows;
     }
@@ -147,7 +153,7 @@ class LogisticProblem {
     return { loss, gradient: this.penalised(this.backward(residuals), place), curvature };
   }
 
-  /** About −H⁻¹ · gradient, by conjugate gradients: the more exact the nearer the minimum is. */
+  /** Approximates −H⁻¹ · gradient by conjugate gradients, more exactly nearer the minimum. */
   newtonDirection({ gradient, curvature }: State): Float64Array {
     const direction = new Float64Array(gradient.length);
     const residual = gradient.map((value) => -value);
@@ -158,7 +164,7 @@ class LogisticProblem {
     for (let i = 0; i < MAX_CG && Math.sqrt(squares) > enough; i++) {
       const product = this.curve(search, curvature);
       const bend = dot(search, product);
-      if (!(bend > 0)) break; // the curvature has vanished in double precision: what was found so far still descends
+      if (!(bend > 0)) break; // the curvature vanishes in double precision; the direction found so far still descends
       const length = squares / bend;
       for (let j = 0; j < direction.length; j++) {
         direction[j]! += length * search[j]!;
@@ -207,7 +213,8 @@ class LogisticProblem {
 }
 
 function notConverged(gradient: number, tolerance: number): SteeringError {
-  return new SteeringError("E_BAD_ARGUMENT", `the logistic regression did not converge: its gradient is ${gradient.toExponential(1)}, ${tolerance} was asked for; a larger λ helps`);
+  return new SteeringError("E_BAD_ARGUMENT", "the logistic regression did not converge: "
+    + `its gradient is ${gradient.toExponential(1)}; expected at most ${tolerance}: use a larger λ`);
 }
 
 function eachElement(data: Float64Array, width: number, use: (value: number, column: number, index: number) => void): void {

@@ -2,38 +2,40 @@ import { SteeringError } from "../errors.js";
 import { dot } from "./dot.js";
 import { seededRandom } from "./random.js";
 
-/** An eigenvector is found when `|G·v − λ·v|` is at most so much of λ. */
+/** An eigenvector is accepted if `|G·v − λ·v|` is at most this share of λ. */
 const TOLERANCE = 1e-12;
-/** Krylov vectors to begin with; twice as many are tried until it is found. */
+/** Initial number of Krylov vectors, doubled until the eigenvector is accepted. */
 const FIRST_SIZE = 16;
 const MAX_SWEEPS = 60;
 
 /**
- * First principal component of rows as they are, not centred: the unit vector u with the largest `Σ (rowᵢ · u)²`. Zeros
- * for rows of zeros. The sign is not determined; the same rows give the same one.
+ * First principal component of uncentred rows: the unit vector u with the largest `Σ (rowᵢ · u)²`, or zeros if all rows are
+ * zero. The sign is arbitrary, but the same rows always give the same sign.
  *
- * With rows D `[n, width]`, n ≪ width, the eigenvector v of the Gram matrix D·Dᵀ gives u as Dᵀ·v.
+ * For rows D `[n, width]` with n ≪ width, u is Dᵀ·v, normalised, where v is the top eigenvector of the Gram matrix D·Dᵀ.
  *
  * @throws SteeringError E_SHAPE, E_NOT_FINITE
  */
 export function principalComponent(rows: readonly ArrayLike<number>[]): Float64Array {
   const width = rows[0]?.length ?? 0;
-  if (width === 0 || rows.some((row) => row.length !== width)) throw new SteeringError("E_SHAPE", "rows of one width were expected, at least one");
+  if (width === 0 || rows.some((row) => row.length !== width)) {
+    throw new SteeringError("E_SHAPE", "the rows are empty or differ in width; expected at least one row, all of the same width");
+  }
   let scale = 0;
   for (const row of rows) {
     for (let j = 0; j < width; j++) {
-      if (!Number.isFinite(row[j])) throw new SteeringError("E_NOT_FINITE", "a value is not finite");
+      if (!Number.isFinite(row[j])) throw new SteeringError("E_NOT_FINITE", "a value is not finite; expected finite numbers");
       scale = Math.max(scale, Math.abs(row[j]!));
     }
   }
   if (scale === 0) return new Float64Array(width);
-  const scaled = rows.map((row) => Float64Array.from(row, (value) => value / scale)); // squares neither overflow nor vanish
+  const scaled = rows.map((row) => Float64Array.from(row, (value) => value / scale)); // so that squares neither overflow nor underflow
   return combine(scaled, topEigenvector(gram(scaled)));
 }
 
 /**
- * Unit eigenvector of the largest eigenvalue of a symmetric matrix without negative eigenvalues, by Lanczos' method; where
- * several eigenvalues are equal, one of theirs.
+ * Unit eigenvector of the largest eigenvalue of a symmetric positive semidefinite matrix, by the Lanczos method. If that eigenvalue
+ * is repeated, any of its eigenvectors.
  */
 export function topEigenvector(matrix: readonly Float64Array[]): Float64Array {
   for (let size = FIRST_SIZE; ; size *= 2) {
@@ -46,16 +48,16 @@ export function topEigenvector(matrix: readonly Float64Array[]): Float64Array {
   }
 }
 
-/** An orthonormal basis of the span of v, G·v, G²·v, …, as many as there are, and G in it. */
+/** Orthonormal basis of the Krylov space of v, G·v, G²·v, …, of at most `size` vectors, and G projected onto it. */
 function krylov(matrix: readonly Float64Array[], size: number): { basis: Float64Array[]; projected: Float64Array[] } {
   const random = seededRandom(1);
-  const basis = [normalise(Float64Array.from(matrix, () => random() - 0.5))]; // a regular start could be at right angles to the result
+  const basis = [normalise(Float64Array.from(matrix, () => random() - 0.5))]; // a regular start could be orthogonal to the result
   const images: Float64Array[] = [];
   while (images.length < size) {
     const image = multiply(matrix, basis.at(-1)!);
     images.push(image);
     const next = image.slice();
-    for (let pass = 0; pass < 2; pass++) { // once leaves what rounding adds
+    for (let pass = 0; pass < 2; pass++) { // a single pass leaves rounding errors
       for (const vector of basis) {
         const along = dot(next, vector);
         for (let j = 0; j < next.length; j++) next[j]! -= along * vector[j]!;
@@ -77,7 +79,7 @@ function multiply(matrix: readonly Float64Array[], vector: Float64Array): Float6
   return Float64Array.from(matrix, (row) => dot(row, vector));
 }
 
-/** The same of a small matrix, by cyclic rotations, each of which makes one element beside the diagonal zero. */
+/** Top eigenvector of a small matrix, by cyclic Jacobi rotations, each of which zeroes one off-diagonal element. */
 function jacobi(matrix: readonly Float64Array[]): Float64Array {
   const n = matrix.length;
   const a = matrix.map((row) => row.slice());
@@ -102,7 +104,7 @@ function jacobi(matrix: readonly Float64Array[]): Float64Array {
   return normalise(vectors[best]!);
 }
 
-/** The rows p and q, and of the matrix the columns too. Plain loops: this is most of the time. */
+/** Rotate rows p and q, and in the matrix columns p and q too. Plain loops, because this takes most of the time. */
 function rotate(a: Float64Array[], vectors: Float64Array[], p: number, q: number, cosine: number, sine: number): void {
   for (const row of a) {
     const first = row[p]!;

@@ -1,4 +1,4 @@
-/** A small seeded generator (mulberry32): the same numbers in [0, 1) everywhere for the same seed. */
+/** Seeded random generator (mulberry32): on every platform, the same seed gives the same numbers in [0, 1). */
 export function seededRandom(seed: number): () => number {
   let state = seed >>> 0;
   return () => {
@@ -9,13 +9,13 @@ export function seededRandom(seed: number): () => number {
   };
 }
 
-/** `count` indices below `n`, drawn with replacement. */
+/** Draw `count` indices below `n` with replacement. */
 export function drawWithReplacement(n: number, count: number, seed: number): number[] {
   const random = seededRandom(seed);
   return Array.from({ length: count }, () => Math.floor(random() * n));
 }
 
-/** The items in an order drawn at random (Fisher and Yates). */
+/** A shuffled copy of the items (Fisher–Yates). */
 export function shuffled<Item>(items: readonly Item[], seed: number): Item[] {
   const random = seededRandom(seed);
   const order = items.slice();

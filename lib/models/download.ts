@@ -6,14 +6,14 @@ import { SteeringError } from "../errors.js";
 import { land } from "../formats/index.js";
 import { ConnectionCut, exchange, refusal, requireSuccess, type ExchangeOptions } from "./http.js";
 
-/** Called with bytes; `totalBytes` is undefined where the server does not say. */
+/** Called with the progress in bytes; `totalBytes` is undefined if the server does not state it. */
 export type OnProgress = (doneBytes: number, totalBytes: number | undefined) => void;
 
-/** What a file must be: size in bytes, SHA-256 in lower-case hex. */
+/** Requirements on a downloaded file: size in bytes, SHA-256 in lower-case hex. */
 export interface Expected {
   size?: number | undefined;
   sha256?: string | undefined;
-  /** What is wrong with the content of a file, in words; undefined if nothing is. */
+  /** Describes what is wrong with a file's content; undefined if nothing is. */
   problem?: ((path: string) => string | undefined) | undefined;
 }
 
@@ -22,19 +22,19 @@ export interface DownloadOptions extends ExchangeOptions {
   onProgress?: OnProgress | undefined;
 }
 
-/** A body that is cut is resumed at once, as long as each attempt brought bytes. */
+/** Number of times that an interrupted body is resumed immediately, as long as each attempt makes progress. */
 const MAX_RECONNECTS = 5;
 
 /**
- * Download `url` to `target`: resumes `<target>.partial`, verifies it, then renames it;
- * E_DOWNLOAD with a reason, E_ABORTED on abort. The caller makes sure that nobody else writes `target`.
+ * Download `url` to `target`: resume `<target>.partial`, verify it, then rename it. The caller ensures that no other process
+ * writes `target`. Throws E_DOWNLOAD with a reason, E_ABORTED.
  */
 export async function downloadFile(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
   await downloadPartial(url, target, options);
   await landPartial(target);
 }
 
-/** Download `url` to `<target>.partial` and verify it; what is there already is resumed. Throws as `downloadFile`. */
+/** Download `url` to `<target>.partial`, resuming an unfinished download, and verify it. Throws as `downloadFile`. */
 export async function downloadPartial(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
   const partial = partialOf(target);
   await mkdir(dirname(target), { recursive: true });
@@ -51,7 +51,7 @@ export async function downloadPartial(url: string, target: string, options: Down
   await verifyPartial(target, options.expected);
 }
 
-/** Delete `<target>.partial` if it is not what was expected; E_DOWNLOAD says both values. */
+/** Verify `<target>.partial`; delete it and throw E_DOWNLOAD, with the expected and actual values, if it differs. */
 export async function verifyPartial(target: string, expected: Expected = {}): Promise<void> {
   const problem = await mismatch(partialOf(target), expected);
   if (!problem) return;
@@ -68,7 +68,7 @@ export async function landPartial(target: string): Promise<void> {
   await rm(etagFile(partial), { force: true });
 }
 
-/** One line that says how the file differs from `expected`, or undefined. */
+/** One line on how the file differs from `expected`; undefined if it does not. */
 export async function mismatch(path: string, expected: Expected): Promise<string | undefined> {
   const size = await sizeOf(path);
   if (expected.size !== undefined && size !== expected.size) return `wrong size: expected ${expected.size} bytes, got ${size}`;
@@ -84,7 +84,7 @@ export async function sha256File(path: string): Promise<string> {
   return hash.digest("hex");
 }
 
-/** Bytes of a file, 0 when it does not exist. */
+/** Size of a file in bytes, 0 if it does not exist. */
 export async function sizeOf(path: string): Promise<number> {
   return stat(path).then((found) => found.size, () => 0);
 }
@@ -92,7 +92,7 @@ export async function sizeOf(path: string): Promise<number> {
 async function fetchRest(url: string, partial: string, options: DownloadOptions): Promise<void> {
   const { have, etag } = await resumePoint(url, partial, options.expected?.size);
   if (have > 0 && have === options.expected?.size) return;
-  // A compressed body would have another length than the file.
+  // A compressed body would not have the length of the file.
   const headers: Record<string, string> = { ...options.headers, "accept-encoding": "identity" };
   if (have > 0) Object.assign(headers, { range: `bytes=${have}-`, "if-range": etag });
 
@@ -113,7 +113,7 @@ async function fetchRest(url: string, partial: string, options: DownloadOptions)
   await fetchRest(url, partial, options);
 }
 
-/** Bytes that may be kept: only those of the same address, of a version that the server can recognise. */
+/** Number of bytes to keep: only those from the same address, of a version that the server can identify by its ETag. */
 async function resumePoint(url: string, partial: string, size: number | undefined): Promise<{ have: number; etag: string }> {
   const start = { have: 0, etag: "" };
   const found = await lstat(partial).catch(() => undefined);
@@ -150,22 +150,22 @@ async function writeBody(
   if (total === undefined || done === total) return;
   if (done < total) throw new ConnectionCut(host, `${done} of ${total} bytes`);
   await remove(partial);
-  throw new SteeringError("E_DOWNLOAD", `${host} sent more than the ${total} bytes that were expected`);
+  throw new SteeringError("E_DOWNLOAD", `${host} sent more than the expected ${total} bytes`);
 }
 
-/** The partial file, new or at its end. A link that somebody put in its place is removed, not followed. */
+/** Open the partial file, new or for appending. A symbolic link in its place is removed, never followed. */
 async function openPartial(partial: string, start: number): Promise<FileHandle> {
   if (start > 0) return open(partial, constants.O_WRONLY | constants.O_APPEND | (constants.O_NOFOLLOW ?? 0));
   await rm(partial, { force: true });
   return open(partial, "wx");
 }
 
-/** Size of the whole file; a server that offers another file than the expected one is refused before a byte is written. */
+/** Size of the complete file. Refuses a server that offers a file of an unexpected size before anything is written. */
 function bodyTotal(response: Response, start: number, expected: number | undefined, host: string): number | undefined {
   const length = response.headers.get("content-length");
   const offered = start > 0 ? contentRange(response).total : length === null ? undefined : Number(length);
   if (expected !== undefined && offered !== undefined && offered !== expected) {
-    throw new SteeringError("E_DOWNLOAD", `${host} offers a file of ${offered} bytes, expected ${expected}`);
+    throw new SteeringError("E_DOWNLOAD", `${host} offers a file of ${offered} bytes; expected ${expected}`);
   }
   return expected ?? offered;
 }
@@ -179,14 +179,14 @@ function contentRange(response: Response): { start?: number; total?: number } {
   };
 }
 
-/** If-Range takes strong validators only; without one the next attempt starts again. */
+/** Remember a strong ETag, the only kind that If-Range accepts; without one, the next attempt starts over. */
 async function rememberEtag(url: string, response: Response, partial: string): Promise<void> {
   const etag = response.headers.get("etag");
   await rm(etagFile(partial), { force: true });
   if (etag && !etag.startsWith("W/")) await writeFile(etagFile(partial), JSON.stringify({ url, etag }), { flag: "wx" });
 }
 
-/** Delete `<target>.partial` and what was remembered about its origin. */
+/** Delete `<target>.partial` and its remembered origin. */
 export async function forgetPartial(target: string): Promise<void> {
   await remove(partialOf(target));
 }
@@ -196,7 +196,7 @@ async function remove(partial: string): Promise<void> {
   await rm(etagFile(partial), { force: true });
 }
 
-/** Where the bytes of `target` are collected. */
+/** Path of the unfinished download of `target`. */
 export function partialOf(target: string): string {
   return `${target}.partial`;
 }

@@ -8,7 +8,7 @@ import { addressFrom, HttpRefusal, exchange, refusal, type ExchangeOptions } fro
 
 /** One file of a Hugging Face repository. */
 export interface HubFile {
-  /** Of a dataset rather than a model. */
+  /** Whether the repository holds a dataset rather than a model. */
   isDataset: boolean;
   owner: string;
   repo: string;
@@ -17,7 +17,7 @@ export interface HubFile {
 }
 
 const MAX_REDIRECTS = 3;
-/** What file systems take as a name is 255 bytes, of which endings such as `.partial.etag` need some. */
+/** File systems allow names of 255 bytes, some of which endings such as `.partial.etag` need. */
 const MAX_NAME_BYTES = 200;
 const MAX_ADDRESS_BYTES = 1000;
 
@@ -26,7 +26,10 @@ export function isHubAddress(text: string): boolean {
   return text.startsWith("hf:");
 }
 
-/** Parse `hf:owner/repo/path/file.gguf[@revision]` or `hf:datasets/owner/repo/file[@revision]`, revision `main` by default; E_BAD_ARGUMENT. */
+/**
+ * Parse `hf:owner/repo/path/file.gguf[@revision]` or `hf:datasets/owner/repo/file[@revision]`; revision `main` by default.
+ * Throws E_BAD_ARGUMENT.
+ */
 export function parseHubAddress(address: string): HubFile {
   const match = /^hf:(datasets\/)?([\w.-]+)\/([\w.-]+)\/([^@\\:*?"<>|]+)(?:@([\w./-]+))?$/.exec(address);
   const [, dataset, owner, repo, path, revision = "main"] = match ?? [];
@@ -39,20 +42,20 @@ export function parseHubAddress(address: string): HubFile {
   return { isDataset: dataset !== undefined, owner, repo, path, revision };
 }
 
-/** Every part of an address becomes a folder below the models folder, on every system: Windows drops a space or a dot at the end. */
+/** Whether a part of an address can name a folder on every system: Windows drops a trailing space or dot. */
 function isFolderName(part: string): boolean {
   return /^[^\s\p{Cc}][^\p{Cc}]*$/u.test(part) && !/[. ]$/.test(part) && Buffer.byteLength(part) <= MAX_NAME_BYTES;
 }
 
-/** Where the file of an `hf:` address lands, relative to the models folder. */
-export function hubFolder(file: HubFile): string {
-  return join("hf", ...(file.isDataset ? ["datasets"] : []), file.owner, file.repo, file.revision.replaceAll("/", "--"), ...file.path.split("/"));
+/** Path of the downloaded file of an `hf:` address, relative to the models folder. */
+export function hubFolder({ isDataset, owner, repo, revision, path }: HubFile): string {
+  return join("hf", ...(isDataset ? ["datasets"] : []), owner, repo, revision.replaceAll("/", "--"), ...path.split("/"));
 }
 
 /**
- * Download an `hf:` address to `target` from HF_ENDPOINT with HF_TOKEN: by that of the first part of a split model all its
- * parts, of which none lands before all are whole. Without an expected hash the one that the hub states is verified.
- * E_DOWNLOAD, E_BAD_ARGUMENT (HF_ENDPOINT, HF_TOKEN), E_ABORTED.
+ * Download an `hf:` address to `target` from HF_ENDPOINT with HF_TOKEN. The address of the first part of a split model downloads
+ * all its parts; none gets its final name before all are complete. Without an expected hash, the hub's own is verified.
+ * Throws E_DOWNLOAD, E_BAD_ARGUMENT (HF_ENDPOINT, HF_TOKEN), E_ABORTED.
  */
 export async function downloadFromHub(address: string, target: string, options: DownloadOptions): Promise<void> {
   const file = parseHubAddress(address);
@@ -71,19 +74,19 @@ export async function downloadFromHub(address: string, target: string, options: 
     parts.push({ name, url, target: name === undefined ? target : join(dirname(target), name), expected: { ...stated, problem } });
   }
   const missing = await downloadParts(parts, target, authorised);
-  if (isSplit) await rm(target, { force: true }); // the first part makes a model of the others: never that of another version
+  if (isSplit) await rm(target, { force: true }); // without its first part a model does not load, so parts of two versions never mix
   for (const part of missing.reverse()) await landPartial(part.target);
 }
 
 interface Part {
-  /** Where there are several. */
+  /** Name of the part; undefined if the model is not split. */
   name: string | undefined;
   url: string;
   target: string;
   expected: Expected;
 }
 
-/** Download what is not there; returns those that are to land. */
+/** Download the missing parts, and return them for renaming. */
 async function downloadParts(parts: readonly Part[], first: string, options: DownloadOptions): Promise<Part[]> {
   const sizes = parts.map(({ expected }) => expected.size);
   const total = sizes.reduce<number | undefined>((sum, size) => (sum === undefined || size === undefined ? undefined : sum + size), 0);
@@ -108,7 +111,7 @@ async function hasLanded({ target, expected }: Part): Promise<boolean> {
   return expected.sha256 !== undefined && existsSync(target) && await mismatch(target, expected) === undefined;
 }
 
-/** Name the part in the error of a download, and say what a refusal of the hub may mean. */
+/** Add the name of the part to a download error, and the likely cause if the hub refused access. */
 async function naming<T>(name: string | undefined, work: () => Promise<T>): Promise<T> {
   try {
     return await work();
@@ -121,12 +124,12 @@ async function naming<T>(name: string | undefined, work: () => Promise<T>): Prom
   }
 }
 
-/** HF_TOKEN, if it is set. Throws E_BAD_ARGUMENT; the token itself must not get into a message. */
+/** HF_TOKEN, if set. Throws E_BAD_ARGUMENT; no message may quote the token. */
 function hubToken(): string | undefined {
   const token = process.env["HF_TOKEN"]?.trim();
   if (!token) return undefined;
   if (/^[\x21-\x7e]+$/.test(token)) return token;
-  throw new SteeringError("E_BAD_ARGUMENT", "HF_TOKEN holds spaces or characters that no token has; expected one such as hf_…");
+  throw new SteeringError("E_BAD_ARGUMENT", "HF_TOKEN contains spaces or invalid characters; expected a token such as hf_…");
 }
 
 function hubUrl({ isDataset, owner, repo, path, revision }: HubFile): string {
@@ -136,8 +139,8 @@ function hubUrl({ isDataset, owner, repo, path, revision }: HubFile): string {
 }
 
 /**
- * Size in bytes and SHA-256 that the hub states for a large file. They are headers of its own answer,
- * before the redirect to the storage host; redirects within the hub (renamed repositories) are followed.
+ * Size in bytes and SHA-256 that the hub states for a large file. They are headers of the hub's own response, before the
+ * redirect to the storage host; redirects within the hub (renamed repositories) are followed.
  */
 async function hubExpectation(url: string, options: ExchangeOptions, redirects = 0): Promise<Expected> {
   const answer = await exchange(url, { method: "HEAD", redirect: "manual" }, options, async (response) => {
@@ -151,13 +154,13 @@ async function hubExpectation(url: string, options: ExchangeOptions, redirects =
   const etag = (answer.headers.get("x-linked-etag") ?? answer.headers.get("etag") ?? "").replaceAll('"', "");
   const size = answer.headers.get("x-linked-size") ?? "";
   return {
-    // Small files have a git hash (40 digits) here, which is not a hash of the content.
+    // For small files this is a git hash (40 digits), not a hash of the content.
     sha256: /^[0-9a-f]{64}$/.test(etag) ? etag : undefined,
     size: /^[1-9]\d{0,14}$/.test(size) ? Number(size) : undefined,
   };
 }
 
-/** Whether a redirect stays with the host that may see the token: `//other/x` and `/\\other/x` do not. */
+/** Whether a redirect stays on the host that may see the token: `//other/x` and `/\\other/x` do not. */
 function isSameOrigin(location: string, url: string): boolean {
   return URL.canParse(location, url) && new URL(location, url).origin === new URL(url).origin;
 }

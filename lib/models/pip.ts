@@ -12,12 +12,12 @@ const CANDIDATES: readonly Pip[] = [["python3", "-m", "pip"], ["python", "-m", "
 const PROGRESS_INTERVAL_MS = 250;
 
 export interface PipOptions {
-  /** Called with bytes; pip does not tell the total. */
+  /** Called with the progress in bytes; pip does not report the total. */
   onProgress?: OnProgress | undefined;
   signal?: AbortSignal | undefined;
 }
 
-/** The first pip on PATH that starts, or undefined. */
+/** The first pip on PATH that runs, or undefined. */
 export async function findPip(signal?: AbortSignal): Promise<Pip | undefined> {
   for (const candidate of CANDIDATES) {
     const { code } = await start(candidate, ["--version"], process.env, signal);
@@ -26,7 +26,10 @@ export async function findPip(signal?: AbortSignal): Promise<Pip | undefined> {
   return undefined;
 }
 
-/** Download one wheel with pip, from the index that the user configured, into the fresh folder `folder`; returns its path. E_DOWNLOAD, E_ABORTED. */
+/**
+ * Download one wheel with pip, from the user's configured index, into the emptied folder `folder`; returns the wheel's path.
+ * Throws E_DOWNLOAD, E_ABORTED.
+ */
 export async function pipDownload(pip: Pip, requirement: string, folder: string, options: PipOptions): Promise<string> {
   await rm(folder, { recursive: true, force: true });
   await mkdir(folder, { recursive: true });
@@ -34,14 +37,14 @@ export async function pipDownload(pip: Pip, requirement: string, folder: string,
     "download", "--no-deps", "--no-binary=:none:", "--only-binary=:all:", "--no-cache-dir", "--retries=1",
     "--disable-pip-version-check", "--no-input", "--progress-bar=off", "--quiet", "-d", folder, requirement,
   ];
-  // pip collects the file in its temporary folder: here its growth is the progress, and nothing is left elsewhere.
+  // pip downloads to its temporary folder. With that folder here, its growth gives the progress, and nothing is left elsewhere.
   const env = { ...process.env, TMPDIR: folder, TEMP: folder, TMP: folder };
   const ended = new AbortController();
   const stop = (): void => ended.abort();
   options.signal?.addEventListener("abort", stop, { once: true });
   let failure: unknown;
   const watch = setInterval(() => void folderSize(folder).then((size) => options.onProgress?.(size, undefined)).catch((error: unknown) => {
-    failure ??= error; // of the caller's own function
+    failure ??= error; // thrown by the caller's onProgress
     stop();
   }), PROGRESS_INTERVAL_MS);
   try {
@@ -53,12 +56,14 @@ export async function pipDownload(pip: Pip, requirement: string, folder: string,
     options.signal?.removeEventListener("abort", stop);
   }
   const wheel = (await readdir(folder)).find((name) => name.endsWith(".whl"));
-  if (!wheel) throw new SteeringError("E_DOWNLOAD", `pip left no wheel of ${requirement}`);
+  if (!wheel) throw new SteeringError("E_DOWNLOAD", `pip downloaded no wheel for ${requirement}`);
   return join(folder, wheel);
 }
 
-/** Run a command without a shell; `code` is null when it could not be started or was killed. */
-function start(pip: Pip, args: string[], env: NodeJS.ProcessEnv, signal: AbortSignal | undefined): Promise<{ code: number | null; lastLine: string }> {
+/** Run a command without a shell; `code` is null if it could not be started or was killed. */
+function start(
+  pip: Pip, args: string[], env: NodeJS.ProcessEnv, signal: AbortSignal | undefined,
+): Promise<{ code: number | null; lastLine: string }> {
   const [command, ...prefix] = pip;
   return new Promise((resolve, reject) => {
     if (signal?.aborted) return reject(stopped());

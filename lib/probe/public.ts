@@ -1,4 +1,4 @@
-/** Probes: logistic regressions on a model's activations, judges that need no second model. */
+/** Probes: logistic regressions on a model's activations, which judge texts without a second model. */
 import { datasetArgument } from "../dataset/index.js";
 import { given, guarded } from "../guard/index.js";
 import { siteArgument } from "../vector/index.js";
@@ -27,7 +27,8 @@ export const load = guarded("loadProbe", loadProbe, { path: given.path });
 /** @function */
 export const save = guarded("probe.save", saveProbe, {
   path: given.path,
-  probe: probeArgument.refine((value) => given.isWritable({ ...(value as object), weights: null }), "expected a probe, as probe.train gives; JSON cannot hold this one"),
+  probe: probeArgument.refine((value) => given.isWritable({ ...(value as object), weights: null }),
+    "JSON cannot represent this probe; expected a probe, as returned by probe.train"),
 });
 /** @function */
 export const logit = guarded("probe.logit", probeLogit, {

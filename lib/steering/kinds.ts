@@ -6,22 +6,22 @@ export type KlReduction = z.infer<typeof klReductionSchema>;
 
 /** Alphas are added as 32-bit floats. */
 export const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(value));
-export const alphaSchema = z.number().refine(isAlpha, "must be a finite number of 32 bits");
+export const alphaSchema = z.number().refine(isAlpha, "must be a finite 32-bit float");
 const P_RANGE = "must be above 0 and at most 1";
 const alpha = alphaSchema.default(1);
 const topP = z.number().gt(0, P_RANGE).max(1, P_RANGE);
 
-/** What the program knows about a kind of schedule besides its settings. */
+/** What defines a kind of schedule, besides its settings. */
 interface Facts<Settings> {
-  /** Alpha at a token step; N = the vector's steps (docs/method.md §4). Absent where the distributions decide. */
+  /** Alpha at a token step; N = the vector's steps (docs/method.md §4). Absent if alpha depends on the distributions. */
   alphaAt?: (settings: Settings, step: number, nSteps: number) => number;
-  /** Its short name on the command line and in plans, and an example of `--steer`. Absent where nobody types it. */
+  /** Its short name on the command line and in plans, and an example of `--steer`. Absent if the command line does not offer it. */
   word?: string;
   example?: string;
-  /** The settings that `--steer` takes, by their short names: numbers, or else named in `textSettings`. */
+  /** The settings that `--steer` accepts, by short name; all are numbers, except those in `textSettings`. */
   settings?: Readonly<Record<string, string>>;
   textSettings?: readonly string[];
-  /** Its name in the settings and reports of experiments. Absent where experiments do not compare it. */
+  /** Its name in the settings and reports of experiments. Absent if experiments do not compare it. */
   label?: string;
 }
 
@@ -32,8 +32,8 @@ function kind<Schema extends z.ZodType, const Known extends Facts<z.output<Schem
 }
 
 /**
- * Every kind of schedule that files and the command line can hold, in the order of the reports. A new one is a row here and
- * its constructor in schedules.ts.
+ * Every kind of schedule allowed in files and on the command line, in the order of the reports. A new kind needs a row here and
+ * a constructor in schedules.ts.
  */
 export const KINDS = {
   dynamic: kind(z.strictObject({
@@ -67,21 +67,21 @@ export const KINDS = {
     alphaAt: (settings, step) => (step >= settings.from && step < settings.to ? settings.alpha : 0),
     word: "window", example: "window,2,from=0,to=5", settings: { alpha: "alpha", from: "from", to: "to" },
   }),
-  /** The alphas that a generation had, per step; none after them. */
+  /** The alphas of an earlier generation, per step; 0 after the last. */
   recorded: kind(z.strictObject({ kind: z.literal("recorded"), alphas: z.array(alphaSchema) }), {
     alphaAt: ({ alphas }, step) => alphas[step] ?? 0,
   }),
 };
 
 type Kinds = typeof KINDS;
-/** Name of a kind of schedule. */
+/** The kinds of schedules, by name. */
 export type Kind = keyof Kinds;
 export type KindSchema = Kinds[Kind]["schema"];
 type Compared = { [Name in Kind]: Kinds[Name] extends { label: string } ? Name : never }[Kind];
-/** Their names in settings and reports. */
+/** Names of the compared kinds in settings and reports. */
 export type StrategyLabel = Kinds[Compared]["label"];
 
-/** The facts of every kind, by its name. */
+/** Name and properties of every kind. */
 export const FACTS = Object.entries(KINDS) as Array<[Kind, Facts<never>]>;
 
 const compared = FACTS.flatMap(([name, { label }]) => (label === undefined ? [] : [name as Compared]));
@@ -90,5 +90,5 @@ export const strategySchema = z.enum(compared);
 export type Strategy = z.infer<typeof strategySchema>;
 /** The kinds of schedules that experiments compare (docs/method.md §4), in the order of the reports. */
 export const STRATEGIES: readonly Strategy[] = compared;
-/** Their short names, on the command line and in plans. */
+/** The compared kinds, by their short names on the command line and in plans. */
 export const STRATEGY_WORDS = Object.fromEntries(STRATEGIES.map((name) => [KINDS[name].word, name])) as Readonly<Record<string, Strategy>>;

@@ -1,4 +1,4 @@
-/** The steering specification: one shape in the library, on the command line and in files. */
+/** The steering specification, which has the same shape in the library, on the command line and in files. */
 import { given, guarded } from "../guard/index.js";
 import { parseSchedule as readSchedule } from "./schedule.js";
 import { parseIndices as readIndices, parseSteer, steeringJsonSchema } from "./spec.js";

@@ -4,9 +4,9 @@ import { shown, SteeringError } from "../errors.js";
 import { isAlpha, KINDS, type KindSchema } from "./kinds.js";
 
 const schemas = Object.values(KINDS).map(({ schema }) => schema) as [KindSchema, ...KindSchema[]];
-/** Alpha as a function of the token step, or of the distributions (docs/method.md §4). */
+/** Alpha as a function of the token step or of the distributions (docs/method.md §4). */
 export const scheduleSchema = z.discriminatedUnion("kind", schemas);
-/** A schedule that files and the command line can hold. */
+/** A schedule that files and the command line can express. */
 export type WrittenSchedule = z.infer<KindSchema>;
 export type DynamicSchedule = Extract<WrittenSchedule, { kind: "dynamic" }>;
 /** Alpha as any function of the token step. */
@@ -15,27 +15,27 @@ export interface FunctionSchedule {
   /** Alpha at a token step, counted from 0. */
   alphaAt: (step: number) => number;
 }
-/** A schedule with all its settings. */
+/** A schedule with all settings filled in. */
 export type Schedule = WrittenSchedule | FunctionSchedule;
 export type SetSchedule = Exclude<Schedule, DynamicSchedule>;
 
 export const tailSchema = z.enum(["mean", "hold", "stop"]).default("mean");
-/** What happens beyond the vector's last step: the mean of its steps, its last step, or nothing. */
+/** What is added after the vector's last step: the mean of its steps, its last step, or nothing. */
 export type Tail = z.infer<typeof tailSchema>;
 
-/** Throws E_BAD_SPEC. */
+/** Validate a tail and fill in the default. Throws E_BAD_SPEC. */
 export function parseTail(input: Tail | undefined): Tail {
   const parsed = tailSchema.safeParse(input);
   if (parsed.success) return parsed.data;
-  throw new SteeringError("E_BAD_SPEC", `tail: ${shown(input)} is none of mean, hold, stop`);
+  throw new SteeringError("E_BAD_SPEC", `tail is ${shown(input)}; expected mean, hold or stop`);
 }
 
-/** A schedule whose settings may be left out, e.g. `{ kind: "dynamic" }`. */
+/** A schedule with optional settings, e.g. `{ kind: "dynamic" }`. */
 export type ScheduleSettings = z.input<typeof scheduleSchema>;
-/** Such a schedule, or alpha as a function of the token step. */
+/** A schedule with optional settings, or alpha as a function of the token step. */
 export type ScheduleInput = ScheduleSettings | FunctionSchedule | ((step: number) => number);
 
-/** Fill in defaults. Throws E_BAD_SPEC naming the setting. */
+/** Validate a schedule and fill in the defaults. Throws E_BAD_SPEC, naming the setting. */
 export function parseSchedule(input: ScheduleSettings): WrittenSchedule;
 export function parseSchedule(input: ScheduleInput): Schedule;
 export function parseSchedule(input: ScheduleInput): Schedule {
@@ -45,7 +45,7 @@ export function parseSchedule(input: ScheduleInput): Schedule {
 }
 
 function functionSchedule(of: (step: number) => number): FunctionSchedule {
-  if (typeof of !== "function") throw new SteeringError("E_BAD_SPEC", "schedule alphaAt: a function of the step was expected");
+  if (typeof of !== "function") throw new SteeringError("E_BAD_SPEC", "schedule alphaAt: expected a function of the step");
   return { kind: "function", alphaAt: of };
 }
 
@@ -59,5 +59,5 @@ export function alphaAt(schedule: SetSchedule, step: number, nSteps: number): nu
 function ofFunction({ alphaAt: of }: FunctionSchedule, step: number): number {
   const value = of(step);
   if (typeof value === "number" && isAlpha(value)) return value;
-  throw new SteeringError("E_BAD_SPEC", `the schedule's function gave ${shown(value)} at step ${step}; a finite number was expected`);
+  throw new SteeringError("E_BAD_SPEC", `the schedule's function returned ${shown(value)} at step ${step}; expected a finite number`);
 }

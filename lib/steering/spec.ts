@@ -6,46 +6,49 @@ import { scheduleSchema, tailSchema } from "./schedule.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
 
-/** The steering specification of library, command line and files: which vector, which parts of it, how strongly, and what after its end. */
+/**
+ * The steering specification of library, command line and files: which vector to add, which parts of it, how strongly, and what
+ * to add after its last step.
+ */
 export const steeringSpecSchema = z.strictObject({
   /** Path of a vector file. */
   vector: z.string().min(1),
-  /** Layers and, at `head_out`, heads of the vector that are added; 0-based. */
+  /** Layers and, at `head_out`, heads of the vector to add; 0-based. */
   layers: indices,
   heads: indices,
   schedule: scheduleSchema,
   tail: tailSchema,
 });
-/** A vector that is added: which parts of it, how strongly, and what after its end. */
+/** A vector to add: which parts of it, how strongly, and what to add after its last step. */
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
 export const writtenSpecSchema = steeringSpecSchema.partial({ schedule: true });
-/** The same before defaults are filled in. Without a schedule, the vector's calibrated one counts. */
+/** A steering specification with optional settings. Without a schedule, the vector's calibrated one is used. */
 export type WrittenSpec = z.input<typeof writtenSpecSchema>;
 
-/** JSON Schema (draft 2020-12) of what a steering file may hold: one specification, or several that are composed. */
+/** JSON Schema (draft 2020-12) of a steering file: one specification, or a list to compose. */
 export function steeringJsonSchema(): Record<string, unknown> {
   return z.toJSONSchema(z.union([writtenSpecSchema, z.array(writtenSpecSchema).min(1)]), { io: "input" }) as Record<string, unknown>;
 }
 
-/** Read what a steering file holds. Throws E_BAD_SPEC, naming the place. */
+/** Validate the content of a steering file. Throws E_BAD_SPEC, naming the place. */
 export function parseSpecs(json: unknown, name: string): Array<z.output<typeof writtenSpecSchema>> {
   const specs = Array.isArray(json) ? json : [json];
   return parsedBy(z.array(writtenSpecSchema).min(1), specs, (problem) => new SteeringError("E_BAD_SPEC", `${name}: ${problem}`));
 }
 
-/** Kinds by what `--steer` calls them: their short words, or their names. */
+/** Kinds of schedules by the words that `--steer` accepts: their short and long names. */
 const KIND_OF_WORD = new Map(FACTS.flatMap(([name, { word }]) => (word === undefined ? [] : [[word, name], [name, name]] as const)));
 const SETTINGS = new Map(FACTS.flatMap(([, { settings = {} }]) => Object.entries(settings)));
 const TEXT_SETTINGS = new Set(FACTS.flatMap(([, { textSettings = [] }]) => textSettings));
 const EXPECTED = `expected ${FACTS.flatMap(([, { example }]) => (example === undefined ? [] : [`FILE:${example}`])).join(" · ")}, `
   + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3";
-/** No model has as many layers or heads; a longer range is a slip. */
+/** No model has this many layers or heads; a longer range is a typing error. */
 const MAX_INDEX = 9999;
 
 /**
- * Read the shorthand of `--steer`, e.g. `italian.safetensors:dyn,p=0.5`. Throws E_BAD_SPEC.
+ * Parse the shorthand of `--steer`, e.g. `italian.safetensors:dyn,p=0.5`. Throws E_BAD_SPEC.
  *
- * The schedule follows the last colon, so that a path may contain colons.
+ * The schedule follows the last colon, so paths may contain colons.
  */
 export function parseSteer(text: string): SteeringSpec {
   const colon = text.lastIndexOf(":");
@@ -60,7 +63,7 @@ export function parseSteer(text: string): SteeringSpec {
   for (const setting of settings) {
     const equals = setting.indexOf("=");
     const [word, value] = equals < 0 ? ["alpha", setting] : [setting.slice(0, equals), setting.slice(equals + 1)];
-    // "fixed,1,5" is a decimal comma: the last number must not win in silence.
+    // "fixed,1,5" is probably a decimal comma: the last number must not win silently.
     if (equals < 0 && kind === "dynamic") throw badSpec(text, `dyn measures its alpha; did you mean p=${value}?`);
     if (seen.has(word)) throw badSpec(text, `${word} is given twice`);
     seen.add(word);
@@ -73,13 +76,15 @@ export function parseSteer(text: string): SteeringSpec {
   return parsedBy(steeringSpecSchema, spec, (problem) => badSpec(text, problem));
 }
 
-/** `all`, or numbers and ranges joined by "+", e.g. `4-9+12`. Throws E_BAD_SPEC. */
+/** Parse `all`, or numbers and ranges joined by "+", e.g. `4-9+12`. Throws E_BAD_SPEC. */
 export function parseIndices(text: string): number[] | "all" {
   if (text === "all") return text;
   return text.split("+").flatMap((part) => {
     const range = /^(\d+)(?:-(\d+))?$/.exec(part);
     const [from, to] = [Number(range?.[1]), Number(range?.[2] ?? range?.[1])];
-    if (!range || to < from || to > MAX_INDEX) throw new SteeringError("E_BAD_SPEC", `"${part}" of "${text}" is neither an index nor a range such as 4-9`);
+    if (!range || to < from || to > MAX_INDEX) {
+      throw new SteeringError("E_BAD_SPEC", `"${part}" in "${text}" is neither an index nor a range such as 4-9`);
+    }
     return Array.from({ length: to - from + 1 }, (_, i) => from + i);
   });
 }

@@ -11,15 +11,15 @@ export interface WeightedVector {
 }
 
 /**
- * Σ factor · vector. A layer that only some of them have counts as zeros in the others; a vector of one step stands for
- * all steps. Throws E_SHAPE for other sites, widths or step counts, E_MODEL_MISMATCH for other models, E_BAD_ARGUMENT for
- * a factor that is not finite, E_NOT_FINITE where a sum does not fit into 32 bits.
+ * Σ factor · vector. A layer that a vector lacks counts as zeros; a vector of one step applies to all steps. Throws E_SHAPE if
+ * sites, widths or step counts differ, E_MODEL_MISMATCH if models differ, E_BAD_ARGUMENT for a non-finite factor, E_NOT_FINITE
+ * if a sum overflows 32-bit floats.
  */
 export function linearCombination(parts: readonly WeightedVector[]): VectorData {
   const [first] = parts;
-  if (!first) throw new SteeringError("E_BAD_ARGUMENT", "there is no vector to combine");
+  if (!first) throw new SteeringError("E_BAD_ARGUMENT", "no vectors given; expected at least one");
   for (const { vector, factor } of parts) {
-    if (!Number.isFinite(factor)) throw new SteeringError("E_BAD_ARGUMENT", `the factor ${factor} is not finite`);
+    if (!Number.isFinite(factor)) throw new SteeringError("E_BAD_ARGUMENT", `the factor is ${factor}; expected a finite number`);
     assertAlike(first.vector, vector);
   }
   const { site, width } = first.vector;
@@ -29,19 +29,23 @@ export function linearCombination(parts: readonly WeightedVector[]): VectorData 
   for (const { vector, factor } of parts) {
     vector.layers.forEach((layer, index) => {
       const to = layers.indexOf(layer) * nSteps * width;
-      for (let i = 0; i < nSteps * width; i++) sums[to + i]! += factor * vector.data[index * vector.nSteps * width + (vector.nSteps === 1 ? i % width : i)]!;
+      const from = index * vector.nSteps * width;
+      for (let i = 0; i < nSteps * width; i++) sums[to + i]! += factor * vector.data[from + (vector.nSteps === 1 ? i % width : i)]!;
     });
   }
-  return { site, layers, nSteps, width, data: finite(sums), provenance: derived(parts.map(({ vector }) => vector), written(parts)) };
+  const provenance = derived(parts.map(({ vector }) => vector), written(parts));
+  return { site, layers, nSteps, width, data: finite(sums), provenance };
 }
 
 /**
- * The vector without its part along another's directions, layer by layer and step by step: v − (v·u / u·u) u. Layers that
- * the other has not, and directions of zero, leave it as it is. Throws E_SHAPE, E_MODEL_MISMATCH, E_NOT_FINITE.
+ * Remove another vector's directions, per layer and step: v − (v·u / u·u) u. Layers that the other lacks, and those where its
+ * direction is zero, are unchanged. Throws E_SHAPE, E_MODEL_MISMATCH, E_NOT_FINITE.
  */
 export function projectOut(vector: VectorData, other: VectorData): VectorData {
   assertAlike(vector, other);
-  if (other.nSteps > vector.nSteps) throw new SteeringError("E_SHAPE", `a vector of ${vector.nSteps} steps has no steps to project ${other.nSteps} out of`);
+  if (other.nSteps > vector.nSteps) {
+    throw new SteeringError("E_SHAPE", `cannot project ${other.nSteps} steps out of a vector of ${vector.nSteps}; pool the other vector`);
+  }
   const data = Float64Array.from(vector.data);
   vector.layers.forEach((layer, index) => {
     const otherIndex = other.layers.indexOf(layer);
@@ -57,7 +61,7 @@ export function projectOut(vector: VectorData, other: VectorData): VectorData {
   return { ...vector, data: finite(data), provenance: derived([vector, other], `${term(vector)} without ${term(other)}`) };
 }
 
-/** One step: the mean of all steps, which `tail: "mean"` adds beyond the last. */
+/** Average all steps into one: the direction that `tail: "mean"` adds after the last step. */
 export function pooled(vector: VectorData): VectorData {
   const { layers, nSteps, width, data } = vector;
   const means = new Float64Array(layers.length * width);
@@ -65,7 +69,7 @@ export function pooled(vector: VectorData): VectorData {
   return { ...vector, nSteps: 1, data: finite(means), provenance: derived([vector], `mean over steps of ${term(vector)}`) };
 }
 
-/** Every direction at norm 1; those of zero stay zero. */
+/** Scale every direction to norm 1; zero directions stay zero. */
 export function normalised(vector: VectorData): VectorData {
   const { width, data } = vector;
   const scaled = new Float64Array(data.length);
@@ -77,23 +81,33 @@ export function normalised(vector: VectorData): VectorData {
   return { ...vector, data: finite(scaled), provenance: derived([vector], `${term(vector)} at norm 1`) };
 }
 
-/** Only these layers and, at `head_out`, heads. What is left out is named, and a calibration of the whole does not count for the part. Throws E_SHAPE. */
+/**
+ * Keep only these layers and, at `head_out`, heads. The provenance lists them, and drops the calibration of the whole vector.
+ * Throws E_SHAPE.
+ */
 export function selected(vector: VectorData, { layers = "all", heads = "all" }: Selection): VectorData {
   const { nHead } = vector.provenance.model;
   const kept = select(vector, { layers, heads }, nHead);
   const hasAllHeads = heads === "all" || new Set(heads).size === nHead;
   if (kept.layers.length === vector.layers.length && hasAllHeads) return vector;
-  const parts = [...(layers === "all" ? [] : [`layers ${kept.layers.join("+")}`]), ...(hasAllHeads ? [] : [`heads ${[...new Set(heads)].join("+")}`])];
+  const parts = [
+    ...(layers === "all" ? [] : [`layers ${kept.layers.join("+")}`]),
+    ...(hasAllHeads ? [] : [`heads ${[...new Set(heads)].join("+")}`]),
+  ];
   return { ...kept, provenance: derived([vector], `${term(vector)} in ${parts.join(", ")}`) };
 }
 
-/** Cosine between the directions of two vectors, `[layers, nSteps]`, in the layers that both have; null beside a direction of zero. Throws E_SHAPE, E_MODEL_MISMATCH. */
+/**
+ * Cosine between the directions of two vectors in their common layers, `[layers, nSteps]`; null if a direction is zero.
+ * Throws E_SHAPE, E_MODEL_MISMATCH.
+ */
 export function cosines(a: VectorData, b: VectorData): { layers: number[]; cosines: Array<Array<number | null>> } {
   assertAlike(a, b);
   const layers = a.layers.filter((layer) => b.layers.includes(layer));
-  if (layers.length === 0) throw new SteeringError("E_SHAPE", "the vectors have no layer in common");
+  if (layers.length === 0) throw new SteeringError("E_SHAPE", "the vectors have no layer in common; expected at least one");
   const nSteps = Math.max(a.nSteps, b.nSteps);
-  const at = (vector: VectorData, layer: number, step: number): Float32Array => direction(vector, vector.layers.indexOf(layer), vector.nSteps === 1 ? 0 : step);
+  const at = (vector: VectorData, layer: number, step: number): Float32Array =>
+    direction(vector, vector.layers.indexOf(layer), vector.nSteps === 1 ? 0 : step);
   return {
     layers,
     cosines: layers.map((layer) => Array.from({ length: nSteps }, (_, step) => {
@@ -104,28 +118,35 @@ export function cosines(a: VectorData, b: VectorData): { layers: number[]; cosin
   };
 }
 
-/** SHA-256 of what a vector adds, and where. */
+/** SHA-256 of a vector's directions and of where they are added. */
 export function vectorHash({ site, layers, nSteps, width, data }: VectorData): string {
   const hash = createHash("sha256").update(JSON.stringify([site, layers, nSteps, width]));
   return `sha256:${hash.update(new Uint8Array(data.buffer, data.byteOffset, data.byteLength)).digest("hex")}`;
 }
 
-/** Throws unless two vectors add to the same activations of the same model. */
+/** Throws E_SHAPE or E_MODEL_MISMATCH unless two vectors add to the same activations of the same model. */
 function assertAlike(a: VectorData, b: VectorData): void {
-  if (a.site !== b.site) throw new SteeringError("E_SHAPE", `a vector at ${a.site} and one at ${b.site} cannot be combined: they are added at different places`);
-  if (a.width !== b.width) throw new SteeringError("E_SHAPE", `vectors of width ${a.width} and ${b.width} cannot be combined`);
-  if (a.nSteps !== b.nSteps && a.nSteps !== 1 && b.nSteps !== 1) throw new SteeringError("E_SHAPE", `vectors of ${a.nSteps} and ${b.nSteps} steps cannot be combined; pool one of them`);
+  if (a.site !== b.site) {
+    throw new SteeringError("E_SHAPE", `cannot combine a vector at ${a.site} with one at ${b.site}; expected vectors at the same site`);
+  }
+  if (a.width !== b.width) throw new SteeringError("E_SHAPE", `cannot combine vectors of width ${a.width} and ${b.width}`);
+  if (a.nSteps !== b.nSteps && a.nSteps !== 1 && b.nSteps !== 1) {
+    throw new SteeringError("E_SHAPE", `cannot combine vectors of ${a.nSteps} and ${b.nSteps} steps; pool one of them`);
+  }
   const [made, other] = [a.provenance.model, b.provenance.model];
-  if (made.fileHash !== other.fileHash || made.tokenizerHash !== other.tokenizerHash) throw new SteeringError("E_MODEL_MISMATCH", `${a.provenance.property} and ${b.provenance.property} were made with different models (${made.architecture} ${made.quantisation}, ${other.architecture} ${other.quantisation})`);
+  if (made.fileHash === other.fileHash && made.tokenizerHash === other.tokenizerHash) return;
+  const models = `${made.architecture} ${made.quantisation}, ${other.architecture} ${other.quantisation}`;
+  throw new SteeringError("E_MODEL_MISMATCH",
+    `${a.provenance.property} and ${b.provenance.property} were made with different models (${models}); expected vectors of one model`);
 }
 
 function derived(from: readonly VectorData[], expression: string): Provenance {
   const { model, madeBy } = from[0]!.provenance;
-  const origin = { kind: "derived" as const, expression, from: from.map((vector) => ({ property: vector.provenance.property, hash: vectorHash(vector) })) };
-  return { property: expression, origin, model, madeBy };
+  const parts = from.map((vector) => ({ property: vector.provenance.property, hash: vectorHash(vector) }));
+  return { property: expression, origin: { kind: "derived", expression, from: parts }, model, madeBy };
 }
 
-/** e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */
+/** The expression of a sum, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */
 function written(parts: readonly WeightedVector[]): string {
   return parts.map(({ vector, factor }, index) => {
     const sign = factor < 0 ? "−" : index > 0 ? "+" : "";
@@ -150,6 +171,6 @@ function dot(a: Float32Array | Float64Array, b: Float32Array | Float64Array): nu
 
 function finite(values: Float64Array): Float32Array {
   const data = Float32Array.from(values);
-  if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", "a result does not fit into 32 bits");
+  if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", "a result overflows 32-bit floats");
   return data;
 }

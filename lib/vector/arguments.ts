@@ -1,4 +1,4 @@
-// Vectors and what belongs to them, as arguments of public functions.
+// Schemas of vectors and related values, as arguments of public functions.
 import { z } from "zod";
 import { given } from "../guard/index.js";
 import { HOOK_SITES } from "./hook-site.js";
@@ -10,13 +10,13 @@ export { fingerprintSchema as fingerprintArgument };
 const source = z.union([
   given.required({ positive: given.named, negative: given.named }),
   given.required({ kind: z.enum(["derived", "imported"]) }),
-], "expected where it comes from");
+], "expected the origin of the vector");
 
-/** A vector whose parts fit each other, with at least one direction. */
+/** A consistent vector with at least one direction. */
 export const vectorArgument = given.required({
   site: siteArgument, layers: given.tokens, nSteps: given.whole, width: given.whole, data: given.float32s,
   provenance: given.required({ property: given.text, model: fingerprintSchema, origin: source }),
-}).refine((value) => fits(value as Shape), "its data are not layers · nSteps · width numbers");
+}).refine((value) => fits(value as Shape), "expected data of layers · nSteps · width numbers, and at least one direction");
 
 interface Shape {
   layers: number[];
@@ -26,22 +26,23 @@ interface Shape {
 }
 
 function fits({ layers, nSteps, width, data }: Shape): boolean {
-  return layers.length >= 1 && nSteps >= 1 && width >= 1 && layers.every((layer) => layer >= 0) && data.length === layers.length * nSteps * width;
+  if (layers.length < 1 || nSteps < 1 || width < 1 || layers.some((layer) => layer < 0)) return false;
+  return data.length === layers.length * nSteps * width;
 }
 
 const selection = { layers: given.indices.optional(), heads: given.indices.optional() };
 export const selectionArgument = given.options(selection);
 
-/** `steer` itself tells texts and other things from vectors (E_BAD_SPEC); this looks into the vectors. */
+/** Checks vectors and leaves the rest to `steer`, which refuses texts and other values with E_BAD_SPEC. */
 const steering = given.anything.superRefine((value: unknown, context) => {
   if (!given.isObject(value)) return;
   const parsed = given.isObject(value["vector"]) ? given.required({ vector: vectorArgument, ...selection }).safeParse(value)
     : given.isObject(value["provenance"]) ? vectorArgument.safeParse(value) : undefined;
   if (parsed?.success === false) context.addIssue(firstOf(parsed.error));
 });
-/** One of them, of whatever kind. */
-export const oneSteeringArgument = steering.refine((value) => value !== undefined && value !== null, "expected a vector and its schedule");
-/** One, several or none. */
+/** A single steering: a vector, alone or with its schedule. */
+export const oneSteeringArgument = steering.refine((value) => value !== undefined && value !== null, "expected a vector with its schedule");
+/** One steering, a list of them, or none. */
 export const steerArgument = given.anything.superRefine((value: unknown, context) => {
   const parsed = Array.isArray(value) ? given.list(steering).safeParse(value) : steering.safeParse(value);
   if (!parsed.success) context.addIssue(firstOf(parsed.error));

@@ -2,7 +2,7 @@ import { SteeringError } from "../errors.js";
 
 /** Mean activations per layer and token step. */
 export interface StepMeans {
-  /** Layers captured. */
+  /** Number of captured layers. */
   nLayer: number;
   nSteps: number;
   width: number;
@@ -10,7 +10,7 @@ export interface StepMeans {
   means: Float64Array;
 }
 
-/** A measured mean difference, of the layers that were captured. */
+/** A measured mean difference in the captured layers. */
 export interface Delta {
   nLayer: number;
   nSteps: number;
@@ -20,13 +20,14 @@ export interface Delta {
 }
 
 /**
- * Δ_i = mean_i(positive) − mean_i(negative) (docs/method.md §3), over the steps that both sides reached.
- * Throws E_SHAPE when the sides come from models of different shape.
+ * Δ_i = mean_i(positive) − mean_i(negative) (docs/method.md §3), for the steps that both sides reached.
+ * Throws E_SHAPE if the sides come from models of different shapes.
  */
 export function delta(positive: StepMeans, negative: StepMeans): Delta {
   const { nLayer, width } = positive;
   if (nLayer !== negative.nLayer || width !== negative.width) {
-    throw new SteeringError("E_SHAPE", `means of [${nLayer} layers, ${width}] and [${negative.nLayer} layers, ${negative.width}] cannot be subtracted`);
+    throw new SteeringError("E_SHAPE",
+      `cannot subtract means of ${negative.nLayer} layers of width ${negative.width} from ${nLayer} layers of width ${width}`);
   }
   const nSteps = Math.min(positive.nSteps, negative.nSteps);
   const data = new Float32Array(nLayer * nSteps * width);

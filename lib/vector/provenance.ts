@@ -2,9 +2,9 @@ import { z } from "zod";
 import { integerList, listOf } from "../formats/index.js";
 import { scheduleSchema } from "../steering/index.js";
 
-/** The deepest models have a few hundred. */
+/** Upper limit for layers; the deepest models have a few hundred. */
 export const MAX_LAYERS = 100_000;
-/** Vectors that one is derived from. */
+/** Upper limit for the vectors that another is derived from. */
 const MAX_PARTS = 100_000;
 
 export const datasetSchema = z.object({
@@ -26,7 +26,7 @@ export const fingerprintSchema = z.object({
   fileHash: z.string(),
   quantisation: z.string(),
 });
-/** The model that a vector belongs to: in any other model it means nothing. */
+/** Identifies the model that a vector belongs to: the vector is meaningless in any other model. */
 export type ModelFingerprint = z.infer<typeof fingerprintSchema>;
 
 const iclSchema = z.object({
@@ -37,21 +37,21 @@ const iclSchema = z.object({
   iclExamples: z.number().int(),
   /** Prompts per side, drawn with replacement. */
   support: z.number().int(),
-  /** Seed of the draw; null where the prompts were given. */
+  /** Seed of the draw; null if the caller supplied the prompts. */
   seed: z.number().int().nullable(),
-  /** The prompts that were drawn. */
+  /** Indices of the drawn prompts. */
   supportIndices: integerList,
-  /** The most token steps that were asked for; unknown for vectors of version 0.1. */
+  /** Requested limit of token steps; unknown for vectors of version 0.1. */
   maxNewTokens: z.number().int().optional(),
-  /** How the prompts were written; unknown for vectors of version 0.1. */
+  /** Format of the prompts; unknown for vectors of version 0.1. */
   promptFormat: z.enum(["clean", "published"]).optional(),
   /** SHA-256 of the token ids of all prompts of both sides. */
   promptsHash: z.string(),
 });
-/** Contrast of prompts with demonstrations, as published (docs/method.md §2 and §3). */
+/** Extracted by contrasting prompts with demonstrations, as published (docs/method.md §2 and §3). */
 export type IclOrigin = z.infer<typeof iclSchema>;
 
-/** How a direction is found in the activations of pairs of texts. */
+/** Methods of finding a direction in the activations of pairs of texts. */
 export const PAIR_METHODS = ["mean", "pca", "probe"] as const;
 /** One of `PAIR_METHODS`. */
 export type PairMethod = (typeof PAIR_METHODS)[number];
@@ -62,28 +62,28 @@ const pairsSchema = z.object({
   method: z.enum(PAIR_METHODS),
   positive: datasetSchema,
   negative: datasetSchema,
-  /** How the question is put before the text: as `Q:…\nA:`, by the model's chat template, or not at all. */
+  /** How the question precedes the text: as `Q:…\nA:`, in the model's chat template, or not at all. */
   template: z.enum(["question", "chat", "none"]),
-  /** Which of the text's rows are read: their mean, the last, or one per token step. */
+  /** Which activations of the text are read: their mean, the last, or one per token step. */
   pooling: z.enum(["mean", "last", "step"]),
-  /** Pairs that the directions are made of. */
+  /** Number of pairs that the directions are computed from. */
   nPairs: z.number().int(),
-  /** For each layer that was tried, how well its direction separates held-out pairs. */
+  /** How well each tested layer's direction separates held-out pairs. */
   layerScores: listOf(layerScoreSchema, MAX_LAYERS).optional(),
   seed: z.number().int(),
   promptsHash: z.string(),
 });
-/** Contrast of given pairs of texts, e.g. CAA. */
+/** Extracted from given pairs of texts, as in CAA. */
 export type PairsOrigin = z.infer<typeof pairsSchema>;
 
 const derivedSchema = z.object({
   kind: z.literal("derived"),
-  /** What was done, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */
+  /** The operation, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */
   expression: z.string(),
-  /** The vectors it was done to. */
+  /** The operands. */
   from: listOf(z.object({ property: z.string(), hash: z.string() }), MAX_PARTS),
 });
-/** Made of other vectors. */
+/** Computed from other vectors. */
 export type DerivedOrigin = z.infer<typeof derivedSchema>;
 
 const importedSchema = z.object({
@@ -94,24 +94,24 @@ const importedSchema = z.object({
   /** SHA-256 of the file's content. */
   hash: z.string(),
 });
-/** Read from a file of another program, which records less. */
+/** Imported from another program's file, which records less. */
 export type ImportedOrigin = z.infer<typeof importedSchema>;
 
 const calibrationSchema = z.object({
   schedule: scheduleSchema,
-  /** What was measured, e.g. "language ITA". */
+  /** The measured effect, e.g. "language ITA". */
   effect: z.string(),
-  /** Share of answers that had to show the effect. */
+  /** Target share of answers with the effect. */
   wanted: z.number(),
-  /** Share of answers that showed it. */
+  /** Measured share of answers with the effect. */
   found: z.number(),
   /** Median ΔPPL of the answers. */
   deltaPerplexity: z.number(),
-  /** Questions asked. */
+  /** Number of questions. */
   n: z.number().int(),
   questions: datasetSchema,
 });
-/** The intensity that had an effect at the least cost in fluency. */
+/** The intensity that reached the target effect at the lowest cost in fluency. */
 export type Calibration = z.infer<typeof calibrationSchema>;
 
 const provenanceSchema = z.object({
@@ -121,17 +121,17 @@ const provenanceSchema = z.object({
   origin: z.discriminatedUnion("kind", [iclSchema, pairsSchema, derivedSchema, importedSchema]),
   calibration: calibrationSchema.optional(),
   model: fingerprintSchema,
-  /** Version of llama-steer that made it. */
+  /** Version of llama-steer that created it. */
   madeBy: z.string(),
 });
-/** How a vector came to be. */
+/** How a vector was made. */
 export type Provenance = z.infer<typeof provenanceSchema>;
 
-/** Format version 1 knew one origin, and wrote it beside the rest. */
+/** Format version 1 had only one kind of origin, whose fields it stored at the top level. */
 const provenanceOf1 = provenanceSchema.pick({ property: true, model: true, madeBy: true }).extend(iclSchema.omit({ kind: true }).shape)
   .transform(({ property, model, madeBy, ...origin }): Provenance => ({ property, model, madeBy, origin: { kind: "icl", ...origin } }));
 
-/** The provenance in a vector file of this format version. Throws what JSON and zod throw. */
+/** Parse the provenance in a vector file of this format version. Throws the errors of JSON.parse and zod. */
 export function parseProvenance(json: string, version: "1" | "2"): Provenance {
   return (version === "1" ? provenanceOf1 : provenanceSchema).parse(JSON.parse(json));
 }

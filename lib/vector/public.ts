@@ -1,4 +1,4 @@
-/** Vector files of other programs, both ways; whether a vector belongs to a model. */
+/** Import and export vector files of other programs; check whether a vector belongs to a model. */
 import { z } from "zod";
 import { given, guarded, guardMethods } from "../guard/index.js";
 import { fingerprintArgument, selectionArgument, vectorArgument } from "./arguments.js";
@@ -10,7 +10,8 @@ import { assertMadeFor as checkMadeFor } from "./vector.js";
 export { HOOK_SITES, PAIR_METHODS } from "./index.js";
 
 const importing = given.required({
-  name: given.path, model: fingerprintArgument, dHead: given.whole.optional(), property: given.text.optional(), onNotice: given.callback.optional(),
+  name: given.path, model: fingerprintArgument, dHead: given.whole.optional(), property: given.text.optional(),
+  onNotice: given.callback.optional(),
 } satisfies Record<keyof interchange.ImportOptions, z.ZodType>);
 
 /** @function */
@@ -27,9 +28,13 @@ export const exportPublished = guarded("vectors.exportPublished", interchange.ex
   vector: vectorArgument, format: z.enum(["npy", "safetensors"]),
 });
 /** @function */
-export const importControlVector = guarded("vectors.importControlVector", interchange.importControlVector, { bytes: given.bytes, options: importing });
+export const importControlVector = guarded("vectors.importControlVector", interchange.importControlVector, {
+  bytes: given.bytes, options: importing,
+});
 /** @function */
-export const importPublished = guarded("vectors.importPublished", interchange.importPublished, { bytes: given.bytes, options: importing });
+export const importPublished = guarded("vectors.importPublished", interchange.importPublished, {
+  bytes: given.bytes, options: importing,
+});
 
 /** @function */
 export const loadSteering = guarded("loadSteering", readSteering, { spec: given.anything });

@@ -2,15 +2,15 @@ import { SteeringError } from "../errors.js";
 import { assertHeads } from "./hook-site.js";
 import type { VectorData } from "./vector.js";
 
-/** Parts of a vector; everything by default. */
+/** Parts of a vector to keep; everything by default. */
 export interface Selection {
-  /** Layers to keep, 0-based; all must be the vector's. */
+  /** Layers to keep, 0-based; the vector must have them all. */
   layers?: readonly number[] | "all";
   /** Heads to keep, 0-based, at `head_out` only. */
   heads?: readonly number[] | "all";
 }
 
-/** The vector with only these layers, and with zeros for all but these heads; `nHead` of its model. Throws E_SHAPE. */
+/** Keep only these layers, and set all but these heads to zero; `nHead` is that of the vector's model. Throws E_SHAPE. */
 export function select(vector: VectorData, { layers = "all", heads = "all" }: Selection, nHead: number): VectorData {
   const withLayers = layers === "all" ? vector : selectLayers(vector, layers);
   return heads === "all" ? withLayers : selectHeads(withLayers, heads, nHead);
@@ -22,7 +22,9 @@ function selectLayers(vector: VectorData, layers: readonly number[]): VectorData
   const data = new Float32Array(kept.length * size);
   kept.forEach((layer, index) => {
     const from = vector.layers.indexOf(layer);
-    if (from < 0) throw new SteeringError("E_SHAPE", `the vector has no layer ${layer}; it has ${vector.layers[0]} to ${vector.layers.at(-1)}`);
+    if (from < 0) {
+      throw new SteeringError("E_SHAPE", `the vector has no layer ${layer}; it has ${vector.layers[0]} to ${vector.layers.at(-1)}`);
+    }
     data.set(vector.data.subarray(from * size, (from + 1) * size), index * size);
   });
   return { ...vector, layers: kept, data };
@@ -36,6 +38,6 @@ function selectHeads(vector: VectorData, heads: readonly number[], nHead: number
 }
 
 function ascending(indices: readonly number[]): number[] {
-  if (indices.length === 0) throw new SteeringError("E_SHAPE", "a selection of layers or heads is empty");
+  if (indices.length === 0) throw new SteeringError("E_SHAPE", "the selection of layers or heads is empty; expected at least one");
   return [...new Set(indices)].sort((a, b) => a - b);
 }

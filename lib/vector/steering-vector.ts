@@ -8,8 +8,8 @@ import type { Provenance } from "./provenance.js";
 import { norms, type VectorData } from "./vector.js";
 
 /**
- * Directions to add to a model's activations: one per layer and token step, with where they come from. Immutable: every
- * method gives a new vector. Results of algebra name what they were made of, and stay bound to the model.
+ * Directions to add to a model's activations, one per layer and token step, with their provenance. Immutable: every method
+ * returns a new vector. The result of an operation records its operands and stays bound to the model.
  */
 export class SteeringVector implements VectorData {
   readonly site: HookSite;
@@ -18,17 +18,18 @@ export class SteeringVector implements VectorData {
   readonly nSteps: number;
   /** Values per direction: nHead · dHead at `head_out`, nEmbd elsewhere. */
   readonly width: number;
-  /** `[layers, nSteps, width]`; not to be written to. */
+  /** `[layers, nSteps, width]`; do not write to it. */
   readonly data: Float32Array;
   readonly provenance: Provenance;
-  /** File that it was read from. */
+  /** The file that it was loaded from. */
   readonly path: string | undefined;
 
-  /** Throws E_BAD_ARGUMENT for what is not a vector. */
+  /** Throws E_BAD_ARGUMENT if `vector` is not a vector. */
   constructor(vector: VectorData, path?: string) {
     const { site, layers, nSteps, width, data, provenance } = (vector ?? {}) as VectorData;
     if (!Array.isArray(layers) || !ArrayBuffer.isView(data) || typeof provenance !== "object" || provenance === null) {
-      throw new SteeringError("E_BAD_ARGUMENT", "new SteeringVector: expected a vector, { site, layers, nSteps, width, data, provenance }; SteeringVector.load(path) reads one");
+      throw new SteeringError("E_BAD_ARGUMENT", "new SteeringVector: expected { site, layers, nSteps, width, data, provenance }; "
+        + "to load a vector file, use SteeringVector.load(path)");
     }
     this.site = site;
     this.layers = layers;
@@ -39,12 +40,15 @@ export class SteeringVector implements VectorData {
     this.path = path;
   }
 
-  /** Read a vector file. Throws E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE. */
+  /** Load a vector file. Throws E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE. */
   static async load(path: string): Promise<SteeringVector> {
     return new SteeringVector(await loadVector(path), path);
   }
 
-  /** Σ factor · vector, of vectors of one model; rounded once. A layer that some of them lack counts as zeros there. Throws E_SHAPE, E_MODEL_MISMATCH, E_BAD_ARGUMENT, E_NOT_FINITE. */
+  /**
+   * Σ factor · vector, for vectors of one model; rounded to 32 bits only once. A layer that a vector lacks counts as zeros.
+   * Throws E_SHAPE, E_MODEL_MISMATCH, E_BAD_ARGUMENT, E_NOT_FINITE.
+   */
   static sum(parts: readonly WeightedVector[]): SteeringVector {
     return new SteeringVector(linearCombination(parts));
   }
@@ -59,53 +63,55 @@ export class SteeringVector implements VectorData {
     return this.provenance.property;
   }
 
-  /** SHA-256 of what it adds, and where. */
+  /** SHA-256 of its directions and of where they are added. */
   get hash(): string {
     return vectorHash(this);
   }
 
-  /** Write it as a safetensors file, atomically. Throws E_WRITE, E_NOT_FINITE. */
+  /** Save it as a safetensors file, atomically. Throws E_WRITE, E_NOT_FINITE. */
   async save(path: string): Promise<void> {
     await saveVector(path, this);
   }
 
-  /** Sum; a layer that one of them lacks counts as zeros. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  /** Add another vector; a layer that either lacks counts as zeros. Throws E_SHAPE, E_MODEL_MISMATCH. */
   add(other: VectorData): SteeringVector {
     return SteeringVector.sum([{ vector: this, factor: 1 }, { vector: other, factor: 1 }]);
   }
 
-  /** Difference. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  /** Subtract another vector. Throws E_SHAPE, E_MODEL_MISMATCH. */
   subtract(other: VectorData): SteeringVector {
     return SteeringVector.sum([{ vector: this, factor: 1 }, { vector: other, factor: -1 }]);
   }
 
-  /** Times a number. Throws E_BAD_ARGUMENT, E_NOT_FINITE. */
+  /** Multiply by a number. Throws E_BAD_ARGUMENT, E_NOT_FINITE. */
   scale(factor: number): SteeringVector {
     return SteeringVector.sum([{ vector: this, factor }]);
   }
 
-  /** Without its part along another's directions. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  /** Remove another vector's directions from it. Throws E_SHAPE, E_MODEL_MISMATCH. */
   projectOut(other: VectorData): SteeringVector {
     return new SteeringVector(projectOut(this, other));
   }
 
-  /** One direction per layer: the mean over the steps. */
+  /** Average the steps into one direction per layer. */
   pooled(): SteeringVector {
     return new SteeringVector(pooled(this));
   }
 
-  /** Every direction at norm 1. */
+  /** Scale every direction to norm 1. */
   normalised(): SteeringVector {
     return new SteeringVector(normalised(this));
   }
 
-  /** Only these layers and, at `head_out`, heads; 0-based. Throws E_SHAPE. */
+  /** Keep only these layers and, at `head_out`, heads; 0-based. Throws E_SHAPE. */
   select(selection: Selection): SteeringVector {
     return new SteeringVector(selected(this, selection));
   }
 
-  /** With a schedule, for `steer`; `this` alone stands for its calibrated one. */
-  with(schedule: ScheduleInput, selection: Selection & { tail?: Tail } = {}): { vector: SteeringVector; schedule: ScheduleInput } & Selection & { tail?: Tail } {
+  /** Combine it with a schedule, for `steer`; a vector on its own uses its calibrated schedule. */
+  with(
+    schedule: ScheduleInput, selection: Selection & { tail?: Tail } = {},
+  ): { vector: SteeringVector; schedule: ScheduleInput } & Selection & { tail?: Tail } {
     return { vector: this, schedule, ...selection };
   }
 
@@ -114,7 +120,10 @@ export class SteeringVector implements VectorData {
     return norms(this);
   }
 
-  /** Cosine with another's directions, `[layers][nSteps]`, in the layers that both have; null beside a direction of zero. Throws E_SHAPE, E_MODEL_MISMATCH. */
+  /**
+   * Cosine with another vector's directions in the common layers, `[layers][nSteps]`; null if a direction is zero.
+   * Throws E_SHAPE, E_MODEL_MISMATCH.
+   */
   cosine(other: VectorData): { layers: number[]; cosines: Array<Array<number | null>> } {
     return cosines(this, other);
   }

@@ -3,7 +3,7 @@ import type { Tail } from "../steering/index.js";
 import type { HookSite } from "./hook-site.js";
 import type { ModelFingerprint, Provenance } from "./provenance.js";
 
-/** Directions to add to activations: one per layer and token step, with its provenance. Immutable. */
+/** Directions to add to activations, one per layer and token step, with their provenance. Immutable. */
 export interface VectorData {
   readonly site: HookSite;
   /** 0-based block indices, ascending. */
@@ -16,7 +16,7 @@ export interface VectorData {
   readonly provenance: Provenance;
 }
 
-/** Index of the direction for a token step; `nSteps` stands for the mean of all. Undefined: none. */
+/** Index of the direction to add at a token step: `nSteps` means the mean of all steps, undefined no direction. */
 export function directionIndex(nSteps: number, step: number, tail: Tail): number | undefined {
   if (step < nSteps) return step;
   return { mean: nSteps, hold: nSteps - 1, stop: undefined }[tail];
@@ -24,8 +24,11 @@ export function directionIndex(nSteps: number, step: number, tail: Tail): number
 
 const ORIGINS = { vector: { was: "extracted from", again: "Extract" }, probe: { was: "trained on", again: "Train" } };
 
-/** Throws E_MODEL_MISMATCH, naming every difference, unless the vector, or the probe, was made with this model. */
-export function assertMadeFor({ provenance }: { provenance: Pick<Provenance, "property" | "model"> }, model: ModelFingerprint, allowMismatch = false, kind: keyof typeof ORIGINS = "vector"): void {
+/** Throws E_MODEL_MISMATCH, listing every difference, unless the vector or probe was made with this model. */
+export function assertMadeFor(
+  { provenance }: { provenance: Pick<Provenance, "property" | "model"> }, model: ModelFingerprint, allowMismatch = false,
+  kind: keyof typeof ORIGINS = "vector",
+): void {
   const made = provenance.model;
   const keys = Object.keys(made) as Array<keyof ModelFingerprint>;
   const differences = keys.filter((key) => made[key] !== model[key]);
@@ -39,12 +42,12 @@ export function assertMadeFor({ provenance }: { provenance: Pick<Provenance, "pr
   throw new SteeringError("E_MODEL_MISMATCH", `the ${kind} "${provenance.property}" was ${was} another model (${list}). ${advice}`);
 }
 
-/** A hash by its first digits. */
+/** Shorten a hash to its first digits. */
 function brief(value: string | number): string {
   return String(value).replace(/^([\w-]+:[0-9a-f]{12})[0-9a-f]+$/, "$1…");
 }
 
-/** Euclidean norm of each direction `[layers][nSteps]`. */
+/** Euclidean norm of each direction, `[layers][nSteps]`. */
 export function norms(vector: VectorData): number[][] {
   const { layers, nSteps, width, data } = vector;
   return layers.map((_, layer) => Array.from({ length: nSteps }, (_unused, step) => {

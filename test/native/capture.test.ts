@@ -72,8 +72,8 @@ test("a delta is a difference: opposite for swapped sides; the same side twice i
   expect(Array.from(back.data)).toEqual(Array.from(forth.data, (value) => -value));
   expect(forth.data.some((value) => Math.abs(value) > 0.01)).toBe(true);
   await expect(extract(model, { ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
-  await expect(extract(model, { ...options, positive, negative: "ENG" as unknown as Dataset })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining('negative: a dataset was expected; loadDataset("ENG") reads one') });
-  await expect(extract(model, { ...options, positive: { ...positive, rows: [{ input: "a" }] } as unknown as Dataset, negative: positive })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining("positive: a dataset was expected") });
+  await expect(extract(model, { ...options, positive, negative: "ENG" as unknown as Dataset })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining('negative: expected a dataset; to load it, use loadDataset("ENG")') });
+  await expect(extract(model, { ...options, positive: { ...positive, rows: [{ input: "a" }] } as unknown as Dataset, negative: positive })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining("positive: expected a dataset") });
   const { support: _, ...given } = options;
   expect((await extract(model, { ...given, positive, negative, supportIndices: (forth.provenance.origin as IclOrigin).supportIndices })).data).toEqual(forth.data);
   for (const supportIndices of [[], [-1], [0.5], [1000]]) {

@@ -54,7 +54,7 @@ test("layers that one of them lacks count as zeros; one step stands for all", ()
 
 test("what does not fit together is refused", () => {
   const other = (change: Partial<VectorData>): VectorData => ({ ...b, ...change } as VectorData);
-  expect(() => a.add(other({ site: "resid_post" }))).toThrow(expect.objectContaining({ code: "E_SHAPE", message: expect.stringContaining("different places") }));
+  expect(() => a.add(other({ site: "resid_post" }))).toThrow(expect.objectContaining({ code: "E_SHAPE", message: expect.stringContaining("expected vectors at the same site") }));
   expect(() => a.add(vector(4, { width: 4 }))).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
   expect(() => a.add(vector(4, { nSteps: 2 }))).toThrow(/pool one of them/);
   expect(() => a.cosine(vector(4, { layers: [1] }))).toThrow(/no layer in common/);

@@ -83,7 +83,7 @@ describe("a file that is written whole", () => {
     expect(await readFile(longest, "utf8")).toBe("content");
   });
 
-  test.each([["too long a name", "n".repeat(256), "its name is too long"], ["a NUL in its name", "a\0b", "its name holds a NUL character"]])("with %s is refused", async (_, name, reason) => {
+  test.each([["too long a name", "n".repeat(256), "its name is too long"], ["a NUL in its name", "a\0b", "its name contains a NUL character"]])("with %s is refused", async (_, name, reason) => {
     const wrong = join(folder, name);
     const refusal = { code: "E_WRITE", message: `cannot write ${wrong}: ${reason}` };
     await expect(writeFileAtomic(wrong, "content")).rejects.toMatchObject(refusal);
@@ -226,7 +226,7 @@ describe("an output that is no file", () => {
 
   posixTest("is refused as a link to itself", async () => {
     await symlink(basename(path), path);
-    await expect(writeFileAtomic(path, "content")).rejects.toMatchObject({ code: "E_WRITE", message: `cannot write ${path}: its symbolic links lead nowhere` });
+    await expect(writeFileAtomic(path, "content")).rejects.toMatchObject({ code: "E_WRITE", message: `cannot write ${path}: its symbolic links form a loop` });
   });
 });
 

@@ -39,14 +39,14 @@ test("Parquet, with each of its usual compressions", async () => {
 
 test.each([
   ["rows.jsonl", '{"input": "q", "output": "a"}\n{"input": "q"\n', /line 2: it is not JSON/],
-  ["list.jsonl", '{"input": "q", "output": "a"}\n\n["q", "a"]\n', /line 3: an object of columns was expected, a list found/],
+  ["list.jsonl", '{"input": "q", "output": "a"}\n\n["q", "a"]\n', /line 3: expected an object of columns, found a list/],
   ["short.csv", 'input,output\n"a\nb",c\nq\n', /line 4: /],
   ["open.csv", 'input,output\n"a,b\n', /line 2: .*quot/i],
-  ["gap.csv", 'input,output\n"a\nb",c\nq,\n', /line 4: "output" must be a text that is not empty; an empty text found/],
+  ["gap.csv", 'input,output\n"a\nb",c\nq,\n', /line 4: "output" must be a text that is not empty; found an empty text/],
   ["spread.csv", 'input,output\nq,a\n"two\nlines",""\n', /line 3: "output"/],
-  ["named.csv", "query,answer\nq,a\n", /line 2: "input" must be a text that is not empty; nothing found/],
-  ["head.csv", "input,output\n", /none found/],
-  ["empty.csv", "", /none found/],
+  ["named.csv", "query,answer\nq,a\n", /line 2: "input" must be a text that is not empty; found nothing/],
+  ["head.csv", "input,output\n", /contains no rows/],
+  ["empty.csv", "", /contains no rows/],
   ["no.parquet", "PAR1 and so on", /it is not Parquet/],
 ])("%s is refused by file and line", async (name, text, message) => {
   const path = await write(name, text);
@@ -57,7 +57,7 @@ test.each([
 test("a Parquet column of another type is refused by its row", async () => {
   const path = join(await temporaryFolder(), "rows.parquet");
   parquetWriteFile({ filename: path, columnData: [{ name: "input", data: ["a", "b"], type: "STRING" }, { name: "output", data: [1, 2], type: "INT32" }] });
-  await expect(loadDataset(path)).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(/row 1: "output" .* the number 1 found/) });
+  await expect(loadDataset(path)).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(/row 1: "output" .* found the number 1/) });
 });
 
 test("bytes that are no UTF-8 are refused, not bent", async () => {
@@ -102,7 +102,7 @@ test("pairs of text files, line by line", async () => {
   const [informal, formal] = [await write("informal", "hi\nyo there\n"), await write("formal", "Good day.\r\nGreetings.\r\n")];
   expect(await importPairs(informal, formal)).toEqual([{ input: "hi", output: "Good day." }, { input: "yo there", output: "Greetings." }]);
   await expect(importPairs(informal, await write("short", "Good day.\n"))).rejects.toMatchObject({ message: expect.stringMatching(/1 lines, but .*informal has 2/) });
-  await expect(importPairs(informal, await write("gap", "Good day.\n\n"))).rejects.toMatchObject({ message: expect.stringMatching(/gap: 1 lines|line 2: it is empty/) });
+  await expect(importPairs(informal, await write("gap", "Good day.\n\n"))).rejects.toMatchObject({ message: expect.stringMatching(/gap: it has 1 lines|line 2: it is empty/) });
   await expect(importPairs(await write("hole", "a\n\nc\n"), await write("whole", "a\nb\nc\n"))).rejects.toMatchObject({ message: expect.stringMatching(/hole: line 2: it is empty/) });
 });
 

@@ -113,13 +113,13 @@ test("a path of a JSON file is read with the instruction beside it", async () =>
 test.each([
   ["text that is not JSON", "[\n{\n", /line 3: it is not JSON/],
   ["a comma too many", '[\n{"input": "q", "output": "a"},\n]', /line 3: it is not JSON/],
-  ["an object", '{"rows": []}', /a list of rows was expected, an object found/],
-  ["an empty list", "[]", /none found/],
-  ["a row that is text", JSON.stringify([...ROWS, "q"], null, 1), /line 10: an object of columns was expected, a text found/],
-  ["a row of null", JSON.stringify([null]), /line 1: .*object.* null found/],
-  ["a row without an answer", JSON.stringify([ROWS[0], { input: "q" }], null, 1), /line 6: "output" must be a text that is not empty; nothing found/],
-  ["an answer that is a number", JSON.stringify([{ input: "q", output: 5 }]), /line 1: "output" .* the number 5 found/],
-  ["an empty query", `[${[...ROWS, { input: "", output: "a" }, { input: 3 }].map((row) => `\n${JSON.stringify(row)}`).join(",")}]`, /line 4: "input" .* an empty text found/],
+  ["an object", '{"rows": []}', /expected a list of rows, found an object/],
+  ["an empty list", "[]", /contains no rows/],
+  ["a row that is text", JSON.stringify([...ROWS, "q"], null, 1), /line 10: expected an object of columns, found a text/],
+  ["a row of null", JSON.stringify([null]), /line 1: .*object.* found null/],
+  ["a row without an answer", JSON.stringify([ROWS[0], { input: "q" }], null, 1), /line 6: "output" must be a text that is not empty; found nothing/],
+  ["an answer that is a number", JSON.stringify([{ input: "q", output: 5 }]), /line 1: "output" .* found the number 5/],
+  ["an empty query", `[${[...ROWS, { input: "", output: "a" }, { input: 3 }].map((row) => `\n${JSON.stringify(row)}`).join(",")}]`, /line 4: "input" .* found an empty text/],
 ])("%s is E_BAD_DATASET and says where", async (_, text, message) => {
   const path = join(await temporaryFolder(), "own.json");
   await writeFile(path, text);

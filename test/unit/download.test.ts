@@ -160,7 +160,7 @@ test("a file with the wrong hash is deleted, and both hashes are told", async ()
 test("a file of another size is refused before a byte is written", async () => {
   server.handler = serveFile(body.subarray(1));
   await expect(downloadFile(url, target, { expected })).rejects.toThrow(
-    `${server.host} offers a file of ${body.length - 1} bytes, expected ${body.length}`);
+    `${server.host} offers a file of ${body.length - 1} bytes; expected ${body.length}`);
   expect(await readdir(folder)).toEqual([]);
 });
 

@@ -82,10 +82,10 @@ describe("JSON datasets", () => {
     ['[{"input": "q", "output": "a"}]\n]', /line 2: it is not JSON: something follows/],
     ['[{"input": "q", "output": "a"}\n{}]', /line 2: it is not JSON/],
     ["[,]", /line 1: it is not JSON/],
-    ['[{"input": "q[{,", "output": "\\"]}"},\n5]', /line 2: an object of columns was expected, the number 5 found/],
-    ['{"input": "q"}', /a list of rows was expected, an object found/],
+    ['[{"input": "q[{,", "output": "\\"]}"},\n5]', /line 2: expected an object of columns, found the number 5/],
+    ['{"input": "q"}', /expected a list of rows, found an object/],
     ["[".repeat(200_000), /line 1: it is not JSON/],
-    [lists(5000), /line 1: an object of columns was expected/],
+    [lists(5000), /line 1: expected an object of columns/],
   ].map(([text, message]) => [String(text).slice(0, 40), text, message] as const))("%j is refused by line", async (_, text, message) => {
     await refusedIn(loadDataset(await write("rows.json", text as string)), "E_BAD_DATASET", message as RegExp);
   });
@@ -278,7 +278,7 @@ describe("files of vectors", () => {
       return bytes;
     };
     expect(await refusedIn(SteeringVector.load(await write("v.safetensors", header("[".repeat(2 ** 24)))), "E_BAD_VECTOR", /length of a header/)).toBeLessThan(3000);
-    await refusedIn(SteeringVector.load(await write("x.safetensors", header('{"layer.0":{"dtype":{"toString":null,"valueOf":null}}}'))), "E_BAD_VECTOR", /F32 was expected/); // an object without a text
+    await refusedIn(SteeringVector.load(await write("x.safetensors", header('{"layer.0":{"dtype":{"toString":null,"valueOf":null}}}'))), "E_BAD_VECTOR", /expected F32/); // an object without a text
     const origin = { kind: "icl", positive: {}, negative: {}, supportIndices: new Array(1_000_000).fill(0.5) };
     const metadata = { format: "llama-steer-vector", format_version: "2", operation: "add", hook_site: "resid_post", layer_base: "0", provenance: JSON.stringify({ property: "p", origin }) };
     const file = encodeSafetensors({ tensors: new Map([["layer.0", { shape: [1, 1], data: new Float32Array(1) }]]), metadata });

@@ -32,14 +32,14 @@ const chunked = (body: Buffer): RequestListener => (request, response) => respon
 
 describe("what comes in place of a model does not land", () => {
   test.each([
-    ["a web page", "m.gguf", page, "a web page came in place of the file"],
-    ["a web page for a dataset", "rows.jsonl", page, "a web page came in place of the file"],
+    ["a web page", "m.gguf", page, "the server sent a web page instead of the file"],
+    ["a web page for a dataset", "rows.jsonl", page, "the server sent a web page instead of the file"],
     ["nothing", "m.gguf", Buffer.alloc(0), "the file is empty"],
     ["nothing for a dataset", "rows.json", Buffer.alloc(0), "the file is empty"],
-    ["something else", "m.gguf", Buffer.from("version https://git-lfs"), "it does not begin as one"],
+    ["something else", "m.gguf", Buffer.from("version https://git-lfs"), 'it does not start with the bytes "GGUF"'],
     ["a model that is cut in its tensors", "m.gguf", gguf.subarray(0, 4999), "it has 4999 bytes; its header lists tensors up to byte 5000"],
     ["a model that is cut in its header", "m.gguf", gguf.subarray(0, 40), "it ends inside its header"],
-    ["a Parquet file that is cut", "rows.parquet", Buffer.from("PAR1 and so o"), "the file is not a whole Parquet file"],
+    ["a Parquet file that is cut", "rows.parquet", Buffer.from("PAR1 and so o"), "the file is not a complete Parquet file"],
   ])("%s", async (_, file, body, reason) => {
     hub.handler = chunked(body);
     await expect(pull(file)).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining(reason) });

@@ -52,7 +52,7 @@ describe("control vectors", () => {
   });
 
   test.each([
-    ["a model", control(ONE, "llama", "llama"), "E_BAD_VECTOR", /a controlvector was expected/],
+    ["a model", control(ONE, "llama", "llama"), "E_BAD_VECTOR", /expected controlvector/],
     ["a layer that the model has not", control({ "direction.3": [1, 2, 3, 4] }), "E_SHAPE", /blocks 0 to 2/],
     ["another width", control({ "direction.1": [1, 2, 3] }), "E_SHAPE", /width is 4/],
     ["another name", control({ "blk.1": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor/],
@@ -60,8 +60,8 @@ describe("control vectors", () => {
     ["NaN", control({ "direction.1": [1, NaN, 3, 4] }), "E_NOT_FINITE", /not finite/],
     ["the same layer in two ways of writing", control({ "direction.1": [1, 2, 3, 4], "direction.01": [1, 2, 3, 4] }), "E_BAD_VECTOR", /unexpected tensor "direction.01"/],
     ["bytes behind the last tensor", Buffer.concat([control(ONE), Buffer.alloc(64)]), "E_BAD_VECTOR", /64 bytes follow/],
-    ["tensors that overlap", control(ONE).fill(Buffer.of(4), ...secondOffset(control(ONE))), "E_BAD_VECTOR", /begins at 4; 32 was expected/],
-    ["no GGUF", Buffer.from("GGML and more than twenty-four bytes"), "E_BAD_VECTOR", /does not begin/],
+    ["tensors that overlap", control(ONE).fill(Buffer.of(4), ...secondOffset(control(ONE))), "E_BAD_VECTOR", /begins at 4; expected 32/],
+    ["no GGUF", Buffer.from("GGML and more than twenty-four bytes"), "E_BAD_VECTOR", /does not start with the bytes "GGUF"/],
   ])("%s is refused, with the reason", (_, bytes, code, message) => {
     expect(() => read(bytes)).toThrow(expect.objectContaining({ code, message: expect.stringMatching(message) }));
   });
@@ -120,11 +120,11 @@ describe("the published layout [step, layer, head, dHead]", () => {
   });
 
   test.each([
-    ["no .npy", Buffer.from("not an array at all"), "E_BAD_VECTOR", /does not begin/],
+    ["no .npy", Buffer.from("not an array at all"), "E_BAD_VECTOR", /does not start with/],
     ["cut short", Buffer.from(encodeNpy(tensor)).subarray(0, -1), "E_BAD_VECTOR", /needs 96 bytes/],
     ["Fortran order", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("False", "True "), "latin1"), "E_BAD_VECTOR", /Fortran/],
     ["whole numbers", Buffer.from(Buffer.from(encodeNpy(tensor)).toString("latin1").replace("<f4", "<i4"), "latin1"), "E_BAD_VECTOR", /type <i4/],
-    ["three dimensions", encodeNpy({ shape: [2, 3, 4], data }), "E_SHAPE", /\[step, layer, head, dHead\] was expected/],
+    ["three dimensions", encodeNpy({ shape: [2, 3, 4], data }), "E_SHAPE", /expected \[step, layer, head, dHead\]/],
     ["another model's layers", encodeNpy({ shape: [3, 2, 2, 2], data }), "E_SHAPE", /the model has 3 of 2/],
     ["heads of another width", encodeNpy({ shape: [1, 3, 2, 4], data }), "E_SHAPE", /heads of width 4; the model's have 2/],
     ["a version that nobody knows", Buffer.from(encodeNpy(tensor)).fill(9, 6, 7), "E_BAD_VECTOR", /version is 9/],
@@ -194,8 +194,8 @@ describe("llama-steer vector", () => {
     [["combine", "a.safetensors:x", "--out", "y.safetensors"], 3, /a\.safetensors:x does not exist/],
     [["combine", "", "--out", "y.safetensors"], 2, /does not name a vector file/],
     [["combine", "a.safetensors", "--out", "y.gguf"], 2, /ends in \.safetensors/],
-    [["combine", "a.safetensors", "--layers", "1", "--out", "a.safetensors"], 3, /is read for this/],
-    [["convert", "a.safetensors", "a.safetensors", "--layers", "1"], 3, /is read for this/],
+    [["combine", "a.safetensors", "--layers", "1", "--out", "a.safetensors"], 3, /refusing to overwrite its own input/],
+    [["convert", "a.safetensors", "a.safetensors", "--layers", "1"], 3, /refusing to overwrite its own input/],
     [["convert", "a.safetensors", "model.gguf", "--pool"], 3, /there is a model/],
     [["convert", "a.safetensors", "y.gguf", "--published"], 2, /--published/],
     [["convert", "a.safetensors", "y.safetensors", "--model", "tiny"], 3, /another model/],

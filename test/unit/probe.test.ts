@@ -80,7 +80,7 @@ test.each([
   ["an accuracy above 1", description((probe) => { probe.heldOut.accuracy = 1.5; }), /heldOut.accuracy/],
   ["no model", description((probe) => { delete probe.provenance.model; }), /provenance.model/],
   ["a layer below 0", description((probe) => { probe.layer = -1; }), /layer/],
-  ["a layer that its model has not", description((probe) => { probe.layer = 18; }), /layer 18 of a model of 18 layers/],
+  ["a layer that its model has not", description((probe) => { probe.layer = 18; }), /reads layer 18; the model that it names has 0 to 17/],
   ["no weights", ({ tensors }: SafetensorsFile) => tensors.clear(), /"weights"/],
   ["a second tensor", ({ tensors }: SafetensorsFile) => { tensors.set("more", tensors.get("weights")!); }, /"weights"/],
   ["weights of two dimensions", ({ tensors }: SafetensorsFile) => { tensors.set("weights", { shape: [1, 2], data: Float32Array.of(1, 2) }); }, /one dimension/],

@@ -26,7 +26,7 @@ test.each([
   ["a file outside the models folder", (model: Record<string, unknown>) => { model["file"] = "../x.gguf"; }, /plain file name/],
   ["an unknown field", (model: Record<string, unknown>) => { model["colour"] = "red"; }, /colour/],
   ["a model of the package with another source", (model: Record<string, unknown>) => { (model["sources"] as object[]).push({ kind: "package", folder: "tiny" }); }, /no other source/],
-  ["no hash where wheels are a source", (model: Record<string, unknown>) => { delete model["sha256"]; }, /size and sha256 expected/],
+  ["no hash where wheels are a source", (model: Record<string, unknown>) => { delete model["sha256"]; }, /expected size and sha256/],
   ["no source", (model: Record<string, unknown>) => { model["sources"] = []; }, /sources/],
 ])("parseRegistry refuses %s", (_, change, message) => {
   expect(() => parseRegistry(registryText(change))).toThrow(message);

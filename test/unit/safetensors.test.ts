@@ -123,8 +123,8 @@ test.each([
   ["a tensor that is a number", { a: 5 }, /tensor a/],
   ["a tensor without offsets", { a: { dtype: "F32", shape: [2] } }, /tensor a has no shape or offsets/],
   ["a tensor without a shape", { a: { dtype: "F32", data_offsets: [0, 8] } }, /tensor a has no shape or offsets/],
-  ["another dtype", { a: { ...GOOD, dtype: "F16" } }, /tensor a is F16; F32 was expected/],
-  ["no dtype", { a: { ...GOOD, dtype: undefined } }, /tensor a is undefined; F32 was expected/],
+  ["another dtype", { a: { ...GOOD, dtype: "F16" } }, /tensor a is F16; expected F32/],
+  ["no dtype", { a: { ...GOOD, dtype: undefined } }, /tensor a is undefined; expected F32/],
   ["a shape for more values", { a: { ...GOOD, shape: [3] } }, /tensor a has 8 bytes for shape \[3\]/],
   ["a shape for fewer values", { a: { ...GOOD, shape: [1] } }, /tensor a has 8 bytes for shape \[1\]/],
   ["negative sizes whose product fits", { a: { ...GOOD, shape: [-1, -2] } }, /tensor a are not whole numbers/],
@@ -136,8 +136,8 @@ test.each([
   ["offsets the wrong way round", { a: { ...GOOD, data_offsets: [8, 0] } }, /tensor a has -8 bytes/],
   ["no offsets in the list", { a: { ...GOOD, data_offsets: [] } }, /tensor a/],
   ["an end beyond the file", { a: { ...GOOD, data_offsets: [4, 12] } }, /ends inside tensor a/],
-  ["two tensors on the same bytes", { a: GOOD, b: GOOD }, /begins at byte 0 of the data; 8 was expected/],
-  ["a hole before the first tensor", { a: { ...GOOD, shape: [1], data_offsets: [4, 8] } }, /begins at byte 4 of the data; 0 was expected/],
+  ["two tensors on the same bytes", { a: GOOD, b: GOOD }, /begins at byte 0 of the data; expected 8/],
+  ["a hole before the first tensor", { a: { ...GOOD, shape: [1], data_offsets: [4, 8] } }, /begins at byte 4 of the data; expected 0/],
   ["bytes that no tensor has", { a: { ...GOOD, shape: [1], data_offsets: [0, 4] } }, /4 bytes after the last tensor/],
 ])("%s is E_BAD_VECTOR, by name", (_, header, message) => {
   expect(() => decodeSafetensors(fileOf(header, DATA), "x.safetensors")).toThrow(expect.objectContaining({

@@ -141,7 +141,7 @@ describe("a pull", () => {
   test("of parts that do not belong together is refused", async () => {
     files[NAMES[1]!] = ggufOfSize(1000, 1, { no: 2, count: 3 });
     await expect(pullModel(findPullable(ADDRESS))).rejects.toMatchObject({
-      code: "E_DOWNLOAD", message: expect.stringContaining(`${NAMES[1]} says that it is part 3 of 3; expected part 2 of 3`),
+      code: "E_DOWNLOAD", message: expect.stringContaining(`${NAMES[1]} is part 3 of 3 by its own header; expected part 2 of 3`),
     });
     expect(await landed()).toEqual([]);
   });

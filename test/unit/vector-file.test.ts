@@ -89,7 +89,7 @@ test.each([
   ["a layer of no number", ({ tensors }: SafetensorsFile) => { tensors.set("layer.-1", tensors.get("layer.0")!); }, /unexpected tensor "layer.-1"/],
   ["a layer that is there already", ({ tensors }: SafetensorsFile) => { tensors.set("layer.00", tensors.get("layer.0")!); }, /unexpected tensor "layer.00"/],
   ["a layer beyond all models", ({ tensors }: SafetensorsFile) => { tensors.set("layer.99999999999999999999", tensors.get("layer.0")!); }, /unexpected tensor/],
-  ["layers of several shapes", ({ tensors }: SafetensorsFile) => { tensors.set("layer.3", { shape: [3, 2], data: new Float32Array(6) }); }, /layer 3 has shape \[3, 2\]; \[2, 3\] was expected/],
+  ["layers of several shapes", ({ tensors }: SafetensorsFile) => { tensors.set("layer.3", { shape: [3, 2], data: new Float32Array(6) }); }, /layer 3 has shape \[3, 2\]; expected \[2, 3\]/],
   ["a layer of three dimensions", ({ tensors }: SafetensorsFile) => { tensors.set("layer.3", { shape: [2, 3, 1], data: new Float32Array(6) }); }, /layer 3 has shape \[2, 3, 1\]/],
 ])("%s is E_BAD_VECTOR, by name", async (_, change, message) => {
   const path = await changed(change);

