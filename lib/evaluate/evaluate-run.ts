@@ -2,7 +2,9 @@ import { SteeringError } from "../errors.js";
 import type { EvaluationColumns, Evaluator } from "./evaluator.js";
 import { languageEvaluator } from "./language-evaluator.js";
 import { throwIfAborted } from "../errors.js";
-import { columnOf, evaluationHeader, evaluationRow, EvaluationStore, readRun, type ResultRecord, type RunResults } from "../results/index.js";
+import {
+  columnOf, evaluationHeader, evaluationRow, EvaluationStore, readRun, type ResultRecord, type RunResults,
+} from "../results/index.js";
 import { wantedOf } from "./wanted-properties.js";
 
 /** How a run is evaluated. */

@@ -29,7 +29,9 @@ export async function guardEvaluator(
   const counted = (label: SafetyLevel): SafetyLevel | null => (label === "controversial" ? controversial : label);
   return {
     name: "safety", wanted: wanted ?? null, batchSize: 128,
-    config: { model: { ...await model.fingerprint() }, words: guard.words, ...(guard.levels.includes("controversial") && { controversial }) },
+    config: {
+      model: { ...await model.fingerprint() }, words: guard.words, ...(guard.levels.includes("controversial") && { controversial }),
+    },
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
     evaluate: async (texts, signal) => (await guard.judge(texts, { signal })).map((found) => ({
       "": found?.label ?? "und", p: found?.unsafe ?? null, raw_safe: found?.raw.safe ?? null, raw_unsafe: found?.raw.unsafe ?? null,

@@ -8,8 +8,9 @@ const ISO_639_3: Readonly<Record<string, string>> = Object.fromEntries([
   "amh", "arb", "azj", "bel", "bul", "ben", "bho", "bos", "cat", "ceb", "ces", "dan", "deu", "ell", "eng", "spa", "est", "eus",
   "pes", "fin", "fra", "fuv", "guj", "hau", "heb", "hin", "hms", "hnj", "hrv", "hun", "hye", "ibo", "ilo", "ind", "isl", "ita",
   "jav", "jpn", "kat", "kaz", "kin", "kan", "koi", "kor", "kur", "lao", "lin", "lit", "lav", "mad", "mag",
-  "mai", "mal", "mar", "msa", "mya", "npi", "nld", "nor", "nya", "ori", "pan", "pbu", "plt", "pol", "por", "qug", "ron", "run", "rus", "sin", "skr", "slk", "slv", "sna",
-  "som", "sqi", "srp", "sun", "swe", "swh", "tam", "tel", "tgl", "tha", "tuk", "tur", "uig", "ukr", "urd", "uzn", "vie", "yor", "zyb", "zlm", "cmn", "zul", "ckb",
+  "mai", "mal", "mar", "msa", "mya", "npi", "nld", "nor", "nya", "ori", "pan", "pbu", "plt", "pol", "por", "qug", "ron", "run",
+  "rus", "sin", "skr", "slk", "slv", "sna", "som", "sqi", "srp", "sun", "swe", "swh", "tam", "tel",
+  "tgl", "tha", "tuk", "tur", "uig", "ukr", "urd", "uzn", "vie", "yor", "zyb", "zlm", "cmn", "zul", "ckb",
 ].map((code) => [shortest(code), code]));
 
 /** Variants of a language that the detectors do not distinguish. */
@@ -34,7 +35,8 @@ export function parseLanguage(code: string): string {
   } catch {
     // RangeError: not in the form of a code
   }
-  throw new SteeringError("E_BAD_ARGUMENT", `"${code}" is not a language; expected an ISO 639 code, for example it, fr, es, zh-cn, en, ita or cmn`);
+  throw new SteeringError("E_BAD_ARGUMENT",
+    `"${code}" is not a language; expected an ISO 639 code, for example it, fr, es, zh-cn, en, ita or cmn`);
 }
 
 /** English name of a language, for example "Italian". Returns anything that is not a language code unchanged. */

@@ -31,7 +31,7 @@ export interface LanguageDetector {
   readonly name: LanguageDetectorName;
   /** ISO 639-3 codes of all languages it knows. */
   readonly languages: readonly string[];
-  /** Detect the language of a text among `candidates` (ISO 639-3; default: all it knows), unless the text is clearly in another language. */
+  /** Detect the language among `candidates` (ISO 639-3; default: all it knows), unless the text is clearly in another language. */
   detect(text: string, candidates?: readonly string[]): LanguageGuess;
 }
 

@@ -61,7 +61,10 @@ const TEXTS_PER_CALL = 8;
  *
  * @throws SteeringError E_BAD_ARGUMENT and whatever `nllbTranslator` and `loadTranslator` throw
  */
-export async function openTranslator(name: string, options: Pick<LoadTranslatorOptions, "signal"> = {}): Promise<TextTranslator | undefined> {
+export async function openTranslator(
+  name: string,
+  options: Pick<LoadTranslatorOptions, "signal"> = {},
+): Promise<TextTranslator | undefined> {
   if (name === "none") return undefined;
   const [, model] = /^nllb(?::(.*))?$/s.exec(name) ?? [];
   if (name === "" || model === "") {
@@ -76,9 +79,10 @@ export async function ggufTranslator(nameOrPath: string, options: LoadTranslator
   const translator = await loadTranslator(nameOrPath, options);
   return {
     name: nameOrPath,
-    translate: (texts, { signal } = {}) => translateWritten(texts, async (written) => (
-      (await translator.translate(written, { to: "en", maxNewTokens: MAX_NEW_TOKENS, ...(signal ? { signal } : {}) })).map(({ text }) => text)
-    )),
+    translate: (texts, { signal } = {}) => translateWritten(texts, async (written) => {
+      const found = await translator.translate(written, { to: "en", maxNewTokens: MAX_NEW_TOKENS, ...(signal ? { signal } : {}) });
+      return found.map(({ text }) => text);
+    }),
     dispose: () => translator.dispose(),
   };
 }
@@ -99,7 +103,8 @@ export async function nllbTranslator({ model = NLLB_MODEL, from: usual, pipeline
   const translateSome = async (texts: string[], source: string): Promise<string[]> => {
     const found = await translator(texts, { src_lang: source, tgt_lang: nllbLanguage(ENGLISH), max_new_tokens: MAX_NEW_TOKENS });
     if (found?.length !== texts.length || !found.every((entry) => typeof entry?.translation_text === "string")) {
-      throw new SteeringError("E_SHAPE", `${model} returned ${found?.length} results for ${texts.length} texts; expected one translation per text`);
+      throw new SteeringError("E_SHAPE",
+        `${model} returned ${found?.length} results for ${texts.length} texts; expected one translation per text`);
     }
     return found.map((entry) => entry.translation_text);
   };

@@ -57,7 +57,11 @@ export function pairDirection(rows: PairedRows, method: PairMethod): Float64Arra
 }
 
 /** Directions of a layer, each from the pairs whose texts both reach that step. `layer` is the index in the activations. */
-export function layerDirections(pairs: readonly PairActivations[], layer: number, { method, firstStep, width }: DirectionOptions): LayerDirections {
+export function layerDirections(
+  pairs: readonly PairActivations[],
+  layer: number,
+  { method, firstStep, width }: DirectionOptions,
+): LayerDirections {
   const nSteps = Math.max(...pairs.map(({ positive, negative }) => Math.min(positive.nSteps, negative.nSteps)));
   const [directions, midpoints]: [Float64Array[], Float64Array[]] = [[], []];
   for (let step = 0; step < nSteps; step++) {

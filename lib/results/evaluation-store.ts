@@ -36,7 +36,8 @@ export class EvaluationStore implements AsyncDisposable {
       });
       const differing = there ? differences(there.header, header) : [];
       if (differing.length > 0 && !again) {
-        throw new SteeringError("E_BAD_RUN", `${path} was evaluated with other settings: ${differing.join("; ")}. Use --again to replace it`);
+        throw new SteeringError("E_BAD_RUN",
+          `${path} was evaluated with other settings: ${differing.join("; ")}. Use --again to replace it`);
       }
       const kept = differing.length === 0 ? there : undefined;
       if (kept) await truncate(path, kept.wholeBytes);

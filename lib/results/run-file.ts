@@ -70,10 +70,9 @@ export const runSchema = z.object({
   const labels = new Set<string>();
   for (const [index, { label, steer }] of settings.entries()) {
     const lacksVector = steer.some(({ vector }) => vector >= vectors.length);
-    if (labels.has(label) || lacksVector) {
-      const message = labels.has(label) ? `two settings are called "${label}"` : `"${label}" steers with a vector that the run does not have`;
-      return context.addIssue({ code: "custom", message, path: ["settings", index] });
-    }
+    const problem = labels.has(label) ? `two settings are called "${label}"`
+      : lacksVector ? `"${label}" steers with a vector that the run does not have` : undefined;
+    if (problem !== undefined) return context.addIssue({ code: "custom", message: problem, path: ["settings", index] });
     labels.add(label);
   }
 });
