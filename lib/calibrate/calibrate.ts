@@ -59,7 +59,10 @@ export const CALIBRATION_CANDIDATES: Record<"alpha" | "topP", readonly number[]>
  * @returns the candidates' results, and a copy of the vector with its calibration; undefined if no candidate has the effect
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_MODEL_MISMATCH, E_CONTEXT_FULL, E_ABORTED
  */
-export async function calibrate(model: Engine, options: CalibrateOptions): Promise<{ tried: Candidate[]; vector: SteeringVector | undefined }> {
+export async function calibrate(
+  model: Engine,
+  options: CalibrateOptions,
+): Promise<{ tried: Candidate[]; vector: SteeringVector | undefined }> {
   const { vector, questions, evaluators, wanted = 0.9, kind = "fixed", n = 20, signal, onProgress } = options;
   const { iclExamples = 4, maxNewTokens = 30 } = options;
   requireNumber("wanted", wanted, { above: 0, max: 1 });
@@ -122,7 +125,11 @@ function schedulesOf(kind: CalibratedKind, given: readonly number[] | undefined)
   return [...new Set(candidates)].map((value) => parseSchedule(kind === "dynamic" ? { kind, topP: value } : { kind, alpha: value }));
 }
 
-async function jointHits(judges: readonly Evaluator[], records: readonly ResultRecord[], signal: AbortSignal | undefined): Promise<boolean[]> {
+async function jointHits(
+  judges: readonly Evaluator[],
+  records: readonly ResultRecord[],
+  signal: AbortSignal | undefined,
+): Promise<boolean[]> {
   const hits = records.map(() => true);
   for (const judge of judges) {
     const columns = await judge.evaluate(records.map(({ question, text }) => ({ question, text })), signal);

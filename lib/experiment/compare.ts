@@ -28,7 +28,12 @@ export interface CompareOptions {
 }
 
 /** Answer every question in every setting, and detect the language of each answer. */
-export async function compare(model: Engine, questions: readonly string[], settings: readonly Setting[], options: CompareOptions): Promise<Answer[]> {
+export async function compare(
+  model: Engine,
+  questions: readonly string[],
+  settings: readonly Setting[],
+  options: CompareOptions,
+): Promise<Answer[]> {
   const { maxNewTokens, signal, onAnswer } = options;
   const answers: Answer[] = [];
   for (const question of questions) {

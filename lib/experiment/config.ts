@@ -101,5 +101,6 @@ function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: obj
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   const found: unknown = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], given);
-  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${found === undefined ? "" : ` (${shown(found)})`}: ${message}`);
+  const value = found === undefined ? "" : ` (${shown(found)})`;
+  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${value}: ${message}`);
 }

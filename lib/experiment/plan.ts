@@ -95,5 +95,6 @@ export function modelFolder(model: string): string {
     : isAbsolute(model) || /[\\/]/.test(model) ? basename(model) : model;
   const name = called.replace(/\.gguf$/i, "").replace(/[\\/:]/g, "--");
   if (!/^\.*$/.test(name)) return name;
-  throw new SteeringError("E_BAD_ARGUMENT", `"${model}" does not name a model; expected a registry name, an hf: address, or a path to a GGUF`);
+  throw new SteeringError("E_BAD_ARGUMENT",
+    `"${model}" does not name a model; expected a registry name, an hf: address, or a path to a GGUF`);
 }

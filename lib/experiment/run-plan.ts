@@ -83,7 +83,8 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{
     await using model = await load(name);
     const datasets = folderOf(plan, name, options.datasets);
     for (const run of runs.filter((each) => each.model === name)) {
-      const place = { ...shared, ...onRun?.(run, runs.indexOf(run), runs.length), datasets, modelName: name, out: join(options.out, run.out) };
+      const progress = onRun?.(run, runs.indexOf(run), runs.length);
+      const place = { ...shared, ...progress, datasets, modelName: name, out: join(options.out, run.out) };
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!
         : await runCompose(model, { ...run.config, vectors: run.config.vectors.map((file) => join(options.out, file)) }, place);
       done.push({ run, results });

@@ -122,7 +122,9 @@ function checkGiven({ site, provenance }: VectorData, plan: ExtractionPlan, path
 /** Throws E_SHAPE; called before anything is computed or written. */
 function checkParts({ info }: Engine, { layers, heads, site }: SingleConfig): void {
   const layer = layers === "all" ? undefined : layers.find((each) => each >= info.nLayer);
-  if (layer !== undefined) throw new SteeringError("E_SHAPE", `layer ${layer} does not exist; the model has layers 0 to ${info.nLayer - 1}`);
+  if (layer !== undefined) {
+    throw new SteeringError("E_SHAPE", `layer ${layer} does not exist; the model has layers 0 to ${info.nLayer - 1}`);
+  }
   if (heads !== "all") assertHeads(site, heads, info.nHead);
 }
 

@@ -1,18 +1,18 @@
-/** A point of a chart that wants a label, in pixels. */
+/** A point of a chart and its label, in pixels. */
 export interface LabelPoint {
   x: number;
   y: number;
   label: string;
 }
 
-/** Where a label's middle stands; whether a line must lead to it. */
+/** The centre of a label, and whether it needs a line to its point. */
 export interface PlacedLabel {
   x: number;
   y: number;
   isFar: boolean;
 }
 
-/** In pixels. */
+/** A rectangle in pixels. */
 export interface Box {
   left: number;
   top: number;
@@ -21,15 +21,15 @@ export interface Box {
 }
 
 const HEIGHT = 12;
-/** Of a character at 10 pixels, on the wide side. */
+/** Width of a wide character at font size 10. */
 const CHARACTER = 6.4;
 const RADIUS = 7;
 const DISTANCES = [0, 12, 24, 38, 54, 72, 92];
 const ANGLES = [0, 180, 90, 270, 30, 150, 210, 330, 60, 120, 240, 300].map((degrees) => (degrees * Math.PI) / 180);
 
 /**
- * Places for labels beside their points, none over another label or a point where that can be: each takes the nearest
- * free place, in the order given. `reserved` is nobody's.
+ * Place labels next to their points so that, if possible, none covers a point, another label or a `reserved` box. Each label takes the
+ * nearest free place, in the order of `points`.
  */
 export function placeLabels(points: readonly LabelPoint[], size: { width: number; height: number }, reserved: readonly Box[] = []): PlacedLabel[] {
   const taken: Box[] = [...reserved, ...points.map(({ x, y }) => ({ left: x - RADIUS, right: x + RADIUS, top: y - RADIUS, bottom: y + RADIUS }))];
