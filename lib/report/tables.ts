@@ -86,7 +86,7 @@ export function differencesTable(data: RunData, reference: string): Table | unde
   return table({
     id: "differences", title: `Differences from ${reference}`,
     caption: `Each setting minus ${reference} on the same prompts: the mean difference with its 95 % bootstrap interval over prompts. `
-      + "If the interval excludes 0, the difference is unlikely to be chance. Shares are in percentage points.",
+      + "An interval that excludes 0 shows a difference that is consistent across prompts. Shares are in percentage points.",
   }, rows, [
     { name: "setting", value: (row) => row, show: (row) => row },
     ...measures.flatMap(({ name, isShare, found }): Array<Column<string>> => {

@@ -11,7 +11,9 @@ export function matricesFigure(data: RunData, subtitle: string): Figure {
   const quantities = [...new Set(cells.map(({ quantity }) => quantity))];
   const base = {
     id: "matrices", title: "Fixed composition by α₁ and α₂",
-    caption: `Each square is one fixed composition: α₁ of ${first} upwards, α₂ of ${second} to the right, the same at every token. The figure in the square is the share of answers that have the property (${JOINT}: every property), or the median ΔPPL. Lighter is more; of ΔPPL, darker is better.`,
+    caption: `Each square is one fixed composition, with the same alphas at every token: α₁ of ${first} on the vertical axis, α₂ of ${second} `
+      + `on the horizontal axis. The number in the square is the share of answers that have the property (${JOINT}: every property), or the `
+      + "median ΔPPL. Lighter squares have higher values; for ΔPPL, darker is better.",
     alt: cells.map(({ alpha1, alpha2, quantity, value }) => `α₁ ${alpha1}, α₂ ${alpha2}: ${quantity} ${textOf(quantity, value)}`).join("; "),
     data: cells.map(({ alpha1, alpha2, quantity, value }) => ({ alpha1, alpha2, quantity, value })),
   };
@@ -19,7 +21,8 @@ export function matricesFigure(data: RunData, subtitle: string): Figure {
   if (kind === "single") return { ...base, missing: "the run steers with one vector" };
   if (vectors.length !== 2) return { ...base, missing: `the run composes ${vectors.length} vectors; a matrix shows two` };
   const nSettings = new Set(cells.map(({ alpha1, alpha2 }) => `${alpha1}+${alpha2}`)).size;
-  if (nSettings < 2) return { ...base, missing: nSettings === 0 ? "no fixed composition was evaluated" : "the run has a single fixed composition; several alphas make a matrix" };
+  if (nSettings === 0) return { ...base, missing: "no fixed composition was evaluated" };
+  if (nSettings === 1) return { ...base, missing: "the run has only one fixed composition; a matrix needs several alphas" };
   return { ...base, chart: { title: { text: base.title, subtitle }, hconcat: quantities.map((quantity) => panel(quantity, cells, [first, second])), spacing: 40, resolve: { scale: { color: "independent" } } } };
 }
 

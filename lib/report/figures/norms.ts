@@ -1,21 +1,28 @@
 import { ALL_STEPS, normCells, type RunVector } from "../norms.js";
 import { brief, PAPER, type Chart, type Figure } from "./chart.js";
 
-/** Least pixels of a panel across: room for its title. */
+/** Least width of a panel in pixels: room for its title. */
 const LEAST = { large: 160, small: 66 };
-/** Most pixels of a panel's side. */
+/** Largest sides of a panel in pixels. */
 const LARGEST = { wide: 420, high: 420 };
 const SMALL = { wide: 170, high: 190 };
 
-/** Figure 5: the norm of Δ by layer and head, as the mean over the steps and at some of them. */
+/** Figure 5: the norm of Δ by layer and head, as the mean over all steps and at single steps. */
 export function normsFigure({ property, vector, missing }: RunVector, subtitle: string): Figure {
   const found = vector && normCells(vector);
-  const largest = found && found.cells.filter(({ panel }) => panel === ALL_STEPS).reduce((best, cell) => (cell.norm > best.norm ? cell : best));
+  const means = found?.cells.filter(({ panel }) => panel === ALL_STEPS);
+  const largest = means?.reduce((best, cell) => (cell.norm > best.norm ? cell : best));
+  const smallest = means && Math.min(...means.map(({ norm }) => norm));
+  const head = found && largest && found.nHead > 1 ? `, head ${largest.head}` : "";
   const base = {
     id: `norms-${property}`, title: `Norm of Δ for ${property}`,
-    caption: !vector || !found ? "" : `How large the vector of ${property} is in each part of the model (${vector.site}): layers upwards from 0${found.nHead > 1 ? ", attention heads across" : "; this site has no heads"}. `
-      + "The large panel is the mean of the norms over all token steps; the small ones are single token steps of the extraction, on the same scale of colours (lighter = larger; colours are spaced by the square root, so that small norms can be told apart). Squares of one colour are of one size within this figure only: models and properties have scales of their own.",
-    alt: largest ? `Largest mean norm ${brief(largest.norm)} in layer ${largest.layer}${found!.nHead > 1 ? `, head ${largest.head}` : ""}; smallest ${brief(Math.min(...found!.cells.filter(({ panel }) => panel === ALL_STEPS).map(({ norm }) => norm)))}.` : "",
+    caption: !vector || !found ? ""
+      : `The norm of the vector of ${property} in each part of the model (${vector.site}): layers from bottom to top, starting at 0`
+        + `${found.nHead > 1 ? ", attention heads from left to right" : "; this site has no heads"}. The large panel shows the mean of the `
+        + "norms over all token steps. The small panels show single token steps of the extraction on the same colour scale (lighter = larger; "
+        + "spaced by the square root, so that small norms remain distinguishable). Colours are comparable only within this figure: other "
+        + "models and properties have their own scales.",
+    alt: largest && smallest !== undefined ? `Largest mean norm ${brief(largest.norm)} in layer ${largest.layer}${head}; smallest ${brief(smallest)}.` : "",
     data: found?.cells.map(({ layer, head, panel, norm }) => ({ layer, head, step: panel, norm })) ?? [],
   };
   if (!vector || !found) return { ...base, missing: missing! };
@@ -50,7 +57,7 @@ export function normsFigure({ property, vector, missing }: RunVector, subtitle: 
   };
 }
 
-/** Indices of an axis that are labelled: as many as have room. */
+/** The indices to label on an axis: as many as fit. */
 function ticks(n: number, size: number): number[] {
   const every = [1, 2, 4, 5, 8, 10, 16, 20, 32].find((step) => step * size >= 16) ?? 50;
   return Array.from({ length: Math.ceil(n / every) }, (_, i) => i * every);

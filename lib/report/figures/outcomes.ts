@@ -3,19 +3,20 @@ import { groupedSettings } from "../strategy.js";
 import { brief, deltaScale, groupColour, INK, MUTED, percent, type Chart, type Figure } from "./chart.js";
 
 const ROW = 20;
-/** Of a panel of shares: less where there are many. */
+/** Width of a panel of shares, smaller if there are several. */
 const SHARE_WIDTH = { one: 260, several: 170 };
 const BOX_WIDTH = 300;
 
-/** Figures 1 (one property) and 2 (a composition): shares of hits as bars, ΔPPL as boxes, one row per setting. */
+/** Figures 1 (single property) and 2 (composition): shares of hits as bars, ΔPPL as boxes, one row per setting. */
 export function outcomesFigure(data: RunData, subtitle: string): Figure {
   const shares = shareRows(data);
   const boxes = boxRows(data);
   const drawn = new Set([...shares, ...boxes].map(({ setting }) => setting));
   const groups = groupedSettings(data.run).map(({ group, labels }) => ({ group, labels: labels.filter((label) => drawn.has(label)) })).filter(({ labels }) => labels.length > 0);
   const properties = [...new Set(shares.map(({ property }) => property))];
+  const quantities = [...(shares.length > 0 ? ["Accuracy"] : []), ...(boxes.length > 0 ? ["ΔPPL"] : [])].join(" and ");
   const base = {
-    id: "outcomes", title: `${[...(shares.length > 0 ? ["Accuracy"] : []), ...(boxes.length > 0 ? ["ΔPPL"] : [])].join(" and ") || "Accuracy"}${data.run.kind === "single" ? "" : " of the composition"} by strategy`,
+    id: "outcomes", title: `${quantities || "Accuracy"}${data.run.kind === "single" ? "" : " of the composition"} by strategy`,
     caption: caption(data, properties, boxes.length > 0),
     alt: `One row per setting. ${shares.map(({ setting, property, share }) => `${setting}: ${property} ${percent(share)}`).concat(boxes.map(({ setting, median }) => `${setting}: median ΔPPL ${brief(median)}`)).join("; ")}.`,
     data: [
@@ -23,8 +24,10 @@ export function outcomesFigure(data: RunData, subtitle: string): Figure {
       ...boxes.map(({ setting, group, n, q1, median, q3, lowWhisker, highWhisker, outliers }) => ({ setting, group, quantity: "ΔPPL (median)", value: median, low: null, high: null, n, undetermined: null, q1, q3, low_whisker: lowWhisker, high_whisker: highWhisker, outliers: outliers.join(" ") })),
     ],
   };
-  if (shares.length === 0 && boxes.length === 0) return { ...base, missing: data.records.length === 0 ? "the run has no answers yet" : "no answer was evaluated, and none has a ΔPPL" };
-  // an empty row stands between two groups: as many spaces as make it another name
+  if (shares.length === 0 && boxes.length === 0) {
+    return { ...base, missing: data.records.length === 0 ? "the run has no answers yet" : "no answer was evaluated, and none has a ΔPPL" };
+  }
+  // An empty row separates two groups. Its name is a distinct number of spaces.
   const rows = groups.flatMap(({ labels }, index) => [...(index > 0 ? [" ".repeat(index)] : []), ...labels]);
   const y = { field: "setting", type: "nominal", scale: { domain: rows, paddingInner: 0.25, paddingOuter: 0.2 } };
   const width = properties.length > 1 ? SHARE_WIDTH.several : SHARE_WIDTH.one;
@@ -43,7 +46,7 @@ export function outcomesFigure(data: RunData, subtitle: string): Figure {
   };
 }
 
-/** Shares of the two unsteered settings, which a strategy lies between. */
+/** Shares of the unsteered settings with and without demonstrations, drawn as reference lines. */
 function referenceShares({ run }: RunData, shares: ReturnType<typeof shareRows>, property: string): Array<{ share: number; kind: string }> {
   return run.settings.filter(({ steer, prompt }) => steer.length === 0 && prompt !== "icl-language").flatMap(({ label, prompt }) =>
     shares.filter((row) => row.setting === label && row.property === property).map(({ share }) => ({ share, kind: prompt })));
@@ -77,10 +80,17 @@ function boxPanel(rows: ReturnType<typeof boxRows>, y: Chart): Chart {
   };
 }
 
+const BARS = "Bars: the share of answers that have the property, with its 95 % interval (Wilson); answers that could not be judged count as "
+  + "not having it. The dashed line is the share after demonstrations (ICL), the dotted line that of the question alone.";
+const BOXES = "Boxes: ΔPPL, the perplexity of the answer after demonstrations under a setting minus its perplexity under its own prompt. Lower "
+  + "is better; 0 means equally fluent. Box: middle half of the answers; thick mark and number: median; line: values within 1.5 box "
+  + "lengths; circles: values beyond.";
+
 function caption({ run }: RunData, properties: readonly string[], hasBoxes: boolean): string {
+  const alphas = run.kind === "single" ? "α" : `α for ${run.vectors.map(({ property }) => property).join(" + ")}`;
   return [
-    `One row per setting; its numbers are ${run.kind === "single" ? "α" : `α of ${run.vectors.map(({ property }) => property).join(" + ")}`}, or p = top-p of Dyn.`,
-    properties.length > 0 ? "Bars: the share of answers that have the property, with its 95 % interval (Wilson); answers that could not be judged count as not having it. The dashed line is the share behind demonstrations (ICL), the dotted one that of the question alone." : "",
-    hasBoxes ? "Boxes: ΔPPL, the perplexity that a setting gives to the answer behind demonstrations, minus that answer's own; lower is better, 0 is as fluent. Box: middle half of the answers; thick mark and figure: median; line: values within 1.5 box lengths; circles: beyond." : "",
+    `One row per setting. The numbers in its name are ${alphas}; for Dyn, p is its top-p.`,
+    properties.length > 0 ? BARS : "",
+    hasBoxes ? BOXES : "",
   ].filter(Boolean).join(" ");
 }

@@ -3,9 +3,9 @@ import { PROPERTY_COLOURS, PROPERTY_DASHES, brief, type Chart, type Figure } fro
 
 const HEIGHT = 130;
 const WIDTH = 230;
-/** Share of the answers that must reach a step for it to be drawn. */
+/** A step is drawn if at least this share of the answers reached it. */
 const LEAST_REACHED = 0.1;
-/** Panels beside each other. */
+/** Panels per row. */
 const COLUMNS = 4;
 
 /** Figure 3: mean KL and α per generation step, one panel per p, one line per property. */
@@ -14,19 +14,27 @@ export function stepsFigure(data: RunData, subtitle: string): Figure {
   const rows = all.filter(({ setting, n }) => n >= LEAST_REACHED * Math.max(...all.filter((row) => row.setting === setting).map((row) => row.n)));
   const properties = [...new Set(rows.map(({ property }) => property))];
   const settings = [...new Set(rows.map(({ setting }) => setting))];
+  const perProperty = properties.length > 1 ? `, one line per property (${properties.join(", ")})` : "";
   const base = {
     id: "steps", title: "KL and α of Dyn per generation step",
-    caption: `What Dyn measured and added, step by step; one column per p (top-p of Dyn)${properties.length > 1 ? `, one line per property (${properties.join(", ")})` : ""}. `
-      + "KL (in nats) says how much the strongly steered model would rather write something else than the unsteered one; α is the intensity that follows from it, at most 2. "
-      + "Lines are means over the answers that were still being written at that step, bands their 95 % bootstrap intervals. Late steps rest on fewer answers (column n of the data); those that fewer than a tenth of the answers reached are in the data only.",
+    caption: `The KL that Dyn measured and the α that it applied at each step; one column per p (top-p of Dyn)${perProperty}. KL (in nats) is `
+      + "how much the next-token distribution of the strongly steered model differs from that of the unsteered one; α is the intensity derived "
+      + "from it, at most 2. Lines are means over the answers that reached the step, bands their 95 % bootstrap intervals. Late steps "
+      + "are based on fewer answers (column n of the data); steps that fewer than a tenth of the answers reached appear only in the data.",
     alt: settings.map((setting) => properties.map((property) => {
       const series = (quantity: string) => rows.filter((row) => row.setting === setting && row.property === property && row.quantity === quantity);
-      const ends = (quantity: string): string => `${quantity} from ${brief(series(quantity)[0]?.mean ?? NaN)} at step 0 to ${brief(series(quantity).at(-1)?.mean ?? NaN)} at the last`;
+      const ends = (quantity: string): string => {
+        const [first, last] = [series(quantity)[0], series(quantity).at(-1)].map((row) => brief(row?.mean ?? NaN));
+        return `${quantity} from ${first} at step 0 to ${last} at the last`;
+      };
       return `${setting}, ${property}: ${ends("KL")}, ${ends("α")}`;
     }).join("; ")).join("; "),
     data: all.map(({ setting, property, quantity, step, mean, low, high, n }) => ({ setting, property, quantity, step, mean, low, high, n })),
   };
-  if (settings.length === 0) return { ...base, missing: data.run.settings.some(({ label }) => label.startsWith("Dyn")) ? "the Dyn answers hold no α and no KL per step" : "the run has no Dyn setting" };
+  if (settings.length === 0) {
+    const hasDyn = data.run.settings.some(({ label }) => label.startsWith("Dyn"));
+    return { ...base, missing: hasDyn ? "the Dyn answers contain no α and no KL per step" : "the run has no Dyn setting" };
+  }
   const legend = properties.length > 1 ? { title: "property", symbolType: "stroke", symbolOpacity: 1, symbolSize: 500, symbolStrokeWidth: 2, symbolFillColor: "transparent" } : null;
   const colour = { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_COLOURS }, legend };
   const panel = (setting: string, quantity: string, isFirst: boolean, isLast: boolean): Chart => {

@@ -4,18 +4,20 @@ import { GROUPS } from "../strategy.js";
 import { brief, deltaScale, GROUP_COLOURS, GROUP_SHAPES, INK, MUTED, PAPER, percent, type Chart, type Figure } from "./chart.js";
 
 const SIZE = { width: 620, height: 400 };
-/** Shares from a little below 0 to a little above 1, so that points at the ends are whole. */
+/** Domain of the shares, slightly beyond 0 and 1 so that points at the ends are not cut off. */
 const SHARES = [-0.06, 1.1] as const;
 
-/** Figure 7: conditioning against fluency, one point per setting: what the paper claims of Dyn can be read off here. */
+/** Figure 7: success of steering against fluency, one point per setting. Shows whether the paper's claim about Dyn holds. */
 export function tradeOffFigure(data: RunData, subtitle: string): Figure {
   const found = tradeOffRows(data);
   const { property = "", rows = [] } = found ?? {};
   const hit = property === JOINT ? "have all properties at once" : `are ${property}`;
   const base = {
-    id: "trade-off", title: "What conditioning costs in fluency",
-    caption: `One point per setting: upwards, more answers ${hit}; to the left, closer to the fluency of the answer behind demonstrations (ΔPPL 0, dashed). Top left is best. Thin lines are 95 % intervals of the share (Wilson) and of the median (bootstrap). `
-      + "The marks of Dyn are filled and larger. The paper's claim is that Dyn stands as high as the best fixed α and further left. The horizontal line is the share behind demonstrations.",
+    id: "trade-off", title: "The cost of steering in fluency",
+    caption: `One point per setting. Higher points: more answers ${hit}. Points further left: closer to the fluency of the answer after `
+      + "demonstrations (ΔPPL 0, dashed). Top left is best. Thin lines are 95 % intervals of the share (Wilson) and of the median (bootstrap). "
+      + "Dyn has larger, filled marks. The paper claims that Dyn reaches the height of the best fixed α, further to the left. The "
+      + "horizontal line is the share after demonstrations.",
     alt: rows.map(({ setting, share, deltaPerplexity }) => `${setting}: ${percent(share.value)} at a median ΔPPL of ${brief(deltaPerplexity.value)}`).join("; "),
     data: rows.map(({ setting, group, share, deltaPerplexity }) => ({
       setting, group, property, share: share.value, share_low: share.low, share_high: share.high, delta_ppl_median: deltaPerplexity.value, delta_ppl_low: deltaPerplexity.low, delta_ppl_high: deltaPerplexity.high,
@@ -26,7 +28,7 @@ export function tradeOffFigure(data: RunData, subtitle: string): Figure {
   return { ...base, chart: { title: { text: base.title, subtitle }, ...SIZE, layer: layers(rows, property, iclShare(data, property)) } };
 }
 
-/** The share behind demonstrations, which has no ΔPPL of its own. */
+/** The share after demonstrations, a setting that has no ΔPPL. */
 function iclShare({ run, summary }: RunData, property: string): number | undefined {
   const label = run.settings.find(({ prompt }) => prompt === "icl")?.label;
   const icl = summary.find(({ setting }) => setting === label);
@@ -42,7 +44,7 @@ function layers(rows: readonly TradeOffRow[], property: string, icl: number | un
   const groups = GROUPS.filter((group) => rows.some((row) => row.group === group));
   const height = (share: number): number => (1 - (share - SHARES[0]) / (SHARES[1] - SHARES[0])) * SIZE.height;
   const pixel = (row: TradeOffRow): { x: number; y: number } => ({ x: deltas.position(row.deltaPerplexity.value) * SIZE.width, y: height(row.share.value) });
-  const byRank = [...rows].sort((a, b) => Number(b.group === "Dyn") - Number(a.group === "Dyn")); // Dyn's labels take their places first
+  const byRank = [...rows].sort((a, b) => Number(b.group === "Dyn") - Number(a.group === "Dyn")); // place Dyn's labels first
   const places = placeLabels(byRank.map((row) => ({ ...pixel(row), label: row.setting })), SIZE, icl === undefined ? [] : [{ left: SIZE.width - 62, right: SIZE.width, top: height(icl) - 16, bottom: height(icl) }]);
   const points = byRank.map((row, index) => ({
     label: row.setting, group: row.group, share: row.share.value, low: row.share.low, high: row.share.high, delta: row.deltaPerplexity.value, deltaLow: row.deltaPerplexity.low, deltaHigh: row.deltaPerplexity.high,
@@ -66,7 +68,7 @@ function layers(rows: readonly TradeOffRow[], property: string, icl: number | un
       },
     },
     { data: { values: points.filter(({ isFar }) => isFar) }, mark: { type: "rule", color: MUTED, strokeWidth: 0.6 }, encoding: { x: x("delta"), x2: { field: "labelX" }, y: y("share"), y2: { field: "labelY" } } },
-    // once in the colour of the paper, so that lines do not run through the letters
+    // First in the colour of the paper, so that lines do not cross the letters.
     ...[{ stroke: PAPER, strokeWidth: 3, color: PAPER }, { color: INK }].map((mark) => (
       { data: { values: points }, mark: { type: "text", fontSize: 10, baseline: "middle", ...mark }, encoding: { x: x("labelX"), y: y("labelY"), text: { field: "label" } } })),
   ];
