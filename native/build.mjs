@@ -14,7 +14,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
-import { findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder } from "./prebuilt.mjs";
+import {
+  findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder,
+} from "./prebuilt.mjs";
 
 const require = createRequire(join(root, "package.json"));
 
@@ -58,7 +60,7 @@ function sanitizerLibrary(compiler) {
   const needs = "the sanitised build needs GCC on a Linux with glibc, and GCC's sanitisers (Fedora: packages libasan and libubsan-static)";
   const ask = (option) => spawnSync(`${compiler} ${option}`, { encoding: "utf8", shell: true }).stdout.trim();
   if (!compiler || /clang/i.test(ask("--version"))) {
-    throw new BuildError(`${needs}; found the compiler ${compiler ?? "of another platform"}. If GCC is installed, set CXX=g++`);
+    throw new BuildError(`${needs}; found ${compiler ?? "Windows"}. If GCC is installed, set CXX=g++`);
   }
   const [asan] = ["libasan.so", "libubsan.a"].map((name) => {
     const path = ask(`-print-file-name=${name}`);
@@ -116,7 +118,8 @@ function compile(definitions, { folder, debug, target }) {
   const cache = join(out, "CMakeCache.txt");
   const home = `CMAKE_HOME_DIRECTORY:INTERNAL=${root.replaceAll("\\", "/")}\n`;
   if (existsSync(cache) && !readFileSync(cache, "utf8").includes(home)) rmSync(out, { recursive: true });
-  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
+  const options = [...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
+  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...options];
   for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
   run(process.execPath, args, "compiling the addon", { cwd: root });
   return out;

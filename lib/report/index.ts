@@ -98,7 +98,9 @@ function notesOf({ evaluations, records }: RunResults, vocabulary: Vocabulary): 
     ...(evaluations.every(({ header }) => header.wanted === null) ? [NOT_JUDGED] : []),
     ...partly.map(({ header, rows }) =>
       `The evaluation "${header.evaluator}" covers ${rows.length} of ${records.length} answers; its shares refer to those.`),
-    ...(vocabulary.missing !== undefined && records.length > 0 ? [`The texts of single tokens are not shown: ${vocabulary.missing}.`] : []),
+    ...(vocabulary.missing !== undefined && records.length > 0
+      ? [`The texts of single tokens are not shown: ${vocabulary.missing}.`]
+      : []),
   ];
 }
 

@@ -33,14 +33,14 @@ export interface RunSection {
 const MOST_LISTED = 3;
 
 const WORDS: ReadonlyArray<readonly [string, string]> = [
-  ["Δ, the vector", "The steering vector, which is added to the model's activations: the mean difference between the activations of prompts with "
-    + "and without a property, per layer and generated token."],
+  ["Δ, the vector", "The steering vector, which is added to the model's activations: the mean difference between the activations of "
+    + "prompts with and without a property, per layer and generated token."],
   ["α", "The intensity of steering: 0 is the unsteered model, 1 adds the difference as measured."],
   ["ICL", "In-context learning: the question comes after demonstrations of the property, without steering."],
   ["Fixed, Start, Dim", "Schedules of α: the same at every token; only at the first token; falling to 0 at the last token."],
   ["X alone", "In a composition, one vector alone at α 1. “icl X” is the unsteered model after demonstrations of that property."],
-  ["Dyn, p", "Dynamic activation composition: at every token, α follows from the KL between the unsteered and the strongly steered model, "
-    + "over the most likely tokens that together have the probability p."],
+  ["Dyn, p", "Dynamic activation composition: at every token, α follows from the KL between the unsteered and the strongly steered "
+    + "model, over the most likely tokens that together have the probability p."],
   ["KL", "Kullback–Leibler divergence, in nats: how much two distributions of the next token differ."],
   ["PPL, ΔPPL", "ΔPPL is the cost of steering in fluency: the perplexity (PPL) of the answer after demonstrations under a setting, "
     + "minus its perplexity under its own prompt. Lower is better."],
@@ -56,6 +56,9 @@ interface PageContent {
 
 /** The self-contained HTML page. */
 export function pageHtml({ title, version, sections, overview }: PageContent): string {
+  const overviewHtml = overview
+    ? `<h2 id="overview">All runs</h2>\n<div class="overview">${tableHtml(overview.table, overview.files, false)}</div>\n`
+    : "";
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -77,7 +80,7 @@ ${overview ? "<li><a href=\"#overview\">All runs</a></li>\n" : ""}<li><a href="#
 ${sections.map((section) => contents(section, sections.length > MOST_LISTED)).join("\n")}
 </ul></nav>
 <main>
-${overview ? `<h2 id="overview">All runs</h2>\n<div class="overview">${tableHtml(overview.table, overview.files, false)}</div>\n` : ""}<h2 id="words">Terms and abbreviations</h2>
+${overviewHtml}<h2 id="words">Terms and abbreviations</h2>
 <dl>
 ${WORDS.map(([word, meaning]) => `<dt>${word}</dt><dd>${meaning}</dd>`).join("\n")}
 </dl>
@@ -106,7 +109,8 @@ function sectionHtml({ name, slug, data, figures, tables, samples, notes }: RunS
   const answered = new Set(records.map(({ prompt }) => prompt)).size;
   const missing = figures.filter(({ html }) => html === undefined);
   const whole = !isComplete
-    ? [`This run is not complete: the report covers the ${answered} of ${run.nPrompts} prompts answered so far. Run its command again to resume it.`]
+    ? [`This run is not complete: the report covers the ${answered} of ${run.nPrompts} prompts answered so far. `
+      + "Run its command again to resume it."]
     : [];
   const quantisation = run.model.fingerprint["quantisation"] ? ` (${run.model.fingerprint["quantisation"]})` : "";
   const shard = run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : "";
@@ -128,8 +132,9 @@ ${reproduceHtml(run, data)}
 
 function figureHtml(slug: string, { number, figure, html, files }: DrawnFigure): string {
   if (html === undefined) return "";
+  const [title, caption] = [escapeHtml(figure.title), escapeHtml(figure.caption)];
   return `<figure id="${slug}-${idOf(figure.id)}"><div class="chart">${html}</div>
-<figcaption><strong>Figure ${number}. ${escapeHtml(figure.title)}.</strong> ${escapeHtml(figure.caption)} ${links(files)}</figcaption></figure>`;
+<figcaption><strong>Figure ${number}. ${title}.</strong> ${caption} ${links(files)}</figcaption></figure>`;
 }
 
 function tableHtml(table: Table, files: readonly string[], hasTitle = true): string {

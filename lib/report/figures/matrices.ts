@@ -11,9 +11,9 @@ export function matricesFigure(data: RunData, subtitle: string): Figure {
   const quantities = [...new Set(cells.map(({ quantity }) => quantity))];
   const base = {
     id: "matrices", title: "Fixed composition by α₁ and α₂",
-    caption: `Each square is one fixed composition, with the same alphas at every token: α₁ of ${first} on the vertical axis, α₂ of ${second} `
-      + `on the horizontal axis. The number in the square is the share of answers that have the property (${JOINT}: every property), or the `
-      + "median ΔPPL. Lighter squares have higher values; for ΔPPL, darker is better.",
+    caption: `Each square is one fixed composition, with the same alphas at every token: α₁ of ${first} on the vertical axis, `
+      + `α₂ of ${second} on the horizontal axis. The number in the square is the share of answers that have the property `
+      + `(${JOINT}: every property), or the median ΔPPL. Lighter squares have higher values; for ΔPPL, darker is better.`,
     alt: cells.map(({ alpha1, alpha2, quantity, value }) => `α₁ ${alpha1}, α₂ ${alpha2}: ${quantity} ${textOf(quantity, value)}`).join("; "),
     data: cells.map(({ alpha1, alpha2, quantity, value }) => ({ alpha1, alpha2, quantity, value })),
   };

@@ -18,11 +18,13 @@ export function normsFigure({ property, vector, missing }: RunVector, subtitle: 
     id: `norms-${property}`, title: `Norm of Δ for ${property}`,
     caption: !vector || !found ? ""
       : `The norm of the vector of ${property} in each part of the model (${vector.site}): layers from bottom to top, starting at 0`
-        + `${found.nHead > 1 ? ", attention heads from left to right" : "; this site has no heads"}. The large panel shows the mean of the `
-        + "norms over all token steps. The small panels show single token steps of the extraction on the same colour scale (lighter = larger; "
-        + "spaced by the square root, so that small norms remain distinguishable). Colours are comparable only within this figure: other "
+        + `${found.nHead > 1 ? ", attention heads from left to right" : "; this site has no heads"}. The large panel shows the mean of `
+        + "the norms over all token steps. The small panels show single token steps of the extraction on the same colour scale (lighter = "
+        + "larger; spaced by the square root, so that small norms remain distinguishable). Colours are comparable only within this figure: other "
         + "models and properties have their own scales.",
-    alt: largest && smallest !== undefined ? `Largest mean norm ${brief(largest.norm)} in layer ${largest.layer}${head}; smallest ${brief(smallest)}.` : "",
+    alt: largest && smallest !== undefined
+      ? `Largest mean norm ${brief(largest.norm)} in layer ${largest.layer}${head}; smallest ${brief(smallest)}.`
+      : "",
     data: found?.cells.map(({ layer, head, panel, norm }) => ({ layer, head, step: panel, norm })) ?? [],
   };
   if (!vector || !found) return { ...base, missing: missing! };

@@ -14,9 +14,10 @@ export function outcomesFigure(data: RunData, subtitle: string): Figure {
   const drawn = new Set([...shares, ...boxes].map(({ setting }) => setting));
   const groups = groupedSettings(data.run).map(({ group, labels }) => ({ group, labels: labels.filter((label) => drawn.has(label)) })).filter(({ labels }) => labels.length > 0);
   const properties = [...new Set(shares.map(({ property }) => property))];
-  const quantities = [...(shares.length > 0 ? ["Accuracy"] : []), ...(boxes.length > 0 ? ["ΔPPL"] : [])].join(" and ");
+  const quantities = [...(shares.length > 0 ? ["Accuracy"] : []), ...(boxes.length > 0 ? ["ΔPPL"] : [])].join(" and ") || "Accuracy";
+  const what = data.run.kind === "single" ? quantities : `${quantities} of the composition`;
   const base = {
-    id: "outcomes", title: `${quantities || "Accuracy"}${data.run.kind === "single" ? "" : " of the composition"} by strategy`,
+    id: "outcomes", title: `${what} by strategy`,
     caption: caption(data, properties, boxes.length > 0),
     alt: `One row per setting. ${shares.map(({ setting, property, share }) => `${setting}: ${property} ${percent(share)}`).concat(boxes.map(({ setting, median }) => `${setting}: median ΔPPL ${brief(median)}`)).join("; ")}.`,
     data: [
@@ -80,11 +81,11 @@ function boxPanel(rows: ReturnType<typeof boxRows>, y: Chart): Chart {
   };
 }
 
-const BARS = "Bars: the share of answers that have the property, with its 95 % interval (Wilson); answers that could not be judged count as "
-  + "not having it. The dashed line is the share after demonstrations (ICL), the dotted line that of the question alone.";
-const BOXES = "Boxes: ΔPPL, the perplexity of the answer after demonstrations under a setting minus its perplexity under its own prompt. Lower "
-  + "is better; 0 means equally fluent. Box: middle half of the answers; thick mark and number: median; line: values within 1.5 box "
-  + "lengths; circles: values beyond.";
+const BARS = "Bars: the share of answers that have the property, with its 95 % interval (Wilson); answers that could not be judged count "
+  + "as not having it. The dashed line is the share after demonstrations (ICL), the dotted line that of the question alone.";
+const BOXES = "Boxes: ΔPPL, the perplexity of the answer after demonstrations under a setting minus its perplexity under its own prompt. "
+  + "Lower is better; 0 means equally fluent. Box: middle half of the answers; thick mark and number: median; line: values within "
+  + "1.5 box lengths; circles: values beyond.";
 
 function caption({ run }: RunData, properties: readonly string[], hasBoxes: boolean): string {
   const alphas = run.kind === "single" ? "α" : `α for ${run.vectors.map(({ property }) => property).join(" + ")}`;

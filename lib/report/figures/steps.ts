@@ -18,8 +18,8 @@ export function stepsFigure(data: RunData, subtitle: string): Figure {
   const base = {
     id: "steps", title: "KL and α of Dyn per generation step",
     caption: `The KL that Dyn measured and the α that it applied at each step; one column per p (top-p of Dyn)${perProperty}. KL (in nats) is `
-      + "how much the next-token distribution of the strongly steered model differs from that of the unsteered one; α is the intensity derived "
-      + "from it, at most 2. Lines are means over the answers that reached the step, bands their 95 % bootstrap intervals. Late steps "
+      + "how much the next-token distribution of the strongly steered model differs from that of the unsteered one; α is the intensity "
+      + "derived from it, at most 2. Lines are means over the answers that reached the step, bands their 95 % bootstrap intervals. Late steps "
       + "are based on fewer answers (column n of the data); steps that fewer than a tenth of the answers reached appear only in the data.",
     alt: settings.map((setting) => properties.map((property) => {
       const series = (quantity: string) => rows.filter((row) => row.setting === setting && row.property === property && row.quantity === quantity);

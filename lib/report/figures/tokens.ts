@@ -25,10 +25,10 @@ interface Placed extends TokenPiece {
   shown: string;
 }
 
-const TEXTS = `↵ is a line end, ${PART} the start of a character that the next token completes. Grey tokens were generated but cut off, with a stop `
-  + "string or at the end of the answer (∎).";
-const BOXED = "In the PNG, Chinese, Japanese and Korean characters appear as boxes if the machine that drew it had no font for them; the page and "
-  + "the SVG use the fonts of your machine.";
+const TEXTS = `↵ is a line end, ${PART} the start of a character that the next token completes. Grey tokens were generated but cut off, `
+  + "with a stop string or at the end of the answer (∎).";
+const BOXED = "In the PNG, Chinese, Japanese and Korean characters appear as boxes if the machine that drew it had no font for them; "
+  + "the page and the SVG use the fonts of your machine.";
 const EAST_ASIAN = /[\p{Script=Han}\p{Script=Hiragana}\p{Script=Katakana}\p{Script=Hangul}]/u;
 
 interface TokensOptions {

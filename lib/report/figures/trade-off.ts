@@ -15,8 +15,8 @@ export function tradeOffFigure(data: RunData, subtitle: string): Figure {
   const base = {
     id: "trade-off", title: "The cost of steering in fluency",
     caption: `One point per setting. Higher points: more answers ${hit}. Points further left: closer to the fluency of the answer after `
-      + "demonstrations (ΔPPL 0, dashed). Top left is best. Thin lines are 95 % intervals of the share (Wilson) and of the median (bootstrap). "
-      + "Dyn has larger, filled marks. The paper claims that Dyn reaches the height of the best fixed α, further to the left. The "
+      + "demonstrations (ΔPPL 0, dashed). Top left is best. Thin lines are 95 % intervals of the share (Wilson) and of the median "
+      + "(bootstrap). Dyn has larger, filled marks. The paper claims that Dyn reaches the height of the best fixed α, further to the left. The "
       + "horizontal line is the share after demonstrations.",
     alt: rows.map(({ setting, share, deltaPerplexity }) => `${setting}: ${percent(share.value)} at a median ΔPPL of ${brief(deltaPerplexity.value)}`).join("; "),
     data: rows.map(({ setting, group, share, deltaPerplexity }) => ({
