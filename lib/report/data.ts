@@ -20,8 +20,13 @@ export function propertyName({ evaluator, wanted }: Pick<EvaluationHeader, "eval
 
 /** Column names of all evaluations with a wanted value. Names that would be the same get the evaluator's name added. */
 export function judgedNames({ evaluations }: Pick<RunResults, "evaluations">): Array<{ evaluator: string; name: string }> {
-  const judged = evaluations.filter(({ header }) => header.wanted !== null).map(({ header }) => ({ evaluator: header.evaluator, name: propertyName(header) }));
-  return judged.map(({ evaluator, name }) => ({ evaluator, name: judged.filter((other) => other.name === name).length > 1 ? `${name} (${evaluator})` : name }));
+  const judged = evaluations
+    .filter(({ header }) => header.wanted !== null)
+    .map(({ header }) => ({ evaluator: header.evaluator, name: propertyName(header) }));
+  return judged.map(({ evaluator, name }) => ({
+    evaluator,
+    name: judged.filter((other) => other.name === name).length > 1 ? `${name} (${evaluator})` : name,
+  }));
 }
 
 /** Name of the share of answers that have every property. */
@@ -50,10 +55,13 @@ export function shareRows(data: RunData): ShareRow[] {
   };
   const names = judgedNames(data);
   return data.summary.flatMap(({ setting, properties, joint }) => {
-    const row = (property: string, evaluators: readonly string[], result: SettingResult["joint"] | undefined): ShareRow[] => (!result ? [] : [{
-      setting, group: groups.get(setting)!, property, share: result.share.value, low: result.share.low, high: result.share.high, n: nOf(setting, evaluators), undetermined: result.undetermined,
-    }]);
-    return [...names.flatMap(({ evaluator, name }) => row(name, [evaluator], properties[evaluator])), ...row(JOINT, names.map(({ evaluator }) => evaluator), joint)];
+    const row = (property: string, evaluators: readonly string[], result: SettingResult["joint"] | undefined): ShareRow[] => {
+      if (!result) return [];
+      const { share: { value: share, low, high }, undetermined } = result;
+      return [{ setting, group: groups.get(setting)!, property, share, low, high, n: nOf(setting, evaluators), undetermined }];
+    };
+    const evaluators = names.map(({ evaluator }) => evaluator);
+    return [...names.flatMap(({ evaluator, name }) => row(name, [evaluator], properties[evaluator])), ...row(JOINT, evaluators, joint)];
   });
 }
 
@@ -75,15 +83,26 @@ export interface BoxRow {
 export function boxRows(data: RunData): BoxRow[] {
   const groups = groupByLabel(data);
   return data.run.settings.flatMap(({ label }) => {
-    const values = data.records.flatMap(({ setting, deltaPerplexity }) => (setting === label && deltaPerplexity !== null ? [deltaPerplexity] : [])).sort((a, b) => a - b);
+    const values = data.records
+      .flatMap(({ setting, deltaPerplexity }) => (setting === label && deltaPerplexity !== null ? [deltaPerplexity] : []))
+      .sort((a, b) => a - b);
     if (values.length === 0) return [];
     const [q1, median, q3] = [0.25, 0.5, 0.75].map((q) => quantile(values, q)) as [number, number, number];
     const reach = 1.5 * (q3 - q1);
     const inside = values.filter((value) => value >= q1 - reach && value <= q3 + reach);
-    return [{
-      setting: label, group: groups.get(label)!, n: values.length, q1, median, q3, lowWhisker: Math.min(q1, ...inside), highWhisker: Math.max(q3, ...inside),
-      outliers: values.filter((value) => value < q1 - reach || value > q3 + reach),
-    }];
+    return [
+      {
+        setting: label,
+        group: groups.get(label)!,
+        n: values.length,
+        q1,
+        median,
+        q3,
+        lowWhisker: Math.min(q1, ...inside),
+        highWhisker: Math.max(q3, ...inside),
+        outliers: values.filter((value) => value < q1 - reach || value > q3 + reach),
+      },
+    ];
   });
 }
 
@@ -144,7 +163,10 @@ export function matrixCells(data: RunData): MatrixCell[] {
     if (alphas?.length !== 2) return [];
     const cell = (quantity: string, value: number): MatrixCell => ({ alpha1: alphas[0]!, alpha2: alphas[1]!, quantity, value });
     const delta = data.summary.find((each) => each.setting === setting.label)?.deltaPerplexity;
-    return [...shares.filter((row) => row.setting === setting.label).map(({ property, share }) => cell(property, share)), ...(delta ? [cell(MEDIAN_DELTA, delta.median.value)] : [])];
+    return [
+      ...shares.filter((row) => row.setting === setting.label).map(({ property, share }) => cell(property, share)),
+      ...(delta ? [cell(MEDIAN_DELTA, delta.median.value)] : []),
+    ];
   });
 }
 
@@ -169,7 +191,9 @@ export function tradeOffRows(data: RunData): { property: string; rows: TradeOffR
   const groups = groupByLabel(data);
   const rows = data.summary.flatMap(({ setting, properties, joint, deltaPerplexity }): TradeOffRow[] => {
     const found = names.length > 1 ? joint : properties[names[0]!.evaluator];
-    return found && deltaPerplexity ? [{ setting, group: groups.get(setting)!, share: found.share, deltaPerplexity: deltaPerplexity.median }] : [];
+    return found && deltaPerplexity
+      ? [{ setting, group: groups.get(setting)!, share: found.share, deltaPerplexity: deltaPerplexity.median }]
+      : [];
   });
   return { property: names.length > 1 ? JOINT : names[0]!.name, rows };
 }

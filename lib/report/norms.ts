@@ -35,7 +35,10 @@ export function normCells(vector: VectorData): { cells: NormCell[]; nHead: numbe
   const cells = layers.flatMap((layer, index) => Array.from({ length: nHead }, (_, head) => {
     const norms = Array.from({ length: nSteps }, (_unused, step) => normAt(index, step, head));
     const cell = (panel: string, norm: number): NormCell => ({ layer, head, panel, norm });
-    return [cell(ALL_STEPS, norms.reduce((sum, norm) => sum + norm, 0) / nSteps), ...shown.map((step) => cell(`step ${step}`, norms[step]!))];
+    return [
+      cell(ALL_STEPS, norms.reduce((sum, norm) => sum + norm, 0) / nSteps),
+      ...shown.map((step) => cell(`step ${step}`, norms[step]!)),
+    ];
   })).flat();
   return { cells, nHead, panels: [ALL_STEPS, ...shown.map((step) => `step ${step}`)] };
 }
@@ -57,23 +60,32 @@ export interface RunVector {
  * Find the vectors that a run steered with: at their recorded paths, or by file name in the run's folder or one of the other folders.
  * Skips files with another hash. A vector that cannot be read gives a reason in `missing`, never an error.
  */
-export async function runVectors(folder: string, run: Pick<RunFile, "vectors">, otherFolders: readonly string[] = []): Promise<RunVector[]> {
+export async function runVectors(
+  folder: string,
+  run: Pick<RunFile, "vectors">,
+  otherFolders: readonly string[] = [],
+): Promise<RunVector[]> {
   const names = vectorNames(run);
-  return Promise.all(run.vectors.map(async ({ file, hash }, index): Promise<RunVector> => {
-    const property = names[index]!;
-    if (file === "unknown") return { property, missing: "an imported run names no vector file" };
-    const places = [isAbsolute(file) ? file : join(folder, file), ...[folder, ...otherFolders].map((other) => join(other, basename(file)))];
-    const there = [...new Set(places)].filter((path) => existsSync(path) && statSync(path).isFile());
-    if (there.length === 0) return { property, missing: `its vector file ${basename(file)} is missing` };
-    for (const path of there) {
-      if (hash !== null && await hashOf(path) !== hash) continue;
-      try {
-        return { property, vector: await loadVector(path) };
-      } catch (error) {
-        if (error instanceof SteeringError) return { property, missing: `cannot read its vector file: ${error.message}` };
-        throw error;
+  return Promise.all(
+    run.vectors.map(async ({ file, hash }, index): Promise<RunVector> => {
+      const property = names[index]!;
+      if (file === "unknown") return { property, missing: "an imported run names no vector file" };
+      const places = [
+        isAbsolute(file) ? file : join(folder, file),
+        ...[folder, ...otherFolders].map((other) => join(other, basename(file))),
+      ];
+      const there = [...new Set(places)].filter((path) => existsSync(path) && statSync(path).isFile());
+      if (there.length === 0) return { property, missing: `its vector file ${basename(file)} is missing` };
+      for (const path of there) {
+        if (hash !== null && (await hashOf(path)) !== hash) continue;
+        try {
+          return { property, vector: await loadVector(path) };
+        } catch (error) {
+          if (error instanceof SteeringError) return { property, missing: `cannot read its vector file: ${error.message}` };
+          throw error;
+        }
       }
-    }
-    return { property, missing: `the file ${basename(file)} differs from the one that the run steered with (other hash)` };
-  }));
+      return { property, missing: `the file ${basename(file)} differs from the one that the run steered with (other hash)` };
+    }),
+  );
 }

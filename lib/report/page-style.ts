@@ -39,6 +39,10 @@ thead th { vertical-align: bottom; white-space: normal; } th:first-child, .texts
     linear-gradient(var(--a3), var(--a3)), linear-gradient(var(--a4), var(--a4));
   background-size: calc(100% - 1px) var(--h1, 0), calc(100% - 1px) var(--h2, 0),
     calc(100% - 1px) var(--h3, 0), calc(100% - 1px) var(--h4, 0);
+  background-position: 0 calc(100% - (var(--n) - 1) * 9px), 0 calc(100% - (var(--n) - 2) * 9px),
+    0 calc(100% - (var(--n) - 3) * 9px), 0 100%;
+  margin: 0 0 2px; -webkit-print-color-adjust: exact; print-color-adjust: exact;
+}
 .strip i.cut { color: var(--muted); text-decoration: line-through; } .strip i.step { width: 10px; height: calc(var(--n) * 9px + 3px); }
 .key { display: inline-block; width: .9em; height: .6em; margin: 0 .3em 0 .8em; } .k1 { background: var(--a1); }
 .k2 { background: var(--a2); } .k3 { background: var(--a3); } .k4 { background: var(--a4); }

@@ -32,8 +32,14 @@ export function svgFile(svg: string): string {
 /** The chart for embedding, in the page's colours. */
 export function inlineSvg(svg: string): string {
   const variables = {
-    [INK]: "var(--ink)", [MUTED]: "var(--muted)", [GRID]: "var(--grid)", [PAPER]: "var(--paper)",
-    [GROUP_COLOURS.Fixed]: "var(--a1)", [GROUP_COLOURS.Dyn]: "var(--a2)", [GROUP_COLOURS.Start]: "var(--a3)", [GROUP_COLOURS.Dim]: "var(--a4)",
+    [INK]: "var(--ink)",
+    [MUTED]: "var(--muted)",
+    [GRID]: "var(--grid)",
+    [PAPER]: "var(--paper)",
+    [GROUP_COLOURS.Fixed]: "var(--a1)",
+    [GROUP_COLOURS.Dyn]: "var(--a2)",
+    [GROUP_COLOURS.Start]: "var(--a3)",
+    [GROUP_COLOURS.Dim]: "var(--a4)",
   };
   return Object.entries(variables).reduce((text, [colour, variable]) => text.replaceAll(`"${colour}"`, `"${variable}"`), svg);
 }
@@ -45,8 +51,13 @@ export async function renderPng(svg: string): Promise<Uint8Array> {
   const drawn = new Resvg(svgFile(svg), {
     fitTo: { mode: "zoom", value: PNG_SCALE },
     font: {
-      fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"].map((file) => join(fonts, file)),
-      loadSystemFonts: !DEJAVU.test(svg), defaultFontFamily: "DejaVu Sans", sansSerifFamily: "DejaVu Sans", monospaceFamily: "DejaVu Sans Mono",
+      fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"].map((file) =>
+        join(fonts, file),
+      ),
+      loadSystemFonts: !DEJAVU.test(svg),
+      defaultFontFamily: "DejaVu Sans",
+      sansSerifFamily: "DejaVu Sans",
+      monospaceFamily: "DejaVu Sans Mono",
     },
   });
   return drawn.render().asPng();
@@ -63,14 +74,25 @@ function refuse(): Promise<never> {
 
 /** Suppresses vega-lite's warnings on the console about features it drops. */
 function silent(): never {
-  const logger = { level: () => logger, error: (message: unknown) => { throw new Error(String(message)); }, warn: () => logger, info: () => logger, debug: () => logger };
+  const logger = {
+    level: () => logger,
+    error: (message: unknown) => {
+      throw new Error(String(message));
+    },
+    warn: () => logger,
+    info: () => logger,
+    debug: () => logger,
+  };
   return logger as never;
 }
 
 /** Renumber ids: vega numbers gradients and clips across all charts of a process. */
 function ownIds(svg: string, id: string): string {
   const names = [...new Set([...svg.matchAll(/ id="([^"]+)"/g)].map(([, name]) => name!))];
-  return names.reduce((text, name, index) => text.replaceAll(`id="${name}"`, `id="${id}-${index}"`).replaceAll(`url(#${name})`, `url(#${id}-${index})`), svg);
+  return names.reduce(
+    (text, name, index) => text.replaceAll(`id="${name}"`, `id="${id}-${index}"`).replaceAll(`url(#${name})`, `url(#${id}-${index})`),
+    svg,
+  );
 }
 
 function labelled(svg: string, alt: string): string {

@@ -10,7 +10,10 @@ const MOST_STRIPS = 4;
 
 /** Largest α of a run, shown as a full bar; undefined if no answer was steered. */
 export function largestAlpha({ records }: Pick<RunData, "records">): number | undefined {
-  const largest = records.reduce((most, { alphas }) => alphas.reduce((inner, ofVector) => ofVector.reduce((a, b) => Math.max(a, Math.abs(b)), inner), most), 0);
+  const largest = records.reduce(
+    (most, { alphas }) => alphas.reduce((inner, ofVector) => ofVector.reduce((a, b) => Math.max(a, Math.abs(b)), inner), most),
+    0,
+  );
   return largest > 0 ? largest : undefined;
 }
 
@@ -36,7 +39,11 @@ export function samplesHtml(data: RunData, prompts: readonly number[], bytes: To
   return `${key}\n${parts.join("\n")}`;
 }
 
-function answerHtml(record: ResultRecord, { run }: RunData, { most, bytes }: { most: number | undefined; bytes: TokenBytes | undefined }): string {
+function answerHtml(
+  record: ResultRecord,
+  { run }: RunData,
+  { most, bytes }: { most: number | undefined; bytes: TokenBytes | undefined },
+): string {
   if (record.finishReason === "failed") return `<em>no answer: ${escapeHtml(record.error ?? "it failed")}</em>`;
   if (record.text === "" && record.tokens.length === 0) return "<em>empty</em>";
   const terms = run.settings.find(({ label }) => label === record.setting)?.steer ?? [];
@@ -44,7 +51,11 @@ function answerHtml(record: ResultRecord, { run }: RunData, { most, bytes }: { m
   if (most === undefined || record.alphas.every((ofVector) => ofVector.length === 0)) return escapeHtml(oneLine(record.text));
   const pieces = tokenPieces(record, bytes);
   if (pieces) return strip(pieces, vectors, most, run.vectors.length);
-  const steps = Array.from({ length: Math.max(...record.alphas.map(({ length }) => length)) }, (_, step): TokenPiece => ({ text: "", alphas: record.alphas.map((ofVector) => ofVector[step] ?? 0), isKept: true }));
+  const steps = Array.from({ length: Math.max(...record.alphas.map(({ length }) => length)) }, (_, step): TokenPiece => ({
+    text: "",
+    alphas: record.alphas.map((ofVector) => ofVector[step] ?? 0),
+    isKept: true,
+  }));
   return `${escapeHtml(oneLine(record.text))}<br>${strip(steps, vectors, most, run.vectors.length, true)}`;
 }
 

@@ -17,7 +17,10 @@ export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }
 
 /** The settings' labels by group: groups in the order of `GROUPS`, settings in that of the run. */
 export function groupedSettings(run: Pick<RunFile, "vectors" | "settings">): Array<{ group: Group; labels: string[] }> {
-  return GROUPS.map((group) => ({ group, labels: run.settings.filter((setting) => groupOf(run, setting) === group).map(({ label }) => label) })).filter(({ labels }) => labels.length > 0);
+  return GROUPS.map((group) => ({
+    group,
+    labels: run.settings.filter((setting) => groupOf(run, setting) === group).map(({ label }) => label),
+  })).filter(({ labels }) => labels.length > 0);
 }
 
 /** The default setting to compare others with: the first Dyn, otherwise the first that steers with all vectors. */
@@ -29,5 +32,7 @@ export function defaultReference(run: Pick<RunFile, "vectors" | "settings">): st
 /** Names of a run's vectors: their properties, numbered if several share one. */
 export function vectorNames({ vectors }: Pick<RunFile, "vectors">): string[] {
   const properties = vectors.map(({ property }) => property);
-  return properties.map((property, index) => (properties.indexOf(property) === properties.lastIndexOf(property) ? property : `${property} (${index + 1})`));
+  return properties.map((property, index) =>
+    properties.indexOf(property) === properties.lastIndexOf(property) ? property : `${property} (${index + 1})`,
+  );
 }

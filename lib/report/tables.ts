@@ -39,30 +39,58 @@ export function settingsTable(data: RunData): Table {
   const names = [...judgedNames(data).map(({ name }) => name), ...(shares.some(({ property }) => property === JOINT) ? [JOINT] : [])];
   const shareOf = (setting: string, property: string) => shares.find((row) => row.setting === setting && row.property === property);
   const recordsOf = (setting: string) => data.records.filter((record) => record.setting === setting);
-  const lengthOf = (setting: string): number | null => meanOf(recordsOf(setting).flatMap(({ tokens }) => (tokens.length > 0 ? [tokens.length] : [])));
+  const lengthOf = (setting: string): number | null =>
+    meanOf(recordsOf(setting).flatMap(({ tokens }) => (tokens.length > 0 ? [tokens.length] : [])));
   const columns: Array<Column<RunData["summary"][number]>> = [
     { name: "setting", value: ({ setting }) => setting, show: ({ setting }) => setting },
     { name: "answers", value: ({ answers }) => answers, show: ({ answers }) => String(answers) },
     { name: "failed", value: ({ failed }) => failed, show: ({ failed }) => (failed > 0 ? String(failed) : "") },
     ...names.flatMap((name): Array<Column<RunData["summary"][number]>> => [
-      { name, value: ({ setting }) => shareOf(setting, name)?.share ?? null, show: ({ setting }) => withInterval(asEstimate(shareOf(setting, name)), percent) },
+      {
+        name,
+        value: ({ setting }) => shareOf(setting, name)?.share ?? null,
+        show: ({ setting }) => withInterval(asEstimate(shareOf(setting, name)), percent),
+      },
       { name: `${name} low`, value: ({ setting }) => shareOf(setting, name)?.low ?? null },
       { name: `${name} high`, value: ({ setting }) => shareOf(setting, name)?.high ?? null },
-      { name: `${name}: not judged`, value: ({ setting }) => shareOf(setting, name)?.undetermined ?? null, show: ({ setting }) => String(shareOf(setting, name)?.undetermined || "") },
+      {
+        name: `${name}: not judged`,
+        value: ({ setting }) => shareOf(setting, name)?.undetermined ?? null,
+        show: ({ setting }) => String(shareOf(setting, name)?.undetermined || ""),
+      },
     ]),
-    { name: "median ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.median.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.median, brief) },
+    {
+      name: "median ΔPPL",
+      value: ({ deltaPerplexity }) => deltaPerplexity?.median.value ?? null,
+      show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.median, brief),
+    },
     { name: "median ΔPPL low", value: ({ deltaPerplexity }) => deltaPerplexity?.median.low ?? null },
     { name: "median ΔPPL high", value: ({ deltaPerplexity }) => deltaPerplexity?.median.high ?? null },
-    { name: "quartiles of ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.quartiles.join(" ") ?? null, show: ({ deltaPerplexity }) => (deltaPerplexity ? deltaPerplexity.quartiles.map(brief).join(" … ") : "") },
-    { name: "mean ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.mean.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.mean, brief) },
+    {
+      name: "quartiles of ΔPPL",
+      value: ({ deltaPerplexity }) => deltaPerplexity?.quartiles.join(" ") ?? null,
+      show: ({ deltaPerplexity }) => (deltaPerplexity ? deltaPerplexity.quartiles.map(brief).join(" … ") : ""),
+    },
+    {
+      name: "mean ΔPPL",
+      value: ({ deltaPerplexity }) => deltaPerplexity?.mean.value ?? null,
+      show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.mean, brief),
+    },
     { name: "answers with ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.n ?? 0 },
     { name: "mean length (tokens)", value: ({ setting }) => lengthOf(setting), show: ({ setting }) => shownNumber(lengthOf(setting)) },
     ...fluencyColumns(data).map((name): Column<RunData["summary"][number]> => {
-      const valueOf = (setting: string): number | null => meanOf(data.records.flatMap((record, index) => (record.setting === setting ? fluencyOf(data, name, index) : [])));
-      return { name: `mean ${name.replace("eval_fluency_", "").replaceAll("_", " ")}`, value: ({ setting }) => valueOf(setting), show: ({ setting }) => shownNumber(valueOf(setting)) };
+      const valueOf = (setting: string): number | null =>
+        meanOf(data.records.flatMap((record, index) => (record.setting === setting ? fluencyOf(data, name, index) : [])));
+      return {
+        name: `mean ${name.replace("eval_fluency_", "").replaceAll("_", " ")}`,
+        value: ({ setting }) => valueOf(setting),
+        show: ({ setting }) => shownNumber(valueOf(setting)),
+      };
     }),
   ];
-  const hasSome = ({ value, name }: (typeof columns)[number]): boolean => name === "setting" || data.summary.some((row) => value(row) !== null && !(value(row) === 0 && (name === "failed" || name.endsWith("not judged"))));
+  const hasSome = ({ value, name }: (typeof columns)[number]): boolean =>
+    name === "setting"
+    || data.summary.some((row) => value(row) !== null && !(value(row) === 0 && (name === "failed" || name.endsWith("not judged"))));
   return table({
     id: "settings", title: "All settings",
     caption: "Brackets contain 95 % intervals: Wilson's for shares, bootstrap over prompts for medians and means. "
@@ -79,7 +107,12 @@ export function differencesTable(data: RunData, reference: string): Table | unde
     ...judged.map((evaluation, index) => ({ name: names[index]!.name, measure: hitMeasure([evaluation]), isShare: true })),
     ...(judges.length > 1 ? [{ name: JOINT, measure: hitMeasure(judges), isShare: true }] : []),
     { name: "ΔPPL", measure: (index: number) => data.records[index]!.deltaPerplexity ?? undefined, isShare: false },
-  ].map(({ name, measure, isShare }) => ({ name, isShare, found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])) }))
+  ]
+    .map(({ name, measure, isShare }) => ({
+      name,
+      isShare,
+      found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])),
+    }))
     .filter(({ found }) => [...found.values()].some(({ n }) => n > 0));
   if (measures.length === 0) return undefined;
   const rows = data.run.settings.map(({ label }) => label).filter((label) => measures.some(({ found }) => (found.get(label)?.n ?? 0) > 0));
@@ -107,16 +140,29 @@ export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData 
   const bestOf = (data: RunData, group: string): string => {
     const names = judgedNames(data);
     const shares = shareRows(data).filter(({ property }) => property === (names.length > 1 ? JOINT : names[0]?.name));
-    const found = data.run.settings.filter((setting) => groupOf(data.run, setting) === group && setting.prompt !== "icl-language").flatMap(({ label }) => {
-      const share = shares.find(({ setting }) => setting === label);
-      const delta = data.summary.find(({ setting }) => setting === label)?.deltaPerplexity?.median.value;
-      return share || delta !== undefined ? [{ label, share: share?.share, delta }] : [];
-    }).sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || (a.delta ?? Infinity) - (b.delta ?? Infinity))[0];
+    const found = data.run.settings
+      .filter((setting) => groupOf(data.run, setting) === group && setting.prompt !== "icl-language")
+      .flatMap(({ label }) => {
+        const share = shares.find(({ setting }) => setting === label);
+        const delta = data.summary.find(({ setting }) => setting === label)?.deltaPerplexity?.median.value;
+        return share || delta !== undefined ? [{ label, share: share?.share, delta }] : [];
+      })
+      .sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || (a.delta ?? Infinity) - (b.delta ?? Infinity))[0];
     if (!found) return "";
-    return [`${found.label}:`, found.share === undefined ? "" : percent(found.share), found.delta === undefined ? "" : `(ΔPPL ${brief(found.delta)})`].filter(Boolean).join(" ");
+    return [
+      `${found.label}:`,
+      found.share === undefined ? "" : percent(found.share),
+      found.delta === undefined ? "" : `(ΔPPL ${brief(found.delta)})`,
+    ]
+      .filter(Boolean)
+      .join(" ");
   };
   const answered = (data: RunData): number => new Set(data.records.map(({ prompt }) => prompt)).size;
-  const text = (name: string, value: (row: (typeof runs)[number]) => string): Column<(typeof runs)[number]> => ({ name, value, show: value });
+  const text = (name: string, value: (row: (typeof runs)[number]) => string): Column<(typeof runs)[number]> => ({
+    name,
+    value,
+    show: value,
+  });
   return table({
     id: "overview", title: "All runs",
     caption: "Share of answers with the wanted property (for compositions: all properties at once) and median ΔPPL. Dyn and Fixed are "
@@ -134,7 +180,8 @@ export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData 
 
 function fluencyColumns({ evaluations }: RunData): string[] {
   const rows = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows ?? [];
-  return [...new Set(rows.flatMap((row) => Object.entries(row).filter(([name, value]) => name.startsWith(`${columnOf("fluency")}_`) && typeof value === "number").map(([name]) => name)))];
+  const isMeasure = ([name, value]: [string, unknown]): boolean => name.startsWith(`${columnOf("fluency")}_`) && typeof value === "number";
+  return [...new Set(rows.flatMap((row) => Object.entries(row).filter(isMeasure).map(([name]) => name)))];
 }
 
 function fluencyOf({ evaluations }: RunData, column: string, index: number): number[] {

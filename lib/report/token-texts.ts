@@ -17,11 +17,14 @@ export interface Vocabulary {
  * Look up the texts of tokens in the run's model if its file is on this machine. Never downloads or computes anything, and does not use
  * a model whose vocabulary differs from the run's.
  */
-export async function readVocabulary({ model: { name, fingerprint } }: Pick<RunFile, "model">, tokens: ReadonlySet<number>): Promise<Vocabulary> {
+export async function readVocabulary(
+  { model: { name, fingerprint } }: Pick<RunFile, "model">,
+  tokens: ReadonlySet<number>,
+): Promise<Vocabulary> {
   if (tokens.size === 0) return { missing: "the run contains no tokens" };
   if (!isNamedModel(name) && !existsSync(name)) return { missing: `the model ${name} is not on this machine` };
   try {
-    await using model = new Engine(...await openEngine(name, { gpuLayers: 0 }));
+    await using model = new Engine(...(await openEngine(name, { gpuLayers: 0 })));
     if (model.info.tokenizerHash !== fingerprint["tokenizerHash"]) {
       return { missing: `the vocabulary of the model ${name} on this machine differs from that of the run` };
     }

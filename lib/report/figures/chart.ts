@@ -41,20 +41,45 @@ export const GROUP_SHAPES = byGroup(OTHER_SHAPES, STRATEGY_SHAPES);
 export const PROPERTY_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 export const PROPERTY_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3]];
 
-export const groupColour = { field: "group", type: "nominal", scale: { domain: GROUPS, range: GROUPS.map((group) => GROUP_COLOURS[group]) }, legend: null };
+export const groupColour = {
+  field: "group",
+  type: "nominal",
+  scale: { domain: GROUPS, range: GROUPS.map((group) => GROUP_COLOURS[group]) },
+  legend: null,
+};
 
 export const SANS = "DejaVu Sans, Verdana, Arial, sans-serif";
 export const MONO = "DejaVu Sans Mono, Menlo, Consolas, monospace";
 
 export const CONFIG: Chart = {
-  background: null, aria: false, font: SANS, padding: 8,
+  background: null,
+  aria: false,
+  font: SANS,
+  padding: 8,
   title: { color: INK, fontSize: 13, fontWeight: "bold", anchor: "start", subtitleColor: MUTED, subtitleFontSize: 11, offset: 12 },
   axis: {
-    labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", domainColor: MUTED, tickColor: MUTED, gridColor: GRID,
-    labelLimit: 400, titleLimit: 900, labelOverlap: true,
+    labelColor: INK,
+    titleColor: INK,
+    labelFontSize: 11,
+    titleFontSize: 11,
+    titleFontWeight: "normal",
+    domainColor: MUTED,
+    tickColor: MUTED,
+    gridColor: GRID,
+    labelLimit: 400,
+    titleLimit: 900,
+    labelOverlap: true,
   },
   header: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, labelLimit: 400 },
-  legend: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelLimit: 400, titleLimit: 400 },
+  legend: {
+    labelColor: INK,
+    titleColor: INK,
+    labelFontSize: 11,
+    titleFontSize: 11,
+    titleFontWeight: "normal",
+    labelLimit: 400,
+    titleLimit: 400,
+  },
   view: { stroke: null },
   text: { color: INK, fontSize: 11, font: SANS },
   rule: { color: INK },
@@ -81,8 +106,12 @@ export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpre
   if (largest / middle <= mostSpread) {
     const domain = [low < 0 ? low - room : 0, high + room];
     return {
-      scale: { domain, zero: false, nice: false }, axis: { tickCount: 5 }, title: name, isLog: false,
-      position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!), valueAt: (position) => domain[0]! + position * (domain[1]! - domain[0]!),
+      scale: { domain, zero: false, nice: false },
+      axis: { tickCount: 5 },
+      title: name,
+      isLog: false,
+      position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!),
+      valueAt: (position) => domain[0]! + position * (domain[1]! - domain[0]!),
     };
   }
   const constant = 10 ** Math.max(-3, Math.floor(Math.log10(middle)));
@@ -93,10 +122,16 @@ export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpre
   // As many ticks per power of ten (or of a hundred) as fit.
   const { factors, base } = decades < 2.5 ? { factors: [1, 2, 5], base: 10 } : { factors: [1], base: decades < 7 ? 10 : 100 };
   const positive = Array.from({ length: 14 }, (_, power) => factors.map((factor) => factor * constant * base ** power)).flat();
-  const shown = [...positive.map((tick) => -tick), 0, ...positive].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
+  const shown = [...positive.map((tick) => -tick), 0, ...positive]
+    .filter((tick) => tick >= domain[0]! && tick <= domain[1]!)
+    .map((tick) => Number(tick.toPrecision(6)));
   return {
-    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, labelExpr: "format(datum.value, ',')", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
-    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))), isLog: true,
+    scale: { type: "symlog", constant, domain, zero: false, nice: false },
+    axis: { values: shown, labelExpr: "format(datum.value, ',')", labelOverlap: false },
+    title: `${name} (log scale, linear within ±${constant})`,
+    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)),
+    valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))),
+    isLog: true,
   };
 }
 

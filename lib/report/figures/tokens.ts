@@ -16,7 +16,8 @@ const FONT_SIZE = 13;
 const BAR = 34;
 const BETWEEN_BARS = 6;
 const MARGIN = 64;
-const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+const WIDE =
+  /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
 
 interface Placed extends TokenPiece {
   line: number;
@@ -78,7 +79,13 @@ export function tokensFigure(samples: readonly TokenSample[], options: TokensOpt
         labels.push({ x: MARGIN - 6, y: foot - BAR / 2, text: `α ${properties[vector]!.slice(0, 7)}`, kind: "axis" });
         for (const { column, columns, alphas } of own) {
           const height = Math.max(0, Math.min(1, alphas[vector]! / alphaMax)) * BAR;
-          bars.push({ x: MARGIN + column * COLUMN + 0.8, x2: MARGIN + (column + columns) * COLUMN - 0.8, y: foot, y2: foot - height, property: properties[vector] });
+          bars.push({
+            x: MARGIN + column * COLUMN + 0.8,
+            x2: MARGIN + (column + columns) * COLUMN - 0.8,
+            y: foot,
+            y2: foot - height,
+            property: properties[vector],
+          });
         }
       }
       // vega trims spaces at the ends of a text, so shift the text by those at its start.
@@ -92,20 +99,57 @@ export function tokensFigure(samples: readonly TokenSample[], options: TokensOpt
     top += 16;
   }
   const size = { width: MARGIN + COLUMNS * COLUMN, height: top };
-  return { ...base, chart: { title: { text: base.title, subtitle: `${subtitle} · full bar: α = ${alphaMax}` }, ...size, layer: layers({ bars, texts: words, rules, labels }, properties, size) } };
+  return {
+    ...base,
+    chart: {
+      title: { text: base.title, subtitle: `${subtitle} · full bar: α = ${alphaMax}` },
+      ...size,
+      layer: layers({ bars, texts: words, rules, labels }, properties, size),
+    },
+  };
 }
 
-function layers({ bars, texts, rules, labels }: Record<"bars" | "texts" | "rules" | "labels", Chart[]>, properties: readonly string[], { width, height }: { width: number; height: number }): Chart[] {
+function layers(
+  { bars, texts, rules, labels }: Record<"bars" | "texts" | "rules" | "labels", Chart[]>,
+  properties: readonly string[],
+  { width, height }: { width: number; height: number },
+): Chart[] {
   const x = { field: "x", type: "quantitative", scale: { domain: [0, width], nice: false, zero: false }, axis: null };
   const y = { field: "y", type: "quantitative", scale: { domain: [height, 0], nice: false, zero: false }, axis: null };
-  const text = (values: Chart[], mark: Chart): Chart => ({ data: { values }, mark: { type: "text", baseline: "middle", ...mark }, encoding: { x, y, text: { field: "text" } } });
+  const text = (values: Chart[], mark: Chart): Chart => ({
+    data: { values },
+    mark: { type: "text", baseline: "middle", ...mark },
+    encoding: { x, y, text: { field: "text" } },
+  });
   return [
     { data: { values: rules }, mark: { type: "rule", color: GRID }, encoding: { x, x2: { field: "x2" }, y } },
-    { data: { values: bars }, mark: { type: "rect" }, encoding: { x, x2: { field: "x2" }, y, y2: { field: "y2" }, color: { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_COLOURS }, legend: null } } },
-    text(texts.filter(({ isKept }) => isKept), { font: MONO, fontSize: FONT_SIZE, align: "left", color: INK }),
-    text(texts.filter(({ isKept }) => !isKept), { font: MONO, fontSize: FONT_SIZE, align: "left", color: MUTED, fontStyle: "italic" }),
-    text(labels.filter(({ kind }) => kind === "question"), { fontWeight: "bold", align: "left", color: INK }),
-    text(labels.filter(({ kind }) => kind === "axis"), { fontSize: 10, align: "right", color: MUTED }),
+    {
+      data: { values: bars },
+      mark: { type: "rect" },
+      encoding: {
+        x,
+        x2: { field: "x2" },
+        y,
+        y2: { field: "y2" },
+        color: { field: "property", type: "nominal", scale: { domain: properties, range: PROPERTY_COLOURS }, legend: null },
+      },
+    },
+    text(
+      texts.filter(({ isKept }) => isKept),
+      { font: MONO, fontSize: FONT_SIZE, align: "left", color: INK },
+    ),
+    text(
+      texts.filter(({ isKept }) => !isKept),
+      { font: MONO, fontSize: FONT_SIZE, align: "left", color: MUTED, fontStyle: "italic" },
+    ),
+    text(
+      labels.filter(({ kind }) => kind === "question"),
+      { fontWeight: "bold", align: "left", color: INK },
+    ),
+    text(
+      labels.filter(({ kind }) => kind === "axis"),
+      { fontSize: 10, align: "right", color: MUTED },
+    ),
   ];
 }
 
