@@ -72,7 +72,7 @@ export class Guard {
     if (!(masses[best]! >= LEAST_MASS)) {
       const [words, share] = [wordsOf(verdicts[best]!.form), (100 * masses[best]!).toFixed(1)];
       throw new SteeringError("E_BAD_GGUF",
-        `${model.info.path} is not a guard: after its chat template, "${words}" gets only ${share} % of the probability`);
+        `${model.info.path} is not a guard: after its chat template it gives "${words}" ${share} % of the probability; expected at least 50 %`);
     }
     return new Guard(model, verdicts[best]!);
   }
@@ -119,7 +119,7 @@ function promptOf(model: Engine, { question, text }: EvaluatedText): Promise<num
 /** A guard's chat template accepts a question and its answer; a model whose template does not is not a guard. */
 function templateFault(cause: unknown): unknown {
   const isTemplateFault = cause instanceof SteeringError && cause.code === "E_BAD_ARGUMENT";
-  return isTemplateFault ? new SteeringError("E_BAD_GGUF", `the model is not a guard: ${cause.message}`, { cause }) : cause;
+  return isTemplateFault ? new SteeringError("E_BAD_GGUF", `no guard: ${cause.message}`, { cause }) : cause;
 }
 
 /** All ways in which a guard may write the words: after each lead, with or without a space. */
