@@ -72,7 +72,8 @@ export class Guard {
     if (!(masses[best]! >= LEAST_MASS)) {
       const [words, share] = [wordsOf(verdicts[best]!.form), (100 * masses[best]!).toFixed(1)];
       throw new SteeringError("E_BAD_GGUF",
-        `${model.info.path} is not a guard: after its chat template it gives "${words}" ${share} % of the probability; expected at least 50 %`);
+        `${model.info.path} is not a guard: after its chat template it gives "${words}" ${share} % of the probability; expected `
+        + `at least ${100 * LEAST_MASS} %`);
     }
     return new Guard(model, verdicts[best]!);
   }

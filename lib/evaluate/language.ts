@@ -16,8 +16,8 @@ export interface LanguageGuess {
   /** ISO 639-3 code of a candidate, or "und". */
   language: string;
   /**
-   * Probabilities of the candidates, adding up to 1, and of `other`. All 0 if there is no evidence for any, or if `why` is anything but
-   * "unsure" or "other".
+   * Probabilities of the candidates, adding up to 1; with `why` "other", those among all languages, and that of `other`. All 0 if there
+   * is no evidence for any candidate, or if `why` is anything but "unsure" or "other".
    */
   probabilities: Record<string, number>;
   /** Only with "und". "other" means that the text is in a language that is not a candidate. */

@@ -24,7 +24,7 @@ export interface SingleRunOptions extends RunOptions {
 
 /**
  * Steer towards one property, as the published `diff_main` does: extract its vector, answer the evaluation prompts in every setting,
- * measure ΔPPL (docs/method.md §3, §4, §6). Resumes the run if the folder holds an unfinished part of it.
+ * measure ΔPPL (docs/method.md §3, §4, §6). If the folder holds the same run, the run is resumed.
  *
  * @returns the results; undefined with `skipEval`
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE,

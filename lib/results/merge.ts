@@ -64,7 +64,7 @@ function checkShards(parts: readonly Part[], first: RunFile): void {
   const missing = Array.from({ length: count }, (_, index) => index).filter((index) => !byIndex.has(index));
   if (missing.length === 0) return;
   const listed = `${missing.slice(0, 10).join(", ")}${missing.length > 10 ? ` and ${missing.length - 10} more` : ""}`;
-  throw new SteeringError("E_BAD_RUN", `${missing.length === 1 ? "shard" : "shards"} ${listed} of ${count} missing; pass all of them`);
+  throw new SteeringError("E_BAD_RUN", `missing ${missing.length === 1 ? "shard" : "shards"} ${listed} of ${count}; pass all shards`);
 }
 
 /** The vectors that the shards extracted. Vectors from different machines may differ in rounding; their results cannot be merged. */

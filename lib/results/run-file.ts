@@ -12,7 +12,7 @@ const FORMAT_VERSION = 1;
 export const MAX_PROMPTS = 1_000_000;
 /** A larger grid is a mistake, and its table unreadable. */
 export const MAX_SETTINGS = 10_000;
-/** Vectors in a composition. Each has its own alphas; the published compositions have up to three. */
+/** Properties in a composition, each with its own alphas. The published compositions have three. */
 export const MAX_VECTORS = 100;
 /** ggml's limit. */
 export const MAX_THREADS = 512;

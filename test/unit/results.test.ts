@@ -189,14 +189,14 @@ describe("shards", () => {
       await expect(mergeRuns(out, which)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
       await expect(readdir(out)).rejects.toThrow("ENOENT");
     };
-    await refused([folders[0]!, folders[2]!], /of 3 shards, 1 is missing/);
+    await refused([folders[0]!, folders[2]!], /missing shard 1 of 3/);
     await refused([...folders, folders[1]!], /are the same shard, 1\/3/);
     const other = await shards(3, () => ({ config: { alphas: [2], positive: "ITA" } }));
     await refused([folders[0]!, other[1]!, folders[2]!], /different runs: config\.alphas/);
     await refused([folders[0]!, (await shards(2))[1]!, folders[2]!], /3 shards there, 2 here/);
     await refused([(await wholeRun()).folder], /is not a shard/);
     await writeFile(join(folders[1]!, "ITA-ENG.safetensors"), Buffer.from([1, 2, 4]));
-    await refused(folders, /different vectors \(ITA-ENG\.safetensors\): extract it once/);
+    await refused(folders, /different vectors \(ITA-ENG\.safetensors\); extract it once/);
     await truncate(results(folders[1]!), 10);
     await refused(folders, /part-1 is not complete/);
   });
