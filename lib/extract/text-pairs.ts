@@ -40,7 +40,7 @@ export function answerPairs(positive: Dataset, negative: Dataset): AnswerPair[] 
 /** Draw `nPairs` pairs without replacement, keeping their order. Throws E_BAD_DATASET if there are fewer. */
 export function drawPairs(pairs: readonly AnswerPair[], nPairs: number, seed: number): AnswerPair[] {
   if (nPairs > pairs.length) {
-    throw new SteeringError("E_BAD_DATASET", `cannot draw ${nPairs} pairs: the datasets have only ${pairs.length}`);
+    throw new SteeringError("E_BAD_DATASET", `cannot draw ${nPairs} pairs: the datasets have only ${pairs.length} pairs`);
   }
   return shuffled(pairs.map((_, index) => index), seed).slice(0, nPairs).sort((a, b) => a - b).map((index) => pairs[index]!);
 }

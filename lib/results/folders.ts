@@ -7,7 +7,7 @@ import { RUN_FILE } from "./run-file.js";
 export function runsBelow(folder: string): string[] {
   if (existsSync(join(folder, RUN_FILE))) return [folder];
   const below = filesBelow(folder).filter((name) => basename(name) === RUN_FILE).map((name) => join(folder, dirname(name))).sort();
-  if (below.length === 0) throw new SteeringError("E_NOT_FOUND", `no run found in ${folder}`);
+  if (below.length === 0) throw new SteeringError("E_NOT_FOUND", `there is no run in ${folder}`);
   return below;
 }
 

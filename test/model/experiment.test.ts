@@ -149,7 +149,7 @@ describe("a run that is killed, shared, or begun twice", () => {
     const lines = (await readFile(file("results.jsonl"), "utf8")).split("\n");
     await writeFile(file("results.jsonl"), `${lines.slice(0, -5).join("\n")}\n`);
     const { code, stderr } = await run(...single("elsewhere"));
-    expect([code, /begun with 512 threads and continues with (\d+)/.exec(stderr)?.[1]]).toEqual([0, expect.stringMatching(/^\d{1,2}$/)]);
+    expect([code, /started with 512 threads and continues with (\d+)/.exec(stderr)?.[1]]).toEqual([0, expect.stringMatching(/^\d{1,2}$/)]);
     expect((await readRun(join(space.folder, "elsewhere"))).isComplete).toBe(true);
   }, MINUTES);
 
