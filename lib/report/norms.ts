@@ -81,7 +81,7 @@ export async function runVectors(
         try {
           return { property, vector: await loadVector(path) };
         } catch (error) {
-          if (error instanceof SteeringError) return { property, missing: `cannot read its vector file: ${error.message}` };
+          if (error instanceof SteeringError) return { property, missing: `its vector file cannot be read: ${error.message}` };
           throw error;
         }
       }

@@ -109,7 +109,7 @@ function sectionHtml({ name, slug, data, figures, tables, samples, notes }: RunS
   const answered = new Set(records.map(({ prompt }) => prompt)).size;
   const missing = figures.filter(({ html }) => html === undefined);
   const whole = !isComplete
-    ? [`This run is not complete: the report covers the ${answered} of ${run.nPrompts} prompts answered so far. `
+    ? [`This run is not complete: ${answered} of ${run.nPrompts} prompts are answered, and the report covers only those. `
       + "Run its command again to resume it."]
     : [];
   const quantisation = run.model.fingerprint["quantisation"] ? ` (${run.model.fingerprint["quantisation"]})` : "";

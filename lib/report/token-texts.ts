@@ -30,7 +30,7 @@ export async function readVocabulary(
     }
     return { bytes: new Map([...tokens].map((token) => [token, model.detokenise([token])])) };
   } catch (error) {
-    if (error instanceof SteeringError) return { missing: `cannot read the tokens of the model ${name}: ${error.message}` };
+    if (error instanceof SteeringError) return { missing: `the tokens of the model ${name} cannot be read: ${error.message}` };
     throw error;
   }
 }

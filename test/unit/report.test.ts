@@ -63,7 +63,7 @@ describe("a figure is left out with its reason", () => {
     expect((await vector("good.safetensors", null))!.vector!.nSteps).toBe(smallVector().nSteps);
     expect((await vector("gone.safetensors", null))!.missing).toBe("its vector file gone.safetensors is missing");
     expect((await vector("good.safetensors", "sha256:0"))!.missing).toContain("differs from the one that the run steered with");
-    expect((await vector("bad.safetensors", null))!.missing).toContain("cannot read its vector file");
+    expect((await vector("bad.safetensors", null))!.missing).toContain("cannot be read");
     expect((await vector("unknown", "unknown"))!.missing).toContain("imported");
     const elsewhere = await temporaryFolder();
     const hash = await hashOf(join(folder, "good.safetensors"));
