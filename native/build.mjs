@@ -1,9 +1,9 @@
-// Builds the addon. Runs at install time, before any TypeScript exists, so it uses Node alone.
+// Builds the addon. Runs at install time, before any TypeScript is compiled, so it only uses Node.
 //
-//   node native/build.mjs              the addon, in build/addon
+//   node native/build.mjs              build the addon in build/addon
 //   node native/build.mjs --debug      the addon with assertions, in build/debug
-//   node native/build.mjs --sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitized
-//   node native/build.mjs --bench      the benchmark's yardstick, in build/bench
+//   node native/build.mjs --sanitize   the addon with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitized
+//   node native/build.mjs --bench      the benchmark's reference program, in build/bench
 //   node native/build.mjs --unit       the engine's own tests, in build/unit
 //   node native/build.mjs --rpc        llama.cpp's RPC back end, in build/rpc
 //   LLAMA_STEER_FROM_SOURCE=1            build llama.cpp from node-llama-cpp's bundle instead of linking its prebuilt libraries
@@ -14,7 +14,9 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
-import { findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder } from "./prebuilt.mjs";
+import {
+  findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder,
+} from "./prebuilt.mjs";
 
 const require = createRequire(join(root, "package.json"));
 
@@ -30,7 +32,7 @@ class BuildError extends Error {}
 
 function run(command, args, what, options = {}) {
   const result = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28, ...options });
-  if (result.error?.code === "ENOENT") throw new BuildError(`${command} was not found; ${what} needs it. ${howToInstall()}`);
+  if (result.error?.code === "ENOENT") throw new BuildError(`${command} not found; ${what} needs it. ${howToInstall()}`);
   if (result.error) throw new BuildError(`${what} failed: ${result.error.message}`);
   if (result.status !== 0) {
     const output = `${result.stdout ?? ""}${result.stderr ?? ""}`.trim().split("\n").slice(-30).join("\n");
@@ -49,15 +51,17 @@ function checkTools() {
   for (const tool of ["git", "cmake"]) run(tool, ["--version"], "building the addon");
   if (process.platform === "win32") return undefined;
   const compiler = process.env.CXX ?? ["c++", "g++", "clang++"].find((name) => !spawnSync(name, ["--version"]).error);
-  if (!compiler) throw new BuildError(`No C++ compiler was found; building the addon needs one. ${howToInstall()}`);
+  if (!compiler) throw new BuildError(`no C++ compiler found; building the addon needs one. ${howToInstall()}`);
   return compiler;
 }
 
-/** Path of AddressSanitizer's library: Node, which is not built with it, has to preload it. */
+/** Path of AddressSanitizer's library, which Node has to preload because it is built without it. */
 function sanitizerLibrary(compiler) {
   const needs = "the sanitised build needs GCC on a Linux with glibc, and GCC's sanitisers (Fedora: packages libasan and libubsan-static)";
   const ask = (option) => spawnSync(`${compiler} ${option}`, { encoding: "utf8", shell: true }).stdout.trim();
-  if (!compiler || /clang/i.test(ask("--version"))) throw new BuildError(`${needs}; the compiler is ${compiler ?? "another"}. Elsewhere with GCC: CXX=g++`);
+  if (!compiler || /clang/i.test(ask("--version"))) {
+    throw new BuildError(`${needs}; found ${compiler ?? "Windows"}. If GCC is installed, set CXX=g++`);
+  }
   const [asan] = ["libasan.so", "libubsan.a"].map((name) => {
     const path = ask(`-print-file-name=${name}`);
     if (!isAbsolute(path)) throw new BuildError(`${compiler} has no ${name}; ${needs}`);
@@ -66,7 +70,7 @@ function sanitizerLibrary(compiler) {
   return asan;
 }
 
-/** node-llama-cpp, once its version is the one that package.json pins: its structs are passed by value. */
+/** node-llama-cpp in exactly the version that package.json pins, because its structs are passed by value. */
 function checkNodeLlamaCpp() {
   const pinned = pinnedVersion();
   const found = findNodeLlamaCpp();
@@ -79,19 +83,19 @@ function checkNodeLlamaCpp() {
 }
 
 const HEADERS = ["include", "ggml/include", "LICENSE"];
-/** What a build needs of llama.cpp's tree; nothing named is all of it. */
+/** The parts of llama.cpp's tree that a build needs; an empty list means all of it. */
 const PARTS = {
   source: [],
   headers: HEADERS,
   rpc: [...HEADERS, ...["ggml-rpc", "ggml-impl.h", "ggml-backend-impl.h"].map((name) => `ggml/src/${name}`)],
 };
 
-/** Extract parts of llama.cpp from node-llama-cpp's git bundle; done once per release. */
+/** Extract parts of llama.cpp from node-llama-cpp's git bundle, once per release. */
 function extractLlamaCpp(nodeLlamaCpp, release, parts) {
   const target = join(root, "build", `llama.cpp-${release}-${parts}`);
   if (existsSync(target)) return target;
   const bundle = join(nodeLlamaCpp, "llama", "gitRelease.bundle");
-  if (!existsSync(bundle)) throw new BuildError(`${bundle} is missing. Reinstall node-llama-cpp.`);
+  if (!existsSync(bundle)) throw new BuildError(`${bundle} is missing; reinstall node-llama-cpp`);
   mkdirSync(join(root, "build"), { recursive: true });
   const partial = mkdtempSync(join(root, "build", ".partial-"));
   const [bare, archive, extracted] = ["git", "tar", "files"].map((name) => join(partial, name));
@@ -100,7 +104,7 @@ function extractLlamaCpp(nodeLlamaCpp, release, parts) {
     run("git", ["clone", "--quiet", "--bare", bundle, bare], "reading llama.cpp's bundle");
     run("git", ["-C", bare, "archive", "--output", archive, "HEAD", ...PARTS[parts]], "reading llama.cpp's bundle");
     run("cmake", ["-E", "tar", "xf", archive], "extracting llama.cpp", { cwd: extracted });
-    if (!existsSync(target)) renameSync(extracted, target); // another build may have been faster
+    if (!existsSync(target)) renameSync(extracted, target); // a concurrent build may have finished first
   } finally {
     rmSync(partial, { recursive: true, force: true });
   }
@@ -110,10 +114,12 @@ function extractLlamaCpp(nodeLlamaCpp, release, parts) {
 function compile(definitions, { folder, debug, target }) {
   const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
   const out = join(root, "build", folder);
-  // CMake's cache holds the folder that it was made in: a copy of it would build the sources there.
+  // CMake's cache contains the path of its source folder: a copied cache would build the sources of the original.
   const cache = join(out, "CMakeCache.txt");
-  if (existsSync(cache) && !readFileSync(cache, "utf8").includes(`CMAKE_HOME_DIRECTORY:INTERNAL=${root.replaceAll("\\", "/")}\n`)) rmSync(out, { recursive: true });
-  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
+  const home = `CMAKE_HOME_DIRECTORY:INTERNAL=${root.replaceAll("\\", "/")}\n`;
+  if (existsSync(cache) && !readFileSync(cache, "utf8").includes(home)) rmSync(out, { recursive: true });
+  const options = [...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
+  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...options];
   for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
   run(process.execPath, args, "compiling the addon", { cwd: root });
   return out;
@@ -127,13 +133,14 @@ function cmakeOptions() {
 
 function main() {
   const build = BUILDS[process.argv[2]] ?? { folder: "addon" };
-  // Windows packages carry no import libraries to link with.
+  // The Windows packages contain no import libraries to link with.
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
   const { folder, version, release } = checkNodeLlamaCpp();
   const bins = fromSource ? "" : prebuiltFolder(folder, platformName(), version);
   if (bins === undefined || (!fromSource && lacksGlibc())) {
     const what = bins === undefined ? "is not installed" : "does not run here";
-    throw new BuildError(`@node-llama-cpp/${platformName()}@${version} (llama.cpp's prebuilt libraries) ${what}. ${prebuiltAdvice("npm install")}`
+    const name = `@node-llama-cpp/${platformName()}@${version}`;
+    throw new BuildError(`${name} (llama.cpp's prebuilt libraries) ${what}. ${prebuiltAdvice("npm install")}`
       + (lacksGlibc() ? "" : "\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install"));
   }
   const compiler = checkTools();
@@ -147,7 +154,8 @@ function main() {
     ...cmakeOptions(),
   }, build);
   const partial = join(out, `.built-${randomUUID()}.json`);
-  writeFileSync(partial, `${JSON.stringify({ nodeLlamaCpp: version, llamaCpp: release, fromSource, preload }, null, 2)}\n`, { flag: "wx" });
+  const built = { nodeLlamaCpp: version, llamaCpp: release, fromSource, preload };
+  writeFileSync(partial, `${JSON.stringify(built, null, 2)}\n`, { flag: "wx" });
   renameSync(partial, join(out, "built.json"));
   if (!fromSource && build.target === undefined) installGpuBackends();
 }

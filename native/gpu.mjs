@@ -1,6 +1,6 @@
-// GPU back ends for a clone of the repository. package.json's overrides keep node-llama-cpp's GPU packages (600 MB)
-// out of a clone; where this machine has a GPU, its package is fetched here, into build/backends.
-// An application that depends on llama-steer has the packages from npm itself and never comes this way.
+// GPU back ends for a clone of the repository. package.json's overrides keep node-llama-cpp's GPU packages (600 MB) out of a clone.
+// If this machine has a GPU, this script fetches the matching package into build/backends.
+// An application that depends on llama-steer gets the packages from npm and does not need this script.
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
@@ -8,8 +8,8 @@ import { findNodeLlamaCpp, packageRoot, platformName, prebuiltFolder } from "./p
 import { spawnArguments } from "./spawn.mjs";
 
 /**
- * Packages with the back end of the GPU that this machine seems to have; none on a machine without one.
- * LLAMA_STEER_GPU=cuda|vulkan|none decides instead, e.g. where an image is built on another machine than it runs on.
+ * Packages with the back end for this machine's GPU, if it seems to have one. LLAMA_STEER_GPU=cuda|vulkan|none overrides the detection,
+ * for example when an image is built on one machine and runs on another.
  */
 export function wantedGpuPackages() {
   const platform = platformName();
@@ -32,7 +32,7 @@ function hasRenderNode() {
   }
 }
 
-/** Fetch what is wanted and missing. A failure leaves the CPU working and says so. */
+/** Fetch the wanted packages that are missing. A failure prints a message and leaves the CPU back end working. */
 export function installGpuBackends() {
   const { folder, version } = findNodeLlamaCpp();
   for (const name of wantedGpuPackages()) {
@@ -41,7 +41,7 @@ export function installGpuBackends() {
     try {
       fetchPackage(name, version);
     } catch (error) {
-      console.error(`llama-steer: could not fetch it (${error.message}); going on with the CPU. Try again with: npm run build`);
+      console.error(`llama-steer: could not fetch it (${error.message}); using the CPU. To try again, run: npm run build`);
     }
   }
 }
@@ -52,13 +52,13 @@ function fetchPackage(name, version) {
   mkdirSync(backends, { recursive: true });
   const partial = mkdtempSync(join(backends, ".partial-"));
   try {
-    // npm knows the user's registry and checks the archive's integrity.
+    // Use npm, which knows the user's registry and checks the archive's integrity.
     run("npm", ["pack", "--json", "--pack-destination", ".", `@node-llama-cpp/${name}@${version}`], partial);
     const archive = join(partial, readdirSync(partial).find((file) => file.endsWith(".tgz")));
     const fetched = join(partial, name);
     mkdirSync(fetched);
     run("cmake", ["-E", "tar", "xzf", archive], fetched);
-    if (existsSync(target)) renameSync(target, join(partial, "old")); // removed with the rest, and never half there
+    if (existsSync(target)) renameSync(target, join(partial, "old")); // atomic; removed below with the rest
     renameSync(fetched, target);
   } finally {
     rmSync(partial, { recursive: true, force: true });

@@ -1,10 +1,10 @@
-// Where npm put node-llama-cpp's prebuilt libraries of this platform. Shared by the build and by lib/native.
+// Finds node-llama-cpp's prebuilt libraries for this platform. Shared by the build and lib/native.
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
-/** Where Electron's packagers put files that must be real ones: neither the linker nor llama.cpp reads archives. */
+/** The path of a file outside Electron's app.asar archive: neither the linker nor llama.cpp can read archives. */
 export function unpacked(path) {
   return path.replace(/(?<=[\\/])app\.asar(?=[\\/])/, "app.asar.unpacked");
 }
@@ -20,19 +20,19 @@ export function platformName() {
   return base === "mac-arm64" ? "mac-arm64-metal" : base;
 }
 
-/** True on a Linux whose C library is not glibc, e.g. Alpine with musl: llama.cpp's prebuilt libraries cannot be loaded there. */
+/** True on a Linux without glibc, such as Alpine (musl), which cannot load llama.cpp's prebuilt libraries. */
 export function lacksGlibc() {
   if (process.platform !== "linux") return false;
-  process.report.excludeNetwork = true; // or it looks up the names of all peers
+  process.report.excludeNetwork = true; // otherwise the report resolves the host names of all peers
   return process.report.getReport().header.glibcVersionRuntime === undefined;
 }
 
-/** What to do where the prebuilt libraries are not installed or not loaded. `build`: the command that builds the addon. */
+/** What to do if the prebuilt libraries are missing or cannot be loaded. `build`: the command that builds the addon. */
 export function prebuiltAdvice(build) {
   if (!lacksGlibc()) return "Optional packages may have been left out. Run: npm install --include=optional";
   return "llama.cpp's prebuilt libraries need glibc, and this Linux has another C library (Alpine has musl). Use a system with glibc, "
-    + "e.g. the image node:22-bookworm-slim, or build llama.cpp from source, which takes minutes and needs a C++ compiler, CMake, git "
-    + `and the kernel's headers (Alpine: apk add build-base cmake git linux-headers). Run: LLAMA_STEER_FROM_SOURCE=1 ${build}`;
+    + "for example the image node:22-bookworm-slim, or build llama.cpp from source, which takes minutes and needs a C++ compiler, CMake, "
+    + `git and the kernel's headers (Alpine: apk add build-base cmake git linux-headers). Run: LLAMA_STEER_FROM_SOURCE=1 ${build}`;
 }
 
 /** The node-llama-cpp that llama-steer resolves: `{ folder, version, release }`, or undefined. */
@@ -53,9 +53,8 @@ export function pinnedVersion() {
 }
 
 /**
- * Folder of shared libraries in `@node-llama-cpp/<name>` of exactly `version`, resolved from node-llama-cpp's
- * own folder so that hoisting and pnpm's layout do not matter; else in build/backends, where native/gpu.mjs puts
- * them. Undefined when neither has it.
+ * Folder of the shared libraries in `@node-llama-cpp/<name>` of exactly `version`. Resolves the package from node-llama-cpp's folder, so
+ * that hoisting and pnpm's layout do not matter, otherwise in build/backends, where native/gpu.mjs puts it. Undefined if neither has it.
  */
 export function prebuiltFolder(nodeLlamaCppFolder, name, version) {
   for (const folder of [installedPackage(nodeLlamaCppFolder, name), join(packageRoot, "build", "backends", name, "package")]) {

@@ -1,5 +1,5 @@
-// What `npm start` and `npm test` do first: bring a clone to a state in which they can run, doing only what is missing.
-//   node native/setup.mjs [FOLDER FLAG]   another build of the addon: its folder in build/, and build.mjs's flag for it
+// Runs before `npm start` and `npm test`. Installs, builds and compiles whatever is missing or out of date in a clone.
+//   node native/setup.mjs [FOLDER FLAG]   use another build of the addon: its folder in build/ and build.mjs's flag for it
 import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync, rmSync, statSync } from "node:fs";
 import { dirname, join } from "node:path";
@@ -9,7 +9,7 @@ import { spawnArguments } from "./spawn.mjs";
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const path = (...parts) => join(root, ...parts);
 
-/** Time of the last change of a file, or of the newest file below a folder; 0 where there is none. */
+/** Modification time of a file, or of the newest file below a folder; 0 if it does not exist. */
 function changed(target) {
   if (!existsSync(target)) return 0;
   const stats = statSync(target);
@@ -22,11 +22,11 @@ function step(title, command, args) {
   const [program, given, options] = spawnArguments(command, args);
   const result = spawnSync(program, given, { ...options, cwd: root, stdio: ["ignore", 2, 2] });
   if (result.status === 0) return;
-  console.error(`llama-steer: "${[command, ...args].join(" ")}" failed; see above`);
+  console.error(`llama-steer: "${[command, ...args].join(" ")}" failed; see the messages above`);
   process.exit(result.status ?? 1);
 }
 
-/** Compiled files whose source is gone would still be run as tests. */
+/** Remove compiled files without a source, which would still run as tests. */
 function removeOrphans() {
   for (const folder of ["lib", "bin", "test"]) {
     const out = path("dist", folder);
@@ -42,9 +42,12 @@ const installed = changed(path("node_modules", ".package-lock.json"));
 if (installed < changed(path("package-lock.json"))) {
   step("installing packages, building the addon (about a minute the first time)", "npm", ["ci", "--no-audit", "--no-fund"]);
 }
-const sources = Math.max(changed(path("CMakeLists.txt")), ...["engine", "."].map((folder) =>
-  Math.max(...readdirSync(path("native", folder)).filter((name) => /\.(cc|h)$/.test(name)).map((name) => changed(path("native", folder, name))))));
+const newest = (folder) => Math.max(...readdirSync(path("native", folder))
+  .filter((name) => /\.(cc|h)$/.test(name)).map((name) => changed(path("native", folder, name))));
+const sources = Math.max(changed(path("CMakeLists.txt")), newest("engine"), newest("."));
 const [folder = "addon", ...flags] = process.argv.slice(2);
-if (changed(path("build", folder, "built.json")) < sources) step(`building the addon (build/${folder})`, process.execPath, [path("native", "build.mjs"), ...flags]);
+if (changed(path("build", folder, "built.json")) < sources) {
+  step(`building the addon (build/${folder})`, process.execPath, [path("native", "build.mjs"), ...flags]);
+}
 removeOrphans();
 step("compiling TypeScript", process.execPath, [path("node_modules", "typescript", "bin", "tsc"), "-b"]);

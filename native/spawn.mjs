@@ -1,12 +1,12 @@
-// How the build scripts start other programs.
+// Starts other programs from the build scripts.
 
 /**
- * The arguments of `spawnSync` for a program. Under Windows npm is a script, which only a shell starts; a shell takes arguments
- * apart at their spaces, so that it gets none that need quotes: name paths relative to `cwd`. Nothing else is given to a shell.
+ * Arguments of `spawnSync` for a program. On Windows npm is a script that only a shell can start. A shell splits arguments at spaces, so
+ * arguments that would need quotes are refused: pass paths relative to `cwd`. No other program runs in a shell.
  */
 export function spawnArguments(command, args, platform = process.platform) {
   const shell = command === "npm" && platform === "win32";
   const unsafe = shell ? args.find((arg) => !/^[\w@.,:/=+-]+$/.test(arg)) : undefined;
-  if (unsafe !== undefined) throw new Error(`npm cannot be given ${JSON.stringify(unsafe)}: a shell would take it apart`);
+  if (unsafe !== undefined) throw new Error(`cannot pass ${JSON.stringify(unsafe)} to npm: a shell would split it`);
   return [command, args, { shell }];
 }

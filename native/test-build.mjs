@@ -1,4 +1,4 @@
-// Runs the native tests on a build of the addon that checks itself; builds it first where it is out of date.
+// Runs the native tests on a self-checking build of the addon, and builds it first if it is out of date.
 //   node native/test-build.mjs debug|sanitized [TEST FILES...]
 import { spawnSync } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from "node:fs";
@@ -7,19 +7,19 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
-/** What the sanitisers say. In files, and any file is a failure: tests swallow what some child processes print. */
+/** The sanitisers' reports. They go to files, because tests swallow the output of some child processes; any file is a failure. */
 const reports = join(root, "build", "sanitized", "reports");
 
 const FLAGS = { debug: "--debug", sanitized: "--sanitize" };
 const SANITIZER_OPTIONS = {
   ASAN_OPTIONS: [
     `log_path='${join(reports, "asan")}'`,
-    // LeakSanitizer finds what the addon leaks (ASAN_OPTIONS=detect_leaks=1 turns it on) but cannot be a gate: now and then
-    // it crashes while it scans ending threads, and after process.exit() it takes for lost what only V8's heap refers to.
+    // LeakSanitizer finds the addon's leaks (ASAN_OPTIONS=detect_leaks=1 turns it on) but is too unreliable for a gate: occasionally it
+    // crashes while scanning exiting threads, and after process.exit() it reports memory that only V8's heap refers to.
     "detect_leaks=0",
-    // A job's lambda that holds a reference to a local of the call that queued it is the mistake this code invites.
+    // This code invites the mistake of a job's lambda that refers to a local variable of the call that queued it.
     "detect_stack_use_after_return=1",
-    // On damaged files llama.cpp crashes in a process of its own, and the signal is what the tests look for.
+    // On damaged files llama.cpp crashes in a child process, and the tests check for the signal.
     "handle_segv=0", "handle_sigbus=0", "handle_sigfpe=0",
   ],
   UBSAN_OPTIONS: [`log_path='${join(reports, "ubsan")}'`, "print_stacktrace=1"],
@@ -28,24 +28,25 @@ const SANITIZER_OPTIONS = {
 /** Sanitised processes take about three times as long to start, and some tests start dozens. */
 const TEST_TIMEOUT_MS = 120_000;
 
-/** The variables that a process needs to load the sanitised addon; its children inherit them. The caller's options win. */
+/** Environment variables for loading the sanitised addon, inherited by child processes. The caller's options take precedence. */
 function sanitizerVariables() {
   const { preload } = JSON.parse(readFileSync(join(root, "build", "sanitized", "built.json"), "utf8"));
-  const variables = Object.entries(SANITIZER_OPTIONS).map(([name, options]) => [name, [...options, process.env[name] ?? ""].join(":")]);
+  const variables = Object.entries(SANITIZER_OPTIONS)
+    .map(([name, options]) => [name, [...options, process.env[name] ?? ""].join(":")]);
   return { LD_PRELOAD: [preload, process.env.LD_PRELOAD ?? ""].join(":"), ...Object.fromEntries(variables) };
 }
 
-/** Exit status of a script of Node; as a shell has it where a signal ended it. */
+/** Run a Node script and return its exit status; after a signal, 128 plus its number, as in a shell. */
 function run(args, env = {}) {
   const { status, signal } = spawnSync(process.execPath, args, { cwd: root, stdio: "inherit", env: { ...process.env, ...env } });
-  if (signal) console.error(`llama-steer: ${args.join(" ")} was ended by ${signal}`);
+  if (signal) console.error(`llama-steer: ${args.join(" ")} was killed by ${signal}`);
   return status ?? 128 + constants.signals[signal];
 }
 
 function printReports() {
   const names = existsSync(reports) ? readdirSync(reports) : [];
   for (const name of names) console.error(readFileSync(join(reports, name), "utf8"));
-  if (names.length > 0) console.error(`llama-steer: ${names.length} report(s) of the sanitisers, see above`);
+  if (names.length > 0) console.error(`llama-steer: ${names.length} sanitiser report(s), see above`);
   return names.length;
 }
 

@@ -8,26 +8,31 @@ import type { ResultRecord, RunSetting } from "../results/index.js";
 
 export interface AnswerOptions {
   settings: readonly RunSetting[];
-  /** What the settings' indices stand for, with the parts that are added. */
+  /** The vectors that the settings refer to by index. */
   vectors: readonly SteeringPart[];
   maxNewTokens: number;
   signal?: AbortSignal | undefined;
   onAnswer?: (() => void) | undefined;
 }
 
-/** A vector, or parts of it, with no schedule yet. */
+/** A vector, or parts of it, without a schedule. */
 export type SteeringPart = Omit<Steering, "schedule">;
 
 /**
- * Answer one prompt in every setting, all at once, and measure ΔPPL of each: the perplexity of the answer behind
- * demonstrations under the setting's own prompt and steering, minus that under its own (docs/method.md §6).
+ * Answer one prompt in every setting, all at once, and measure each setting's ΔPPL (docs/method.md §6): take the answer that the model
+ * gives after demonstrations; ΔPPL is its perplexity under the setting's prompt and steering minus its perplexity where it was written.
  */
-export async function answerPrompt(model: Engine, index: number, prompt: EvaluationPrompt, options: AnswerOptions): Promise<ResultRecord[]> {
+export async function answerPrompt(
+  model: Engine,
+  index: number,
+  prompt: EvaluationPrompt,
+  options: AnswerOptions,
+): Promise<ResultRecord[]> {
   const { settings, vectors, maxNewTokens, signal, onAnswer } = options;
   const generation = { maxNewTokens, stop: [QUESTION_STOP], ...(signal && { signal }) };
   const icl = generateText(model, prompt.icl, { ...generation, logProbabilities: true });
   const reference = icl.then((result) => referenceOf(model, result));
-  reference.catch(() => undefined); // awaited below, by each setting
+  reference.catch(() => undefined); // each setting awaits it below
 
   return Promise.all(settings.map(async ({ label, prompt: kind, steer: terms }): Promise<ResultRecord> => {
     const record: ResultRecord = {
@@ -47,21 +52,23 @@ export async function answerPrompt(model: Engine, index: number, prompt: Evaluat
       }
     } catch (error) {
       if ((error as SteeringError).code !== "E_NOT_FINITE") throw error;
-      record.error = (error as SteeringError).message; // steering so strong that the model breaks down is a result
+      record.error = (error as SteeringError).message; // a model that breaks down under strong steering is a result
     }
     onAnswer?.();
     return record;
   }));
 }
 
-/** The answer after demonstrations without its end token, and its perplexity. Undefined for an empty answer. */
+/** The answer after demonstrations, without its end token, and its perplexity. Undefined for an empty answer. */
 function referenceOf(model: Engine, { tokens }: GenerationResult): { tokens: number[]; perplexity: number } | undefined {
   const own = tokens.filter(({ token }) => !model.isEndOfGeneration(token));
   if (own.length === 0) return undefined;
   return { tokens: own.map(({ token }) => token), perplexity: perplexityOf(own.map(({ logProbability }) => logProbability!)) };
 }
 
-function readAnswer({ text, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): Pick<ResultRecord, "text" | "tokens" | "finishReason" | "alphas" | "kls"> {
+type AnswerFields = Pick<ResultRecord, "text" | "tokens" | "finishReason" | "alphas" | "kls">;
+
+function readAnswer({ text, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): AnswerFields {
   const steps = tokens.map(({ readings }) => readings);
   if (endReadings && steps.at(-1) !== endReadings) steps.push(endReadings);
   const perVector = <T>(read: (reading: { alpha: number; kl: number | null }) => T): T[][] =>

@@ -1,31 +1,31 @@
 import type { EvaluationValue } from "../results/index.js";
 
-/** One answer to be evaluated. */
+/** One answer to evaluate. */
 export interface EvaluatedText {
-  /** Empty where the text answers none. */
+  /** Empty if the text answers no question. */
   question: string;
   text: string;
 }
 
 /**
- * What an evaluator says of a text, by the ends of its columns' names: "" is the label (`eval_language`), "p" goes to
- * `eval_language_p`. `hit`: whether the text has the wanted property; null where that is undetermined.
+ * An evaluator's results for one text, by column suffix: "" is the label (`eval_language`), "p" becomes `eval_language_p`. `hit` tells
+ * whether the text has the wanted property; null if undetermined.
  */
 export type EvaluationColumns = Record<string, EvaluationValue>;
 
-/** Judges texts, many at a time. */
+/** Judges texts in batches. */
 export interface Evaluator extends Disposable {
-  /** Names its columns, e.g. "language". */
+  /** Prefix of its columns, for example "language". */
   readonly name: string;
-  /** What it judges, where that is not its name: a probe may judge "formality". */
+  /** What it judges, if that differs from its name: a probe may judge "formality". */
   readonly property?: string;
-  /** What counts as a hit; null where nothing does. */
+  /** The label that counts as a success; null if none does. */
   readonly wanted: string | null;
-  /** Everything that its values depend on. */
+  /** Everything its values depend on. */
   readonly config: Record<string, unknown>;
   readonly versions: Record<string, string>;
-  /** Texts of one call: what an interruption loses at most. */
+  /** Texts per call, and so the most results that an interruption loses. */
   readonly batchSize: number;
-  /** One entry per text. Throws only what stops all of them: a text that cannot be judged is undetermined. */
+  /** Returns one entry per text. A text that cannot be judged is undetermined; only errors that concern all texts are thrown. */
   evaluate(texts: readonly EvaluatedText[], signal?: AbortSignal): Promise<EvaluationColumns[]>;
 }

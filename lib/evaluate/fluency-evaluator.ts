@@ -8,20 +8,21 @@ const N_GRAM = 3;
 const PIECES = /[^]{1,1000}(?=\s|$)|[^]{1,1000}/gu;
 const segmenter = new Intl.Segmenter(undefined, { granularity: "word" });
 
-/** Columns `words`, `characters` and `repetition` (as `repetition` says). */
+/** Evaluator with the columns `words`, `characters` and `repetition` (see the function of that name). */
 export function fluencyEvaluator(): Evaluator {
   return {
     name: "fluency", wanted: null, batchSize: 1000, config: {}, versions: { llamaSteer: packageVersion() },
-    evaluate: async (texts) => texts.map(({ text }) => ({ words: wordsOf(text).length, characters: [...text].length, repetition: repetition(text) })),
+    evaluate: async (texts) => texts.map(({ text }) =>
+      ({ words: wordsOf(text).length, characters: [...text].length, repetition: repetition(text) })),
     [Symbol.dispose]: () => {},
   };
 }
 
 /**
- * Column: perplexity of the text behind its question under a model of your choice, unsteered; null for an empty text or one
- * that is too long. The model stays the caller's.
+ * Evaluator that measures the perplexity of each text after its question, under an unsteered model of your choice; null for a text that
+ * is empty or too long. The caller keeps ownership of the model.
  *
- * @param ask what stands before the text, of its question
+ * @param ask turns the question into the prompt that precedes the text
  */
 export async function perplexityEvaluator(model: Engine, ask: (question: string) => string): Promise<Evaluator> {
   return {
@@ -33,14 +34,14 @@ export async function perplexityEvaluator(model: Engine, ask: (question: string)
   };
 }
 
-/** Share of a text's trigrams of words that it has had before, 0 to 1; null where it has fewer than two. */
+/** Share of a text's word trigrams that repeat an earlier one, from 0 to 1; null for fewer than two trigrams. */
 export function repetition(text: string): number | null {
   const words = wordsOf(text);
   const trigrams = words.slice(N_GRAM - 1).map((_, index) => words.slice(index, index + N_GRAM).join(" "));
   return trigrams.length < 2 ? null : 1 - new Set(trigrams).size / trigrams.length;
 }
 
-/** By pieces, cut between words: every segment holds a copy of the text that it is from. */
+/** The words of a text. Segments it piece by piece, because every segment holds a copy of the segmented text. */
 function wordsOf(text: string): string[] {
   const words: string[] = [];
   for (const [piece] of text.matchAll(PIECES)) {
@@ -49,7 +50,12 @@ function wordsOf(text: string): string[] {
   return words;
 }
 
-async function perplexityOf(model: Engine, { question, text }: EvaluatedText, ask: (question: string) => string, signal: AbortSignal | undefined): Promise<number | null> {
+async function perplexityOf(
+  model: Engine,
+  { question, text }: EvaluatedText,
+  ask: (question: string) => string,
+  signal: AbortSignal | undefined,
+): Promise<number | null> {
   if (text.trim() === "") return null;
   try {
     return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), { ...(signal && { signal }) });

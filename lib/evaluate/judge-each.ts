@@ -1,12 +1,15 @@
 import { SteeringError } from "../errors.js";
 
-/** Whether an error is about one text, which is too long or has a word that no tokeniser takes, and not about all. */
+/** Whether an error concerns a single text that is too long or cannot be tokenised, rather than all texts. */
 export function isOfText(error: unknown): boolean {
   return error instanceof SteeringError && (error.code === "E_CONTEXT_FULL" || error.code === "E_BAD_ARGUMENT");
 }
 
-/** Results of all texts at once; where one of them cannot be taken, of each by itself, null for those. Empty texts are null. */
-export async function judgeEach<Result>(texts: readonly string[], judge: (texts: readonly string[]) => Promise<Result[]>): Promise<Array<Result | null>> {
+/** Judge all texts at once or, if one of them is rejected, one by one. Empty and rejected texts give null. */
+export async function judgeEach<Result>(
+  texts: readonly string[],
+  judge: (texts: readonly string[]) => Promise<Result[]>,
+): Promise<Array<Result | null>> {
   const fit = texts.filter((text) => text.trim() !== "");
   const found: Array<Result | null> = fit.length === 0 ? [] : await judge(fit).catch(async (error: unknown) => {
     if (!isOfText(error)) throw error;

@@ -4,26 +4,37 @@ import { DATASET_LANGUAGES, languageName, parseLanguage } from "./language-code.
 import { DEFAULT_DETECTOR, LANGUAGE_DETECTORS, loadLanguageDetector, type LanguageDetectorName, type LanguageGuess } from "./language.js";
 import type { EvaluationColumns, Evaluator } from "./evaluator.js";
 
-/** Which detector decides, and which language is wanted. */
+/** Options of `languageEvaluator`. */
 export interface LanguageEvaluatorOptions {
-  /** The language that counts as a hit, as `parseLanguage` reads it; none by default. */
+  /** The language that counts as a success, in any form that `parseLanguage` accepts; none by default. */
   wanted?: string | undefined;
-  /** Whose label counts; the other's stands beside it. */
+  /** The detector that decides. The other detector's label is recorded, too. */
   detector?: LanguageDetectorName;
-  /** Languages to choose among, or "all"; by default those of our datasets, and the wanted one. Another one is named only where the text is clearly in it. */
+  /**
+   * Languages to choose among, or "all". Default: those of our datasets and the wanted one. Any other language is named only if the
+   * text is clearly in it.
+   */
   candidates?: readonly string[] | "all" | undefined;
 }
 
 /**
- * Columns of the deciding detector: label, `p` (probability of the wanted language, else of the label), `why` where there
- * is no label, `hit`; of each detector its label and `p`; `agree`: whether they say the same.
+ * Evaluator of language. Columns of the deciding detector: the label; `p` (probability of the wanted language, otherwise of the label);
+ * `why` if there is no label; `hit`. Columns of each detector: its label and `p`. `agree` tells whether the detectors agree.
+ *
+ * @throws SteeringError E_BAD_ARGUMENT (not a language, or one that the detector does not know)
  */
-export async function languageEvaluator({ wanted, detector = DEFAULT_DETECTOR, candidates }: LanguageEvaluatorOptions = {}): Promise<Evaluator> {
+export async function languageEvaluator(
+  { wanted, detector = DEFAULT_DETECTOR, candidates }: LanguageEvaluatorOptions = {},
+): Promise<Evaluator> {
   const language = wanted === undefined ? null : parseLanguage(wanted);
-  const among = candidates === "all" ? undefined : [...new Set([...(candidates ?? Object.values(DATASET_LANGUAGES)).map(parseLanguage), ...(language ? [language] : [])])];
+  const listed = (candidates === "all" ? [] : candidates ?? Object.values(DATASET_LANGUAGES)).map(parseLanguage);
+  const among = candidates === "all" ? undefined : [...new Set([...listed, ...(language ? [language] : [])])];
   const detectors = await Promise.all(LANGUAGE_DETECTORS.map(loadLanguageDetector));
   const unknown = language !== null && !detectors.find(({ name }) => name === detector)!.languages.includes(language);
-  if (unknown) throw new SteeringError("E_BAD_ARGUMENT", `${detector} does not know ${languageName(language)}; the other detector may (${LANGUAGE_DETECTORS.filter((name) => name !== detector).join()})`);
+  if (unknown) {
+    const others = LANGUAGE_DETECTORS.filter((name) => name !== detector).join();
+    throw new SteeringError("E_BAD_ARGUMENT", `${detector} does not know ${languageName(language)}; try the other detector (${others})`);
+  }
   const columnsOf = (text: string): EvaluationColumns => {
     const guesses = detectors.map((each) => ({ name: each.name, ...labelled(each.detect(text, among)) }));
     const deciding = guesses.find(({ name }) => name === detector)!;
@@ -44,7 +55,7 @@ export async function languageEvaluator({ wanted, detector = DEFAULT_DETECTOR, c
   };
 }
 
-/** What is in none of the candidates has its own label: a miss, and not an answer that cannot be judged. */
+/** A text in a language that is not a candidate gets that language as its label: it is a miss, not undetermined. */
 function labelled({ other, why, ...guess }: LanguageGuess): Omit<LanguageGuess, "other"> {
   return other === undefined ? { ...guess, ...(why && { why }) } : { ...guess, language: other };
 }

@@ -5,34 +5,37 @@ import { DATASET_LANGUAGES, parseLanguage } from "./language-code.js";
 export const LANGUAGE_DETECTORS = ["eld", "franc"] as const;
 /** Name of a built-in detector. */
 export type LanguageDetectorName = (typeof LANGUAGE_DETECTORS)[number];
-/** The more accurate one on answers of 30 tokens (docs/evaluation.md). */
+/** The more accurate detector on answers of 30 tokens (docs/evaluation.md). */
 export const DEFAULT_DETECTOR: LanguageDetectorName = "eld";
 
-/** Why a text has no language. */
+/** Why the language of a text is undetermined. */
 export type Undetermined = "empty" | "short" | "code" | "mixed" | "unsure" | "other";
 
-/** What a detector says of a text. */
+/** A detector's result for a text. */
 export interface LanguageGuess {
   /** ISO 639-3 code of a candidate, or "und". */
   language: string;
-  /** Of the candidates, and of `other`, adding up to 1 but for `other`; 0 throughout where nothing speaks for any, or `why` is another than "unsure" and "other". */
+  /**
+   * Probabilities of the candidates, adding up to 1; with `why` "other", those among all languages, and that of `other`. All 0 if there
+   * is no evidence for any candidate, or if `why` is anything but "unsure" or "other".
+   */
   probabilities: Record<string, number>;
-  /** Only with "und". "other": the text is in a language that is none of the candidates. */
+  /** Only with "und". "other" means that the text is in a language that is not a candidate. */
   why?: Undetermined;
-  /** Only with `why` "other": which language that is, of all that the detector knows. */
+  /** Only with `why` "other": the language of the text, among all that the detector knows. */
   other?: string;
 }
 
-/** Tells the language of a text. */
+/** Detects the language of a text. */
 export interface LanguageDetector {
   readonly name: LanguageDetectorName;
-  /** All that it knows, ISO 639-3. */
+  /** ISO 639-3 codes of all languages it knows. */
   readonly languages: readonly string[];
-  /** The language of a text among `candidates`, ISO 639-3, unless it is clearly in none of them; all that it knows by default. */
+  /** Detect the language among `candidates` (ISO 639-3; default: all it knows), unless the text is clearly in another language. */
   detect(text: string, candidates?: readonly string[]): LanguageGuess;
 }
 
-/** Scores per candidate, the higher the likelier, on the detector's own scale. */
+/** Scores the candidates on the detector's own scale; higher is likelier. */
 type Score = (text: string, candidates: readonly string[] | undefined) => Array<[language: string, score: number]>;
 
 interface Scorer {
@@ -40,39 +43,60 @@ interface Scorer {
   languages: readonly string[];
 }
 
-/** Divides a detector's scores so that their softmax is a probability: on the published answers, cut to 30 tokens, the log loss is least at 0.045 and 0.049. */
+/**
+ * Divisors of the scores that make their softmax a probability. On the published answers, cut to 30 tokens, the log loss is least at
+ * 0.045 and 0.049.
+ */
 const TEMPERATURES: Record<LanguageDetectorName, number> = { eld: 0.05, franc: 0.05 };
-/** Fewer letters than this say nothing; a Chinese text says as much in a third of them. */
+/** A text with fewer letters is too short to judge. Chinese needs about a third as many. */
 const LEAST_LETTERS = { han: 4, other: 10 };
-/** Marks of code and formulas, and how many of the characters that are not white space they may be. */
+/** Marks of code and formulas, and their largest share of the visible characters. */
 const CODE_MARKS = /[{}<>=+*/\\^_|&~`$;#@()[\]]/g;
 const MOST_CODE_MARKS = 0.12;
-/** Each half of a mixed text must be this sure, and this long in letters. */
+/** Each half of a mixed text needs at least this probability and this many letters. */
 const HALF = { probability: 0.9, letters: 20 };
 const LEAST_PROBABILITY = 0.5;
 /**
- * From which of the probabilities among all languages another language than the candidates makes them unsure, and from which
- * it is named: on gold answers of 10 tokens, eld then names none wrongly, and franc, which knows less of short texts, 1 % more.
+ * Probabilities, among all languages, from which a language that is not a candidate makes the result unsure, and from which it is named.
+ * On gold answers of 10 tokens, eld then names none wrongly; franc, which is weaker on short texts, 1 % more.
  */
-const OTHER: Record<LanguageDetectorName, { unsure: number; named: number }> = { eld: { unsure: 0.4, named: 0.5 }, franc: { unsure: 0.8, named: 0.8 } };
-/** Characters that franc looks at. */
+const OTHER: Record<LanguageDetectorName, { unsure: number; named: number }> = {
+  eld: { unsure: 0.4, named: 0.5 },
+  franc: { unsure: 0.8, named: 0.8 },
+};
+/** Characters that franc reads. */
 const FRANC_READS = 2048;
 const CHINESE = "cmn";
 
-/** Load a detector: its tables of n-grams are read from the disk when it is first asked for. */
+/** Load a detector. The first call reads its n-gram tables from disk. Throws E_BAD_ARGUMENT. */
 export async function loadLanguageDetector(name: LanguageDetectorName = DEFAULT_DETECTOR): Promise<LanguageDetector> {
-  if (!LANGUAGE_DETECTORS.includes(name)) throw new SteeringError("E_BAD_ARGUMENT", `"${String(name)}" is no language detector; there are ${LANGUAGE_DETECTORS.join(" and ")}`);
+  if (!LANGUAGE_DETECTORS.includes(name)) {
+    const known = LANGUAGE_DETECTORS.join(" or ");
+    throw new SteeringError("E_BAD_ARGUMENT", `"${String(name)}" is not a language detector; expected ${known}`);
+  }
   const { score, languages } = await (name === "franc" ? francScorer() : eldScorer());
-  return { name, languages, detect: (text, candidates) => guess(text, candidates, OTHER[name], (part, among) => softmax(score(part, among), TEMPERATURES[name])) };
+  const probabilitiesOf: Probabilities = (text, candidates) => softmax(score(text, candidates), TEMPERATURES[name]);
+  return { name, languages, detect: (text, candidates) => guess(text, candidates, OTHER[name], probabilitiesOf) };
 }
 
-/** The language of a text, among those of our datasets unless others are given; "und" with `why` "other" for a text in none of them. */
-export async function detectLanguage(text: string, candidates: readonly string[] = Object.values(DATASET_LANGUAGES)): Promise<LanguageGuess> {
+/** Detect the language of a text among `candidates` (default: those of our datasets); "und" with `why` "other" if it is in none of them. */
+export async function detectLanguage(
+  text: string,
+  candidates: readonly string[] = Object.values(DATASET_LANGUAGES),
+): Promise<LanguageGuess> {
   return (await loadLanguageDetector()).detect(text, candidates);
 }
 
-function guess(text: string, candidates: readonly string[] | undefined, from: (typeof OTHER)[LanguageDetectorName], probabilitiesOf: (text: string, candidates: readonly string[] | undefined) => Record<string, number>): LanguageGuess {
-  const nothing = (why: Undetermined, probabilities = Object.fromEntries((candidates ?? []).map((candidate) => [candidate, 0]))): LanguageGuess => ({ language: "und", probabilities, why });
+type Probabilities = (text: string, candidates: readonly string[] | undefined) => Record<string, number>;
+
+function guess(
+  text: string,
+  candidates: readonly string[] | undefined,
+  from: (typeof OTHER)[LanguageDetectorName],
+  probabilitiesOf: Probabilities,
+): LanguageGuess {
+  const zeros = (): Record<string, number> => Object.fromEntries((candidates ?? []).map((candidate) => [candidate, 0]));
+  const nothing = (why: Undetermined, probabilities = zeros()): LanguageGuess => ({ language: "und", probabilities, why });
   const why = unfit(text);
   if (why) return nothing(why);
   const probabilities = probabilitiesOf(text, candidates);
@@ -86,12 +110,15 @@ function guess(text: string, candidates: readonly string[] | undefined, from: (t
     }
   }
   if (probability < LEAST_PROBABILITY) return nothing("unsure", probability > 0 ? probabilities : undefined);
-  const halves = inHalves(text).filter((half) => lettersOf(half).length >= HALF.letters).map((half) => likeliest(probabilitiesOf(half, candidates)));
-  if (halves.length === 2 && halves[0]![0] !== halves[1]![0] && halves.every(([, sure]) => sure >= HALF.probability)) return nothing("mixed");
+  const halves = inHalves(text)
+    .filter((half) => lettersOf(half).length >= HALF.letters)
+    .map((half) => likeliest(probabilitiesOf(half, candidates)));
+  const isMixed = halves.length === 2 && halves[0]![0] !== halves[1]![0] && halves.every(([, sure]) => sure >= HALF.probability);
+  if (isMixed) return nothing("mixed");
   return { language, probabilities };
 }
 
-/** Why a text need not be shown to a detector, which would guess all the same. */
+/** Why not to show a text to a detector, which would guess anyway. */
 function unfit(text: string): Undetermined | undefined {
   const visible = text.replace(/\s+/g, "");
   if (visible === "") return "empty";
@@ -122,21 +149,25 @@ function softmax(scores: Array<[string, number]>, temperature: number): Record<s
 }
 
 /**
- * franc divides distances by the length of the text, which repetition adds to and distances do not: by its trigrams instead.
- * It knows the languages of its trigrams, and those that have a script of their own.
+ * franc divides distances by the length of the text, which repetition increases, unlike the distances; we divide by the number of
+ * distinct trigrams instead. franc knows the languages it has trigrams for and those with a script of their own.
  */
 async function francScorer(): Promise<Scorer> {
-  const [{ francAll }, { data }, { expressions }] = await Promise.all([import("franc-min"), import("franc-min/data.js"), import("franc-min/expressions.js")]);
+  const [{ francAll }, { data }, { expressions }] = await Promise.all(
+    [import("franc-min"), import("franc-min/data.js"), import("franc-min/expressions.js")],
+  );
   const score: Score = (text, candidates) => {
     const read = text.slice(0, FRANC_READS);
     const perTrigram = read.length / Math.max(1, new Set(Array.from(read.slice(2), (_, index) => read.slice(index, index + 3))).size);
-    const found = francAll(read, { minLength: 1, ...(candidates && { only: [...candidates] }) }).filter(([language]) => language !== "und");
+    const found = francAll(read, { minLength: 1, ...(candidates && { only: [...candidates] }) })
+      .filter(([language]) => language !== "und");
     return withAll(found.map(([language, distance]): [string, number] => [language, 1 - (1 - distance) * perTrigram]), candidates);
   };
-  return { score, languages: [...Object.values(data).flatMap((ofScript) => Object.keys(ofScript)), ...Object.keys(expressions).filter((name) => /^[a-z]{3}$/.test(name))] };
+  const withTrigrams = Object.values(data).flatMap((ofScript) => Object.keys(ofScript));
+  return { score, languages: [...withTrigrams, ...Object.keys(expressions).filter((name) => /^[a-z]{3}$/.test(name))] };
 }
 
-/** eld reads the first 1,000 characters. Its tables lack many Chinese words; but what is in Chinese characters and has no kana is Chinese. */
+/** eld reads the first 1,000 characters. Its tables lack many Chinese words, but a text in Chinese characters without kana is Chinese. */
 async function eldScorer(): Promise<Scorer> {
   const { eld } = await import("eld/medium");
   const score: Score = (text, candidates) => {
@@ -152,8 +183,9 @@ function isInHan(text: string): boolean {
   return han > lettersOf(text).length / 2 && !/[\p{Script=Hiragana}\p{Script=Katakana}]/u.test(text);
 }
 
-/** Candidates without a score are as good as the worst: 0. */
+/** Candidates without a score get the lowest: 0. */
 function withAll(found: Array<[string, number]>, candidates: readonly string[] = []): Array<[string, number]> {
   if (found.length === 0) return [];
-  return [...found, ...candidates.filter((candidate) => !found.some(([language]) => language === candidate)).map((candidate): [string, number] => [candidate, 0])];
+  const missing = candidates.filter((candidate) => !found.some(([language]) => language === candidate));
+  return [...found, ...missing.map((candidate): [string, number] => [candidate, 0])];
 }

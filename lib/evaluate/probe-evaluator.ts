@@ -5,17 +5,18 @@ import { packageVersion } from "../formats/index.js";
 import { type Probe, probeTexts } from "../probe/index.js";
 import type { Evaluator } from "./evaluator.js";
 
-/** What a probe's verdict counts as. */
+/** Options of `probeEvaluator`. */
 export interface ProbeEvaluatorOptions {
-  /** The side that counts as a hit; none by default. */
+  /** The side that counts as a success; none by default. */
   wanted?: "positive" | "negative" | undefined;
-  /** What it judges, e.g. "formality": counted once where several evaluators judge it. */
+  /** What the probe judges, for example "formality". A property that several evaluators judge counts once. */
   property?: string | undefined;
 }
 
 /**
- * Columns: the name of the side that the text is on ("und" for one that is empty or too long), `p` (probability of the
- * positive side), `logit`, `hit`. Named `probe-<positive>-<negative>`. The model, on which the probe was trained, stays the caller's.
+ * Evaluator that applies a probe, named `probe-<positive>-<negative>`. Columns: the name of the text's side ("und" for a text that is
+ * empty or too long), `p` (probability of the positive side), `logit`, `hit`. `model` must be the one that the probe was trained on;
+ * the caller keeps ownership of it.
  */
 export function probeEvaluator(model: Engine, probe: Probe, { wanted, property }: ProbeEvaluatorOptions = {}): Evaluator {
   const { provenance, weights, bias, site, layer } = probe;
@@ -23,12 +24,16 @@ export function probeEvaluator(model: Engine, probe: Probe, { wanted, property }
   const hash = createHash("sha256").update(weights).update(String(bias)).digest("hex");
   const name = [names.positive, names.negative].map((each) => each.toLowerCase().replace(/[^a-z0-9]+/g, "-")).join("-");
   return {
-    name: `probe-${/[a-z0-9]/.test(name) ? name : hash.slice(0, 8)}`, ...(property !== undefined && { property }), wanted: wanted ? names[wanted] : null, batchSize: 128,
+    name: `probe-${/[a-z0-9]/.test(name) ? name : hash.slice(0, 8)}`, ...(property !== undefined && { property }),
+    wanted: wanted ? names[wanted] : null, batchSize: 128,
     config: { property: provenance.property, site, layer, weights: `sha256:${hash}`, model: { ...provenance.model } },
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
     evaluate: async (texts, signal) => (await probeTexts(model, probe, texts, signal ? { signal } : {})).map((found) => {
       const side = found && (found.probability >= 0.5 ? "positive" : "negative");
-      return { "": side ? names[side] : "und", p: found?.probability ?? null, logit: found?.logit ?? null, ...(wanted && { hit: side ? side === wanted : null }) };
+      return {
+        "": side ? names[side] : "und", p: found?.probability ?? null, logit: found?.logit ?? null,
+        ...(wanted && { hit: side ? side === wanted : null }),
+      };
     }),
     [Symbol.dispose]: () => {},
   };

@@ -1,4 +1,4 @@
-/** Judges of texts, and what the answers of a run are measured by. */
+/** Evaluators, and the measures of a run's answers. */
 import { z } from "zod";
 import { loadingTranslatorArgument } from "../engine/index.js";
 import {
@@ -29,7 +29,7 @@ function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>
   return making<Evaluator, F>(make, "evaluator", "evaluate", { texts: judged, signal: signal.optional() });
 }
 
-const candidates = z.union([z.literal("all"), given.list(text)], 'expected "all", or a list of languages');
+const candidates = z.union([z.literal("all"), given.list(text)], 'expected "all" or a list of languages');
 /** @function */
 export const language = guarded("evaluate.language", judging(languageEvaluator), {
   options: given.options({ wanted: text, detector: z.enum(LANGUAGE_DETECTORS), candidates }),
@@ -85,7 +85,9 @@ export const deltaPerplexity = guarded("evaluate.deltaPerplexity", difference, {
   model, prompts: given.required({ noIcl: given.prompt, icl: given.prompt, iclOutput: given.tokens }), options: scoringArgument,
 });
 /** @function */
-export const withFoundAlphas = guarded("evaluate.withFoundAlphas", withAlphas, { steer: given.list(given.anObject), result: generatedArgument });
+export const withFoundAlphas = guarded("evaluate.withFoundAlphas", withAlphas, {
+  steer: given.list(given.anObject), result: generatedArgument,
+});
 
 /** @function */
 export const ggufTranslator = guarded("evaluate.ggufTranslator", gguf, { nameOrPath: given.path, options: loadingTranslatorArgument });

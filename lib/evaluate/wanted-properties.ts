@@ -2,7 +2,7 @@ import { languageOfDataset } from "./language-code.js";
 import type { Probe } from "../probe/index.js";
 import type { RunFile } from "../results/index.js";
 
-/** What steering leads to, as far as the datasets' names say so. */
+/** The properties that steering aims for, according to the names of the datasets. */
 export interface WantedProperties {
   /** ISO 639-3. */
   language?: string | undefined;
@@ -10,19 +10,25 @@ export interface WantedProperties {
   formality?: "formal" | "informal" | undefined;
 }
 
-/** The properties of a run's aim that the questions' own answers lack. */
+/** The properties that a run steers towards and that the dataset's own answers lack. */
 export function wantedOf({ kind, datasets, vectors }: Pick<RunFile, "kind" | "datasets" | "vectors">): WantedProperties {
-  const aim = propertiesOf(kind === "single" ? datasets["positive"]?.name ?? vectors[0]!.property : datasets["composed"]?.name ?? vectors.map(({ property }) => property).join(" "));
+  const aim = propertiesOf(kind === "single"
+    ? datasets["positive"]?.name ?? vectors[0]!.property
+    : datasets["composed"]?.name ?? vectors.map(({ property }) => property).join(" "));
   const usual = datasets["negative"]?.name;
   if (usual === undefined) return aim.language === "eng" ? { ...aim, language: undefined } : aim;
   const without = propertiesOf(usual);
   return Object.fromEntries(Object.entries(aim).filter(([name, value]) => without[name as keyof WantedProperties] !== value));
 }
 
-/** What a probe judges, and the side that has what is wanted of it, as far as its datasets' names say so; neither where they do not. */
-export function wantedSide({ provenance: { positive, negative } }: Pick<Probe, "provenance">, wanted: WantedProperties): { property?: keyof WantedProperties; wanted?: "positive" | "negative" } {
+/** The property that a probe judges and the side that has it, according to the names of its datasets; empty if the names do not tell. */
+export function wantedSide(
+  { provenance: { positive, negative } }: Pick<Probe, "provenance">,
+  wanted: WantedProperties,
+): { property?: keyof WantedProperties; wanted?: "positive" | "negative" } {
   const sides = { positive: propertiesOf(positive.name), negative: propertiesOf(negative.name) };
-  const told = (["language", "safety", "formality"] as const).find((name) => wanted[name] !== undefined && sides.positive[name] !== sides.negative[name]);
+  const told = (["language", "safety", "formality"] as const)
+    .find((name) => wanted[name] !== undefined && sides.positive[name] !== sides.negative[name]);
   const side = told && (["positive", "negative"] as const).find((each) => sides[each][told] === wanted[told]);
   return side ? { property: told, wanted: side } : {};
 }

@@ -6,7 +6,7 @@ import { questionPrompt, QUESTION_STOP } from "../prompt/index.js";
 import type { Schedule } from "../steering/index.js";
 import type { Provenance } from "../vector/index.js";
 
-/** A way to answer: a label and what steers. */
+/** A labelled way to answer: which vectors steer, with which schedules. */
 export interface Setting {
   label: string;
   steer: readonly Steering[];
@@ -19,7 +19,7 @@ export interface Answer extends GenerationResult {
   detected: LanguageGuess;
 }
 
-/** How long answers may be, and who is told of them. */
+/** Options of `compare`. */
 export interface CompareOptions {
   maxNewTokens: number;
   signal?: AbortSignal;
@@ -28,12 +28,19 @@ export interface CompareOptions {
 }
 
 /** Answer every question in every setting, and detect the language of each answer. */
-export async function compare(model: Engine, questions: readonly string[], settings: readonly Setting[], options: CompareOptions): Promise<Answer[]> {
+export async function compare(
+  model: Engine,
+  questions: readonly string[],
+  settings: readonly Setting[],
+  options: CompareOptions,
+): Promise<Answer[]> {
   const { maxNewTokens, signal, onAnswer } = options;
   const answers: Answer[] = [];
   for (const question of questions) {
     for (const { label, steer } of settings) {
-      const result = await generateText(model, questionPrompt(question), { steer, maxNewTokens, stop: [QUESTION_STOP], ...(signal ? { signal } : {}) });
+      const result = await generateText(model, questionPrompt(question), {
+        steer, maxNewTokens, stop: [QUESTION_STOP], ...(signal ? { signal } : {}),
+      });
       const answer = { ...result, question, setting: label, detected: await detectLanguage(result.text) };
       answers.push(answer);
       onAnswer?.(answer);
@@ -42,27 +49,28 @@ export async function compare(model: Engine, questions: readonly string[], setti
   return answers;
 }
 
-/** What a setting's answers have in common. */
+/** Summary of a setting's answers. */
 export interface SettingSummary {
   setting: string;
-  /** Answers detected as the wanted language, of `n`. */
+  /** Answers detected as the wanted language, out of `n`. */
   hits: number;
   n: number;
   tokensPerSecond: number;
 }
 
-/** Hits and speed per setting, in the order in which the settings first appear. */
+/** Summarise hits and speed per setting, in the order in which the settings first appear. */
 export function summarise(answers: readonly Answer[], language: string): SettingSummary[] {
   const settings = [...new Set(answers.map((answer) => answer.setting))];
   return settings.map((setting) => {
     const own = answers.filter((answer) => answer.setting === setting);
     const tokens = own.reduce((sum, answer) => sum + answer.tokens.length, 0);
     const seconds = own.reduce((sum, answer) => sum + answer.seconds, 0);
-    return { setting, hits: own.filter((answer) => answer.detected.language === language).length, n: own.length, tokensPerSecond: tokens / seconds };
+    const hits = own.filter((answer) => answer.detected.language === language).length;
+    return { setting, hits, n: own.length, tokensPerSecond: tokens / seconds };
   });
 }
 
-/** Everything needed to read a comparison later. */
+/** A saved comparison. */
 export interface Comparison {
   model: string;
   quantisation: string;

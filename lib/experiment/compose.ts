@@ -10,11 +10,12 @@ import { composeSettings } from "./setting-list.js";
 import { hashOf } from "./single.js";
 
 /**
- * Steer to several properties at once, as the published `compositionality` does (docs/method.md §5): the questions of the
- * source dataset, each vector alone, all together with Dyn and on a grid of alphas; ΔPPL against the answers behind
- * demonstrations that show all properties. Any number of vectors.
+ * Steer towards several properties at once, as the published `compositionality` does (docs/method.md §5). Answers the questions of the
+ * source dataset with each vector alone, and with all of them by Dyn and on a grid of alphas. Measures ΔPPL against the answers after
+ * demonstrations that show all properties. Works with any number of vectors.
  *
- * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
+ * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE,
+ *   E_ABORTED
  */
 export async function runCompose(model: Engine, options: ComposeOptions, runOptions: RunOptions): Promise<RunResults> {
   const { vectors: paths, ...config } = parseCompose(options);
@@ -22,29 +23,42 @@ export async function runCompose(model: Engine, options: ComposeOptions, runOpti
   for (const vector of vectors) assertMadeFor(vector, await model.fingerprint());
   const properties = propertyNames(vectors);
   const load = (name: string) => loadDataset(name, runOptions.datasets);
-  const [questions, icl, language] = [await load(config.source), await load(config.composed), config.language === undefined ? undefined : await load(config.language)];
+  const questions = await load(config.source);
+  const icl = await load(config.composed);
+  const language = config.language === undefined ? undefined : await load(config.language);
   const { differing, compared } = differingQueries(questions, icl);
-  if (differing > 0) runOptions.onNotice?.(`${questions.name} and ${icl.name} ask different queries in ${differing} of ${compared} rows: ΔPPL is that of answers to other questions there`);
+  if (differing > 0) {
+    runOptions.onNotice?.(`${questions.name} and ${icl.name} have different queries in ${differing} of ${compared} rows; `
+      + "for those rows, ΔPPL is measured on answers to other questions");
+  }
 
   for (const vector of vectors) select(vector, config, model.info.nHead); // E_SHAPE before anything is written
   const maxNewTokens = Math.min(config.maxNewTokens, ...vectors.map(({ nSteps }) => nSteps));
-  if (maxNewTokens < config.maxNewTokens) runOptions.onNotice?.(`answers end after ${maxNewTokens} tokens: the shortest vector has no more steps`);
+  if (maxNewTokens < config.maxNewTokens) {
+    runOptions.onNotice?.(`answers are limited to ${maxNewTokens} tokens, the number of steps of the shortest vector`);
+  }
   const prompts = evaluationPrompts(model, { questions, icl, language }, { ...config, maxNewTokens });
-  if (prompts.length < config.evaluationSize) runOptions.onNotice?.(`the datasets give ${prompts.length} prompts, not ${config.evaluationSize}`);
+  if (prompts.length < config.evaluationSize) {
+    runOptions.onNotice?.(`the datasets yield only ${prompts.length} prompts, not ${config.evaluationSize}`);
+  }
   const run = await describeRun(model, {
     kind: "compose", config: { ...config, maxNewTokens }, nPrompts: prompts.length,
     settings: composeSettings({ ...config, vectors: paths }, properties, language && baseName(language.name)),
-    datasets: { source: datasetReference(questions), composed: datasetReference(icl), ...(language && { language: datasetReference(language) }) },
+    datasets: {
+      source: datasetReference(questions), composed: datasetReference(icl), ...(language && { language: datasetReference(language) }),
+    },
     vectors: await Promise.all(paths.map(async (file, index) => ({ property: properties[index]!, file, hash: await hashOf(file) }))),
   }, runOptions);
   const parts = vectors.map((vector) => ({ vector, layers: config.layers, heads: config.heads }));
   return carryOut(model, { run, prompts, maxNewTokens, vectors: async () => parts }, runOptions);
 }
 
-/** Short names by what the vectors lead to. Throws E_BAD_ARGUMENT for two of the same. */
+/** Short names of the vectors' properties. Throws E_BAD_ARGUMENT if two are the same. */
 function propertyNames(vectors: readonly VectorData[]): string[] {
-  const names = vectors.map(({ provenance }) => ("positive" in provenance.origin ? baseName(provenance.origin.positive.name) : provenance.property));
+  const names = vectors.map(({ provenance: { origin, property } }) => ("positive" in origin ? baseName(origin.positive.name) : property));
   const twice = names.find((name, index) => names.indexOf(name) !== index);
-  if (twice !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `two of the vectors lead to ${twice}`);
+  if (twice !== undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", `two vectors steer towards ${twice}; expected a different property for each`);
+  }
   return names;
 }

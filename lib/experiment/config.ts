@@ -10,7 +10,8 @@ export { STRATEGIES, STRATEGY_WORDS, type Strategy };
 const strategy = z.preprocess((word) => STRATEGY_WORDS[String(word)] ?? word, strategySchema);
 
 const whole = (least: number) => z.number().int().min(least);
-const indices = z.union([z.literal("all"), z.array(whole(0)).min(1).transform((values) => [...new Set(values)].sort((a, b) => a - b))]);
+const sortedIndices = z.array(whole(0)).min(1).transform((values) => [...new Set(values)].sort((a, b) => a - b));
+const indices = z.union([z.literal("all"), sortedIndices]);
 const distinct = (values: readonly unknown[]): boolean => new Set(values).size === values.length;
 const TWICE = "a value is given twice";
 
@@ -19,33 +20,33 @@ const common = {
   iclExamples: whole(0),
   /** Token steps. */
   maxNewTokens: whole(1),
-  /** Prompts to answer, from the first. */
+  /** Number of prompts to answer, starting with the first. */
   evaluationSize: whole(1),
-  /** Cut the evaluation data into groups as published, or ask every row, behind the rows before it. */
+  /** `groups`: split the evaluation data into groups, as published. `rows`: ask every row, with the preceding rows as demonstrations. */
   evaluateOn: z.enum(["groups", "rows"]),
   promptFormat: z.enum(["clean", "published"]),
   klReduction: klReductionSchema,
   strategies: z.array(strategy).refine(distinct, TWICE),
-  /** Of Fixed, Start and Dim; in a composition every combination of them. */
+  /** Alphas of Fixed, Start and Dim; a composition tries every combination. */
   alphas: z.array(alphaSchema).refine(distinct, TWICE),
   /** p_top of Dyn. */
   topP: z.array(z.number().gt(0).max(1)).refine(distinct, TWICE),
   layers: indices,
-  /** At `head_out` only. */
+  /** Only at `head_out`. */
   heads: indices,
 };
 
-/** A name, or a table file. */
+/** A dataset's name, or a path to a table file. */
 const dataset = z.string().min(1).refine(isDatasetName, NAME_OR_FILE);
 
-/** One property: extract its vector, answer every prompt in every setting. */
+/** A single experiment: extract a property's vector, answer every prompt in every setting. */
 export const singleSchema = z.strictObject({
   positive: dataset,
   negative: dataset,
   /** Prompts per side of the extraction, drawn with replacement. */
   support: whole(1).max(MAX_PROMPTS),
   seed: whole(0),
-  /** A given draw instead of support and seed. */
+  /** Prompt indices, instead of a draw by `support` and `seed`. */
   supportIndices: z.array(whole(0)).min(1).optional(),
   /** Default: the positive dataset, as published. */
   evalDataset: dataset.optional(),
@@ -55,15 +56,15 @@ export const singleSchema = z.strictObject({
 /** A single experiment with all its settings. */
 export type SingleConfig = z.infer<typeof singleSchema>;
 
-/** Several properties at once, each with a vector that was extracted before. */
+/** A composition: several properties at once, each with an existing vector. */
 export const composeSchema = z.strictObject({
   /** Vector files. */
   vectors: z.array(z.string().min(1)).min(2).max(MAX_VECTORS),
-  /** Whose questions are asked. */
+  /** The dataset whose questions are asked. */
   source: dataset,
-  /** Shows all properties at once: its answers are the reference of ΔPPL. */
+  /** Demonstrations of all properties at once; answers after them are the reference for ΔPPL. */
   composed: dataset,
-  /** Shows the language alone: one more baseline. */
+  /** Demonstrations of the language alone, for an additional baseline. */
   language: dataset.optional(),
   ...common,
 });
@@ -74,16 +75,19 @@ const COMMON_DEFAULTS = {
   iclExamples: 4, maxNewTokens: 30, evaluationSize: 50, evaluateOn: "groups", promptFormat: "clean", klReduction: "mean",
   strategies: [...STRATEGIES], layers: "all", heads: "all",
 } as const;
-/** What is published (docs/method.md §3 to §5). */
-export const SINGLE_DEFAULTS = { ...COMMON_DEFAULTS, support: 30, seed: 32, site: "head_out", alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95] } as const;
-/** What is published for compositions (docs/method.md §5). */
+/** The published settings (docs/method.md §3 to §5). */
+export const SINGLE_DEFAULTS = {
+  ...COMMON_DEFAULTS, support: 30, seed: 32, site: "head_out", alphas: [-1, 0.5, 1, 1.5, 2, 3, 4], topP: [0.5, 0.6, 0.7, 0.95],
+} as const;
+/** The published settings of compositions (docs/method.md §5). */
 export const COMPOSE_DEFAULTS = { ...COMMON_DEFAULTS, alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9] } as const;
 
-/** `Config`, where what has a default may be left out. */
-export type WithDefaults<Config, Defaults> = Omit<Config, keyof Defaults> & { [K in keyof Defaults & keyof Config]?: Config[K] | undefined };
-/** A single experiment; what is left out is as published. */
+/** `Config` with optional fields for everything in `Defaults`. */
+export type WithDefaults<Config, Defaults> =
+  Omit<Config, keyof Defaults> & { [K in keyof Defaults & keyof Config]?: Config[K] | undefined };
+/** A single experiment; omitted fields default to the published settings. */
 export type SingleOptions = WithDefaults<SingleConfig, typeof SINGLE_DEFAULTS>;
-/** A composition; what is left out is as published. */
+/** A composition; omitted fields default to the published settings. */
 export type ComposeOptions = WithDefaults<ComposeConfig, typeof COMPOSE_DEFAULTS>;
 
 /** Fill in defaults. Throws E_BAD_ARGUMENT naming the setting. */
@@ -97,5 +101,6 @@ function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: obj
   if (parsed.success) return parsed.data;
   const { path, message } = parsed.error.issues[0]!;
   const found: unknown = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], given);
-  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${found === undefined ? "" : ` (${shown(found)})`}: ${message}`);
+  const value = found === undefined ? "" : ` (${shown(found)})`;
+  throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${value}: ${message}`);
 }

@@ -6,31 +6,30 @@ import { SteeringError } from "../errors.js";
 import { composeSchema, parseCompose, parseSingle, type ComposeConfig, type SingleConfig } from "./config.js";
 import { readPlanFile, type PlanFile } from "./plan-file.js";
 
-/** A hundred times what a plan of `MAX_RUNS` runs takes on a laptop. */
+/** A hundred times what reading a plan of `MAX_RUNS` runs takes on a laptop. */
 const READING = { milliseconds: 10_000, bytes: 2 ** 29 };
-/** At a minute each they take a week; each is a folder of results. */
+/** At one minute each, these take a week. */
 const MAX_RUNS = 10_000;
 
-/** What stops the reading of a plan. */
+/** Options of `loadPlan`. */
 export interface LoadPlanOptions {
   signal?: AbortSignal | undefined;
 }
 
-
 export type { PlanFile };
-/** A list of experiments, read from a file; named by it. Its paths are relative to `folder`. */
+/** A list of experiments read from a file and named after it. Its paths are relative to `folder`. */
 export type Plan = PlanFile & { name: string; folder: string };
 
-/** One run of a plan. `out` is relative to the plan's results. */
+/** One run of a plan. `out` is relative to the plan's results folder. */
 export type PlannedRun = { model: string; out: string; name: string } & (
   | { kind: "single"; config: SingleConfig }
   | { kind: "compose"; config: ComposeConfig });
 
-/** The plans that come with the package. */
+/** The plans included in the package. */
 export const READY_PLANS = ["tiny", "laptop", "published"] as const;
 
 /**
- * Read a plan: one of ours by name (`tiny`, `laptop`, `published`), or a YAML or JSON file.
+ * Read a plan: an included one by name (`tiny`, `laptop`, `published`), or a YAML or JSON file by path.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_ARGUMENT naming the line, E_ABORTED
  */
@@ -41,49 +40,61 @@ export async function loadPlan(nameOrPath: string, { signal }: LoadPlanOptions =
     ...READING, signal, refuse: (reason, cause) => new SteeringError("E_BAD_ARGUMENT", `${path}: ${reason}`, { cause }),
   });
   const file = await read.catch((cause: SteeringError) => {
-    throw cause.code === "E_NOT_FOUND" ? new SteeringError("E_NOT_FOUND", `the plan ${cause.message}; ours are ${READY_PLANS.join(", ")}`, { cause }) : cause;
+    if (cause.code !== "E_NOT_FOUND") throw cause;
+    throw new SteeringError("E_NOT_FOUND", `the plan ${cause.message}; included plans: ${READY_PLANS.join(", ")}`, { cause });
   });
   return { ...file, name: basename(path, extname(path)), folder: dirname(resolve(path)) };
 }
 
-/** All runs of a plan in the order in which they are carried out: a composition behind the runs whose vectors it uses. Throws E_BAD_ARGUMENT. */
+/** List all runs of a plan in order of execution: a composition comes after the runs whose vectors it uses. Throws E_BAD_ARGUMENT. */
 export function planRuns(plan: Plan): PlannedRun[] {
   const count = plan.models.length * plan.seeds.length * (plan.single.length + plan.compose.length);
-  if (count > MAX_RUNS) throw new SteeringError("E_BAD_ARGUMENT", `the plan ${plan.name} has ${count} runs (${plan.models.length} models, ${plan.seeds.length} seeds); at most ${MAX_RUNS} were expected: split it`);
-  /** Files are looked for beside the plan. */
+  if (count > MAX_RUNS) {
+    const what = `the plan ${plan.name} has ${count} runs (${plan.models.length} models, ${plan.seeds.length} seeds)`;
+    throw new SteeringError("E_BAD_ARGUMENT", `${what}; expected at most ${MAX_RUNS}: split the plan`);
+  }
+  /** Resolves table files relative to the plan. */
   const placed = <T extends object>(entry: T): T => Object.fromEntries(Object.entries(entry).map(([key, value]: [string, unknown]) =>
     [key, typeof value === "string" && isTableFile(value) ? resolve(plan.folder, value) : value])) as T;
   const runs = plan.models.flatMap((model) => plan.seeds.flatMap((seed): PlannedRun[] => {
     const folder = join(modelFolder(model), ...(plan.seeds.length > 1 ? [`seed-${seed}`] : []));
     const singles = plan.single.map((entry): PlannedRun => {
       const name = `${baseName(entry.positive)}-${baseName(entry.negative)}`;
-      return { kind: "single", model, name, out: join(folder, name), config: parseSingle({ ...plan.defaults, ...(entry.supportIndices ? {} : { seed }), ...placed(entry) }) };
+      const config = parseSingle({ ...plan.defaults, ...(entry.supportIndices ? {} : { seed }), ...placed(entry) });
+      return { kind: "single", model, name, out: join(folder, name), config };
     });
     const byName = new Map(singles.map((run) => [run.name, run]));
     const composed = plan.compose.map((entry): PlannedRun => {
       const files = entry.vectors.map((name) => {
         const from = byName.get(name);
-        if (!from) throw new SteeringError("E_BAD_ARGUMENT", `the plan ${plan.name} composes ${name}, which is none of its single runs (${singles.slice(0, 20).map((run) => run.name).join(", ") || "there are none"})`);
+        if (!from) {
+          const known = singles.slice(0, 20).map((run) => run.name).join(", ") || "none";
+          throw new SteeringError("E_BAD_ARGUMENT", `the plan ${plan.name} composes ${name}; expected one of its single runs (${known})`);
+        }
         return join(from.out, `${name}.safetensors`);
       });
       const name = `${entry.vectors.map((vector) => vector.split("-")[0]).join("+")}`;
-      const defaults = Object.fromEntries(Object.entries(plan.defaults).filter(([key]) => key in composeSchema.shape && key !== "alphas" && key !== "topP"));
-      return { kind: "compose", model, name, out: join(folder, name), config: parseCompose({ ...defaults, ...placed(entry), vectors: files }) };
+      const defaults = Object.fromEntries(Object.entries(plan.defaults)
+        .filter(([key]) => key in composeSchema.shape && key !== "alphas" && key !== "topP"));
+      const config = parseCompose({ ...defaults, ...placed(entry), vectors: files });
+      return { kind: "compose", model, name, out: join(folder, name), config };
     });
     return [...singles, ...composed];
   }));
   const folders = new Set<string>();
   for (const { out } of runs) {
-    if (folders.has(out)) throw new SteeringError("E_BAD_ARGUMENT", `the plan ${plan.name} has two runs that would go to ${out}`);
+    if (folders.has(out)) throw new SteeringError("E_BAD_ARGUMENT", `the plan ${plan.name} has two runs with the same folder ${out}`);
     folders.add(out);
   }
   return runs;
 }
 
-/** A model as the name of a folder. Throws E_BAD_ARGUMENT for what names none, e.g. "..". */
+/** Derive a folder's name from a model. Throws E_BAD_ARGUMENT if that is impossible, for example for "..". */
 export function modelFolder(model: string): string {
-  const called = model.startsWith("hf:") ? model.slice(3).replace(/@.*/, "") : isAbsolute(model) || /[\\/]/.test(model) ? basename(model) : model;
+  const called = model.startsWith("hf:") ? model.slice(3).replace(/@.*/, "")
+    : isAbsolute(model) || /[\\/]/.test(model) ? basename(model) : model;
   const name = called.replace(/\.gguf$/i, "").replace(/[\\/:]/g, "--");
   if (!/^\.*$/.test(name)) return name;
-  throw new SteeringError("E_BAD_ARGUMENT", `"${model}" names no model; expected a name, an hf: address or a GGUF file`);
+  throw new SteeringError("E_BAD_ARGUMENT",
+    `"${model}" does not name a model; expected a registry name, an hf: address, or a path to a GGUF`);
 }

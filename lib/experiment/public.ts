@@ -1,4 +1,4 @@
-/** The paper's experiments: one property, several at once, plans of many runs; and comparisons of settings. */
+/** The paper's experiments: a single property, a composition, plans of many runs, and comparisons of settings. */
 import { given, guarded } from "../guard/index.js";
 import { steerArgument } from "../vector/index.js";
 import { compare as compareSettings, summarise as sumUp } from "./compare.js";
@@ -31,7 +31,9 @@ export const loadPlan = guarded("experiment.loadPlan", readPlan, { nameOrPath: p
 /** @function */
 export const planRuns = guarded("experiment.planRuns", runsOf, { plan: aPlan });
 /** @function */
-export const checkPlan = guarded("experiment.checkPlan", check, { plan: aPlan, datasets: path.optional(), options: given.options({ signal }) });
+export const checkPlan = guarded("experiment.checkPlan", check, {
+  plan: aPlan, datasets: path.optional(), options: given.options({ signal }),
+});
 /** @function */
 export const plan = guarded("experiment.plan", runPlan, {
   plan: aPlan,

@@ -8,31 +8,37 @@ import { planRuns, type Plan, type PlannedRun } from "./plan.js";
 import type { RunOptions } from "./run.js";
 import { runSingle } from "./single.js";
 
-/** Runs of a plan that cannot be carried out, and those that can. */
+/** Which runs of a plan lack data, and which can run. */
 export interface PlanCheck {
   missing: Array<{ run: string; reason: string }>;
   left: PlannedRun[];
 }
 
-/** What stops the check of a plan. */
+/** Options of `checkPlan`. */
 export interface CheckPlanOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Read all datasets of a plan before anything is computed. A composition lacks what its runs lack. Throws E_BAD_ARGUMENT, E_BAD_DATASET, E_ABORTED. */
+/**
+ * Read all datasets of a plan before computing anything. A composition is missing if a run that it depends on is.
+ *
+ * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_ABORTED
+ */
 export async function checkPlan(plan: Plan, datasets?: string, { signal }: CheckPlanOptions = {}): Promise<PlanCheck> {
   const check: PlanCheck = { missing: [], left: [] };
   const missing = new Map<string, PlannedRun>();
   const read = new Map<string, Promise<unknown>>();
   const readOnce = (name: string, folder: string): Promise<unknown> => {
     const key = JSON.stringify([name, folder]);
-    if (!read.has(key)) read.set(key, loadDataset(name, folder, { signal }).then(() => undefined)); // the rows are not kept
+    if (!read.has(key)) read.set(key, loadDataset(name, folder, { signal }).then(() => undefined)); // do not keep the rows
     return read.get(key)!;
   };
   for (const run of planRuns(plan)) {
     throwIfAborted(signal);
     const { config } = run;
-    const names = "positive" in config ? [config.positive, config.negative, config.evalDataset] : [config.source, config.composed, config.language];
+    const names = "positive" in config
+      ? [config.positive, config.negative, config.evalDataset]
+      : [config.source, config.composed, config.language];
     const lacks = "vectors" in config ? config.vectors.flatMap((file) => missing.get(dirname(file)) ?? []) : [];
     try {
       if (lacks.length > 0) throw new SteeringError("E_NOT_FOUND", `it needs the vector of ${lacks.map(({ name }) => name).join(", ")}`);
@@ -51,23 +57,23 @@ function folderOf(plan: Plan, model: string, given: string | undefined): string 
   return given ?? (plan.datasets === undefined ? datasetsFolder(model) : resolve(plan.folder, plan.datasets));
 }
 
-/** Where the results of a plan go, and which of its runs are made. */
+/** Options of `runPlan`. */
 export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress" | "onExtraction"> {
-  /** Those to carry out; default: all. */
+  /** The runs to carry out; default: all. */
   runs?: readonly PlannedRun[];
-  /** Load a model of the plan. */
+  /** Loads a model of the plan. */
   load: (name: string) => Promise<Engine>;
-  /** Called when a run begins; what it returns follows it. */
+  /** Called when a run starts. Returns callbacks for the run's progress. */
   onRun?: (run: PlannedRun, index: number, total: number) => Pick<RunOptions, "onProgress" | "onExtraction">;
   /** Called when a run is complete. */
   onResults?: (run: PlannedRun, results: RunResults) => void | Promise<void>;
 }
 
 /**
- * Carry out all runs of a plan below `out`, one after the other, each model loaded once. What is complete is passed
- * over: an interrupted plan goes on where it was.
+ * Carry out all runs of a plan below `out`, one after the other, loading each model once. Resumes an interrupted plan: complete runs are
+ * skipped.
  *
- * @throws SteeringError E_BAD_ARGUMENT for a run whose folder is not below `out`, and what `runSingle` and `runCompose` throw
+ * @throws SteeringError E_BAD_ARGUMENT (a run's folder is not below `out`) and whatever `runSingle` and `runCompose` throw
  */
 export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{ run: PlannedRun; results: RunResults }>> {
   const { load, onRun, onResults, runs = planRuns(plan), ...shared } = options;
@@ -77,7 +83,8 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{
     await using model = await load(name);
     const datasets = folderOf(plan, name, options.datasets);
     for (const run of runs.filter((each) => each.model === name)) {
-      const place = { ...shared, ...onRun?.(run, runs.indexOf(run), runs.length), datasets, modelName: name, out: join(options.out, run.out) };
+      const progress = onRun?.(run, runs.indexOf(run), runs.length);
+      const place = { ...shared, ...progress, datasets, modelName: name, out: join(options.out, run.out) };
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!
         : await runCompose(model, { ...run.config, vectors: run.config.vectors.map((file) => join(options.out, file)) }, place);
       done.push({ run, results });
@@ -91,6 +98,6 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{
 function assertBelow(folder: string, out: string): void {
   const way = relative(resolve(folder), resolve(folder, out));
   if (way === "" || /^\.\.($|[\\/])/.test(way) || isAbsolute(way)) {
-    throw new SteeringError("E_BAD_ARGUMENT", `the run's folder ${out} is not below ${folder}, where the plan's results go`);
+    throw new SteeringError("E_BAD_ARGUMENT", `the run's folder ${out} is not below ${folder}, the folder of the plan's results`);
   }
 }

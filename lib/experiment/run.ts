@@ -4,63 +4,76 @@ import { throwIfAborted } from "../errors.js";
 import { answerPrompt, type SteeringPart } from "../evaluate/index.js";
 import { packageVersion } from "../formats/index.js";
 import type { EvaluationPrompt } from "../prompt/index.js";
-import { readRun, readRunFile, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard } from "../results/index.js";
+import {
+  readRun, readRunFile, runFile, RunStore, waves, type ResultRecord, type RunFile, type RunResults, type Shard,
+} from "../results/index.js";
 
-/** Where the results of a run go and who is told of them. */
+/** Options common to all runs. */
 export interface RunOptions {
-  /** The run's folder: made, or gone on with where it holds the same run. */
+  /** The run's folder. Created if missing; if it holds the same run, the run is resumed. */
   out: string;
   /** Name of the model in the results; default: its path. */
   modelName?: string;
-  /** Where datasets are looked up by name. */
+  /** Folder in which to look up datasets by name. */
   datasets?: string;
-  /** Prompts that are answered at once, in all their settings; default 2, which fills the batch of a CPU. A larger GPU wants more. */
+  /** Prompts to answer at once, in all settings; default 2, which fills the batch of a CPU. A large GPU needs more. */
   parallel?: number;
-  /** Answer only every `count`-th group of prompts: one of several processes that share a run. */
+  /** Answer only every `count`-th group of prompts, as one of several processes that share the run. */
   shard?: Shard | null;
   signal?: AbortSignal;
-  /** Answers there are, of those that there will be. */
+  /** Reports the answers so far and the total. */
   onProgress?: (done: number, total: number) => void;
-  /** Tokens of the extraction, of an upper bound. */
+  /** Reports the tokens of the extraction so far and an upper bound of the total. */
   onExtraction?: (done: number, total: number) => void;
-  /** One line for the user. */
+  /** Receives one line of text for the user. */
   onNotice?: (line: string) => void;
 }
 
-/** Answers at once, at most. */
+/** Default of `RunOptions.parallel`. */
 export const DEFAULT_PARALLEL = 2;
 
-/** What a run is, and what it takes to carry it out. */
+/** A run and everything needed to carry it out. */
 export interface Experiment {
   run: RunFile;
   prompts: readonly EvaluationPrompt[];
   maxNewTokens: number;
-  /** Called once the folder is ours, only if answers are missing. */
+  /** Called once the folder is locked, and only if answers are missing. */
   vectors: (store: RunStore) => Promise<readonly SteeringPart[]>;
 }
 
 type RunFields = Pick<RunFile, "kind" | "datasets" | "vectors" | "settings"> & { config: object; nPrompts: number };
 
-/** `run.json` of a run with this model. */
-export async function describeRun(model: Engine, fields: RunFields, { parallel = DEFAULT_PARALLEL, shard = null, modelName }: RunOptions): Promise<RunFile> {
+/** Make the `run.json` of a run with this model. */
+export async function describeRun(
+  model: Engine,
+  fields: RunFields,
+  { parallel = DEFAULT_PARALLEL, shard = null, modelName }: RunOptions,
+): Promise<RunFile> {
   return runFile({
     ...fields,
-    config: JSON.parse(JSON.stringify({ ...fields.config, ropeScaling: model.ropeScaling })) as RunFile["config"], // as it will be read
+    config: JSON.parse(JSON.stringify({ ...fields.config, ropeScaling: model.ropeScaling })) as RunFile["config"], // as read back
     model: { name: modelName ?? model.info.path, fingerprint: { ...await model.fingerprint() } },
     parallel, shard,
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
-    machine: { platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model.trim() ?? "?", threads: await model.threadCount.settled(), gpuLayers: model.gpuLayers, node: process.version },
+    machine: {
+      platform: `${process.platform}-${process.arch}`, cpu: cpus()[0]?.model.trim() ?? "?",
+      threads: await model.threadCount.settled(), gpuLayers: model.gpuLayers, node: process.version,
+    },
   });
 }
 
 /**
- * Carry out a run, or what is left of it. Prompts are answered in groups that are always the same, each begun with
- * nothing else under way, and written when they are whole, all by the number of threads that the run was begun with
- * unless the model has a fixed one or the machine has fewer: so an interrupted run ends with the same bytes.
+ * Start or resume a run. A resumed run gives the same bytes as an uninterrupted one: the groups of prompts are always the same, one group
+ * runs at a time and is written when complete, and the number of threads stays the one that the run started with (unless the model has a
+ * fixed number or the machine has fewer).
  *
- * @throws SteeringError E_BUSY, E_BAD_RUN, E_WRITE, E_ABORTED and what `generate` throws
+ * @throws SteeringError E_BUSY, E_BAD_RUN, E_WRITE, E_ABORTED and whatever `generate` throws
  */
-export async function carryOut(model: Engine, { run, prompts, maxNewTokens, vectors }: Experiment, options: RunOptions): Promise<RunResults> {
+export async function carryOut(
+  model: Engine,
+  { run, prompts, maxNewTokens, vectors }: Experiment,
+  options: RunOptions,
+): Promise<RunResults> {
   const { out, onProgress } = options;
   const leave = new AbortController();
   const signal = options.signal ? AbortSignal.any([leave.signal, options.signal]) : leave.signal;
@@ -71,10 +84,10 @@ export async function carryOut(model: Engine, { run, prompts, maxNewTokens, vect
     let isSlowed = false;
     const total = waves(run).flat().length * run.settings.length;
     let done = store.records.length;
-    if (done > 0) options.onNotice?.(`${out}: ${done} of ${total} answers are there already`);
+    if (done > 0) options.onNotice?.(`${out}: resuming; ${done} of ${total} answers already exist`);
     if (store.remaining.length > 0 && held.threads < threads) {
-      options.onNotice?.(`${out} was begun with ${threads} threads and continues with ${held.threads}, `
-        + "all that this machine has: last digits may differ");
+      options.onNotice?.(`${out} was started with ${threads} threads and continues with ${held.threads}, `
+        + "all that this machine has; the last digits of results may differ");
     }
     if (store.remaining.length > 0 || total === 0) {
       const parts = await vectors(store);
@@ -86,20 +99,24 @@ export async function carryOut(model: Engine, { run, prompts, maxNewTokens, vect
           answerPrompt(model, index, prompts[index]!, { settings, vectors: parts, maxNewTokens, signal, onAnswer });
         const answers = wave.map((index) => answer(index, run.settings, () => onProgress?.(++done, total)));
         const records = await Promise.all(answers).then((found) => found.flat(), async (error: unknown) => {
-          leave.abort(); // what is still under way must not outlive the lock
+          leave.abort(); // no computation may outlive the lock
           await Promise.allSettled(answers);
           throw error;
         });
-        // Values that are not finite can reach others of a batch: what failed in company is tried once more alone.
+        // Values that are not finite can spread within a batch, so retry each failed answer alone.
         for (const [at, { prompt, setting, error }] of records.entries()) {
-          if (error !== undefined) [records[at]] = await answer(prompt, run.settings.filter(({ label }) => label === setting)) as [ResultRecord];
+          if (error === undefined) continue;
+          [records[at]] = await answer(prompt, run.settings.filter(({ label }) => label === setting)) as [ResultRecord];
         }
         const tokens = records.reduce((sum, record) => sum + record.tokens.length, 0);
         if (!isSlowed && model.threadCount.best() < Math.min(held.threads, model.threads)) {
           isSlowed = true;
-          options.onNotice?.(`other programs use the processors, so that the ${held.threads} threads of this run wait for each other; faster: stop it and run it again with ${model.threadCount.best()} (--threads), which changes last digits`);
+          const best = model.threadCount.best();
+          options.onNotice?.(`other programs are using the processors, so the ${held.threads} threads of this run wait for each other; `
+            + `to speed it up, stop it and run it again with --threads ${best}, which may change the last digits of results`);
         }
-        await store.append(records, { what: `prompts ${wave[0]}–${wave.at(-1)}`, seconds: (performance.now() - begun) / 1000, tokens });
+        const seconds = (performance.now() - begun) / 1000;
+        await store.append(records, { what: `prompts ${wave[0]}–${wave.at(-1)}`, seconds, tokens });
       }
     }
   }

@@ -3,23 +3,24 @@ import { MAX_SETTINGS, type RunSetting } from "../results/index.js";
 import { KINDS, type Strategy, type WrittenSchedule } from "../steering/index.js";
 import type { ComposeConfig, SingleConfig } from "./config.js";
 
-/** Start and Dim are published for alphas above this. */
+/** The paper uses Start and Dim only with alphas above this. */
 const LEAST_SHORT_ALPHA = 0.5;
 const ICL = "icl";
 const NO_ICL = "no-icl";
 
-/** Every way in which a single property's prompts are answered (docs/method.md §4). */
+/** All settings of a single experiment (docs/method.md §4). */
 export function singleSettings(config: SingleConfig): RunSetting[] {
   return [baseline(ICL, "icl"), baseline(NO_ICL, "no-icl"), ...steered(config, 1)];
 }
 
-/** Every way in which a composition's prompts are answered (docs/method.md §5); `properties` name the vectors. */
+/** All settings of a composition (docs/method.md §5); `properties` are the names of its vectors. */
 export function composeSettings(config: ComposeConfig, properties: readonly string[], language: string | undefined): RunSetting[] {
   return [
     baseline(ICL, "icl"),
     baseline(NO_ICL, "no-icl"),
     ...(language === undefined ? [] : [baseline(`${ICL} ${language}`, "icl-language")]),
-    ...properties.map((property, vector): RunSetting => ({ label: `${property} alone`, prompt: "no-icl", steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] })),
+    ...properties.map((property, vector): RunSetting =>
+      ({ label: `${property} alone`, prompt: "no-icl", steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] })),
     ...steered(config, properties.length),
   ];
 }
@@ -28,9 +29,12 @@ function baseline(label: string, prompt: RunSetting["prompt"]): RunSetting {
   return { label, prompt, steer: [] };
 }
 
-function steered({ strategies, alphas, topP, klReduction }: Pick<SingleConfig | ComposeConfig, "strategies" | "alphas" | "topP" | "klReduction">, nVectors: number): RunSetting[] {
+type Grid = Pick<SingleConfig | ComposeConfig, "strategies" | "alphas" | "topP" | "klReduction">;
+
+function steered({ strategies, alphas, topP, klReduction }: Grid, nVectors: number): RunSetting[] {
   const grid = combinations(alphas, nVectors);
-  const setting = (label: string, schedules: WrittenSchedule[]): RunSetting => ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
+  const setting = (label: string, schedules: WrittenSchedule[]): RunSetting =>
+    ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
   const ofStrategy = (kind: Strategy): RunSetting[] => {
     if (kind === "dynamic") {
       const schedules = (p: number): WrittenSchedule[] =>
@@ -43,8 +47,13 @@ function steered({ strategies, alphas, topP, klReduction }: Pick<SingleConfig | 
   return strategies.flatMap(ofStrategy);
 }
 
-/** All ways to choose `n` values, the last one changing fastest. Throws E_BAD_ARGUMENT for more than a run can have. */
+/** All choices of `n` values, the last value changing fastest. Throws E_BAD_ARGUMENT for more than `MAX_SETTINGS` choices. */
 function combinations(values: readonly number[], n: number): number[][] {
-  if (values.length ** n > MAX_SETTINGS) throw new SteeringError("E_BAD_ARGUMENT", `${values.length} alphas for each of ${n} vectors make ${values.length ** n} settings; at most ${MAX_SETTINGS} were expected: give fewer alphas`);
-  return Array.from({ length: n }).reduce<number[][]>((chosen) => chosen.flatMap((each) => values.map((value) => [...each, value])), [[]]);
+  const count = values.length ** n;
+  if (count > MAX_SETTINGS) {
+    throw new SteeringError("E_BAD_ARGUMENT",
+      `${values.length} alphas for each of ${n} vectors make ${count} settings; expected at most ${MAX_SETTINGS}: give fewer alphas`);
+  }
+  const extended = (chosen: number[][]): number[][] => chosen.flatMap((each) => values.map((value) => [...each, value]));
+  return Array.from({ length: n }).reduce<number[][]>(extended, [[]]);
 }

@@ -14,22 +14,27 @@ import { parseSingle, type SingleConfig, type SingleOptions } from "./config.js"
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { singleSettings } from "./setting-list.js";
 
-/** Where and how a single experiment runs. */
+/** Options of `runSingle`. */
 export interface SingleRunOptions extends RunOptions {
-  /** A vector that was extracted before, for this property and model; default: it is extracted and kept in the folder. */
+  /** Path to an existing vector for this property and model; default: extract the vector and save it in the folder. */
   vector?: string;
-  /** Extract the vector and stop. */
+  /** Stop after the extraction. */
   skipEval?: boolean;
 }
 
 /**
- * Steer to one property, as the published `diff_main` does: extract its vector, answer the evaluation prompts in every
- * setting, measure ΔPPL (docs/method.md §3, §4, §6). A folder that holds the same run already is gone on with.
+ * Steer towards one property, as the published `diff_main` does: extract its vector, answer the evaluation prompts in every setting,
+ * measure ΔPPL (docs/method.md §3, §4, §6). If the folder holds the same run, the run is resumed.
  *
  * @returns the results; undefined with `skipEval`
- * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE, E_ABORTED
+ * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_RUN, E_BUSY, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FOUND, E_WRITE,
+ *   E_ABORTED
  */
-export async function runSingle(model: Engine, options: SingleOptions, runOptions: SingleRunOptions): Promise<RunResults | undefined> {
+export async function runSingle(
+  model: Engine,
+  options: SingleOptions,
+  runOptions: SingleRunOptions,
+): Promise<RunResults | undefined> {
   const config = parseSingle(options);
   const { positive, negative, evaluation } = await singleDatasets(config, runOptions);
   checkParts(model, config);
@@ -47,19 +52,29 @@ export async function runSingle(model: Engine, options: SingleOptions, runOption
     datasets: { positive: datasetReference(positive), negative: datasetReference(negative), evaluation: datasetReference(evaluation) },
     vectors: [{ property, file, hash: runOptions.vector ? await hashOf(runOptions.vector) : null }],
   }, runOptions);
-  if (prompts.length < config.evaluationSize) runOptions.onNotice?.(`${evaluation.name} gives ${prompts.length} prompts, not ${config.evaluationSize}`);
-  const vectors = async (store: RunStore) => [{ vector: await vectorOf(model, plan, path, runOptions, store), layers: config.layers, heads: config.heads }];
-  return carryOut(model, { run, prompts, maxNewTokens: config.maxNewTokens, vectors }, runOptions);
+  if (prompts.length < config.evaluationSize) {
+    runOptions.onNotice?.(`${evaluation.name} yields only ${prompts.length} prompts, not ${config.evaluationSize}`);
+  }
+  const { layers, heads, maxNewTokens } = config;
+  const vectors = async (store: RunStore) => [{ vector: await vectorOf(model, plan, path, runOptions, store), layers, heads }];
+  return carryOut(model, { run, prompts, maxNewTokens, vectors }, runOptions);
 }
 
-async function singleDatasets(config: SingleConfig, { datasets: folder, onNotice }: RunOptions): Promise<{ positive: Dataset; negative: Dataset; evaluation: Dataset }> {
+async function singleDatasets(
+  config: SingleConfig,
+  { datasets: folder, onNotice }: RunOptions,
+): Promise<{ positive: Dataset; negative: Dataset; evaluation: Dataset }> {
   const [positive, negative] = [await loadDataset(config.positive, folder), await loadDataset(config.negative, folder)];
   const { differing, compared } = differingQueries(positive, negative);
-  if (differing > 0) onNotice?.(`${positive.name} and ${negative.name} ask different queries in ${differing} of ${compared} rows; the vector will carry that difference too`);
+  if (differing > 0) {
+    onNotice?.(`${positive.name} and ${negative.name} have different queries in ${differing} of ${compared} rows; `
+      + "the vector will contain that difference, too");
+  }
   return { positive, negative, evaluation: config.evalDataset === undefined ? positive : await loadDataset(config.evalDataset, folder) };
 }
 
-function extractionOf({ iclExamples, support, seed, supportIndices, maxNewTokens, site, layers, promptFormat }: SingleConfig, positive: Dataset, negative: Dataset) {
+function extractionOf(config: SingleConfig, positive: Dataset, negative: Dataset) {
+  const { iclExamples, support, seed, supportIndices, maxNewTokens, site, layers, promptFormat } = config;
   return {
     positive, negative, iclExamples, maxNewTokens, site, promptFormat,
     ...(supportIndices ? { supportIndices } : { support, seed }),
@@ -67,45 +82,61 @@ function extractionOf({ iclExamples, support, seed, supportIndices, maxNewTokens
   };
 }
 
-/** The vector of a plan: what lies at the path, if it is that one, else extracted now and put there. */
-async function vectorOf(model: Engine, plan: ExtractionPlan, path: string, { vector: given, signal, onExtraction }: SingleRunOptions, store?: RunStore): Promise<VectorData> {
+/** Load the vector of a plan from the path or, if there is no file, extract it and save it there. */
+async function vectorOf(
+  model: Engine,
+  plan: ExtractionPlan,
+  path: string,
+  { vector: given, signal, onExtraction }: SingleRunOptions,
+  store?: RunStore,
+): Promise<VectorData> {
   if (given !== undefined || existsSync(path)) {
     const vector = await loadVector(path);
     assertMadeFor(vector, await model.fingerprint());
     if (given !== undefined) checkGiven(vector, plan, path);
-    else if (!isOfPlan(vector, plan)) throw new SteeringError("E_BAD_RUN", `${path} is there already and was extracted otherwise; choose another folder (--out)`);
+    else if (!isOfPlan(vector, plan)) {
+      throw new SteeringError("E_BAD_RUN", `${path} already exists with other extraction settings; choose another folder (--out)`);
+    }
     return vector;
   }
   const begun = performance.now();
   const vector = await runExtraction(model, plan, { ...(signal && { signal }), ...(onExtraction && { onProgress: onExtraction }) });
   await saveVector(path, vector);
-  await store?.time({ what: "extraction", seconds: (performance.now() - begun) / 1000, tokens: plan.prompts.flat().length * vector.nSteps });
+  const seconds = (performance.now() - begun) / 1000;
+  await store?.time({ what: "extraction", seconds, tokens: plan.prompts.flat().length * vector.nSteps });
   return vector;
 }
 
-/** A vector that was extracted before is used as it is, but must be of this property and place. */
+/** A given vector is used unchanged, but must have the experiment's datasets and hook site. Throws E_BAD_ARGUMENT. */
 function checkGiven({ site, provenance }: VectorData, plan: ExtractionPlan, path: string): void {
   const { origin } = provenance;
-  const isSame = (side: "positive" | "negative"): boolean => "positive" in origin && origin[side].hash === plan.provenance.origin[side].hash;
+  const isSame = (side: "positive" | "negative"): boolean =>
+    "positive" in origin && origin[side].hash === plan.provenance.origin[side].hash;
   const differences = ([["positive", isSame("positive")], ["negative", isSame("negative")], ["hook site", site === plan.site]] as const)
     .filter(([, isAsAsked]) => !isAsAsked).map(([name]) => name);
-  if (differences.length > 0) throw new SteeringError("E_BAD_ARGUMENT", `${path} is ${provenance.property} at ${site}: not the ${differences.join(", ")} that was asked for`);
+  if (differences.length === 0) return;
+  throw new SteeringError("E_BAD_ARGUMENT",
+    `${path} is ${provenance.property} at ${site}, which differs from the experiment in: ${differences.join(", ")}`);
 }
 
-/** Throws E_SHAPE before anything is computed or written. */
+/** Throws E_SHAPE; called before anything is computed or written. */
 function checkParts({ info }: Engine, { layers, heads, site }: SingleConfig): void {
   const layer = layers === "all" ? undefined : layers.find((each) => each >= info.nLayer);
-  if (layer !== undefined) throw new SteeringError("E_SHAPE", `there is no layer ${layer}; the model has 0 to ${info.nLayer - 1}`);
+  if (layer !== undefined) {
+    throw new SteeringError("E_SHAPE", `layer ${layer} does not exist; the model has layers 0 to ${info.nLayer - 1}`);
+  }
   if (heads !== "all") assertHeads(site, heads, info.nHead);
 }
 
 function isOfPlan(vector: VectorData, plan: ExtractionPlan): boolean {
-  const described = ({ site, layers, provenance: { madeBy: _, calibration: _unused, ...provenance } }: Pick<VectorData, "site" | "layers" | "provenance">): unknown =>
-    JSON.parse(JSON.stringify([site, layers, provenance]));
+  const described = ({ site, layers, provenance }: Pick<VectorData, "site" | "layers" | "provenance">): unknown => {
+    const { madeBy: _, calibration: _unused, ...compared } = provenance;
+    return JSON.parse(JSON.stringify([site, layers, compared]));
+  };
   return isDeepStrictEqual(described(vector), described(plan));
 }
 
-/** Identity of a given vector file. Throws E_NOT_FOUND. */
+/** SHA-256 of a vector file. Throws E_NOT_FOUND. */
 export async function hashOf(path: string): Promise<string> {
   await regularFileSize(path, `vector file ${path}`);
   return `sha256:${await sha256File(path)}`;

@@ -10,9 +10,9 @@ import { iclTokens, promptGroups, type PromptFormat } from "../prompt/index.js";
 import { MAX_PROMPTS } from "../results/index.js";
 import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans, SteeringVector } from "../vector/index.js";
 
-/** Extraction from demonstrations, as published (docs/method.md §2 and §3). */
+/** Options of an extraction from demonstrations, as published (docs/method.md §2 and §3). */
 export interface ExtractOptions {
-  /** Shown with every demonstration: the wanted behaviour, and the one it is contrasted with. Same queries, row by row. */
+  /** Demonstrations of the wanted behaviour and of its contrast. Both datasets hold the same queries, row by row. */
   positive: Dataset;
   negative: Dataset;
   /** ICL demonstrations per prompt; default 4. */
@@ -23,22 +23,22 @@ export interface ExtractOptions {
   maxNewTokens?: number;
   /** Seed of the draw; default 32. */
   seed?: number;
-  /** A given draw instead of support and seed: which prompts, 0-based, any of them several times. */
+  /** 0-based prompt indices, repetitions allowed, instead of a draw by `support` and `seed`. */
   supportIndices?: readonly number[];
-  /** Where activations are read and will be changed; default `head_out`, as published. */
+  /** Where activations are read and later steered; default `head_out`, as published. */
   site?: HookSite;
   /** Layers to extract, 0-based, ascending; default: all. */
   layers?: readonly number[];
-  /** How prompts are written; default `clean`. */
+  /** Format of the prompts; default `clean`. */
   promptFormat?: PromptFormat;
   signal?: AbortSignal;
-  /** Tokens computed so far, of an upper bound. */
+  /** Reports the tokens computed so far and an upper bound of the total. */
   onProgress?: (done: number, total: number) => void;
 }
 
 /**
- * Extract a delta by ICL contrast (docs/method.md §2 and §3): per token step, the mean activation under demonstrations of
- * the positive behaviour minus that under the negative, by default at the input of W_O of every layer.
+ * Extract a steering vector by ICL contrast (docs/method.md §2 and §3): for each token step, the mean activation under demonstrations of
+ * the positive behaviour minus that under demonstrations of the negative one, by default at the input of W_O of every layer.
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_ABORTED
  */
@@ -46,7 +46,7 @@ export async function extractIcl(model: Engine, options: ExtractOptions): Promis
   return runExtraction(model, await planExtraction(model, options), options);
 }
 
-/** All that an extraction is, before anything is computed: the same plan gives the same vector. */
+/** A complete description of an extraction, made before anything is computed. The same plan gives the same vector. */
 export interface ExtractionPlan {
   site: HookSite;
   layers: readonly number[];
@@ -57,18 +57,21 @@ export interface ExtractionPlan {
 }
 
 export async function planExtraction(model: Engine, options: ExtractOptions): Promise<ExtractionPlan> {
-  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32, site = "head_out", promptFormat = "clean" } = options;
+  const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32 } = options;
+  const { site = "head_out", promptFormat = "clean" } = options;
   const layers = options.layers ?? model.siteLayers(site);
   requireInteger("support", support, { min: 1, max: MAX_PROMPTS });
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   assertDifferent(positive, negative);
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
-  if (options.supportIndices && (options.support ?? options.seed) !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices stand for themselves: support and seed belong to a draw");
+  if (options.supportIndices && (options.support ?? options.seed) !== undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", "supportIndices replaces support and seed; give one or the other");
+  }
   const supportIndices = options.supportIndices?.slice() ?? drawWithReplacement(nGroups, support, seed);
-  if (supportIndices.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices is empty; at least one index was expected");
+  if (supportIndices.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "supportIndices is empty; expected at least one index");
   for (const index of supportIndices) requireInteger("each of supportIndices", index, { min: 0, max: nGroups - 1 });
-  // A prompt drawn twice has the same activations twice: it is computed once, with its count as weight.
+  // A prompt drawn several times has the same activations each time, so compute it once and weight it by its count.
   const counts = new Map<number, number>();
   for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);
 
@@ -92,14 +95,20 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
   };
 }
 
-export async function runExtraction(model: Engine, plan: ExtractionPlan, { signal, onProgress }: Pick<ExtractOptions, "signal" | "onProgress"> = {}): Promise<SteeringVector> {
+export async function runExtraction(
+  model: Engine,
+  plan: ExtractionPlan,
+  { signal, onProgress }: Pick<ExtractOptions, "signal" | "onProgress"> = {},
+): Promise<SteeringVector> {
   const { site, layers, prompts, maxNewTokens, provenance } = plan;
   const totals = prompts.map((side) => side.reduce((sum, { tokens }) => sum + tokens.length + maxNewTokens, 0));
   const total = totals.reduce((a, b) => a + b, 0);
   const means: StepMeans[] = [];
   for (const [side, list] of prompts.entries()) {
     const before = totals.slice(0, side).reduce((a, b) => a + b, 0);
-    means.push(await captureMeans(model, list, { site, layers, maxNewTokens, onProgress: (done) => onProgress?.(before + done, total), ...(signal ? { signal } : {}) }));
+    means.push(await captureMeans(model, list, {
+      site, layers, maxNewTokens, onProgress: (done) => onProgress?.(before + done, total), ...(signal ? { signal } : {}),
+    }));
   }
   onProgress?.(total, total);
   const { nSteps, width, data } = delta(means[0]!, means[1]!);

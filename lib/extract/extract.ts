@@ -4,18 +4,19 @@ import type { PairMethod, SteeringVector } from "../vector/index.js";
 import { extractIcl, type ExtractOptions } from "./demonstrations.js";
 import { extractPairs, type ExtractPairsOptions } from "./pairs.js";
 
-/** What `extract` takes: of demonstrations, as published (the default), or of pairs of texts. */
+/** Options of `extract`: from demonstrations, as published (the default), or from pairs of texts. */
 export type ExtractionOptions = (ExtractOptions & { method?: "icl" }) | (ExtractPairsOptions & { method: PairMethod });
 
 /**
  * Extract a steering vector by contrasting two datasets that hold the same queries.
  *
- * `method: "icl"` (default): the mean activation under demonstrations of the one behaviour minus that under the other, per
- * token step (docs/method.md §2 and §3). `"mean"`, `"pca"`, `"probe"`: a direction from the answers themselves, without
- * generating: their mean difference, the principal component of their differences, or the direction of a logistic
- * regression.
+ * `method: "icl"` (default): for each token step, the mean activation under demonstrations of the positive behaviour minus that under
+ * demonstrations of the negative one (docs/method.md §2 and §3). `"mean"`, `"pca"`, `"probe"`: a direction computed from the datasets'
+ * own answers, without generating text: their mean difference, the principal component of their differences, or the direction of a
+ * logistic regression.
  *
- * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE,
+ *   E_ABORTED
  */
 export async function extract(model: Engine, options: ExtractionOptions): Promise<SteeringVector> {
   const { method = "icl" } = options;

@@ -1,13 +1,13 @@
 import { accuracy, auc, dot, fitLogistic, standardise, unstandardised, principalComponent } from "../maths/index.js";
 import type { PairMethod } from "../vector/index.js";
 
-/** Rows of pairs: the first of one belongs to the first of the other. */
+/** Paired rows: `positive[i]` belongs to `negative[i]`. */
 export interface PairedRows {
   positive: readonly Float32Array[];
   negative: readonly Float32Array[];
 }
 
-/** What is read of a text. */
+/** Activations of a text. */
 export interface TextActivations {
   nSteps: number;
   /** `[layers, nSteps, width]` */
@@ -19,30 +19,31 @@ export interface PairActivations {
   negative: TextActivations;
 }
 
-/** Which directions are made, of which rows. */
+/** How to compute directions. */
 export interface DirectionOptions {
   method: PairMethod;
-  /** Steps before it have the direction 0: nothing of the texts has been read there, and both have the same row. */
+  /** Earlier steps get the direction 0: the model has not read any of the answer, so both rows are the same. */
   firstStep: number;
   width: number;
 }
 
-/** The directions of one layer, and between what they lie. */
+/** The directions of one layer and their midpoints. */
 interface LayerDirections {
   /** Per step. */
   directions: Float64Array[];
-  /** Per step: the middle between the means of both sides. */
+  /** Per step: the midpoint between the means of both sides. */
   midpoints: Float64Array[];
 }
 
 /**
- * A direction from the negative rows to the positive ones; 1 of it is the mean shift, whole or along it.
+ * Compute a direction from the negative rows to the positive ones. Its length is that of the mean shift, or of the mean shift's projection
+ * onto it.
  *
  * - `mean`: mean(positive) − mean(negative), as in CAA (Rimsky et al. 2023).
- * - `pca`: along the first principal component of the paired differences, as in RepE (Zou et al. 2023). There the sign of
- *   each difference is random and their mean is subtracted; without either it is the same second moment.
- * - `probe`: along the weights of a logistic regression, as ITI's probe direction (Li et al. 2023), which has a penalty of
- *   the same weight: λ is 1/n for n rows, beside a mean loss, on standardised features.
+ * - `pca`: along the first principal component of the paired differences, as in RepE (Zou et al. 2023). RepE randomises the sign of each
+ *   difference and subtracts their mean; doing neither gives the same second moment.
+ * - `probe`: along the weights of a logistic regression, like ITI's probe direction (Li et al. 2023), with a penalty of the same weight:
+ *   λ = 1/n for n rows, added to a mean loss, on standardised features.
  *
  * @throws SteeringError E_SHAPE, E_NOT_FINITE, E_BAD_ARGUMENT (the regression did not converge)
  */
@@ -55,8 +56,12 @@ export function pairDirection(rows: PairedRows, method: PairMethod): Float64Arra
   return along.map((value) => length * value);
 }
 
-/** Directions of a layer, `layer` being its place in the rows, of the pairs whose texts both reach a step. */
-export function layerDirections(pairs: readonly PairActivations[], layer: number, { method, firstStep, width }: DirectionOptions): LayerDirections {
+/** Directions of a layer, each from the pairs whose texts both reach that step. `layer` is the index in the activations. */
+export function layerDirections(
+  pairs: readonly PairActivations[],
+  layer: number,
+  { method, firstStep, width }: DirectionOptions,
+): LayerDirections {
   const nSteps = Math.max(...pairs.map(({ positive, negative }) => Math.min(positive.nSteps, negative.nSteps)));
   const [directions, midpoints]: [Float64Array[], Float64Array[]] = [[], []];
   for (let step = 0; step < nSteps; step++) {
@@ -71,8 +76,12 @@ export function layerDirections(pairs: readonly PairActivations[], layer: number
   return { directions, midpoints };
 }
 
-/** How well directions tell the texts of pairs apart that they were not made of: by projection, beyond the midpoint or not. */
-export function directionScore(pairs: readonly PairActivations[], layer: number, { directions, midpoints }: LayerDirections): { accuracy: number; auc: number } {
+/** Score how well directions separate the texts of held-out pairs by their projection relative to the midpoint. */
+export function directionScore(
+  pairs: readonly PairActivations[],
+  layer: number,
+  { directions, midpoints }: LayerDirections,
+): { accuracy: number; auc: number } {
   const score = (text: TextActivations): number => {
     const width = directions[0]!.length;
     const nSteps = Math.min(text.nSteps, directions.length);
@@ -91,7 +100,8 @@ export function directionScore(pairs: readonly PairActivations[], layer: number,
 function probeWeights({ positive, negative }: PairedRows): Float64Array {
   const rows = [...positive, ...negative];
   const design = standardise(rows);
-  return unstandardised(design, fitLogistic(design, rows.map((_, i) => i < positive.length), { lambda: 1 / rows.length })).weights;
+  const labels = rows.map((_, i) => i < positive.length);
+  return unstandardised(design, fitLogistic(design, labels, { lambda: 1 / rows.length })).weights;
 }
 
 function differences({ positive, negative }: PairedRows): Float64Array[] {

@@ -10,34 +10,34 @@ import { PAIR_METHODS, type HookSite, type PairMethod, type PairsOrigin, type Pr
 import { directionScore, layerDirections, type DirectionOptions, type PairActivations } from "./pair-directions.js";
 import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./text-pairs.js";
 
-/** Forms in which `extract` writes pairs of texts. */
+/** How `extract` puts the question before an answer. */
 export const PAIR_TEMPLATES = ["question", "chat", "none"] as const satisfies ReadonlyArray<PairsOrigin["template"]>;
-/** Rows of a text that `extract` reads of pairs. */
+/** Which rows of an answer `extract` reads. */
 export const POOLINGS = ["mean", "last", "step"] as const satisfies readonly Pooling[];
 
-/** Extraction from pairs of answers to the same query. */
+/** Options of an extraction from pairs of answers to the same query. */
 export interface ExtractPairsOptions {
-  /** Answers with the property, and without it. Rows with the same query in both are pairs; others are left out. */
+  /** Answers with and without the property. Rows with the same query in both datasets form pairs; other rows are left out. */
   positive: Dataset;
   negative: Dataset;
-  /** How a direction is made of the pairs' activations (`pairDirection`); default `mean`. */
+  /** How to compute a direction from the pairs' activations (`pairDirection`); default `mean`. */
   method?: PairMethod;
-  /** How the question is put before the answer: as `Q:…\nA:` (default), by the model's chat template, or not at all. */
+  /** How to put the question before the answer: as `Q:…\nA:` (default), with the model's chat template, or not at all. */
   template?: PairsOrigin["template"];
-  /** Which rows of an answer are read: their mean (default), the last, or one per token step, which makes one direction per step. */
+  /** Which rows of an answer to read: their mean (default), the last, or one per token step, which gives one direction per step. */
   pooling?: Pooling;
-  /** Where activations are read and will be changed; default `resid_post`. */
+  /** Where activations are read and later steered; default `resid_post`. */
   site?: HookSite;
-  /** Layers, 0-based, ascending; default: all that can be read (`readableLayers`). Or so many of those, the best by pairs held out. */
+  /** Layers, 0-based, ascending, or the `best` N layers by held-out pairs; default: all readable layers (`readableLayers`). */
   layers?: readonly number[] | "all" | { best: number };
   /** Token steps, with pooling `step` only; default 30. */
   maxNewTokens?: number;
-  /** Pairs, drawn without replacement; default: all. */
+  /** Number of pairs, drawn without replacement; default: all. */
   nPairs?: number;
-  /** Seed of the draw, and of what is held out; default 32. */
+  /** Seed of the draw and of the held-out split; default 32. */
   seed?: number;
   signal?: AbortSignal;
-  /** Tokens computed so far, of all. */
+  /** Reports the tokens computed so far and the total. */
   onProgress?: (done: number, total: number) => void;
 }
 
@@ -50,27 +50,28 @@ interface Found {
   score?: Score;
 }
 
-/** Share of the questions that are held out to choose layers by: one of so many. */
+/** One in this many questions is held out to choose layers. */
 const HELD_OUT = 5;
-/** Most activations that are in memory at once: layers beyond are read in another pass. */
+/** Limit of activation values in memory at once; further layers are read in another pass. */
 const MOST_VALUES = 2 ** 27;
 
 /**
- * Extract a vector from pairs of texts that are given: per layer, and per token step with pooling `step`, a direction from
- * the activations of the negative answers to those of the positive ones. With `layers: { best: n }` those are kept whose
- * direction, made without a fifth of the questions, tells the answers to these apart best: by AUC, then accuracy, then the
- * lower layer; the final directions are made of all pairs.
+ * Extract a vector from pairs of texts: for each layer (with pooling `step`, for each layer and token step), a direction from the
+ * activations of the negative answers to those of the positive ones. `layers: { best: n }` keeps the n layers that best separate the
+ * answers to a held-out fifth of the questions: by AUC, then accuracy, then the lower layer. The final directions use all pairs.
  *
- * @returns one direction per layer; with pooling `step` one per step, of which the first is 0: there nothing of the answers has been read
- * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
+ * @returns one direction per layer; with pooling `step` also per step, the first being 0 because no answer token has been read there
+ * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE,
+ *   E_ABORTED
  */
 export async function extractPairs(model: Engine, options: ExtractPairsOptions): Promise<SteeringVector> {
   return extractWithin(model, options, MOST_VALUES);
 }
 
-/** The same, with another limit to the activations in memory. */
+/** As `extractPairs`, with another limit on the activation values in memory. */
 export async function extractWithin(model: Engine, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
-  const { positive, negative, method = "mean", template = "question", pooling = "mean", site = "resid_post", seed = 32, signal } = options;
+  const { positive, negative, method = "mean", template = "question", pooling = "mean" } = options;
+  const { site = "resid_post", seed = 32, signal } = options;
   const { layers, best } = checked(model, options, site);
   const all = answerPairs(positive, negative);
   const drawn = options.nPairs === undefined ? all : drawPairs(all, options.nPairs, seed);
@@ -98,7 +99,8 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
   const provenance: Provenance = {
     property: `${positive.name} vs ${negative.name}`,
     origin: {
-      kind: "pairs", method, positive: datasetReference(positive), negative: datasetReference(negative), template, pooling, nPairs: pairs.length,
+      kind: "pairs", method, positive: datasetReference(positive), negative: datasetReference(negative),
+      template, pooling, nPairs: pairs.length,
       ...(layerScores && { layerScores }), seed, promptsHash: hashTexts(pairs.flatMap((pair) => [pair.positive, pair.negative])),
     },
     model: await model.fingerprint(),
@@ -108,28 +110,40 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
 }
 
 /** Throws E_BAD_ARGUMENT, E_BAD_DATASET. */
-function checked(model: Engine, { positive, negative, method = "mean", template = "question", pooling = "mean", layers = "all", maxNewTokens, nPairs, seed = 0 }: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
+function checked(model: Engine, options: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
+  const { positive, negative, method = "mean", template = "question", pooling = "mean" } = options;
+  const { layers = "all", maxNewTokens, nPairs, seed = 0 } = options;
   requireOneOf("method", method, PAIR_METHODS);
   requireOneOf("template", template, PAIR_TEMPLATES);
   requireOneOf("pooling", pooling, POOLINGS);
-  if (maxNewTokens !== undefined && pooling !== "step") throw new SteeringError("E_BAD_ARGUMENT", `maxNewTokens belongs to pooling "step": with "${pooling}" there is one direction for all steps`);
+  if (maxNewTokens !== undefined && pooling !== "step") {
+    throw new SteeringError("E_BAD_ARGUMENT", `maxNewTokens needs pooling "step"; pooling "${pooling}" gives one direction for all steps`);
+  }
   const readable = readableLayers(model, site);
   const best = Array.isArray(layers) || layers === "all" ? undefined : (layers as { best: number }).best;
   for (const [name, value] of Object.entries({ maxNewTokens, nPairs, best })) {
     if (value !== undefined) requireInteger(name, value, { min: 1 });
   }
   requireInteger("seed", seed);
-  if (best !== undefined && best > readable.length) throw new SteeringError("E_BAD_ARGUMENT", `the best ${best} layers were asked for; ${readable.length} can be read at ${site}`);
-  if (Array.isArray(layers) && layers.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no layer was chosen");
-  if (Array.isArray(layers) && !layers.every((layer: number, i) => i === 0 || layer > layers[i - 1])) throw new SteeringError("E_BAD_ARGUMENT", "layers must be ascending");
+  if (best !== undefined && best > readable.length) {
+    throw new SteeringError("E_BAD_ARGUMENT", `cannot choose the best ${best} layers: ${site} has ${readable.length} readable layers`);
+  }
+  if (Array.isArray(layers) && layers.length === 0) {
+    throw new SteeringError("E_BAD_ARGUMENT", "layers is empty; expected at least one layer");
+  }
+  if (Array.isArray(layers) && !layers.every((layer: number, i) => i === 0 || layer > layers[i - 1])) {
+    throw new SteeringError("E_BAD_ARGUMENT", "layers must be ascending");
+  }
   assertDifferent(positive, negative);
   return { layers: Array.isArray(layers) ? [...layers as readonly number[]] : readable, best };
 }
 
-/** Of each pair whether it is held out, which is the same for all pairs of a question. Throws E_BAD_DATASET. */
+/** Whether each pair is held out; all pairs of a question are treated alike. Throws E_BAD_DATASET. */
 function heldOut(pairs: readonly TextPair[], seed: number): boolean[] {
   const questions = shuffled([...new Set(pairs.map(({ question }) => question))], seed);
-  if (questions.length < 2) throw new SteeringError("E_BAD_DATASET", "layers are chosen by questions that are held out: two questions are needed at least");
+  if (questions.length < 2) {
+    throw new SteeringError("E_BAD_DATASET", "choosing layers by held-out questions needs at least two questions");
+  }
   const aside = new Set(questions.slice(0, Math.ceil(questions.length / HELD_OUT)));
   return pairs.map(({ question }) => aside.has(question));
 }
@@ -138,14 +152,24 @@ function inGroups<Item>(items: readonly Item[], size: number): Item[][] {
   return Array.from({ length: Math.ceil(items.length / size) }, (_, index) => items.slice(index * size, (index + 1) * size));
 }
 
-/** The activations of all pairs; the texts of a pair side by side, where they share their prompt. */
-async function readPairs(model: Engine, pairs: readonly TextPair[], options: Parameters<typeof captureTexts>[2]): Promise<PairActivations[]> {
+/** Read the activations of all pairs. The texts of a pair are adjacent, so that they share their prompt. */
+async function readPairs(
+  model: Engine,
+  pairs: readonly TextPair[],
+  options: Parameters<typeof captureTexts>[2],
+): Promise<PairActivations[]> {
   const texts: PairActivations["positive"][] = [];
-  for await (const { nSteps, means } of captureTexts(model, pairs.flatMap(({ positive, negative }) => [positive, negative]), options)) texts.push({ nSteps, data: Float32Array.from(means) });
+  const inputs = pairs.flatMap(({ positive, negative }) => [positive, negative]);
+  for await (const { nSteps, means } of captureTexts(model, inputs, options)) texts.push({ nSteps, data: Float32Array.from(means) });
   return pairs.map((_, index) => ({ positive: texts[2 * index]!, negative: texts[2 * index + 1]! }));
 }
 
-function ofLayer(pairs: readonly PairActivations[], place: number, options: DirectionOptions, isHeldOut: readonly boolean[] | undefined): Omit<Found, "layer"> {
+function ofLayer(
+  pairs: readonly PairActivations[],
+  place: number,
+  options: DirectionOptions,
+  isHeldOut: readonly boolean[] | undefined,
+): Omit<Found, "layer"> {
   const { directions } = layerDirections(pairs, place, options);
   const data = new Float32Array(directions.length * options.width);
   directions.forEach((direction, step) => data.set(direction, step * options.width));
@@ -155,14 +179,20 @@ function ofLayer(pairs: readonly PairActivations[], place: number, options: Dire
 }
 
 function bestLayers(found: readonly Found[], n: number): Found[] {
-  const order = [...found].sort((a, b) => b.score!.auc - a.score!.auc || b.score!.accuracy - a.score!.accuracy || a.layer - b.layer);
+  const order = [...found]
+    .sort((a, b) => b.score!.auc - a.score!.auc || b.score!.accuracy - a.score!.accuracy || a.layer - b.layer);
   return order.slice(0, n).sort((a, b) => a.layer - b.layer);
 }
 
-function joined(found: readonly Found[], { site, width, provenance }: { site: HookSite; width: number; provenance: Provenance }): SteeringVector {
+function joined(
+  found: readonly Found[],
+  { site, width, provenance }: { site: HookSite; width: number; provenance: Provenance },
+): SteeringVector {
   const size = found[0]!.data.length;
   const data = new Float32Array(found.length * size);
   found.forEach((one, index) => data.set(one.data, index * size));
-  if (!data.some((value) => value !== 0)) throw new SteeringError("E_BAD_DATASET", "the answers of both datasets do not differ in what is read of them: there is no direction");
+  if (!data.some((value) => value !== 0)) {
+    throw new SteeringError("E_BAD_DATASET", "the answers of both datasets have the same activations, so their difference is zero");
+  }
   return new SteeringVector({ site, layers: found.map(({ layer }) => layer), nSteps: size / width, width, data, provenance });
 }

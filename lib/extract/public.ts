@@ -4,10 +4,11 @@ import { extract as extractVector } from "./extract.js";
 import { z } from "zod";
 
 const { number } = given;
-/** What is wrong with the datasets, `extract` says itself (E_BAD_DATASET). */
+/** Leaves out the datasets, which `extract` checks itself (E_BAD_DATASET). */
 const extracting = given.required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
-  supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(), method: given.text.optional(),
+  supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),
+  method: given.text.optional(),
   layers: z.union([given.tokens, number, given.anObject, given.text]).optional(),
   signal: given.signal.optional(), onProgress: given.callback.optional(),
 }).refine((value) => {

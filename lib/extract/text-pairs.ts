@@ -14,7 +14,7 @@ export interface AnswerPair {
   negative: string;
 }
 
-/** The same as tokens: both texts have the same prompt. */
+/** An answer pair as tokens. Both texts have the same prompt. */
 export interface TextPair {
   question: string;
   positive: PromptedText;
@@ -22,8 +22,8 @@ export interface TextPair {
 }
 
 /**
- * Rows of both datasets with the same query, in the order of the positive one; where a query occurs several times its
- * first is paired with the first, its second with the second. Throws E_BAD_DATASET when there are none.
+ * Pair the rows of both datasets that have the same query, in the order of the positive dataset. Repeated queries are paired in order:
+ * the first with the first, the second with the second. Throws E_BAD_DATASET if there are no pairs.
  */
 export function answerPairs(positive: Dataset, negative: Dataset): AnswerPair[] {
   const byQuestion = new Map<string, string[]>();
@@ -32,23 +32,30 @@ export function answerPairs(positive: Dataset, negative: Dataset): AnswerPair[] 
     const other = byQuestion.get(input)?.shift();
     return other === undefined ? [] : [{ question: input, positive: output, negative: other }];
   });
-  if (pairs.length === 0) throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} have no query in common: pairs are rows with the same "input"`);
-  return pairs;
+  if (pairs.length > 0) return pairs;
+  throw new SteeringError("E_BAD_DATASET",
+    `${positive.name} and ${negative.name} have no query in common; pairs are rows with the same "input"`);
 }
 
-/** So many of the pairs, drawn without replacement, in their order. Throws E_BAD_DATASET where there are fewer. */
+/** Draw `nPairs` pairs without replacement, keeping their order. Throws E_BAD_DATASET if there are fewer. */
 export function drawPairs(pairs: readonly AnswerPair[], nPairs: number, seed: number): AnswerPair[] {
-  if (nPairs > pairs.length) throw new SteeringError("E_BAD_DATASET", `the datasets have ${pairs.length} pairs; ${nPairs} were asked for`);
+  if (nPairs > pairs.length) {
+    throw new SteeringError("E_BAD_DATASET", `cannot draw ${nPairs} pairs: the datasets have only ${pairs.length} pairs`);
+  }
   return shuffled(pairs.map((_, index) => index), seed).slice(0, nPairs).sort((a, b) => a - b).map((index) => pairs[index]!);
 }
 
 /**
- * Tokens of a pair. White space around an answer is not looked at. With `none` the prompt is BOS alone, where the model
- * wants one, and the question is not shown.
+ * Tokenise a pair. White space around an answer is ignored. With `none` the prompt is only BOS, if the model uses one, and the question
+ * is left out.
  *
  * @throws SteeringError E_BAD_DATASET (an empty answer), E_BAD_GGUF (no chat template), E_BAD_ARGUMENT
  */
-export async function textPair(model: Engine, { question, positive, negative }: AnswerPair, template: PairsOrigin["template"]): Promise<TextPair> {
+export async function textPair(
+  model: Engine,
+  { question, positive, negative }: AnswerPair,
+  template: PairsOrigin["template"],
+): Promise<TextPair> {
   const prompt = await promptTokens(model, question, template);
   const [a, b] = [positive, negative].map((text) => {
     const answer = model.tokenise(text.trim(), { bos: false });

@@ -14,36 +14,36 @@ import { defaultReference } from "./strategy.js";
 import { differencesTable, overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
 import { readVocabulary, type Vocabulary } from "./token-texts.js";
 
-/** Of what a report is made, and where it goes. */
+/** Options of `writeReport`. */
 export interface ReportOptions {
-  /** Folder to write to; made where it is missing. */
+  /** Folder to write to; created if missing. */
   out: string;
   /** Title of the page. */
   title?: string;
-  /** Label of the setting that the others are compared with, in runs that have it; by default the first Dyn. */
+  /** Label of the setting to compare the others with, in runs that have it; default: the first Dyn setting. */
   reference?: string;
-  /** Prompts whose answers are shown, per run; default 3. */
+  /** Number of prompts per run whose answers are shown; default 3. */
   samples?: number;
   signal?: AbortSignal;
-  /** Runs that are drawn. */
+  /** Reports the runs drawn so far and the total. */
   onProgress?: (done: number, total: number) => void;
 }
 
-/** What was written. */
+/** The files of a report. */
 export interface ReportResult {
-  /** The page. */
+  /** Path of the page. */
   page: string;
-  /** All files that were written, the page last. */
+  /** Paths of all files written, the page last. */
   files: string[];
 }
 
 const DEFAULT_SAMPLES = 3;
-/** A chart of more characters stands in the page as an image. */
+/** Charts with more characters are embedded as images. */
 const LARGEST_INLINE = 300_000;
 
 /**
- * Write figures, tables and one page of runs: `index.html`, which needs nothing else, `figures/*.svg` and `*.png`, and
- * `tables/*.csv` and `*.md`. The same runs give the same bytes, as long as the fonts of the machine and the model's file are the same.
+ * Write a report about runs: `index.html`, a self-contained page; `figures/*.svg` and `*.png`; `tables/*.csv` and `*.md`. The same runs
+ * give the same bytes on machines with the same fonts and model files.
  *
  * @param runs folders of runs, or folders with runs below them
  * @throws SteeringError E_NOT_FOUND, E_BAD_RUN, E_BAD_ARGUMENT (a reference that no run has), E_WRITE, E_ABORTED
@@ -51,12 +51,13 @@ const LARGEST_INLINE = 300_000;
 export async function writeReport(runs: readonly string[], options: ReportOptions): Promise<ReportResult> {
   const { out, reference, samples = DEFAULT_SAMPLES, signal, onProgress } = options;
   const folders = [...new Set(runs.flatMap(runsBelow).map((folder) => resolve(folder)))];
-  if (folders.length === 0) throw new SteeringError("E_NOT_FOUND", "no run was given");
+  if (folders.length === 0) throw new SteeringError("E_NOT_FOUND", "no run was given; expected at least one folder");
   for (const path of ["index.html", "figures/x.svg", "tables/x.csv"]) await assertWritable(join(out, path));
   const all: RunData[] = [];
   for (const folder of folders) all.push(runData(await withLanguage(await readRun(folder))));
   if (reference !== undefined && !all.some(({ run }) => run.settings.some(({ label }) => label === reference))) {
-    throw new SteeringError("E_BAD_ARGUMENT", `no run has a setting "${reference}"; there are ${[...new Set(all.flatMap(({ run }) => run.settings.map(({ label }) => label)))].join(", ")}`);
+    const labels = [...new Set(all.flatMap(({ run }) => run.settings.map(({ label }) => label)))];
+    throw new SteeringError("E_BAD_ARGUMENT", `no run has a setting "${reference}"; expected one of ${labels.join(", ")}`);
   }
   const vocabularies = await vocabulariesOf(all, samples);
   const files = new FileWriter(out);
@@ -69,7 +70,8 @@ export async function writeReport(runs: readonly string[], options: ReportOption
     const vocabulary = vocabularies.get(data)!;
     const prompts = samplePrompts(data, samples);
     const { name, slug } = names[index]!;
-    const figures = runFigures(data, { vectors, vocabulary, prompts, subtitle: `${runTitle(data.run)} · ${data.run.model.name}` });
+    const subtitle = `${runTitle(data.run)} · ${data.run.model.name}`;
+    const figures = runFigures(data, { vectors, vocabulary, prompts, subtitle });
     const tables = [settingsTable(data), differencesTable(data, referenceOf(data, reference))].filter((table) => table !== undefined);
     sections.push({
       name, slug, data, notes: notesOf(data, vocabulary),
@@ -89,17 +91,23 @@ function referenceOf({ run }: RunData, asked: string | undefined): string {
   return run.settings.find(({ label }) => label === asked)?.label ?? defaultReference(run) ?? run.settings[0]!.label;
 }
 
-/** What a reader of the run's section must know. */
+/** Caveats for the reader of a run's section. */
 function notesOf({ evaluations, records }: RunResults, vocabulary: Vocabulary): string[] {
   const partly = evaluations.filter(({ rows }) => rows.length < records.length);
   return [
-    ...(evaluations.every(({ header }) => header.wanted === null) ? ["No answer of this run was judged, so there are no accuracies. To judge them: llama-steer evaluate RUN, then this report again."] : []),
-    ...partly.map(({ header, rows }) => `Of the evaluation "${header.evaluator}" ${rows.length} of ${records.length} answers are done; shares are of those.`),
-    ...(vocabulary.missing !== undefined && records.length > 0 ? [`Texts of single tokens are not shown: ${vocabulary.missing}.`] : []),
+    ...(evaluations.every(({ header }) => header.wanted === null) ? [NOT_JUDGED] : []),
+    ...partly.map(({ header, rows }) =>
+      `The evaluation "${header.evaluator}" covers ${rows.length} of ${records.length} answers; its shares refer to those.`),
+    ...(vocabulary.missing !== undefined && records.length > 0
+      ? [`The texts of single tokens are not shown: ${vocabulary.missing}.`]
+      : []),
   ];
 }
 
-/** Names by the folders below what all have in common, and as parts of files' names, no two alike. */
+const NOT_JUDGED = "The answers of this run have not been judged, so no accuracies are shown. "
+  + "To add them, run `llama-steer evaluate RUN` and write the report again.";
+
+/** Names of the runs (their paths below the common folder), and distinct slugs for file names. */
 function namesOf(folders: readonly string[]): Array<{ name: string; slug: string }> {
   const parents = folders.map((folder) => dirname(folder).split(sep));
   const shared = parents[0]!.findIndex((part, depth) => parents.some((parent) => parent[depth] !== part));
@@ -114,7 +122,7 @@ function namesOf(folders: readonly string[]): Array<{ name: string; slug: string
   });
 }
 
-/** Each model is opened once, for the tokens of all sample answers of its runs. */
+/** Read the vocabularies of the runs. Opens each model once, for the tokens in the sample answers of all its runs. */
 async function vocabulariesOf(all: readonly RunData[], samples: number): Promise<Map<RunData, Vocabulary>> {
   const keyOf = ({ run }: RunData): string => JSON.stringify([run.model.name, run.model.fingerprint["tokenizerHash"] ?? null]);
   const found = new Map<RunData, Vocabulary>();
@@ -125,7 +133,10 @@ async function vocabulariesOf(all: readonly RunData[], samples: number): Promise
       return data.records.flatMap((record) => (prompts.has(record.prompt) ? record.tokens : []));
     }));
     const vocabulary = await readVocabulary(own[0]!.run, tokens);
-    for (const data of own) found.set(data, data.records.every((record) => record.tokens.length === 0) ? { missing: "the run holds no tokens" } : vocabulary);
+    for (const data of own) {
+      const hasTokens = data.records.some((record) => record.tokens.length > 0);
+      found.set(data, hasTokens ? vocabulary : { missing: "the run contains no tokens" });
+    }
   }
   return found;
 }
@@ -143,7 +154,8 @@ async function drawFigures(figures: ReturnType<typeof runFigures>, slug: string,
     await files.write(`figures/${name}.svg`, svgFile(svg));
     await files.write(`figures/${name}.png`, png);
     const columns = Object.keys(figure.data[0] ?? {});
-    await files.write(`tables/${name}.csv`, toCsv(columns, figure.data.map((row) => columns.map((column) => row[column]!))));
+    const rows = figure.data.map((row) => columns.map((column) => row[column]!));
+    await files.write(`tables/${name}.csv`, toCsv(columns, rows));
     const html = svg.length <= LARGEST_INLINE ? inlineSvg(svg) : imageHtml(svg, png);
     drawn.push({ number, figure, html, files: [`figures/${name}.svg`, `figures/${name}.png`, `tables/${name}.csv`] });
   }
@@ -167,7 +179,7 @@ async function writeTables(tables: readonly Table[], slug: string, files: FileWr
   return written;
 }
 
-/** Writes files below a folder, and remembers them. */
+/** Writes files below a folder and keeps a list of them. */
 class FileWriter {
   readonly written: string[] = [];
 

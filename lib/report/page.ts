@@ -5,47 +5,60 @@ import { escapeHtml, htmlTable } from "./html.js";
 import { PAGE_STYLE } from "./page-style.js";
 import type { Table } from "./tables.js";
 
-/** A figure as the page holds it. */
+/** A figure and its files. */
 export interface DrawnFigure {
   number: number;
   figure: Figure;
-  /** What stands in the page: an SVG, or an image. Undefined where the figure is missing. */
+  /** The SVG or image for the page; undefined if the figure is missing. */
   html?: string;
-  /** Paths of its files relative to the page. */
+  /** Paths of its files, relative to the page. */
   files: string[];
 }
 
-/** What the page says of a run. */
+/** The page's section about one run. */
 export interface RunSection {
-  /** Of its folder. */
+  /** Name of the run, from its folder. */
   name: string;
-  /** Begins the ids of its parts. */
+  /** Prefix of the HTML ids in the section. */
   slug: string;
   data: RunData;
   figures: DrawnFigure[];
   tables: Array<{ table: Table; files: string[] }>;
-  /** HTML of the answers to some prompts. */
+  /** HTML of the sample answers. */
   samples: string;
   notes: string[];
 }
 
-/** Runs whose figures are listed by their titles in the contents. */
+/** With more runs, the contents list figures without their titles. */
 const MOST_LISTED = 3;
 
 const WORDS: ReadonlyArray<readonly [string, string]> = [
-  ["Δ, the vector", "what is added to the model's activations: the mean difference between those of prompts with a property and those without, per layer and generated token"],
-  ["α", "how strongly it is added: 0 is the unsteered model, 1 the difference as it was measured"],
-  ["ICL", "in-context learning: the question is asked behind demonstrations of the property, without steering"],
-  ["Fixed, Start, Dim", "the same α at every token; at the first only; falling to 0 at the last"],
-  ["X alone", "of a composition, one vector alone at α 1; \"icl X\": behind demonstrations of that property, unsteered"],
-  ["Dyn, p", "dynamic activation composition: α is found anew for every token from the KL between the unsteered and the strongly steered model, over the most likely tokens that make up the share p"],
-  ["KL", "Kullback–Leibler divergence, in nats: how different two distributions of the next token are"],
-  ["PPL, ΔPPL", "perplexity of the answer behind demonstrations under a setting, minus that under its own prompt: what steering costs in fluency; lower is better"],
-  ["95 % interval", "Wilson's for shares, bootstrap over prompts (2,000 draws, always the same) for medians and means"],
+  ["Δ, the vector", "The steering vector, which is added to the model's activations: the mean difference between the activations of "
+    + "prompts with and without a property, per layer and generated token."],
+  ["α", "The intensity of steering: 0 is the unsteered model, 1 adds the difference as measured."],
+  ["ICL", "In-context learning: the question comes after demonstrations of the property, without steering."],
+  ["Fixed, Start, Dim", "Schedules of α: the same at every token; only at the first token; falling to 0 at the last token."],
+  ["X alone", "In a composition, one vector alone at α 1. “icl X” is the unsteered model after demonstrations of that property."],
+  ["Dyn, p", "Dynamic activation composition: at every token, α follows from the KL between the unsteered and the strongly steered "
+    + "model, over the most likely tokens that together have the probability p."],
+  ["KL", "Kullback–Leibler divergence, in nats: how much two distributions of the next token differ."],
+  ["PPL, ΔPPL", "ΔPPL is the cost of steering in fluency: the perplexity (PPL) of the answer after demonstrations under a setting, "
+    + "minus its perplexity under its own prompt. Lower is better."],
+  ["95 % interval", "Wilson's interval for shares, bootstrap over prompts (2,000 draws with a fixed seed) for medians and means."],
 ];
 
-/** The whole page: one file, which needs nothing else. */
-export function pageHtml({ title, version, sections, overview }: { title: string; version: string; sections: readonly RunSection[]; overview: { table: Table; files: string[] } | undefined }): string {
+interface PageContent {
+  title: string;
+  version: string;
+  sections: readonly RunSection[];
+  overview: { table: Table; files: string[] } | undefined;
+}
+
+/** The self-contained HTML page. */
+export function pageHtml({ title, version, sections, overview }: PageContent): string {
+  const overviewHtml = overview
+    ? `<h2 id="overview">All runs</h2>\n<div class="overview">${tableHtml(overview.table, overview.files, false)}</div>\n`
+    : "";
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -63,11 +76,11 @@ ${PAGE_STYLE}
 <p class="muted">${sections.length === 1 ? "One run" : `${sections.length} runs`}; written by llama-steer ${escapeHtml(version)}.</p>
 </header>
 <nav aria-label="Contents"><h3>Contents</h3><ul>
-${overview ? "<li><a href=\"#overview\">All runs</a></li>\n" : ""}<li><a href="#words">Words and abbreviations</a></li>
+${overview ? "<li><a href=\"#overview\">All runs</a></li>\n" : ""}<li><a href="#words">Terms and abbreviations</a></li>
 ${sections.map((section) => contents(section, sections.length > MOST_LISTED)).join("\n")}
 </ul></nav>
 <main>
-${overview ? `<h2 id="overview">All runs</h2>\n<div class="overview">${tableHtml(overview.table, overview.files, false)}</div>\n` : ""}<h2 id="words">Words and abbreviations</h2>
+${overviewHtml}<h2 id="words">Terms and abbreviations</h2>
 <dl>
 ${WORDS.map(([word, meaning]) => `<dt>${word}</dt><dd>${meaning}</dd>`).join("\n")}
 </dl>
@@ -79,23 +92,38 @@ ${sections.map(sectionHtml).join("\n")}
 }
 
 function contents({ name, slug, figures, tables, samples }: RunSection, isShort: boolean): string {
-  const drawn = figures.filter(({ html }) => html !== undefined).map(({ number, figure }) => `<li><a href="#${slug}-${idOf(figure.id)}">Figure ${number}${isShort ? "" : `: ${escapeHtml(figure.title)}`}</a></li>`);
-  const rest = [tables.length > 0 ? ["tables", "Tables"] : undefined, samples ? ["samples", "Sample answers"] : undefined, ["reproduce", "Configuration and versions"]].flatMap((each) => (each ? [`<li><a href="#${slug}-${each[0]}">${each[1]}</a></li>`] : []));
-  return `<li><a href="#${slug}">${escapeHtml(name)}</a><ul${isShort ? " class=\"short\"" : ""}>${[...drawn, ...rest].join("")}</ul></li>`;
+  const item = (id: string, text: string): string => `<li><a href="#${slug}-${id}">${text}</a></li>`;
+  const drawn = figures.filter(({ html }) => html !== undefined).map(({ number, figure }) =>
+    item(idOf(figure.id), `Figure ${number}${isShort ? "" : `: ${escapeHtml(figure.title)}`}`));
+  const rest = [
+    ...(tables.length > 0 ? [item("tables", "Tables")] : []),
+    ...(samples ? [item("samples", "Sample answers")] : []),
+    item("reproduce", "Configuration and versions"),
+  ];
+  const list = `<ul${isShort ? " class=\"short\"" : ""}>${[...drawn, ...rest].join("")}</ul>`;
+  return `<li><a href="#${slug}">${escapeHtml(name)}</a>${list}</li>`;
 }
 
 function sectionHtml({ name, slug, data, figures, tables, samples, notes }: RunSection): string {
   const { run, isComplete, records } = data;
   const answered = new Set(records.map(({ prompt }) => prompt)).size;
   const missing = figures.filter(({ html }) => html === undefined);
-  const whole = !isComplete ? [`This run is not complete: ${answered} of ${run.nPrompts} prompts are answered; everything here is about those. Its command goes on where it was.`] : [];
+  const whole = !isComplete
+    ? [`This run is not complete: ${answered} of ${run.nPrompts} prompts are answered, and the report covers only those. `
+      + "Run its command again to resume it."]
+    : [];
+  const quantisation = run.model.fingerprint["quantisation"] ? ` (${run.model.fingerprint["quantisation"]})` : "";
+  const shard = run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : "";
+  const summary = `${runTitle(run)}. Model ${run.model.name}${quantisation}, ${answered} prompts, ${run.settings.length} settings${shard}.`;
+  const reasons = missing.map(({ number, figure }) => escapeHtml(`figure ${number} (${figure.title}), because ${figure.missing}`));
+  const tablesHtml = tables.map(({ table, files }) => tableHtml(table, files)).join("\n");
   return `<section aria-labelledby="${slug}">
 <h2 id="${slug}">${escapeHtml(name)}</h2>
-<p>${escapeHtml(`${runTitle(run)}. Model ${run.model.name}${run.model.fingerprint["quantisation"] ? ` (${run.model.fingerprint["quantisation"]})` : ""}, ${answered} prompts, ${run.settings.length} settings${run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : ""}.`)}</p>
+<p>${escapeHtml(summary)}</p>
 ${[...whole, ...notes].map((note) => `<p class="note">${escapeHtml(note)}</p>`).join("\n")}
 ${figures.map((figure) => figureHtml(slug, figure)).filter(Boolean).join("\n")}
-${missing.length > 0 ? `<p class="muted">Not shown: ${missing.map(({ number, figure }) => escapeHtml(`figure ${number} (${figure.title}), since ${figure.missing}`)).join("; ")}.</p>` : ""}
-${tables.length > 0 ? `<h3 id="${slug}-tables">Tables</h3>\n${tables.map(({ table, files }) => tableHtml(table, files)).join("\n")}` : ""}
+${missing.length > 0 ? `<p class="muted">Not shown: ${reasons.join("; ")}.</p>` : ""}
+${tables.length > 0 ? `<h3 id="${slug}-tables">Tables</h3>\n${tablesHtml}` : ""}
 ${samples ? `<h3 id="${slug}-samples">Sample answers</h3>\n${samples}` : ""}
 <h3 id="${slug}-reproduce">Configuration and versions</h3>
 ${reproduceHtml(run, data)}
@@ -104,33 +132,39 @@ ${reproduceHtml(run, data)}
 
 function figureHtml(slug: string, { number, figure, html, files }: DrawnFigure): string {
   if (html === undefined) return "";
+  const [title, caption] = [escapeHtml(figure.title), escapeHtml(figure.caption)];
   return `<figure id="${slug}-${idOf(figure.id)}"><div class="chart">${html}</div>
-<figcaption><strong>Figure ${number}. ${escapeHtml(figure.title)}.</strong> ${escapeHtml(figure.caption)} ${links(files)}</figcaption></figure>`;
+<figcaption><strong>Figure ${number}. ${title}.</strong> ${caption} ${links(files)}</figcaption></figure>`;
 }
 
 function tableHtml(table: Table, files: readonly string[], hasTitle = true): string {
-  return `${hasTitle ? `<h4>${escapeHtml(table.title)}</h4>\n` : ""}${htmlTable(table.shownColumns, table.shown)}\n<p class="muted">${escapeHtml(table.caption)} ${links(files)}</p>`;
+  const title = hasTitle ? `<h4>${escapeHtml(table.title)}</h4>\n` : "";
+  return `${title}${htmlTable(table.shownColumns, table.shown)}\n<p class="muted">${escapeHtml(table.caption)} ${links(files)}</p>`;
 }
 
 function links(files: readonly string[]): string {
-  return `<span class="links">${files.map((file) => `<a href="${encodeURI(file)}">${file.split(".").at(-1)!.toUpperCase().replace("MD", "Markdown")}</a>`).join(" · ")}</span>`;
+  const format = (file: string): string => file.split(".").at(-1)!.toUpperCase().replace("MD", "Markdown");
+  return `<span class="links">${files.map((file) => `<a href="${encodeURI(file)}">${format(file)}</a>`).join(" · ")}</span>`;
 }
 
-/** What it takes to repeat the run. */
+/** Everything needed to reproduce the run. */
 function reproduceHtml(run: RunFile, { evaluations }: RunData): string {
+  const { machine } = run;
   const rows: string[][] = [
     ["llama-steer", run.versions.llamaSteer], ["llama.cpp", run.versions.llamaCpp],
     ["model", `${run.model.name} ${Object.entries(run.model.fingerprint).map(([key, value]) => `${key} ${value}`).join(", ")}`],
     ...Object.entries(run.datasets).map(([role, { name, hash }]) => [`dataset, ${role}`, `${name} ${hash}`]),
     ...run.vectors.map(({ property, file, hash }) => [`vector, ${property}`, `${file}${hash ? ` ${hash}` : ""}`]),
-    ...evaluations.map(({ header }) => [`evaluated: ${header.evaluator}`, `wanted ${header.wanted ?? "nothing"}; ${JSON.stringify(header.config)}; ${JSON.stringify(header.versions)}`]),
-    ["machine", `${run.machine.platform}, ${run.machine.cpu}, ${run.machine.threads} threads, GPU layers ${run.machine.gpuLayers}, Node ${run.machine.node}`],
+    ...evaluations.map(({ header: { evaluator, wanted, config, versions } }) =>
+      [`evaluated: ${evaluator}`, `wanted ${wanted ?? "nothing"}; ${JSON.stringify(config)}; ${JSON.stringify(versions)}`]),
+    ["machine", `${machine.platform}, ${machine.cpu}, ${machine.threads} threads, GPU layers ${machine.gpuLayers}, Node ${machine.node}`],
   ];
-  return `<div class="overview">${htmlTable(["", ""], rows).replaceAll("<td>", "<td style=\"white-space:normal;overflow-wrap:anywhere\">")}</div>
-<details><summary>run.json: everything that was asked for</summary><pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre></details>`;
+  const table = htmlTable(["", ""], rows).replaceAll("<td>", "<td style=\"white-space:normal;overflow-wrap:anywhere\">");
+  return `<div class="overview">${table}</div>
+<details><summary>run.json: the full configuration</summary><pre>${escapeHtml(JSON.stringify(run, null, 2))}</pre></details>`;
 }
 
-/** An id of HTML and a part of a file's name. */
+/** Turn a text into an HTML id that is also safe in a file name. */
 export function idOf(text: string): string {
   return text.replace(/[^A-Za-z0-9_.-]+/g, "-");
 }

@@ -5,12 +5,12 @@ import { CONFIG, GRID, GROUP_COLOURS, INK, MUTED, PAPER, type Chart } from "./fi
 
 /** Pixels of a PNG per pixel of its SVG. */
 const PNG_SCALE = 2;
-/** Everything that DejaVu Sans draws for us; other characters are looked for in the fonts of the system. */
+/** Characters that DejaVu Sans covers; others need the system's fonts. */
 const DEJAVU = /^[\u0000-\u058f\u1d00-\u2bff]*$/;
 
 /**
- * Draw a chart as SVG without a background, the same text for the same chart. `id` begins the ids within, so that a page can
- * hold several. Loads vega on the first call.
+ * Draw a chart as SVG without a background. The same chart gives the same text. `id` is the prefix of the ids inside, so that a page can
+ * contain several charts. Loads vega on the first call.
  */
 export async function renderSvg(chart: Chart, id: string, alt: string): Promise<string> {
   const { compile } = await import("vega-lite");
@@ -24,29 +24,40 @@ export async function renderSvg(chart: Chart, id: string, alt: string): Promise<
   }
 }
 
-/** The chart as a file of its own: on white. */
+/** The chart as a separate file, on white. */
 export function svgFile(svg: string): string {
   return `${svg.replace(/^(<svg[^>]*>)/, `$1<rect width="100%" height="100%" fill="${PAPER}"/>`)}\n`;
 }
 
-/** The chart for a page, in the page's colours. */
+/** The chart for embedding, in the page's colours. */
 export function inlineSvg(svg: string): string {
   const variables = {
-    [INK]: "var(--ink)", [MUTED]: "var(--muted)", [GRID]: "var(--grid)", [PAPER]: "var(--paper)",
-    [GROUP_COLOURS.Fixed]: "var(--a1)", [GROUP_COLOURS.Dyn]: "var(--a2)", [GROUP_COLOURS.Start]: "var(--a3)", [GROUP_COLOURS.Dim]: "var(--a4)",
+    [INK]: "var(--ink)",
+    [MUTED]: "var(--muted)",
+    [GRID]: "var(--grid)",
+    [PAPER]: "var(--paper)",
+    [GROUP_COLOURS.Fixed]: "var(--a1)",
+    [GROUP_COLOURS.Dyn]: "var(--a2)",
+    [GROUP_COLOURS.Start]: "var(--a3)",
+    [GROUP_COLOURS.Dim]: "var(--a4)",
   };
   return Object.entries(variables).reduce((text, [colour, variable]) => text.replaceAll(`"${colour}"`, `"${variable}"`), svg);
 }
 
-/** A PNG of twice the size, with the fonts of the package; those of the system only for scripts that it lacks. */
+/** Render a PNG at twice the size, with the package's fonts; the system's fonts only for scripts that those lack. */
 export async function renderPng(svg: string): Promise<Uint8Array> {
   const { Resvg } = await import("@resvg/resvg-js");
   const fonts = join(dirname(createRequire(import.meta.url).resolve("dejavu-fonts-ttf/package.json")), "ttf");
   const drawn = new Resvg(svgFile(svg), {
     fitTo: { mode: "zoom", value: PNG_SCALE },
     font: {
-      fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"].map((file) => join(fonts, file)),
-      loadSystemFonts: !DEJAVU.test(svg), defaultFontFamily: "DejaVu Sans", sansSerifFamily: "DejaVu Sans", monospaceFamily: "DejaVu Sans Mono",
+      fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"].map((file) =>
+        join(fonts, file),
+      ),
+      loadSystemFonts: !DEJAVU.test(svg),
+      defaultFontFamily: "DejaVu Sans",
+      sansSerifFamily: "DejaVu Sans",
+      monospaceFamily: "DejaVu Sans Mono",
     },
   });
   return drawn.render().asPng();
@@ -58,19 +69,30 @@ const offline = {
 };
 
 function refuse(): Promise<never> {
-  return Promise.reject(new Error("a chart asked for a file"));
+  return Promise.reject(new Error("a chart tried to load a file"));
 }
 
-/** vega-lite warns of what it leaves out, on the console. */
+/** Suppresses vega-lite's warnings on the console about features it drops. */
 function silent(): never {
-  const logger = { level: () => logger, error: (message: unknown) => { throw new Error(String(message)); }, warn: () => logger, info: () => logger, debug: () => logger };
+  const logger = {
+    level: () => logger,
+    error: (message: unknown) => {
+      throw new Error(String(message));
+    },
+    warn: () => logger,
+    info: () => logger,
+    debug: () => logger,
+  };
   return logger as never;
 }
 
-/** vega numbers gradients and clips through all charts of a process. */
+/** Renumber ids: vega numbers gradients and clips across all charts of a process. */
 function ownIds(svg: string, id: string): string {
   const names = [...new Set([...svg.matchAll(/ id="([^"]+)"/g)].map(([, name]) => name!))];
-  return names.reduce((text, name, index) => text.replaceAll(`id="${name}"`, `id="${id}-${index}"`).replaceAll(`url(#${name})`, `url(#${id}-${index})`), svg);
+  return names.reduce(
+    (text, name, index) => text.replaceAll(`id="${name}"`, `id="${id}-${index}"`).replaceAll(`url(#${name})`, `url(#${id}-${index})`),
+    svg,
+  );
 }
 
 function labelled(svg: string, alt: string): string {

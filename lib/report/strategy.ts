@@ -1,11 +1,11 @@
 import { KINDS, STRATEGIES } from "../steering/index.js";
 import type { RunFile, RunSetting } from "../results/index.js";
 
-/** Groups of settings, in the order in which figures show them. */
+/** Groups of settings, in the order of the figures. */
 export const GROUPS = ["ICL", "No ICL", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Other"] as const;
 export type Group = (typeof GROUPS)[number];
 
-/** The group that a setting is shown in. */
+/** The group of a setting. */
 export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }: RunSetting): Group {
   if (prompt !== "no-icl") return "ICL";
   if (steer.length === 0) return "No ICL";
@@ -15,19 +15,24 @@ export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }
   return strategy ? KINDS[strategy].label : "Other";
 }
 
-/** The settings' labels by group, groups in their order, settings in the run's. */
+/** The settings' labels by group: groups in the order of `GROUPS`, settings in that of the run. */
 export function groupedSettings(run: Pick<RunFile, "vectors" | "settings">): Array<{ group: Group; labels: string[] }> {
-  return GROUPS.map((group) => ({ group, labels: run.settings.filter((setting) => groupOf(run, setting) === group).map(({ label }) => label) })).filter(({ labels }) => labels.length > 0);
+  return GROUPS.map((group) => ({
+    group,
+    labels: run.settings.filter((setting) => groupOf(run, setting) === group).map(({ label }) => label),
+  })).filter(({ labels }) => labels.length > 0);
 }
 
-/** What other settings are compared with unless one is named: the first Dyn, else the first that steers with everything. */
+/** The default setting to compare others with: the first Dyn, otherwise the first that steers with all vectors. */
 export function defaultReference(run: Pick<RunFile, "vectors" | "settings">): string | undefined {
   const steered = run.settings.filter(({ steer }) => steer.length === run.vectors.length);
   return (steered.find((setting) => groupOf(run, setting) === "Dyn") ?? steered[0])?.label;
 }
 
-/** Names of a run's vectors: their properties, numbered where two are of one. */
+/** Names of a run's vectors: their properties, numbered if several share one. */
 export function vectorNames({ vectors }: Pick<RunFile, "vectors">): string[] {
   const properties = vectors.map(({ property }) => property);
-  return properties.map((property, index) => (properties.indexOf(property) === properties.lastIndexOf(property) ? property : `${property} (${index + 1})`));
+  return properties.map((property, index) =>
+    properties.indexOf(property) === properties.lastIndexOf(property) ? property : `${property} (${index + 1})`,
+  );
 }

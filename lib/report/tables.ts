@@ -8,19 +8,19 @@ type Value = string | number | null;
 interface Column<T> {
   name: string;
   value: (row: T) => Value;
-  /** What people read in place of it; columns without are left out for them. */
+  /** Text for people. Columns without it appear only in the CSV. */
   show?: (row: T) => string;
 }
 
-/** A table: for programs as values, for people as text. */
+/** A table, as values for programs and as text for people. */
 export interface Table {
-  /** Names its files, e.g. "settings". */
+  /** Names its files, for example "settings". */
   id: string;
   title: string;
   caption: string;
   columns: string[];
   rows: Value[][];
-  /** What people read: fewer columns, intervals in brackets. */
+  /** Text for people: fewer columns, intervals in brackets. */
   shownColumns: string[];
   shown: string[][];
 }
@@ -32,40 +32,73 @@ function table<T>(head: Pick<Table, "id" | "title" | "caption">, rows: readonly 
     shown: rows.map((row) => forPeople.map(({ show }) => show!(row))), shownColumns: forPeople.map(({ name }) => name),
   };
 }
-/** One row per setting: shares, ΔPPL, lengths, and the means of what a fluency evaluator measured. */
+
+/** One row per setting: shares, ΔPPL, lengths, and the means of the fluency evaluator's measures. */
 export function settingsTable(data: RunData): Table {
   const shares = shareRows(data);
   const names = [...judgedNames(data).map(({ name }) => name), ...(shares.some(({ property }) => property === JOINT) ? [JOINT] : [])];
   const shareOf = (setting: string, property: string) => shares.find((row) => row.setting === setting && row.property === property);
   const recordsOf = (setting: string) => data.records.filter((record) => record.setting === setting);
-  const lengthOf = (setting: string): number | null => meanOf(recordsOf(setting).flatMap(({ tokens }) => (tokens.length > 0 ? [tokens.length] : [])));
+  const lengthOf = (setting: string): number | null =>
+    meanOf(recordsOf(setting).flatMap(({ tokens }) => (tokens.length > 0 ? [tokens.length] : [])));
   const columns: Array<Column<RunData["summary"][number]>> = [
     { name: "setting", value: ({ setting }) => setting, show: ({ setting }) => setting },
     { name: "answers", value: ({ answers }) => answers, show: ({ answers }) => String(answers) },
     { name: "failed", value: ({ failed }) => failed, show: ({ failed }) => (failed > 0 ? String(failed) : "") },
     ...names.flatMap((name): Array<Column<RunData["summary"][number]>> => [
-      { name, value: ({ setting }) => shareOf(setting, name)?.share ?? null, show: ({ setting }) => withInterval(asEstimate(shareOf(setting, name)), percent) },
+      {
+        name,
+        value: ({ setting }) => shareOf(setting, name)?.share ?? null,
+        show: ({ setting }) => withInterval(asEstimate(shareOf(setting, name)), percent),
+      },
       { name: `${name} low`, value: ({ setting }) => shareOf(setting, name)?.low ?? null },
       { name: `${name} high`, value: ({ setting }) => shareOf(setting, name)?.high ?? null },
-      { name: `${name}: not judged`, value: ({ setting }) => shareOf(setting, name)?.undetermined ?? null, show: ({ setting }) => String(shareOf(setting, name)?.undetermined || "") },
+      {
+        name: `${name}: not judged`,
+        value: ({ setting }) => shareOf(setting, name)?.undetermined ?? null,
+        show: ({ setting }) => String(shareOf(setting, name)?.undetermined || ""),
+      },
     ]),
-    { name: "median ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.median.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.median, brief) },
+    {
+      name: "median ΔPPL",
+      value: ({ deltaPerplexity }) => deltaPerplexity?.median.value ?? null,
+      show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.median, brief),
+    },
     { name: "median ΔPPL low", value: ({ deltaPerplexity }) => deltaPerplexity?.median.low ?? null },
     { name: "median ΔPPL high", value: ({ deltaPerplexity }) => deltaPerplexity?.median.high ?? null },
-    { name: "quartiles of ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.quartiles.join(" ") ?? null, show: ({ deltaPerplexity }) => (deltaPerplexity ? deltaPerplexity.quartiles.map(brief).join(" … ") : "") },
-    { name: "mean ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.mean.value ?? null, show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.mean, brief) },
+    {
+      name: "quartiles of ΔPPL",
+      value: ({ deltaPerplexity }) => deltaPerplexity?.quartiles.join(" ") ?? null,
+      show: ({ deltaPerplexity }) => (deltaPerplexity ? deltaPerplexity.quartiles.map(brief).join(" … ") : ""),
+    },
+    {
+      name: "mean ΔPPL",
+      value: ({ deltaPerplexity }) => deltaPerplexity?.mean.value ?? null,
+      show: ({ deltaPerplexity }) => withInterval(deltaPerplexity?.mean, brief),
+    },
     { name: "answers with ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.n ?? 0 },
     { name: "mean length (tokens)", value: ({ setting }) => lengthOf(setting), show: ({ setting }) => shownNumber(lengthOf(setting)) },
     ...fluencyColumns(data).map((name): Column<RunData["summary"][number]> => {
-      const valueOf = (setting: string): number | null => meanOf(data.records.flatMap((record, index) => (record.setting === setting ? fluencyOf(data, name, index) : [])));
-      return { name: `mean ${name.replace("eval_fluency_", "").replaceAll("_", " ")}`, value: ({ setting }) => valueOf(setting), show: ({ setting }) => shownNumber(valueOf(setting)) };
+      const valueOf = (setting: string): number | null =>
+        meanOf(data.records.flatMap((record, index) => (record.setting === setting ? fluencyOf(data, name, index) : [])));
+      return {
+        name: `mean ${name.replace("eval_fluency_", "").replaceAll("_", " ")}`,
+        value: ({ setting }) => valueOf(setting),
+        show: ({ setting }) => shownNumber(valueOf(setting)),
+      };
     }),
   ];
-  const hasSome = ({ value, name }: (typeof columns)[number]): boolean => name === "setting" || data.summary.some((row) => value(row) !== null && !(value(row) === 0 && (name === "failed" || name.endsWith("not judged"))));
-  return table({ id: "settings", title: "All settings", caption: "Brackets hold 95 % intervals: Wilson's of shares, bootstrap over prompts of medians and means. Answers that could not be judged count as not having the property." }, data.summary, columns.filter(hasSome));
+  const hasSome = ({ value, name }: (typeof columns)[number]): boolean =>
+    name === "setting"
+    || data.summary.some((row) => value(row) !== null && !(value(row) === 0 && (name === "failed" || name.endsWith("not judged"))));
+  return table({
+    id: "settings", title: "All settings",
+    caption: "Brackets contain 95 % intervals: Wilson's for shares, bootstrap over prompts for medians and means. "
+      + "Answers that could not be judged count as not having the property.",
+  }, data.summary, columns.filter(hasSome));
 }
 
-/** How every setting differs from one of them on the same prompts. Undefined where there is nothing to compare. */
+/** How each setting differs from the reference on the same prompts; undefined if there is nothing to compare. */
 export function differencesTable(data: RunData, reference: string): Table | undefined {
   const judged = data.evaluations.filter(({ header }) => header.wanted !== null);
   const judges = judgesOf(data.evaluations);
@@ -74,13 +107,19 @@ export function differencesTable(data: RunData, reference: string): Table | unde
     ...judged.map((evaluation, index) => ({ name: names[index]!.name, measure: hitMeasure([evaluation]), isShare: true })),
     ...(judges.length > 1 ? [{ name: JOINT, measure: hitMeasure(judges), isShare: true }] : []),
     { name: "ΔPPL", measure: (index: number) => data.records[index]!.deltaPerplexity ?? undefined, isShare: false },
-  ].map(({ name, measure, isShare }) => ({ name, isShare, found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])) }))
+  ]
+    .map(({ name, measure, isShare }) => ({
+      name,
+      isShare,
+      found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])),
+    }))
     .filter(({ found }) => [...found.values()].some(({ n }) => n > 0));
   if (measures.length === 0) return undefined;
   const rows = data.run.settings.map(({ label }) => label).filter((label) => measures.some(({ found }) => (found.get(label)?.n ?? 0) > 0));
   return table({
-    id: "differences", title: `Differences to ${reference}`,
-    caption: `Each setting minus ${reference}, prompt by prompt: mean of the differences with its 95 % bootstrap interval over prompts. An interval without 0 is a difference that the prompts agree on. Shares are in percentage points.`,
+    id: "differences", title: `Differences from ${reference}`,
+    caption: `Each setting minus ${reference} on the same prompts: the mean difference with its 95 % bootstrap interval over prompts. `
+      + "An interval that excludes 0 shows a difference that is consistent across prompts. Shares are in percentage points.",
   }, rows, [
     { name: "setting", value: (row) => row, show: (row) => row },
     ...measures.flatMap(({ name, isShare, found }): Array<Column<string>> => {
@@ -96,24 +135,39 @@ export function differencesTable(data: RunData, reference: string): Table | unde
   ]);
 }
 
-/** The best setting of Dyn and of Fixed of each run beside the unsteered ones: by the share of hits, then by the least ΔPPL. */
+/** For each run, its best Dyn and Fixed settings (by share of hits, then by lowest ΔPPL) next to the unsteered ones. */
 export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData }>): Table {
   const bestOf = (data: RunData, group: string): string => {
     const names = judgedNames(data);
     const shares = shareRows(data).filter(({ property }) => property === (names.length > 1 ? JOINT : names[0]?.name));
-    const found = data.run.settings.filter((setting) => groupOf(data.run, setting) === group && setting.prompt !== "icl-language").flatMap(({ label }) => {
-      const share = shares.find(({ setting }) => setting === label);
-      const delta = data.summary.find(({ setting }) => setting === label)?.deltaPerplexity?.median.value;
-      return share || delta !== undefined ? [{ label, share: share?.share, delta }] : [];
-    }).sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || (a.delta ?? Infinity) - (b.delta ?? Infinity))[0];
+    const found = data.run.settings
+      .filter((setting) => groupOf(data.run, setting) === group && setting.prompt !== "icl-language")
+      .flatMap(({ label }) => {
+        const share = shares.find(({ setting }) => setting === label);
+        const delta = data.summary.find(({ setting }) => setting === label)?.deltaPerplexity?.median.value;
+        return share || delta !== undefined ? [{ label, share: share?.share, delta }] : [];
+      })
+      .sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || (a.delta ?? Infinity) - (b.delta ?? Infinity))[0];
     if (!found) return "";
-    return [`${found.label}:`, found.share === undefined ? "" : percent(found.share), found.delta === undefined ? "" : `(ΔPPL ${brief(found.delta)})`].filter(Boolean).join(" ");
+    return [
+      `${found.label}:`,
+      found.share === undefined ? "" : percent(found.share),
+      found.delta === undefined ? "" : `(ΔPPL ${brief(found.delta)})`,
+    ]
+      .filter(Boolean)
+      .join(" ");
   };
   const answered = (data: RunData): number => new Set(data.records.map(({ prompt }) => prompt)).size;
-  const text = (name: string, value: (row: (typeof runs)[number]) => string): Column<(typeof runs)[number]> => ({ name, value, show: value });
+  const text = (name: string, value: (row: (typeof runs)[number]) => string): Column<(typeof runs)[number]> => ({
+    name,
+    value,
+    show: value,
+  });
   return table({
     id: "overview", title: "All runs",
-    caption: "Share of answers with the wanted property (of a composition: all at once), and median ΔPPL. Of Dyn and Fixed the setting with the highest share, of equal ones that with the lower ΔPPL; chosen after the fact, so both look a little better than they would on new prompts.",
+    caption: "Share of answers with the wanted property (for compositions: all properties at once) and median ΔPPL. Dyn and Fixed are "
+      + "represented by their setting with the highest share and, if equal, the lower ΔPPL. This choice is made on the same prompts, so "
+      + "both look slightly better than they would on new ones.",
   }, runs, [
     text("run", ({ name }) => name),
     text("model", ({ data: { run } }) => [run.model.name, String(run.model.fingerprint["quantisation"] ?? "")].filter(Boolean).join(" ")),
@@ -126,7 +180,8 @@ export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData 
 
 function fluencyColumns({ evaluations }: RunData): string[] {
   const rows = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows ?? [];
-  return [...new Set(rows.flatMap((row) => Object.entries(row).filter(([name, value]) => name.startsWith(`${columnOf("fluency")}_`) && typeof value === "number").map(([name]) => name)))];
+  const isMeasure = ([name, value]: [string, unknown]): boolean => name.startsWith(`${columnOf("fluency")}_`) && typeof value === "number";
+  return [...new Set(rows.flatMap((row) => Object.entries(row).filter(isMeasure).map(([name]) => name)))];
 }
 
 function fluencyOf({ evaluations }: RunData, column: string, index: number): number[] {
@@ -155,13 +210,13 @@ function signed(value: number, format: (value: number) => string): string {
   return /^[0.]+$/.test(text) ? text : `${value < 0 ? "−" : "+"}${text}`;
 }
 
-/** How a spreadsheet knows a formula, a line end or a tab before it included; the wide forms count too. */
+/** Texts that a spreadsheet takes for a formula, including those after a line end or a tab and those with full-width signs. */
 const FORMULA = /^[\t\r\n]|^\s*[=+\-@\uff1d\uff0b\uff0d\uff20]/;
 const NUMBERS = /^-?\d+(\.\d+)?(e[+-]?\d+)?( -?\d+(\.\d+)?(e[+-]?\d+)?)*$/;
 
 /**
- * RFC 4180: fields with separators, quotes or line ends in quotes; numbers in full. A text that a spreadsheet would compute
- * gets an apostrophe in front (OWASP, "CSV Injection").
+ * Write CSV as in RFC 4180: fields with separators, quotes or line ends are quoted, numbers are written in full. A text that a
+ * spreadsheet would evaluate is prefixed with an apostrophe (OWASP, "CSV Injection").
  */
 export function toCsv(columns: readonly string[], rows: ReadonlyArray<ReadonlyArray<Value>>): string {
   const field = (value: Value): string => {
@@ -172,7 +227,7 @@ export function toCsv(columns: readonly string[], rows: ReadonlyArray<ReadonlyAr
   return [columns, ...rows].map((row) => `${row.map(field).join(",")}\r\n`).join("");
 }
 
-/** A table of GitHub's Markdown; what it says is text, never markup. */
+/** Write a table in GitHub's Markdown. Cells are escaped, so that they are never markup. */
 export function toMarkdown({ title, caption, shownColumns, shown }: Table): string {
   const plain = (text: string): string => text.replace(/[\\`*_{}[\]<>|#&~$]/g, (mark) => `\\${mark}`).replace(/\s+/g, " ");
   const line = (cells: readonly string[]): string => `| ${cells.map(plain).join(" | ")} |`;

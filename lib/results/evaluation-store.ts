@@ -7,28 +7,38 @@ import type { ResultRecord } from "./records.js";
 import { differences } from "./run-file.js";
 import { readAnswers } from "./store.js";
 
-/** One evaluator's file in a run's folder, while one process writes it: a line per answer, in the order of the results. */
+/** One evaluator's file in a run's folder while a process writes it: one line per answer, in the order of the results. */
 export class EvaluationStore implements AsyncDisposable {
-  private constructor(private readonly path: string, private readonly lock: Lock, private readonly file: FileHandle, /** The run's answers when it was opened. */ readonly records: readonly ResultRecord[], private done: number) {}
+  private constructor(
+    private readonly path: string,
+    private readonly lock: Lock,
+    private readonly file: FileHandle,
+    /** The run's answers at the time of opening. */
+    readonly records: readonly ResultRecord[],
+    private done: number,
+  ) {}
 
   /**
-   * Begin an evaluation of a run's answers, or go on with it.
+   * Start or resume an evaluation of a run's answers.
    *
-   * @param again throw away what was found otherwise (another model, another wanted value), or cannot be read
-   * @throws SteeringError E_BUSY, E_BAD_RUN (it was evaluated otherwise), E_BAD_ARGUMENT, E_NOT_FOUND, E_WRITE
+   * @param again discard existing results that are unreadable or came from other settings (another model, another wanted value)
+   * @throws SteeringError E_BUSY, E_BAD_RUN (existing results came from other settings), E_BAD_ARGUMENT, E_NOT_FOUND, E_WRITE
    */
   static async open(folder: string, fields: Parameters<typeof evaluationHeader>[1], again = false): Promise<EvaluationStore> {
     const header = evaluationHeader((await readAnswers(folder)).run, fields);
     const path = evaluationPath(folder, fields.evaluator);
-    const lock = await lockFile(join(folder, `eval-${fields.evaluator}`), "evaluates this run");
+    const lock = await lockFile(join(folder, `eval-${fields.evaluator}`), "is evaluating this run");
     try {
-      const { run, records } = await readAnswers(folder); // now that nobody else evaluates them
+      const { run, records } = await readAnswers(folder); // again, now that no other process can be evaluating them
       const there = await readEvaluation(path, run, records).catch((error: unknown) => {
-        if (!again || (error as SteeringError).code !== "E_BAD_RUN") throw error; // a pipe in its place is not replaced
+        if (!again || (error as SteeringError).code !== "E_BAD_RUN") throw error; // never replace a pipe, say
         return undefined;
       });
       const differing = there ? differences(there.header, header) : [];
-      if (differing.length > 0 && !again) throw new SteeringError("E_BAD_RUN", `${path} was evaluated otherwise: ${differing.join("; ")}. --again replaces it`);
+      if (differing.length > 0 && !again) {
+        throw new SteeringError("E_BAD_RUN",
+          `${path} was evaluated with other settings: ${differing.join("; ")}. Use --again to replace it`);
+      }
       const kept = differing.length === 0 ? there : undefined;
       if (kept) await truncate(path, kept.wholeBytes);
       else await writeFileAtomic(path, `${JSON.stringify(header)}\n`);
@@ -40,12 +50,16 @@ export class EvaluationStore implements AsyncDisposable {
     }
   }
 
-  /** Answers that were evaluated. */
+  /** Number of answers evaluated so far. */
   get length(): number {
     return this.done;
   }
 
-  /** Add what was found of the next answers, one by one their columns; it is on disk when this returns. Throws E_BAD_ARGUMENT, E_BUSY, E_WRITE. */
+  /**
+   * Append the columns of the next answers, one entry per answer. They are on disk when this returns.
+   *
+   * @throws SteeringError E_BAD_ARGUMENT, E_BUSY, E_WRITE
+   */
   async append(columns: ReadonlyArray<Record<string, unknown>>): Promise<void> {
     const rows = columns.map((each, index) => evaluationRow(this.records[this.done + index]!, each));
     const lines = rows.map((row) => encodeLine(row, `the evaluation of prompt ${row.prompt} in "${row.setting}"`));

@@ -15,51 +15,59 @@ const FILE = /^eval-([a-z0-9-]+)\.jsonl$/;
 const headerSchema = z.object({
   format: z.literal(FORMAT),
   formatVersion: z.literal(FORMAT_VERSION),
-  /** e.g. "language": names the file `eval-language.jsonl` and the columns `eval_language…`. */
+  /** For example "language". Names the file `eval-language.jsonl` and the columns `eval_language…`. */
   evaluator: z.string().regex(/^[a-z0-9-]+$/),
-  /** What it judges, e.g. "formality": several evaluators may judge one property. */
+  /** What it judges, for example "formality". Several evaluators may judge the same property. */
   property: z.string(),
-  /** What counts as a hit, e.g. "ita" or "unsafe"; null where nothing does. */
+  /** Which answers count as successes, for example "ita" or "unsafe"; null if none do. */
   wanted: z.string().nullable(),
-  /** Everything that the values depend on: detector, model, translation. */
+  /** Everything the values depend on: detector, model, translation. */
   config: z.record(z.string(), z.unknown()),
-  /** Of which run's answers; SHA-256. */
+  /** SHA-256 of the run whose answers were evaluated. */
   run: z.string(),
   versions: z.record(z.string(), z.string()),
 });
-/** First line of an evaluation's file. */
+/** First line of an evaluation file. */
 export type EvaluationHeader = z.infer<typeof headerSchema>;
 
 const value = z.union([z.string(), z.number(), z.boolean(), z.null(), z.array(z.union([z.string(), z.number()]))]);
-const rowSchema = z.object({ prompt: z.number().int(), setting: z.string(), /** Which text was judged (`answerHash`). */ answer: z.string() }).catchall(value);
-/** What an evaluator says of one answer: its columns `eval_…`; `eval_<evaluator>_hit` is null where it is undetermined. */
+const rowSchema = z.object({
+  prompt: z.number().int(),
+  setting: z.string(),
+  /** `answerHash` of the judged text. */
+  answer: z.string(),
+}).catchall(value);
+/** An evaluator's result for one answer: its columns `eval_…`. `eval_<evaluator>_hit` is null if undetermined. */
 export type EvaluationRow = z.infer<typeof rowSchema>;
-/** A label, a number, or null where there is none. */
+/** A label, a number, or null if there is none. */
 export type EvaluationValue = z.infer<typeof value>;
 
-/** An evaluation as a value. */
 export const evaluationSchema = z.object({ header: headerSchema, rows: listOf(rowSchema, Infinity) });
 
-/** What a folder holds of one evaluator. `rows[i]` is about `records[i]`; the last ones may be missing, or were about other answers. */
+/** One evaluator's results. `rows[i]` belongs to `records[i]`; rows at the end may be missing. */
 export interface Evaluation {
   header: EvaluationHeader;
   rows: EvaluationRow[];
 }
 
-/** Name of a column, e.g. `columnOf("language", "hit")` is `eval_language_hit`. */
+/** Name of a column: `columnOf("language", "hit")` is `eval_language_hit`. */
 export function columnOf(evaluator: string, suffix?: string): string {
   return `eval_${evaluator.replaceAll("-", "_")}${suffix === undefined ? "" : `_${suffix}`}`;
 }
 
-/** Whether an answer has the property: null where that is undetermined, or not evaluated yet. */
+/** Whether an answer has the property; null if that is undetermined or not yet evaluated. */
 export function hitOf({ header, rows }: Evaluation, index: number): boolean | null {
   const hit = rows[index]?.[columnOf(header.evaluator, "hit")];
   return typeof hit === "boolean" ? hit : null;
 }
 
-/** The answers with the columns of all evaluations, as far as they go. */
-export function withColumns(records: readonly ResultRecord[], evaluations: readonly Evaluation[]): Array<ResultRecord & Record<string, unknown>> {
-  return records.map((record, index) => Object.assign({}, record, ...evaluations.map(({ rows }) => columnsOf(rows[index]))) as ResultRecord & Record<string, unknown>);
+/** Add the columns of all evaluations to the answers. Answers not yet evaluated lack them. */
+export function withColumns(
+  records: readonly ResultRecord[],
+  evaluations: readonly Evaluation[],
+): Array<ResultRecord & Record<string, unknown>> {
+  return records.map((record, index): ResultRecord & Record<string, unknown> =>
+    Object.assign({}, record, ...evaluations.map(({ rows }) => columnsOf(rows[index]))));
 }
 
 function columnsOf(row: EvaluationRow | undefined): object {
@@ -71,54 +79,69 @@ export function evaluationPath(folder: string, evaluator: string): string {
   return join(folder, `eval-${evaluator}.jsonl`);
 }
 
-export function evaluationHeader(run: RunFile, fields: Pick<EvaluationHeader, "evaluator" | "property" | "wanted" | "config" | "versions">): EvaluationHeader {
+export function evaluationHeader(
+  run: RunFile,
+  fields: Pick<EvaluationHeader, "evaluator" | "property" | "wanted" | "config" | "versions">,
+): EvaluationHeader {
   const { evaluator, property, wanted, config, versions } = fields;
   const header = { format: FORMAT, formatVersion: FORMAT_VERSION, evaluator, property, wanted, config, run: hashOfRun(run), versions };
   const asRead: unknown = JSON.parse(JSON.stringify(header));
   return parsedBy(headerSchema, asRead, (problem) => new SteeringError("E_BAD_ARGUMENT", `the evaluator "${evaluator}": ${problem}`));
 }
 
-/** Tells answers apart, so that a judgement of one is never taken for that of another. */
+/** Identifies an answer, so that a judgement of one is never mistaken for that of another. */
 export function answerHash({ question, text }: Pick<ResultRecord, "question" | "text">): string {
   return createHash("sha256").update(JSON.stringify([question, text])).digest("hex").slice(0, 16);
 }
 
-/** A row of an evaluation. Throws E_BAD_ARGUMENT for values that cannot be kept. */
+/** Make a row of an evaluation. Throws E_BAD_ARGUMENT for values that cannot be stored. */
 export function evaluationRow(record: ResultRecord, columns: Record<string, unknown>): EvaluationRow {
   const row = { prompt: record.prompt, setting: record.setting, answer: answerHash(record), ...columns };
   return parsedBy(rowSchema, row, (problem) => new SteeringError("E_BAD_ARGUMENT", `an evaluator's column ${problem}`));
 }
 
-/** All evaluations in a run's folder, by evaluator. Throws E_BAD_RUN. */
-export async function readEvaluations(folder: string, run: RunFile, records: readonly ResultRecord[], signal?: AbortSignal): Promise<Evaluation[]> {
+/** Read all evaluations in a run's folder, sorted by evaluator. Throws E_BAD_RUN. */
+export async function readEvaluations(
+  folder: string,
+  run: RunFile,
+  records: readonly ResultRecord[],
+  signal?: AbortSignal,
+): Promise<Evaluation[]> {
   const names = readdirSync(folder).filter((name) => FILE.test(name)).sort();
   const found = await Promise.all(names.map((name) => readEvaluation(join(folder, name), run, records, signal)));
   return found.flatMap((each) => (each ? [{ header: each.header, rows: each.rows }] : []));
 }
 
 /**
- * One evaluation's whole lines, as far as they are about these answers, and their bytes; undefined where the file, or its
- * first line, is not there. What was not finished, or judges answers that are no longer there, is left out.
+ * Read an evaluation's complete lines that match these answers, and their length in bytes. Leaves out an unfinished last line and
+ * everything from the first answer that has changed.
  *
+ * @returns undefined if the file or its first line is missing
  * @throws SteeringError E_BAD_RUN naming the line
  */
-export async function readEvaluation(path: string, run: RunFile, records: readonly ResultRecord[], signal?: AbortSignal): Promise<(Evaluation & { wholeBytes: number }) | undefined> {
+export async function readEvaluation(
+  path: string,
+  run: RunFile,
+  records: readonly ResultRecord[],
+  signal?: AbortSignal,
+): Promise<(Evaluation & { wholeBytes: number }) | undefined> {
   if (!existsSync(path)) return undefined;
   const lines = (await readWholeLines(path, "E_BAD_RUN")).split("\n");
-  lines.pop(); // behind the last line end: nothing, or a line that was not finished
+  lines.pop(); // after the last line end: nothing, or an unfinished line
   if (lines.length === 0) return undefined;
   const [first] = await readLines(lines.slice(0, 1), () => `${path}: line 1`, "E_BAD_RUN", (line) => parseLine(line, `${path}: line 1`));
   const header = parseHeader(first, path);
-  if (header.run !== hashOfRun(run)) throw bad(path, "is about another run's answers");
+  if (header.run !== hashOfRun(run)) throw bad(path, "belongs to another run");
   const place = (index: number): string => `${path}: line ${index + 2}`;
-  const parsed = await readLines(lines.slice(1, records.length + 1), place, "E_BAD_RUN", (line, index) => parseRow(parseLine(line, place(index)), records[index]!, place(index)), signal);
+  const parseAt = (line: string, index: number): EvaluationRow => parseRow(parseLine(line, place(index)), records[index]!, place(index));
+  const parsed = await readLines(lines.slice(1, records.length + 1), place, "E_BAD_RUN", parseAt, signal);
   const changed = parsed.findIndex((row, index) => row.answer !== answerHash(records[index]!));
   const rows = changed < 0 ? parsed : parsed.slice(0, changed);
   return { header, rows, wholeBytes: lines.slice(0, rows.length + 1).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0) };
 }
 
 function bad(place: string, what: string, cause?: unknown): SteeringError {
-  return new SteeringError("E_BAD_RUN", `${`${place} ${what}`.trimEnd()}; delete the file, or evaluate with --again`, { cause });
+  return new SteeringError("E_BAD_RUN", `${`${place} ${what}`.trimEnd()}; delete the file or evaluate with --again`, { cause });
 }
 
 function parseLine(line: string, place: string): unknown {
@@ -138,7 +161,7 @@ function parseRow(json: unknown, record: ResultRecord, place: string): Evaluatio
   const row = parsedBy(rowSchema, json, (problem) => bad(`${place}:`, problem));
   const { prompt, setting } = row;
   if (prompt === record.prompt && setting === record.setting) return row;
-  throw bad(`${place}:`, `prompt ${record.prompt}, "${record.setting}" was expected, prompt ${prompt}, "${setting}" found`);
+  throw bad(`${place}:`, `found prompt ${prompt}, "${setting}"; expected prompt ${record.prompt}, "${record.setting}"`);
 }
 
 function hashOfRun(run: RunFile): string {

@@ -1,4 +1,4 @@
-/** A run's folder: what was asked for, and a line per answer; merging, tables, the published form. */
+/** Run folders: the configuration and one line per answer. Merging, summaries, the published format. */
 import { given, guarded } from "../guard/index.js";
 import { evaluationSchema } from "./evaluations.js";
 import { runsBelow } from "./folders.js";
@@ -14,8 +14,11 @@ import { withColumns as columnsOf } from "./evaluations.js";
 const records = given.list(recordSchema);
 const evaluations = given.list(evaluationSchema);
 const results = given.required({ run: runSchema, records, evaluations });
-/** For what is called once per answer: the lists are not walked through. */
-const evaluation = given.required({ header: given.required({ evaluator: given.text }), rows: given.a("a list of rows", Array.isArray) });
+/** For functions that are called once per answer: does not validate every row. */
+const evaluation = given.required({
+  header: given.required({ evaluator: given.text }),
+  rows: given.a("a list of rows", Array.isArray),
+});
 const reading = given.options({ signal: given.signal });
 const merged = { out: given.path, folders: given.list(given.path), options: reading };
 

@@ -5,13 +5,13 @@ import type { ResultRecord } from "./records.js";
 import type { RunFile } from "./run-file.js";
 import type { ReadRunOptions } from "./store.js";
 
-/** The largest published file has 4 MB. */
+/** The largest published file is 4 MB. */
 const MAX_BYTES = 2 ** 28;
-/** Time and memory for a file of that size. */
+/** Time and memory limits for a file of that size. */
 const READING = { milliseconds: 60_000, bytes: 2 ** 32 };
 
 /**
- * Read a file of the published code as a run, as `fromPublished` does.
+ * Read a results file written by the published code as a run, like `fromPublished`.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_RUN naming the entry, E_ABORTED
  */
@@ -21,12 +21,12 @@ export async function readPublished(path: string, { signal }: ReadRunOptions = {
   });
 }
 
-/** The same in this process. */
+/** As `readPublished`, but in this process. */
 export async function readPublishedHere(path: string): Promise<{ run: RunFile; records: ResultRecord[] }> {
   const text = await readUtf8(path, "E_BAD_RUN", MAX_BYTES);
   let json: unknown;
   try {
-    // Python writes what is no number as NaN and Infinity; within texts they stay.
+    // Python writes NaN and Infinity, which JSON does not allow. The same words inside strings must stay.
     json = JSON.parse(text.replace(/"(?:[^"\\]|\\.)*"|-?(?:NaN|Infinity)/g, (found) => (found.startsWith('"') ? found : "null")));
   } catch (cause) {
     throw new SteeringError("E_BAD_RUN", `${path} is not JSON: ${(cause as Error).message}`, { cause });

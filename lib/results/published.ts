@@ -7,8 +7,9 @@ import { KINDS, STRATEGIES, type Strategy, type WrittenSchedule } from "../steer
 import type { ResultRecord } from "./records.js";
 import { MAX_PROMPTS, runFile, type RunFile, type RunSetting } from "./run-file.js";
 
-/** A list with a value that is no number (NaN there, null here) says nothing that we could use. */
-const lists = z.record(z.string(), listOf(z.number().nullable(), MAX_STEPS).transform((values) => (values.includes(null) ? [] : values as number[])));
+/** A list that contains NaN (read as null) is unusable and becomes empty. */
+const listWithoutNulls = listOf(z.number().nullable(), MAX_STEPS).transform((values) => (values.includes(null) ? [] : values as number[]));
+const lists = z.record(z.string(), listWithoutNulls);
 const resultSchema = z.looseObject({
   prompt: z.string(),
   gold: z.string(),
@@ -20,29 +21,33 @@ const resultSchema = z.looseObject({
 export type PublishedResult = z.infer<typeof resultSchema>;
 const publishedSchema = listOf(resultSchema, MAX_PROMPTS, 1);
 
-/** Settings that the published schema has no keys for. */
+/** Labels of the settings that the published schema has no keys for. */
 export function unpublished(run: RunFile): string[] {
   return run.settings.filter((setting) => outputKey(run, setting) === undefined).map(({ label }) => label);
 }
 
-/** The keys of the published files that a setting goes by. */
+/** The keys that a setting has in the published files. */
 interface PublishedKeys {
   output: string;
-  /** Of its ΔPPL; baselines have none there. */
+  /** Key of the ΔPPL; baselines have none. */
   perplexity: string | undefined;
-  /** Of the alphas and KLs of each vector; Dyn only. */
+  /** Keys of each vector's alphas and KLs; Dyn only. */
   additional: Array<{ alphas: string; kls: string }>;
 }
 
-/** Results in the published schema, so that the published notebooks read them. Throws E_BAD_RUN for settings that it has no keys for. */
+/**
+ * Convert results to the published schema, which the published notebooks read. Throws E_BAD_RUN for a setting that the schema has no
+ * key for.
+ */
 export function toPublished(run: RunFile, records: readonly ResultRecord[]): PublishedResult[] {
   const keys = new Map(run.settings.map((setting) => [setting.label, keysOf(run, setting)]));
   const prompts = new Map<number, PublishedResult>();
   for (const record of records) {
-    const entry = prompts.get(record.prompt) ?? { prompt: `Q:${record.question}\nA:`, gold: record.gold, output: {}, perplexity: {}, additional: {} };
+    const entry = prompts.get(record.prompt)
+      ?? { prompt: `Q:${record.question}\nA:`, gold: record.gold, output: {}, perplexity: {}, additional: {} };
     prompts.set(record.prompt, entry);
     const key = keys.get(record.setting);
-    if (!key) continue; // a baseline that is not published
+    if (!key) continue; // a baseline that the schema lacks
     entry.output[key.output] = record.text;
     const perplexity = record.perplexity ?? record.deltaPerplexity;
     if (perplexity !== null && key.perplexity !== undefined) entry.perplexity[key.perplexity] = perplexity;
@@ -54,7 +59,7 @@ export function toPublished(run: RunFile, records: readonly ResultRecord[]): Pub
   return [...prompts.values()];
 }
 
-/** Read a published file as a run: its texts, ΔPPL, alphas and KLs; tokens it has none. Throws E_BAD_RUN naming the entry. */
+/** Read a published file as a run: its texts, ΔPPL, alphas and KLs. It contains no tokens. Throws E_BAD_RUN naming the entry. */
 export function fromPublished(json: unknown, path: string): { run: RunFile; records: ResultRecord[] } {
   const entries = parsedBy(publishedSchema, json,
     (problem) => new SteeringError("E_BAD_RUN", `${path} is not in the published schema: ${problem}`), "the file");
@@ -63,12 +68,15 @@ export function fromPublished(json: unknown, path: string): { run: RunFile; reco
   const records = entries.flatMap((entry, prompt) => run.settings.map((setting, index): ResultRecord => {
     const output = outputs[index]!;
     const text = entry.output[output];
-    if (text === undefined) throw new SteeringError("E_BAD_RUN", `${path}: entry ${prompt} lacks the output "${output}", which the first one has`);
+    if (text === undefined) {
+      throw new SteeringError("E_BAD_RUN", `${path}: entry ${prompt} lacks the output "${output}", which the first entry has`);
+    }
     const { perplexity, additional } = keysFor(run, setting, output);
     const value = (perplexity === undefined ? undefined : entry.perplexity[perplexity]) ?? null;
     const isReference = setting.prompt === "icl";
     return {
-      prompt, setting: setting.label, question: /^Q:([\s\S]*)\nA:$/.exec(entry.prompt)?.[1] ?? entry.prompt, gold: entry.gold, text, tokens: [], finishReason: "unknown",
+      prompt, setting: setting.label, question: /^Q:([\s\S]*)\nA:$/.exec(entry.prompt)?.[1] ?? entry.prompt, gold: entry.gold,
+      text, tokens: [], finishReason: "unknown",
       alphas: additional.map(({ alphas }) => entry.additional[alphas] ?? []),
       kls: additional.map(({ kls }) => (entry.additional[kls]?.length ? entry.additional[kls] : null)),
       perplexity: isReference ? value : null, deltaPerplexity: isReference ? null : value,
@@ -77,25 +85,28 @@ export function fromPublished(json: unknown, path: string): { run: RunFile; reco
   return { run, records };
 }
 
-/** What the keys of a published file say about its run. */
+/** Reconstruct a run from the keys of a published file. */
 function importedRun(outputs: readonly string[], nPrompts: number, path: string): RunFile {
   const kind = outputs.includes("no_icl") ? "single" : "compose";
   const named = (pattern: RegExp): string[] => outputs.flatMap((key) => pattern.exec(key)?.[1] ?? []);
-  const properties = kind === "single" ? [/_([^_-]+)-[^_-]+\.json$/.exec(basename(path))?.[1] ?? "property"] : (named(/^dynamic_p[\d.]+_(.+)$/)[0] ?? named(/^noicl_(.+)$/).join("-")).split("-");
+  const properties = kind === "single"
+    ? [/_([^_-]+)-[^_-]+\.json$/.exec(basename(path))?.[1] ?? "property"]
+    : (named(/^dynamic_p[\d.]+_(.+)$/)[0] ?? named(/^noicl_(.+)$/).join("-")).split("-");
   const [composed = "composed"] = named(/^icl_(.+)$/);
   const reference = (name: string) => ({ name, hash: "unknown" });
-  const [source = properties[0]!] = named(/^noicl_(.+)$/); // the unsteered one comes first
+  const [source = properties[0]!] = named(/^noicl_(.+)$/); // the unsteered setting comes first
   return runFile({
     kind, config: { importedFrom: path }, model: { name: "unknown", fingerprint: {} },
     datasets: kind === "single" ? {} : { source: reference(source), composed: reference(composed) },
     vectors: properties.map((property) => ({ property, file: "unknown", hash: "unknown" })),
     settings: outputs.map((output) => settingOf(output, { properties, source, path })),
     nPrompts, parallel: 1, shard: null,
-    versions: { llamaSteer: "unknown", llamaCpp: "unknown" }, machine: { platform: "unknown", cpu: "unknown", threads: 0, gpuLayers: 0, node: "unknown" },
+    versions: { llamaSteer: "unknown", llamaCpp: "unknown" },
+    machine: { platform: "unknown", cpu: "unknown", threads: 0, gpuLayers: 0, node: "unknown" },
   }, "E_BAD_RUN");
 }
 
-/** What stands before the alphas in the published keys; other schedules have none. */
+/** Prefix of the alphas in the published keys; other schedules have none. */
 const PREFIX: Record<RunFile["kind"], Partial<Record<Strategy, string>>> = {
   single: { fixed: "edited_", start: "editedSTART_", diminishing: "editedDIM_" },
   compose: { fixed: "", start: "START", diminishing: "DIM" },
@@ -106,7 +117,7 @@ function keysOf(run: RunFile, setting: RunSetting): PublishedKeys | undefined {
   return output === undefined ? undefined : keysFor(run, setting, output);
 }
 
-/** The key of a setting's text; undefined for a baseline that is not published. */
+/** Key of a setting's text; undefined for a baseline that the schema lacks. */
 function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer }: RunSetting): string | undefined {
   const names = vectors.map(({ property }) => property);
   const task = (role: string): string => (datasets[role]?.name ?? role).replace(/_(train|test)$/, "");
@@ -114,22 +125,28 @@ function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer 
   if (prompt === "icl") return kind === "single" ? "icl" : `icl_${task("composed")}`;
   const first = steer[0];
   if (!first) return kind === "single" ? "no_icl" : `noicl_${task("source")}`;
-  if (first.schedule.kind === "dynamic") return `dynamic_p${pythonFloat(first.schedule.topP)}${kind === "single" ? "" : `_${names.join("-")}`}`;
+  if (first.schedule.kind === "dynamic") {
+    return `dynamic_p${pythonFloat(first.schedule.topP)}${kind === "single" ? "" : `_${names.join("-")}`}`;
+  }
   const prefix = PREFIX[kind][first.schedule.kind as Strategy];
   if (prefix === undefined) throw new SteeringError("E_BAD_RUN", `"${label}" has no key in the published schema`);
   const terms = steer.map(({ vector, schedule }) => ({ name: names[vector], alpha: pythonFloat((schedule as { alpha: number }).alpha) }));
   if (kind === "single") return `${prefix}${terms[0]!.alpha}`;
-  if (steer.length < names.length) return names[first.vector] === task("source") ? undefined : `noicl_${names[first.vector]}`; // that of the source's name is the unsteered one
+  // The key with the source's name belongs to the unsteered setting.
+  if (steer.length < names.length) return names[first.vector] === task("source") ? undefined : `noicl_${names[first.vector]}`;
   return `${prefix}${terms.map(({ name, alpha }) => `${alpha}_${name}`).join("-")}`;
 }
 
-/** Where the published file keeps a setting's ΔPPL, alphas and KLs, by the key of its text. */
+/** Keys of a setting's ΔPPL, alphas and KLs, given the key of its text. */
 function keysFor({ kind, vectors }: RunFile, { prompt, steer }: RunSetting, output: string): PublishedKeys {
   if (prompt === "icl") return { output, perplexity: output, additional: [] };
   if (steer.length < vectors.length) return { output, perplexity: undefined, additional: [] };
   const schedule = steer[0]?.schedule;
   const p = schedule?.kind === "dynamic" ? pythonFloat(schedule.topP) : undefined;
-  if (kind === "compose") return { output, perplexity: output, additional: p === undefined ? [] : steer.map((_, i) => ({ alphas: `${p}alpha_t${i + 1}`, kls: `${p}t${i + 1}_real_kls` })) };
+  if (kind === "compose") {
+    const keys = steer.map((_, i) => ({ alphas: `${p}alpha_t${i + 1}`, kls: `${p}t${i + 1}_real_kls` }));
+    return { output, perplexity: output, additional: p === undefined ? [] : keys };
+  }
   return {
     output,
     perplexity: `delta_${p === undefined ? output : `dynamic_${p}`}`,
@@ -137,13 +154,19 @@ function keysFor({ kind, vectors }: RunFile, { prompt, steer }: RunSetting, outp
   };
 }
 
-/** The setting that a published key stands for. Throws E_BAD_RUN. */
-function settingOf(output: string, { properties, source, path }: { properties: readonly string[]; source: string; path: string }): RunSetting {
-  const steered = (label: string, schedules: WrittenSchedule[]): RunSetting => ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
+/** The setting that a published key denotes. Throws E_BAD_RUN. */
+function settingOf(
+  output: string,
+  { properties, source, path }: { properties: readonly string[]; source: string; path: string },
+): RunSetting {
+  const steered = (label: string, schedules: WrittenSchedule[]): RunSetting =>
+    ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
   if (output === "icl" || output.startsWith("icl_")) return { label: "icl", prompt: "icl", steer: [] };
   if (output === "no_icl" || output === `noicl_${source}`) return { label: "no-icl", prompt: "no-icl", steer: [] };
   const alone = properties.findIndex((property) => output === `noicl_${property}`);
-  if (alone >= 0) return { label: `${properties[alone]} alone`, prompt: "no-icl", steer: [{ vector: alone, schedule: { kind: "fixed", alpha: 1 } }] };
+  if (alone >= 0) {
+    return { label: `${properties[alone]} alone`, prompt: "no-icl", steer: [{ vector: alone, schedule: { kind: "fixed", alpha: 1 } }] };
+  }
   const dynamic = /^dynamic_p([\d.]+)/.exec(output);
   if (dynamic) {
     const topP = Number(dynamic[1]);
@@ -151,13 +174,17 @@ function settingOf(output: string, { properties, source, path }: { properties: r
     return steered(`${KINDS.dynamic.label} p=${topP}`, schedules);
   }
   const [, kindWord = "", rest = ""] = /^(?:edited)?(START|DIM|)_?(-?\d.*)$/.exec(output) ?? [];
-  const alphas = properties.length === 1 ? [Number(rest || NaN)] : [...rest.matchAll(/(?:^|-)(-?[\d.]+)_[^-]+/g)].map(([, alpha]) => Number(alpha));
-  if (alphas.length !== properties.length || alphas.some(Number.isNaN)) throw new SteeringError("E_BAD_RUN", `${path}: "${output}" is no key of the published schema`);
+  const alphas = properties.length === 1
+    ? [Number(rest || NaN)]
+    : [...rest.matchAll(/(?:^|-)(-?[\d.]+)_[^-]+/g)].map(([, alpha]) => Number(alpha));
+  if (alphas.length !== properties.length || alphas.some(Number.isNaN)) {
+    throw new SteeringError("E_BAD_RUN", `${path}: "${output}" is not a key of the published schema`);
+  }
   const kind = STRATEGIES.find((strategy) => PREFIX.compose[strategy] === kindWord) as Exclude<Strategy, "dynamic">;
   return steered(`${KINDS[kind].label} ${alphas.join("+")}`, alphas.map((alpha) => ({ kind, alpha })));
 }
 
-/** A number as Python writes a float: 1 is 1.0. */
+/** Write a number as Python writes a float: 1 becomes 1.0. */
 function pythonFloat(value: number): string {
   return Number.isInteger(value) ? value.toFixed(1) : String(value);
 }

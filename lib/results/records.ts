@@ -6,7 +6,7 @@ import { MAX_VECTORS, type RunFile } from "./run-file.js";
 
 /** One answer of a run: a line of `results.jsonl`. */
 export const recordSchema = z.object({
-  /** Index of the prompt, from 0, in the whole run. */
+  /** Index of the prompt in the whole run, 0-based. */
   prompt: z.number().int().min(0),
   /** Label of the setting. */
   setting: z.string(),
@@ -15,59 +15,61 @@ export const recordSchema = z.object({
   gold: z.string(),
   text: z.string(),
   tokens: integerList,
-  /** `failed`: see `error`; `unknown`: of an imported run. */
+  /** `failed`: see `error`; `unknown`: the run was imported. */
   finishReason: z.enum(["length", "end", "stop", "failed", "unknown"]),
-  /** Per vector of the setting and step. */
+  /** `alphas[vector][step]`, for the setting's vectors. */
   alphas: listOf(numberList, MAX_VECTORS),
-  /** In nats; null for a schedule that measures nothing. */
+  /** `kls[vector][step]` in nats; null for a schedule that measures no KL. */
   kls: listOf(numberList.nullable(), MAX_VECTORS),
-  /** Of the answer behind demonstrations under its own prompt; of that setting only. */
+  /** Perplexity of the answer after demonstrations under its own prompt; only in that setting. */
   perplexity: z.number().nullable(),
-  /** ΔPPL (docs/method.md §6); null where the answer behind demonstrations is empty. */
+  /** ΔPPL (docs/method.md §6); null if the answer after demonstrations is empty. */
   deltaPerplexity: z.number().nullable(),
-  /** Why there is no answer, or no ΔPPL, where the model's numbers broke down. */
+  /** Why there is no answer or no ΔPPL: the model produced values that are not finite. */
   error: z.string().optional(),
 });
 /** One answer in one setting: a line of `results.jsonl`. */
 export type ResultRecord = z.infer<typeof recordSchema>;
 
-/** The prompts that a run's folder holds, in groups that are answered together, in the order of its results. */
+/** The prompts of a run's folder, in groups that are answered together, in the order of its results. */
 export function waves({ nPrompts, parallel, shard }: Pick<RunFile, "nPrompts" | "parallel" | "shard">): number[][] {
   const all = Array.from({ length: Math.ceil(nPrompts / parallel) }, (_, wave) =>
     Array.from({ length: Math.min(parallel, nPrompts - wave * parallel) }, (_unused, i) => wave * parallel + i));
   return shard ? all.filter((_, wave) => wave % shard.count === shard.index) : all;
 }
 
-/** A line of `results.jsonl`. Throws E_BAD_ARGUMENT for one that could not be read again. */
+/** Encode a line of `results.jsonl`. Throws E_BAD_ARGUMENT for a record that could not be read back. */
 export function encodeRecord(record: ResultRecord): string {
   return encodeLine(record, `the answer to prompt ${record.prompt} in "${record.setting}"`);
 }
 
 export interface ParsedResults {
   records: ResultRecord[];
-  /** Bytes of the waves that are whole: what stands behind them was cut off by the end of a process. */
+  /** Length of the complete waves in bytes. Anything after them was cut short when a process ended. */
   wholeBytes: number;
-  /** Waves that are whole. */
+  /** Number of complete waves. */
   wholeWaves: number;
 }
 
 /**
- * Records of the waves that are whole. A last line that is incomplete, and a last wave that lacks lines, are left out;
- * anything else that is not as this run would have written it is refused.
+ * Parse the records of the complete waves. Leaves out an unfinished last line and a last wave that lacks lines. Refuses anything else
+ * that this run would not have written.
  *
  * @throws SteeringError E_BAD_RUN naming the line, E_ABORTED
  */
 export async function parseResults(text: string, run: RunFile, path: string, signal?: AbortSignal): Promise<ParsedResults> {
   const lines = text.split("\n");
-  lines.pop(); // behind the last line end: nothing, or a line that was not finished
+  lines.pop(); // after the last line end: nothing, or an unfinished line
   const { settings } = run;
   const groups = waves(run);
   const prompts = groups.flat();
   const most = prompts.length * settings.length;
   const place = (index: number): string => `${path}: line ${index + 1}`;
-  const records = await readLines(lines.slice(0, most), place, "E_BAD_RUN", (line, index) =>
-    parseRecord(line, { prompt: prompts[Math.floor(index / settings.length)]!, setting: settings[index % settings.length]!.label }, place(index)), signal);
-  if (lines.length > most) throw new SteeringError("E_BAD_RUN", `${place(most)}: the run has ${most} results; there are more`);
+  const expectedAt = (index: number): { prompt: number; setting: string } =>
+    ({ prompt: prompts[Math.floor(index / settings.length)]!, setting: settings[index % settings.length]!.label });
+  const parseAt = (line: string, index: number): ResultRecord => parseRecord(line, expectedAt(index), place(index));
+  const records = await readLines(lines.slice(0, most), place, "E_BAD_RUN", parseAt, signal);
+  if (lines.length > most) throw new SteeringError("E_BAD_RUN", `${place(most)}: too many results; the run has ${most}`);
   let [whole, wholeWaves] = [0, 0];
   for (const group of groups) {
     const next = whole + group.length * settings.length;
@@ -87,6 +89,7 @@ function parseRecord(line: string, expected: { prompt: number; setting: string }
   }
   const record = parsedBy(recordSchema, json, (problem) => new SteeringError("E_BAD_RUN", `${place}: ${problem}`));
   const { prompt, setting } = record;
-  if (prompt !== expected.prompt || setting !== expected.setting) throw new SteeringError("E_BAD_RUN", `${place}: prompt ${expected.prompt}, "${expected.setting}" was expected, prompt ${prompt}, "${setting}" found`);
-  return record;
+  if (prompt === expected.prompt && setting === expected.setting) return record;
+  throw new SteeringError("E_BAD_RUN",
+    `${place}: found prompt ${prompt}, "${setting}"; expected prompt ${expected.prompt}, "${expected.setting}"`);
 }

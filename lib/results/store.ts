@@ -10,76 +10,78 @@ import { encodeRun, readRunFile, RUN_FILE, runDifferences, type RunFile } from "
 
 export const RESULTS_FILE = "results.jsonl";
 const TIMINGS_FILE = "timings.jsonl";
-/** Who holds `run.lock` in a run's folder writes there. */
+/** The process that holds `run.lock` in a run's folder may write there. */
 export const LOCK_NAME = "run";
-export const LOCK_DOES = "is at work on this run";
+export const LOCK_DOES = "is working on this run";
 
 const timingSchema = z.object({
-  /** e.g. "extraction", "prompts 0–3". */
+  /** For example "extraction" or "prompts 0–3". */
   what: z.string(),
   seconds: z.number(),
-  /** Tokens generated. */
+  /** Number of generated tokens. */
   tokens: z.number(),
 });
-/** How long a group of prompts took; in a file of its own, so that the results are the same bytes however often they were interrupted. */
+/** How long a group of prompts took. Kept in a separate file, so that interruptions do not change the bytes of the results. */
 export type Timing = z.infer<typeof timingSchema>;
-/** Two lines per group of prompts; a longer file, or line, is none of ours. */
+/** Two lines per group of prompts stay far below these limits. */
 const MAX_TIMINGS = { bytes: 2 ** 26, line: 2 ** 12 };
 
-/** What a folder holds of a run. */
+/** A run as read from its folder. */
 export interface RunResults {
   run: RunFile;
   records: ResultRecord[];
   timings: Timing[];
   isComplete: boolean;
-  /** What evaluators found, in the order of their names. */
+  /** Sorted by the evaluators' names. */
   evaluations: Evaluation[];
 }
 
-/** What stops the reading of a run. */
+/** Options of `readRun`. */
 export interface ReadRunOptions {
   signal?: AbortSignal | undefined;
 }
 
-/** Read a run's folder while nobody need hold it. Throws E_NOT_FOUND, E_BAD_RUN, E_ABORTED. */
+/** Read a run's folder. No lock is needed. Throws E_NOT_FOUND, E_BAD_RUN, E_ABORTED. */
 export async function readRun(folder: string, { signal }: ReadRunOptions = {}): Promise<RunResults> {
   const { run, records, isComplete } = await readAnswers(folder, signal);
   const evaluations = await readEvaluations(folder, run, records, signal);
   return { run, records, timings: await readTimings(folder), isComplete, evaluations };
 }
 
-/** A run without its evaluations, which may be broken, and without timings. */
+/** Read a run without its evaluations, which may be damaged, and without its timings. */
 export async function readAnswers(folder: string, signal?: AbortSignal): Promise<Pick<RunResults, "run" | "records" | "isComplete">> {
   throwIfAborted(signal);
   const run = await readRunFile(folder);
   const path = join(folder, RESULTS_FILE);
-  const { records, wholeWaves } = await parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path, signal);
+  const text = existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "";
+  const { records, wholeWaves } = await parseResults(text, run, path, signal);
   return { run, records, isComplete: wholeWaves === waves(run).length };
 }
 
 /**
- * Write a whole run into a new folder. Throws E_BAD_RUN where one is there already, E_BAD_ARGUMENT for one that could not be
- * read again, E_WRITE.
+ * Write a complete run into a new folder.
+ *
+ * @throws SteeringError E_BAD_RUN (the folder already holds a run), E_BAD_ARGUMENT (the run could not be read back), E_WRITE
  */
 export async function writeRun(folder: string, run: RunFile, records: readonly ResultRecord[]): Promise<void> {
-  if (existsSync(join(folder, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds a run already`);
+  if (existsSync(join(folder, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} already holds a run; choose another folder`);
   const [description, lines] = [encodeRun(run), records.map(encodeRecord)];
   await writeFileAtomic(join(folder, RESULTS_FILE), lines.join(""));
   await writeFileAtomic(join(folder, RUN_FILE), description);
 }
 
 /**
- * A run's folder while one process writes it: `run.json` (what was asked for), `results.jsonl` (one line per answer,
- * appended and flushed when a group of prompts is done), `timings.jsonl`, and the vectors beside them.
+ * A run's folder while a process writes it: `run.json` (the configuration), `results.jsonl` (one line per answer, appended and flushed
+ * when a group of prompts is complete), `timings.jsonl`, and the extracted vectors.
  */
 export class RunStore implements AsyncDisposable {
   private constructor(
     readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, readonly records: ResultRecord[],
-    private left: number[][], /** Ends a line of the timings that was torn. */ private lineEnd: string,
+    private left: number[][], /** Terminates an unfinished line of the timings. */ private lineEnd: string,
   ) {}
 
   /**
-   * Begin a run in a folder, or resume it. Throws E_BUSY (another process has it), E_BAD_RUN (it holds another run),
+   * Start or resume a run in a folder. Throws E_BUSY (another process is working on it), E_BAD_RUN (the folder holds another run),
    * E_BAD_ARGUMENT, E_WRITE.
    */
   static async open(folder: string, run: RunFile): Promise<RunStore> {
@@ -89,7 +91,8 @@ export class RunStore implements AsyncDisposable {
     try {
       await beginOrContinue(folder, run, description);
       const path = join(folder, RESULTS_FILE);
-      const { records, wholeBytes, wholeWaves } = await parseResults(existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "", run, path);
+      const text = existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "";
+      const { records, wholeBytes, wholeWaves } = await parseResults(text, run, path);
       const lineEnd = await missingLineEnd(join(folder, TIMINGS_FILE));
       const file = await openResults(path, wholeBytes);
       return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves), lineEnd);
@@ -99,12 +102,12 @@ export class RunStore implements AsyncDisposable {
     }
   }
 
-  /** Groups of prompts that have no results yet. */
+  /** Groups of prompts without results. */
   get remaining(): readonly (readonly number[])[] {
     return this.left;
   }
 
-  /** Add the results of the next group, prompt by prompt, in the order of the settings; they are on disk when this returns. */
+  /** Append the results of the next group, prompt by prompt, in the order of the settings. They are on disk when this returns. */
   async append(records: readonly ResultRecord[], timing: Timing): Promise<void> {
     const lines = records.map(encodeRecord);
     await this.lock.assertHeld();
@@ -119,7 +122,7 @@ export class RunStore implements AsyncDisposable {
     await this.time(timing);
   }
 
-  /** Note how long something took. */
+  /** Record how long something took. */
   async time(timing: Timing): Promise<void> {
     const path = join(this.folder, TIMINGS_FILE);
     const line = `${this.lineEnd}${JSON.stringify(timing)}\n`;
@@ -140,14 +143,14 @@ async function makeFolder(folder: string): Promise<void> {
   });
 }
 
-/** A line end where the last line of a file was not finished. Throws E_NOT_FOUND for what is not a file, E_BAD_RUN. */
+/** A line end if the last line of a file is unfinished. Throws E_NOT_FOUND (not a file), E_BAD_RUN. */
 async function missingLineEnd(path: string): Promise<string> {
   if (!existsSync(path)) return "";
   const bytes = await readFileUpTo(path, "E_BAD_RUN", MAX_TIMINGS.bytes);
   return bytes.length === 0 || bytes.at(-1) === "\n".charCodeAt(0) ? "" : "\n";
 }
 
-/** The results, without what stands behind the whole groups of prompts. */
+/** Open the results for appending, cut to the complete groups of prompts. */
 async function openResults(path: string, wholeBytes: number): Promise<FileHandle> {
   try {
     if (existsSync(path)) await truncate(path, wholeBytes);
@@ -159,22 +162,28 @@ async function openResults(path: string, wholeBytes: number): Promise<FileHandle
 
 async function beginOrContinue(folder: string, run: RunFile, description: string): Promise<void> {
   if (!existsSync(join(folder, RUN_FILE))) {
-    if (existsSync(join(folder, RESULTS_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} holds results without ${RUN_FILE}; choose another folder`);
+    if (existsSync(join(folder, RESULTS_FILE))) {
+      throw new SteeringError("E_BAD_RUN", `${folder} holds results without ${RUN_FILE}; choose another folder`);
+    }
     return writeFileAtomic(join(folder, RUN_FILE), description);
   }
   const there = await readRunFile(folder);
   const size = statSync(join(folder, RESULTS_FILE), { throwIfNoEntry: false })?.size ?? 0;
-  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), description); // begun, and nothing found yet
+  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), description); // started, but without results
   const differences = runDifferences(there, run);
-  if (JSON.stringify(there.shard) !== JSON.stringify(run.shard)) differences.push(`shard ${shardName(there)} there, ${shardName(run)} here`);
-  if (differences.length > 0) throw new SteeringError("E_BAD_RUN", `${folder} holds another run: ${differences.join("; ")}. Choose another folder (--out), or the same settings to go on with it`);
+  if (JSON.stringify(there.shard) !== JSON.stringify(run.shard)) {
+    differences.push(`shard ${shardName(there)} there, ${shardName(run)} here`);
+  }
+  if (differences.length === 0) return;
+  throw new SteeringError("E_BAD_RUN", `${folder} holds another run: ${differences.join("; ")}. `
+    + "Choose another folder (--out), or use the same settings to resume it");
 }
 
 function shardName({ shard }: RunFile): string {
   return shard ? `${shard.index}/${shard.count}` : "none";
 }
 
-/** Lines that are whole; timings are no results, and a torn one is left out. */
+/** Read the timings, skipping unfinished or malformed lines: they are not results. */
 async function readTimings(folder: string): Promise<Timing[]> {
   const text = await readUtf8(join(folder, TIMINGS_FILE), "E_BAD_RUN", MAX_TIMINGS.bytes).catch(() => "");
   return text.split("\n").slice(0, -1).flatMap((line) => (line.length > MAX_TIMINGS.line ? [] : parseTiming(line)));

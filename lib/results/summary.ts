@@ -2,7 +2,7 @@ import { bootstrap, mean, median, quantile, share, type Estimate } from "../math
 import { hitOf, type Evaluation } from "./evaluations.js";
 import type { RunResults } from "./store.js";
 
-/** How a figure is distributed over the answers. */
+/** How a value is distributed over the answers. */
 export interface Distribution {
   n: number;
   mean: Estimate;
@@ -11,11 +11,11 @@ export interface Distribution {
   quartiles: readonly [number, number];
 }
 
-/** How many answers have a property. */
+/** The share of answers that have a property. */
 export interface PropertyResult {
-  /** Answers that were evaluated. */
+  /** Number of evaluated answers. */
   n: number;
-  /** Of these; undetermined ones count as none. */
+  /** Share of the `n` answers that have the property; undetermined answers count as not having it. */
   share: Estimate;
   undetermined: number;
 }
@@ -24,20 +24,20 @@ export interface PropertyResult {
 export interface SettingResult {
   setting: string;
   answers: number;
-  /** Answers that could not be had (`finishReason` failed). */
+  /** Answers whose generation failed (`finishReason` failed). */
   failed: number;
-  /** ΔPPL; null for the setting that it is measured against. */
+  /** ΔPPL; null for the reference setting. */
   deltaPerplexity: Distribution | null;
-  /** By evaluator, of those that say what counts as a hit. */
+  /** By evaluator, for the evaluators with a wanted value. */
   properties: Record<string, PropertyResult>;
-  /** Answers with all these properties at once; null where there are fewer than two. */
+  /** Answers with all these properties at once; null if there are fewer than two. */
   joint: PropertyResult | null;
 }
 
-/** A run's answers with what evaluators say of them, as `readRun` gives them. */
+/** A run's answers with their evaluations, as `readRun` returns them. */
 export type EvaluatedResults = Pick<RunResults, "run" | "records" | "evaluations">;
 
-/** A table of a run's settings, in their order. */
+/** Summarise a run, one row per setting, in their order. */
 export function summariseRun(results: EvaluatedResults): SettingResult[] {
   const judged = results.evaluations.filter(({ header }) => header.wanted !== null);
   const judges = judgesOf(results.evaluations);
@@ -60,7 +60,7 @@ export function summariseRun(results: EvaluatedResults): SettingResult[] {
   });
 }
 
-/** One judge of each property that is wanted: the evaluator of that name, else the first that judges it, such as a probe. */
+/** One judge per wanted property: the evaluator of that name, otherwise the first that judges it, such as a probe. */
 export function judgesOf(evaluations: readonly Evaluation[]): Evaluation[] {
   const judged = evaluations.filter(({ header }) => header.wanted !== null);
   return judged.filter(({ header }) => {
@@ -69,31 +69,32 @@ export function judgesOf(evaluations: readonly Evaluation[]): Evaluation[] {
   });
 }
 
-/** Whether an answer has all properties; null where one of them is undetermined and none is missing. */
+/** Whether an answer has all properties: false if any is missing, otherwise null if any is undetermined. */
 export function jointHit(judged: readonly Evaluation[], index: number): boolean | null {
   const hits = judged.map((evaluation) => hitOf(evaluation, index));
   if (hits.includes(false)) return false;
   return hits.includes(null) ? null : true;
 }
 
-/** How a value is distributed, with 95 % bootstrap intervals of its mean and its median. */
+/** Describe the distribution of values, with 95 % bootstrap intervals of the mean and the median. */
 export function distribution(values: readonly number[]): Distribution {
-  return { n: values.length, mean: bootstrap(values, mean), median: median(values), quartiles: [quantile(values, 0.25), quantile(values, 0.75)] };
+  const quartiles = [quantile(values, 0.25), quantile(values, 0.75)] as const;
+  return { n: values.length, mean: bootstrap(values, mean), median: median(values), quartiles };
 }
 
-/** What is compared between settings: a value per record; undefined where there is none. */
+/** The value to compare between settings, by index of the record; undefined if the record has none. */
 export type Measure = (index: number) => number | undefined;
 
-/** How two settings differ on the prompts that both answered. */
+/** How two settings differ on the prompts they both answered. */
 export interface PairedDifference {
   setting: string;
-  /** Prompts that both settings have a value for. */
+  /** Number of prompts with a value in both settings. */
   n: number;
-  /** Mean of the differences to the reference, prompt by prompt, with its 95 % bootstrap interval over prompts; null without prompts. */
+  /** Mean difference from the reference per prompt, with its 95 % bootstrap interval over prompts; null without prompts. */
   difference: Estimate | null;
 }
 
-/** How much each setting differs from `reference` on the same prompts: hits of an evaluation as 1 and 0, or ΔPPL. */
+/** Compare each setting with `reference` on the same prompts, by an evaluation's hits (1 or 0) or by ΔPPL. */
 export function pairedDifferences(results: EvaluatedResults, reference: string, measure: Measure): PairedDifference[] {
   const values = (setting: string): Map<number, number> => new Map(recordsOf(results, setting).flatMap((index) => {
     const value = measure(index);
@@ -106,7 +107,7 @@ export function pairedDifferences(results: EvaluatedResults, reference: string, 
   });
 }
 
-/** Hits as 1, everything else that was evaluated as 0. */
+/** Hits as 1, all other evaluated answers as 0. */
 export function hitMeasure(judged: readonly Evaluation[]): Measure {
   return (index) => (judged.every(({ rows }) => index < rows.length) ? Number(jointHit(judged, index) === true) : undefined);
 }
@@ -117,5 +118,6 @@ function recordsOf({ records }: EvaluatedResults, label: string): number[] {
 
 function propertyResult(hits: ReadonlyArray<boolean | null>): PropertyResult | null {
   if (hits.length === 0) return null;
-  return { n: hits.length, share: share(hits.filter((hit) => hit === true).length, hits.length), undetermined: hits.filter((hit) => hit === null).length };
+  const count = (wanted: boolean | null): number => hits.filter((hit) => hit === wanted).length;
+  return { n: hits.length, share: share(count(true), hits.length), undetermined: count(null) };
 }

@@ -46,7 +46,7 @@ describe("on the embedded model", () => {
     const answer = await model.generate("Q:How do I plan the picnic?\nA:", { steer: vector!, maxNewTokens: 12 }).result();
     expect(answer.steering[0]!.schedule).toEqual({ kind: "fixed", alpha: 1 });
     expect((await evaluate.detectLanguage(answer.text)).language).toBe("ita");
-    await expect(calibrate(model, { vector: vector!, questions: await loadDataset("ITA_test", folder), evaluators: [evaluate.fluency()] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("no evaluator wants") });
+    await expect(calibrate(model, { vector: vector!, questions: await loadDataset("ITA_test", folder), evaluators: [evaluate.fluency()] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("nothing to calibrate") });
   }, 60_000);
 
   test("the command writes it into the file, which then needs no schedule; without an effect the file stays as it was", async () => {
@@ -69,7 +69,7 @@ describe("on the embedded model", () => {
     for (const name of ["ITA", "ENG"]) await copyFile(join(folder, name, `${name}_test.json`), join(own, `${name}.json`));
     const vector = await extract(model, { method: "mean", positive: await loadDataset(join(own, "ITA.json")), negative: await loadDataset(join(own, "ENG.json")) });
     const options = { vector, evaluators: [await evaluate.language({ wanted: "it" })], candidates: [1], n: 2 };
-    await expect(calibrate(model, { ...options, questions: await loadDataset(join(own, "ITA.json")) })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("was made of ITA") });
+    await expect(calibrate(model, { ...options, questions: await loadDataset(join(own, "ITA.json")) })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("was extracted from ITA") });
     await vector.save(join(space.folder, "own.safetensors"));
     const { code, stderr } = await run("calibrate", "tiny", "own.safetensors", "--values", "1", "--n", "2", "--quiet");
     expect([code, stderr]).toEqual([2, expect.stringMatching(/held-out questions with --questions/)]);

@@ -58,7 +58,7 @@ describe("the embedded formality classifier", () => {
 
   test.each([[["formal", "informal", "neutral"]], [["LABEL_0", "LABEL_1"]]])("labels %j are refused", async (labels) => {
     const other = { labels, info: classifier.info } as unknown as Classifier;
-    await expect(formalityEvaluator(other)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/has the labels .*"formal" and "informal" were expected/) });
+    await expect(formalityEvaluator(other)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/has the labels .*expected "formal" and "informal"/) });
   });
 });
 
@@ -150,7 +150,7 @@ describe("on the command line", () => {
 
   test.each([
     [["evaluate", "run", "--wanted", "safety=good"], 2, /safety=unsafe/],
-    [["evaluate", "run", "--language", "klingonese-x-"], 2, /is no language/],
+    [["evaluate", "run", "--language", "klingonese-x-"], 2, /is not a language/],
     [["evaluate", "run", "--sure", "0.3"], 2, /--sure must be/],
     [["evaluate", "run", "--sure", "0.6"], 2, /--sure has no effect without --formality/],
     [["evaluate", "run", "--translate", "nllb"], 2, /--translate has no effect without --safety or --formality/],

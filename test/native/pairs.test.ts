@@ -179,7 +179,7 @@ test("what cannot be done is refused", async () => {
   await refused({ negative: { ...NEGATIVE, rows: NEGATIVE.rows.map((row) => ({ ...row, output: "  " })) } }, "E_BAD_DATASET", "is empty");
   await refused({ nPairs: 8 }, "E_BAD_DATASET", "7 pairs");
   await refused({ nPairs: 1, layers: { best: 1 } }, "E_BAD_DATASET", "two questions");
-  await refused({ pooling: "step", maxNewTokens: 1 }, "E_BAD_DATASET", "do not differ");
+  await refused({ pooling: "step", maxNewTokens: 1 }, "E_BAD_DATASET", "their difference is zero");
   await refused({ maxNewTokens: 3 }, "E_BAD_ARGUMENT", "pooling");
   for (const best of [0, 1.5, 4]) await refused({ layers: { best } }, "E_BAD_ARGUMENT");
   for (const layers of [[], [1, 0], [1, 1]]) await refused({ layers }, "E_BAD_ARGUMENT");

@@ -106,8 +106,8 @@ test("a part of a bundle says that it cannot find its addon, and what to keep ex
 });
 
 test.each([
-  ["git", ["cmake", "c++"], /^llama-steer: git was not found; building the addon needs it\. Install it with/],
-  ["cmake", ["git", "c++"], /^llama-steer: cmake was not found; building the addon needs it\. Install it with/],
+  ["git", ["cmake", "c++"], /^llama-steer: git not found; building the addon needs it\. Install it with/],
+  ["cmake", ["git", "c++"], /^llama-steer: cmake not found; building the addon needs it\. Install it with/],
   ["a compiler", ["git", "cmake"], /^llama-steer: No C\+\+ compiler was found; building the addon needs one\. Install it with/],
 ])("%s is missing", async (_, present, message) => {
   await installNodeLlamaCpp(PINNED);

@@ -95,7 +95,7 @@ describe("an evaluation", () => {
   test.each([
     ["a line that is not JSON", (text: string) => text.replace(/\n\{/, "\nx{"), /line 2 is not JSON/],
     ["a newer version", (text: string) => text.replace('"formatVersion":1', '"formatVersion":2'), /newer llama-steer/],
-    ["another run's answers", (text: string) => text.replace(/"run":"sha256:.{5}/, '"run":"sha256:00000'), /another run's answers/],
+    ["another run's answers", (text: string) => text.replace(/"run":"sha256:.{5}/, '"run":"sha256:00000'), /belongs to another run/],
     ["a row out of order", (text: string) => text.replace('"prompt":0,"setting":"no-icl"', '"prompt":1,"setting":"no-icl"'), /line 3: prompt 0, "no-icl" was expected, prompt 1/],
     ["a column that is no value", (text: string) => text.replace('"eval_counting_p":0.5', '"eval_counting_p":{"a":1}'), /line 2/],
   ])("is refused with %s", async (_, change, message) => {
@@ -139,7 +139,7 @@ describe("an evaluation", () => {
 
   test.each([
     ["a name that is no file's", { name: "My Eval" }, /evaluator/], ["batches of nothing", { batchSize: 0 }, /batchSize of 0/],
-    ["too few results", { evaluate: () => Promise.resolve([]) }, /of 0 texts, not of 3/], ["values that cannot be kept", { evaluate: (texts: readonly object[]) => Promise.resolve(texts.map(() => ({ a: { b: 1 } }))) }, /eval_counting_a/],
+    ["too few results", { evaluate: () => Promise.resolve([]) }, /0 results for 3 texts/], ["values that cannot be kept", { evaluate: (texts: readonly object[]) => Promise.resolve(texts.map(() => ({ a: { b: 1 } }))) }, /eval_counting_a/],
   ])("by an evaluator with %s is refused, and nothing is written", async (_, changes, message) => {
     const evaluator = Object.assign(new Counting(), changes) as unknown as Evaluator;
     await expect(evaluateRun(folder, [evaluator])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });

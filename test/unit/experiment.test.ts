@@ -160,7 +160,7 @@ describe("plans", () => {
 
   test("a composition of what the plan does not extract, and two runs of one name, are refused", async () => {
     const unknown = await plan("models: [a]\ncompose:\n  - { vectors: [x-y, z-y], source: s, composed: c }\n");
-    expect(() => planRuns(unknown)).toThrow(/composes x-y, which is none of its single runs \(there are none\)/);
+    expect(() => planRuns(unknown)).toThrow(/composes x-y; expected one of its single runs \(none\)/);
     const twice = await plan("models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA_train, negative: ENG, alphas: [1] }\n");
     expect(() => planRuns(twice)).toThrow(SteeringError);
     await expect(loadPlan("no-such-plan")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/ours are tiny, laptop, published/) });
@@ -168,7 +168,7 @@ describe("plans", () => {
 
   test("a model's folder is a name, whatever the model is called", () => {
     expect(["tiny", "hf:a/b/c.gguf@rev/1", "/x/y/Z.GGUF", "./z.gguf"].map(modelFolder)).toEqual(["tiny", "a--b--c", "Z", "z"]);
-    for (const none of ["..", ".", "", "/", "../..", "hf:..", "...gguf", "x/...gguf"]) expect(() => modelFolder(none)).toThrow(/names no model/);
+    for (const none of ["..", ".", "", "/", "../..", "hf:..", "...gguf", "x/...gguf"]) expect(() => modelFolder(none)).toThrow(/does not name a model/);
   });
 
   test.each([

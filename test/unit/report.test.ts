@@ -47,9 +47,9 @@ describe("a figure is left out with its reason", () => {
   const missing = (results: Parameters<typeof runData>[0]) => Object.fromEntries(runFigures(runData(results), NOTHING).map(({ figure }) => [figure.id, figure.chart ? "drawn" : figure.missing]));
 
   test.each([
-    ["nothing was answered", resultsOf(aRun(), []), { outcomes: "the run has no answers yet", steps: "the Dyn answers hold no α and no KL per step", matrices: "the run steers with one vector" }],
+    ["nothing was answered", resultsOf(aRun(), []), { outcomes: "the run has no answers yet", steps: "the Dyn answers contain no α and no KL per step", matrices: "the run steers with one vector" }],
     ["nothing was evaluated", resultsOf(aComposition(), evilRecords(aComposition())), { outcomes: "drawn", steps: "drawn", tokens: "drawn", "trade-off": "no answer was evaluated" }],
-    ["neither evaluated nor with ΔPPL", resultsOf(aRun(), allRecords(aRun(), () => ({}))), { outcomes: "no answer was evaluated, and none has a ΔPPL", tokens: "no Dyn answer holds an α per token" }],
+    ["neither evaluated nor with ΔPPL", resultsOf(aRun(), allRecords(aRun(), () => ({}))), { outcomes: "no answer was evaluated, and none has a ΔPPL", tokens: "no Dyn answer contains an α per token" }],
     ["no Dyn", resultsOf(aRun({ settings: aRun().settings.slice(0, 2) }), []), { steps: "the run has no Dyn setting", tokens: "the run has no Dyn setting" }],
   ])("%s", (_, results, expected) => {
     expect(missing(results)).toMatchObject(expected);
@@ -61,14 +61,14 @@ describe("a figure is left out with its reason", () => {
     await saveVector(join(folder, "good.safetensors"), smallVector());
     await writeFile(join(folder, "bad.safetensors"), "no vector");
     expect((await vector("good.safetensors", null))!.vector!.nSteps).toBe(smallVector().nSteps);
-    expect((await vector("gone.safetensors", null))!.missing).toBe("its vector file gone.safetensors is not there");
-    expect((await vector("good.safetensors", "sha256:0"))!.missing).toContain("is another one");
+    expect((await vector("gone.safetensors", null))!.missing).toBe("its vector file gone.safetensors is missing");
+    expect((await vector("good.safetensors", "sha256:0"))!.missing).toContain("differs from the one that the run steered with");
     expect((await vector("bad.safetensors", null))!.missing).toContain("cannot be read");
     expect((await vector("unknown", "unknown"))!.missing).toContain("imported");
     const elsewhere = await temporaryFolder();
     const hash = await hashOf(join(folder, "good.safetensors"));
     expect((await runVectors(elsewhere, aRun({ vectors: [{ property: "ITA", file: "/gone/good.safetensors", hash }] }), [folder]))[0]!.vector).toBeDefined();
-    expect((await vector(process.platform === "win32" ? "NUL" : "/dev/zero", hash))!.missing).toContain("is not there"); // never read
+    expect((await vector(process.platform === "win32" ? "NUL" : "/dev/zero", hash))!.missing).toContain("is missing"); // never read
   });
 });
 
@@ -114,7 +114,7 @@ describe("the page", () => {
     const run = aRun({ vectors: [{ property: "formal", file: "gone.safetensors", hash: null }], datasets: {} });
     const folder = await written(run, evilRecords(run).slice(0, 2 * run.settings.length));
     const { html } = await pageOf([folder]);
-    for (const text of ["This run is not complete: 2 of 7 prompts", "llama-steer evaluate", "gone.safetensors is not there", "the model m is not on this machine"]) expect(html).toContain(text);
+    for (const text of ["This run is not complete: 2 of 7 prompts", "llama-steer evaluate", "gone.safetensors is missing", "the model m is not on this machine"]) expect(html).toContain(text);
   });
 
   test("shows a run with one prompt, with none, with failed answers, and an imported one", async () => {

@@ -78,7 +78,7 @@ describe("a run's folder", () => {
     const folder = join(await temporaryFolder(), "run");
     {
       await using _ = await RunStore.open(folder, aRun());
-      await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/is at work on this run already/) });
+      await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/is working on this run already/) });
       await writeFile(join(folder, "run.lock"), `${process.ppid} elsewhere`);
       await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/on elsewhere/) });
     }
@@ -179,7 +179,7 @@ describe("shards", () => {
     expect(merged.run).toEqual(aRun());
     expect(merged.isComplete).toBe(true);
     expect(await readFile(join(out, "ITA-ENG.safetensors"))).toEqual(VECTOR);
-    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/holds a run already/) });
+    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/already holds a run/) });
   });
 
   test("that do not belong together are refused, and nothing is written", async () => {
@@ -189,14 +189,14 @@ describe("shards", () => {
       await expect(mergeRuns(out, which)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
       await expect(readdir(out)).rejects.toThrow("ENOENT");
     };
-    await refused([folders[0]!, folders[2]!], /of 3 shards, 1 is missing/);
+    await refused([folders[0]!, folders[2]!], /missing shard 1 of 3/);
     await refused([...folders, folders[1]!], /are the same shard, 1\/3/);
     const other = await shards(3, () => ({ config: { alphas: [2], positive: "ITA" } }));
     await refused([folders[0]!, other[1]!, folders[2]!], /different runs: config\.alphas/);
     await refused([folders[0]!, (await shards(2))[1]!, folders[2]!], /3 shards there, 2 here/);
-    await refused([(await wholeRun()).folder], /is no shard/);
+    await refused([(await wholeRun()).folder], /is not a shard/);
     await writeFile(join(folders[1]!, "ITA-ENG.safetensors"), Buffer.from([1, 2, 4]));
-    await refused(folders, /different vectors \(ITA-ENG\.safetensors\): extract it once/);
+    await refused(folders, /different vectors \(ITA-ENG\.safetensors\); extract it once/);
     await truncate(results(folders[1]!), 10);
     await refused(folders, /part-1 is not complete/);
   });

@@ -87,7 +87,7 @@ describe("NLLB", () => {
 
   test("a model that cannot be had, and one that gives too little", async () => {
     const none: PipelineMaker = () => Promise.reject(new Error("no such model\nat line 1"));
-    await expect(nllbTranslator({ pipeline: none, model: "own/nllb" })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: "own/nllb cannot be loaded: no such model" });
+    await expect(nllbTranslator({ pipeline: none, model: "own/nllb" })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: "cannot load own/nllb: no such model" });
     const short: PipelineMaker = async () => async () => [];
     await expect((await nllbTranslator({ pipeline: short, from: "ita" })).translate(["uno"])).rejects.toMatchObject({ code: "E_SHAPE" });
   });

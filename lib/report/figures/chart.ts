@@ -1,34 +1,32 @@
 import { KINDS, STRATEGIES, type StrategyLabel } from "../../steering/index.js";
 import { GROUPS, type Group } from "../strategy.js";
 
-/** A Vega-Lite view: ours to write, theirs to check. */
+/** A Vega-Lite specification, untyped here; Vega-Lite checks it when compiling. */
 export type Chart = Record<string, unknown>;
 
-/** A figure of a run's page, or why it has none. */
+/** A figure of a run's section, or why it is missing. */
 export interface Figure {
-  /** Names its files, e.g. "outcomes". */
+  /** Names its files, for example "outcomes". */
   id: string;
   title: string;
   /** How to read it, in plain sentences. */
   caption: string;
-  /** What it shows, for who cannot see it. */
+  /** Text alternative for readers who cannot see the figure. */
   alt: string;
   chart?: Chart;
   /** Why there is no chart. */
   missing?: string;
-  /** What is drawn, as a table. */
+  /** The data of the chart, as a table. */
   data: ReadonlyArray<Record<string, string | number | null>>;
 }
 
-/**
- * Colours that the page puts its own in place of, for light and dark; a file keeps them. No other mark has them.
- */
+/** Colours that the page replaces with its own, for light and dark mode. No other mark may use them. */
 export const INK = "#222326";
 export const MUTED = "#666970";
 export const GRID = "#dfe1e5";
 export const PAPER = "#fefefd";
 
-/** Okabe and Ito's palette, which all kinds of colour vision tell apart. Those of the strategies in their order, with two to spare. */
+/** Okabe and Ito's palette, distinguishable with all kinds of colour vision: one per strategy, in order, and two spare ones. */
 const STRATEGY_COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#f0e442", "#000000"];
 const STRATEGY_SHAPES = ["diamond", "circle", "triangle-up", "square", "wedge", "arrow"];
 const OTHER_COLOURS = { ICL: "#7b7f87", "No ICL": "#a4a8b0", "One alone": "#e69f00", Other: "#56b4e9" };
@@ -43,37 +41,62 @@ export const GROUP_SHAPES = byGroup(OTHER_SHAPES, STRATEGY_SHAPES);
 export const PROPERTY_COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9"];
 export const PROPERTY_DASHES = [[1, 0], [6, 3], [2, 2], [8, 2, 2, 2], [4, 4], [1, 3]];
 
-export const groupColour = { field: "group", type: "nominal", scale: { domain: GROUPS, range: GROUPS.map((group) => GROUP_COLOURS[group]) }, legend: null };
+export const groupColour = {
+  field: "group",
+  type: "nominal",
+  scale: { domain: GROUPS, range: GROUPS.map((group) => GROUP_COLOURS[group]) },
+  legend: null,
+};
 
 export const SANS = "DejaVu Sans, Verdana, Arial, sans-serif";
 export const MONO = "DejaVu Sans Mono, Menlo, Consolas, monospace";
 
 export const CONFIG: Chart = {
-  background: null, aria: false, font: SANS, padding: 8,
+  background: null,
+  aria: false,
+  font: SANS,
+  padding: 8,
   title: { color: INK, fontSize: 13, fontWeight: "bold", anchor: "start", subtitleColor: MUTED, subtitleFontSize: 11, offset: 12 },
   axis: {
-    labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", domainColor: MUTED, tickColor: MUTED, gridColor: GRID,
-    labelLimit: 400, titleLimit: 900, labelOverlap: true,
+    labelColor: INK,
+    titleColor: INK,
+    labelFontSize: 11,
+    titleFontSize: 11,
+    titleFontWeight: "normal",
+    domainColor: MUTED,
+    tickColor: MUTED,
+    gridColor: GRID,
+    labelLimit: 400,
+    titleLimit: 900,
+    labelOverlap: true,
   },
   header: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, labelLimit: 400 },
-  legend: { labelColor: INK, titleColor: INK, labelFontSize: 11, titleFontSize: 11, titleFontWeight: "normal", labelLimit: 400, titleLimit: 400 },
+  legend: {
+    labelColor: INK,
+    titleColor: INK,
+    labelFontSize: 11,
+    titleFontSize: 11,
+    titleFontWeight: "normal",
+    labelLimit: 400,
+    titleLimit: 400,
+  },
   view: { stroke: null },
   text: { color: INK, fontSize: 11, font: SANS },
   rule: { color: INK },
 };
 
-/** A scale for ΔPPL: straight, or where some values are far from the rest, symmetrically logarithmic. */
+/** A scale for ΔPPL: linear or, if some values are far from the rest, symmetrically logarithmic. */
 export interface DeltaScale {
   scale: Chart;
   axis: Chart;
   title: string;
-  /** Position of a value between 0 and 1, and the value there. */
+  /** Position of a value, between 0 and 1, and the inverse. */
   position(value: number): number;
   valueAt(position: number): number;
   isLog: boolean;
 }
 
-/** `mostSpread`: how many times the middle of the values the largest may be before the scale turns logarithmic. */
+/** Choose a scale: logarithmic if the largest absolute value exceeds `mostSpread` times the median one. */
 export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpread = 25 } = {}): DeltaScale {
   const sizes = values.map(Math.abs).filter((size) => size > 0).sort((a, b) => a - b);
   const largest = sizes.at(-1) ?? 1;
@@ -83,8 +106,12 @@ export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpre
   if (largest / middle <= mostSpread) {
     const domain = [low < 0 ? low - room : 0, high + room];
     return {
-      scale: { domain, zero: false, nice: false }, axis: { tickCount: 5 }, title: name, isLog: false,
-      position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!), valueAt: (position) => domain[0]! + position * (domain[1]! - domain[0]!),
+      scale: { domain, zero: false, nice: false },
+      axis: { tickCount: 5 },
+      title: name,
+      isLog: false,
+      position: (value) => (value - domain[0]!) / (domain[1]! - domain[0]!),
+      valueAt: (position) => domain[0]! + position * (domain[1]! - domain[0]!),
     };
   }
   const constant = 10 ** Math.max(-3, Math.floor(Math.log10(middle)));
@@ -92,17 +119,23 @@ export function deltaScale(values: readonly number[], { name = "ΔPPL", mostSpre
   const linear = (position: number): number => Math.sign(position) * constant * Math.expm1(Math.abs(position));
   const domain = [low < 0 ? low * 1.3 : 0, high * 1.3];
   const decades = Math.log10(Math.max(high, -low) / constant);
-  // of each power of ten, or of a hundred, as many as have room
+  // As many ticks per power of ten (or of a hundred) as fit.
   const { factors, base } = decades < 2.5 ? { factors: [1, 2, 5], base: 10 } : { factors: [1], base: decades < 7 ? 10 : 100 };
   const positive = Array.from({ length: 14 }, (_, power) => factors.map((factor) => factor * constant * base ** power)).flat();
-  const shown = [...positive.map((tick) => -tick), 0, ...positive].filter((tick) => tick >= domain[0]! && tick <= domain[1]!).map((tick) => Number(tick.toPrecision(6)));
+  const shown = [...positive.map((tick) => -tick), 0, ...positive]
+    .filter((tick) => tick >= domain[0]! && tick <= domain[1]!)
+    .map((tick) => Number(tick.toPrecision(6)));
   return {
-    scale: { type: "symlog", constant, domain, zero: false, nice: false }, axis: { values: shown, labelExpr: "format(datum.value, ',')", labelOverlap: false }, title: `${name} (log scale, linear within ±${constant})`,
-    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)), valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))), isLog: true,
+    scale: { type: "symlog", constant, domain, zero: false, nice: false },
+    axis: { values: shown, labelExpr: "format(datum.value, ',')", labelOverlap: false },
+    title: `${name} (log scale, linear within ±${constant})`,
+    position: (value) => (log(value) - log(domain[0]!)) / (log(domain[1]!) - log(domain[0]!)),
+    valueAt: (position) => linear(log(domain[0]!) + position * (log(domain[1]!) - log(domain[0]!))),
+    isLog: true,
   };
 }
 
-/** A number in as many digits as a reader can use. */
+/** Format a number with as many digits as are useful to a reader. */
 export function brief(value: number): string {
   const size = Math.abs(value);
   if (!Number.isFinite(value)) return "–";

@@ -13,14 +13,17 @@ import { tradeOffFigure } from "./trade-off.js";
 export interface FigureOptions {
   vectors: readonly RunVector[];
   vocabulary: Vocabulary;
-  /** Prompts whose tokens are drawn. */
+  /** Prompts whose tokens figure 4 shows. */
   prompts: readonly number[];
-  /** Under every title: which run it is. */
+  /** Names the run, under every title. */
   subtitle: string;
 }
 
-/** All figures of a run, by the numbers of docs/method.md §7 and one more: 7, the trade-off. */
-export function runFigures(data: RunData, { vectors, vocabulary, prompts, subtitle }: FigureOptions): Array<{ number: number; figure: Figure }> {
+/** All figures of a run, numbered as in docs/method.md §7, plus figure 7, the trade-off. */
+export function runFigures(
+  data: RunData,
+  { vectors, vocabulary, prompts, subtitle }: FigureOptions,
+): Array<{ number: number; figure: Figure }> {
   return [
     { number: data.run.kind === "single" ? 1 : 2, figure: outcomesFigure(data, subtitle) },
     { number: 3, figure: stepsFigure(data, subtitle) },
@@ -31,20 +34,32 @@ export function runFigures(data: RunData, { vectors, vocabulary, prompts, subtit
   ];
 }
 
-/** Figure 4, of the first Dyn setting. */
+/** Figure 4, for the first Dyn setting. */
 function sampleTokens({ run, records }: RunData, { vocabulary, prompts, subtitle }: Omit<FigureOptions, "vectors">): Figure {
   const setting = run.settings.find((each) => groupOf(run, each) === "Dyn");
   const label = setting?.label ?? "Dyn";
-  const own = records.filter((record) => record.setting === label && prompts.includes(record.prompt) && record.alphas.some((ofVector) => ofVector.length > 0));
-  const samples = own.map((record): TokenSample => ({ question: record.question, pieces: tokenPieces(record, vocabulary.bytes) ?? stepsOf(record.alphas) }));
+  const own = records.filter(
+    (record) => record.setting === label && prompts.includes(record.prompt) && record.alphas.some((ofVector) => ofVector.length > 0),
+  );
+  const samples = own.map((record): TokenSample => ({
+    question: record.question,
+    pieces: tokenPieces(record, vocabulary.bytes) ?? stepsOf(record.alphas),
+  }));
   return tokensFigure(samples, {
-    setting: label, subtitle, properties: (setting?.steer ?? []).map(({ vector }) => vectorNames(run)[vector]!),
+    setting: label,
+    subtitle,
+    properties: (setting?.steer ?? []).map(({ vector }) => vectorNames(run)[vector]!),
     alphaMax: Math.max(...(setting?.steer ?? []).map(({ schedule }) => (schedule as { alphaMax: number }).alphaMax), 0),
-    hasTexts: vocabulary.bytes !== undefined && own.some(({ tokens }) => tokens.length > 0), ...(setting ? {} : { missing: "the run has no Dyn setting" }),
+    hasTexts: vocabulary.bytes !== undefined && own.some(({ tokens }) => tokens.length > 0),
+    ...(setting ? {} : { missing: "the run has no Dyn setting" }),
   });
 }
 
-/** Steps in place of tokens. */
+/** Shows steps instead of tokens. */
 function stepsOf(alphas: readonly number[][]): TokenPiece[] {
-  return Array.from({ length: Math.max(...alphas.map(({ length }) => length)) }, (_, step) => ({ text: ` ${step} `, alphas: alphas.map((ofVector) => ofVector[step] ?? 0), isKept: true }));
+  return Array.from({ length: Math.max(...alphas.map(({ length }) => length)) }, (_, step) => ({
+    text: ` ${step} `,
+    alphas: alphas.map((ofVector) => ofVector[step] ?? 0),
+    isKept: true,
+  }));
 }
