@@ -1,11 +1,11 @@
 import tseslint from "typescript-eslint";
 
-/** Which folders of lib/ a folder may import from, besides `guard`, from the ground up (docs/architecture.md, "Folders"). */
+/** Which folders of lib/ a folder may import from, besides `arguments`, from the ground up (docs/architecture.md, "Folders"). */
 const ARROWS = {
   maths: [],
   native: [],
   formats: [],
-  guard: ["formats"],
+  arguments: ["formats"],
   steering: [],
   models: ["formats"],
   vector: ["formats", "steering"],
@@ -38,7 +38,7 @@ const refused = (files, rules) => ({
 const pastTheFace = { specifiers: `^\\.\\.?/(\\.\\./)*(lib/)?(${Object.keys(ARROWS).join("|")})/(?!index\\.js$)`, message: "Import a folder through its index.js." };
 
 const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
-  const also = folder === "formats" ? [folder] : [folder, "guard"];
+  const also = folder === "formats" ? [folder] : [folder, "arguments"];
   const forbidden = Object.keys(ARROWS).filter((other) => ![...also, ...allowed].includes(other));
   return refused([`lib/${folder}/**/*.ts`], [
     { specifiers: `^(\\.\\./)+(${forbidden.join("|")})/`, message: `lib/${folder} may import ${allowed.join(", ") || "nothing"} (docs/architecture.md).` },
@@ -47,8 +47,8 @@ const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
   ]);
 });
 
-/** Where lines have at most 140 characters; to be added: lib, test, native. */
-const SHORT_LINES = ["bin/**", "test/unit/{wording,commands}.test.ts"];
+/** Where lines have at most 140 characters; tests are still to be wrapped. */
+const SHORT_LINES = ["bin/**", "lib/**", "native/**", "test/unit/{wording,commands,entries}.test.ts"];
 
 export default tseslint.config(
   { ignores: ["dist/", "build/", "node_modules/", "runs/"] },
@@ -57,7 +57,7 @@ export default tseslint.config(
   // The two public entries import the public names of each folder, too.
   refused(["lib/*.ts"], [{ ...pastTheFace, specifiers: pastTheFace.specifiers.replace("index", "(index|public)") }]),
   { ...refused(["bin/**/*.ts"], [pastTheFace]), rules: { ...refused([], [pastTheFace]).rules, "no-console": "off" } },
-  { files: SHORT_LINES, rules: { "max-len": ["error", { code: 140, ignoreUrls: true, ignoreRegExpLiterals: true, ignorePattern: "^import .* from " }] } },
+  { files: SHORT_LINES, rules: { "max-len": ["error", { code: 140, ignoreUrls: true, ignoreRegExpLiterals: true }] } },
   { files: ["**/*.cts"], rules: { "@typescript-eslint/no-require-imports": "off" } },
   {
     rules: {

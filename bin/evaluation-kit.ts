@@ -1,5 +1,8 @@
 import { wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
-import { evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm, type TextTranslator } from "../lib/experiments.js";
+import {
+  evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm,
+  type TextTranslator,
+} from "../lib/experiments.js";
 import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { prompts, SteeringError, type Model, type Probe } from "../lib/index.js";
 import { camelCase, options, type OutputOptions, type Values } from "./command.js";

@@ -1,12 +1,16 @@
 import { basename, join } from "node:path";
 import { baseName } from "../../lib/dataset/index.js";
 import { modelFolder } from "../../lib/experiment/index.js";
-import { datasets as datasetsApi, experiment, type ComposeOptions, type RunOptions, type RunResults, type SingleOptions } from "../../lib/experiments.js";
+import {
+  datasets as datasetsApi, experiment, type ComposeOptions, type RunOptions, type RunResults, type SingleOptions,
+} from "../../lib/experiments.js";
 import { SteeringError } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
-import { count, experimentOptions, file, MACHINE, RUN, siteOption, supportIndices, type ExperimentArguments, type RunArguments } from "../options.js";
+import {
+  count, experimentOptions, file, MACHINE, RUN, siteOption, supportIndices, type ExperimentArguments, type RunArguments,
+} from "../options.js";
 import { showProgress } from "../progress.js";
 import { printColumns, printRunTable, runSummary } from "../run-table.js";
 

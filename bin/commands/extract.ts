@@ -2,7 +2,10 @@ import { differingQueries } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
 import { PAIR_TEMPLATES, POOLINGS, answerPairs } from "../../lib/extract/index.js";
 import { assertWritable } from "../../lib/formats/index.js";
-import { extract, loadDataset, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin, type SteeringVector } from "../../lib/index.js";
+import {
+  extract, loadDataset, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin,
+  type SteeringVector,
+} from "../../lib/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
 import { camelCase, command, options, titled, type OutputOptions, type Values } from "../command.js";
 import { commandName, defined, interruptible, note, print } from "../common.js";

@@ -1,5 +1,8 @@
 import { probe } from "../../lib/experiments.js";
-import { loadSteering, prompts, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe, type Sampling, type SteeringSpec } from "../../lib/index.js";
+import {
+  loadSteering, prompts, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe,
+  type Sampling, type SteeringSpec,
+} from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";

@@ -1,12 +1,12 @@
 import { datasetArgument } from "../dataset/index.js";
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { vectorArgument } from "../vector/index.js";
 import { calibrate as findIntensity } from "./calibrate.js";
 
 const { number, signal, callback } = given;
 
 /** @function */
-export const calibrate = guarded("calibrate", findIntensity, {
+export const calibrate = checked("calibrate", findIntensity, {
   model: given.model,
   options: given.required({
     vector: vectorArgument, questions: datasetArgument, evaluators: given.list(given.evaluator), wanted: number.optional(),

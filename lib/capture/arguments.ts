@@ -1,4 +1,4 @@
-import { given } from "../guard/index.js";
+import { given } from "../arguments/index.js";
 import { siteArgument } from "../vector/index.js";
 
 const { signal, onProgress } = given.stops;

@@ -1,4 +1,4 @@
-import { given } from "../guard/index.js";
+import { given } from "../arguments/index.js";
 import { assertDataset } from "./dataset.js";
 
 const shape = "a dataset, { name, instruction, rows: [{ input, output }] }; to load one, use loadDataset(name)";

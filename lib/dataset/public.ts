@@ -1,5 +1,5 @@
 /** Datasets of inputs and outputs, by name or as files; importers for other formats. */
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { datasetArgument } from "./arguments.js";
 import * as all from "./dataset.js";
 import * as imports from "./import.js";
@@ -7,33 +7,33 @@ import * as imports from "./import.js";
 const { limit, signal } = { limit: given.number, signal: given.signal };
 
 /** @function */
-export const names = guarded("datasets.names", all.datasetNames, { folder: given.path.optional() });
+export const names = checked("datasets.names", all.datasetNames, { folder: given.path.optional() });
 /** @function */
-export const folder = guarded("datasets.folder", all.datasetsFolder, { model: given.name.optional() });
+export const folder = checked("datasets.folder", all.datasetsFolder, { model: given.name.optional() });
 /** @function */
-export const load = guarded("loadDataset", all.loadDataset, {
+export const load = checked("loadDataset", all.loadDataset, {
   nameOrPath: given.path, folder: given.path.optional(), options: given.options({ signal }),
 });
 /** @function */
-export const save = guarded("datasets.save", all.saveDataset, {
+export const save = checked("datasets.save", all.saveDataset, {
   folder: given.path,
   dataset: datasetArgument.refine((value) => given.path.safeParse((value as { name: string }).name).success,
     "expected a dataset whose name is a valid file name"),
 });
 /** @function */
-export const importAlpaca = guarded("datasets.importAlpaca", imports.importAlpaca, {
+export const importAlpaca = checked("datasets.importAlpaca", imports.importAlpaca, {
   path: given.path, options: given.options({ limit, maxLength: given.number, signal }),
 });
 /** @function */
-export const importBeaverTails = guarded("datasets.importBeaverTails", imports.importBeaverTails, {
+export const importBeaverTails = checked("datasets.importBeaverTails", imports.importBeaverTails, {
   path: given.path,
   options: given.required({ safe: given.flag, limit: limit.optional(), seed: given.number.optional(), signal: signal.optional() }),
 });
 /** @function */
-export const importColumns = guarded("datasets.importColumns", imports.importColumns, {
+export const importColumns = checked("datasets.importColumns", imports.importColumns, {
   path: given.path, columns: given.required({ input: given.text, output: given.text }), options: given.options({ limit, signal }),
 });
 /** @function */
-export const importPairs = guarded("datasets.importPairs", imports.importPairs, {
+export const importPairs = checked("datasets.importPairs", imports.importPairs, {
   inputs: given.path, outputs: given.path, options: given.options({ limit, signal }),
 });

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { given } from "../guard/index.js";
+import { given } from "../arguments/index.js";
 import type { LoadModelOptions } from "./load-options.js";
 import type { LoadTranslatorOptions } from "./translator.js";
 

@@ -4,7 +4,7 @@ import { loadingTranslatorArgument } from "../engine/index.js";
 import {
   deltaPerplexity as difference, generatedArgument, perplexity as ofText, scoringArgument, withFoundAlphas as withAlphas,
 } from "../generate/index.js";
-import { given, guarded, guardMethods, making } from "../guard/index.js";
+import { given, checked, checkMethods, making } from "../arguments/index.js";
 import { probeArgument } from "../probe/index.js";
 import { evaluateRun } from "./evaluate-run.js";
 import type { Evaluator } from "./evaluator.js";
@@ -31,72 +31,72 @@ function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>
 
 const candidates = z.union([z.literal("all"), given.list(text)], 'expected "all" or a list of languages');
 /** @function */
-export const language = guarded("evaluate.language", judging(languageEvaluator), {
+export const language = checked("evaluate.language", judging(languageEvaluator), {
   options: given.options({ wanted: text, detector: z.enum(LANGUAGE_DETECTORS), candidates }),
 });
 const forms = given.list(given.anObject);
 /** @function */
-export const guard = guarded("evaluate.guard", judging(guardEvaluator), {
+export const guard = checked("evaluate.guard", judging(guardEvaluator), {
   model, options: given.optionsOf<GuardEvaluatorOptions>({ wanted: text, forms, controversial: z.enum(["safe", "unsafe"]).nullable() }),
 });
 /** @function */
-export const formality = guarded("evaluate.formality", judging(formalityEvaluator), {
+export const formality = checked("evaluate.formality", judging(formalityEvaluator), {
   classifier: given.classifier, options: given.options({ wanted: text, sure: given.number }),
 });
 /** @function */
-export const probe = guarded("evaluate.probe", judging(probeEvaluator), {
+export const probe = checked("evaluate.probe", judging(probeEvaluator), {
   model, probe: probeArgument, options: given.options({ wanted: given.sides, property: text }),
 });
 /** @function */
-export const fluency = guarded("evaluate.fluency", judging(fluencyEvaluator), {});
+export const fluency = checked("evaluate.fluency", judging(fluencyEvaluator), {});
 /** @function */
-export const perplexityOfAnswers = guarded("evaluate.perplexityOfAnswers", judging(perplexityEvaluator), { model, ask: given.callback });
+export const perplexityOfAnswers = checked("evaluate.perplexityOfAnswers", judging(perplexityEvaluator), { model, ask: given.callback });
 /** @function */
-export const translated = guarded("evaluate.translated", judging(translatedEvaluator), {
+export const translated = checked("evaluate.translated", judging(translatedEvaluator), {
   inner: given.evaluator, translator: given.translator, languages: given.list(text).optional(),
 });
 /** @function */
-export const run = guarded("evaluate.run", evaluateRun, {
+export const run = checked("evaluate.run", evaluateRun, {
   folder: given.path, evaluators: given.list(given.evaluator), options: given.options({ again: given.flag, ...given.stops }),
 });
 
 const detecting = { text, candidates: given.list(text).optional() };
 /** @function */
-export const detectLanguage = guarded("evaluate.detectLanguage", detect, detecting);
+export const detectLanguage = checked("evaluate.detectLanguage", detect, detecting);
 /** @function */
-export const loadLanguageDetector = guarded("evaluate.loadLanguageDetector", making(loadDetector, "detector", "detect", detecting), {
+export const loadLanguageDetector = checked("evaluate.loadLanguageDetector", making(loadDetector, "detector", "detect", detecting), {
   name: text.optional(),
 });
 /** @function */
-export const languageName = guarded("evaluate.languageName", nameOfLanguage, { code: text });
+export const languageName = checked("evaluate.languageName", nameOfLanguage, { code: text });
 /** @function */
-export const languageOfDataset = guarded("evaluate.languageOfDataset", languageOf, { name: text });
+export const languageOfDataset = checked("evaluate.languageOfDataset", languageOf, { name: text });
 /** @function */
-export const parseLanguage = guarded("evaluate.parseLanguage", readLanguage, { code: text });
+export const parseLanguage = checked("evaluate.parseLanguage", readLanguage, { code: text });
 /** @function */
-export const repetition = guarded("evaluate.repetition", repeated, { text });
+export const repetition = checked("evaluate.repetition", repeated, { text });
 
 /** @function */
-export const perplexity = guarded("evaluate.perplexity", ofText, {
+export const perplexity = checked("evaluate.perplexity", ofText, {
   model, prompt: given.prompt, continuation: given.tokens, options: scoringArgument,
 });
 /** @function */
-export const deltaPerplexity = guarded("evaluate.deltaPerplexity", difference, {
+export const deltaPerplexity = checked("evaluate.deltaPerplexity", difference, {
   model, prompts: given.required({ noIcl: given.prompt, icl: given.prompt, iclOutput: given.tokens }), options: scoringArgument,
 });
 /** @function */
-export const withFoundAlphas = guarded("evaluate.withFoundAlphas", withAlphas, {
+export const withFoundAlphas = checked("evaluate.withFoundAlphas", withAlphas, {
   steer: given.list(given.anObject), result: generatedArgument,
 });
 
 /** @function */
-export const ggufTranslator = guarded("evaluate.ggufTranslator", gguf, { nameOrPath: given.path, options: loadingTranslatorArgument });
+export const ggufTranslator = checked("evaluate.ggufTranslator", gguf, { nameOrPath: given.path, options: loadingTranslatorArgument });
 /** @function */
-export const nllbTranslator = guarded("evaluate.nllbTranslator", nllb, {
+export const nllbTranslator = checked("evaluate.nllbTranslator", nllb, {
   options: given.options({ model: text, from: text, pipeline: given.callback }),
 });
 /** @function */
-export const openTranslator = guarded("evaluate.openTranslator", open, { name: given.name, options: given.options({ signal }) });
+export const openTranslator = checked("evaluate.openTranslator", open, { name: given.name, options: given.options({ signal }) });
 
-guardMethods("guard", Guard.prototype, { judge: { answers: judged, options: given.options({ signal }) } }, { rejects: true });
-guardMethods("Guard", Guard, { of: { model, forms: forms.optional() } });
+checkMethods("guard", Guard.prototype, { judge: { answers: judged, options: given.options({ signal }) } }, { rejects: true });
+checkMethods("Guard", Guard, { of: { model, forms: forms.optional() } });

@@ -1,5 +1,5 @@
 /** The paper's experiments: a single property, a composition, plans of many runs, and comparisons of settings. */
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { steerArgument } from "../vector/index.js";
 import { compare as compareSettings, summarise as sumUp } from "./compare.js";
 import { runCompose } from "./compose.js";
@@ -23,19 +23,19 @@ const aPlan = given.required({
 });
 
 /** @function */
-export const single = guarded("experiment.single", runSingle, { model: given.model, options: given.anObject, runOptions: running });
+export const single = checked("experiment.single", runSingle, { model: given.model, options: given.anObject, runOptions: running });
 /** @function */
-export const compose = guarded("experiment.compose", runCompose, { model: given.model, options: given.anObject, runOptions: running });
+export const compose = checked("experiment.compose", runCompose, { model: given.model, options: given.anObject, runOptions: running });
 /** @function */
-export const loadPlan = guarded("experiment.loadPlan", readPlan, { nameOrPath: path, options: given.options({ signal }) });
+export const loadPlan = checked("experiment.loadPlan", readPlan, { nameOrPath: path, options: given.options({ signal }) });
 /** @function */
-export const planRuns = guarded("experiment.planRuns", runsOf, { plan: aPlan });
+export const planRuns = checked("experiment.planRuns", runsOf, { plan: aPlan });
 /** @function */
-export const checkPlan = guarded("experiment.checkPlan", check, {
+export const checkPlan = checked("experiment.checkPlan", check, {
   plan: aPlan, datasets: path.optional(), options: given.options({ signal }),
 });
 /** @function */
-export const plan = guarded("experiment.plan", runPlan, {
+export const plan = checked("experiment.plan", runPlan, {
   plan: aPlan,
   options: given.required({
     ...place, runs: given.list(given.anObject).optional(), load: callback, onRun: callback.optional(), onResults: callback.optional(),
@@ -43,14 +43,14 @@ export const plan = guarded("experiment.plan", runPlan, {
 });
 
 /** @function */
-export const compare = guarded("experiment.compare", compareSettings, {
+export const compare = checked("experiment.compare", compareSettings, {
   model: given.model, questions: given.list(given.text),
   settings: given.list(given.required({ label: given.text, steer: steerArgument })),
   options: given.required({ maxNewTokens: number, signal: signal.optional(), onAnswer: callback.optional() }),
 });
 const detected = given.required({ language: given.text });
 /** @function */
-export const summarise = guarded("experiment.summarise", sumUp, {
+export const summarise = checked("experiment.summarise", sumUp, {
   answers: given.list(given.required({ setting: given.text, tokens: given.list(given.anything), seconds: number, detected })),
   language: given.text,
 });

@@ -1,4 +1,4 @@
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { siteArgument } from "../vector/index.js";
 import { extract as extractVector } from "./extract.js";
 import { z } from "zod";
@@ -17,4 +17,4 @@ const extracting = given.required({
 }, { path: ["layers"], message: "expected a list of whole numbers" });
 
 /** @function */
-export const extract = guarded("extract", extractVector, { model: given.model, options: extracting });
+export const extract = checked("extract", extractVector, { model: given.model, options: extracting });

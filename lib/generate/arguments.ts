@@ -1,4 +1,4 @@
-import { given } from "../guard/index.js";
+import { given } from "../arguments/index.js";
 import { probeArgument } from "../probe/index.js";
 import { steerArgument } from "../vector/index.js";
 import type { GenerateOptions } from "./generate.js";

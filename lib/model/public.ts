@@ -2,20 +2,20 @@ import { z } from "zod";
 import { captureArgument } from "../capture/index.js";
 import { loadingArgument } from "../engine/index.js";
 import { generationArgument, generationShape, scoringArgument } from "../generate/index.js";
-import { given, guarded, guardMethods } from "../guard/index.js";
+import { given, checked, checkMethods } from "../arguments/index.js";
 import { variablesArgument } from "../prompt/index.js";
 import { Chat, type ChatOptions, type TurnOptions } from "./chat.js";
 import { fromLlama as optionsOf, loadModel as openModel, Model } from "./model.js";
 
 /** @function */
-export const loadModel = guarded("loadModel", openModel, { nameOrPath: given.path, options: loadingArgument });
+export const loadModel = checked("loadModel", openModel, { nameOrPath: given.path, options: loadingArgument });
 /** @function */
-export const fromLlama = guarded("fromLlama", optionsOf, {
+export const fromLlama = checked("fromLlama", optionsOf, {
   llama: given.required({ gpu: z.union([given.text, z.literal(false)], "expected a back end, or false"), maxThreads: given.number }),
 });
 
 const turn = { ...generationShape, templateVariables: variablesArgument };
-guardMethods("model", Model.prototype, {
+checkMethods("model", Model.prototype, {
   generate: { prompt: given.prompt, options: generationArgument },
   chat: { options: given.optionsOf<ChatOptions>({ ...turn, messages: given.messages }) },
   capture: { prompts: given.list(given.prompt), options: captureArgument },
@@ -27,7 +27,7 @@ guardMethods("model", Model.prototype, {
   siteLayers: { site: given.text, options: given.options({ everyRow: given.flag }) },
   siteWidth: { site: given.text },
 });
-guardMethods("chat", Chat.prototype, {
+checkMethods("chat", Chat.prototype, {
   say: { content: given.text, options: given.optionsOf<TurnOptions>(turn) },
   reply: { options: given.optionsOf<TurnOptions>(turn) },
 });

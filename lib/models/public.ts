@@ -1,7 +1,7 @@
 /** Names, sources and files of models: find, download and locate them. */
 import { z } from "zod";
 import { homeFolder as home } from "../formats/index.js";
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { findPullable, pullModel, resolveModel } from "./pull.js";
 import { isInstalled as installed, modelPath, registryModels } from "./registry.js";
 
@@ -15,22 +15,22 @@ const environment = given.a<NodeJS.ProcessEnv>("an environment, such as process.
   given.isObject(value) && !Array.isArray(value) && Object.values(value).every((each) => each === undefined || typeof each === "string"));
 
 /** @function */
-export const list = guarded("models.list", registryModels, {});
+export const list = checked("models.list", registryModels, {});
 /** @function */
-export const find = guarded("models.find", findPullable, { name: given.name });
+export const find = checked("models.find", findPullable, { name: given.name });
 /** @function */
-export const isInstalled = guarded("models.isInstalled", installed, { model: pullable });
+export const isInstalled = checked("models.isInstalled", installed, { model: pullable });
 /** @function */
-export const path = guarded("models.path", modelPath, { model: pullable });
+export const path = checked("models.path", modelPath, { model: pullable });
 /** @function */
-export const pull = guarded("models.pull", pullModel, {
+export const pull = checked("models.pull", pullModel, {
   model: pullable, options: given.options({ force: given.flag, stallMs: given.number, onNotice: given.callback, ...given.stops }),
 });
 /** @function */
-export const resolve = guarded("models.resolve", resolveModel, {
+export const resolve = checked("models.resolve", resolveModel, {
   nameOrPath: given.path, options: given.options({ pull: given.anything, signal: given.signal }),
 });
 /** @function */
-export const homeFolder = guarded("models.homeFolder", home, {
+export const homeFolder = checked("models.homeFolder", home, {
   env: environment.optional(),
 });

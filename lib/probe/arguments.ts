@@ -1,4 +1,4 @@
-import { given } from "../guard/index.js";
+import { given } from "../arguments/index.js";
 import { fingerprintArgument, siteArgument } from "../vector/index.js";
 
 /** Schema of a probe as an argument of public functions. */

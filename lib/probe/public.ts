@@ -1,6 +1,6 @@
 /** Probes: logistic regressions on a model's activations, which judge texts without a second model. */
 import { datasetArgument } from "../dataset/index.js";
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { siteArgument } from "../vector/index.js";
 import { probeArgument } from "./arguments.js";
 import { loadProbe, saveProbe } from "./probe-file.js";
@@ -8,12 +8,12 @@ import { probeLogit } from "./probe.js";
 import { probeTexts, trainProbe } from "./train.js";
 
 /** @function */
-export const read = guarded("probe.read", probeTexts, {
+export const read = checked("probe.read", probeTexts, {
   model: given.model, probe: probeArgument, texts: given.list(given.required({ question: given.text.optional(), text: given.text })),
   options: given.options({ allowMismatch: given.flag, ...given.stops }),
 });
 /** @function */
-export const train = guarded("probe.train", trainProbe, {
+export const train = checked("probe.train", trainProbe, {
   model: given.model,
   options: given.required({
     positive: datasetArgument, negative: datasetArgument, site: siteArgument.optional(), layers: given.tokens.optional(),
@@ -23,14 +23,14 @@ export const train = guarded("probe.train", trainProbe, {
   }),
 });
 /** @function */
-export const load = guarded("loadProbe", loadProbe, { path: given.path });
+export const load = checked("loadProbe", loadProbe, { path: given.path });
 /** @function */
-export const save = guarded("probe.save", saveProbe, {
+export const save = checked("probe.save", saveProbe, {
   path: given.path,
   probe: probeArgument.refine((value) => given.isWritable({ ...(value as object), weights: null }),
     "JSON cannot represent this probe; expected a probe, as returned by probe.train"),
 });
 /** @function */
-export const logit = guarded("probe.logit", probeLogit, {
+export const logit = checked("probe.logit", probeLogit, {
   probe: given.required({ weights: given.floats, bias: given.number }), activation: given.floats,
 });

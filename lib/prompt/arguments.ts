@@ -1,4 +1,4 @@
-import { given } from "../guard/index.js";
+import { given } from "../arguments/index.js";
 
 const isPlainObject = (value: unknown): boolean => given.isObject(value) && !Array.isArray(value);
 /** The variables of a chat template, as an argument of public functions. */

@@ -61,9 +61,9 @@ export async function chatTokens(model: Engine, messages: readonly ChatMessage[]
   const said = messages.map((each) => ({ role: each.role, content: isAnswer(each) ? answerOf(each.content, chatTemplate) : each.content }));
   const special = new SpecialText(model, chatTemplate, [...said.map(({ content }) => content), ...eachText(templateVariables).texts]);
   const guarded = said.map((each) =>
-    ({ role: each.role, content: special.guarded(each.content, isAnswer(each) ? THOUGHT_MARKS : undefined) }));
+    ({ role: each.role, content: special.checked(each.content, isAnswer(each) ? THOUGHT_MARKS : undefined) }));
   const kept = mayCut ? [] : guarded.map(({ content }) => content.trim());
-  const variables = { ...defaults(model), ...eachText(templateVariables, (text) => special.guarded(text)).variables };
+  const variables = { ...defaults(model), ...eachText(templateVariables, (text) => special.checked(text)).variables };
   const text = await new TemplateOfFile(chatTemplate, path, variables).write(guarded, kept);
   const [tokens, lead] = [special.tokens(text), model.tokenise("")];
   return tokens[0] === lead[0] ? tokens : [...lead, ...tokens];

@@ -1,6 +1,6 @@
 /** Writes questions and demonstrations as prompts for a model. */
 import { datasetArgument } from "../dataset/index.js";
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { variablesArgument } from "./arguments.js";
 import { chatTokens as tokensOfChat, type ChatTemplate } from "./chat.js";
 import * as all from "./question.js";
@@ -9,21 +9,21 @@ export { QUESTION_STOP } from "./question.js";
 const format = given.text.optional();
 
 /** @function */
-export const chatTokens = guarded("prompts.chatTokens", tokensOfChat, {
+export const chatTokens = checked("prompts.chatTokens", tokensOfChat, {
   model: given.tokeniser, messages: given.messages,
   options: given.optionsOf<ChatTemplate>({ templateVariables: variablesArgument, mayCut: given.flag }),
 });
 /** @function */
-export const icl = guarded("prompts.icl", all.iclPrompt, { instruction: given.text, group: given.group });
+export const icl = checked("prompts.icl", all.iclPrompt, { instruction: given.text, group: given.group });
 /** @function */
-export const iclTokens = guarded("prompts.iclTokens", all.iclTokens, {
+export const iclTokens = checked("prompts.iclTokens", all.iclTokens, {
   model: given.tokeniser, instruction: given.text, group: given.group, format,
 });
 /** @function */
-export const groups = guarded("prompts.groups", all.promptGroups, { dataset: datasetArgument, iclExamples: given.number });
+export const groups = checked("prompts.groups", all.promptGroups, { dataset: datasetArgument, iclExamples: given.number });
 /** @function */
-export const question = guarded("prompts.question", all.questionPrompt, { question: given.text });
+export const question = checked("prompts.question", all.questionPrompt, { question: given.text });
 /** @function */
-export const questionTokens = guarded("prompts.questionTokens", all.questionTokens, {
+export const questionTokens = checked("prompts.questionTokens", all.questionTokens, {
   model: given.tokeniser, question: given.text, format,
 });

@@ -40,7 +40,7 @@ export class SpecialText {
   }
 
   /** Replaces the characters that could begin a mark with stand-ins, except in matches of `except`. */
-  guarded(text: string, except?: RegExp): string {
+  checked(text: string, except?: RegExp): string {
     if (!this.marks.beginnings) return text;
     const kept = except ? [...text.matchAll(except)] : [];
     let [guarded, from] = ["", 0];

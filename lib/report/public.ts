@@ -1,8 +1,8 @@
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { writeReport as write } from "./index.js";
 
 /** @function */
-export const writeReport = guarded("writeReport", write, {
+export const writeReport = checked("writeReport", write, {
   runs: given.list(given.path),
   options: given.required({
     out: given.path, title: given.text.optional(), reference: given.text.optional(), samples: given.number.optional(),

@@ -1,5 +1,5 @@
 /** Run folders: the configuration and one line per answer. Merging, summaries, the published format. */
-import { given, guarded } from "../guard/index.js";
+import { given, checked } from "../arguments/index.js";
 import { evaluationSchema } from "./evaluations.js";
 import { runsBelow } from "./folders.js";
 import * as merging from "./merge.js";
@@ -23,30 +23,30 @@ const reading = given.options({ signal: given.signal });
 const merged = { out: given.path, folders: given.list(given.path), options: reading };
 
 /** @function */
-export const read = guarded("results.read", readRun, { folder: given.path, options: reading });
+export const read = checked("results.read", readRun, { folder: given.path, options: reading });
 /** @function */
-export const write = guarded("results.write", writeRun, { folder: given.path, run: runSchema, records });
+export const write = checked("results.write", writeRun, { folder: given.path, run: runSchema, records });
 /** @function */
-export const below = guarded("results.below", runsBelow, { folder: given.path });
+export const below = checked("results.below", runsBelow, { folder: given.path });
 /** @function */
-export const merge = guarded("results.merge", merging.mergeRuns, merged);
+export const merge = checked("results.merge", merging.mergeRuns, merged);
 /** @function */
-export const planMerge = guarded("results.planMerge", merging.planMerge, merged);
+export const planMerge = checked("results.planMerge", merging.planMerge, merged);
 /** @function */
-export const summarise = guarded("results.summarise", summary.summariseRun, { results });
+export const summarise = checked("results.summarise", summary.summariseRun, { results });
 /** @function */
-export const hitMeasure = guarded("results.hitMeasure", summary.hitMeasure, { judged: evaluations });
+export const hitMeasure = checked("results.hitMeasure", summary.hitMeasure, { judged: evaluations });
 /** @function */
-export const jointHit = guarded("results.jointHit", summary.jointHit, { judged: given.list(evaluation), index: given.number });
+export const jointHit = checked("results.jointHit", summary.jointHit, { judged: given.list(evaluation), index: given.number });
 /** @function */
-export const pairedDifferences = guarded("results.pairedDifferences", summary.pairedDifferences, {
+export const pairedDifferences = checked("results.pairedDifferences", summary.pairedDifferences, {
   results, reference: given.text, measure: given.callback,
 });
 /** @function */
-export const withColumns = guarded("results.withColumns", columnsOf, { records, evaluations });
+export const withColumns = checked("results.withColumns", columnsOf, { records, evaluations });
 /** @function */
-export const fromPublished = guarded("results.fromPublished", published.fromPublished, { json: given.anything, path: given.path });
+export const fromPublished = checked("results.fromPublished", published.fromPublished, { json: given.anything, path: given.path });
 /** @function */
-export const toPublished = guarded("results.toPublished", published.toPublished, { run: runSchema, records });
+export const toPublished = checked("results.toPublished", published.toPublished, { run: runSchema, records });
 /** @function */
-export const readPublished = guarded("results.readPublished", readPublishedFile, { path: given.path, options: reading });
+export const readPublished = checked("results.readPublished", readPublishedFile, { path: given.path, options: reading });

@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { shown, SteeringError } from "../errors.js";
-import { isAlpha, KINDS, type KindSchema } from "./kinds.js";
+import { isAlpha, KINDS, type KindSchema } from "./schedule-kinds.js";
 
 const schemas = Object.values(KINDS).map(({ schema }) => schema) as [KindSchema, ...KindSchema[]];
 /** Alpha as a function of the token step or of the distributions (docs/method.md §4). */

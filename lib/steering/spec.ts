@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import { FACTS } from "./kinds.js";
+import { FACTS } from "./schedule-kinds.js";
 import { scheduleSchema, tailSchema } from "./schedule.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");

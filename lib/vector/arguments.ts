@@ -1,6 +1,6 @@
 // Schemas of vectors and related values, as arguments of public functions.
 import { z } from "zod";
-import { given } from "../guard/index.js";
+import { given } from "../arguments/index.js";
 import { HOOK_SITES } from "./hook-site.js";
 import { fingerprintSchema } from "./provenance.js";
 

@@ -1,6 +1,6 @@
 /** Import and export vector files of other programs; check whether a vector belongs to a model. */
 import { z } from "zod";
-import { given, guarded, guardMethods } from "../guard/index.js";
+import { given, checked, checkMethods } from "../arguments/index.js";
 import { fingerprintArgument, selectionArgument, vectorArgument } from "./arguments.js";
 import * as interchange from "./interchange.js";
 import { loadSteering as readSteering } from "./load-steering.js";
@@ -15,36 +15,36 @@ const importing = given.required({
 } satisfies Record<keyof interchange.ImportOptions, z.ZodType>);
 
 /** @function */
-export const assertMadeFor = guarded("vectors.assertMadeFor", checkMadeFor, {
+export const assertMadeFor = checked("vectors.assertMadeFor", checkMadeFor, {
   vector: given.required({ provenance: given.required({ model: fingerprintArgument, property: given.text }) }),
   model: fingerprintArgument, allowMismatch: given.flag.optional(), kind: given.text.optional(),
 });
 /** @function */
-export const exportControlVector = guarded("vectors.exportControlVector", interchange.exportControlVector, {
+export const exportControlVector = checked("vectors.exportControlVector", interchange.exportControlVector, {
   vector: vectorArgument, alpha: given.number.optional(),
 });
 /** @function */
-export const exportPublished = guarded("vectors.exportPublished", interchange.exportPublished, {
+export const exportPublished = checked("vectors.exportPublished", interchange.exportPublished, {
   vector: vectorArgument, format: z.enum(["npy", "safetensors"]),
 });
 /** @function */
-export const importControlVector = guarded("vectors.importControlVector", interchange.importControlVector, {
+export const importControlVector = checked("vectors.importControlVector", interchange.importControlVector, {
   bytes: given.bytes, options: importing,
 });
 /** @function */
-export const importPublished = guarded("vectors.importPublished", interchange.importPublished, {
+export const importPublished = checked("vectors.importPublished", interchange.importPublished, {
   bytes: given.bytes, options: importing,
 });
 
 /** @function */
-export const loadSteering = guarded("loadSteering", readSteering, { spec: given.anything });
+export const loadSteering = checked("loadSteering", readSteering, { spec: given.anything });
 
-guardMethods("SteeringVector", SteeringVector, {
+checkMethods("SteeringVector", SteeringVector, {
   load: { path: given.path },
   sum: { parts: given.list(given.required({ vector: vectorArgument, factor: given.number })) },
   mean: { vectors: given.list(vectorArgument) },
 });
-guardMethods("vector", SteeringVector.prototype, {
+checkMethods("vector", SteeringVector.prototype, {
   save: { path: given.path },
   add: { other: vectorArgument },
   subtract: { other: vectorArgument },

@@ -1,5 +1,5 @@
 import { expect, test } from "@jest/globals";
-import { FACTS, KINDS } from "../../lib/steering/kinds.js";
+import { FACTS, KINDS } from "../../lib/steering/schedule-kinds.js";
 import * as schedules from "../../lib/steering/schedules.js";
 import { alphaAt, parseSchedule, parseSteer, type ScheduleInput, type SetSchedule } from "../../lib/steering/index.js";
 

@@ -18,7 +18,7 @@ type AnyFunction = (this: unknown, ...args: never[]) => unknown;
  * Wrap a function for public use: called with arguments of the wrong type, it throws E_BAD_ARGUMENT, or rejects with it, before it
  * does anything. JavaScript callers have no compiler, and code inside this boundary does not check types again.
  */
-export function guarded<F extends AnyFunction>(
+export function checked<F extends AnyFunction>(
   name: string, call: F, parameters: Parameters, { isRest = false, rejects = call.constructor.name === "AsyncFunction" }: How = {},
 ): F {
   const schemas = Object.entries(parameters);
@@ -44,7 +44,7 @@ export function making<Made extends object, F extends (...args: never[]) => Made
   make: F, name: string, method: keyof Made & string, parameters: Parameters,
 ): F {
   const guard = (made: Made): Made => {
-    guardMethods(name, made, { [method]: parameters } as { readonly [Name in keyof Made]?: Parameters });
+    checkMethods(name, made, { [method]: parameters } as { readonly [Name in keyof Made]?: Parameters });
     return made;
   };
   const target = make as unknown as (...args: unknown[]) => Made | Promise<Made>;
@@ -56,11 +56,11 @@ export function making<Made extends object, F extends (...args: never[]) => Made
 }
 
 /** Guard methods of a prototype, or static methods of a class, in place, so that the class keeps its identity. */
-export function guardMethods<Owner extends object>(
+export function checkMethods<Owner extends object>(
   name: string, owner: Owner, methods: { readonly [Name in keyof Owner]?: Parameters }, how?: How,
 ): void {
   for (const [method, parameters] of Object.entries(methods) as Array<[keyof Owner & string, Parameters]>) {
-    const value = guarded(`${name}.${method}`, owner[method] as AnyFunction, parameters, how);
+    const value = checked(`${name}.${method}`, owner[method] as AnyFunction, parameters, how);
     Object.defineProperty(owner, method, { value, writable: true, configurable: true });
   }
 }

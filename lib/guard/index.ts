@@ -1,2 +1,0 @@
-export * as given from "./arguments.js";
-export { guarded, guardMethods, making, type Parameters } from "./guard.js";
