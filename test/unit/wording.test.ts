@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { bannedBelow, bannedIn } from "../support/wording.js";
 
-/** Where the wording is checked; to be added as their texts are rewritten: "README.md", "docs", "lib", "native". */
+/** Where the wording is checked. */
 const ROOTS = ["README.md", "CHANGELOG.md", "docs", "bin", "lib", "native"];
 
 test.each(ROOTS)("%s has no phrase that sounds translated", (root) => {
