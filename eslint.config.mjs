@@ -17,9 +17,9 @@ const ARROWS = {
   probe: ["capture", "dataset", "engine", "formats", "maths", "native", "steering", "vector"],
   generate: ["engine", "native", "probe", "steering", "vector"],
   model: ["capture", "engine", "generate", "prompt"],
-  extract: ["capture", "dataset", "engine", "formats", "generate", "maths", "prompt", "results", "vector"],
-  evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results", "vector"],
-  calibrate: ["capture", "dataset", "engine", "evaluate", "formats", "generate", "maths", "prompt", "results", "steering", "vector"],
+  extract: ["capture", "dataset", "engine", "formats", "maths", "prompt", "results", "vector"],
+  evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results"],
+  calibrate: ["capture", "dataset", "engine", "evaluate", "maths", "prompt", "results", "steering", "vector"],
   experiment: ["dataset", "engine", "evaluate", "extract", "formats", "generate", "models", "prompt", "results", "steering", "vector"],
   report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "steering", "vector"],
 };

@@ -7,7 +7,7 @@
 export { SteeringError, type ErrorCode, type SteeringErrorOptions } from "./errors.js";
 export { fromLlama, loadModel } from "./model/public.js";
 export { Chat, Model, type ChatOptions, type LlamaLike, type TurnOptions } from "./model/index.js";
-export { compose, replay } from "./generate/public.js";
+export { compose, loadSteering, replay } from "./generate/public.js";
 export {
   GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading,
   type ScoreOptions, type Steering, type SteerInput,
@@ -20,7 +20,7 @@ export type { ExtractOptions } from "./extract/index.js";
 export type { ExtractPairsOptions } from "./extract/index.js";
 export { calibrate } from "./calibrate/public.js";
 export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate/index.js";
-export { loadSteering } from "./vector/public.js";
+import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";
 export type { LoadedSteering } from "./vector/index.js";
 export type {

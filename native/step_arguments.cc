@@ -50,8 +50,8 @@ void check_step(int32_t step, int most, const char * what) {
 }
 
 // { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array }
-steering_plan read_terms(const Napi::Value & value, const decode_batch & batch) {
-    steering_plan terms;
+steering_terms read_terms(const Napi::Value & value, const decode_batch & batch) {
+    steering_terms terms;
     if (value.IsUndefined()) return terms;
     const auto object  = read_object(value, "terms");
     const auto vectors = read_handles<const steering_vector>(object.Get("vectors"), "terms.vectors");
@@ -140,7 +140,7 @@ decode_step read_step(const Napi::Object & step) {
     batch.seq_ids   = read_array<int32_t>(step.Get("sequences"), "sequences");
     batch.outputs   = read_array<int8_t>(step.Get("outputs"), "outputs");
     check_same_length(batch.tokens.size(), {batch.positions.size(), batch.seq_ids.size(), batch.outputs.size()}, "batch");
-    result.plan     = read_terms(step.Get("terms"), batch);
+    result.terms     = read_terms(step.Get("terms"), batch);
     result.captures = read_captures(step.Get("captures"), batch);
     result.alphas   = read_alphas(step.Get("alphas"), batch);
     result.samples  = read_samples(step.Get("samples"), batch);

@@ -2,4 +2,4 @@ export { Monitor } from "./monitor.js";
 export { probeLogit, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./probe.js";
 export { probeTexts } from "./train.js";
 export { probeArgument } from "./arguments.js";
-export type { ProbeReading, ProbeText, ProbeTextsOptions, TrainProbeOptions } from "./train.js";
+export type { ProbeJudgement, ProbeText, ProbeTextsOptions, TrainProbeOptions } from "./train.js";

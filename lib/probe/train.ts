@@ -17,7 +17,7 @@ export interface ProbeText {
 }
 
 /** A probe's judgement of a text. */
-export interface ProbeReading {
+export interface ProbeJudgement {
   /** Probability that the text has the probe's positive property. */
   probability: number;
   /** The same in log odds. */
@@ -124,7 +124,7 @@ export async function trainProbe(model: Engine, options: TrainProbeOptions): Pro
  */
 export async function probeTexts(
   model: Engine, probe: Probe, texts: readonly ProbeText[], options: ProbeTextsOptions = {},
-): Promise<Array<ProbeReading | undefined>> {
+): Promise<Array<ProbeJudgement | undefined>> {
   const { allowMismatch, ...how } = options;
   assertMadeFor(probe, await model.fingerprint(), allowMismatch, "probe");
   const found = await readTexts(model, texts, { site: probe.site, layers: [probe.layer], ...how });

@@ -10,5 +10,5 @@ export {
 export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";
 export { fingerprintArgument, oneSteeringArgument, selectionArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
-export type { LoadedSteering } from "./load-steering.js";
+export { loadSteering, type LoadedSteering } from "./load-steering.js";
 export type { ImportOptions } from "./interchange.js";

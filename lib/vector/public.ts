@@ -3,7 +3,6 @@ import { z } from "zod";
 import { given, checked, checkMethods } from "../arguments/index.js";
 import { fingerprintArgument, selectionArgument, vectorArgument } from "./arguments.js";
 import * as interchange from "./interchange.js";
-import { loadSteering as readSteering } from "./load-steering.js";
 import { SteeringVector } from "./steering-vector.js";
 import { assertMadeFor as checkMadeFor } from "./vector.js";
 
@@ -35,9 +34,6 @@ export const importControlVector = checked("vectors.importControlVector", interc
 export const importPublished = checked("vectors.importPublished", interchange.importPublished, {
   bytes: given.bytes, options: importing,
 });
-
-/** @function */
-export const loadSteering = checked("loadSteering", readSteering, { spec: given.anything });
 
 checkMethods("SteeringVector", SteeringVector, {
   load: { path: given.path },

@@ -46,7 +46,7 @@ step_result run_step(llama_session & session, decode_step step) {
             throw failure("E_BAD_TOKEN", "target " + std::to_string(request.target) + " is outside the vocabulary");
         }
     }
-    session.decode(step.batch, std::move(step.plan), std::move(step.captures));
+    session.decode(step.batch, std::move(step.terms), std::move(step.captures));
     step_result result;
     measure(session, step.alphas, result);
     for (const auto & request : step.samples) sample(session, request, result);

@@ -31,7 +31,7 @@ struct decode_step {
     decode_step(decode_step &&) = default;
 
     decode_batch                 batch;
-    steering_plan                plan;
+    steering_terms               terms;
     std::vector<capture_request> captures;
     std::vector<alpha_request>   alphas;
     std::vector<sample_request>  samples;

@@ -61,7 +61,7 @@ void eval_hook::start_pass(batch_rows rows) {
     seen_.clear();
     head_out_.clear();
     error_ = nullptr;
-    graph_.start(&work_.plan, work_.on_graph, &rows_, !expected_.empty());
+    graph_.start(&work_.terms, work_.on_graph, &rows_, !expected_.empty());
 }
 
 void eval_hook::cancel() {
@@ -174,9 +174,9 @@ void eval_hook::steer(ggml_tensor * tensor, const site_place & at, const std::ve
     const auto steered = work_.on_callback.find(at.first);
     if (steered == work_.on_callback.end() || steered->second.count(at.second) == 0) return;
     std::vector<double> sum(tensor->ne[0]);
-    for (int32_t row : work_.plan.rows()) {
+    for (int32_t row : work_.terms.rows()) {
         std::fill(sum.begin(), sum.end(), 0.0);
-        if (node_rows[row] < 0 || !work_.plan.accumulate(at.first, at.second, row, false, sum)) continue;
+        if (node_rows[row] < 0 || !work_.terms.accumulate(at.first, at.second, row, false, sum)) continue;
         auto activation = read_row(tensor, node_rows[row]);
         for (size_t i = 0; i < sum.size(); ++i) activation[i] += float(sum[i]); // rounded like the graph path's operand
         ggml_backend_tensor_set(tensor, activation.data(), node_rows[row] * tensor->nb[1], activation.size() * sizeof(float));

@@ -2,7 +2,7 @@
 #include "engine/activation_capture.h"
 #include "engine/graph_path.h"
 #include "engine/hook_site.h"
-#include "engine/steering_plan.h"
+#include "engine/steering_terms.h"
 
 #include <cstdint>
 #include <exception>
@@ -25,7 +25,7 @@ class eval_hook {
 public:
     // A batch: what to add to its rows and what to record of them.
     struct work {
-        steering_plan                                 plan;
+        steering_terms                                terms;
         std::vector<capture_request>                  captures;
         std::map<hook_site, std::set<int>>            on_graph;    // places that the graph path steers
         std::map<hook_site, std::set<int>>            on_callback; // places that the callback path steers

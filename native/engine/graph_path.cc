@@ -70,12 +70,12 @@ bool graph_path::release_block() {
     return true;
 }
 
-void graph_path::start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes) {
-    plan_        = plan;
+void graph_path::start(const steering_terms * terms, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes) {
+    terms_        = terms;
     rows_        = rows;
     keeps_nodes_ = keeps_nodes;
     places_ = std::move(places);
-    steered_rows_ = plan->rows();
+    steered_rows_ = terms->rows();
     seen_.clear();
 }
 
@@ -127,7 +127,7 @@ bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
         if (node_rows.at(row) < 0) continue;
         bool touched = false;
         sum_.assign(width, 0.0);
-        for (hook_site site : sites) touched |= plan_->accumulate(site, layer, row, site == hook_site::head_out, sum_);
+        for (hook_site site : sites) touched |= terms_->accumulate(site, layer, row, site == hook_site::head_out, sum_);
         if (touched) std::copy(sum_.begin(), sum_.end(), composed_.begin() + node_rows[row] * width);
         any |= touched;
     }

@@ -1,6 +1,6 @@
 #pragma once
 #include "engine/decode_batch.h"
-#include "engine/steering_plan.h"
+#include "engine/steering_terms.h"
 #include "llama.h"
 
 #include <cstdint>
@@ -41,9 +41,9 @@ public:
     // Gives up llama.cpp's control vector, so that the caller can set another; false when the path has steered with it.
     bool release_block();
 
-    // Sets what the next decode adds: the plan's terms at `places`. `keeps_nodes`: skip no node, because the callback path looks for
+    // Sets what the next decode adds: the terms at `places`. `keeps_nodes`: skip no node, because the callback path looks for
     // nodes by what they are.
-    void start(const steering_plan * plan, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes);
+    void start(const steering_terms * terms, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes);
     // Call this for every node that the scheduler asks about.
     void visit(ggml_tensor * tensor);
     // True when the graph showed the slot during this decode.
@@ -58,7 +58,7 @@ private:
 
     const llama_model *                           model_;
     std::set<slot>                                enabled_;
-    const steering_plan *                         plan_ = nullptr;
+    const steering_terms *                        terms_ = nullptr;
     const batch_rows *                            rows_ = nullptr;
     bool                                          keeps_nodes_ = false;
     bool                                          has_steered_block_ = false; // ever: nodes may still point to the vectors

@@ -151,7 +151,7 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     // layer costs little. Captures are taken before anything is added, which at attn_out only the callback path can do.
     const bool prefers_callback = options_.path == steering_path::callback
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
-    for (const auto & [site, layers] : work.plan.places()) {
+    for (const auto & [site, layers] : work.terms.places()) {
         for (int layer : layers) {
             const bool fits = fits_graph_path(site, layer);
             if (options_.path == steering_path::graph && !fits) {
@@ -163,7 +163,7 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     }
     for (const auto & [site, layers] : work.on_graph) enable_slot(graph_path::slot_of(site));
     if (work.on_graph.count(hook_site::head_out) == 0) return;
-    for (const auto & vector : work.plan.vectors()) {
+    for (const auto & vector : work.terms.vectors()) {
         if (vector->site() != hook_site::head_out) continue;
         weights_->start_products(*vector, options_.n_threads);
         vector->wait_for_products();
@@ -205,16 +205,16 @@ void llama_session::keep_logits(const decode_batch & batch, const std::vector<in
     }
 }
 
-void llama_session::decode(const decode_batch & batch, steering_plan plan, std::vector<capture_request> captures) {
+void llama_session::decode(const decode_batch & batch, steering_terms terms, std::vector<capture_request> captures) {
     check(batch);
-    for (const auto & vector : plan.vectors()) weights_->check_own(vector->model_id());
+    for (const auto & vector : terms.vectors()) weights_->check_own(vector->model_id());
     for (const auto & request : captures) weights_->check_own(request.capture->model_id());
     check_captures(batch, captures);
     const auto n = batch.tokens.size();
     output_of_row_.clear();
     kept_logits_.clear();
     eval_hook::work work;
-    work.plan     = std::move(plan);
+    work.terms     = std::move(terms);
     work.captures = std::move(captures);
     choose_paths(work, int32_t(n));
     hook_->start(std::move(work));

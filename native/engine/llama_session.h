@@ -36,7 +36,7 @@ public:
 
     // Every argument is checked before llama.cpp sees it.
     // Throws E_SHAPE, E_BAD_TOKEN, E_CONTEXT_FULL, E_NO_KV_SLOT, E_ABORTED, E_NO_SITE, E_LLAMA.
-    void decode(const decode_batch & batch, steering_plan plan, std::vector<capture_request> captures);
+    void decode(const decode_batch & batch, steering_terms terms, std::vector<capture_request> captures);
 
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
@@ -65,7 +65,7 @@ private:
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
     void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
 
-    // Distributes the plan over the two paths. Throws E_NO_SITE where the graph path was required and is not available.
+    // Distributes the terms over the two paths. Throws E_NO_SITE where the graph path was required and is not available.
     void choose_paths(eval_hook::work & work, int32_t n_rows);
     bool fits_graph_path(hook_site site, int layer);
     bool has_zero_adapter() const;

@@ -2,7 +2,7 @@
 #include "engine/counted.h"
 #include "engine/hook_site.h"
 #include "engine/llama_pointers.h"
-#include "engine/steering_plan.h"
+#include "engine/steering_terms.h"
 #include "engine/tensor_file.h"
 #include "llama.h"
 

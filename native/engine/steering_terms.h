@@ -10,7 +10,7 @@
 
 // All terms of one decode: "add alpha times this vector's direction of this step to this row of the batch". Kept in a canonical order,
 // so that the sum does not depend on the caller's order.
-class steering_plan {
+class steering_terms {
 public:
     void add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha);
 

@@ -1,4 +1,4 @@
-#include "engine/steering_plan.h"
+#include "engine/steering_terms.h"
 
 #include "engine/failure.h"
 #include "engine/per_processor.h"
@@ -11,7 +11,7 @@ PER_PROCESSOR void add_scaled(double * sum, const float * direction, double alph
 
 } // namespace
 
-void steering_plan::add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha) {
+void steering_terms::add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha) {
     if (alpha == 0.0f) return; // the exact unsteered computation
     auto & terms = rows_[row];
     const auto key = std::make_pair(vector->serial(), step);
@@ -23,7 +23,7 @@ void steering_plan::add(int32_t row, std::shared_ptr<const steering_vector> vect
     }
 }
 
-std::set<std::shared_ptr<const steering_vector>> steering_plan::vectors() const {
+std::set<std::shared_ptr<const steering_vector>> steering_terms::vectors() const {
     std::set<std::shared_ptr<const steering_vector>> vectors;
     for (const auto & [row, terms] : rows_) {
         for (const auto & [key, term] : terms) vectors.insert(term.vector);
@@ -31,19 +31,19 @@ std::set<std::shared_ptr<const steering_vector>> steering_plan::vectors() const 
     return vectors;
 }
 
-std::map<hook_site, std::set<int>> steering_plan::places() const {
+std::map<hook_site, std::set<int>> steering_terms::places() const {
     std::map<hook_site, std::set<int>> places;
     for (const auto & vector : vectors()) places[vector->site()].insert(vector->layers().begin(), vector->layers().end());
     return places;
 }
 
-std::vector<int32_t> steering_plan::rows() const {
+std::vector<int32_t> steering_terms::rows() const {
     std::vector<int32_t> rows;
     for (const auto & [row, terms] : rows_) rows.push_back(row);
     return rows;
 }
 
-bool steering_plan::accumulate(hook_site site, int layer, int32_t row, bool as_products, std::vector<double> & sum) const {
+bool steering_terms::accumulate(hook_site site, int layer, int32_t row, bool as_products, std::vector<double> & sum) const {
     const auto found = rows_.find(row);
     if (found == rows_.end()) return false;
     bool any = false;
