@@ -63,7 +63,7 @@ test("sides of another shape are refused, with both shapes", () => {
   const a = means(2, 3, 4, 1);
   for (const b of [means(3, 3, 4, 1), means(2, 3, 5, 1)]) {
     expect(() => delta(a, b)).toThrow(expect.objectContaining({
-      code: "E_SHAPE", message: expect.stringContaining(`[2 layers, 4] and [${b.nLayer} layers, ${b.width}]`),
+      code: "E_SHAPE", message: `cannot subtract means of ${b.nLayer} layers of width ${b.width} from 2 layers of width 4`,
     }));
   }
 });

@@ -169,7 +169,7 @@ test("a body longer than expected is refused", async () => {
     response.write(body);
     response.end("more");
   };
-  await expect(downloadFile(url, target, { expected })).rejects.toThrow(`sent more than the ${body.length} bytes`);
+  await expect(downloadFile(url, target, { expected })).rejects.toThrow(`sent more than the expected ${body.length} bytes`);
   expect(await readdir(folder)).toEqual([]);
 });
 

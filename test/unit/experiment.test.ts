@@ -44,7 +44,7 @@ describe("settings", () => {
   });
 
   test.each([
-    [{ support: 0 }, /support \(0\)/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP \(\[0\.5,0\.5\]\): a value is given twice/], [{ alphas: [1, 1] }, /alphas/], [{ alphas: [1e39] }, /alphas\.0 \(1e\+39\): must be a finite number/],
+    [{ support: 0 }, /support \(0\)/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP \(\[0\.5,0\.5\]\): a value is given twice/], [{ alphas: [1, 1] }, /alphas/], [{ alphas: [1e39] }, /alphas\.0 \(1e\+39\): must be a finite 32-bit float/],
     [{ strategies: ["none"] }, /strategies/], [{ alpha: [1] }, /alpha/], [{ layers: [] }, /layers/], [{ site: "nowhere" }, /site/], [{ positive: "" }, /positive/],
   ])("%j is refused by name", (options, message) => {
     expect(() => parseSingle({ positive: "a", negative: "b", ...options } as never)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) }));

@@ -138,7 +138,7 @@ describe("run.json", () => {
     ["a setting twice", changed({ settings: [aRun().settings[0], aRun().settings[0]] }), /two settings are called/],
     ["a vector that is not there", changed({ settings: [{ label: "x", prompt: "no-icl", steer: [{ vector: 99, schedule: { kind: "fixed", alpha: 1 } }] }] }), /vector that the run does not have/],
     ["no vectors", changed({ vectors: [] }), /vectors/],
-    ["a million bad settings", changed({ settings: new Array(1_000_000).fill(1) }), /settings: a list of 1 to 10000/],
+    ["a million bad settings", changed({ settings: new Array(1_000_000).fill(1) }), /settings: the list has 1000000 items; expected 1 to 10000/],
     ["bad settings within bounds", changed({ settings: new Array(9_000).fill({ label: "x", prompt: "icl", steer: new Array(90).fill(0) }) }), /settings\.0\.steer\.0|settings\.0/],
     ["more bytes than any", inConfig(`"${"x".repeat(2 ** 23)}"`), /bytes/],
   ])("with %s is refused at once by every reader", async (_, change, message) => {

@@ -196,7 +196,7 @@ describe("llama-steer vector", () => {
     [["combine", "a.safetensors", "--out", "y.gguf"], 2, /ends in \.safetensors/],
     [["combine", "a.safetensors", "--layers", "1", "--out", "a.safetensors"], 3, /refusing to overwrite its own input/],
     [["convert", "a.safetensors", "a.safetensors", "--layers", "1"], 3, /refusing to overwrite its own input/],
-    [["convert", "a.safetensors", "model.gguf", "--pool"], 3, /there is a model/],
+    [["convert", "a.safetensors", "model.gguf", "--pool"], 3, /refusing to overwrite a model file/],
     [["convert", "a.safetensors", "y.gguf", "--published"], 2, /--published/],
     [["convert", "a.safetensors", "y.safetensors", "--model", "tiny"], 3, /another model/],
   ])("%p is refused", async (args, code, message) => {

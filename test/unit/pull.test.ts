@@ -159,7 +159,7 @@ test("resolveModel tells what is wrong with a model argument", async () => {
   expect(await outcome(folder)).toEqual(["E_NOT_FOUND", `${folder} is a folder; expected the .gguf file in it`]);
   expect(await outcome(file("empty.gguf"))).toEqual(["E_BAD_GGUF", `${file("empty.gguf")} is empty; expected a GGUF file`]);
   expect(await outcome(file("page.gguf"))).toEqual(["E_BAD_GGUF", expect.stringContaining("starts with the bytes 3c68746d")]);
-  expect(await outcome(file("short.gguf"))).toEqual(["E_BAD_GGUF", expect.stringContaining("starts with the bytes 4747,")]);
+  expect(await outcome(file("short.gguf"))).toEqual(["E_BAD_GGUF", expect.stringContaining("starts with the bytes 4747;")]);
   expect(await outcome("smollm2-135m")).toEqual(["E_NOT_FOUND", "smollm2-135m is not downloaded; run: llama-steer models pull smollm2-135m"]);
   expect(await outcome("smollm2")).toEqual(["E_NOT_FOUND", expect.stringContaining("did you mean smollm2-135m?")]);
 });
