@@ -108,7 +108,7 @@ test("a part of a bundle says that it cannot find its addon, and what to keep ex
 test.each([
   ["git", ["cmake", "c++"], /^llama-steer: git not found; building the addon needs it\. Install it with/],
   ["cmake", ["git", "c++"], /^llama-steer: cmake not found; building the addon needs it\. Install it with/],
-  ["a compiler", ["git", "cmake"], /^llama-steer: No C\+\+ compiler was found; building the addon needs one\. Install it with/],
+  ["a compiler", ["git", "cmake"], /^llama-steer: no C\+\+ compiler found; building the addon needs one\. Install it with/],
 ])("%s is missing", async (_, present, message) => {
   await installNodeLlamaCpp(PINNED);
   await installPlatform(PINNED);
@@ -135,7 +135,7 @@ test("only npm is given to a shell, only under Windows, and nothing that needs q
   const pack = ["pack", "--json", "--pack-destination", ".", "@node-llama-cpp/win-x64-cuda@3.22.1"];
   expect(spawnArguments("npm", pack, "win32")).toEqual(["npm", pack, { shell: true }]);
   expect(spawnArguments("npm", [build], "linux")).toEqual(["npm", [build], { shell: false }]);
-  for (const unsafe of [build, "a b", "a&b", "%PATH%", ""]) expect(() => spawnArguments("npm", [unsafe], "win32")).toThrow(/a shell would take it apart/);
+  for (const unsafe of [build, "a b", "a&b", "%PATH%", ""]) expect(() => spawnArguments("npm", [unsafe], "win32")).toThrow(/a shell would split it/);
 });
 
 const gpuTest = process.platform === "linux" && process.arch === "x64" ? test : test.skip;

@@ -96,7 +96,7 @@ describe("an evaluation", () => {
     ["a line that is not JSON", (text: string) => text.replace(/\n\{/, "\nx{"), /line 2 is not JSON/],
     ["a newer version", (text: string) => text.replace('"formatVersion":1', '"formatVersion":2'), /newer llama-steer/],
     ["another run's answers", (text: string) => text.replace(/"run":"sha256:.{5}/, '"run":"sha256:00000'), /belongs to another run/],
-    ["a row out of order", (text: string) => text.replace('"prompt":0,"setting":"no-icl"', '"prompt":1,"setting":"no-icl"'), /line 3: prompt 0, "no-icl" was expected, prompt 1/],
+    ["a row out of order", (text: string) => text.replace('"prompt":0,"setting":"no-icl"', '"prompt":1,"setting":"no-icl"'), /line 3: found prompt 1, "[^"]*"; expected prompt 0, "no-icl"/],
     ["a column that is no value", (text: string) => text.replace('"eval_counting_p":0.5', '"eval_counting_p":{"a":1}'), /line 2/],
   ])("is refused with %s", async (_, change, message) => {
     await evaluateRun(folder, [new Counting()]);

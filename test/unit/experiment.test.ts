@@ -163,7 +163,7 @@ describe("plans", () => {
     expect(() => planRuns(unknown)).toThrow(/composes x-y; expected one of its single runs \(none\)/);
     const twice = await plan("models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA_train, negative: ENG, alphas: [1] }\n");
     expect(() => planRuns(twice)).toThrow(SteeringError);
-    await expect(loadPlan("no-such-plan")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/ours are tiny, laptop, published/) });
+    await expect(loadPlan("no-such-plan")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/included plans: tiny, laptop, published/) });
   });
 
   test("a model's folder is a name, whatever the model is called", () => {

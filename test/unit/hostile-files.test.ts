@@ -199,7 +199,7 @@ describe("run.json", () => {
     expect((await results.read(join(folder, "begun"))).run).toEqual(run);
 
     const large = largeRun(13, 8194);
-    const message = /8194 settings of 13 vectors take \d+ bytes in run\.json; at most 8388608/;
+    const message = /8194 settings of 13 vectors take \d+ bytes in run\.json; the limit is 8388608/;
     await refusedIn(results.write(out, large, []), "E_BAD_ARGUMENT", message);
     await refusedIn(RunStore.open(out, large), "E_BAD_ARGUMENT", message);
     const { format: _, formatVersion: _version, ...fields } = large;

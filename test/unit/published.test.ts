@@ -53,7 +53,7 @@ describe("the published schema (docs/method.md §6)", () => {
 
   test.each([
     [{}, /not in the published schema/], [[], /not in the published schema/], [[{ prompt: "p", gold: "g" }], /0\.output/],
-    [[{ prompt: "p", gold: "g", output: { no_icl: "a", "edited_x": "b" } }], /"edited_x" is no key/],
+    [[{ prompt: "p", gold: "g", output: { no_icl: "a", "edited_x": "b" } }], /"edited_x" is not a key/],
     [[{ prompt: "p", gold: "g", output: { no_icl: "a", "edited_1.0": "b" } }, { prompt: "p", gold: "g", output: { no_icl: "a" } }], /entry 1 lacks the output "edited_1\.0"/],
   ])("%j is refused", (json, message) => {
     expect(() => fromPublished(json, "theirs.json")).toThrow(expect.objectContaining({ code: "E_BAD_RUN", message: expect.stringMatching(message) }));

@@ -111,10 +111,10 @@ describe("a run's folder", () => {
 
   test.each([
     ["a line that is no JSON", (lines: string[]) => { lines[3] = "{"; }, /line 4 is not JSON/],
-    ["a line that is missing", (lines: string[]) => { lines.splice(2, 1); }, /line 3: prompt 0, "Dyn p=0.5" was expected, prompt 0, "Fixed 1" found/],
+    ["a line that is missing", (lines: string[]) => { lines.splice(2, 1); }, /line 3: found prompt 0, "Fixed 1"; expected prompt 0, "Dyn p=0.5"/],
     ["a line that is there twice", (lines: string[]) => { lines.splice(2, 0, lines[2]!); }, /line 4: /],
     ["a field that is missing", (lines: string[]) => { lines[0] = lines[0]!.replace('"tokens"', '"tokns"'); }, /line 1: tokens: /],
-    ["lines beyond the end", (lines: string[]) => { lines.splice(-1, 0, lines[0]!); }, /line 36: the run has 35 results/],
+    ["lines beyond the end", (lines: string[]) => { lines.splice(-1, 0, lines[0]!); }, /line 36: too many results; the run has 35/],
   ])("%s is refused, not passed over", async (_, damage, message) => {
     const { folder, bytes } = await wholeRun();
     const lines = bytes.toString().split("\n");

@@ -154,7 +154,7 @@ test("a composition: one list, defaults filled in, of one model", () => {
   ]);
   const other = new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, model: { ...smallVector().provenance.model, fileHash: "other" } } });
   expect(() => compose(vector.with(schedule.fixed()), other.with(schedule.fixed()))).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
-  expect(() => compose(vector)).toThrow(/how strongly/);
+  expect(() => compose(vector)).toThrow(/has no schedule/);
 });
 
 test("a vector file that is not there is not found, with a schedule and without", async () => {
