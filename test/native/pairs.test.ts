@@ -175,7 +175,7 @@ test("a draw of pairs, the best layers, and what is known of both, through a fil
 test("what cannot be done is refused", async () => {
   const refused = (options: Partial<ExtractPairsOptions>, code: string, message = ""): Promise<void> => expect(extracted(options)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   await refused({ negative: dataset("other", [["nobody asks", "this"]]) }, "E_BAD_DATASET", "no query in common");
-  await refused({ negative: POSITIVE }, "E_BAD_DATASET", "hold the same");
+  await refused({ negative: POSITIVE }, "E_BAD_DATASET", "have the same rows");
   await refused({ negative: { ...NEGATIVE, rows: NEGATIVE.rows.map((row) => ({ ...row, output: "  " })) } }, "E_BAD_DATASET", "is empty");
   await refused({ nPairs: 8 }, "E_BAD_DATASET", "7 pairs");
   await refused({ nPairs: 1, layers: { best: 1 } }, "E_BAD_DATASET", "two questions");
