@@ -86,7 +86,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     
     "vectors.assertMadeFor": [vector, fingerprint, false, "vector"], "vectors.exportControlVector": [vector.pooled().select({ layers: [1] }), 1], "vectors.exportPublished": [vector, "npy"],
     "vectors.importControlVector": [vectors.exportControlVector(vector.pooled().select({ layers: [1] })), importing], "vectors.importPublished": [Buffer.from("\x93NUMPY"), { ...importing, name: "v.npy" }],
-    "vectors.loadSteering": [`${at("v.safetensors")}:fixed,1`], "SteeringVector.load": [at("v.safetensors")], "SteeringVector.sum": [[{ vector, factor: 2 }]], "SteeringVector.mean": [[vector, vector]],
+    "SteeringVector.load": [at("v.safetensors")], "SteeringVector.sum": [[{ vector, factor: 2 }]], "SteeringVector.mean": [[vector, vector]],
   };
   const slow: Record<string, unknown[]> = {
     extract: [model, { positive: few, negative: { ...eng, rows: eng.rows.slice(0, 12) }, support: 1, maxNewTokens: 1, iclExamples: 1, seed: 1, site: "resid_post", layers: [0], method: "icl", promptFormat: "clean", signal, onProgress }],
