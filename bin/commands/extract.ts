@@ -87,7 +87,7 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   print(out);
   if (provenance.origin.kind === "pairs") noteLayers(provenance.origin, layers, options.quiet);
   note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}. `
-    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,${method === "icl" ? 1.5 : 1}`, options.quiet);
+    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,1`, options.quiet);
 }
 
 /** Throws E_BAD_ARGUMENT for options that have no effect with the chosen method. */

@@ -53,7 +53,7 @@ export default command({
   options: GENERATION,
   examples: [
     ["generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:dyn,p=0.3"],
-    ["generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:fixed,1.5"],
+    ["generate gemma3-270m \"What do bees make?\" --steer italian.safetensors:fixed,0.5"],
   ],
   epilogue: SCHEDULES,
   run: (given) => interruptible((signal) => run(given, signal)),
