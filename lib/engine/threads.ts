@@ -63,7 +63,10 @@ export class ThreadCount {
 
   /** Waits until the load has been measured once, then returns `now()`; for numbers that are held for long. */
   async settled(): Promise<number> {
-    if (!this.isFixed && this.before && !this.hasLooked) await setTimeout(Math.max(0, this.before.at + WINDOW_MS - this.clock()));
+    while (!this.isFixed && this.before && !this.hasLooked) {
+      await setTimeout(this.before.at + WINDOW_MS - this.clock()); // may end up to a millisecond early
+      this.look();
+    }
     return this.now();
   }
 
