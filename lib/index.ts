@@ -24,8 +24,8 @@ import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";
 export type { LoadedSteering } from "./vector/index.js";
 export type {
-  Calibration, DatasetReference, DerivedOrigin, HookSite, IclOrigin, ImportedOrigin, ModelFingerprint, PairMethod, PairsOrigin, Provenance,
-  Selection, VectorData, WeightedVector,
+  Calibration, DatasetReference, DerivedOrigin, Format, HookSite, IclOrigin, ImportedOrigin, ModelFingerprint, PairMethod, PairsOrigin,
+  Provenance, Selection, VectorData, WeightedVector,
 } from "./vector/index.js";
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
@@ -34,8 +34,8 @@ export {
   type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
 } from "./steering/index.js";
 export * as prompts from "./prompt/public.js";
-export type { ChatMessage, ChatTemplate, TemplateVariables } from "./prompt/index.js";
-export type { PromptFormat, PromptGroup, Tokeniser } from "./prompt/index.js";
+export type { ChatMessage, ChatTemplate, FormatOptions, TemplateVariables } from "./prompt/index.js";
+export type { QaVariant, PromptGroup, Tokeniser } from "./prompt/index.js";
 export * as models from "./models/public.js";
 export type { OnProgress } from "./models/index.js";
 export type { Pullable, PullOptions } from "./models/index.js";

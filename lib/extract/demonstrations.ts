@@ -6,7 +6,7 @@ import { assertDifferent, datasetReference, type Dataset } from "../dataset/inde
 import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { drawWithReplacement } from "../maths/index.js";
-import { iclTokens, promptGroups, type PromptFormat } from "../prompt/index.js";
+import { iclTokens, promptGroups, type QaVariant } from "../prompt/index.js";
 import { MAX_PROMPTS } from "../results/index.js";
 import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans, SteeringVector } from "../vector/index.js";
 
@@ -30,7 +30,7 @@ export interface ExtractOptions {
   /** Layers to extract, 0-based, ascending; default: all. */
   layers?: readonly number[];
   /** Format of the prompts; default `clean`. */
-  promptFormat?: PromptFormat;
+  promptFormat?: QaVariant;
   signal?: AbortSignal;
   /** Reports the tokens computed so far and an upper bound of the total. */
   onProgress?: (done: number, total: number) => void;

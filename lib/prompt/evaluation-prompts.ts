@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import type { Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
-import { iclTokens, promptGroups, questionTokens, type PromptFormat, type PromptGroup } from "./question.js";
+import { iclTokens, promptGroups, questionTokens, type QaVariant, type PromptGroup } from "./question.js";
 
 /** The token forms of one evaluation prompt. */
 export interface EvaluationPrompt {
@@ -17,7 +17,7 @@ export interface EvaluationSettings {
   iclExamples: number;
   evaluationSize: number;
   evaluateOn: "groups" | "rows";
-  promptFormat: PromptFormat;
+  promptFormat: QaVariant;
   maxNewTokens: number;
 }
 

@@ -1,8 +1,10 @@
 /** Writes questions and demonstrations as prompts for a model. */
+import { z } from "zod";
 import { datasetArgument } from "../dataset/index.js";
 import { given, checked } from "../arguments/index.js";
 import { variablesArgument } from "./arguments.js";
 import { chatTokens as tokensOfChat, type ChatTemplate } from "./chat.js";
+import { promptTokens, type FormatOptions } from "./format.js";
 import * as all from "./question.js";
 export { QUESTION_STOP } from "./question.js";
 
@@ -12,6 +14,11 @@ const format = given.text.optional();
 export const chatTokens = checked("prompts.chatTokens", tokensOfChat, {
   model: given.tokeniser, messages: given.messages,
   options: given.optionsOf<ChatTemplate>({ templateVariables: variablesArgument, mayCut: given.flag }),
+});
+/** @function */
+export const tokens = checked("prompts.tokens", promptTokens, {
+  model: given.tokeniser, question: z.union([given.text, given.messages], "expected a question or a list of messages"),
+  options: given.optionsOf<FormatOptions>({ format: given.text, system: given.text, templateVariables: variablesArgument }),
 });
 /** @function */
 export const icl = checked("prompts.icl", all.iclPrompt, { instruction: given.text, group: given.group });

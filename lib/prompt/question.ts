@@ -33,13 +33,13 @@ export function iclPrompt(instruction: string, { demonstrations, query }: Prompt
 }
 
 /** How to write prompts: cleanly, or with the quirks of the published code (docs/method.md §2). */
-export type PromptFormat = "clean" | "published";
+export type QaVariant = "clean" | "published";
 
 /** The parts of a model that prompts are written with. */
 export type Tokeniser = Pick<Engine, "tokenise"> & { info: Pick<Engine["info"], "bosToken"> };
 
 /** Tokens of the prompt with demonstrations. The published format omits the last demonstration, as the published code does. */
-export function iclTokens(model: Tokeniser, instruction: string, group: PromptGroup, format: PromptFormat = "clean"): number[] {
+export function iclTokens(model: Tokeniser, instruction: string, group: PromptGroup, format: QaVariant = "clean"): number[] {
   if (format === "clean") return model.tokenise(iclPrompt(instruction, group));
   const head = instruction ? [instruction, "\n"] : [];
   const shown = group.demonstrations.slice(0, -1).flatMap(({ input, output }) => ["Q:", input, "\nA:", output, "\n\n"]);
@@ -47,7 +47,7 @@ export function iclTokens(model: Tokeniser, instruction: string, group: PromptGr
 }
 
 /** Tokens of the prompt without demonstrations. */
-export function questionTokens(model: Tokeniser, question: string, format: PromptFormat = "clean"): number[] {
+export function questionTokens(model: Tokeniser, question: string, format: QaVariant = "clean"): number[] {
   return format === "clean" ? model.tokenise(questionPrompt(question)) : publishedTokens(model, questionPieces(question));
 }
 

@@ -56,6 +56,11 @@ export const PAIR_METHODS = ["mean", "pca", "probe"] as const;
 /** One of `PAIR_METHODS`. */
 export type PairMethod = (typeof PAIR_METHODS)[number];
 
+/** Ways to put a question to a model: with its chat template, as `Q:…\nA:`, or as it is. */
+export const FORMATS = ["chat", "qa", "raw"] as const;
+/** One of `FORMATS`. */
+export type Format = (typeof FORMATS)[number];
+
 const layerScoreSchema = z.object({ layer: z.number().int(), accuracy: z.number(), auc: z.number() });
 const pairsSchema = z.object({
   kind: z.literal("pairs"),
@@ -119,6 +124,10 @@ const provenanceSchema = z.object({
   property: z.string(),
   /** An `IclOrigin`, `PairsOrigin`, `DerivedOrigin` or `ImportedOrigin`. */
   origin: z.discriminatedUnion("kind", [iclSchema, pairsSchema, derivedSchema, importedSchema]),
+  /** How the questions were put to the model during the extraction; older files do not say (`formatOf`). */
+  format: z.enum(FORMATS).optional(),
+  /** The system message, or opening line, of those questions. */
+  system: z.string().optional(),
   calibration: calibrationSchema.optional(),
   model: fingerprintSchema,
   /** Version of llama-steer that created it. */
@@ -126,6 +135,12 @@ const provenanceSchema = z.object({
 });
 /** How a vector was made. */
 export type Provenance = z.infer<typeof provenanceSchema>;
+
+/** How the questions were put to the model during the extraction; undefined if the vector does not say. */
+export function formatOf({ format, origin }: Provenance): Format | undefined {
+  if (format || origin.kind === "icl") return format ?? "qa";
+  return origin.kind === "pairs" ? ({ question: "qa", chat: "chat", none: "raw" } as const)[origin.template] : undefined;
+}
 
 /** Format version 1 had only one kind of origin, whose fields it stored at the top level. */
 const provenanceOf1 = provenanceSchema.pick({ property: true, model: true, madeBy: true }).extend(iclSchema.omit({ kind: true }).shape)

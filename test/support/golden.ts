@@ -1,6 +1,6 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { extract, loadDataset, type Dataset, type Model, type PromptFormat, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
+import { extract, loadDataset, type Dataset, type Model, type QaVariant, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
 import { deltaPerplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";
 import { generateText } from "../../lib/generate/index.js";
 import { iclTokens, promptGroups, questionTokens, QUESTION_STOP } from "../../lib/prompt/question.js";
@@ -44,7 +44,7 @@ export interface Golden {
   };
   /** Greedy tokens behind each drawn prompt, `times` of the support. */
   support: Array<{ dataset: string; times: number; prompt: number[]; tokens: number[] }>;
-  prompts: Array<{ dataset: string; index: number; question: string; noIcl: Record<PromptFormat, number[]>; icl: Record<PromptFormat, number[]> }>;
+  prompts: Array<{ dataset: string; index: number; question: string; noIcl: Record<QaVariant, number[]>; icl: Record<QaVariant, number[]> }>;
   results: GoldenResult[];
   /** By property, `[N, nLayer, width]`. */
   deltas: Map<string, Float32Array>;
@@ -130,7 +130,7 @@ export class Parity {
   }
 
   /** Tokens of one of the golden prompts. */
-  async promptTokens({ dataset, index, question }: Golden["prompts"][number], format: PromptFormat): Promise<{ icl: number[]; noIcl: number[] }> {
+  async promptTokens({ dataset, index, question }: Golden["prompts"][number], format: QaVariant): Promise<{ icl: number[]; noIcl: number[] }> {
     const set = await this.dataset(dataset, "test");
     const group = promptGroups(set, this.config.iclExamples)[index]!;
     return { icl: iclTokens(this.model, set.instruction, group, format), noIcl: questionTokens(this.model, question, format) };

@@ -133,7 +133,8 @@ test.concurrent.each([USAGE[1]!, OURS[0]!, OURS[4]!, OURS[15]!])("%s, with --deb
 test.concurrent("models list --json", async () => {
   const { code, stdout, stderr } = await run("models", "list", "--json");
   const models = JSON.parse(stdout) as Array<{ name: string; installed: boolean; path: string }>;
-  expect(models.map(({ name }) => name)).toEqual(["smollm2-135m", "gemma3-270m", "tiny", "tiny-formality", "llama-guard-2-8b", "llama-guard-3-1b", "llama-guard-3-8b"]);
+  expect(models.map(({ name }) => name)).toEqual(["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct", "qwen2.5-1.5b-instruct", "qwen3-1.7b", "llama-3.2-1b-instruct", "gemma-3-1b-it", 
+    "tiny", "tiny-formality", "llama-guard-2-8b", "llama-guard-3-1b", "llama-guard-3-8b"]);
   for (const { name, installed, path } of models) {
     const isOwn = name.startsWith("tiny");
     expect({ name, installed, below: path.startsWith(join(home, "models")) }).toEqual({ name, installed: isOwn, below: !isOwn });

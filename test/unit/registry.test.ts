@@ -15,7 +15,8 @@ function registryText(change: (model: Record<string, unknown>) => void): string 
 
 test("the package's registry is valid and every hub address parses", () => {
   const models = registryModels();
-  expect(models.map((model) => model.name)).toEqual(["smollm2-135m", "gemma3-270m", "tiny", "tiny-formality", "llama-guard-2-8b", "llama-guard-3-1b", "llama-guard-3-8b"]);
+  expect(models.map((model) => model.name)).toEqual(["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct", "qwen2.5-1.5b-instruct", "qwen3-1.7b", "llama-3.2-1b-instruct", "gemma-3-1b-it", 
+    "tiny", "tiny-formality", "llama-guard-2-8b", "llama-guard-3-1b", "llama-guard-3-8b"]);
   for (const source of models.flatMap((model) => model.sources)) {
     if (source.kind === "hub") expect(parseHubAddress(source.address).revision).toBe("main");
   }
