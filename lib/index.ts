@@ -40,5 +40,7 @@ export * as models from "./models/public.js";
 export type { OnProgress } from "./models/index.js";
 export type { Pullable, PullOptions } from "./models/index.js";
 export type { ModelEntry } from "./models/index.js";
+export * as gallery from "./gallery/public.js";
+export type { Gallery, GalleryEntry, PackedVector, PullVectorOptions } from "./gallery/index.js";
 export type { LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling } from "./engine/index.js";
 export type { CaptureOptions, Pooling, PromptActivations } from "./capture/index.js";

@@ -38,15 +38,28 @@ session_options read_session_options(const Napi::Object & options) {
 }
 
 sampler_options read_sampler_options(const Napi::Object & options) {
+    const auto number  = [&](const char * name) { return float(read_number(options.Get(name), name)); };
+    const auto integer = [&](const char * name) { return read_int(options.Get(name), name); };
     sampler_options result;
-    result.temperature    = float(read_number(options.Get("temperature"), "temperature"));
-    result.top_k          = read_int(options.Get("topK"), "topK");
-    result.top_p          = float(read_number(options.Get("topP"), "topP"));
-    result.min_p          = float(read_number(options.Get("minP"), "minP"));
-    result.repeat_penalty = float(read_number(options.Get("repeatPenalty"), "repeatPenalty"));
-    result.repeat_last_n  = read_int(options.Get("repeatLastN"), "repeatLastN");
-    result.history        = read_array<int32_t>(options.Get("history"), "history");
-    result.seed           = uint32_t(read_int(options.Get("seed"), "seed"));
+    result.temperature        = number("temperature");
+    result.top_n_sigma        = number("topNSigma");
+    result.top_k              = integer("topK");
+    result.typical_p          = number("typicalP");
+    result.top_p              = number("topP");
+    result.min_p              = number("minP");
+    result.xtc_probability    = number("xtcProbability");
+    result.xtc_threshold      = number("xtcThreshold");
+    result.repeat_penalty     = number("repeatPenalty");
+    result.presence_penalty   = number("presencePenalty");
+    result.frequency_penalty  = number("frequencyPenalty");
+    result.repeat_last_n      = integer("repeatLastN");
+    result.dry.multiplier     = number("dryMultiplier");
+    result.dry.base           = number("dryBase");
+    result.dry.allowed_length = integer("dryAllowedLength");
+    result.dry.last_n         = integer("dryLastN");
+    result.dry.breakers       = read_strings(options.Get("drySequenceBreakers"), "drySequenceBreakers");
+    result.history            = read_array<int32_t>(options.Get("history"), "history");
+    result.seed               = uint32_t(integer("seed"));
     const auto tokens = read_array<int32_t>(options.Get("biasTokens"), "biasTokens");
     const auto biases = read_array<float>(options.Get("biases"), "biases");
     if (tokens.size() != biases.size()) throw failure("E_SHAPE", "biasTokens and biases differ in length");

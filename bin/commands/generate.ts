@@ -1,13 +1,14 @@
 import { probe } from "../../lib/experiments.js";
 import {
   loadSteering, prompts, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe,
-  type Sampling, type SteeringSpec,
+  type SteeringSpec,
 } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, file, MODEL } from "../options.js";
+import { SAMPLING, samplingOf } from "../sampling-options.js";
 
 /** What to generate, and how to steer it. */
 export const GENERATION = options({
@@ -20,12 +21,7 @@ export const GENERATION = options({
     type: "string", array: true, describe: "End the answer before this text (repeatable)",
     defaultDescription: "Q:, or none with --raw",
   },
-  temperature: { type: "number", default: 0, describe: "0: always take the most likely token; above 0: sample" },
-  "top-k": { type: "number", default: 0, describe: "Sample among the K most likely tokens; 0: all" },
-  "top-p": { type: "number", default: 1, describe: "Sample among the most likely tokens that together have probability P" },
-  "min-p": { type: "number", default: 0, describe: "Sample among tokens at least P times as likely as the most likely one" },
-  "repeat-penalty": { type: "number", default: 1, describe: "Penalty for repeated tokens; 1: none" },
-  seed: { type: "number", default: 0, describe: "Seed of the sampling" },
+  ...SAMPLING,
   "allow-mismatch": { type: "boolean", describe: "Accept vectors and probes of another model of the same shape" },
   monitor: { type: "string", array: true, describe: "Probe file; its probability is shown at every token (repeatable)" },
 });
@@ -97,11 +93,10 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
   const specs = steer.map(({ vector, ...how }) => ({ ...how, vector: vector.path! }));
   const probes = await Promise.all(options.monitor.map(probe.load));
-  const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
-  const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };
   const model = await openModel(options, signal);
   const prompt = raw ? options.prompt : prompts.question(options.prompt);
   const stop = options.stop.length > 0 || raw ? options.stop : [prompts.QUESTION_STOP];
+  const sampling = samplingOf(options);
   const tokens = model.generate(prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
   return { model, prompt, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
 }

@@ -10,6 +10,7 @@ export const COMMANDS: readonly Command[] = [
   (await import("./trace.js")).default,
   (await import("./capture.js")).default,
   (await import("./vector.js")).default,
+  (await import("./vectors.js")).default,
   (await import("./probe.js")).default,
   (await import("./experiment.js")).default,
   (await import("./evaluate.js")).default,

@@ -34,6 +34,28 @@ export async function downloadFile(url: string, target: string, options: Downloa
   await landPartial(target);
 }
 
+/** Like `downloadFile`; `check` sees the verified file before it gets its name, and its error deletes the file. */
+export async function downloadChecked(
+  url: string, target: string, options: DownloadOptions, check: (path: string) => Promise<void>,
+): Promise<void> {
+  try {
+    await downloadPartial(url, target, options);
+    await check(partialOf(target)).catch(async (error: unknown) => {
+      await forgetPartial(target);
+      throw error;
+    });
+    await landPartial(target);
+  } catch (error) {
+    throw writeFailure(target, error);
+  }
+}
+
+/** The error for a failed write; other errors are returned unchanged. */
+export function writeFailure(target: string, error: unknown): unknown {
+  const { syscall, message } = error as NodeJS.ErrnoException;
+  return syscall ? new SteeringError("E_DOWNLOAD", `could not write ${target}: ${message}`, { cause: error }) : error;
+}
+
 /** Download `url` to `<target>.partial`, resuming an unfinished download, and verify it. Throws as `downloadFile`. */
 export async function downloadPartial(url: string, target: string, options: DownloadOptions = {}): Promise<void> {
   const partial = partialOf(target);

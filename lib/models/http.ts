@@ -54,6 +54,24 @@ export async function exchange<T>(
   }
 }
 
+/** Fetch a document of at most `most` bytes. Throws E_DOWNLOAD (also for a redirect to another protocol), E_ABORTED. */
+export async function fetchBytes(url: string, most: number, options: ExchangeOptions = {}): Promise<Buffer> {
+  return exchange(url, {}, options, async (response, beat) => {
+    requireSuccess(response);
+    const { host, protocol } = new URL(response.url);
+    if (protocol !== new URL(url).protocol) throw new SteeringError("E_DOWNLOAD", `${url} leads to ${protocol}//${host}`);
+    const chunks: Uint8Array[] = [];
+    let size = 0;
+    for await (const chunk of response.body ?? []) {
+      beat();
+      size += chunk.length;
+      if (size > most) throw new SteeringError("E_DOWNLOAD", `${host} sends more than ${most} bytes for ${url}`);
+      chunks.push(chunk);
+    }
+    return Buffer.concat(chunks);
+  });
+}
+
 /** The error for a download that the caller aborted. */
 export function stopped(): SteeringError {
   return new SteeringError("E_ABORTED", "the download was stopped; run it again to resume it");

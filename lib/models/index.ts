@@ -1,4 +1,5 @@
-export { sha256File } from "./download.js";
+export { downloadChecked, mismatch, sha256File } from "./download.js";
+export { fetchBytes } from "./http.js";
 export { isNamedModel, resolveModel } from "./pull.js";
 export { ownDatasets } from "./registry.js";
 export type { OnProgress } from "./download.js";

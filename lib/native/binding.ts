@@ -181,10 +181,21 @@ export interface NativeSamplerOptions {
   temperature: number;
   topK: number;
   topP: number;
+  typicalP: number;
+  topNSigma: number;
   minP: number;
+  xtcProbability: number;
+  xtcThreshold: number;
   repeatPenalty: number;
+  presencePenalty: number;
+  frequencyPenalty: number;
   repeatLastN: number;
-  /** Tokens before the first new one, for the penalty. */
+  dryMultiplier: number;
+  dryBase: number;
+  dryAllowedLength: number;
+  dryLastN: number;
+  drySequenceBreakers: readonly string[];
+  /** Tokens before the first new one, for the penalties. */
   history: Int32Array;
   seed: number;
   biasTokens: Int32Array;

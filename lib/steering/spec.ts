@@ -2,7 +2,7 @@ import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { FACTS } from "./schedule-kinds.js";
-import { scheduleSchema, tailSchema } from "./schedule.js";
+import { scheduleSchema, tailSchema, type WrittenSchedule } from "./schedule.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
 
@@ -74,6 +74,15 @@ export function parseSteer(text: string): SteeringSpec {
     else throw badSpec(text, `unknown setting "${word}"`);
   }
   return parsedBy(steeringSpecSchema, spec, (problem) => badSpec(text, problem));
+}
+
+/** A schedule as `parseSteer` reads it after the colon, e.g. `dyn,p=0.5,max=2`; undefined if the command line does not offer its kind. */
+export function scheduleText(schedule: WrittenSchedule): string | undefined {
+  const { word, settings = {} } = new Map(FACTS).get(schedule.kind)!;
+  if (word === undefined) return undefined;
+  const values = schedule as unknown as Record<string, unknown>;
+  const written = Object.entries(settings).map(([short, key]) => (short === "alpha" ? `${values[key]}` : `${short}=${values[key]}`));
+  return [word, ...written].join(",");
 }
 
 /** Parse `all`, or numbers and ranges joined by "+", e.g. `4-9+12`. Throws E_BAD_SPEC. */

@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/counted.h"
+#include "engine/dry_prototype.h"
 #include "engine/hook_site.h"
 #include "engine/llama_pointers.h"
 #include "engine/steering_terms.h"
@@ -81,6 +82,9 @@ public:
     // A LoRA adapter of zeros for every W_O. Freed with the model. Throws E_LLAMA.
     llama_adapter_lora * zero_adapter() const;
 
+    // A DRY sampler without history; the caller owns it.
+    llama_sampler * make_dry_sampler(const dry_options & options) const { return dry_prototype_.make(vocab(), options); }
+
     // Value of a metadata key of the GGUF, or an empty string.
     std::string metadata(const std::string & key) const;
     // FNV-1a over every token's text and attributes: equal for equal vocabularies.
@@ -115,4 +119,5 @@ private:
     mutable std::atomic<uint64_t>                             next_serial_{0};
     mutable std::mutex                                        mutex_;
     mutable llama_adapter_lora *                              zero_adapter_ = nullptr;
+    mutable dry_prototype                                     dry_prototype_;
 };

@@ -6,6 +6,13 @@
 #include <algorithm>
 #include <cmath>
 
+namespace {
+
+// llama.cpp's typical-p computes 0 · log 0 for a token of probability 0, and then keeps the likeliest tokens instead.
+constexpr float SOME_PROBABILITY = 1e-30f;
+
+} // namespace
+
 token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const sampler_options & options)
     : weights_(std::move(weights)), n_vocab_(weights_->n_vocab()), chain_(nullptr, llama_sampler_free) {
     for (const auto & bias : options.logit_bias) {
@@ -14,8 +21,6 @@ token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const
                 + std::to_string(n_vocab_));
         }
     }
-    if (options.temperature == 0 && options.repeat_penalty == 1 && options.logit_bias.empty()) return;
-
     auto params = llama_sampler_chain_default_params();
     params.no_perf = true;
     chain_.reset(llama_sampler_chain_init(params));
@@ -23,25 +28,33 @@ token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const
     if (!options.logit_bias.empty()) {
         add(llama_sampler_init_logit_bias(n_vocab_, int32_t(options.logit_bias.size()), options.logit_bias.data()));
     }
-    if (options.repeat_penalty != 1) {
-        llama_sampler * penalties = llama_sampler_init_penalties(n_vocab_, options.repeat_last_n, options.repeat_penalty, 0, 0);
-        for (llama_token token : options.history) llama_sampler_accept(penalties, token);
-        add(penalties);
+    add(llama_sampler_init_penalties(n_vocab_, options.repeat_last_n, options.repeat_penalty, options.frequency_penalty,
+        options.presence_penalty));
+    if (options.dry.multiplier > 0) add(weights_->make_dry_sampler(options.dry));
+    for (llama_token token : options.history) llama_sampler_accept(chain_.get(), token);
+
+    if (options.top_n_sigma > 0) add(llama_sampler_init_top_n_sigma(options.top_n_sigma));
+    if (options.top_k > 0) add(llama_sampler_init_top_k(options.top_k));
+    if (options.typical_p < 1) {
+        add(llama_sampler_init_min_p(SOME_PROBABILITY, 1));
+        add(llama_sampler_init_typical(options.typical_p, 1));
+    }
+    if (options.top_p < 1) add(llama_sampler_init_top_p(options.top_p, 1));
+    if (options.min_p > 0) add(llama_sampler_init_min_p(options.min_p, 1));
+    if (options.xtc_probability > 0) {
+        add(llama_sampler_init_xtc(options.xtc_probability, options.xtc_threshold, 1, options.seed));
     }
     if (options.temperature == 0) {
         add(llama_sampler_init_greedy());
         return;
     }
-    if (options.top_k > 0) add(llama_sampler_init_top_k(options.top_k));
-    if (options.top_p < 1) add(llama_sampler_init_top_p(options.top_p, 1));
-    if (options.min_p > 0) add(llama_sampler_init_min_p(options.min_p, 1));
     add(llama_sampler_init_temp(options.temperature));
     add(llama_sampler_init_dist(options.seed));
 }
 
 llama_token token_sampler::sample(const float * logits) {
     const llama_token likeliest = arg_max(logits, n_vocab_); // -1 for logits that do not form a distribution
-    if (!chain_ || likeliest < 0) return likeliest;
+    if (likeliest < 0) return -1;
     const std::lock_guard<std::mutex> lock(mutex_);
     candidates_.resize(n_vocab_);
     for (llama_token token = 0; token < n_vocab_; ++token) candidates_[token] = {token, logits[token], 0.0f};

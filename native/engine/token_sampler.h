@@ -9,14 +9,21 @@
 #include <vector>
 
 struct sampler_options {
-    float       temperature    = 0; // 0 = the likeliest token
-    int32_t     top_k          = 0; // 0 = off
-    float       top_p          = 1; // 1 = off
-    float       min_p          = 0; // 0 = off
-    float       repeat_penalty = 1; // 1 = off
-    int32_t     repeat_last_n  = 64;
-    std::vector<llama_token> history; // tokens before the first one, which the penalty counts as well
-    uint32_t    seed           = 0;
+    float       temperature       = 0; // 0 = the likeliest token
+    float       top_n_sigma       = 0; // 0 = off
+    int32_t     top_k             = 0; // 0 = off
+    float       typical_p         = 1; // 1 = off
+    float       top_p             = 1; // 1 = off
+    float       min_p             = 0; // 0 = off
+    float       xtc_probability   = 0; // 0 = off
+    float       xtc_threshold     = 0;
+    float       repeat_penalty    = 1; // 1 = off
+    float       presence_penalty  = 0; // 0 = off
+    float       frequency_penalty = 0; // 0 = off
+    int32_t     repeat_last_n     = 64;
+    dry_options dry;
+    std::vector<llama_token> history; // tokens before the first one, which the penalties count as well
+    uint32_t    seed              = 0;
     std::vector<llama_logit_bias> logit_bias;
 };
 
@@ -36,7 +43,7 @@ public:
 private:
     const std::shared_ptr<const llama_weights>                    weights_;
     const int32_t                                                 n_vocab_;
-    std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> chain_; // null = the likeliest token
+    std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> chain_;
     std::vector<llama_token_data>                                 candidates_;
     std::mutex                                                    mutex_;
 };

@@ -39,6 +39,8 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   await writeFile(at("safe.json"), JSON.stringify([{ prompt: "q", response: "a", is_safe: true }]));
   await writeFile(at("lines"), "one\ntwo\n");
   await results.write(at("run"), run, records);
+  const aPacked = { vector: at("v.safetensors"), name: "x", modelName: "m", schedule: { kind: "fixed", alpha: 1 }, description: "d", licence: "l", sample: { question: "q", unsteered: "a", steered: "b" } };
+  await api.gallery.pack(at("gallery"), [aPacked as root.PackedVector]);
   const evaluator = await evaluate.language({ wanted: "ita" });
   await evaluate.run(at("run"), [evaluator]);
   const read = await results.read(at("run"));
@@ -75,6 +77,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "evaluate.run": [at("run"), [evaluator], { again: true, signal, onProgress }], "evaluate.translated": [evaluator, translator, ["eng"]], "evaluate.withFoundAlphas": [steer(), generated], 
     
     "experiment.loadPlan": ["tiny", { signal }], "experiment.planRuns": [plan], "experiment.summarise": [answers, "ita"], 
+    "gallery.read": [at("gallery"), signal], "gallery.pull": ["x", { gallery: at("gallery"), signal, onProgress }], "gallery.pack": [at("gallery2"), [aPacked]],
     "models.find": ["tiny"], "models.isInstalled": [models.find("tiny")], "models.path": [models.find("tiny")],
     "models.pull": [models.find("tiny"), { force: false, signal, onProgress, stallMs: 100 }], "models.resolve": ["tiny", { signal }],
     "probe.load": [at("p.safetensors")], "probe.logit": [probe, probe.weights], "probe.save": [at("q.safetensors"), probe],
