@@ -82,16 +82,23 @@ export function chanceOf(products: ContrastProducts): number {
   const { n } = products;
   const gram = gramOf(products);
   const random = seededRandom(SEED);
-  const lengthWith = (signs: readonly number[]): number => {
+  const signs = new Float64Array(n).fill(1);
+  // The squared length less the squares of the single differences, halved: signs only change what is between two differences.
+  const between = (): number => {
     let sum = 0;
-    for (let i = 0; i < n; i++) for (let j = 0; j < n; j++) sum += signs[i]! * signs[j]! * gram[i * n + j]!;
+    for (let i = 1; i < n; i++) {
+      let row = 0;
+      for (let j = 0; j < i; j++) row += signs[j]! * gram[i * n + j]!;
+      sum += signs[i]! * row;
+    }
     return sum;
   };
-  const own = lengthWith(new Array<number>(n).fill(1));
+  const own = between();
+  const rounding = 1e-9 * Math.abs(own); // all signs reversed give the same length
   let asLong = 1;
   for (let flip = 0; flip < N_FLIPS; flip++) {
-    // All signs reversed give the same length, up to rounding.
-    if (lengthWith(Array.from({ length: n }, () => (random() < 0.5 ? -1 : 1))) >= own * (1 - 1e-9)) asLong++;
+    for (let i = 0; i < n; i++) signs[i] = random() < 0.5 ? -1 : 1;
+    if (between() >= own - rounding) asLong++;
   }
   return asLong / (N_FLIPS + 1);
 }
