@@ -16,8 +16,8 @@ import { showProgress } from "../progress.js";
 import { healthLine } from "../show-vector.js";
 
 const WORDS = titled("From words", {
-  towards: { type: "string", describe: 'The wanted behaviour, after "You are someone who", e.g. "speaks like a cheerful friend"' },
-  away: { type: "string", describe: 'The other behaviour, e.g. "is gloomy"', defaultDescription: "a neutral assistant" },
+  towards: { type: "string", describe: 'Wanted behaviour; completes "You are someone who …"' },
+  away: { type: "string", describe: "Behaviour to turn away from, in the same form", defaultDescription: "a neutral assistant" },
 });
 
 const DATASETS = titled("From two datasets", {
@@ -26,7 +26,7 @@ const DATASETS = titled("From two datasets", {
 });
 
 const TEXTS = titled("From texts", {
-  pairs: { type: "string", describe: "JSON file of personas and openings, or of pairs of texts (docs/own-property.md)" },
+  pairs: { type: "string", describe: "JSON file of personas and openings, or of pairs of texts" },
 });
 
 const ICL = titled("Options of --method icl", {
@@ -74,7 +74,7 @@ type ExtractArguments = Values<typeof OPTIONS> & OutputOptions;
 
 export default command({
   usage: "extract <model>",
-  describe: "Extract a steering vector from words, from two datasets or from texts",
+  describe: "Extract a steering vector from words, datasets or texts",
   options: OPTIONS,
   examples: [
     ['extract qwen2.5-coder-0.5b-instruct --towards "speaks like a cheerful friend" --away "is gloomy"'],
