@@ -1,4 +1,4 @@
-import type { PairsOrigin, Provenance, SteeringVector } from "../lib/index.js";
+import type { Health, PairsOrigin, Provenance, SteeringVector } from "../lib/index.js";
 import { alphaBlock } from "./alpha-strip.js";
 import { print } from "./common.js";
 
@@ -16,6 +16,7 @@ export function showVector(vector: SteeringVector, json: boolean): void {
     steps: String(nSteps),
     width: String(width),
     ...describeOrigin(provenance),
+    ...(provenance.health && { health: healthLine(provenance.health) }),
     model: `${model.architecture}, ${model.nLayer} layers, nEmbd ${model.nEmbd}, ${model.nHead} heads, ${model.quantisation}`,
     "model file": short(model.fileHash),
     "made by": provenance.madeBy,
@@ -24,6 +25,12 @@ export function showVector(vector: SteeringVector, json: boolean): void {
   for (const [index, row] of byLayer.entries()) {
     print(`${String(layers[index]).padStart(4)} ${row.map((norm) => alphaBlock(norm, largest)).join("")}`);
   }
+}
+
+/** The verdict and its reason, e.g. "strong: …". */
+export function healthLine({ verdict, reason, effect }: Health): string {
+  const beside = effect ? `; KL ${effect.kl.toFixed(2)} per token at alpha ${effect.alpha}, ${effect.randomKl.toFixed(2)} at random` : "";
+  return `${verdict}: ${reason}${beside}`;
 }
 
 const METHODS = {
@@ -49,6 +56,11 @@ function ofKind(origin: Provenance["origin"]): Record<string, string> {
       datasets: contrast(origin),
       pairs: `${origin.nPairs}, template ${origin.template}, pooling ${origin.pooling}`,
       method: METHODS[origin.method],
+    };
+    case "words": return {
+      towards: origin.towards,
+      away: origin.away ?? "(neutral)",
+      questions: `${origin.nQuestions}, ${origin.paraphrases.length} paraphrases, pooling ${origin.pooling}`,
     };
     case "derived": return { "made from": origin.from.map(({ property, hash }) => `${property} (${short(hash)})`).join(", ") };
     case "imported": return { imported: `${origin.file} (${short(origin.hash)}), ${origin.format}` };

@@ -1,17 +1,33 @@
+import { basename, extname } from "node:path";
 import { differingQueries } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
-import { PAIR_TEMPLATES, POOLINGS, answerPairs } from "../../lib/extract/index.js";
+import { PAIR_TEMPLATES, POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
 import { assertWritable } from "../../lib/formats/index.js";
 import {
-  extract, loadDataset, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin,
-  type SteeringVector,
+  extract, loadDataset, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin, type SteeringVector,
 } from "../../lib/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
-import { camelCase, command, options, titled, type OutputOptions, type Values } from "../command.js";
+import { command, options, titled, type OutputOptions, type Values } from "../command.js";
 import { commandName, defined, interruptible, note, print } from "../common.js";
+import { checkSource, sourceOf } from "../extract-source.js";
 import { openModel } from "../open-model.js";
-import { count, file, MODEL } from "../options.js";
+import { count, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
+import { healthLine } from "../show-vector.js";
+
+const WORDS = titled("From words", {
+  towards: { type: "string", describe: 'Wanted behaviour; completes "You are someone who …"' },
+  away: { type: "string", describe: "Behaviour to turn away from, in the same form", defaultDescription: "a neutral assistant" },
+});
+
+const DATASETS = titled("From two datasets", {
+  positive: { type: "string", describe: "Dataset with the wanted behaviour: a name, or a file of {input, output} rows" },
+  negative: { type: "string", describe: "Dataset without it: the same queries with other answers" },
+});
+
+const TEXTS = titled("From texts", {
+  pairs: { type: "string", describe: "JSON file of personas and openings, or of pairs of texts" },
+});
 
 const ICL = titled("Options of --method icl", {
   "icl-examples": { ...count(0), describe: "Demonstrations per prompt", defaultDescription: "4" },
@@ -24,40 +40,44 @@ const PAIRS = titled(`Options of --method ${PAIR_METHODS.join(", ")}`, {
     describe: "How the question precedes the answer: Q:…A:, as a chat, or not at all",
   },
   pooling: {
-    choices: POOLINGS, defaultDescription: "mean",
+    choices: POOLINGS, defaultDescription: "mean; step for --towards",
     describe: "What to read of an answer: the mean over its tokens, the last one, each step",
   },
-  pairs: { ...count(), describe: "Number of pairs to draw", defaultDescription: "all" },
+  "n-pairs": { ...count(), describe: "Number of pairs to draw", defaultDescription: "all" },
   "best-layers": { ...count(), describe: "Keep only the N layers that best separate held-out answers" },
 });
 
 const OPTIONS = options({
   ...MODEL,
-  positive: { ...file, describe: "Dataset with the wanted behaviour: a name, or a file of {input, output} rows" },
-  negative: { ...file, describe: "Dataset without it: the same queries with other answers" },
+  ...WORDS,
+  ...DATASETS,
+  ...TEXTS,
   method: {
-    choices: ["icl", ...PAIR_METHODS], default: "icl",
+    choices: ["icl", ...PAIR_METHODS], defaultDescription: "icl for datasets, mean for texts",
     describe: "icl: contrast prompts with demonstrations, as published; else see below",
   },
   ...ICL,
   ...PAIRS,
-  "max-new-tokens": { ...count(), describe: "Token steps of the vector, with icl or --pooling step", defaultDescription: "30" },
+  "max-new-tokens": {
+    ...count(), describe: "Token steps of the vector, with --towards, icl or --pooling step", defaultDescription: "30, 20 for --towards",
+  },
   seed: { ...count(0), default: 32, describe: "Seed of the draw and of the held-out answers" },
   site: {
     choices: HOOK_SITES, describe: "Hook site: the place in a block where activations are read",
-    defaultDescription: "head_out for icl, else resid_post",
+    defaultDescription: "head_out for words and icl, else resid_post",
   },
   layers: { type: "string", describe: "Layers to extract, counted from 0, e.g. 4-9+12", defaultDescription: "all" },
-  out: { type: "string", describe: "Vector file to write", defaultDescription: "POSITIVE-NEGATIVE.safetensors" },
+  out: { type: "string", describe: "Vector file to write", defaultDescription: "from the names of what is contrasted" },
 });
 
 type ExtractArguments = Values<typeof OPTIONS> & OutputOptions;
 
 export default command({
   usage: "extract <model>",
-  describe: "Extract a steering vector by contrasting two datasets",
+  describe: "Extract a steering vector from words, datasets or texts",
   options: OPTIONS,
   examples: [
+    ['extract qwen2.5-coder-0.5b-instruct --towards "speaks like a cheerful friend" --away "is gloomy"'],
     ["extract gemma3-270m --positive ITA --negative ENG --out italian.safetensors"],
     ["extract gemma3-270m --positive ITA --negative ENG --method mean", "reads the answers"],
     ["extract model.gguf --positive polite.json --negative rude.json", "your own property"],
@@ -68,44 +88,67 @@ export default command({
 });
 
 async function run(options: ExtractArguments, signal: AbortSignal): Promise<void> {
-  checkOptions(options);
+  const source = sourceOf(options);
+  checkSource(source, options);
+  const chosen = spec.parseIndices(options.layers ?? "all");
+  const layers = chosen === "all" ? undefined : chosen;
+  const { quiet, towards, away, pairs, nPairs, bestLayers, site, seed, maxNewTokens, pooling } = options;
+  const layersOf = bestLayers === undefined ? layers : { best: bestLayers };
+
+  if (source.kind === "words") {
+    const out = options.out ?? `${fileName(towards!)}.safetensors`;
+    await assertWritable(out);
+    return finish(options, out, signal, (model) => withProgress(towards!, quiet, (onProgress) => extract(model, {
+      towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), onProgress,
+      ...defined({ away, site, layers, maxNewTokens, signal }),
+    })));
+  }
+  if (source.kind === "texts") {
+    const name = basename(pairs!, extname(pairs!));
+    const out = options.out ?? `${name}.safetensors`;
+    await assertWritable(out, [pairs!]);
+    const texts = await loadContrastTexts(pairs!);
+    return finish(options, out, signal, (model) => withProgress(name, quiet, (onProgress) => extract(model, {
+      texts, name, seed, onProgress, ...(source.method && { method: source.method }), ...defined({ site, layers: layersOf, signal }),
+    })));
+  }
   const folder = datasets.folder(options.model);
-  const [positive, negative] = [await loadDataset(options.positive, folder), await loadDataset(options.negative, folder)];
+  const [positive, negative] = [await loadDataset(options.positive!, folder), await loadDataset(options.negative!, folder)];
   noteDifferences(positive, negative, options);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
-  const chosen = spec.parseIndices(options.layers ?? "all");
-  await assertWritable(out, [options.positive, options.negative]);
+  await assertWritable(out, [options.positive!, options.negative!]);
+  return finish(options, out, signal, (model) => (source.kind === "icl"
+    ? extractWithProgress(model, { ...options, layers, positive, negative, signal })
+    : extractPairsWithProgress(model, { ...options, method: source.method, nPairs, layers: layersOf, positive, negative, signal })));
+}
+
+/** Extracts with the model, saves the vector, and says what it is. */
+async function finish(
+  options: ExtractArguments, out: string, signal: AbortSignal, make: (model: Model) => Promise<SteeringVector>,
+): Promise<void> {
   await using model = await openModel(options, signal);
-  const { method, pairs: nPairs, bestLayers } = options;
-  const layersOf = bestLayers === undefined ? chosen : { best: bestLayers };
-  const vector = method === "icl"
-    ? await extractWithProgress(model, { ...options, layers: chosen === "all" ? undefined : chosen, positive, negative, signal })
-    : await extractPairsWithProgress(model, { ...options, method, nPairs, layers: layersOf, positive, negative, signal });
+  const vector = await make(model);
   await vector.save(out);
   const { site, nSteps, width, layers, provenance } = vector;
   if (options.json) return print(JSON.stringify({ path: out, site, layers, nLayers: layers.length, nSteps, width, provenance }, null, 2));
   print(out);
   if (provenance.origin.kind === "pairs") noteLayers(provenance.origin, layers, options.quiet);
-  note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}. `
-    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,1`, options.quiet);
+  note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}`, options.quiet);
+  if (provenance.health) note(`health: ${healthLine(provenance.health)}`, options.quiet);
+  note(`Try: ${commandName()} generate ${options.model} "…" --steer ${proposal(out)}`, options.quiet);
 }
 
-/** Throws E_BAD_ARGUMENT for options that have no effect with the chosen method. */
-function checkOptions(options: ExtractArguments): void {
-  const { method, pooling, layers, bestLayers, maxNewTokens } = options;
-  const others = PAIR_METHODS.join(", ");
-  const isGiven = (name: string): boolean => options[camelCase(name) as keyof ExtractArguments] !== undefined;
-  const misplaced = Object.keys(method === "icl" ? PAIRS : ICL).find(isGiven);
-  const wrong = [
-    misplaced && `--${misplaced} has no effect with --method ${method}; it is for --method ${method === "icl" ? others : "icl"}`,
-    method !== "icl" && pooling !== "step" && maxNewTokens !== undefined
-      && `--max-new-tokens has no effect with --pooling ${pooling ?? "mean"}; it is for --method icl and --pooling step`,
-    layers !== undefined && bestLayers !== undefined && "--layers and --best-layers both choose layers; give only one of them",
-  ].find((message) => typeof message === "string");
-  if (wrong) throw new SteeringError("E_BAD_ARGUMENT", wrong);
+/** How to try the vector in a file. */
+function proposal(path: string): string {
+  return `${path}:fixed,1`;
 }
 
-function noteDifferences(positive: Dataset, negative: Dataset, { method, quiet }: ExtractArguments): void {
+/** The letters and digits of a text, shortened, as the name of a file. */
+function fileName(text: string): string {
+  return text.toLowerCase().replace(/[^\p{L}\p{N}]+/gu, "-").replace(/^-|-$/g, "").slice(0, 40) || "vector";
+}
+
+function noteDifferences(positive: Dataset, negative: Dataset, { method = "icl", quiet }: ExtractArguments): void {
   if (method === "icl") {
     const { differing, compared } = differingQueries(positive, negative);
     const which = `${differing} of ${compared} rows`;
@@ -132,26 +175,26 @@ type Settings<T extends { positive: Dataset; negative: Dataset }> =
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
   const { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
-  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
-  try {
-    return await extract(model, {
-      method: method ?? "mean", positive, negative, onProgress: progress.onProgress,
-      ...defined({ template, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
-    });
-  } finally {
-    progress.stop();
-  }
+  return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
+    method: method ?? "mean", positive, negative, onProgress,
+    ...defined({ template, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
+  }));
 }
 
 /** Extraction with a bar on stderr. */
-export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): ReturnType<typeof extract> {
+export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): Promise<SteeringVector> {
   const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
-  const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
+  return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
+    positive, negative, onProgress, ...defined({ iclExamples, support, maxNewTokens, seed, site, layers, signal }),
+  }));
+}
+
+async function withProgress<Result>(
+  name: string, quiet: boolean, work: (onProgress: (done: number, total: number) => void) => Promise<Result>,
+): Promise<Result> {
+  const progress = showProgress(name, quiet, "tokens");
   try {
-    return await extract(model, {
-      positive, negative, onProgress: progress.onProgress,
-      ...defined({ iclExamples, support, maxNewTokens, seed, site, layers, signal }),
-    });
+    return await work(progress.onProgress);
   } finally {
     progress.stop();
   }

@@ -103,7 +103,7 @@ async function vectorOf(
   const vector = await runExtraction(model, plan, { ...(signal && { signal }), ...(onExtraction && { onProgress: onExtraction }) });
   await saveVector(path, vector);
   const seconds = (performance.now() - begun) / 1000;
-  await store?.time({ what: "extraction", seconds, tokens: plan.prompts.flat().length * vector.nSteps });
+  await store?.time({ what: "extraction", seconds, tokens: 2 * plan.pairs.length * vector.nSteps });
   return vector;
 }
 
@@ -130,7 +130,7 @@ function checkParts({ info }: Engine, { layers, heads, site }: SingleConfig): vo
 
 function isOfPlan(vector: VectorData, plan: ExtractionPlan): boolean {
   const described = ({ site, layers, provenance }: Pick<VectorData, "site" | "layers" | "provenance">): unknown => {
-    const { madeBy: _, calibration: _unused, ...compared } = provenance;
+    const { madeBy: _madeBy, calibration: _calibration, health: _health, ...compared } = provenance;
     return JSON.parse(JSON.stringify([site, layers, compared]));
   };
   return isDeepStrictEqual(described(vector), described(plan));

@@ -1,14 +1,15 @@
-import { createHash } from "node:crypto";
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import { captureMeans, type CapturePrompt } from "../capture/index.js";
+import type { CapturePrompt } from "../capture/index.js";
 import { assertDifferent, datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { drawWithReplacement } from "../maths/index.js";
 import { iclTokens, promptGroups, type QaVariant } from "../prompt/index.js";
 import { MAX_PROMPTS } from "../results/index.js";
-import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans, SteeringVector } from "../vector/index.js";
+import { delta, type HookSite, type IclOrigin, type Provenance, SteeringVector } from "../vector/index.js";
+import { captureContrast, hashPairs, type PromptPair } from "./contrast.js";
+import { contrastHealth } from "./health.js";
 
 /** Options of an extraction from demonstrations, as published (docs/method.md §2 and §3). */
 export interface ExtractOptions {
@@ -51,8 +52,7 @@ export interface ExtractionPlan {
   site: HookSite;
   layers: readonly number[];
   provenance: Provenance & { origin: IclOrigin };
-  /** Positive, negative. */
-  prompts: CapturePrompt[][];
+  pairs: PromptPair[];
   maxNewTokens: number;
 }
 
@@ -77,8 +77,9 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
 
   const prompts = sides.map(({ dataset, groups }) => [...counts].map(([index, weight]): CapturePrompt =>
     ({ tokens: iclTokens(model, dataset.instruction, groups[index]!, promptFormat), weight })));
+  const pairs = prompts[0]!.map(({ tokens, weight }, i): PromptPair => ({ positive: tokens, negative: prompts[1]![i]!.tokens, weight }));
   return {
-    site, layers: [...layers], prompts, maxNewTokens,
+    site, layers: [...layers], pairs, maxNewTokens,
     provenance: {
       property: `${positive.name} vs ${negative.name}`,
       origin: {
@@ -87,7 +88,7 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
         negative: datasetReference(negative),
         iclExamples, support: supportIndices.length, seed: options.supportIndices ? null : seed, supportIndices,
         maxNewTokens, promptFormat,
-        promptsHash: hashPrompts(prompts),
+        promptsHash: hashPairs(pairs),
       },
       model: await model.fingerprint(),
       madeBy: `llama-steer ${packageVersion()}`,
@@ -100,23 +101,11 @@ export async function runExtraction(
   plan: ExtractionPlan,
   { signal, onProgress }: Pick<ExtractOptions, "signal" | "onProgress"> = {},
 ): Promise<SteeringVector> {
-  const { site, layers, prompts, maxNewTokens, provenance } = plan;
-  const totals = prompts.map((side) => side.reduce((sum, { tokens }) => sum + tokens.length + maxNewTokens, 0));
-  const total = totals.reduce((a, b) => a + b, 0);
-  const means: StepMeans[] = [];
-  for (const [side, list] of prompts.entries()) {
-    const before = totals.slice(0, side).reduce((a, b) => a + b, 0);
-    means.push(await captureMeans(model, list, {
-      site, layers, maxNewTokens, onProgress: (done) => onProgress?.(before + done, total), ...(signal ? { signal } : {}),
-    }));
-  }
-  onProgress?.(total, total);
-  const { nSteps, width, data } = delta(means[0]!, means[1]!);
-  return new SteeringVector({ site, layers, nSteps, width, data, provenance });
-}
-
-function hashPrompts(sides: CapturePrompt[][]): string {
-  const hash = createHash("sha256");
-  for (const prompt of sides.flat()) hash.update(Int32Array.from(prompt.tokens)).update("\n");
-  return `sha256:${hash.digest("hex")}`;
+  const { site, layers, pairs, maxNewTokens, provenance } = plan;
+  const contrast = await captureContrast(model, pairs, {
+    site, layers, maxNewTokens, ...(signal && { signal }), ...(onProgress && { onProgress }),
+  });
+  const { nSteps, width, data } = delta(contrast.positive, contrast.negative);
+  const health = contrastHealth(layers, contrast.rows);
+  return new SteeringVector({ site, layers, nSteps, width, data, provenance: { ...provenance, health } });
 }

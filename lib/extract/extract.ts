@@ -1,25 +1,44 @@
+import { SteeringError } from "../errors.js";
 import { assertDataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import type { PairMethod, SteeringVector } from "../vector/index.js";
+import { extractTexts, type ExtractTextsOptions } from "./contrast-texts.js";
 import { extractIcl, type ExtractOptions } from "./demonstrations.js";
 import { extractPairs, type ExtractPairsOptions } from "./pairs.js";
+import { extractWords, type ExtractWordsOptions } from "./words.js";
 
-/** Options of `extract`: from demonstrations, as published (the default), or from pairs of texts. */
-export type ExtractionOptions = (ExtractOptions & { method?: "icl" }) | (ExtractPairsOptions & { method: PairMethod });
+/** Options of `extract`: descriptions in words, demonstrations as published (`icl`, the default of datasets), or pairs of texts. */
+export type ExtractionOptions = ExtractWordsOptions | (ExtractOptions & { method?: "icl" })
+  | (ExtractPairsOptions & { method: PairMethod }) | ExtractTextsOptions;
+
+/** What says which kind of extraction is meant. */
+const SOURCES = ["towards", "positive", "texts"] as const;
 
 /**
- * Extract a steering vector by contrasting two datasets that hold the same queries.
+ * Extract a steering vector by contrasting a behaviour with another one, and judge the contrast (`provenance.health`).
  *
- * `method: "icl"` (default): for each token step, the mean activation under demonstrations of the positive behaviour minus that under
- * demonstrations of the negative one (docs/method.md §2 and §3). `"mean"`, `"pca"`, `"probe"`: a direction computed from the datasets'
- * own answers, without generating text: their mean difference, the principal component of their differences, or the direction of a
- * logistic regression.
+ * - `towards`, `away`: descriptions in words; the model answers everyday questions under both.
+ * - `positive`, `negative`: two datasets that hold the same queries. `method: "icl"` (default): for each token step, the mean activation
+ *   under demonstrations of the positive behaviour minus that under demonstrations of the negative one (docs/method.md §2 and §3).
+ *   `"mean"`, `"pca"`, `"probe"`: a direction computed from the datasets' own answers, without generating text: their mean difference, the
+ *   principal component of their differences, or the direction of a logistic regression.
+ * - `texts`: personas and openings, or pairs of texts, whose last tokens are read; the same methods, `"mean"` by default.
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE,
  *   E_ABORTED
  */
 export async function extract(model: Engine, options: ExtractionOptions): Promise<SteeringVector> {
-  const { method = "icl" } = options;
-  for (const side of ["positive", "negative"] as const) assertDataset(options[side], side);
+  const given = SOURCES.filter((name) => name in options && (options as unknown as Record<string, unknown>)[name] !== undefined);
+  if (given.length > 1) {
+    throw new SteeringError("E_BAD_ARGUMENT", `extract takes one source: ${given.join(" and ")} exclude each other`);
+  }
+  if (given[0] !== "towards" && (options as { away?: unknown }).away !== undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", "away needs towards, the behaviour that is wanted");
+  }
+  if (given[0] === "towards") return extractWords(model, options as ExtractWordsOptions);
+  if (given[0] === "texts") return extractTexts(model, options as ExtractTextsOptions);
+  const datasets = options as ExtractOptions | ExtractPairsOptions;
+  for (const side of ["positive", "negative"] as const) assertDataset(datasets[side], side);
+  const { method = "icl" } = options as { method?: string };
   return method === "icl" ? extractIcl(model, options as ExtractOptions) : extractPairs(model, options as ExtractPairsOptions);
 }

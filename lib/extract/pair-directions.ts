@@ -1,11 +1,5 @@
-import { accuracy, auc, dot, fitLogistic, standardise, unstandardised, principalComponent } from "../maths/index.js";
+import { accuracy, auc, dot, fitLogistic, standardise, unstandardised, principalComponent, type PairedRows } from "../maths/index.js";
 import type { PairMethod } from "../vector/index.js";
-
-/** Paired rows: `positive[i]` belongs to `negative[i]`. */
-export interface PairedRows {
-  positive: readonly Float32Array[];
-  negative: readonly Float32Array[];
-}
 
 /** Activations of a text. */
 export interface TextActivations {

@@ -5,9 +5,13 @@ import { assertDifferent, datasetReference, type Dataset } from "../dataset/inde
 import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
-import { shuffled } from "../maths/index.js";
-import { PAIR_METHODS, type HookSite, type PairMethod, type PairsOrigin, type Provenance, SteeringVector } from "../vector/index.js";
-import { directionScore, layerDirections, type DirectionOptions, type PairActivations } from "./pair-directions.js";
+import { shuffled, type PairedRows } from "../maths/index.js";
+import {
+  PAIR_METHODS, type Format, type HookSite, type PairMethod, type PairsOrigin, type Provenance, SteeringVector,
+} from "../vector/index.js";
+import { HEALTH_PAIRS, meanOverSteps } from "./contrast.js";
+import { healthOf, layerContrast, type LayerContrast } from "./health.js";
+import { directionScore, layerDirections, type DirectionOptions, type PairActivations, type TextActivations } from "./pair-directions.js";
 import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./text-pairs.js";
 
 /** How `extract` puts the question before an answer. */
@@ -70,12 +74,40 @@ export async function extractPairs(model: Engine, options: ExtractPairsOptions):
 
 /** As `extractPairs`, with another limit on the activation values in memory. */
 export async function extractWithin(model: Engine, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
-  const { positive, negative, method = "mean", template = "question", pooling = "mean" } = options;
-  const { site = "resid_post", seed = 32, signal } = options;
+  const { positive, negative, template = "question", nPairs, seed = 32 } = options;
+  const texts = async (): Promise<TextPair[]> => {
+    requireOneOf("template", template, PAIR_TEMPLATES);
+    if (nPairs !== undefined) requireInteger("nPairs", nPairs, { min: 1 });
+    assertDifferent(positive, negative);
+    const all = answerPairs(positive, negative);
+    const drawn = nPairs === undefined ? all : drawPairs(all, nPairs, seed);
+    return Promise.all(drawn.map((pair) => textPair(model, pair, template)));
+  };
+  return vectorOfTexts(model, {
+    property: `${positive.name} vs ${negative.name}`, template, texts,
+    positive: datasetReference(positive), negative: datasetReference(negative),
+  }, options, mostValues);
+}
+
+/** Where pairs of texts come from. */
+export interface TextSource extends Pick<PairsOrigin, "positive" | "negative" | "template"> {
+  property: string;
+  format?: Format;
+  /** Called once, after the options have been checked. */
+  texts: () => Promise<TextPair[]>;
+}
+
+/** Options of `vectorOfTexts`. */
+export type TextVectorOptions = Omit<ExtractPairsOptions, "positive" | "negative" | "template" | "nPairs">;
+
+/** The vector of pairs of texts. Throws as `extractPairs`. */
+export async function vectorOfTexts(
+  model: Engine, source: TextSource, options: TextVectorOptions, mostValues = MOST_VALUES,
+): Promise<SteeringVector> {
+  const { property, positive, negative, template, format, texts } = source;
+  const { method = "mean", pooling = "mean", site = "resid_post", seed = 32, signal } = options;
   const { layers, best } = checked(model, options, site);
-  const all = answerPairs(positive, negative);
-  const drawn = options.nPairs === undefined ? all : drawPairs(all, options.nPairs, seed);
-  const pairs = await Promise.all(drawn.map((pair) => textPair(model, pair, template)));
+  const pairs = await texts();
   const isHeldOut = best === undefined ? undefined : heldOut(pairs, seed);
   const maxSteps = pooling === "step" ? options.maxNewTokens ?? 30 : undefined;
   const width = model.siteWidth(site);
@@ -83,6 +115,8 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
   const perLayer = 2 * pairs.length * width * (maxSteps ?? 1);
   const groups = inGroups(layers, Math.max(1, Math.floor(mostValues / perLayer)));
   const found: Found[] = [];
+  const contrasts: LayerContrast[] = [];
+  const firstStep = pooling === "step" ? 1 : 0;
   for (const [index, group] of groups.entries()) {
     const read = await readPairs(model, pairs, {
       site, layers: group, pooling, ...(maxSteps && { maxSteps }), ...(signal && { signal }),
@@ -91,37 +125,37 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
     for (const [place, layer] of group.entries()) {
       await new Promise(setImmediate);
       throwIfAborted(signal);
-      found.push({ layer, ...ofLayer(read, place, { method, width, firstStep: pooling === "step" ? 1 : 0 }, isHeldOut) });
+      found.push({ layer, ...ofLayer(read, place, { method, width, firstStep }, isHeldOut) });
+      contrasts.push(layerContrast(layer, pooledRows(read, place, firstStep, width)));
     }
   }
   const kept = best === undefined ? found : bestLayers(found, best);
   const layerScores = best === undefined ? undefined : found.map(({ layer, score }) => ({ layer, ...score! }));
   const provenance: Provenance = {
-    property: `${positive.name} vs ${negative.name}`,
+    property,
     origin: {
-      kind: "pairs", method, positive: datasetReference(positive), negative: datasetReference(negative),
-      template, pooling, nPairs: pairs.length,
+      kind: "pairs", method, positive, negative, template, pooling, nPairs: pairs.length,
       ...(layerScores && { layerScores }), seed, promptsHash: hashTexts(pairs.flatMap((pair) => [pair.positive, pair.negative])),
     },
+    ...(format && { format }),
     model: await model.fingerprint(),
+    health: healthOf(contrasts.filter(({ layer }) => kept.some((one) => one.layer === layer))),
     madeBy: `llama-steer ${packageVersion()}`,
   };
   return joined(kept, { site, width, provenance });
 }
 
 /** Throws E_BAD_ARGUMENT, E_BAD_DATASET. */
-function checked(model: Engine, options: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
-  const { positive, negative, method = "mean", template = "question", pooling = "mean" } = options;
-  const { layers = "all", maxNewTokens, nPairs, seed = 0 } = options;
+function checked(model: Engine, options: TextVectorOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
+  const { method = "mean", pooling = "mean", layers = "all", maxNewTokens, seed = 0 } = options;
   requireOneOf("method", method, PAIR_METHODS);
-  requireOneOf("template", template, PAIR_TEMPLATES);
   requireOneOf("pooling", pooling, POOLINGS);
   if (maxNewTokens !== undefined && pooling !== "step") {
     throw new SteeringError("E_BAD_ARGUMENT", `maxNewTokens needs pooling "step"; pooling "${pooling}" gives one direction for all steps`);
   }
   const readable = readableLayers(model, site);
   const best = Array.isArray(layers) || layers === "all" ? undefined : (layers as { best: number }).best;
-  for (const [name, value] of Object.entries({ maxNewTokens, nPairs, best })) {
+  for (const [name, value] of Object.entries({ maxNewTokens, best })) {
     if (value !== undefined) requireInteger(name, value, { min: 1 });
   }
   requireInteger("seed", seed);
@@ -134,7 +168,6 @@ function checked(model: Engine, options: ExtractPairsOptions, site: HookSite): {
   if (Array.isArray(layers) && !layers.every((layer: number, i) => i === 0 || layer > layers[i - 1])) {
     throw new SteeringError("E_BAD_ARGUMENT", "layers must be ascending");
   }
-  assertDifferent(positive, negative);
   return { layers: Array.isArray(layers) ? [...layers as readonly number[]] : readable, best };
 }
 
@@ -176,6 +209,18 @@ function ofLayer(
   if (!isHeldOut) return { data };
   const training = layerDirections(pairs.filter((_, i) => !isHeldOut[i]), place, options);
   return { data, score: directionScore(pairs.filter((_, i) => isHeldOut[i]), place, training) };
+}
+
+/** Each text's mean over the steps that both texts of a pair reach, for the health of the vector. */
+function pooledRows(pairs: readonly PairActivations[], place: number, firstStep: number, width: number): PairedRows {
+  const reached = pairs.map((pair) => ({ ...pair, nSteps: Math.min(pair.positive.nSteps, pair.negative.nSteps) }))
+    .filter(({ nSteps }) => nSteps > firstStep).slice(0, HEALTH_PAIRS);
+  const row = ({ nSteps: all, data }: TextActivations, nSteps: number): Float32Array =>
+    meanOverSteps({ nSteps: all, width, data }, place, nSteps, firstStep);
+  return {
+    positive: reached.map(({ positive, nSteps }) => row(positive, nSteps)),
+    negative: reached.map(({ negative, nSteps }) => row(negative, nSteps)),
+  };
 }
 
 function bestLayers(found: readonly Found[], n: number): Found[] {

@@ -4,16 +4,18 @@ import { extract as extractVector } from "./extract.js";
 import { z } from "zod";
 
 const { number } = given;
-/** Leaves out the datasets, which `extract` checks itself (E_BAD_DATASET). */
+/** Leaves out datasets and texts, which `extract` checks itself (E_BAD_DATASET). */
 const extracting = given.required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
   supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),
-  method: given.text.optional(),
+  method: given.text.optional(), towards: given.text.optional(), away: given.text.optional(), questions: given.list(given.text).optional(),
+  pooling: given.text.optional(), name: given.text.optional(), format: given.text.optional(), system: given.text.optional(),
+  templateVariables: given.anObject.optional(),
   layers: z.union([given.tokens, number, given.anObject, given.text]).optional(),
   signal: given.signal.optional(), onProgress: given.callback.optional(),
 }).refine((value) => {
-  const { method = "icl", layers } = value as { method?: string; layers?: unknown };
-  return method !== "icl" || layers === undefined || Array.isArray(layers);
+  const { method = "icl", layers, texts } = value as { method?: string; layers?: unknown; texts?: unknown };
+  return method !== "icl" || texts !== undefined || layers === undefined || Array.isArray(layers);
 }, { path: ["layers"], message: "expected a list of whole numbers" });
 
 /** @function */

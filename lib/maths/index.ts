@@ -1,4 +1,8 @@
 export { accuracy, auc, judgementMetrics } from "./classification.js";
+export {
+  chanceOf, contrastProducts, contrastStatistics, shiftLength, sumOfProducts, type ContrastProducts, type ContrastStatistics,
+  type PairedRows,
+} from "./contrast.js";
 export { dot } from "./dot.js";
 export {
   fitLogistic, logit, sigmoid, softplus, standardise, unstandardised, type Design, type LogisticFit, type LogisticModel,

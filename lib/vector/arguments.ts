@@ -9,7 +9,7 @@ export { fingerprintSchema as fingerprintArgument };
 
 const source = z.union([
   given.required({ positive: given.named, negative: given.named }),
-  given.required({ kind: z.enum(["derived", "imported"]) }),
+  given.required({ kind: z.enum(["words", "derived", "imported"]) }),
 ], "expected the origin of the vector");
 
 /** A consistent vector with at least one direction. */

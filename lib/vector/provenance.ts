@@ -81,6 +81,28 @@ const pairsSchema = z.object({
 /** Extracted from given pairs of texts, as in CAA. */
 export type PairsOrigin = z.infer<typeof pairsSchema>;
 
+/** Ways to reduce a generated answer to directions: one per token step, or their mean. */
+export const WORD_POOLINGS = ["step", "mean"] as const;
+const wordsSchema = z.object({
+  kind: z.literal("words"),
+  /** The wanted behaviour, as the end of a sentence that begins "You are someone who". */
+  towards: z.string(),
+  /** The behaviour to turn away from; null for a neutral system message. */
+  away: z.string().nullable(),
+  /** System messages, with `{}` for the description; question i is asked under message i modulo their number. */
+  paraphrases: listOf(z.string(), MAX_PARTS),
+  /** SHA-256 of the questions. */
+  questionsHash: z.string(),
+  nQuestions: z.number().int(),
+  /** Requested limit of token steps. */
+  maxNewTokens: z.number().int(),
+  pooling: z.enum(WORD_POOLINGS),
+  /** SHA-256 of the token ids of all prompts of both sides. */
+  promptsHash: z.string(),
+});
+/** Extracted from two descriptions, under which the model answered the same questions. */
+export type WordsOrigin = z.infer<typeof wordsSchema>;
+
 const derivedSchema = z.object({
   kind: z.literal("derived"),
   /** The operation, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */
@@ -119,16 +141,50 @@ const calibrationSchema = z.object({
 /** The intensity that reached the target effect at the lowest cost in fluency. */
 export type Calibration = z.infer<typeof calibrationSchema>;
 
+/** Verdicts about a contrast, from the best to the worst. */
+export const VERDICTS = ["strong", "usable", "weak", "noise"] as const;
+const layerHealthSchema = z.object({
+  layer: z.number().int(),
+  agreement: z.number(),
+  splitHalf: z.number(),
+  auc: z.number(),
+  /** Length of the mean difference, divided by the mean length of the activations. */
+  relativeNorm: z.number(),
+});
+const healthSchema = z.object({
+  verdict: z.enum(VERDICTS),
+  /** Why, in a sentence with the figures that decided. */
+  reason: z.string(),
+  /** Pairs of prompts or texts that the figures are from. */
+  nPairs: z.number().int(),
+  /** Mean cosine of each pair's difference to the mean difference of the other pairs, over all layers. */
+  agreement: z.number(),
+  /** Cosine between the mean differences of the even and the odd pairs. */
+  splitHalf: z.number(),
+  /** How well the direction of one half of the pairs separates both sides of the other half. */
+  auc: z.number(),
+  /** Probability of a mean difference as long as this one if the sides of each pair were swapped at random. */
+  chance: z.number(),
+  layers: listOf(layerHealthSchema, MAX_LAYERS),
+  /** KL per token, in nats, of the vector and of a random vector with the same norms, both at this alpha. */
+  effect: z.object({ alpha: z.number(), kl: z.number(), randomKl: z.number() }).optional(),
+});
+/** How consistent the contrast is that a vector was made from. */
+export type Health = z.infer<typeof healthSchema>;
+/** The same, of one layer. */
+export type LayerHealth = z.infer<typeof layerHealthSchema>;
+
 const provenanceSchema = z.object({
   /** The behaviour, e.g. "ITA vs ENG". */
   property: z.string(),
-  /** An `IclOrigin`, `PairsOrigin`, `DerivedOrigin` or `ImportedOrigin`. */
-  origin: z.discriminatedUnion("kind", [iclSchema, pairsSchema, derivedSchema, importedSchema]),
+  /** An `IclOrigin`, `PairsOrigin`, `WordsOrigin`, `DerivedOrigin` or `ImportedOrigin`. */
+  origin: z.discriminatedUnion("kind", [iclSchema, pairsSchema, wordsSchema, derivedSchema, importedSchema]),
   /** How the questions were put to the model during the extraction; older files do not say (`formatOf`). */
   format: z.enum(FORMATS).optional(),
   /** The system message, or opening line, of those questions. */
   system: z.string().optional(),
   calibration: calibrationSchema.optional(),
+  health: healthSchema.optional(),
   model: fingerprintSchema,
   /** Version of llama-steer that created it. */
   madeBy: z.string(),

@@ -69,7 +69,8 @@ test("a delta is a difference: opposite for swapped sides; the same side twice i
   const [positive, negative] = [dataset("P", ["yes", "sure"]), dataset("N", ["no"])];
   const forth = await extract(model, { ...options, positive, negative });
   const back = await extract(model, { ...options, positive: negative, negative: positive });
-  expect(Array.from(back.data)).toEqual(Array.from(forth.data, (value) => -value));
+  // Both sides share batches, in which the order of the rows changes the last digits.
+  expect(maxDifference(back.data, forth.data.map((value) => -value))).toBeLessThan(ROUNDING);
   expect(forth.data.some((value) => Math.abs(value) > 0.01)).toBe(true);
   await expect(extract(model, { ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
   await expect(extract(model, { ...options, positive, negative: "ENG" as unknown as Dataset })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining('negative: expected a dataset; to load it, use loadDataset("ENG")') });
