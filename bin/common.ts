@@ -14,6 +14,12 @@ export function counted(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
+/** E.g. `chat, system message "Be brief."`. */
+export function askedAs({ format, system }: { format: string; system?: string | undefined }): string {
+  const what = format === "chat" ? "system message" : "opening paragraph";
+  return system === undefined ? format : `${format}, ${what} ${JSON.stringify(system)}`;
+}
+
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
