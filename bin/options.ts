@@ -100,7 +100,7 @@ export const experimentOptions = (published: { alphas: readonly number[]; topP: 
   ...formatOptions("qa, as published"),
   "prompt-format": {
     choices: ["clean", "published"], default: "clean",
-    describe: "published: qa as in the paper's code, with extra BOS and one demonstration fewer",
+    describe: "published: qa as in the paper's code, with its extra BOS",
   },
   layers: { type: "string", default: "all", coerce: spec.parseIndices, describe: "Layers to steer, counted from 0, e.g. 4-9+12" },
   heads: { type: "string", default: "all", coerce: spec.parseIndices, describe: "Heads to steer, counted from 0; site head_out only" },

@@ -1,9 +1,9 @@
 import { capture, spec } from "../../lib/experiments.js";
-import { assertWritable, readUtf8 } from "../../lib/formats/index.js";
+import { readUtf8 } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
 import { promptTokens } from "../../lib/prompt/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
-import { interruptible, note, print } from "../common.js";
+import { interruptible, note, prepareOutput, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, file, formatGiven, formatOptions, MODEL, siteOption } from "../options.js";
 import { showProgress } from "../progress.js";
@@ -34,7 +34,7 @@ async function run(options: Values<typeof OPTIONS> & OutputOptions, signal: Abor
   const how = { format: "raw", ...formatGiven(options) } as const;
   const lines = await readLines(options.prompts);
   const layers = spec.parseIndices(options.layers);
-  await assertWritable(out, [], { inPieces: true });
+  await prepareOutput(out, [], quiet, { inPieces: true });
   await using model = await openModel(options, signal);
   const prompts = await Promise.all(lines.map((line) => promptTokens(model, line, how)));
   const progress = showProgress("capture", quiet, "prompts");

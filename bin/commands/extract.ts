@@ -1,7 +1,6 @@
 import { differingQueries } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
 import { POOLINGS, answerPairs } from "../../lib/extract/index.js";
-import { assertWritable } from "../../lib/formats/index.js";
 import {
   extract, loadDataset, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin,
   type SteeringVector,
@@ -9,7 +8,7 @@ import {
 import { resolveFormat } from "../../lib/prompt/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
 import { camelCase, command, options, titled, type OutputOptions, type Values } from "../command.js";
-import { commandName, defined, interruptible, note, print } from "../common.js";
+import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, file, formatGiven, formatOptions, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
@@ -73,7 +72,7 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   noteDifferences(positive, negative, options);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
   const chosen = spec.parseIndices(options.layers ?? "all");
-  await assertWritable(out, [options.positive, options.negative]);
+  await prepareOutput(out, [options.positive, options.negative], options.quiet);
   await using model = await openModel(options, signal);
   const { method, pairs: nPairs, bestLayers } = options;
   const layersOf = bestLayers === undefined ? chosen : { best: bestLayers };

@@ -1,9 +1,8 @@
 import { testPart, differingQueries } from "../../lib/dataset/index.js";
 import { datasets, probe as probeApi, spec, type TrainProbeOptions } from "../../lib/experiments.js";
-import { assertWritable } from "../../lib/formats/index.js";
 import { loadDataset, type Probe } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
-import { askedAs, commandName, defined, interruptible, note, print } from "../common.js";
+import { askedAs, commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, DATASETS, file, formatGiven, formatOptions, MODEL, siteOption } from "../options.js";
 import { showProgress } from "../progress.js";
@@ -69,7 +68,7 @@ async function train(options: TrainArguments, signal: AbortSignal): Promise<void
   const { differing, compared } = differingQueries(positive, negative);
   const which = `${differing} of ${compared} rows`;
   if (differing > 0) note(`note: the datasets ask different queries in ${which}; the probe may learn that difference instead`, quiet);
-  await assertWritable(out);
+  await prepareOutput(out, [], quiet);
   await using model = await openModel(options, signal);
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "texts");
   let probe: Probe;
