@@ -25,7 +25,6 @@ const READ_BY: Record<string, ReadonlyArray<ExtractSource["kind"]>> = {
   method: ["icl", "pairs", "texts"],
   "icl-examples": ["icl"],
   support: ["icl"],
-  template: ["pairs"],
   pooling: ["pairs", "words"],
   "n-pairs": ["pairs"],
   "best-layers": ["pairs", "texts"],

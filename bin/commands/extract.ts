@@ -1,17 +1,17 @@
 import { basename, extname } from "node:path";
 import { differingQueries } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
-import { PAIR_TEMPLATES, POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
-import { assertWritable } from "../../lib/formats/index.js";
+import { POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
 import {
   extract, loadDataset, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin, type SteeringVector,
 } from "../../lib/index.js";
+import { resolveFormat } from "../../lib/prompt/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
 import { command, options, titled, type OutputOptions, type Values } from "../command.js";
-import { commandName, defined, interruptible, note, print } from "../common.js";
+import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { checkSource, sourceOf } from "../extract-source.js";
 import { openModel } from "../open-model.js";
-import { count, MODEL } from "../options.js";
+import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
 import { healthLine } from "../show-vector.js";
 
@@ -35,10 +35,6 @@ const ICL = titled("Options of --method icl", {
 });
 
 const PAIRS = titled(`Options of --method ${PAIR_METHODS.join(", ")}`, {
-  template: {
-    choices: PAIR_TEMPLATES, defaultDescription: "question",
-    describe: "How the question precedes the answer: Q:…A:, as a chat, or not at all",
-  },
   pooling: {
     choices: POOLINGS, defaultDescription: "mean; step for --towards",
     describe: "What to read of an answer: the mean over its tokens, the last one, each step",
@@ -56,6 +52,7 @@ const OPTIONS = options({
     choices: ["icl", ...PAIR_METHODS], defaultDescription: "icl for datasets, mean for texts",
     describe: "icl: contrast prompts with demonstrations, as published; else see below",
   },
+  ...formatOptions("auto: chat if the model has a template, else qa; icl: qa as published if there is an instruction"),
   ...ICL,
   ...PAIRS,
   "max-new-tokens": {
@@ -90,6 +87,7 @@ export default command({
 async function run(options: ExtractArguments, signal: AbortSignal): Promise<void> {
   const source = sourceOf(options);
   checkSource(source, options);
+  const how = formatGiven(options);
   const chosen = spec.parseIndices(options.layers ?? "all");
   const layers = chosen === "all" ? undefined : chosen;
   const { quiet, towards, away, pairs, nPairs, bestLayers, site, seed, maxNewTokens, pooling } = options;
@@ -97,29 +95,30 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
 
   if (source.kind === "words") {
     const out = options.out ?? `${fileName(towards!)}.safetensors`;
-    await assertWritable(out);
+    await prepareOutput(out, [], quiet);
     return finish(options, out, signal, (model) => withProgress(towards!, quiet, (onProgress) => extract(model, {
-      towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), onProgress,
+      towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), onProgress, ...how,
       ...defined({ away, site, layers, maxNewTokens, signal }),
     })));
   }
   if (source.kind === "texts") {
     const name = basename(pairs!, extname(pairs!));
     const out = options.out ?? `${name}.safetensors`;
-    await assertWritable(out, [pairs!]);
+    await prepareOutput(out, [pairs!], quiet);
     const texts = await loadContrastTexts(pairs!);
     return finish(options, out, signal, (model) => withProgress(name, quiet, (onProgress) => extract(model, {
-      texts, name, seed, onProgress, ...(source.method && { method: source.method }), ...defined({ site, layers: layersOf, signal }),
+      texts, name, seed, onProgress, ...how, ...(source.method && { method: source.method }),
+      ...defined({ site, layers: layersOf, signal }),
     })));
   }
   const folder = datasets.folder(options.model);
   const [positive, negative] = [await loadDataset(options.positive!, folder), await loadDataset(options.negative!, folder)];
   noteDifferences(positive, negative, options);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
-  await assertWritable(out, [options.positive!, options.negative!]);
+  await prepareOutput(out, [options.positive!, options.negative!], quiet);
   return finish(options, out, signal, (model) => (source.kind === "icl"
-    ? extractWithProgress(model, { ...options, layers, positive, negative, signal })
-    : extractPairsWithProgress(model, { ...options, method: source.method, nPairs, layers: layersOf, positive, negative, signal })));
+    ? extractWithProgress(model, { ...options, ...how, layers, positive, negative, signal })
+    : extractPairsWithProgress(model, { ...options, ...how, method: source.method, nPairs, layers: layersOf, positive, negative, signal })));
 }
 
 /** Extracts with the model, saves the vector, and says what it is. */
@@ -135,7 +134,8 @@ async function finish(
   if (provenance.origin.kind === "pairs") noteLayers(provenance.origin, layers, options.quiet);
   note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}`, options.quiet);
   if (provenance.health) note(`health: ${healthLine(provenance.health)}`, options.quiet);
-  note(`Try: ${commandName()} generate ${options.model} "…" --steer ${proposal(out)}`, options.quiet);
+  const format = provenance.format === resolveFormat(model) ? "" : ` --format ${provenance.format}`;
+  note(`Try: ${commandName()} generate ${options.model} "…"${format} --steer ${proposal(out)}`, options.quiet);
 }
 
 /** How to try the vector in a file. */
@@ -174,18 +174,21 @@ type Settings<T extends { positive: Dataset; negative: Dataset }> =
   { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean };
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
-  const { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
+  const { positive, negative, method, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
+  const { format, system, templateVariables } = options;
   return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
     method: method ?? "mean", positive, negative, onProgress,
-    ...defined({ template, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
+    ...defined({ format, system, templateVariables, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
   }));
 }
 
 /** Extraction with a bar on stderr. */
 export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): Promise<SteeringVector> {
   const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
+  const { format, system, templateVariables } = options;
   return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
-    positive, negative, onProgress, ...defined({ iclExamples, support, maxNewTokens, seed, site, layers, signal }),
+    positive, negative, onProgress,
+    ...defined({ format, system, templateVariables, iclExamples, support, maxNewTokens, seed, site, layers, signal }),
   }));
 }
 

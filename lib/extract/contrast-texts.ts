@@ -5,7 +5,7 @@ import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { listOf, parseJson, readUtf8 } from "../formats/index.js";
 import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
-import type { DatasetReference, Format, PairsOrigin, SteeringVector } from "../vector/index.js";
+import type { DatasetReference, SteeringVector } from "../vector/index.js";
 import { vectorOfTexts, type TextVectorOptions } from "./pairs.js";
 import type { TextPair } from "./text-pairs.js";
 
@@ -57,9 +57,8 @@ export async function extractTexts(model: Engine, { name = "texts", ...options }
     throw new SteeringError("E_BAD_DATASET", `${name}: the positive and the negative texts are the same, so their difference is zero`);
   }
   const property = isPersonas ? `${given.positive[0]} vs ${given.negative[0]}` : name;
-  const template = ({ chat: "chat", qa: "question", raw: "none" } as const satisfies Record<Format, PairsOrigin["template"]>)[format];
   const texts = (): Promise<TextPair[]> => (isPersonas ? personaPairs(model, given, { ...options, format }) : wholePairs(model, given));
-  return vectorOfTexts(model, { property, positive, negative, template, format, texts }, { ...options, pooling: "last" });
+  return vectorOfTexts(model, { property, positive, negative, format, texts }, { ...options, pooling: "last" });
 }
 
 function parsed(value: unknown, place: string): ContrastTexts {

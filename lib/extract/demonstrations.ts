@@ -1,18 +1,17 @@
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import type { CapturePrompt } from "../capture/index.js";
 import { assertDifferent, datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { drawWithReplacement } from "../maths/index.js";
-import { iclTokens, promptGroups, type QaVariant } from "../prompt/index.js";
+import { demonstrationTokens, promptGroups, resolveDemonstrationFormat, type DemonstrationOptions } from "../prompt/index.js";
 import { MAX_PROMPTS } from "../results/index.js";
-import { delta, type HookSite, type IclOrigin, type Provenance, SteeringVector } from "../vector/index.js";
+import { delta, type Format, type HookSite, type IclOrigin, type Provenance, SteeringVector } from "../vector/index.js";
 import { captureContrast, hashPairs, type PromptPair } from "./contrast.js";
 import { contrastHealth } from "./health.js";
 
 /** Options of an extraction from demonstrations, as published (docs/method.md §2 and §3). */
-export interface ExtractOptions {
+export interface ExtractOptions extends DemonstrationOptions {
   /** Demonstrations of the wanted behaviour and of its contrast. Both datasets hold the same queries, row by row. */
   positive: Dataset;
   negative: Dataset;
@@ -30,8 +29,11 @@ export interface ExtractOptions {
   site?: HookSite;
   /** Layers to extract, 0-based, ascending; default: all. */
   layers?: readonly number[];
-  /** Format of the prompts; default `clean`. */
-  promptFormat?: QaVariant;
+  /**
+   * How to write demonstrations and question: `qa`, as published, or `chat`, with the demonstrations as earlier turns. `auto` (default):
+   * `qa` for datasets with an instruction, which the published ones have, otherwise as `prompts.tokens`.
+   */
+  format?: Format | "auto";
   signal?: AbortSignal;
   /** Reports the tokens computed so far and an upper bound of the total. */
   onProgress?: (done: number, total: number) => void;
@@ -58,11 +60,12 @@ export interface ExtractionPlan {
 
 export async function planExtraction(model: Engine, options: ExtractOptions): Promise<ExtractionPlan> {
   const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32 } = options;
-  const { site = "head_out", promptFormat = "clean" } = options;
+  const { site = "head_out", promptFormat = "clean", system } = options;
   const layers = options.layers ?? model.siteLayers(site);
   requireInteger("support", support, { min: 1, max: MAX_PROMPTS });
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   assertDifferent(positive, negative);
+  const format = resolveDemonstrationFormat(model, [positive.instruction, negative.instruction], options);
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
   if (options.supportIndices && (options.support ?? options.seed) !== undefined) {
@@ -75,8 +78,8 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
   const counts = new Map<number, number>();
   for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);
 
-  const prompts = sides.map(({ dataset, groups }) => [...counts].map(([index, weight]): CapturePrompt =>
-    ({ tokens: iclTokens(model, dataset.instruction, groups[index]!, promptFormat), weight })));
+  const prompts = await Promise.all(sides.map(({ dataset, groups }) => Promise.all([...counts].map(async ([index, weight]) =>
+    ({ tokens: await demonstrationTokens(model, dataset.instruction, groups[index]!, { ...options, format }), weight })))));
   const pairs = prompts[0]!.map(({ tokens, weight }, i): PromptPair => ({ positive: tokens, negative: prompts[1]![i]!.tokens, weight }));
   return {
     site, layers: [...layers], pairs, maxNewTokens,
@@ -90,6 +93,7 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
         maxNewTokens, promptFormat,
         promptsHash: hashPairs(pairs),
       },
+      format, ...(system !== undefined && { system }),
       model: await model.fingerprint(),
       madeBy: `llama-steer ${packageVersion()}`,
     },

@@ -6,6 +6,7 @@ import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
 import { shuffled, type PairedRows } from "../maths/index.js";
+import { resolveFormat, type FormatOptions } from "../prompt/index.js";
 import {
   PAIR_METHODS, type Format, type HookSite, type PairMethod, type PairsOrigin, type Provenance, SteeringVector,
 } from "../vector/index.js";
@@ -14,20 +15,18 @@ import { healthOf, layerContrast, type LayerContrast } from "./health.js";
 import { directionScore, layerDirections, type DirectionOptions, type PairActivations, type TextActivations } from "./pair-directions.js";
 import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./text-pairs.js";
 
-/** How `extract` puts the question before an answer. */
-export const PAIR_TEMPLATES = ["question", "chat", "none"] as const satisfies ReadonlyArray<PairsOrigin["template"]>;
 /** Which rows of an answer `extract` reads. */
 export const POOLINGS = ["mean", "last", "step"] as const satisfies readonly Pooling[];
 
 /** Options of an extraction from pairs of answers to the same query. */
-export interface ExtractPairsOptions {
+export interface ExtractPairsOptions extends FormatOptions {
   /** Answers with and without the property. Rows with the same query in both datasets form pairs; other rows are left out. */
   positive: Dataset;
   negative: Dataset;
   /** How to compute a direction from the pairs' activations (`pairDirection`); default `mean`. */
   method?: PairMethod;
-  /** How to put the question before the answer: as `Q:…\nA:` (default), with the model's chat template, or not at all. */
-  template?: PairsOrigin["template"];
+  /** How to put the question before the answer, as `prompts.tokens`; `raw` leaves the question out. Default `auto`. */
+  format?: Format | "auto";
   /** Which rows of an answer to read: their mean (default), the last, or one per token step, which gives one direction per step. */
   pooling?: Pooling;
   /** Where activations are read and later steered; default `resid_post`. */
@@ -74,37 +73,38 @@ export async function extractPairs(model: Engine, options: ExtractPairsOptions):
 
 /** As `extractPairs`, with another limit on the activation values in memory. */
 export async function extractWithin(model: Engine, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
-  const { positive, negative, template = "question", nPairs, seed = 32 } = options;
+  const { positive, negative, nPairs, seed = 32, system } = options;
+  const format = resolveFormat(model, options.format);
   const texts = async (): Promise<TextPair[]> => {
-    requireOneOf("template", template, PAIR_TEMPLATES);
     if (nPairs !== undefined) requireInteger("nPairs", nPairs, { min: 1 });
     assertDifferent(positive, negative);
     const all = answerPairs(positive, negative);
     const drawn = nPairs === undefined ? all : drawPairs(all, nPairs, seed);
-    return Promise.all(drawn.map((pair) => textPair(model, pair, template)));
+    return Promise.all(drawn.map((pair) => textPair(model, pair, { ...options, format })));
   };
   return vectorOfTexts(model, {
-    property: `${positive.name} vs ${negative.name}`, template, texts,
+    property: `${positive.name} vs ${negative.name}`, format, ...(system !== undefined && { system }), texts,
     positive: datasetReference(positive), negative: datasetReference(negative),
   }, options, mostValues);
 }
 
 /** Where pairs of texts come from. */
-export interface TextSource extends Pick<PairsOrigin, "positive" | "negative" | "template"> {
+export interface TextSource extends Pick<PairsOrigin, "positive" | "negative"> {
   property: string;
   format?: Format;
+  system?: string;
   /** Called once, after the options have been checked. */
   texts: () => Promise<TextPair[]>;
 }
 
 /** Options of `vectorOfTexts`. */
-export type TextVectorOptions = Omit<ExtractPairsOptions, "positive" | "negative" | "template" | "nPairs">;
+export type TextVectorOptions = Omit<ExtractPairsOptions, "positive" | "negative" | "nPairs">;
 
 /** The vector of pairs of texts. Throws as `extractPairs`. */
 export async function vectorOfTexts(
   model: Engine, source: TextSource, options: TextVectorOptions, mostValues = MOST_VALUES,
 ): Promise<SteeringVector> {
-  const { property, positive, negative, template, format, texts } = source;
+  const { property, positive, negative, format, system, texts } = source;
   const { method = "mean", pooling = "mean", site = "resid_post", seed = 32, signal } = options;
   const { layers, best } = checked(model, options, site);
   const pairs = await texts();
@@ -134,10 +134,10 @@ export async function vectorOfTexts(
   const provenance: Provenance = {
     property,
     origin: {
-      kind: "pairs", method, positive, negative, template, pooling, nPairs: pairs.length,
+      kind: "pairs", method, positive, negative, pooling, nPairs: pairs.length,
       ...(layerScores && { layerScores }), seed, promptsHash: hashTexts(pairs.flatMap((pair) => [pair.positive, pair.negative])),
     },
-    ...(format && { format }),
+    ...(format && { format }), ...(system !== undefined && { system }),
     model: await model.fingerprint(),
     health: healthOf(contrasts.filter(({ layer }) => kept.some((one) => one.layer === layer))),
     madeBy: `llama-steer ${packageVersion()}`,

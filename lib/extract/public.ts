@@ -1,4 +1,5 @@
 import { given, checked } from "../arguments/index.js";
+import { formatShape } from "../prompt/index.js";
 import { siteArgument } from "../vector/index.js";
 import { extract as extractVector } from "./extract.js";
 import { z } from "zod";
@@ -9,8 +10,7 @@ const extracting = given.required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
   supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),
   method: given.text.optional(), towards: given.text.optional(), away: given.text.optional(), questions: given.list(given.text).optional(),
-  pooling: given.text.optional(), name: given.text.optional(), format: given.text.optional(), system: given.text.optional(),
-  templateVariables: given.anObject.optional(),
+  pooling: given.text.optional(), name: given.text.optional(), ...formatShape,
   layers: z.union([given.tokens, number, given.anObject, given.text]).optional(),
   signal: given.signal.optional(), onProgress: given.callback.optional(),
 }).refine((value) => {

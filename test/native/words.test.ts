@@ -126,7 +126,7 @@ describe("from texts", () => {
     expect(whole.provenance).toMatchObject({ property: "texts", format: "raw", origin: { template: "none", method: "pca", nPairs: 2 } });
     const datasets = (["c", "d"] as const).map((end): Dataset =>
       ({ name: end, instruction: "", rows: ["a", "x"].map((lead) => ({ input: lead, output: `${lead}b${end}` })) }));
-    const same = await extract(model, { method: "pca", positive: datasets[0]!, negative: datasets[1]!, template: "none", pooling: "last" });
+    const same = await extract(model, { method: "pca", positive: datasets[0]!, negative: datasets[1]!, format: "raw", pooling: "last" });
     expect(maxDifference(whole.data, same.data)).toBeLessThan(ROUNDING);
   });
 
