@@ -123,7 +123,7 @@ describe("from texts", () => {
 
   test("pairs of whole texts equal personas that make the same texts", async () => {
     const whole = await extract(model, { texts: [{ positive: "abc", negative: "abd" }, { positive: "xbc", negative: "xbd" }], method: "pca" });
-    expect(whole.provenance).toMatchObject({ property: "texts", format: "raw", origin: { template: "none", method: "pca", nPairs: 2 } });
+    expect(whole.provenance).toMatchObject({ property: "texts", format: "raw", origin: { method: "pca", nPairs: 2 } });
     const datasets = (["c", "d"] as const).map((end): Dataset =>
       ({ name: end, instruction: "", rows: ["a", "x"].map((lead) => ({ input: lead, output: `${lead}b${end}` })) }));
     const same = await extract(model, { method: "pca", positive: datasets[0]!, negative: datasets[1]!, format: "raw", pooling: "last" });
