@@ -9,6 +9,11 @@ export function defined<T extends object>(values: T): { [K in keyof T]?: NonNull
   return Object.fromEntries(Object.entries(values).filter(([, value]) => value !== undefined)) as { [K in keyof T]?: NonNullable<T[K]> };
 }
 
+/** E.g. "1 token", "2 tokens". */
+export function counted(n: number, what: string): string {
+  return `${n} ${what}${n === 1 ? "" : "s"}`;
+}
+
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }

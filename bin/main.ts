@@ -79,7 +79,7 @@ function explained(message: string, args: string[]): string {
 /** What to do about the words of a prompt that arrive one by one. */
 function promptHint(command: Command | undefined, names: string[]): string {
   const hasWords = names.some((name) => !name.startsWith("-"));
-  return hasWords && command?.usage.endsWith("<prompt>") ? ". Put a prompt of several words in quotes" : "";
+  return hasWords && command?.usage.endsWith("[prompt]") ? ". Put a prompt of several words in quotes" : "";
 }
 
 function report(error: Error, args: string[]): number {

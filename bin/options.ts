@@ -1,8 +1,10 @@
 import { DEFAULT_PARALLEL, STRATEGY_WORDS } from "../lib/experiment/index.js";
 import { spec, type Shard, type Strategy } from "../lib/experiments.js";
-import { SteeringError, SteeringVector, type HookSite } from "../lib/index.js";
+import { SteeringError, SteeringVector, type FormatOptions, type HookSite } from "../lib/index.js";
+import { FORMAT_CHOICES } from "../lib/prompt/index.js";
 import { HOOK_SITES } from "../lib/vector/index.js";
 import { options, titled, type OutputOptions, type Values } from "./command.js";
+import { defined } from "./common.js";
 
 const wholeNumber = (least: number) => (value: number, name: string): number => {
   if (Number.isInteger(value) && value >= least) return value;
@@ -27,6 +29,29 @@ export const MODEL = options({
 });
 
 export type ModelOptions = Values<typeof MODEL> & OutputOptions;
+
+/** How questions are put to the model; `standard` describes the default where it is not `auto`. */
+export const formatOptions = (standard = "auto: chat if the model has a template for it, else qa") => titled("Prompt", {
+  format: {
+    choices: FORMAT_CHOICES, defaultDescription: standard,
+    describe: "How to ask: chat (the model's own template), qa (Q:…A:), raw (the text alone)",
+  },
+  system: { type: "string", describe: "System message; with qa and raw, an opening paragraph" },
+  "template-variable": {
+    type: "string", array: true, coerce: templateVariable,
+    describe: "NAME=JSON for the chat template, e.g. enable_thinking=false (repeatable)",
+  },
+});
+
+type FormatArguments = Values<ReturnType<typeof formatOptions>>;
+
+/** The options of `formatOptions` as the library takes them. */
+export function formatGiven({ format, system, templateVariable }: FormatArguments): FormatOptions {
+  const names = templateVariable.map(([name]) => name);
+  const twice = names.find((name, index) => names.indexOf(name) !== index);
+  if (twice !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `--template-variable sets ${twice} twice; give it once`);
+  return { ...defined({ format, system }), ...(names.length > 0 && { templateVariables: Object.fromEntries(templateVariable) }) };
+}
 
 export const DATASETS = options({
   datasets: { type: "string", describe: "Folder of datasets", defaultDescription: "$LLAMA_STEER_DATASETS, or the model's own" },
@@ -110,6 +135,17 @@ export function number(word: string, name: string): number {
 function index(word: string, name: string): number {
   if (/^\d+$/.test(word)) return Number(word);
   throw new SteeringError("E_BAD_ARGUMENT", `--${name}: "${word}" is not an index; expected whole numbers from 0, e.g. 3,17`);
+}
+
+function templateVariable(text: string, name: string): [string, unknown] {
+  const equals = text.indexOf("=");
+  const wrong = `--${name} ${text}: expected NAME=JSON, e.g. enable_thinking=false or mood="calm" (in a shell: 'mood="calm"')`;
+  if (equals < 1) throw new SteeringError("E_BAD_ARGUMENT", wrong);
+  try {
+    return [text.slice(0, equals), JSON.parse(text.slice(equals + 1))];
+  } catch (cause) {
+    throw new SteeringError("E_BAD_ARGUMENT", wrong, { cause });
+  }
 }
 
 function strategy(word: string, name: string): Strategy {

@@ -1,24 +1,28 @@
 import { probe } from "../../lib/experiments.js";
+import { resolveFormat } from "../../lib/prompt/index.js";
 import {
-  loadSteering, prompts, SteeringError, type GeneratedToken, type GenerateOptions, type GenerationResult, type Model, type Probe,
-  type Sampling, type SteeringSpec,
+  loadSteering, prompts, SteeringError, type ChatMessage, type Format, type GeneratedToken, type GenerateOptions, type GenerationResult,
+  type Model, type Probe, type Sampling, type SteeringSpec,
 } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
-import { interruptible, note, print } from "../common.js";
+import { counted, defined, interruptible, note, print } from "../common.js";
+import { noteFormats } from "../format-notice.js";
+import { readMessages } from "../messages.js";
 import { openModel } from "../open-model.js";
-import { count, file, MODEL } from "../options.js";
+import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 
 /** What to generate, and how to steer it. */
 export const GENERATION = options({
   ...MODEL,
-  prompt: { ...file, describe: "Question to answer" },
+  ...formatOptions(),
+  prompt: { type: "string", describe: "Question to answer" },
+  messages: { type: "string", describe: "JSON file with a conversation to answer instead: [{role, content}, ...]", group: "Prompt:" },
   steer: { type: "string", array: true, describe: "Vector file and schedule, see below (repeatable)" },
   "max-new-tokens": { ...count(), default: 30, describe: "Largest number of tokens to generate" },
-  raw: { type: "boolean", describe: "Pass the prompt to the model as it is, without Q: and A:" },
   stop: {
     type: "string", array: true, describe: "End the answer before this text (repeatable)",
-    defaultDescription: "Q:, or none with --raw",
+    defaultDescription: "Q: with --format qa, else none",
   },
   temperature: { type: "number", default: 0, describe: "0: always take the most likely token; above 0: sample" },
   "top-k": { type: "number", default: 0, describe: "Sample among the K most likely tokens; 0: all" },
@@ -48,7 +52,7 @@ export const SCHEDULES = [
 ].join("\n");
 
 export default command({
-  usage: "generate <model> <prompt>",
+  usage: "generate <model> [prompt]",
   describe: "Answer a question, steered by one or more vectors",
   options: GENERATION,
   examples: [
@@ -62,11 +66,12 @@ export default command({
 async function run(options: GenerateArguments, signal: AbortSignal): Promise<void> {
   const { json, quiet } = options;
   await using started = await startGeneration(options, signal);
-  const { model, prompt, specs, probes } = started;
+  const { model, prompt, format, specs, probes } = started;
   const result = await follow(started.tokens, json ? () => undefined : writer(specs, probes.length, quiet));
   const monitor = probes.map(({ provenance }, index) => ({ probe: options.monitor[index], property: provenance.property }));
   if (json) {
-    const made = { model: options.model, quantisation: model.info.quantisation, prompt, ...(monitor.length > 0 && { monitor }) };
+    const asked = { format, ...defined({ system: options.system }), [typeof prompt === "string" ? "prompt" : "messages"]: prompt };
+    const made = { model: options.model, quantisation: model.info.quantisation, ...asked, ...(monitor.length > 0 && { monitor }) };
     return print(JSON.stringify({ ...made, ...result }, null, 2));
   }
   note(speed(result), quiet);
@@ -74,14 +79,18 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
 
 const ENDS = { length: "stopped at --max-new-tokens", stop: "stopped at --stop", end: "the model ended the answer" } as const;
 
-/** e.g. "30 tokens, 25.1 tokens/s, stopped at --max-new-tokens". */
+/** E.g. "30 tokens, 25.1 tokens/s, stopped at --max-new-tokens". */
 export function speed({ tokens, seconds, finishReason }: GenerationResult): string {
-  return `${tokens.length} tokens, ${(tokens.length / seconds).toFixed(1)} tokens/s, ${ENDS[finishReason]}`;
+  return `${counted(tokens.length, "token")}, ${(tokens.length / seconds).toFixed(1)} tokens/s, ${ENDS[finishReason]}`;
 }
+
+type Asked = string | ChatMessage[];
 
 interface Started extends AsyncDisposable {
   model: Model;
-  prompt: string;
+  /** The question or conversation, and how it is written for the model. */
+  prompt: Asked;
+  format: Format;
   specs: SteeringSpec[];
   /** The monitors. */
   probes: Probe[];
@@ -92,18 +101,37 @@ type MoreOptions = Pick<GenerateOptions, "logProbabilities">;
 
 /** Loads the files on the command line and starts to generate; the model lives until the result is disposed of. */
 export async function startGeneration(options: GenerateArguments, signal: AbortSignal, more: MoreOptions = {}): Promise<Started> {
-  const { raw, maxNewTokens, allowMismatch } = options;
-  if (options.prompt.trim() === "") throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty; expected a question in quotes");
+  const { maxNewTokens, allowMismatch, quiet } = options;
+  const prompt = await promptOf(options);
+  const how = formatGiven(options);
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
-  const specs = steer.map(({ vector, ...how }) => ({ ...how, vector: vector.path! }));
+  const specs = steer.map(({ vector, ...rest }) => ({ ...rest, vector: vector.path! }));
   const probes = await Promise.all(options.monitor.map(probe.load));
   const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
   const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };
   const model = await openModel(options, signal);
-  const prompt = raw ? options.prompt : prompts.question(options.prompt);
-  const stop = options.stop.length > 0 || raw ? options.stop : [prompts.QUESTION_STOP];
-  const tokens = model.generate(prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
-  return { model, prompt, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
+  try {
+    const format = resolveFormat(model, how.format);
+    noteFormats(steer.map(({ vector }) => vector), format, quiet);
+    const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
+    const asked = await prompts.tokens(model, prompt, { ...how, format });
+    const tokens = model.generate(asked, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
+    return { model, prompt, format, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
+  } catch (error) {
+    await model[Symbol.asyncDispose]();
+    throw error;
+  }
+}
+
+/** The question or the conversation on the command line. Throws E_BAD_ARGUMENT, and what `readMessages` throws. */
+async function promptOf({ prompt, messages }: GenerateArguments): Promise<Asked> {
+  if (messages !== undefined) {
+    if (prompt === undefined) return readMessages(messages);
+    throw new SteeringError("E_BAD_ARGUMENT", "a prompt and --messages are both given; expected one of them");
+  }
+  if (prompt !== undefined && prompt.trim() !== "") return prompt;
+  const what = prompt === undefined ? "no prompt is given" : "the prompt is empty";
+  throw new SteeringError("E_BAD_ARGUMENT", `${what}; expected a question in quotes, or --messages FILE`);
 }
 
 /** Writes every token, and the end (undefined): on a terminal the text with its alphas and the monitors, elsewhere only the text. */

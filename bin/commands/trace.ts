@@ -10,7 +10,7 @@ import { alphaScale, follow, GENERATION, SCHEDULES, speed, startGeneration, type
 const [TEXT, BAR, NUMBER] = [16, 12, 6];
 
 export default command({
-  usage: "trace <model> <prompt>",
+  usage: "trace <model> [prompt]",
   describe: "Answer a question and show alpha and KL for every token",
   options: GENERATION,
   examples: [

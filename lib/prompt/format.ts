@@ -8,7 +8,7 @@ import type { TemplateVariables } from "./template-variables.js";
 
 /** How to put questions to a model. */
 export interface FormatOptions {
-  /** `auto` (default): `chat` if the GGUF has a chat template, otherwise `qa`. */
+  /** `auto` (default): `chat` if the GGUF has a chat template for conversations, otherwise `qa`. */
   format?: Format | "auto";
   /** A system message; in the formats `qa` and `raw`, which have none, an opening paragraph. */
   system?: string;
@@ -20,11 +20,14 @@ export interface FormatOptions {
 export const FORMAT_CHOICES = ["auto", ...FORMATS] as const;
 
 /** The format that `auto` stands for with this model. Throws E_BAD_ARGUMENT for unknown formats. */
-export function resolveFormat(model: Engine, format: FormatOptions["format"] = "auto"): Format {
+export function resolveFormat(model: Pick<Engine, "info">, format: FormatOptions["format"] = "auto"): Format {
   requireOneOf("format", format, FORMAT_CHOICES);
   if (format !== "auto") return format;
-  return model.info.chatTemplate ? "chat" : "qa";
+  return HAS_TURNS.test(model.info.chatTemplate ?? "") ? "chat" : "qa";
 }
+
+/** A template that does not loop over the messages writes a fixed number of them, e.g. those that a guard judges: not a conversation. */
+const HAS_TURNS = /\{%[-+]?\s*for\s/;
 
 /**
  * Tokens of a question, or with the format `chat` of a whole conversation, up to where the model's answer begins.

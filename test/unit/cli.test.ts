@@ -65,7 +65,7 @@ const USAGE: Failure[] = [
   ["no command", [], EXIT.usage, /expected a command/],
   ["an unknown command", ["frobnicate"], EXIT.usage, /unknown command "frobnicate"; expected one of: demo, models/],
   ["a mistyped command", ["genrate", "m", "q"], EXIT.usage, /unknown command "genrate".*generate\?/],
-  ["a missing argument", ["generate", "gemma3-270m"], EXIT.usage, /too few arguments; expected: llama-steer generate <model> <prompt>/],
+  ["a missing argument", ["capture", "gemma3-270m"], EXIT.usage, /too few arguments; expected: llama-steer capture <model> <prompts>/],
   ["a missing option", ["extract", "gemma3-270m", "--positive", "ITA"], EXIT.usage, /missing: --negative$/],
   ["an unknown option", ["generate", "gemma3-270m", "q", "--bogus"], EXIT.usage, /unknown: --bogus$/],
   ["an option without its value", ["generate", "gemma3-270m", "q", "--steer"], EXIT.usage, /steer/],
