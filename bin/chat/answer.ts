@@ -4,7 +4,7 @@ import type { Session } from "./session.js";
 
 /** Has the model answer, and shows the answer as it comes. Throws what `ask` throws. */
 export function answer(session: Session, front: Front, ask: (listener: Listener) => Promise<Reply>): Promise<Reply> {
-  return front.interruptible((signal) => written(front.answer(session.active), signal, ask));
+  return front.interruptible((signal) => written(front.answer(session.how), signal, ask));
 }
 
 /** Writes an answer as it comes, and its end. Throws what `ask` throws. */

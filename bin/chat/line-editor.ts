@@ -44,8 +44,9 @@ export class LineEditor {
       };
       const settle = (value: string | undefined): void => {
         input.off("keypress", onKey);
+        editor.off("close", onClose);
         this.begun = editor.line;
-        editor.removeAllListeners("close").close();
+        editor.close();
         resolve(value);
       };
       const onLine = (line: string): void => {
@@ -59,10 +60,11 @@ export class LineEditor {
         if (entered.length === 1) setImmediate(() => settle(entered.shift()));
       };
       input.prependListener("keypress", onKey);
-      editor.on("line", onLine).on("close", () => {
+      const onClose = (): void => {
         output.write("\n");
         settle(undefined);
-      }).on("SIGINT", () => {
+      };
+      editor.on("line", onLine).on("close", onClose).on("SIGINT", () => {
         const isEmpty = editor.line === "" && lines.length === 0;
         if (isEmpty && isWarned) return editor.close();
         output.write(isEmpty ? "\nCtrl-C again leaves; so does Ctrl-D.\n" : "\n");

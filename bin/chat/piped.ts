@@ -1,6 +1,6 @@
 import { SteeringError, type GeneratedToken } from "../../lib/index.js";
 import { throwIfAborted } from "../../lib/errors.js";
-import type { AnswerWriter, Front } from "./front.js";
+import type { AnswerWriter, Front, HowAnswered } from "./front.js";
 import type { Property } from "./properties.js";
 import type { Reply } from "./reply.js";
 import { scheduleWords } from "./schedule-words.js";
@@ -18,7 +18,6 @@ export interface PipedOptions {
 
 /** A chat in pipes: a question per line, only the answers on stdout, and the end at the first error. */
 export class Piped implements Front {
-  readonly columns = undefined;
   private readonly lines: AsyncGenerator<string>;
 
   constructor(input: AsyncIterable<Uint8Array>, private readonly output: NodeJS.WritableStream, private readonly options: PipedOptions) {
@@ -41,7 +40,8 @@ export class Piped implements Front {
     return result;
   }
 
-  answer(properties: readonly Property[], title?: string): AnswerWriter {
+  answer(how: HowAnswered): AnswerWriter {
+    const { properties, title } = how;
     const { json } = this.options;
     const push = ({ text }: GeneratedToken): void => void (json || this.output.write(text));
     const heading = title === undefined ? {} : { setting: title };
@@ -51,14 +51,14 @@ export class Piped implements Front {
       end: (reply) => {
         if (!reply) return;
         this.output.write(json ? `${JSON.stringify({ ...heading, ...summary(reply, properties) })}\n` : "\n");
-        if (!json) this.note(statusLine(reply, properties));
+        if (!json) this.note(statusLine(reply, how));
       },
     };
   }
 
-  /** Pipes have no columns. */
-  sideBySide(): AnswerWriter[] {
-    throw new Error("not in a pipe");
+  /** Answers in a pipe come one after the other. */
+  sideBySide(): undefined {
+    return undefined;
   }
 
   note(text: string): void {

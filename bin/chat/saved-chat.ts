@@ -38,7 +38,8 @@ export async function writeChat(path: string, chat: SavedChat): Promise<void> {
 /** Reads a chat from a file. Throws E_NOT_FOUND, and E_BAD_ARGUMENT naming the place that is wrong. */
 export async function readChat(path: string): Promise<SavedChat> {
   const json = parseJson(await readUtf8(path, "E_BAD_ARGUMENT", MAX_BYTES), path, "E_BAD_ARGUMENT");
-  const chat = parsedBy(savedSchema, json, (problem) => new SteeringError("E_BAD_ARGUMENT", `${path} is not a saved chat: ${problem}`), "the file");
+  const chat = parsedBy(savedSchema, json, (problem) =>
+    new SteeringError("E_BAD_ARGUMENT", `${path} is not a saved chat: ${problem}`), "the file");
   const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(path), vector));
   return { ...chat, steering: chat.steering.map((spec) => ({ ...spec, vector: pathOf(spec.vector) })) };
 }

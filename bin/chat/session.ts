@@ -1,4 +1,7 @@
-import { SteeringError, type Chat, type ChatMessage, type GenerationStream, type Model, type Sampling, type TemplateVariables } from "../../lib/index.js";
+import {
+  SteeringError, type Chat, type ChatMessage, type GenerationStream, type Model, type Sampling, type TemplateVariables,
+} from "../../lib/index.js";
+import type { HowAnswered } from "./front.js";
 import { formatNotice, loadProperties, type Property } from "./properties.js";
 import { readReply, type Listener, type Reply } from "./reply.js";
 import type { SavedChat } from "./saved-chat.js";
@@ -47,9 +50,9 @@ export class Session {
     return this.chat.messages.slice(this.systemText === undefined ? 0 : 1);
   }
 
-  /** The vectors that steer the next answer. */
-  get active(): readonly Property[] {
-    return this.isOn ? this.properties : [];
+  /** How the next answer is steered. */
+  get how(): HowAnswered {
+    return { properties: this.isOn ? this.properties : [], isOff: !this.isOn && this.properties.length > 0 };
   }
 
   /** Adds the vectors of a specification; returns notices about them. Throws what loading them throws. */
@@ -105,7 +108,8 @@ export class Session {
   /** The chat as `/save` writes it. */
   saved(): SavedChat {
     const steering = this.properties.map(({ steering: { vector, ...how } }) => ({ ...how, vector: vector.path! }));
-    return { version: 1, model: this.settings.modelName, system: this.systemText ?? null, messages: this.messages, steering, steeringOn: this.isOn };
+    const { systemText: system = null, isOn: steeringOn } = this;
+    return { version: 1, model: this.settings.modelName, system, messages: this.messages as SavedChat["messages"], steering, steeringOn };
   }
 
   /** Replaces the whole chat; returns notices about its vectors. If a vector cannot be used, nothing changes, and this throws why. */
@@ -122,7 +126,7 @@ export class Session {
   private async answer(question: string, listener: Listener): Promise<Reply> {
     this.asked = { question, isAnswered: false };
     const before = this.messages;
-    const reply = await readReply(question, this.chat.say(question, this.turn(this.active, listener.signal)), listener);
+    const reply = await readReply(question, this.chat.say(question, this.turn(this.how.properties, listener.signal)), listener);
     if (reply.finishReason === "interrupted") {
       this.chat = this.chatFrom([...before, { role: "user", content: question }, { role: "assistant", content: reply.text }]);
     }

@@ -42,12 +42,13 @@ export class Shader {
 
 /** The number of the most similar colour of the 6 × 6 × 6 cube. */
 function nearestOf256(colour: Colour): number {
-  const places = colour.map((value) => CUBE.reduce((best, level, i) => (Math.abs(level - value) < Math.abs(CUBE[best]! - value) ? i : best), 0));
+  const nearest = (value: number): number =>
+    CUBE.reduce((best, level, i) => (Math.abs(level - value) < Math.abs(CUBE[best]! - value) ? i : best), 0);
+  const places = colour.map(nearest);
   return 16 + 36 * places[0]! + 6 * places[1]! + places[2]!;
 }
 
 /** A text without characters that control a terminal, which a model or a file may contain. */
 export function harmless(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return text.replace(/\r\n?/g, "\n").replace(/[\x00-\x08\x0b-\x1f\x7f-\x9f]/g, "�");
 }

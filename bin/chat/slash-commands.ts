@@ -1,5 +1,6 @@
 import { nearestName } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
+import { counted } from "../common.js";
 import { answer } from "./answer.js";
 import { compare } from "./compare.js";
 import type { Front } from "./front.js";
@@ -49,7 +50,10 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
   },
   { name: "off", describe: "Answer unsteered", run: (session) => switched(session, false) },
   { name: "on", describe: "Steer again", run: (session) => switched(session, true) },
-  { name: "compare", describe: "Answer the last question unsteered and steered; the chat stays as it is", run: (session, _, front) => compare(session, front) },
+  {
+    name: "compare", describe: "Answer the last question unsteered and steered; the chat stays as it is",
+    run: (session, _, front) => compare(session, front),
+  },
   {
     name: "retry", describe: "Answer the last question again",
     run: async (session, _, front) => {
@@ -115,7 +119,8 @@ export async function loaded(session: Session, path: string): Promise<string[]> 
   const { modelName } = session.settings;
   const other = chat.model === modelName ? [] : [`This conversation was held with ${chat.model}; ${modelName} continues it.`];
   const n = chat.messages.length / 2;
-  return [...other, ...notices, `Loaded ${n} ${n === 1 ? "question" : "questions"} with answers.`, ...(chat.steering.length > 0 ? listed(session) : [])];
+  const steering = chat.steering.length > 0 ? listed(session) : [];
+  return [...other, ...notices, `Loaded ${counted(n, "question")}, with the answers.`, ...steering];
 }
 
 function helpLines(): string[] {

@@ -1,4 +1,5 @@
-import type { Property } from "./properties.js";
+import { counted } from "../common.js";
+import type { HowAnswered } from "./front.js";
 import type { Reply } from "./reply.js";
 
 const ENDS: Partial<Record<Reply["finishReason"], string>> = {
@@ -7,21 +8,23 @@ const ENDS: Partial<Record<Reply["finishReason"], string>> = {
 
 /** e.g. "34 tokens · 21.3 tokens/s · italian 0.52 on average, 0.31 last". `name` writes a property's name. */
 export function statusLine(
-  reply: Pick<Reply, "tokens" | "seconds" | "finishReason">, properties: readonly Property[], isOn: boolean,
+  reply: Pick<Reply, "tokens" | "seconds" | "finishReason">, { properties, isOff = false }: HowAnswered,
   name: (text: string, index: number) => string = (text) => text,
 ): string {
   const n = reply.tokens.length;
   const end = ENDS[reply.finishReason];
-  const parts = [`${n} ${n === 1 ? "token" : "tokens"}`];
+  const parts = [counted(n, "token")];
   if (n > 0 && reply.seconds > 0) parts.push(`${(n / reply.seconds).toFixed(1)} tokens/s`);
   if (end) parts.push(end);
-  if (properties.length > 0 && !isOn) parts.push("steering off");
-  if (isOn) parts.push(...properties.map((property, index) => `${name(property.name, index)} ${alphas(reply, index)}`));
+  if (isOff) parts.push("steering off");
+  parts.push(...properties.map((property, index) => `${name(property.name, index)} ${alphas(reply, index)}`));
   return parts.join(" · ");
 }
 
 /** The mean and the last alpha of an answer, or its only one. */
-export function alphasOf({ tokens }: Pick<Reply, "tokens">, index: number): { mean: number; last: number; isConstant: boolean } | undefined {
+export function alphasOf(
+  { tokens }: Pick<Reply, "tokens">, index: number,
+): { mean: number; last: number; isConstant: boolean } | undefined {
   const all = tokens.map(({ readings }) => readings[index]?.alpha ?? 0);
   if (all.length === 0) return undefined;
   const mean = all.reduce((sum, alpha) => sum + alpha, 0) / all.length;

@@ -1,8 +1,8 @@
 import colours from "picocolors";
 import { SteeringError, type GeneratedToken } from "../../lib/index.js";
 import { alphaScale } from "../commands/generate.js";
-import { SideBySide } from "./columns.js";
-import type { AnswerWriter, Front } from "./front.js";
+import { fitsSideBySide, SideBySide } from "./columns.js";
+import type { AnswerWriter, Front, HowAnswered } from "./front.js";
 import type { LineEditor } from "./line-editor.js";
 import type { Property } from "./properties.js";
 import type { Reply } from "./reply.js";
@@ -17,10 +17,6 @@ export class Terminal implements Front {
     this.shader = new Shader(output.getColorDepth());
   }
 
-  get columns(): number {
-    return this.output.columns;
-  }
-
   async read(): Promise<string | undefined> {
     return this.editor.read();
   }
@@ -29,7 +25,8 @@ export class Terminal implements Front {
     return this.editor.interruptible(work);
   }
 
-  answer(properties: readonly Property[], title?: string): AnswerWriter {
+  answer(how: HowAnswered): AnswerWriter {
+    const { properties, title } = how;
     if (title !== undefined) this.write(`${colours.bold(title)}\n`);
     const paint = this.painter(properties);
     let hasText = false;
@@ -41,22 +38,24 @@ export class Terminal implements Front {
       },
       end: (reply) => {
         if (hasText) this.write("\n");
-        if (reply) this.write(`${this.status(reply, properties)}\n\n`);
+        if (reply) this.write(`${this.status(reply, how)}\n\n`);
       },
     };
   }
 
-  sideBySide(sides: ReadonlyArray<{ title: string; properties: readonly Property[] }>): AnswerWriter[] {
-    const rows = new SideBySide(this.columns, sides.length, (text) => this.write(text));
-    for (const [index, { title }] of sides.entries()) rows.push(index, `${title}\n`, colours.bold);
+  sideBySide(sides: readonly HowAnswered[]): AnswerWriter[] | undefined {
+    const { columns } = this.output;
+    if (!fitsSideBySide(columns, sides.length)) return undefined;
+    const rows = new SideBySide(columns, sides.length, (text) => this.write(text));
+    for (const [index, { title = "" }] of sides.entries()) rows.push(index, `${title}\n`, colours.bold);
     const replies: string[] = [];
-    return sides.map(({ title, properties }, index) => {
-      const paint = this.painter(properties);
+    return sides.map((how, index) => {
+      const paint = this.painter(how.properties);
       return {
         push: (token) => rows.push(index, harmless(token.text), paint(token)),
         end: (reply) => {
           rows.end(index);
-          replies.push(reply ? `${title}: ${this.status(reply, properties)}` : "");
+          replies.push(reply ? `${how.title}: ${this.status(reply, how)}` : "");
           if (replies.length === sides.length) this.write(`${replies.filter((each) => each !== "").sort().join("\n")}\n\n`);
         },
       };
@@ -83,8 +82,8 @@ export class Terminal implements Front {
     if (text !== "") this.output.write(text);
   }
 
-  private status(reply: Reply, properties: readonly Property[]): string {
-    return colours.dim(statusLine(reply, properties, (text, index) => this.shader.name(text, index)));
+  private status(reply: Reply, how: HowAnswered): string {
+    return colours.dim(statusLine(reply, how, (text, index) => this.shader.name(text, index)));
   }
 
   /** How to write each token of an answer; thoughts are dim. */

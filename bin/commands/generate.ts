@@ -12,6 +12,21 @@ import { readMessages } from "../messages.js";
 import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 
+/** How to pick tokens. */
+export const SAMPLING = options({
+  temperature: { type: "number", default: 0, describe: "0: always take the most likely token; above 0: sample" },
+  "top-k": { type: "number", default: 0, describe: "Sample among the K most likely tokens; 0: all" },
+  "top-p": { type: "number", default: 1, describe: "Sample among the most likely tokens that together have probability P" },
+  "min-p": { type: "number", default: 0, describe: "Sample among tokens at least P times as likely as the most likely one" },
+  "repeat-penalty": { type: "number", default: 1, describe: "Penalty for repeated tokens; 1: none" },
+  seed: { type: "number", default: 0, describe: "Seed of the sampling" },
+});
+
+/** The options of `SAMPLING` as the library takes them. */
+export function samplingOf({ temperature, topK, topP, minP, repeatPenalty, seed }: Values<typeof SAMPLING>): Sampling {
+  return { temperature, topK, topP, minP, repeatPenalty, seed };
+}
+
 /** What to generate, and how to steer it. */
 export const GENERATION = options({
   ...MODEL,
@@ -24,12 +39,7 @@ export const GENERATION = options({
     type: "string", array: true, describe: "End the answer before this text (repeatable)",
     defaultDescription: "Q: with --format qa, else none",
   },
-  temperature: { type: "number", default: 0, describe: "0: always take the most likely token; above 0: sample" },
-  "top-k": { type: "number", default: 0, describe: "Sample among the K most likely tokens; 0: all" },
-  "top-p": { type: "number", default: 1, describe: "Sample among the most likely tokens that together have probability P" },
-  "min-p": { type: "number", default: 0, describe: "Sample among tokens at least P times as likely as the most likely one" },
-  "repeat-penalty": { type: "number", default: 1, describe: "Penalty for repeated tokens; 1: none" },
-  seed: { type: "number", default: 0, describe: "Seed of the sampling" },
+  ...SAMPLING,
   "allow-mismatch": { type: "boolean", describe: "Accept vectors and probes of another model of the same shape" },
   monitor: { type: "string", array: true, describe: "Probe file; its probability is shown at every token (repeatable)" },
 });
@@ -107,8 +117,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
   const specs = steer.map(({ vector, ...rest }) => ({ ...rest, vector: vector.path! }));
   const probes = await Promise.all(options.monitor.map(probe.load));
-  const { temperature, topK, topP, minP, repeatPenalty, seed } = options;
-  const sampling: Sampling = { temperature, topK, topP, minP, repeatPenalty, seed };
+  const sampling = samplingOf(options);
   const model = await openModel(options, signal);
   try {
     const format = resolveFormat(model, how.format);
