@@ -48,15 +48,15 @@ export class Terminal implements Front {
     if (!fitsSideBySide(columns, sides.length)) return undefined;
     const rows = new SideBySide(columns, sides.length, (text) => this.write(text));
     for (const [index, { title = "" }] of sides.entries()) rows.push(index, `${title}\n`, colours.bold);
-    const replies: string[] = [];
+    const statuses = new Map<number, string>();
     return sides.map((how, index) => {
       const paint = this.painter(how.properties);
       return {
         push: (token) => rows.push(index, harmless(token.text), paint(token)),
         end: (reply) => {
           rows.end(index);
-          replies.push(reply ? `${how.title}: ${this.status(reply, how)}` : "");
-          if (replies.length === sides.length) this.write(`${replies.filter((each) => each !== "").sort().join("\n")}\n\n`);
+          statuses.set(index, reply ? `${how.title}: ${this.status(reply, how)}\n` : "");
+          if (statuses.size === sides.length) this.write(`${sides.map((_, each) => statuses.get(each)).join("")}\n`);
         },
       };
     });
