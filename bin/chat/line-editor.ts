@@ -1,10 +1,12 @@
-import { createInterface, type Interface } from "node:readline";
+import { createInterface } from "node:readline";
 import type { ReadStream, WriteStream } from "node:tty";
 import type { InputHistory } from "./input-history.js";
 
 const PROMPT = "> ";
 const CONTINUED = "… ";
 const CTRL_C = 3;
+/** Ctrl-C has discarded the input. */
+const DISCARDED = Symbol("discarded");
 /** The terminal marks what is pasted, so that the lines of a paste are one input. */
 const PASTE_MARKS = { on: "\x1b[?2004h", off: "\x1b[?2004l" };
 
@@ -13,6 +15,8 @@ export class LineEditor {
   /** Lines that were entered before they were read, and the beginning of one. */
   private readonly entered: string[] = [];
   private begun = "";
+  /** True after Ctrl-C in an empty line: the next one leaves. */
+  private isWarned = false;
 
   constructor(
     private readonly input: ReadStream, private readonly output: WriteStream,
@@ -25,14 +29,17 @@ export class LineEditor {
    * The next input; its lines are joined if all but the last end in a backslash, or were pasted. Undefined after Ctrl-D, or after Ctrl-C
    * twice in an empty line; in any other line Ctrl-C discards the input.
    */
-  read(): Promise<string | undefined> {
+  async read(): Promise<string | undefined> {
+    let input: string | undefined | typeof DISCARDED = this.entered.shift() ?? DISCARDED;
+    while (input === DISCARDED) input = await this.edit();
+    return input;
+  }
+
+  private edit(): Promise<string | undefined | typeof DISCARDED> {
     const { input, output, history, entered } = this;
-    const next = entered.shift();
-    if (next !== undefined) return Promise.resolve(next);
     return new Promise((resolve) => {
       const lines: string[] = [];
       let isPasting = false;
-      let isWarned = false;
       const editor = createInterface({
         input, output, terminal: true, prompt: PROMPT, history: history?.latestFirst ?? [], removeHistoryDuplicates: true,
         completer: (line: string) => [isPasting ? [] : this.complete(line), line],
@@ -42,19 +49,22 @@ export class LineEditor {
         if (key?.name === "paste-end") isPasting = false;
         if (key?.name === "tab" && isPasting) editor.write("\t");
       };
-      const settle = (value: string | undefined): void => {
+      const settle = (value: string | undefined | typeof DISCARDED): void => {
         input.off("keypress", onKey);
         editor.off("close", onClose);
-        this.begun = editor.line;
+        this.begun = value === DISCARDED ? "" : editor.line;
         editor.close();
         resolve(value);
       };
       const onLine = (line: string): void => {
         void history?.add(line);
-        isWarned = false;
+        this.isWarned = false;
         const isContinued = line.endsWith("\\");
         lines.push(isContinued ? line.slice(0, -1) : line);
-        if (isContinued || isPasting) return ask(editor, CONTINUED);
+        if (isContinued || isPasting) {
+          editor.setPrompt(CONTINUED);
+          return editor.prompt();
+        }
         entered.push(lines.splice(0).join("\n"));
         // What is typed fast arrives at once: the other lines of this piece come before the editor closes.
         if (entered.length === 1) setImmediate(() => settle(entered.shift()));
@@ -66,13 +76,10 @@ export class LineEditor {
       };
       editor.on("line", onLine).on("close", onClose).on("SIGINT", () => {
         const isEmpty = editor.line === "" && lines.length === 0;
-        if (isEmpty && isWarned) return editor.close();
+        if (isEmpty && this.isWarned) return editor.close();
         output.write(isEmpty ? "\nCtrl-C again leaves; so does Ctrl-D.\n" : "\n");
-        isWarned = isEmpty;
-        lines.length = 0;
-        editor.write(null, { ctrl: true, name: "e" });
-        editor.write(null, { ctrl: true, name: "u" });
-        ask(editor, PROMPT);
+        this.isWarned = isEmpty;
+        settle(DISCARDED);
       });
       editor.prompt();
       if (this.begun !== "") editor.write(this.begun);
@@ -106,9 +113,4 @@ export class LineEditor {
     this.output.write(PASTE_MARKS.off);
     this.input.setRawMode(false).pause();
   }
-}
-
-function ask(editor: Interface, prompt: string): void {
-  editor.setPrompt(prompt);
-  editor.prompt();
 }

@@ -1,6 +1,11 @@
 import { statSync, readFileSync, writeFileSync } from "node:fs";
+import { Readable, Writable } from "node:stream";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import { runCommand, type Outcome } from "../support/command.js";
+import { converse } from "../../bin/chat/converse.js";
+import { Piped } from "../../bin/chat/piped.js";
+import { Session } from "../../bin/chat/session.js";
+import { loadModel, type Model, type Sampling } from "../../lib/index.js";
+import { runCommand } from "../support/command.js";
 import { writeChatFiles } from "../support/chat-model.js";
 import { hasTerminal, openTerminal, type Terminal, type TerminalOptions } from "../support/terminal.js";
 import { scratch } from "../support/tiny-files.js";
@@ -15,59 +20,102 @@ const ENGLISH = "It is possible to plan the picnic.";
 const CHAT = ["chat", "chat.gguf", "--threads", "1"];
 
 describe("in pipes", () => {
-  const pipe = (input: string, ...args: string[]): Promise<Outcome> =>
-    runCommand([...CHAT, ...args], { cwd: space.folder, input: Buffer.from(input) });
+  let model: Model;
+  beforeAll(async () => { model = await loadModel(space.path("chat.gguf"), { threads: 1, gpuLayers: 0, vet: false }); });
+  afterAll(() => model.dispose());
+
+  const begin = (sampling: Sampling = {}): Session =>
+    new Session(model, { modelName: "chat.gguf", sampling, maxNewTokens: 64, templateVariables: {}, allowMismatch: false });
+  /** The lines on stdout. */
+  const say = async (input: string | Buffer, json = false): Promise<string[]> => {
+    let out = "";
+    const output = new Writable({ write: (text, _, done) => { out += String(text); done(); } });
+    const front = new Piped(Readable.from([Buffer.from(input)]), output, { json, quiet: true, signal: new AbortController().signal });
+    await converse(begin(), front);
+    return out.split("\n").slice(0, -1);
+  };
 
   test("each line is a question; only the answers are on stdout; empty lines and a missing last line end do not matter", async () => {
-    const { code, stdout, stderr } = await pipe(`${PICNIC}\n\n  \r\n/steer ${ITALIAN}\nHow do I plan \\\nthe picnic?`);
+    const { code, stdout, stderr } = await runCommand(CHAT, {
+      cwd: space.folder, input: Buffer.from(`${PICNIC}\n\n  \r\n/steer ${ITALIAN}\n/clear\nHow do I plan \\\nthe picnic?`),
+    });
     const [first, second, ...rest] = stdout.split("\n");
     expect({ code, rest }).toEqual({ code: 0, rest: [""] });
     expect(first).toContain(ENGLISH);
-    expect(second).toContain("pianificare il picnic");
-    expect(stderr).toMatch(/^\d+ tokens · [\d.]+ tokens\/s\nitalian was extracted in the format qa.*\n1 italian  fixed,1.5\n\d+ tokens · .* · italian 1.5\n$/);
+    expect(second).toMatch(/pianificare/);
+    expect(stderr).toMatch(new RegExp("^\\d+ tokens · [\\d.]+ tokens/s\\nitalian was extracted in the format qa.*\\n1 italian  fixed,1.5\\n"
+      + "A new conversation\\.\\n\\d+ tokens · .* · italian 1\\.5\\n$"));
   });
 
   test("an answer depends on the conversation before it, a system message too", async () => {
     const asked = `${PICNIC}\n`;
-    const alone = (await pipe(asked, "--quiet")).stdout;
-    const { stdout, stderr } = await pipe(`What should I cook?\n${asked}/clear\n${asked}/undo\n${asked}/undo\n/system Hello\n/system -\n${asked}`, "--quiet");
-    expect(stdout.split("\n").slice(2, -1)).toEqual([alone, alone, alone].map((line) => line.trimEnd()));
-    expect(stdout.split("\n")[1]).not.toBe(alone.trimEnd());
-    expect(stderr).toBe("");
+    const [alone] = await say(asked);
+    const answers = await say(`What should I cook?\n${asked}/clear\n${asked}/undo\n${asked}/undo\n/system Hello\n${asked}/undo\n/system -\n${asked}`);
+    expect(answers).toHaveLength(6);
+    expect(answers.map((each) => each === alone)).toEqual([false, false, true, true, false, true]);
   });
 
   test("--json writes a line per answer; /compare writes two and leaves the chat as it is", async () => {
-    const { code, stdout } = await pipe(`${PICNIC}\n/compare\n/save saved.json\n`, "--json", "--steer", "italian.safetensors:dyn,p=0.9");
-    const [answer, unsteered, steered, ...rest] = stdout.split("\n").map((line) => (line === "" ? "" : JSON.parse(line) as Record<string, unknown>));
+    const lines = await say(`/steer ${space.path("italian.safetensors")}:dyn,p=0.9\n${PICNIC}\n/compare\n/save ${space.path("saved.json")}\n`, true);
+    const [answer, unsteered, steered, ...rest] = lines.map((line) => JSON.parse(line) as { text: string });
     const measured = { name: "italian", schedule: "dyn,p=0.9", meanAlpha: expect.any(Number), lastAlpha: expect.any(Number) };
-    expect(code).toBe(0);
     expect(answer).toMatchObject({ question: PICNIC, finishReason: "end", text: expect.stringContaining("pianificare"), steering: [measured] });
     expect(unsteered).toMatchObject({ setting: "unsteered", question: PICNIC, text: expect.stringContaining(ENGLISH), steering: [] });
-    expect(steered).toEqual({ setting: "italian dyn,p=0.9", ...answer as object, seconds: expect.any(Number) });
-    expect(rest).toEqual([""]);
+    expect(steered).toEqual({ setting: "italian dyn,p=0.9", ...answer, seconds: expect.any(Number) });
+    expect(rest).toEqual([]);
     const { messages } = JSON.parse(readFileSync(space.path("saved.json"), "utf8")) as { messages: object[] };
-    expect(messages).toEqual([{ role: "user", content: PICNIC }, { role: "assistant", content: (answer as { text: string }).text }]);
+    expect(messages).toEqual([{ role: "user", content: PICNIC }, { role: "assistant", content: answer!.text }]);
   });
 
-  test("a saved chat continues where it was, with its steering, from another folder too", async () => {
-    const first = await pipe(`/steer ${ITALIAN}\n/system Hello\n${PICNIC}\n/save deep/er/chat.json\nWhat should I cook?\n`, "--quiet");
-    const saved = JSON.parse(readFileSync(space.path("deep/er/chat.json"), "utf8")) as object;
+  test("a saved chat continues where it was, with its steering", async () => {
+    const path = space.path("deep/er/chat.json");
+    const [, next] = await say(`/steer ${space.path(ITALIAN)}\n/system Hello\n${PICNIC}\n/save ${path}\nWhat should I cook?\n`);
+    const saved = JSON.parse(readFileSync(path, "utf8")) as object;
     expect(saved).toMatchObject({ version: 1, model: "chat.gguf", system: "Hello", steeringOn: true, steering: [{ vector: "../../italian.safetensors" }] });
-    const next = await pipe("What should I cook?\n", "--load", "deep/er/chat.json", "--quiet");
-    expect(next).toMatchObject({ code: 0, stdout: `${first.stdout.split("\n")[1]!}\n` });
+    expect(await say(`/load ${path}\nWhat should I cook?\n`)).toEqual([next]);
+    expect(await say("What should I cook?\n")).not.toEqual([next]);
+  });
+
+  test("a chat that cannot be loaded leaves the present one as it is", async () => {
+    const session = begin();
+    await session.steer(`${space.path("italian.safetensors")}:fixed,1`);
+    session.system = "Hello";
+    const before = session.saved();
+    const lost = { ...before, system: "Bye", steering: [{ ...before.steering[0]!, vector: space.path("lost.safetensors") }] };
+    await expect(session.load(lost)).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+    expect(session.saved()).toEqual(before);
+  });
+
+  test("retry draws again, and keeps the old answer if it is stopped before its first token", async () => {
+    const session = begin({ temperature: 1.5 });
+    const listener = { onToken: () => undefined, signal: new AbortController().signal };
+    const first = await session.ask(PICNIC, listener);
+    await expect(session.retry({ ...listener, signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "E_ABORTED" });
+    expect(session.messages.at(-1)!.content).toBe(first.text);
+    const second = await session.retry(listener);
+    expect(second.text).not.toBe(first.text);
+    expect(session.messages).toEqual([{ role: "user", content: PICNIC }, { role: "assistant", content: second.text }]);
+  });
+
+  test("an answer that is stopped is kept as far as it got", async () => {
+    const session = begin();
+    const abort = new AbortController();
+    const reply = await session.ask(PICNIC, { signal: abort.signal, onToken: ({ step }) => { if (step === 4) abort.abort(); } });
+    expect(reply).toMatchObject({ finishReason: "interrupted", tokens: { length: 5 } });
+    expect(session.messages.at(-1)).toEqual({ role: "assistant", content: reply.text });
+    expect(ENGLISH).toContain(reply.text.trim());
   });
 
   test.each([
-    ["an unknown command", "/stear x\n", 2, /unknown command \/stear; did you mean \/steer\?/],
-    ["a vector that is not there", "/steer none.safetensors:fixed,1\n", 3, /none\.safetensors does not exist.*\[E_NOT_FOUND\]/],
-    ["nothing to compare", `${PICNIC}\n/compare\n`, 2, /nothing to compare/],
-    ["nothing to retry", "/retry\n", 2, /ask a question first/],
-    ["nothing to undo", "/undo\n", 2, /nothing to undo/],
-    ["bytes that are not a text", "\xff\xfe\n", 2, /not UTF-8/],
-  ])("%s ends the chat with its code", async (_, input, code, message) => {
-    const outcome = await runCommand([...CHAT, "--quiet"], { cwd: space.folder, input: Buffer.from(`${input}${PICNIC}\n`, "latin1") });
-    expect({ code: outcome.code, stderr: outcome.stderr }).toEqual({ code, stderr: expect.stringMatching(message) });
-    expect(outcome.stdout.split("\n").length).toBeLessThanOrEqual(2); // the question after it is not answered
+    ["an unknown command", "/stear x\n", "E_BAD_ARGUMENT", /unknown command \/stear; did you mean \/steer\?/],
+    ["a vector that is not there", "/steer none.safetensors:fixed,1\n", "E_NOT_FOUND", /none\.safetensors does not exist/],
+    ["nothing to compare", `${PICNIC}\n/compare\n`, "E_BAD_ARGUMENT", /nothing to compare/],
+    ["nothing to retry", "/retry\n", "E_BAD_ARGUMENT", /ask a question first/],
+    ["nothing to undo", "/undo\n", "E_BAD_ARGUMENT", /nothing to undo/],
+    ["bytes that are not a text", "\xff\xfe\n", "E_BAD_ARGUMENT", /not UTF-8/],
+    ["a file without line breaks", "x".repeat(2 ** 20 + 1), "E_BAD_ARGUMENT", /more than 1048576 characters/],
+  ])("%s ends the chat", async (_, input, code, message) => {
+    await expect(say(Buffer.from(`${input}${PICNIC}\n`, "latin1"))).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   });
 
   test("a model without a template for conversations is refused with the names of others", async () => {
