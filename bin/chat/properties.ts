@@ -33,10 +33,20 @@ export function findProperty(properties: readonly Property[], word: string): Pro
   throw new SteeringError("E_BAD_ARGUMENT", `${problem} (${known})${found.length === 0 && near ? `; did you mean ${near}?` : ""}`);
 }
 
-/** Changes a property's strength: a number is its new alpha, anything else a schedule such as dyn,p=0.3. Throws E_BAD_SPEC. */
+/**
+ * Changes a property's strength: a number is its new alpha, anything else a schedule such as dyn,p=0.3, with what else `--steer` accepts.
+ * Throws E_BAD_SPEC.
+ */
 export function setStrength({ name, steering }: Property, text: string): void {
-  const alpha = Number(text);
-  steering.schedule = Number.isFinite(alpha) ? withAlpha(steering.schedule, alpha) : specs.parse(`${name}:${text}`).schedule;
+  if (/^[-+.\d]/.test(text)) {
+    const alpha = Number(text);
+    if (Number.isFinite(alpha)) steering.schedule = withAlpha(steering.schedule, alpha);
+    else throw new SteeringError("E_BAD_SPEC", `"${text}" is not a number; expected an alpha such as 0.8, or a schedule such as dyn,p=0.3`);
+    return;
+  }
+  const { schedule, ...how } = specs.parse(`${name}:${text}`);
+  const given = Object.entries(how).filter(([setting]) => text.includes(`,${setting}=`));
+  Object.assign(steering, { schedule }, Object.fromEntries(given));
 }
 
 /** One line per property, e.g. "1 italian  fixed,1.5". */

@@ -1,5 +1,4 @@
-import { parseSchedule, type WrittenSchedule } from "../../lib/steering/index.js";
-import { KINDS } from "../../lib/steering/index.js";
+import { KINDS, parseSchedule, type WrittenSchedule } from "../../lib/steering/index.js";
 
 /** Settings that are shown only if they differ. */
 const USUAL: Readonly<Record<string, unknown>> = { ...parseSchedule({ kind: "dynamic" }), topP: undefined, from: 0 };
