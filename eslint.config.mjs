@@ -15,7 +15,7 @@ const ARROWS = {
   prompt: ["dataset", "engine", "vector"],
   capture: ["engine", "formats", "native", "vector"],
   probe: ["capture", "dataset", "engine", "formats", "maths", "native", "steering", "vector"],
-  generate: ["engine", "native", "probe", "steering", "vector"],
+  generate: ["engine", "native", "probe", "prompt", "steering", "vector"],
   model: ["capture", "engine", "generate", "prompt"],
   evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results"],
   calibrate: ["capture", "dataset", "engine", "evaluate", "generate", "maths", "prompt", "results", "steering", "vector"],

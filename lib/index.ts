@@ -9,7 +9,7 @@ export { fromLlama, loadModel } from "./model/public.js";
 export { Chat, Model, type ChatOptions, type LlamaLike, type TurnOptions } from "./model/index.js";
 export { compose, loadSteering, replay } from "./generate/public.js";
 export {
-  GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type Prompt, type Reading,
+  GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type History, type Prompt, type Reading,
   type ScoreOptions, type Steering, type SteerInput,
 } from "./generate/index.js";
 export { load as loadDataset } from "./dataset/public.js";
@@ -31,10 +31,10 @@ export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
 export {
   schedule, type DynamicSettings, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings,
-  type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
+  type SteeredPhase, type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
 } from "./steering/index.js";
 export * as prompts from "./prompt/public.js";
-export type { ChatMessage, ChatTemplate, FormatOptions, TemplateVariables } from "./prompt/index.js";
+export type { ChatMessage, ChatTemplate, FormatOptions, Phase, TemplateVariables } from "./prompt/index.js";
 export type { QaVariant, PromptGroup, Tokeniser } from "./prompt/index.js";
 export * as models from "./models/public.js";
 export type { OnProgress } from "./models/index.js";

@@ -6,6 +6,7 @@ export { Engine, engineVersion, openEngine } from "./engine.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
-export { STEERED_ROWS, type Place, type PrefillTask, type StepTask, type Task } from "./scheduler/task.js";
+export { addsTheSame, type Cells } from "./scheduler/cells.js";
+export { STEERED_ROWS, type KeepsCells, type Place, type PrefillTask, type StepTask, type Task } from "./scheduler/task.js";
 export { Translator, loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation } from "./translator.js";
 export { loadingArgument, loadingTranslatorArgument } from "./arguments.js";

@@ -3,8 +3,9 @@ import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, SteeringError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
 import { assertMadeFor } from "../vector/index.js";
+import type { ChatMemory } from "./chat-memory.js";
 import { Generation, type GenerationResult } from "./generation.js";
-import { GenerationStream } from "./generation-stream.js";
+import { GenerationStream, type OnEnd } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Scoring } from "./scoring.js";
 
@@ -37,24 +38,29 @@ export interface GenerateOptions extends ScoreOptions {
   monitor?: readonly Probe[];
 }
 
+/** What a chat adds to the generation of one of its turns. */
+interface TurnOfChat {
+  memory?: ChatMemory;
+  onEnd?: OnEnd;
+}
+
 /**
  * Continues a prompt, steered by any number of vectors (docs/method.md §4 and §5).
  *
  * @throws SteeringError E_BAD_SPEC; `next` throws E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED,
  *   E_DISPOSED
  */
-export function generate(
-  model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, onEnd?: (result?: GenerationResult) => void,
-): GenerationStream {
+export function generate(model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, turn: TurnOfChat = {}): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // the caller may change its array later
   const load = (live: LiveSteering): Promise<void> => live.load(model, options.allowMismatch);
-  return new GenerationStream(steer, load, (left) => begin(model, given, steer, left), onEnd);
+  return new GenerationStream(steer, load, (left) => begin(model, given, steer, left, turn.memory), turn.onEnd);
 }
 
 /** Checks and loads everything, then submits the generation to the scheduler. `steer` may grow meanwhile. */
 async function begin(
   model: Engine, options: GenerateOptions & { prompt: LatePrompt }, steer: readonly LiveSteering[], left: AbortSignal,
+  memory: ChatMemory | undefined,
 ): Promise<Generation> {
   const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch } = options;
   checkStops(stop);
@@ -64,7 +70,7 @@ async function begin(
   for (const live of steer) await live.load(model, allowMismatch);
   const monitor = await loadMonitor(model, { ...options, steer });
   signals.forEach(throwIfAborted);
-  const generation = new Generation(model, { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor });
+  const generation = new Generation(model, { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor, memory });
   generation.start(...signals);
   return generation;
 }
@@ -102,7 +108,7 @@ export async function scoreTokens(
   checkLength(model, tokens.length, given.length);
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   for (const live of steer) await live.load(model, options.allowMismatch);
-  const scoring = new Scoring(tokens, given, steer);
+  const scoring = new Scoring(model, tokens, given, steer);
   await model.scheduler.run(scoring, options.signal);
   return scoring.logProbabilities;
 }

@@ -1,7 +1,10 @@
 import { SteeringError } from "../errors.js";
 import { LiveSteering, canonicalSpec, steerings, type Steering, type SteerInput } from "./live-steering.js";
-import type { GeneratedToken, Generation, GenerationResult } from "./generation.js";
+import type { GeneratedToken, Generation, GenerationResult, Written } from "./generation.js";
 import type { Reading } from "./streams.js";
+
+/** How a generation ended: by itself (`whole`), left in the middle (`left`), or in an error (`failed`). */
+export type OnEnd = (how: "whole" | "left" | "failed", written?: Written) => void;
 
 /**
  * A running generation: read its tokens one by one (`for await`), or all at once (`text()`, `result()`).
@@ -19,17 +22,17 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
   private toEnd: Promise<GenerationResult> | undefined;
   private whole: GenerationResult | undefined;
   private failure: { error: unknown } | undefined;
+  private generation: Generation | undefined;
   private isOver = false;
 
   /**
-   * `begin` starts the generation, which fails when the signal fires. `onEnd` is called once, without a result if the generation was
-   * left or failed.
+   * `begin` starts the generation, which fails when the signal fires. `onEnd` is called once, without a text if nothing was begun.
    */
   constructor(
     private readonly lives: LiveSteering[],
     private readonly load: (live: LiveSteering) => Promise<void>,
     private readonly begin: (left: AbortSignal) => Promise<Generation>,
-    private onEnd?: (result?: GenerationResult) => void,
+    private onEnd?: OnEnd,
   ) {}
 
   /** The active steerings, in the order of the readings. Between tokens, you may change a schedule or drop a vector. */
@@ -95,6 +98,7 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
   private async *run(): AsyncGenerator<GeneratedToken, GenerationResult, undefined> {
     try {
       const generation = await this.begin(this.leave.signal);
+      this.generation = generation;
       for (let token = await generation.nextToken(); token; token = await generation.nextToken()) yield token;
       this.whole = withSpecs(generation.result(), this.lives);
       return this.whole;
@@ -119,7 +123,8 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     this.isOver = true;
     const { onEnd } = this;
     delete this.onEnd;
-    onEnd?.(this.whole);
+    const isAborted = (this.failure?.error as Partial<SteeringError> | undefined)?.code === "E_ABORTED";
+    onEnd?.(this.whole ? "whole" : this.failure && !isAborted ? "failed" : "left", this.generation?.leave());
   }
 }
 
@@ -138,9 +143,9 @@ export function alphasOf({ tokens, endReadings }: Pick<GenerationResult, "tokens
  * @throws SteeringError E_BAD_SPEC
  */
 export function replay(steer: SteerInput, result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
-  return steerings(steer).map(({ vector, layers, heads, tail }, index) => ({
+  return steerings(steer).map(({ vector, layers, heads, tail, phases }, index) => ({
     vector, schedule: { kind: "recorded", alphas: alphasOf(result, index) },
-    ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }),
+    ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }),
   }));
 }
 

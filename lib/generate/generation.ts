@@ -1,7 +1,12 @@
-import { STEERED_ROWS, type Batch, type Engine, type MeasuredAlpha, type Place, type Sampling, type StepTask } from "../engine/index.js";
+import {
+  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type MeasuredAlpha, type Place, type Sampling, type StepTask, type Term,
+} from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
+import { ThoughtReader, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
 import type { SteeringSpec } from "../steering/index.js";
+import { cellsOfTurn, cleanCells, type ChatMemory } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
+import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
 import { notFinite, Streams, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
@@ -12,6 +17,8 @@ export interface GeneratedToken {
   token: number;
   /** Token step, from 0. */
   step: number;
+  /** What the token belongs to: the model's thoughts, with their marks, or its answer. */
+  phase: Phase;
   /** One per entry of `steer` and per steering added later. */
   readings: Reading[];
   /** In nats, under the steered distribution before sampling; only with `logProbabilities`. */
@@ -22,7 +29,12 @@ export interface GeneratedToken {
 
 /** The result of a generation. */
 export interface GenerationResult {
+  /** The whole text, with the marks of thoughts as far as the model writes them as text. */
   text: string;
+  /** The text without the thoughts before it. */
+  answer: string;
+  /** What the model thought before it answered, without marks; empty if it did not think. */
+  thoughts: string;
   tokens: GeneratedToken[];
   /** The steerings in canonical form, one per reading: as given or, for those changed during the generation, with recorded alphas. */
   steering: SteeringSpec[];
@@ -43,6 +55,15 @@ export interface GenerationSettings {
   stop: readonly string[];
   logProbabilities: boolean;
   monitor: Monitor | undefined;
+  /** Of the chat whose turn it is. */
+  memory?: ChatMemory | undefined;
+}
+
+/** What a generation has written, for the history of a chat. */
+export interface Written {
+  answer: string;
+  /** The text with all its marks, including the one with which the prompt opened a thought. */
+  markedText: string;
 }
 
 /** A generation as a task of the scheduler: each token is computed when it is requested. */
@@ -51,11 +72,18 @@ export class Generation implements StepTask {
   readonly prompt: readonly number[];
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
+  readonly keeps?: KeepsCells;
   private readonly streams: Streams;
   private readonly sampler;
   private readonly text: TextStream;
+  private readonly opening: Opening;
+  private readonly clock: PhaseClock;
   private readonly tokens: GeneratedToken[] = [];
+  /** The shown text, with marks that are not shown. */
+  private marked = "";
+  private readonly ofPrompt: (position: number) => readonly Term[];
   private readings: Reading[] = [];
+  private ownSteps: number[] = [];
   /** True if the current step repeats one that was decided before a restart. */
   private isRepeat = false;
   private seconds = 0;
@@ -69,6 +97,12 @@ export class Generation implements StepTask {
     this.streams = new Streams(settings.steer);
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.text = new TextStream(settings.stop);
+    this.opening = openingAfter(model, settings.prompt);
+    this.clock = new PhaseClock(model, this.opening);
+    const { memory } = settings;
+    const own = (): readonly Term[] => this.streams.promptTerms();
+    this.ofPrompt = memory ? memory.termsFor(this.prompt, own) : own;
+    if (memory) this.keeps = { owner: memory, keptCells: (nSteps, nSequences) => this.keptCells(memory, nSteps, nSequences) };
   }
 
   /** Submits the generation to the scheduler; it fails with E_ABORTED when one of the signals fires. */
@@ -92,12 +126,24 @@ export class Generation implements StepTask {
     });
   }
 
+  /** Returns what has been written so far, for a chat, which remembers it. */
+  leave(): Written {
+    this.settings.memory?.remember(this.cells("terms", this.streams.past.length));
+    return { answer: this.parts().answer, markedText: this.opening.opened + this.marked };
+  }
+
   result(): Omit<GenerationResult, "steering"> {
     const { tokens, readings, seconds } = this;
     return {
-      text: tokens.map(({ text }) => text).join(""), tokens, endReadings: this.finishReason === "end" ? readings : null,
+      text: tokens.map(({ text }) => text).join(""), ...this.parts(), tokens, endReadings: this.finishReason === "end" ? readings : null,
       finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds,
     };
+  }
+
+  private parts(): ThoughtsAndAnswer {
+    const reader = new ThoughtReader(this.opening);
+    reader.push(this.marked);
+    return reader.finish();
   }
 
   get nSequences(): number {
@@ -108,16 +154,21 @@ export class Generation implements StepTask {
     return this.consumer !== undefined;
   }
 
+  promptTerms(position: number): readonly Term[] {
+    return this.ofPrompt(position);
+  }
+
   measure(batch: Batch, place: Place): void {
-    this.streams.measure(batch, place);
+    this.streams.measure(batch, place, this.clock.now());
   }
 
   output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
-    const { row, readings } = this.streams.output(batch, place, measured);
+    const { row, readings, steps } = this.streams.output(batch, place, measured, this.clock.now());
     const decided = this.streams.decided(place.step);
     this.isRepeat = decided !== undefined;
     if (decided !== undefined) return batch.score(row, decided);
     this.readings = readings;
+    this.ownSteps = steps;
     this.settings.monitor?.watch(batch, row);
     return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities });
   }
@@ -128,7 +179,8 @@ export class Generation implements StepTask {
     if (this.isRepeat) return true;
     this.streams.decide(token);
     const step = this.tokens.length;
-    const monitors = this.settings.monitor?.read(step, this.readings);
+    const monitors = this.settings.monitor?.read(this.ownSteps, this.readings);
+    const phase = this.clock.take(token);
     const ended = this.model.isEndOfGeneration(token);
     let piece = ended ? "" : this.text.push(this.model.detokenise([token]));
     if (this.text.stoppedBy !== undefined) this.finishReason = "stop";
@@ -137,12 +189,27 @@ export class Generation implements StepTask {
     if (this.finishReason !== undefined) piece += this.text.finish();
     const isShown = !ended || piece !== ""; // the end mark is only yielded if it releases held-back text
     const generated = isShown ? {
-      text: piece, token, step, readings: this.readings,
+      text: piece, token, step, phase, readings: this.readings,
       ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }),
     } : undefined;
     if (generated) this.tokens.push(generated);
+    this.marked += piece + (ended ? "" : hiddenMark(this.model, token));
     this.settle(({ resolve }) => resolve(generated));
     return this.finishReason === undefined;
+  }
+
+  private cells(stream: "terms" | "baseline", nSteps: number): Cells {
+    const promptTerms = (position: number): readonly Term[] => this.promptTerms(position);
+    return cellsOfTurn({ prompt: this.prompt, promptTerms, steps: this.streams.past }, stream, nSteps);
+  }
+
+  /** The output stream's cells, or those that a chat whose history is clean can use again. */
+  private keptCells({ history }: ChatMemory, nSteps: number, nSequences: number): { sequence: number; cells: Cells } {
+    const output = nSequences - 1;
+    if (history === "as-generated") return { sequence: output, cells: this.cells("terms", nSteps) };
+    const sequence = 0; // P, if there are several
+    const cells = this.cells(sequence === output ? "terms" : "baseline", nSteps);
+    return { sequence, cells: cleanCells(cells, this.prompt.length, this.streams.promptTerms()) };
   }
 
   private settle(use: (consumer: NonNullable<Generation["consumer"]>) => void): void {

@@ -2,9 +2,11 @@ import type { Engine, Term } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { VectorHandle } from "../native/index.js";
 import {
-  parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeringSpec, type Tail,
+  checkPhases, parsePhases, parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeredPhase,
+  type SteeringSpec, type Tail,
 } from "../steering/index.js";
 import { assertMadeFor, directionIndex, type Selection, type VectorData } from "../vector/index.js";
+import type { Moment } from "./phase-clock.js";
 
 /** A vector and how strongly to add it. */
 export interface Steering extends Selection {
@@ -12,6 +14,8 @@ export interface Steering extends Selection {
   /** A schedule, whose missing settings take their defaults (e.g. `{ kind: "dynamic" }`), or a function from token step to alpha. */
   schedule: ScheduleInput;
   tail?: Tail;
+  /** When the vector is added: on the prompt, while the model thinks, while it answers (default: only then). */
+  phases?: readonly SteeredPhase[];
 }
 
 const NOTHING: Schedule = { kind: "fixed", alpha: 0 };
@@ -26,6 +30,7 @@ export class LiveSteering implements Steering {
   readonly layers: readonly number[] | "all";
   readonly heads: readonly number[] | "all";
   readonly tail: Tail;
+  readonly phases: readonly SteeredPhase[];
   private current: Schedule;
   private dropped = false;
   /** True once a step has used this steering. */
@@ -35,12 +40,13 @@ export class LiveSteering implements Steering {
   private handle: VectorHandle | undefined;
 
   /** Throws E_BAD_SPEC. */
-  constructor({ vector, schedule, tail, layers = "all", heads = "all" }: Steering) {
+  constructor({ vector, schedule, tail, phases, layers = "all", heads = "all" }: Steering) {
     this.vector = checkedVector(vector);
     this.layers = layers;
     this.heads = heads;
     this.tail = parseTail(tail);
-    this.current = parseSchedule(schedule);
+    this.phases = parsePhases(phases);
+    this.current = this.parsed(schedule);
   }
 
   get schedule(): Schedule {
@@ -49,7 +55,7 @@ export class LiveSteering implements Steering {
 
   /** Throws E_BAD_SPEC. Ends an earlier `drop()`. */
   set schedule(schedule: ScheduleInput) {
-    this.current = parseSchedule(schedule);
+    this.current = this.parsed(schedule);
     this.dropped = false;
     this.changed ||= this.isUsed;
   }
@@ -82,6 +88,21 @@ export class LiveSteering implements Steering {
     return this.dropped ? NOTHING : this.current;
   }
 
+  /**
+   * The token step among those of the vector's phases; undefined outside them. The generation's first step computes the prompt's last row.
+   * @internal
+   */
+  stepAt({ phase, before }: Moment, step: number): number | undefined {
+    const isSteered = this.phases.includes(phase) || (step === 0 && this.phases.includes("prompt"));
+    return isSteered ? this.phases.reduce((sum, each) => sum + (each === "prompt" ? 0 : before[each]), 0) : undefined;
+  }
+
+  private parsed(input: ScheduleInput): Schedule {
+    const schedule = parseSchedule(input);
+    checkPhases(this.phases, schedule);
+    return schedule;
+  }
+
   /** The terms to add at a token step with this alpha; none past the vector's end. @internal */
   termsAt(step: number, alpha: number): Term[] {
     const index = directionIndex(this.vector.nSteps, step, this.tail);
@@ -93,11 +114,11 @@ export class LiveSteering implements Steering {
  * Returns the steering in canonical form, with all defaults filled in; a vector without a file is named after its property. `alphas`,
  * if given, replace the schedule.
  */
-export function canonicalSpec({ vector, layers, heads, schedule, tail }: Steering, alphas: readonly number[] | undefined): SteeringSpec {
+export function canonicalSpec({ vector, layers, heads, schedule, tail, phases }: Steering, alphas: readonly number[] | undefined): SteeringSpec {
   const { path } = vector as { path?: string };
   return steeringSpecSchema.parse({
     vector: path ?? (vector.provenance.property || "unnamed"),
-    ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }),
+    ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }),
     schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule),
   });
 }
@@ -133,8 +154,8 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  * models.
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
-  const all = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, layers = "all", heads = "all" }): Steering =>
-    ({ vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail) }));
+  const all = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, phases, layers = "all", heads = "all" }): Steering =>
+    ({ vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail), phases: parsePhases(phases) }));
   for (const { vector } of all) assertMadeFor(vector, all[0]!.vector.provenance.model);
   return all;
 }

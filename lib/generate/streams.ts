@@ -2,6 +2,7 @@ import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Place, Term } from "../engine/index.js";
 import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
 import type { LiveSteering } from "./live-steering.js";
+import type { Moment } from "./phase-clock.js";
 
 /** The alpha and KL of one steering in one step. */
 export interface Reading {
@@ -11,12 +12,22 @@ export interface Reading {
 }
 
 /** The terms added in a decided step. They are never rewritten. */
-interface PastStep {
+export interface PastStep {
   token: number;
   /** Added to the output row. */
-  terms: Term[];
+  terms: readonly Term[];
+  /** Added to the row of P: at the first step, whose row is the prompt's last, what is added to the prompt. */
+  baseline: readonly Term[];
   /** Added to the row of stream S of each measured steering. */
-  strong: Map<LiveSteering, Term[]>;
+  strong: Map<LiveSteering, readonly Term[]>;
+}
+
+/** The readings of one step, and the vectors' steps that they belong to. */
+export interface Output {
+  row: number;
+  readings: Reading[];
+  /** Per reading: the token step among those of the steering's phases. */
+  steps: number[];
 }
 
 /**
@@ -30,12 +41,13 @@ interface PastStep {
 export class Streams {
   /** Steerings that have a stream S, in the order of their sequences. */
   private measured: LiveSteering[] = [];
-  private readonly past: PastStep[] = [];
+  private readonly decidedSteps: PastStep[] = [];
+  private ofPrompt: readonly Term[] | undefined;
   // The current step's schedules, the index of each KL request, and the terms for the rows of S and for the output row.
   private schedules = new Map<LiveSteering, Schedule>();
   private requests = new Map<LiveSteering, number>();
-  private strong = new Map<LiveSteering, Term[]>();
-  private terms: Term[] = [];
+  private strong = new Map<LiveSteering, readonly Term[]>();
+  private terms: readonly Term[] = [];
 
   constructor(private readonly steer: readonly LiveSteering[]) {
     this.takeSchedules();
@@ -62,24 +74,40 @@ export class Streams {
     this.measured = this.dynamic();
   }
 
+  /** The steps that have been decided. */
+  get past(): readonly PastStep[] {
+    return this.decidedSteps;
+  }
+
+  /** The terms added to the rows of the prompt, for all streams: those of the steerings at the time of the first call. */
+  promptTerms(): readonly Term[] {
+    this.ofPrompt ??= [...this.schedules].filter(([{ phases }]) => phases.includes("prompt")).flatMap(([steering, schedule]) =>
+      (isDynamic(schedule) ? [] : steering.termsAt(0, alphaAt(schedule, 0, steering.vector.nSteps))));
+    return this.ofPrompt;
+  }
+
   /** The token that a step has already decided; such a step repeats its rows. */
   decided(step: number): number | undefined {
     return this.past[step]?.token;
   }
 
   /** Adds the rows of P and S, and requests the KLs between them. */
-  measure(batch: Batch, { token, position, step, sequences }: Place): void {
+  measure(batch: Batch, { token, position, step, sequences }: Place, moment: Moment): void {
     const past = this.past[step];
     this.requests = new Map();
     this.strong = new Map();
     if (this.measured.length === 0) return;
-    const baseline = batch.add(token, position, sequences[0]!, { output: true });
+    const beside = this.baseline(step);
+    const baseline = batch.add(token, position, sequences[0]!, { output: true, terms: beside });
     for (const [index, steering] of this.measured.entries()) {
       const schedule = this.schedules.get(steering)!;
-      // The stream of a steering that is no longer measured continues unsteered.
-      const terms = past ? past.strong.get(steering) ?? [] : isDynamic(schedule) ? steering.termsAt(step, schedule.strongAlpha) : [];
+      const own = steering.stepAt(moment, step);
+      // The stream of a steering that is not measured now continues unsteered.
+      const isMeasured = isDynamic(schedule) && own !== undefined;
+      const terms = past ? past.strong.get(steering) ?? beside
+        : isMeasured ? [...beside, ...steering.termsAt(own, schedule.strongAlpha)] : beside;
       const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms });
-      if (past || !isDynamic(schedule)) continue;
+      if (past || !isMeasured) continue;
       const { topP, alphaMax, klReduction } = schedule;
       this.requests.set(steering, batch.measure({ baseline, strong, topP, alphaMax, klReduction }));
       this.strong.set(steering, terms);
@@ -87,26 +115,36 @@ export class Streams {
   }
 
   /** Adds the output row, steered with every steering's alpha. */
-  output(
-    batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[],
-  ): { row: number; readings: Reading[] } {
+  output(batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[], moment: Moment): Output {
     const readings: Reading[] = [];
+    const steps: number[] = [];
     this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
-      const reading = this.read(steering, schedule, step, measured);
-      const terms = steering.termsAt(step, reading.alpha);
+      const own = steering.stepAt(moment, step);
+      steps.push(own ?? 0);
+      const reading = own === undefined ? { alpha: 0, kl: null } : this.read(steering, schedule, { own, step }, measured);
+      const terms = own === undefined ? [] : steering.termsAt(own, reading.alpha);
       readings.push(terms.length === 0 ? { ...reading, alpha: 0 } : reading); // nothing is added past the vector's end
       return terms;
     });
-    return { row: batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms }), readings };
+    return { row: batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms }), readings, steps };
   }
 
   /** Records the current step's terms and the token that it decided. */
   decide(token: number): void {
-    this.past.push({ token, terms: this.terms, strong: this.strong });
+    this.decidedSteps.push({ token, terms: this.terms, strong: this.strong, baseline: this.baseline(this.past.length) });
   }
 
-  private read(steering: LiveSteering, schedule: Schedule, step: number, measured: readonly MeasuredAlpha[]): Reading {
-    if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, step, steering.vector.nSteps), kl: null };
+  /** What the rows of P and S have beside what is measured: the first step's row is the prompt's last. */
+  private baseline(step: number): readonly Term[] {
+    return step === 0 ? this.promptTerms() : [];
+  }
+
+  private read(
+    steering: LiveSteering, schedule: Schedule, { own, step }: { own: number; step: number }, measured: readonly MeasuredAlpha[],
+  ): Reading {
+    // What was recorded counts from the start of the generation, whatever its phases were.
+    if (schedule.kind === "recorded") return { alpha: schedule.alphas[step] ?? 0, kl: null };
+    if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, own, steering.vector.nSteps), kl: null };
     const reading = measured[this.requests.get(steering)!]!;
     if (Number.isNaN(reading.kl)) throw notFinite();
     return reading;

@@ -14,10 +14,10 @@ export const fromLlama = checked("fromLlama", optionsOf, {
   llama: given.required({ gpu: z.union([given.text, z.literal(false)], "expected a back end, or false"), maxThreads: given.number }),
 });
 
-const turn = { ...generationShape, templateVariables: variablesArgument };
+const turn = { ...generationShape, templateVariables: variablesArgument, keepThoughts: given.flag, keepPartial: given.flag };
 checkMethods("model", Model.prototype, {
   generate: { prompt: given.prompt, options: generationArgument },
-  chat: { options: given.optionsOf<ChatOptions>({ ...turn, messages: given.messages }) },
+  chat: { options: given.optionsOf<ChatOptions>({ ...turn, messages: given.messages, history: given.text }) },
   capture: { prompts: given.list(given.prompt), options: captureArgument },
   score: { prompt: given.prompt, continuation: given.prompt, options: scoringArgument },
   tokenise: { text: given.text, options: given.options({ special: given.flag, bos: given.flag }) },
@@ -30,4 +30,6 @@ checkMethods("model", Model.prototype, {
 checkMethods("chat", Chat.prototype, {
   say: { content: given.text, options: given.optionsOf<TurnOptions>(turn) },
   reply: { options: given.optionsOf<TurnOptions>(turn) },
+  retry: { options: given.optionsOf<TurnOptions>(turn) },
+  setSystem: { text: given.text.optional() },
 });

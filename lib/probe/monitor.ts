@@ -80,8 +80,10 @@ export class Monitor {
     for (const { into } of this.watches.values()) batch.capture(row, { into, step: 0, weight: 1 });
   }
 
-  /** Probability per probe for the row watched at this token step. Throws E_NOT_FINITE. */
-  read(step: number, readings: readonly Added[]): number[] {
+  /**
+   * Probability per probe for the watched row, to which each steering added the direction of its own token step. Throws E_NOT_FINITE.
+   */
+  read(steps: readonly number[], readings: readonly Added[]): number[] {
     const states = new Map(Array.from(this.watches, ([site, { into, layers }]) => [site, { layers, ...this.model.takeCapture(into) }]));
     return this.probes.map((probe, index) => {
       const { layers, sums, weights } = states.get(probe.site)!;
@@ -89,7 +91,7 @@ export class Monitor {
       const width = sums.length / layers.length;
       const start = layers.indexOf(probe.layer) * width;
       const unpushed = probeLogit(probe, sums.subarray(start, start + width));
-      return sigmoid(this.pushes[index]!.reduce((logit, push) => logit + pushAt(push, step, readings), unpushed));
+      return sigmoid(this.pushes[index]!.reduce((logit, push) => logit + pushAt(push, steps, readings), unpushed));
     });
   }
 }
@@ -109,8 +111,8 @@ function pushOf(probe: Probe, { site, layers, nSteps, width, data }: Directions,
   return [{ property, tail, nSteps, perAlpha }];
 }
 
-function pushAt({ property, tail, nSteps, perAlpha }: Push, step: number, readings: readonly Added[]): number {
-  const index = directionIndex(nSteps, step, tail);
+function pushAt({ property, tail, nSteps, perAlpha }: Push, steps: readonly number[], readings: readonly Added[]): number {
+  const index = directionIndex(nSteps, steps[property] ?? 0, tail);
   if (index === undefined) return 0;
   return (readings[property]?.alpha ?? 0) * perAlpha[index]!; // no reading yet: the steering was appended during this step
 }

@@ -5,3 +5,6 @@ export { QUESTION_STOP, iclTokens, promptGroups, questionPrompt, type QaVariant 
 export type { TemplateVariables } from "./template-variables.js";
 export { variablesArgument } from "./arguments.js";
 export type { PromptGroup, Tokeniser } from "./question.js";
+export {
+  NO_THOUGHT, ThoughtReader, isThoughtMark, openingOf, splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer,
+} from "./thoughts.js";

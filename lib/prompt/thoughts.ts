@@ -1,12 +1,28 @@
+/** What a model is writing: what it thinks before it answers, or the answer. */
+export type Phase = "thinking" | "answer";
+
+/** Marks around the thoughts of different models. */
+const MARKS = [
+  ...["think", "thinking", "thought", "seed:think", "mm:think"].map((name) => ({ open: `<${name}>`, close: `</${name}>` })),
+  { open: "[THINK]", close: "[/THINK]" },
+  { open: "◁think▷", close: "◁/think▷" },
+  { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
+  { open: "<|channel>thought", close: "<channel|>" },
+  { open: "<|inner_prefix|>", close: "<|inner_suffix|>" },
+];
+
 /**
  * Marks around a model's thoughts. Earlier answers keep these marks: the template may look for them, and they do not end a turn.
  */
 export const THOUGHT_MARKS = /<\/?(?:\w+:)?think(?:ing)?>|\[\/?THINK\]|<\|(?:START|END)_THINKING\|>|<\|channel>|<channel\|>/g;
 
-/** Marks of gpt-oss, whose answer is the text of the channel "final". */
+/** Marks of gpt-oss, which writes messages to channels; its answer is the text of the channel "final". */
 const CHANNEL = "<|channel|>";
+const MESSAGE = "<|message|>";
 const FINAL = /<\|channel\|>final.*?<\|message\|>/gs;
 const NEXT_MARK = /<\|(?:channel|message|start|end|return|call|constrain)\|>/;
+/** The first of these marks ends a message. */
+const ENDS = ["<|end|>", "<|start|>", "<|return|>", "<|call|>", CHANNEL];
 
 /**
  * Returns an earlier answer in the form that its template accepts. Templates with channels refuse answers that contain channel marks:
@@ -16,4 +32,171 @@ export function answerOf(text: string, template: string): string {
   if (!template.includes(CHANNEL) || !text.includes(CHANNEL)) return text;
   const final = [...text.matchAll(FINAL)].at(-1);
   return final ? text.slice(final.index + final[0].length).split(NEXT_MARK)[0]! : "";
+}
+
+const OWN_TOKENS = new Set([
+  ...MARKS.flatMap(({ open, close }) => [open, close]), "<|channel>", CHANNEL, MESSAGE, "<|start|>", "<|end|>", "<|return|>", "<|call|>",
+]);
+
+/** True for the text of a special token that marks thoughts. */
+export function isThoughtMark(text: string): boolean {
+  return OWN_TOKENS.has(text);
+}
+
+/** How a model's text begins. */
+export interface Opening {
+  /** The mark with which the prompt has opened a thought; empty if it has opened none. */
+  opened: string;
+  /** The phase of the first token, as far as the prompt shows. */
+  phase: Phase;
+}
+
+/** A text that opens no thought before the model does. */
+export const NO_THOUGHT: Opening = { opened: "", phase: "answer" };
+
+/**
+ * Tells how the text after a prompt begins. A prompt may end with the mark that opens a thought, or with one that closes it. If a
+ * template knows thoughts, and the prompt is one that it wrote (`isChat`), the model is expected to think first.
+ */
+export function openingOf(endOfPrompt: string, template: string | null, isChat: boolean): Opening {
+  const end = endOfPrompt.trimEnd();
+  const openedChannel = /<\|channel\|>(?!final)\w+<\|message\|>$/.exec(end);
+  const opened = openedChannel?.[0] ?? MARKS.find(({ open }) => end.endsWith(open))?.open;
+  if (opened !== undefined) return { opened, phase: "thinking" };
+  if (FINAL_AT_END.test(end) || MARKS.some(({ close }) => end.endsWith(close))) return NO_THOUGHT;
+  const thinks = isChat && template !== null && [CHANNEL, ...MARKS.map(({ open }) => open)].some((mark) => template.includes(mark));
+  return { opened: "", phase: thinks ? "thinking" : "answer" };
+}
+
+const FINAL_AT_END = /<\|channel\|>final<\|message\|>$/;
+
+/** A model's text, its thoughts told apart from its answer. */
+export interface ThoughtsAndAnswer {
+  thoughts: string;
+  answer: string;
+}
+
+/** Splits a whole text. Its marks belong to neither part; nor does the white space after a thought. */
+export function splitThoughts(text: string, opening: Opening = NO_THOUGHT): ThoughtsAndAnswer {
+  const reader = new ThoughtReader(opening);
+  reader.push(text);
+  return reader.finish();
+}
+
+/**
+ * Reads a model's text piece by piece and tells its thoughts from its answer. Marks may be split between pieces in any way. A thought can
+ * begin at the start of the text or after another thought, not in the middle of an answer; it ends with its closing mark.
+ */
+export class ThoughtReader {
+  private readonly parts: ThoughtsAndAnswer = { thoughts: "", answer: "" };
+  /** Text that may be part of a mark. */
+  private pending = "";
+  private state: "opening" | "thought" | "answer" | "header" | "message" = "opening";
+  private current: Phase;
+  private close = "";
+  private hasThought = false;
+
+  constructor({ opened, phase }: Opening = NO_THOUGHT) {
+    this.current = phase;
+    if (opened.startsWith(CHANNEL)) this.enter("message", "thinking");
+    else if (opened !== "") this.think(opened);
+  }
+
+  /** The phase of the next piece, as far as the text shows. */
+  get phase(): Phase {
+    return this.current;
+  }
+
+  /** Adds a piece; returns its own phase, which is "answer" if any of it belongs to the answer. */
+  push(piece: string): Phase {
+    const [before, length] = [this.current, this.parts.answer.length];
+    this.pending += piece;
+    while (this.advance());
+    if (this.parts.answer.length > length) return "answer";
+    return before === "thinking" ? before : this.current;
+  }
+
+  /** Ends the text; returns its parts. */
+  finish(): ThoughtsAndAnswer {
+    if (this.state === "opening" && this.hasThought) this.pending = this.pending.trimStart();
+    if (this.state !== "header") this.take(this.state === "opening" || this.current === "answer" ? "answer" : "thoughts", this.pending.length);
+    return { thoughts: this.parts.thoughts.trim(), answer: this.parts.answer };
+  }
+
+  /** Takes what is certain of the pending text; returns true if there may be more. */
+  private advance(): boolean {
+    switch (this.state) {
+      case "opening": return this.open();
+      case "thought": return this.until([this.close], "thoughts", () => this.enter("opening", "answer"));
+      case "answer": return this.take("answer", this.pending.length);
+      case "header": return this.header();
+      case "message": return this.until(ENDS, this.current === "answer" ? "answer" : "thoughts", () => this.enter("header", "thinking"));
+    }
+  }
+
+  private open(): boolean {
+    const text = this.pending.trimStart();
+    const found = MARKS.find(({ open }) => text.startsWith(open));
+    if (found) {
+      this.pending = text.slice(found.open.length);
+      this.think(found.open);
+      return true;
+    }
+    if (text.startsWith(CHANNEL)) {
+      this.enter("header", "thinking");
+      return true;
+    }
+    if (text === "" || [CHANNEL, ...MARKS.map(({ open }) => open)].some((mark) => mark.startsWith(text))) return false;
+    if (this.hasThought) this.pending = text;
+    this.enter("answer", "answer");
+    return true;
+  }
+
+  private think(open: string): void {
+    this.close = MARKS.find((marks) => marks.open === open)!.close;
+    this.enter("thought", "thinking");
+  }
+
+  /** Skips a message's header; its channel tells whether the message is the answer. */
+  private header(): boolean {
+    const end = this.pending.indexOf(MESSAGE);
+    if (end < 0) return false;
+    const isFinal = this.pending.slice(0, end).includes(`${CHANNEL}final`);
+    this.pending = this.pending.slice(end + MESSAGE.length);
+    this.enter("message", isFinal ? "answer" : "thinking");
+    return true;
+  }
+
+  /** Takes text until the first of some marks, which `met` handles. */
+  private until(marks: readonly string[], part: keyof ThoughtsAndAnswer, met: () => void): boolean {
+    const found = marks.map((mark) => ({ mark, index: this.pending.indexOf(mark) })).filter(({ index }) => index >= 0)
+      .sort((a, b) => a.index - b.index)[0];
+    if (!found) {
+      this.take(part, this.pending.length - heldBack(this.pending, marks));
+      return false;
+    }
+    this.take(part, found.index);
+    if (found.mark !== CHANNEL) this.pending = this.pending.slice(found.mark.length); // a channel's mark is part of the next header
+    met();
+    return true;
+  }
+
+  private take(part: keyof ThoughtsAndAnswer, length: number): boolean {
+    this.parts[part] += this.pending.slice(0, length);
+    this.pending = this.pending.slice(length);
+    return false;
+  }
+
+  private enter(state: typeof this.state, phase: Phase): void {
+    this.hasThought ||= state !== "answer" && state !== "opening";
+    this.state = state;
+    this.current = phase;
+  }
+}
+
+/** Length of the longest end of a text that is the beginning of a mark. */
+function heldBack(text: string, marks: readonly string[]): number {
+  const lengths = marks.flatMap((mark) => Array.from({ length: Math.min(mark.length - 1, text.length) }, (_, i) => i + 1)
+    .filter((length) => text.endsWith(mark.slice(0, length))));
+  return Math.max(0, ...lengths);
 }

@@ -1,14 +1,15 @@
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
+import { checkPhases, phasesSchema } from "./phases.js";
 import { FACTS } from "./schedule-kinds.js";
 import { scheduleSchema, tailSchema } from "./schedule.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
 
 /**
- * The steering specification of library, command line and files: which vector to add, which parts of it, how strongly, and what
- * to add after its last step.
+ * The steering specification of library, command line and files: which vector to add, which parts of it, how strongly, what to add
+ * after its last step, and when.
  */
 export const steeringSpecSchema = z.strictObject({
   /** Path of a vector file. */
@@ -18,8 +19,9 @@ export const steeringSpecSchema = z.strictObject({
   heads: indices,
   schedule: scheduleSchema,
   tail: tailSchema,
+  phases: phasesSchema,
 });
-/** A vector to add: which parts of it, how strongly, and what to add after its last step. */
+/** A vector to add: which parts of it, how strongly, what to add after its last step, and when. */
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
 export const writtenSpecSchema = steeringSpecSchema.partial({ schedule: true });
 /** A steering specification with optional settings. Without a schedule, the vector's calibrated one is used. */
@@ -41,7 +43,7 @@ const KIND_OF_WORD = new Map(FACTS.flatMap(([name, { word }]) => (word === undef
 const SETTINGS = new Map(FACTS.flatMap(([, { settings = {} }]) => Object.entries(settings)));
 const TEXT_SETTINGS = new Set(FACTS.flatMap(([, { textSettings = [] }]) => textSettings));
 const EXPECTED = `expected ${FACTS.flatMap(([, { example }]) => (example === undefined ? [] : [`FILE:${example}`])).join(" · ")}, `
-  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3";
+  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3 ,on=prompt+thinking+answer";
 /** No model has this many layers or heads; a longer range is a typing error. */
 const MAX_INDEX = 9999;
 
@@ -70,10 +72,13 @@ export function parseSteer(text: string): SteeringSpec {
     const key = SETTINGS.get(word);
     if (word === "tail") spec["tail"] = value;
     else if (word === "layers" || word === "heads") spec[word] = parseIndices(value);
+    else if (word === "on") spec["phases"] = value.split("+");
     else if (key) schedule[key] = TEXT_SETTINGS.has(word) ? value : number(text, value);
     else throw badSpec(text, `unknown setting "${word}"`);
   }
-  return parsedBy(steeringSpecSchema, spec, (problem) => badSpec(text, problem));
+  const parsed = parsedBy(steeringSpecSchema, spec, (problem) => badSpec(text, problem));
+  checkPhases(parsed.phases, parsed.schedule);
+  return parsed;
 }
 
 /** Parse `all`, or numbers and ranges joined by "+", e.g. `4-9+12`. Throws E_BAD_SPEC. */

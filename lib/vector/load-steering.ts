@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { parseJson, readUtf8 } from "../formats/index.js";
-import { parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec } from "../steering/index.js";
+import { checkPhases, parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec } from "../steering/index.js";
 import { SteeringVector } from "./steering-vector.js";
 
 /** Enough for thousands of specifications; a handful is typical. */
@@ -22,7 +22,7 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
   if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
   if (!spec.endsWith(".json")) {
-    return [await load(existsSync(spec) ? { vector: spec, layers: "all", heads: "all", tail: "mean" } : parseSteer(spec))];
+    return [await load(existsSync(spec) ? { vector: spec, layers: "all", heads: "all", tail: "mean", phases: ["answer"] } : parseSteer(spec))];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
   const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(spec), vector));
@@ -35,5 +35,6 @@ async function load({ vector: path, schedule, ...how }: Unscheduled): Promise<Lo
   const vector = await SteeringVector.load(path);
   const found = schedule ?? vector.provenance.calibration?.schedule;
   if (!found) throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated; give a schedule, e.g. ${path}:fixed,1, or calibrate it`);
+  checkPhases(how.phases, found);
   return { ...how, vector, schedule: found };
 }

@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { loadVector, saveVector } from "./vector-file.js";
-import type { ScheduleInput, Tail } from "../steering/index.js";
+import type { ScheduleInput, SteeredPhase, Tail } from "../steering/index.js";
 import { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
 import type { Selection } from "./selection.js";
 import type { HookSite } from "./hook-site.js";
@@ -110,8 +110,8 @@ export class SteeringVector implements VectorData {
 
   /** Combine it with a schedule, for `steer`; a vector on its own uses its calibrated schedule. */
   with(
-    schedule: ScheduleInput, selection: Selection & { tail?: Tail } = {},
-  ): { vector: SteeringVector; schedule: ScheduleInput } & Selection & { tail?: Tail } {
+    schedule: ScheduleInput, selection: Selection & { tail?: Tail; phases?: readonly SteeredPhase[] } = {},
+  ): { vector: SteeringVector; schedule: ScheduleInput } & Selection & { tail?: Tail; phases?: readonly SteeredPhase[] } {
     return { vector: this, schedule, ...selection };
   }
 

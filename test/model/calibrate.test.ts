@@ -60,7 +60,7 @@ describe("on the embedded model", () => {
     expect([code, calibration.schedule.kind, calibration.found]).toEqual([0, "dynamic", 1]);
     expect((await SteeringVector.load(path)).provenance.calibration).toEqual(calibration);
     const generated = await run("generate", "tiny", "How do I plan the picnic?", "--steer", path, "--json", "--quiet");
-    expect((JSON.parse(generated.stdout) as { steering: object[] }).steering).toEqual([{ vector: path, layers: "all", heads: "all", tail: "mean", schedule: calibration.schedule }]);
+    expect((JSON.parse(generated.stdout) as { steering: object[] }).steering).toEqual([{ vector: path, layers: "all", heads: "all", tail: "mean", phases: ["answer"], schedule: calibration.schedule }]);
   }, 60_000);
 
   test("questions that the vector was made of say nothing; those of a dataset of ours are not taken for those of a user's own of that name", async () => {

@@ -28,8 +28,8 @@ describeModel(`the command line with ${MODEL}`, () => {
     const result = JSON.parse(generated.stdout) as { prompt: string; steering: object[]; text: string; tokens: Array<{ readings: Array<{ alpha: number; kl: number | null }> }> };
     expect(result.prompt).toBe("Q:What do bees make?\nA:");
     expect(result.steering).toEqual([
-      { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean" },
-      { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }, tail: "mean" },
+      { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"] },
+      { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }, tail: "mean", phases: ["answer"] },
     ]);
     for (const { readings } of result.tokens) {
       expect(readings[0]).toEqual({ alpha: 1.5, kl: null });

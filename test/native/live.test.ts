@@ -88,8 +88,8 @@ test.each<[string, GenerateOptions]>([
 test("what steered is echoed in canonical form", async () => {
   const result = await generateText(model, PROMPT, { maxNewTokens: 3, steer: [{ vector: first, schedule: { kind: "dynamic" }, layers: [0] }, { vector: second, schedule: (step) => step / 2, tail: "stop" }] });
   expect(result.steering).toEqual([
-    { vector: "random 1", layers: [0], heads: "all", tail: "mean", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" } },
-    { vector: "random 2", layers: "all", heads: "all", tail: "stop", schedule: { kind: "recorded", alphas: [0, 0.5, 1] } },
+    { vector: "random 1", layers: [0], heads: "all", tail: "mean", phases: ["answer"], schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" } },
+    { vector: "random 2", layers: "all", heads: "all", tail: "stop", phases: ["answer"], schedule: { kind: "recorded", alphas: [0, 0.5, 1] } },
   ]);
   for (const spec of result.steering) expect(steeringSpecSchema.parse(JSON.parse(JSON.stringify(spec)))).toEqual(spec);
 });

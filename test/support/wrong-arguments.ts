@@ -48,7 +48,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   const tokens = model.tokenise("hello");
   const generated = await model.generate("hello", { maxNewTokens: 2, steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] }).result();
   const fingerprint = await model.fingerprint();
-  const steer = (): object[] => [{ vector, schedule: { kind: "fixed", alpha: 1 }, layers: [0], heads: "all", tail: "mean" }];
+  const steer = (): object[] => [{ vector, schedule: { kind: "fixed", alpha: 1 }, layers: [0], heads: "all", tail: "mean", phases: ["answer"] }];
   const signal = new AbortController().signal;
   const onProgress = (): void => undefined;
   const settings = { site: "resid_post", layers: [0], maxNewTokens: 2, signal, onProgress };
@@ -105,7 +105,8 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   const methods: Array<[name: string, call: (...args: never[]) => unknown, args: unknown[]]> = [
     ["model.generate", (...args: [never]) => model.generate(...args).text(), ["hello", options]], ["model.score", (...args: [never, never]) => model.score(...args), ["hello", " you", { steer: steer(), signal }]],
     ["model.capture", (...args: [never, never]) => drain(model.capture(...args)), [["hello"], settings]], ["model.chat", (...args: [never]) => model.chat(...args), [{ messages: [{ role: "system", content: "x" }], ...options, templateVariables: { x: 1 } }]],
-    ["chat.say", (...args: [never]) => model.chat({ maxNewTokens: 1 }).say(...args).text(), ["hello", { ...options, templateVariables: { x: 1 } }]], ["chat.reply", (...args: [never]) => model.chat({ messages: [{ role: "user", content: "hello" }] }).reply(...args).text(), [options]],
+    ["chat.say", (...args: [never]) => model.chat({ maxNewTokens: 1 }).say(...args).text(), ["hello", { ...options, templateVariables: { x: 1 } }]], ["chat.retry", (...args: [never]) => model.chat({ messages: [{ role: "user", content: "hello" }] }).retry(...args).text(), [options]], ["chat.setSystem", (...args: [never]) => model.chat().setSystem(...args), ["Be brief."]],
+    ["chat.reply", (...args: [never]) => model.chat({ messages: [{ role: "user", content: "hello" }] }).reply(...args).text(), [options]],
     ["model.tokenise", (...args: [never]) => model.tokenise(...args), ["hello", { special: true, bos: false }]], ["model.detokenise", (...args: [never]) => model.detokenise(...args), [tokens]], ["model.hasSite", (...args: [never]) => model.hasSite(...args), ["resid_post"]], ["model.siteLayers", (...args: [never]) => model.siteLayers(...args), ["resid_post", { everyRow: true }]], ["model.siteWidth", (...args: [never]) => model.siteWidth(...args), ["resid_post"]], ["model.isEndOfGeneration", (...args: [never]) => model.isEndOfGeneration(...args), [1]],
     ["stream.add", async (...args: [never]) => { await using stream = model.generate("hello", { maxNewTokens: 2 }); return await stream.add(...args); }, steer()],
     ["stream.steering[0].schedule =", (value: never) => { model.generate("hello", { steer: steer() as never }).steering[0]!.schedule = value; }, [{ kind: "fixed", alpha: 1 }]],

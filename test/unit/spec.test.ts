@@ -19,7 +19,7 @@ test.each([
   ["italian.safetensors:dynamic,p=1,max=3,strong=4,kl=sum", { kind: "dynamic", topP: 1, alphaMax: 3, strongAlpha: 4, klReduction: "sum" }],
   ["italian.safetensors: dyn , p=0.5 ", { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }],
 ])("%s", (text, schedule) => {
-  expect(parseSteer(text)).toEqual({ vector: "italian.safetensors", layers: "all", heads: "all", schedule, tail: "mean" });
+  expect(parseSteer(text)).toEqual({ vector: "italian.safetensors", layers: "all", heads: "all", schedule, tail: "mean", phases: ["answer"] });
 });
 
 // docs/method.md §4: clip to 0..2, strong stream at alpha 2, published code's reduction; §4's first p_top.
@@ -32,12 +32,12 @@ test("what is left out takes its default", () => {
 });
 
 test.each(["mean", "hold", "stop"])("tail=%s, in any place", (tail) => {
-  expect(parseSteer(`v:fixed,2,tail=${tail}`)).toEqual({ vector: "v", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 2 }, tail });
+  expect(parseSteer(`v:fixed,2,tail=${tail}`)).toEqual({ vector: "v", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 2 }, tail, phases: ["answer"] });
   expect(parseSteer(`v:fixed,tail=${tail},2`)).toEqual(parseSteer(`v:fixed,2,tail=${tail}`));
 });
 
 test.each(["C:\\vectors\\it.safetensors", "/vectors/a:b/it.safetensors", "it:fixed,2", "with space, and comma=1.safetensors", "ü"])("the path %s is kept as it is", (path) => {
-  expect(parseSteer(`${path}:fixed,1.5`)).toEqual({ vector: path, layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean" });
+  expect(parseSteer(`${path}:fixed,1.5`)).toEqual({ vector: path, layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"] });
 });
 
 test("a window, and parts of the vector", () => {
@@ -149,8 +149,8 @@ test("a composition: one list, defaults filled in, of one model", () => {
   const vector = new SteeringVector(smallVector());
   const both = compose(vector.with(schedule.fixed(2)), compose(vector.with({ kind: "dynamic" }, { layers: [2] })));
   expect(both.map(({ vector: _, ...how }) => how)).toEqual([
-    { layers: "all", heads: "all", tail: "mean", schedule: { kind: "fixed", alpha: 2 } },
-    { layers: [2], heads: "all", tail: "mean", schedule: schedule.dynamic() },
+    { layers: "all", heads: "all", tail: "mean", phases: ["answer"], schedule: { kind: "fixed", alpha: 2 } },
+    { layers: [2], heads: "all", tail: "mean", phases: ["answer"], schedule: schedule.dynamic() },
   ]);
   const other = new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, model: { ...smallVector().provenance.model, fileHash: "other" } } });
   expect(() => compose(vector.with(schedule.fixed()), other.with(schedule.fixed()))).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));

@@ -1,5 +1,6 @@
 import type { Batch } from "../batch.js";
-import { isWanted, type Place, type PrefillTask, type StepTask, type Task } from "./task.js";
+import { sharedCells } from "./cells.js";
+import { isWanted, promptCells, type Place, type PrefillTask, type StepTask, type Task } from "./task.js";
 
 /** A submitted task, and the callbacks that settle its promise. */
 export interface Job {
@@ -14,20 +15,24 @@ export interface Running<Kind extends Task = Task> {
   task: Kind;
   sequences: number[];
   nCells: number;
-  /** Number of the prompt's tokens in the cache. */
+  /** Number of the prompt's tokens in the cache, once the decode under way has succeeded. */
   prefilled: number;
+  /** Number of the prompt's tokens that are certainly in the cache. */
+  computed: number;
   token: number;
   step: number;
   cancelled: boolean;
+  /** True if the task came to its end. */
+  hasEnded: boolean;
   /** The task whose prompt has the same first `nTokens`; its cells are shared once they are computed. */
   donor: { from: Running; nTokens: number } | undefined;
 }
 
-/** A shorter common prefix is not worth waiting for. */
-const LEAST_SHARED = 4;
+/** A shorter common prefix is not worth waiting for, nor keeping. */
+export const LEAST_SHARED = 4;
 
 /** Number of prompt tokens to prefill: all, or all but the last if the task takes steps, since that row is the first step's. */
-function prefillLength({ kind, prompt }: Task): number {
+export function prefillLength({ kind, prompt }: Task): number {
   return kind === "prefill" ? prompt.length : prompt.length - 1;
 }
 
@@ -62,27 +67,26 @@ export function prefill(running: Running, batch: Batch, most: number): void {
   for (; running.prefilled < end; running.prefilled++) {
     const position = running.prefilled;
     const isCaptured = task.kind === "prefill" && position >= task.from;
-    batch.add(task.prompt[position]!, position, sequences[0]!, isCaptured ? { capture: task.capture(position) } : {});
+    const terms = task.kind === "steps" ? task.promptTerms?.(position) ?? [] : [];
+    batch.add(task.prompt[position]!, position, sequences[0]!, { terms, ...(isCaptured && { capture: task.capture(position) }) });
   }
 }
 
-/** Length of the prompts' common prefix, limited to tokens that the donor prefills and the taker does not capture. */
-function commonPrefix(donor: Task, taker: Task): number {
-  const most = Math.min(prefillLength(donor), taker.kind === "prefill" ? taker.from : prefillLength(taker));
-  let length = 0;
-  while (length < most && donor.prompt[length] === taker.prompt[length]) length++;
-  return length;
+/** Number of a task's first cells that may be shared: those that are prefilled and not captured. */
+export function mostShared(task: Task): number {
+  return Math.min(prefillLength(task), task.kind === "prefill" ? task.from : Infinity);
 }
 
 /**
- * Finds the earlier running task that shares the longest prefix with this task's prompt; the first of several. `whole`: only accepts
- * tasks that have taken no step and whose whole prompt is that prefix, so that their sequence can be shared as it is.
+ * Finds the earlier running task that shares the longest beginning with this task's prompt; the first of several. `whole`: only accepts
+ * tasks that have taken no step and whose whole prompt is that beginning, so that their sequence can be shared as it is.
  */
 export function donorFor(task: Task, running: readonly Running[], whole = false): Running["donor"] {
   let best: Running["donor"];
   for (const from of running) {
     if (from.task === task && !from.cancelled) break;
-    const nTokens = from.cancelled ? 0 : commonPrefix(from.task, task);
+    const most = Math.min(prefillLength(from.task), mostShared(task));
+    const nTokens = from.cancelled ? 0 : sharedCells(promptCells(from.task), promptCells(task), most);
     if (whole && (nTokens < prefillLength(from.task) || from.step > 0)) continue;
     if (nTokens >= LEAST_SHARED && nTokens > (best?.nTokens ?? 0)) best = { from, nTokens };
   }

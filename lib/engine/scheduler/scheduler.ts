@@ -2,21 +2,12 @@ import { SteeringError } from "../../errors.js";
 import { abortError, onAbort, throwIfAborted } from "../abort.js";
 import { Batch } from "../batch.js";
 import type { Context, ContextNeeds, StepResult } from "../context.js";
+import { keptOf } from "./kept.js";
 import { Patience } from "./patience.js";
 import { Room } from "./room.js";
 import { donorFor, isDone, isPrefilling, isStepping, placeOf, prefill, takesSteps, type Job, type Running } from "./running.js";
+import { start, type SchedulerLimits } from "./start.js";
 import { cellsOf, isWanted, sequencesOf, type StepTask, type Task } from "./task.js";
-
-export interface SchedulerLimits {
-  /** Maximum KV cells, unless one task needs more. */
-  maxCells: number;
-  /** Maximum sequences at once, unless one task needs more. */
-  maxSequences: number;
-  /** Maximum tasks at once. */
-  maxTasks: number;
-  /** True if the model's memory cannot be cut at a token (`NativeModelInfo`). */
-  hasWholeSequences?: boolean;
-}
 
 /** How long all running tasks may stay unread before one of them must give up its room. */
 const PATIENCE_MS = 250;
@@ -44,7 +35,7 @@ export class Scheduler {
   private readonly room: Room;
 
   constructor(createContext: (needs: ContextNeeds) => Promise<Context>, private readonly limits: SchedulerLimits) {
-    this.room = new Room(createContext);
+    this.room = new Room(createContext, limits.hasWholeSequences);
   }
 
   /**
@@ -91,6 +82,11 @@ export class Scheduler {
     // Abort the decode only if no remaining task needs it.
     if (this.decoding.length > 0 && this.decoding.every(({ cancelled }) => cancelled)) this.room.context?.abort();
     this.wake();
+  }
+
+  /** Drops what ended tasks have left in the cache, so that the next ones are computed as in a new context. */
+  forget(): void {
+    this.room.forget();
   }
 
   /** Fails all tasks and frees the context. */
@@ -189,7 +185,9 @@ export class Scheduler {
     if (batch.size === 0) return NOTHING;
     this.decoding = alive;
     try {
-      return await this.room.context!.decode(batch);
+      const result = await this.room.context!.decode(batch);
+      for (const running of alive) running.computed = running.prefilled;
+      return result;
     } catch (error) {
       // Only an abort is known to leave the context unchanged.
       this.room.isTainted ||= (error as SteeringError).code !== "E_ABORTED";
@@ -206,7 +204,7 @@ export class Scheduler {
     if (!running.donor || running.donor.from.prefilled < running.donor.nTokens) return;
     const { from, nTokens } = running.donor;
     this.room.context!.kvCopy(from.sequences[0]!, running.sequences[0]!, 0, nTokens);
-    running.prefilled = nTokens;
+    running.prefilled = running.computed = nTokens;
     running.donor = undefined;
     this.spread(running);
   }
@@ -227,7 +225,7 @@ export class Scheduler {
   }
 
   private end(running: Running): void {
-    running.cancelled = true;
+    running.cancelled = running.hasEnded = true;
     running.job.end();
   }
 
@@ -258,24 +256,24 @@ export class Scheduler {
   private retire(ended: Running[]): void {
     if (ended.length === 0) return;
     this.running = this.running.filter((running) => !ended.includes(running));
-    for (const { sequences } of ended) this.room.giveBack(sequences);
+    for (const running of ended) {
+      this.room.giveBack(running.sequences, this.room.isTainted ? undefined : keptOf(running, this.limits.hasWholeSequences));
+    }
   }
 
   private async admit(): Promise<void> {
     for (let first = this.nextWaiting(); first && !this.disposed; first = this.nextWaiting()) {
       if (this.running.length === 0) await this.fit(first);
       const job = this.nextWaiting();
-      const { context, isTainted, nFree } = this.room;
+      const { context, isTainted } = this.room;
       if (!context) continue; // it could not be created for the first task
       if (!job || isTainted || this.running.length >= this.limits.maxTasks) return;
       const { task } = job;
-      const nCells = cellsOf(task);
       const used = this.running.reduce((sum, running) => sum + running.nCells, 0);
-      if (sequencesOf(task) > nFree || used + nCells > context.options.nCtx) return;
+      const claim = { nSequences: sequencesOf(task), nCells: used + cellsOf(task) };
+      if (!this.room.fits(claim)) return;
       this.waiting.splice(this.waiting.indexOf(job), 1);
-      const sequences = this.room.take(sequencesOf(task));
-      const donor = donorFor(task, this.running, this.limits.hasWholeSequences);
-      const running = { job, task, sequences, nCells, prefilled: 0, token: task.prompt.at(-1)!, step: 0, cancelled: false, donor };
+      const running = start(job, claim, this.room, this.running, this.limits);
       this.running.push(running);
       this.spread(running);
     }

@@ -1,5 +1,6 @@
-import type { Batch, RowCapture } from "../batch.js";
+import type { Batch, RowCapture, Term } from "../batch.js";
 import type { MeasuredAlpha } from "../context.js";
+import type { Cells } from "./cells.js";
 
 /** `mixedRows` of tasks that steer: the largest batch of the graph path. */
 export const STEERED_ROWS = 64;
@@ -42,6 +43,10 @@ export interface StepTask {
   readonly maxNewTokens: number;
   /** Maximum rows of a batch in which this task steps while prompts are prefilled; fewer rows mean less latency. */
   readonly mixedRows: number;
+  /** The terms to add to a prompt token's row; always the same ones. Default: none. */
+  promptTerms?(position: number): readonly Term[];
+  /** Set if the task's cells are to be kept after its end, and if it may begin with cells that were kept. */
+  readonly keeps?: KeepsCells;
   /**
    * False while no consumer waits for the next token; the scheduler then skips the task. It keeps its sequences unless other tasks need
    * them; in that case it restarts later and repeats its steps. Default: always true.
@@ -55,6 +60,20 @@ export interface StepTask {
    * Takes the token and, if requested, its log probability; `seconds`: the duration of the step. Returns false when the task has ended.
    */
   accept(token: number, seconds: number, logProbability: number): boolean;
+}
+
+/** A task that keeps cells. */
+export interface KeepsCells {
+  /** Only the cells of an owner's last task are kept. */
+  readonly owner: object;
+  /** The cells to keep after `nSteps` steps with so many sequences, and the index of the sequence that begins with them. */
+  keptCells(nSteps: number, nSequences: number): { sequence: number; cells: Cells };
+}
+
+/** What the cells of a task's prompt are computed from. */
+export function promptCells(task: Task): Cells {
+  const { promptTerms } = task as Partial<StepTask>;
+  return { tokens: task.prompt, ...(promptTerms && { termsAt: (position) => promptTerms.call(task as StepTask, position) }) };
 }
 
 /** True if the task's next result is wanted. */

@@ -1,0 +1,36 @@
+import { beginningOf } from "./kept.js";
+import type { Claim, Room } from "./room.js";
+import { donorFor, type Job, type Running } from "./running.js";
+import { cellsOf } from "./task.js";
+
+export interface SchedulerLimits {
+  /** Maximum KV cells, unless one task needs more. */
+  maxCells: number;
+  /** Maximum sequences at once, unless one task needs more. */
+  maxSequences: number;
+  /** Maximum tasks at once. */
+  maxTasks: number;
+  /** True if the model's memory cannot be cut at a token (`NativeModelInfo`). */
+  hasWholeSequences?: boolean;
+}
+
+/**
+ * Gives a task its sequences. It begins with kept cells, with those of a running task once they are computed, or with none: whatever is
+ * the longest beginning.
+ */
+export function start(
+  job: Job, claim: Claim, room: Room, running: readonly Running[], { hasWholeSequences = false, maxTasks }: SchedulerLimits,
+): Running {
+  const { task } = job;
+  const keeps = task.kind === "steps" ? task.keeps : undefined;
+  // Where tasks run one by one, each is computed as if it were alone, except the turns of a chat.
+  if (!keeps && maxTasks === 1) room.forget();
+  const donor = donorFor(task, running, hasWholeSequences);
+  const found = keeps && beginningOf(task, room.kept, hasWholeSequences);
+  const beginning = found && found.nTokens >= (donor?.nTokens ?? 0) ? found : undefined;
+  const prefilled = beginning?.nTokens ?? 0;
+  return {
+    job, task, sequences: room.take(claim, beginning, keeps?.owner), nCells: cellsOf(task), prefilled, computed: prefilled,
+    token: task.prompt.at(-1)!, step: 0, cancelled: false, hasEnded: false, donor: beginning ? undefined : donor,
+  };
+}

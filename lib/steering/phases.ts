@@ -1,0 +1,20 @@
+import { z } from "zod";
+import { parsedBy } from "../checks.js";
+import { SteeringError } from "../errors.js";
+import type { Schedule } from "./schedule.js";
+
+export const phasesSchema = z.array(z.enum(["prompt", "thinking", "answer"])).min(1).default(["answer"]);
+/** When a vector is added: on the rows of the prompt, while the model thinks, or while it answers. */
+export type SteeredPhase = z.infer<typeof phasesSchema>[number];
+
+/** Validate phases and fill in the default. Throws E_BAD_SPEC. */
+export function parsePhases(input: readonly SteeredPhase[] | undefined): SteeredPhase[] {
+  return parsedBy(phasesSchema, input, (problem) => new SteeringError("E_BAD_SPEC", `phases ${problem}`));
+}
+
+/** Throws E_BAD_SPEC for a schedule that cannot steer a prompt, where its phases include it. */
+export function checkPhases(phases: readonly SteeredPhase[], { kind }: Schedule): void {
+  if (!phases.includes("prompt") || kind !== "dynamic") return;
+  throw new SteeringError("E_BAD_SPEC", "dyn measures its alpha per generated token, so it cannot steer the prompt: leave out the phase "
+    + '"prompt", or use another schedule, such as fixed');
+}
