@@ -43,7 +43,7 @@ export class Piped implements Front {
   answer(how: HowAnswered): AnswerWriter {
     const { properties, title } = how;
     const { json } = this.options;
-    const push = ({ text }: GeneratedToken): void => void (json || this.output.write(text));
+    const push = ({ text, phase }: GeneratedToken): void => void (json || phase === "thinking" || this.output.write(text));
     const heading = title === undefined ? {} : { setting: title };
     if (title !== undefined && !json) this.output.write(`${title}:\n`);
     return {
@@ -74,12 +74,13 @@ export class Piped implements Front {
   }
 }
 
-function summary({ question, text, tokens, seconds, finishReason, result }: Reply, properties: readonly Property[]): object {
+function summary({ question, text, thoughts, tokens, seconds, finishReason, result }: Reply, properties: readonly Property[]): object {
   const steering = properties.map(({ name, steering: { schedule } }, index) => {
     const { mean = null, last = null } = alphasOf({ tokens }, index) ?? {};
     return { name, schedule: scheduleWords(schedule), meanAlpha: mean, lastAlpha: last };
   });
-  return { question, text, finishReason, promptTokens: result?.promptTokens, tokens: tokens.length, seconds, steering };
+  const said = { question, text, ...(thoughts !== "" && { thoughts }), finishReason };
+  return { ...said, promptTokens: result?.promptTokens, tokens: tokens.length, seconds, steering };
 }
 
 /** The lines of UTF-8 bytes. Throws E_BAD_ARGUMENT for others, and for a line that is too long. */

@@ -3,6 +3,7 @@ import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Mo
 import { formatOf } from "../../lib/vector/index.js";
 import { nearestName } from "../../lib/formats/index.js";
 import { spec as specs } from "../../lib/experiments.js";
+import { checkPhases } from "../../lib/steering/index.js";
 import { scheduleWords, withAlpha } from "./schedule-words.js";
 
 /** A vector that steers the chat, and the name that commands give it. */
@@ -44,9 +45,11 @@ export function setStrength({ name, steering }: Property, text: string): void {
     else throw new SteeringError("E_BAD_SPEC", `"${text}" is not a number; expected an alpha such as 0.8, or a schedule such as dyn,p=0.3`);
     return;
   }
-  const { schedule, ...how } = specs.parse(`${name}:${text}`);
-  const given = Object.entries(how).filter(([setting]) => text.includes(`,${setting}=`));
-  Object.assign(steering, { schedule }, Object.fromEntries(given));
+  const { schedule, tail, layers, heads, phases } = specs.parse(`${name}:${text}`);
+  const given = Object.entries({ tail, layers, heads, on: phases }).filter(([word]) => text.includes(`,${word}=`));
+  const changed = { schedule, ...Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value])) };
+  checkPhases({ ...steering, ...changed }.phases, schedule);
+  Object.assign(steering, changed);
 }
 
 /** One line per property, e.g. "1 italian  fixed,1.5". */

@@ -3,7 +3,9 @@ import { SteeringError, type GeneratedToken, type GenerationResult, type Generat
 /** An answer, whole or as far as it got. */
 export interface Reply {
   question: string;
+  /** The answer without the thoughts before it. */
   text: string;
+  thoughts: string;
   tokens: GeneratedToken[];
   /** Duration of the steps that produced the tokens. */
   seconds: number;
@@ -31,12 +33,13 @@ export async function readReply(question: string, stream: GenerationStream, { on
     const isStopped = signal.aborted && error instanceof SteeringError && error.code === "E_ABORTED";
     if (!isStopped || tokens.length === 0) throw error;
     const seconds = tokens.length > 1 ? (performance.now() - begun.at) / 1000 : 0;
-    return { question, text: textOf(tokens), tokens, seconds, finishReason: "interrupted" };
+    return { question, text: textOf(tokens, "answer"), thoughts: textOf(tokens, "thinking"), tokens, seconds, finishReason: "interrupted" };
   }
   const result = await stream.result();
-  return { question, text: result.text, tokens: result.tokens, seconds: result.seconds, finishReason: result.finishReason, result };
+  const { answer: text, thoughts, tokens: all, seconds, finishReason } = result;
+  return { question, text, thoughts, tokens: all, seconds, finishReason, result };
 }
 
-function textOf(tokens: readonly GeneratedToken[]): string {
-  return tokens.map(({ text }) => text).join("");
+function textOf(tokens: readonly GeneratedToken[], phase: GeneratedToken["phase"]): string {
+  return tokens.map((token) => (token.phase === phase ? token.text : "")).join("");
 }

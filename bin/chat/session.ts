@@ -1,5 +1,5 @@
 import {
-  SteeringError, type Chat, type ChatMessage, type GenerationStream, type Model, type Sampling, type TemplateVariables,
+  SteeringError, type Chat, type ChatMessage, type ChatOptions, type GenerationStream, type Model, type Sampling, type TurnOptions,
 } from "../../lib/index.js";
 import type { HowAnswered } from "./front.js";
 import { formatNotice, loadProperties, type Property } from "./properties.js";
@@ -7,12 +7,11 @@ import { readReply, type Listener, type Reply } from "./reply.js";
 import type { SavedChat } from "./saved-chat.js";
 
 /** What stays the same during a chat. */
-export interface Settings {
+export interface Settings extends Pick<ChatOptions, "templateVariables" | "history"> {
   /** As given on the command line. */
   modelName: string;
   sampling: Sampling;
   maxNewTokens: number;
-  templateVariables: TemplateVariables;
   allowMismatch: boolean;
 }
 
@@ -23,31 +22,28 @@ export class Session {
   /** Whether the vectors steer. */
   isOn = true;
   private chat: Chat;
-  private systemText: string | undefined;
   /** The last question, and whether the conversation has its answer. */
   private asked: { question: string; isAnswered: boolean } | undefined;
   /** Each gives the last question another seed. */
   private nRetries = 0;
 
   constructor(readonly model: Model, readonly settings: Settings, system?: string) {
-    this.systemText = system;
     this.chat = this.chatFrom([]);
+    this.chat.setSystem(system);
   }
 
   get system(): string | undefined {
-    return this.systemText;
+    return this.chat.messages.find(({ role }) => role === "system")?.content;
   }
 
   /** Takes effect with the next answer. */
   set system(text: string | undefined) {
-    const said = this.messages;
-    this.systemText = text;
-    this.chat = this.chatFrom(said);
+    this.chat.setSystem(text);
   }
 
   /** Questions and answers in turn, without the system message. */
   get messages(): ChatMessage[] {
-    return this.chat.messages.slice(this.systemText === undefined ? 0 : 1);
+    return this.chat.messages.filter(({ role }) => role !== "system");
   }
 
   /** How the next answer is steered. */
@@ -65,50 +61,46 @@ export class Session {
   /** Asks a question. An answer that is stopped is kept as far as it got, one that fails not at all. Throws what `Chat.say` throws. */
   async ask(question: string, listener: Listener): Promise<Reply> {
     this.nRetries = 0;
-    return this.answer(question, listener);
+    this.asked = { question, isAnswered: false };
+    const { length } = this.messages;
+    const reply = await readReply(question, this.chat.say(question, this.turn(this.how.properties, listener.signal)), listener);
+    this.asked.isAnswered = this.messages.length > length; // nothing of an answer that was stopped during its thoughts
+    return reply;
   }
 
   /** Asks the last question again, with another seed. If that fails, the old answer is kept. Throws E_BAD_ARGUMENT without a question. */
   async retry(listener: Listener): Promise<Reply> {
-    const { question, before } = this.last();
-    const { chat, asked } = this;
-    this.chat = this.chatFrom(before);
-    this.nRetries++;
-    try {
-      return await this.answer(question, listener);
-    } catch (error) {
-      this.chat = chat;
-      this.asked = asked;
-      throw error;
-    }
+    const asked = this.last();
+    const turn = this.turn(this.how.properties, listener.signal, ++this.nRetries);
+    const reply = await readReply(asked.question, asked.isAnswered ? this.chat.retry(turn) : this.chat.say(asked.question, turn), listener);
+    asked.isAnswered = this.messages.at(-2)?.content === asked.question;
+    return reply;
   }
 
   /** Removes the last question and its answer; returns the question. Throws E_BAD_ARGUMENT if there is none. */
   undo(): string {
-    const { messages } = this;
-    const question = messages.at(-2)?.content;
-    if (question === undefined) throw new SteeringError("E_BAD_ARGUMENT", "nothing to undo: the conversation is empty");
-    this.chat = this.chatFrom(messages.slice(0, -2));
+    const removed = this.chat.undo();
+    if (!removed) throw new SteeringError("E_BAD_ARGUMENT", "nothing to undo: the conversation is empty");
     this.asked = lastOf(this.messages);
-    return question;
+    return removed.content;
   }
 
   /** Begins a new conversation under the same system message and steering. */
   clear(): void {
-    this.chat = this.chatFrom([]);
-    this.asked = undefined;
+    this.begin(this.system, []);
   }
 
   /** Starts to answer the last question again beside the chat, steered by these vectors. Throws E_BAD_ARGUMENT without a question. */
   again(properties: readonly Property[], signal: AbortSignal): { question: string; stream: GenerationStream } {
-    const { question, before } = this.last();
+    const { question, isAnswered } = this.last();
+    const before = this.chat.messages.slice(0, isAnswered ? -2 : undefined);
     return { question, stream: this.chatFrom(before).say(question, this.turn(properties, signal)) };
   }
 
   /** The chat as `/save` writes it. */
   saved(): SavedChat {
     const steering = this.properties.map(({ steering: { vector, ...how } }) => ({ ...how, vector: vector.path! }));
-    const { systemText: system = null, isOn: steeringOn } = this;
+    const { system = null, isOn: steeringOn } = this;
     return { version: 1, model: this.settings.modelName, system, messages: this.messages as SavedChat["messages"], steering, steeringOn };
   }
 
@@ -117,40 +109,31 @@ export class Session {
     const properties = steering.length === 0 ? [] : await loadProperties(this.model, steering, this.settings.allowMismatch);
     this.properties = properties;
     this.isOn = steeringOn;
-    this.systemText = system ?? undefined;
-    this.chat = this.chatFrom(messages);
-    this.asked = lastOf(messages);
+    this.begin(system ?? undefined, messages);
     return properties.flatMap((property) => formatNotice(property) ?? []);
   }
 
-  private async answer(question: string, listener: Listener): Promise<Reply> {
-    this.asked = { question, isAnswered: false };
-    const before = this.messages;
-    const reply = await readReply(question, this.chat.say(question, this.turn(this.how.properties, listener.signal)), listener);
-    if (reply.finishReason === "interrupted") {
-      this.chat = this.chatFrom([...before, { role: "user", content: question }, { role: "assistant", content: reply.text }]);
-    }
-    this.asked.isAnswered = true;
-    return reply;
+  private begin(system: string | undefined, messages: readonly ChatMessage[]): void {
+    this.chat = this.chatFrom(messages);
+    this.chat.setSystem(system);
+    this.asked = lastOf(messages);
   }
 
-  /** The last question, and the messages before it. */
-  private last(): { question: string; before: ChatMessage[] } {
-    const { asked, messages } = this;
-    if (!asked) throw new SteeringError("E_BAD_ARGUMENT", "ask a question first");
-    return { question: asked.question, before: asked.isAnswered ? messages.slice(0, -2) : messages };
+  private last(): { question: string; isAnswered: boolean } {
+    if (!this.asked) throw new SteeringError("E_BAD_ARGUMENT", "ask a question first");
+    return this.asked;
   }
 
-  private turn(properties: readonly Property[], signal: AbortSignal) {
+  private turn(properties: readonly Property[], signal: AbortSignal, nRetries = this.nRetries): TurnOptions {
     const { sampling, maxNewTokens, allowMismatch } = this.settings;
-    const seed = ((sampling.seed ?? 0) + this.nRetries) % 2 ** 31;
-    return { steer: properties.map(({ steering }) => steering), sampling: { ...sampling, seed }, maxNewTokens, allowMismatch, signal };
+    const seed = ((sampling.seed ?? 0) + nRetries) % 2 ** 31;
+    const steer = properties.map(({ steering }) => steering);
+    return { steer, sampling: { ...sampling, seed }, maxNewTokens, allowMismatch, keepPartial: true, signal };
   }
 
   private chatFrom(messages: readonly ChatMessage[]): Chat {
-    const { systemText, settings: { templateVariables } } = this;
-    const opening: ChatMessage[] = systemText === undefined ? [] : [{ role: "system", content: systemText }];
-    return this.model.chat({ messages: [...opening, ...messages], templateVariables });
+    const { templateVariables = {}, history = "clean" } = this.settings;
+    return this.model.chat({ messages, templateVariables, history });
   }
 }
 

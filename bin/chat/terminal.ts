@@ -90,7 +90,7 @@ export class Terminal implements Front {
   private painter(properties: readonly Property[]): (token: GeneratedToken) => (text: string) => string {
     const scales = properties.map(({ steering }) => alphaScale(steering));
     return (token) => {
-      if ((token as { phase?: string }).phase === "thinking") return colours.dim;
+      if (token.phase === "thinking") return colours.dim;
       return (text) => this.shader.token(text, token.readings, scales);
     };
   }

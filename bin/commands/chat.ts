@@ -10,7 +10,7 @@ import { InputHistory } from "../chat/input-history.js";
 import { LineEditor } from "../chat/line-editor.js";
 import { Piped } from "../chat/piped.js";
 import { propertyLines } from "../chat/properties.js";
-import { Session } from "../chat/session.js";
+import { Session, type Settings } from "../chat/session.js";
 import { loaded } from "../chat/slash-commands.js";
 import { Terminal } from "../chat/terminal.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
@@ -29,6 +29,10 @@ const OPTIONS = options({
   load: { type: "string", describe: "Continue a conversation saved with /save" },
   "max-new-tokens": { ...count(), default: 512, describe: "Largest number of tokens of an answer" },
   ...SAMPLING,
+  history: {
+    choices: ["clean", "as-generated"], default: "clean",
+    describe: "How the model reads its steered answers again: clean (unsteered), or as-generated",
+  },
   "allow-mismatch": { type: "boolean", describe: "Accept vectors of another model of the same shape" },
 });
 
@@ -89,8 +93,9 @@ async function begin(given: ChatArguments, signal: AbortSignal): Promise<Session
   const model = await openModel(given, signal);
   try {
     assertChats(model, given.model);
-    const { model: modelName, maxNewTokens, allowMismatch } = given;
-    return new Session(model, { modelName, sampling: samplingOf(given), maxNewTokens, templateVariables, allowMismatch }, system);
+    const { model: modelName, maxNewTokens, allowMismatch, history } = given;
+    const settings: Settings = { modelName, sampling: samplingOf(given), maxNewTokens, templateVariables, history, allowMismatch };
+    return new Session(model, settings, system);
   } catch (error) {
     await model[Symbol.asyncDispose]();
     throw error;

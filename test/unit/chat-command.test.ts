@@ -20,7 +20,7 @@ afterAll(() => space[Symbol.dispose]());
 
 const readings = (...alphas: number[]): Reading[] => alphas.map((alpha) => ({ alpha, kl: null }));
 const tokens = (...alphas: number[][]): GeneratedToken[] =>
-  alphas.map((each, step) => ({ text: "x", token: 1, step, readings: readings(...each) }));
+  alphas.map((each, step) => ({ text: "x", token: 1, step, phase: "answer", readings: readings(...each) }));
 const property = (name: string, schedule = "fixed,1"): Property =>
   ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: {} as never } });
 
@@ -53,6 +53,13 @@ describe("properties", () => {
     const one = property("a", "fixed,1");
     expect(() => setStrength(one, strength)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
     expect(scheduleWords(one.steering.schedule)).toBe("fixed,1");
+  });
+
+  test("a schedule that cannot steer the vector's phases is refused", () => {
+    const one = property("a", "fixed,1,on=prompt+answer");
+    expect(() => setStrength(one, "dyn,p=0.5")).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+    setStrength(one, "dyn,p=0.5,on=answer");
+    expect(one.steering).toMatchObject({ schedule: { kind: "dynamic" }, phases: ["answer"] });
   });
 
   test("a strength may come with other settings, and keeps those that it does not name", () => {
