@@ -3,6 +3,8 @@ import type { GeneratedToken } from "../lib/index.js";
 
 const BLOCKS = " ▁▂▃▄▅▆▇█";
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
+/** What is drawn above, below or within the character before it. */
+const NARROW = /[\p{Mn}\p{Me}\u200b-\u200d]/u;
 
 /** A block as high as alpha, from 0 to `alphaMax`; any alpha above 0 is visible. */
 export function alphaBlock(alpha: number, alphaMax: number): string {
@@ -86,5 +88,5 @@ function onOneLine(text: string): string {
 
 /** The number of terminal columns that the text takes. */
 export function columnsOf(text: string): number {
-  return [...text].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : 1), 0);
+  return [...text].reduce((sum, character) => sum + (WIDE.test(character) ? 2 : NARROW.test(character) ? 0 : 1), 0);
 }

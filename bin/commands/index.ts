@@ -6,6 +6,7 @@ export const COMMANDS: readonly Command[] = [
   (await import("./models.js")).default,
   (await import("./extract.js")).default,
   (await import("./calibrate.js")).default,
+  (await import("./chat.js")).default,
   (await import("./generate.js")).default,
   (await import("./trace.js")).default,
   (await import("./capture.js")).default,

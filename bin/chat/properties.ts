@@ -1,0 +1,66 @@
+import { basename } from "node:path";
+import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Model } from "../../lib/index.js";
+import { formatOf } from "../../lib/vector/index.js";
+import { nearestName } from "../../lib/formats/index.js";
+import { spec as specs } from "../../lib/experiments.js";
+import { checkPhases } from "../../lib/steering/index.js";
+import { scheduleWords, withAlpha } from "./schedule-words.js";
+
+/** A vector that steers the chat, and the name that commands give it. */
+export interface Property {
+  /** The name of its file, without the ending. */
+  name: string;
+  steering: LoadedSteering;
+}
+
+/** Loads the vectors of a specification as `--steer` takes it, and checks that they fit the model. Throws what loading them throws. */
+export async function loadProperties(model: Model, spec: Parameters<typeof loadSteering>[0], allowMismatch: boolean): Promise<Property[]> {
+  const loaded = await loadSteering(spec);
+  for (const steering of loaded) await new LiveSteering(steering).load(model, allowMismatch);
+  return loaded.map((steering) => ({ name: basename(steering.vector.path!).replace(/\.safetensors$/, ""), steering }));
+}
+
+/** The property that a user means by its name, its number from 1, or the beginning of one name. Throws E_BAD_ARGUMENT. */
+export function findProperty(properties: readonly Property[], word: string): Property {
+  const named = properties.filter(({ name }) => name === word);
+  const numbered = /^\d+$/.test(word) ? properties.slice(Number(word) - 1, Number(word)) : [];
+  const begun = properties.filter(({ name }) => name.toLowerCase().startsWith(word.toLowerCase()));
+  const found = [named, numbered, begun].find((each) => each.length > 0) ?? [];
+  if (found.length === 1) return found[0]!;
+  if (properties.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no vector steers this chat; add one with /steer FILE");
+  const known = properties.map(({ name }, index) => `${index + 1} ${name}`).join(", ");
+  const near = nearestName(word, properties.map(({ name }) => name));
+  const problem = found.length > 1 ? `"${word}" fits ${found.length} properties; use a number` : `no property is called "${word}"`;
+  throw new SteeringError("E_BAD_ARGUMENT", `${problem} (${known})${found.length === 0 && near ? `; did you mean ${near}?` : ""}`);
+}
+
+/**
+ * Changes a property's strength: a number is its new alpha, anything else a schedule such as dyn,p=0.3, with what else `--steer` accepts.
+ * Throws E_BAD_SPEC.
+ */
+export function setStrength({ name, steering }: Property, text: string): void {
+  if (/^[-+.\d]/.test(text)) {
+    const alpha = Number(text);
+    if (Number.isFinite(alpha)) steering.schedule = withAlpha(steering.schedule, alpha);
+    else throw new SteeringError("E_BAD_SPEC", `"${text}" is not a number; expected an alpha such as 0.8, or a schedule such as dyn,p=0.3`);
+    return;
+  }
+  const { schedule, tail, layers, heads, phases } = specs.parse(`${name}:${text}`);
+  const given = Object.entries({ tail, layers, heads, on: phases }).filter(([word]) => text.includes(`,${word}=`));
+  const changed = { schedule, ...Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value])) };
+  checkPhases({ ...steering, ...changed }.phases, schedule);
+  Object.assign(steering, changed);
+}
+
+/** One line per property, e.g. "1 italian  fixed,1.5". */
+export function propertyLines(properties: readonly Property[]): string[] {
+  const width = Math.max(0, ...properties.map(({ name }) => name.length));
+  return properties.map(({ name, steering }, index) => `${index + 1} ${name.padEnd(width)}  ${scheduleWords(steering.schedule)}`);
+}
+
+/** What to know about a vector that was not extracted in a chat; undefined if it was, or does not say. */
+export function formatNotice({ name, steering: { vector } }: Property): string | undefined {
+  const format = formatOf(vector.provenance);
+  if (format === undefined || format === "chat") return undefined;
+  return `${name} was extracted in the format ${format}; in a chat its effect may be weaker, or need another alpha`;
+}

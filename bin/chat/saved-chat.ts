@@ -1,0 +1,49 @@
+import { dirname, isAbsolute, join, relative, resolve } from "node:path";
+import { z } from "zod";
+import { parsedBy } from "../../lib/checks.js";
+import { assertWritable, parseJson, readUtf8, writeFileAtomic } from "../../lib/formats/index.js";
+import { SteeringError } from "../../lib/index.js";
+import { steeringSpecSchema } from "../../lib/steering/index.js";
+
+/** More than any context holds. */
+const MAX_BYTES = 2 ** 26;
+const MAX_MESSAGES = 100_000;
+/** Each vector is read at once. */
+const MAX_VECTORS = 100;
+
+const messageSchema = z.strictObject({ role: z.enum(["user", "assistant"]), content: z.string() });
+const savedSchema = z.strictObject({
+  version: z.literal(1, "expected 1, the version that this llama-steer reads"),
+  /** As given on the command line. */
+  model: z.string(),
+  system: z.string().nullable(),
+  /** Questions and answers in turn. */
+  messages: z.array(messageSchema).max(MAX_MESSAGES)
+    .refine(isInTurn, "expected a question of the user and an answer of the assistant in turn"),
+  /** Paths of vectors are relative to the file. */
+  steering: z.array(steeringSpecSchema).max(MAX_VECTORS),
+  steeringOn: z.boolean(),
+});
+
+/** A chat in a file. */
+export type SavedChat = z.infer<typeof savedSchema>;
+
+/** Writes a chat to a file, atomically. Throws E_WRITE. */
+export async function writeChat(path: string, chat: SavedChat): Promise<void> {
+  await assertWritable(path, chat.steering.map(({ vector }) => vector));
+  const steering = chat.steering.map((spec) => ({ ...spec, vector: relative(dirname(resolve(path)), resolve(spec.vector)) }));
+  await writeFileAtomic(path, `${JSON.stringify({ ...chat, steering }, null, 2)}\n`);
+}
+
+/** Reads a chat from a file. Throws E_NOT_FOUND, and E_BAD_ARGUMENT naming the place that is wrong. */
+export async function readChat(path: string): Promise<SavedChat> {
+  const json = parseJson(await readUtf8(path, "E_BAD_ARGUMENT", MAX_BYTES), path, "E_BAD_ARGUMENT");
+  const chat = parsedBy(savedSchema, json, (problem) =>
+    new SteeringError("E_BAD_ARGUMENT", `${path} is not a saved chat: ${problem}`), "the file");
+  const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(path), vector));
+  return { ...chat, steering: chat.steering.map((spec) => ({ ...spec, vector: pathOf(spec.vector) })) };
+}
+
+function isInTurn(messages: ReadonlyArray<{ role: string }>): boolean {
+  return messages.length % 2 === 0 && messages.every(({ role }, index) => role === (index % 2 === 0 ? "user" : "assistant"));
+}

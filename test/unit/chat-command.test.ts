@@ -1,0 +1,251 @@
+import { chmodSync, readFileSync, statSync, writeFileSync } from "node:fs";
+import { stripVTControlCharacters } from "node:util";
+import { afterAll, describe, expect, test } from "@jest/globals";
+import { completions } from "../../bin/chat/completions.js";
+import { fitsSideBySide, SideBySide } from "../../bin/chat/columns.js";
+import { InputHistory } from "../../bin/chat/input-history.js";
+import { linesOf } from "../../bin/chat/piped.js";
+import { findProperty, propertyLines, setStrength, type Property } from "../../bin/chat/properties.js";
+import { readChat, writeChat, type SavedChat } from "../../bin/chat/saved-chat.js";
+import { scheduleWords } from "../../bin/chat/schedule-words.js";
+import { harmless, Shader } from "../../bin/chat/shade.js";
+import { SLASH_COMMANDS } from "../../bin/chat/slash-commands.js";
+import { statusLine } from "../../bin/chat/status-line.js";
+import { parseSteer } from "../../lib/steering/index.js";
+import type { GeneratedToken, Reading } from "../../lib/index.js";
+import { scratch } from "../support/tiny-files.js";
+
+const space = scratch();
+afterAll(() => space[Symbol.dispose]());
+
+const readings = (...alphas: number[]): Reading[] => alphas.map((alpha) => ({ alpha, kl: null }));
+const tokens = (...alphas: number[][]): GeneratedToken[] =>
+  alphas.map((each, step) => ({ text: "x", token: 1, step, phase: "answer", readings: readings(...each) }));
+const property = (name: string, schedule = "fixed,1"): Property =>
+  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: {} as never } });
+
+describe("properties", () => {
+  const all = [property("italian"), property("formal"), property("formal-2", "dyn,p=0.3")];
+
+  test("are found by name, number, or the beginning of one name", () => {
+    const names = ["italian", "IT", "1", "formal", "2", "3", "formal-", "i"].map((word) => findProperty(all, word).name);
+    expect(names).toEqual(["italian", "italian", "italian", "formal", "formal", "formal-2", "formal-2", "italian"]);
+  });
+
+  test.each([
+    ["fo", /"fo" fits 2 properties; use a number \(1 italian, 2 formal, 3 formal-2\)/], ["0", /no property is called "0"/], ["4", /"4"/],
+    ["itallian", /did you mean italian\?/],
+  ])("%s is refused", (word, message) => {
+    expect(() => findProperty(all, word)).toThrow(message);
+    expect(() => findProperty([], word)).toThrow(/add one with \/steer/);
+  });
+
+  test.each([
+    ["fixed,1", "0.8", "fixed,0.8"], ["fixed,1", "-0.5", "fixed,-0.5"], ["dim,2", "1", "dim,1"], ["start,2", "0", "start,0"],
+    ["window,2,from=1,to=5", "1", "window,1,from=1,to=5"], ["dyn,p=0.3", "0.8", "fixed,0.8"], ["fixed,1", "dyn,p=0.4,max=1", "dyn,p=0.4,max=1"],
+  ])("%s under /alpha NAME %s becomes %s", (before, strength, after) => {
+    const one = property("a", before);
+    setStrength(one, strength);
+    expect(scheduleWords(one.steering.schedule)).toBe(after);
+  });
+
+  test.each(["0,8", "strong", "1e99", "Infinity", "dyn,p=2", ""])("the strength %j is refused, and the old one kept", (strength) => {
+    const one = property("a", "fixed,1");
+    expect(() => setStrength(one, strength)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+    expect(scheduleWords(one.steering.schedule)).toBe("fixed,1");
+  });
+
+  test("a schedule that cannot steer the vector's phases is refused", () => {
+    const one = property("a", "fixed,1,on=prompt+answer");
+    expect(() => setStrength(one, "dyn,p=0.5")).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+    setStrength(one, "dyn,p=0.5,on=answer");
+    expect(one.steering).toMatchObject({ schedule: { kind: "dynamic" }, phases: ["answer"] });
+  });
+
+  test("a strength may come with other settings, and keeps those that it does not name", () => {
+    const one = property("a", "fixed,1,tail=hold,layers=1-2");
+    setStrength(one, "dim,2,layers=3");
+    expect(one.steering).toMatchObject({ schedule: { kind: "diminishing", alpha: 2 }, tail: "hold", layers: [3], heads: "all" });
+  });
+
+  test.each(["fixed,1.5", "start,-2", "dim,0", "window,1,to=5", "window,1,from=2,to=5", "dyn,p=0.5", "dyn,p=0.3,max=1,strong=3,kl=sum"])(
+    "the words of %s are what --steer takes", (words) => {
+      expect(scheduleWords(parseSteer(`x:${words}`).schedule)).toBe(words);
+    },
+  );
+
+  test("are listed with numbers", () => {
+    expect(propertyLines(all)).toEqual(["1 italian   fixed,1", "2 formal    fixed,1", "3 formal-2  dyn,p=0.3"]);
+  });
+});
+
+describe("shading", () => {
+  const paint = (depth: number, alpha: number, scale = 2): string => new Shader(depth).token("x", readings(alpha), [scale]);
+
+  test("without colours the text is as it is, and so is unsteered text in any depth", () => {
+    expect([paint(1, 2), paint(24, 0), paint(8, 0), paint(4, 0), new Shader(24).token("x", [], [])]).toEqual(["x", "x", "x", "x", "x"]);
+  });
+
+  test("the saturation is alpha's share of its scale, up to 1, whatever its sign", () => {
+    expect([paint(24, 1), paint(24, -1), paint(24, 2), paint(24, 5)]).toEqual([
+      "\x1b[38;2;64;142;159mx\x1b[39m", "\x1b[38;2;64;142;159mx\x1b[39m", "\x1b[38;2;0;155;190mx\x1b[39m", "\x1b[38;2;0;155;190mx\x1b[39m",
+    ]);
+    expect([paint(8, 0.01), paint(8, 2)]).toEqual(["\x1b[38;5;102mx\x1b[39m", "\x1b[38;5;31mx\x1b[39m"]);
+  });
+
+  test("16 colours: underlined above half", () => {
+    expect([paint(4, 1), paint(4, 1.1)]).toEqual(["\x1b[36mx\x1b[39m", "\x1b[36;4mx\x1b[24;39m"]);
+  });
+
+  test("the hue is that of the property that is strongest in relation to its scale", () => {
+    expect(new Shader(4).token("x", readings(1, 0.9), [2, 1])).toBe("\x1b[35;4mx\x1b[24;39m");
+    expect(new Shader(4).name("x", 4)).toBe(new Shader(4).name("x", 0)); // the fifth property begins again
+  });
+
+  test("no text controls the terminal", () => {
+    expect(harmless("a\x1b[31mb\x07\u009bc\x7f\td\r\ne\rf")).toBe("a�[31mb��c�\td\ne\nf");
+  });
+});
+
+describe("the status line", () => {
+  const both = { properties: [property("italian"), property("formal")] };
+  const of = (list: GeneratedToken[], more: Partial<Parameters<typeof statusLine>[0]> = {}, how: Parameters<typeof statusLine>[1] = both): string =>
+    statusLine({ tokens: list, seconds: 0.5, finishReason: "end", ...more }, how);
+
+  test("a constant alpha is shown once, another by mean and last", () => {
+    expect(of(tokens([1.5, 0.5], [1.5, 1]))).toBe("2 tokens · 4.0 tokens/s · italian 1.5 · formal 0.75 on average, 1 last");
+  });
+
+  test("says why an answer ended early, and whether steering is off", () => {
+    expect(of(tokens([1]), { finishReason: "length" }, { properties: [] })).toBe("1 token · 2.0 tokens/s · cut at --max-new-tokens");
+    expect(of(tokens(), { finishReason: "interrupted", seconds: 0 }, { properties: [], isOff: true })).toBe("0 tokens · stopped · steering off");
+    expect(of(tokens(), { seconds: 0 })).toBe("0 tokens · italian – · formal –");
+  });
+});
+
+/** What stands on the screen after these pieces; side 1 gets its pieces last. */
+function sideBySide(width: number, left: string[], right: string[]): string[] {
+  let written = "";
+  const rows = new SideBySide(width, 2, (text) => { written += text; });
+  const marked = (text: string): string => `\x1b[36m${text}\x1b[39m`;
+  for (const piece of left) rows.push(0, piece, marked);
+  rows.end(0);
+  expect(written).toBe(""); // no row is whole yet
+  for (const piece of right) rows.push(1, piece);
+  rows.end(1);
+  return stripVTControlCharacters(written).split("\n").slice(0, -1);
+}
+
+describe("columns", () => {
+  test.each([60, 80, 121, 200])("at %i columns no row is wider, each text keeps its words, and the border its place", (width) => {
+    const left = ["Bees ", "make hon", "ey, and live", " in hives.\n\nThey", " dance."];
+    const right = ["Le api fanno il miele e vivono negli alveari, ", "tutte insieme, in grandi famiglie operose. ", "x".repeat(150), " fine"];
+    const rows = sideBySide(width, left, right);
+    const border = rows[0]!.indexOf("│");
+    expect(rows.every((row) => row.length < width && row[border] === "│")).toBe(true);
+    const words = (side: (row: string) => string): string => rows.map(side).join(" ").replace(/\s+/g, " ").trim();
+    expect(words((row) => row.slice(0, border))).toBe(left.join("").replace(/\s+/g, " "));
+    expect(words((row) => row.slice(border + 1)).replace(/(?<=x) (?=x)/g, "")).toBe(right.join(""));
+  });
+
+  test("a blank line stays, and lines break at spaces", () => {
+    const width = 63; // two columns of 29
+    expect(sideBySide(width, ["one two three four five six seven"], ["a\n\nb"])).toEqual([
+      "one two three four five six   │ a", "seven                         │", "                              │ b",
+    ]);
+  });
+
+  test("wide characters take two columns, and marks above others none", () => {
+    expect(sideBySide(63, ["蜜蜂"], ["e\u0301"])).toEqual([`蜜蜂${" ".repeat(25)} │ e\u0301`]);
+    expect(sideBySide(63, ["e\u0301"], ["蜜蜂"])).toEqual([`e\u0301${" ".repeat(28)} │ 蜜蜂`]);
+  });
+
+  test("below two readable columns there is no room", () => {
+    expect([59, 60].map((width) => fitsSideBySide(width, 2))).toEqual([false, true]);
+  });
+});
+
+describe("a saved chat", () => {
+  const CHAT: SavedChat = {
+    version: 1, model: "m", system: null, steeringOn: true, steering: [parseSteer(`${space.path("v.safetensors")}:fixed,1`)],
+    messages: [{ role: "user", content: "Hi" }, { role: "assistant", content: "Yo" }],
+  };
+
+  test("is read as it was written, and names its vectors relative to itself", async () => {
+    await writeChat(space.path("a/chat.json"), CHAT);
+    expect(await readChat(space.path("a/chat.json"))).toEqual(CHAT);
+    expect(readFileSync(space.path("a/chat.json"), "utf8")).toContain('"../v.safetensors"');
+  });
+
+  test.each<[string, string | object, RegExp]>([
+    ["cut", JSON.stringify(CHAT).slice(0, -9), /is not JSON/],
+    ["of another version", { ...CHAT, version: 2 }, /version: expected 1/],
+    ["a list", [], /the file: .*object/],
+    ["without messages", { ...CHAT, messages: undefined }, /messages: /],
+    ["with an answer missing", { ...CHAT, messages: CHAT.messages.slice(0, 1) }, /messages: expected a question .* in turn/],
+    ["with answers first", { ...CHAT, messages: CHAT.messages.slice().reverse() }, /in turn/],
+    ["with a system message among the messages", { ...CHAT, messages: [{ role: "system", content: "x" }] }, /messages\.0\.role/],
+    ["with a number as content", { ...CHAT, messages: [{ role: "user", content: 1 }] }, /messages\.0\.content/],
+    ["with a schedule that does not exist", { ...CHAT, steering: [{ ...CHAT.steering[0], schedule: { kind: "x" } }] }, /steering\.0\.schedule/],
+    ["with too many vectors", { ...CHAT, steering: new Array(101).fill(CHAT.steering[0]) }, /steering: /],
+    ["with an unknown field", { ...CHAT, more: 1 }, /more/],
+    ["deep", `${"[".repeat(200)}${"]".repeat(200)}`, /nested/],
+  ])("that is %s is refused", async (name, content, message) => {
+    const path = space.path(`${name}.json`);
+    writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
+    await expect(readChat(path)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+  });
+
+  test("does not overwrite a model or its own vector", async () => {
+    writeFileSync(space.path("v.safetensors"), "a vector");
+    writeFileSync(space.path("m.gguf"), "GGUF and more");
+    await expect(writeChat(space.path("v.safetensors"), CHAT)).rejects.toMatchObject({ code: "E_WRITE" });
+    await expect(writeChat(space.path("m.gguf"), CHAT)).rejects.toMatchObject({ code: "E_WRITE" });
+    await expect(readChat(space.path("nothing.json"))).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+  });
+});
+
+describe("the history of inputs", () => {
+  test("is kept between chats, without repetitions, empty and overlong lines, and only for its owner", async () => {
+    const path = space.path("home/history");
+    const history = await InputHistory.open(path);
+    for (const line of ["a", "a", "", " ", "b", "x".repeat(5000)]) await history.add(line);
+    expect(history.latestFirst).toEqual(["b", "a"]);
+    expect((await InputHistory.open(path)).latestFirst).toEqual(["b", "a"]);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+    chmodSync(path, 0o644);
+    await InputHistory.open(path);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("is cut to its last 1000 lines", async () => {
+    const path = space.path("long");
+    writeFileSync(path, Array.from({ length: 1500 }, (_, i) => `${i}\n`).join(""));
+    const { latestFirst } = await InputHistory.open(path);
+    expect([latestFirst.length, latestFirst[0], latestFirst.at(-1)]).toEqual([1000, "1499", "500"]);
+    expect(readFileSync(path, "utf8").split("\n")).toHaveLength(1001);
+    expect(statSync(path).mode & 0o777).toBe(0o600);
+  });
+
+  test("that is not a text is refused and left as it is", async () => {
+    writeFileSync(space.path("bytes"), Buffer.from([0xff, 0xfe]));
+    await expect(InputHistory.open(space.path("bytes"))).rejects.toMatchObject({ message: expect.stringMatching(/not UTF-8/) });
+    expect(readFileSync(space.path("bytes"))).toEqual(Buffer.from([0xff, 0xfe]));
+  });
+});
+
+test("lines are found across the pieces of a stream, whose borders may cut a character", async () => {
+  const bytes = Buffer.from("è qui\r\n\nlà");
+  const pieces = [...bytes].map((byte) => Uint8Array.of(byte));
+  const lines: string[] = [];
+  for await (const line of linesOf((async function* () { yield* pieces; })())) lines.push(line);
+  expect(lines).toEqual(["è qui", "", "là"]);
+});
+
+test("Tab completes commands, and the properties of /alpha and /drop", () => {
+  const session = { properties: [property("italian"), property("formal")] };
+  const of = (line: string): string[] => completions(line, session);
+  expect([of("/s"), of("/alpha i"), of("/drop f"), of("What"), of("")]).toEqual([
+    ["/steer ", "/system ", "/save "], ["/alpha italian "], ["/drop formal"], [], SLASH_COMMANDS.map(({ name, args }) => `/${name}${args ? " " : ""}`),
+  ]);
+});
