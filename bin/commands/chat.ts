@@ -17,7 +17,8 @@ import { command, options, type OutputOptions, type Values } from "../command.js
 import { commandName, interruptible, note } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
-import { SAMPLING, samplingOf, SCHEDULES } from "./generate.js";
+import { SAMPLING, samplingOf } from "../sampling-options.js";
+import { SCHEDULES } from "./generate.js";
 
 const { format: _, system, ...TEMPLATE } = formatOptions();
 

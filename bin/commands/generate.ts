@@ -13,21 +13,6 @@ import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 import { SAMPLING, samplingOf } from "../sampling-options.js";
 
-/** How to pick tokens. */
-export const SAMPLING = options({
-  temperature: { type: "number", default: 0, describe: "0: always take the most likely token; above 0: sample" },
-  "top-k": { type: "number", default: 0, describe: "Sample among the K most likely tokens; 0: all" },
-  "top-p": { type: "number", default: 1, describe: "Sample among the most likely tokens that together have probability P" },
-  "min-p": { type: "number", default: 0, describe: "Sample among tokens at least P times as likely as the most likely one" },
-  "repeat-penalty": { type: "number", default: 1, describe: "Penalty for repeated tokens; 1: none" },
-  seed: { type: "number", default: 0, describe: "Seed of the sampling" },
-});
-
-/** The options of `SAMPLING` as the library takes them. */
-export function samplingOf({ temperature, topK, topP, minP, repeatPenalty, seed }: Values<typeof SAMPLING>): Sampling {
-  return { temperature, topK, topP, minP, repeatPenalty, seed };
-}
-
 /** What to generate, and how to steer it. */
 export const GENERATION = options({
   ...MODEL,
