@@ -34,6 +34,9 @@ describe.each([["llama", undefined], ["llama", 1], ["gemma3", 1], ["lfm2", undef
       before();
       results.push(await chat.say(question, { steer: steers[turn]! }).result());
     }
+    for (let n = 0; n < 3; n++) chat.undo(); // so that the prompt ends in the middle of what is kept
+    before();
+    results.push(await chat.say("Something else, then.").result());
     return results;
   }
 
