@@ -8,6 +8,7 @@ import type { Property } from "./properties.js";
 import type { Reply } from "./reply.js";
 import { harmless, Shader } from "./shade.js";
 import { statusLine } from "./status-line.js";
+import { WordWrap } from "./word-wrap.js";
 
 /** A chat in a terminal: tokens in the hue of the property that steers them, and a status line after each answer. */
 export class Terminal implements Front {
@@ -29,12 +30,13 @@ export class Terminal implements Front {
     const { properties, title } = how;
     if (title !== undefined) this.write(`${colours.bold(title)}\n`);
     const paint = this.painter(properties);
+    const wrap = new WordWrap(this.output.columns, (text) => this.write(text));
     let hasText = false;
     return {
       push: (token) => {
         const text = harmless(hasText ? token.text : token.text.trimStart());
         hasText ||= text !== "";
-        this.write(paint(token)(text));
+        wrap.push(text, paint(token));
       },
       end: (reply) => {
         if (hasText) this.write("\n");

@@ -11,6 +11,7 @@ import { scheduleWords } from "../../bin/chat/schedule-words.js";
 import { harmless, Shader } from "../../bin/chat/shade.js";
 import { SLASH_COMMANDS } from "../../bin/chat/slash-commands.js";
 import { statusLine } from "../../bin/chat/status-line.js";
+import { WordWrap } from "../../bin/chat/word-wrap.js";
 import { parseSteer } from "../../lib/steering/index.js";
 import type { GeneratedToken, Reading } from "../../lib/index.js";
 import { scratch } from "../support/tiny-files.js";
@@ -162,6 +163,44 @@ describe("columns", () => {
 
   test("below two readable columns there is no room", () => {
     expect([59, 60].map((width) => fitsSideBySide(width, 2))).toEqual([false, true]);
+  });
+});
+
+/** What a terminal of this width shows of these pieces. */
+function wrapped(width: number, ...pieces: string[]): string[] {
+  const lines = [""];
+  const wrap = new WordWrap(width, (text) => {
+    for (const [, back, erased, character] of text.matchAll(/\x1b\[(\d+)D(\x1b\[K)|([^])/g)) {
+      if (erased) lines.push(lines.pop()!.slice(0, -Number(back)));
+      else if (character === "\n") lines.push("");
+      else if (lines.at(-1)!.length === width) lines.push(character!);
+      else lines.push(lines.pop()! + character!);
+    }
+  });
+  for (const piece of pieces) wrap.push(piece, (text) => text);
+  return lines;
+}
+
+describe("wrapping words as they come", () => {
+  const text = "Bees make honey, and they live in hives.\n\nThey dance, and sleep. ";
+
+  test.each([12, 20, 50])("at %i columns, in pieces of any size, no word is cut that fits into a line", (width) => {
+    const whole = wrapped(width, text);
+    for (const size of [1, 2, 3, 7]) expect(wrapped(width, ...text.match(new RegExp(`[^]{1,${size}}`, "g"))!)).toEqual(whole);
+    expect(whole.every((line) => line.length <= width)).toBe(true);
+    expect(whole.join(" ").split(/\s+/)).toEqual(text.split(/\s+/));
+  });
+
+  test.each([1, 2, 7, 60])("a word longer than a line is broken by the terminal, in pieces of %i", (size) => {
+    const long = `a ${"z".repeat(25)}, and sleep.`;
+    const lines = wrapped(12, ...long.match(new RegExp(`[^]{1,${size}}`, "g"))!);
+    expect(lines.every((line) => line.length <= 12)).toBe(true);
+    expect(lines.join(" ").replace(/(?<=z) (?=z)/g, "").replace(/ +/g, " ")).toBe(long);
+  });
+
+  test("the last column stays empty, where terminals differ", () => {
+    expect(wrapped(10, "aaaa bbbb cccc")).toEqual(["aaaa bbbb", "cccc"]);
+    expect(wrapped(10, "aaaa bbbbb")).toEqual(["aaaa ", "bbbbb"]);
   });
 });
 
