@@ -3,7 +3,7 @@ import { baseName, datasetReference, differingQueries, loadDataset } from "../da
 import type { Engine } from "../engine/index.js";
 import { formattedPrompts } from "../prompt/index.js";
 import type { RunResults } from "../results/index.js";
-import { loadVector, assertMadeFor, select, type VectorData } from "../vector/index.js";
+import { loadVector, assertMadeFor, formatNotice, select, type VectorData } from "../vector/index.js";
 import { formatOfConfig, parseCompose, withFormat, type ComposeOptions } from "./config.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { composeSettings } from "./setting-list.js";
@@ -37,7 +37,12 @@ export async function runCompose(model: Engine, options: ComposeOptions, runOpti
   if (maxNewTokens < config.maxNewTokens) {
     runOptions.onNotice?.(`answers are limited to ${maxNewTokens} tokens, the number of steps of the shortest vector`);
   }
-  const prompts = await formattedPrompts(model, { questions, icl, language }, { ...config, maxNewTokens }, formatOfConfig(config));
+  const how = formatOfConfig(config);
+  for (const [index, { provenance }] of vectors.entries()) {
+    const notice = formatNotice(paths[index]!, provenance, how.format);
+    if (notice !== undefined) runOptions.onNotice?.(notice);
+  }
+  const prompts = await formattedPrompts(model, { questions, icl, language }, { ...config, maxNewTokens }, how);
   if (prompts.length < config.evaluationSize) {
     runOptions.onNotice?.(`the datasets yield only ${prompts.length} prompts, not ${config.evaluationSize}`);
   }

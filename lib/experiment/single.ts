@@ -9,7 +9,7 @@ import { regularFileSize, withLock } from "../formats/index.js";
 import { sha256File } from "../models/index.js";
 import { formattedPrompts, type FormatOptions } from "../prompt/index.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
-import { assertHeads, assertMadeFor, formatOf, loadVector, saveVector, type VectorData } from "../vector/index.js";
+import { assertHeads, assertMadeFor, formatNotice, formatOf, loadVector, saveVector, type VectorData } from "../vector/index.js";
 import { formatOfConfig, parseSingle, withFormat, type SingleConfig, type SingleOptions } from "./config.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { singleSettings } from "./setting-list.js";
@@ -88,15 +88,19 @@ async function vectorOf(
   model: Engine,
   plan: ExtractionPlan,
   path: string,
-  { vector: given, signal, onExtraction }: SingleRunOptions,
+  { vector: given, signal, onExtraction, onNotice }: SingleRunOptions,
   store?: RunStore,
 ): Promise<VectorData> {
   if (given !== undefined || existsSync(path)) {
     const vector = await loadVector(path);
     assertMadeFor(vector, await model.fingerprint());
-    if (given !== undefined) checkGiven(vector, plan, path);
-    else if (!isOfPlan(vector, plan)) {
+    if (given === undefined && !isOfPlan(vector, plan)) {
       throw new SteeringError("E_BAD_RUN", `${path} already exists with other extraction settings; choose another folder (--out)`);
+    }
+    if (given !== undefined) {
+      checkGiven(vector, plan, path);
+      const notice = formatNotice(path, vector.provenance, plan.provenance.format ?? "qa");
+      if (notice !== undefined) onNotice?.(notice);
     }
     return vector;
   }

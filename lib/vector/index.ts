@@ -4,9 +4,9 @@ export { HOOK_SITES, assertHeads, hasHeads, type HookSite } from "./hook-site.js
 export { select, type Selection } from "./selection.js";
 export { SteeringVector } from "./steering-vector.js";
 export {
-  FORMATS, MAX_LAYERS, PAIR_METHODS, VERDICTS, WORD_POOLINGS, datasetSchema, fingerprintSchema, formatOf, type Calibration,
-  type DatasetReference, type DerivedOrigin, type Format, type Health, type IclOrigin, type ImportedOrigin, type LayerHealth,
-  type ModelFingerprint, type PairMethod, type PairsOrigin, type Provenance, type WordsOrigin,
+  FORMATS, MAX_LAYERS, PAIR_METHODS, VERDICTS, WORD_POOLINGS, datasetSchema, fingerprintSchema, formatNotice, formatOf,
+  type Calibration, type DatasetReference, type DerivedOrigin, type Format, type Health, type IclOrigin, type ImportedOrigin,
+  type LayerHealth, type ModelFingerprint, type PairMethod, type PairsOrigin, type Provenance, type WordsOrigin,
 } from "./provenance.js";
 export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";

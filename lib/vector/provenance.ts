@@ -200,6 +200,14 @@ export function formatOf({ format, origin }: Provenance): Format | undefined {
   return origin.kind === "pairs" && origin.template ? FORMAT_OF_TEMPLATE[origin.template] : undefined;
 }
 
+/** A line for the user of a vector whose questions were put to the model in another format; undefined if it was the same, or unknown. */
+export function formatNotice(name: string, provenance: Provenance, format: Format): string | undefined {
+  const made = formatOf(provenance);
+  if (made === undefined || made === format) return undefined;
+  return `${name} was made with --format ${made}, but is used with --format ${format}; its effect may be weaker. `
+    + `Use --format ${made}, or extract a vector with --format ${format}`;
+}
+
 /** Format version 1 had only one kind of origin, whose fields it stored at the top level. */
 const provenanceOf1 = provenanceSchema.pick({ property: true, model: true, madeBy: true }).extend(iclSchema.omit({ kind: true }).shape)
   .transform(({ property, model, madeBy, ...origin }): Provenance => ({ property, model, madeBy, origin: { kind: "icl", ...origin } }));

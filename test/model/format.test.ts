@@ -79,7 +79,7 @@ test("on the command line a vector of another format is used with one notice", a
   ]);
   expect(same.stderr).toBe("");
   expect(JSON.parse(same.stdout)).toMatchObject({ format: "chat", prompt: QUESTION });
-  expect(other.stderr).toMatch(/^note: v\.safetensors was made with --format chat, but this prompt has --format qa; [^\n]+\n$/);
+  expect(other.stderr).toMatch(/^note: v\.safetensors was made with --format chat, but is used with --format qa; [^\n]+\n$/);
   expect(JSON.parse(other.stdout)).toMatchObject({ format: "qa", prompt: QUESTION });
   expect([quiet.code, quiet.stderr]).toEqual([0, ""]);
   expect(inspected.stdout).toMatch(/^prompt format +chat$/m);
