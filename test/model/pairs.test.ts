@@ -108,7 +108,7 @@ describe("layers by held-out questions", () => {
 test("the command line: extract, then generate in Italian", async () => {
   const run = (args: string[]): ReturnType<typeof runCommand> => runCommand(args, { cwd: space.folder });
   const extract = ["extract", "tiny", "--positive", "ITA", "--negative", "ENG"];
-  const made = await run([...extract, "--method", "pca", "--pooling", "step", "--max-new-tokens", "8", "--pairs", "40", "--best-layers", "3", "--out", "it.safetensors", "--json"]);
+  const made = await run([...extract, "--method", "pca", "--pooling", "step", "--max-new-tokens", "8", "--n-pairs", "40", "--best-layers", "3", "--out", "it.safetensors", "--json"]);
   expect({ code: made.code, result: JSON.parse(made.stdout) as unknown }).toEqual({ code: 0, result: expect.objectContaining({
     path: "it.safetensors", site: "resid_post", nLayers: 3, nSteps: 8, width: 192,
     provenance: expect.objectContaining({ format: "qa", origin: expect.objectContaining({ kind: "pairs", method: "pca", pooling: "step", nPairs: 40, layerScores: expect.any(Array) }) }),

@@ -1,6 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { chanceOf, contrastProducts, contrastStatistics, seededRandom, shiftLength, sumOfProducts, type PairedRows } from "../../lib/maths/index.js";
 import { contrastHealth } from "../../lib/extract/health.js";
+import { randomControl, withEffect } from "../../lib/extract/index.js";
+import { SteeringVector } from "../../lib/index.js";
+import { smallVector } from "../support/vectors.js";
 import { HEALTH_PAIRS } from "../../lib/extract/contrast.js";
 
 const paired = (pairs: Array<[positive: number[], negative: number[]]>): PairedRows =>
@@ -96,5 +99,27 @@ describe("the verdict", () => {
     expect(still!.relativeNorm).toBeLessThan(0.3);
     expect(moving!.auc).toBe(1);
     expect(still!.auc).toBeLessThan(0.7);
+  });
+});
+
+describe("beside a random vector", () => {
+  const health = contrastHealth([0], [moved(16, 20)]);
+  const vector = new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, health } });
+
+  test("which has the same norms in other directions, the same in all steps of a layer", () => {
+    const control = randomControl(vector);
+    control.norms().flat().forEach((norm, i) => expect(norm).toBeCloseTo(vector.norms().flat()[i]!, 3));
+    expect(control.data).not.toEqual(vector.data);
+    const [first, second] = [control.data.subarray(0, 3), control.data.subarray(3, 6)];
+    const ratio = second[0]! / first[0]!;
+    second.forEach((value, i) => expect(value / first[i]!).toBeCloseTo(ratio, 3));
+    expect(randomControl(vector).data).toEqual(control.data);
+    expect(randomControl(vector, 2).data).not.toEqual(control.data);
+  });
+
+  test.each([[3, 1, "strong"], [1.2, 1, "weak"]] as const)("a KL of %d beside %d: %s", async (kl, randomKl, verdict) => {
+    const measured = await withEffect(vector, 1.5, async (one) => (one === vector ? kl : randomKl));
+    expect(measured.provenance.health).toMatchObject({ verdict, effect: { alpha: 1.5, kl, randomKl }, agreement: health.agreement });
+    expect(measured.data).toBe(vector.data);
   });
 });
