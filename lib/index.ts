@@ -18,14 +18,16 @@ export { extract } from "./extract/public.js";
 export type { ExtractionOptions } from "./extract/index.js";
 export type { ExtractOptions } from "./extract/index.js";
 export type { ExtractPairsOptions } from "./extract/index.js";
-export { calibrate } from "./calibrate/public.js";
-export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate/index.js";
+export { calibrate, calibrateByKl, measureKl } from "./calibrate/public.js";
+export type {
+  CalibrateOptions, CalibratedKind, Candidate, CostMeasure, KlCalibrationOptions, KlPoint, MeasureKlOptions,
+} from "./calibrate/index.js";
 import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";
 export type { LoadedSteering } from "./vector/index.js";
 export type {
-  Calibration, DatasetReference, DerivedOrigin, Format, HookSite, IclOrigin, ImportedOrigin, ModelFingerprint, PairMethod, PairsOrigin,
-  Provenance, Selection, VectorData, WeightedVector,
+  Calibration, CurvePoint, DatasetReference, DerivedOrigin, EffectCalibration, Format, HookSite, IclOrigin, ImportedOrigin,
+  KlCalibration, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData, WeightedVector,
 } from "./vector/index.js";
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";

@@ -7,11 +7,13 @@ import {
   type SteeringVector,
 } from "../../lib/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
+import { valueOf } from "../../lib/calibrate/index.js";
 import { camelCase, command, options, titled, type OutputOptions, type Values } from "../command.js";
 import { commandName, defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, file, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
+import { calibrationResult } from "../show-vector.js";
 
 const ICL = titled("Options of --method icl", {
   "icl-examples": { ...count(0), describe: "Demonstrations per prompt", defaultDescription: "4" },
@@ -48,6 +50,9 @@ const OPTIONS = options({
     defaultDescription: "head_out for icl, else resid_post",
   },
   layers: { type: "string", describe: "Layers to extract, counted from 0, e.g. 4-9+12", defaultDescription: "all" },
+  strength: {
+    type: "boolean", default: true, describe: "Measure how strongly to add the vector; --no-strength does not",
+  },
   out: { type: "string", describe: "Vector file to write", defaultDescription: "POSITIVE-NEGATIVE.safetensors" },
 });
 
@@ -86,8 +91,18 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   if (options.json) return print(JSON.stringify({ path: out, site, layers, nLayers: layers.length, nSteps, width, provenance }, null, 2));
   print(out);
   if (provenance.origin.kind === "pairs") noteLayers(provenance.origin, layers, options.quiet);
-  note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}. `
-    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,1`, options.quiet);
+  note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}.`, options.quiet);
+  noteStrength(vector, { ...options, out });
+}
+
+/** The measured strength, and how to use the vector. */
+function noteStrength({ provenance: { calibration } }: SteeringVector, options: ExtractArguments & { out: string }): void {
+  const { model, out, strength, quiet } = options;
+  const steer = `${commandName()} generate ${model} "…" --steer ${out}`;
+  if (calibration) return note(`alpha ${valueOf(calibration.schedule)}: ${calibrationResult(calibration)}. Try: ${steer}`, quiet);
+  if (!strength) return note(`Try: ${steer}:fixed,1, or measure the strength first: ${commandName()} calibrate ${model} ${out}`, quiet);
+  note("No alpha was found at which the vector moves the model as far as the budget allows: it may carry too little. "
+    + `Try: ${steer}:fixed,1`, quiet);
 }
 
 /** Throws E_BAD_ARGUMENT for options that have no effect with the chosen method. */
@@ -128,15 +143,15 @@ function noteLayers({ layerScores }: PairsOrigin, layers: readonly number[], qui
 
 /** Options of the library, where the command line may leave out all but the datasets. */
 type Settings<T extends { positive: Dataset; negative: Dataset }> =
-  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean };
+  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean; strength?: boolean };
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
-  const { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
+  const { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, strength, signal, quiet } = options;
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
   try {
     return await extract(model, {
       method: method ?? "mean", positive, negative, onProgress: progress.onProgress,
-      ...defined({ template, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
+      ...defined({ template, pooling, site, layers, maxNewTokens, nPairs, seed, strength, signal }),
     });
   } finally {
     progress.stop();
@@ -145,12 +160,12 @@ async function extractPairsWithProgress(model: Model, options: Settings<ExtractP
 
 /** Extraction with a bar on stderr. */
 export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): ReturnType<typeof extract> {
-  const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
+  const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, strength, signal, quiet } = options;
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
   try {
     return await extract(model, {
       positive, negative, onProgress: progress.onProgress,
-      ...defined({ iclExamples, support, maxNewTokens, seed, site, layers, signal }),
+      ...defined({ iclExamples, support, maxNewTokens, seed, site, layers, strength, signal }),
     });
   } finally {
     progress.stop();

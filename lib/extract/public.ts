@@ -8,7 +8,7 @@ const { number } = given;
 const extracting = given.required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
   supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),
-  method: given.text.optional(),
+  method: given.text.optional(), strength: given.flag.optional(),
   layers: z.union([given.tokens, number, given.anObject, given.text]).optional(),
   signal: given.signal.optional(), onProgress: given.callback.optional(),
 }).refine((value) => {

@@ -9,5 +9,6 @@ export {
 export * as schedule from "./schedules.js";
 export type { DynamicSettings } from "./schedules.js";
 export {
-  parseIndices, parseSpecs, parseSteer, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema, type SteeringSpec, type WrittenSpec,
+  givenSettings, parseIndices, parseSpecs, parseSteer, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema, type SteeringSpec,
+  type WrittenSpec,
 } from "./spec.js";

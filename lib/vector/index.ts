@@ -1,12 +1,13 @@
+export { dynamicSettings, fixedAlphaOf, strongAndCap } from "./calibrated.js";
 export { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
 export { delta, type Delta, type StepMeans } from "./delta.js";
 export { HOOK_SITES, assertHeads, hasHeads, type HookSite } from "./hook-site.js";
 export { select, type Selection } from "./selection.js";
 export { SteeringVector } from "./steering-vector.js";
 export {
-  FORMATS, MAX_LAYERS, PAIR_METHODS, datasetSchema, fingerprintSchema, formatOf, type Calibration, type DatasetReference,
-  type DerivedOrigin, type Format, type IclOrigin, type ImportedOrigin, type ModelFingerprint, type PairMethod, type PairsOrigin,
-  type Provenance,
+  FORMATS, MAX_LAYERS, PAIR_METHODS, datasetSchema, fingerprintSchema, formatOf, type Calibration, type CurvePoint,
+  type DatasetReference, type DerivedOrigin, type EffectCalibration, type Format, type IclOrigin, type ImportedOrigin,
+  type KlCalibration, type ModelFingerprint, type PairMethod, type PairsOrigin, type Provenance,
 } from "./provenance.js";
 export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { evaluate } from "../../lib/experiments.js";
 import { calibrate, extract, loadDataset, loadModel, SteeringVector, type Model } from "../../lib/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
-import { cheapest, type Candidate } from "../../lib/calibrate/calibrate.js";
+import { cheapest, type Candidate } from "../../lib/calibrate/index.js";
 import { runCommand } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
 
