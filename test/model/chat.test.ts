@@ -26,7 +26,7 @@ async function tinyWithChat(template = "{% for m in messages %}{{ '<|' + m['role
 beforeAll(async () => {
   model = await loadModel(await tinyWithChat(), { threads: 1, logger: (level, message) => logged.push(`${level} ${message}`) });
   const folder = datasetsFolder("tiny");
-  italian = await extract(model, { positive: await loadDataset("ITA", folder), negative: await loadDataset("ENG", folder), support: 10 });
+  italian = await extract(model, { strength: false, positive: await loadDataset("ITA", folder), negative: await loadDataset("ENG", folder), support: 10 });
 });
 
 afterAll(() => {
