@@ -12,7 +12,7 @@ export interface KlCalibrationOptions extends FormatOptions {
   vector: VectorData;
   /** Questions to answer, at best some that the vector was not made from; their outputs are not used. */
   questions: Dataset;
-  /** Allowed mean KL in nats per token; default 0.5. */
+  /** Allowed mean KL in nats per token; default 1. */
   budget?: number;
   /** Largest number of questions; default 4. Questions that do not fit into the context are left out. */
   n?: number;

@@ -1,7 +1,7 @@
 import type { KlPoint } from "./measure-kl.js";
 
 /** The statistic of the per-token KL that a budget limits, and the default budget in nats (docs/method.md §8). */
-export const KL_BUDGET = 0.5;
+export const KL_BUDGET = 1;
 /** Steps of the coarse scan: alphas that differ by this factor. */
 const FACTOR = 4;
 /** The first scan. The scan goes on below or above it where the budget lies elsewhere, to these limits. */
