@@ -101,7 +101,7 @@ function noteStrength({ provenance: { calibration } }: SteeringVector, options: 
   const steer = `${commandName()} generate ${model} "…" --steer ${out}`;
   if (calibration) return note(`alpha ${valueOf(calibration.schedule)}: ${calibrationResult(calibration)}. Try: ${steer}`, quiet);
   if (!strength) return note(`Try: ${steer}:fixed,1, or measure the strength first: ${commandName()} calibrate ${model} ${out}`, quiet);
-  note("No alpha was found at which the vector moves the model as far as the budget allows: it may carry too little. "
+  note("No alpha spends the KL budget, so the vector may carry too little. "
     + `Try: ${steer}:fixed,1`, quiet);
 }
 

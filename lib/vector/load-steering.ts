@@ -32,7 +32,7 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   return Promise.all(specs.map((each) => load({ ...each, vector: pathOf(each.vector) })));
 }
 
-/** Fills in what the file's calibration knows of Dyn's settings (`dynamicSettings`), where none are given. */
+/** Fills in what the file's calibration knows of Dyn's settings (`dynamicSettings`) for those that are not given. */
 function withCalibrated(loaded: LoadedSteering, given: Partial<DynamicSchedule>): LoadedSteering {
   if (loaded.schedule.kind !== "dynamic") return loaded;
   return { ...loaded, schedule: { ...loaded.schedule, ...dynamicSettings(loaded.vector.provenance.calibration), ...given } };
