@@ -7,7 +7,7 @@ export interface Option {
   choices?: readonly string[];
   /** The option may be repeated; the command receives a list. */
   array?: true;
-  default?: string | number;
+  default?: string | number | boolean;
   /** The default as `--help` shows it, where it depends on other options. */
   defaultDescription?: string;
   /** The heading under which `--help` lists it. */

@@ -1,4 +1,4 @@
-import type { Health, PairsOrigin, Provenance, SteeringVector } from "../lib/index.js";
+import type { Calibration, Health, PairsOrigin, Provenance, SteeringVector } from "../lib/index.js";
 import { formatOf } from "../lib/vector/index.js";
 import { alphaBlock } from "./alpha-strip.js";
 import { askedAs, print } from "./common.js";
@@ -49,9 +49,17 @@ const METHODS = {
 /** Rows about the origin of a vector. */
 function describeOrigin({ origin, calibration }: Provenance): Record<string, string> {
   if (!calibration) return ofKind(origin);
-  const { schedule, effect, found, n, deltaPerplexity } = calibration;
-  const result = `${effect} in ${Math.round(found * 100)} % of ${n} answers, ΔPPL ${deltaPerplexity.toFixed(2)}`;
-  return { ...ofKind(origin), calibrated: `${JSON.stringify(schedule)}: ${result}` };
+  return { ...ofKind(origin), calibrated: `${JSON.stringify(calibration.schedule)}: ${calibrationResult(calibration)}` };
+}
+
+/** What a calibration measured at the strength that it chose. */
+export function calibrationResult(calibration: Calibration): string {
+  if (calibration.by === "kl") {
+    return `KL of ${calibration.budget} nats per token, over ${calibration.n} questions of ${calibration.questions.name}`;
+  }
+  const { effect, found, n, deltaPerplexity, costBy } = calibration;
+  const cost = costBy === "perplexity" ? "perplexity" : "ΔPPL";
+  return `${effect} in ${Math.round(found * 100)} % of ${n} answers, ${cost} ${deltaPerplexity.toFixed(2)}`;
 }
 
 function ofKind(origin: Provenance["origin"]): Record<string, string> {

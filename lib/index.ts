@@ -18,15 +18,17 @@ export { extract } from "./extract/public.js";
 export type { ExtractionOptions } from "./extract/index.js";
 export type { ExtractOptions } from "./extract/index.js";
 export type { ExtractPairsOptions } from "./extract/index.js";
-export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions } from "./extract/index.js";
-export { calibrate } from "./calibrate/public.js";
-export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate/index.js";
+export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions, StrengthOption } from "./extract/index.js";
+export { calibrate, calibrateByKl, measureKl } from "./calibrate/public.js";
+export type {
+  CalibrateOptions, CalibratedKind, Candidate, CostMeasure, KlCalibrationOptions, KlPoint, MeasureKlOptions,
+} from "./calibrate/index.js";
 import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";
 export type { LoadedSteering } from "./vector/index.js";
 export type {
-  Calibration, DatasetReference, DerivedOrigin, Format, Health, HookSite, IclOrigin, ImportedOrigin, LayerHealth, ModelFingerprint,
-  PairMethod, PairsOrigin, Provenance, Selection, VectorData, WeightedVector, WordsOrigin,
+  Calibration, CurvePoint, DatasetReference, DerivedOrigin, EffectCalibration, Format, Health, HookSite, IclOrigin, ImportedOrigin,
+  KlCalibration, LayerHealth, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData, WeightedVector, WordsOrigin,
 } from "./vector/index.js";
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";

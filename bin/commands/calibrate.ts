@@ -1,28 +1,42 @@
-import { CALIBRATION_CANDIDATES } from "../../lib/calibrate/index.js";
+import { isDeepStrictEqual } from "node:util";
+import { KL_BUDGET, KL_RANGE, valueOf } from "../../lib/calibrate/index.js";
 import { testPart, datasetReference } from "../../lib/dataset/index.js";
-import { wantedOf } from "../../lib/evaluate/index.js";
+import { wantedOf, type Evaluator } from "../../lib/evaluate/index.js";
 import { STRATEGY_WORDS } from "../../lib/experiment/index.js";
 import { datasets } from "../../lib/experiments.js";
-import { calibrate, loadDataset, SteeringError, SteeringVector, type Candidate, type Dataset } from "../../lib/index.js";
+import {
+  calibrate, calibrateByKl, loadDataset, SteeringError, SteeringVector, type Candidate, type Dataset, type FormatOptions, type KlPoint,
+  type Model, type WrittenSchedule,
+} from "../../lib/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
 import { openModel } from "../open-model.js";
 import { count, file, formatGiven, formatOptions, list, MODEL, number } from "../options.js";
 import { showProgress } from "../progress.js";
+import { calibrationResult } from "../show-vector.js";
 
-const CANDIDATES = CALIBRATION_CANDIDATES;
+/** Everyday questions to measure the KL with, where the vector names none. */
+const EVERYDAY = "ENG_test";
 
 const OPTIONS = options({
   ...MODEL,
   ...EVALUATORS,
   ...formatOptions("the vector's own"),
   vector: { ...file, describe: "Vector file to calibrate; the result is written into it" },
+  by: {
+    choices: ["effect", "kl"], defaultDescription: "effect, if one can be judged",
+    describe: "Search by the answers' effect, or by a KL budget, which needs no judge",
+  },
+  budget: {
+    type: "number", defaultDescription: String(KL_BUDGET),
+    describe: "With --by kl: mean KL that the vector may cause, in nats per token",
+  },
   kind: { choices: Object.keys(STRATEGY_WORDS), default: "fixed", describe: "Schedule to calibrate" },
   share: { type: "number", default: 0.9, describe: "Share of the answers that must show the effect" },
   values: {
     type: "string", coerce: list(number), describe: "Alphas to try, or values of p for dyn, joined by commas",
-    defaultDescription: `${CANDIDATES.alpha.join(",")}; dyn: ${CANDIDATES.topP.join(",")}`,
+    defaultDescription: `searched, where the KL is ${KL_RANGE.join(" to ")} nats`,
   },
   questions: {
     type: "string", describe: "Dataset of held-out questions with the wanted answers",
@@ -42,46 +56,108 @@ export default command({
   examples: [
     ["calibrate gemma3-270m italian.safetensors", "the wanted language follows from the dataset: Italian"],
     ["calibrate gemma3-270m italian.safetensors --kind dyn --share 0.8"],
+    ["calibrate gemma3-270m italian.safetensors --by kl", "in seconds, without judging answers"],
     ["calibrate gemma3-270m formal.safetensors --questions ENi2f_test --probe formal.probe"],
   ],
   run: (given) => interruptible((signal) => run(given, signal)),
 });
 
 async function run(options: CalibrateArguments, signal: AbortSignal): Promise<void> {
-  const { vector: path, out = path, share, values, n, maxNewTokens, json, quiet } = options;
-  const kind = STRATEGY_WORDS[options.kind]!;
+  const { vector: path, out = path } = options;
   const how = formatGiven(options);
   const vector = await SteeringVector.load(path);
-  const questions = await questionsOf(options, vector);
-  await prepareOutput(out, [], quiet);
+  if (options.by === "effect") await questionsOf(options, vector); // fails before anything is loaded
+  await prepareOutput(out, [], options.quiet);
   await using kit = await EvaluationKit.open(options, signal);
   const evaluators = await kit.evaluators({ ...aimOf(vector), ...wantedBy(options) }, options.model, signal);
+  const by = options.by ?? (evaluators.some(({ wanted }) => wanted !== null) ? "effect" : "kl");
+  checkOptions(options, by);
+  const questions = await questionsOf({ ...options, by }, vector);
   await using model = await openModel(options, signal, { maxSequences: 32, contextSize: 16_384 });
-  const progress = showProgress(`calibrating ${vector.property}`, quiet, "answers");
-  const { tried, vector: calibrated } = await calibrate(model, {
-    vector, questions, evaluators, wanted: share, kind, n, maxNewTokens, signal,
+  const found = await (by === "kl" ? byKl : byEffect)(model, { ...options, calibrated: vector, questions, evaluators, how, signal });
+  const { calibration } = found.vector?.provenance ?? {};
+  if (found.vector) await found.vector.save(out);
+  const { tried } = found;
+  if (options.json) print(JSON.stringify({ path: calibration ? out : null, calibration: calibration ?? null, tried }, null, 2));
+  else for (const line of found.rows(calibration?.schedule)) print(line);
+  if (!calibration) throw new SteeringError("E_BAD_ARGUMENT", `${found.failure}; ${path} is unchanged. ${found.advice}`);
+  note(`${calibrationResult(calibration)}. Try: ${commandName()} generate ${options.model} "…" --steer ${out}`, options.quiet);
+}
+
+interface Calibrating extends Omit<CalibrateArguments, "questions"> {
+  calibrated: SteeringVector;
+  questions: Dataset;
+  evaluators: readonly Evaluator[];
+  how: FormatOptions;
+  signal: AbortSignal;
+}
+
+interface Outcome {
+  tried: readonly unknown[];
+  vector: SteeringVector | undefined;
+  rows: (chosen: WrittenSchedule | undefined) => string[];
+  /** Why there is no result, and what to change. */
+  failure: string;
+  advice: string;
+}
+
+async function byEffect(model: Model, options: Calibrating): Promise<Outcome> {
+  const { calibrated, questions, evaluators, share, values, n, maxNewTokens, how, signal, quiet } = options;
+  const progress = showProgress(`calibrating ${calibrated.property}`, quiet, "answers");
+  const { tried, vector } = await calibrate(model, {
+    vector: calibrated, questions, evaluators, wanted: share, kind: STRATEGY_WORDS[options.kind]!, n, maxNewTokens, signal,
     onProgress: progress.onProgress, ...how, ...defined({ candidates: values }),
   }).finally(() => progress.stop());
-  const chosen = calibrated?.provenance.calibration;
-  if (calibrated) await calibrated.save(out);
-  if (json) print(JSON.stringify({ path: chosen ? out : null, calibration: chosen ?? null, tried }, null, 2));
-  else for (const candidate of tried) print(row(candidate, candidate.schedule === chosen?.schedule));
-  if (!chosen) {
-    throw new SteeringError("E_BAD_ARGUMENT", `no value shows the effect in ${percent(share)} of the answers; ${path} is unchanged. `
-      + "Try other --values, another --kind or a lower --share");
+  return {
+    tried, vector, failure: `no value shows the effect in ${percent(share)} of the answers`, advice: adviceFor(tried, share),
+    rows: (chosen) => tried.map((each) => row(each, isDeepStrictEqual(each.schedule, chosen))),
+  };
+}
+
+async function byKl(model: Model, { calibrated, questions, budget, how, signal, quiet }: Calibrating): Promise<Outcome> {
+  const progress = showProgress(`measuring ${calibrated.property}`, quiet, "answers");
+  const { curve, vector } = await calibrateByKl(model, {
+    vector: calibrated, questions, signal, onProgress: progress.onProgress, ...how, ...defined({ budget }),
+  }).finally(() => progress.stop());
+  return {
+    tried: curve, vector, failure: `no alpha reaches a KL of ${budget ?? KL_BUDGET} nats per token`,
+    advice: "The vector hardly changes this model: extract another, or choose a smaller --budget", rows: () => curve.map(klRow),
+  };
+}
+
+/** What to change if no candidate has the effect often enough. */
+function adviceFor(tried: readonly Candidate[], share: number): string {
+  const best = tried.reduce((a, b) => (b.found > a.found ? b : a));
+  if (best.found >= share) {
+    return "The model breaks down wherever the effect shows: try --kind dyn or dim, or extract the vector at fewer --layers";
   }
-  note(`${chosen.effect} in ${percent(chosen.found)} of ${chosen.n} answers. `
-    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}`, quiet);
+  const closest = `The best is ${percent(best.found)}, at ${settingOf(best.schedule)}`;
+  if (best.found < share / 3) {
+    return `${closest}, so the vector hardly carries the effect: extract it from more or clearer examples, at other --layers, or with `
+      + "another --method or --site. If you chose --values, leave them out to search";
+  }
+  return `${closest}: choose a lower --share, try another --kind, or leave out --values to search`;
+}
+
+/** Throws E_BAD_ARGUMENT for options that have no effect. */
+function checkOptions({ values, budget }: CalibrateArguments, by: "effect" | "kl"): void {
+  if (by === "kl" && values) throw new SteeringError("E_BAD_ARGUMENT", "--values has no effect with --by kl; it is for --by effect");
+  if (by === "effect" && budget !== undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", "--budget has no effect with --by effect; it is for --by kl");
+  }
 }
 
 /** The questions to ask. Throws E_BAD_ARGUMENT if none are named and none belong to the vector. */
-async function questionsOf({ questions, vector: path, model }: CalibrateArguments, { provenance }: SteeringVector): Promise<Dataset> {
+async function questionsOf(
+  { questions, vector: path, model, by }: CalibrateArguments, { provenance }: SteeringVector,
+): Promise<Dataset> {
   const { origin } = provenance;
   const folder = datasets.folder(model);
   if (questions !== undefined) return loadDataset(questions, folder);
   const isKnown = "positive" in origin && await isIn(folder, origin.positive);
   const heldOut = isKnown ? await testPart(origin.positive.name, folder) : undefined;
   if (heldOut) return heldOut;
+  if (by === "kl") return loadDataset(EVERYDAY, folder);
   throw new SteeringError("E_BAD_ARGUMENT", `no held-out questions for ${path}: its positive dataset is not in ${folder}, `
     + "or has no _test part there. Name held-out questions with --questions");
 }
@@ -99,10 +175,19 @@ function aimOf({ property, provenance: { origin } }: SteeringVector): ReturnType
   });
 }
 
-function row({ schedule, found, deltaPerplexity }: Candidate, isChosen: boolean): string {
-  const setting = schedule.kind === "dynamic" ? `p=${schedule.topP}` : `${(schedule as { alpha: number }).alpha}`;
+function row({ schedule, found, deltaPerplexity, kl }: Candidate, isChosen: boolean): string {
   const effect = `${percent(found).padStart(6)}   ΔPPL ${deltaPerplexity.toFixed(2).padStart(8)}`;
-  return `${schedule.kind} ${setting.padEnd(8)} ${effect}${isChosen ? "   ← chosen" : ""}`;
+  const moved = kl ? `   KL ${kl.mean.toFixed(2).padStart(6)}` : "";
+  return `${settingOf(schedule).padEnd(schedule.kind.length + 9)} ${effect}${moved}${isChosen ? "   ← chosen" : ""}`;
+}
+
+function klRow({ alpha, mean, p95 }: KlPoint): string {
+  const value = String(Number(alpha.toPrecision(3))).padEnd(9);
+  return `alpha ${value} KL per token: mean ${mean.toFixed(3).padStart(7)}   95th percentile ${p95.toFixed(2).padStart(6)}`;
+}
+
+function settingOf(schedule: WrittenSchedule): string {
+  return `${schedule.kind} ${schedule.kind === "dynamic" ? "p=" : ""}${valueOf(schedule)}`;
 }
 
 function percent(share: number): string {

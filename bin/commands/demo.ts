@@ -62,7 +62,7 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
   const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
   note(`\n${colours.bold("1. Extract")} Italian − English from ${name} (${model.info.quantisation}): `
     + "30 prompts per language, 4 demonstrations each", quiet);
-  const vector = await extractWithProgress(model, { positive, negative, quiet, signal });
+  const vector = await extractWithProgress(model, { positive, negative, strength: false, quiet, signal });
   await vector.save(vectorPath);
 
   const settings: Setting[] = [

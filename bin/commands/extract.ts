@@ -1,4 +1,5 @@
 import { basename, extname } from "node:path";
+import { valueOf } from "../../lib/calibrate/index.js";
 import { differingQueries } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
 import { POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
@@ -13,7 +14,7 @@ import { checkSource, sourceOf } from "../extract-source.js";
 import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
-import { healthLine } from "../show-vector.js";
+import { calibrationResult, healthLine } from "../show-vector.js";
 
 const WORDS = titled("From words", {
   towards: { type: "string", describe: 'Wanted behaviour; completes "You are someone who …"' },
@@ -64,6 +65,9 @@ const OPTIONS = options({
     defaultDescription: "head_out for words and icl, else resid_post",
   },
   layers: { type: "string", describe: "Layers to extract, counted from 0, e.g. 4-9+12", defaultDescription: "all" },
+  strength: {
+    type: "boolean", default: true, describe: "Measure how strongly to add the vector; --no-strength does not",
+  },
   out: { type: "string", describe: "Vector file to write", defaultDescription: "from the names of what is contrasted" },
 });
 
@@ -90,7 +94,7 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   const how = formatGiven(options);
   const chosen = spec.parseIndices(options.layers ?? "all");
   const layers = chosen === "all" ? undefined : chosen;
-  const { quiet, towards, away, pairs, nPairs, bestLayers, site, seed, maxNewTokens, pooling } = options;
+  const { quiet, towards, away, pairs, nPairs, bestLayers, site, seed, maxNewTokens, pooling, strength } = options;
   const layersOf = bestLayers === undefined ? layers : { best: bestLayers };
 
   if (source.kind === "words") {
@@ -98,7 +102,7 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
     await prepareOutput(out, [], quiet);
     return finish(options, out, signal, (model) => withProgress(towards!, quiet, (onProgress) => extract(model, {
       towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), onProgress, ...how,
-      ...defined({ away, site, layers, maxNewTokens, signal }),
+      ...defined({ away, site, layers, maxNewTokens, strength, signal }),
     })));
   }
   if (source.kind === "texts") {
@@ -108,7 +112,7 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
     const texts = await loadContrastTexts(pairs!);
     return finish(options, out, signal, (model) => withProgress(name, quiet, (onProgress) => extract(model, {
       texts, name, seed, onProgress, ...how, ...(source.method && { method: source.method }),
-      ...defined({ site, layers: layersOf, signal }),
+      ...defined({ site, layers: layersOf, strength, signal }),
     })));
   }
   const folder = datasets.folder(options.model);
@@ -135,12 +139,15 @@ async function finish(
   note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}`, options.quiet);
   if (provenance.health) note(`health: ${healthLine(provenance.health)}`, options.quiet);
   const format = provenance.format === resolveFormat(model) ? "" : ` --format ${provenance.format}`;
-  note(`Try: ${commandName()} generate ${options.model} "…"${format} --steer ${proposal(out)}`, options.quiet);
+  noteStrength(vector, `${commandName()} generate ${options.model} "…"${format} --steer ${out}`, options);
 }
 
-/** How to try the vector in a file. */
-function proposal(path: string): string {
-  return `${path}:fixed,1`;
+/** The measured strength, and how to use the vector. */
+function noteStrength({ provenance: { calibration } }: SteeringVector, steer: string, { strength, quiet }: ExtractArguments): void {
+  if (calibration) return note(`alpha ${valueOf(calibration.schedule)}: ${calibrationResult(calibration)}. Try: ${steer}`, quiet);
+  if (!strength) return note(`Try: ${steer}:fixed,1, or measure the strength first with ${commandName()} calibrate`, quiet);
+  note("No alpha was found at which the vector moves the model as far as the budget allows: it may carry too little. "
+    + `Try: ${steer}:fixed,1`, quiet);
 }
 
 /** The letters and digits of a text, shortened, as the name of a file. */
@@ -171,24 +178,24 @@ function noteLayers({ layerScores }: PairsOrigin, layers: readonly number[], qui
 
 /** Options of the library, where the command line may leave out all but the datasets. */
 type Settings<T extends { positive: Dataset; negative: Dataset }> =
-  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean };
+  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean; strength?: boolean };
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
   const { positive, negative, method, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
-  const { format, system, templateVariables } = options;
+  const { format, system, templateVariables, strength } = options;
   return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
     method: method ?? "mean", positive, negative, onProgress,
-    ...defined({ format, system, templateVariables, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
+    ...defined({ format, system, templateVariables, pooling, site, layers, maxNewTokens, nPairs, seed, strength, signal }),
   }));
 }
 
 /** Extraction with a bar on stderr. */
 export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): Promise<SteeringVector> {
   const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
-  const { format, system, templateVariables } = options;
+  const { format, system, templateVariables, strength } = options;
   return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
     positive, negative, onProgress,
-    ...defined({ format, system, templateVariables, iclExamples, support, maxNewTokens, seed, site, layers, signal }),
+    ...defined({ format, system, templateVariables, iclExamples, support, maxNewTokens, seed, site, layers, strength, signal }),
   }));
 }
 

@@ -1,2 +1,6 @@
 export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate.js";
-export { CALIBRATION_CANDIDATES } from "./calibrate.js";
+export { cheapest, KL_RANGE, valueOf } from "./candidates.js";
+export { calibrateByKl, type KlCalibrationOptions } from "./by-kl.js";
+export { measureKl, type KlPoint, type MeasureKlOptions } from "./measure-kl.js";
+export { KL_BUDGET } from "./search.js";
+export type { CostMeasure } from "./prompts.js";

@@ -1,16 +1,37 @@
-import { datasetArgument } from "../dataset/index.js";
 import { given, checked } from "../arguments/index.js";
+import { datasetArgument } from "../dataset/index.js";
+import { variablesArgument } from "../prompt/index.js";
 import { vectorArgument } from "../vector/index.js";
+import { calibrateByKl as findByKl } from "./by-kl.js";
 import { calibrate as findIntensity } from "./calibrate.js";
+import { measureKl as measure } from "./measure-kl.js";
 
-const { number, signal, callback } = given;
+const { number, signal, callback, text } = given;
+const format = { format: text.optional(), system: text.optional(), templateVariables: variablesArgument.optional() };
+const running = { maxNewTokens: number.optional(), signal: signal.optional(), onProgress: callback.optional() };
 
 /** @function */
 export const calibrate = checked("calibrate", findIntensity, {
   model: given.model,
   options: given.required({
     vector: vectorArgument, questions: datasetArgument, evaluators: given.list(given.evaluator), wanted: number.optional(),
-    kind: given.text.optional(), candidates: given.list(number).optional(), n: number.optional(), iclExamples: number.optional(),
-    maxNewTokens: number.optional(), signal: signal.optional(), onProgress: callback.optional(),
+    kind: text.optional(), candidates: given.list(number).optional(), cost: text.optional(), n: number.optional(),
+    iclExamples: number.optional(), ...format, ...running,
+  }),
+});
+
+/** @function */
+export const calibrateByKl = checked("calibrateByKl", findByKl, {
+  model: given.model,
+  options: given.required({
+    vector: vectorArgument, questions: datasetArgument, budget: number.optional(), n: number.optional(), ...format, ...running,
+  }),
+});
+
+/** @function */
+export const measureKl = checked("measureKl", measure, {
+  model: given.model, vector: vectorArgument,
+  options: given.required({
+    alphas: given.list(number), questions: given.list(text), selection: given.anObject.optional(), ...format, ...running,
   }),
 });

@@ -5,11 +5,17 @@ import type { PairMethod, SteeringVector } from "../vector/index.js";
 import { extractTexts, type ExtractTextsOptions } from "./contrast-texts.js";
 import { extractIcl, type ExtractOptions } from "./demonstrations.js";
 import { extractPairs, type ExtractPairsOptions } from "./pairs.js";
+import { withStrength } from "./strength.js";
 import { extractWords, type ExtractWordsOptions } from "./words.js";
 
+/** Options of every extraction. */
+export interface StrengthOption {
+  /** Measure how strongly to add the vector, and store that as its calibration (docs/method.md §8); default true. */
+  strength?: boolean;
+}
 /** Options of `extract`: descriptions in words, demonstrations as published (`icl`, the default of datasets), or pairs of texts. */
-export type ExtractionOptions = ExtractWordsOptions | (ExtractOptions & { method?: "icl" })
-  | (ExtractPairsOptions & { method: PairMethod }) | ExtractTextsOptions;
+export type ExtractionOptions = StrengthOption & (ExtractWordsOptions | (ExtractOptions & { method?: "icl" })
+  | (ExtractPairsOptions & { method: PairMethod }) | ExtractTextsOptions);
 
 /** What says which kind of extraction is meant. */
 const SOURCES = ["towards", "positive", "texts"] as const;
@@ -24,10 +30,19 @@ const SOURCES = ["towards", "positive", "texts"] as const;
  *   principal component of their differences, or the direction of a logistic regression.
  * - `texts`: personas and openings, or pairs of texts, whose last tokens are read; the same methods, `"mean"` by default.
  *
+ * At the end, the alpha that spends the KL budget of `calibrateByKl` is measured with four questions that the vector was not made from,
+ * and becomes the vector's calibration: `generate` with `steer: vector` uses it. Without one, if no alpha spends the budget or no
+ * question fits into the context.
+ *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE,
  *   E_ABORTED
  */
 export async function extract(model: Engine, options: ExtractionOptions): Promise<SteeringVector> {
+  const vector = await contrast(model, options);
+  return options.strength === false ? vector : withStrength(model, vector, options);
+}
+
+function contrast(model: Engine, options: ExtractionOptions): Promise<SteeringVector> {
   const given = SOURCES.filter((name) => name in options && (options as unknown as Record<string, unknown>)[name] !== undefined);
   if (given.length > 1) {
     throw new SteeringError("E_BAD_ARGUMENT", `extract takes one source: ${given.join(" and ")} exclude each other`);

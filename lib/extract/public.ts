@@ -10,7 +10,7 @@ const extracting = given.required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
   supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),
   method: given.text.optional(), towards: given.text.optional(), away: given.text.optional(), questions: given.list(given.text).optional(),
-  pooling: given.text.optional(), name: given.text.optional(), ...formatShape,
+  pooling: given.text.optional(), name: given.text.optional(), strength: given.flag.optional(), ...formatShape,
   layers: z.union([given.tokens, number, given.anObject, given.text]).optional(),
   signal: given.signal.optional(), onProgress: given.callback.optional(),
 }).refine((value) => {

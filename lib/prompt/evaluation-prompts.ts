@@ -94,7 +94,11 @@ function checkedLength(
 }
 
 function evaluationGroups(dataset: Dataset, { evaluateOn, iclExamples }: EvaluationSettings): PromptGroup[] {
-  if (evaluateOn === "groups") return promptGroups(dataset, iclExamples);
+  return evaluateOn === "groups" ? promptGroups(dataset, iclExamples) : rowGroups(dataset, iclExamples);
+}
+
+/** Every row as a query, each after the `iclExamples` rows before it; the first rows come after the last ones. Throws E_BAD_DATASET. */
+export function rowGroups(dataset: Dataset, iclExamples: number): PromptGroup[] {
   const { rows } = dataset;
   if (rows.length <= iclExamples) {
     throw new SteeringError("E_BAD_DATASET",

@@ -1,5 +1,5 @@
 export { chatTokens, type ChatMessage, type ChatTemplate } from "./chat.js";
-export { evaluationPrompts, formattedPrompts, type EvaluationPrompt } from "./evaluation-prompts.js";
+export { evaluationPrompts, formattedPrompts, rowGroups, type EvaluationPrompt } from "./evaluation-prompts.js";
 export {
   FORMAT_CHOICES, demonstrationTokens, promptTokens, resolveDemonstrationFormat, resolveFormat, type DemonstrationOptions,
   type FormatOptions,

@@ -10,6 +10,7 @@ export {
 export * as schedule from "./schedules.js";
 export type { DynamicSettings } from "./schedules.js";
 export {
-  parseIndices, parseSpecs, parseSteer, scheduleText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema, type SteeringSpec,
+  givenSettings, parseIndices, parseSpecs, parseSteer, scheduleText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
+  type SteeringSpec,
   type WrittenSpec,
 } from "./spec.js";

@@ -3,7 +3,7 @@ import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { checkPhases, phasesSchema } from "./phases.js";
 import { FACTS } from "./schedule-kinds.js";
-import { scheduleSchema, tailSchema, type WrittenSchedule } from "./schedule.js";
+import { scheduleSchema, tailSchema, type DynamicSchedule, type WrittenSchedule } from "./schedule.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
 
@@ -56,6 +56,18 @@ const MAX_INDEX = 9999;
  * The schedule follows the last colon, so paths may contain colons.
  */
 export function parseSteer(text: string): SteeringSpec {
+  const parsed = parsedBy(steeringSpecSchema, readSteer(text), (problem) => badSpec(text, problem));
+  checkPhases(parsed.phases, parsed.schedule);
+  return parsed;
+}
+
+/** The settings that the shorthand names, without the defaults of the others; validated. Throws E_BAD_SPEC. */
+export function givenSettings(text: string): Partial<DynamicSchedule> {
+  parseSteer(text);
+  return readSteer(text).schedule as Partial<DynamicSchedule>;
+}
+
+function readSteer(text: string): { vector: string; schedule: Record<string, unknown> } & Record<string, unknown> {
   const colon = text.lastIndexOf(":");
   if (colon < 0) throw badSpec(text, "no schedule after the file name");
   if (colon === 0) throw badSpec(text, "no file name before the schedule");
@@ -63,7 +75,7 @@ export function parseSteer(text: string): SteeringSpec {
   const kind = KIND_OF_WORD.get(kindWord);
   if (!kind) throw badSpec(text, `unknown schedule "${kindWord}"`);
   const schedule: Record<string, unknown> = { kind };
-  const spec: Record<string, unknown> = { vector: text.slice(0, colon), schedule };
+  const spec: ReturnType<typeof readSteer> = { vector: text.slice(0, colon), schedule };
   const seen = new Set<string>();
   for (const setting of settings) {
     const equals = setting.indexOf("=");
@@ -79,9 +91,7 @@ export function parseSteer(text: string): SteeringSpec {
     else if (key) schedule[key] = TEXT_SETTINGS.has(word) ? value : number(text, value);
     else throw badSpec(text, `unknown setting "${word}"`);
   }
-  const parsed = parsedBy(steeringSpecSchema, spec, (problem) => badSpec(text, problem));
-  checkPhases(parsed.phases, parsed.schedule);
-  return parsed;
+  return spec;
 }
 
 /** A schedule as `parseSteer` reads it after the colon, e.g. `dyn,p=0.5,max=2`; undefined if the command line does not offer its kind. */

@@ -143,9 +143,15 @@ function assertAlike(a: VectorData, b: VectorData): void {
 function derived(from: readonly VectorData[], expression: string): Provenance {
   const { model, madeBy } = from[0]!.provenance;
   const parts = from.map((vector) => ({ property: vector.provenance.property, hash: vectorHash(vector) }));
-  const formats = new Set(from.map(({ provenance }) => formatOf(provenance)));
-  const [format] = formats.size === 1 ? formats : [];
-  return { property: expression, origin: { kind: "derived", expression, from: parts }, ...(format && { format }), model, madeBy };
+  return { property: expression, origin: { kind: "derived", expression, from: parts }, ...sharedFormat(from), model, madeBy };
+}
+
+/** The format, and the system message, that all vectors were made in. */
+function sharedFormat(from: readonly VectorData[]): Pick<Provenance, "format" | "system"> {
+  const [formats, systems] = [from.map(({ provenance }) => formatOf(provenance)), from.map(({ provenance }) => provenance.system)];
+  const shared = <T>(values: readonly T[]): T | undefined => (values.every((value) => value === values[0]) ? values[0] : undefined);
+  const [format, system] = [shared(formats), shared(systems)];
+  return { ...(format && { format }), ...(system !== undefined && { system }) };
 }
 
 /** The expression of a sum, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */

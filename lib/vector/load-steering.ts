@@ -2,7 +2,10 @@ import { existsSync } from "node:fs";
 import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { parseJson, readUtf8 } from "../formats/index.js";
-import { checkPhases, parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec } from "../steering/index.js";
+import {
+  checkPhases, givenSettings, parseSpecs, parseSteer, type DynamicSchedule, type SteeringSpec, type WrittenSpec,
+} from "../steering/index.js";
+import { dynamicSettings } from "./calibrated.js";
 import { SteeringVector } from "./steering-vector.js";
 
 /** Enough for thousands of specifications; a handful is typical. */
@@ -13,7 +16,8 @@ export type LoadedSteering = Omit<SteeringSpec, "vector"> & { vector: SteeringVe
 
 /**
  * Load the vectors of a steering specification: an object, a list of objects to compose, the shorthand of `--steer`
- * (`italian.safetensors:dyn,p=0.5`; `italian.safetensors` alone for its calibrated schedule), or the path of a JSON file of
+ * (`italian.safetensors:dyn,p=0.5`, with the strong alpha and the cap of its calibration; `italian.safetensors` alone for its calibrated
+ * schedule), or the path of a JSON file of
  * objects, in which vector paths are relative to that file.
  *
  * @throws SteeringError E_BAD_SPEC, E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE
@@ -22,11 +26,18 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
   if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
   if (!spec.endsWith(".json")) {
-    return [await load(existsSync(spec) ? { vector: spec, layers: "all", heads: "all", tail: "mean", phases: ["answer"] } : parseSteer(spec))];
+    if (existsSync(spec)) return [await load({ vector: spec, layers: "all", heads: "all", tail: "mean", phases: ["answer"] })];
+    return [withCalibrated(await load(parseSteer(spec)), givenSettings(spec))];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
   const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(spec), vector));
   return Promise.all(specs.map((each) => load({ ...each, vector: pathOf(each.vector) })));
+}
+
+/** Fills in what the file's calibration knows of Dyn's settings (`dynamicSettings`) for those that are not given. */
+function withCalibrated(loaded: LoadedSteering, given: Partial<DynamicSchedule>): LoadedSteering {
+  if (loaded.schedule.kind !== "dynamic") return loaded;
+  return { ...loaded, schedule: { ...loaded.schedule, ...dynamicSettings(loaded.vector.provenance.calibration), ...given } };
 }
 
 type Unscheduled = Omit<SteeringSpec, "schedule"> & { schedule?: SteeringSpec["schedule"] | undefined };

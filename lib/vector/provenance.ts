@@ -6,6 +6,8 @@ import { scheduleSchema } from "../steering/index.js";
 export const MAX_LAYERS = 100_000;
 /** Upper limit for the vectors that another is derived from. */
 const MAX_PARTS = 100_000;
+/** Upper limit for the points of a calibration's curve; a search takes a dozen. */
+const MAX_CURVE = 10_000;
 
 export const datasetSchema = z.object({
   name: z.string(),
@@ -124,7 +126,23 @@ const importedSchema = z.object({
 /** Imported from another program's file, which records less. */
 export type ImportedOrigin = z.infer<typeof importedSchema>;
 
-const calibrationSchema = z.object({
+const curvePointSchema = z.object({
+  /** What was tried: alpha, or p_top of Dyn. */
+  value: z.number(),
+  /** KL(unsteered ‖ steered) in nats per token: its mean and its 95th percentile; null if the model broke down. */
+  kl: z.object({ mean: z.number().nullable(), p95: z.number().nullable() }).optional(),
+  /** Share of answers with the effect. */
+  found: z.number().optional(),
+  /** Cost in fluency; null if the model broke down. */
+  cost: z.number().nullable().optional(),
+});
+/** One strength that a calibration tried, and what it measured there. */
+export type CurvePoint = z.infer<typeof curvePointSchema>;
+const curveSchema = listOf(curvePointSchema, MAX_CURVE);
+
+const effectSchema = z.object({
+  /** Files of version 0.1 do not say. */
+  by: z.literal("effect").optional(),
   schedule: scheduleSchema,
   /** The measured effect, e.g. "language ITA". */
   effect: z.string(),
@@ -132,14 +150,33 @@ const calibrationSchema = z.object({
   wanted: z.number(),
   /** Measured share of answers with the effect. */
   found: z.number(),
-  /** Median ΔPPL of the answers. */
+  /** Median ΔPPL of the answers or, as `costBy` says, their median perplexity under the unsteered model. */
   deltaPerplexity: z.number(),
+  /** How the cost in fluency was measured; absent: by demonstrations, as ΔPPL. */
+  costBy: z.enum(["demonstrations", "perplexity"]).optional(),
   /** Number of questions. */
   n: z.number().int(),
   questions: datasetSchema,
+  curve: curveSchema.optional(),
 });
-/** The intensity that reached the target effect at the lowest cost in fluency. */
-export type Calibration = z.infer<typeof calibrationSchema>;
+/** The strength that reached the target effect at the lowest cost in fluency. */
+export type EffectCalibration = z.infer<typeof effectSchema>;
+
+const klCalibrationSchema = z.object({
+  by: z.literal("kl"),
+  schedule: scheduleSchema,
+  /** Mean KL at this strength, in nats per token (docs/method.md §8): read off the curve. */
+  budget: z.number(),
+  /** Number of questions. */
+  n: z.number().int(),
+  /** Where the questions come from. */
+  questions: datasetSchema,
+  curve: curveSchema,
+});
+/** The strength that spends a KL budget: how far the vector may move the next-token distribution. */
+export type KlCalibration = z.infer<typeof klCalibrationSchema>;
+/** A measured strength: by its effect on answers, or by a KL budget. */
+export type Calibration = EffectCalibration | KlCalibration;
 
 /** Verdicts about a contrast, from the best to the worst. */
 export const VERDICTS = ["strong", "usable", "weak", "noise"] as const;
@@ -183,7 +220,7 @@ const provenanceSchema = z.object({
   format: z.enum(FORMATS).optional(),
   /** The system message, or opening line, of those questions. */
   system: z.string().optional(),
-  calibration: calibrationSchema.optional(),
+  calibration: z.union([klCalibrationSchema, effectSchema]).optional(),
   health: healthSchema.optional(),
   model: fingerprintSchema,
   /** Version of llama-steer that created it. */

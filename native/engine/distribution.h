@@ -20,8 +20,14 @@ public:
     // log softmax(logits)[token], in nats.
     double log_probability(int32_t token) const { return logits_[token] - log_normaliser_; }
 
+    int32_t n_vocab() const { return n_vocab_; }
+
+    // KL(this || s) in nats over the whole vocabulary, to about 1e-6; both must be finite.
+    double divergence_from(const distribution & s) const;
+
     // Ids (ascending) of the smallest set of most likely tokens whose total probability exceeds top_p, including the one that crosses it.
-    // Equal logits rank by token id. Sorts only as much of the vocabulary as the set needs.
+    // Equal logits rank by token id. Sorts only as much of the vocabulary as the set needs;
+    // top_p is below 1.
     std::vector<int32_t> top_p_set(double top_p) const;
 
 private:

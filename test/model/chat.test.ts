@@ -16,7 +16,7 @@ const withTemplate = (template?: string, name = "chat"): Promise<string> => tiny
 beforeAll(async () => {
   model = await loadModel(await withTemplate(), { threads: 1, logger: (level, message) => logged.push(`${level} ${message}`) });
   const folder = datasetsFolder("tiny");
-  italian = await extract(model, { positive: await loadDataset("ITA", folder), negative: await loadDataset("ENG", folder), support: 10 });
+  italian = await extract(model, { strength: false, positive: await loadDataset("ITA", folder), negative: await loadDataset("ENG", folder), support: 10 });
 });
 
 afterAll(() => {

@@ -15,7 +15,7 @@ describeModel(`identities on ${NAME} (Q4_1)`, () => {
 
   beforeAll(async () => {
     model = await loadModel(NAME);
-    vector = await extract(model, { positive: await loadDataset("ITA"), negative: await loadDataset("ENG"), support: 3, maxNewTokens: 6, iclExamples: 2 });
+    vector = await extract(model, { strength: false, positive: await loadDataset("ITA"), negative: await loadDataset("ENG"), support: 3, maxNewTokens: 6, iclExamples: 2 });
   }, 120_000);
 
   afterAll(() => model.dispose());

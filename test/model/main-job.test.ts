@@ -18,7 +18,7 @@ describeModel(`the main job on ${NAME}: Italian answers to 20 held-out English q
 
   beforeAll(async () => {
     model = await loadModel(NAME);
-    vector = await extract(model, { positive: await loadDataset("ITA"), negative: await loadDataset("ENG") });
+    vector = await extract(model, { strength: false, positive: await loadDataset("ITA"), negative: await loadDataset("ENG") });
     const questions = (await loadDataset("ITA_test")).rows.slice(0, 20).map((row) => row.input);
     answers = await compare(model, questions, [
       { label: "unsteered", steer: [] },

@@ -54,7 +54,7 @@ describe.each(PAIRS)("%s vs %s", (positive, negative) => {
 
   test("steered towards it, what a monitor says goes up; towards the other side, down", async () => {
     const probe = await probeOf(positive, negative);
-    const vector = await extract(model, { positive: await dataset(positive), negative: await dataset(negative), support: 15 });
+    const vector = await extract(model, { strength: false, positive: await dataset(positive), negative: await dataset(negative), support: 15 });
     const questions = (await part("ENG")).rows.slice(0, 12).map(({ input }) => questionPrompt(input));
     const meanOdds = async (alpha: number): Promise<number> => {
       const results = await Promise.all(questions.map((prompt) => generateText(model, prompt, { steer: [{ vector, schedule: { kind: "fixed", alpha } }], monitor: [probe], maxNewTokens: 12, stop: [QUESTION_STOP] })));

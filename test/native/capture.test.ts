@@ -67,24 +67,24 @@ const dataset = (name: string, outputs: string[]): Dataset =>
 test("a delta is a difference: opposite for swapped sides; the same side twice is refused, and so is a draw that is none", async () => {
   const options = { iclExamples: 1, support: 6, maxNewTokens: 3 };
   const [positive, negative] = [dataset("P", ["yes", "sure"]), dataset("N", ["no"])];
-  const forth = await extract(model, { ...options, positive, negative });
-  const back = await extract(model, { ...options, positive: negative, negative: positive });
+  const forth = await extract(model, { strength: false, ...options, positive, negative });
+  const back = await extract(model, { strength: false, ...options, positive: negative, negative: positive });
   // Both sides share batches, in which the order of the rows changes the last digits.
   expect(maxDifference(back.data, forth.data.map((value) => -value))).toBeLessThan(ROUNDING);
   expect(forth.data.some((value) => Math.abs(value) > 0.01)).toBe(true);
-  await expect(extract(model, { ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
-  await expect(extract(model, { ...options, positive, negative: "ENG" as unknown as Dataset })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining('negative: expected a dataset; to load it, use loadDataset("ENG")') });
-  await expect(extract(model, { ...options, positive: { ...positive, rows: [{ input: "a" }] } as unknown as Dataset, negative: positive })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining("positive: expected a dataset") });
+  await expect(extract(model, { strength: false, ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
+  await expect(extract(model, { strength: false, ...options, positive, negative: "ENG" as unknown as Dataset })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining('negative: expected a dataset; to load it, use loadDataset("ENG")') });
+  await expect(extract(model, { strength: false, ...options, positive: { ...positive, rows: [{ input: "a" }] } as unknown as Dataset, negative: positive })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining("positive: expected a dataset") });
   const { support: _, ...given } = options;
-  expect((await extract(model, { ...given, positive, negative, supportIndices: (forth.provenance.origin as IclOrigin).supportIndices })).data).toEqual(forth.data);
+  expect((await extract(model, { strength: false, ...given, positive, negative, supportIndices: (forth.provenance.origin as IclOrigin).supportIndices })).data).toEqual(forth.data);
   for (const supportIndices of [[], [-1], [0.5], [1000]]) {
-    await expect(extract(model, { ...given, positive, negative, supportIndices })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(extract(model, { strength: false, ...given, positive, negative, supportIndices })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   }
-  await expect(extract(model, { ...options, positive, negative, supportIndices: [0] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  await expect(extract(model, { strength: false, ...options, positive, negative, supportIndices: [0] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });
 
 test("extract, save, load and steer; a vector of another model is refused by name", async () => {
-  const vector = await extract(model, { positive: dataset("P", ["yes"]), negative: dataset("N", ["no"]), iclExamples: 1, support: 3, maxNewTokens: 3 });
+  const vector = await extract(model, { strength: false, positive: dataset("P", ["yes"]), negative: dataset("N", ["no"]), iclExamples: 1, support: 3, maxNewTokens: 3 });
   const path = space.path("vector.safetensors");
   await saveVector(path, vector);
   const loaded = await loadVector(path);

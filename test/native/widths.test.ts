@@ -21,9 +21,9 @@ test("the width of a head is W_O's, not the metadata's", () => {
 
 test.each(["mean", "probe", "pca"] as const)("vectors of method %s at head_out have it, whole and aligned, and steer", async (method) => {
   const [positive, negative] = [dataset("a", ["yes it is", "good", "fine one"]), dataset("b", ["no way", "bad", "not so"])];
-  const vector = await extract(model, { method, site: "head_out", positive, negative });
+  const vector = await extract(model, { strength: false, method, site: "head_out", positive, negative });
   expect([vector.width, vector.data.length]).toEqual([nHead * dHead, nLayer * nHead * dHead]);
-  const icl = method === "mean" ? await extract(model, { method: "icl", support: 2, maxNewTokens: 2, iclExamples: 1, positive, negative }) : vector;
+  const icl = method === "mean" ? await extract(model, { strength: false, method: "icl", support: 2, maxNewTokens: 2, iclExamples: 1, positive, negative }) : vector;
   expect(icl.width).toBe(vector.width);
   await expect(generateText(model, "Hello", { maxNewTokens: 2, steer: [vector.with({ kind: "fixed", alpha: 1 })] })).resolves.toBeDefined();
 });

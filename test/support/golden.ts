@@ -80,6 +80,7 @@ export class Parity {
     const { positive, negative } = this.config.properties[property]!;
     const { iclExamples, supportIndices, maxNewTokens } = this.config;
     const vector = await extract(this.model, {
+      strength: false,
       positive: await this.dataset(positive, "train"), negative: await this.dataset(negative, "train"), iclExamples, supportIndices, maxNewTokens,
     });
     this.vectors.set(property, vector);

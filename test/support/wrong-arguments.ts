@@ -27,7 +27,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   const tiny = datasets.folder("tiny");
   const [ita, eng] = [await api.loadDataset("ITA", tiny), await api.loadDataset("ENG", tiny)];
   const few = { ...ita, rows: ita.rows.slice(0, 12) };
-  const vector = await api.extract(model, { positive: ita, negative: eng, support: 2, maxNewTokens: 2, iclExamples: 1, site: "resid_post" });
+  const vector = await api.extract(model, { positive: ita, negative: eng, support: 2, maxNewTokens: 2, iclExamples: 1, site: "resid_post", strength: false });
   const probe = await randomProbe(model, 1);
   const run = aRun({ nPrompts: 2, shard: { index: 0, count: 1 } });
   const records = [0, 1].flatMap((prompt) => someRecords(run, prompt));
@@ -93,8 +93,10 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "SteeringVector.load": [at("v.safetensors")], "SteeringVector.sum": [[{ vector, factor: 2 }]], "SteeringVector.mean": [[vector, vector]],
   };
   const slow: Record<string, unknown[]> = {
-    extract: [model, { positive: few, negative: { ...eng, rows: eng.rows.slice(0, 12) }, support: 1, maxNewTokens: 1, iclExamples: 1, seed: 1, site: "resid_post", layers: [0], method: "icl", promptFormat: "clean", ...asking, signal, onProgress }],
-    calibrate: [model, { vector, questions: { ...few, rows: few.rows.slice(0, 4) }, evaluators: [evaluator], wanted: 0.5, kind: "fixed", candidates: [1], n: 1, iclExamples: 1, maxNewTokens: 1, signal, onProgress }],
+    extract: [model, { positive: few, negative: { ...eng, rows: eng.rows.slice(0, 12) }, support: 1, maxNewTokens: 1, iclExamples: 1, seed: 1, site: "resid_post", layers: [0], method: "icl", promptFormat: "clean", strength: false, ...asking, signal, onProgress }],
+    calibrateByKl: [model, { vector, questions: few, budget: 0.5, n: 1, maxNewTokens: 1, format: "qa", system: "Be brief.", templateVariables: { x: 1 }, signal, onProgress }],
+    measureKl: [model, vector, { alphas: [1], questions: ["why?"], maxNewTokens: 1, selection: { layers: [0] }, format: "qa", system: "Be brief.", templateVariables: { x: 1 }, signal, onProgress }],
+    calibrate: [model, { vector, questions: { ...few, rows: few.rows.slice(0, 4) }, evaluators: [evaluator], wanted: 0.5, kind: "fixed", candidates: [1], cost: "demonstrations", n: 1, iclExamples: 1, maxNewTokens: 1, format: "qa", system: "Be brief.", templateVariables: { x: 1 }, signal, onProgress }],
     loadModel: ["tiny", { backend: "cpu", gpuLayers: 0, mmap: true, threads: 1, flashAttention: true, kvType: "f16", contextSize: 512, maxSequences: 4, maxGenerations: 2, vet: true, logger: onProgress, signal, steeringPath: "auto", ropeScaling: { kind: "yarn", factor: 2, originalContext: 512 } }], loadClassifier: ["tiny-formality", { threads: 1, signal }], loadTranslator: [at("lines"), { threads: 1, signal }],
     "capture.activations": [model, [tokens], settings], "capture.means": [model, [{ tokens, weight: 1 }], settings], "capture.texts": [model, [{ prompt: tokens, answer: tokens }], { site: "resid_post", layers: [0], pooling: "step", maxSteps: 2, signal, onProgress }],
     "capture.save": [at("a.safetensors"), capture.activations(model, [tokens], { site: "resid_post", maxNewTokens: 1 }), { site: "resid_post", nPrompts: 1, model: fingerprint }],

@@ -42,8 +42,9 @@ test("experiments load their charts when a report is written, and their language
 
 test("the root has what an application needs", () => {
   expect(Object.keys(root).sort()).toEqual([
-    "Chat", "GenerationStream", "LiveSteering", "Model", "SteeringError", "SteeringVector", "calibrate", "compose", "extract",
-    "fromLlama", "gallery", "loadDataset", "loadModel", "loadProbe", "loadSteering", "models", "prompts", "replay", "schedule",
+    "Chat", "GenerationStream", "LiveSteering", "Model", "SteeringError", "SteeringVector", "calibrate", "calibrateByKl", "compose",
+    "extract", "fromLlama", "gallery", "loadDataset", "loadModel", "loadProbe", "loadSteering", "measureKl", "models", "prompts", "replay",
+    "schedule",
   ]);
 });
 

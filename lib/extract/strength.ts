@@ -1,0 +1,55 @@
+import { calibrateByKl, measureKl } from "../calibrate/index.js";
+import { datasetsFolder, loadDataset, type Dataset, type Row } from "../dataset/index.js";
+import type { Engine } from "../engine/index.js";
+import { SteeringError } from "../errors.js";
+import { fixedAlphaOf, type IclOrigin, type SteeringVector } from "../vector/index.js";
+import { HELD_OUT_QUESTIONS } from "./everyday-questions.js";
+import { withEffect } from "./random-control.js";
+
+/** Fewer questions than this say too little; then everyday questions are asked instead. */
+const ENOUGH = 4;
+/** Our everyday questions that no vector of ours is made from. */
+const EVERYDAY = "ENG_test";
+/** How much of them the comparison with a random vector reads. */
+const CONTROL = { questions: 4, maxNewTokens: 12 };
+
+/**
+ * The vector with the alpha that spends the KL budget as its calibration, measured with a few held-out questions, and its health beside a
+ * random vector at that alpha. As it is, if there is no such alpha or no question fits into the context. Throws E_ABORTED, and what
+ * `calibrateByKl` throws.
+ */
+export async function withStrength(
+  model: Engine, vector: SteeringVector, { positive, signal }: { positive?: Dataset; signal?: AbortSignal },
+): Promise<SteeringVector> {
+  const questions = await questionsFor(model, vector, positive);
+  try {
+    const { vector: found } = await calibrateByKl(model, { vector, questions, ...(signal && { signal }) });
+    const alpha = fixedAlphaOf(found?.provenance.calibration);
+    if (!found || alpha === undefined) return vector;
+    const asked = questions.rows.slice(0, CONTROL.questions).map(({ input }) => input);
+    return await withEffect(found, alpha, async (measured) =>
+      (await measureKl(model, measured, { alphas: [alpha], questions: asked, maxNewTokens: CONTROL.maxNewTokens, signal }))[0]!.mean);
+  } catch (error) {
+    if ((error as SteeringError).code === "E_CONTEXT_FULL") return vector;
+    throw error;
+  }
+}
+
+/** Rows of the dataset that the vector was not made from; else everyday questions; else, if the folder has none, the dataset's own. */
+async function questionsFor(model: Engine, { provenance: { origin } }: SteeringVector, positive: Dataset | undefined): Promise<Dataset> {
+  if (!positive) return { name: "held-out everyday questions", instruction: "", rows: HELD_OUT_QUESTIONS.map((input) => ({ input, output: "" })) };
+  const unused = origin.kind === "icl" ? unusedRows(positive, origin) : [];
+  if (unused.length >= ENOUGH) return { ...positive, rows: unused };
+  try {
+    return await loadDataset(EVERYDAY, datasetsFolder(model.info.path));
+  } catch (error) {
+    if ((error as SteeringError).code !== "E_NOT_FOUND") throw error;
+    return positive;
+  }
+}
+
+/** The rows of groups that were not drawn. */
+function unusedRows({ rows }: Dataset, { iclExamples, supportIndices }: Pick<IclOrigin, "iclExamples" | "supportIndices">): Row[] {
+  const drawn = new Set(supportIndices);
+  return rows.filter((_, index) => !drawn.has(Math.floor(index / (iclExamples + 1))));
+}
