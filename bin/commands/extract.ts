@@ -122,7 +122,9 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   await prepareOutput(out, [options.positive!, options.negative!], quiet);
   return finish(options, out, signal, (model) => (source.kind === "icl"
     ? extractWithProgress(model, { ...options, ...how, layers, positive, negative, signal })
-    : extractPairsWithProgress(model, { ...options, ...how, method: source.method, nPairs, layers: layersOf, positive, negative, signal })));
+    : extractPairsWithProgress(
+      model, { ...options, ...how, method: source.method, nPairs, layers: layersOf, positive, negative, signal },
+    )));
 }
 
 /** Extracts with the model, saves the vector, and says what it is. */

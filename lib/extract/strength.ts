@@ -37,7 +37,9 @@ export async function withStrength(
 
 /** Rows of the dataset that the vector was not made from; else everyday questions; else, if the folder has none, the dataset's own. */
 async function questionsFor(model: Engine, { provenance: { origin } }: SteeringVector, positive: Dataset | undefined): Promise<Dataset> {
-  if (!positive) return { name: "held-out everyday questions", instruction: "", rows: HELD_OUT_QUESTIONS.map((input) => ({ input, output: "" })) };
+  if (!positive) return {
+    name: "held-out everyday questions", instruction: "", rows: HELD_OUT_QUESTIONS.map((input) => ({ input, output: "" })),
+  };
   const unused = origin.kind === "icl" ? unusedRows(positive, origin) : [];
   if (unused.length >= ENOUGH) return { ...positive, rows: unused };
   try {

@@ -1,5 +1,6 @@
 import {
-  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type MeasuredAlpha, type Place, type Sampling, type StepTask, type Term,
+  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type MeasuredAlpha, type Place, type Sampling, type StepTask,
+  type Term,
 } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
 import { ThoughtReader, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";

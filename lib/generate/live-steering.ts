@@ -114,7 +114,9 @@ export class LiveSteering implements Steering {
  * Returns the steering in canonical form, with all defaults filled in; a vector without a file is named after its property. `alphas`,
  * if given, replace the schedule.
  */
-export function canonicalSpec({ vector, layers, heads, schedule, tail, phases }: Steering, alphas: readonly number[] | undefined): SteeringSpec {
+export function canonicalSpec(
+  { vector, layers, heads, schedule, tail, phases }: Steering, alphas: readonly number[] | undefined,
+): SteeringSpec {
   const { path } = vector as { path?: string };
   return steeringSpecSchema.parse({
     vector: path ?? (vector.provenance.property || "unnamed"),
@@ -155,7 +157,9 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
   const all = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, phases, layers = "all", heads = "all" }): Steering =>
-    ({ vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail), phases: parsePhases(phases) }));
+    ({
+      vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail), phases: parsePhases(phases),
+    }));
   for (const { vector } of all) assertMadeFor(vector, all[0]!.vector.provenance.model);
   return all;
 }

@@ -119,7 +119,9 @@ export class ThoughtReader {
   /** Ends the text; returns its parts. */
   finish(): ThoughtsAndAnswer {
     if (this.state === "opening" && this.hasThought) this.pending = this.pending.trimStart();
-    if (this.state !== "header") this.take(this.state === "opening" || this.current === "answer" ? "answer" : "thoughts", this.pending.length);
+    if (this.state !== "header") this.take(
+      this.state === "opening" || this.current === "answer" ? "answer" : "thoughts", this.pending.length,
+    );
     return { thoughts: this.parts.thoughts.trim(), answer: this.parts.answer };
   }
 
