@@ -1,5 +1,5 @@
 export { planExtraction, runExtraction, type ExtractionPlan } from "./demonstrations.js";
-export type { ExtractionOptions } from "./extract.js";
+export type { ExtractionOptions, StrengthOption } from "./extract.js";
 export type { ExtractOptions } from "./demonstrations.js";
 export type { ExtractPairsOptions } from "./pairs.js";
 export { PAIR_TEMPLATES, POOLINGS } from "./pairs.js";
