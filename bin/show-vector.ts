@@ -55,7 +55,8 @@ function describeOrigin({ origin, calibration }: Provenance): Record<string, str
 /** What a calibration measured at the strength that it chose. */
 export function calibrationResult(calibration: Calibration): string {
   if (calibration.by === "kl") {
-    return `KL of ${calibration.budget} nats per token, over ${calibration.n} questions of ${calibration.questions.name}`;
+    const unit = calibration.budget === 1 ? "nat" : "nats";
+    return `KL of ${calibration.budget} ${unit} per token, over ${calibration.n} questions of ${calibration.questions.name}`;
   }
   const { effect, found, n, deltaPerplexity, costBy } = calibration;
   const cost = costBy === "perplexity" ? "perplexity" : "ΔPPL";

@@ -81,7 +81,8 @@ async function run(options: CalibrateArguments, signal: AbortSignal): Promise<vo
   if (options.json) print(JSON.stringify({ path: calibration ? out : null, calibration: calibration ?? null, tried }, null, 2));
   else for (const line of found.rows(calibration?.schedule)) print(line);
   if (!calibration) throw new SteeringError("E_BAD_ARGUMENT", `${found.failure}; ${path} is unchanged. ${found.advice}`);
-  note(`${calibrationResult(calibration)}. Try: ${commandName()} generate ${options.model} "…" --steer ${out}`, options.quiet);
+  const chosen = `${settingOf(calibration.schedule)}: ${calibrationResult(calibration)}`;
+  note(`${chosen}. Try: ${commandName()} generate ${options.model} "…" --steer ${out}`, options.quiet);
 }
 
 interface Calibrating extends Omit<CalibrateArguments, "questions"> {

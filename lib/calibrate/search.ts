@@ -1,6 +1,6 @@
 import type { KlPoint } from "./measure-kl.js";
 
-/** The statistic of the per-token KL that a budget limits, and the default budget in nats (docs/method.md §8). */
+/** Default budget: mean KL in nats per token (docs/method.md §8). */
 export const KL_BUDGET = 1;
 /** Steps of the coarse scan: alphas that differ by this factor. */
 const FACTOR = 4;
@@ -31,7 +31,7 @@ export async function searchBudget(measure: Measure, budget: number): Promise<Bu
   curve.push(...await measure(between(coarse[0].alpha, coarse[1].alpha, BETWEEN)));
   curve.sort((a, b) => a.alpha - b.alpha);
   const [low, high] = bracketOf(curve, budget)!;
-  const share = Number.isFinite(high.mean) ? logRatio(low.mean, budget) / logRatio(low.mean, high.mean) : 0;
+  const share = logRatio(low.mean, budget) / logRatio(low.mean, high.mean); // 0 where the higher one broke the model down
   return { alpha: rounded(low.alpha * (high.alpha / low.alpha) ** share), curve };
 }
 
