@@ -243,3 +243,9 @@ describe("on a full disk", () => {
     expect(await readdir(disk!.folder)).toEqual(["out.txt"]);
   });
 });
+
+test("the outermost folder that a destination needed is named once", async () => {
+  const folder = await temporaryFolder();
+  const path = join(folder, "a", "b", "x.safetensors");
+  expect([await assertWritable(path), await assertWritable(path)]).toEqual([join(folder, "a"), undefined]);
+});

@@ -1,5 +1,5 @@
 import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { inflateSync } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
 import { runData } from "../../lib/report/data.js";
@@ -68,6 +68,9 @@ describe("a figure is left out with its reason", () => {
     const elsewhere = await temporaryFolder();
     const hash = await hashOf(join(folder, "good.safetensors"));
     expect((await runVectors(elsewhere, aRun({ vectors: [{ property: "ITA", file: "/gone/good.safetensors", hash }] }), [folder]))[0]!.vector).toBeDefined();
+    const given = relative("", join(folder, "good.safetensors")); // as given to a run that was started here
+    const deep = join(elsewhere, "1", "2", "3", "4", "5", "6", "7", "8");
+    expect((await runVectors(deep, aRun({ vectors: [{ property: "ITA", file: given, hash }] })))[0]!.vector).toBeDefined();
     expect((await vector(process.platform === "win32" ? "NUL" : "/dev/zero", hash))!.missing).toContain("is missing"); // never read
   });
 });
@@ -115,6 +118,9 @@ describe("the page", () => {
     const folder = await written(run, evilRecords(run).slice(0, 2 * run.settings.length));
     const { html } = await pageOf([folder]);
     for (const text of ["This run is not complete: 2 of 7 prompts", "llama-steer evaluate", "gone.safetensors is missing", "the model m is not on this machine"]) expect(html).toContain(text);
+    const numbers = [...html.matchAll(/<strong>Figure (\d+)\./g)].map(([, number]) => Number(number));
+    expect(numbers.length).toBeGreaterThan(1);
+    expect(numbers).toEqual(numbers.map((_, index) => index + 1));
   });
 
   test("shows a run with one prompt, with none, with failed answers, and an imported one", async () => {
