@@ -96,7 +96,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   const model = await openModel(options, signal);
   const prompt = raw ? options.prompt : prompts.question(options.prompt);
   const stop = options.stop.length > 0 || raw ? options.stop : [prompts.QUESTION_STOP];
-  const sampling = samplingOf(options);
+  const sampling = await samplingOf(options);
   const tokens = model.generate(prompt, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
   return { model, prompt, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
 }

@@ -53,6 +53,7 @@ export class Generation implements StepTask {
   readonly mixedRows = STEERED_ROWS;
   private readonly streams: Streams;
   private readonly sampler;
+  private readonly constraint;
   private readonly text: TextStream;
   private readonly tokens: GeneratedToken[] = [];
   private readings: Reading[] = [];
@@ -68,6 +69,7 @@ export class Generation implements StepTask {
     this.maxNewTokens = settings.maxNewTokens;
     this.streams = new Streams(settings.steer);
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
+    this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
   }
 
@@ -119,7 +121,7 @@ export class Generation implements StepTask {
     if (decided !== undefined) return batch.score(row, decided);
     this.readings = readings;
     this.settings.monitor?.watch(batch, row);
-    return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities });
+    return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() });
   }
 
   accept(token: number, seconds: number, logProbability: number): boolean {
@@ -130,7 +132,9 @@ export class Generation implements StepTask {
     const step = this.tokens.length;
     const monitors = this.settings.monitor?.read(step, this.readings);
     const ended = this.model.isEndOfGeneration(token);
-    let piece = ended ? "" : this.text.push(this.model.detokenise([token]));
+    const bytes = ended ? undefined : this.model.detokenise([token]);
+    if (bytes) this.constraint?.accept(bytes);
+    let piece = bytes ? this.text.push(bytes) : "";
     if (this.text.stoppedBy !== undefined) this.finishReason = "stop";
     else if (ended) this.finishReason = "end";
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
