@@ -3,8 +3,8 @@ import type { RuleSet } from "./rules.js";
 
 /** Ways to go on that a state may hold at once: a list of 1000 names has 1000. */
 const MAX_STACKS = 4096;
-/** Moves per token, about half a second; a JSON schema takes a few thousand for its first token, and hardly any later. */
-const MAX_MOVES = 1_000_000;
+/** Moves per token, less than a second; a JSON schema takes a few thousand for its first token, and hardly any later. */
+const MAX_MOVES = 500_000;
 /** Stacks that are remembered: each level of a nested text needs a few. */
 const MAX_KNOWN_STACKS = 2 ** 18;
 /** States that are remembered, at 2 KB each and 16 bytes per stack. */

@@ -12,6 +12,8 @@ export interface TextGrammar {
   jsonSchema?: unknown;
 }
 
+/** Characters of the grammar that a schema becomes: its own, and some per property. */
+const MAX_OF_SCHEMA = 2 ** 21;
 /** Grammars whose states and masks are remembered, per vocabulary. */
 const MAX_KNOWN = 8;
 
@@ -28,7 +30,7 @@ export class Constraints {
     let found = this.known.get(text);
     this.known.delete(text);
     if (!found || found.automaton.isFull) {
-      const automaton = new Automaton(parseGbnf(text));
+      const automaton = new Automaton(parseGbnf(text, grammar === undefined ? MAX_OF_SCHEMA : undefined));
       found = { automaton, masks: new Masks(this.vocabulary, automaton) };
     }
     this.known.set(text, found);

