@@ -196,7 +196,8 @@ function checked(point: number, line: number): number {
 }
 
 function complement(ranges: readonly number[]): number[] {
-  const pairs = Array.from({ length: ranges.length / 2 }, (_, i) => [ranges[2 * i]!, ranges[2 * i + 1]!] as const).sort((a, b) => a[0] - b[0]);
+  const pairs = Array.from({ length: ranges.length / 2 }, (_, i) => [ranges[2 * i]!, ranges[2 * i + 1]!] as const);
+  pairs.sort((a, b) => a[0] - b[0]);
   const result: number[] = [];
   let next = 0;
   for (const [first, last] of pairs) {
