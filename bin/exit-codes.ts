@@ -8,6 +8,7 @@ const BY_CODE: Record<ErrorCode, number> = {
   E_BAD_RUN: EXIT.input,
   E_BAD_SPEC: EXIT.usage,
   E_BAD_DATASET: EXIT.input,
+  E_BAD_GRAMMAR: EXIT.input,
   E_BAD_GGUF: EXIT.input,
   E_BAD_TOKEN: EXIT.input,
   E_BAD_VECTOR: EXIT.input,

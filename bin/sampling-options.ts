@@ -1,7 +1,9 @@
 import type { Sampling } from "../lib/index.js";
+import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { titled, type Values } from "./command.js";
 import { defined } from "./common.js";
 
+const MAX_GRAMMAR_BYTES = 2 ** 20;
 const number = { type: "number" } as const;
 
 /** How to pick tokens; a value out of range is refused with the model's vocabulary at hand. */
@@ -27,14 +29,20 @@ export const SAMPLING = titled("Sampling", {
     defaultDescription: "line end, colon, quotation mark, asterisk",
   },
   seed: { ...number, default: 0, describe: "Seed of the sampling" },
+  grammar: { type: "string", describe: "File with a grammar (GBNF) that the answer must follow" },
+  "json-schema": { type: "string", describe: "File with a JSON schema that the answer must follow" },
 });
 
-/** The library's settings for these options. */
-export function samplingOf(options: Values<typeof SAMPLING>): Sampling {
+/** The library's settings for these options, with the files that they name. */
+export async function samplingOf(options: Values<typeof SAMPLING>): Promise<Sampling> {
+  const { grammar, jsonSchema } = options;
+  const read = (path: string): Promise<string> => readUtf8(path, "E_BAD_GRAMMAR", MAX_GRAMMAR_BYTES);
   const { temperature, topK, topP, minP, typicalP, topNSigma, xtcProbability, xtcThreshold, seed } = options;
   const { repeatPenalty, presencePenalty, frequencyPenalty, repeatLastN } = options;
   const { dryMultiplier, dryBase, dryAllowedLength, dryLastN, dryBreaker: breakers } = options;
   return {
+    ...(grammar !== undefined && { grammar: await read(grammar) }),
+    ...(jsonSchema !== undefined && { jsonSchema: parseJson(await read(jsonSchema), jsonSchema, "E_BAD_GRAMMAR") }),
     temperature, topK, topP, minP, typicalP, topNSigma, xtcProbability, xtcThreshold, seed,
     repeatPenalty, presencePenalty, frequencyPenalty, repeatLastN,
     dryMultiplier, dryBase, dryAllowedLength, dryLastN, ...defined({ drySequenceBreakers: sequenceBreakers(breakers) }),

@@ -4,6 +4,7 @@ export type ErrorCode =
   | "E_BAD_ARGUMENT"     // an argument of the wrong type or range
   | "E_BAD_DATASET"      // a malformed dataset file or row
   | "E_BAD_GGUF"         // a model file that llama.cpp cannot load
+  | "E_BAD_GRAMMAR"      // a grammar or JSON schema that is malformed, unsupported, or too large
   | "E_BAD_RUN"          // a run folder that is malformed, incomplete, or belongs to another run
   | "E_BAD_SPEC"         // a steering specification that does not parse
   | "E_BAD_TOKEN"        // a token id outside the vocabulary

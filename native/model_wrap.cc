@@ -81,6 +81,7 @@ void model_wrap::define(Napi::Env env) {
         InstanceMethod("tokenise", &model_wrap::tokenise),
         InstanceMethod("specialTokens", &model_wrap::special_tokens),
         InstanceMethod("detokenise", &model_wrap::detokenise),
+        InstanceMethod("pieces", &model_wrap::pieces),
         InstanceMethod("isEndOfGeneration", &model_wrap::is_end_of_generation),
         InstanceMethod("siteLayers", &model_wrap::site_layers),
         InstanceMethod("siteWidth", &model_wrap::site_width),
@@ -178,6 +179,29 @@ Napi::Value model_wrap::detokenise(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const std::string bytes = native()->detokenise(read_array<int32_t>(info[0], "tokens"));
         return Napi::Buffer<char>::Copy(info.Env(), bytes.data(), bytes.size());
+    });
+}
+
+Napi::Value model_wrap::pieces(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights = native();
+        std::vector<int32_t> tokens, ends, offsets{0};
+        std::string bytes;
+        for (const auto & [piece, token] : weights->pieces()) {
+            if (llama_vocab_is_eog(weights->vocab(), token)) continue;
+            tokens.push_back(token);
+            bytes += piece;
+            offsets.push_back(int32_t(bytes.size()));
+        }
+        for (int32_t token = 0; token < weights->n_vocab(); ++token) {
+            if (llama_vocab_is_eog(weights->vocab(), token)) ends.push_back(token);
+        }
+        Napi::Object result = Napi::Object::New(info.Env());
+        result.Set("tokens", write_array(info.Env(), tokens));
+        result.Set("ends", write_array(info.Env(), ends));
+        result.Set("offsets", write_array(info.Env(), offsets));
+        result.Set("bytes", Napi::Buffer<char>::Copy(info.Env(), bytes.data(), bytes.size()));
+        return result;
     });
 }
 

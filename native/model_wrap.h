@@ -17,6 +17,7 @@ private:
     Napi::Value tokenise(const Napi::CallbackInfo & info);
     Napi::Value special_tokens(const Napi::CallbackInfo & info);
     Napi::Value detokenise(const Napi::CallbackInfo & info);
+    Napi::Value pieces(const Napi::CallbackInfo & info);
     Napi::Value is_end_of_generation(const Napi::CallbackInfo & info);
     Napi::Value site_layers(const Napi::CallbackInfo & info);
     Napi::Value site_width(const Napi::CallbackInfo & info);

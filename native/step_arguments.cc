@@ -113,7 +113,8 @@ std::vector<alpha_request> read_alphas(const Napi::Value & value, const decode_b
     return requests;
 }
 
-// { rows, targets: Int32Array (a target of -1: none, -2: the token's own probability), samplers: (Sampler | null)[] }
+// { rows, targets: Int32Array (a target of -1: none, -2: the token's own probability), samplers: (Sampler | null)[],
+//   allowed: (Int32Array | null)[] }
 std::vector<sample_request> read_samples(const Napi::Value & value, const decode_batch & batch) {
     std::vector<sample_request> requests;
     if (value.IsUndefined()) return requests;
@@ -121,11 +122,14 @@ std::vector<sample_request> read_samples(const Napi::Value & value, const decode
     const auto rows     = read_array<int32_t>(object.Get("rows"), "samples.rows");
     const auto targets  = read_array<int32_t>(object.Get("targets"), "samples.targets");
     const auto samplers = read_object(object.Get("samplers"), "samples.samplers");
+    const auto allowed  = read_object(object.Get("allowed"), "samples.allowed");
     check_same_length(rows.size(), {targets.size()}, "samples");
     for (size_t i = 0; i < rows.size(); ++i) {
         check_output(rows[i], batch, "samples");
         const Napi::Value sampler = samplers.Get(uint32_t(i));
-        requests.push_back({rows[i], sampler.IsNull() ? nullptr : handle<token_sampler>::read(sampler, "samples.samplers"), targets[i]});
+        const Napi::Value mask    = allowed.Get(uint32_t(i));
+        requests.push_back({rows[i], sampler.IsNull() ? nullptr : handle<token_sampler>::read(sampler, "samples.samplers"), targets[i],
+            mask.IsNull() ? std::vector<int32_t>{} : read_array<int32_t>(mask, "samples.allowed")});
     }
     return requests;
 }

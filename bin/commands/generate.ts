@@ -103,7 +103,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
   const specs = steer.map(({ vector, ...rest }) => ({ ...rest, vector: vector.path! }));
   const probes = await Promise.all(options.monitor.map(probe.load));
-  const sampling = samplingOf(options);
+  const sampling = await samplingOf(options);
   const model = await openModel(options, signal);
   try {
     const format = resolveFormat(model, how.format);

@@ -37,6 +37,12 @@ export interface RowOptions {
 /** Targets that are not tokens (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
 
+/** How to sample a token. */
+export interface SampleOptions {
+  logProbability?: boolean;
+  allowed?: Int32Array | undefined;
+}
+
 /** A KL to measure between two rows, and the settings that turn it into an alpha (docs/method.md §4, Dyn). */
 export interface AlphaRequest {
   /** Row of the unsteered stream P. */
@@ -60,7 +66,7 @@ export class Batch {
   private readonly terms: Array<Term & { row: number }> = [];
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
-  private readonly samples: Array<{ row: number; sampler: SamplerHandle | null; target: number }> = [];
+  private readonly samples: Array<{ row: number; sampler: SamplerHandle | null; target: number; allowed?: Int32Array | undefined }> = [];
 
   get size(): number {
     return this.tokens.length;
@@ -89,10 +95,10 @@ export class Batch {
 
   /**
    * Requests the token that follows a row: the sampler's or, without one, the likeliest. `logProbability`: also request its log
-   * probability before sampling. Returns the index in `StepResult.tokens`.
+   * probability before sampling; `allowed`: the tokens that the sampler may pick, one bit each. Returns the index in `StepResult.tokens`.
    */
-  sample(row: number, sampler: SamplerHandle | null = null, { logProbability = false } = {}): number {
-    return this.samples.push({ row, sampler, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
+  sample(row: number, sampler: SamplerHandle | null = null, { logProbability = false, allowed }: SampleOptions = {}): number {
+    return this.samples.push({ row, sampler, target: logProbability ? OWN_TARGET : NO_TARGET, allowed }) - 1;
   }
 
   /** Requests the log probability of a given next token; returns its index in `StepResult.tokens` and `.logProbabilities`. */
@@ -114,6 +120,7 @@ export class Batch {
           rows: int32s(this.samples.map(({ row }) => row), "rows"),
           samplers: this.samples.map(({ sampler }) => sampler),
           targets: int32s(this.samples.map(({ target }) => target), "targets"),
+          allowed: this.samples.map(({ allowed }) => allowed ?? null),
         },
     };
   }

@@ -1,5 +1,6 @@
 import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
+import { Constraints, Vocabulary, type Constraint } from "../grammar/index.js";
 import { resolveModel } from "../models/index.js";
 import {
   addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo,
@@ -99,6 +100,7 @@ export class Engine implements Disposable, AsyncDisposable {
   private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
   private specialTokensOnce: NativeSpecialTokens | undefined;
+  private constraints: Constraints | undefined;
 
   constructor(
     private readonly native: NativeModel,
@@ -208,6 +210,13 @@ export class Engine implements Disposable, AsyncDisposable {
   createSampler(sampling: Sampling, prompt: readonly number[]): SamplerHandle | null {
     const options = toNativeSampler(sampling, prompt, this.maxContext);
     return options === null ? null : call(() => this.native.createSampler(options));
+  }
+
+  /** Creates the constraint on one generation's text; undefined if its sampling has none. Throws E_BAD_GRAMMAR. @internal */
+  createConstraint({ grammar, jsonSchema }: Sampling): Constraint | undefined {
+    if (grammar === undefined && jsonSchema === undefined) return undefined;
+    this.constraints ??= new Constraints(new Vocabulary(this.info.nVocab, call(() => this.native.pieces())));
+    return this.constraints.create({ grammar, jsonSchema });
   }
 
   /** Creates a context, separate from the one that generations share. Throws E_DISPOSED, E_LLAMA. @internal */

@@ -17,6 +17,10 @@ const breaker = z.string().min(1).refine((text) => Buffer.byteLength(text) <= LO
 
 /** How to pick tokens. Everything is off by default; llama.cpp's sampler chain applies the settings in this order. */
 export const samplingSchema = z.strictObject({
+  /** Allow only texts of this grammar, in llama.cpp's notation (GBNF); its first rule is `root`. */
+  grammar: z.string().optional(),
+  /** Allow only JSON that this schema describes; instead of a grammar. */
+  jsonSchema: z.unknown().optional(),
   /** Added to the logits of some tokens, by token id; `-Infinity` forbids one. */
   logitBias: z.record(z.string().regex(/^\d+$/, "expected a token id"), z.number().or(z.literal(-Infinity))).optional(),
   /** Divides positive logits of the last `repeatLastN` tokens, including the prompt's, and multiplies negative ones; 1 = off. */
@@ -64,9 +68,10 @@ export type Sampling = z.input<typeof samplingSchema>;
 /** Returns native sampler options, or null if they amount to greedy decoding. `history`: the prompt. Throws E_BAD_ARGUMENT. */
 export function toNativeSampler(input: Sampling, history: readonly number[], nCtx: number): NativeSamplerOptions | null {
   const refusal = (problem: string): SteeringError => new SteeringError("E_BAD_ARGUMENT", problem);
-  const { logitBias = {}, ...rest } = parsedBy(samplingSchema, input, refusal, "sampling");
+  const { logitBias = {}, grammar, jsonSchema, ...rest } = parsedBy(samplingSchema, input, refusal, "sampling");
   const biases = Object.entries(logitBias);
-  if (isGreedy(rest) && biases.length === 0) return null;
+  const isConstrained = grammar !== undefined || jsonSchema !== undefined;
+  if (isGreedy(rest) && biases.length === 0 && !isConstrained) return null;
   // llama.cpp allocates memory for as many tokens.
   const options = { ...rest, repeatLastN: Math.min(rest.repeatLastN, nCtx), dryLastN: Math.min(rest.dryLastN, nCtx) };
   return {
@@ -77,7 +82,7 @@ export function toNativeSampler(input: Sampling, history: readonly number[], nCt
 }
 
 /** True if nothing can change which token is the likeliest, or draw another. */
-function isGreedy({ temperature, repeatPenalty, typicalP, ...rest }: z.output<typeof samplingSchema>): boolean {
+function isGreedy({ temperature, repeatPenalty, typicalP, ...rest }: Omit<z.output<typeof samplingSchema>, "logitBias">): boolean {
   const { presencePenalty, frequencyPenalty, dryMultiplier, xtcProbability } = rest;
   const isOff = [presencePenalty, frequencyPenalty, dryMultiplier, xtcProbability].every((value) => value === 0);
   return temperature === 0 && repeatPenalty === 1 && typicalP === 1 && isOff;

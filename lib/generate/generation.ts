@@ -76,6 +76,7 @@ export class Generation implements StepTask {
   readonly keeps?: KeepsCells;
   private readonly streams: Streams;
   private readonly sampler;
+  private readonly constraint;
   private readonly text: TextStream;
   private readonly opening: Opening;
   private readonly clock: PhaseClock;
@@ -97,6 +98,7 @@ export class Generation implements StepTask {
     this.maxNewTokens = settings.maxNewTokens;
     this.streams = new Streams(settings.steer);
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
+    this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
     this.clock = new PhaseClock(model, this.opening);
@@ -171,7 +173,7 @@ export class Generation implements StepTask {
     this.readings = readings;
     this.ownSteps = steps;
     this.settings.monitor?.watch(batch, row);
-    return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities });
+    return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() });
   }
 
   accept(token: number, seconds: number, logProbability: number): boolean {
@@ -183,7 +185,9 @@ export class Generation implements StepTask {
     const monitors = this.settings.monitor?.read(this.ownSteps, this.readings);
     const phase = this.clock.take(token);
     const ended = this.model.isEndOfGeneration(token);
-    let piece = ended ? "" : this.text.push(this.model.detokenise([token]));
+    const bytes = ended ? undefined : this.model.detokenise([token]);
+    if (bytes) this.constraint?.accept(bytes);
+    let piece = bytes ? this.text.push(bytes) : "";
     if (this.text.stoppedBy !== undefined) this.finishReason = "stop";
     else if (ended) this.finishReason = "end";
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";

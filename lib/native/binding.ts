@@ -120,7 +120,11 @@ export interface NativeStep {
    * Rows to pick a next token for, with the sampler or, if that is null, greedily. `targets`: the tokens whose log probabilities to
    * return (−1 = none, −2 = the picked token).
    */
-  samples: { rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array } | undefined;
+  samples: {
+    rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array;
+    /** The tokens that a sampler may pick, one bit each, 32 to a number; null: all. */
+    allowed: Array<Int32Array | null>;
+  } | undefined;
 }
 
 export interface NativeStepResult {
@@ -222,6 +226,15 @@ export interface NativeSpecialTokens {
   tokens: NativeSpecialToken[];
 }
 
+/** The tokens that write something, ascending by their bytes; those of token i are from `offsets[i]` to `offsets[i + 1]`. */
+export interface NativePieces {
+  /** Without those that end a text. */
+  tokens: Int32Array;
+  ends: Int32Array;
+  offsets: Int32Array;
+  bytes: Uint8Array;
+}
+
 /** The node of llama.cpp's graph that identifies a hook site in a layer. */
 export interface NativeSiteNode {
   site: string;
@@ -240,6 +253,7 @@ export interface NativeModel {
   specialTokens(): NativeSpecialTokens;
   detokenise(tokens: Int32Array): Uint8Array;
   isEndOfGeneration(token: number): boolean;
+  pieces(): NativePieces;
   /** Layers that have the site; `cut`: those in which it only has rows for a batch's outputs. */
   siteLayers(site: string): { layers: Int32Array; cut: Int32Array };
   /** E_NO_SITE if no layer has the site. */

@@ -27,7 +27,7 @@ void sample(const llama_session & session, const sample_request & request, step_
     const float * logits  = session.logits(request.row);
     double        log_probability = std::numeric_limits<double>::quiet_NaN();
     int32_t       token = request.target;
-    if (token < 0) token = request.sampler ? request.sampler->sample(logits) : arg_max(logits, n_vocab);
+    if (token < 0) token = request.sampler ? request.sampler->sample(logits, request.allowed) : arg_max(logits, n_vocab);
     if (request.target != NO_TARGET && token >= 0) {
         const distribution next(logits, n_vocab);
         if (next.is_finite()) log_probability = next.log_probability(token);
@@ -42,6 +42,9 @@ void sample(const llama_session & session, const sample_request & request, step_
 step_result run_step(llama_session & session, decode_step step) {
     for (const auto & request : step.samples) {
         if (request.sampler) session.weights().check_own(request.sampler->model_id());
+        if (!request.allowed.empty() && (!request.sampler || request.allowed.size() != size_t(session.weights().n_vocab() + 31) / 32)) {
+            throw failure("E_SHAPE", "allowed must have one bit per token, and needs a sampler");
+        }
         if (request.target >= session.weights().n_vocab()) {
             throw failure("E_BAD_TOKEN", "target " + std::to_string(request.target) + " is outside the vocabulary");
         }

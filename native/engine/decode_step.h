@@ -21,6 +21,7 @@ struct sample_request {
     int32_t                        row;
     std::shared_ptr<token_sampler> sampler; // null = the likeliest token
     int32_t                        target;  // a given token whose probability is wanted, or one of the two below
+    std::vector<int32_t>           allowed; // the tokens that the sampler may pick, one bit each; empty = all
 };
 constexpr int32_t NO_TARGET  = -1; // only the token is wanted
 constexpr int32_t OWN_TARGET = -2; // the token and its probability before any sampler

@@ -226,6 +226,15 @@ std::string llama_weights::detokenise(const std::vector<llama_token> & tokens, b
     return bytes;
 }
 
+std::vector<std::pair<std::string, llama_token>> llama_weights::pieces() const {
+    std::vector<std::pair<std::string, llama_token>> result;
+    for (llama_token token = 0; token < n_vocab(); ++token) {
+        if (std::string piece = detokenise({token}); !piece.empty()) result.emplace_back(std::move(piece), token);
+    }
+    std::sort(result.begin(), result.end());
+    return result;
+}
+
 const tensor_file::entry * llama_weights::attention_output(int layer) const {
     return file_->find(node_names::spell_block_weight(layer, node_names::ATTENTION_OUTPUT));
 }

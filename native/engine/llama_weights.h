@@ -12,6 +12,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 // Loads the ggml back ends in `folder` and the GPU back ends `plugins` (paths of shared libraries) and initialises
@@ -97,6 +98,9 @@ public:
     std::vector<llama_token> tokenise_prompt(const std::string & text, bool add_bos, bool parse_special) const;
     // Bytes of the tokens' texts, with show_special those of control tokens too; may end within a UTF-8 character. Throws E_BAD_TOKEN.
     std::string detokenise(const std::vector<llama_token> & tokens, bool show_special = false) const;
+
+    // The tokens that write something, by their bytes in ascending order.
+    std::vector<std::pair<std::string, llama_token>> pieces() const;
 
     // A token that is found as a whole, before the rest of the text is tokenised.
     struct special_token {

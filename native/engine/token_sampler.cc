@@ -52,12 +52,15 @@ token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const
     add(llama_sampler_init_dist(options.seed));
 }
 
-llama_token token_sampler::sample(const float * logits) {
+llama_token token_sampler::sample(const float * logits, const std::vector<int32_t> & allowed) {
     const llama_token likeliest = arg_max(logits, n_vocab_); // -1 for logits that do not form a distribution
     if (likeliest < 0) return -1;
     const std::lock_guard<std::mutex> lock(mutex_);
-    candidates_.resize(n_vocab_);
-    for (llama_token token = 0; token < n_vocab_; ++token) candidates_[token] = {token, logits[token], 0.0f};
+    candidates_.clear();
+    for (llama_token token = 0; token < n_vocab_; ++token) {
+        if (allowed.empty() || (uint32_t(allowed[token / 32]) >> (token % 32)) & 1) candidates_.push_back({token, logits[token], 0.0f});
+    }
+    if (candidates_.empty()) return -1;
     llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
     llama_sampler_apply(chain_.get(), &array);
     if (array.selected < 0 || size_t(array.selected) >= array.size || !std::isfinite(array.data[array.selected].logit)) return -1;

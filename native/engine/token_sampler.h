@@ -38,7 +38,8 @@ public:
     uint64_t model_id() const { return weights_->id(); }
 
     // Picks a token and records it; -1 when the logits are not finite or no token is allowed.
-    llama_token sample(const float * logits);
+    // allowed: one bit per token, 32 to a word; empty = all.
+    llama_token sample(const float * logits, const std::vector<int32_t> & allowed);
 
 private:
     const std::shared_ptr<const llama_weights>                    weights_;

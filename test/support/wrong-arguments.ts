@@ -107,7 +107,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     writeReport: [[at("run")], { out: at("report"), title: "t", reference: "icl", samples: 1, signal, onProgress }],
     "probe.read": [model, probe, [{ question: "q", text: "hello" }], { allowMismatch: false, ...asking, signal, onProgress }], "probe.train": [model, { positive: few, negative: few, site: "resid_post", layers: [0], folds: 2, lambdas: [1], seed: 1, ...asking, signal, onProgress }],
   };
-  const options = { maxNewTokens: 2, steer: steer(), stop: ["x"], sampling: { temperature: 1, topK: 5, topP: 0.9, seed: 1 }, logProbabilities: true, monitor: [probe], allowMismatch: false, signal };
+  const options = { maxNewTokens: 2, steer: steer(), stop: ["x"], sampling: { temperature: 1, topK: 5, topP: 0.9, seed: 1, dryMultiplier: 1, jsonSchema: { type: "array" } }, logProbabilities: true, monitor: [probe], allowMismatch: false, signal };
   const methods: Array<[name: string, call: (...args: never[]) => unknown, args: unknown[]]> = [
     ["model.generate", (...args: [never]) => model.generate(...args).text(), ["hello", options]], ["model.score", (...args: [never, never]) => model.score(...args), ["hello", " you", { steer: steer(), signal }]],
     ["model.capture", (...args: [never, never]) => drain(model.capture(...args)), [["hello"], settings]], ["model.chat", (...args: [never]) => model.chat(...args), [{ messages: [{ role: "system", content: "x" }], ...options, templateVariables: { x: 1 } }]],

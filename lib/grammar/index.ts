@@ -1,0 +1,2 @@
+export { Constraints, type Constraint } from "./constraint.js";
+export { Vocabulary } from "./vocabulary.js";
