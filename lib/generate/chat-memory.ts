@@ -5,26 +5,28 @@ export type History = "clean" | "as-generated";
 
 const NOTHING: readonly Term[] = [];
 
-/** What a chat remembers of its last turn, so that the next one can share its cells. It owns the cells that are kept. */
-export class ChatMemory {
-  private past: Cells | undefined;
+/** What a turn of a chat takes over from earlier turns. */
+export interface ChatMemory {
+  /** The chat, whose cells are kept. */
+  owner: object;
+  history: History;
+  /** The rows of the last turn that is to be read as it was generated. */
+  past?: Cells | undefined;
+}
 
-  constructor(readonly history: History) {}
+/** The terms of a prompt's rows: those of an earlier turn while the prompt has the same tokens, then those of `others`. */
+export function termsAfter(
+  past: Cells | undefined, prompt: readonly number[], others: () => readonly Term[],
+): (position: number) => readonly Term[] {
+  const first = past ? prompt.findIndex((token, position) => token !== past.tokens[position]) : 0;
+  const nPast = first < 0 ? prompt.length : first;
+  return (position) => (past && position < nPast ? past.termsAt?.(position) ?? NOTHING : others());
+}
 
-  /** The terms of a prompt's rows: those of the last turn as far as the prompt begins like it, then those of `others`. */
-  termsFor(prompt: readonly number[], others: () => readonly Term[]): (position: number) => readonly Term[] {
-    const { past } = this;
-    const first = past ? prompt.findIndex((token, position) => token !== past.tokens[position]) : 0;
-    const nPast = first < 0 ? prompt.length : first;
-    return (position) => (past && position < nPast ? past.termsAt?.(position) ?? NOTHING : others());
-  }
-
-  /** Remembers the rows of a turn that has ended, where later turns are to have them as they are. */
-  remember({ tokens, termsAt }: Cells): void {
-    if (this.history === "clean") return;
-    const terms = tokens.map((_, position) => termsAt?.(position) ?? NOTHING);
-    this.past = { tokens, termsAt: (position) => terms[position] ?? NOTHING };
-  }
+/** The same cells, with all terms in a list, so that they keep nothing else in memory. */
+export function listed({ tokens, termsAt }: Cells): Cells {
+  const terms = tokens.map((_, position) => termsAt?.(position) ?? NOTHING);
+  return { tokens, termsAt: (position) => terms[position] ?? NOTHING };
 }
 
 /** A turn's rows: its prompt's, then its answer's. */

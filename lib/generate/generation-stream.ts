@@ -124,7 +124,7 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
     const { onEnd } = this;
     delete this.onEnd;
     const isAborted = (this.failure?.error as Partial<SteeringError> | undefined)?.code === "E_ABORTED";
-    onEnd?.(this.whole ? "whole" : this.failure && !isAborted ? "failed" : "left", this.generation?.leave());
+    onEnd?.(this.whole ? "whole" : this.failure && !isAborted ? "failed" : "left", this.generation?.written());
   }
 }
 

@@ -3,9 +3,9 @@ import {
   type Term,
 } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
-import { ThoughtReader, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
+import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
 import type { SteeringSpec } from "../steering/index.js";
-import { cellsOfTurn, cleanCells, type ChatMemory } from "./chat-memory.js";
+import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
 import { notFinite, Streams, type Reading } from "./streams.js";
@@ -30,7 +30,7 @@ export interface GeneratedToken {
 
 /** The result of a generation. */
 export interface GenerationResult {
-  /** The whole text, with the marks of thoughts as far as the model writes them as text. */
+  /** The whole text, including thoughts; their marks only if they are not special tokens. */
   text: string;
   /** The text without the thoughts before it. */
   answer: string;
@@ -56,7 +56,7 @@ export interface GenerationSettings {
   stop: readonly string[];
   logProbabilities: boolean;
   monitor: Monitor | undefined;
-  /** Of the chat whose turn it is. */
+  /** Only for the turn of a chat. */
   memory?: ChatMemory | undefined;
 }
 
@@ -65,6 +65,8 @@ export interface Written {
   answer: string;
   /** The text with all its marks, including the one with which the prompt opened a thought. */
   markedText: string;
+  /** What its cells are computed from. */
+  rows: Cells;
 }
 
 /** A generation as a task of the scheduler: each token is computed when it is requested. */
@@ -104,8 +106,8 @@ export class Generation implements StepTask {
     this.clock = new PhaseClock(model, this.opening);
     const { memory } = settings;
     const own = (): readonly Term[] => this.streams.promptTerms();
-    this.ofPrompt = memory ? memory.termsFor(this.prompt, own) : own;
-    if (memory) this.keeps = { owner: memory, keptCells: (nSteps, nSequences) => this.keptCells(memory, nSteps, nSequences) };
+    this.ofPrompt = termsAfter(memory?.past, this.prompt, own);
+    if (memory) this.keeps = { owner: memory.owner, keptCells: (nSteps, nSequences) => this.keptCells(memory, nSteps, nSequences) };
   }
 
   /** Submits the generation to the scheduler; it fails with E_ABORTED when one of the signals fires. */
@@ -129,10 +131,12 @@ export class Generation implements StepTask {
     });
   }
 
-  /** Returns what has been written so far, for a chat, which remembers it. */
-  leave(): Written {
-    this.settings.memory?.remember(this.cells("terms", this.streams.past.length));
-    return { answer: this.parts().answer, markedText: this.opening.opened + this.marked };
+  /** Returns what has been written so far. */
+  written(): Written {
+    return {
+      answer: this.parts().answer, markedText: this.opening.opened + this.marked,
+      rows: listed(this.cells("terms", this.streams.past.length)),
+    };
   }
 
   result(): Omit<GenerationResult, "steering"> {
@@ -144,9 +148,7 @@ export class Generation implements StepTask {
   }
 
   private parts(): ThoughtsAndAnswer {
-    const reader = new ThoughtReader(this.opening);
-    reader.push(this.marked);
-    return reader.finish();
+    return splitThoughts(this.marked, this.opening);
   }
 
   get nSequences(): number {

@@ -6,4 +6,4 @@ export { deltaPerplexity, deltaPerplexityFrom, perplexity, perplexityOf, withFou
 export type { Reading } from "./streams.js";
 export { generatedArgument, generationArgument, generationShape, scoringArgument } from "./arguments.js";
 export type { DeltaPerplexityPrompts } from "./perplexity.js";
-export { ChatMemory, type History } from "./chat-memory.js";
+export type { History } from "./chat-memory.js";

@@ -156,10 +156,10 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  * models.
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
-  const all = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, phases, layers = "all", heads = "all" }): Steering =>
-    ({
-      vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail), phases: parsePhases(phases),
-    }));
+  const all = parts.flatMap((part) => steerings(part)).map(({ vector, layers = "all", heads = "all", ...how }): Steering => ({
+    vector: checkedVector(vector), layers, heads,
+    schedule: parseSchedule(how.schedule), tail: parseTail(how.tail), phases: parsePhases(how.phases),
+  }));
   for (const { vector } of all) assertMadeFor(vector, all[0]!.vector.provenance.model);
   return all;
 }

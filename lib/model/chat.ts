@@ -1,7 +1,7 @@
 import { requireOneOf } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import type { Engine } from "../engine/index.js";
-import { ChatMemory, generate, type GenerateOptions, type GenerationStream, type History } from "../generate/index.js";
+import type { Cells, Engine } from "../engine/index.js";
+import { generate, type GenerateOptions, type GenerationStream, type History } from "../generate/index.js";
 import { chatTokens, type ChatMessage, type ChatTemplate } from "../prompt/index.js";
 
 /** Options of one turn. */
@@ -32,7 +32,9 @@ export interface ChatOptions extends TurnOptions {
 export class Chat {
   private said: ChatMessage[];
   private readonly defaults: TurnOptions;
-  private readonly memory: ChatMemory;
+  private readonly history: History;
+  /** What the cells of each reply's turn were computed from, where later turns are to have them as they are. */
+  private readonly rows = new WeakMap<ChatMessage, Cells>();
   private replying: GenerationStream | undefined;
 
   /** Throws E_BAD_ARGUMENT for an unknown `history`. */
@@ -40,7 +42,7 @@ export class Chat {
     requireOneOf("history", history, ["clean", "as-generated"]);
     this.said = messages.map((message) => ({ ...message }));
     this.defaults = defaults;
-    this.memory = new ChatMemory(history);
+    this.history = history;
   }
 
   /** The chat so far, including replies that have ended; without their thoughts, unless `keepThoughts` kept them. */
@@ -112,12 +114,16 @@ export class Chat {
     const { templateVariables = {}, keepThoughts = false, keepPartial = false, ...rest } = { ...this.defaults, ...given };
     const messages = asked.map((message) => ({ ...message })); // the caller may change them before it reads the reply
     const prompt = (): Promise<number[]> => chatTokens(this.model, messages, { mayCut: true, templateVariables });
+    const past = asked.map((message) => this.rows.get(message)).findLast((rows) => rows !== undefined);
     const stream = generate(this.model, prompt, rest, {
-      memory: this.memory,
+      memory: { owner: this, history: this.history, past },
       onEnd: (how, written) => {
         this.replying = undefined;
         const content = (keepThoughts ? written?.markedText : written?.answer) ?? "";
-        if (how === "whole" || (how === "left" && keepPartial && content !== "")) this.said = [...messages, { role: "assistant", content }];
+        if (!written || !(how === "whole" || (how === "left" && keepPartial && content !== ""))) return;
+        const reply: ChatMessage = { role: "assistant", content };
+        this.said = [...asked, reply];
+        if (this.history === "as-generated") this.rows.set(reply, written.rows);
       },
     });
     this.replying = stream;

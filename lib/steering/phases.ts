@@ -3,9 +3,10 @@ import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import type { Schedule } from "./schedule.js";
 
-export const phasesSchema = z.array(z.enum(["prompt", "thinking", "answer"])).min(1).default(["answer"]);
+const phaseSchema = z.enum(["prompt", "thinking", "answer"]);
 /** When a vector is added: on the rows of the prompt, while the model thinks, or while it answers. */
-export type SteeredPhase = z.infer<typeof phasesSchema>[number];
+export type SteeredPhase = z.infer<typeof phaseSchema>;
+export const phasesSchema = z.array(phaseSchema).min(1).default(["answer"]);
 
 /** Validate phases and fill in the default. Throws E_BAD_SPEC. */
 export function parsePhases(input: readonly SteeredPhase[] | undefined): SteeredPhase[] {

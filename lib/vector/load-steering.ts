@@ -11,14 +11,16 @@ import { SteeringVector } from "./steering-vector.js";
 /** Enough for thousands of specifications; a handful is typical. */
 const MAX_SPEC_BYTES = 2 ** 20;
 
+/** All of a vector, on answers. */
+const WHOLE: Omit<SteeringSpec, "vector" | "schedule"> = { layers: "all", heads: "all", tail: "mean", phases: ["answer"] };
+
 /** A specification with its vector loaded. */
 export type LoadedSteering = Omit<SteeringSpec, "vector"> & { vector: SteeringVector };
 
 /**
  * Load the vectors of a steering specification: an object, a list of objects to compose, the shorthand of `--steer`
  * (`italian.safetensors:dyn,p=0.5`, with the strong alpha and the cap of its calibration; `italian.safetensors` alone for its calibrated
- * schedule), or the path of a JSON file of
- * objects, in which vector paths are relative to that file.
+ * schedule), or the path of a JSON file of objects, in which vector paths are relative to that file.
  *
  * @throws SteeringError E_BAD_SPEC, E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE
  */
@@ -26,7 +28,7 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
   if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
   if (!spec.endsWith(".json")) {
-    if (existsSync(spec)) return [await load({ vector: spec, layers: "all", heads: "all", tail: "mean", phases: ["answer"] })];
+    if (existsSync(spec)) return [await load({ ...WHOLE, vector: spec })];
     return [withCalibrated(await load(parseSteer(spec)), givenSettings(spec))];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);

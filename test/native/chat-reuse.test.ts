@@ -112,6 +112,21 @@ describe("rows that a turn computes", () => {
     expect((await rowsOf(() => chat.retry({ steer: steers[1]! }).result())).rows).toBe(N);
   });
 
+  test("of a history as it was generated: what was undone, or failed, leaves no trace in the next turn", async () => {
+    const broken = [{ vector: await randomVector(model, 4, { site: "resid_post", nSteps: 4, scale: 3e38 }), schedule: { kind: "fixed" as const, alpha: 1 } }];
+    const options = { ...letters(model, N), history: "as-generated" as const };
+    const chat = model.chat(options);
+    await expect(chat.say("So").result().then(() => chat.say("Why", { steer: broken }).text())).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+    const { answer } = await chat.say("Why", { steer: steers[1]! }).result();
+    chat.undo();
+    const same = `Why[assistant]${answer}`; // the same tokens, as a question
+    const own = await chat.say(same).result();
+    model.scheduler.forget();
+    const other = await model.chat({ ...options, messages: chat.messages.slice(0, 2) }).say(same).result();
+    expect(ids(own)).toEqual(ids(other));
+    own.tokens.forEach(({ logProbability }, i) => expect(logProbability).toBeCloseTo(other.tokens[i]!.logProbability!, digits(4)));
+  });
+
   test("are few after an answer that was left in the middle, and its tokens those of a new chat", async () => {
     const chat = model.chat(letters(model, N));
     await chat.say(QUESTIONS[0]!).result();

@@ -23,7 +23,7 @@ export function sharedCells(a: Cells, b: Cells, most: number): number {
 
 /** True if both lists add the same to a row. */
 export function addsTheSame(a: readonly Term[], b: readonly Term[]): boolean {
-  if (a === b) return true;
+  if (a.length === 0 && b.length === 0) return true;
   const [left, right] = [a.filter(({ alpha }) => alpha !== 0), b.filter(({ alpha }) => alpha !== 0)];
   return left.length === right.length && left.every(({ vector, step, alpha }, index) => {
     const other = right[index]!;

@@ -41,7 +41,7 @@ export function beginningOf(task: Task, all: readonly Kept[], { hasWholeSequence
   return best;
 }
 
-/** What to keep of a task that runs no more; of a sequence that cannot be cut, all or nothing. */
+/** What to keep of a task that has ended or was left. A sequence that cannot be cut is kept whole or not at all. */
 export function keptOf(
   { task, sequences, step, computed, hasEnded }: Running, { hasWholeSequences, isExact }: Keeping,
 ): Kept | undefined {
