@@ -18,7 +18,7 @@ export { extract } from "./extract/public.js";
 export type { ExtractionOptions } from "./extract/index.js";
 export type { ExtractOptions } from "./extract/index.js";
 export type { ExtractPairsOptions } from "./extract/index.js";
-export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions } from "./extract/index.js";
+export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions, PersonaTexts, TextContrast } from "./extract/index.js";
 export { calibrate } from "./calibrate/public.js";
 export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate/index.js";
 import "./vector/public.js"; // checks the arguments of SteeringVector
