@@ -18,7 +18,7 @@ export { extract } from "./extract/public.js";
 export type { ExtractionOptions, StrengthOption } from "./extract/index.js";
 export type { ExtractOptions } from "./extract/index.js";
 export type { ExtractPairsOptions } from "./extract/index.js";
-export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions, StrengthOption } from "./extract/index.js";
+export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions, PersonaTexts, TextContrast } from "./extract/index.js";
 export { calibrate, calibrateByKl, measureKl } from "./calibrate/public.js";
 export type {
   CalibrateOptions, CalibratedKind, Candidate, CostMeasure, KlCalibrationOptions, KlPoint, MeasureKlOptions,

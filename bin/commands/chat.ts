@@ -95,7 +95,7 @@ async function begin(given: ChatArguments, signal: AbortSignal): Promise<Session
   try {
     assertChats(model, given.model);
     const { model: modelName, maxNewTokens, allowMismatch, history } = given;
-    const settings: Settings = { modelName, sampling: samplingOf(given), maxNewTokens, templateVariables, history, allowMismatch };
+    const settings: Settings = { modelName, sampling: await samplingOf(given), maxNewTokens, templateVariables, history, allowMismatch };
     return new Session(model, settings, system);
   } catch (error) {
     await model[Symbol.asyncDispose]();

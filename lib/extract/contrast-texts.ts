@@ -6,7 +6,7 @@ import type { Engine } from "../engine/index.js";
 import { listOf, parseJson, readUtf8 } from "../formats/index.js";
 import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
 import type { DatasetReference, SteeringVector } from "../vector/index.js";
-import { vectorOfTexts, type TextVectorOptions } from "./pairs.js";
+import { vectorOfTexts, type ExtractPairsOptions } from "./pairs.js";
 import type { TextPair } from "./text-pairs.js";
 
 /** Limit of pairs of texts, and of the personas and openings that make them. */
@@ -17,20 +17,35 @@ const DEFAULT_TEMPLATE = "Answer like someone who is {}.";
 
 const text = z.string().refine((value) => value.trim() !== "", "expected a text that is not empty");
 const personasSchema = z.strictObject({
-  /** Personas with the property, e.g. "extremely happy"; each is contrasted with the one at the same place in `negative`. */
   positive: listOf(text, MAX_TEXTS, 1),
   negative: listOf(text, MAX_TEXTS, 1),
-  /** Beginnings of an answer, e.g. "I woke up and"; each follows every persona. */
   openings: listOf(text, MAX_TEXTS, 1),
-  /** What the user asks for, with `{}` for the persona; default "Answer like someone who is {}." */
   template: text.refine((value) => value.includes(PLACE), `expected a text with ${PLACE}, the place of the persona`).optional(),
 });
 const textsSchema = listOf(z.strictObject({ positive: text, negative: text }), MAX_TEXTS, 1);
-/** Personas and openings in the style of repeng, or whole texts in pairs. */
-export type ContrastTexts = z.infer<typeof personasSchema> | z.infer<typeof textsSchema>;
+/** Personas and openings in the style of repeng. */
+export interface PersonaTexts {
+  /** Personas with the property, e.g. "extremely happy"; each is contrasted with the one at the same place in `negative`. */
+  positive: readonly string[];
+  negative: readonly string[];
+  /** Beginnings of an answer, e.g. "I woke up and"; each follows every persona. */
+  openings: readonly string[];
+  /** The user's message, with `{}` for the persona; default "Answer like someone who is {}." */
+  template?: string | undefined;
+}
+
+/** Two whole texts that differ in the property. */
+export interface TextContrast {
+  positive: string;
+  negative: string;
+}
+
+/** Personas and openings, or pairs of whole texts. */
+export type ContrastTexts = PersonaTexts | readonly TextContrast[];
 
 /** Options of an extraction from the last tokens of given texts. */
-export interface ExtractTextsOptions extends Omit<TextVectorOptions, "pooling" | "maxNewTokens">, FormatOptions {
+export interface ExtractTextsOptions
+  extends Pick<ExtractPairsOptions, "method" | "site" | "layers" | "seed" | "signal" | "onProgress">, FormatOptions {
   texts: ContrastTexts;
   /** What the texts are about, for the vector's name; default "texts". */
   name?: string;
@@ -49,15 +64,15 @@ export async function loadContrastTexts(path: string): Promise<ContrastTexts> {
  */
 export async function extractTexts(model: Engine, { name = "texts", ...options }: ExtractTextsOptions): Promise<SteeringVector> {
   const given = parsed(options.texts, "texts");
-  const isPersonas = !Array.isArray(given);
-  const format = isPersonas ? resolveFormat(model, options.format) : "raw";
+  const format = "openings" in given ? resolveFormat(model, options.format) : "raw";
   const side = (which: "positive" | "negative"): DatasetReference => ({ name: `${name} ${which}`, hash: hashOf(given, which) });
   const [positive, negative] = [side("positive"), side("negative")];
   if (positive.hash === negative.hash) {
     throw new SteeringError("E_BAD_DATASET", `${name}: the positive and the negative texts are the same, so their difference is zero`);
   }
-  const property = isPersonas ? `${given.positive[0]} vs ${given.negative[0]}` : name;
-  const texts = (): Promise<TextPair[]> => (isPersonas ? personaPairs(model, given, { ...options, format }) : wholePairs(model, given));
+  const property = "openings" in given ? `${given.positive[0]} vs ${given.negative[0]}` : name;
+  const texts = (): Promise<TextPair[]> =>
+    ("openings" in given ? personaPairs(model, given, { ...options, format }) : wholePairs(model, given));
   return vectorOfTexts(model, { property, positive, negative, format, texts }, { ...options, pooling: "last" });
 }
 
@@ -73,7 +88,7 @@ function parsed(value: unknown, place: string): ContrastTexts {
 }
 
 async function personaPairs(
-  model: Engine, { positive, negative, openings, template = DEFAULT_TEMPLATE }: z.infer<typeof personasSchema>, format: FormatOptions,
+  model: Engine, { positive, negative, openings, template = DEFAULT_TEMPLATE }: PersonaTexts, format: FormatOptions,
 ): Promise<TextPair[]> {
   const prompts = (personas: readonly string[]): Promise<number[][]> =>
     Promise.all(personas.map((persona) => promptTokens(model, template.replaceAll(PLACE, () => persona), format)));
@@ -86,7 +101,7 @@ async function personaPairs(
   });
 }
 
-async function wholePairs(model: Engine, pairs: z.infer<typeof textsSchema>): Promise<TextPair[]> {
+async function wholePairs(model: Engine, pairs: readonly TextContrast[]): Promise<TextPair[]> {
   const prompt = model.tokenise("");
   return pairs.map(({ positive, negative }) => ({
     question: positive,
@@ -101,6 +116,6 @@ function answerTokens(model: Engine, answer: string): number[] {
 }
 
 function hashOf(given: ContrastTexts, side: "positive" | "negative"): string {
-  const own = Array.isArray(given) ? given.map((pair) => pair[side]) : [given[side], given.openings, given.template ?? DEFAULT_TEMPLATE];
+  const own = "openings" in given ? [given[side], given.openings, given.template ?? DEFAULT_TEMPLATE] : given.map((pair) => pair[side]);
   return `sha256:${createHash("sha256").update(JSON.stringify(own)).digest("hex")}`;
 }

@@ -58,10 +58,9 @@ export const PAIR_METHODS = ["mean", "pca", "probe"] as const;
 /** One of `PAIR_METHODS`. */
 export type PairMethod = (typeof PAIR_METHODS)[number];
 
-/** Ways to put a question to a model: with its chat template, as `Q:…\nA:`, or as it is. */
-export const FORMATS = ["chat", "qa", "raw"] as const;
-/** One of `FORMATS`. */
-export type Format = (typeof FORMATS)[number];
+/** How to put a question to a model: with its chat template, as `Q:…\nA:`, or as it is. */
+export type Format = "chat" | "qa" | "raw";
+export const FORMATS = ["chat", "qa", "raw"] as const satisfies readonly Format[];
 
 const layerScoreSchema = z.object({ layer: z.number().int(), accuracy: z.number(), auc: z.number() });
 const pairsSchema = z.object({
