@@ -14,7 +14,7 @@ const ARROWS = {
   engine: ["formats", "models", "native", "steering", "vector"],
   prompt: ["dataset", "engine", "vector"],
   capture: ["engine", "formats", "native", "vector"],
-  probe: ["capture", "dataset", "engine", "formats", "maths", "native", "steering", "vector"],
+  probe: ["capture", "dataset", "engine", "formats", "maths", "native", "prompt", "steering", "vector"],
   generate: ["engine", "native", "probe", "prompt", "steering", "vector"],
   model: ["capture", "engine", "generate", "prompt"],
   evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results"],

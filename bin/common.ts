@@ -1,3 +1,6 @@
+import { relative } from "node:path";
+import { assertWritable } from "../lib/formats/index.js";
+
 /** How the user can type this command again: it is on the PATH only if it is installed globally. */
 export function commandName(): string {
   const byNpm = process.env["npm_command"] === "exec" || process.env["npm_lifecycle_event"] !== undefined;
@@ -14,6 +17,12 @@ export function counted(n: number, what: string): string {
   return `${n} ${what}${n === 1 ? "" : "s"}`;
 }
 
+/** E.g. `chat, system message "Be brief."`. */
+export function askedAs({ format, system }: { format: string; system?: string | undefined }): string {
+  const what = format === "chat" ? "system message" : "opening paragraph";
+  return system === undefined ? format : `${format}, ${what} ${JSON.stringify(system)}`;
+}
+
 export function print(text: string): void {
   process.stdout.write(`${text}\n`);
 }
@@ -21,6 +30,12 @@ export function print(text: string): void {
 /** Prints a line that is not part of the result. */
 export function note(text: string, quiet: boolean): void {
   if (!quiet) process.stderr.write(`${text}\n`);
+}
+
+/** As `assertWritable`, and says which folder it created. */
+export async function prepareOutput(path: string, inputs: readonly string[], quiet: boolean, how?: { inPieces: boolean }): Promise<void> {
+  const created = await assertWritable(path, inputs, how);
+  if (created !== undefined) note(`note: created the folder ${relative("", created)} for ${path}`, quiet);
 }
 
 /** The first Ctrl-C aborts `work` in an orderly way; the second ends the process at once. */

@@ -4,7 +4,7 @@ import {
   type TextTranslator,
 } from "../lib/experiments.js";
 import { parseJson, readUtf8 } from "../lib/formats/index.js";
-import { prompts, SteeringError, type Model, type Probe } from "../lib/index.js";
+import { SteeringError, type FormatOptions, type Model, type Probe } from "../lib/index.js";
 import { camelCase, options, type OutputOptions, type Values } from "./command.js";
 import { defined } from "./common.js";
 import { openModel, pullIfNamed } from "./open-model.js";
@@ -78,8 +78,13 @@ export class EvaluationKit implements AsyncDisposable {
     }
   }
 
-  /** The evaluators of `wanted`; probes read the activations of `model`. Throws E_BAD_GGUF for a model of the wrong kind. */
-  async evaluators(wanted: WantedProperties, model: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
+  /**
+   * The evaluators of `wanted`. Probes read the activations of `model`; `how`: how --perplexity asks the questions. Throws E_BAD_GGUF
+   * for a model of the wrong kind.
+   */
+  async evaluators(
+    wanted: WantedProperties, model: string | undefined, signal: AbortSignal, how: FormatOptions = { format: "qa" },
+  ): Promise<Evaluator[]> {
     const { detector, candidates, controversial } = this.options;
     const { classifier } = this;
     const loaded = (name: string | undefined): Model | undefined => (name === undefined ? undefined : this.loaded.get(name)!);
@@ -93,7 +98,7 @@ export class EvaluationKit implements AsyncDisposable {
       ...(guard ? [await this.inEnglish(await evaluate.guard(guard, guarding))] : []),
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
-      ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, prompts.question)] : []),
+      ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, how)] : []),
     ];
   }
 

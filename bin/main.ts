@@ -1,7 +1,8 @@
 import colours from "picocolors";
 import yargs from "yargs";
+import { nearestName } from "../lib/formats/index.js";
 import { SteeringError } from "../lib/index.js";
-import { addOption, namesOf, OUTPUT, type Command } from "./command.js";
+import { addOption, camelCase, namesOf, OUTPUT, type Command } from "./command.js";
 import { commandName } from "./common.js";
 import { COMMANDS } from "./commands/index.js";
 import { EXIT, exitCode } from "./exit-codes.js";
@@ -60,26 +61,38 @@ function explained(message: string, args: string[]): string {
   const unknown = `unknown command "${words.slice(0, path.length + 1).join(" ")}"`;
 
   const [, kind = "", list = ""] = /^(.*?):\s+(.*)$/s.exec(message) ?? [];
-  const names = list.split(", ").map((name) => (args.some((arg) => arg.split("=")[0] === `--${name}`) ? `--${name}` : name));
   if (message.startsWith("Did you mean")) return `${unknown}. ${message}`;
   switch (kind) {
     case "Missing required argument":
     case "Missing required arguments": return `missing: ${list.split(", ").map((name) => `--${name}`).join(", ")}`;
-    case "Not enough arguments following": return `${names[0]} needs a value`;
+    case "Not enough arguments following": return `${asTyped(list, args)[0]} needs a value`;
     case "Not enough non-option arguments": return command ? `too few arguments; expected: llama-steer ${usage.join(" ")}` : message;
     case "Invalid values": return list.replace(/^Argument: (.*?), Given: (.*?), Choices: /, "$1 cannot be $2; expected one of: ");
     case "Unknown argument":
     case "Unknown arguments":
       if (members.length > 0 && !fallback) return `${unknown}; expected one of: ${namesOf(members)}`;
-      return `unknown: ${names.join(", ")}${promptHint(command, names)}`;
+      return unknownArguments(command, asTyped(list, args));
     default: return message;
   }
 }
 
-/** What to do about the words of a prompt that arrive one by one. */
-function promptHint(command: Command | undefined, names: string[]): string {
-  const hasWords = names.some((name) => !name.startsWith("-"));
-  return hasWords && command?.usage.endsWith("[prompt]") ? ". Put a prompt of several words in quotes" : "";
+/** The names in a message of yargs as they were typed; yargs lists an option's camel case, too. */
+function asTyped(list: string, args: string[]): string[] {
+  const names = list.split(", ");
+  const derived = new Set(names.map(camelCase).filter((name, index) => name !== names[index]));
+  const typed = args.map((arg) => arg.split("=")[0]!);
+  return names.filter((name) => !derived.has(name) || typed.includes(`--${name}`))
+    .map((name) => [`--${name}`, `-${name}`].find((option) => typed.includes(option)) ?? name);
+}
+
+/** An unknown option with the most similar known one, or what to do about the words of a prompt that arrive one by one. */
+function unknownArguments(command: Command | undefined, names: string[]): string {
+  const known = Object.keys({ ...OUTPUT, ...command?.options });
+  const near = names.filter((name) => name.startsWith("-")).map((name) => nearestName(name.replace(/^-+/, ""), known));
+  const found = near.find((name) => name !== undefined);
+  const isPrompt = near.length === 0 && command?.usage.endsWith("[prompt]");
+  const hint = found !== undefined ? `; did you mean --${found}?` : isPrompt ? ". Put a prompt of several words in quotes" : "";
+  return `unknown: ${names.join(", ")}${hint}`;
 }
 
 function report(error: Error, args: string[]): number {

@@ -97,9 +97,10 @@ export const experimentOptions = (published: { alphas: readonly number[]; topP: 
     choices: ["mean", "sum"], default: "mean",
     describe: "mean: divide the KL by the size of the top-p set, as published; sum: do not",
   },
+  ...formatOptions("qa, as published"),
   "prompt-format": {
     choices: ["clean", "published"], default: "clean",
-    describe: "published: as the paper's code, with extra BOS and one demonstration fewer",
+    describe: "published: qa as in the paper's code, with its extra BOS",
   },
   layers: { type: "string", default: "all", coerce: spec.parseIndices, describe: "Layers to steer, counted from 0, e.g. 4-9+12" },
   heads: { type: "string", default: "all", coerce: spec.parseIndices, describe: "Heads to steer, counted from 0; site head_out only" },

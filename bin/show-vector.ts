@@ -1,16 +1,19 @@
 import type { PairsOrigin, Provenance, SteeringVector } from "../lib/index.js";
+import { formatOf } from "../lib/vector/index.js";
 import { alphaBlock } from "./alpha-strip.js";
-import { print } from "./common.js";
+import { askedAs, print } from "./common.js";
 
 /** Prints what a vector is, and the norms of its directions. */
 export function showVector(vector: SteeringVector, json: boolean): void {
   const { site, layers, nSteps, width, provenance } = vector;
   const { model } = provenance;
+  const format = formatOf(provenance);
   const byLayer = vector.norms();
   if (json) return print(JSON.stringify({ site, layers, nSteps, width, provenance, norms: byLayer }, null, 2));
   const largest = byLayer.flat().reduce((most, norm) => Math.max(most, norm), 0);
   print(table({
     property: provenance.property,
+    ...(format && { "prompt format": askedAs({ format, system: provenance.system }) }),
     "hook site": site,
     layers: `${layers.length} (${layers[0]} to ${layers.at(-1)}, counted from 0)`,
     steps: String(nSteps),
@@ -47,7 +50,7 @@ function ofKind(origin: Provenance["origin"]): Record<string, string> {
     };
     case "pairs": return {
       datasets: contrast(origin),
-      pairs: `${origin.nPairs}, template ${origin.template}, pooling ${origin.pooling}`,
+      pairs: `${origin.nPairs}, pooling ${origin.pooling}`,
       method: METHODS[origin.method],
     };
     case "derived": return { "made from": origin.from.map(({ property, hash }) => `${property} (${short(hash)})`).join(", ") };

@@ -3,13 +3,12 @@ import { testPart, datasetReference } from "../../lib/dataset/index.js";
 import { wantedOf } from "../../lib/evaluate/index.js";
 import { STRATEGY_WORDS } from "../../lib/experiment/index.js";
 import { datasets } from "../../lib/experiments.js";
-import { assertWritable } from "../../lib/formats/index.js";
 import { calibrate, loadDataset, SteeringError, SteeringVector, type Candidate, type Dataset } from "../../lib/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
-import { commandName, defined, interruptible, note, print } from "../common.js";
+import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
 import { openModel } from "../open-model.js";
-import { count, file, list, MODEL, number } from "../options.js";
+import { count, file, formatGiven, formatOptions, list, MODEL, number } from "../options.js";
 import { showProgress } from "../progress.js";
 
 const CANDIDATES = CALIBRATION_CANDIDATES;
@@ -17,6 +16,7 @@ const CANDIDATES = CALIBRATION_CANDIDATES;
 const OPTIONS = options({
   ...MODEL,
   ...EVALUATORS,
+  ...formatOptions("the vector's own"),
   vector: { ...file, describe: "Vector file to calibrate; the result is written into it" },
   kind: { choices: Object.keys(STRATEGY_WORDS), default: "fixed", describe: "Schedule to calibrate" },
   share: { type: "number", default: 0.9, describe: "Share of the answers that must show the effect" },
@@ -50,16 +50,17 @@ export default command({
 async function run(options: CalibrateArguments, signal: AbortSignal): Promise<void> {
   const { vector: path, out = path, share, values, n, maxNewTokens, json, quiet } = options;
   const kind = STRATEGY_WORDS[options.kind]!;
+  const how = formatGiven(options);
   const vector = await SteeringVector.load(path);
   const questions = await questionsOf(options, vector);
-  await assertWritable(out);
+  await prepareOutput(out, [], quiet);
   await using kit = await EvaluationKit.open(options, signal);
   const evaluators = await kit.evaluators({ ...aimOf(vector), ...wantedBy(options) }, options.model, signal);
   await using model = await openModel(options, signal, { maxSequences: 32, contextSize: 16_384 });
   const progress = showProgress(`calibrating ${vector.property}`, quiet, "answers");
   const { tried, vector: calibrated } = await calibrate(model, {
     vector, questions, evaluators, wanted: share, kind, n, maxNewTokens, signal,
-    onProgress: progress.onProgress, ...defined({ candidates: values }),
+    onProgress: progress.onProgress, ...how, ...defined({ candidates: values }),
   }).finally(() => progress.stop());
   const chosen = calibrated?.provenance.calibration;
   if (calibrated) await calibrated.save(out);

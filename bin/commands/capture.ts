@@ -1,16 +1,18 @@
 import { capture, spec } from "../../lib/experiments.js";
-import { assertWritable, readUtf8 } from "../../lib/formats/index.js";
+import { readUtf8 } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
+import { promptTokens } from "../../lib/prompt/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
-import { interruptible, note, print } from "../common.js";
+import { interruptible, note, prepareOutput, print } from "../common.js";
 import { openModel } from "../open-model.js";
-import { count, file, MODEL, siteOption } from "../options.js";
+import { count, file, formatGiven, formatOptions, MODEL, siteOption } from "../options.js";
 import { showProgress } from "../progress.js";
 
 const OPTIONS = options({
   ...MODEL,
   prompts: { ...file, describe: "Text file with one prompt per line" },
   ...siteOption("resid_post"),
+  ...formatOptions("raw"),
   layers: { type: "string", default: "all", describe: "Layers to capture, counted from 0, e.g. 4-9+12" },
   "max-new-tokens": {
     ...count(), default: 1,
@@ -29,11 +31,12 @@ export default command({
 
 async function run(options: Values<typeof OPTIONS> & OutputOptions, signal: AbortSignal): Promise<void> {
   const { site, maxNewTokens, out, quiet, json } = options;
+  const how = { format: "raw", ...formatGiven(options) } as const;
   const lines = await readLines(options.prompts);
   const layers = spec.parseIndices(options.layers);
-  await assertWritable(out, [], { inPieces: true });
+  await prepareOutput(out, [], quiet, { inPieces: true });
   await using model = await openModel(options, signal);
-  const prompts = lines.map((line) => model.tokenise(line));
+  const prompts = await Promise.all(lines.map((line) => promptTokens(model, line, how)));
   const progress = showProgress("capture", quiet, "prompts");
   progress.onProgress(0, prompts.length);
   try {

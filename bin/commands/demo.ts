@@ -73,7 +73,7 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
   note(`\n${colours.bold("2. Answer")} ${questions} held-out English questions; `
     + "bars under Dyn answers show the intensity, from 0 to 2", quiet);
   const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
-  const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { maxNewTokens, signal, onAnswer });
+  const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { format: "qa", maxNewTokens, signal, onAnswer });
   const summary = experiment.summarise(answers, "ita");
   const results = {
     model: name, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance,

@@ -1,21 +1,24 @@
 import { wantedOf, checkEvaluators, named } from "../../lib/evaluate/index.js";
 import { evaluate, results as resultsApi, type Evaluator } from "../../lib/experiments.js";
-import { SteeringError } from "../../lib/index.js";
+import { formatOfConfig } from "../../lib/experiment/index.js";
+import { SteeringError, type FormatOptions } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
-import { file } from "../options.js";
+import { file, formatGiven, formatOptions } from "../options.js";
 import { showProgress } from "../progress.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
 const RUNS = options({
   ...EVALUATORS,
+  ...formatOptions("the run's own"),
   runs: { ...file, array: true, describe: "Folders of runs, or folders that contain runs" },
   again: { type: "boolean", describe: "Replace evaluations made with other models or for another goal" },
 });
 
 const TEXT = options({
   ...EVALUATORS,
+  ...formatOptions("qa"),
   text: { type: "string", describe: "Text to evaluate", defaultDescription: "standard input" },
   question: { type: "string", default: "", describe: "Question that the text answers" },
 });
@@ -45,14 +48,24 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
   const folders = options.runs.flatMap(resultsApi.below);
   const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: (await resultsApi.read(folder)).run })));
   const wanted = wantedBy(options);
+  const given = perplexityFormat(options);
   await using kit = await EvaluationKit.open(options, signal);
   for (const { folder, run } of runs) {
-    const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal);
+    const how = { ...formatOfConfig(run.config), ...given };
+    const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal, how);
     const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));
     if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
     else await printRunTable(results);
     note(folder, quiet);
   }
+}
+
+/** How the questions are put to the model of --perplexity: the others read the answers alone, or have a form of their own. */
+function perplexityFormat(options: RunArguments | TextArguments): FormatOptions {
+  const how = formatGiven(options);
+  if (options.perplexity !== undefined || Object.keys(how).length === 0) return how;
+  throw new SteeringError("E_BAD_ARGUMENT", "--format, --system and --template-variable have no effect without --perplexity; "
+    + "add --perplexity, or leave them out");
 }
 
 type EvaluationProgress = (evaluator: string, done: number, total: number) => void;
@@ -82,9 +95,10 @@ async function withRates<T>(quiet: boolean, work: (onProgress: EvaluationProgres
 async function evaluateText(options: TextArguments, signal: AbortSignal): Promise<void> {
   const text = options.text ?? await readInput();
   const aims = wantedBy(options);
+  const given = perplexityFormat(options);
   await using kit = await EvaluationKit.open(options, signal);
   const columns: Record<string, unknown> = {};
-  const evaluators = await kit.evaluators(aims, undefined, signal);
+  const evaluators = await kit.evaluators(aims, undefined, signal, { format: "qa", ...given });
   checkEvaluators(evaluators);
   for (const evaluator of evaluators) Object.assign(columns, await columnsOf(evaluator, { question: options.question, text }, signal));
   if (options.json) return print(JSON.stringify(columns, null, 2));

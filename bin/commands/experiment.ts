@@ -9,7 +9,7 @@ import { command, group, options, type OutputOptions, type Values } from "../com
 import { defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import {
-  count, experimentOptions, file, MACHINE, RUN, siteOption, supportIndices, type ExperimentArguments, type RunArguments,
+  count, experimentOptions, file, formatGiven, MACHINE, RUN, siteOption, supportIndices, type ExperimentArguments, type RunArguments,
 } from "../options.js";
 import { showProgress } from "../progress.js";
 import { printColumns, printRunTable, runSummary } from "../run-table.js";
@@ -149,7 +149,7 @@ async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> 
 function experimentConfig(options: ExperimentArguments): object {
   const { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction } = options;
   const { strategies, alphas, topP, layers, heads } = options;
-  const given = defined({ strategies, alphas, topP });
+  const given = { ...formatGiven(options), ...defined({ strategies, alphas, topP }) };
   return { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, layers, heads, ...given };
 }
 

@@ -1,16 +1,16 @@
 import { differingQueries } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
-import { PAIR_TEMPLATES, POOLINGS, answerPairs } from "../../lib/extract/index.js";
-import { assertWritable } from "../../lib/formats/index.js";
+import { POOLINGS, answerPairs } from "../../lib/extract/index.js";
 import {
   extract, loadDataset, SteeringError, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin,
   type SteeringVector,
 } from "../../lib/index.js";
+import { resolveFormat } from "../../lib/prompt/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
 import { camelCase, command, options, titled, type OutputOptions, type Values } from "../command.js";
-import { commandName, defined, interruptible, note, print } from "../common.js";
+import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { openModel } from "../open-model.js";
-import { count, file, MODEL } from "../options.js";
+import { count, file, formatGiven, formatOptions, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
 
 const ICL = titled("Options of --method icl", {
@@ -19,10 +19,6 @@ const ICL = titled("Options of --method icl", {
 });
 
 const PAIRS = titled(`Options of --method ${PAIR_METHODS.join(", ")}`, {
-  template: {
-    choices: PAIR_TEMPLATES, defaultDescription: "question",
-    describe: "How the question precedes the answer: Q:…A:, as a chat, or not at all",
-  },
   pooling: {
     choices: POOLINGS, defaultDescription: "mean",
     describe: "What to read of an answer: the mean over its tokens, the last one, each step",
@@ -39,6 +35,7 @@ const OPTIONS = options({
     choices: ["icl", ...PAIR_METHODS], default: "icl",
     describe: "icl: contrast prompts with demonstrations, as published; else see below",
   },
+  ...formatOptions("auto: chat if the model has a template, else qa; icl: qa as published if there is an instruction"),
   ...ICL,
   ...PAIRS,
   "max-new-tokens": { ...count(), describe: "Token steps of the vector, with icl or --pooling step", defaultDescription: "30" },
@@ -69,25 +66,27 @@ export default command({
 
 async function run(options: ExtractArguments, signal: AbortSignal): Promise<void> {
   checkOptions(options);
+  const how = formatGiven(options);
   const folder = datasets.folder(options.model);
   const [positive, negative] = [await loadDataset(options.positive, folder), await loadDataset(options.negative, folder)];
   noteDifferences(positive, negative, options);
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
   const chosen = spec.parseIndices(options.layers ?? "all");
-  await assertWritable(out, [options.positive, options.negative]);
+  await prepareOutput(out, [options.positive, options.negative], options.quiet);
   await using model = await openModel(options, signal);
   const { method, pairs: nPairs, bestLayers } = options;
   const layersOf = bestLayers === undefined ? chosen : { best: bestLayers };
   const vector = method === "icl"
-    ? await extractWithProgress(model, { ...options, layers: chosen === "all" ? undefined : chosen, positive, negative, signal })
-    : await extractPairsWithProgress(model, { ...options, method, nPairs, layers: layersOf, positive, negative, signal });
+    ? await extractWithProgress(model, { ...options, ...how, layers: chosen === "all" ? undefined : chosen, positive, negative, signal })
+    : await extractPairsWithProgress(model, { ...options, ...how, method, nPairs, layers: layersOf, positive, negative, signal });
   await vector.save(out);
   const { site, nSteps, width, layers, provenance } = vector;
   if (options.json) return print(JSON.stringify({ path: out, site, layers, nLayers: layers.length, nSteps, width, provenance }, null, 2));
   print(out);
   if (provenance.origin.kind === "pairs") noteLayers(provenance.origin, layers, options.quiet);
+  const format = provenance.format === resolveFormat(model) ? "" : ` --format ${provenance.format}`;
   note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}. `
-    + `Try: ${commandName()} generate ${options.model} "…" --steer ${out}:fixed,1`, options.quiet);
+    + `Try: ${commandName()} generate ${options.model} "…"${format} --steer ${out}:fixed,1`, options.quiet);
 }
 
 /** Throws E_BAD_ARGUMENT for options that have no effect with the chosen method. */
@@ -131,12 +130,13 @@ type Settings<T extends { positive: Dataset; negative: Dataset }> =
   { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean };
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
-  const { positive, negative, method, template, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
+  const { positive, negative, method, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
+  const { format, system, templateVariables } = options;
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
   try {
     return await extract(model, {
       method: method ?? "mean", positive, negative, onProgress: progress.onProgress,
-      ...defined({ template, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
+      ...defined({ format, system, templateVariables, pooling, site, layers, maxNewTokens, nPairs, seed, signal }),
     });
   } finally {
     progress.stop();
@@ -146,11 +146,12 @@ async function extractPairsWithProgress(model: Model, options: Settings<ExtractP
 /** Extraction with a bar on stderr. */
 export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): ReturnType<typeof extract> {
   const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
+  const { format, system, templateVariables } = options;
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "tokens");
   try {
     return await extract(model, {
       positive, negative, onProgress: progress.onProgress,
-      ...defined({ iclExamples, support, maxNewTokens, seed, site, layers, signal }),
+      ...defined({ format, system, templateVariables, iclExamples, support, maxNewTokens, seed, site, layers, signal }),
     });
   } finally {
     progress.stop();

@@ -1,11 +1,10 @@
 import { testPart, differingQueries } from "../../lib/dataset/index.js";
 import { datasets, probe as probeApi, spec, type TrainProbeOptions } from "../../lib/experiments.js";
-import { assertWritable } from "../../lib/formats/index.js";
 import { loadDataset, type Probe } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
-import { commandName, defined, interruptible, note, print } from "../common.js";
+import { askedAs, commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { openModel } from "../open-model.js";
-import { count, DATASETS, file, MODEL, siteOption } from "../options.js";
+import { count, DATASETS, file, formatGiven, formatOptions, MODEL, siteOption } from "../options.js";
 import { showProgress } from "../progress.js";
 import { printColumns } from "../run-table.js";
 
@@ -19,6 +18,7 @@ const TRAIN = options({
   folds: { ...count(2), default: 5, describe: "Folds of the cross-validation; each query is in one fold only" },
   seed: { ...count(0), default: 32, describe: "Seed of the folds" },
   ...DATASETS,
+  ...formatOptions(),
 });
 
 const FILE = options({ file: { ...file, describe: "Probe file" } });
@@ -28,6 +28,7 @@ const TEXT = options({
   ...FILE,
   text: { ...file, describe: "Text to judge" },
   question: { type: "string", describe: "Question that the text answers" },
+  ...formatOptions("as in the probe's training"),
   "allow-mismatch": { type: "boolean", describe: "Accept a probe of another model of the same shape" },
 });
 
@@ -58,6 +59,7 @@ export default group("probe", "Train, inspect and use probes of a property", [
 
 async function train(options: TrainArguments, signal: AbortSignal): Promise<void> {
   const { site, folds, seed, out, quiet, json } = options;
+  const how = formatGiven(options);
   const folder = options.datasets ?? datasets.folder(options.model);
   const layers = spec.parseIndices(options.layers);
   const [positive, negative] = [await loadDataset(options.positive, folder), await loadDataset(options.negative, folder)];
@@ -66,13 +68,13 @@ async function train(options: TrainArguments, signal: AbortSignal): Promise<void
   const { differing, compared } = differingQueries(positive, negative);
   const which = `${differing} of ${compared} rows`;
   if (differing > 0) note(`note: the datasets ask different queries in ${which}; the probe may learn that difference instead`, quiet);
-  await assertWritable(out);
+  await prepareOutput(out, [], quiet);
   await using model = await openModel(options, signal);
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "texts");
   let probe: Probe;
   try {
     probe = await probeApi.train(model, {
-      positive, negative, site, folds, seed, signal, onProgress: progress.onProgress,
+      ...how, positive, negative, site, folds, seed, signal, onProgress: progress.onProgress,
       ...defined({ layers: layers === "all" ? undefined : layers }), ...(evalPositive && evalNegative && { evalPositive, evalNegative }),
     } satisfies TrainProbeOptions);
   } finally {
@@ -86,9 +88,10 @@ async function train(options: TrainArguments, signal: AbortSignal): Promise<void
 
 async function judge(options: TextArguments, signal: AbortSignal): Promise<void> {
   const { text, question, allowMismatch, json } = options;
+  const how = formatGiven(options);
   const probe = await probeApi.load(options.file);
   await using model = await openModel(options, signal);
-  const [found] = await probeApi.read(model, probe, [{ text, ...defined({ question }) }], { allowMismatch, signal });
+  const [found] = await probeApi.read(model, probe, [{ text, ...defined({ question }) }], { ...how, allowMismatch, signal });
   const { property } = probe.provenance;
   if (json) return print(JSON.stringify({ property, probability: found?.probability ?? null, logit: found?.logit ?? null }, null, 2));
   if (found) print(`${found.probability.toFixed(4)}  ${property} (log odds ${found.logit.toFixed(2)})`);
@@ -110,6 +113,7 @@ function showProbe(probe: Probe, json: boolean): void {
     ? `${provenance.heldOut.positive.name} and ${provenance.heldOut.negative.name}` : "the queries set aside";
   print(`\n${provenance.property} at ${site} of layer ${probe.layer}, λ ${lambda}, `
     + `trained on ${trainedOn} texts of ${positive.name} and ${negative.name}, ${folds} folds, seed ${seed}`);
+  print(`questions: ${askedAs({ ...provenance, format: provenance.format ?? "qa" })}`);
   print(`model: ${model.architecture}, ${model.nLayer} layers, ${model.quantisation}; made by ${provenance.madeBy}`);
   print(`held out, ${heldOut.n} texts of ${testedOn}: accuracy ${percent(heldOut.accuracy)}, AUC ${heldOut.auc.toFixed(4)}, `
     + `calibration error ${heldOut.ece.toFixed(4)}, Brier score ${heldOut.brier.toFixed(4)}`);

@@ -1,10 +1,10 @@
 import { extname } from "node:path";
 import { spec, vectors } from "../../lib/experiments.js";
-import { assertWritable, writeFileAtomic } from "../../lib/formats/index.js";
+import { writeFileAtomic } from "../../lib/formats/index.js";
 import { SteeringError, SteeringVector, type ModelFingerprint } from "../../lib/index.js";
 import { readTensorFile } from "../../lib/vector/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
-import { defined, interruptible, note, print } from "../common.js";
+import { defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { file, MACHINE } from "../options.js";
 import { short, showVector } from "../show-vector.js";
@@ -88,7 +88,7 @@ async function convert(options: ConvertArguments, signal: AbortSignal): Promise<
   ].find((message) => message !== false);
   if (wrong) throw new SteeringError("E_BAD_ARGUMENT", wrong);
   const kept = spec.parseIndices(layers);
-  await assertWritable(out, [options.in]);
+  await prepareOutput(out, [options.in], quiet);
   let vector = await read(options, signal);
   if (kept !== "all") vector = vector.select({ layers: kept });
   if (pool) vector = vector.pooled();
@@ -139,13 +139,14 @@ async function modelOf(options: ConvertArguments, signal: AbortSignal): Promise<
   return { model: await loaded.fingerprint(), dHead: loaded.info.dHead };
 }
 
-async function combine({ vectors: written, out, projectOut, normalise, pool, layers, heads, json }: CombineArguments): Promise<void> {
+async function combine(options: CombineArguments): Promise<void> {
+  const { vectors: written, out, projectOut, normalise, pool, layers, heads, json, quiet } = options;
   if (extname(out) !== ".safetensors") {
     throw new SteeringError("E_BAD_ARGUMENT", `cannot write ${out}: expected a name that ends in .safetensors `
       + "(vector convert writes other formats)");
   }
   const parts = written.map(parseTerm);
-  await assertWritable(out, parts.map(({ path }) => path));
+  await prepareOutput(out, parts.map(({ path }) => path), quiet);
   const weighted = await Promise.all(parts.map(async ({ path, factor }) => ({ vector: await SteeringVector.load(path), factor })));
   const [only] = weighted;
   let sum = weighted.length === 1 && only!.factor === 1 ? only!.vector : SteeringVector.sum(weighted);

@@ -8,19 +8,29 @@ import { datasets } from "llama-steer/experiments";
 
 const name = process.argv[2] ?? "tiny";
 const model = await loadModel(name, { maxSequences: 32, contextSize: 8192 });
-const negative = await loadDataset("ENG", datasets.folder(name));
+const PROPERTIES = ["ITA", "FRA", "ENi2f"];
 const vectors = new Map();
-for (const property of ["ITA", "FRA", "ENi2f"]) {
-  vectors.set(property, await extract(model, { positive: await loadDataset(property, datasets.folder(name)), negative }));
+
+/** The vector of a behaviour, extracted when it is first asked for; other requests are answered meanwhile. */
+function vectorOf(property) {
+  if (!PROPERTIES.includes(property)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `there is no "${property}"; there are ${PROPERTIES.join(", ")}`);
+  }
+  if (!vectors.has(property)) vectors.set(property, makeVector(property));
+  return vectors.get(property);
+}
+
+async function makeVector(property) {
+  const [positive, negative] = await Promise.all([property, "ENG"].map((each) => loadDataset(each, datasets.folder(name))));
+  return extract(model, {
+    positive, negative,
+    onProgress: (done, total) => process.stderr.write(`\r${property}: ${Math.round((100 * done) / total)} % `),
+  });
 }
 
 /** Vectors for `{ "ITA": 1, "ENi2f": 0.5 }`: the behaviour, and how strongly. */
-function steering(wanted = {}) {
-  return Object.entries(wanted).map(([property, alpha]) => {
-    const vector = vectors.get(property);
-    if (!vector) throw new SteeringError("E_BAD_ARGUMENT", `there is no "${property}"; there are ${[...vectors.keys()].join(", ")}`);
-    return vector.with(schedule.fixed(alpha));
-  });
+async function steering(wanted = {}) {
+  return Promise.all(Object.entries(wanted).map(async ([property, alpha]) => (await vectorOf(property)).with(schedule.fixed(alpha))));
 }
 
 const server = createServer(async (request, response) => {
@@ -28,7 +38,8 @@ const server = createServer(async (request, response) => {
   response.on("close", () => left.abort()); // nobody listens any more: the model stops at the next token
   try {
     const { question, steer } = JSON.parse(await text(request));
-    const answer = model.generate(prompts.question(question), { steer: steering(steer), maxNewTokens: 100, stop: ["\n"], signal: left.signal });
+    const prompt = await prompts.tokens(model, question); // in the model's own format
+    const answer = model.generate(prompt, { steer: await steering(steer), maxNewTokens: 100, stop: ["\n"], signal: left.signal });
     for await (const token of answer) response.write(token.text);
   } catch (error) {
     if (!left.signal.aborted && !response.headersSent) response.writeHead(400);

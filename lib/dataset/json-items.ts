@@ -10,7 +10,8 @@ export interface JsonItem {
  * Parse the items of a JSON list one by one, so that a list of a million rows is not in memory twice and an error in a row is
  * reported with its line before the next is parsed. Throws E_BAD_DATASET, naming file and line.
  */
-export function* jsonItems(text: string, path: string): Generator<JsonItem, void> {
+export function* jsonItems(content: string, path: string): Generator<JsonItem, void> {
+  const text = content.trimEnd(); // an error at the end is on the last line, not after it
   const cursor: Cursor = { at: 0, line: 1 };
   passWhite(text, cursor);
   if (text[cursor.at] !== "[") {

@@ -1,5 +1,5 @@
 // The functions that `readBounded` calls, for large or complex files in a child process: each takes one structured-cloneable argument.
-import { SteeringError } from "../errors.js";
+import { shown, SteeringError } from "../errors.js";
 import { readUtf8 } from "../formats/index.js";
 import { seededRandom } from "../maths/index.js";
 import { bad, kindOf } from "./refusal.js";
@@ -13,7 +13,7 @@ export async function columns({ path, columns, limit }: { path: string; columns:
     const text = (column: string): string => {
       const value = values[column];
       if (typeof value === "string" && value.trim() !== "") return value;
-      throw bad(path, place(), `"${column}" must be a text that is not empty; found ${kindOf(value)}`);
+      throw bad(path, place(), `"${column}" must be a text that is not empty; found ${kindOf(value)}${whichColumns(values)}`);
     };
     rows.push({ input: text(columns.input), output: text(columns.output) });
   }
@@ -29,7 +29,8 @@ export async function alpaca({ path, limit, maxLength }: { path: string; limit: 
   for (const { values, place } of await readTable(path)) {
     const { instruction, input = "", output } = values;
     if (typeof instruction !== "string" || typeof output !== "string") {
-      throw bad(path, place(), `"instruction" and "output" must be texts; found ${kindOf(instruction)} and ${kindOf(output)}`);
+      throw bad(path, place(), `"instruction" and "output" must be texts; found ${kindOf(instruction)} and ${kindOf(output)}`
+        + whichColumns(values));
     }
     if (input || instruction.length >= maxLength || output.length >= maxLength || output.trim() === "") continue;
     if (rows.push({ input: instruction, output }) === limit) break;
@@ -48,7 +49,8 @@ export async function beaverTails(
     const { prompt, response, is_safe: isSafe } = values;
     if (typeof prompt !== "string" || typeof response !== "string" || typeof isSafe !== "boolean") {
       const found = `${kindOf(prompt)}, ${kindOf(response)} and ${kindOf(isSafe)}`;
-      throw bad(path, place(), `"prompt" and "response" must be texts and "is_safe" true or false; found ${found}`);
+      throw bad(path, place(), `"prompt" and "response" must be texts and "is_safe" true or false; found ${found}`
+        + whichColumns(values));
     }
     if (isSafe !== safe || response.trim() === "" || prompt.trim() === "") continue;
     if (rows.push({ input: prompt, output: response }) === limit) break;
@@ -81,4 +83,14 @@ async function linesOf(path: string): Promise<string[]> {
 function notEmpty(rows: Row[], path: string): Row[] {
   if (rows.length === 0) throw new SteeringError("E_BAD_DATASET", `${path} contains no matching row`);
   return rows;
+}
+
+/** Most columns that a message lists. */
+const MOST_COLUMNS = 12;
+
+/** The columns of a row, for the message about one that is missing. */
+function whichColumns(values: Record<string, unknown>): string {
+  const names = Object.keys(values);
+  const more = names.length > MOST_COLUMNS ? `, and ${names.length - MOST_COLUMNS} more` : "";
+  return `; the row has ${names.length === 0 ? "no columns" : `the columns ${names.slice(0, MOST_COLUMNS).map(shown).join(", ")}${more}`}`;
 }

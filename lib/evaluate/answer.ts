@@ -3,7 +3,7 @@ import type { Engine } from "../engine/index.js";
 import {
   deltaPerplexityFrom, generateText, perplexityOf, withFoundAlphas, type GenerationResult, type Steering,
 } from "../generate/index.js";
-import { QUESTION_STOP, type EvaluationPrompt } from "../prompt/index.js";
+import type { EvaluationPrompt } from "../prompt/index.js";
 import type { ResultRecord, RunSetting } from "../results/index.js";
 
 export interface AnswerOptions {
@@ -29,7 +29,7 @@ export async function answerPrompt(
   options: AnswerOptions,
 ): Promise<ResultRecord[]> {
   const { settings, vectors, maxNewTokens, signal, onAnswer } = options;
-  const generation = { maxNewTokens, stop: [QUESTION_STOP], ...(signal && { signal }) };
+  const generation = { maxNewTokens, stop: prompt.stop, ...(signal && { signal }) };
   const icl = generateText(model, prompt.icl, { ...generation, logProbabilities: true });
   const reference = icl.then((result) => referenceOf(model, result));
   reference.catch(() => undefined); // each setting awaits it below

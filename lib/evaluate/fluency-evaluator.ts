@@ -1,6 +1,7 @@
 import { engineVersion, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { perplexity } from "../generate/index.js";
+import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
 import { isOfText } from "./judge-each.js";
 import type { EvaluatedText, Evaluator } from "./evaluator.js";
 
@@ -22,14 +23,21 @@ export function fluencyEvaluator(): Evaluator {
  * Evaluator that measures the perplexity of each text after its question, under an unsteered model of your choice; null for a text that
  * is empty or too long. The caller keeps ownership of the model.
  *
- * @param ask turns the question into the prompt that precedes the text
+ * @param options how the question is put to the model before the text
  */
-export async function perplexityEvaluator(model: Engine, ask: (question: string) => string): Promise<Evaluator> {
+export async function perplexityEvaluator(model: Engine, options: FormatOptions = {}): Promise<Evaluator> {
+  const format = resolveFormat(model, options.format);
+  const { system, templateVariables } = options;
+  await promptTokens(model, "Why?", options); // fails if the template refuses every question, which no text is to blame for
   return {
     name: "perplexity", wanted: null, batchSize: 128,
-    config: { model: { ...await model.fingerprint() } },
+    config: { // older evaluations, all in the format qa, name none
+      model: { ...await model.fingerprint() }, ...(format !== "qa" && { format }), ...(system !== undefined && { system }),
+      ...(templateVariables && { templateVariables }),
+    },
     versions: { llamaSteer: packageVersion(), llamaCpp: engineVersion() },
-    evaluate: (texts, signal) => Promise.all(texts.map(async (text) => ({ "": await perplexityOf(model, text, ask, signal) }))),
+    evaluate: (texts, signal) =>
+      Promise.all(texts.map(async (text) => ({ "": await perplexityOf(model, text, { ...options, format }, signal) }))),
     [Symbol.dispose]: () => {},
   };
 }
@@ -53,12 +61,13 @@ function wordsOf(text: string): string[] {
 async function perplexityOf(
   model: Engine,
   { question, text }: EvaluatedText,
-  ask: (question: string) => string,
+  options: FormatOptions,
   signal: AbortSignal | undefined,
 ): Promise<number | null> {
   if (text.trim() === "") return null;
   try {
-    return await perplexity(model, ask(question), model.tokenise(text, { bos: false }), { ...(signal && { signal }) });
+    const prompt = await promptTokens(model, question, options);
+    return await perplexity(model, prompt, model.tokenise(text, { bos: false }), { ...(signal && { signal }) });
   } catch (error) {
     if (isOfText(error)) return null;
     throw error;

@@ -6,6 +6,7 @@ import {
 } from "../generate/index.js";
 import { given, checked, checkMethods, making } from "../arguments/index.js";
 import { probeArgument } from "../probe/index.js";
+import { formatShape, type FormatOptions } from "../prompt/index.js";
 import { evaluateRun } from "./evaluate-run.js";
 import type { Evaluator } from "./evaluator.js";
 import { fluencyEvaluator, perplexityEvaluator, repetition as repeated } from "./fluency-evaluator.js";
@@ -50,7 +51,9 @@ export const probe = checked("evaluate.probe", judging(probeEvaluator), {
 /** @function */
 export const fluency = checked("evaluate.fluency", judging(fluencyEvaluator), {});
 /** @function */
-export const perplexityOfAnswers = checked("evaluate.perplexityOfAnswers", judging(perplexityEvaluator), { model, ask: given.callback });
+export const perplexityOfAnswers = checked("evaluate.perplexityOfAnswers", judging(perplexityEvaluator), {
+  model, options: given.optionsOf<FormatOptions>(formatShape),
+});
 /** @function */
 export const translated = checked("evaluate.translated", judging(translatedEvaluator), {
   inner: given.evaluator, translator: given.translator, languages: given.list(text).optional(),

@@ -2,7 +2,7 @@ import type { Engine } from "../engine/index.js";
 import { detectLanguage, type LanguageGuess } from "../evaluate/index.js";
 import { writeFileAtomic } from "../formats/index.js";
 import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
-import { questionPrompt, QUESTION_STOP } from "../prompt/index.js";
+import { promptTokens, QUESTION_STOP, resolveFormat, type FormatOptions } from "../prompt/index.js";
 import type { Schedule } from "../steering/index.js";
 import type { Provenance } from "../vector/index.js";
 
@@ -20,7 +20,7 @@ export interface Answer extends GenerationResult {
 }
 
 /** Options of `compare`. */
-export interface CompareOptions {
+export interface CompareOptions extends FormatOptions {
   maxNewTokens: number;
   signal?: AbortSignal;
   /** Called after every answer. */
@@ -35,12 +35,13 @@ export async function compare(
   options: CompareOptions,
 ): Promise<Answer[]> {
   const { maxNewTokens, signal, onAnswer } = options;
+  const format = resolveFormat(model, options.format);
+  const stop = format === "qa" ? [QUESTION_STOP] : [];
   const answers: Answer[] = [];
   for (const question of questions) {
+    const prompt = await promptTokens(model, question, { ...options, format });
     for (const { label, steer } of settings) {
-      const result = await generateText(model, questionPrompt(question), {
-        steer, maxNewTokens, stop: [QUESTION_STOP], ...(signal ? { signal } : {}),
-      });
+      const result = await generateText(model, prompt, { steer, maxNewTokens, stop, ...(signal ? { signal } : {}) });
       const answer = { ...result, question, setting: label, detected: await detectLanguage(result.text) };
       answers.push(answer);
       onAnswer?.(answer);

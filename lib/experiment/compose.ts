@@ -1,10 +1,10 @@
 import { SteeringError } from "../errors.js";
 import { baseName, datasetReference, differingQueries, loadDataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
-import { evaluationPrompts } from "../prompt/index.js";
+import { formattedPrompts } from "../prompt/index.js";
 import type { RunResults } from "../results/index.js";
-import { loadVector, assertMadeFor, select, type VectorData } from "../vector/index.js";
-import { parseCompose, type ComposeOptions } from "./config.js";
+import { loadVector, assertMadeFor, formatNotice, select, type VectorData } from "../vector/index.js";
+import { formatOfConfig, parseCompose, withFormat, type ComposeOptions } from "./config.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { composeSettings } from "./setting-list.js";
 import { hashOf } from "./single.js";
@@ -18,7 +18,7 @@ import { hashOf } from "./single.js";
  *   E_ABORTED
  */
 export async function runCompose(model: Engine, options: ComposeOptions, runOptions: RunOptions): Promise<RunResults> {
-  const { vectors: paths, ...config } = parseCompose(options);
+  const { vectors: paths, ...config } = withFormat(model, parseCompose(options));
   const vectors = await Promise.all(paths.map(loadVector));
   for (const vector of vectors) assertMadeFor(vector, await model.fingerprint());
   const properties = propertyNames(vectors);
@@ -37,7 +37,12 @@ export async function runCompose(model: Engine, options: ComposeOptions, runOpti
   if (maxNewTokens < config.maxNewTokens) {
     runOptions.onNotice?.(`answers are limited to ${maxNewTokens} tokens, the number of steps of the shortest vector`);
   }
-  const prompts = evaluationPrompts(model, { questions, icl, language }, { ...config, maxNewTokens });
+  const how = formatOfConfig(config);
+  for (const [index, { provenance }] of vectors.entries()) {
+    const notice = formatNotice(paths[index]!, provenance, how.format);
+    if (notice !== undefined) runOptions.onNotice?.(notice);
+  }
+  const prompts = await formattedPrompts(model, { questions, icl, language }, { ...config, maxNewTokens }, how);
   if (prompts.length < config.evaluationSize) {
     runOptions.onNotice?.(`the datasets yield only ${prompts.length} prompts, not ${config.evaluationSize}`);
   }

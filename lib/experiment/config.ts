@@ -1,9 +1,12 @@
 import { z } from "zod";
+import { parsedBy } from "../checks.js";
 import { shown, SteeringError } from "../errors.js";
 import { isDatasetName, NAME_OR_FILE } from "../dataset/index.js";
+import type { Engine } from "../engine/index.js";
+import { FORMAT_CHOICES, resolveDemonstrationFormat, type FormatOptions } from "../prompt/index.js";
 import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
 import { STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type Strategy } from "../steering/index.js";
-import { HOOK_SITES } from "../vector/index.js";
+import { FORMATS, HOOK_SITES, type Format } from "../vector/index.js";
 
 export { STRATEGIES, STRATEGY_WORDS, type Strategy };
 
@@ -24,6 +27,12 @@ const common = {
   evaluationSize: whole(1),
   /** `groups`: split the evaluation data into groups, as published. `rows`: ask every row, with the preceding rows as demonstrations. */
   evaluateOn: z.enum(["groups", "rows"]),
+  /** How questions and demonstrations are put to the model; default `qa`, as published. */
+  format: z.enum(FORMAT_CHOICES).optional(),
+  /** A system message, or an opening paragraph. */
+  system: z.string().optional(),
+  templateVariables: z.record(z.string(), z.unknown()).optional(),
+  /** Variant of the format `qa`. */
   promptFormat: z.enum(["clean", "published"]),
   klReduction: klReductionSchema,
   strategies: z.array(strategy).refine(distinct, TWICE),
@@ -53,6 +62,7 @@ export const singleSchema = z.strictObject({
   site: z.enum(HOOK_SITES),
   ...common,
 });
+const formatSchema = singleSchema.pick({ system: true, templateVariables: true }).extend({ format: z.enum(FORMATS).optional() }).strip();
 /** A single experiment with all its settings. */
 export type SingleConfig = z.infer<typeof singleSchema>;
 
@@ -94,6 +104,30 @@ export type ComposeOptions = WithDefaults<ComposeConfig, typeof COMPOSE_DEFAULTS
 export const parseSingle = (options: SingleOptions): SingleConfig => parse(singleSchema, SINGLE_DEFAULTS, options);
 /** Fill in defaults. Throws E_BAD_ARGUMENT naming the setting. */
 export const parseCompose = (options: ComposeOptions): ComposeConfig => parse(composeSchema, COMPOSE_DEFAULTS, options);
+
+type FormatConfig = Pick<SingleConfig, "promptFormat" | keyof FormatOptions>;
+
+/**
+ * The same configuration with the format that `auto` stands for; none is `qa`, as in runs that older versions began. Throws
+ * E_BAD_ARGUMENT.
+ */
+export function withFormat<Config extends FormatConfig>(
+  model: Engine, { format = "qa", ...config }: Config,
+): Omit<Config, "format"> & FormatConfig {
+  const resolved = resolveDemonstrationFormat(model, [], { format, promptFormat: config.promptFormat, ...systemOf(config) });
+  return { ...config, ...(resolved !== "qa" && { format: resolved }) };
+}
+
+/** How a run's questions are put to its model. */
+export function formatOfConfig(config: object): FormatOptions & { format: Format } {
+  const { format = "qa", templateVariables, ...rest } = parsedBy(formatSchema, config,
+    (problem) => new SteeringError("E_BAD_RUN", `the run's config.${problem}`));
+  return { format, ...systemOf(rest), ...(templateVariables && { templateVariables }) };
+}
+
+function systemOf({ system }: { system?: string | undefined }): { system?: string } {
+  return system === undefined ? {} : { system };
+}
 
 function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: object): Config {
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));

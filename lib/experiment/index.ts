@@ -6,5 +6,5 @@ export type { LoadPlanOptions, Plan, PlanFile, PlannedRun } from "./plan.js";
 export type { RunOptions } from "./run.js";
 export { modelFolder } from "./plan.js";
 export { DEFAULT_PARALLEL } from "./run.js";
-export { STRATEGY_WORDS } from "./config.js";
+export { formatOfConfig, STRATEGY_WORDS } from "./config.js";
 export { saveComparison, type Answer, type CompareOptions, type Setting, type SettingSummary } from "./compare.js";

@@ -1,5 +1,6 @@
 /** The paper's experiments: a single property, a composition, plans of many runs, and comparisons of settings. */
 import { given, checked } from "../arguments/index.js";
+import { formatShape } from "../prompt/index.js";
 import { steerArgument } from "../vector/index.js";
 import { compare as compareSettings, summarise as sumUp } from "./compare.js";
 import { runCompose } from "./compose.js";
@@ -46,7 +47,7 @@ export const plan = checked("experiment.plan", runPlan, {
 export const compare = checked("experiment.compare", compareSettings, {
   model: given.model, questions: given.list(given.text),
   settings: given.list(given.required({ label: given.text, steer: steerArgument })),
-  options: given.required({ maxNewTokens: number, signal: signal.optional(), onAnswer: callback.optional() }),
+  options: given.required({ maxNewTokens: number, ...formatShape, signal: signal.optional(), onAnswer: callback.optional() }),
 });
 const detected = given.required({ language: given.text });
 /** @function */

@@ -7,10 +7,10 @@ import type { Engine } from "../engine/index.js";
 import { planExtraction, runExtraction, type ExtractionPlan } from "../extract/index.js";
 import { regularFileSize, withLock } from "../formats/index.js";
 import { sha256File } from "../models/index.js";
-import { evaluationPrompts } from "../prompt/index.js";
+import { formattedPrompts, type FormatOptions } from "../prompt/index.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
-import { assertHeads, assertMadeFor, loadVector, saveVector, type VectorData } from "../vector/index.js";
-import { parseSingle, type SingleConfig, type SingleOptions } from "./config.js";
+import { assertHeads, assertMadeFor, formatNotice, formatOf, loadVector, saveVector, type VectorData } from "../vector/index.js";
+import { formatOfConfig, parseSingle, withFormat, type SingleConfig, type SingleOptions } from "./config.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { singleSettings } from "./setting-list.js";
 
@@ -35,10 +35,11 @@ export async function runSingle(
   options: SingleOptions,
   runOptions: SingleRunOptions,
 ): Promise<RunResults | undefined> {
-  const config = parseSingle(options);
+  const config = withFormat(model, parseSingle(options));
   const { positive, negative, evaluation } = await singleDatasets(config, runOptions);
   checkParts(model, config);
-  const plan = await planExtraction(model, extractionOf(config, positive, negative));
+  const how = formatOfConfig(config);
+  const plan = await planExtraction(model, extractionOf(config, positive, negative, how));
   const property = baseName(positive.name);
   const file = runOptions.vector ?? `${property}-${baseName(negative.name)}.safetensors`;
   const path = runOptions.vector ?? join(runOptions.out, file);
@@ -46,7 +47,7 @@ export async function runSingle(
     await withLock(join(runOptions.out, LOCK_NAME), () => vectorOf(model, plan, path, runOptions), LOCK_DOES);
     return undefined;
   }
-  const prompts = evaluationPrompts(model, { questions: evaluation, icl: evaluation }, config);
+  const prompts = await formattedPrompts(model, { questions: evaluation, icl: evaluation }, config, how);
   const run = await describeRun(model, {
     kind: "single", config, settings: singleSettings(config), nPrompts: prompts.length,
     datasets: { positive: datasetReference(positive), negative: datasetReference(negative), evaluation: datasetReference(evaluation) },
@@ -73,10 +74,10 @@ async function singleDatasets(
   return { positive, negative, evaluation: config.evalDataset === undefined ? positive : await loadDataset(config.evalDataset, folder) };
 }
 
-function extractionOf(config: SingleConfig, positive: Dataset, negative: Dataset) {
+function extractionOf(config: SingleConfig, positive: Dataset, negative: Dataset, how: FormatOptions) {
   const { iclExamples, support, seed, supportIndices, maxNewTokens, site, layers, promptFormat } = config;
   return {
-    positive, negative, iclExamples, maxNewTokens, site, promptFormat,
+    ...how, positive, negative, iclExamples, maxNewTokens, site, promptFormat,
     ...(supportIndices ? { supportIndices } : { support, seed }),
     ...(layers === "all" ? {} : { layers }),
   };
@@ -87,15 +88,19 @@ async function vectorOf(
   model: Engine,
   plan: ExtractionPlan,
   path: string,
-  { vector: given, signal, onExtraction }: SingleRunOptions,
+  { vector: given, signal, onExtraction, onNotice }: SingleRunOptions,
   store?: RunStore,
 ): Promise<VectorData> {
   if (given !== undefined || existsSync(path)) {
     const vector = await loadVector(path);
     assertMadeFor(vector, await model.fingerprint());
-    if (given !== undefined) checkGiven(vector, plan, path);
-    else if (!isOfPlan(vector, plan)) {
+    if (given === undefined && !isOfPlan(vector, plan)) {
       throw new SteeringError("E_BAD_RUN", `${path} already exists with other extraction settings; choose another folder (--out)`);
+    }
+    if (given !== undefined) {
+      checkGiven(vector, plan, path);
+      const notice = formatNotice(path, vector.provenance, plan.provenance.format ?? "qa");
+      if (notice !== undefined) onNotice?.(notice);
     }
     return vector;
   }
@@ -131,7 +136,7 @@ function checkParts({ info }: Engine, { layers, heads, site }: SingleConfig): vo
 function isOfPlan(vector: VectorData, plan: ExtractionPlan): boolean {
   const described = ({ site, layers, provenance }: Pick<VectorData, "site" | "layers" | "provenance">): unknown => {
     const { madeBy: _, calibration: _unused, ...compared } = provenance;
-    return JSON.parse(JSON.stringify([site, layers, compared]));
+    return JSON.parse(JSON.stringify([site, layers, { ...compared, format: formatOf(provenance) }]));
   };
   return isDeepStrictEqual(described(vector), described(plan));
 }

@@ -6,12 +6,12 @@ import { assertDifferent, datasetReference, type Dataset } from "../dataset/inde
 import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { drawWithReplacement } from "../maths/index.js";
-import { iclTokens, promptGroups, type QaVariant } from "../prompt/index.js";
+import { demonstrationTokens, promptGroups, resolveDemonstrationFormat, type DemonstrationOptions } from "../prompt/index.js";
 import { MAX_PROMPTS } from "../results/index.js";
-import { delta, type HookSite, type IclOrigin, type Provenance, type StepMeans, SteeringVector } from "../vector/index.js";
+import { delta, type Format, type HookSite, type IclOrigin, type Provenance, type StepMeans, SteeringVector } from "../vector/index.js";
 
 /** Options of an extraction from demonstrations, as published (docs/method.md §2 and §3). */
-export interface ExtractOptions {
+export interface ExtractOptions extends DemonstrationOptions {
   /** Demonstrations of the wanted behaviour and of its contrast. Both datasets hold the same queries, row by row. */
   positive: Dataset;
   negative: Dataset;
@@ -29,8 +29,11 @@ export interface ExtractOptions {
   site?: HookSite;
   /** Layers to extract, 0-based, ascending; default: all. */
   layers?: readonly number[];
-  /** Format of the prompts; default `clean`. */
-  promptFormat?: QaVariant;
+  /**
+   * How to write demonstrations and question: `qa`, as published, or `chat`, with the demonstrations as earlier turns. `auto` (default):
+   * `qa` for datasets with an instruction, which the published ones have, otherwise as `prompts.tokens`.
+   */
+  format?: Format | "auto";
   signal?: AbortSignal;
   /** Reports the tokens computed so far and an upper bound of the total. */
   onProgress?: (done: number, total: number) => void;
@@ -58,11 +61,12 @@ export interface ExtractionPlan {
 
 export async function planExtraction(model: Engine, options: ExtractOptions): Promise<ExtractionPlan> {
   const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32 } = options;
-  const { site = "head_out", promptFormat = "clean" } = options;
+  const { site = "head_out", promptFormat = "clean", system } = options;
   const layers = options.layers ?? model.siteLayers(site);
   requireInteger("support", support, { min: 1, max: MAX_PROMPTS });
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   assertDifferent(positive, negative);
+  const format = resolveDemonstrationFormat(model, [positive.instruction, negative.instruction], options);
   const sides = [positive, negative].map((dataset) => ({ dataset, groups: promptGroups(dataset, iclExamples) }));
   const nGroups = Math.min(...sides.map(({ groups }) => groups.length));
   if (options.supportIndices && (options.support ?? options.seed) !== undefined) {
@@ -75,8 +79,8 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
   const counts = new Map<number, number>();
   for (const index of supportIndices) counts.set(index, (counts.get(index) ?? 0) + 1);
 
-  const prompts = sides.map(({ dataset, groups }) => [...counts].map(([index, weight]): CapturePrompt =>
-    ({ tokens: iclTokens(model, dataset.instruction, groups[index]!, promptFormat), weight })));
+  const prompts = await Promise.all(sides.map(({ dataset, groups }) => Promise.all([...counts].map(async ([index, weight]) =>
+    ({ tokens: await demonstrationTokens(model, dataset.instruction, groups[index]!, { ...options, format }), weight })))));
   return {
     site, layers: [...layers], prompts, maxNewTokens,
     provenance: {
@@ -89,6 +93,7 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
         maxNewTokens, promptFormat,
         promptsHash: hashPrompts(prompts),
       },
+      format, ...(system !== undefined && { system }),
       model: await model.fingerprint(),
       madeBy: `llama-steer ${packageVersion()}`,
     },

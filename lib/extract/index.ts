@@ -2,5 +2,5 @@ export { planExtraction, runExtraction, type ExtractionPlan } from "./demonstrat
 export type { ExtractionOptions } from "./extract.js";
 export type { ExtractOptions } from "./demonstrations.js";
 export type { ExtractPairsOptions } from "./pairs.js";
-export { PAIR_TEMPLATES, POOLINGS } from "./pairs.js";
+export { POOLINGS } from "./pairs.js";
 export { answerPairs } from "./text-pairs.js";

@@ -6,24 +6,23 @@ import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
 import { shuffled } from "../maths/index.js";
-import { PAIR_METHODS, type HookSite, type PairMethod, type PairsOrigin, type Provenance, SteeringVector } from "../vector/index.js";
+import { resolveFormat, type FormatOptions } from "../prompt/index.js";
+import { PAIR_METHODS, type Format, type HookSite, type PairMethod, type Provenance, SteeringVector } from "../vector/index.js";
 import { directionScore, layerDirections, type DirectionOptions, type PairActivations } from "./pair-directions.js";
 import { answerPairs, drawPairs, hashTexts, textPair, type TextPair } from "./text-pairs.js";
 
-/** How `extract` puts the question before an answer. */
-export const PAIR_TEMPLATES = ["question", "chat", "none"] as const satisfies ReadonlyArray<PairsOrigin["template"]>;
 /** Which rows of an answer `extract` reads. */
 export const POOLINGS = ["mean", "last", "step"] as const satisfies readonly Pooling[];
 
 /** Options of an extraction from pairs of answers to the same query. */
-export interface ExtractPairsOptions {
+export interface ExtractPairsOptions extends FormatOptions {
   /** Answers with and without the property. Rows with the same query in both datasets form pairs; other rows are left out. */
   positive: Dataset;
   negative: Dataset;
   /** How to compute a direction from the pairs' activations (`pairDirection`); default `mean`. */
   method?: PairMethod;
-  /** How to put the question before the answer: as `Q:…\nA:` (default), with the model's chat template, or not at all. */
-  template?: PairsOrigin["template"];
+  /** How to put the question before the answer, as `prompts.tokens`; `raw` leaves the question out. Default `auto`. */
+  format?: Format | "auto";
   /** Which rows of an answer to read: their mean (default), the last, or one per token step, which gives one direction per step. */
   pooling?: Pooling;
   /** Where activations are read and later steered; default `resid_post`. */
@@ -70,12 +69,12 @@ export async function extractPairs(model: Engine, options: ExtractPairsOptions):
 
 /** As `extractPairs`, with another limit on the activation values in memory. */
 export async function extractWithin(model: Engine, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
-  const { positive, negative, method = "mean", template = "question", pooling = "mean" } = options;
-  const { site = "resid_post", seed = 32, signal } = options;
+  const { positive, negative, method = "mean", pooling = "mean", site = "resid_post", seed = 32, system, signal } = options;
+  const format = resolveFormat(model, options.format);
   const { layers, best } = checked(model, options, site);
   const all = answerPairs(positive, negative);
   const drawn = options.nPairs === undefined ? all : drawPairs(all, options.nPairs, seed);
-  const pairs = await Promise.all(drawn.map((pair) => textPair(model, pair, template)));
+  const pairs = await Promise.all(drawn.map((pair) => textPair(model, pair, { ...options, format })));
   const isHeldOut = best === undefined ? undefined : heldOut(pairs, seed);
   const maxSteps = pooling === "step" ? options.maxNewTokens ?? 30 : undefined;
   const width = model.siteWidth(site);
@@ -100,9 +99,10 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
     property: `${positive.name} vs ${negative.name}`,
     origin: {
       kind: "pairs", method, positive: datasetReference(positive), negative: datasetReference(negative),
-      template, pooling, nPairs: pairs.length,
+      pooling, nPairs: pairs.length,
       ...(layerScores && { layerScores }), seed, promptsHash: hashTexts(pairs.flatMap((pair) => [pair.positive, pair.negative])),
     },
+    format, ...(system !== undefined && { system }),
     model: await model.fingerprint(),
     madeBy: `llama-steer ${packageVersion()}`,
   };
@@ -111,10 +111,9 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
 
 /** Throws E_BAD_ARGUMENT, E_BAD_DATASET. */
 function checked(model: Engine, options: ExtractPairsOptions, site: HookSite): { layers: readonly number[]; best: number | undefined } {
-  const { positive, negative, method = "mean", template = "question", pooling = "mean" } = options;
+  const { positive, negative, method = "mean", pooling = "mean" } = options;
   const { layers = "all", maxNewTokens, nPairs, seed = 0 } = options;
   requireOneOf("method", method, PAIR_METHODS);
-  requireOneOf("template", template, PAIR_TEMPLATES);
   requireOneOf("pooling", pooling, POOLINGS);
   if (maxNewTokens !== undefined && pooling !== "step") {
     throw new SteeringError("E_BAD_ARGUMENT", `maxNewTokens needs pooling "step"; pooling "${pooling}" gives one direction for all steps`);

@@ -1,4 +1,5 @@
 import { given, checked } from "../arguments/index.js";
+import { formatShape } from "../prompt/index.js";
 import { siteArgument } from "../vector/index.js";
 import { extract as extractVector } from "./extract.js";
 import { z } from "zod";
@@ -8,7 +9,7 @@ const { number } = given;
 const extracting = given.required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
   supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),
-  method: given.text.optional(),
+  method: given.text.optional(), ...formatShape,
   layers: z.union([given.tokens, number, given.anObject, given.text]).optional(),
   signal: given.signal.optional(), onProgress: given.callback.optional(),
 }).refine((value) => {

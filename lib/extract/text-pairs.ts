@@ -1,11 +1,11 @@
 import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import type { PromptedText } from "../capture/index.js";
-import { questionPrompt, type Dataset } from "../dataset/index.js";
+import type { Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { shuffled } from "../maths/index.js";
-import { chatTokens } from "../prompt/index.js";
-import type { PairsOrigin } from "../vector/index.js";
+import { promptTokens, type FormatOptions } from "../prompt/index.js";
+import type { Format } from "../vector/index.js";
 
 /** Two answers to one question. */
 export interface AnswerPair {
@@ -46,31 +46,21 @@ export function drawPairs(pairs: readonly AnswerPair[], nPairs: number, seed: nu
 }
 
 /**
- * Tokenise a pair. White space around an answer is ignored. With `none` the prompt is only BOS, if the model uses one, and the question
- * is left out.
+ * Tokenise a pair. White space around an answer is ignored. The format `raw` leaves the question out: its prompt is BOS, if the model uses
+ * one, and the opening paragraph.
  *
  * @throws SteeringError E_BAD_DATASET (an empty answer), E_BAD_GGUF (no chat template), E_BAD_ARGUMENT
  */
 export async function textPair(
-  model: Engine,
-  { question, positive, negative }: AnswerPair,
-  template: PairsOrigin["template"],
+  model: Engine, { question, positive, negative }: AnswerPair, options: FormatOptions & { format: Format },
 ): Promise<TextPair> {
-  const prompt = await promptTokens(model, question, template);
+  const prompt = await promptTokens(model, options.format === "raw" ? "" : question, options);
   const [a, b] = [positive, negative].map((text) => {
     const answer = model.tokenise(text.trim(), { bos: false });
     if (answer.length === 0) throw new SteeringError("E_BAD_DATASET", `an answer to "${question}" is empty`);
     return { prompt, answer };
   });
   return { question, positive: a!, negative: b! };
-}
-
-async function promptTokens(model: Engine, question: string, template: PairsOrigin["template"]): Promise<number[]> {
-  switch (template) {
-    case "question": return model.tokenise(questionPrompt(question));
-    case "chat": return chatTokens(model, [{ role: "user", content: question }]);
-    case "none": return model.tokenise("");
-  }
 }
 
 /** SHA-256 of the token ids of all texts. */

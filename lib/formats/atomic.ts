@@ -97,17 +97,18 @@ const CONTROL_VECTOR = /general\.architecture\x08\0\0\0\x0d\0{7}controlvector/;
 const HEAD_BYTES = 65_536;
 
 /**
- * Check before a long computation that its result can be written, and create the folder. `inPieces`: `writeAtomic` will write it.
- * Throws E_WRITE, also if the result would overwrite a model or one of its own `inputs`.
+ * Check before a long computation that its result can be written, and create the folder; returns the outermost folder that was created,
+ * if any. `inPieces`: `writeAtomic` will write it. Throws E_WRITE, also if the result would overwrite a model or one of its own `inputs`.
  */
-export async function assertWritable(path: string, inputs: readonly string[] = [], { inPieces = false } = {}): Promise<void> {
+export async function assertWritable(path: string, inputs: readonly string[] = [], { inPieces = false } = {}): Promise<string | undefined> {
+  let created: string | undefined;
   try {
-    await assertReachable(path, inPieces);
+    created = await assertReachable(path, inPieces);
   } catch (error) {
     throw error instanceof SteeringError ? error : cannotWrite(path, error as NodeJS.ErrnoException);
   }
   const existing = await stat(path).catch(() => undefined);
-  if (!existing?.isFile()) return;
+  if (!existing?.isFile()) return created;
   const begin = await headOf(path);
   if (begin.startsWith(GGUF) && !CONTROL_VECTOR.test(begin)) {
     throw new SteeringError("E_WRITE", `cannot write ${path}: refusing to overwrite a model file; choose another path`);
@@ -118,14 +119,20 @@ export async function assertWritable(path: string, inputs: readonly string[] = [
       throw new SteeringError("E_WRITE", `cannot write ${path}: refusing to overwrite its own input; choose another path`);
     }
   }
+  return undefined;
 }
 
-async function assertReachable(path: string, inPieces: boolean): Promise<void> {
+/** Creates the folder; returns the outermost one that was created. */
+async function assertReachable(path: string, inPieces: boolean): Promise<string | undefined> {
   const destination = await destinationOf(path);
   if (destination.kind === "stream" && inPieces) await temporaryFolder();
-  if (destination.kind === "stream") return destination.standard ? undefined : access(destination.path, constants.W_OK);
-  await mkdir(dirname(destination.path), { recursive: true });
+  if (destination.kind === "stream") {
+    if (!destination.standard) await access(destination.path, constants.W_OK);
+    return undefined;
+  }
+  const created = await mkdir(dirname(destination.path), { recursive: true });
   await access(dirname(destination.path), constants.W_OK);
+  return created;
 }
 
 async function headOf(path: string): Promise<string> {

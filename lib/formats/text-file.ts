@@ -84,7 +84,7 @@ export async function readLines<Value>(
 export function parseJson(text: string, place: string, code: ErrorCode): unknown {
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = JSON.parse(text.trimEnd()); // an error at the end is on the last line, not after it
   } catch (cause) {
     throw new SteeringError(code, `${place} is not JSON: ${(cause as Error).message}`, { cause });
   }

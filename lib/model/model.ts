@@ -35,7 +35,10 @@ export function fromLlama({ gpu, maxThreads }: LlamaLike): LoadModelOptions {
  * @hideconstructor
  */
 export class Model extends Engine {
-  /** Continues a prompt, steered by any number of vectors. Throws E_BAD_SPEC; reading it throws what `GenerationStream` throws. */
+  /**
+   * Continues a prompt, steered by any number of vectors. A text is taken as it is: `prompts.tokens` writes a question in the model's own
+   * format. Throws E_BAD_SPEC; reading it throws what `GenerationStream` throws.
+   */
   generate(prompt: Prompt, options: GenerateOptions = {}): GenerationStream {
     return generate(this, prompt, options);
   }

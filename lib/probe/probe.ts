@@ -1,7 +1,7 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { listOf } from "../formats/index.js";
-import { MAX_LAYERS, datasetSchema, fingerprintSchema, type HookSite } from "../vector/index.js";
+import { FORMATS, MAX_LAYERS, datasetSchema, fingerprintSchema, type HookSite } from "../vector/index.js";
 
 const share = z.number().min(0).max(1);
 const count = z.number().int().min(0);
@@ -42,6 +42,10 @@ const provenanceSchema = z.object({
     z.object({ kind: z.literal("datasets"), positive: datasetSchema, negative: datasetSchema }),
     z.object({ kind: z.literal("split") }),
   ]),
+  /** How the questions precede the texts; older files, all in the format `qa`, do not say. */
+  format: z.enum(FORMATS).optional(),
+  system: z.string().optional(),
+  templateVariables: z.record(z.string(), z.unknown()).optional(),
   /** Number of training texts, of both properties. */
   trainedOn: count,
   /** Penalty of the logistic regression on standardised features. */

@@ -1,6 +1,7 @@
 /** Probes: logistic regressions on a model's activations, which judge texts without a second model. */
 import { datasetArgument } from "../dataset/index.js";
 import { given, checked } from "../arguments/index.js";
+import { formatShape } from "../prompt/index.js";
 import { siteArgument } from "../vector/index.js";
 import { probeArgument } from "./arguments.js";
 import { loadProbe, saveProbe } from "./probe-file.js";
@@ -10,7 +11,7 @@ import { probeTexts, trainProbe } from "./train.js";
 /** @function */
 export const read = checked("probe.read", probeTexts, {
   model: given.model, probe: probeArgument, texts: given.list(given.required({ question: given.text.optional(), text: given.text })),
-  options: given.options({ allowMismatch: given.flag, ...given.stops }),
+  options: given.options({ allowMismatch: given.flag, ...formatShape, ...given.stops }),
 });
 /** @function */
 export const train = checked("probe.train", trainProbe, {
@@ -19,7 +20,7 @@ export const train = checked("probe.train", trainProbe, {
     positive: datasetArgument, negative: datasetArgument, site: siteArgument.optional(), layers: given.tokens.optional(),
     folds: given.number.optional(), lambdas: given.list(given.number).optional(), seed: given.number.optional(),
     evalPositive: datasetArgument.optional(), evalNegative: datasetArgument.optional(),
-    signal: given.signal.optional(), onProgress: given.callback.optional(),
+    ...formatShape, signal: given.signal.optional(), onProgress: given.callback.optional(),
   }),
 });
 /** @function */

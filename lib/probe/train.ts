@@ -1,12 +1,13 @@
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { captureTexts, readableLayers } from "../capture/index.js";
-import { assertDifferent, datasetReference, questionPrompt, type Dataset } from "../dataset/index.js";
+import { assertDifferent, datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
 import { judgementMetrics, sigmoid, shuffled } from "../maths/index.js";
-import { assertMadeFor, type HookSite } from "../vector/index.js";
+import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
+import { assertMadeFor, type Format, type HookSite } from "../vector/index.js";
 import { probeLogit, type Probe, type ProbeLayer, type ProbeProvenance } from "./probe.js";
 import { crossValidate, fitted, groupedFolds, mostCautious, type LabelledRows } from "./cross-validation.js";
 
@@ -25,7 +26,9 @@ export interface ProbeJudgement {
 }
 
 /** Options for judging texts with a probe. */
-export interface ProbeTextsOptions {
+export interface ProbeTextsOptions extends FormatOptions {
+  /** How to put the question before the text; default: as in the training. */
+  format?: Format | "auto";
   /** Accept a probe that was trained on another model of the same shape. */
   allowMismatch?: boolean;
   signal?: AbortSignal;
@@ -34,7 +37,7 @@ export interface ProbeTextsOptions {
 }
 
 /** Options for training a probe. */
-export interface TrainProbeOptions {
+export interface TrainProbeOptions extends FormatOptions {
   /** Answers with and without the property. If both have the same queries, the property is the only difference. */
   positive: Dataset;
   negative: Dataset;
@@ -66,7 +69,7 @@ const HELD_OUT = 5;
 
 /**
  * Train a probe: a logistic regression that predicts which of two datasets a text comes from, given its mean activation over the
- * tokens after `questionPrompt`. Layer and λ minimise the log loss of a cross-validation whose folds never share a query, except
+ * tokens after the question. Layer and λ minimise the log loss of a cross-validation whose folds never share a query, except
  * that a stronger penalty of almost the same loss is preferred (`mostCautious`). The probe is then fitted to all training texts
  * and evaluated on the held-out ones.
  *
@@ -74,6 +77,8 @@ const HELD_OUT = 5;
  */
 export async function trainProbe(model: Engine, options: TrainProbeOptions): Promise<Probe> {
   const { positive, negative, site = "resid_post", folds = 5, lambdas = [10, 1, 0.1, 0.01, 0.001], seed = 32, signal } = options;
+  const { system, templateVariables } = options;
+  const format = resolveFormat(model, options.format);
   const layers = options.layers ?? readableLayers(model, site);
   requireInteger("folds", folds, { min: 2 });
   requireInteger("seed", seed);
@@ -82,7 +87,8 @@ export async function trainProbe(model: Engine, options: TrainProbeOptions): Pro
   const { training, heldOut, heldOutFrom } = partTexts(options, seed);
   const progress = joinedProgress(options.onProgress, [training, heldOut]);
 
-  const read = await readRows(model, training, { site, layers, ...(signal && { signal }), onProgress: progress(0) });
+  const how = { ...options, format, site };
+  const read = await readRows(model, training, { ...how, layers, onProgress: progress(0) });
   const groups = read.texts.map(({ question }) => question);
   const nGroups = new Set(groups).size;
   if (nGroups < folds) throw new SteeringError("E_BAD_DATASET", `${nGroups} different queries are too few for ${folds} folds`);
@@ -99,11 +105,12 @@ export async function trainProbe(model: Engine, options: TrainProbeOptions): Pro
   const { layer, lambda } = mostCautious(tried);
   const { weights, bias } = fitted(read.ofLayer(layers.indexOf(layer)), lambda);
 
-  const judged = await readRows(model, heldOut, { site, layers: [layer], ...(signal && { signal }), onProgress: progress(1) });
+  const judged = await readRows(model, heldOut, { ...how, layers: [layer], onProgress: progress(1) });
   const { rows, labels } = judged.ofLayer(0);
   const provenance: ProbeProvenance = {
     property: `${positive.name} vs ${negative.name}`,
     positive: datasetReference(positive), negative: datasetReference(negative), heldOut: heldOutFrom,
+    format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }),
     trainedOn: read.texts.length, lambda, folds, seed, model: await model.fingerprint(), madeBy: `llama-steer ${packageVersion()}`,
   };
   const model32 = { weights: Float32Array.from(weights), bias };
@@ -127,7 +134,9 @@ export async function probeTexts(
 ): Promise<Array<ProbeJudgement | undefined>> {
   const { allowMismatch, ...how } = options;
   assertMadeFor(probe, await model.fingerprint(), allowMismatch, "probe");
-  const found = await readTexts(model, texts, { site: probe.site, layers: [probe.layer], ...how });
+  const { format = "qa", system, templateVariables } = probe.provenance;
+  const trained = { format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }) };
+  const found = await readTexts(model, texts, { site: probe.site, layers: [probe.layer], ...trained, ...how });
   return found.map((activation) => {
     if (!activation) return undefined;
     const logit = probeLogit(probe, activation);
@@ -196,19 +205,26 @@ function checkFolds(texts: readonly LabelledText[], foldOf: readonly number[]): 
   }
 }
 
-interface ReadOptions {
+interface ReadOptions extends FormatOptions {
   site: HookSite;
   layers: readonly number[];
   signal?: AbortSignal;
   onProgress?: (done: number, total: number) => void;
 }
 
-/** Mean activation of each text, `[layers, width]`; undefined for unreadable texts. */
+/** Mean activation of each text after its question, which `raw` leaves out, `[layers, width]`; undefined for unreadable texts. */
 async function readTexts(model: Engine, texts: readonly ProbeText[], options: ReadOptions): Promise<Array<Float32Array | undefined>> {
-  const readable = texts.flatMap((text, index) => {
-    const tokens = promptedText(model, text);
+  await promptTokens(model, "Why?", options); // fails if the template refuses every question, which no text is to blame for
+  const prompts = new Map<string, Promise<number[]>>();
+  const promptOf = (question: string): Promise<number[]> => {
+    const prompt = prompts.get(question) ?? promptTokens(model, options.format === "raw" ? "" : question, options);
+    prompts.set(question, prompt);
+    return prompt;
+  };
+  const readable = (await Promise.all(texts.map(async (text, index) => {
+    const tokens = await promptedText(model, text, promptOf);
     return tokens ? [{ ...tokens, index, question: text.question ?? "" }] : [];
-  });
+  }))).flat();
   // Adjacent texts that answer the same question share its prompt.
   const order = new Map<string, number>();
   for (const { question } of readable) if (!order.has(question)) order.set(question, order.size);
@@ -220,11 +236,13 @@ async function readTexts(model: Engine, texts: readonly ProbeText[], options: Re
 }
 
 /** Tokens of a text and its prompt; undefined if the text is empty, or too long for the model's context. */
-function promptedText(model: Engine, { question = "", text }: ProbeText): { prompt: number[]; answer: number[] } | undefined {
+async function promptedText(
+  model: Engine, { question = "", text }: ProbeText, promptOf: (question: string) => Promise<number[]>,
+): Promise<{ prompt: number[]; answer: number[] } | undefined> {
   const trimmed = text.trim();
   if (trimmed === "") return undefined;
   try {
-    const [prompt, answer] = [model.tokenise(questionPrompt(question)), model.tokenise(trimmed, { bos: false })];
+    const [prompt, answer] = [await promptOf(question), model.tokenise(trimmed, { bos: false })];
     return answer.length === 0 || prompt.length + answer.length > model.maxContext ? undefined : { prompt, answer };
   } catch (error) {
     // llama.cpp's tokenisers refuse some words.

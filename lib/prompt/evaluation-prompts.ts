@@ -1,12 +1,15 @@
 import { SteeringError } from "../errors.js";
-import type { Dataset } from "../dataset/index.js";
+import type { Dataset, Row } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
-import { iclTokens, promptGroups, questionTokens, type QaVariant, type PromptGroup } from "./question.js";
+import { demonstrationTokens, promptTokens, resolveDemonstrationFormat, type FormatOptions } from "./format.js";
+import { iclTokens, promptGroups, QUESTION_STOP, questionTokens, type QaVariant, type PromptGroup } from "./question.js";
 
 /** The token forms of one evaluation prompt. */
 export interface EvaluationPrompt {
   question: string;
   gold: string;
+  /** End an answer before these texts. */
+  stop: string[];
   noIcl: number[];
   icl: number[];
   /** The question after demonstrations of a composition's language alone. */
@@ -31,29 +34,63 @@ export interface EvaluationData {
   language?: Dataset | undefined;
 }
 
-/** Returns the prompts to answer, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET, E_CONTEXT_FULL before computing. */
-export function evaluationPrompts(
-  model: Engine, { questions, icl, language }: EvaluationData, settings: EvaluationSettings,
-): EvaluationPrompt[] {
-  const { evaluationSize, promptFormat } = settings;
+/**
+ * Returns the prompts to answer in the format `qa`, in the order of the data (docs/method.md §2). Throws E_BAD_DATASET, E_CONTEXT_FULL
+ * before computing.
+ */
+export function evaluationPrompts(model: Engine, data: EvaluationData, settings: EvaluationSettings): EvaluationPrompt[] {
+  const { promptFormat } = settings;
+  return chosenGroups(data, settings).map(({ query, icl, language }, index) => checkedLength(model, data, settings, index, {
+    question: query.input, gold: query.output, stop: [QUESTION_STOP],
+    noIcl: questionTokens(model, query.input, promptFormat),
+    icl: iclTokens(model, data.icl.instruction, icl, promptFormat),
+    iclLanguage: language && iclTokens(model, data.language!.instruction, language, promptFormat),
+  }));
+}
+
+/** As `evaluationPrompts`, in any format that demonstrations can be written in. Also throws what `demonstrationTokens` throws. */
+export async function formattedPrompts(
+  model: Engine, data: EvaluationData, settings: EvaluationSettings, options: FormatOptions = {},
+): Promise<EvaluationPrompt[]> {
+  const { promptFormat } = settings;
+  const instructions = [data.icl, ...(data.language ? [data.language] : [])].map(({ instruction }) => instruction);
+  const format = resolveDemonstrationFormat(model, instructions, { ...options, promptFormat });
+  if (format === "qa" && options.system === undefined) return evaluationPrompts(model, data, settings);
+  const how = { ...options, format };
+  return Promise.all(chosenGroups(data, settings).map(async ({ query, icl, language }, index) =>
+    checkedLength(model, data, settings, index, {
+      question: query.input, gold: query.output, stop: format === "qa" ? [QUESTION_STOP] : [],
+      noIcl: await promptTokens(model, query.input, how),
+      icl: await demonstrationTokens(model, data.icl.instruction, icl, how),
+      iclLanguage: language && await demonstrationTokens(model, data.language!.instruction, language, how),
+    })));
+}
+
+interface ChosenGroup {
+  /** The row to ask. */
+  query: Row;
+  icl: PromptGroup;
+  language: PromptGroup | undefined;
+}
+
+/** The rows to ask and their demonstrations. Throws E_BAD_DATASET. */
+function chosenGroups({ questions, icl, language }: EvaluationData, settings: EvaluationSettings): ChosenGroup[] {
   const [asked, shown, spoken] = [questions, icl, language].map((dataset) => dataset && evaluationGroups(dataset, settings));
-  const n = Math.min(evaluationSize, ...[asked, shown, spoken].flatMap((groups) => (groups ? [groups.length] : [])));
+  const n = Math.min(settings.evaluationSize, ...[asked, shown, spoken].flatMap((groups) => (groups ? [groups.length] : [])));
   return Array.from({ length: n }, (_, index) => {
     const { query } = asked![index]!;
-    const languageGroup = spoken && { demonstrations: spoken[index]!.demonstrations, query };
-    const prompt: EvaluationPrompt = {
-      question: query.input, gold: query.output,
-      noIcl: questionTokens(model, query.input, promptFormat),
-      icl: iclTokens(model, icl.instruction, shown![index]!, promptFormat),
-      iclLanguage: languageGroup && iclTokens(model, language!.instruction, languageGroup, promptFormat),
-    };
-    const longest = Math.max(prompt.noIcl.length, prompt.icl.length, prompt.iclLanguage?.length ?? 0) + settings.maxNewTokens;
-    if (longest > model.maxContext) {
-      throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens, but the model's `
-        + `context holds ${model.maxContext}. Use fewer demonstrations (--icl-examples)`);
-    }
-    return prompt;
+    return { query, icl: shown![index]!, language: spoken && { demonstrations: spoken[index]!.demonstrations, query } };
   });
+}
+
+/** Throws E_CONTEXT_FULL for a prompt that leaves no room for the answer. */
+function checkedLength(
+  model: Engine, { icl }: EvaluationData, { maxNewTokens }: EvaluationSettings, index: number, prompt: EvaluationPrompt,
+): EvaluationPrompt {
+  const longest = Math.max(prompt.noIcl.length, prompt.icl.length, prompt.iclLanguage?.length ?? 0) + maxNewTokens;
+  if (longest <= model.maxContext) return prompt;
+  throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens, but the model's `
+    + `context holds ${model.maxContext}. Use fewer demonstrations (--icl-examples)`);
 }
 
 function evaluationGroups(dataset: Dataset, { evaluateOn, iclExamples }: EvaluationSettings): PromptGroup[] {

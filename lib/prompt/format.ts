@@ -3,7 +3,7 @@ import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { FORMATS, type Format } from "../vector/index.js";
 import { chatTokens, type ChatMessage } from "./chat.js";
-import { questionPrompt } from "./question.js";
+import { iclPrompt, iclTokens, questionPrompt, type PromptGroup, type QaVariant } from "./question.js";
 import type { TemplateVariables } from "./template-variables.js";
 
 /** How to put questions to a model. */
@@ -48,4 +48,49 @@ export async function promptTokens(
   }
   const lead = system === undefined ? "" : `${system}\n\n`;
   return model.tokenise(lead + (resolved === "qa" ? questionPrompt(question) : question));
+}
+
+/** How to put questions after demonstrations to a model. */
+export interface DemonstrationOptions extends FormatOptions {
+  /** Variant of the format `qa`; default `clean`. */
+  promptFormat?: QaVariant;
+}
+
+/**
+ * The format that `auto` stands for with demonstrations: `qa`, as published, for datasets with an instruction, which the published ones
+ * have; otherwise as `resolveFormat`. Throws E_BAD_ARGUMENT for a format that demonstrations cannot be written in.
+ */
+export function resolveDemonstrationFormat(
+  model: Pick<Engine, "info">, instructions: readonly string[], { format = "auto", system, promptFormat = "clean" }: DemonstrationOptions,
+): Format {
+  const isPublished = promptFormat === "published" || instructions.some((instruction) => instruction !== "");
+  const resolved = format === "auto" && isPublished ? "qa" : resolveFormat(model, format);
+  if (resolved === "raw") {
+    throw new SteeringError("E_BAD_ARGUMENT", "the format raw cannot tell demonstrations from questions; expected qa or chat");
+  }
+  if (promptFormat === "published" && (resolved !== "qa" || system !== undefined)) {
+    throw new SteeringError("E_BAD_ARGUMENT", 'promptFormat "published" is a variant of the format qa without a system message; '
+      + 'leave out format and system, or use promptFormat "clean"');
+  }
+  return resolved;
+}
+
+/**
+ * Tokens of a question after demonstrations: written before it (`qa`), or as earlier turns of a chat, whose first message begins with the
+ * instruction. Throws what `resolveDemonstrationFormat` and `chatTokens` throw.
+ */
+export async function demonstrationTokens(
+  model: Engine, instruction: string, group: PromptGroup, options: DemonstrationOptions = {},
+): Promise<number[]> {
+  const { promptFormat, ...how } = options;
+  const format = resolveDemonstrationFormat(model, [instruction], options);
+  if (format === "qa") {
+    if (how.system === undefined) return iclTokens(model, instruction, group, promptFormat);
+    return promptTokens(model, iclPrompt(instruction, group), { ...how, format: "raw" });
+  }
+  const messages = group.demonstrations.flatMap(({ input, output }): ChatMessage[] =>
+    [{ role: "user", content: input }, { role: "assistant", content: output }]);
+  messages.push({ role: "user", content: group.query.input });
+  if (instruction) messages[0]!.content = `${instruction}\n\n${messages[0]!.content}`;
+  return promptTokens(model, messages, { ...how, format });
 }

@@ -1,9 +1,12 @@
 export { chatTokens, type ChatMessage, type ChatTemplate } from "./chat.js";
-export { evaluationPrompts, type EvaluationPrompt } from "./evaluation-prompts.js";
-export { FORMAT_CHOICES, promptTokens, resolveFormat, type FormatOptions } from "./format.js";
+export { evaluationPrompts, formattedPrompts, type EvaluationPrompt } from "./evaluation-prompts.js";
+export {
+  FORMAT_CHOICES, demonstrationTokens, promptTokens, resolveDemonstrationFormat, resolveFormat, type DemonstrationOptions,
+  type FormatOptions,
+} from "./format.js";
 export { QUESTION_STOP, iclTokens, promptGroups, questionPrompt, type QaVariant } from "./question.js";
 export type { TemplateVariables } from "./template-variables.js";
-export { variablesArgument } from "./arguments.js";
+export { formatShape, variablesArgument } from "./arguments.js";
 export type { PromptGroup, Tokeniser } from "./question.js";
 export {
   NO_THOUGHT, ThoughtReader, isThoughtMark, openingOf, splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer,

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { datasetArgument } from "../dataset/index.js";
 import { given, checked } from "../arguments/index.js";
-import { variablesArgument } from "./arguments.js";
+import { formatShape, variablesArgument } from "./arguments.js";
 import { chatTokens as tokensOfChat, type ChatTemplate } from "./chat.js";
 import { promptTokens, type FormatOptions } from "./format.js";
 import * as all from "./question.js";
@@ -18,7 +18,7 @@ export const chatTokens = checked("prompts.chatTokens", tokensOfChat, {
 /** @function */
 export const tokens = checked("prompts.tokens", promptTokens, {
   model: given.tokeniser, question: z.union([given.text, given.messages], "expected a question or a list of messages"),
-  options: given.optionsOf<FormatOptions>({ format: given.text, system: given.text, templateVariables: variablesArgument }),
+  options: given.optionsOf<FormatOptions>(formatShape),
 });
 /** @function */
 export const icl = checked("prompts.icl", all.iclPrompt, { instruction: given.text, group: given.group });

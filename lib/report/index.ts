@@ -143,9 +143,10 @@ async function vocabulariesOf(all: readonly RunData[], samples: number): Promise
 
 async function drawFigures(figures: ReturnType<typeof runFigures>, slug: string, files: FileWriter): Promise<DrawnFigure[]> {
   const drawn: DrawnFigure[] = [];
-  for (const { number, figure } of figures) {
+  let number = 0;
+  for (const figure of figures) {
     if (!figure.chart) {
-      drawn.push({ number, figure, files: [] });
+      drawn.push({ figure, files: [] });
       continue;
     }
     const name = `${slug}-${idOf(figure.id)}`;
@@ -157,7 +158,7 @@ async function drawFigures(figures: ReturnType<typeof runFigures>, slug: string,
     const rows = figure.data.map((row) => columns.map((column) => row[column]!));
     await files.write(`tables/${name}.csv`, toCsv(columns, rows));
     const html = svg.length <= LARGEST_INLINE ? inlineSvg(svg) : imageHtml(svg, png);
-    drawn.push({ number, figure, html, files: [`figures/${name}.svg`, `figures/${name}.png`, `tables/${name}.csv`] });
+    drawn.push({ number: ++number, figure, html, files: [`figures/${name}.svg`, `figures/${name}.png`, `tables/${name}.csv`] });
   }
   return drawn;
 }

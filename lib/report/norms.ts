@@ -1,5 +1,5 @@
 import { existsSync, statSync } from "node:fs";
-import { basename, isAbsolute, join } from "node:path";
+import { basename, isAbsolute, join, resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { hashOf } from "../experiment/index.js";
 import type { RunFile } from "../results/index.js";
@@ -57,8 +57,8 @@ export interface RunVector {
 }
 
 /**
- * Find the vectors that a run steered with: at their recorded paths, or by file name in the run's folder or one of the other folders.
- * Skips files with another hash. A vector that cannot be read gives a reason in `missing`, never an error.
+ * Find the vectors that a run steered with: at their recorded paths, or by file name in the run's folder or one
+ * of the other folders. Skips files with another hash. A vector that cannot be read gives a reason in `missing`, never an error.
  */
 export async function runVectors(
   folder: string,
@@ -73,6 +73,7 @@ export async function runVectors(
       const places = [
         isAbsolute(file) ? file : join(folder, file),
         ...[folder, ...otherFolders].map((other) => join(other, basename(file))),
+        ...(hash === null ? [] : [resolve(file)]), // a given path, which may be relative to where the run was started
       ];
       const there = [...new Set(places)].filter((path) => existsSync(path) && statSync(path).isFile());
       if (there.length === 0) return { property, missing: `its vector file ${basename(file)} is missing` };

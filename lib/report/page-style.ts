@@ -12,7 +12,7 @@ export const PAGE_STYLE = `
 }
 * { box-sizing: border-box; }
 body {
-  margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+  margin: 0 auto; padding: 1.5rem 1.25rem 4rem; max-width: 150rem; background: var(--paper); color: var(--ink);
   font: 16px/1.5 system-ui, "Segoe UI", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif;
 }
 h1 { font-size: 1.7rem; margin: 0 0 .25rem; }
@@ -23,7 +23,8 @@ nav ul { columns: 2; padding-left: 1.1rem; margin: .5rem 0; } nav ul ul { column
 nav .short { padding: 0; margin: 0 0 .5rem; font-size: .87rem; } .short li { display: inline; } .short li + li::before { content: " · "; }
 .note { border-left: 4px solid var(--warn); background: var(--panel); padding: .5rem .75rem; margin: .75rem 0; max-width: 52rem; }
 dt { font-weight: 600; } dd { margin: 0 0 .4rem 1.2rem; }
-figure { margin: 1.25rem 0 2rem; break-inside: avoid; }
+.figures { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 60rem), 1fr)); gap: 0 2.5rem; }
+figure { margin: 1.25rem 0 2rem; min-width: 0; break-inside: avoid; }
 .chart { overflow-x: auto; } .chart svg, .chart img { display: block; max-width: 100%; height: auto; }
 figcaption { color: var(--muted); font-size: .92em; max-width: 58rem; margin-top: .35rem; } figcaption strong { color: var(--ink); }
 .wide { overflow-x: auto; } table { border-collapse: collapse; font-size: .87rem; font-variant-numeric: tabular-nums; }
@@ -58,7 +59,7 @@ code { font-family: ui-monospace, "DejaVu Sans Mono", Menlo, Consolas, monospace
   @page { size: A4 landscape; margin: 14mm; }
   body { font-size: 9.5pt; max-width: none; padding: 0; } section { break-before: page; } h2, h3, h4 { break-after: avoid; }
   tr, .prompt h4 { break-inside: avoid; } thead { display: table-header-group; }
-  .chart { overflow: visible; } .chart svg, .chart img { max-height: 112mm; width: auto; } .wide { overflow: visible; }
+  .figures { display: block; } .chart, .wide { overflow: visible; } .chart svg, .chart img { max-height: 112mm; width: auto; }
   table { font-size: 7.5pt; } th, td { padding: .1rem .35rem; white-space: normal; } pre { white-space: pre-wrap; font-size: 6.5pt; }
   .links { display: none; }
 }

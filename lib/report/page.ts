@@ -7,7 +7,8 @@ import type { Table } from "./tables.js";
 
 /** A figure and its files. */
 export interface DrawnFigure {
-  number: number;
+  /** From 1, among the figures of the run that the page shows; undefined if it is missing. */
+  number?: number;
   figure: Figure;
   /** The SVG or image for the page; undefined if the figure is missing. */
   html?: string;
@@ -115,13 +116,15 @@ function sectionHtml({ name, slug, data, figures, tables, samples, notes }: RunS
   const quantisation = run.model.fingerprint["quantisation"] ? ` (${run.model.fingerprint["quantisation"]})` : "";
   const shard = run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : "";
   const summary = `${runTitle(run)}. Model ${run.model.name}${quantisation}, ${answered} prompts, ${run.settings.length} settings${shard}.`;
-  const reasons = missing.map(({ number, figure }) => escapeHtml(`figure ${number} (${figure.title}), because ${figure.missing}`));
+  const reasons = missing.map(({ figure }) => escapeHtml(`${figure.title}, because ${figure.missing}`));
   const tablesHtml = tables.map(({ table, files }) => tableHtml(table, files)).join("\n");
   return `<section aria-labelledby="${slug}">
 <h2 id="${slug}">${escapeHtml(name)}</h2>
 <p>${escapeHtml(summary)}</p>
 ${[...whole, ...notes].map((note) => `<p class="note">${escapeHtml(note)}</p>`).join("\n")}
+<div class="figures">
 ${figures.map((figure) => figureHtml(slug, figure)).filter(Boolean).join("\n")}
+</div>
 ${missing.length > 0 ? `<p class="muted">Not shown: ${reasons.join("; ")}.</p>` : ""}
 ${tables.length > 0 ? `<h3 id="${slug}-tables">Tables</h3>\n${tablesHtml}` : ""}
 ${samples ? `<h3 id="${slug}-samples">Sample answers</h3>\n${samples}` : ""}

@@ -13,7 +13,7 @@ const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(
  */
 export const steeringSpecSchema = z.strictObject({
   /** Path of a vector file. */
-  vector: z.string().min(1),
+  vector: z.string("expected the path of a vector file").min(1),
   /** Layers and, at `head_out`, heads of the vector to add; 0-based. */
   layers: indices,
   heads: indices,
@@ -32,10 +32,13 @@ export function steeringJsonSchema(): Record<string, unknown> {
   return z.toJSONSchema(z.union([writtenSpecSchema, z.array(writtenSpecSchema).min(1)]), { io: "input" }) as Record<string, unknown>;
 }
 
+const EXPECTED_JSON = 'expected {"vector": "FILE.safetensors", "schedule": {"kind": "fixed", "alpha": 1}}, or a list of these';
+
 /** Validate the content of a steering file. Throws E_BAD_SPEC, naming the place. */
 export function parseSpecs(json: unknown, name: string): Array<z.output<typeof writtenSpecSchema>> {
   const specs = Array.isArray(json) ? json : [json];
-  return parsedBy(z.array(writtenSpecSchema).min(1), specs, (problem) => new SteeringError("E_BAD_SPEC", `${name}: ${problem}`));
+  return parsedBy(z.array(writtenSpecSchema).min(1), specs, (problem) => new SteeringError("E_BAD_SPEC",
+    `${name}: ${Array.isArray(json) ? problem : problem.replace(/^0\./, "")}; ${EXPECTED_JSON}`));
 }
 
 /** Kinds of schedules by the words that `--steer` accepts: their short and long names. */

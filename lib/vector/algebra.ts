@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import { select, type Selection } from "./selection.js";
-import type { Provenance } from "./provenance.js";
+import { formatOf, type Provenance } from "./provenance.js";
 import type { VectorData } from "./vector.js";
 
 /** A vector and its factor in a sum. */
@@ -143,7 +143,9 @@ function assertAlike(a: VectorData, b: VectorData): void {
 function derived(from: readonly VectorData[], expression: string): Provenance {
   const { model, madeBy } = from[0]!.provenance;
   const parts = from.map((vector) => ({ property: vector.provenance.property, hash: vectorHash(vector) }));
-  return { property: expression, origin: { kind: "derived", expression, from: parts }, model, madeBy };
+  const formats = new Set(from.map(({ provenance }) => formatOf(provenance)));
+  const [format] = formats.size === 1 ? formats : [];
+  return { property: expression, origin: { kind: "derived", expression, from: parts }, ...(format && { format }), model, madeBy };
 }
 
 /** The expression of a sum, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */

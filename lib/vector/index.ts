@@ -4,9 +4,9 @@ export { HOOK_SITES, assertHeads, hasHeads, type HookSite } from "./hook-site.js
 export { select, type Selection } from "./selection.js";
 export { SteeringVector } from "./steering-vector.js";
 export {
-  FORMATS, MAX_LAYERS, PAIR_METHODS, datasetSchema, fingerprintSchema, formatOf, type Calibration, type DatasetReference,
-  type DerivedOrigin, type Format, type IclOrigin, type ImportedOrigin, type ModelFingerprint, type PairMethod, type PairsOrigin,
-  type Provenance,
+  FORMATS, MAX_LAYERS, PAIR_METHODS, datasetSchema, fingerprintSchema, formatNotice, formatOf, type Calibration,
+  type DatasetReference, type DerivedOrigin, type Format, type IclOrigin, type ImportedOrigin, type ModelFingerprint, type PairMethod,
+  type PairsOrigin, type Provenance,
 } from "./provenance.js";
 export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";

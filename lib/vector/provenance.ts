@@ -67,8 +67,8 @@ const pairsSchema = z.object({
   method: z.enum(PAIR_METHODS),
   positive: datasetSchema,
   negative: datasetSchema,
-  /** How the question precedes the text: as `Q:…\nA:`, in the model's chat template, or not at all. */
-  template: z.enum(["question", "chat", "none"]),
+  /** In older files, which have no `format`: how the question precedes the text. */
+  template: z.enum(["question", "chat", "none"]).optional(),
   /** Which activations of the text are read: their mean, the last, or one per token step. */
   pooling: z.enum(["mean", "last", "step"]),
   /** Number of pairs that the directions are computed from. */
@@ -136,10 +136,20 @@ const provenanceSchema = z.object({
 /** How a vector was made. */
 export type Provenance = z.infer<typeof provenanceSchema>;
 
+const FORMAT_OF_TEMPLATE = { question: "qa", chat: "chat", none: "raw" } as const;
+
 /** How the questions were put to the model during the extraction; undefined if the vector does not say. */
 export function formatOf({ format, origin }: Provenance): Format | undefined {
   if (format || origin.kind === "icl") return format ?? "qa";
-  return origin.kind === "pairs" ? ({ question: "qa", chat: "chat", none: "raw" } as const)[origin.template] : undefined;
+  return origin.kind === "pairs" && origin.template ? FORMAT_OF_TEMPLATE[origin.template] : undefined;
+}
+
+/** A line for the user of a vector whose questions were put to the model in another format; undefined if it was the same, or unknown. */
+export function formatNotice(name: string, provenance: Provenance, format: Format): string | undefined {
+  const made = formatOf(provenance);
+  if (made === undefined || made === format) return undefined;
+  return `${name} was made with --format ${made}, but is used with --format ${format}; its effect may be weaker. `
+    + `Use --format ${made}, or extract a vector with --format ${format}`;
 }
 
 /** Format version 1 had only one kind of origin, whose fields it stored at the top level. */

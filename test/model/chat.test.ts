@@ -1,10 +1,9 @@
-import { readFile, writeFile } from "node:fs/promises";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import { extract, loadDataset, loadModel, type Chat, type ChatMessage, type GenerateOptions, type Model, type TurnOptions, type VectorData } from "../../lib/index.js";
 import { chatTokens } from "../../lib/prompt/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
-import { findModel, modelPath } from "../../lib/models/registry.js";
 import { characterVocabulary } from "../support/chat-templates.js";
+import { tinyWithChat } from "../support/tiny-chat.js";
 import { scratch } from "../support/tiny-files.js";
 
 const space = scratch();
@@ -12,19 +11,10 @@ let model: Model;
 let italian: VectorData;
 const logged: string[] = [];
 
-/** `tiny` with a template for chats of any length in the place of its own, which is that of a guard. */
-async function tinyWithChat(template = "{% for m in messages %}{{ '<|' + m['role'] + '|>' + m['content'] + '<|end|>' }}{% endfor %}<|assistant|>", name = "chat"): Promise<string> {
-  const bytes = await readFile(modelPath(findModel("tiny")));
-  const begin = bytes.indexOf("<|user|>Is the last message safe?");
-  const end = bytes.indexOf("<|end|><|assistant|>", begin) + "<|end|><|assistant|>".length;
-  bytes.write(template.replace("{%", `{%${" ".repeat(end - begin - template.length)}`), begin);
-  const path = space.path(`${name}.gguf`);
-  await writeFile(path, bytes);
-  return path;
-}
+const withTemplate = (template?: string, name = "chat"): Promise<string> => tinyWithChat(space.path(`${name}.gguf`), template);
 
 beforeAll(async () => {
-  model = await loadModel(await tinyWithChat(), { threads: 1, logger: (level, message) => logged.push(`${level} ${message}`) });
+  model = await loadModel(await withTemplate(), { threads: 1, logger: (level, message) => logged.push(`${level} ${message}`) });
   const folder = datasetsFolder("tiny");
   italian = await extract(model, { positive: await loadDataset("ITA", folder), negative: await loadDataset("ENG", folder), support: 10 });
 });
@@ -116,7 +106,7 @@ test("of gpt-oss' answers the final channel goes into the next turn", async () =
 });
 
 test("a turn whose template does not end can be stopped at once, and the chat goes on", async () => {
-  const endless = await loadModel(await tinyWithChat("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "endless"), { threads: 1 });
+  const endless = await loadModel(await withTemplate("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "endless"), { threads: 1 });
   const chat = endless.chat({ maxNewTokens: 1 });
   const begun = performance.now();
   await expect(chat.say(FIRST, { signal: AbortSignal.timeout(100) }).text()).rejects.toMatchObject({ code: "E_ABORTED" });
@@ -129,7 +119,7 @@ test("a turn whose template does not end can be stopped at once, and the chat go
 });
 
 test("variables of the template are given per chat or per turn", async () => {
-  const moody = await loadModel(await tinyWithChat("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ mood }}<|assistant|>", "mood"), { threads: 1 });
+  const moody = await loadModel(await withTemplate("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ mood }}<|assistant|>", "mood"), { threads: 1 });
   const ask = async (chat: Chat, options: TurnOptions = {}): Promise<number> => (await chat.say(FIRST, { maxNewTokens: 1, ...options }).result()).promptTokens;
   const plain = await ask(moody.chat());
   const given = { templateVariables: { mood: "Calmly. Calmly." } };

@@ -25,8 +25,9 @@ describeModel(`the command line with ${MODEL}`, () => {
 
     const generated = await run(["generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5", "--max-new-tokens", "5", "--json"]);
     expect(generated.code).toBe(0);
-    const result = JSON.parse(generated.stdout) as { prompt: string; steering: object[]; text: string; tokens: Array<{ readings: Array<{ alpha: number; kl: number | null }> }> };
-    expect(result.prompt).toBe("Q:What do bees make?\nA:");
+    const result = JSON.parse(generated.stdout) as { format: string; prompt: string; steering: object[]; text: string; tokens: Array<{ readings: Array<{ alpha: number; kl: number | null }> }> };
+    expect([result.format, result.prompt]).toEqual(["chat", "What do bees make?"]);
+    expect(generated.stderr).toMatch(/^note: it\.safetensors was made with --format qa, but is used with --format chat/);
     expect(result.steering).toEqual([
       { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"] },
       { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }, tail: "mean", phases: ["answer"] },

@@ -63,7 +63,7 @@ describe("the embedded formality classifier", () => {
 });
 
 test("perplexity under a model of choice is that of the text behind its question", async () => {
-  const evaluator: Evaluator = await perplexityEvaluator(model, questionPrompt);
+  const evaluator: Evaluator = await perplexityEvaluator(model);
   const [answer] = await rowsOf("ITA");
   const [found, empty, long] = await evaluator.evaluate([answer!, { question: "q", text: "" }, { question: "q", text: LONG }]);
   const alone = await perplexity(model, questionPrompt(answer!.question), model.tokenise(answer!.text, { bos: false }));

@@ -60,7 +60,7 @@ describe("Italian minus English, of held-out questions", () => {
 });
 
 test("in the chat's form: the mean difference of rows behind the chat's own tokens", async () => {
-  const vector = await extracted({ template: "chat", nPairs: 10, seed: 3 });
+  const vector = await extracted({ format: "chat", nPairs: 10, seed: 3 });
   const [ita, eng] = [await dataset("ITA"), await dataset("ENG")];
   const mean = async ({ rows }: Dataset): Promise<Float64Array> => {
     const sum = new Float64Array(vector.data.length);
@@ -68,11 +68,11 @@ test("in the chat's form: the mean difference of rows behind the chat's own toke
     for await (const { means } of captureTexts(model, texts, { site: "resid_post" })) means.forEach((value, j) => { sum[j]! += value / rows.length; });
     return sum;
   };
-  const whole = await extracted({ template: "chat" });
+  const whole = await extracted({ format: "chat" });
   const [a, b] = [await mean(ita), await mean(eng)];
   const largest = Math.max(...whole.data.map(Math.abs));
   expect(maxDifference(whole.data, a.map((value, j) => value - b[j]!))).toBeLessThan(1e-3 * largest); // quantised weights, and batches of other rows
-  expect(vector.provenance.origin).toMatchObject({ kind: "pairs", template: "chat", nPairs: 10 });
+  expect(vector.provenance).toMatchObject({ format: "chat", origin: { kind: "pairs", nPairs: 10 } });
 }, MINUTES);
 
 describe("layers by held-out questions", () => {
@@ -111,7 +111,7 @@ test("the command line: extract, then generate in Italian", async () => {
   const made = await run([...extract, "--method", "pca", "--pooling", "step", "--max-new-tokens", "8", "--pairs", "40", "--best-layers", "3", "--out", "it.safetensors", "--json"]);
   expect({ code: made.code, result: JSON.parse(made.stdout) as unknown }).toEqual({ code: 0, result: expect.objectContaining({
     path: "it.safetensors", site: "resid_post", nLayers: 3, nSteps: 8, width: 192,
-    provenance: expect.objectContaining({ origin: expect.objectContaining({ kind: "pairs", method: "pca", pooling: "step", template: "question", nPairs: 40, layerScores: expect.any(Array) }) }),
+    provenance: expect.objectContaining({ format: "qa", origin: expect.objectContaining({ kind: "pairs", method: "pca", pooling: "step", nPairs: 40, layerScores: expect.any(Array) }) }),
   }) });
   const whole = await run([...extract, "--method", "mean", "--out", "all.safetensors"]);
   expect({ code: whole.code, stdout: whole.stdout }).toEqual({ code: 0, stdout: "all.safetensors\n" });

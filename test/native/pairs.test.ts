@@ -146,7 +146,7 @@ describe.each(PAIR_METHODS)("%s", (method) => {
 });
 
 test("the answers alone: behind BOS, without the question", async () => {
-  const vector = await extracted({ template: "none", pooling: "last" });
+  const vector = await extracted({ format: "raw", pooling: "last" });
   const means = [POSITIVE, NEGATIVE].map(({ rows }) => rows.map(({ output }) => flat(reference(text("", output), "head_out", "last"))));
   const wanted = means[0]![0]!.map((_, j) => means[0]!.reduce((sum, row, i) => sum + (row[j]! - means[1]![i]![j]!) / QUESTIONS.length, 0));
   expect(maxDifference(vector.data, wanted)).toBeLessThan(ROUNDING);
@@ -162,7 +162,7 @@ test("a draw of pairs, the best layers, and what is known of both, through a fil
   const { origin, property } = provenance;
   if (origin.kind !== "pairs") throw new Error(`kind ${origin.kind}`);
   expect(property).toBe("yes vs no");
-  expect(origin).toMatchObject({ method: "pca", template: "question", pooling: "last", nPairs: 5, seed: 7, positive: { name: "yes" }, negative: { name: "no" } });
+  expect(origin).toMatchObject({ method: "pca", pooling: "last", nPairs: 5, seed: 7, positive: { name: "yes" }, negative: { name: "no" } });
   expect(origin.layerScores!.map(({ layer }) => layer)).toEqual([0, 1, 2]);
   const order = [...origin.layerScores!].sort((a, b) => b.auc - a.auc || b.accuracy - a.accuracy || a.layer - b.layer);
   expect(vector.layers).toEqual(order.slice(0, 2).map(({ layer }) => layer).sort());
@@ -188,7 +188,7 @@ test("what cannot be done is refused", async () => {
   await refused({ nPairs: 0 }, "E_BAD_ARGUMENT");
   await refused({ seed: 0.5 }, "E_BAD_ARGUMENT");
   await refused({ method: "median" as "mean" }, "E_BAD_ARGUMENT", "mean, pca, probe");
-  await refused({ template: "chat" }, "E_BAD_GGUF", "no chat template");
+  await refused({ format: "chat" }, "E_BAD_GGUF", "no chat template");
   await refused({ positive: { ...POSITIVE, rows: POSITIVE.rows.map((row) => ({ ...row, output: "long ".repeat(2000) })) } }, "E_CONTEXT_FULL");
   await refused({ signal: AbortSignal.abort() }, "E_ABORTED");
 });

@@ -50,6 +50,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   const fingerprint = await model.fingerprint();
   const steer = (): object[] => [{ vector, schedule: { kind: "fixed", alpha: 1 }, layers: [0], heads: "all", tail: "mean", phases: ["answer"] }];
   const signal = new AbortController().signal;
+  const asking = { format: "qa", system: "s", templateVariables: { x: 1 } };
   const onProgress = (): void => undefined;
   const settings = { site: "resid_post", layers: [0], maxNewTokens: 2, signal, onProgress };
   const translator: experiments.TextTranslator = { name: "none", translate: async (texts) => [...texts], dispose: () => undefined };
@@ -71,7 +72,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "datasets.save": [at("datasets"), few], 
     "evaluate.detectLanguage": ["ciao a tutti quanti", ["ita", "eng"]], "evaluate.formality": [classifier, { wanted: "formal", sure: 0.8 }], "evaluate.language": [{ wanted: "ita", detector: "eld", candidates: ["ita", "eng"] }],
     "evaluate.languageName": ["ita"], "evaluate.languageOfDataset": ["ITA"], "evaluate.loadLanguageDetector": ["eld"], "evaluate.nllbTranslator": [{ model: "m", from: "ita", pipeline: async () => async () => [] }], "evaluate.openTranslator": ["none", { signal }],
-    "evaluate.parseLanguage": ["it"], "evaluate.perplexity": [model, "hello", tokens, { steer: steer(), allowMismatch: false, signal }], "evaluate.perplexityOfAnswers": [model, (question: string) => question], "evaluate.probe": [model, probe, { wanted: "positive", property: "p" }], "evaluate.repetition": ["a b c"],
+    "evaluate.parseLanguage": ["it"], "evaluate.perplexity": [model, "hello", tokens, { steer: steer(), allowMismatch: false, signal }], "evaluate.perplexityOfAnswers": [model, asking], "evaluate.probe": [model, probe, { wanted: "positive", property: "p" }], "evaluate.repetition": ["a b c"],
     "evaluate.run": [at("run"), [evaluator], { again: true, signal, onProgress }], "evaluate.translated": [evaluator, translator, ["eng"]], "evaluate.withFoundAlphas": [steer(), generated], 
     
     "experiment.loadPlan": ["tiny", { signal }], "experiment.planRuns": [plan], "experiment.summarise": [answers, "ita"], 
@@ -89,17 +90,17 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "SteeringVector.load": [at("v.safetensors")], "SteeringVector.sum": [[{ vector, factor: 2 }]], "SteeringVector.mean": [[vector, vector]],
   };
   const slow: Record<string, unknown[]> = {
-    extract: [model, { positive: few, negative: { ...eng, rows: eng.rows.slice(0, 12) }, support: 1, maxNewTokens: 1, iclExamples: 1, seed: 1, site: "resid_post", layers: [0], method: "icl", promptFormat: "clean", signal, onProgress }],
+    extract: [model, { positive: few, negative: { ...eng, rows: eng.rows.slice(0, 12) }, support: 1, maxNewTokens: 1, iclExamples: 1, seed: 1, site: "resid_post", layers: [0], method: "icl", promptFormat: "clean", ...asking, signal, onProgress }],
     calibrate: [model, { vector, questions: { ...few, rows: few.rows.slice(0, 4) }, evaluators: [evaluator], wanted: 0.5, kind: "fixed", candidates: [1], n: 1, iclExamples: 1, maxNewTokens: 1, signal, onProgress }],
     loadModel: ["tiny", { backend: "cpu", gpuLayers: 0, mmap: true, threads: 1, flashAttention: true, kvType: "f16", contextSize: 512, maxSequences: 4, maxGenerations: 2, vet: true, logger: onProgress, signal, steeringPath: "auto", ropeScaling: { kind: "yarn", factor: 2, originalContext: 512 } }], loadClassifier: ["tiny-formality", { threads: 1, signal }], loadTranslator: [at("lines"), { threads: 1, signal }],
     "capture.activations": [model, [tokens], settings], "capture.means": [model, [{ tokens, weight: 1 }], settings], "capture.texts": [model, [{ prompt: tokens, answer: tokens }], { site: "resid_post", layers: [0], pooling: "step", maxSteps: 2, signal, onProgress }],
     "capture.save": [at("a.safetensors"), capture.activations(model, [tokens], { site: "resid_post", maxNewTokens: 1 }), { site: "resid_post", nPrompts: 1, model: fingerprint }],
     "evaluate.guard": [model, { wanted: "safe", forms: evaluate.GUARD_FORMS, controversial: "safe" }], "evaluate.Guard.of": [model, evaluate.GUARD_FORMS], "evaluate.deltaPerplexity": [model, { noIcl: "hello", icl: "hello", iclOutput: tokens }, { steer: steer() }],
     "evaluate.ggufTranslator": [at("lines"), { threads: 1, signal }],
-    "experiment.checkPlan": [{ ...plan, single: plan.single.slice(0, 1), compose: [] }, tiny, { signal }], "experiment.compare": [model, ["hello"], [{ label: "x", steer: steer() }], { maxNewTokens: 1, signal, onAnswer: onProgress }], "experiment.single": [model, single, place],
+    "experiment.checkPlan": [{ ...plan, single: plan.single.slice(0, 1), compose: [] }, tiny, { signal }], "experiment.compare": [model, ["hello"], [{ label: "x", steer: steer() }], { maxNewTokens: 1, ...asking, signal, onAnswer: onProgress }], "experiment.single": [model, single, place],
     "experiment.compose": [model, { vectors: [at("v.safetensors"), at("v.safetensors")], source: "ITA", composed: "ITA" }, { ...place, out: at("compose") }], "experiment.plan": [{ ...plan, single: [], compose: [] }, { ...place, out: at("plan"), load: async () => model, runs: [] }],
     writeReport: [[at("run")], { out: at("report"), title: "t", reference: "icl", samples: 1, signal, onProgress }],
-    "probe.read": [model, probe, [{ question: "q", text: "hello" }], { allowMismatch: false, signal, onProgress }], "probe.train": [model, { positive: few, negative: few, site: "resid_post", layers: [0], folds: 2, lambdas: [1], seed: 1, signal, onProgress }],
+    "probe.read": [model, probe, [{ question: "q", text: "hello" }], { allowMismatch: false, ...asking, signal, onProgress }], "probe.train": [model, { positive: few, negative: few, site: "resid_post", layers: [0], folds: 2, lambdas: [1], seed: 1, ...asking, signal, onProgress }],
   };
   const options = { maxNewTokens: 2, steer: steer(), stop: ["x"], sampling: { temperature: 1, topK: 5, topP: 0.9, seed: 1 }, logProbabilities: true, monitor: [probe], allowMismatch: false, signal };
   const methods: Array<[name: string, call: (...args: never[]) => unknown, args: unknown[]]> = [

@@ -25,7 +25,9 @@ await mkdir(work);
 await mkdir(home);
 await writeFile(join(work, "empty.gguf"), "");
 await writeFile(join(work, "text.gguf"), "not a model");
-await writeFile(join(work, "rows.json"), '[{"input": "q"}]');
+await writeFile(join(work, "rows.json"), '[{"input": "q", "answer": "a"}]');
+await writeFile(join(work, "roles.json"), '[{"role": "user", "content": "q"}, {"role": "robot", "content": "q"}]');
+await writeFile(join(work, "other.json"), '{"name": "other"}');
 await saveVector(join(work, "good.safetensors"), smallVector());
 await writeFile(join(work, "cut.safetensors"), (await readFile(join(work, "good.safetensors"))).subarray(0, -1));
 
@@ -68,6 +70,12 @@ const USAGE: Failure[] = [
   ["a missing argument", ["capture", "gemma3-270m"], EXIT.usage, /too few arguments; expected: llama-steer capture <model> <prompts>/],
   ["a missing option", ["extract", "gemma3-270m", "--positive", "ITA"], EXIT.usage, /missing: --negative$/],
   ["an unknown option", ["generate", "gemma3-270m", "q", "--bogus"], EXIT.usage, /unknown: --bogus$/],
+  ["a mistyped option with its value", ["generate", "gemma3-270m", "q", "--max-tokens", "3"], EXIT.usage, /unknown: --max-tokens; did you mean --max-new-tokens\?$/],
+  ["a mistyped option of every command", ["models", "list", "--quite"], EXIT.usage, /unknown: --quite; did you mean --quiet\?$/],
+  ["an option that is gone", ["generate", "gemma3-270m", "q", "--raw"], EXIT.usage, /unknown: --raw/],
+  ["a format that is none", ["trace", "gemma3-270m", "q", "--format", "jinja"], EXIT.usage, /format cannot be "jinja"; expected one of: "auto", "chat", "qa", "raw"/],
+  ["a template variable without a name", ["generate", "gemma3-270m", "q", "--template-variable", "=1"], EXIT.usage, /expected NAME=JSON, e\.g\. enable_thinking=false/],
+  ["a template variable that is not JSON", ["generate", "gemma3-270m", "q", "--template-variable", "mood=calm"], EXIT.usage, /--template-variable mood=calm: expected NAME=JSON/],
   ["an option without its value", ["generate", "gemma3-270m", "q", "--steer"], EXIT.usage, /steer/],
   ["a number without its value", ["generate", "gemma3-270m", "q", "--seed"], EXIT.usage, /--seed needs a value/],
   ["a file without its name", ["demo", "--out", "--json"], EXIT.usage, /--out needs a value/],
@@ -94,6 +102,12 @@ const OURS: Failure[] = [
   ["a truncated vector to look at", ["inspect", "cut.safetensors"], EXIT.input, /cut\.safetensors.*\[E_BAD_VECTOR\]/],
   ["a missing vector to look at", ["inspect", "missing.safetensors"], EXIT.input, /missing\.safetensors.*\[E_NOT_FOUND\]/],
   ["an empty prompt", ["generate", "gemma3-270m", " "], EXIT.usage, /prompt is empty.*\[E_BAD_ARGUMENT\]/],
+  ["no prompt", ["generate", "gemma3-270m"], EXIT.usage, /no prompt is given; expected a question in quotes, or --messages FILE \[E_BAD_ARGUMENT\]/],
+  ["a prompt and messages", ["trace", "gemma3-270m", "q", "--messages", "roles.json"], EXIT.usage, /a prompt and --messages are both given.*\[E_BAD_ARGUMENT\]/],
+  ["a message of nobody", ["generate", "gemma3-270m", "--messages", "roles.json"], EXIT.usage, /roles\.json: 1\.role: .*"assistant".*; expected a list of messages.*\[E_BAD_ARGUMENT\]/],
+  ["a template variable twice", ["generate", "gemma3-270m", "q", "--template-variable", "a=1", "--template-variable", "a=2"], EXIT.usage, /sets a twice.*\[E_BAD_ARGUMENT\]/],
+  ["a JSON file that is no specification", ["generate", "gemma3-270m", "q", "--steer", "other.json"], EXIT.usage, /other\.json: vector: expected the path of a vector file; expected \{"vector": "FILE\.safetensors".*\[E_BAD_SPEC\]/],
+  ["a prompt's format without a prompt", ["evaluate", "text", "x", "--format", "chat"], EXIT.usage, /no effect without --perplexity.*\[E_BAD_ARGUMENT\]/],
   ["an unknown model name", ["generate", "gemma3-27m", "q"], EXIT.input, /"gemma3-27m"; did you mean gemma3-270m\?.*\[E_NOT_FOUND\]/],
   ["an unknown model name with a good vector", ["generate", "nonesuch", "q", "--steer", "good.safetensors:dyn"], EXIT.input, /"nonesuch".*\[E_NOT_FOUND\]/],
   ["a missing model file", ["generate", "missing.gguf", "q"], EXIT.input, /missing\.gguf does not exist \[E_NOT_FOUND\]/],
@@ -108,7 +122,7 @@ const OURS: Failure[] = [
   ["an option of demonstrations with pairs", ["extract", "gemma3-270m", "--positive", "ITA", "--negative", "ENG", "--method", "pca", "--support", "3"], EXIT.usage, /--support has no effect with --method pca; it is for --method icl.*\[E_BAD_ARGUMENT\]/],
   ["token steps without steps", ["extract", "gemma3-270m", "--positive", "ITA", "--negative", "ENG", "--method", "mean", "--pooling", "last", "--max-new-tokens", "3"], EXIT.usage, /--max-new-tokens has no effect with --pooling last.*\[E_BAD_ARGUMENT\]/],
   ["two choices of layers", ["extract", "gemma3-270m", "--positive", "ITA", "--negative", "ENG", "--method", "mean", "--layers", "1", "--best-layers", "2"], EXIT.usage, /only one of them.*\[E_BAD_ARGUMENT\]/],
-  ["a malformed dataset", ["extract", "gemma3-270m", "--positive", "rows.json", "--negative", "ENG"], EXIT.input, /rows\.json: line 1: "output" must be .*\[E_BAD_DATASET\]/],
+  ["a malformed dataset", ["extract", "gemma3-270m", "--positive", "rows.json", "--negative", "ENG"], EXIT.input, /rows\.json: line 1: "output" must be .*; the row has the columns "input", "answer" \[E_BAD_DATASET\]/],
 ];
 
 test.concurrent.each([...USAGE, ...OURS])("%s: one line on stderr and the documented exit code", async (_, args, code, message) => {

@@ -111,13 +111,16 @@ test("a path of a JSON file is read with the instruction beside it", async () =>
 });
 
 test.each([
-  ["text that is not JSON", "[\n{\n", /line 3: it is not JSON/],
+  ["text that is not JSON", "[\n{\n", /line 2: it is not JSON/],
+  ["a line whose row is cut off", '[{"input": "q", "output": "a"\n', /line 1: it is not JSON/],
+  ["a line whose list is cut off", '[{"input": "q", "output": "a"}\n', /line 1: it is not JSON: it ends inside its list/],
   ["a comma too many", '[\n{"input": "q", "output": "a"},\n]', /line 3: it is not JSON/],
   ["an object", '{"rows": []}', /expected a list of rows, found an object/],
   ["an empty list", "[]", /contains no rows/],
   ["a row that is text", JSON.stringify([...ROWS, "q"], null, 1), /line 10: expected an object of columns, found a text/],
   ["a row of null", JSON.stringify([null]), /line 1: .*object.* found null/],
-  ["a row without an answer", JSON.stringify([ROWS[0], { input: "q" }], null, 1), /line 6: "output" must be a text that is not empty; found nothing/],
+  ["a row without an answer", JSON.stringify([ROWS[0], { input: "q" }], null, 1), /line 6: "output" must be a text that is not empty; found nothing; the row has the columns "input"$/],
+  ["a row without columns", "[{}]", /line 1: "input" .* found nothing; the row has no columns$/],
   ["an answer that is a number", JSON.stringify([{ input: "q", output: 5 }]), /line 1: "output" .* found the number 5/],
   ["an empty query", `[${[...ROWS, { input: "", output: "a" }, { input: 3 }].map((row) => `\n${JSON.stringify(row)}`).join(",")}]`, /line 4: "input" .* found an empty text/],
 ])("%s is E_BAD_DATASET and says where", async (_, text, message) => {

@@ -44,7 +44,7 @@ const pageOf = async (runs: string[], out?: string): Promise<{ html: string; out
 };
 
 describe("a figure is left out with its reason", () => {
-  const missing = (results: Parameters<typeof runData>[0]) => Object.fromEntries(runFigures(runData(results), NOTHING).map(({ figure }) => [figure.id, figure.chart ? "drawn" : figure.missing]));
+  const missing = (results: Parameters<typeof runData>[0]) => Object.fromEntries(runFigures(runData(results), NOTHING).map((figure) => [figure.id, figure.chart ? "drawn" : figure.missing]));
 
   test.each([
     ["nothing was answered", resultsOf(aRun(), []), { outcomes: "the run has no answers yet", steps: "the Dyn answers contain no α and no KL per step", matrices: "the run steers with one vector" }],
@@ -210,7 +210,7 @@ describe("an SVG", () => {
     const run = aRun({ nPrompts: 5 });
     const svgOf = async (deltas: number[]): Promise<string[]> => {
       const records = allRecords(run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : deltas[prompt]! }));
-      const figure = runFigures(runData(resultsOf(run, records)), NOTHING).find(({ figure: { id } }) => id === "outcomes")!.figure;
+      const figure = runFigures(runData(resultsOf(run, records)), NOTHING).find(({ id }) => id === "outcomes")!;
       return [...(await renderSvg(figure.chart!, "x", "")).matchAll(/<text[^>]*>([^<]*)<\/text>/g)].map(([, text]) => text!);
     };
     expect(await svgOf([0.1, 0.1, 0.1, 0.12, 9])).toEqual(expect.arrayContaining(["0", "0.1", "0.2", "0.5", "1", "2", "5"]));

@@ -19,18 +19,15 @@ export interface FigureOptions {
   subtitle: string;
 }
 
-/** All figures of a run, numbered as in docs/method.md §7, plus figure 7, the trade-off. */
-export function runFigures(
-  data: RunData,
-  { vectors, vocabulary, prompts, subtitle }: FigureOptions,
-): Array<{ number: number; figure: Figure }> {
+/** All figures of a run, in the order of docs/method.md §7, then the trade-off. */
+export function runFigures(data: RunData, { vectors, vocabulary, prompts, subtitle }: FigureOptions): Figure[] {
   return [
-    { number: data.run.kind === "single" ? 1 : 2, figure: outcomesFigure(data, subtitle) },
-    { number: 3, figure: stepsFigure(data, subtitle) },
-    { number: 4, figure: sampleTokens(data, { vocabulary, prompts, subtitle }) },
-    ...vectors.map((vector) => ({ number: 5, figure: normsFigure(vector, subtitle) })),
-    { number: 6, figure: matricesFigure(data, subtitle) },
-    { number: 7, figure: tradeOffFigure(data, subtitle) },
+    outcomesFigure(data, subtitle),
+    stepsFigure(data, subtitle),
+    sampleTokens(data, { vocabulary, prompts, subtitle }),
+    ...vectors.map((vector) => normsFigure(vector, subtitle)),
+    matricesFigure(data, subtitle),
+    tradeOffFigure(data, subtitle),
   ];
 }
 
