@@ -58,7 +58,8 @@ export const SCHEDULES = [
   "                     the most likely tokens that together have probability P;",
   "                     also takes max=2, strong=2, kl=mean|sum",
   "Each schedule also takes tail=mean|hold|stop (what to add after the vector's last",
-  "step), and layers=4-9+12, heads=0+3 (which parts of the vector to add).",
+  "step), layers=4-9+12, heads=0+3 (which parts of the vector to add), and",
+  "on=prompt+thinking+answer (when to add it; default: on=answer).",
 ].join("\n");
 
 export default command({

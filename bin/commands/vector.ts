@@ -102,6 +102,8 @@ async function convert(options: ConvertArguments, signal: AbortSignal): Promise<
   note(`${vector.property} at ${site}: ${vector.layers.length} layers, ${nSteps} steps, width ${width}`, quiet);
 }
 
+const PROMPT_TOO = "repeng and llama.cpp add a control vector to the prompt, too; to do the same, steer with FILE:fixed,1,on=prompt+answer";
+
 /** Reads a vector of ours or of another program; the latter needs `--model`. */
 async function read(options: ConvertArguments, signal: AbortSignal): Promise<SteeringVector> {
   const { in: path, property, quiet } = options;
@@ -119,7 +121,10 @@ async function read(options: ConvertArguments, signal: AbortSignal): Promise<Ste
   if (own && (options.model === undefined || own.code !== "E_BAD_VECTOR")) throw own;
   const model = await modelOf(options, signal);
   const how = { name: path, ...model, onNotice: (line: string) => note(`note: ${line}`, quiet), ...defined({ property }) };
-  if (kind === ".gguf") return vectors.importControlVector(bytes!, how);
+  if (kind === ".gguf") {
+    note(`note: ${PROMPT_TOO}`, quiet);
+    return vectors.importControlVector(bytes!, how);
+  }
   return vectors.importPublished(bytes ?? await readTensorFile(path, "vector"), how);
 }
 

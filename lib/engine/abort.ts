@@ -1,3 +1,4 @@
+import { SteeringError } from "../errors.js";
 export { abortError, throwIfAborted } from "../errors.js";
 
 /** The callbacks that wait for each signal. */
@@ -23,4 +24,9 @@ function listen(signal: AbortSignal): Set<() => void> {
     stops.clear();
   }, { once: true });
   return stops;
+}
+
+/** The error of work on a model that was disposed of. */
+export function disposedError(): SteeringError {
+  return new SteeringError("E_DISPOSED", "the model was disposed");
 }

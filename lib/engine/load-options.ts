@@ -40,7 +40,8 @@ export interface LoadModelOptions {
   maxSequences?: number;
   /**
    * Maximum generations at once; default: as many as fit. With 1 they run one after the other, and each is bit-identical to running it
-   * alone; in a shared batch ggml rounds differently (log probabilities differ by 0.00001).
+   * alone; in a shared batch ggml rounds differently (log probabilities differ by 0.00001). Likewise the turns of a chat, whatever is kept
+   * of earlier ones.
    */
   maxGenerations?: number;
   /**

@@ -94,6 +94,7 @@ export async function carryOut(
       onProgress?.(done, total);
       for (const wave of [...store.remaining]) {
         throwIfAborted(signal);
+        model.scheduler.forget(); // where rows lie in the cache can change their last digits
         const begun = performance.now();
         const answer = (index: number, settings: RunFile["settings"], onAnswer?: () => void): Promise<ResultRecord[]> =>
           answerPrompt(model, index, prompts[index]!, { settings, vectors: parts, maxNewTokens, signal, onAnswer });

@@ -11,7 +11,7 @@ export class ChatMemory {
 
   constructor(readonly history: History) {}
 
-  /** The terms of a prompt's rows: those of the last turn as far as the prompt begins like it, then those of `others`. */
+  /** The terms of a prompt's rows: those of the last turn while the prompt has the same tokens, then those of `others`. */
   termsFor(prompt: readonly number[], others: () => readonly Term[]): (position: number) => readonly Term[] {
     const { past } = this;
     const first = past ? prompt.findIndex((token, position) => token !== past.tokens[position]) : 0;

@@ -1,8 +1,9 @@
 import {
-  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type MeasuredAlpha, type Place, type Sampling, type StepTask, type Term,
+  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type MeasuredAlpha, type Place, type Sampling, type StepTask,
+  type Term,
 } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
-import { ThoughtReader, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
+import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
 import type { SteeringSpec } from "../steering/index.js";
 import { cellsOfTurn, cleanCells, type ChatMemory } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
@@ -29,7 +30,7 @@ export interface GeneratedToken {
 
 /** The result of a generation. */
 export interface GenerationResult {
-  /** The whole text, with the marks of thoughts as far as the model writes them as text. */
+  /** The whole text, including thoughts; their marks only if they are not special tokens. */
   text: string;
   /** The text without the thoughts before it. */
   answer: string;
@@ -55,7 +56,7 @@ export interface GenerationSettings {
   stop: readonly string[];
   logProbabilities: boolean;
   monitor: Monitor | undefined;
-  /** Of the chat whose turn it is. */
+  /** The memory of the chat whose turn it is. */
   memory?: ChatMemory | undefined;
 }
 
@@ -141,9 +142,7 @@ export class Generation implements StepTask {
   }
 
   private parts(): ThoughtsAndAnswer {
-    const reader = new ThoughtReader(this.opening);
-    reader.push(this.marked);
-    return reader.finish();
+    return splitThoughts(this.marked, this.opening);
   }
 
   get nSequences(): number {

@@ -114,7 +114,9 @@ export class LiveSteering implements Steering {
  * Returns the steering in canonical form, with all defaults filled in; a vector without a file is named after its property. `alphas`,
  * if given, replace the schedule.
  */
-export function canonicalSpec({ vector, layers, heads, schedule, tail, phases }: Steering, alphas: readonly number[] | undefined): SteeringSpec {
+export function canonicalSpec(
+  { vector, layers, heads, schedule, tail, phases }: Steering, alphas: readonly number[] | undefined,
+): SteeringSpec {
   const { path } = vector as { path?: string };
   return steeringSpecSchema.parse({
     vector: path ?? (vector.provenance.property || "unnamed"),
@@ -154,8 +156,10 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  * models.
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
-  const all = parts.flatMap((part) => steerings(part)).map(({ vector, schedule, tail, phases, layers = "all", heads = "all" }): Steering =>
-    ({ vector: checkedVector(vector), layers, heads, schedule: parseSchedule(schedule), tail: parseTail(tail), phases: parsePhases(phases) }));
+  const all = parts.flatMap((part) => steerings(part)).map(({ vector, layers = "all", heads = "all", ...how }): Steering => ({
+    vector: checkedVector(vector), layers, heads,
+    schedule: parseSchedule(how.schedule), tail: parseTail(how.tail), phases: parsePhases(how.phases),
+  }));
   for (const { vector } of all) assertMadeFor(vector, all[0]!.vector.provenance.model);
   return all;
 }

@@ -47,7 +47,7 @@ export function isThoughtMark(text: string): boolean {
 export interface Opening {
   /** The mark with which the prompt has opened a thought; empty if it has opened none. */
   opened: string;
-  /** The phase of the first token, as far as the prompt shows. */
+  /** The phase that the first token is expected to be in. */
   phase: Phase;
 }
 
@@ -102,7 +102,7 @@ export class ThoughtReader {
     else if (opened !== "") this.think(opened);
   }
 
-  /** The phase of the next piece, as far as the text shows. */
+  /** The phase that the next piece is expected to be in. */
   get phase(): Phase {
     return this.current;
   }
@@ -119,7 +119,8 @@ export class ThoughtReader {
   /** Ends the text; returns its parts. */
   finish(): ThoughtsAndAnswer {
     if (this.state === "opening" && this.hasThought) this.pending = this.pending.trimStart();
-    if (this.state !== "header") this.take(this.state === "opening" || this.current === "answer" ? "answer" : "thoughts", this.pending.length);
+    const isAnswer = this.state === "opening" || this.current === "answer";
+    if (this.state !== "header") this.take(isAnswer ? "answer" : "thoughts", this.pending.length);
     return { thoughts: this.parts.thoughts.trim(), answer: this.parts.answer };
   }
 

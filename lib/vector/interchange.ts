@@ -38,7 +38,8 @@ const NO_HINTS: readonly unknown[] = ["", "unknown"];
 /**
  * Import a control vector of llama.cpp, repeng or EasySteer: GGUF tensors `direction.<n>` of `[nEmbd]`. All three count blocks from
  * 0 and add `direction.<n>` to the output of block n; only EasySteer includes block 0. The result is at `resid_post`, with one step.
- * Layers and width are checked against `model`; whether the vector belongs to it is up to you, as the hint is free text.
+ * Layers and width are checked against `model`; whether the vector belongs to it is up to you, as the hint is free text. These programs
+ * also add it to the prompt; here, steer with `phases: ["prompt", "answer"]` to do the same.
  *
  * @throws SteeringError E_BAD_VECTOR, E_SHAPE (other layers or width), E_NOT_FINITE
  */

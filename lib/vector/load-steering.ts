@@ -22,7 +22,8 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
   if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
   if (!spec.endsWith(".json")) {
-    return [await load(existsSync(spec) ? { vector: spec, layers: "all", heads: "all", tail: "mean", phases: ["answer"] } : parseSteer(spec))];
+    const whole = { layers: "all" as const, heads: "all" as const, tail: "mean" as const, phases: ["answer" as const] };
+    return [await load(existsSync(spec) ? { ...whole, vector: spec } : parseSteer(spec))];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
   const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(spec), vector));

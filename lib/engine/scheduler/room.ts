@@ -60,9 +60,9 @@ export class Room {
     this.keeping.push(kept);
   }
 
-  /** Drops all kept cells. */
-  forget(): void {
-    for (const kept of this.keeping) this.drop(kept);
+  /** Drops all kept cells, except those of one owner. */
+  forget(except?: object): void {
+    for (const kept of this.keeping) if (kept.owner !== except) this.drop(kept);
   }
 
   /** While nothing runs, provides a trusted context of at least this size. Throws what creating one throws. */

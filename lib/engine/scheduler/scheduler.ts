@@ -1,12 +1,12 @@
-import { SteeringError } from "../../errors.js";
-import { abortError, onAbort, throwIfAborted } from "../abort.js";
+import type { SteeringError } from "../../errors.js";
+import { abortError, disposedError, onAbort, throwIfAborted } from "../abort.js";
 import { Batch } from "../batch.js";
 import type { Context, ContextNeeds, StepResult } from "../context.js";
-import { keptOf } from "./kept.js";
+import { keptOf, mostAtOnce, type Keeping } from "./kept.js";
 import { Patience } from "./patience.js";
 import { Room } from "./room.js";
 import { donorFor, isDone, isPrefilling, isStepping, placeOf, prefill, takesSteps, type Job, type Running } from "./running.js";
-import { start, type SchedulerLimits } from "./start.js";
+import { keepingOf, start, type SchedulerLimits } from "./start.js";
 import { cellsOf, isWanted, sequencesOf, type StepTask, type Task } from "./task.js";
 
 /** How long all running tasks may stay unread before one of them must give up its room. */
@@ -32,10 +32,13 @@ export class Scheduler {
   private isWoken = false;
   /** Runs while all running tasks stay unread and another waits. */
   private readonly patience = new Patience(PATIENCE_MS, () => this.wake());
+  private mustForget = false;
   private readonly room: Room;
+  private readonly keeping: Keeping;
 
   constructor(createContext: (needs: ContextNeeds) => Promise<Context>, private readonly limits: SchedulerLimits) {
     this.room = new Room(createContext, limits.hasWholeSequences);
+    this.keeping = keepingOf(limits);
   }
 
   /**
@@ -84,9 +87,10 @@ export class Scheduler {
     this.wake();
   }
 
-  /** Drops what ended tasks have left in the cache, so that the next ones are computed as in a new context. */
+  /** Drops what ended tasks have left in the cache. */
   forget(): void {
-    this.room.forget();
+    this.mustForget = true;
+    this.wake();
   }
 
   /** Fails all tasks and frees the context. */
@@ -108,6 +112,8 @@ export class Scheduler {
       for (;;) {
         this.isWoken = false;
         this.retire(this.running.filter(({ cancelled }) => cancelled));
+        if (this.mustForget) this.room.forget();
+        this.mustForget = false;
         await this.admit();
         if (this.disposed) return;
         for (const running of this.running) this.share(running);
@@ -139,7 +145,8 @@ export class Scheduler {
     const mostRows = Math.min(nBatch, ...limiting.map(({ task }) => task.mixedRows));
     const { tokens, logProbabilities } = await this.decode([...stepping, ...prefilling], (running, batch) => {
       const { size } = batch;
-      if (!takesSteps(running)) return prefill(running, batch, Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size));
+      const most = Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size, mostAtOnce(running, this.keeping));
+      if (!takesSteps(running)) return prefill(running, batch, most);
       samples.set(running, running.task.output(batch, placeOf(running), alphas));
     });
     for (const running of prefilling) if (!running.cancelled) this.spread(running);
@@ -257,7 +264,7 @@ export class Scheduler {
     if (ended.length === 0) return;
     this.running = this.running.filter((running) => !ended.includes(running));
     for (const running of ended) {
-      this.room.giveBack(running.sequences, this.room.isTainted ? undefined : keptOf(running, this.limits.hasWholeSequences));
+      this.room.giveBack(running.sequences, this.room.isTainted ? undefined : keptOf(running, this.keeping));
     }
   }
 
@@ -289,8 +296,4 @@ export class Scheduler {
       next.fail(error);
     }
   }
-}
-
-function disposedError(): SteeringError {
-  return new SteeringError("E_DISPOSED", "the model was disposed");
 }

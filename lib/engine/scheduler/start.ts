@@ -1,4 +1,4 @@
-import { beginningOf } from "./kept.js";
+import { beginningOf, type Keeping } from "./kept.js";
 import type { Claim, Room } from "./room.js";
 import { donorFor, type Job, type Running } from "./running.js";
 import { cellsOf } from "./task.js";
@@ -14,19 +14,23 @@ export interface SchedulerLimits {
   hasWholeSequences?: boolean;
 }
 
+export function keepingOf({ hasWholeSequences = false, maxTasks }: SchedulerLimits): Keeping {
+  return { hasWholeSequences, isExact: maxTasks === 1 };
+}
+
 /**
  * Gives a task its sequences. It begins with kept cells, with those of a running task once they are computed, or with none: whatever is
  * the longest beginning.
  */
 export function start(
-  job: Job, claim: Claim, room: Room, running: readonly Running[], { hasWholeSequences = false, maxTasks }: SchedulerLimits,
+  job: Job, claim: Claim, room: Room, running: readonly Running[], limits: SchedulerLimits,
 ): Running {
   const { task } = job;
   const keeps = task.kind === "steps" ? task.keeps : undefined;
-  // Where tasks run one by one, each is computed as if it were alone, except the turns of a chat.
-  if (!keeps && maxTasks === 1) room.forget();
-  const donor = donorFor(task, running, hasWholeSequences);
-  const found = keeps && beginningOf(task, room.kept, hasWholeSequences);
+  const keeping = keepingOf(limits);
+  if (keeping.isExact) room.forget(keeps?.owner); // otherwise the task's cells would lie elsewhere than in an empty cache
+  const donor = donorFor(task, running, keeping.hasWholeSequences);
+  const found = keeps && beginningOf(task, room.kept, keeping);
   const beginning = found && found.nTokens >= (donor?.nTokens ?? 0) ? found : undefined;
   const prefilled = beginning?.nTokens ?? 0;
   return {

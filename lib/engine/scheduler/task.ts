@@ -66,7 +66,7 @@ export interface StepTask {
 export interface KeepsCells {
   /** Only the cells of an owner's last task are kept. */
   readonly owner: object;
-  /** The cells to keep after `nSteps` steps with so many sequences, and the index of the sequence that begins with them. */
+  /** The cells to keep after `nSteps` steps with `nSequences` sequences, and the index of the sequence that begins with them. */
   keptCells(nSteps: number, nSequences: number): { sequence: number; cells: Cells };
 }
 
