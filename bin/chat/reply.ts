@@ -1,6 +1,6 @@
 import { SteeringError, type GeneratedToken, type GenerationResult, type GenerationStream } from "../../lib/index.js";
 
-/** An answer, whole or as far as it got. */
+/** An answer, whole or in part. */
 export interface Reply {
   question: string;
   /** The answer without the thoughts before it. */

@@ -58,7 +58,7 @@ export class Session {
     return added.flatMap((property) => formatNotice(property) ?? []);
   }
 
-  /** Asks a question. An answer that is stopped is kept as far as it got, one that fails not at all. Throws what `Chat.say` throws. */
+  /** Asks a question. What there is of a stopped answer is kept, nothing of one that fails. Throws what `Chat.say` throws. */
   async ask(question: string, listener: Listener): Promise<Reply> {
     this.nRetries = 0;
     this.asked = { question, isAnswered: false };

@@ -32,7 +32,7 @@ const OPTIONS = options({
   ...SAMPLING,
   history: {
     choices: ["clean", "as-generated"], default: "clean",
-    describe: "How the model reads its steered answers again: clean (unsteered), or as-generated",
+    describe: "How later turns read steered answers: clean (unsteered), or as-generated",
   },
   "allow-mismatch": { type: "boolean", describe: "Accept vectors of another model of the same shape" },
 });
@@ -41,7 +41,7 @@ type ChatArguments = Values<typeof OPTIONS> & OutputOptions;
 
 export default command({
   usage: "chat <model>",
-  describe: "Chat with an instruct model, steered by any number of vectors",
+  describe: "Chat with an instruct model, steered by vectors",
   options: OPTIONS,
   examples: [
     ["chat qwen2.5-coder-0.5b-instruct --steer italian.safetensors:fixed,1.5"],

@@ -43,7 +43,8 @@ describe("properties", () => {
 
   test.each([
     ["fixed,1", "0.8", "fixed,0.8"], ["fixed,1", "-0.5", "fixed,-0.5"], ["dim,2", "1", "dim,1"], ["start,2", "0", "start,0"],
-    ["window,2,from=1,to=5", "1", "window,1,from=1,to=5"], ["dyn,p=0.3", "0.8", "fixed,0.8"], ["fixed,1", "dyn,p=0.4,max=1", "dyn,p=0.4,max=1"],
+    ["window,2,from=1,to=5", "1", "window,1,from=1,to=5"], ["dyn,p=0.3", "0.8", "fixed,0.8"],
+    ["fixed,1", "dyn,p=0.4,max=1", "dyn,p=0.4,max=1"],
   ])("%s under /alpha NAME %s becomes %s", (before, strength, after) => {
     const one = property("a", before);
     setStrength(one, strength);
@@ -110,7 +111,8 @@ describe("shading", () => {
 
 describe("the status line", () => {
   const both = { properties: [property("italian"), property("formal")] };
-  const of = (list: GeneratedToken[], more: Partial<Parameters<typeof statusLine>[0]> = {}, how: Parameters<typeof statusLine>[1] = both): string =>
+  type Given = Parameters<typeof statusLine>;
+  const of = (list: GeneratedToken[], more: Partial<Given[0]> = {}, how: Given[1] = both): string =>
     statusLine({ tokens: list, seconds: 0.5, finishReason: "end", ...more }, how);
 
   test("a constant alpha is shown once, another by mean and last", () => {
@@ -119,7 +121,8 @@ describe("the status line", () => {
 
   test("says why an answer ended early, and whether steering is off", () => {
     expect(of(tokens([1]), { finishReason: "length" }, { properties: [] })).toBe("1 token · 2.0 tokens/s · cut at --max-new-tokens");
-    expect(of(tokens(), { finishReason: "interrupted", seconds: 0 }, { properties: [], isOff: true })).toBe("0 tokens · stopped · steering off");
+    expect(of(tokens(), { finishReason: "interrupted", seconds: 0 }, { properties: [], isOff: true }))
+      .toBe("0 tokens · stopped · steering off");
     expect(of(tokens(), { seconds: 0 })).toBe("0 tokens · italian – · formal –");
   });
 });
@@ -140,7 +143,7 @@ function sideBySide(width: number, left: string[], right: string[]): string[] {
 describe("columns", () => {
   test.each([60, 80, 121, 200])("at %i columns no row is wider, each text keeps its words, and the border its place", (width) => {
     const left = ["Bees ", "make hon", "ey, and live", " in hives.\n\nThey", " dance."];
-    const right = ["Le api fanno il miele e vivono negli alveari, ", "tutte insieme, in grandi famiglie operose. ", "x".repeat(150), " fine"];
+    const right = ["Le api fanno il miele e vivono negli alveari, ", "tutte insieme, in famiglie. ", "x".repeat(150), " fine"];
     const rows = sideBySide(width, left, right);
     const border = rows[0]!.indexOf("│");
     expect(rows.every((row) => row.length < width && row[border] === "│")).toBe(true);
@@ -225,7 +228,7 @@ describe("a saved chat", () => {
     ["with answers first", { ...CHAT, messages: CHAT.messages.slice().reverse() }, /in turn/],
     ["with a system message among the messages", { ...CHAT, messages: [{ role: "system", content: "x" }] }, /messages\.0\.role/],
     ["with a number as content", { ...CHAT, messages: [{ role: "user", content: 1 }] }, /messages\.0\.content/],
-    ["with a schedule that does not exist", { ...CHAT, steering: [{ ...CHAT.steering[0], schedule: { kind: "x" } }] }, /steering\.0\.schedule/],
+    ["with an unknown schedule", { ...CHAT, steering: [{ ...CHAT.steering[0], schedule: { kind: "x" } }] }, /steering\.0\.schedule/],
     ["with too many vectors", { ...CHAT, steering: new Array(101).fill(CHAT.steering[0]) }, /steering: /],
     ["with an unknown field", { ...CHAT, more: 1 }, /more/],
     ["deep", `${"[".repeat(200)}${"]".repeat(200)}`, /nested/],
@@ -285,6 +288,7 @@ test("Tab completes commands, and the properties of /alpha and /drop", () => {
   const session = { properties: [property("italian"), property("formal")] };
   const of = (line: string): string[] => completions(line, session);
   expect([of("/s"), of("/alpha i"), of("/drop f"), of("What"), of("")]).toEqual([
-    ["/steer ", "/system ", "/save "], ["/alpha italian "], ["/drop formal"], [], SLASH_COMMANDS.map(({ name, args }) => `/${name}${args ? " " : ""}`),
+    ["/steer ", "/system ", "/save "], ["/alpha italian "], ["/drop formal"], [],
+    SLASH_COMMANDS.map(({ name, args }) => `/${name}${args ? " " : ""}`),
   ]);
 });
