@@ -43,6 +43,22 @@ test("a chat remembers what was said, and each turn is steered in its own way", 
   expect(next.promptTokens).toBeGreaterThan(plain.promptTokens * 2);
 });
 
+test.each(["clean", "as-generated"] as const)("%s: a chat that keeps what it computed says what it says without", async (history) => {
+  const talk = async (before: () => void): Promise<number[][]> => {
+    const chat = model.chat({ maxNewTokens: 10, history });
+    const answers = [];
+    for (const [turn, question] of [FIRST, SECOND, FIRST, SECOND].entries()) {
+      before();
+      const steer = turn % 2 === 1 ? { steer: { vector: italian, schedule: { kind: "fixed" as const, alpha: 1 } } } : {};
+      answers.push((await chat.say(question, steer).result()).tokens.map(({ token }) => token));
+    }
+    return answers;
+  };
+  const without = await talk(() => model.scheduler.forget());
+  expect(await talk(() => undefined)).toEqual(without);
+  expect(new Set(without.map(String)).size).toBeGreaterThan(1);
+});
+
 test("options of the chat count for every turn that has no other", async () => {
   const steer = { vector: italian, schedule: { kind: "fixed" as const, alpha: 1 } };
   const chat = model.chat({ maxNewTokens: 6, steer, messages: [{ role: "user", content: FIRST }] });

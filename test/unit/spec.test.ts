@@ -51,6 +51,14 @@ test.each(["layers=", "layers=4-", "layers=9-4", "layers=a", "heads=-1", "layers
   expect(() => parseSteer(`v:fixed,${setting}`)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringContaining("neither an index nor a range") }));
 });
 
+test("on=… says when the vector is added; Dyn cannot steer the prompt", () => {
+  expect(parseSteer("v:fixed,1,on=prompt+answer").phases).toEqual(["prompt", "answer"]);
+  expect(parseSteer("v:dyn,on=thinking").phases).toEqual(["thinking"]);
+  for (const text of ["v:dyn,on=prompt+answer", "v:fixed,on=", "v:fixed,on=thoughts", "v:fixed,on=answer,on=prompt"]) {
+    expect(() => parseSteer(text)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+  }
+});
+
 test.each([["v:window,from=2", /schedule.to/], ["v:window,from=5,to=5", /to must be above from/], ["v:fixed,from=1", /Unrecognized key/]])("%s is refused", (text, message) => {
   expect(() => parseSteer(text)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringMatching(message) }));
 });
