@@ -4,6 +4,7 @@ export default {
   testEnvironment: "node",
   transform: {},
   testTimeout: 30_000,
-  // llama.cpp's threads wait for each other at every step: two tests at once would take many times as long as in turn.
+  // llama.cpp's threads wait for each other at every step: two suites that compute much would take many times as long as in turn.
+  // `npm run test:light` runs the others two at a time.
   maxWorkers: 1,
 };
