@@ -34,7 +34,7 @@ export type ModelOptions = Values<typeof MODEL> & OutputOptions;
 export const formatOptions = (standard = "auto: chat if the model has a template for it, else qa") => titled("Prompt", {
   format: {
     choices: FORMAT_CHOICES, defaultDescription: standard,
-    describe: "How to ask: chat (the model's own template), qa (Q:…A:), raw (the text alone)",
+    describe: "How to ask: by the model's chat template, as Q:…A:, or the text alone",
   },
   system: { type: "string", describe: "System message; with qa and raw, an opening paragraph" },
   "template-variable": {

@@ -78,7 +78,7 @@ describe("JSON datasets", () => {
     ['[\n{"input": "q", "output": "a"},\n{]\n]', /line 3: it is not JSON/],
     ['[\n{"input": "a\nb", "output": "c"}]', /line [23]: it is not JSON/],
     ['[\n{"input": "q",\n\n"output": tru},\n{}]', /line 4: it is not JSON/],
-    ['[{"input": "q", "output": "a"}\n', /line 2: it is not JSON: it ends inside its list/],
+    ['[{"input": "q", "output": "a"}\n', /line 1: it is not JSON: it ends inside its list/],
     ['[{"input": "q", "output": "a"}]\n]', /line 2: it is not JSON: something follows/],
     ['[{"input": "q", "output": "a"}\n{}]', /line 2: it is not JSON/],
     ["[,]", /line 1: it is not JSON/],
