@@ -15,8 +15,11 @@ import { alphaScale } from "./generate.js";
 const UNSTEERED = "unsteered";
 const DEFAULT_MODEL = "gemma3-270m";
 const OFFLINE_MODEL = "tiny";
-/** The settings that are compared, and the p_top to try next. */
-const USUAL = { alpha: 1.5, topP: 0.5, next: 0.3 };
+/** The settings that are compared: the best measured ones of the default model (docs/measured.md), and the p_top to try next. */
+const USUAL = { alpha: 0.5, topP: 0.3, next: 0.5 };
+/** The instruct model that the last lines propose. */
+const INSTRUCT_MODEL = "qwen2.5-coder-0.5b-instruct";
+const WORDS = '--towards "always answers in Italian" --away "always answers in English"';
 /** The embedded model needs weaker steering. */
 const SETTINGS: Record<string, typeof USUAL> = { [OFFLINE_MODEL]: { alpha: 1, topP: 0.9, next: 0.7 } };
 const defaultOf = (setting: keyof typeof USUAL): string => `${USUAL[setting]}; tiny: ${SETTINGS[OFFLINE_MODEL]![setting]}`;
@@ -155,5 +158,9 @@ function showNextSteps(model: string, question: string, vectorPath: string): voi
   const command = commandName();
   print(`\nTry next:\n  ${command} generate ${model} "${question}" --steer ${vectorPath}:dyn,p=${next}`
     + `\n  ${command} inspect ${vectorPath}`
-    + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`);
+    + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`
+    + "\n\nChat with an instruct model, steered by a property that you describe in words:"
+    + `\n  ${command} models pull ${INSTRUCT_MODEL}`
+    + `\n  ${command} extract ${INSTRUCT_MODEL} ${WORDS} --out words.safetensors`
+    + `\n  ${command} chat ${INSTRUCT_MODEL} --steer words.safetensors`);
 }
