@@ -10,7 +10,10 @@ export interface Block {
 
 const KINDS: Record<string, Block["kind"]> = { ts: "program", js: "program", sh: "commands", json: "json" };
 
-/** The blocks of a page in order: fenced ones of these languages, and indented ones that are commands. A program that begins with `// continues` is a part of the one before. */
+/**
+ * The blocks of a page in order: fenced ones of these languages, and indented ones that are commands. A program that begins with `//
+ * continues` is a part of the one before.
+ */
 export function blocksOf(markdown: string): Block[] {
   const blocks: Block[] = [];
   const lines = markdown.split("\n");
@@ -27,10 +30,13 @@ export function blocksOf(markdown: string): Block[] {
       if (kind) add(blocks, { kind, text: lines.slice(i + 1, end).join("\n"), line: i + 2, ...(notRun && { notRun }) });
       notRun = undefined;
       i = end;
-    } else if (/^ {4}\S/.test(line) && (lines[i - 1] ?? "").trim() === "") {
+    } else if (/^ {4}\S/.test(line) && /^\s*$|-->$/.test(lines[i - 1] ?? "")) {
       let end = i;
       while (/^ {4}\S/.test(lines[end] ?? "")) end++;
-      add(blocks, { kind: "commands", text: lines.slice(i, end).map((each) => each.slice(4)).join("\n"), line: i + 1, ...(notRun && { notRun }) });
+      add(
+        blocks,
+        { kind: "commands", text: lines.slice(i, end).map((each) => each.slice(4)).join("\n"), line: i + 1, ...(notRun && { notRun }) },
+      );
       notRun = undefined;
       i = end - 1;
     }

@@ -34,16 +34,23 @@ beforeAll(async () => {
   for (const page of PAGES) {
     const blocks = blocksOf(SUBSTITUTES.reduce((text, [from, to]) => text.replace(from, to), await readFile(page, "utf8")));
     pages.set(page, blocks);
-    for (const { kind, text, line, notRun } of blocks) if (kind === "program" && !notRun) await writeFile(join(folder, `${program(page, line)}.mts`), text);
+    for (const { kind, text, line, notRun } of blocks) if (kind === "program" && !notRun) await writeFile(
+      join(folder, `${program(page, line)}.mts`), text,
+    );
   }
-  const options = { module: "nodenext", target: "es2022", lib: ["es2023", "esnext.disposable"], types: ["node"], strict: true, noUncheckedIndexedAccess: true, skipLibCheck: true };
+  const options = {
+    module: "nodenext", target: "es2022", lib: ["es2023", "esnext.disposable"], types: ["node"], strict: true,
+    noUncheckedIndexedAccess: true, skipLibCheck: true,
+  };
   await writeFile(join(folder, "tsconfig.json"), JSON.stringify({ compilerOptions: options, include: ["*.mts"] }));
 }, 60_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
 test("every program of the documentation has the types that the library has", async () => {
-  const { stdout } = await run(join(root, "node_modules", ".bin", "tsc"), ["-p", folder], { cwd: folder }).catch((error: { stdout: string }) => error);
+  const { stdout } = await run(join(root, "node_modules", ".bin", "tsc"), ["-p", folder], { cwd: folder }).catch((
+    error: { stdout: string },
+  ) => error);
   expect(stdout).toBe("");
 }, 120_000);
 
@@ -57,7 +64,9 @@ describe.each(PAGES)("%s", (page) => {
     const env = { ...process.env, LLAMA_STEER_DATASETS: join(root, "models/tiny/datasets"), NO_COLOR: "1" };
     const failures: string[] = [];
     for (const { kind, text, line, notRun } of pages.get(page)!) {
-      const attempt = (what: string, file: string, args: string[]): Promise<unknown> => run(file, args, { cwd: place, env, timeout: 100_000 })
+      const attempt = (what: string, file: string, args: string[]): Promise<unknown> => run(
+        file, args, { cwd: place, env, timeout: 100_000 },
+      )
         .catch((error: { stderr: string; message: string }) => failures.push(`${page}:${line}: ${what}\n${error.stderr || error.message}`));
       if (kind === "json") expect(() => JSON.parse(text)).not.toThrow();
       else if (notRun) continue;
@@ -65,7 +74,9 @@ describe.each(PAGES)("%s", (page) => {
       else for (const command of commandsOf(text)) {
         if (NOT_HERE.some(([pattern]) => pattern.test(command))) continue;
         const words = (command.replace(/^npx /, "").match(/"[^"]*"|\S+/g) ?? []).map((word) => word.replace(/^"(.*)"$/, "$1"));
-        if (words.shift() === "llama-steer") await attempt(command, process.execPath, [join(root, "dist/bin/llama-steer.js"), ...words, "--quiet"]);
+        if (words.shift() === "llama-steer") await attempt(
+          command, process.execPath, [join(root, "dist/bin/llama-steer.js"), ...words, "--quiet"],
+        );
         else failures.push(`${page}:${line}: "${command}" is no command of ours, and not among those that cannot be run`);
       }
     }
@@ -74,11 +85,15 @@ describe.each(PAGES)("%s", (page) => {
 });
 
 test("blocks are found, joined and told apart", () => {
-  const text = ["```ts", "a", "```", "words", "<!-- not run: reason -->", "```ts", "b", "```", "", "    llama-steer x  # comment", "    npm test", "", "```ts", "// continues", "c", "```", "```text", "d", "```"].join("\n");
+  const text = [
+    "```ts", "a", "```", "words", "<!-- not run: reason -->", "```ts", "b", "```", "", "    llama-steer x  # comment", "    npm test", "",
+    "```ts", "// continues", "c", "```", "```text", "d", "```", "<!-- not run: either -->", "    llama-steer y",
+  ].join("\n");
   expect(blocksOf(text)).toEqual([
     { kind: "program", text: "a", line: 2 },
     { kind: "program", text: "b\n// continues\nc", line: 7, notRun: "reason" },
     { kind: "commands", text: "llama-steer x  # comment\nnpm test", line: 10 },
+    { kind: "commands", text: "llama-steer y", line: 21, notRun: "either" },
   ]);
   expect(commandsOf("a b # c\n# d\ne \\\n  f")).toEqual(["a b", "e f"]);
   expect(() => blocksOf("```ts\nx")).toThrow(/not closed/);
