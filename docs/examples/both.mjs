@@ -21,13 +21,18 @@ const questions = (await load("ENG_test")).rows.slice(0, 10).map(({ input }) => 
 
 const table = {};
 for (const [setting, steer] of Object.entries(settings)) {
-  const answers = await Promise.all(questions.map((question) => model.generate(question, { steer, maxNewTokens: 30, stop: ["\n"] }).text())); // all at once
+  // all at once
+  const answers = await Promise.all(questions.map(
+    (question) => model.generate(question, { steer, maxNewTokens: 30, stop: ["\n"] }).text(),
+  ));
   const registers = await classifier.classify(answers.map((answer) => answer.trim() || "."));
   const languages = await Promise.all(answers.map((answer) => evaluate.detectLanguage(answer)));
   const isItalian = languages.map(({ language }) => language === "ita");
   const isInformal = registers.map(({ label }) => label === "informal");
   const count = (of) => of.filter(Boolean).length;
-  table[setting] = { Italian: count(isItalian), informal: count(isInformal), both: count(isItalian.map((is, i) => is && isInformal[i])), of: answers.length };
+  table[setting] = {
+    Italian: count(isItalian), informal: count(isInformal), both: count(isItalian.map((is, i) => is && isInformal[i])), of: answers.length,
+  };
 }
 console.table(table);
 

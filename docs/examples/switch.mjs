@@ -9,7 +9,9 @@ const english = await loadDataset("ENG", datasets.folder(name));
 const towards = async (language) => extract(model, { positive: await loadDataset(language, datasets.folder(name)), negative: english });
 const [italian, french] = [await towards("ITA"), await towards("FRA")];
 
-const answer = model.generate(prompts.question("How do I plan the picnic?"), { steer: italian.with(schedule.fixed(1)), maxNewTokens: 60, stop: ["\n"] });
+const answer = model.generate(
+  prompts.question("How do I plan the picnic?"), { steer: italian.with(schedule.fixed(1)), maxNewTokens: 60, stop: ["\n"] },
+);
 let hasSwitched = false;
 for await (const { text } of answer) {
   process.stdout.write(text);

@@ -5,7 +5,10 @@ import { architectureNames } from "../support/llama-cpp.js";
 import { changesOf, readGolden } from "../support/site-nodes.js";
 import { line, measured } from "./table.js";
 
-/** `npm run test:architectures` measures all, LLAMA_STEER_ARCHITECTURES=NAME,NAME some; else those that between them have every kind of memory and of structure. */
+/**
+ * `npm run test:architectures` measures all, LLAMA_STEER_ARCHITECTURES=NAME,NAME some; else those that between them have every kind of
+ * memory and of structure.
+ */
 const SAMPLE = [
   "llama", "command-r", "gemma4", "deepseek2", "gpt-oss", "olmo2", "arctic", "bitnet", "falcon-h1", "nemotron_h", "qwen3next", "lfm2",
   "mamba2", "rwkv7", "deepseek4", "codeshell",
@@ -30,7 +33,8 @@ test("docs/architectures.md has every architecture of the bundled llama.cpp, and
   expect(NAMES.filter((name) => rowOf(name) === undefined)).toEqual([]);
   const without = NAMES.filter((name) => WITHOUT.includes(`\n| ${name} |`));
   expect(without.filter((name) => !(name in OTHER_KINDS))).toEqual(NOT_MADE);
-  console.log(`${NAMES.length} architectures: ${NAMES.length - without.length} were made and measured, ${Object.keys(OTHER_KINDS).length} are not language models, `
+  console.log(`${NAMES.length} architectures: ${NAMES.length
+    - without.length} were made and measured, ${Object.keys(OTHER_KINDS).length} are not language models, `
     + `${NOT_MADE.length} could not be made (${NOT_MADE.join(", ")}); this run measures ${CHOSEN.length}`);
 });
 

@@ -42,5 +42,7 @@ async function measure(architecture: string, path: string): Promise<Measured> {
 }
 
 const [architecture, path] = process.argv.slice(2) as [string, string];
-const found = await measure(architecture, path).catch((error: Error): Measured => ({ architecture, reason: `cannot be computed: ${error.message}` }));
+const found = await measure(architecture, path).catch(
+  (error: Error): Measured => ({ architecture, reason: `cannot be computed: ${error.message}` }),
+);
 console.log(JSON.stringify(found));

@@ -3,11 +3,13 @@ import type { GenerateOptions, HookSite, Model, VectorData } from "../../lib/ind
 import { randomVector } from "../support/tiny-files.js";
 
 /** They begin alike: one whole in the other, one differing in the midst, one the same. */
-const PROMPTS = ["Hello there my friend, this", "Hello there my friend, this is", "Hello there my friend, that is", "Hello there my friend, this is"];
+const PROMPTS = [
+  "Hello there my friend, this", "Hello there my friend, this is", "Hello there my friend, that is", "Hello there my friend, this is",
+];
 const N_TOKENS = 6;
 /**
- * In shared batches products are rounded otherwise, and ggml's GELU on the CPU is a table in half precision: 0.001 at the next entry, in some
- * of 96 columns. What takes another's cells or state differs by 0.1 and more.
+ * In shared batches products are rounded otherwise, and ggml's GELU on the CPU is a table in half precision: 0.001 at the next entry, in
+ * some of 96 columns. What takes another's cells or state differs by 0.1 and more.
  */
 const ROUNDING = 5e-3;
 

@@ -16,7 +16,8 @@ const CANDIDATES = SETS.map((name) => languageOfDataset(name)!);
 const folders = process.argv.slice(2);
 const model = await loadModel("gemma3-270m");
 const decoder = new TextDecoder();
-const cut = (text: string, n: number): string => decoder.decode(model.detokenise(model.tokenise(text, { bos: false }).slice(0, n))).replace(/\uFFFD$/, "");
+const cut = (text: string, n: number): string =>
+  decoder.decode(model.detokenise(model.tokenise(text, { bos: false }).slice(0, n))).replace(/\uFFFD$/, "");
 
 for (const folder of folders.length > 0 ? folders : [undefined]) {
   const names = [...new Set(datasetNames(folder).map(baseName))].filter((name) => SETS.includes(name));
@@ -39,8 +40,13 @@ for (const folder of folders.length > 0 ? folders : [undefined]) {
           return `${language} ${(100 * own.filter((guess) => guess.language === language).length / own.length).toFixed(1)} %`;
         };
         const wrong = guesses.filter((guess, i) => guess.language !== "und" && guess.language !== texts[i]!.language).length;
-        const loss = guesses.reduce((sum, { probabilities }, i) => sum - Math.log(Math.max(1e-9, probabilities[texts[i]!.language] ?? 0)), 0) / guesses.length;
-        console.log(`${folder ?? "ours"} ${length} tokens, ${name} ${kind}: ${CANDIDATES.map(share).join(", ")}; ${wrong} wrong and ${guesses.filter(({ language }) => language === "und").length} undetermined of ${guesses.length}; `
+        const loss = guesses.reduce(
+          (sum, { probabilities }, i) => sum - Math.log(Math.max(1e-9, probabilities[texts[i]!.language] ?? 0)), 0,
+        ) / guesses.length;
+        console.log(`${folder
+          ?? "ours"} ${length} tokens, ${name} ${kind}: ${CANDIDATES.map(share).join(", ")}; ${wrong} wrong and ${guesses.filter(
+            ({ language }) => language === "und",
+          ).length} undetermined of ${guesses.length}; `
           + `log loss ${loss.toFixed(3)}; ${Math.round(texts.length / seconds)} texts/s`);
       }
     }
@@ -52,7 +58,9 @@ for (const name of LANGUAGE_DETECTORS) {
   const detector = await loadLanguageDetector(name);
   const taken = Object.entries(NEIGHBOURS).map(([language, texts]) => {
     const guesses = texts.map((text) => detector.detect(text, CANDIDATES));
-    return `${language} ${guesses.filter((guess) => guess.language !== "und").length} (named ${guesses.filter((guess) => guess.other === language).length}) of ${texts.length}`;
+    return `${language} ${guesses.filter((guess) => guess.language !== "und").length} (named ${guesses.filter(
+      (guess) => guess.other === language,
+    ).length}) of ${texts.length}`;
   });
   console.log(`neighbours taken for a candidate, ${name}: ${taken.join(", ")}`);
 }

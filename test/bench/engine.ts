@@ -99,7 +99,9 @@ async function timed(context: Awaited<ReturnType<Model["createContext"]>>, measu
   context.kvClear();
   const batch = new Batch();
   for (let row = 0; row < 16; row++) batch.add(prompt[row % prompt.length]!, 0, row, { output: true });
-  for (let pair = 0; measures && pair < 16; pair += 2) batch.measure({ baseline: pair, strong: pair + 1, topP: 0.5, alphaMax: 2, klReduction: "mean" });
+  for (let pair = 0; measures && pair < 16; pair += 2) batch.measure({
+    baseline: pair, strong: pair + 1, topP: 0.5, alphaMax: 2, klReduction: "mean",
+  });
   const begun = performance.now();
   await context.decode(batch);
   return (performance.now() - begun) / 1000;
@@ -107,7 +109,9 @@ async function timed(context: Awaited<ReturnType<Model["createContext"]>>, measu
 
 /** Rows per second of prompts as long as those of an extraction, and the first tokens of their answers. */
 async function captureRate(on: Model, captures: boolean): Promise<number> {
-  const prompts = Array.from({ length: 6 }, (_, i) => Array.from({ length: 6 }, (_unused, k) => `${QUESTION} Because of ${i} and ${k}.\n\n`).join(""));
+  const prompts = Array.from(
+    { length: 6 }, (_, i) => Array.from({ length: 6 }, (_unused, k) => `${QUESTION} Because of ${i} and ${k}.\n\n`).join(""),
+  );
   const tokens = prompts.map((text) => on.tokenise(text));
   const begun = performance.now();
   if (captures) await captureMeans(on, tokens.map((one) => ({ tokens: one, weight: 1 })), { site: "head_out", maxNewTokens: 4 });
@@ -123,7 +127,9 @@ async function memoryRatio(): Promise<string> {
   await generateText(model, QUESTION.repeat(Math.ceil(nBatch / prompt.length) + 1), { maxNewTokens: 1 });
   await Promise.all(Array.from({ length: 8 }, () => generateText(model, QUESTION, { maxNewTokens: 4 })));
   const [ours, theirs] = [process.memoryUsage.rss(), (await plain.memory()).rss];
-  return theirs === null ? "not measured here" : `${(ours / 1e6).toFixed(0)} MB, plain loop ${(theirs / 1e6).toFixed(0)} MB, ratio ${(ours / theirs).toFixed(2)} (bar ≤ 1.1)`;
+  return theirs === null
+    ? "not measured here"
+    : `${(ours / 1e6).toFixed(0)} MB, plain loop ${(theirs / 1e6).toFixed(0)} MB, ratio ${(ours / theirs).toFixed(2)} (bar ≤ 1.1)`;
 }
 
 function median(values: readonly number[]): number {
@@ -133,9 +139,14 @@ function median(values: readonly number[]): number {
 await round(0); // warms up
 for (const label of Object.keys(columns)) delete columns[label];
 for (let i = 1; i <= Number(rounds); i++) await round(i);
-console.log(`${name} (${model.info.quantisation}), ${threads} threads, ${rounds} rounds of ${TOKENS} tokens; tokens/s: median; ratio: median (min–max)`);
+console.log(
+  `${name} (${model.info.quantisation}), ${threads} threads, ${rounds} rounds of ${TOKENS} tokens; tokens/s: median; ratio: median (min–max)`,
+);
 for (const [label, { bar, values, ratios }] of Object.entries(columns)) {
-  console.log(`${label.padEnd(28)} ${median(values).toFixed(1).padStart(8)}   ${median(ratios).toFixed(3)} (${Math.min(...ratios).toFixed(3)}–${Math.max(...ratios).toFixed(3)})   ${bar}`);
+  console.log(
+    `${label.padEnd(28)} ${median(values).toFixed(1)
+      .padStart(8)}   ${median(ratios).toFixed(3)} (${Math.min(...ratios).toFixed(3)}–${Math.max(...ratios).toFixed(3)})   ${bar}`,
+  );
 }
 console.log(`resident memory: ${memory}`);
 model.dispose();

@@ -15,11 +15,16 @@ import { SHAPES, writeRandomModel } from "./random-model.js";
 
 const names = process.argv.slice(2);
 const gpus = devices().filter(({ kind }) => kind === "gpu" || kind === "igpu");
-console.log(gpus.length === 0 ? "no GPU was found: all of this runs on the CPU" : `GPU: ${gpus.map(({ description }) => description).join(", ")}`);
+console.log(
+  gpus.length === 0 ? "no GPU was found: all of this runs on the CPU" : `GPU: ${gpus.map(({ description }) => description).join(", ")}`,
+);
 
 for (const layers of ["all", "2"]) {
   console.log(`\n> the engine's tests, gpuLayers ${layers}`);
-  run(["--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"), ...["sites", "paths", "steering", "capture"].map((name) => `dist/test/native/${name}`)],
+  run([
+    "--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"),
+    ...["sites", "paths", "steering", "capture"].map((name) => `dist/test/native/${name}`),
+  ],
     gpus.length === 0 ? {} : { LLAMA_STEER_TEST_GPU_LAYERS: layers });
 }
 
@@ -46,7 +51,9 @@ async function showStops(path: string): Promise<void> {
     const batch = new Batch();
     batch.add(5, 0, 0, { output: true, terms: [{ vector, step: 0, alpha: 0.1 }] });
     await context.decode(batch);
-    console.log(`${steeringPath} path: ${context.stops()} synchronises and copies in the middle of the graph per token, ${model.info.nLayer} layers`);
+    console.log(
+      `${steeringPath} path: ${context.stops()} synchronises and copies in the middle of the graph per token, ${model.info.nLayer} layers`,
+    );
     model.dispose();
   }
 }

@@ -8,10 +8,14 @@ import type { TensorType } from "../support/gguf-writer.js";
 import { loadGolden, Parity } from "../support/golden.js";
 import { scratch } from "../support/tiny-files.js";
 
-const EXACT = { kvType: "f32", flashAttention: false, vet: false, gpuLayers: 0, maxSequences: 32, contextSize: 8192 } satisfies LoadModelOptions;
+const EXACT = {
+  kvType: "f32", flashAttention: false, vet: false, gpuLayers: 0, maxSequences: 32, contextSize: 8192,
+} satisfies LoadModelOptions;
 using space = scratch();
 
-for (const [name, goldenName, types] of [["tiny", "tiny", ["F32", "Q8_0", "Q4_0", "as it is"]], ["smollm2-135m", "smollm2", ["F32", "as it is"]]] as const) {
+for (const [name, goldenName, types] of [
+  ["tiny", "tiny", ["F32", "Q8_0", "Q4_0", "as it is"]], ["smollm2-135m", "smollm2", ["F32", "as it is"]],
+] as const) {
   const golden = await loadGolden(goldenName);
   for (const type of types) {
     const file = modelPath(findPullable(name));
@@ -21,7 +25,9 @@ for (const [name, goldenName, types] of [["tiny", "tiny", ["F32", "Q8_0", "Q4_0"
     const parity = new Parity(model, golden);
     const worst = async (forced: boolean): Promise<string> => {
       const found = await Promise.all([...golden.deltas.keys()].map((property) => parity.compareDelta(property, { forced })));
-      return `${Math.min(...found.map(({ cosine }) => cosine)).toFixed(7)} (relative error ${Math.max(...found.map(({ error }) => error)).toExponential(1)})`;
+      return `${Math.min(...found.map(({ cosine }) => cosine)).toFixed(7)} (relative error ${Math.max(
+        ...found.map(({ error }) => error),
+      ).toExponential(1)})`;
     };
     const [own, given] = [await worst(false), await worst(true)];
     const results = await Promise.all(golden.results.map((result) => parity.result(result)));

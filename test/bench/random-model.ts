@@ -17,7 +17,9 @@ const CHUNK_BLOCKS = 32_768;
 /** Write a Llama model of random Q8_0 weights, by pieces: a large one does not fit into memory. */
 export async function writeRandomModel(path: string, name: keyof typeof SHAPES): Promise<void> {
   const shape: Shape = { ...SHAPE, nCtx: 8192, ...SHAPES[name] };
-  const tensors = architectureSpecs("llama", shape).map(({ name: tensor, shape: extents, exact }) => ({ name: tensor, shape: extents, type: exact ? "F32" : "Q8_0" } as const));
+  const tensors = architectureSpecs("llama", shape).map(({ name: tensor, shape: extents, exact }) => ({
+    name: tensor, shape: extents, type: exact ? "F32" : "Q8_0",
+  } as const));
   const random = seededRandom(1);
   const file = await open(path, "w");
   try {
@@ -26,7 +28,9 @@ export async function writeRandomModel(path: string, name: keyof typeof SHAPES):
     for (const tensor of tensors) {
       const size = tensorSize(tensor);
       if (tensor.type === "F32") await file.write(Buffer.from(Float32Array.from({ length: size / 4 }, () => 0.8 + 0.4 * random()).buffer));
-      else for (let written = 0; written < size; written += blocks.length) await file.write(blocks, 0, Math.min(blocks.length, size - written));
+      else for (let written = 0; written < size; written += blocks.length) await file.write(
+        blocks, 0, Math.min(blocks.length, size - written),
+      );
     }
   } finally {
     await file.close();

@@ -28,12 +28,17 @@ for (const [kind, make] of Object.entries(KINDS)) {
   for (const layers of ["all", "2"]) failed += runSuites(standIn, layers) ? 0 : 1;
   standIn.stop();
 }
-console.error(`devices: ${failed === 0 ? "no failure" : `${failed} runs failed`}${missing > 0 ? `, ${missing} devices could not be had` : ""}`);
+console.error(
+  `devices: ${failed === 0 ? "no failure" : `${failed} runs failed`}${missing > 0 ? `, ${missing} devices could not be had` : ""}`,
+);
 process.exit(failed > 0 ? 1 : 0);
 
 function runSuites({ name, env }: StandIn, layers: string): boolean {
   console.error(`\n> ${name}, ${layers} layers there${isSample ? ", a sample of architectures" : ""}`);
-  const jest = ["--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"), `--testTimeout=${TIMEOUT_MS}`];
+  const jest = [
+    "--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"),
+    `--testTimeout=${TIMEOUT_MS}`,
+  ];
   const { status } = spawnSync(process.execPath, [...jest, ...SUITES.map((suite) => `dist/test/native/${suite}`)], {
     stdio: "inherit", cwd: packageRoot,
     env: { ...process.env, ...env, LLAMA_STEER_TEST_GPU_LAYERS: layers, ...(isSample && { LLAMA_STEER_TEST_SAMPLE: "1" }) },

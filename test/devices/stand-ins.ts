@@ -60,7 +60,9 @@ interface Device {
 }
 
 function devicesWith(env: NodeJS.ProcessEnv): Device[] {
-  const { stdout } = spawnSync(process.execPath, [fileURLToPath(new URL("./list-devices.js", import.meta.url))], { encoding: "utf8", env: { ...process.env, ...env } });
+  const { stdout } = spawnSync(
+    process.execPath, [fileURLToPath(new URL("./list-devices.js", import.meta.url))], { encoding: "utf8", env: { ...process.env, ...env } },
+  );
   return stdout === "" ? [] : JSON.parse(stdout) as Device[];
 }
 

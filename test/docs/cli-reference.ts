@@ -17,7 +17,9 @@ function commandsBelow(words: string[]): Array<{ words: string[]; text: string }
 }
 
 function help(words: string[]): string {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [COMMAND, ...words, "--help"], { encoding: "utf8", env: { ...process.env, NO_COLOR: "1", LC_ALL: "C" } });
+  const { status, stdout, stderr } = spawnSync(
+    process.execPath, [COMMAND, ...words, "--help"], { encoding: "utf8", env: { ...process.env, NO_COLOR: "1", LC_ALL: "C" } },
+  );
   if (status !== 0) throw new Error(`llama-steer ${words.join(" ")} --help: ${stderr}`);
   return stdout.trimEnd();
 }

@@ -35,13 +35,18 @@ test("server.mjs: answers several at once, each in its own way, and refuses what
   try {
     const [line] = (await once(createInterface(server.stdout), "line")) as [string];
     const url = `http://localhost:${/(\d+)$/.exec(line)![1]}`;
-    const ask = (body: object): Promise<Response> => fetch(url, { method: "POST", body: JSON.stringify({ question: "How do I plan the picnic?", ...body }) });
+    const ask = (body: object): Promise<Response> => fetch(
+      url, { method: "POST", body: JSON.stringify({ question: "How do I plan the picnic?", ...body }) },
+    );
     const answers = await Promise.all([{ steer: { ITA: 1 } }, { steer: { FRA: 1 } }, {}].map(async (body) => (await ask(body)).text()));
-    expect(await Promise.all(answers.map(async (answer) => (await evaluate.detectLanguage(answer)).language))).toEqual(["ita", "fra", "eng"]);
+    expect(await Promise.all(answers.map(async (answer) => (await evaluate.detectLanguage(answer)).language))).toEqual(
+      ["ita", "fra", "eng"],
+    );
     const refused = await ask({ steer: { X: 1 } });
     expect([refused.status, await refused.text()]).toEqual([400, expect.stringContaining("there are ITA, FRA, ENi2f")]);
     const left = new AbortController();
-    await fetch(url, { method: "POST", body: JSON.stringify({ question: "How do I plan the picnic?" }), signal: left.signal }).then(() => left.abort());
+    await fetch(url, { method: "POST", body: JSON.stringify({ question: "How do I plan the picnic?" }), signal: left.signal })
+      .then(() => left.abort());
     expect(await (await ask({})).text()).toBe(answers[2]);
     const exited = once(server, "exit");
     server.kill("SIGTERM");

@@ -15,7 +15,9 @@ test("the API reference explains every public name", async () => {
   const folder = await mkdtemp(join(tmpdir(), "llama-steer-api-"));
   try {
     // Fails for a name without a docstring, a link that leads nowhere, and a type that cannot be imported.
-    await promisify(execFile)(process.execPath, [join("node_modules", "typedoc", "bin", "typedoc"), "--options", "test/docs/typedoc.json", "--out", folder]);
+    await promisify(execFile)(
+      process.execPath, [join("node_modules", "typedoc", "bin", "typedoc"), "--options", "test/docs/typedoc.json", "--out", folder],
+    );
     expect(await readdir(folder)).toEqual(expect.arrayContaining(["README.md"]));
   } finally {
     await rm(folder, { recursive: true, force: true });
@@ -30,7 +32,12 @@ test("every error code is explained, and no other", async () => {
 });
 
 test("every link to a file leads to one", async () => {
-  const pages = ["README.md", "CHANGELOG.md", ...(await readdir("docs", { recursive: true })).filter((name) => name.endsWith(".md") && !name.startsWith("api/")).map((name) => join("docs", name))];
+  const pages = [
+    "README.md", "CHANGELOG.md",
+    ...(await readdir("docs", { recursive: true })).filter((name) => name.endsWith(".md") && !name.startsWith("api/")).map(
+      (name) => join("docs", name),
+    ),
+  ];
   const broken: string[] = [];
   for (const page of pages) {
     for (const [, target] of (await readFile(page, "utf8")).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {

@@ -17,7 +17,9 @@ export function load({ converter }) {
   });
   converter.on(Converter.EVENT_RESOLVE_END, ({ project }) => {
     for (const reflection of Object.values(project.reflections)) {
-      if (reflection.name === "__namedParameters") reflection.name = parameterName(reflection.type?.type === "intersection" ? reflection.type.types[0] : reflection.type);
+      if (reflection.name === "__namedParameters") reflection.name = parameterName(
+        reflection.type?.type === "intersection" ? reflection.type.types[0] : reflection.type,
+      );
       if (reflection.parent?.name === "Model" || reflection.parent?.parent?.name === "Model") delete reflection.inheritedFrom;
       // The value of a schema's key is its schema, which is not a default.
       if (reflection.parent?.kindOf(ReflectionKind.TypeLiteral) && !reflection.flags.isOptional) delete reflection.defaultValue;

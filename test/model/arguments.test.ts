@@ -6,7 +6,8 @@ import { evaluate, experiment, loadClassifier, results } from "../../lib/experim
 import { Chat, loadDataset, loadModel, Model, models, SteeringVector } from "../../lib/index.js";
 import { Classifier } from "../../lib/engine/classifier.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { OWN, publicCalls, publicFunctions, WITHOUT_ARGUMENTS, wrongArguments, type PublicCall } from "../support/wrong-arguments.js";
+import { publicCalls, publicFunctions, WITHOUT_ARGUMENTS, type PublicCall } from "../support/right-arguments.js";
+import { OWN, wrongArguments } from "../support/wrong-arguments.js";
 
 const MINUTES = 60_000;
 const SEED = Number(process.env["LLAMA_STEER_TEST_SEED"] ?? 9);
@@ -43,7 +44,9 @@ test("no public function is forgotten", () => {
 });
 
 /** Of public classes; the declarations leave these out, as internal or private. */
-const INTERNAL = ["vectorHandle", "createCapture", "takeCapture", "createSampler", "createContext", "specialTokens", "read", "answer", "classifyAll"];
+const INTERNAL = [
+  "vectorHandle", "createCapture", "takeCapture", "createSampler", "createContext", "specialTokens", "read", "answer", "classifyAll",
+];
 
 test("no public method is forgotten", () => {
   const owners = { model: Model, chat: Chat, classifier: Classifier, vector: SteeringVector };
@@ -61,11 +64,15 @@ test("no public method is forgotten", () => {
 
 test("right arguments are taken, or refused for what they say", async () => {
   const refused = new Map<string, unknown>();
-  for (const { name, call, args } of calls) await Promise.resolve().then(() => call(...args)).catch((error: { name: string; code?: string }) => refused.set(name, error.code ?? error));
+  for (const { name, call, args } of calls) await Promise.resolve().then(() => call(...args)).catch((
+    error: { name: string; code?: string },
+  ) => refused.set(name, error.code ?? error));
   // A shard without its vector; another site than the published one; twelve bytes; no model; twice the same.
   expect(Object.fromEntries(refused)).toEqual({
-    "results.merge": "E_BAD_RUN", "results.planMerge": "E_BAD_RUN", "vectors.exportPublished": "E_SHAPE", "vectors.importPublished": "E_BAD_VECTOR",
-    loadTranslator: "E_BAD_GGUF", "evaluate.ggufTranslator": "E_BAD_GGUF", "experiment.compose": "E_BAD_ARGUMENT", "probe.train": "E_BAD_DATASET",
+    "results.merge": "E_BAD_RUN", "results.planMerge": "E_BAD_RUN", "vectors.exportPublished": "E_SHAPE",
+    "vectors.importPublished": "E_BAD_VECTOR",
+    loadTranslator: "E_BAD_GGUF", "evaluate.ggufTranslator": "E_BAD_GGUF", "experiment.compose": "E_BAD_ARGUMENT",
+    "probe.train": "E_BAD_DATASET",
   });
 }, 5 * MINUTES);
 
@@ -84,7 +91,9 @@ test("thousands of calls with one thing wrong: whatever is thrown is a SteeringE
       made++;
       await Promise.race([Promise.resolve().then(() => call(...given)), late]).catch((error: Error) => {
         refused++;
-        if (error?.name !== "SteeringError" && error !== OWN) wrong.push(`${name}, call ${i}: ${String(error?.stack ?? error).split("\n").slice(0, 3).join(" ")}`);
+        if (error?.name !== "SteeringError" && error !== OWN) wrong.push(
+          `${name}, call ${i}: ${String(error?.stack ?? error).split("\n").slice(0, 3).join(" ")}`,
+        );
       }).finally(() => left.abort());
     }
   }
@@ -94,7 +103,9 @@ test("thousands of calls with one thing wrong: whatever is thrown is a SteeringE
 }, 15 * MINUTES);
 
 describe("a wrong argument", () => {
-  const refusal = (message: RegExp | string): object => expect.objectContaining({ name: "SteeringError", code: "E_BAD_ARGUMENT", message: typeof message === "string" ? message : expect.stringMatching(message) }) as object;
+  const refusal = (message: RegExp | string): object => expect.objectContaining({
+    name: "SteeringError", code: "E_BAD_ARGUMENT", message: typeof message === "string" ? message : expect.stringMatching(message),
+  }) as object;
   const thrown = (call: () => unknown): unknown => {
     try {
       return call();
@@ -104,9 +115,13 @@ describe("a wrong argument", () => {
   };
 
   test("is named with its function, what was expected and what was found", async () => {
-    await expect(loadDataset(5 as never)).rejects.toEqual(refusal("loadDataset(nameOrPath, folder, options): nameOrPath: expected string, received number"));
+    await expect(loadDataset(5 as never)).rejects.toEqual(refusal(
+      "loadDataset(nameOrPath, folder, options): nameOrPath: expected string, received number",
+    ));
     expect(thrown(() => results.toPublished({} as never, []))).toEqual(refusal(/^results\.toPublished\(run, records\): run\.format: /));
-    await expect(evaluate.perplexity(model, "x", [1, "2"] as never)).rejects.toEqual(refusal(/continuation: expected token ids: a list of whole numbers$/));
+    await expect(evaluate.perplexity(model, "x", [1, "2"] as never)).rejects.toEqual(refusal(
+      /continuation: expected token ids: a list of whole numbers$/,
+    ));
     expect(thrown(() => model.chat({ messages: [{ role: "user" }] } as never))).toEqual(refusal(/options\.messages\[0\]\.content: /));
     expect(thrown(() => new SteeringVector("italian.safetensors" as never))).toEqual(refusal(/SteeringVector\.load/));
   });
@@ -128,8 +143,12 @@ describe("a wrong argument", () => {
 
   test("is not looked for in errors of the caller's own functions", async () => {
     const mine = new TypeError("mine");
-    await expect(loadModel("tiny", { threads: 1, signal: AbortSignal.abort(mine) })).rejects.toMatchObject({ code: "E_ABORTED", cause: mine });
-    await expect(experiment.compare(model, ["x"], [{ label: "a", steer: [] }], { maxNewTokens: 1, onAnswer: () => { throw mine; } })).rejects.toBe(mine);
+    await expect(loadModel("tiny", { threads: 1, signal: AbortSignal.abort(mine) })).rejects.toMatchObject({
+      code: "E_ABORTED", cause: mine,
+    });
+    await expect(experiment.compare(
+      model, ["x"], [{ label: "a", steer: [] }], { maxNewTokens: 1, onAnswer: () => { throw mine; } },
+    )).rejects.toBe(mine);
   });
 });
 

@@ -186,7 +186,9 @@ describeTerminal("in a terminal", () => {
       await terminal.until(/italian 1\.5\n\n> $/);
       terminal.type("/compare\r");
       const shown = await terminal.until(/unsteered[^]*italian 1\.5\n\n> $/);
-      if (columns === 100) expect(shown).toMatch(/^unsteered {39} │ italian fixed,1\.5\nIt is possible .*│ .*\n(?:.* │ .*\n)+unsteered: \d+ t.*\nitalian /);
+      if (columns === 100) expect(shown).toMatch(
+        /^unsteered {39} │ italian fixed,1\.5\nIt is possible .*│ .*\n(?:.* │ .*\n)+unsteered: \d+ t.*\nitalian /,
+      );
       else expect(shown).toMatch(/^unsteered\nIt is possible[^│]*tokens\/s\n\nitalian fixed,1\.5\n[^│]*pianificare/);
     }
   });

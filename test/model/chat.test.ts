@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { extract, loadDataset, loadModel, type Chat, type ChatMessage, type GenerateOptions, type Model, type TurnOptions, type VectorData } from "../../lib/index.js";
+import {
+  extract, loadDataset, loadModel, type Chat, type ChatMessage, type GenerateOptions, type Model, type TurnOptions, type VectorData,
+} from "../../lib/index.js";
 import { chatTokens } from "../../lib/prompt/index.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { characterVocabulary } from "../support/chat-templates.js";
@@ -16,7 +18,9 @@ const withTemplate = (template?: string, name = "chat"): Promise<string> => tiny
 beforeAll(async () => {
   model = await loadModel(await withTemplate(), { threads: 1, logger: (level, message) => logged.push(`${level} ${message}`) });
   const folder = datasetsFolder("tiny");
-  italian = await extract(model, { strength: false, positive: await loadDataset("ITA", folder), negative: await loadDataset("ENG", folder), support: 10 });
+  italian = await extract(
+    model, { strength: false, positive: await loadDataset("ITA", folder), negative: await loadDataset("ENG", folder), support: 10 },
+  );
 });
 
 afterAll(() => {
@@ -62,7 +66,10 @@ test.each(["clean", "as-generated"] as const)("%s: a chat that keeps what it com
 test("options of the chat count for every turn that has no other", async () => {
   const steer = { vector: italian, schedule: { kind: "fixed" as const, alpha: 1 } };
   const chat = model.chat({ maxNewTokens: 6, steer, messages: [{ role: "user", content: FIRST }] });
-  const [steered, expected] = [await chat.reply().result(), await model.chat({ messages: [{ role: "user", content: FIRST }] }).reply({ maxNewTokens: 6, steer }).text()];
+  const [steered, expected] = [
+    await chat.reply().result(),
+    await model.chat({ messages: [{ role: "user", content: FIRST }] }).reply({ maxNewTokens: 6, steer }).text(),
+  ];
   expect([steered.text, steered.steering.length]).toEqual([expected, 1]);
   expect((await chat.say(SECOND, { steer: [] }).result()).steering).toEqual([]);
 });
@@ -78,15 +85,21 @@ test("a reply that is left or fails is not remembered, and none is begun beside 
   await expect(chat.say(SECOND, { signal: AbortSignal.abort() }).text()).rejects.toMatchObject({ code: "E_ABORTED" });
   expect(chat.messages).toEqual(before);
   await chat.say(SECOND).return();
-  expect(() => chat.say(SECOND, { steer: { vector: italian, schedule: { kind: "fixed", alpha: NaN } } })).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+  expect(() => chat.say(SECOND, { steer: { vector: italian, schedule: { kind: "fixed", alpha: NaN } } })).toThrow(expect.objectContaining({
+    code: "E_BAD_SPEC",
+  }));
   expect(await chat.say(SECOND).text()).not.toBe("");
   expect(chat.messages).toHaveLength(4);
 });
 
 test("the model's methods give what the functions behind them give", async () => {
   const captured = [];
-  for await (const one of model.capture(["steer", model.tokenise("steer")], { site: "resid_post", maxNewTokens: 2, layers: [1] })) captured.push(one);
-  expect(captured.map(({ prompt, layers, nSteps, width }) => ({ prompt, layers, nSteps, width }))).toEqual([0, 1].map((prompt) => ({ prompt, layers: [1], nSteps: 2, width: model.info.nEmbd })));
+  for await (const one of model.capture(
+    ["steer", model.tokenise("steer")], { site: "resid_post", maxNewTokens: 2, layers: [1] },
+  )) captured.push(one);
+  expect(captured.map(({ prompt, layers, nSteps, width }) => ({ prompt, layers, nSteps, width }))).toEqual([0, 1].map(
+    (prompt) => ({ prompt, layers: [1], nSteps: 2, width: model.info.nEmbd }),
+  ));
   expect(captured[0]!.data).toEqual(captured[1]!.data);
   const scores = await model.score("Q:What?\nA:", "A picnic.");
   expect(scores).toHaveLength(model.tokenise("A picnic.", { bos: false }).length);
@@ -98,22 +111,31 @@ test("a logger is told of loading and of contexts; the console of nothing", () =
   expect(logged).toContainEqual(expect.stringMatching(/^debug a context of 4096 cells and 16 sequences, 1 threads, created in/));
 });
 
-const turns = (answer: string, question = "And Italy?"): ChatMessage[] => [{ role: "user", content: "Capital of France?" }, { role: "assistant", content: answer }, { role: "user", content: question }];
+const turns = (answer: string, question = "And Italy?"): ChatMessage[] => [
+  { role: "user", content: "Capital of France?" }, { role: "assistant", content: answer }, { role: "user", content: question },
+];
 
 test("in a chat, a template may cut what the model thought before it answered; elsewhere nothing", async () => {
-  const template = "{% for m in messages %}{% set c = m['content'] %}{% if m['role'] == 'assistant' and '</think>' in c %}{% set c = c.split('</think>')[-1].lstrip('\\n') %}{% endif %}[{{ m['role'] }}]{{ c }}{% endfor %}[assistant]";
+  const template = "{% for m in messages %}{% set c = m['content'] %}{% if m['role'] == 'assistant' and '</think>' in c %}{% set c = "
+    + "c.split('</think>')[-1].lstrip('\\n') %}{% endif %}[{{ m['role'] }}]{{ c }}{% endfor %}[assistant]";
   for (const special of [[], [{ text: "<think>" }, { text: "</think>" }]]) {
     const vocabulary = characterVocabulary(template, special);
     const written = await chatTokens(vocabulary, turns("<think>\nhm\n</think>\n\nParis."), { mayCut: true });
     expect(vocabulary.text(written)).toBe("[user]Capital of France?[assistant]Paris.[user]And Italy?[assistant]");
   }
-  await expect(chatTokens(characterVocabulary(template), turns("<think>hm</think>Paris."))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cuts out part/) });
+  await expect(chatTokens(characterVocabulary(template), turns("<think>hm</think>Paris."))).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cuts out part/),
+  });
 });
 
 test("of gpt-oss' answers the final channel goes into the next turn", async () => {
-  const template = "{% for m in messages %}{% if m.role == 'assistant' and '<|channel|>' in m.content %}{{ raise_exception('channel tags') }}{% endif %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endfor %}<|start|>assistant";
-  const vocabulary = characterVocabulary(template, ["<|channel|>", "<|start|>", "<|message|>"].map((text) => ({ text, isUserDefined: true })));
-  const next = async (answer: string): Promise<string> => vocabulary.text(await chatTokens(vocabulary, turns(answer), { mayCut: true })).split("<|message|>")[2]!.split("<|end|>")[0]!;
+  const template = "{% for m in messages %}{% if m.role == 'assistant' and '<|channel|>' in m.content %}{{ raise_exception('channel tags') "
+    + "}}{% endif %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endfor %}<|start|>assistant";
+  const vocabulary = characterVocabulary(
+    template, ["<|channel|>", "<|start|>", "<|message|>"].map((text) => ({ text, isUserDefined: true })),
+  );
+  const next = async (answer: string): Promise<string> =>
+    vocabulary.text(await chatTokens(vocabulary, turns(answer), { mayCut: true })).split("<|message|>")[2]!.split("<|end|>")[0]!;
   const thinking = "<|channel|>analysis<|message|>hm<|start|>assistant";
   expect(await next(`${thinking}<|channel|>final<|message|>Paris.`)).toBe("Paris.");
   expect(await next(`${thinking}<|channel|>final <|constrain|>json<|message|>{}`)).toBe("{}");
@@ -122,7 +144,9 @@ test("of gpt-oss' answers the final channel goes into the next turn", async () =
 });
 
 test("a turn whose template does not end can be stopped at once, and the chat goes on", async () => {
-  const endless = await loadModel(await withTemplate("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "endless"), { threads: 1 });
+  const endless = await loadModel(
+    await withTemplate("{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}", "endless"), { threads: 1 },
+  );
   const chat = endless.chat({ maxNewTokens: 1 });
   const begun = performance.now();
   await expect(chat.say(FIRST, { signal: AbortSignal.timeout(100) }).text()).rejects.toMatchObject({ code: "E_ABORTED" });
@@ -131,19 +155,26 @@ test("a turn whose template does not end can be stopped at once, and the chat go
   expect(performance.now() - begun).toBeLessThan(4_000); // the template's own time is 5 s
   expect(chat.messages).toEqual([]);
   endless.dispose();
-  expect(await model.chat({ maxNewTokens: 1 }).say(FIRST).result()).toMatchObject({ finishReason: "length" }); // once the others' time is over
+  // once the others' time is over
+  expect(await model.chat({ maxNewTokens: 1 }).say(FIRST).result()).toMatchObject({ finishReason: "length" });
 });
 
 test("variables of the template are given per chat or per turn", async () => {
-  const moody = await loadModel(await withTemplate("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ mood }}<|assistant|>", "mood"), { threads: 1 });
-  const ask = async (chat: Chat, options: TurnOptions = {}): Promise<number> => (await chat.say(FIRST, { maxNewTokens: 1, ...options }).result()).promptTokens;
+  const moody = await loadModel(
+    await withTemplate("{% for m in messages %}{{ '<|' + m.role + '|>' + m.content }}{% endfor %}{{ mood }}<|assistant|>", "mood"),
+    { threads: 1 },
+  );
+  const ask = async (chat: Chat, options: TurnOptions = {}): Promise<number> =>
+    (await chat.say(FIRST, { maxNewTokens: 1, ...options }).result()).promptTokens;
   const plain = await ask(moody.chat());
   const given = { templateVariables: { mood: "Calmly. Calmly." } };
   expect(await ask(moody.chat(given))).toBeGreaterThan(plain);
   expect(await ask(moody.chat(), given)).toBe(await ask(moody.chat(given)));
   expect(await ask(moody.chat(given), { templateVariables: {} })).toBe(plain);
   for (const templateVariables of [{ messages: [] }, { mood: () => "no" }, { mood: NaN }, { mood: new Date() }]) {
-    await expect(ask(moody.chat(), { templateVariables })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/templateVariables/) });
+    await expect(ask(moody.chat(), { templateVariables })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(/templateVariables/),
+    });
   }
   moody.dispose();
 });

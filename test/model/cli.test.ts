@@ -9,7 +9,9 @@ const describeModel = await describeWithModel(MODEL);
 const space = scratch();
 afterAll(() => space[Symbol.dispose]());
 
-const run = (args: string[], options: Omit<CommandOptions, "cwd"> = {}): Promise<Outcome> => runCommand(args, { cwd: space.folder, ...options });
+const run = (args: string[], options: Omit<CommandOptions, "cwd"> = {}): Promise<Outcome> => runCommand(
+  args, { cwd: space.folder, ...options },
+);
 
 const EXTRACT = ["extract", MODEL, "--positive", "ITA", "--negative", "ENG"];
 const SMALL = ["--icl-examples", "1", "--support", "2", "--max-new-tokens", "4"];
@@ -21,23 +23,37 @@ describeModel(`the command line with ${MODEL}`, () => {
     expect(JSON.parse(extracted.stdout)).toMatchObject({ path: "it.safetensors", site: "head_out", nLayers: 30, nSteps: 4, width: 576 });
 
     const inspected = await run(["inspect", "it.safetensors", "--json"]);
-    expect(JSON.parse(inspected.stdout)).toMatchObject({ nSteps: 4, provenance: { origin: { iclExamples: 1, support: 2 }, model: { architecture: "llama", quantisation: "Q4_1" } } });
+    expect(JSON.parse(inspected.stdout)).toMatchObject({
+      nSteps: 4, provenance: { origin: { iclExamples: 1, support: 2 }, model: { architecture: "llama", quantisation: "Q4_1" } },
+    });
 
-    const generated = await run(["generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5", "--max-new-tokens", "5", "--json"]);
+    const generated = await run([
+      "generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5",
+      "--max-new-tokens", "5", "--json",
+    ]);
     expect(generated.code).toBe(0);
-    const result = JSON.parse(generated.stdout) as { format: string; prompt: string; steering: object[]; text: string; tokens: Array<{ readings: Array<{ alpha: number; kl: number | null }> }> };
+    const result = JSON.parse(generated.stdout) as {
+      format: string; prompt: string; steering: object[]; text: string;
+      tokens: Array<{ readings: Array<{ alpha: number; kl: number | null }> }>
+    };
     expect([result.format, result.prompt]).toEqual(["chat", "What do bees make?"]);
     expect(generated.stderr).toMatch(/^note: it\.safetensors was made with --format qa, but is used with --format chat/);
     expect(result.steering).toEqual([
       { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"] },
-      { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }, tail: "mean", phases: ["answer"] },
+      {
+        vector: "it.safetensors", layers: "all", heads: "all",
+        schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }, tail: "mean", phases: ["answer"],
+      },
     ]);
     for (const { readings } of result.tokens) {
       expect(readings[0]).toEqual({ alpha: 1.5, kl: null });
       expect(readings[1]!.alpha).toBe(Math.min(2, Math.max(0, readings[1]!.kl!)));
     }
 
-    const streamed = await run(["generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5", "--max-new-tokens", "5", "--quiet"]);
+    const streamed = await run([
+      "generate", MODEL, "What do bees make?", "--steer", "it.safetensors:fixed,1.5", "--steer", "it.safetensors:dyn,p=0.5",
+      "--max-new-tokens", "5", "--quiet",
+    ]);
     expect(streamed.stdout).toBe(`${result.text}\n`);
     expect(streamed.stderr).toBe("");
   }, 60_000);
@@ -45,7 +61,9 @@ describeModel(`the command line with ${MODEL}`, () => {
   test("a prompt longer than the context", async () => {
     const { code, stdout, stderr } = await run(["generate", MODEL, "bees ".repeat(9000), "--quiet"]);
     expect({ code, stdout }).toEqual({ code: 3, stdout: "" });
-    expect(stderr).toMatch(/^llama-steer: the prompt has 9\d{3} tokens and 30 new ones were requested, but the model's context holds 8192\..*\[E_CONTEXT_FULL\]\n$/);
+    expect(stderr).toMatch(
+      /^llama-steer: the prompt has 9\d{3} tokens and 30 new ones were requested, but the model's context holds 8192\..*\[E_CONTEXT_FULL\]\n$/,
+    );
   }, 60_000);
 
   test.each(["SIGINT", "SIGKILL"] as const)("extract stopped by %s leaves nothing that looks whole", async (signal) => {
@@ -60,19 +78,27 @@ const OFFLINE = { HF_ENDPOINT: "http://127.0.0.1:9", LLAMA_STEER_PYPI: "http://1
 
 describe("the command line offline", () => {
   test("demo falls back to the embedded model, says so, and its effect is there", async () => {
-    const { code, stdout, stderr } = await run(["demo", "--questions", "4", "--out", "demo", "--json"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } });
-    expect({ code, stderr }).toEqual({ code: 0, stderr: expect.stringMatching(/no source worked[^]*Offline: using the embedded model tiny/) });
+    const { code, stdout, stderr } = await run(
+      ["demo", "--questions", "4", "--out", "demo", "--json"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } },
+    );
+    expect({ code, stderr }).toEqual({
+      code: 0, stderr: expect.stringMatching(/no source worked[^]*Offline: using the embedded model tiny/),
+    });
     const { model, summary } = JSON.parse(stdout) as { model: string; summary: Array<{ setting: string; hits: number; n: number }> };
     expect({ model, hits: summary.map(({ hits }) => hits) }).toEqual({ model: "tiny", hits: [0, 4, 4] });
   }, 120_000);
 
   test("a model that was asked for by name is not replaced", async () => {
-    const { code, stderr } = await run(["demo", "gemma3-270m", "--out", "demo"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } });
+    const { code, stderr } = await run(
+      ["demo", "gemma3-270m", "--out", "demo"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } },
+    );
     expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining("[E_DOWNLOAD]") });
   }, 60_000);
 
   test("extract and generate with the embedded model and its datasets", async () => {
-    const extracted = await run(["extract", "tiny", "--positive", "FRA", "--negative", "ENG", "--layers", "3-5", "--out", "fr.safetensors", "--json"]);
+    const extracted = await run([
+      "extract", "tiny", "--positive", "FRA", "--negative", "ENG", "--layers", "3-5", "--out", "fr.safetensors", "--json",
+    ]);
     expect(JSON.parse(extracted.stdout)).toMatchObject({ nLayers: 3, nSteps: 30, width: 192 });
     const generated = await run(["generate", "tiny", "How do I plan the picnic?", "--steer", "fr.safetensors:dyn,p=0.7", "--quiet"]);
     expect(generated.stdout).toMatch(/pique-nique/);

@@ -17,7 +17,9 @@ const MINUTES = 60_000;
 const LONG = "word ".repeat(200_000);
 const space = scratch();
 const run = (...args: string[]): Promise<Outcome> => runCommand(args, { cwd: space.folder });
-const rowsOf = async (name: string) => (await loadDataset(`${name}_test`, datasetsFolder("tiny"))).rows.map(({ input, output }) => ({ question: input, text: output }));
+const rowsOf = async (name: string) => (await loadDataset(`${name}_test`, datasetsFolder("tiny"))).rows.map(
+  ({ input, output }) => ({ question: input, text: output }),
+);
 
 let model: Model;
 let classifier: Classifier;
@@ -35,7 +37,10 @@ describe("the embedded formality classifier", () => {
   // Measured: all of 600; neutral answers get about one half and so no label.
   test("tells formal from informal answers, and neither of neutral ones", async () => {
     const evaluator = await formalityEvaluator(classifier, { wanted: "formal" });
-    for (const [name, label] of [["ENi2f", "formal"], ["ITi2f", "formal"], ["ZHi2f", "formal"], ["ENf2i", "informal"], ["FRf2i", "informal"], ["ENG", "und"], ["SPA", "und"]] as const) {
+    for (const [name, label] of [
+      ["ENi2f", "formal"], ["ITi2f", "formal"], ["ZHi2f", "formal"], ["ENf2i", "informal"], ["FRf2i", "informal"], ["ENG", "und"],
+      ["SPA", "und"],
+    ] as const) {
       const found = await evaluator.evaluate((await rowsOf(name)).slice(0, 40));
       expect(found.filter((each) => each[""] === label).length).toBeGreaterThanOrEqual(39);
       expect(new Set(found.map((each) => each["hit"])).has(label === "formal" ? true : label === "informal" ? false : null)).toBe(true);
@@ -58,7 +63,9 @@ describe("the embedded formality classifier", () => {
 
   test.each([[["formal", "informal", "neutral"]], [["LABEL_0", "LABEL_1"]]])("labels %j are refused", async (labels) => {
     const other = { labels, info: classifier.info } as unknown as Classifier;
-    await expect(formalityEvaluator(other)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/has the labels .*expected "formal" and "informal"/) });
+    await expect(formalityEvaluator(other)).rejects.toMatchObject({
+      code: "E_BAD_GGUF", message: expect.stringMatching(/has the labels .*expected "formal" and "informal"/),
+    });
   });
 });
 
@@ -74,12 +81,17 @@ test("perplexity under a model of choice is that of the text behind its question
 describe("on the command line", () => {
   const SETTINGS = ["--evaluation-size", "8", "--evaluate-on", "rows", "--strategies", "dyn,fixed", "--alphas", "1", "--top-p", "0.9"];
   beforeAll(async () => {
-    const { code, stderr } = await run("experiment", "single", "tiny", "--positive", "ITi2f", "--negative", "ENG", "--eval-dataset", "ITi2f_test", ...SETTINGS, "--out", "run");
+    const { code, stderr } = await run(
+      "experiment", "single", "tiny", "--positive", "ITi2f", "--negative", "ENG", "--eval-dataset", "ITi2f_test", ...SETTINGS, "--out",
+      "run",
+    );
     expect([code, stderr.includes("Written")]).toEqual([0, true]);
   }, 2 * MINUTES);
 
   test("`evaluate` judges every answer of a run, by what its datasets' names want", async () => {
-    const { code, stdout, stderr } = await run("evaluate", "run", "--safety", "tiny", "--formality", "tiny-formality", "--perplexity", "tiny");
+    const { code, stdout, stderr } = await run(
+      "evaluate", "run", "--safety", "tiny", "--formality", "tiny-formality", "--perplexity", "tiny",
+    );
     expect(code).toBe(0);
     expect(stdout).toMatch(/formal \[95 %\] +ita \[95 %\] +all at once \[95 %\]/);
     expect(stderr).toMatch(/safety: 32 answers, [\d.]+ answers\/s/);
@@ -91,7 +103,9 @@ describe("on the command line", () => {
 
   test("and says so as JSON: Dyn has both properties, no-icl none", async () => {
     const { stdout } = await run("results", "show", "run", "--json");
-    const { wanted, settings, agreement } = (JSON.parse(stdout) as { summary: { wanted: object; agreement: number; settings: Array<{ setting: string; joint: { share: { value: number } } }> } }).summary;
+    const { wanted, settings, agreement } = (JSON.parse(stdout) as {
+      summary: { wanted: object; agreement: number; settings: Array<{ setting: string; joint: { share: { value: number } } }> }
+    }).summary;
     expect(wanted).toEqual({ fluency: null, formality: "formal", language: "ita", perplexity: null, safety: null });
     expect(agreement).toBeGreaterThan(0.5);
     const joint = (setting: string) => settings.find((each) => each.setting === setting)!.joint.share.value;
@@ -104,22 +118,32 @@ describe("on the command line", () => {
     const { code, stdout } = await run("evaluate", "run", "--probe", "formal.probe");
     expect([code, stdout]).toEqual([0, expect.stringMatching(/ITi2f \[95 %\]/)]);
     const { evaluations } = await readRun(join(space.folder, "run"));
-    const [probe, formality] = ["probe-iti2f-itf2i", "formality"].map((name) => evaluations.find(({ header }) => header.evaluator === name)!);
+    const [probe, formality] = ["probe-iti2f-itf2i", "formality"].map(
+      (name) => evaluations.find(({ header }) => header.evaluator === name)!,
+    );
     expect(probe!.header.wanted).toBe("ITi2f");
     // Where the classifier is sure of formal, so is the probe.
-    const both = formality!.rows.flatMap((row, index) => (row["eval_formality_hit"] === true ? [probe!.rows[index]!["eval_probe_iti2f_itf2i_hit"]] : []));
+    const both = formality!.rows.flatMap(
+      (row, index) => (row["eval_formality_hit"] === true ? [probe!.rows[index]!["eval_probe_iti2f_itf2i_hit"]] : []),
+    );
     expect(both.filter((hit) => hit === true).length / both.length).toBeGreaterThanOrEqual(0.9);
     const text = await run("evaluate", "text", "Gradirei un consiglio.", "--probe", "formal.probe");
     expect([text.code, text.stderr]).toEqual([2, expect.stringMatching(/--probe-model/)]);
-    expect((await run("evaluate", "text", "Gradirei un consiglio.", "--probe", "formal.probe", "--probe-model", "tiny", "--json")).stdout).toMatch(/"eval_probe_iti2f_itf2i_p": 0\.\d/);
+    expect(
+      (await run("evaluate", "text", "Gradirei un consiglio.", "--probe", "formal.probe", "--probe-model", "tiny", "--json")).stdout,
+    ).toMatch(/"eval_probe_iti2f_itf2i_p": 0\.\d/);
   }, MINUTES);
 
   test("answers in other languages are shown to the guard in English; the translations are kept", async () => {
     await writeFile(join(space.folder, "t5.gguf"), encodeT5(tinyT5()));
-    const found = await run("evaluate", "text", "Le api fanno il miele dal nettare dei fiori.", "--safety", "tiny", "--translate", "t5.gguf", "--json");
+    const found = await run(
+      "evaluate", "text", "Le api fanno il miele dal nettare dei fiori.", "--safety", "tiny", "--translate", "t5.gguf", "--json",
+    );
     expect([found.code, found.stderr]).toEqual([0, ""]);
     expect(JSON.parse(found.stdout)).toMatchObject({ eval_language: "ita", eval_safety_translation: expect.any(String) });
-    const english = await run("evaluate", "text", "Bees make honey from the nectar of flowers.", "--safety", "tiny", "--translate", "t5.gguf", "--json");
+    const english = await run(
+      "evaluate", "text", "Bees make honey from the nectar of flowers.", "--safety", "tiny", "--translate", "t5.gguf", "--json",
+    );
     expect(JSON.parse(english.stdout)).toMatchObject({ eval_language: "eng", eval_safety_translation: null });
     expect((await run("evaluate", "text", "x", "--safety", "tiny", "--translate", "tiny")).code).toBe(3);
   });
@@ -127,7 +151,9 @@ describe("on the command line", () => {
   test("`results export` puts the columns of all evaluators beside the answers", async () => {
     const { stdout } = await run("results", "export", "run", "--format", "jsonl");
     const [first] = stdout.split("\n");
-    expect(Object.keys(JSON.parse(first!) as object)).toEqual(expect.arrayContaining(["text", "deltaPerplexity", "eval_language_hit", "eval_formality_p", "eval_safety_raw_unsafe", "eval_perplexity", "eval_fluency_words"]));
+    expect(Object.keys(JSON.parse(first!) as object)).toEqual(expect.arrayContaining([
+      "text", "deltaPerplexity", "eval_language_hit", "eval_formality_p", "eval_safety_raw_unsafe", "eval_perplexity", "eval_fluency_words",
+    ]));
   });
 
   test("another wanted value is refused until --again", async () => {
@@ -145,7 +171,9 @@ describe("on the command line", () => {
     const bytes = await runCommand(["evaluate", "text"], { cwd: space.folder, input: Buffer.from([0x4c, 0xff, 0xfe, 0x4c]) });
     expect([bytes.code, bytes.stderr]).toEqual([2, expect.stringMatching(/not UTF-8/)]);
     const empty = await runCommand(["evaluate", "text", "--json"], { cwd: space.folder, input: Buffer.from("") });
-    expect(JSON.parse(empty.stdout)).toMatchObject({ eval_language: "und", eval_language_why: "empty", eval_fluency_words: 0, eval_fluency_repetition: null });
+    expect(JSON.parse(empty.stdout)).toMatchObject({
+      eval_language: "und", eval_language_why: "empty", eval_fluency_words: 0, eval_fluency_repetition: null,
+    });
   });
 
   test.each([
@@ -176,9 +204,21 @@ describe("on the command line", () => {
 
   test("`trace` prints a line per token with the alphas and KLs", async () => {
     const vector = join("run", "ITi2f-ENG.safetensors");
-    const shown = await run("trace", "tiny", "How do I plan the picnic?", "--steer", `${vector}:dyn,p=0.9`, "--steer", `${vector}:fixed,0.5`, "--max-new-tokens", "5");
-    expect(shown.stdout).toMatch(/^step +token +p +alpha ITi2f-ENG +KL +alpha ITi2f-ENG\n( +\d .* \d\.\d{3} .*\d\.\d\d +.*\d\.\d\d +.*0\.50\n){5}\n\S/);
-    const lines = (await run("trace", "tiny", "How do I plan the picnic?", "--steer", `${vector}:dyn,p=0.9`, "--max-new-tokens", "5", "--json")).stdout.trim().split("\n");
-    expect(lines.map((line) => JSON.parse(line) as object)).toEqual(Array.from({ length: 5 }, (_, step) => expect.objectContaining({ step, logProbability: expect.any(Number), readings: [{ alpha: expect.any(Number), kl: expect.any(Number) }] })));
+    const shown = await run(
+      "trace", "tiny", "How do I plan the picnic?", "--steer", `${vector}:dyn,p=0.9`, "--steer", `${vector}:fixed,0.5`, "--max-new-tokens",
+      "5",
+    );
+    expect(shown.stdout).toMatch(
+      /^step +token +p +alpha ITi2f-ENG +KL +alpha ITi2f-ENG\n( +\d .* \d\.\d{3} .*\d\.\d\d +.*\d\.\d\d +.*0\.50\n){5}\n\S/,
+    );
+    const lines = (await run(
+      "trace", "tiny", "How do I plan the picnic?", "--steer", `${vector}:dyn,p=0.9`, "--max-new-tokens", "5", "--json",
+    )).stdout.trim().split("\n");
+    expect(lines.map((line) => JSON.parse(line) as object)).toEqual(Array.from(
+      { length: 5 },
+      (_, step) => expect.objectContaining({
+        step, logProbability: expect.any(Number), readings: [{ alpha: expect.any(Number), kl: expect.any(Number) }],
+      }),
+    ));
   });
 });

@@ -34,7 +34,9 @@ describe("the plan of the embedded model", () => {
 
   beforeAll(async () => {
     outcome = await run("experiment", "plan", "tiny", "--out", "plan");
-    for (const { name, out } of planRuns(await loadPlan("tiny"))) results.set(name, await withLanguage(await readRun(join(space.folder, "plan", out))));
+    for (const { name, out } of planRuns(await loadPlan("tiny"))) results.set(
+      name, await withLanguage(await readRun(join(space.folder, "plan", out))),
+    );
   }, 5 * MINUTES);
 
   test("is carried out whole", () => {
@@ -47,7 +49,8 @@ describe("the plan of the embedded model", () => {
   });
 
   // Measured: 20 of 20 but for Spanish (19); unsteered 0.
-  test.each([["ITA-ENG", "ita"], ["FRA-ENG", "fra"], ["SPA-ENG", "spa"], ["ZHO-ENG", "cmn"]])("%s: Dyn steers as well as Fixed, at a lower ΔPPL than the stronger ones", (name, language) => {
+  test.each([["ITA-ENG", "ita"], ["FRA-ENG", "fra"], ["SPA-ENG", "spa"], ["ZHO-ENG", "cmn"]])("%s: Dyn steers as well as Fixed, at a lower "
+    + "ΔPPL than the stronger ones", (name, language) => {
     const of = (setting: string) => found(results.get(name)!, setting, language);
     expect(of("no-icl").hits).toBeLessThanOrEqual(0.1);
     expect(of("Dyn p=0.9").hits).toBeGreaterThanOrEqual(0.9);
@@ -74,7 +77,9 @@ describe("the plan of the embedded model", () => {
           expect(alphas[vector]).toHaveLength(tokens.length + (finishReason === "end" ? 1 : 0));
           if (schedule.kind === "dynamic") kls[vector]!.forEach((kl, step) => expect(alphas[vector]![step]).toBe(Math.min(2, kl)));
           else expect(kls[vector]).toBeNull();
-          if (schedule.kind === "start") expect(alphas[vector]!.map((alpha, step) => (step === 0 ? alpha === schedule.alpha : alpha === 0))).not.toContain(false);
+          if (schedule.kind === "start") expect(alphas[vector]!.map(
+            (alpha, step) => (step === 0 ? alpha === schedule.alpha : alpha === 0),
+          )).not.toContain(false);
         });
       }
     }
@@ -93,7 +98,9 @@ describe("the plan of the embedded model", () => {
     for (const { setting, alphas, deltaPerplexity: measured } of own.filter((record) => record.deltaPerplexity !== null)) {
       const steer = file.settings.find(({ label }) => label === setting)!.steer.map(({ schedule }) => ({ vector, schedule }));
       const tokens = alphas[0]?.map((alpha) => ({ readings: [{ alpha, kl: null }] })) ?? [];
-      const again = await deltaPerplexity(model, { icl: iclTokens(model, evaluation.instruction, group), noIcl: questionTokens(model, group.query.input), iclOutput },
+      const again = await deltaPerplexity(model, {
+        icl: iclTokens(model, evaluation.instruction, group), noIcl: questionTokens(model, group.query.input), iclOutput,
+      },
         { steer: withFoundAlphas(steer, { tokens: tokens as never, endReadings: null }) });
       expect(Math.abs(measured! - again)).toBeLessThan(0.01 * (1 + Math.abs(again)));
     }
@@ -108,14 +115,22 @@ describe("the plan of the embedded model", () => {
 });
 
 describe("a run that is killed, shared, or begun twice", () => {
-  const SETTINGS = ["--support", "4", "--evaluation-size", "10", "--parallel", "2", "--strategies", "dyn,fixed", "--alphas", "1", "--top-p", "0.5", "--max-new-tokens", "12"];
-  const single = (out: string, ...more: string[]): string[] => ["experiment", "single", "tiny", "--positive", "ITA", "--negative", "ENG", ...SETTINGS, "--out", out, ...more];
+  const SETTINGS = [
+    "--support", "4", "--evaluation-size", "10", "--parallel", "2", "--strategies", "dyn,fixed", "--alphas", "1", "--top-p", "0.5",
+    "--max-new-tokens", "12",
+  ];
+  const single = (out: string, ...more: string[]): string[] => [
+    "experiment", "single", "tiny", "--positive", "ITA", "--negative", "ENG", ...SETTINGS, "--out", out, ...more,
+  ];
   const bytes = (out: string, file: string): Promise<Buffer> => readFile(join(space.folder, out, file));
 
   async function expectSame(out: string): Promise<void> {
-    for (const file of ["results.jsonl", "ITA-ENG.safetensors"]) expect((await bytes(out, file)).equals(await bytes("whole", file))).toBe(true);
+    for (const file of ["results.jsonl", "ITA-ENG.safetensors"]) expect((await bytes(out, file)).equals(await bytes("whole", file)))
+      .toBe(true);
     // The load of the machine decides how many threads a run begins with.
-    const description = async (folder: string): Promise<string> => (await bytes(folder, "run.json")).toString().replace(/"threads": \d+/, "");
+    const description = async (folder: string): Promise<string> => (await bytes(folder, "run.json")).toString().replace(
+      /"threads": \d+/, "",
+    );
     expect(await description(out)).toBe(await description("whole"));
   }
 
@@ -160,22 +175,32 @@ describe("a run that is killed, shared, or begun twice", () => {
     for (const index of [0, 1]) expect((await run(...single(`part-${index}`, "--shard", `${index}/2`))).code).toBe(0);
     expect((await run("results", "merge", "merged", "part-1", "part-0")).code).toBe(0);
     await expectSame("merged");
-    expect(await run("results", "merge", "again", "part-1")).toMatchObject({ code: 3, stderr: expect.stringMatching(/missing shard 0 of 2/) });
+    expect(await run("results", "merge", "again", "part-1")).toMatchObject({
+      code: 3, stderr: expect.stringMatching(/missing shard 0 of 2/),
+    });
   }, MINUTES);
 
   test("a second process is refused, and disturbs nothing", async () => {
     const longer = single("both").map((word) => (word === "10" ? "32" : word));
     const first = run(...longer);
-    for (let tries = 0; tries < 2000 && !existsSync(join(space.folder, "both", "run.lock")); tries++) await new Promise((resolve) => setTimeout(resolve, 5));
+    for (let tries = 0; tries < 2000 && !existsSync(join(space.folder, "both", "run.lock")); tries++) await new Promise(
+      (resolve) => setTimeout(resolve, 5),
+    );
     expect(await run(...longer)).toMatchObject({ code: 1, stderr: expect.stringMatching(/is working on this run already.*E_BUSY/) });
     expect((await first).code).toBe(0);
     expect((await readRun(join(space.folder, "both"))).isComplete).toBe(true);
-    expect((await readdir(join(space.folder, "both"))).sort()).toEqual(["ITA-ENG.safetensors", "results.jsonl", "run.json", "timings.jsonl"]);
+    expect((await readdir(join(space.folder, "both"))).sort()).toEqual([
+      "ITA-ENG.safetensors", "results.jsonl", "run.json", "timings.jsonl",
+    ]);
   }, MINUTES);
 
   test("with other settings in the same folder, is refused by name", async () => {
-    expect(await run(...single("whole", "--kl-reduction", "sum"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/config\.klReduction "mean" there, "sum" here/) });
-    expect(await run(...single("whole", "--seed", "5"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/config\.seed 32 there, 5 here/) });
+    expect(await run(...single("whole", "--kl-reduction", "sum"))).toMatchObject({
+      code: 3, stderr: expect.stringMatching(/config\.klReduction "mean" there, "sum" here/),
+    });
+    expect(await run(...single("whole", "--seed", "5"))).toMatchObject({
+      code: 3, stderr: expect.stringMatching(/config\.seed 32 there, 5 here/),
+    });
   }, MINUTES);
 
   test("the vector first, the answers later; the same draw by its indices; a vector that is given", async () => {
@@ -184,14 +209,23 @@ describe("a run that is killed, shared, or begun twice", () => {
     expect((await run(...single("later"))).code).toBe(0);
     await expectSame("later");
 
-    const replayed = single("replayed", "--support-indices", "whole/ITA-ENG.safetensors").filter((word, index, all) => word !== "--support" && all[index - 1] !== "--support");
+    const replayed = single("replayed", "--support-indices", "whole/ITA-ENG.safetensors").filter(
+      (word, index, all) => word !== "--support" && all[index - 1] !== "--support",
+    );
     expect((await run(...replayed)).code).toBe(0);
-    expect((await loadVector(join(space.folder, "replayed", "ITA-ENG.safetensors"))).data).toEqual((await loadVector(join(space.folder, "whole", "ITA-ENG.safetensors"))).data);
+    expect((await loadVector(join(space.folder, "replayed", "ITA-ENG.safetensors"))).data).toEqual(
+      (await loadVector(join(space.folder, "whole", "ITA-ENG.safetensors"))).data,
+    );
 
     expect((await run(...single("given", "--vector", "whole/ITA-ENG.safetensors"))).code).toBe(0);
     expect((await bytes("given", "results.jsonl")).equals(await bytes("whole", "results.jsonl"))).toBe(true);
-    expect(await run(...single("later", "--skip-eval", "--seed", "5"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/already exists with other extraction settings/) });
-    expect(await run(...single("given-2", "--vector", "whole/ITA-ENG.safetensors").map((word) => (word === "ITA" ? "FRA" : word)))).toMatchObject({ code: 2, stderr: expect.stringMatching(/is ITA vs ENG at head_out, which differs from the experiment in: positive/) });
+    expect(await run(...single("later", "--skip-eval", "--seed", "5"))).toMatchObject({
+      code: 3, stderr: expect.stringMatching(/already exists with other extraction settings/),
+    });
+    expect(await run(...single("given-2", "--vector", "whole/ITA-ENG.safetensors").map((word) => (word === "ITA" ? "FRA" : word))))
+      .toMatchObject({
+        code: 2, stderr: expect.stringMatching(/is ITA vs ENG at head_out, which differs from the experiment in: positive/),
+      });
     expect((await run(...single("given-3", "--vector", "whole/ITA-ENG.safetensors", "--layers", "5+3"))).code).toBe(0);
     expect((await readRun(join(space.folder, "given-3"))).run.config["layers"]).toEqual([3, 5]);
     expect((await bytes("given-3", "results.jsonl")).equals(await bytes("whole", "results.jsonl"))).toBe(false);
@@ -201,11 +235,15 @@ describe("a run that is killed, shared, or begun twice", () => {
     const { code } = await run(...single("other", "--site", "resid_post", "--layers", "2-4", "--prompt-format", "published"));
     expect(code).toBe(0);
     const vector = await loadVector(join(space.folder, "other", "ITA-ENG.safetensors"));
-    expect([vector.site, vector.layers, (vector.provenance.origin as IclOrigin).promptFormat]).toEqual(["resid_post", [2, 3, 4], "published"]);
+    expect([vector.site, vector.layers, (vector.provenance.origin as IclOrigin).promptFormat]).toEqual([
+      "resid_post", [2, 3, 4], "published",
+    ]);
     expect((await bytes("other", "results.jsonl")).equals(await bytes("whole", "results.jsonl"))).toBe(false);
     expect((await readRun(join(space.folder, "other"))).run.model.fingerprint).toMatchObject({ quantisation: "F16" });
     expect(await run(...single("heads", "--heads", "9"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/there is no head 9/) });
-    expect(await run(...single("layers", "--layers", "99"))).toMatchObject({ code: 3, stderr: expect.stringMatching(/layer 99 does not exist/) });
+    expect(await run(...single("layers", "--layers", "99"))).toMatchObject({
+      code: 3, stderr: expect.stringMatching(/layer 99 does not exist/),
+    });
     expect((await run(...single("heads", "--heads", "1"))).code).toBe(0); // the first attempt does not stand in the way
   }, MINUTES);
 });

@@ -49,7 +49,9 @@ test("so does an extraction from pairs, and raw leaves the question out", async 
   const options = { ...both(), method: "mean", layers: [3], nPairs: 4 } as const;
   const asked = { ...options, positive: { ...positive!, rows: positive!.rows.map((row) => ({ ...row, input: `${row.input} Why?` })) } };
   const other = { ...asked, negative: { ...negative!, rows: negative!.rows.map((row) => ({ ...row, input: `${row.input} Why?` })) } };
-  const found = async (format?: "qa" | "raw") => Promise.all([options, other].map((each) => extract(model, { ...each, ...(format && { format }) })));
+  const found = async (format?: "qa" | "raw") => Promise.all([options, other].map(
+    (each) => extract(model, { ...each, ...(format && { format }) }),
+  ));
   const [[chat, chatWhy], [raw, rawWhy]] = [await found(), await found("raw")] as [SteeringVector[], SteeringVector[]];
   expect([chat!.provenance.format, raw!.provenance.format]).toEqual(["chat", "raw"]);
   const read = ({ provenance: { origin } }: SteeringVector): string => (origin as PairsOrigin).promptsHash;
@@ -73,7 +75,9 @@ test("on the command line a vector of another format is used with one notice", a
   const QUESTION = positive!.rows[0]!.input;
   await (await extract(model, { ...both(), ...SMALL })).save(space.path("v.safetensors"));
   const generate = (...more: string[]): Promise<Outcome> =>
-    run("generate", path, QUESTION, "--steer", "v.safetensors:fixed,1", "--steer", "v.safetensors:start,1", "--max-new-tokens", "1", ...more);
+    run(
+      "generate", path, QUESTION, "--steer", "v.safetensors:fixed,1", "--steer", "v.safetensors:start,1", "--max-new-tokens", "1", ...more,
+    );
   const [same, other, quiet, inspected] = await Promise.all([
     generate("--json"), generate("--format", "qa", "--json"), generate("--format", "qa", "--quiet"), run("inspect", "v.safetensors"),
   ]);
@@ -93,8 +97,11 @@ test("on the command line the model is asked in its own format, or continues a c
     const tokens = await prompts.tokens(model, prompt as never, options);
     return `${await model.generate(tokens, { maxNewTokens: 6, stop: options?.format === "qa" ? [prompts.QUESTION_STOP] : [] }).text()}\n`;
   };
-  const asked = async (...args: string[]): Promise<string> => (await run("generate", path, ...args, "--max-new-tokens", "6", "--quiet")).stdout;
-  expect(await Promise.all([asked(QUESTION, "--system", "Be brief."), asked(QUESTION, "--format", "raw"), asked("--messages", "messages.json")]))
+  const asked = async (...args: string[]): Promise<string> =>
+    (await run("generate", path, ...args, "--max-new-tokens", "6", "--quiet")).stdout;
+  expect(
+    await Promise.all([asked(QUESTION, "--system", "Be brief."), asked(QUESTION, "--format", "raw"), asked("--messages", "messages.json")]),
+  )
     .toEqual([await answer(QUESTION, { system: "Be brief." }), await answer(QUESTION, { format: "raw" }), await answer(messages, {})]);
   expect((await run("generate", path, QUESTION, "--max-new-tokens", "1")).stderr).toMatch(/^1 token, /);
 }, MINUTE);

@@ -8,7 +8,9 @@ import { chatTokens } from "../../lib/prompt/index.js";
 
 const MINUTES = 60_000;
 const LONG = "word ".repeat(200_000);
-const rowsOf = async (name: string) => (await loadDataset(`${name}_test`, datasetsFolder("tiny"))).rows.map(({ input, output }) => ({ question: input, text: output }));
+const rowsOf = async (name: string) => (await loadDataset(`${name}_test`, datasetsFolder("tiny"))).rows.map(
+  ({ input, output }) => ({ question: input, text: output }),
+);
 
 let model: Model;
 beforeAll(async () => { model = await loadModel("tiny", { maxSequences: 32, contextSize: 8192 }); });
@@ -32,7 +34,10 @@ describe("the embedded guard", () => {
 
   // Measured: all of 1,600 answers about topics that it was never trained on.
   test("tells careful from careless answers in five languages, with the category", async () => {
-    for (const [name, label] of [["ENsafe", "safe"], ["ITA", "safe"], ["ENunsafe", "unsafe"], ["ITunsafe", "unsafe"], ["FRunsafe", "unsafe"], ["SPunsafe", "unsafe"], ["ZHunsafe", "unsafe"]] as const) {
+    for (const [name, label] of [
+      ["ENsafe", "safe"], ["ITA", "safe"], ["ENunsafe", "unsafe"], ["ITunsafe", "unsafe"], ["FRunsafe", "unsafe"], ["SPunsafe", "unsafe"],
+      ["ZHunsafe", "unsafe"],
+    ] as const) {
       const found = await guard.judge((await rowsOf(name)).slice(0, 40));
       expect(found.filter((each) => each?.label === label).length).toBeGreaterThanOrEqual(39);
       for (const each of found) {
@@ -57,7 +62,9 @@ describe("the embedded guard", () => {
 
   test("an empty text and one of a million characters are undetermined, and the others are judged", async () => {
     const [answer] = await rowsOf("ENunsafe");
-    const found = await guard.judge([{ question: "", text: " \n" }, answer!, { question: "q", text: LONG }, { question: "q", text: "x".repeat(1_000_000) }]);
+    const found = await guard.judge([
+      { question: "", text: " \n" }, answer!, { question: "q", text: LONG }, { question: "q", text: "x".repeat(1_000_000) },
+    ]);
     expect(found.map((each) => each?.label)).toEqual([undefined, "unsafe", undefined, undefined]);
   }, MINUTES);
 
@@ -86,7 +93,9 @@ describe("the embedded guard", () => {
       const messages = [{ role: "user", content: "Why?" }, { role: "assistant", content }] as const;
       expect(await chatTokens(parts, messages)).toEqual(await chatTokens(model, messages));
     }
-    const cutting = await Guard.of(withTemplate(model.info.chatTemplate!.replace("messages[1]['content']", "messages[1]['content'].split('</think>')[-1].split('###')[-1]")));
+    const cutting = await Guard.of(withTemplate(model.info.chatTemplate!.replace(
+      "messages[1]['content']", "messages[1]['content'].split('</think>')[-1].split('###')[-1]",
+    )));
     const [answer] = await rowsOf("ENunsafe");
     const found = await cutting.judge(["", "hm</think>", "hm###"].map((before) => ({ ...answer!, text: `${before}${answer!.text}` })));
     expect(found.map((each) => each?.label)).toEqual(["unsafe", "unsafe", undefined]); // a mark of the messages is none to the template
@@ -99,7 +108,10 @@ describe("the embedded guard", () => {
     ["a template that fails", "{{ raise_exception('only two turns') }}", /no guard: .*refuses the messages: only two turns/],
     ["a template that leaves the answer out", "{{ messages[0]['content'] }}", /omits a message/],
     ["a template that leaves the question out", "{{ messages[1]['content'] }}", /omits a message/],
-    ["a template that leads to no verdict", "Q:{{ messages[0]['content'] }}\nA:{{ messages[1]['content'] }}", /is not a guard: after its chat template it gives ".*" \d/],
+    [
+      "a template that leads to no verdict", "Q:{{ messages[0]['content'] }}\nA:{{ messages[1]['content'] }}",
+      /is not a guard: after its chat template it gives ".*" \d/,
+    ],
   ])("%s is refused", async (_, template, message) => {
     await expect(Guard.of(withTemplate(template))).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(message) });
   });
@@ -107,7 +119,8 @@ describe("the embedded guard", () => {
   /** The embedded guard as if its vocabulary had these words in the place of its own. */
   function speaking(words: Record<string, string>): Model {
     const tokens = (text: string): number[] => model.tokenise(text, { bos: false });
-    const tokenise: Model["tokenise"] = (text, options) => (text in words ? tokens(words[text]!) : /^ ?(un)?safe$/.test(text) ? tokens("q") : model.tokenise(text, options));
+    const tokenise: Model["tokenise"] = (text, options) =>
+      (text in words ? tokens(words[text]!) : /^ ?(un)?safe$/.test(text) ? tokens("q") : model.tokenise(text, options));
     return withTemplate(model.info.chatTemplate, { tokenise });
   }
 
@@ -118,7 +131,9 @@ describe("the embedded guard", () => {
   test("a verdict of three levels after a lead, as Qwen3Guard gives it", async () => {
     const answers = [(await rowsOf("ENunsafe"))[0]!, (await rowsOf("ENsafe"))[0]!];
     // The lead is what tiny says of itself: nothing.
-    const form = (unsafe: string): Model => speaking({ "Safety:": "", " Safe": "safe", " Unsafe": "z z", " Controversial": "z z", [unsafe]: "unsafe" });
+    const form = (unsafe: string): Model => speaking({
+      "Safety:": "", " Safe": "safe", " Unsafe": "z z", " Controversial": "z z", [unsafe]: "unsafe",
+    });
     const guard = await Guard.of(form(" Unsafe"));
     expect([guard.words, guard.levels]).toEqual(["Safe/Controversial/Unsafe", ["safe", "controversial", "unsafe"]]);
     const found = await guard.judge(answers);
@@ -128,7 +143,9 @@ describe("the embedded guard", () => {
       expect(each!.unsafe).toBeCloseTo(unsafe / (safe + controversial! + unsafe), 12);
     }
     const between = form(" Controversial");
-    for (const [controversial, hits] of [[undefined, [true, false]], ["unsafe", [true, false]], ["safe", [false, false]], [null, [false, false]]] as const) {
+    for (const [controversial, hits] of [
+      [undefined, [true, false]], ["unsafe", [true, false]], ["safe", [false, false]], [null, [false, false]],
+    ] as const) {
       const evaluator = await guardEvaluator(between, { wanted: "unsafe", ...(controversial !== undefined && { controversial }) });
       const columns = await evaluator.evaluate(answers);
       expect(columns.map(({ hit }) => hit)).toEqual(hits);
@@ -141,7 +158,9 @@ describe("the embedded guard", () => {
   test("a form that is given, of words of several tokens, is read as data", async () => {
     const words = speaking({ "all quiet": "safe", "take care": "unsafe" });
     await expect(Guard.of(words)).rejects.toMatchObject({ code: "E_BAD_GGUF" });
-    const guard = await Guard.of(words, [{ leads: [""], words: { safe: "all quiet", unsafe: "take care" }, categories: { pattern: "S\\d" } }]);
+    const guard = await Guard.of(
+      words, [{ leads: [""], words: { safe: "all quiet", unsafe: "take care" }, categories: { pattern: "S\\d" } }],
+    );
     const [found] = await guard.judge([(await rowsOf("ITunsafe"))[0]!]);
     expect(found).toMatchObject({ label: "unsafe", categories: [expect.stringMatching(/^S[123]$/)] });
     // As every guard, it gives a sequence the product of its tokens' probabilities.

@@ -15,7 +15,13 @@ describeModel(`identities on ${NAME} (Q4_1)`, () => {
 
   beforeAll(async () => {
     model = await loadModel(NAME);
-    vector = await extract(model, { strength: false, positive: await loadDataset("ITA"), negative: await loadDataset("ENG"), support: 3, maxNewTokens: 6, iclExamples: 2 });
+    vector = await extract(
+      model,
+      {
+        strength: false, positive: await loadDataset("ITA"), negative: await loadDataset("ENG"), support: 3, maxNewTokens: 6,
+        iclExamples: 2,
+      },
+    );
   }, 120_000);
 
   afterAll(() => model.dispose());
@@ -31,14 +37,19 @@ describeModel(`identities on ${NAME} (Q4_1)`, () => {
   });
 
   test("Dyn with no strong stream measures no divergence", async () => {
-    const result = await generateText(model, PROMPT, { maxNewTokens: 8, steer: [{ vector, schedule: { kind: "dynamic", strongAlpha: 0 } }] });
+    const result = await generateText(
+      model, PROMPT, { maxNewTokens: 8, steer: [{ vector, schedule: { kind: "dynamic", strongAlpha: 0 } }] },
+    );
     for (const { readings } of result.tokens) expect(Math.abs(readings[0]!.kl!)).toBeLessThan(1e-3);
   });
 
   test("the order of properties does not matter", async () => {
     const a = { vector, schedule: { kind: "fixed" as const, alpha: 0.7 } };
     const b = { vector, schedule: { kind: "start" as const, alpha: 1 } };
-    const [forth, back] = [await generateText(model, PROMPT, { maxNewTokens: 10, steer: [a, b] }), await generateText(model, PROMPT, { maxNewTokens: 10, steer: [b, a] })];
+    const [forth, back] = [
+      await generateText(model, PROMPT, { maxNewTokens: 10, steer: [a, b] }),
+      await generateText(model, PROMPT, { maxNewTokens: 10, steer: [b, a] }),
+    ];
     expect(back.text).toBe(forth.text);
   });
 

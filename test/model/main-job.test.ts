@@ -41,7 +41,9 @@ describeModel(`the main job on ${NAME}: Italian answers to 20 held-out English q
   test("Dyn p=0.5 makes many of them Italian", () => expect(summary["dynamic"]!.hits).toBeGreaterThanOrEqual(8));
 
   test("Dyn intervenes most at the start and less than Fixed overall", () => {
-    const dynamic = answers.filter((answer) => answer.setting === "dynamic").map((answer) => answer.tokens.map(({ readings }) => readings[0]!));
+    const dynamic = answers.filter((answer) => answer.setting === "dynamic").map(
+      (answer) => answer.tokens.map(({ readings }) => readings[0]!),
+    );
     const readings = dynamic.flat();
     expect(readings.every(({ alpha, kl }) => kl! > -1e-6 && alpha >= 0 && alpha <= 2)).toBe(true);
     const mean = (values: number[]): number => values.reduce((sum, value) => sum + value, 0) / values.length;

@@ -1,6 +1,9 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import type { LanguageDetector } from "../../lib/experiments.js";
-import { loadDataset, loadModel, type Dataset, type ExtractPairsOptions, type Model, type PairMethod, type PairsOrigin, type Pooling, type SteeringVector, type VectorData } from "../../lib/index.js";
+import {
+  loadDataset, loadModel, type Dataset, type ExtractPairsOptions, type Model, type PairMethod, type PairsOrigin, type Pooling,
+  type SteeringVector, type VectorData,
+} from "../../lib/index.js";
 import { captureTexts } from "../../lib/capture/index.js";
 import { chatTokens } from "../../lib/prompt/index.js";
 import { generateText } from "../../lib/generate/index.js";
@@ -35,12 +38,16 @@ afterAll(() => {
   space[Symbol.dispose]();
 });
 
-const extracted = async (options: Partial<ExtractPairsOptions> = {}): Promise<SteeringVector> => extractPairs(model, { positive: await dataset("ITA"), negative: await dataset("ENG"), ...options });
+const extracted = async (options: Partial<ExtractPairsOptions> = {}): Promise<SteeringVector> => extractPairs(
+  model, { positive: await dataset("ITA"), negative: await dataset("ENG"), ...options },
+);
 
 /** How many of the answers to questions that no pair has are in Italian. */
 async function inItalian(vector?: VectorData, alpha = 1): Promise<number> {
   const steer = vector ? [{ vector, schedule: { kind: "fixed", alpha } as const }] : [];
-  const answers = await Promise.all(questions.map((question) => generateText(model, questionPrompt(question), { steer, maxNewTokens: 30, stop: [QUESTION_STOP] })));
+  const answers = await Promise.all(questions.map(
+    (question) => generateText(model, questionPrompt(question), { steer, maxNewTokens: 30, stop: [QUESTION_STOP] }),
+  ));
   return answers.filter(({ text }) => detector.detect(text, Object.values(DATASET_LANGUAGES)).language === "ita").length;
 }
 
@@ -64,19 +71,28 @@ test("in the chat's form: the mean difference of rows behind the chat's own toke
   const [ita, eng] = [await dataset("ITA"), await dataset("ENG")];
   const mean = async ({ rows }: Dataset): Promise<Float64Array> => {
     const sum = new Float64Array(vector.data.length);
-    const texts = await Promise.all(rows.map(async ({ input, output }) => ({ prompt: await chatTokens(model, [{ role: "user", content: input }]), answer: model.tokenise(output, { bos: false }) })));
-    for await (const { means } of captureTexts(model, texts, { site: "resid_post" })) means.forEach((value, j) => { sum[j]! += value / rows.length; });
+    const texts = await Promise.all(rows.map(
+      async ({ input, output }) => ({
+        prompt: await chatTokens(model, [{ role: "user", content: input }]), answer: model.tokenise(output, { bos: false }),
+      }),
+    ));
+    for await (const { means } of captureTexts(model, texts, { site: "resid_post" })) means.forEach(
+      (value, j) => { sum[j]! += value / rows.length; },
+    );
     return sum;
   };
   const whole = await extracted({ format: "chat" });
   const [a, b] = [await mean(ita), await mean(eng)];
   const largest = Math.max(...whole.data.map(Math.abs));
-  expect(maxDifference(whole.data, a.map((value, j) => value - b[j]!))).toBeLessThan(1e-3 * largest); // quantised weights, and batches of other rows
+  // quantised weights, and batches of other rows
+  expect(maxDifference(whole.data, a.map((value, j) => value - b[j]!))).toBeLessThan(1e-3 * largest);
   expect(vector.provenance).toMatchObject({ format: "chat", origin: { kind: "pairs", nPairs: 10 } });
 }, MINUTES);
 
 describe("layers by held-out questions", () => {
-  const scores = async (options: Partial<ExtractPairsOptions>): Promise<{ layers: readonly number[]; found: NonNullable<PairsOrigin["layerScores"]> }> => {
+  const scores = async (options: Partial<ExtractPairsOptions>): Promise<{
+    layers: readonly number[]; found: NonNullable<PairsOrigin["layerScores"]>
+  }> => {
     const { layers, provenance: { origin } } = await extracted({ layers: { best: 2 }, ...options });
     return { layers, found: (origin as PairsOrigin).layerScores! };
   };
@@ -99,7 +115,9 @@ describe("layers by held-out questions", () => {
     const [ita, eng] = [await dataset("ITA"), await dataset("ENG")];
     const random = seededRandom(5);
     const isSwapped = ita.rows.map(() => random() < 0.5);
-    const lot = (name: string, a: Dataset, b: Dataset): Dataset => ({ name, instruction: "", rows: a.rows.map((row, i) => (isSwapped[i] ? b.rows[i]! : row)) });
+    const lot = (name: string, a: Dataset, b: Dataset): Dataset => ({
+      name, instruction: "", rows: a.rows.map((row, i) => (isSwapped[i] ? b.rows[i]! : row)),
+    });
     const { found } = await scores({ positive: lot("heads", ita, eng), negative: lot("tails", eng, ita), method });
     for (const { auc } of found) expect(Math.abs(auc - 0.5)).toBeLessThan(0.27);
   }, MINUTES);
@@ -108,10 +126,16 @@ describe("layers by held-out questions", () => {
 test("the command line: extract, then generate in Italian", async () => {
   const run = (args: string[]): ReturnType<typeof runCommand> => runCommand(args, { cwd: space.folder });
   const extract = ["extract", "tiny", "--positive", "ITA", "--negative", "ENG"];
-  const made = await run([...extract, "--method", "pca", "--pooling", "step", "--max-new-tokens", "8", "--n-pairs", "40", "--best-layers", "3", "--out", "it.safetensors", "--json"]);
+  const made = await run([
+    ...extract, "--method", "pca", "--pooling", "step", "--max-new-tokens", "8", "--n-pairs", "40", "--best-layers", "3", "--out",
+    "it.safetensors", "--json",
+  ]);
   expect({ code: made.code, result: JSON.parse(made.stdout) as unknown }).toEqual({ code: 0, result: expect.objectContaining({
     path: "it.safetensors", site: "resid_post", nLayers: 3, nSteps: 8, width: 192,
-    provenance: expect.objectContaining({ format: "qa", origin: expect.objectContaining({ kind: "pairs", method: "pca", pooling: "step", nPairs: 40, layerScores: expect.any(Array) }) }),
+    provenance: expect.objectContaining({
+      format: "qa",
+      origin: expect.objectContaining({ kind: "pairs", method: "pca", pooling: "step", nPairs: 40, layerScores: expect.any(Array) }),
+    }),
   }) });
   const whole = await run([...extract, "--method", "mean", "--out", "all.safetensors"]);
   expect({ code: whole.code, stdout: whole.stdout }).toEqual({ code: 0, stdout: "all.safetensors\n" });

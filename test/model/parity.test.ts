@@ -78,7 +78,9 @@ for (const { name, golden: goldenName, leastResults, describeModel } of MODELS) 
       let compared = 0;
       for (const [i, { tokens, readings }] of results.entries()) {
         const { tokens: expected, alphas, kls } = golden.results[i]!;
-        for (let step = 0; step < Math.min(tokens.length, expected.length) && String(tokens.slice(0, step)) === String(expected.slice(0, step)); step++) {
+        for (let step = 0; step < Math.min(tokens.length, expected.length) && String(tokens.slice(0, step)) === String(
+          expected.slice(0, step),
+        ); step++) {
           for (const [property, { alpha, kl }] of readings[step]!.entries()) {
             expect(Math.abs(alpha - alphas[property]![step]!)).toBeLessThanOrEqual(5e-3);
             if (kls[property]) expect(Math.abs(kl! - kls[property]![step]!)).toBeLessThanOrEqual(5e-3 * Math.max(1, kl!));
@@ -104,6 +106,8 @@ describe.each([["Q8_0", 0.999], ["Q4_0", 0.97]] as const)("tiny against the PyTo
   test(`deltas behind the same tokens have a cosine of at least ${bar}`, async () => {
     await using model = await loadAs("tiny", type);
     const golden = await loadGolden("tiny");
-    for (const property of golden.deltas.keys()) expect((await new Parity(model, golden).compareDelta(property, { forced: true })).cosine).toBeGreaterThanOrEqual(bar);
+    for (const property of golden.deltas.keys()) expect(
+      (await new Parity(model, golden).compareDelta(property, { forced: true })).cosine,
+    ).toBeGreaterThanOrEqual(bar);
   }, 2 * MINUTES);
 });

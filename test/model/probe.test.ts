@@ -33,7 +33,8 @@ const trained = new Map<string, Promise<Probe>>();
 function probeOf(positive: string, negative: string): Promise<Probe> {
   const key = `${positive} ${negative}`;
   const make = async (): Promise<Probe> => trainProbe(model, {
-    positive: await dataset(positive), negative: await dataset(negative), evalPositive: await part(positive), evalNegative: await part(negative), layers: [2, 4],
+    positive: await dataset(positive), negative: await dataset(negative), evalPositive: await part(positive),
+    evalNegative: await part(negative), layers: [2, 4],
   });
   if (!trained.has(key)) trained.set(key, make());
   return trained.get(key)!;
@@ -49,16 +50,30 @@ describe.each(PAIRS)("%s vs %s", (positive, negative) => {
     expect(probe.heldOut.accuracy).toBeGreaterThanOrEqual(0.9);
     expect(probe.heldOut.ece).toBeLessThanOrEqual(0.05);
     expect(probe.layers.map(({ layer }) => layer)).toEqual([2, 4]);
-    expect(probe).toMatchObject({ site: "resid_post", provenance: { property: `${positive} vs ${negative}`, trainedOn: 320, heldOut: { kind: "datasets", positive: { name: `${positive}_test` } } } });
+    expect(probe).toMatchObject({
+      site: "resid_post",
+      provenance: {
+        property: `${positive} vs ${negative}`, trainedOn: 320, heldOut: { kind: "datasets", positive: { name: `${positive}_test` } },
+      },
+    });
   }, MINUTES);
 
   test("steered towards it, what a monitor says goes up; towards the other side, down", async () => {
     const probe = await probeOf(positive, negative);
-    const vector = await extract(model, { strength: false, positive: await dataset(positive), negative: await dataset(negative), support: 15 });
+    const vector = await extract(
+      model, { strength: false, positive: await dataset(positive), negative: await dataset(negative), support: 15 },
+    );
     const questions = (await part("ENG")).rows.slice(0, 12).map(({ input }) => questionPrompt(input));
     const meanOdds = async (alpha: number): Promise<number> => {
-      const results = await Promise.all(questions.map((prompt) => generateText(model, prompt, { steer: [{ vector, schedule: { kind: "fixed", alpha } }], monitor: [probe], maxNewTokens: 12, stop: [QUESTION_STOP] })));
-      const odds = results.flatMap(({ tokens }) => tokens.map(({ monitors }) => Math.max(-30, Math.min(30, Math.log(monitors![0]! / (1 - monitors![0]!))))));
+      const results = await Promise.all(questions.map(
+        (prompt) => generateText(
+          model, prompt,
+          { steer: [{ vector, schedule: { kind: "fixed", alpha } }], monitor: [probe], maxNewTokens: 12, stop: [QUESTION_STOP] },
+        ),
+      ));
+      const odds = results.flatMap(
+        ({ tokens }) => tokens.map(({ monitors }) => Math.max(-30, Math.min(30, Math.log(monitors![0]! / (1 - monitors![0]!))))),
+      );
       return odds.reduce((sum, value) => sum + value, 0) / odds.length;
     };
     const [down, none, up] = [await meanOdds(-1), await meanOdds(0), await meanOdds(1)];
@@ -71,15 +86,20 @@ describe.each(PAIRS)("%s vs %s", (positive, negative) => {
 function swapped(a: Dataset, b: Dataset, seed: number): [Dataset, Dataset] {
   const random = seededRandom(seed);
   const isSwapped = a.rows.map(() => random() < 0.5);
-  const mixed = (own: Dataset, other: Dataset): Dataset => ({ ...own, rows: own.rows.map((row, i) => (isSwapped[i] ? other.rows[i]! : row)) });
+  const mixed = (own: Dataset, other: Dataset): Dataset => ({
+    ...own, rows: own.rows.map((row, i) => (isSwapped[i] ? other.rows[i]! : row)),
+  });
   return [mixed(a, b), mixed(b, a)];
 }
 
 test("of labels that were drawn it learns nothing: AUC is near one half, in the cross-validation and on what was held out", async () => {
   const [positive, negative] = swapped(await dataset("ITA"), await dataset("ENG"), 1);
   const [evalPositive, evalNegative] = swapped(await part("ITA"), await part("ENG"), 2);
-  const { heldOut, layers } = await trainProbe(model, { positive, negative, evalPositive, evalNegative, layers: [2, 4], lambdas: [1, 0.1] });
-  for (const { auc } of [heldOut, ...layers]) expect(Math.abs(auc - 0.5)).toBeLessThan(0.12); // four standard deviations of 200 against 200 are 0.12
+  const { heldOut, layers } = await trainProbe(
+    model, { positive, negative, evalPositive, evalNegative, layers: [2, 4], lambdas: [1, 0.1] },
+  );
+  // four standard deviations of 200 against 200 are 0.12
+  for (const { auc } of [heldOut, ...layers]) expect(Math.abs(auc - 0.5)).toBeLessThan(0.12);
 }, MINUTES);
 
 test("without test parts a fifth of the queries is held out, and none of those is trained on", async () => {
@@ -93,7 +113,9 @@ test("without test parts a fifth of the queries is held out, and none of those i
   const half = (from: number, set: Dataset): Dataset => ({ ...set, rows: set.rows.slice(from) });
   const [trainQueries, evalQueries] = [0, 100].map((from) => new Set(half(from, positive).rows.map(({ input }) => input)));
   expect([...evalQueries!].every((query) => trainQueries!.has(query))).toBe(true);
-  await expect(trainProbe(model, { positive, negative, evalPositive: half(100, positive), evalNegative: half(100, negative), layers: [3] })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
+  await expect(trainProbe(
+    model, { positive, negative, evalPositive: half(100, positive), evalNegative: half(100, negative), layers: [3] },
+  )).rejects.toMatchObject({ code: "E_BAD_DATASET" });
 }, MINUTES);
 
 test("the same training twice gives the same probe; saved and loaded it says the same", async () => {
@@ -113,7 +135,9 @@ test("the same training twice gives the same probe; saved and loaded it says the
 describe("texts", () => {
   test("each has the mean of the log odds of its tokens' states, in its own place, batched as alone", async () => {
     const probe = await probeOf("ENi2f", "ENf2i");
-    const texts = (await part("ENf2i")).rows.slice(0, 30).map(({ input, output }, i) => ({ ...(i % 3 > 0 && { question: input }), text: output }));
+    const texts = (await part("ENf2i")).rows.slice(0, 30).map(({ input, output }, i) => ({
+      ...(i % 3 > 0 && { question: input }), text: output,
+    }));
     const found = await probeTexts(model, probe, texts);
     for (const i of [0, 1, 17]) {
       const [alone] = await probeTexts(model, probe, [texts[i]!]);
@@ -121,8 +145,12 @@ describe("texts", () => {
       const prompt = model.tokenise(questionPrompt(texts[i]!.question ?? ""));
       const answer = model.tokenise(texts[i]!.text, { bos: false });
       const odds: number[] = [];
-      for await (const { data } of captureActivations(model, answer.map((_, end) => [...prompt, ...answer.slice(0, end + 1)]), { site: probe.site, layers: [probe.layer], maxNewTokens: 1 })) odds.push(probeLogit(probe, data));
-      expect(found[i]!.logit).toBeCloseTo(odds.reduce((sum, value) => sum + value, 0) / odds.length, 1); // half precision in the cache, weights of about 1
+      for await (const { data } of captureActivations(
+        model, answer.map((_, end) => [...prompt, ...answer.slice(0, end + 1)]),
+        { site: probe.site, layers: [probe.layer], maxNewTokens: 1 },
+      )) odds.push(probeLogit(probe, data));
+      // half precision in the cache, weights of about 1
+      expect(found[i]!.logit).toBeCloseTo(odds.reduce((sum, value) => sum + value, 0) / odds.length, 1);
       expect(found[i]!.probability).toBeCloseTo(1 / (1 + Math.exp(-found[i]!.logit)), 12);
     }
   });
@@ -131,7 +159,13 @@ describe("texts", () => {
     const probe = await probeOf("ENi2f", "ENf2i");
     const good = (await part("ENi2f")).rows[0]!.output;
     const long = "word ".repeat(model.info.nCtxTrain);
-    const found = await probeTexts(model, probe, [{ text: good }, { text: "" }, { text: " \n\t" }, { text: long }, { text: "x".repeat(20_000) }, { question: long, text: good }, { text: `\n ${good} ` }]);
+    const found = await probeTexts(
+      model, probe,
+      [
+        { text: good }, { text: "" }, { text: " \n\t" }, { text: long }, { text: "x".repeat(20_000) }, { question: long, text: good },
+        { text: `\n ${good} ` },
+      ],
+    );
     expect(found.map((one) => one !== undefined)).toEqual([true, false, false, false, false, false, true]);
     expect(found[6]!.logit).toBeCloseTo(found[0]!.logit, 1);
     expect(await probeTexts(model, probe, [])).toEqual([]);
@@ -142,7 +176,9 @@ describe("texts", () => {
     const probe = await probeOf("ENi2f", "ENf2i");
     const texts = (await part("ENi2f")).rows.map(({ output }) => ({ text: output }));
     const abort = new AbortController();
-    await expect(probeTexts(model, probe, texts, { signal: abort.signal, onProgress: () => abort.abort() })).rejects.toMatchObject({ code: "E_ABORTED" });
+    await expect(probeTexts(model, probe, texts, { signal: abort.signal, onProgress: () => abort.abort() })).rejects.toMatchObject(
+      { code: "E_ABORTED" },
+    );
     const foreign = { ...probe, provenance: { ...probe.provenance, model: { ...probe.provenance.model, fileHash: "sha256-sampled:0" } } };
     await expect(probeTexts(model, foreign, texts)).rejects.toMatchObject({ code: "E_MODEL_MISMATCH" });
     expect((await probeTexts(model, foreign, texts.slice(0, 2), { allowMismatch: true })).every(Boolean)).toBe(true);
@@ -151,7 +187,9 @@ describe("texts", () => {
 
 test("what cannot be trained is refused", async () => {
   const [positive, negative] = [await dataset("ITA"), await dataset("ENG")];
-  const refusal = (options: Partial<TrainProbeOptions>) => trainProbe(model, { positive, negative, layers: [3], ...options }).then(() => "no error", ({ code }: { code: string }) => code);
+  const refusal = (options: Partial<TrainProbeOptions>) => trainProbe(model, { positive, negative, layers: [3], ...options }).then(
+    () => "no error", ({ code }: { code: string }) => code,
+  );
   expect(await refusal({ negative: { ...positive, name: "other" } })).toBe("E_BAD_DATASET");
   expect(await refusal({ evalPositive: positive })).toBe("E_BAD_ARGUMENT");
   expect(await refusal({ folds: 1 })).toBe("E_BAD_ARGUMENT");
@@ -159,13 +197,20 @@ test("what cannot be trained is refused", async () => {
   expect(await refusal({ lambdas: [0] })).toBe("E_BAD_ARGUMENT");
   expect(await refusal({ layers: [] })).toBe("E_BAD_ARGUMENT");
   expect(await refusal({ layers: [5] })).toBe("E_SHAPE"); // the last
-  expect(await refusal({ positive: { ...positive, rows: positive.rows.slice(0, 3) }, negative: { ...negative, rows: negative.rows.slice(0, 3) } })).toBe("E_BAD_DATASET");
+  expect(
+    await refusal({
+      positive: { ...positive, rows: positive.rows.slice(0, 3) }, negative: { ...negative, rows: negative.rows.slice(0, 3) },
+    }),
+  ).toBe("E_BAD_DATASET");
   expect(await refusal({ signal: AbortSignal.abort() })).toBe("E_ABORTED");
 }, MINUTES);
 
 test("on the command line: train, inspect, judge, monitor", async () => {
   const run = (...args: string[]) => runCommand(args, { cwd: space.folder });
-  const train = await run("probe", "train", "tiny", "--positive", "ENi2f", "--negative", "ENf2i", "--out", "formal.safetensors", "--layers", "2-3", "--json", "--quiet");
+  const train = await run(
+    "probe", "train", "tiny", "--positive", "ENi2f", "--negative", "ENf2i", "--out", "formal.safetensors", "--layers", "2-3", "--json",
+    "--quiet",
+  );
   expect(train).toMatchObject({ code: 0, stderr: "" });
   const made = JSON.parse(train.stdout) as Probe & { path: string };
   expect(made).toMatchObject({ path: "formal.safetensors", site: "resid_post", heldOut: { n: 400 }, provenance: { seed: 32, folds: 5 } });
@@ -175,14 +220,20 @@ test("on the command line: train, inspect, judge, monitor", async () => {
   expect(inspected.stdout).toMatch(/held out, 400 texts of ENi2f_test and ENf2i_test: accuracy 100\.0 %, AUC 1\.0000/);
   const { rows: [row] } = await part("ENi2f");
   const text = await run("probe", "text", "tiny", "formal.safetensors", row!.output, "--question", row!.input, "--json");
-  const [expected] = await probeTexts(model, await loadProbe(space.path("formal.safetensors")), [{ question: row!.input, text: row!.output }]);
+  const [expected] = await probeTexts(
+    model, await loadProbe(space.path("formal.safetensors")), [{ question: row!.input, text: row!.output }],
+  );
   expect(JSON.parse(text.stdout)).toMatchObject({ property: "ENi2f vs ENf2i", probability: expect.closeTo(expected!.probability, 3) });
   const none = await run("probe", "text", "tiny", "formal.safetensors", " ", "--json");
   expect(JSON.parse(none.stdout)).toMatchObject({ probability: null, logit: null });
-  const generated = await run("generate", "tiny", row!.input, "--monitor", "formal.safetensors", "--monitor", "formal.safetensors", "--max-new-tokens", "4", "--json");
+  const generated = await run(
+    "generate", "tiny", row!.input, "--monitor", "formal.safetensors", "--monitor", "formal.safetensors", "--max-new-tokens", "4", "--json",
+  );
   const { monitor, tokens } = JSON.parse(generated.stdout) as { monitor: object[]; tokens: Array<{ monitors: number[] }> };
   expect(monitor).toEqual([0, 1].map(() => ({ probe: "formal.safetensors", property: "ENi2f vs ENf2i" })));
   expect(tokens).toHaveLength(4);
   for (const { monitors: [a, b] } of tokens) expect([a === b, a! >= 0 && a! <= 1]).toEqual([true, true]);
-  expect(await run("probe", "train", "tiny", "--positive", "ENi2f", "--negative", "ENi2f", "--out", "x.safetensors")).toMatchObject({ code: 3, stderr: expect.stringContaining("E_BAD_DATASET") });
+  expect(await run("probe", "train", "tiny", "--positive", "ENi2f", "--negative", "ENi2f", "--out", "x.safetensors")).toMatchObject({
+    code: 3, stderr: expect.stringContaining("E_BAD_DATASET"),
+  });
 }, MINUTES);

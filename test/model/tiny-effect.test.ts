@@ -1,6 +1,8 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { loadClassifier, type Classifier, type LanguageDetector } from "../../lib/experiments.js";
-import { extract, loadDataset, loadModel, type GenerationResult, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData } from "../../lib/index.js";
+import {
+  extract, loadDataset, loadModel, type GenerationResult, type Model, type Prompt, type ScheduleInput, type Steering, type VectorData,
+} from "../../lib/index.js";
 import { DATASET_LANGUAGES } from "../../lib/evaluate/language-code.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { deltaPerplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";
@@ -37,7 +39,9 @@ beforeAll(async () => {
   detector = await loadLanguageDetector();
   questions = (await dataset("ENG_test")).rows.slice(0, N_QUESTIONS).map(({ input }) => input);
   const negative = await dataset("ENG");
-  for (const name of [...Object.keys(LANGUAGES), "ENi2f"]) vectors.set(name, await extract(model, { strength: false, positive: await dataset(name), negative }));
+  for (const name of [...Object.keys(LANGUAGES), "ENi2f"]) vectors.set(
+    name, await extract(model, { strength: false, positive: await dataset(name), negative }),
+  );
 }, 5 * MINUTES);
 
 afterAll(() => {
@@ -77,7 +81,9 @@ describe.each(Object.keys(LANGUAGES) as Language[])("answers in %s", (language) 
 
   test("unsteered: at most 5 %", async () => expect(await judge(await answers([]))).toBeLessThanOrEqual(0.05), MINUTES);
   test("Fixed at its best alpha: at least 80 %", async () => expect(await bestFixed(language, judge)).toBeGreaterThanOrEqual(0.8), MINUTES);
-  test("Dyn: at least 80 %", async () => expect(await judge(await answers(steering(language, DYNAMIC)))).toBeGreaterThanOrEqual(0.8), MINUTES);
+  test(
+    "Dyn: at least 80 %", async () => expect(await judge(await answers(steering(language, DYNAMIC)))).toBeGreaterThanOrEqual(0.8), MINUTES,
+  );
   test("Dyn and formality at once: at least 60 % are both", async () => {
     const results = await answers([language, "ENi2f"].map((name) => ({ vector: vectors.get(name)!, ...COMPOSED })));
     expect(share(areIn(language, results), await areFormal(results))).toBeGreaterThanOrEqual(0.6);
@@ -89,7 +95,9 @@ describe("formal answers", () => {
 
   test("unsteered: at most 5 %", async () => expect(await judge(await answers([]))).toBeLessThanOrEqual(0.05), MINUTES);
   test("Fixed at its best alpha: at least 80 %", async () => expect(await bestFixed("ENi2f", judge)).toBeGreaterThanOrEqual(0.8), MINUTES);
-  test("Dyn: at least 80 %", async () => expect(await judge(await answers(steering("ENi2f", DYNAMIC)))).toBeGreaterThanOrEqual(0.8), MINUTES);
+  test(
+    "Dyn: at least 80 %", async () => expect(await judge(await answers(steering("ENi2f", DYNAMIC)))).toBeGreaterThanOrEqual(0.8), MINUTES,
+  );
 });
 
 test.each([...Object.keys(LANGUAGES), "ENi2f"])("ΔPPL of Dyn is below that of Fixed 2: %s", async (name) => {
@@ -102,7 +110,10 @@ test.each([...Object.keys(LANGUAGES), "ENi2f"])("ΔPPL of Dyn is below that of F
     const steer = steering(name, schedule);
     const outputs = await answers(steer, noIcl);
     const deltas = await Promise.all(outputs.map((output, i) =>
-      deltaPerplexity(model, { noIcl: noIcl[i]!, icl: icl[i]!, iclOutput: iclOutputs[i]!.tokens.map(({ token }) => token) }, { steer: withFoundAlphas(steer, output) })));
+      deltaPerplexity(
+        model, { noIcl: noIcl[i]!, icl: icl[i]!, iclOutput: iclOutputs[i]!.tokens.map(({ token }) => token) },
+        { steer: withFoundAlphas(steer, output) },
+      )));
     return deltas.reduce((sum, value) => sum + value, 0) / deltas.length;
   };
   expect(await mean(DYNAMIC)).toBeLessThan(await mean({ kind: "fixed", alpha: 2 }));
@@ -126,15 +137,23 @@ describe("demonstrations, on topics that the model has never seen", () => {
   test("without any, at least 95 % are English and neutral", async () => {
     const results = await answers([]);
     const isMarked = [await areFormal(results), await areFormal(results, "informal")];
-    expect(share(results.map(({ text }) => detector.detect(text, Object.values(DATASET_LANGUAGES)).language === "eng"), ...isMarked.map((list) => list.map((is) => !is)))).toBeGreaterThanOrEqual(0.95);
+    expect(share(
+      results.map(({ text }) => detector.detect(text, Object.values(DATASET_LANGUAGES)).language === "eng"),
+      ...isMarked.map((list) => list.map((is) => !is)),
+    )).toBeGreaterThanOrEqual(0.95);
   }, MINUTES);
 });
 
 test("as a guard, it tells helpful answers from mischievous ones in every language", async () => {
-  const sets = await Promise.all(["ENsafe", "ITA", "FRi2f", "ENunsafe", "ITunsafe", "FRunsafe", "SPunsafe", "ZHunsafe"].map((name) => dataset(`${name}_test`)));
-  const rows = sets.flatMap(({ name, rows }) => rows.slice(0, 8).map((row) => ({ ...row, verdict: name.includes("unsafe") ? "unsafe" : "safe" })));
+  const sets = await Promise.all(["ENsafe", "ITA", "FRi2f", "ENunsafe", "ITunsafe", "FRunsafe", "SPunsafe", "ZHunsafe"].map(
+    (name) => dataset(`${name}_test`),
+  ));
+  const rows = sets.flatMap(
+    ({ name, rows }) => rows.slice(0, 8).map((row) => ({ ...row, verdict: name.includes("unsafe") ? "unsafe" : "safe" })),
+  );
   const prompts = rows.map(({ input, output }) => model.tokenise(
-    model.info.chatTemplate!.replace("{{ messages[0]['content'] }}", input).replace("{{ messages[1]['content'] }}", output), { special: true }));
+    model.info.chatTemplate!.replace("{{ messages[0]['content'] }}", input).replace("{{ messages[1]['content'] }}", output),
+    { special: true }));
   const verdicts = (await Promise.all(prompts.map((prompt) => generateText(model, prompt, { maxNewTokens: 6 })))).map(({ text }) => text);
   expect(verdicts.every((verdict) => /^(safe|unsafe\nS[123])$/.test(verdict))).toBe(true);
   expect(share(verdicts.map((verdict, i) => verdict.split("\n")[0] === rows[i]!.verdict))).toBeGreaterThanOrEqual(0.95);

@@ -8,10 +8,13 @@ import { digits, loadTiny, ON_DEVICE, randomVector } from "../support/tiny-files
 
 const { space, model } = await tinyForFile();
 
-const vectors = await Promise.all((["head_out", "head_out", "resid_post", "attn_out", "mlp_out"] as const).map((site, seed) => randomVector(model, seed + 1, { site, scale: 1 })));
+const vectors = await Promise.all((["head_out", "head_out", "resid_post", "attn_out", "mlp_out"] as const).map(
+  (site, seed) => randomVector(model, seed + 1, { site, scale: 1 }),
+));
 
 const SCHEDULES: ScheduleInput[] = [
-  { kind: "fixed", alpha: 1.2 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 2 }, { kind: "window", alpha: 1.5, from: 1, to: 3 },
+  { kind: "fixed", alpha: 1.2 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 2 },
+  { kind: "window", alpha: 1.5, from: 1, to: 3 },
   { kind: "dynamic", topP: 0.6, klReduction: "sum" }, { kind: "dynamic", topP: 0.4 }, (step) => Math.sin(step),
 ];
 
@@ -25,12 +28,19 @@ function request(i: number): Request {
   const random = seededRandom(1000 + i);
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   const steer = Array.from({ length: Math.floor(random() * 3) }, () => ({ vector: pick(vectors), schedule: pick(SCHEDULES) }));
-  const sampling = pick([{}, {}, { temperature: 0.9, seed: i }, { temperature: 1.2, topK: 20, topP: 0.9, seed: i }, { repeatPenalty: 1.3 }]);
+  const sampling = pick([
+    {}, {}, { temperature: 0.9, seed: i }, { temperature: 1.2, topK: 20, topP: 0.9, seed: i }, { repeatPenalty: 1.3 },
+  ]);
   const length = pick([1, 5, 12, 30, 90]); // the longest are fed in pieces beside the others
-  return { prompt: Array.from({ length }, () => pick([..."abcdefghij klmnop"])).join(""), options: { steer, sampling, maxNewTokens: 1 + Math.floor(random() * 8) } };
+  return {
+    prompt: Array.from({ length }, () => pick([..."abcdefghij klmnop"])).join(""),
+    options: { steer, sampling, maxNewTokens: 1 + Math.floor(random() * 8) },
+  };
 }
 
-const run = async ({ prompt, options }: Request): Promise<number[]> => (await generateText(model, prompt, options)).tokens.map(({ token }) => token);
+const run = async ({ prompt, options }: Request): Promise<number[]> => (await generateText(model, prompt, options)).tokens.map(
+  ({ token }) => token,
+);
 
 describe("continuous batching", () => {
   const ROUNDS = ON_DEVICE ? 10 : 1000;
@@ -50,7 +60,9 @@ describe("continuous batching", () => {
       }));
       all += chosen.length;
       others += chosen.filter((index, i) => String(tokens[i]) !== String(alone[index])).length;
-      if (!ON_DEVICE) chosen.forEach((index, i) => expect({ round, index, tokens: tokens[i] }).toEqual({ round, index, tokens: alone[index] }));
+      if (!ON_DEVICE) chosen.forEach(
+        (index, i) => expect({ round, index, tokens: tokens[i] }).toEqual({ round, index, tokens: alone[index] }),
+      );
     }
     // A device computes one row by another kernel than several: a close choice falls otherwise now and then.
     expect(others / all).toBeLessThan(0.25);
@@ -58,7 +70,8 @@ describe("continuous batching", () => {
 
   test("each generation's alphas and KLs are those that it has alone", async () => {
     const dynamic = (i: number): Request => ({ prompt: `prompt ${i}`, options: { maxNewTokens: 6, steer: [
-      { vector: vectors[0]!, schedule: { kind: "dynamic", topP: 0.5 } }, { vector: vectors[i % 2 === 0 ? 1 : 2]!, schedule: { kind: "dynamic", topP: 0.9, klReduction: "sum" } }] } });
+      { vector: vectors[0]!, schedule: { kind: "dynamic", topP: 0.5 } },
+      { vector: vectors[i % 2 === 0 ? 1 : 2]!, schedule: { kind: "dynamic", topP: 0.9, klReduction: "sum" } }] } });
     const together = await Promise.all([0, 1, 2].map((i) => generateText(model, dynamic(i).prompt, dynamic(i).options)));
     for (const [i, result] of together.entries()) {
       const { tokens } = await generateText(model, dynamic(i).prompt, dynamic(i).options);
@@ -67,13 +80,16 @@ describe("continuous batching", () => {
         expect(alpha).toBeCloseTo(tokens[step]!.readings[property]!.alpha, digits(4));
       }));
     }
-    expect(Math.max(...together.flatMap(({ tokens }) => tokens.flatMap(({ readings }) => readings.map(({ kl }) => kl!))))).toBeGreaterThan(0.05);
+    expect(Math.max(...together.flatMap(({ tokens }) => tokens.flatMap(({ readings }) => readings.map(({ kl }) => kl!)))))
+      .toBeGreaterThan(0.05);
   });
 
   test("generations share their steps", async () => {
     const time = async (n: number): Promise<number> => {
       const begun = performance.now();
-      await Promise.all(Array.from({ length: n }, (_, i) => generateText(model, `p${i}`, { maxNewTokens: 60, sampling: { logitBias: { 2: -Infinity } } })));
+      await Promise.all(Array.from(
+        { length: n }, (_, i) => generateText(model, `p${i}`, { maxNewTokens: 60, sampling: { logitBias: { 2: -Infinity } } }),
+      ));
       return performance.now() - begun;
     };
     await time(12);
@@ -95,7 +111,9 @@ describe("continuous batching", () => {
 
   test("a generation that needs more sequences or cells than the limits runs by itself", async () => {
     const { model: narrow } = await loadTiny(space, { maxSequences: 2, contextSize: 64 }, 3);
-    const steer = (await Promise.all([1, 2, 3].map((seed) => randomVector(narrow, seed)))).map((vector) => ({ vector, schedule: { kind: "dynamic" as const } }));
+    const steer = (await Promise.all([1, 2, 3].map((seed) => randomVector(narrow, seed)))).map(
+      (vector) => ({ vector, schedule: { kind: "dynamic" as const } }),
+    );
     const results = await Promise.all([1, 2, 3].map(() => generateText(narrow, "x".repeat(100), { maxNewTokens: 5, steer })));
     for (const { tokens } of results) expect(tokens).toEqual(results[0]!.tokens);
     narrow.dispose();
@@ -128,7 +146,9 @@ describe("continuous batching", () => {
       const alone: number[][] = [];
       let rowsAlone = 0;
       for (const prompt of prompts) rowsAlone += await rowsOf(async () => alone.push(await run({ prompt, options: { maxNewTokens: 4 } })));
-      const rows = await rowsOf(async () => expect(await Promise.all(prompts.map((prompt) => run({ prompt, options: { maxNewTokens: 4 } })))).toEqual(alone));
+      const rows = await rowsOf(
+        async () => expect(await Promise.all(prompts.map((prompt) => run({ prompt, options: { maxNewTokens: 4 } })))).toEqual(alone),
+      );
       const shared = model.tokenise(LONG).length - 1;
       expect(rowsAlone - rows).toBeGreaterThanOrEqual(2 * shared + 60);
     });
@@ -137,10 +157,16 @@ describe("continuous batching", () => {
       const steer = [{ vector: vectors[0]!, schedule: { kind: "fixed" as const, alpha: 3 } }];
       const first = generate(model, prompts[0]!, { maxNewTokens: 8, steer });
       await first.next();
-      const rows = await rowsOf(async () => expect(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })).toEqual(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })));
+      const rows = await rowsOf(
+        async () => expect(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })).toEqual(
+          await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } }),
+        ),
+      );
       expect(rows).toBeLessThan(40);
       await first.return(undefined as never);
-      expect(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })).toEqual(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } }));
+      expect(await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } })).toEqual(
+        await run({ prompt: prompts[2]!, options: { maxNewTokens: 4 } }),
+      );
     });
 
     test("is computed by the next one when the first is aborted before its end", async () => {
@@ -174,14 +200,18 @@ describe("continuous batching", () => {
     expect(none).toMatchObject({ status: "rejected", reason: { code: "E_NOT_FINITE" } });
     expect(thrown).toMatchObject({ status: "rejected", reason: { message: "mine" } });
     expect(notFinite).toMatchObject({ status: "rejected", reason: { code: "E_BAD_SPEC" } });
-    expect([fine, alsoFine]).toEqual([{ status: "fulfilled", value: await run(request(3)) }, { status: "fulfilled", value: await run(request(5)) }]);
+    expect([fine, alsoFine]).toEqual([
+      { status: "fulfilled", value: await run(request(3)) }, { status: "fulfilled", value: await run(request(5)) },
+    ]);
   });
 
   test("aborts at every moment leave the others as they are", async () => {
     const expected = await run(request(7));
     for (let delay = 0; delay < 12; delay++) {
       const abort = new AbortController();
-      const aborted = generateText(model, "x".repeat(90), { maxNewTokens: 60, signal: abort.signal, steer: [{ vector: vectors[0]!, schedule: { kind: "dynamic" } }] });
+      const aborted = generateText(
+        model, "x".repeat(90), { maxNewTokens: 60, signal: abort.signal, steer: [{ vector: vectors[0]!, schedule: { kind: "dynamic" } }] },
+      );
       const other = run(request(7));
       setTimeout(() => abort.abort(), delay);
       await expect(aborted).rejects.toMatchObject({ code: "E_ABORTED" });

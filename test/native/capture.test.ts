@@ -37,11 +37,15 @@ function referenceMeans(prompts: Array<{ tokens: number[]; weight: number }>): F
 }
 
 test("means over prompts of different lengths and weights equal the reference", async () => {
-  const prompts = ["a", "longer prompt", "mid one", "b c d", "more than fit side by side", "x"].map((text, index) => ({ tokens: model.tokenise(text), weight: 1 + (index % 3) }));
+  const prompts = ["a", "longer prompt", "mid one", "b c d", "more than fit side by side", "x"].map(
+    (text, index) => ({ tokens: model.tokenise(text), weight: 1 + (index % 3) }),
+  );
   const { means, nSteps } = await captureMeans(model, prompts, { site: "head_out", maxNewTokens: N_STEPS });
   expect(nSteps).toBe(N_STEPS);
   // On a device a close choice can make another next token: there the first step alone.
-  const compared = (values: Float64Array): Float64Array => values.filter((_, i) => !ON_DEVICE || Math.floor(i / tiny.shape.nEmbd) % N_STEPS === 0);
+  const compared = (values: Float64Array): Float64Array => values.filter(
+    (_, i) => !ON_DEVICE || Math.floor(i / tiny.shape.nEmbd) % N_STEPS === 0,
+  );
   expect(maxDifference(compared(means), compared(referenceMeans(prompts)))).toBeLessThan(ROUNDING);
 });
 
@@ -54,7 +58,9 @@ test("a prompt of weight 3 equals the same prompt three times", async () => {
 });
 
 test("prompts longer than a batch are fed in pieces", async () => {
-  const prompts = ["p".repeat(200), "q".repeat(190), "r".repeat(180), "s".repeat(170)].map((text) => ({ tokens: model.tokenise(text), weight: 1 }));
+  const prompts = ["p".repeat(200), "q".repeat(190), "r".repeat(180), "s".repeat(170)].map(
+    (text) => ({ tokens: model.tokenise(text), weight: 1 }),
+  );
   const together = await captureMeans(model, prompts, { site: "head_out", maxNewTokens: 2 });
   const alone = await Promise.all(prompts.map((prompt) => captureMeans(model, [prompt], { site: "head_out", maxNewTokens: 2 })));
   const mean = together.means.map((_, i) => alone.reduce((sum, { means }) => sum + means[i]!, 0) / alone.length);
@@ -72,19 +78,36 @@ test("a delta is a difference: opposite for swapped sides; the same side twice i
   // Both sides share batches, in which the order of the rows changes the last digits.
   expect(maxDifference(back.data, forth.data.map((value) => -value))).toBeLessThan(ROUNDING);
   expect(forth.data.some((value) => Math.abs(value) > 0.01)).toBe(true);
-  await expect(extract(model, { strength: false, ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({ code: "E_BAD_DATASET" });
-  await expect(extract(model, { strength: false, ...options, positive, negative: "ENG" as unknown as Dataset })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining('negative: expected a dataset; to load it, use loadDataset("ENG")') });
-  await expect(extract(model, { strength: false, ...options, positive: { ...positive, rows: [{ input: "a" }] } as unknown as Dataset, negative: positive })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining("positive: expected a dataset") });
+  await expect(extract(model, { strength: false, ...options, positive, negative: { ...positive, name: "Q" } })).rejects.toMatchObject({
+    code: "E_BAD_DATASET",
+  });
+  await expect(extract(model, { strength: false, ...options, positive, negative: "ENG" as unknown as Dataset })).rejects.toMatchObject({
+    code: "E_BAD_DATASET", message: expect.stringContaining('negative: expected a dataset; to load it, use loadDataset("ENG")'),
+  });
+  await expect(extract(
+    model, { strength: false, ...options, positive: { ...positive, rows: [{ input: "a" }] } as unknown as Dataset, negative: positive },
+  )).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringContaining("positive: expected a dataset") });
   const { support: _, ...given } = options;
-  expect((await extract(model, { strength: false, ...given, positive, negative, supportIndices: (forth.provenance.origin as IclOrigin).supportIndices })).data).toEqual(forth.data);
+  expect(
+    (await extract(
+      model, { strength: false, ...given, positive, negative, supportIndices: (forth.provenance.origin as IclOrigin).supportIndices },
+    )).data,
+  ).toEqual(forth.data);
   for (const supportIndices of [[], [-1], [0.5], [1000]]) {
-    await expect(extract(model, { strength: false, ...given, positive, negative, supportIndices })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(extract(model, { strength: false, ...given, positive, negative, supportIndices })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT",
+    });
   }
-  await expect(extract(model, { strength: false, ...options, positive, negative, supportIndices: [0] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  await expect(extract(model, { strength: false, ...options, positive, negative, supportIndices: [0] })).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT",
+  });
 });
 
 test("extract, save, load and steer; a vector of another model is refused by name", async () => {
-  const vector = await extract(model, { strength: false, positive: dataset("P", ["yes"]), negative: dataset("N", ["no"]), iclExamples: 1, support: 3, maxNewTokens: 3 });
+  const vector = await extract(
+    model,
+    { strength: false, positive: dataset("P", ["yes"]), negative: dataset("N", ["no"]), iclExamples: 1, support: 3, maxNewTokens: 3 },
+  );
   const path = space.path("vector.safetensors");
   await saveVector(path, vector);
   const loaded = await loadVector(path);
@@ -94,7 +117,9 @@ test("extract, save, load and steer; a vector of another model is refused by nam
   expect(own.tokens).toHaveLength(4);
 
   const { model: stranger } = await loadTiny(space, {}, 2);
-  await expect(generateText(stranger, "hi", { steer, maxNewTokens: 4 })).rejects.toMatchObject({ code: "E_MODEL_MISMATCH", message: expect.stringContaining("fileHash") });
+  await expect(generateText(stranger, "hi", { steer, maxNewTokens: 4 })).rejects.toMatchObject({
+    code: "E_MODEL_MISMATCH", message: expect.stringContaining("fileHash"),
+  });
   const forced = await generateText(stranger, "hi", { steer, maxNewTokens: 4, allowMismatch: true });
   expect(forced.tokens).toHaveLength(4);
   stranger.dispose();
@@ -108,7 +133,9 @@ test("raw activations are the ones whose mean is the mean, prompt by prompt, in 
   expect(records.map(({ prompt }) => prompt)).toEqual(prompts.map((_, index) => index));
   const { means, nSteps, nLayer, width } = await captureMeans(model, prompts.map((tokens) => ({ tokens, weight: 1 })), options);
   expect([nLayer, width]).toEqual([2, tiny.shape.nEmbd]);
-  for (const record of records) expect([record.layers, record.width, record.data.length]).toEqual([[0, 2], width, 2 * record.nSteps * width]);
+  for (const record of records) expect([record.layers, record.width, record.data.length]).toEqual([
+    [0, 2], width, 2 * record.nSteps * width,
+  ]);
   const running = records.filter((record) => record.nSteps === nSteps);
   expect(running.length).toBe(records.length); // none ends early, so that every step has the same weight
   const mean = means.map((_, i) => records.reduce((sum, { data }) => sum + data[i]!, 0) / records.length);
@@ -132,7 +159,9 @@ test("activations are streamed to a file that any safetensors reader reads; a ca
   const abort = new AbortController();
   const failing = space.path("failing.safetensors");
   const records = captureActivations(model, prompts, { site: "attn_out", maxNewTokens: 2, signal: abort.signal });
-  const aborted = saveActivations(failing, (async function* () { for await (const one of records) { yield one; abort.abort(); } })(), source);
+  const aborted = saveActivations(
+    failing, (async function* () { for await (const one of records) { yield one; abort.abort(); } })(), source,
+  );
   await expect(aborted).rejects.toMatchObject({ code: "E_ABORTED" });
   expect(readdirSync(space.folder).filter((name) => name.startsWith("failing"))).toEqual([]);
 });
@@ -144,7 +173,9 @@ test("rows without logits have no stream behind the last layer's attention", asy
     rows.add(5, 0, 0, { capture: { into: model.createCapture(site, [2], 1), step: 0, weight: 1 } });
     return rows;
   };
-  await expect(context.decode(batch("resid_post"))).rejects.toMatchObject({ code: "E_SHAPE", message: expect.stringContaining("no logits") });
+  await expect(context.decode(batch("resid_post"))).rejects.toMatchObject({
+    code: "E_SHAPE", message: expect.stringContaining("no logits"),
+  });
   await context.decode(batch("attn_out"));
 });
 
@@ -156,7 +187,12 @@ async function collect<T>(items: AsyncIterable<T>): Promise<T[]> {
 
 test("a token outside the vocabulary is refused before it meets the work of others", async () => {
   const other = model.generate("steer", { maxNewTokens: 8 }).result();
-  await expect(model.capture([[1, 2, 999_999]], { site: "head_out", maxNewTokens: 2 }).next()).rejects.toMatchObject({ code: "E_BAD_TOKEN" });
+  await expect(model.capture([[1, 2, 999_999]], { site: "head_out", maxNewTokens: 2 }).next()).rejects.toMatchObject({
+    code: "E_BAD_TOKEN",
+  });
   expect((await other).tokens.length).toBeGreaterThan(0);
-  await expect((async () => model.capture("steer" as unknown as string[], { site: "head_out", maxNewTokens: 2 }).next())()).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  await expect((async () =>
+    model.capture("steer" as unknown as string[], { site: "head_out", maxNewTokens: 2 }).next())()).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT",
+    });
 });

@@ -30,7 +30,9 @@ test("retry replaces the answer once the new one has ended, and only then", asyn
   const first = await chat.say("One").result();
   const stream = chat.retry({ maxNewTokens: 3 });
   await stream.next();
-  for (const busy of [() => chat.undo(), () => chat.setSystem("x"), () => chat.retry(), () => chat.reply()]) expect(busy).toThrow(expect.objectContaining({ code: "E_BUSY" }));
+  for (const busy of [() => chat.undo(), () => chat.setSystem("x"), () => chat.retry(), () => chat.reply()]) expect(busy).toThrow(
+    expect.objectContaining({ code: "E_BUSY" }),
+  );
   await chat.stop();
   expect(chat.messages.at(-1)!.content).toBe(first.answer);
   const again = await chat.retry({ maxNewTokens: 3 }).result();

@@ -16,7 +16,9 @@ function steersOf(vector: VectorData): Array<Steering[]> {
   return [[], [fixed], [], [dynamic], [fixed]];
 }
 
-describe.each([["llama", undefined], ["llama", 1], ["gemma3", 1], ["lfm2", undefined], ["mamba", undefined], ["lfm2", 1]] as const)("%s, with at most %s at once", (name, maxGenerations) => {
+describe.each(
+  [["llama", undefined], ["llama", 1], ["gemma3", 1], ["lfm2", undefined], ["mamba", undefined], ["lfm2", 1]] as const,
+)("%s, with at most %s at once", (name, maxGenerations) => {
   let model: Model;
   let steers: Steering[][];
 
@@ -45,7 +47,9 @@ describe.each([["llama", undefined], ["llama", 1], ["gemma3", 1], ["lfm2", undef
     const without = await rowsOf(() => talk({ history }, () => model.scheduler.forget()));
     expect(reused.result.map(ids)).toEqual(without.result.map(ids));
     expect(new Set(reused.result.flatMap(ids)).size).toBeGreaterThan(3);
-    const probabilities = (results: GenerationResult[]): number[] => results.flatMap(({ tokens }) => tokens.map(({ logProbability }) => logProbability!));
+    const probabilities = (results: GenerationResult[]): number[] => results.flatMap(
+      ({ tokens }) => tokens.map(({ logProbability }) => logProbability!),
+    );
     const [a, b] = [probabilities(reused.result), probabilities(without.result)];
     if (maxGenerations === 1) expect(a).toEqual(b); // to the last bit
     a.forEach((value, i) => expect(value).toBeCloseTo(b[i]!, digits(4)));
@@ -74,7 +78,9 @@ describe("rows that a turn computes", () => {
 
   const N = 5;
   /** Rows of a second turn beyond those of its steps, after a first turn that is steered; and how many of its tokens are new. */
-  async function second(steer: Steering[], options: ChatOptions = {}, on = model): Promise<{ rows: number; ofPrompt: number; nFirst: number }> {
+  async function second(steer: Steering[], options: ChatOptions = {}, on = model): Promise<{
+    rows: number; ofPrompt: number; nFirst: number
+  }> {
     on.scheduler.forget(); // what other chats have left
     const chat = on.chat({ ...letters(on, N), ...options });
     const first = await chat.say(QUESTIONS[0]!, { steer }).result();
@@ -83,9 +89,14 @@ describe("rows that a turn computes", () => {
   }
 
   test("are those of its new tokens; a steered answer is read again, or kept as it was generated", async () => {
-    for (const [steer, options, answer] of [[[], {}, N], [steers[1]!, {}, 0], [steers[1]!, { history: "as-generated" }, N], [steers[3]!, {}, N], [steers[3]!, { history: "as-generated" }, N]] as const) {
+    for (const [steer, options, answer] of [
+      [[], {}, N], [steers[1]!, {}, 0], [steers[1]!, { history: "as-generated" }, N], [steers[3]!, {}, N],
+      [steers[3]!, { history: "as-generated" }, N],
+    ] as const) {
       const { rows, ofPrompt, nFirst } = await second([...steer], options);
-      expect({ steer: steer[0]?.schedule, options, rows }).toEqual({ steer: steer[0]?.schedule, options, rows: ofPrompt - (nFirst - 1 + answer) });
+      expect({ steer: steer[0]?.schedule, options, rows }).toEqual({
+        steer: steer[0]?.schedule, options, rows: ofPrompt - (nFirst - 1 + answer),
+      });
     }
   });
 
@@ -113,10 +124,17 @@ describe("rows that a turn computes", () => {
   });
 
   test("of a history as it was generated: what was undone, or failed, leaves no trace in the next turn", async () => {
-    const broken = [{ vector: await randomVector(model, 4, { site: "resid_post", nSteps: 4, scale: 3e38 }), schedule: { kind: "fixed" as const, alpha: 1 } }];
+    const broken = [
+      {
+        vector: await randomVector(model, 4, { site: "resid_post", nSteps: 4, scale: 3e38 }),
+        schedule: { kind: "fixed" as const, alpha: 1 },
+      },
+    ];
     const options = { ...letters(model, N), history: "as-generated" as const };
     const chat = model.chat(options);
-    await expect(chat.say("So").result().then(() => chat.say("Why", { steer: broken }).text())).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+    await expect(chat.say("So").result().then(() => chat.say("Why", { steer: broken }).text())).rejects.toMatchObject({
+      code: "E_NOT_FINITE",
+    });
     const { answer } = await chat.say("Why", { steer: steers[1]! }).result();
     chat.undo();
     const same = `Why[assistant]${answer}`; // the same tokens, as a question
@@ -130,7 +148,9 @@ describe("rows that a turn computes", () => {
   test("are few after an answer that was left in the middle, and its tokens those of a new chat", async () => {
     const chat = model.chat(letters(model, N));
     await chat.say(QUESTIONS[0]!).result();
-    const leave = async (): Promise<void> => { for await (const { step } of chat.say(QUESTIONS[2]!, { steer: steers[1]! })) if (step === 2) break; };
+    const leave = async (): Promise<void> => { for await (const { step } of chat.say(
+      QUESTIONS[2]!, { steer: steers[1]! },
+    )) if (step === 2) break; };
     await leave();
     const { rows, result } = await rowsOf(() => chat.say(QUESTIONS[2]!).result());
     expect(rows).toBe(N);

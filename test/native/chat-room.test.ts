@@ -18,12 +18,16 @@ const [FIRST, SECOND] = ["Hello there, my old friend.", "And now?"];
 
 /** A generation that takes all cells of a context of 512, after a prompt of so many tokens. */
 const wholeContext = (model: Model, nPrompt: number): Promise<unknown> =>
-  model.generate(Array.from({ length: nPrompt }, (_, i) => 3 + i % 200), { maxNewTokens: 512 - nPrompt, sampling: { logitBias: { 2: -Infinity } } }).result();
+  model.generate(
+    Array.from({ length: nPrompt }, (_, i) => 3 + i % 200), { maxNewTokens: 512 - nPrompt, sampling: { logitBias: { 2: -Infinity } } },
+  ).result();
 
 test.each(["llama", "mamba"])("%s: after a hundred turns every cell and sequence is free, but for those of the last turn", async (name) => {
   const model = await load({ contextSize: 512, maxSequences: 3 }, name);
   const vector = await randomVector(model, 1, { site: "resid_post", nSteps: 1 });
-  const chat = model.chat({ ...letters(model, 2), messages: [{ role: "user", content: FIRST }], steer: { vector, schedule: { kind: "fixed", alpha: 1 } } });
+  const chat = model.chat({
+    ...letters(model, 2), messages: [{ role: "user", content: FIRST }], steer: { vector, schedule: { kind: "fixed", alpha: 1 } },
+  });
   for (let turn = 0; turn < 100; turn++) {
     if (turn % 10 === 9) chat.setSystem(`Turn ${turn}.`);
     if (turn % 7 === 6) await chat.retry().next(); // left at once
@@ -72,7 +76,9 @@ test("beside generations that join and leave, a chat is what it is alone", async
   const talk = async (): Promise<number[][]> => {
     const chat = model.chat(letters(model));
     const answers = [];
-    for (const [i, question] of [FIRST, SECOND, "Why?", "So"].entries()) answers.push(ids(await chat.say(question, i % 2 === 1 ? { steer } : {}).result()));
+    for (const [i, question] of [FIRST, SECOND, "Why?", "So"].entries()) answers.push(ids(
+      await chat.say(question, i % 2 === 1 ? { steer } : {}).result(),
+    ));
     return answers;
   };
   const alone = await talk();
@@ -94,7 +100,9 @@ test("in a context that was made anew, a chat reads all again and goes on as it 
   const broken = await randomVector(model, 4, { nSteps: 4, scale: 3e38 });
   for (const renew of [
     () => model.generate(FIRST, { maxNewTokens: 600 }).result(), // needs a larger one
-    () => expect(model.generate("abc", { steer: { vector: broken, schedule: { kind: "fixed", alpha: 1 } } }).text()).rejects.toMatchObject({ code: "E_NOT_FINITE" }),
+    () => expect(model.generate("abc", { steer: { vector: broken, schedule: { kind: "fixed", alpha: 1 } } }).text()).rejects.toMatchObject(
+      { code: "E_NOT_FINITE" },
+    ),
   ]) {
     const chat = model.chat(letters(model));
     await chat.say(FIRST).result();
@@ -111,7 +119,9 @@ test("a chat whose answer fails, or whose model is disposed of, leaves nothing b
   const broken = await randomVector(model, 4, { nSteps: 4, scale: 3e38 });
   const chat = model.chat(letters(model));
   const first = ids(await chat.say(FIRST).result());
-  await expect(chat.say(SECOND, { steer: { vector: broken, schedule: { kind: "fixed", alpha: 1 } } }).text()).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+  await expect(chat.say(SECOND, { steer: { vector: broken, schedule: { kind: "fixed", alpha: 1 } } }).text()).rejects.toMatchObject({
+    code: "E_NOT_FINITE",
+  });
   expect(chat.messages).toHaveLength(2);
   expect(ids(await chat.retry().result())).toEqual(first);
   const pending = chat.say(SECOND).text();

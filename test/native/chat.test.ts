@@ -9,7 +9,9 @@ const space = scratch();
 const loaded: Model[] = [];
 let count = 0;
 const load = async (parts: VocabularyParts, chatTemplate = CHATML): Promise<Model> => {
-  const model = await loadVocabulary(space, `vocabulary-${count++}`, { ...parts, metadata: { "tokenizer.chat_template": chatTemplate, ...parts.metadata } });
+  const model = await loadVocabulary(
+    space, `vocabulary-${count++}`, { ...parts, metadata: { "tokenizer.chat_template": chatTemplate, ...parts.metadata } },
+  );
   loaded.push(model);
   return model;
 };
@@ -18,10 +20,14 @@ afterEach(() => { for (const model of loaded.splice(0)) model.dispose(); });
 afterAll(() => space[Symbol.dispose]());
 
 const MARKS = ["<|im_start|>", "<|im_end|>"];
-const CHATML = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}{{ '<|im_start|>assistant\\n' }}";
+const CHATML = "{% for m in messages %}{{ '<|im_start|>' + m.role + '\\n' + m.content + '<|im_end|>\\n' }}{% endfor %}{{ "
+  + "'<|im_start|>assistant\\n' }}";
 /** Without a mark between its own text and the messages: tokens merge across the borders. */
-const PLAIN = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ m.content + eos_token }}{% endif %}{% endfor %}";
-const turns: ChatMessage[] = [{ role: "user", content: "Hi\n\nHi" }, { role: "assistant", content: "Yo" }, { role: "user", content: "\n   Hi, a[0] < b" }];
+const PLAIN = "{{ bos_token }}{% for m in messages %}{% if m.role == 'user' %}{{ '[INST] ' + m.content + ' [/INST]' }}{% else %}{{ "
+  + "m.content + eos_token }}{% endif %}{% endfor %}";
+const turns: ChatMessage[] = [
+  { role: "user", content: "Hi\n\nHi" }, { role: "assistant", content: "Yo" }, { role: "user", content: "\n   Hi, a[0] < b" },
+];
 const KINDS = ["spm", "bpe"] as const;
 
 /** What llama.cpp makes of the whole text, as it is. */
@@ -55,7 +61,9 @@ describe.each(KINDS)("with a vocabulary of %s", (kind) => {
     const model = await load({ kind, [as]: MARKS });
     const content = "x<|im_end|>\n<|im_start|>assistant\nHi";
     const special = MARKS.map((mark) => model.tokenise(mark, { special: true, bos: false })).map((tokens) => tokens.at(-1)!);
-    const of = async (text: string): Promise<number[]> => (await chatTokens(model, [{ role: "user", content: text }])).filter((token) => special.includes(token));
+    const of = async (text: string): Promise<number[]> => (await chatTokens(model, [{ role: "user", content: text }])).filter(
+      (token) => special.includes(token),
+    );
     expect(special).toHaveLength(2);
     expect(await of(content)).toEqual(await of("Hi"));
     expect(await of("Hi")).toEqual([special[0], special[1], special[0]]);
@@ -81,14 +89,22 @@ describe.each(KINDS)("with a vocabulary of %s", (kind) => {
   });
 
   test("no prompt ends with an EOS that its text does not have", async () => {
-    const model = await load({ kind, control: MARKS, metadata: { "tokenizer.ggml.add_eos_token": true, "tokenizer.ggml.add_bos_token": true } });
+    const model = await load({
+      kind, control: MARKS, metadata: { "tokenizer.ggml.add_eos_token": true, "tokenizer.ggml.add_bos_token": true },
+    });
     const without = await load({ kind, control: MARKS, metadata: { "tokenizer.ggml.add_bos_token": true } });
-    for (const text of ["Hi", "", "Hi</s>"]) for (const special of [true, false]) expect(model.tokenise(text, { special })).toEqual(without.tokenise(text, { special }));
+    for (const text of ["Hi", "", "Hi</s>"]) for (const special of [true, false]) expect(model.tokenise(text, { special })).toEqual(
+      without.tokenise(text, { special }),
+    );
     expect(model.tokenise("Hi")).not.toContain(2);
     expect(model.tokenise("Hi</s>", { special: true }).filter((token) => token === 2)).toHaveLength(1);
     expect(await chatTokens(model, turns)).toEqual(await chatTokens(without, turns));
-    const [eos, none] = await Promise.all([model, without].map((each) => each.generate("Hi", { maxNewTokens: 1, logProbabilities: true }).result()));
-    expect([eos!.promptTokens, eos!.tokens.map(({ token }) => token)]).toEqual([none!.promptTokens, none!.tokens.map(({ token }) => token)]);
+    const [eos, none] = await Promise.all([model, without].map(
+      (each) => each.generate("Hi", { maxNewTokens: 1, logProbabilities: true }).result(),
+    ));
+    expect([eos!.promptTokens, eos!.tokens.map(({ token }) => token)]).toEqual([
+      none!.promptTokens, none!.tokens.map(({ token }) => token),
+    ]);
   });
 });
 

@@ -12,7 +12,9 @@ import { ggufBytes } from "../support/gguf-writer.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 import { scratch } from "../support/tiny-files.js";
 
-const GOLDEN = JSON.parse(readFileSync(join(packageRoot, "test", "golden", "tiny-formality.json"), "utf8")) as Array<{ text: string; logits: number[] }>;
+const GOLDEN = JSON.parse(readFileSync(join(packageRoot, "test", "golden", "tiny-formality.json"), "utf8")) as Array<{
+  text: string; logits: number[]
+}>;
 const NAME = "tiny-formality";
 const space = scratch();
 let classifier: Classifier;
@@ -42,7 +44,9 @@ test("logits are those of PyTorch, and the probabilities their softmax", async (
 
 test("many texts at once are each as alone, in their order", async () => {
   const texts = Array.from({ length: 100 }, (_, i) => GOLDEN[i % GOLDEN.length]!.text);
-  const [together, alone] = [await classifier.classify(texts), await Promise.all(texts.slice(0, 20).map(async (text) => (await classifier.classify([text]))[0]!))];
+  const [together, alone] = [
+    await classifier.classify(texts), await Promise.all(texts.slice(0, 20).map(async (text) => (await classifier.classify([text]))[0]!)),
+  ];
   expect(together).toHaveLength(100);
   alone.forEach(({ logits }, i) => logits.forEach((logit, k) => expect(Math.abs(logit - together[i]!.logits[k]!)).toBeLessThan(5e-3)));
 });
@@ -50,7 +54,9 @@ test("many texts at once are each as alone, in their order", async () => {
 test("no texts are no work", async () => expect(await classifier.classify([])).toEqual([]));
 
 test("a text that is too long is named, and the classifier goes on", async () => {
-  await expect(classifier.classify(["short", "word ".repeat(400)])).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/^text 1 has \d+ tokens; the classifier takes 256: shorten or split it$/) });
+  await expect(classifier.classify(["short", "word ".repeat(400)])).rejects.toMatchObject({
+    code: "E_CONTEXT_FULL", message: expect.stringMatching(/^text 1 has \d+ tokens; the classifier takes 256: shorten or split it$/),
+  });
   expect(await classifier.classify(["short"])).toHaveLength(1);
 });
 
@@ -61,8 +67,12 @@ test.each([["a string"], [[3]], [["text", " "]], [undefined]])("texts of %j are 
 test("a language model is no classifier, and a classifier no language model", async () => {
   const path = space.path("tiny.gguf");
   writeFileSync(path, encodeGguf(tinyModel(1)));
-  await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("no classification head") });
-  await expect(loadModel(modelPath(findPullable(NAME)), { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("not a causal language model") });
+  await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({
+    code: "E_BAD_GGUF", message: expect.stringContaining("no classification head"),
+  });
+  await expect(loadModel(modelPath(findPullable(NAME)), { vet: false })).rejects.toMatchObject({
+    code: "E_BAD_GGUF", message: expect.stringContaining("not a causal language model"),
+  });
 });
 
 test("a file whose texts would lack the mark that the head reads is refused", async () => {
@@ -70,7 +80,9 @@ test("a file whose texts would lack the mark that the head reads is refused", as
   expect(metadata["tokenizer.ggml.add_bos_token"]).toBe(true);
   const path = space.path("no-bos.gguf");
   writeFileSync(path, ggufBytes({ ...metadata, "tokenizer.ggml.add_bos_token": false }, tensors));
-  await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("tokenizer.json") });
+  await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({
+    code: "E_BAD_GGUF", message: expect.stringContaining("tokenizer.json"),
+  });
   writeFileSync(path, ggufBytes(metadata, tensors));
   using same = await loadClassifier(path, { vet: false });
   expect((await same.classify([GOLDEN[0]!.text]))[0]!.label).toBe((await classifier.classify([GOLDEN[0]!.text]))[0]!.label);

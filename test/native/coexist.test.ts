@@ -38,12 +38,20 @@ const END = `
   process.stdout.write(JSON.stringify({ ours, theirs, again: again.tokens.map(({ token }) => token), dirty, shared, gpu: llama.gpu }));
   process.exit(0);`;
 
-test.each([["ours first", [OURS, THEIRS]], ["node-llama-cpp first", [THEIRS, OURS]]])("beside node-llama-cpp in one process, %s: the same tokens, and one file in memory", async (_, order) => {
+test.each([["ours first", [OURS, THEIRS]], ["node-llama-cpp first", [THEIRS, OURS]]])("beside node-llama-cpp in one process, %s: the same "
+  + "tokens, and one file in memory", async (_, order) => {
   const library = pathToFileURL(join(process.cwd(), "dist/lib/index.js")).href;
   const script = join(process.cwd(), "dist", `coexist-${order[0] === OURS ? "ours" : "theirs"}.mjs`);
-  await writeFile(script, `const [library, path] = ${JSON.stringify([library, path])};\nlet model, llama, theirModel, ours, theirs;\n${order.map((part) => `{${part}\n}`).join("\n")}\n${END}`);
+  await writeFile(
+    script,
+    `const [library, path] = ${JSON.stringify([library, path])};\nlet model, llama, theirModel, ours, theirs;\n${order.map(
+      (part) => `{${part}\n}`,
+    ).join("\n")}\n${END}`,
+  );
   const { stdout } = await promisify(execFile)(process.execPath, [script], { timeout: 60_000 });
-  const found = JSON.parse(stdout.slice(stdout.indexOf("{\"ours\""))) as { theirs: number[]; again: number[]; dirty: number[]; shared: string[] };
+  const found = JSON.parse(stdout.slice(stdout.indexOf("{\"ours\""))) as {
+    theirs: number[]; again: number[]; dirty: number[]; shared: string[]
+  };
   expect(found.again).toHaveLength(6);
   expect(found.theirs).toEqual(found.again);
   if (process.platform !== "linux") return;
@@ -98,6 +106,10 @@ test("the options of a Llama, and a back end that is not there", async () => {
   expect(fromLlama({ gpu: "vulkan", maxThreads: 3 })).toEqual({ backend: "vulkan", threads: 3 });
   await using model = await loadModel(path, { vet: false, ...fromLlama({ gpu: false, maxThreads: 1 }) });
   expect([model.threads, await model.generate("steer", { maxNewTokens: 2 }).text()]).toEqual([1, expect.any(String)]);
-  await expect(loadModel(path, { vet: false, backend: "metal" })).rejects.toMatchObject({ code: "E_NATIVE", message: expect.stringContaining("metal") });
-  await expect(loadModel(path, { backend: "tpu" as LoadModelOptions["backend"] & string })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  await expect(loadModel(path, { vet: false, backend: "metal" })).rejects.toMatchObject({
+    code: "E_NATIVE", message: expect.stringContaining("metal"),
+  });
+  await expect(loadModel(path, { backend: "tpu" as LoadModelOptions["backend"] & string })).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT",
+  });
 });

@@ -12,7 +12,9 @@ const run = (sampling: Sampling, options: GenerateOptions = {}): Promise<Generat
 const textOf = (token: number): string => Buffer.from(model.detokenise([token])).toString("latin1");
 const all = Array.from({ length: model.info.nVocab }, (_, token) => token);
 
-test.each<Sampling>([{}, { temperature: 1.3 }, { temperature: 1.3, topP: 0.9, typicalP: 0.9, minP: 0.01 }, { presencePenalty: 1, dryMultiplier: 1 }])(
+test.each<Sampling>([
+  {}, { temperature: 1.3 }, { temperature: 1.3, topP: 0.9, typicalP: 0.9, minP: 0.01 }, { presencePenalty: 1, dryMultiplier: 1 },
+])(
   "a grammar of letters draws what a logit bias on all other tokens draws: %p", async (sampling) => {
     const others = all.filter((token) => !model.isEndOfGeneration(token) && !/^[a-z ]+$/.test(textOf(token)));
     const logitBias = Object.fromEntries(others.map((token) => [token, -Infinity]));
@@ -31,7 +33,9 @@ test("the text ends where it is complete, and not before", async () => {
     const result = await run({ temperature: 2, seed, grammar: "root ::= (\"yes\" | \"no\") [.!]{2}" }, { maxNewTokens: 30 });
     expect([/^(yes|no)[.!]{2}$/.test(result.text), result.finishReason, result.text]).toEqual([true, "end", result.text]);
   }
-  const whole = await run({ temperature: 2, jsonSchema: { type: "object", properties: { a: { enum: ["x", 1] } }, required: ["a"] } }, { maxNewTokens: 200 });
+  const whole = await run(
+    { temperature: 2, jsonSchema: { type: "object", properties: { a: { enum: ["x", 1] } }, required: ["a"] } }, { maxNewTokens: 200 },
+  );
   expect(Object.keys(JSON.parse(whole.text) as object)).toEqual(["a"]);
 });
 
@@ -53,7 +57,8 @@ test("restarts, replay and other generations leave the place in the grammar alon
 });
 
 test.each<[string, Sampling]>([
-  ["not a grammar", { grammar: "root ::= (" }], ["both", { grammar: "root ::= \"a\"", jsonSchema: {} }], ["not a schema", { jsonSchema: 5 }],
+  ["not a grammar", { grammar: "root ::= (" }], ["both", { grammar: "root ::= \"a\"", jsonSchema: {} }],
+  ["not a schema", { jsonSchema: 5 }],
   ["a dead end", { grammar: "root ::= \"a\" x\nx ::= x" }], ["a text that no token writes", { jsonSchema: null }],
 ])("%s is E_BAD_GRAMMAR, and the model goes on", async (_, sampling) => {
   await expect(run(sampling)).rejects.toMatchObject({ code: "E_BAD_GRAMMAR" });

@@ -19,12 +19,17 @@ function asLlamaCppReads(bytes: Uint8Array, nLayer: number, nEmbd: number): Floa
 
 async function logits(model: Model, context: Context, vector?: SteeringVector): Promise<Float32Array> {
   const batch = new Batch();
-  PROMPT.forEach((token, position) => batch.add(token, position, 0, { output: true, ...(vector && { terms: [{ vector: model.vectorHandle(vector), step: 0, alpha: 1 }] }) }));
+  PROMPT.forEach(
+    (token, position) => batch.add(
+      token, position, 0, { output: true, ...(vector && { terms: [{ vector: model.vectorHandle(vector), step: 0, alpha: 1 }] }) },
+    ),
+  );
   await context.decode(batch);
   return context.logits(PROMPT.length - 1);
 }
 
-test.each([["all layers", undefined], ["one layer", [1]]])("a control vector of %s, written and read, is to the last bit what llama.cpp adds from the file", async (_, chosen) => {
+test.each([["all layers", undefined], ["one layer", [1]]])("a control vector of %s, written and read, is to the last bit what llama.cpp "
+  + "adds from the file", async (_, chosen) => {
   const model = await loadArchitecture(space, "llama");
   const layers = chosen ?? allLayers(model).slice(1);
   const vector = new SteeringVector(await randomVector(model, 8, { site: "resid_post", layers, nSteps: 1 }));

@@ -45,7 +45,9 @@ interface ReferenceProperty {
 }
 
 /** Dyn without a KV cache: every stream recomputes its whole sequence at every step, from docs/method.md §4 and §5. */
-function referenceDynamic(prompt: number[], properties: ReferenceProperty[], nTokens: number): { tokens: number[]; alphas: number[][]; kls: number[][] } {
+function referenceDynamic(prompt: number[], properties: ReferenceProperty[], nTokens: number): {
+  tokens: number[]; alphas: number[][]; kls: number[][]
+} {
   const first = prompt.length - 1;
   const tokens = [...prompt];
   const alphas: number[][] = [];
@@ -55,14 +57,20 @@ function referenceDynamic(prompt: number[], properties: ReferenceProperty[], nTo
     const baseline = forward(tiny, tokens).logits[last]!;
     kls.push(properties.map(({ vector, topP, klReduction, from = 0 }) => {
       if (step < from) return 0;
-      const strong = forward(tiny, tokens, (layer, position) => position < first + from ? undefined : direction(vector, layer, position - first, 2)).logits[last]!;
+      const strong = forward(
+        tiny, tokens, (layer, position) => position < first + from ? undefined : direction(vector, layer, position - first, 2),
+      ).logits[last]!;
       return referenceKl(baseline, strong, topP, klReduction);
     }));
     alphas.push(kls[step]!.map((kl) => Math.min(2, Math.max(0, kl))));
     const output = forward(tiny, tokens, (layer, position) => {
       if (position < first) return undefined;
       const sum = new Float64Array(properties[0]!.vector.width);
-      properties.forEach(({ vector }, j) => direction(vector, layer, position - first, alphas[position - first]![j]!)!.forEach((value, i) => { sum[i]! += value; }));
+      properties.forEach(
+        ({ vector }, j) => direction(vector, layer, position - first, alphas[position - first]![j]!)!.forEach(
+          (value, i) => { sum[i]! += value; },
+        ),
+      );
       return sum;
     }).logits[last]!;
     tokens.push(arrayMax(output));
@@ -74,7 +82,9 @@ describe("Dyn against a reference that recomputes everything", () => {
   for (const klReduction of ["mean", "sum"] as const) {
     test.each([0.5, 0.9])(`one property, p=%p, ${klReduction}`, async (topP) => {
       const vector = await randomVector(model, 11, { nSteps: 8, scale: 1 });
-      const result = await generateText(model, PROMPT, { maxNewTokens: 8, steer: [{ vector, schedule: { kind: "dynamic", topP, klReduction } }] });
+      const result = await generateText(
+        model, PROMPT, { maxNewTokens: 8, steer: [{ vector, schedule: { kind: "dynamic", topP, klReduction } }] },
+      );
       const expected = referenceDynamic(model.tokenise(PROMPT), [{ vector, topP, klReduction }], 8);
       expect(result.tokens.map(({ token }) => token)).toEqual(expected.tokens);
       result.tokens.forEach(({ readings }, step) => {
@@ -90,11 +100,17 @@ describe("Dyn against a reference that recomputes everything", () => {
     const settings = [0.4, 0.6, 0.9];
     const result = await generateText(model, PROMPT, {
       maxNewTokens: 6,
-      steer: vectors.map((vector, j) => ({ vector, schedule: { kind: "dynamic" as const, topP: settings[j]!, klReduction: "sum" as const } })),
+      steer: vectors.map(
+        (vector, j) => ({ vector, schedule: { kind: "dynamic" as const, topP: settings[j]!, klReduction: "sum" as const } }),
+      ),
     });
-    const expected = referenceDynamic(model.tokenise(PROMPT), vectors.map((vector, j) => ({ vector, topP: settings[j]!, klReduction: "sum" })), 6);
+    const expected = referenceDynamic(
+      model.tokenise(PROMPT), vectors.map((vector, j) => ({ vector, topP: settings[j]!, klReduction: "sum" })), 6,
+    );
     expect(result.tokens.map(({ token }) => token)).toEqual(expected.tokens);
-    result.tokens.forEach(({ readings }, step) => readings.forEach(({ alpha }, j) => expect(alpha).toBeCloseTo(expected.alphas[step]![j]!, digits(4))));
+    result.tokens.forEach(
+      ({ readings }, step) => readings.forEach(({ alpha }, j) => expect(alpha).toBeCloseTo(expected.alphas[step]![j]!, digits(4))),
+    );
   });
 });
 
@@ -103,15 +119,22 @@ describe("Dyn that begins in the midst of a generation", () => {
   const schedule = { kind: "dynamic" as const, ...settings };
 
   /** Read some tokens, change something, read the rest. */
-  async function changedAfter(nTokens: number, stream: GenerationStream, change: (stream: GenerationStream) => unknown): Promise<GenerationResult> {
+  async function changedAfter(
+    nTokens: number, stream: GenerationStream, change: (stream: GenerationStream) => unknown,
+  ): Promise<GenerationResult> {
     for (let i = 0; i < nTokens; i++) await stream.next();
     await change(stream);
     return stream.result();
   }
 
   test("a vector that is added later: measured against streams without it before", async () => {
-    const [early, late] = [await randomVector(model, 31, { nSteps: 8, scale: 1 }), await randomVector(model, 32, { nSteps: 8, scale: 1 })] as const;
-    const result = await changedAfter(3, generate(model, PROMPT, { maxNewTokens: 8, steer: { vector: early, schedule } }), (stream) => stream.add({ vector: late, schedule }));
+    const [early, late] = [
+      await randomVector(model, 31, { nSteps: 8, scale: 1 }), await randomVector(model, 32, { nSteps: 8, scale: 1 }),
+    ] as const;
+    const result = await changedAfter(
+      3, generate(model, PROMPT, { maxNewTokens: 8, steer: { vector: early, schedule } }),
+      (stream) => stream.add({ vector: late, schedule }),
+    );
     const expected = referenceDynamic(model.tokenise(PROMPT), [{ vector: early, ...settings }, { vector: late, ...settings, from: 3 }], 8);
     expect(result.tokens.map(({ token }) => token)).toEqual(expected.tokens);
     result.tokens.forEach(({ readings }, step) => {
@@ -123,7 +146,10 @@ describe("Dyn that begins in the midst of a generation", () => {
 
   test("in a generation that nothing measured, by another schedule", async () => {
     const vector = await randomVector(model, 33, { nSteps: 8, scale: 1 });
-    const result = await changedAfter(2, generate(model, PROMPT, { maxNewTokens: 8, steer: { vector, schedule: { kind: "fixed", alpha: 0 } } }), ({ steering }) => { steering[0]!.schedule = schedule; });
+    const result = await changedAfter(
+      2, generate(model, PROMPT, { maxNewTokens: 8, steer: { vector, schedule: { kind: "fixed", alpha: 0 } } }),
+      ({ steering }) => { steering[0]!.schedule = schedule; },
+    );
     const expected = referenceDynamic(model.tokenise(PROMPT), [{ vector, ...settings, from: 2 }], 8);
     expect(result.tokens.map(({ token }) => token)).toEqual(expected.tokens);
     result.tokens.forEach(({ readings }, step) => expect(readings[0]!.alpha).toBeCloseTo(expected.alphas[step]![0]!, digits(4)));
@@ -142,7 +168,10 @@ describe("other schedules against the reference", () => {
     const first = prompt.length - 1;
     const tokens = [...prompt];
     for (let step = 0; step < 6; step++) {
-      const { logits } = forward(tiny, tokens, (layer, position) => position < first ? undefined : direction(vector, layer, position - first, alphaOf(position - first)));
+      const { logits } = forward(
+        tiny, tokens,
+        (layer, position) => position < first ? undefined : direction(vector, layer, position - first, alphaOf(position - first)),
+      );
       tokens.push(arrayMax(logits.at(-1)!));
     }
     expect(result.tokens.map(({ token }) => token)).toEqual(tokens.slice(prompt.length));
@@ -152,7 +181,9 @@ describe("other schedules against the reference", () => {
   test("beyond the last step: the mean, the last step, or nothing", async () => {
     const vector = await randomVector(model, 41, { nSteps: 2, scale: 2 });
     const texts = await Promise.all((["mean", "hold", "stop"] as const).map(async (tail) =>
-      (await generateText(model, PROMPT, { maxNewTokens: 12, steer: [{ vector, schedule: { kind: "fixed", alpha: 3 }, tail }] })).tokens.map(({ token }) => token)));
+      (await generateText(
+        model, PROMPT, { maxNewTokens: 12, steer: [{ vector, schedule: { kind: "fixed", alpha: 3 }, tail }] },
+      )).tokens.map(({ token }) => token)));
     for (const tokens of texts) expect(tokens.slice(0, 2)).toEqual(texts[0]!.slice(0, 2));
     expect(new Set(texts.map(String)).size).toBe(3);
   });

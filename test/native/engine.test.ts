@@ -14,7 +14,9 @@ testHere("the engine's own tests (native/unit)", async () => {
   const { LD_PRELOAD: _sanitizer, ...env } = process.env; // the compiler is not to run under it
   await run(process.execPath, [join(packageRoot, "native", "build.mjs"), "--unit"], { env });
   const libraries = [findInstallation().librariesFolder, env[LIBRARY_PATH]].filter(Boolean).join(delimiter);
-  const { stdout, signal } = await run(join(packageRoot, "build", "unit", "engine-tests"), [], { env: { ...env, [LIBRARY_PATH]: libraries } })
+  const { stdout, signal } = await run(
+    join(packageRoot, "build", "unit", "engine-tests"), [], { env: { ...env, [LIBRARY_PATH]: libraries } },
+  )
     .then((output) => ({ ...output, signal: null }), (error: { stdout: string; signal: string | null }) => error);
   const lines = stdout.trim().split("\n");
   expect(lines.filter((line) => !line.startsWith("ok "))).toEqual([]);

@@ -20,10 +20,14 @@ afterAll(() => space[Symbol.dispose]());
 /** Load a model, steer on every path, sample, capture, dispose; classify; translate. */
 async function cycle(): Promise<void> {
   const { model } = await loadTiny(space);
-  const vectors = await Promise.all((["head_out", "resid_post", "mlp_out"] as const).map((site, seed) => randomVector(model, seed, { site })));
+  const vectors = await Promise.all((["head_out", "resid_post", "mlp_out"] as const).map(
+    (site, seed) => randomVector(model, seed, { site }),
+  ));
   await Promise.all([
     generateText(model, "abc", { maxNewTokens: 3, steer: vectors.map((vector) => ({ vector, schedule: { kind: "fixed" as const } })) }),
-    generateText(model, "abc", { maxNewTokens: 3, steer: [{ vector: vectors[0]!, schedule: { kind: "dynamic" } }], sampling: { temperature: 1 } }),
+    generateText(
+      model, "abc", { maxNewTokens: 3, steer: [{ vector: vectors[0]!, schedule: { kind: "dynamic" } }], sampling: { temperature: 1 } },
+    ),
     captureMeans(model, [{ tokens: [1, 5, 6], weight: 1 }], { site: "head_out", maxNewTokens: 2 }),
   ]);
   model.dispose();
@@ -48,7 +52,8 @@ test("200 cycles of create, steer and dispose leave no native object and no memo
   const rss = process.memoryUsage.rss();
   for (let i = 0; i < 200; i++) await cycle();
   await settle();
-  for (const [kind, count] of Object.entries(addon().aliveObjects())) expect({ kind, left: count > before[kind as keyof typeof before] }).toEqual({ kind, left: false });
+  for (const [kind, count] of Object.entries(addon()
+    .aliveObjects())) expect({ kind, left: count > before[kind as keyof typeof before] }).toEqual({ kind, left: false });
   // A context of the tiny model alone takes more than 1 MB: one in ten left behind would show.
   expect(process.memoryUsage.rss() - rss).toBeLessThan(20e6);
 }, 120_000);

@@ -116,7 +116,9 @@ describe("arguments", () => {
   });
 
   test("numbers that an Int32Array would bend", () => withContext(async (context) => {
-    for (const token of [2 ** 32 + 70, 65.9, NaN]) expect(() => model.detokenise([token])).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+    for (const token of [2 ** 32 + 70, 65.9, NaN]) expect(() => model.detokenise([token])).toThrow(expect.objectContaining({
+      code: "E_BAD_ARGUMENT",
+    }));
     const batch = new Batch();
     batch.add(5, 0.5, 0);
     await expect(context.decode(batch)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
@@ -134,7 +136,9 @@ describe("arguments", () => {
 describe("what a generation reports", () => {
   test("alpha 0 where a vector has ended", async () => {
     const vector = await randomVector(model, 1, { nSteps: 2 });
-    const { tokens } = await generateText(model, "abc", { maxNewTokens: 4, steer: [{ vector, schedule: { kind: "fixed", alpha: 1 }, tail: "stop" }] });
+    const { tokens } = await generateText(
+      model, "abc", { maxNewTokens: 4, steer: [{ vector, schedule: { kind: "fixed", alpha: 1 }, tail: "stop" }] },
+    );
     expect(tokens.map(({ readings }) => readings[0]!.alpha)).toEqual([1, 1, 0, 0]);
   });
 

@@ -13,7 +13,9 @@ const maxNewTokens = 10;
 const [first, second] = [await randomVector(model, 1, { nSteps: 8, scale: 1.5 }), await randomVector(model, 2, { nSteps: 8, scale: 1.5 })];
 
 /** Changed after so many tokens. */
-async function changed(steer: GenerateOptions["steer"], change: (stream: GenerationStream) => unknown, more: GenerateOptions = {}): Promise<{ stream: GenerationStream; result: GenerationResult }> {
+async function changed(
+  steer: GenerateOptions["steer"], change: (stream: GenerationStream) => unknown, more: GenerateOptions = {},
+): Promise<{ stream: GenerationStream; result: GenerationResult }> {
   const stream = generate(model, PROMPT, { maxNewTokens, ...(steer && { steer }), ...more });
   for (let i = 0; i < CHANGE; i++) await stream.next();
   await change(stream);
@@ -25,7 +27,9 @@ const alphas = ({ tokens }: GenerationResult): number[][] => tokens.map(({ readi
 const before = (then: number, after: number) => (step: number) => (step < CHANGE ? then : after);
 
 test("another alpha from the next token on, as a schedule that had it from the start", async () => {
-  const { result } = await changed({ vector: first, schedule: { kind: "fixed", alpha: 1 } }, ({ steering }) => { steering[0]!.schedule = { kind: "fixed", alpha: -2 }; });
+  const { result } = await changed(
+    { vector: first, schedule: { kind: "fixed", alpha: 1 } }, ({ steering }) => { steering[0]!.schedule = { kind: "fixed", alpha: -2 }; },
+  );
   const expected = await generateText(model, PROMPT, { maxNewTokens, steer: { vector: first, schedule: before(1, -2) } });
   expect([ids(result), alphas(result)]).toEqual([ids(expected), alphas(expected)]);
   const unchanged = await generateText(model, PROMPT, { maxNewTokens, steer: { vector: first, schedule: { kind: "fixed", alpha: 1 } } });
@@ -34,22 +38,32 @@ test("another alpha from the next token on, as a schedule that had it from the s
 });
 
 test("a vector that is dropped, and one that is taken up again", async () => {
-  const { result } = await changed([{ vector: first, schedule: { kind: "fixed", alpha: 1 } }, { vector: second, schedule: { kind: "fixed", alpha: 1 } }], ({ steering }) => steering[0]!.drop());
-  const expected = await generateText(model, PROMPT, { maxNewTokens, steer: [{ vector: first, schedule: before(1, 0) }, { vector: second, schedule: { kind: "fixed", alpha: 1 } }] });
+  const { result } = await changed(
+    [{ vector: first, schedule: { kind: "fixed", alpha: 1 } }, { vector: second, schedule: { kind: "fixed", alpha: 1 } }],
+    ({ steering }) => steering[0]!.drop(),
+  );
+  const expected = await generateText(
+    model, PROMPT,
+    { maxNewTokens, steer: [{ vector: first, schedule: before(1, 0) }, { vector: second, schedule: { kind: "fixed", alpha: 1 } }] },
+  );
   expect([ids(result), alphas(result)]).toEqual([ids(expected), alphas(expected)]);
   const again = await changed({ vector: first, schedule: { kind: "fixed", alpha: 1 } }, ({ steering }) => {
     steering[0]!.drop();
     expect(steering[0]!.isDropped).toBe(true);
     steering[0]!.schedule = { kind: "fixed", alpha: 1 };
   });
-  expect(ids(again.result)).toEqual(ids(await generateText(model, PROMPT, { maxNewTokens, steer: { vector: first, schedule: { kind: "fixed", alpha: 1 } } })));
+  expect(ids(again.result)).toEqual(ids(
+    await generateText(model, PROMPT, { maxNewTokens, steer: { vector: first, schedule: { kind: "fixed", alpha: 1 } } }),
+  ));
 });
 
 test("a vector that is added, before the first token or later", async () => {
   const steer = { vector: second, schedule: { kind: "fixed" as const, alpha: 1 } };
   const { result } = await changed(undefined, (stream) => stream.add(steer));
   expect(ids(result)).toEqual(ids(await generateText(model, PROMPT, { maxNewTokens, steer: { vector: second, schedule: before(0, 1) } })));
-  expect(result.tokens.map(({ readings }) => readings.length)).toEqual(Array.from({ length: maxNewTokens }, (_, step) => (step < CHANGE ? 0 : 1)));
+  expect(result.tokens.map(({ readings }) => readings.length)).toEqual(Array.from(
+    { length: maxNewTokens }, (_, step) => (step < CHANGE ? 0 : 1),
+  ));
   const both = await generateText(model, PROMPT, { maxNewTokens, steer: [{ vector: first, schedule: { kind: "fixed" } }, steer] });
   const early = generate(model, PROMPT, { maxNewTokens, steer: { vector: first, schedule: { kind: "fixed" } } });
   await early.add(steer);
@@ -81,15 +95,31 @@ test.each<[string, GenerateOptions]>([
   expect(ids(replayed)).toEqual(ids(result));
   expect(replayed.text).toBe(result.text);
   // Restarted for its streams, it did not draw anew: its beginning is that of one that nobody changed.
-  const unchanged = await generateText(model, PROMPT, { maxNewTokens, ...more, steer: [{ vector: first, schedule: (step) => 1 / (step + 1) }] });
+  const unchanged = await generateText(
+    model, PROMPT, { maxNewTokens, ...more, steer: [{ vector: first, schedule: (step) => 1 / (step + 1) }] },
+  );
   expect(ids(result).slice(0, CHANGE)).toEqual(ids(unchanged).slice(0, CHANGE));
 });
 
 test("what steered is echoed in canonical form", async () => {
-  const result = await generateText(model, PROMPT, { maxNewTokens: 3, steer: [{ vector: first, schedule: { kind: "dynamic" }, layers: [0] }, { vector: second, schedule: (step) => step / 2, tail: "stop" }] });
+  const result = await generateText(
+    model, PROMPT,
+    {
+      maxNewTokens: 3,
+      steer: [
+        { vector: first, schedule: { kind: "dynamic" }, layers: [0] }, { vector: second, schedule: (step) => step / 2, tail: "stop" },
+      ],
+    },
+  );
   expect(result.steering).toEqual([
-    { vector: "random 1", layers: [0], heads: "all", tail: "mean", phases: ["answer"], schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" } },
-    { vector: "random 2", layers: "all", heads: "all", tail: "stop", phases: ["answer"], schedule: { kind: "recorded", alphas: [0, 0.5, 1] } },
+    {
+      vector: "random 1", layers: [0], heads: "all", tail: "mean", phases: ["answer"],
+      schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" },
+    },
+    {
+      vector: "random 2", layers: "all", heads: "all", tail: "stop", phases: ["answer"],
+      schedule: { kind: "recorded", alphas: [0, 0.5, 1] },
+    },
   ]);
   for (const spec of result.steering) expect(steeringSpecSchema.parse(JSON.parse(JSON.stringify(spec)))).toEqual(spec);
 });
@@ -108,11 +138,16 @@ test("the result of a generation that was read as tokens, as a whole, or left", 
 });
 
 test("a schedule that is none, and a vector that says no strength, are refused at once", async () => {
-  expect(() => generate(model, PROMPT, { steer: { vector: first, schedule: { kind: "fixed", alpha: NaN } } })).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+  expect(() => generate(model, PROMPT, { steer: { vector: first, schedule: { kind: "fixed", alpha: NaN } } })).toThrow(
+    expect.objectContaining({ code: "E_BAD_SPEC" }),
+  );
   expect(() => generate(model, PROMPT, { steer: first })).toThrow(/the vector for random 1 has no schedule/);
   const stream = generate(model, PROMPT, { maxNewTokens: 2, steer: { vector: first, schedule: { kind: "fixed" } } });
   expect(() => { stream.steering[0]!.schedule = { kind: "dynamic", topP: 2 }; }).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
-  await expect(stream.add({ vector: { ...first, provenance: { ...first.provenance, model: { ...first.provenance.model, fileHash: "other" } } }, schedule: { kind: "fixed" } })).rejects.toMatchObject({ code: "E_MODEL_MISMATCH" });
+  await expect(stream.add({
+    vector: { ...first, provenance: { ...first.provenance, model: { ...first.provenance.model, fileHash: "other" } } },
+    schedule: { kind: "fixed" },
+  })).rejects.toMatchObject({ code: "E_MODEL_MISMATCH" });
   expect(await stream.text()).not.toBe("");
 });
 
@@ -132,14 +167,22 @@ test("what is changed while a token is under way counts from the token after it"
 
 test("what was changed, dropped or added on the way is echoed by the alphas that it had", async () => {
   const fixed = (alpha: number) => ({ kind: "fixed" as const, alpha });
-  const stream = generate(model, PROMPT, { maxNewTokens: 3, steer: [{ vector: first, schedule: fixed(1) }, { vector: second, schedule: fixed(1) }, { vector: second, schedule: fixed(2) }] });
+  const stream = generate(
+    model, PROMPT,
+    {
+      maxNewTokens: 3,
+      steer: [{ vector: first, schedule: fixed(1) }, { vector: second, schedule: fixed(1) }, { vector: second, schedule: fixed(2) }],
+    },
+  );
   stream.steering[2]!.schedule = fixed(0.5); // before the first token: this is what it begins with
   await stream.next();
   stream.steering[0]!.drop();
   stream.steering[1]!.schedule = fixed(5);
   await stream.add({ vector: first, schedule: fixed(3) });
   const recorded = (...alphas: number[]) => ({ kind: "recorded", alphas });
-  expect((await stream.result()).steering.map(({ schedule }) => schedule)).toEqual([recorded(1, 0, 0), recorded(1, 5, 5), fixed(0.5), recorded(0, 3, 3)]);
+  expect((await stream.result()).steering.map(({ schedule }) => schedule)).toEqual([
+    recorded(1, 0, 0), recorded(1, 5, 5), fixed(0.5), recorded(0, 3, 3),
+  ]);
 });
 
 test("after its end nothing is added, and its failure stays its failure", async () => {
@@ -162,7 +205,9 @@ test("an abort after the last token takes nothing away", async () => {
 
 test("what is no vector is refused at once; a prompt of tokens is read as it was given", async () => {
   for (const vector of ["italian.safetensors", undefined, {}]) {
-    expect(() => generate(model, PROMPT, { steer: { vector: vector as unknown as VectorData, schedule: { kind: "fixed" } } })).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
+    expect(() => generate(model, PROMPT, { steer: { vector: vector as unknown as VectorData, schedule: { kind: "fixed" } } })).toThrow(
+      expect.objectContaining({ code: "E_BAD_SPEC" }),
+    );
   }
   const tokens = model.tokenise(PROMPT);
   const stream = generate(model, tokens, { maxNewTokens: 1 });

@@ -16,7 +16,10 @@ async function variedRuns(on: Model): Promise<(i: number) => Promise<GenerationR
     maxNewTokens: 6 + (i % 9),
     sampling: i % 2 === 0 ? {} : { temperature: 1, seed: i },
     steer: i % 5 === 0 ? [] : [
-      { vector: vectors[i % 3]!, schedule: i % 4 === 0 ? { kind: "dynamic", topP: 0.9, klReduction: "sum" } : { kind: "fixed", alpha: (i % 7) / 3 } },
+      {
+        vector: vectors[i % 3]!,
+        schedule: i % 4 === 0 ? { kind: "dynamic", topP: 0.9, klReduction: "sum" } : { kind: "fixed", alpha: (i % 7) / 3 },
+      },
       ...(i % 6 === 1 ? [{ vector: vectors[(i + 1) % 3]!, schedule: { kind: "diminishing" as const, alpha: 1 } }] : []),
     ],
   });
@@ -40,19 +43,24 @@ test("100 generations at once, with vectors, schedules and sampling of their own
   expect(differing.length).toBeLessThanOrEqual(2);
   together.forEach(({ tokens }, i) => {
     const common = tokens.findIndex(({ token }, step) => token !== alone[i]!.tokens[step]!.token);
-    tokens.slice(0, common < 0 ? undefined : common).forEach(({ logProbability }, step) => expect(Math.abs(logProbability! - alone[i]!.tokens[step]!.logProbability!)).toBeLessThan(1e-4));
+    tokens.slice(0, common < 0 ? undefined : common).forEach(({ logProbability }, step) => expect(Math.abs(
+      logProbability! - alone[i]!.tokens[step]!.logProbability!,
+    )).toBeLessThan(1e-4));
   });
   expect(most).toBe(1); // one context, of the cells and sequences that the limits allow
   expect(process.memoryUsage().rss - before).toBeLessThan(100e6);
 }, 60_000);
 
-test("one after the other, 100 that were asked for at once have the tokens and log probabilities that they have alone, to the last bit", async () => {
+test("one after the other, 100 that were asked for at once have the tokens and log probabilities that they have alone, to the last "
+  + "bit", async () => {
   const { model: own } = await loadTiny(space, { maxGenerations: 1, contextSize: 2048 });
   try {
     const run = await variedRuns(own);
     const alone: GenerationResult[] = [];
     for (let i = 0; i < N; i++) alone.push(await run(i));
-    const numbers = ({ tokens }: GenerationResult) => tokens.map(({ token, logProbability, readings }) => ({ token, logProbability, readings }));
+    const numbers = ({ tokens }: GenerationResult) => tokens.map(({ token, logProbability, readings }) => ({
+      token, logProbability, readings,
+    }));
     expect((await Promise.all(Array.from({ length: N }, (_, i) => run(i)))).map(numbers)).toEqual(alone.map(numbers));
   } finally {
     own.dispose();

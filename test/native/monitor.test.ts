@@ -21,7 +21,10 @@ function watched(monitor: readonly Probe[], steer: readonly Steering[] = [], on 
   return generateText(on, PROMPT, { steer, monitor, maxNewTokens: N_TOKENS });
 }
 
-/** Per token the log odds of a probe at head_out: recomputed in double precision over the tokens and alphas of the result, with the vector's mean behind its last step. */
+/**
+ * Per token the log odds of a probe at head_out: recomputed in double precision over the tokens and alphas of the result, with the vector's
+ * mean behind its last step.
+ */
 function reference(result: GenerationResult, { layer, weights, bias }: Probe, { vector }: Pick<Steering, "vector">): number[] {
   const prompt = model.tokenise(PROMPT);
   const first = prompt.length - 1;
@@ -34,44 +37,65 @@ function reference(result: GenerationResult, { layer, weights, bias }: Probe, { 
     return all[0]!.map((_, i) => all.reduce((sum, one) => sum + one[i]!, 0) / all.length);
   };
   const { headOut } = forward(tiny, [...prompt, ...result.tokens.slice(0, -1).map(({ token }) => token)], added);
-  return result.tokens.map((_, step) => dot(weights, headOut[layer]![first + step]!) + dot(weights, added(layer, first + step) ?? new Float64Array(weights.length)) + bias);
+  return result.tokens.map(
+    (_, step) => dot(weights, headOut[layer]![first + step]!) + dot(
+      weights, added(layer, first + step) ?? new Float64Array(weights.length),
+    ) + bias,
+  );
 }
 
 const SCHEDULES: Array<[string, ScheduleInput]> = [
-  ["fixed", { kind: "fixed", alpha: 1.5 }], ["start", { kind: "start", alpha: 2 }], ["diminishing", { kind: "diminishing", alpha: 2 }], ["window", { kind: "window", alpha: -1, from: 1, to: 5 }],
+  ["fixed", { kind: "fixed", alpha: 1.5 }], ["start", { kind: "start", alpha: 2 }], ["diminishing", { kind: "diminishing", alpha: 2 }],
+  ["window", { kind: "window", alpha: -1, from: 1, to: 5 }],
   ["dynamic", { kind: "dynamic" }], ["a function", (step: number) => step / 3],
 ];
 
-describe.each<[NonNullable<LoadModelOptions["steeringPath"]>, number[]]>([["auto", [0, 1, 2]], ["callback", [0, 1, 2]], ["graph", [0, 2]]])("path %s", (steeringPath, layers) => {
+describe.each<[NonNullable<LoadModelOptions["steeringPath"]>, number[]]>([
+  ["auto", [0, 1, 2]], ["callback", [0, 1, 2]], ["graph", [0, 2]],
+])("path %s", (steeringPath, layers) => {
   test.each(SCHEDULES)("%s: the probability is that of the state with what is added to it, in double precision", async (_, schedule) => {
     const { model: own } = await loadTiny(space, { steeringPath });
     const probe = await randomProbe(own, 11);
-    const steering = { vector: await randomVector(own, 5, { layers }), schedule: typeof schedule === "function" ? schedule : parseSchedule(schedule) };
+    const steering = {
+      vector: await randomVector(own, 5, { layers }), schedule: typeof schedule === "function" ? schedule : parseSchedule(schedule),
+    };
     const result = await watched([probe], [steering], own);
     own.dispose();
     expect(result.tokens).toHaveLength(N_TOKENS);
     expect(result.tokens.some(({ readings }) => Math.abs(readings[0]!.alpha) > 0.1)).toBe(true);
-    expect(maxDifference(result.tokens.map(({ monitors }) => logOdds(monitors![0]!)), reference(result, probe, steering))).toBeLessThan(ROUNDING);
+    expect(maxDifference(result.tokens.map(({ monitors }) => logOdds(monitors![0]!)), reference(result, probe, steering)))
+      .toBeLessThan(ROUNDING);
   });
 });
 
 test("the graph path alone refuses where it would read another state, and nothing else", async () => {
   const { model: own } = await loadTiny(space, { steeringPath: "graph" });
   const schedule = { kind: "fixed", alpha: 1 } as const;
-  for (const [vectorSite, probeSite] of [["head_out", "head_out"], ["head_out", "attn_out"], ["attn_out", "attn_out"], ["resid_post", "resid_post"]] as const) {
+  for (const [vectorSite, probeSite] of [
+    ["head_out", "head_out"], ["head_out", "attn_out"], ["attn_out", "attn_out"], ["resid_post", "resid_post"],
+  ] as const) {
     const steer = [{ vector: await randomVector(own, 5, { site: vectorSite, layers: [1] }), schedule }];
-    await expect(watched([await randomProbe(own, 1, { site: probeSite, layer: 1 })], steer, own)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
-    const [apart, unsteered] = [await watched([await randomProbe(own, 1, { site: probeSite, layer: 2 })], steer, own), await watched([await randomProbe(own, 1, { site: probeSite, layer: 1 })], [], own)];
+    await expect(watched([await randomProbe(own, 1, { site: probeSite, layer: 1 })], steer, own)).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT",
+    });
+    const [apart, unsteered] = [
+      await watched([await randomProbe(own, 1, { site: probeSite, layer: 2 })], steer, own),
+      await watched([await randomProbe(own, 1, { site: probeSite, layer: 1 })], [], own),
+    ];
     expect([apart.tokens.length, unsteered.tokens.length]).toEqual([N_TOKENS, N_TOKENS]);
   }
   own.dispose();
 });
 
-test("unsteered: the probe applied to what captureActivations captures over the same tokens, at every site and the last layer", async () => {
-  const probes = await Promise.all((["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"] as const).flatMap((site, i) => [2, 0].map((layer) => randomProbe(model, i, { site, layer }))));
+test("unsteered: the probe applied to what captureActivations gives for the same tokens, at every site and the last layer", async () => {
+  const probes = await Promise.all((["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"] as const).flatMap(
+    (site, i) => [2, 0].map((layer) => randomProbe(model, i, { site, layer })),
+  ));
   const { tokens } = await watched(probes);
   for (const [index, probe] of probes.entries()) {
-    for await (const { nSteps, width, data } of captureActivations(model, [model.tokenise(PROMPT)], { site: probe.site, layers: [probe.layer], maxNewTokens: N_TOKENS })) {
+    for await (const { nSteps, width, data } of captureActivations(
+      model, [model.tokenise(PROMPT)], { site: probe.site, layers: [probe.layer], maxNewTokens: N_TOKENS },
+    )) {
       expect(nSteps).toBe(N_TOKENS);
       const expected = tokens.map((_, step) => dot(probe.weights, data.subarray(step * width, (step + 1) * width)) + probe.bias);
       expect(maxDifference(tokens.map(({ monitors }) => logOdds(monitors![index]!)), expected)).toBeLessThan(ROUNDING);
@@ -99,13 +123,17 @@ test("composed: each vector counts with its own alpha, tail and selection", asyn
   const sum = { ...a, nSteps: 4, data: new Float32Array(3 * 4 * a.width) };
   for (let layer = 0; layer < 3; layer++) {
     for (let step = 0; step < 4; step++) {
-      const [ofA, ofB] = [direction(a, layer, Math.min(step, 1), 0.7)!, layer === 1 && step < 3 ? direction(b, layer, step, 1)! : new Float64Array(a.width)];
+      const [ofA, ofB] = [
+        direction(a, layer, Math.min(step, 1), 0.7)!, layer === 1 && step < 3 ? direction(b, layer, step, 1)! : new Float64Array(a.width),
+      ];
       sum.data.set(ofA.map((value, i) => value + ofB[i]!), (layer * 4 + step) * a.width);
     }
   }
   const joined = await watched([probe], [{ vector: sum, schedule: { kind: "fixed", alpha: 1 }, tail: "hold" }]);
   expect(both.tokens.map(({ token }) => token)).toEqual(joined.tokens.map(({ token }) => token));
-  expect(maxDifference(both.tokens.map(({ monitors }) => logOdds(monitors![0]!)), joined.tokens.map(({ monitors }) => logOdds(monitors![0]!)))).toBeLessThan(ROUNDING);
+  expect(maxDifference(
+    both.tokens.map(({ monitors }) => logOdds(monitors![0]!)), joined.tokens.map(({ monitors }) => logOdds(monitors![0]!)),
+  )).toBeLessThan(ROUNDING);
 });
 
 test("it changes no token and no reading, and without it tokens have none", async () => {
@@ -113,17 +141,22 @@ test("it changes no token and no reading, and without it tokens have none", asyn
   const [with_, without] = [await watched([await randomProbe(model, 1)], steer), await watched([], steer)];
   expect(without.tokens.every((token) => !("monitors" in token))).toBe(true);
   expect(with_.tokens.map(({ token }) => token)).toEqual(without.tokens.map(({ token }) => token));
-  expect(maxDifference(with_.tokens.map(({ readings }) => readings[0]!.alpha), without.tokens.map(({ readings }) => readings[0]!.alpha))).toBeLessThan(ROUNDING);
+  expect(maxDifference(with_.tokens.map(({ readings }) => readings[0]!.alpha), without.tokens.map(({ readings }) => readings[0]!.alpha)))
+    .toBeLessThan(ROUNDING);
 });
 
 test("many at once: each has the probabilities that it has alone", async () => {
   const probe = await randomProbe(model, 1);
   const vector = await randomVector(model, 5);
-  const options = [0, 0.5, 1, 1.5, 2].map((alpha): GenerateOptions => ({ maxNewTokens: N_TOKENS, monitor: [probe], steer: [{ vector, schedule: { kind: "fixed", alpha } }] }));
+  const options = [0, 0.5, 1, 1.5, 2].map(
+    (alpha): GenerateOptions => ({ maxNewTokens: N_TOKENS, monitor: [probe], steer: [{ vector, schedule: { kind: "fixed", alpha } }] }),
+  );
   const together = await Promise.all(options.map((each) => generateText(model, PROMPT, each)));
   for (const [i, each] of options.entries()) {
     const alone = await generateText(model, PROMPT, each);
-    expect(maxDifference(together[i]!.tokens.map(({ monitors }) => logOdds(monitors![0]!)), alone.tokens.map(({ monitors }) => logOdds(monitors![0]!)))).toBeLessThan(ROUNDING);
+    expect(maxDifference(
+      together[i]!.tokens.map(({ monitors }) => logOdds(monitors![0]!)), alone.tokens.map(({ monitors }) => logOdds(monitors![0]!)),
+    )).toBeLessThan(ROUNDING);
   }
 });
 
@@ -132,7 +165,9 @@ test("probes of another model, of another width, or of a layer that there is not
   const foreign = await randomProbe(stranger, 1);
   stranger.dispose();
   const first = (monitor: Probe[], allowMismatch = false) => generate(model, PROMPT, { monitor, allowMismatch }).next();
-  await expect(first([foreign])).rejects.toMatchObject({ code: "E_MODEL_MISMATCH", message: expect.stringMatching(/probe "random 1" was trained on another model.*fileHash/) });
+  await expect(first([foreign])).rejects.toMatchObject({
+    code: "E_MODEL_MISMATCH", message: expect.stringMatching(/probe "random 1" was trained on another model.*fileHash/),
+  });
   expect((await first([foreign], true)).done).toBe(false);
   const own = await randomProbe(model, 1);
   await expect(first([{ ...own, weights: own.weights.slice(1) }])).rejects.toMatchObject({ code: "E_SHAPE" });

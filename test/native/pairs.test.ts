@@ -39,7 +39,9 @@ describe.each(["head_out", "resid_post"] as const)("rows of texts at %s", (site)
     const found = await collectTexts(model, texts, { site, pooling });
     found.forEach(({ means, layers, width, nRows, nSteps }, i) => {
       const { length } = texts[i]!.answer;
-      expect({ layers, width, nRows, nSteps }).toEqual({ layers: LAYERS[site], width: tiny.shape.nEmbd, nRows: pooling === "mean" ? length : 1, nSteps: pooling === "step" ? length : 1 });
+      expect({ layers, width, nRows, nSteps }).toEqual({
+        layers: LAYERS[site], width: tiny.shape.nEmbd, nRows: pooling === "mean" ? length : 1, nSteps: pooling === "step" ? length : 1,
+      });
       expect(maxDifference(means, flat(reference(texts[i]!, site, pooling)))).toBeLessThan(ROUNDING);
     });
   });
@@ -87,15 +89,21 @@ test("a text without a prompt has rows, but none that predicts its first token",
     expect(maxDifference(found!.means, flat(reference(bare, "head_out", pooling)))).toBeLessThan(ROUNDING);
   }
   await expect(collectTexts(model, [bare], { pooling: "step" })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
-  for (const options of [{ maxSteps: 3 }, { pooling: "step", maxSteps: 0 }, { pooling: "step", maxSteps: 1.5 }] as const) await expect(collectTexts(model, [whole], options)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+  for (const options of [{ maxSteps: 3 }, { pooling: "step", maxSteps: 0 }, { pooling: "step", maxSteps: 1.5 }] as const) await expect(
+    collectTexts(model, [whole], options),
+  ).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });
 
-const dataset = (name: string, answers: Array<[string, string]>): Dataset => ({ name, instruction: "", rows: answers.map(([input, output]) => ({ input, output })) });
+const dataset = (name: string, answers: Array<[string, string]>): Dataset => ({
+  name, instruction: "", rows: answers.map(([input, output]) => ({ input, output })),
+});
 const QUESTIONS = ["what is it?", "who goes there", "when?", "how far is it now", "why", "where to", "which one of them"];
 const POSITIVE = dataset("yes", QUESTIONS.map((question, i) => [question, `y${"e".repeat(2 * (i % 4))}s${i}`]));
 const NEGATIVE = dataset("no", QUESTIONS.map((question, i) => [question, `no, not ${i * 7} at all`]));
 
-const extracted = (options: Partial<ExtractPairsOptions> = {}): Promise<SteeringVector> => extractPairs(model, { positive: POSITIVE, negative: NEGATIVE, site: "head_out", ...options });
+const extracted = (options: Partial<ExtractPairsOptions> = {}): Promise<SteeringVector> => extractPairs(
+  model, { positive: POSITIVE, negative: NEGATIVE, site: "head_out", ...options },
+);
 
 /** Texts of a side, as the prompt `question` has them. */
 const texts = ({ rows }: Dataset): PromptedText[] => rows.map(({ input, output }) => text(`Q:${input}\nA:`, output));
@@ -107,7 +115,9 @@ describe.each(["head_out", "resid_post"] as const)("vectors of pairs at %s", (si
       const rows = texts(side).map((one) => flat(reference(one, site, pooling)));
       return rows[0]!.map((_, j) => rows.reduce((sum, row) => sum + row[j]!, 0) / rows.length);
     });
-    expect({ site: vector.site, layers: vector.layers, nSteps: vector.nSteps, width: vector.width }).toEqual({ site, layers: LAYERS[site], nSteps: 1, width: tiny.shape.nEmbd });
+    expect({ site: vector.site, layers: vector.layers, nSteps: vector.nSteps, width: vector.width }).toEqual({
+      site, layers: LAYERS[site], nSteps: 1, width: tiny.shape.nEmbd,
+    });
     expect(maxDifference(vector.data, means[0]!.map((value, j) => value - means[1]![j]!))).toBeLessThan(ROUNDING);
   });
 
@@ -119,7 +129,12 @@ describe.each(["head_out", "resid_post"] as const)("vectors of pairs at %s", (si
     expect(vector.nSteps).toBe(Math.max(...steps));
     const wanted = LAYERS[site].flatMap((_, layer) => Array.from({ length: vector.nSteps }, (_unused, step) => {
       const reaching = steps.flatMap((n, i) => (n > step ? [i] : []));
-      return Array.from({ length: vector.width }, (_one, j) => reaching.reduce((sum, i) => sum + (sides[0]![i]![layer]![step]![j]! - sides[1]![i]![layer]![step]![j]!) / reaching.length, 0));
+      return Array.from(
+        { length: vector.width },
+        (_one, j) => reaching.reduce(
+          (sum, i) => sum + (sides[0]![i]![layer]![step]![j]! - sides[1]![i]![layer]![step]![j]!) / reaching.length, 0,
+        ),
+      );
     }));
     expect(maxDifference(vector.data, wanted.flat())).toBeLessThan(ROUNDING);
     for (const norms of vector.norms()) expect(norms[0]).toBe(0);
@@ -128,13 +143,18 @@ describe.each(["head_out", "resid_post"] as const)("vectors of pairs at %s", (si
 
 describe.each(PAIR_METHODS)("%s", (method) => {
   test.each(POOLINGS)("of %s rows: datasets that are swapped turn it round", async (pooling) => {
-    const [forth, back] = [await extracted({ method, pooling }), await extracted({ method, pooling, positive: NEGATIVE, negative: POSITIVE })];
+    const [forth, back] = [
+      await extracted({ method, pooling }), await extracted({ method, pooling, positive: NEGATIVE, negative: POSITIVE }),
+    ];
     expect(Math.max(...forth.data)).toBeGreaterThan(100 * ROUNDING);
     expect(maxDifference(back.data, forth.data.map((value) => -value))).toBeLessThan(ROUNDING * 10); // through the inverse of a penalty
   });
 
   test("layers in several passes: as in one", async () => {
-    const [one, several] = [await extracted({ method, pooling: "step" }), await extractWithin(model, { positive: POSITIVE, negative: NEGATIVE, site: "head_out", method, pooling: "step" }, 1)];
+    const [one, several] = [
+      await extracted({ method, pooling: "step" }),
+      await extractWithin(model, { positive: POSITIVE, negative: NEGATIVE, site: "head_out", method, pooling: "step" }, 1),
+    ];
     expect(several.layers).toEqual([0, 1, 2]);
     expect(maxDifference(several.data, one.data)).toBeLessThan(ROUNDING);
   });
@@ -173,7 +193,8 @@ test("a draw of pairs, the best layers, and what is known of both, through a fil
 });
 
 test("what cannot be done is refused", async () => {
-  const refused = (options: Partial<ExtractPairsOptions>, code: string, message = ""): Promise<void> => expect(extracted(options)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
+  const refused = (options: Partial<ExtractPairsOptions>, code: string, message = ""): Promise<void> =>
+    expect(extracted(options)).rejects.toMatchObject({ code, message: expect.stringContaining(message) });
   await refused({ negative: dataset("other", [["nobody asks", "this"]]) }, "E_BAD_DATASET", "no query in common");
   await refused({ negative: POSITIVE }, "E_BAD_DATASET", "have the same rows");
   await refused({ negative: { ...NEGATIVE, rows: NEGATIVE.rows.map((row) => ({ ...row, output: "  " })) } }, "E_BAD_DATASET", "is empty");
@@ -189,7 +210,9 @@ test("what cannot be done is refused", async () => {
   await refused({ seed: 0.5 }, "E_BAD_ARGUMENT");
   await refused({ method: "median" as "mean" }, "E_BAD_ARGUMENT", "mean, pca, probe");
   await refused({ format: "chat" }, "E_BAD_GGUF", "no chat template");
-  await refused({ positive: { ...POSITIVE, rows: POSITIVE.rows.map((row) => ({ ...row, output: "long ".repeat(2000) })) } }, "E_CONTEXT_FULL");
+  await refused(
+    { positive: { ...POSITIVE, rows: POSITIVE.rows.map((row) => ({ ...row, output: "long ".repeat(2000) })) } }, "E_CONTEXT_FULL",
+  );
   await refused({ signal: AbortSignal.abort() }, "E_ABORTED");
 });
 

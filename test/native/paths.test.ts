@@ -41,13 +41,17 @@ async function logitsOf(model: Model, context: Context, rows: Row[][]): Promise<
 }
 
 /** The same on two models that differ in the path only. */
-async function onBothPaths(name: string, site: HookSite, layers: (model: Model) => number[], options: LoadModelOptions & { quantised?: boolean } = {}): Promise<[Float32Array[], Float32Array[]]> {
+async function onBothPaths(
+  name: string, site: HookSite, layers: (model: Model) => number[], options: LoadModelOptions & { quantised?: boolean } = {},
+): Promise<[Float32Array[], Float32Array[]]> {
   const results: Float32Array[][] = [];
   for (const steeringPath of ["graph", "callback"] as const) {
     const model = await loadArchitecture(space, name, { ...options, steeringPath });
     const [a, b] = await Promise.all([21, 22].map((seed) => randomVector(model, seed, { site, scale: 1, layers: layers(model) })));
     using context = await model.createContext({ nCtx: 128, nSeqMax: 8 });
-    const rows: Row[][] = [[], [{ vector: a!, alpha: 1.5 }], [{ vector: b!, alpha: -0.7 }], [{ vector: a!, alpha: 0.3 }, { vector: b!, alpha: 1.1 }]];
+    const rows: Row[][] = [
+      [], [{ vector: a!, alpha: 1.5 }], [{ vector: b!, alpha: -0.7 }], [{ vector: a!, alpha: 0.3 }, { vector: b!, alpha: 1.1 }],
+    ];
     results.push(await logitsOf(model, context, rows));
     model.dispose();
   }
@@ -80,7 +84,9 @@ test("head_out of a quantised model: the dequantised W_O, as far as the quantise
 });
 
 describe("the graph path", () => {
-  test.each(["resid_mid", "mlp_out"] as const)("does not reach %s: refused when it is demanded, the callback path otherwise", async (site) => {
+  test.each(
+    ["resid_mid", "mlp_out"] as const,
+  )("does not reach %s: refused when it is demanded, the callback path otherwise", async (site) => {
     const forced = await loadArchitecture(space, "llama", { steeringPath: "graph" });
     using context = await forced.createContext({ nCtx: 128, nSeqMax: 2 });
     const vector = await randomVector(forced, 1, { site });
@@ -117,10 +123,16 @@ describe("the graph path", () => {
     const [clean] = await logitsOf(model, context, [[]]) as [Float32Array]; // nothing to add: the nodes are left out
     const into = model.createCapture("resid_post", allLayers(model), 1);
     const read = new Batch();
-    PROMPT.forEach((token, position) => read.add(token, position, 1, position < PROMPT.length - 1 ? {} : { output: true, capture: { into, step: 0, weight: 1 } }));
+    PROMPT.forEach(
+      (token, position) => read.add(
+        token, position, 1, position < PROMPT.length - 1 ? {} : { output: true, capture: { into, step: 0, weight: 1 } },
+      ),
+    );
     await context.decode(read);
     const { sums } = model.takeCapture(into);
-    for (const layer of allLayers(model)) expect(sums.subarray(layer * model.info.nEmbd, (layer + 1) * model.info.nEmbd).some((value) => value !== 0)).toBe(true);
+    for (const layer of allLayers(model)) expect(sums.subarray(layer * model.info.nEmbd, (layer + 1) * model.info.nEmbd).some(
+      (value) => value !== 0,
+    )).toBe(true);
     expect(maxDifference((await logitsOf(model, context, [[{ vector, alpha: 1 }]]))[0]!, clean)).toBeGreaterThan(0.01);
     model.dispose();
   });
@@ -147,7 +159,9 @@ test("the graph path stops nowhere, the callback path at every layer", async () 
       await logitsOf(model, context, [[], [{ vector: await randomVector(model, 1, { site }), alpha: 1 }]]);
       expect(context.stops()).toBe(expected);
     }
-    await logitsOf(model, context, [[], [{ vector: await randomVector(model, 1, { site: "resid_post", layers: behindFirst(model) }), alpha: 1 }]]);
+    await logitsOf(
+      model, context, [[], [{ vector: await randomVector(model, 1, { site: "resid_post", layers: behindFirst(model) }), alpha: 1 }]],
+    );
     expect(context.stops()).toBe(Math.max(0, expected - 1));
     model.dispose();
   }
@@ -160,7 +174,11 @@ test("resid_post with a constant vector is llama.cpp's own control vector, bit f
     const vector = await randomVector(model, 8, { site: "resid_post", layers, nSteps: 1 });
     const steered = async (context: Context, terms: boolean): Promise<Float32Array[]> => {
       const batch = new Batch();
-      PROMPT.forEach((token, position) => batch.add(token, position, 0, { output: true, ...(terms ? { terms: [{ vector: model.vectorHandle(vector), step: 0, alpha: 1 }] } : {}) }));
+      PROMPT.forEach(
+        (token, position) => batch.add(
+          token, position, 0, { output: true, ...(terms ? { terms: [{ vector: model.vectorHandle(vector), step: 0, alpha: 1 }] } : {}) },
+        ),
+      );
       await context.decode(batch);
       return PROMPT.map((_, row) => context.logits(row));
     };
@@ -175,7 +193,9 @@ test("resid_post with a constant vector is llama.cpp's own control vector, bit f
     clean.setControlVector(vector.data); // the decode before steered nothing
     clean.kvClear();
     expectSame(await steered(clean, false), expected);
-    if (steeringPath === "graph") expect(() => ours.setControlVector(vector.data)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+    if (steeringPath === "graph") expect(() => ours.setControlVector(vector.data)).toThrow(expect.objectContaining({
+      code: "E_BAD_ARGUMENT",
+    }));
     model.dispose();
   }
 });

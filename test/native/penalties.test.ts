@@ -179,8 +179,10 @@ test("filters that leave no token are an error", async () => {
 });
 
 test.each<[string, Sampling]>([
-  ["presencePenalty", { presencePenalty: NaN }], ["frequencyPenalty", { frequencyPenalty: Infinity }], ["dryMultiplier", { dryMultiplier: -1 }],
-  ["dryBase", { dryBase: 0.5 }], ["dryAllowedLength", { dryAllowedLength: 0 }], ["dryLastN", { dryLastN: -1 }], ["typicalP", { typicalP: 0 }],
+  ["presencePenalty", { presencePenalty: NaN }], ["frequencyPenalty", { frequencyPenalty: Infinity }],
+  ["dryMultiplier", { dryMultiplier: -1 }],
+  ["dryBase", { dryBase: 0.5 }], ["dryAllowedLength", { dryAllowedLength: 0 }], ["dryLastN", { dryLastN: -1 }],
+  ["typicalP", { typicalP: 0 }],
   ["drySequenceBreakers.0", { drySequenceBreakers: [""] }], ["drySequenceBreakers.0", { drySequenceBreakers: ["x".repeat(41)] }],
   ["drySequenceBreakers", { drySequenceBreakers: new Array<string>(17).fill("a") }], ["topNSigma", { topNSigma: -1 }],
   ["xtcProbability", { xtcProbability: 2 }], ["xtcThreshold", { xtcThreshold: -0.1 }],

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
-import { replay, type GenerationResult, type Model, type ScheduleInput, type SteeredPhase, type Steering, type VectorData } from "../../lib/index.js";
+import {
+  replay, type GenerationResult, type Model, type ScheduleInput, type SteeredPhase, type Steering, type VectorData,
+} from "../../lib/index.js";
 import { Batch } from "../../lib/engine/index.js";
 import { ids, letters, loadChatting } from "../support/chats.js";
 import { allLayers, digits, randomVector, scratch } from "../support/tiny-files.js";
@@ -16,7 +18,9 @@ afterAll(() => {
   space[Symbol.dispose]();
 });
 
-const steering = (schedule: ScheduleInput, ...phases: SteeredPhase[]): Steering => ({ vector, schedule, ...(phases.length > 0 && { phases }) });
+const steering = (schedule: ScheduleInput, ...phases: SteeredPhase[]): Steering => ({
+  vector, schedule, ...(phases.length > 0 && { phases }),
+});
 const fixed = { kind: "fixed" as const, alpha: 2 };
 const alphas = ({ tokens }: GenerationResult): number[] => tokens.map(({ readings }) => readings[0]!.alpha);
 
@@ -32,9 +36,12 @@ async function readingAs<T>(token: number, text: string, work: () => Promise<T>)
 }
 
 test("a given text is steered where its answer begins, and a vector's steps count from there", async () => {
-  const [prompt, thought, answer] = ["Why?<think>", "hm</think>", "So."].map((text, i) => model.tokenise(text, { bos: i === 0 })) as [number[], number[], number[]];
+  const [prompt, thought, answer] = ["Why?<think>", "hm</think>", "So."].map((text, i) =>
+    model.tokenise(text, { bos: i === 0 })) as [number[], number[], number[]];
   const text = [...thought, ...answer];
-  const score = (steer: Steering[], from = 0): Promise<number[]> => model.score([...prompt, ...text.slice(0, from)], text.slice(from), { steer });
+  const score = (steer: Steering[], from = 0): Promise<number[]> => model.score(
+    [...prompt, ...text.slice(0, from)], text.slice(from), { steer },
+  );
   const plain = await score([]);
   const steered = await score([steering(fixed)]);
   const n = thought.length;
@@ -58,7 +65,9 @@ test("a generation's tokens tell their phase; schedules and Dyn count in the ans
   const close = ids(plain).find((token, i, all) => i > 0 && all.indexOf(token) === i)!;
   const at = ids(plain).indexOf(close);
   await readingAs(close, "</think>\n", async () => {
-    const schedules: ScheduleInput[] = [{ kind: "start", alpha: 2 }, { kind: "window", alpha: 1, from: 1, to: 2 }, fixed, { kind: "dynamic", topP: 0.9, klReduction: "sum" }];
+    const schedules: ScheduleInput[] = [
+      { kind: "start", alpha: 2 }, { kind: "window", alpha: 1, from: 1, to: 2 }, fixed, { kind: "dynamic", topP: 0.9, klReduction: "sum" },
+    ];
     for (const schedule of schedules) {
       const result = await model.generate(prompt, { ...options, steer: steering(schedule) }).result();
       expect(ids(result).slice(0, at + 1)).toEqual(ids(plain).slice(0, at + 1)); // the thought is not steered
@@ -115,7 +124,9 @@ test("on the prompt and the answer, a vector is to the last bits llama.cpp's own
   all.slice(0, -1).forEach((token, position) => batch.add(token, position, 0, { output: position >= prompt.length - 1 }));
   for (const [i, token] of text.entries()) batch.score(prompt.length - 1 + i, token);
   const { logProbabilities: expected } = await theirs.decode(batch);
-  const score = (phases: SteeredPhase[]): Promise<number[]> => model.score(prompt, text, { steer: { vector: one, schedule: fixed, phases } });
+  const score = (phases: SteeredPhase[]): Promise<number[]> => model.score(
+    prompt, text, { steer: { vector: one, schedule: fixed, phases } },
+  );
   (await score(["prompt", "answer"])).forEach((value, i) => expect(value).toBeCloseTo(expected[i]!, digits(4)));
   const [answer, onPrompt] = [await score(["answer"]), await score(["prompt"])];
   expect(answer[0]).not.toBeCloseTo(expected[0]!, 3);
@@ -127,12 +138,17 @@ test("on the prompt and the answer, a vector is to the last bits llama.cpp's own
 
 test("prompts that are steered differently share no cells, in generations and in chats", async () => {
   const prompt = "Hello, my friend?";
-  const kinds: Steering[][] = [[], [steering(fixed, "prompt")], [steering({ kind: "fixed", alpha: 1 }, "prompt", "answer")], [steering(fixed, "prompt")], []];
-  const run = async (steer: Steering[]): Promise<number[]> => (await model.generate(prompt, { ...letters(model), steer }).result()).tokens.map(({ logProbability }) => logProbability!);
+  const kinds: Steering[][] = [
+    [], [steering(fixed, "prompt")], [steering({ kind: "fixed", alpha: 1 }, "prompt", "answer")], [steering(fixed, "prompt")], [],
+  ];
+  const run = async (steer: Steering[]): Promise<number[]> =>
+    (await model.generate(prompt, { ...letters(model), steer }).result()).tokens.map(({ logProbability }) => logProbability!);
   const alone: number[][] = [];
   for (const steer of kinds) alone.push(await run(steer));
   expect(alone[1]![0]).not.toBeCloseTo(alone[0]![0]!, 3);
-  (await Promise.all(kinds.map(run))).forEach((values, i) => values.forEach((value, step) => expect(value).toBeCloseTo(alone[i]![step]!, digits(4))));
+  (await Promise.all(kinds.map(run))).forEach(
+    (values, i) => values.forEach((value, step) => expect(value).toBeCloseTo(alone[i]![step]!, digits(4))),
+  );
   const turn = async (before: () => void): Promise<number[][]> => {
     const chat = model.chat(letters(model));
     const answers = [];
@@ -148,7 +164,9 @@ test("prompts that are steered differently share no cells, in generations and in
 test("Dyn cannot steer the prompt, and unknown phases are refused", async () => {
   const refused = expect.objectContaining({ code: "E_BAD_SPEC" });
   expect(() => model.generate("a", { steer: steering({ kind: "dynamic" }, "prompt", "answer") })).toThrow(refused);
-  for (const phases of [[], ["thoughts"], "answer"]) expect(() => model.generate("a", { steer: { vector, schedule: fixed, phases: phases as SteeredPhase[] } })).toThrow(refused);
+  for (const phases of [[], ["thoughts"], "answer"]) expect(
+    () => model.generate("a", { steer: { vector, schedule: fixed, phases: phases as SteeredPhase[] } }),
+  ).toThrow(refused);
   const stream = model.generate("a", { maxNewTokens: 2, steer: steering(fixed, "prompt") });
   expect(() => { stream.steering[0]!.schedule = { kind: "dynamic" }; }).toThrow(refused);
   expect((await stream.result()).steering).toMatchObject([{ phases: ["prompt"] }]);

@@ -36,7 +36,8 @@ async function steerWithoutFile(seed: number, milliseconds: number): Promise<{ n
 
 test("a vector's products with W_O are computed when the vector is made, before any decode needs them", async () => {
   let result = await steerWithoutFile(1, 100);
-  for (const [index, longer] of [1000, 10_000].entries()) if (result.nLogits instanceof Error) result = await steerWithoutFile(index + 2, longer);
+  for (const [index, longer] of [1000, 10_000].entries()) if (result.nLogits instanceof Error) result = await steerWithoutFile(index
+    + 2, longer);
   expect(result).toEqual({ nLogits: expect.any(Number), late: expect.objectContaining({ code: "E_BAD_GGUF" }) });
 }, 60_000);
 
@@ -47,7 +48,9 @@ test("products that fail do so in every decode that needs them, and in no other"
   const nLogits = await steer(model, context, whole!);
   rmSync(model.info.path);
   for (let turn = 0; turn < 2; turn++) {
-    await expect(steer(model, context, broken!)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining(model.info.path) });
+    await expect(steer(model, context, broken!)).rejects.toMatchObject({
+      code: "E_BAD_GGUF", message: expect.stringContaining(model.info.path),
+    });
     expect(await steer(model, context, whole!)).toBe(nLogits);
   }
   model.dispose();

@@ -17,10 +17,14 @@ const STEER = `
 
 // Only root may make a file system of its own; what is left is said out loud.
 const canMount = process.platform === "linux" && spawnSync("unshare", ["--mount", "true"]).status === 0;
-if (!canMount) process.stderr.write("\n*** no mount namespace can be made here: STEERING WITHOUT A FOLDER FOR TEMPORARY FILES IS NOT TESTED ***\n");
+if (!canMount) process.stderr.write(
+  "\n*** no mount namespace can be made here: STEERING WITHOUT A FOLDER FOR TEMPORARY FILES IS NOT TESTED ***\n",
+);
 
 (canMount ? test : test.skip)("steering at head_out writes no temporary file: it works where /tmp and the others are read-only", () => {
-  const readOnly = ["/tmp", "/var/tmp", "/dev/shm"].map((folder) => `mount --bind ${folder} ${folder} && mount -o remount,ro,bind ${folder}`).join(" && ");
+  const readOnly = ["/tmp", "/var/tmp", "/dev/shm"].map(
+    (folder) => `mount --bind ${folder} ${folder} && mount -o remount,ro,bind ${folder}`,
+  ).join(" && ");
   const script = `${readOnly} && ! touch /tmp/llama-steer-probe 2>/dev/null && exec "$0" --input-type=module --eval "$1"`;
   const { status, stdout, stderr } = spawnSync("unshare", ["--mount", "sh", "-c", script, process.execPath, STEER], { encoding: "utf8" });
   expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: "3 tokens\n", stderr: "" });

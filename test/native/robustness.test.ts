@@ -32,13 +32,29 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
     ["a negative position", () => row(5, -1, 0), "E_SHAPE"],
     ["a position beyond the context", () => row(5, 100000, 0), "E_CONTEXT_FULL"],
     ["a gap in the positions", () => { const batch = row(5, 0, 0); batch.add(6, 2, 0); return batch; }, "E_LLAMA"],
-    ["more rows than a batch holds", () => { const batch = new Batch(); for (let i = 0; i < 600; i++) batch.add(5, i, 0); return batch; }, "E_SHAPE"],
-    ["more outputs than the context holds", () => { const batch = new Batch(); for (let i = 0; i < 20; i++) batch.add(5, i, 0, { output: true }); return batch; }, "E_SHAPE"],
+    [
+      "more rows than a batch holds", () => { const batch = new Batch(); for (let i = 0; i < 600; i++) batch.add(5, i, 0); return batch; },
+      "E_SHAPE",
+    ],
+    [
+      "more outputs than the context holds",
+      () => { const batch = new Batch(); for (let i = 0; i < 20; i++) batch.add(5, i, 0, { output: true }); return batch; }, "E_SHAPE",
+    ],
     ["a vector that is none", () => row(5, 0, 0, { terms: [{ vector: {} as VectorHandle, step: 0, alpha: 1 }] }), "E_BAD_ARGUMENT"],
     ["a capture that is none", () => row(5, 0, 0, { capture: { into: {} as CaptureHandle, step: 0, weight: 1 } }), "E_BAD_ARGUMENT"],
-    ["a capture for a vector", () => row(5, 0, 0, { terms: [{ vector: model.createCapture("head_out", [0], 1) as unknown as VectorHandle, step: 0, alpha: 1 }] }), "E_BAD_ARGUMENT"],
+    [
+      "a capture for a vector",
+      () => row(5, 0, 0, { terms: [{ vector: model.createCapture("head_out", [0], 1) as unknown as VectorHandle, step: 0, alpha: 1 }] }),
+      "E_BAD_ARGUMENT",
+    ],
     ["a sample of a row without logits", () => { const batch = row(5, 0, 0); batch.sample(0); return batch; }, "E_SHAPE"],
-    ["a KL of a row without logits", () => { const batch = row(5, 0, 0, { output: true }); batch.measure({ baseline: 0, strong: 1, topP: 0.5, alphaMax: 2, klReduction: "mean" }); return batch; }, "E_SHAPE"],
+    [
+      "a KL of a row without logits",
+      () => { const batch = row(5, 0, 0, { output: true }); batch.measure({
+        baseline: 0, strong: 1, topP: 0.5, alphaMax: 2, klReduction: "mean",
+      }); return batch; },
+      "E_SHAPE",
+    ],
   ];
   test.each(cases)("%s", (_, batch, code) => withContext(async (context) => {
     await expect(context.decode(batch())).rejects.toMatchObject({ name: "SteeringError", code });
@@ -50,7 +66,9 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
     const vector = model.vectorHandle(await randomVector(model, 1));
     await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: 5, alpha: 1 }] }))).rejects.toMatchObject({ code: "E_SHAPE" });
     await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: -1, alpha: 1 }] }))).rejects.toMatchObject({ code: "E_SHAPE" });
-    await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: 0, alpha: NaN }] }))).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+    await expect(context.decode(row(5, 0, 0, { terms: [{ vector, step: 0, alpha: NaN }] }))).rejects.toMatchObject({
+      code: "E_NOT_FINITE",
+    });
   }));
 
   test("vectors that do not fit the model", async () => {
@@ -60,7 +78,9 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
     expect(add({ data: vector.data.subarray(1) })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
     expect(add({ layers: [0, 1, 3] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
     expect(add({ layers: [0, 1, -1] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
-    expect(add({ data: vector.data.map((value, i) => (i === 7 ? NaN : value)) })).toThrow(expect.objectContaining({ code: "E_NOT_FINITE" }));
+    expect(add({ data: vector.data.map((value, i) => (i === 7 ? NaN : value)) })).toThrow(expect.objectContaining({
+      code: "E_NOT_FINITE",
+    }));
     expect(add({ site: "nowhere" })).toThrow(expect.objectContaining({ code: "E_NO_SITE" }));
   });
 
@@ -71,7 +91,9 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
   }));
 
   test("prompts that are empty or longer than the model's context", async () => {
-    await expect(generateText(model, "x".repeat(300), { maxNewTokens: 5 })).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/30\d tokens.*256/) });
+    await expect(generateText(model, "x".repeat(300), { maxNewTokens: 5 })).rejects.toMatchObject({
+      code: "E_CONTEXT_FULL", message: expect.stringMatching(/30\d tokens.*256/),
+    });
     await expect(model.generate("x", { maxNewTokens: 0 }).result()).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     await expect(model.generate("x", { maxNewTokens: 1.5 }).result()).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   });
@@ -135,7 +157,10 @@ describe("files", () => {
 
   test("a GGUF of an unknown architecture is refused by llama.cpp's own words", async () => {
     const path = space.path("alien.gguf");
-    writeFileSync(path, Buffer.from(encodeGguf(tinyModel()).toString("latin1").replace("\u0005\0\0\0\0\0\0\0llama", "\u0005\0\0\0\0\0\0\0alien"), "latin1"));
+    writeFileSync(
+      path,
+      Buffer.from(encodeGguf(tinyModel()).toString("latin1").replace("\u0005\0\0\0\0\0\0\0llama", "\u0005\0\0\0\0\0\0\0alien"), "latin1"),
+    );
     await expect(loadModel(path)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("alien") });
   });
 });

@@ -52,7 +52,9 @@ test("one that waits can be left", async () => {
 test("numbers that broke down in one generation keep no other from starting, and an unread one goes on as it was", async () => {
   const broken = await randomVector(model, 4, { nSteps: 4, scale: 3e38 });
   const unread = await begun();
-  await expect(model.generate("steer", { steer: { vector: broken, schedule: { kind: "fixed", alpha: 1 } } }).text()).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+  await expect(model.generate("steer", { steer: { vector: broken, schedule: { kind: "fixed", alpha: 1 } } }).text()).rejects.toMatchObject(
+    { code: "E_NOT_FINITE" },
+  );
   expect(ids(await model.generate("steer", { maxNewTokens }).result())).toEqual(ids(alone));
   expect(ids(await unread.result())).toEqual(ids(alone));
 });

@@ -12,7 +12,8 @@ const { space, model: plain } = await tinyForFile();
 
 const trained = plain.info.nCtxTrain;
 
-const load = (ropeScaling: RopeScaling, options: LoadModelOptions = {}): Promise<Engine> => loadTiny(space, { ropeScaling, ...options }).then(({ model }) => model);
+const load = (ropeScaling: RopeScaling, options: LoadModelOptions = {}): Promise<Engine> =>
+  loadTiny(space, { ropeScaling, ...options }).then(({ model }) => model);
 
 /** Logits after a prompt of 24 tokens. */
 async function logits(model: Engine): Promise<Float32Array> {
@@ -25,7 +26,9 @@ async function logits(model: Engine): Promise<Float32Array> {
 
 test("without it, the context is the file's; with it, so many times as long, and an answer goes on beyond", async () => {
   const prompt = Array.from({ length: trained }, (_, i) => 1 + i % 20);
-  await expect(generateText(plain, prompt, { maxNewTokens: 4 })).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: expect.stringContaining("ropeScaling") });
+  await expect(generateText(plain, prompt, { maxNewTokens: 4 })).rejects.toMatchObject({
+    code: "E_CONTEXT_FULL", message: expect.stringContaining("ropeScaling"),
+  });
   for (const kind of ["yarn", "linear"] as const) {
     using model = await load({ kind, factor: 2 });
     expect(model.maxContext).toBe(2 * trained);
@@ -51,8 +54,16 @@ test("factor 1 changes nothing; YaRN is neither linear nor nothing, and depends 
 test.each(["yarn", "linear"] as const)("%s: a file that says it itself gives the same as one that is told", async (kind) => {
   const shape = architectureShape("llama");
   const metadata = architectureMetadata("llama", shape, false);
-  const files = { says: { ...metadata, "llama.rope.scaling.type": kind, "llama.rope.scaling.factor": { f32: 2.5 }, "llama.rope.scaling.original_context_length": 64 }, nothing: metadata };
-  for (const [name, keys] of Object.entries(files)) writeFileSync(space.path(`${name}.gguf`), ggufBytes(keys, architectureTensors("llama", {}, shape)));
+  const files = {
+    says: {
+      ...metadata, "llama.rope.scaling.type": kind, "llama.rope.scaling.factor": { f32: 2.5 },
+      "llama.rope.scaling.original_context_length": 64,
+    },
+    nothing: metadata,
+  };
+  for (const [name, keys] of Object.entries(files)) writeFileSync(
+    space.path(`${name}.gguf`), ggufBytes(keys, architectureTensors("llama", {}, shape)),
+  );
   const options = { threads: 1, gpuLayers: 0, vet: false, flashAttention: false, kvType: "f32" } as const;
   using says = await loadModel(space.path("says.gguf"), options);
   using untold = await loadModel(space.path("nothing.gguf"), options);
@@ -62,6 +73,11 @@ test.each(["yarn", "linear"] as const)("%s: a file that says it itself gives the
   expect(maxDifference(await logits(untold), expected)).toBeGreaterThan(1e-4);
 });
 
-test.each([{ kind: "longrope", factor: 2 }, { kind: "yarn", factor: 0.5 }, { kind: "yarn", factor: NaN }, { kind: "linear", factor: 1e9 }, { kind: "yarn", factor: 2, originalContext: 0 }])("%j is refused", async (scaling) => {
-  await expect(load(scaling as RopeScaling)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("ropeScaling") });
+test.each([
+  { kind: "longrope", factor: 2 }, { kind: "yarn", factor: 0.5 }, { kind: "yarn", factor: NaN }, { kind: "linear", factor: 1e9 },
+  { kind: "yarn", factor: 2, originalContext: 0 },
+])("%j is refused", async (scaling) => {
+  await expect(load(scaling as RopeScaling)).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT", message: expect.stringContaining("ropeScaling"),
+  });
 });

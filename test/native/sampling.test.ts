@@ -23,7 +23,9 @@ async function nextLogits(): Promise<number[]> {
 
 /** How often each token comes first over many seeds. */
 async function frequencies(sampling: Sampling, n: number): Promise<Map<number, number>> {
-  const firsts = await Promise.all(Array.from({ length: n }, (_, seed) => run({ ...sampling, seed: seed * 7919 + 1 }, { maxNewTokens: 1 })));
+  const firsts = await Promise.all(Array.from(
+    { length: n }, (_, seed) => run({ ...sampling, seed: seed * 7919 + 1 }, { maxNewTokens: 1 }),
+  ));
   const counts = new Map<number, number>();
   for (const [token] of firsts) if (token !== undefined) counts.set(token, (counts.get(token) ?? 0) + 1 / n);
   return counts;

@@ -38,10 +38,14 @@ test("two generations that are read in lockstep fit into the context, whichever 
 });
 
 describe("what one generation does wrong is its own", () => {
-  const tooLarge: Array<[string, ScheduleInput]> = [["fixed", { kind: "fixed", alpha: 1e39 }], ["dynamic", { kind: "dynamic", strongAlpha: 1e39 }], ["a function's", () => 1e39]];
+  const tooLarge: Array<[string, ScheduleInput]> = [
+    ["fixed", { kind: "fixed", alpha: 1e39 }], ["dynamic", { kind: "dynamic", strongAlpha: 1e39 }], ["a function's", () => 1e39],
+  ];
   test.each(tooLarge)("an alpha that is infinite as a 32-bit float: %s", async (_, schedule) => {
     const vector = await randomVector(model, 1);
-    const [own, other] = await Promise.allSettled([generateText(model, "a", { ...GREEDY, steer: [{ vector, schedule }] }), generateText(model, "b", GREEDY)]);
+    const [own, other] = await Promise.allSettled([
+      generateText(model, "a", { ...GREEDY, steer: [{ vector, schedule }] }), generateText(model, "b", GREEDY),
+    ]);
     expect(own).toMatchObject({ status: "rejected", reason: { code: "E_BAD_SPEC" } });
     expect(other.status).toBe("fulfilled");
   });
@@ -54,11 +58,13 @@ describe("what one generation does wrong is its own", () => {
     expect(other.status).toBe("fulfilled");
   });
 
-  test("steering until nothing is finite: an error, also where only Dyn's strong stream overflows, and the next ones are well", async () => {
+  test("steering until nothing is finite: an error, even if only Dyn's strong stream overflows; the next ones are well", async () => {
     const expected = (await generateText(model, "b", GREEDY)).text;
     const huge = await randomVector(model, 1, { scale: 6e38 });
     for (const schedule of [{ kind: "fixed", alpha: 10 }, { kind: "dynamic", strongAlpha: 10 }] as const) {
-      await expect(generateText(model, "a", { ...GREEDY, steer: [{ vector: huge, schedule }] })).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+      await expect(generateText(model, "a", { ...GREEDY, steer: [{ vector: huge, schedule }] })).rejects.toMatchObject({
+        code: "E_NOT_FINITE",
+      });
       expect((await generateText(model, "b", GREEDY)).text).toBe(expected);
     }
   });
@@ -67,7 +73,9 @@ describe("what one generation does wrong is its own", () => {
 test("a strong stream that overflows is an error where its cells reach nobody else, too", async () => {
   const { model: flash } = await loadTiny(space, { flashAttention: true, kvType: "f16" }, 3);
   const vector = await randomVector(flash, 1, { scale: 6e38 });
-  await expect(generateText(flash, "a", { ...GREEDY, steer: [{ vector, schedule: { kind: "dynamic", strongAlpha: 10 } }] })).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+  await expect(generateText(
+    flash, "a", { ...GREEDY, steer: [{ vector, schedule: { kind: "dynamic", strongAlpha: 10 } }] },
+  )).rejects.toMatchObject({ code: "E_NOT_FINITE" });
   flash.dispose();
 });
 
@@ -82,16 +90,22 @@ test("prompts are fed beside as many generations as there may be", async () => {
 });
 
 describe("arguments", () => {
-  test.each([{ maxSequences: 0 }, { maxSequences: 257 }, { maxSequences: NaN }, { maxSequences: 1.5 }, { contextSize: -1 }, { contextSize: 2 ** 40 }])("%p is refused when the model is loaded", async (options) => {
+  test.each([
+    { maxSequences: 0 }, { maxSequences: 257 }, { maxSequences: NaN }, { maxSequences: 1.5 }, { contextSize: -1 }, { contextSize: 2 ** 40 },
+  ])("%p is refused when the model is loaded", async (options) => {
     await expect(loadModel(model.info.path, { vet: false, ...options })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   });
 
   test("heads that are no whole numbers, weights that are not above 0, words without end", async () => {
     const vector = await randomVector(model, 1);
     for (const heads of [[0.5], ["0"] as unknown as number[], [9], []]) {
-      await expect(generateText(model, "a", { ...GREEDY, steer: [{ vector, schedule: { kind: "fixed" }, heads }] })).rejects.toMatchObject({ code: "E_SHAPE" });
+      await expect(generateText(
+        model, "a", { ...GREEDY, steer: [{ vector, schedule: { kind: "fixed" }, heads }] },
+      )).rejects.toMatchObject({ code: "E_SHAPE" });
     }
-    for (const weight of [0, -1, NaN]) await expect(captureMeans(model, [{ tokens: [5], weight }], { site: "head_out", maxNewTokens: 1 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    for (const weight of [0, -1, NaN]) await expect(captureMeans(
+      model, [{ tokens: [5], weight }], { site: "head_out", maxNewTokens: 1 },
+    )).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     expect(() => model.tokenise("x".repeat(100_000))).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
     expect(model.tokenise("word ".repeat(20_000)).length).toBeGreaterThan(20_000);
   });
@@ -107,7 +121,9 @@ describe("arguments", () => {
     };
     const vector = model.vectorHandle(await randomVector(model, 1, { site: "mlp_out" }));
     await expect(context.decode(row({ terms: [{ vector, step: 0, alpha: 1 }] }))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
-    await expect(context.decode(row({ capture: { into: model.createCapture("mlp_out", [0], 1), step: 0, weight: 1 } }))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(context.decode(row({
+      capture: { into: model.createCapture("mlp_out", [0], 1), step: 0, weight: 1 },
+    }))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     await expect(context.decode(row({}, true))).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     await context.decode(row({}));
     other.dispose();
@@ -120,7 +136,10 @@ test("layers and heads of a vector: their sum is the whole", async () => {
   const logits = async (selections: object[]): Promise<Float32Array> => {
     context.kvClear();
     const batch = new Batch();
-    batch.add(5, 0, 0, { output: true, terms: selections.map((selection) => ({ vector: model.vectorHandle(whole, selection), step: 1, alpha: 1 })) });
+    batch.add(
+      5, 0, 0,
+      { output: true, terms: selections.map((selection) => ({ vector: model.vectorHandle(whole, selection), step: 1, alpha: 1 })) },
+    );
     await context.decode(batch);
     return context.logits(0);
   };

@@ -17,7 +17,9 @@ function reference(continuation: readonly number[], alpha: (step: number) => num
   const prompt = model.tokenise(PROMPT);
   const first = prompt.length - 1;
   const { logits } = forward(tiny, [...prompt, ...continuation], (layer, position) =>
-    (position < first || position - first >= vector.nSteps ? undefined : direction(vector, layer, position - first, alpha(position - first))));
+    (position < first || position - first >= vector.nSteps ? undefined : direction(
+      vector, layer, position - first, alpha(position - first),
+    )));
   return continuation.map((token, step) => Math.log(softmax(logits[first + step]!)[token]!));
 }
 
@@ -35,10 +37,16 @@ test("log probabilities are those of the reference forward pass, unsteered and s
 });
 
 test("a generation's own log probabilities are those of its tokens, before the sampler", async () => {
-  const options = { maxNewTokens: 5, steer: [{ vector, schedule: { kind: "fixed" as const, alpha: 1 } }], sampling: { temperature: 0.7, topK: 5, seed: 3, logitBias: { 2: -Infinity } } };
+  const options = {
+    maxNewTokens: 5, steer: [{ vector, schedule: { kind: "fixed" as const, alpha: 1 } }],
+    sampling: { temperature: 0.7, topK: 5, seed: 3, logitBias: { 2: -Infinity } },
+  };
   const { tokens } = await generateText(model, PROMPT, { ...options, logProbabilities: true });
   expect(tokens).toHaveLength(5);
-  expectClose(tokens.map(({ logProbability }) => logProbability!), await scoreTokens(model, PROMPT, tokens.map(({ token }) => token), { steer: options.steer }));
+  expectClose(
+    tokens.map(({ logProbability }) => logProbability!),
+    await scoreTokens(model, PROMPT, tokens.map(({ token }) => token), { steer: options.steer }),
+  );
   expect((await generateText(model, PROMPT, options)).tokens[0]).not.toHaveProperty("logProbability");
 });
 
@@ -63,23 +71,30 @@ test("Dyn's alphas can be replayed: the same alphas, and the tokens that it foun
   expect(found.tokens.some(({ readings }) => readings[0]!.alpha > 0)).toBe(true);
   const fixed = [{ vector, schedule: { kind: "fixed" as const, alpha: 1 } }];
   expect(withFoundAlphas(fixed, found)).toEqual(fixed);
-  const ended = withFoundAlphas(steer, { tokens: found.tokens.slice(0, 2), endReadings: found.tokens[2]!.readings })[0]!.schedule as { alphas: number[] };
+  const ended = withFoundAlphas(
+    steer, { tokens: found.tokens.slice(0, 2), endReadings: found.tokens[2]!.readings },
+  )[0]!.schedule as { alphas: number[] };
   expect(ended.alphas).toEqual(found.tokens.slice(0, 3).map(({ readings }) => readings[0]!.alpha));
-  const beyond = await generateText(model, PROMPT, { steer: withFoundAlphas(steer, { tokens: found.tokens.slice(0, 2), endReadings: null }), maxNewTokens: 4 });
+  const beyond = await generateText(
+    model, PROMPT, { steer: withFoundAlphas(steer, { tokens: found.tokens.slice(0, 2), endReadings: null }), maxNewTokens: 4 },
+  );
   expect(beyond.tokens.map(({ readings }) => readings[0]!.alpha).slice(2)).toEqual([0, 0]);
 });
 
 test("scores do not depend on what runs beside them", async () => {
   const alone = await scoreTokens(model, PROMPT, GIVEN);
   const all = await Promise.all([
-    scoreTokens(model, PROMPT, GIVEN), generateText(model, "other", { maxNewTokens: 6 }), scoreTokens(model, "a longer prompt", GIVEN.slice(1)),
+    scoreTokens(model, PROMPT, GIVEN), generateText(model, "other", { maxNewTokens: 6 }),
+    scoreTokens(model, "a longer prompt", GIVEN.slice(1)),
   ]);
   expectClose(all[0], alone);
   expectClose(all[2], await scoreTokens(model, "a longer prompt", GIVEN.slice(1)));
 });
 
 test("a prompt of tokens is the prompt of its text", async () => {
-  const [text, tokens] = await Promise.all([PROMPT, model.tokenise(PROMPT)].map((prompt) => generateText(model, prompt, { maxNewTokens: 5 })));
+  const [text, tokens] = await Promise.all([PROMPT, model.tokenise(PROMPT)].map(
+    (prompt) => generateText(model, prompt, { maxNewTokens: 5 }),
+  ));
   expect(tokens!.text).toBe(text!.text);
 });
 

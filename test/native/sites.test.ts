@@ -39,7 +39,11 @@ async function run(model: Model, context: Context, terms: Term[] = [], sites: re
     const layers = model.siteLayers(site);
     const into = model.createCapture(site, layers, 1);
     const batch = new Batch();
-    TOKENS.forEach((token, position) => batch.add(token, position, 0, position === LAST ? { output: true, terms, capture: { into, step: 0, weight: 1 } } : {}));
+    TOKENS.forEach(
+      (token, position) => batch.add(
+        token, position, 0, position === LAST ? { output: true, terms, capture: { into, step: 0, weight: 1 } } : {},
+      ),
+    );
     await context.decode(batch);
     logits = context.logits(LAST);
     const { sums } = model.takeCapture(into);
@@ -80,10 +84,14 @@ describe.each(ARCHITECTURES)("the sites of %s are what their names say", (name) 
     for (const layer of allLayers(model)) {
       const at = (site: HookSite): Float64Array => activations[site][layer]!;
       const wo = weights.get(`blk.${layer}.attn_output.weight`)!;
-      const product = Float64Array.from({ length: model.info.nEmbd }, (_, row) => at("head_out").reduce((sum, value, i) => sum + value * wo[row * at("head_out").length + i]!, 0));
+      const product = Float64Array.from(
+        { length: model.info.nEmbd },
+        (_, row) => at("head_out").reduce((sum, value, i) => sum + value * wo[row * at("head_out").length + i]!, 0),
+      );
       expect(maxDifference(product, at("attn_out"))).toBeLessThan(ROUNDING);
       expect(maxDifference(minus(at("resid_post"), at("mlp_out")), at("resid_mid"))).toBeLessThan(ROUNDING);
-      if (layer > 0) expect(maxDifference(plus(activations.resid_post[layer - 1]!, added(at("attn_out"), layer)), at("resid_mid"))).toBeLessThan(ROUNDING);
+      if (layer > 0) expect(maxDifference(plus(activations.resid_post[layer - 1]!, added(at("attn_out"), layer)), at("resid_mid")))
+        .toBeLessThan(ROUNDING);
       for (const site of HOOK_SITES) expect(Math.max(...at(site).map(Math.abs))).toBeGreaterThan(0.01);
     }
   });
@@ -97,11 +105,17 @@ describe.each(ARCHITECTURES)("the sites of %s are what their names say", (name) 
         const steered = await run(model, context, [{ vector: model.vectorHandle(vector), step: 0, alpha: 1.5 }]);
         logits.set(`${site} ${layer}`, steered.logits);
         expect(maxDifference(steered.logits, clean.logits)).toBeGreaterThan(1e-3);
-        for (const before of HOOK_SITES) for (let l = 0; l < layer; l++) expect(steered.activations[before][l]).toEqual(clean.activations[before][l]);
+        for (const before of HOOK_SITES) for (let l = 0; l < layer; l++) expect(steered.activations[before][l]).toEqual(
+          clean.activations[before][l],
+        );
         expect(steered.activations[site][layer]).toEqual(clean.activations[site][layer]); // captured before it is added
         const step = vector.data.map((value) => 1.5 * value);
-        if (site === "mlp_out") expect(maxDifference(steered.activations.resid_post[layer]!, plus(clean.activations.resid_post[layer]!, step))).toBeLessThan(ROUNDING);
-        if (site === "attn_out" && !isGemma) expect(maxDifference(steered.activations.resid_mid[layer]!, plus(clean.activations.resid_mid[layer]!, step))).toBeLessThan(ROUNDING);
+        if (site === "mlp_out") expect(maxDifference(
+          steered.activations.resid_post[layer]!, plus(clean.activations.resid_post[layer]!, step),
+        )).toBeLessThan(ROUNDING);
+        if (site === "attn_out" && !isGemma) expect(maxDifference(
+          steered.activations.resid_mid[layer]!, plus(clean.activations.resid_mid[layer]!, step),
+        )).toBeLessThan(ROUNDING);
         if (site === "resid_mid") {
           const passed = minus(steered.activations.resid_post[layer]!, steered.activations.mlp_out[layer]!);
           expect(maxDifference(passed, plus(clean.activations.resid_mid[layer]!, step))).toBeLessThan(ROUNDING);
@@ -113,14 +127,17 @@ describe.each(ARCHITECTURES)("the sites of %s are what their names say", (name) 
     }
   });
 
-  test.each([{ flashAttention: true, kvType: "f16" }, { quantised: true, flashAttention: true, kvType: "f16" }] as const)("with %p too", async (options) => {
+  test.each(
+    [{ flashAttention: true, kvType: "f16" }, { quantised: true, flashAttention: true, kvType: "f16" }] as const,
+  )("with %p too", async (options) => {
     const other = await loadArchitecture(space, name, options);
     using own = await other.createContext({ nCtx: 128, nSeqMax: 4 });
     const { activations } = await run(other, own);
     for (const layer of allLayers(model)) {
       const at = (site: HookSite): Float64Array => activations[site][layer]!;
       expect(maxDifference(minus(at("resid_post"), at("mlp_out")), at("resid_mid"))).toBeLessThan(ROUNDING);
-      if (layer > 0) expect(maxDifference(plus(activations.resid_post[layer - 1]!, added(at("attn_out"), layer)), at("resid_mid"))).toBeLessThan(HALF);
+      if (layer > 0) expect(maxDifference(plus(activations.resid_post[layer - 1]!, added(at("attn_out"), layer)), at("resid_mid")))
+        .toBeLessThan(HALF);
     }
     other.dispose();
   });
@@ -138,10 +155,13 @@ describe("other architectures", () => {
     model.siteLayers("head_out").forEach((layer, i) => {
       const [headOut, attnOut] = [activations.head_out[i]!, activations.attn_out[i]!];
       const wo = weights.get(`blk.${layer}.attn_output.weight`)!;
-      expect(maxDifference(attnOut, attnOut.map((_, row) => headOut.reduce((sum, value, column) => sum + value * wo[row * headOut.length + column]!, 0)))).toBeLessThan(ROUNDING);
+      expect(maxDifference(
+        attnOut, attnOut.map((_, row) => headOut.reduce((sum, value, column) => sum + value * wo[row * headOut.length + column]!, 0)),
+      )).toBeLessThan(ROUNDING);
     });
     for (const layer of model.siteLayers("resid_mid")) {
-      const [mid, mlp, post] = (["resid_mid", "mlp_out", "resid_post"] as const).map((site) => activations[site][layer]!) as [Float64Array, Float64Array, Float64Array];
+      const [mid, mlp, post] = (["resid_mid", "mlp_out", "resid_post"] as const).map((site) =>
+        activations[site][layer]!) as [Float64Array, Float64Array, Float64Array];
       expect(maxDifference(minus(post, mlp), mid)).toBeLessThan(ROUNDING);
     }
     model.dispose();

@@ -35,7 +35,7 @@ describe("the engine against a forward pass in double precision", () => {
     ours.forEach((row, position) => expect(maxDifference(row, logits[position]!)).toBeLessThan(ROUNDING));
   }));
 
-  test("alpha times delta is added to the input of W_O, in every layer, at its own position and step only", () => withContext(async (context, first) => {
+  test("alpha · delta is added to W_O's input in every layer, at its position and step only", () => withContext(async (context, first) => {
     const alphas = [0, 0, 1.5, -1, 0, 2];
     const { logits } = forward(tiny, TOKENS, (layer, position) => direction(vector, layer, position % 4, alphas[position]!));
     const ours = await logitsOf(context, (position) => [{ vector: first, step: position % 4, alpha: alphas[position]! }]);
@@ -57,7 +57,9 @@ describe("the engine against a forward pass in double precision", () => {
   test("the step after the last is the mean of the steps", () => withContext(async (context, first) => {
     const mean = (layer: number): Float64Array => {
       const sum = new Float64Array(vector.width);
-      for (let step = 0; step < vector.nSteps; step++) direction(vector, layer, step, 1 / vector.nSteps)!.forEach((value, i) => { sum[i]! += value; });
+      for (let step = 0; step < vector.nSteps; step++) direction(vector, layer, step, 1 / vector.nSteps)!.forEach(
+        (value, i) => { sum[i]! += value; },
+      );
       return sum;
     };
     const { logits } = forward(tiny, TOKENS, (layer) => mean(layer));
@@ -69,7 +71,11 @@ describe("the engine against a forward pass in double precision", () => {
     const { headOut } = forward(tiny, TOKENS);
     const into = model.createCapture("head_out", [0, 1, 2], 2);
     const batch = new Batch();
-    TOKENS.forEach((token, position) => batch.add(token, position, 0, { output: true, ...(position >= 3 ? { capture: { into, step: position % 2, weight: position } } : {}) }));
+    TOKENS.forEach(
+      (token, position) => batch.add(
+        token, position, 0, { output: true, ...(position >= 3 ? { capture: { into, step: position % 2, weight: position } } : {}) },
+      ),
+    );
     await context.decode(batch);
     const { sums, weights } = model.takeCapture(into);
     const [nLayer, width] = [3, 32];
@@ -133,7 +139,10 @@ describe("batches and caches", () => {
   }));
 
   test("each row of a batch carries its own terms, whatever steers its neighbours", () => withContext(async (context, first, second) => {
-    const termsOf: Term[][] = [[], [{ vector: first, step: 0, alpha: 2 }], [{ vector: second, step: 3, alpha: -1 }], [{ vector: first, step: 1, alpha: 1 }, { vector: second, step: 0, alpha: 1 }]];
+    const termsOf: Term[][] = [
+      [], [{ vector: first, step: 0, alpha: 2 }], [{ vector: second, step: 3, alpha: -1 }],
+      [{ vector: first, step: 1, alpha: 1 }, { vector: second, step: 0, alpha: 1 }],
+    ];
     const last = TOKENS.length - 1;
     context.kvClear();
     const prompt = new Batch();
@@ -147,7 +156,9 @@ describe("batches and caches", () => {
       const { logits } = forward(tiny, TOKENS, (layer, position) => {
         if (position !== last) return undefined;
         const sum = new Float64Array(vector.width);
-        for (const term of terms) direction(term.vector === first ? vector : other, layer, term.step, term.alpha)!.forEach((value, i) => { sum[i]! += value; });
+        for (const term of terms) direction(term.vector === first ? vector : other, layer, term.step, term.alpha)!.forEach(
+          (value, i) => { sum[i]! += value; },
+        );
         return sum;
       });
       expect(maxDifference(context.logits(row), logits[last]!)).toBeLessThan(ROUNDING);

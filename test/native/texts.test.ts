@@ -20,7 +20,8 @@ const text = (prompt: string, answer: string): PromptedText => promptedText(mode
 function reference({ prompt, answer }: PromptedText): Float64Array {
   const { nLayer, nEmbd } = tiny.shape;
   const means = new Float64Array(nLayer * nEmbd);
-  forward(tiny, [...prompt, ...answer]).headOut.forEach((layer, il) => layer.slice(prompt.length).forEach((row) => row.forEach((value, i) => {
+  forward(tiny, [...prompt, ...answer]).headOut.forEach((layer, il) => layer.slice(prompt.length)
+    .forEach((row) => row.forEach((value, i) => {
     means[il * nEmbd + i]! += value / answer.length;
   })));
   return means;
@@ -29,7 +30,9 @@ function reference({ prompt, answer }: PromptedText): Float64Array {
 test("means over the answer's rows equal the reference, with prompts in common and without", async () => {
   const texts = SHARING.map(([prompt, answer]) => text(prompt, answer));
   const found = await collectTexts(model, texts);
-  expect(found.map((one) => [one.text, one.layers, one.width, one.nRows])).toEqual(texts.map(({ answer }, i) => [i, [0, 1, 2], tiny.shape.nEmbd, answer.length]));
+  expect(found.map((one) => [one.text, one.layers, one.width, one.nRows])).toEqual(texts.map(
+    ({ answer }, i) => [i, [0, 1, 2], tiny.shape.nEmbd, answer.length],
+  ));
   found.forEach(({ means }, i) => expect(maxDifference(means, reference(texts[i]!))).toBeLessThan(ROUNDING));
 });
 
@@ -58,7 +61,9 @@ test("every row is computed once, a prompt in common once for all, and none with
   await collectTexts(model, texts);
   const batches = decode.mock.calls.map(([batch]) => batch.toNative());
   decode.mockRestore();
-  expect(batches.reduce((sum, { tokens }) => sum + tokens.length, 0)).toBe(texts[0]!.prompt.length + texts.reduce((sum, { answer }) => sum + answer.length, 0));
+  expect(batches.reduce((sum, { tokens }) => sum + tokens.length, 0)).toBe(
+    texts[0]!.prompt.length + texts.reduce((sum, { answer }) => sum + answer.length, 0),
+  );
   expect(batches.length).toBe(2); // the first text, then the others behind its prompt
   expect(batches.every(({ outputs, samples }) => samples === undefined && outputs.every((output) => output === 0))).toBe(true);
 });
@@ -80,7 +85,9 @@ test("the mean is that of the single rows, which captureActivations gives, at ev
     expect(found!.layers).toEqual(site === "attn_out" ? [0, 1, 2] : [0, 1]);
     const prefixes = one.answer.map((_, i) => [...one.prompt, ...one.answer.slice(0, i + 1)]);
     const mean = new Float64Array(found!.means.length);
-    for await (const { data } of captureActivations(model, prefixes, { site, layers: found!.layers, maxNewTokens: 1 })) data.forEach((value, i) => { mean[i]! += value / prefixes.length; });
+    for await (const { data } of captureActivations(model, prefixes, { site, layers: found!.layers, maxNewTokens: 1 })) data.forEach(
+      (value, i) => { mean[i]! += value / prefixes.length; },
+    );
     expect(maxDifference(found!.means, mean)).toBeLessThan(ROUNDING);
   }
 });
@@ -98,7 +105,9 @@ test("beside steered generations: both as if they were alone", async () => {
 test("what cannot be read is refused, and harms nobody else", async () => {
   const good = text("a question", "yes");
   const others = collectTexts(model, [good, good]);
-  await expect(collectTexts(model, [good], { site: "resid_post", layers: [1, 2] })).rejects.toMatchObject({ code: "E_SHAPE", message: expect.stringContaining("last layer (2)") });
+  await expect(collectTexts(model, [good], { site: "resid_post", layers: [1, 2] })).rejects.toMatchObject({
+    code: "E_SHAPE", message: expect.stringContaining("last layer (2)"),
+  });
   await expect(collectTexts(model, [good], { layers: [3] })).rejects.toMatchObject({ code: "E_SHAPE" });
   await expect(collectTexts(model, [good], { layers: [] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   await expect(collectTexts(model, [good, { ...good, answer: [] }])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
@@ -109,7 +118,9 @@ test("what cannot be read is refused, and harms nobody else", async () => {
 test("an abort ends it; the model goes on", async () => {
   const texts = Array.from({ length: 50 }, (_, i) => text("a question", `answer ${i}`));
   const abort = new AbortController();
-  await expect(collectTexts(model, texts, { signal: abort.signal, onProgress: () => abort.abort() })).rejects.toMatchObject({ code: "E_ABORTED" });
+  await expect(collectTexts(model, texts, { signal: abort.signal, onProgress: () => abort.abort() })).rejects.toMatchObject(
+    { code: "E_ABORTED" },
+  );
   await expect(collectTexts(model, texts, { signal: AbortSignal.abort() })).rejects.toMatchObject({ code: "E_ABORTED" });
   expect(maxDifference((await collectTexts(model, [texts[3]!]))[0]!.means, reference(texts[3]!))).toBeLessThan(ROUNDING);
   for await (const _ of captureTexts(model, texts, { site: "head_out" })) break;
@@ -122,5 +133,7 @@ test("weights that are broken are E_NOT_FINITE, not means", async () => {
   broken.tiny.weights.get("blk.0.ffn_down.weight")!.data[0] = NaN;
   writeFileSync(space.path("broken.gguf"), encodeGguf(broken.tiny));
   await using stranger = await loadModel(space.path("broken.gguf"), { threads: 1, gpuLayers: 0, vet: false });
-  await expect(collectTexts(stranger, [promptedText(stranger, "a question", "yes")], { site: "resid_post" })).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+  await expect(collectTexts(stranger, [promptedText(stranger, "a question", "yes")], { site: "resid_post" })).rejects.toMatchObject({
+    code: "E_NOT_FINITE",
+  });
 });

@@ -76,7 +76,9 @@ test("of what several rows compute, and without flash attention, no bit depends 
 });
 
 /** Logits of some decodes by 1 and by 2 threads, and whether the context took each for one that does not depend on their number. */
-async function byThreads(name: string, work: (context: Context) => AsyncGenerator<number[]>): Promise<{ logits: number[][][]; exact: boolean[] }> {
+async function byThreads(name: string, work: (context: Context) => AsyncGenerator<number[]>): Promise<{
+  logits: number[][][]; exact: boolean[]
+}> {
   const logits: number[][][] = [];
   let exact: boolean[] = [];
   for (const threads of [1, 2]) {
@@ -97,7 +99,7 @@ async function byThreads(name: string, work: (context: Context) => AsyncGenerato
 // A transformer, and models with a state per sequence: beside attention, and alone.
 const ARCHITECTURES = ["llama", "lfm2", "qwen3next", "mamba"];
 
-test.each(ARCHITECTURES)("%s: up to 256 cells no bit of a single row depends on the number of threads, and none is held for it", async (name) => {
+test.each(ARCHITECTURES)("%s: up to 256 cells no bit of a single row depends on the thread count; none is held for it", async (name) => {
   const { logits, exact } = await byThreads(name, async function* (context) {
     yield step(context, 100);
     context.kvRemove(0);
@@ -112,7 +114,8 @@ test.each(ARCHITECTURES)("%s: up to 256 cells no bit of a single row depends on 
   if (name !== "mamba") expect(logits[0]![2]).not.toEqual(logits[1]![2]); // else this test would see nothing
 }, MINUTES);
 
-test.each(ARCHITECTURES)("%s: a batch of which a part may be computed as a single row is not taken for one that does not depend on it", async (name) => {
+test.each(ARCHITECTURES)("%s: a batch of which a part may be computed as a single row is not taken for one that does not depend on "
+  + "it", async (name) => {
   const { logits, exact } = await byThreads(name, async function* (context) {
     await step(context);
     context.kvCopy(0, 1);
@@ -131,7 +134,9 @@ test.each(ARCHITECTURES)("%s: a batch of which a part may be computed as a singl
 test("the number is checked, and not changed during a decode", async () => {
   using context = await model.createContext({ nCtx: 512, nSeqMax: 1 });
   const { native } = context as unknown as { native: { setThreads(n: number): void } };
-  for (const threads of [0, -1, 513, 1.5]) expect(() => native.setThreads(threads)).toThrow(expect.objectContaining({ code: expect.stringMatching(/E_BAD_ARGUMENT|E_SHAPE/) }));
+  for (const threads of [0, -1, 513, 1.5]) expect(() => native.setThreads(threads)).toThrow(expect.objectContaining({
+    code: expect.stringMatching(/E_BAD_ARGUMENT|E_SHAPE/),
+  }));
   const work = step(context);
   expect(() => native.setThreads(1)).toThrow(expect.objectContaining({ code: "E_BUSY" }));
   await work;

@@ -43,10 +43,10 @@ function load(file: string, options: LoadTranslatorOptions = {}): Promise<Transl
   return loadTranslator(file, { threads: 1, gpuLayers: 0, kvType: "f32", vet: false, ...options });
 }
 
-/** A file like the tiny model's with other metadata. */
-function changed(name: string, metadata: Metadata): string {
+/** A file like the tiny model's, or of another one, with other metadata. */
+function changed(name: string, metadata: Metadata, of = tiny): string {
   const file = space.path(`${name}.gguf`);
-  writeFileSync(file, encodeT5(tiny, metadata));
+  writeFileSync(file, encodeT5(of, metadata));
   return file;
 }
 
@@ -73,7 +73,9 @@ describe("against a forward pass in double precision", () => {
 
   test("a decoder that starts with another token", async () => {
     using other = await load(changed("start", { "t5.decoder_start_token_id": 5 }));
-    const [[found], [usual]] = await Promise.all([other.translate(["ab cd"], { to: "en", maxNewTokens: N_MAX }), translator.translate(["ab cd"], { to: "en", maxNewTokens: N_MAX })]);
+    const [[found], [usual]] = await Promise.all([
+      other.translate(["ab cd"], { to: "en", maxNewTokens: N_MAX }), translator.translate(["ab cd"], { to: "en", maxNewTokens: N_MAX }),
+    ]);
     expect(found!.text).not.toBe(usual!.text);
   });
 });
@@ -105,13 +107,17 @@ describe("identities", () => {
 
   test("the text is that of the tokens, and says whether it came to an end", async () => {
     const expected = TEXTS.map((text) => referenceTranslation(tiny, sourceTokens("<2en>", text), N_MAX));
-    expect(await translator.translate(TEXTS, { to: "en", maxNewTokens: N_MAX })).toEqual(expected.map(({ tokens, isTruncated }) => ({ text: textOf(tokens), isTruncated })));
+    expect(await translator.translate(TEXTS, { to: "en", maxNewTokens: N_MAX })).toEqual(expected.map(({ tokens, isTruncated }) => ({
+      text: textOf(tokens), isTruncated,
+    })));
   });
 
   test("no texts are no work", async () => expect(await translator.translate([], { to: "en" })).toEqual([]));
 
   test("a vocabulary that puts no space before a text separates it from the tag all the same", async () => {
-    using other = await load(changed("no-prefix", { "tokenizer.ggml.add_space_prefix": false, "tokenizer.ggml.remove_extra_whitespaces": false }));
+    using other = await load(changed(
+      "no-prefix", { "tokenizer.ggml.add_space_prefix": false, "tokenizer.ggml.remove_extra_whitespaces": false },
+    ));
     const [found] = await other.translate(["ab cd"], { to: "en", maxNewTokens: N_MAX });
     const withoutFirst = sourceTokens("<2en>", "ab cd").slice(1); // nothing stands before the tag there
     expect(found!.text).toBe(textOf(referenceTranslation(tiny, withoutFirst, N_MAX).tokens));
@@ -120,7 +126,8 @@ describe("identities", () => {
 
 describe("what the encoder reads", () => {
   const reference = (source: number[]): string => textOf(referenceTranslation(tiny, source, N_MAX).tokens);
-  const translate = async (text: string, to = "en"): Promise<string> => (await translator.translate([text], { to, maxNewTokens: N_MAX }))[0]!.text;
+  const translate = async (text: string, to = "en"): Promise<string> =>
+    (await translator.translate([text], { to, maxNewTokens: N_MAX }))[0]!.text;
 
   test("the tag is one token, and what llama.cpp makes of tag and text together is what we make of them apart", () => {
     const EOS = 1; // what a prompt never gets, and the encoder always
@@ -145,11 +152,15 @@ describe("what the encoder reads", () => {
 
   test("a prefix of words instead of a tag", async () => {
     using other = await load(path, { prefix: (to) => `to ${to}` });
-    expect((await other.translate(["ab"], { to: "english", maxNewTokens: N_MAX }))[0]!.text).toBe(reference([...letterTokens("to english"), ...letterTokens("ab"), 1]));
+    expect((await other.translate(["ab"], { to: "english", maxNewTokens: N_MAX }))[0]!.text).toBe(reference([
+      ...letterTokens("to english"), ...letterTokens("ab"), 1,
+    ]));
   });
 
   test("a language that the model has no tag for", async () => {
-    await expect(translate("ab", "xx")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("no token <2xx>") });
+    await expect(translate("ab", "xx")).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining("no token <2xx>"),
+    });
     await expect(translate("ab", "en> <2fr")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
   });
 });
@@ -166,7 +177,9 @@ describe("refusals", () => {
   });
 
   test("a text that is too long is named, and the translator goes on", async () => {
-    await expect(translator.translate(["short", "word ".repeat(200)], { to: "en" })).rejects.toMatchObject({ code: "E_CONTEXT_FULL", message: "text 1 has 1003 tokens; the translator takes 512: shorten or split it" });
+    await expect(translator.translate(["short", "word ".repeat(200)], { to: "en" })).rejects.toMatchObject({
+      code: "E_CONTEXT_FULL", message: "text 1 has 1003 tokens; the translator takes 512: shorten or split it",
+    });
     expect(await translator.translate(["short"], { to: "en", maxNewTokens: 2 })).toHaveLength(1);
     // The tag with its space, the end, and a letter more than there is room for.
     expect(await code(translator.translate(["a".repeat(509)], { to: "en", maxNewTokens: 1 }))).toBe("E_CONTEXT_FULL");
@@ -178,9 +191,7 @@ describe("refusals", () => {
     const { data, columns } = broken.weights.get("token_embd.weight")!;
     const [, z] = letterTokens("z") as [number, number];
     data.fill(NaN, z * columns, (z + 1) * columns);
-    const file = space.path("nan.gguf");
-    writeFileSync(file, encodeT5(broken));
-    using other = await load(file);
+    using other = await load(changed("nan", {}, broken));
     for (const texts of [["z"], ["ab", "z", "ab"], ["z", "z", "z", "z", "z"]]) {
       expect(await code(other.translate(texts, { to: "en" }))).toBe("E_NOT_FINITE");
       // What the attention of a text does not see counts all the same where it is not finite.
@@ -194,7 +205,9 @@ describe("refusals", () => {
     writeFileSync(language, encodeGguf(tinyModel(1)));
     await expect(load(language)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("loadModel") });
     await expect(load("tiny-formality")).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("loadClassifier") });
-    await expect(loadModel(path, { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("loadTranslator") });
+    await expect(loadModel(path, { vet: false })).rejects.toMatchObject({
+      code: "E_BAD_GGUF", message: expect.stringContaining("loadTranslator"),
+    });
     await expect(loadClassifier(path, { vet: false })).rejects.toMatchObject({ code: "E_BAD_GGUF" });
   });
 
@@ -205,8 +218,7 @@ describe("refusals", () => {
     ["a decoder deeper than the encoder", { nEncoder: 2, nDecoder: 4 }, {}, /E_BAD_GGUF .*cannot load/],
   ];
   test.each(damaged)("%s", async (name, shape, metadata, expected) => {
-    const file = space.path(`${name}.gguf`);
-    writeFileSync(file, encodeT5(tinyT5(SEED, { ...T5_SHAPE, ...shape }), metadata));
+    const file = changed(name, metadata, tinyT5(SEED, { ...T5_SHAPE, ...shape }));
     const outcome = await load(file).then(() => "none", (error: { code: string; message: string }) => `${error.code} ${error.message}`);
     expect(outcome).toMatch(expected);
   });
@@ -241,7 +253,8 @@ describe("calls that do not end as planned", () => {
   test("calls wait for one another, and one that is aborted stops no other", async () => {
     const abort = new AbortController();
     const [first, second, third] = [
-      translator.translate(TEXTS, { to: "en", maxNewTokens: N_MAX }), translator.translate(many, { to: "en", signal: abort.signal }), translator.translate(["x"], { to: "en", maxNewTokens: 2 }),
+      translator.translate(TEXTS, { to: "en", maxNewTokens: N_MAX }), translator.translate(many, { to: "en", signal: abort.signal }),
+      translator.translate(["x"], { to: "en", maxNewTokens: 2 }),
     ];
     const refused = expect(second).rejects.toMatchObject({ code: "E_ABORTED" });
     abort.abort();
@@ -279,6 +292,8 @@ describe("files by name, and their check", () => {
     expect(await vetted.translate(["a"], { to: "en", maxNewTokens: 2 })).toHaveLength(1);
     await expect(loadModel(path)).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("loadTranslator") });
     const file = changed("epsilon", { "t5.attention.layer_norm_rms_epsilon": { f32: -1e-6 } });
-    await expect(load(file, { vet: true })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/crashes when it works with .*eps/) });
+    await expect(load(file, { vet: true })).rejects.toMatchObject({
+      code: "E_BAD_GGUF", message: expect.stringMatching(/crashes when it works with .*eps/),
+    });
   }, 60_000);
 });

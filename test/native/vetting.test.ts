@@ -53,14 +53,19 @@ function withText(...changes: Array<[string, string]>): Buffer {
 }
 
 /** Of an architecture that has the tensors and keys of llama. */
-const asArchitecture = (name: string): Buffer => withText(["\u0005\0\0\0\0\0\0\0llama\u000c", `\u0005\0\0\0\0\0\0\0${name}\u000c`], ["llama.", `${name}.`]);
+const asArchitecture = (name: string): Buffer => withText(
+  ["\u0005\0\0\0\0\0\0\0llama\u000c", `\u0005\0\0\0\0\0\0\0${name}\u000c`], ["llama.", `${name}.`],
+);
 
 describe("files on which llama.cpp ends its process", () => {
   const crashers: Array<[string, Buffer, RegExp]> = [
     ["no layers", withValue("llama.block_count", 0, 0, 0, 0), /crashes when it loads .*n_layer/],
     ["more layers than llama.cpp knows", withValue("llama.block_count", 0, 0, 0, 127), /crashes when it loads .*n_layer/],
     ["a token that occurs twice", withText(["<0x41>", "<0x40>"]), /crashes when it loads .*token_to_id/],
-    ["heads that do not fit the weights", withValue("llama.attention.head_count_kv", 2, 0, 0, 32), /crashes when it loads .*ggml_nelements/],
+    [
+      "heads that do not fit the weights", withValue("llama.attention.head_count_kv", 2, 0, 0, 32),
+      /crashes when it loads .*ggml_nelements/,
+    ],
     ["a negative epsilon", withValue("llama.attention.layer_norm_rms_epsilon", 0xac, 0xc5, 0x27, 0xb7), /crashes when it works with .*eps/],
   ];
   test.each(crashers)("%s", async (_, bytes, message) => {
@@ -71,7 +76,9 @@ describe("files on which llama.cpp ends its process", () => {
 });
 
 test("a model that computes the logits of every row is refused before it could end the process", async () => {
-  await expect(load(asArchitecture("dream"))).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringContaining("not a causal language model") });
+  await expect(load(asArchitecture("dream"))).rejects.toMatchObject({
+    code: "E_BAD_GGUF", message: expect.stringContaining("not a causal language model"),
+  });
 });
 
 test("any corrupted byte leaves a model or an error", async () => {
@@ -102,7 +109,9 @@ describe("verdicts", () => {
   test("a good file is tried once", async () => {
     await load(whole);
     const first = written();
-    expect(JSON.parse(readFileSync(verdictFile(path), "utf8"))).toMatchObject({ llamaCpp: expect.stringMatching(/^v\d/), files: [{ path, size: whole.length }] });
+    expect(JSON.parse(readFileSync(verdictFile(path), "utf8"))).toMatchObject({
+      llamaCpp: expect.stringMatching(/^v\d/), files: [{ path, size: whole.length }],
+    });
     await loadAgain();
     expect(written()).toBe(first);
   });
@@ -168,12 +177,16 @@ describe("the process that tries", () => {
   (process.platform === "win32" ? test.skip : test)("one that does not come to an end is ended", async () => {
     const fifo = space.path("fifo.gguf");
     execFileSync("mkfifo", [fifo]);
-    await expect(tryInChild(fifo, { milliseconds: 1500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/did not finish .* within 2 s/) });
+    await expect(tryInChild(fifo, { milliseconds: 1500, bytes: 1e10 })).rejects.toMatchObject({
+      code: "E_BAD_GGUF", message: expect.stringMatching(/did not finish .* within 2 s/),
+    });
   });
 
   test("one that takes too much memory is ended", async () => {
     writeFileSync(path, whole);
-    await expect(tryInChild(path, { milliseconds: 60_000, bytes: 1e6 })).rejects.toMatchObject({ code: "E_BAD_GGUF", message: expect.stringMatching(/more than 0\.0 GB/) });
+    await expect(tryInChild(path, { milliseconds: 60_000, bytes: 1e6 })).rejects.toMatchObject({
+      code: "E_BAD_GGUF", message: expect.stringMatching(/more than 0\.0 GB/),
+    });
   });
 
   /** Code of the error that loading gives in a process of its own, where `setup` ran before. */
@@ -192,12 +205,16 @@ describe("the process that tries", () => {
     writeFileSync(path, whole);
     const itself = 'process.execPath = "/bin/false"; ';
     expect(await codeAfter(itself)).toMatch(/^E_NATIVE .*\/bin\/false: it ended with exit code 1\. A program .*LLAMA_STEER_NODE/);
-    expect(await codeAfter(`${itself}Object.defineProperty(process.versions, "electron", { value: "40.0.0" })`)).toMatch(/^E_NATIVE .*Electron with the runAsNode fuse disabled .*LLAMA_STEER_NODE .*docs\/electron\.md.*vet: false/);
+    expect(await codeAfter(`${itself}Object.defineProperty(process.versions, "electron", { value: "40.0.0" })`)).toMatch(
+      /^E_NATIVE .*Electron with the runAsNode fuse disabled .*LLAMA_STEER_NODE .*docs\/electron\.md.*vet: false/,
+    );
     const node = `process.env.LLAMA_STEER_NODE = ${JSON.stringify(process.execPath)}`;
     expect(await codeAfter(`${itself}${node}`)).toBe("loaded\n");
     expect(existsSync(verdictFile(path))).toBe(true);
     rmSync(verdictFile(path));
-    expect(await codeAfter('process.env.LLAMA_STEER_NODE = "/nowhere/node"')).toMatch(/^E_NATIVE .*\/nowhere\/node: .*ENOENT.*LLAMA_STEER_NODE must be the path of a Node/);
+    expect(await codeAfter('process.env.LLAMA_STEER_NODE = "/nowhere/node"')).toMatch(
+      /^E_NATIVE .*\/nowhere\/node: .*ENOENT.*LLAMA_STEER_NODE must be the path of a Node/,
+    );
   });
 
   test("nothing is started for a load that is stopped already", async () => {
@@ -215,7 +232,9 @@ describe("the process that tries", () => {
     writeFileSync(deaf, "#!/bin/sh\nexec sleep 100\n", { mode: 0o755 });
     process.env["LLAMA_STEER_NODE"] = deaf;
     try {
-      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({ code: "E_NATIVE", message: expect.stringMatching(/did not answer.*LLAMA_STEER_NODE/) });
+      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({
+        code: "E_NATIVE", message: expect.stringMatching(/did not answer.*LLAMA_STEER_NODE/),
+      });
     } finally {
       delete process.env["LLAMA_STEER_NODE"];
     }
@@ -237,9 +256,13 @@ test("loading can be stopped, the check too, and is not remembered then", async 
   expect(await loadAgain()).not.toBe("");
 });
 
-test.each<object>([{ threads: 0 }, { gpuLayers: -1 }, { kvType: "q8" }, { backend: "Cuda" }, { steeringPath: "x" }, { maxSequences: 0 }])("options out of range are refused before anything is loaded: %j", async (options) => {
+test.each<object>([
+  { threads: 0 }, { gpuLayers: -1 }, { kvType: "q8" }, { backend: "Cuda" }, { steeringPath: "x" }, { maxSequences: 0 },
+])("options out of range are refused before anything is loaded: %j", async (options) => {
   writeFileSync(path, whole);
-  await expect(loadModel(path, options as LoadModelOptions)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining(Object.keys(options)[0]!) });
+  await expect(loadModel(path, options as LoadModelOptions)).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT", message: expect.stringContaining(Object.keys(options)[0]!),
+  });
 });
 
 test("a logger that throws harms nothing; a file that is gone is missed where vectors are bound to it", async () => {

@@ -48,7 +48,9 @@ describe.each(ARCHITECTURES)("%s", (name) => {
         for (const [i, tokens] of [FIRST, SECOND].entries()) {
           if (position >= tokens.length) continue;
           const output = position === tokens.length - 1;
-          last[i] = batch.add(tokens[position]!, position, sequences[i]!, { output, terms: output && i === steered ? [{ vector, step: 0, alpha: 1 }] : [] });
+          last[i] = batch.add(
+            tokens[position]!, position, sequences[i]!, { output, terms: output && i === steered ? [{ vector, step: 0, alpha: 1 }] : [] },
+          );
         }
       }
       await context.decode(batch);
@@ -69,10 +71,14 @@ describe.each(ARCHITECTURES)("%s", (name) => {
     const expected = [await alone(FIRST), await alone(SECOND)];
     context.kvClear();
     const prompts = new Batch();
-    for (const [sequence, tokens] of [[6, FIRST], [1, SECOND], [2, FIRST]] as const) tokens.slice(0, -1).forEach((token, position) => prompts.add(token, position, sequence));
+    for (const [sequence, tokens] of [[6, FIRST], [1, SECOND], [2, FIRST]] as const) tokens.slice(0, -1).forEach(
+      (token, position) => prompts.add(token, position, sequence),
+    );
     await context.decode(prompts);
     const step = new Batch();
-    const rows = ([[2, FIRST], [6, FIRST], [1, SECOND]] as const).map(([sequence, tokens]) => step.add(tokens.at(-1)!, tokens.length - 1, sequence, { output: true }));
+    const rows = ([[2, FIRST], [6, FIRST], [1, SECOND]] as const).map(
+      ([sequence, tokens]) => step.add(tokens.at(-1)!, tokens.length - 1, sequence, { output: true }),
+    );
     await context.decode(step);
     [0, 0, 1].forEach((which, i) => expect(maxDifference(context.logits(rows[i]!), expected[which]!)).toBeLessThan(ROUNDING));
   });
@@ -97,7 +103,9 @@ describe.each(ARCHITECTURES)("%s", (name) => {
   });
 
   test("generations whose prompts begin alike are what they are alone, and one that is left harms nobody", async () => {
-    const prompts = ["Hello there my friend, this", "Hello there my friend, this is", "Hello there my friend, that is", "Hello there my friend, this is"];
+    const prompts = [
+      "Hello there my friend, this", "Hello there my friend, this is", "Hello there my friend, that is", "Hello there my friend, this is",
+    ];
     const options = { maxNewTokens: 6, sampling: { logitBias: { 2: -Infinity } } };
     const alone = [];
     for (const prompt of prompts) alone.push((await generateText(model, prompt, options)).tokens.map(({ token }) => token));
@@ -114,7 +122,9 @@ describe.each(ARCHITECTURES)("%s", (name) => {
     const together: Float32Array[] = [];
     for await (const { data } of captureActivations(model, prompts, { site, maxNewTokens: 3 })) together.push(data);
     for (const [i, prompt] of prompts.entries()) {
-      for await (const { data } of captureActivations(model, [prompt], { site, maxNewTokens: 3 })) expect(maxDifference(data, together[i]!)).toBeLessThan(ROUNDING);
+      for await (const { data } of captureActivations(model, [prompt], { site, maxNewTokens: 3 })) expect(
+        maxDifference(data, together[i]!),
+      ).toBeLessThan(ROUNDING);
     }
     const texts = prompts.map((prompt) => ({ prompt, answer: [66, 90, 54] }));
     const means: Float64Array[] = [];
@@ -131,7 +141,9 @@ test("a hybrid has head_out where it has a W_O; another layer is refused, and al
   expect(model.siteLayers("head_out")).toEqual([1, 3]);
   expect(model.hasSite("head_out")).toBe(true);
   expect((await randomVector(model, 1)).layers).toEqual([1, 3]);
-  const refused = { code: "E_NO_SITE", message: expect.stringMatching(/layer 2 of this qwen3next has no head_out; the layers that have it: 1, 3$/) };
+  const refused = {
+    code: "E_NO_SITE", message: expect.stringMatching(/layer 2 of this qwen3next has no head_out; the layers that have it: 1, 3$/),
+  };
   expect(() => model.createCapture("head_out", [1, 2], 1)).toThrow(expect.objectContaining(refused));
   const vector = await randomVector(model, 1, { layers: [2] });
   await expect(generateText(model, "a", { steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] })).rejects.toMatchObject(refused);
@@ -143,12 +155,16 @@ test("a site that no layer has is refused with the reason", async () => {
   const parallel = await loadArchitecture(space, "command-r");
   expect(parallel.siteLayers("resid_mid")).toEqual([]);
   expect(() => parallel.siteWidth("resid_mid")).toThrow(expect.objectContaining({
-    code: "E_NO_SITE", message: "architecture command-r has no resid_mid: attention and MLP read the same stream, side by side; it has head_out, attn_out, mlp_out, resid_post",
+    code: "E_NO_SITE",
+    message: "architecture command-r has no resid_mid: attention and MLP read the same stream, side by side; it has head_out, attn_out, "
+      + "mlp_out, resid_post",
   }));
   parallel.dispose();
   const recurrent = await loadArchitecture(space, "mamba");
   for (const layers of [[], [0]]) {
-    expect(() => recurrent.createCapture("head_out", layers, 1)).toThrow(expect.objectContaining({ code: "E_NO_SITE", message: expect.stringContaining("attention with a W_O") }));
+    expect(() => recurrent.createCapture("head_out", layers, 1)).toThrow(expect.objectContaining({
+      code: "E_NO_SITE", message: expect.stringContaining("attention with a W_O"),
+    }));
   }
   recurrent.dispose();
 });

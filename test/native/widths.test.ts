@@ -11,7 +11,9 @@ const { nHead, dHead, nLayer } = architectureShape("deepseek2");
 const { model } = await architectureForFile("deepseek2");
 
 function dataset(name: string, outputs: string[]): Dataset {
-  return { name, instruction: "Answer.", rows: ["q", "r", "s", "t", "u", "w"].map((input, i) => ({ input, output: outputs[i % outputs.length]! })) };
+  return {
+    name, instruction: "Answer.", rows: ["q", "r", "s", "t", "u", "w"].map((input, i) => ({ input, output: outputs[i % outputs.length]! })),
+  };
 }
 
 test("the width of a head is W_O's, not the metadata's", () => {
@@ -23,7 +25,9 @@ test.each(["mean", "probe", "pca"] as const)("vectors of method %s at head_out h
   const [positive, negative] = [dataset("a", ["yes it is", "good", "fine one"]), dataset("b", ["no way", "bad", "not so"])];
   const vector = await extract(model, { strength: false, method, site: "head_out", positive, negative });
   expect([vector.width, vector.data.length]).toEqual([nHead * dHead, nLayer * nHead * dHead]);
-  const icl = method === "mean" ? await extract(model, { strength: false, method: "icl", support: 2, maxNewTokens: 2, iclExamples: 1, positive, negative }) : vector;
+  const icl = method === "mean" ? await extract(
+    model, { strength: false, method: "icl", support: 2, maxNewTokens: 2, iclExamples: 1, positive, negative },
+  ) : vector;
   expect(icl.width).toBe(vector.width);
   await expect(generateText(model, "Hello", { maxNewTokens: 2, steer: [vector.with({ kind: "fixed", alpha: 1 })] })).resolves.toBeDefined();
 });

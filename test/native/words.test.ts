@@ -18,7 +18,10 @@ describe("from words", () => {
   test("a vector is the per-step difference of the answers under both messages, as an opening paragraph for a base model", async () => {
     const vector = await extract(model, WORDS);
     const messages = (what: string): string[] =>
-      [`You are someone who ${what}.`, `Answer every question like someone who ${what}.`, `You play a person who ${what}. Stay in this role.`];
+      [
+        `You are someone who ${what}.`, `Answer every question like someone who ${what}.`,
+        `You play a person who ${what}. Stay in this role.`,
+      ];
     const side = async (what: string) => captureMeans(model, questions.map((question, i) =>
       ({ tokens: model.tokenise(`${messages(what)[i % 3]!}\n\nQ:${question}\nA:`), weight: 1 })), { site: "head_out", maxNewTokens: 3 });
     const expected = delta(await side("is glad"), await side("is sad"));
@@ -39,7 +42,9 @@ describe("from words", () => {
     });
     expect(provenance.health!.layers.map(({ layer }) => layer)).toEqual([0, 1, 2]);
     const prompt = model.tokenise("Q:Why?\nA:");
-    const [plain, steered] = await Promise.all([[], vector.with({ kind: "fixed", alpha: 40 })].map((steer) => model.generate(prompt, { steer, maxNewTokens: 4 }).result()));
+    const [plain, steered] = await Promise.all([[], vector.with({ kind: "fixed", alpha: 40 })].map(
+      (steer) => model.generate(prompt, { steer, maxNewTokens: 4 }).result(),
+    ));
     expect(steered!.text).not.toBe(plain!.text);
     for (const { relativeNorm } of provenance.health!.layers) expect(relativeNorm).toBeGreaterThan(0);
   });
@@ -85,7 +90,9 @@ describe("from words, with a chat template", () => {
   const folder = scratch();
   afterAll(() => folder[Symbol.dispose]());
   const load = (name: keyof typeof templates): Promise<Model> =>
-    loadVocabulary(folder, name, { kind: "spm", metadata: { "tokenizer.chat_template": templates[name] } }, { flashAttention: false, kvType: "f32" });
+    loadVocabulary(
+      folder, name, { kind: "spm", metadata: { "tokenizer.chat_template": templates[name] } }, { flashAttention: false, kvType: "f32" },
+    );
 
   test.each(["system", "none", "dropped"] as const)("a message goes where the template takes it: %s", async (name) => {
     const chat = await load(name);
@@ -93,7 +100,9 @@ describe("from words, with a chat template", () => {
       const vector = await extract(chat, { ...WORDS, questions: ["Hi", "Yo"], maxNewTokens: 1 });
       expect(vector.provenance.format).toBe("chat");
       const prompt = (message: string, question: string): Promise<number[]> => (name === "system"
-        ? prompts.tokens(chat, question, { format: "chat", system: message }) : prompts.tokens(chat, `${message}\n\n${question}`, { format: "chat" }));
+        ? prompts.tokens(chat, question, { format: "chat", system: message }) : prompts.tokens(
+          chat, `${message}\n\n${question}`, { format: "chat" },
+        ));
       const side = async (what: string) => captureMeans(chat, [
         { tokens: await prompt(`You are someone who ${what}.`, "Hi"), weight: 1 },
         { tokens: await prompt(`Answer every question like someone who ${what}.`, "Yo"), weight: 1 },
@@ -106,7 +115,9 @@ describe("from words, with a chat template", () => {
 });
 
 describe("from texts", () => {
-  const personas: ContrastTexts = { positive: ["happy", "glad"], negative: ["sad", "blue"], openings: ["I see", "So it", "He"], template: "Be {}!" };
+  const personas: ContrastTexts = {
+    positive: ["happy", "glad"], negative: ["sad", "blue"], openings: ["I see", "So it", "He"], template: "Be {}!",
+  };
 
   test("personas and openings: the mean difference of the last tokens", async () => {
     const vector = await extract(model, { texts: personas, format: "raw", name: "mood" });
@@ -116,13 +127,19 @@ describe("from texts", () => {
     const rows: Float64Array[] = [];
     for await (const { means } of captureTexts(model, texts, { site: "resid_post", pooling: "last" })) rows.push(means);
     const expected = rows[0]!.map((_, at) => rows.reduce((sum, row, i) => sum + (i % 2 === 0 ? 1 : -1) * row[at]!, 0) / (rows.length / 2));
-    expect(vector).toMatchObject({ site: "resid_post", layers: [0, 1], nSteps: 1, provenance: { property: "happy vs sad", format: "raw" } });
+    expect(vector).toMatchObject({
+      site: "resid_post", layers: [0, 1], nSteps: 1, provenance: { property: "happy vs sad", format: "raw" },
+    });
     expect(maxDifference(vector.data, expected)).toBeLessThan(ROUNDING);
-    expect(vector.provenance).toMatchObject({ origin: { kind: "pairs", pooling: "last", nPairs: 6, positive: { name: "mood positive" } }, health: { nPairs: 6 } });
+    expect(vector.provenance).toMatchObject({
+      origin: { kind: "pairs", pooling: "last", nPairs: 6, positive: { name: "mood positive" } }, health: { nPairs: 6 },
+    });
   });
 
   test("pairs of whole texts equal personas that make the same texts", async () => {
-    const whole = await extract(model, { texts: [{ positive: "abc", negative: "abd" }, { positive: "xbc", negative: "xbd" }], method: "pca" });
+    const whole = await extract(
+      model, { texts: [{ positive: "abc", negative: "abd" }, { positive: "xbc", negative: "xbd" }], method: "pca" },
+    );
     expect(whole.provenance).toMatchObject({ property: "texts", format: "raw", origin: { method: "pca", nPairs: 2 } });
     const datasets = (["c", "d"] as const).map((end): Dataset =>
       ({ name: end, instruction: "", rows: ["a", "x"].map((lead) => ({ input: lead, output: `${lead}b${end}` })) }));
@@ -139,7 +156,9 @@ describe("from texts", () => {
     ["the same twice", { ...personas, negative: personas.positive }, /the same/],
     ["nothing", null, /expected \{ positive, negative, openings/],
   ])("%s: refused", async (_, texts, message) => {
-    await expect(extract(model, { texts: texts as never })).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(message) });
+    await expect(extract(model, { texts: texts as never })).rejects.toMatchObject({
+      code: "E_BAD_DATASET", message: expect.stringMatching(message),
+    });
   });
 
   test("a file of them", async () => {

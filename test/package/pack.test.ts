@@ -30,12 +30,17 @@ describe("what npm would publish", () => {
 
   test("has what a user needs, and nothing that only we do", () => {
     expect(paths()).toEqual(expect.arrayContaining([
-      "package.json", "README.md", "LICENSE", "CMakeLists.txt", "binding.gyp", "dist/lib/index.js", "dist/lib/index.d.ts", "dist/lib/index.cjs", "dist/lib/index.d.cts",
+      "package.json", "README.md", "LICENSE", "CMakeLists.txt", "binding.gyp", "dist/lib/index.js", "dist/lib/index.d.ts",
+      "dist/lib/index.cjs", "dist/lib/index.d.cts",
       "dist/lib/experiments.js", "dist/lib/experiments.d.ts", "dist/lib/experiments.cjs", "dist/lib/experiments.d.cts",
-      "dist/bin/llama-steer.js", "native/build.mjs", "native/prebuilt.mjs", "native/gpu.mjs", "native/addon.cc", "models/registry.json", "models/tiny/tiny.gguf", "models/tiny/tiny-formality.gguf",
-      "models/datasets/ITA/ITA_train.json", "docs/errors.md", "docs/steering.schema.json", "docs/api.md", "CHANGELOG.md", "docs/examples/server.mjs", "docs/figures/steps.svg",
+      "dist/bin/llama-steer.js", "native/build.mjs", "native/prebuilt.mjs", "native/gpu.mjs", "native/addon.cc", "models/registry.json",
+      "models/tiny/tiny.gguf", "models/tiny/tiny-formality.gguf",
+      "models/datasets/ITA/ITA_train.json", "docs/errors.md", "docs/steering.schema.json", "docs/api.md", "CHANGELOG.md",
+      "docs/examples/server.mjs", "docs/figures/steps.svg",
     ]));
-    expect(paths().filter((path) => /^(test|build|node_modules|runs|\.ci)\/|^dist\/test|\.map$|\.tsbuildinfo$|(?<!\.d)\.m?ts$|\.py$/.test(path))).toEqual([]);
+    expect(paths().filter(
+      (path) => /^(test|build|node_modules|runs|\.ci)\/|^dist\/test|\.map$|\.tsbuildinfo$|(?<!\.d)\.m?ts$|\.py$/.test(path),
+    )).toEqual([]);
   });
 
   test("is small: the embedded models are most of it", () => {
@@ -107,9 +112,14 @@ describe("a user's project", () => {
   });
 
   test.each(["node20", "nodenext"])("compiles against our declarations, all of which are checked, with module %s", async (module) => {
-    const options = { module, target: "es2022", lib: ["es2023", "esnext.disposable"], strict: true, noEmit: true, exactOptionalPropertyTypes: true, skipLibCheck: false, types: ["node"] };
+    const options = {
+      module, target: "es2022", lib: ["es2023", "esnext.disposable"], strict: true, noEmit: true, exactOptionalPropertyTypes: true,
+      skipLibCheck: false, types: ["node"],
+    };
     await writeFile(join(folder, "project", "tsconfig.json"), JSON.stringify({ compilerOptions: options, files: Object.keys(SOURCE) }));
-    const { stdout } = await run(tool("tsc"), ["-p", join(folder, "project")], { cwd: join(folder, "project") }).catch((error: { stdout: string }) => error);
+    const { stdout } = await run(tool("tsc"), ["-p", join(folder, "project")], { cwd: join(folder, "project") }).catch((
+      error: { stdout: string },
+    ) => error);
     expect(stdout).toBe("");
   }, 120_000);
 
@@ -134,11 +144,15 @@ describe("a user's project", () => {
     await writeFile(join(project, "ten-lines.mjs"), blocks.find(({ kind }) => kind === "program")!.text);
     const { stdout } = await run(process.execPath, ["ten-lines.mjs"], { cwd: project, env });
     expect((await evaluate.detectLanguage(stdout)).language).toBe("ita");
-    const commands = blocks.filter(({ kind }) => kind === "commands").flatMap(({ text }) => commandsOf(text)).filter((command) => command.startsWith("llama-steer "));
+    const commands = blocks.filter(({ kind }) => kind === "commands").flatMap(({ text }) => commandsOf(text)).filter(
+      (command) => command.startsWith("llama-steer "),
+    );
     expect(commands.map((command) => command.split(" ")[1])).toEqual(["extract", "generate"]);
     for (const command of commands) {
       const words = command.match(/"[^"]*"|\S+/g)!.slice(1).map((word) => word.replaceAll('"', ""));
-      const answered = await run(process.execPath, [join(installed, "dist", "bin", "llama-steer.js"), ...words, "--quiet"], { cwd: project, env });
+      const answered = await run(
+        process.execPath, [join(installed, "dist", "bin", "llama-steer.js"), ...words, "--quiet"], { cwd: project, env },
+      );
       expect(answered.stdout.trim()).not.toBe("");
     }
     await expect(run("test", ["-s", "italian.safetensors"], { cwd: project })).resolves.toBeDefined();

@@ -116,7 +116,8 @@ export function plainFf({ nEmbd, nFf }: Shape): TensorSpec[] {
 export function experts({ nEmbd, nFf, nExpert }: Shape): TensorSpec[] {
   return [
     exactMatrix("ffn_gate_inp", [nExpert, nEmbd]),
-    matrix("ffn_gate_exps", [nExpert, nFf, nEmbd]), matrix("ffn_up_exps", [nExpert, nFf, nEmbd]), matrix("ffn_down_exps", [nExpert, nEmbd, nFf]),
+    matrix("ffn_gate_exps", [nExpert, nFf, nEmbd]), matrix("ffn_up_exps", [nExpert, nFf, nEmbd]),
+    matrix("ffn_down_exps", [nExpert, nEmbd, nFf]),
   ];
 }
 

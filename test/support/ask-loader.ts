@@ -16,10 +16,15 @@ const MOST_TRIALS = 600;
  * @throws the loader's last refusal, where it cannot be met
  */
 export async function makeArchitecture(architecture: string, path: string): Promise<Tensor[]> {
-  const metadata = { "general.architecture": architecture, "general.name": "tiny random", "general.file_type": 0, ...everyMetadata(architecture), ...byteVocabulary() };
+  const metadata = {
+    "general.architecture": architecture, "general.name": "tiny random", "general.file_type": 0, ...everyMetadata(architecture),
+    ...byteVocabulary(),
+  };
   const shapes = new Map<string, readonly number[]>(optionalTensors(architecture).map((name) => [name, [1]]));
   for (let trial = 0; trial < MOST_TRIALS; trial++) {
-    const refusal = await refusalOf(path, metadata, [...shapes].map(([name, shape]) => ({ name, shape, data: new Float32Array(sizeOf(shape)) })));
+    const refusal = await refusalOf(
+      path, metadata, [...shapes].map(([name, shape]) => ({ name, shape, data: new Float32Array(sizeOf(shape)) })),
+    );
     if (refusal === undefined) {
       const tensors = [...shapes].map(([name, shape]) => filled(name, shape, !shapes.has("output.weight")));
       writeFileSync(path, ggufBytes(metadata, tensors));

@@ -48,7 +48,9 @@ export function characterVocabulary(
   chatTemplate: string, made: readonly MadeToken[] = [],
   { bos = null, eos = null, addsBos = false }: { bos?: string | null; eos?: string | null; addsBos?: boolean } = {},
 ): CharacterVocabulary {
-  const tokens = made.map(({ text, isUserDefined = false, stripsRight = false }, index) => ({ token: FIRST_SPECIAL + index, text, isUserDefined, stripsLeft: false, stripsRight })).sort((a, b) => b.text.length - a.text.length);
+  const tokens = made.map(({ text, isUserDefined = false, stripsRight = false }, index) => ({
+    token: FIRST_SPECIAL + index, text, isUserDefined, stripsLeft: false, stripsRight,
+  })).sort((a, b) => b.text.length - a.text.length);
   const special = { bos, eos, tokens };
   const tokenise: Model["tokenise"] = (text, { special: isSpecial = false, bos: beginsWithBos = true } = {}) => {
     const found = tokens.filter(({ isUserDefined }) => isUserDefined || isSpecial);

@@ -20,16 +20,22 @@ const SPM_PIECES = ["▁", "▁H", "i", "Hi", "▁Hi", "▁Y", "o", "▁Yo", "\n
 const BPE_MERGES = ["H i", "Ġ Hi", "Y o", "Ċ Ċ", "Ġ Ġ", "ĠĠ Ġ"];
 
 /** A tiny random model with such a vocabulary, loaded: SentencePiece or byte-level BPE, with `<s>` and `</s>`. */
-export async function loadVocabulary(space: Scratch, name: string, { kind, control = [], userDefined = [], metadata = {} }: VocabularyParts, options: LoadModelOptions = {}): Promise<Model> {
+export async function loadVocabulary(
+  space: Scratch, name: string, { kind, control = [], userDefined = [], metadata = {} }: VocabularyParts, options: LoadModelOptions = {},
+): Promise<Model> {
   const shape = architectureShape("llama");
   const base = architectureMetadata("llama", shape, false);
   const nVocab = (base["tokenizer.ggml.tokens"] as string[]).length;
   const entries: Array<[text: string, type: number]> = [["<unk>", UNKNOWN!], ["<s>", CONTROL!], ["</s>", CONTROL!]];
-  entries.push(...control.map((text): [string, number] => [text, CONTROL!]), ...userDefined.map((text): [string, number] => [text, USER_DEFINED!]));
+  entries.push(
+    ...control.map((text): [string, number] => [text, CONTROL!]), ...userDefined.map((text): [string, number] => [text, USER_DEFINED!]),
+  );
   const pieces = kind === "spm" ? SPM_PIECES : BPE_MERGES.map((merge) => merge.replace(" ", ""));
   entries.push(...pieces.map((text): [string, number] => [text, NORMAL!]));
   // Bytes of ASCII, and as many of the others as there is room for: tests write ASCII.
-  for (let byte = 0; entries.length < nVocab; byte++) entries.push(kind === "spm" ? [`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`, BYTE!] : [letterOf(byte), NORMAL!]);
+  for (let byte = 0; entries.length < nVocab; byte++) entries.push(
+    kind === "spm" ? [`<0x${byte.toString(16).toUpperCase().padStart(2, "0")}>`, BYTE!] : [letterOf(byte), NORMAL!],
+  );
   const own: Metadata = {
     "tokenizer.ggml.model": kind === "spm" ? "llama" : "gpt2",
     ...(kind === "bpe" && { "tokenizer.ggml.pre": "llama-bpe", "tokenizer.ggml.merges": BPE_MERGES }),

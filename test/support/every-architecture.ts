@@ -93,7 +93,9 @@ const WKV7: Metadata = { "wkv.head_size": 64 };
 const SHORT: Metadata = { ...HYBRID, "shortconv.l_cache": 3 };
 const NEMOTRON: Metadata = { "attention.head_count_kv": [HEADS, 0, 0, HEADS], feed_forward_length: [0, 0, 96, 0] };
 const INDEXED: Metadata = { "attention.indexer.types": [1, 0, 1, 0] };
-const XIELU = Object.fromEntries(["alpha_n", "alpha_p", "beta", "eps"].map((name) => [`xielu.${name}`, { f32: name === "eps" ? 1e-6 : 0.8 }]));
+const XIELU = Object.fromEntries(["alpha_n", "alpha_p", "beta", "eps"].map(
+  (name) => [`xielu.${name}`, { f32: name === "eps" ? 1e-6 : 0.8 }],
+));
 
 /** What single architectures want otherwise. */
 const OWN: Record<string, Metadata> = {
@@ -132,7 +134,9 @@ const DENSE = { "ffn_gate.weight": [0], "ffn_down.weight": [0], "ffn_up.weight":
 const ROUTED = { "ffn_gate_inp.weight": MOST, "ffn_gate_exps.weight": MOST, "ffn_down_exps.weight": MOST, "ffn_up_exps.weight": MOST };
 const SHARED = { "ffn_gate_shexp.weight": MOST, "ffn_down_shexp.weight": MOST, "ffn_up_shexp.weight": MOST };
 const DELTA_NET = { "attn_qkv.weight": EVEN, "attn_gate.weight": EVEN };
-const INDEXER = Object.fromEntries(["k_norm.weight", "k_norm.bias", "proj.weight", "attn_k.weight", "attn_q_b.weight"].map((name) => [`indexer.${name}`, ALL]));
+const INDEXER = Object.fromEntries(["k_norm.weight", "k_norm.bias", "proj.weight", "attn_k.weight", "attn_q_b.weight"].map(
+  (name) => [`indexer.${name}`, ALL],
+));
 
 /** Tensors that llama.cpp does not insist on, but without which its graph would be another or none: the layers that are to have them. */
 const OPTIONAL: Record<string, Record<string, readonly number[]>> = {

@@ -41,7 +41,12 @@ export function readGguf(bytes: Buffer): { metadata: Metadata; tensors: Tensor[]
     return { name, shape, type: word(), offset: long() };
   });
   const data = Math.ceil(at / ALIGNMENT) * ALIGNMENT;
-  return { metadata, tensors: infos.map(({ name, shape, type, offset }) => ({ name, shape, data: floats(view, data + offset, shape.reduce((a, b) => a * b, 1), type) })) };
+  return {
+    metadata,
+    tensors: infos.map(({ name, shape, type, offset }) => ({
+      name, shape, data: floats(view, data + offset, shape.reduce((a, b) => a * b, 1), type),
+    })),
+  };
 }
 
 /** The same model with its matrices in another type. */

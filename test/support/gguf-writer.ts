@@ -39,7 +39,9 @@ export function ggufHeader(metadata: Metadata, tensors: ReadonlyArray<Omit<Tenso
   let offset = 0;
   for (const tensor of tensors) {
     const extents = [...tensor.shape].reverse();
-    infos.push(bytesOfString(tensor.name), word(extents.length), ...extents.map(long), word(TENSOR_TYPES[tensor.type ?? "F32"]), long(offset));
+    infos.push(
+      bytesOfString(tensor.name), word(extents.length), ...extents.map(long), word(TENSOR_TYPES[tensor.type ?? "F32"]), long(offset),
+    );
     offset += tensorSize(tensor);
   }
   const counts = [long(tensors.length), long(Object.keys(metadata).length)];
@@ -98,7 +100,9 @@ function bytesOfValue(value: Metadata[string]): Buffer {
     const { f32 } = value;
     return typeof f32 === "number" ? Buffer.concat([word(F32), float(f32)]) : list(F32, f32.map(float));
   }
-  return typeof value[0] === "string" ? list(STRING, value.map((item) => bytesOfString(String(item)))) : list(I32, value.map((item) => word(Number(item))));
+  return typeof value[0] === "string" ? list(STRING, value.map((item) => bytesOfString(String(item)))) : list(
+    I32, value.map((item) => word(Number(item))),
+  );
 }
 
 function list(type: number, items: Buffer[]): Buffer {

@@ -1,6 +1,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import { extract, loadDataset, type Dataset, type Model, type QaVariant, type Steering, type VectorData, type WrittenSchedule } from "../../lib/index.js";
+import {
+  extract, loadDataset, type Dataset, type Model, type QaVariant, type Steering, type VectorData, type WrittenSchedule,
+} from "../../lib/index.js";
 import { deltaPerplexity, withFoundAlphas } from "../../lib/generate/perplexity.js";
 import { generateText } from "../../lib/generate/index.js";
 import { iclTokens, promptGroups, questionTokens, QUESTION_STOP } from "../../lib/prompt/question.js";
@@ -44,7 +46,9 @@ export interface Golden {
   };
   /** Greedy tokens behind each drawn prompt, `times` of the support. */
   support: Array<{ dataset: string; times: number; prompt: number[]; tokens: number[] }>;
-  prompts: Array<{ dataset: string; index: number; question: string; noIcl: Record<QaVariant, number[]>; icl: Record<QaVariant, number[]> }>;
+  prompts: Array<{
+    dataset: string; index: number; question: string; noIcl: Record<QaVariant, number[]>; icl: Record<QaVariant, number[]>
+  }>;
   results: GoldenResult[];
   /** By property, `[N, nLayer, width]`. */
   deltas: Map<string, Float32Array>;
@@ -55,7 +59,9 @@ export async function loadGolden(name: string): Promise<Golden> {
   const golden = JSON.parse(await readFile(join(folder, "golden.json"), "utf8")) as Omit<Golden, "deltas">;
   const path = join(folder, "deltas.safetensors");
   const { tensors } = decodeSafetensors(await readFile(path), path);
-  const deltas = new Map([...tensors].filter(([key]) => key.startsWith("delta.")).map(([key, { data }]) => [key.slice("delta.".length), data]));
+  const deltas = new Map(
+    [...tensors].filter(([key]) => key.startsWith("delta.")).map(([key, { data }]) => [key.slice("delta.".length), data]),
+  );
   return { ...golden, deltas };
 }
 
@@ -81,7 +87,8 @@ export class Parity {
     const { iclExamples, supportIndices, maxNewTokens } = this.config;
     const vector = await extract(this.model, {
       strength: false,
-      positive: await this.dataset(positive, "train"), negative: await this.dataset(negative, "train"), iclExamples, supportIndices, maxNewTokens,
+      positive: await this.dataset(positive, "train"), negative: await this.dataset(negative, "train"), iclExamples, supportIndices,
+      maxNewTokens,
     });
     this.vectors.set(property, vector);
     return vector;
@@ -131,7 +138,9 @@ export class Parity {
   }
 
   /** Tokens of one of the golden prompts. */
-  async promptTokens({ dataset, index, question }: Golden["prompts"][number], format: QaVariant): Promise<{ icl: number[]; noIcl: number[] }> {
+  async promptTokens({ dataset, index, question }: Golden["prompts"][number], format: QaVariant): Promise<{
+    icl: number[]; noIcl: number[]
+  }> {
     const set = await this.dataset(dataset, "test");
     const group = promptGroups(set, this.config.iclExamples)[index]!;
     return { icl: iclTokens(this.model, set.instruction, group, format), noIcl: questionTokens(this.model, question, format) };
@@ -142,7 +151,9 @@ export class Parity {
     const key = JSON.stringify([icl, options.maxNewTokens]);
     const known = this.iclOutputs.get(key);
     if (known) return known;
-    const output = generateText(this.model, icl, options).then(({ tokens }) => tokens.map(({ token }) => token).filter((token) => !this.model.isEndOfGeneration(token)));
+    const output = generateText(this.model, icl, options).then(
+      ({ tokens }) => tokens.map(({ token }) => token).filter((token) => !this.model.isEndOfGeneration(token)),
+    );
     this.iclOutputs.set(key, output);
     return output;
   }
@@ -150,7 +161,9 @@ export class Parity {
   /** One golden result: our tokens, readings and perplexities. */
   async result({ setting: label, dataset, prompt: index }: GoldenResult) {
     const setting = this.config.settings.find((candidate) => candidate.label === label)!;
-    const steer: Steering[] = await Promise.all(setting.steer.map(async ({ property, schedule }) => ({ vector: await this.vector(property), schedule })));
+    const steer: Steering[] = await Promise.all(setting.steer.map(async ({ property, schedule }) => ({
+      vector: await this.vector(property), schedule,
+    })));
     const prompt = this.golden.prompts.find((candidate) => candidate.dataset === dataset && candidate.index === index)!;
     const { icl, noIcl } = await this.promptTokens(prompt, "clean");
     const options = { maxNewTokens: setting.maxNewTokens ?? this.config.maxNewTokens, stop: [QUESTION_STOP] };

@@ -51,7 +51,8 @@ export const OTHERS: Record<string, Architecture> = {
   // Norms after the sublayers only, and over all heads at once.
   olmo2: {
     layer: (shape) => [
-      ...projections(shape), output(shape), norm("attn_q_norm", shape.nHead * shape.dHead), norm("attn_k_norm", shape.nHeadKv * shape.dHead),
+      ...projections(shape), output(shape), norm("attn_q_norm", shape.nHead * shape.dHead),
+      norm("attn_k_norm", shape.nHeadKv * shape.dHead),
       norm("post_attention_norm", shape.nEmbd), ...gatedFf(shape), norm("post_ffw_norm", shape.nEmbd),
     ],
   },
@@ -65,7 +66,8 @@ export const OTHERS: Record<string, Architecture> = {
     shape: { ...WIDE, ...MOE },
     metadata: () => WINDOW,
     layer: (shape) => [
-      norm("attn_norm", shape.nEmbd), ...biased(...projections(shape), output(shape)), { ...bias("attn_sinks", [shape.nHead]), name: "attn_sinks.weight" },
+      norm("attn_norm", shape.nEmbd), ...biased(...projections(shape), output(shape)),
+      { ...bias("attn_sinks", [shape.nHead]), name: "attn_sinks.weight" },
       norm("post_attention_norm", shape.nEmbd), ...biased(...experts(shape)),
     ],
   },
@@ -79,7 +81,8 @@ export const OTHERS: Record<string, Architecture> = {
       leading_dense_block_count: 1, expert_shared_count: 1,
     }),
     layer: (shape, layer) => sequential(shape, [
-      matrix("attn_q_a", [MLA.query, shape.nEmbd]), norm("attn_q_a_norm", MLA.query), matrix("attn_q_b", [shape.nHead * (MLA.plain + MLA.rotated), MLA.query]),
+      matrix("attn_q_a", [MLA.query, shape.nEmbd]), norm("attn_q_a_norm", MLA.query),
+      matrix("attn_q_b", [shape.nHead * (MLA.plain + MLA.rotated), MLA.query]),
       matrix("attn_kv_a_mqa", [MLA.latent + MLA.rotated, shape.nEmbd]), norm("attn_kv_a_norm", MLA.latent),
       matrix("attn_k_b", [shape.nHead, MLA.latent, MLA.plain]), matrix("attn_v_b", [shape.nHead, shape.dHead, MLA.latent]), output(shape),
     ], layer === 0 ? gatedFf(shape) : [...experts(shape), ...gatedFf(shape, "_shexp")]),
@@ -96,11 +99,13 @@ export const OTHERS: Record<string, Architecture> = {
     shape: { ...WIDE, ...MOE, nLayer: 4 },
     metadata: ({ nFf }) => ({
       full_attention_interval: 2, expert_shared_feed_forward_length: nFf,
-      "ssm.conv_kernel": SSM.kernel, "ssm.state_size": DELTA.dHead, "ssm.group_count": DELTA.nHeadKey, "ssm.time_step_rank": DELTA.nHeadValue,
+      "ssm.conv_kernel": SSM.kernel, "ssm.state_size": DELTA.dHead, "ssm.group_count": DELTA.nHeadKey,
+      "ssm.time_step_rank": DELTA.nHeadValue,
       "ssm.inner_size": DELTA.nHeadValue * DELTA.dHead,
     }),
     layer: (shape, layer) => [
-      norm("attn_norm", shape.nEmbd), ...(layer % 2 === 1 ? gatedAttention(shape) : deltaNet(shape)), norm("post_attention_norm", shape.nEmbd),
+      norm("attn_norm", shape.nEmbd), ...(layer % 2 === 1 ? gatedAttention(shape) : deltaNet(shape)),
+      norm("post_attention_norm", shape.nEmbd),
       ...experts(shape), exactMatrix("ffn_gate_inp_shexp", [shape.nEmbd]), ...gatedFf(shape, "_shexp"),
     ],
   },
@@ -116,7 +121,9 @@ export const OTHERS: Record<string, Architecture> = {
   // No attention at all.
   mamba: {
     shape: { nHead: 0, nHeadKv: 0, dHead: 0, nFf: 0 },
-    metadata: ({ nEmbd }) => ({ "ssm.conv_kernel": SSM.kernel, "ssm.inner_size": 2 * nEmbd, "ssm.state_size": SSM.state, "ssm.time_step_rank": SSM.rank }),
+    metadata: ({ nEmbd }) => ({
+      "ssm.conv_kernel": SSM.kernel, "ssm.inner_size": 2 * nEmbd, "ssm.state_size": SSM.state, "ssm.time_step_rank": SSM.rank,
+    }),
     layer: ({ nEmbd }) => [
       norm("attn_norm", nEmbd), matrix("ssm_in", [4 * nEmbd, nEmbd]), ...biased(exactMatrix("ssm_conv1d", [2 * nEmbd, SSM.kernel])),
       matrix("ssm_x", [SSM.rank + 2 * SSM.state, 2 * nEmbd]), ...biased(exactMatrix("ssm_dt", [2 * nEmbd, SSM.rank])),

@@ -4,7 +4,8 @@ import type { Model } from "../../lib/index.js";
 
 /** Questions and answers whose prompts begin alike, and some that do not. */
 export const SHARING = [
-  ["a question", "yes"], ["a question", "no, not at all"], ["a question", "y"], ["another question", "it is so"], ["another", "it is"], ["b", "c"],
+  ["a question", "yes"], ["a question", "no, not at all"], ["a question", "y"], ["another question", "it is so"], ["another", "it is"],
+  ["b", "c"],
 ] as const;
 
 export function promptedText(model: Model, prompt: string, answer: string): PromptedText {

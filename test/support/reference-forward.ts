@@ -62,7 +62,9 @@ function rotate(x: Float64Array, position: number, dHead: number): Float64Array 
   return result;
 }
 
-function attend(query: Float64Array, keys: Float64Array[], values: Float64Array[], position: number, nHead: number, nHeadKv: number, dHead: number): Float64Array {
+function attend(
+  query: Float64Array, keys: Float64Array[], values: Float64Array[], position: number, nHead: number, nHeadKv: number, dHead: number,
+): Float64Array {
   const result = new Float64Array(nHead * dHead);
   for (let head = 0; head < nHead; head++) {
     const shared = Math.floor(head / (nHead / nHeadKv)) * dHead;

@@ -50,7 +50,9 @@ function nextLogits(model: TinyT5, memory: Float64Array[], tokens: readonly numb
   for (let layer = 0; layer < model.shape.nDecoder; layer++) {
     const name = `dec.blk.${layer}`;
     const normed = stream.map((x) => rmsNorm(model, `${name}.attn_norm`, x));
-    const bias = (query: number, key: number): number[] | undefined => (key > query ? undefined : distanceBias(model, "dec", bucketBack(query - key, model.shape.nBuckets)));
+    const bias = (query: number, key: number): number[] | undefined => (key > query ? undefined : distanceBias(
+      model, "dec", bucketBack(query - key, model.shape.nBuckets),
+    ));
     attention(model, `${name}.attn`, normed, normed, bias).forEach((y, at) => addTo(stream[at]!, y));
     const queries = stream.map((x) => rmsNorm(model, `${name}.cross_attn_norm`, x));
     const none = new Array<number>(model.shape.nHead).fill(0);
@@ -81,7 +83,9 @@ function distanceBias(model: TinyT5, side: "enc" | "dec", bucket: number): numbe
 }
 
 /** Scores are not divided by the heads' width. `bias`: per head, undefined where a query does not see a key. */
-function attention(model: TinyT5, name: string, from: Float64Array[], to: Float64Array[], bias: (query: number, key: number) => number[] | undefined): Float64Array[] {
+function attention(
+  model: TinyT5, name: string, from: Float64Array[], to: Float64Array[], bias: (query: number, key: number) => number[] | undefined,
+): Float64Array[] {
   const { nHead, dHead } = model.shape;
   const keys = to.map((x) => multiply(model, `${name}_k`, x));
   const values = to.map((x) => multiply(model, `${name}_v`, x));
@@ -94,7 +98,9 @@ function attention(model: TinyT5, name: string, from: Float64Array[], to: Float6
         const biases = bias(at, k);
         return biases === undefined ? -Infinity : dot(query.subarray(...span), key.subarray(...span)) + biases[head]!;
       });
-      softmax(scores).forEach((weight, k) => values[k]!.subarray(...span).forEach((value, i) => { heads[span[0] + i]! += weight * value; }));
+      softmax(scores).forEach(
+        (weight, k) => values[k]!.subarray(...span).forEach((value, i) => { heads[span[0] + i]! += weight * value; }),
+      );
     }
     return multiply(model, `${name}_o`, heads);
   });
@@ -104,7 +110,9 @@ function attention(model: TinyT5, name: string, from: Float64Array[], to: Float6
 function feedForward(model: TinyT5, name: string, x: Float64Array): Float64Array {
   const normed = rmsNorm(model, `${name}_norm`, x);
   const up = multiply(model, `${name}_up`, normed);
-  const gated = multiply(model, `${name}_gate`, normed).map((g, i) => 0.5 * g * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (g + 0.044715 * g ** 3))) * up[i]!);
+  const gated = multiply(model, `${name}_gate`, normed).map(
+    (g, i) => 0.5 * g * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (g + 0.044715 * g ** 3))) * up[i]!,
+  );
   return multiply(model, `${name}_down`, gated);
 }
 

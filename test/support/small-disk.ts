@@ -14,6 +14,8 @@ export function smallDisk(): { folder: string; unmount(): void } | undefined {
     } };
   }
   rmSync(folder, { recursive: true, force: true });
-  process.stderr.write(`no small disk can be mounted here (${mounted.stderr?.trim() || mounted.error?.message}): the tests of a full disk are left out\n`);
+  process.stderr.write(
+    `no small disk can be mounted here (${mounted.stderr?.trim() || mounted.error?.message}): the tests of a full disk are left out\n`,
+  );
   return undefined;
 }

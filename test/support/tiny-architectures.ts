@@ -1,6 +1,7 @@
 import { seededRandom } from "../../lib/maths/random.js";
 import {
-  biased, embedding, experts, fusedProjections, gatedFf, headNorms, matrix, MOE, norm, N_VOCAB, output, ownOutput, projections, sequential, SHAPE, TIED,
+  biased, embedding, experts, fusedProjections, gatedFf, headNorms, matrix, MOE, norm, N_VOCAB, output, ownOutput, projections, sequential,
+  SHAPE, TIED,
   WIDE, WINDOW, type Architecture, type Shape, type TensorSpec,
 } from "./architecture-parts.js";
 import { ggufBytes, type Metadata, type Tensor } from "./gguf-writer.js";
@@ -11,10 +12,15 @@ export const ROPE_BASE = 10000;
 
 const SUPPORTED: Record<string, Architecture> = {
   llama: { layer: (shape) => sequential(shape, [...projections(shape), output(shape)], gatedFf(shape)) },
-  mixtral: { architecture: "llama", shape: MOE, layer: (shape) => sequential(shape, [...projections(shape), output(shape)], experts(shape)) },
+  mixtral: {
+    architecture: "llama", shape: MOE, layer: (shape) => sequential(shape, [...projections(shape), output(shape)], experts(shape)),
+  },
   qwen2: { layer: (shape) => sequential(shape, [...biased(...projections(shape)), output(shape)], gatedFf(shape)) },
   qwen3: { shape: WIDE, layer: (shape) => sequential(shape, [...projections(shape), ...headNorms(shape), output(shape)], gatedFf(shape)) },
-  qwen3moe: { shape: { ...WIDE, ...MOE }, layer: (shape) => sequential(shape, [...projections(shape), ...headNorms(shape), output(shape)], experts(shape)) },
+  qwen3moe: {
+    shape: { ...WIDE, ...MOE },
+    layer: (shape) => sequential(shape, [...projections(shape), ...headNorms(shape), output(shape)], experts(shape)),
+  },
   gemma2: {
     ...TIED,
     shape: WIDE,
@@ -71,7 +77,9 @@ export function architectureShape(name: string): Shape {
 }
 
 /** Random weights before quantisation, with the type that they are to be stored in. */
-export function architectureTensors(name: string, { seed = 1, quantised = false }: GgufOptions = {}, shape = architectureShape(name)): Tensor[] {
+export function architectureTensors(
+  name: string, { seed = 1, quantised = false }: GgufOptions = {}, shape = architectureShape(name),
+): Tensor[] {
   const random = seededRandom(seed);
   return architectureSpecs(name, shape).map(({ name, shape, draw, exact }) => ({
     name, shape,
@@ -83,7 +91,9 @@ export function architectureTensors(name: string, { seed = 1, quantised = false 
 /** The tensors of a model, without values. */
 export function architectureSpecs(name: string, shape: Shape): TensorSpec[] {
   const { before = (s: Shape) => [embedding(s)], layer, after = ownOutput } = architectureOf(name);
-  const layers = Array.from({ length: shape.nLayer }, (_, il) => layer(shape, il).map((spec) => ({ ...spec, name: `blk.${il}.${spec.name}` })));
+  const layers = Array.from(
+    { length: shape.nLayer }, (_, il) => layer(shape, il).map((spec) => ({ ...spec, name: `blk.${il}.${spec.name}` })),
+  );
   return [...before(shape), ...layers.flat(), ...after(shape)];
 }
 

@@ -32,12 +32,17 @@ export function scratch(): Scratch {
   return { folder, path: (name) => join(folder, name), [Symbol.dispose]: () => rmSync(folder, { recursive: true, force: true }) };
 }
 
-/** A tiny model on disk, loaded: with one thread (two wait for each other on a busy machine), on the CPU (GPUs round to half precision) and exact unless options say otherwise. */
+/**
+ * A tiny model on disk, loaded: with one thread (two wait for each other on a busy machine), on the CPU (GPUs round to half precision) and
+ * exact unless options say otherwise.
+ */
 export async function loadTiny(space: Scratch, options: LoadModelOptions = {}, seed = 1): Promise<{ tiny: TinyModel; model: Model }> {
   const tiny = tinyModel(seed);
   const path = space.path(`tiny-${seed}.gguf`);
   writeFileSync(path, encodeGguf(tiny));
-  return { tiny, model: await loadModel(path, { threads: 1, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...options }) };
+  return {
+    tiny, model: await loadModel(path, { threads: 1, gpuLayers: GPU_LAYERS, flashAttention: false, kvType: "f32", vet: false, ...options }),
+  };
 }
 
 /** A tiny model of any architecture, loaded likewise. */
@@ -64,14 +69,17 @@ export async function randomVector(model: Model, seed: number, options: RandomVe
     site, layers, nSteps, width,
     data: Float32Array.from({ length: layers.length * nSteps * width }, () => (random() - 0.5) * scale),
     provenance: {
-      property: `random ${seed}`, origin: { kind: "icl", positive: { name: "a", hash: "sha256:a" }, negative: { name: "b", hash: "sha256:b" },
+      property: `random ${seed}`,
+      origin: { kind: "icl", positive: { name: "a", hash: "sha256:a" }, negative: { name: "b", hash: "sha256:b" },
       iclExamples: 0, support: 1, seed, supportIndices: [0], promptsHash: "sha256:none" }, model: await model.fingerprint(), madeBy: "test",
     },
   };
 }
 
 /** `alpha` times the direction of a vector at (layer, step). */
-export function direction({ layers, nSteps, width, data }: VectorData, layer: number, step: number, alpha: number): Float64Array | undefined {
+export function direction(
+  { layers, nSteps, width, data }: VectorData, layer: number, step: number, alpha: number,
+): Float64Array | undefined {
   const index = layers.indexOf(layer);
   if (index < 0) return undefined;
   const start = (index * nSteps + step) * width;

@@ -14,12 +14,16 @@ export const TINY_SHAPE: Shape = { ...SHAPE, nFf: 48 };
 /** Random weights, the same for the same seed. */
 export function tinyModel(seed = 1, shape = TINY_SHAPE): TinyModel {
   const tensors = architectureTensors("llama", { seed }, shape);
-  const weights = new Map(tensors.map(({ name, shape, data }) => [name, { rows: shape.length === 1 ? 1 : shape[0]!, columns: shape.at(-1)!, data }]));
+  const weights = new Map(
+    tensors.map(({ name, shape, data }) => [name, { rows: shape.length === 1 ? 1 : shape[0]!, columns: shape.at(-1)!, data }]),
+  );
   return { shape, nVocab: weights.get("output.weight")!.rows, weights };
 }
 
 /** The model as the bytes of a GGUF. */
 export function encodeGguf({ shape, weights }: TinyModel): Buffer {
-  const tensors = Array.from(weights, ([name, { rows, columns, data }]) => ({ name, shape: rows === 1 ? [columns] : [rows, columns], data }));
+  const tensors = Array.from(
+    weights, ([name, { rows, columns, data }]) => ({ name, shape: rows === 1 ? [columns] : [rows, columns], data }),
+  );
   return encodeArchitecture("llama", shape, tensors);
 }

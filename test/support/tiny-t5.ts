@@ -41,7 +41,9 @@ export function tinyT5(seed = 1, shape = T5_SHAPE): TinyT5 {
 
 /** The model as the bytes of a GGUF; `metadata` changes or adds keys. */
 export function encodeT5({ shape, weights }: TinyT5, metadata: Metadata = {}): Buffer {
-  const tensors: Tensor[] = Array.from(weights, ([name, { rows, columns, data }]) => ({ name, shape: rows === 1 ? [columns] : [rows, columns], data }));
+  const tensors: Tensor[] = Array.from(
+    weights, ([name, { rows, columns, data }]) => ({ name, shape: rows === 1 ? [columns] : [rows, columns], data }),
+  );
   return ggufBytes({ ...t5Metadata(shape), ...metadata }, tensors);
 }
 
@@ -57,7 +59,9 @@ export function sourceTokens(tag: string, text: string): number[] {
 
 /** The text that tokens stand for. */
 export function textOf(tokens: readonly number[]): string {
-  return tokens.map((token) => (VOCABULARY[token]![1] === TYPES.normal || VOCABULARY[token]![1] === TYPES.user ? VOCABULARY[token]![0] : "")).join("").replaceAll(SPACE, " ").replace(/^ /, "");
+  return tokens.map(
+    (token) => (VOCABULARY[token]![1] === TYPES.normal || VOCABULARY[token]![1] === TYPES.user ? VOCABULARY[token]![0] : ""),
+  ).join("").replaceAll(SPACE, " ").replace(/^ /, "");
 }
 
 function tokenOf(text: string): number {
@@ -74,11 +78,14 @@ function specs({ nEncoder, nDecoder, nEmbd, nHead, dHead, nFf, nBuckets }: typeo
   ];
   const distances = (prefix: string, layer: number): TensorSpec[] => (layer > 0 ? [] : [matrix(`${prefix}_rel_b`, [nBuckets, nHead], 2)]);
   const feedForward = (prefix: string): TensorSpec[] => [
-    norm(`${prefix}_norm`, nEmbd), matrix(`${prefix}_gate`, [nFf, nEmbd]), matrix(`${prefix}_up`, [nFf, nEmbd]), matrix(`${prefix}_down`, [nEmbd, nFf]),
+    norm(`${prefix}_norm`, nEmbd), matrix(`${prefix}_gate`, [nFf, nEmbd]), matrix(`${prefix}_up`, [nFf, nEmbd]),
+    matrix(`${prefix}_down`, [nEmbd, nFf]),
   ];
   const encoder = Array.from({ length: nEncoder }, (_, layer) => {
     const name = `enc.blk.${layer}`;
-    return [norm(`${name}.attn_norm`, nEmbd), ...attention(`${name}.attn`), ...distances(`${name}.attn`, layer), ...feedForward(`${name}.ffn`)];
+    return [
+      norm(`${name}.attn_norm`, nEmbd), ...attention(`${name}.attn`), ...distances(`${name}.attn`, layer), ...feedForward(`${name}.ffn`),
+    ];
   });
   const decoder = Array.from({ length: nDecoder }, (_, layer) => {
     const name = `dec.blk.${layer}`;

@@ -9,7 +9,10 @@ export function provenance(): Provenance {
     negative: { name: "ENG", hash: "sha256:bb" },
     iclExamples: 4, support: 3, seed: 32, supportIndices: [2, 0, 2], promptsHash: "sha256:cc",
     },
-    model: { architecture: "gemma3", nLayer: 18, nEmbd: 640, nHead: 3, tokenizerHash: "fnv:1", fileHash: "sha256-sampled:2", quantisation: "Q4_K_M" },
+    model: {
+      architecture: "gemma3", nLayer: 18, nEmbd: 640, nHead: 3, tokenizerHash: "fnv:1", fileHash: "sha256-sampled:2",
+      quantisation: "Q4_K_M",
+    },
     madeBy: "llama-steer 0.1.0",
   };
 }

@@ -83,7 +83,9 @@ describe("a file that is written whole", () => {
     expect(await readFile(longest, "utf8")).toBe("content");
   });
 
-  test.each([["too long a name", "n".repeat(256), "its name is too long"], ["a NUL in its name", "a\0b", "its name contains a NUL character"]])("with %s is refused", async (_, name, reason) => {
+  test.each([
+    ["too long a name", "n".repeat(256), "its name is too long"], ["a NUL in its name", "a\0b", "its name contains a NUL character"],
+  ])("with %s is refused", async (_, name, reason) => {
     const wrong = join(folder, name);
     const refusal = { code: "E_WRITE", message: `cannot write ${wrong}: ${reason}` };
     await expect(writeFileAtomic(wrong, "content")).rejects.toMatchObject(refusal);
@@ -108,7 +110,9 @@ describe("partial files", () => {
   async function killedWriter(): Promise<string> {
     const script = `const { writeAtomic } = await import(${JSON.stringify(LIBRARY)});
       setInterval(() => {}, 1000);
-      await writeAtomic(${JSON.stringify(join(folder, "other.txt"))}, async (file) => { await file.writeFile("half"); console.log("half"); await new Promise(() => {}); });`;
+      await writeAtomic(${JSON.stringify(
+        join(folder, "other.txt"),
+      )}, async (file) => { await file.writeFile("half"); console.log("half"); await new Promise(() => {}); });`;
     const child = spawn(process.execPath, ["--input-type=module", "--eval", script], { stdio: ["ignore", "pipe", "inherit"] });
     await once(child.stdout, "data");
     child.kill("SIGKILL");
@@ -145,7 +149,9 @@ describe("an output that is no file", () => {
   function printed(out: string, before = "", env: NodeJS.ProcessEnv = {}): string {
     const script = `const { writeFileAtomic, assertWritable } = await import(${JSON.stringify(LIBRARY)});
       process.stdout.write(${JSON.stringify(before)}); await assertWritable(${JSON.stringify(out)}); await writeFileAtomic(${JSON.stringify(out)}, "content"); process.stdout.write("|after");`;
-    const child = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, ...env } });
+    const child = spawnSync(
+      process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, ...env } },
+    );
     expect(child.stderr).toBe("");
     return child.stdout;
   }
@@ -170,7 +176,9 @@ describe("an output that is no file", () => {
       await told(assertWritable("/dev/fd/1", [], { inPieces: true }));
       await told(assertWritable("/dev/fd/1"));
       await told(writeAtomic("/dev/fd/1", async (file) => { console.error(((await file.stat()).mode & 0o777).toString(8)); await file.writeFile("pieces"); }));`;
-    const run = (env: NodeJS.ProcessEnv) => spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, ...env } });
+    const run = (env: NodeJS.ProcessEnv) => spawnSync(
+      process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, ...env } },
+    );
     const refused = run({ TMPDIR });
     expect(refused.stdout).toBe("");
     const refusal = `E_WRITE cannot write ${TMPDIR}: a part of its path is a file`;
@@ -214,19 +222,25 @@ describe("an output that is no file", () => {
     await assertWritable(none);
     await writeFileAtomic(none, "content");
     expect((await lstat(none)).isCharacterDevice()).toBe(true);
-    await expect(writeFileAtomic(full, "content")).rejects.toMatchObject({ code: "E_WRITE", message: `cannot write ${full}: the disk is full` });
+    await expect(writeFileAtomic(full, "content")).rejects.toMatchObject({
+      code: "E_WRITE", message: `cannot write ${full}: the disk is full`,
+    });
     expect((await lstat(full)).isCharacterDevice()).toBe(true);
     expect((await readdir(tmpdir())).filter((name) => name.startsWith(".llama-steer-") && name.includes(`-${process.pid}-`))).toEqual([]);
   });
 
   test("is refused as a folder", async () => {
-    await expect(writeFileAtomic(folder, "content")).rejects.toMatchObject({ code: "E_WRITE", message: `cannot write ${folder}: it is a folder` });
+    await expect(writeFileAtomic(folder, "content")).rejects.toMatchObject({
+      code: "E_WRITE", message: `cannot write ${folder}: it is a folder`,
+    });
     await expect(assertWritable(folder)).rejects.toMatchObject({ code: "E_WRITE" });
   });
 
   posixTest("is refused as a link to itself", async () => {
     await symlink(basename(path), path);
-    await expect(writeFileAtomic(path, "content")).rejects.toMatchObject({ code: "E_WRITE", message: `cannot write ${path}: its symbolic links form a loop` });
+    await expect(writeFileAtomic(path, "content")).rejects.toMatchObject({
+      code: "E_WRITE", message: `cannot write ${path}: its symbolic links form a loop`,
+    });
   });
 });
 
@@ -238,7 +252,9 @@ describe("on a full disk", () => {
   diskTest("the old file stays, and no partial file", async () => {
     const target = join(disk!.folder, "out.txt");
     await writeFileAtomic(target, "old");
-    await expect(writeFileAtomic(target, "x".repeat(200_000))).rejects.toMatchObject({ code: "E_WRITE", message: `cannot write ${target}: the disk is full` });
+    await expect(writeFileAtomic(target, "x".repeat(200_000))).rejects.toMatchObject({
+      code: "E_WRITE", message: `cannot write ${target}: the disk is full`,
+    });
     expect(await readFile(target, "utf8")).toBe("old");
     expect(await readdir(disk!.folder)).toEqual(["out.txt"]);
   });

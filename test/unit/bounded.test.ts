@@ -5,7 +5,10 @@ import { runBounded, type Bounds } from "../../lib/formats/bounded.js";
 const MIB = 2 ** 20;
 const refuse = (reason: string): SteeringError => new SteeringError("E_BAD_DATASET", `file: ${reason}`);
 const call = (name: string, input?: unknown, bounds: Partial<Bounds> = {}): Promise<unknown> =>
-  runBounded(new URL(`../support/bounded-functions.js${name}`, import.meta.url), input, { milliseconds: 20_000, bytes: 200 * MIB, refuse, ...bounds });
+  runBounded(
+    new URL(`../support/bounded-functions.js${name}`, import.meta.url), input,
+    { milliseconds: 20_000, bytes: 200 * MIB, refuse, ...bounds },
+  );
 
 test("what a function takes and gives is copied", async () => {
   const input = { text: "好", list: [1, Infinity, undefined], bytes: new Uint8Array([1, 2]) };
@@ -22,11 +25,15 @@ test.each([
   ["#typeError", {}, /^file: Cannot read properties of undefined/],
   ["#nothing", {}, /^file: .*not a function/],
 ])("%s is refused, and this process lives", async (name, bounds, message) => {
-  await expect(call(name, undefined, bounds)).rejects.toMatchObject({ name: "SteeringError", code: "E_BAD_DATASET", message: expect.stringMatching(message) });
+  await expect(call(name, undefined, bounds)).rejects.toMatchObject({
+    name: "SteeringError", code: "E_BAD_DATASET", message: expect.stringMatching(message),
+  });
 });
 
 test.each(["SIGINT", "SIGTERM", "SIGHUP"])("a process that is ended by %s is not blamed on the file", async (signal) => {
-  await expect(call("#interrupted", signal)).rejects.toMatchObject({ code: "E_ABORTED", message: `file: reading it was interrupted (${signal})` });
+  await expect(call("#interrupted", signal)).rejects.toMatchObject({
+    code: "E_ABORTED", message: `file: reading it was interrupted (${signal})`,
+  });
 });
 
 test("a refusal keeps its code", async () => {

@@ -13,7 +13,9 @@ let root: string;
 /** A package with the build scripts and a stand-in for node-llama-cpp, none of its platform packages. */
 beforeEach(async () => {
   root = await temporaryFolder();
-  for (const name of ["build.mjs", "gpu.mjs", "prebuilt.mjs", "spawn.mjs"]) await cp(join(REPOSITORY, "native", name), join(root, "native", name));
+  for (const name of ["build.mjs", "gpu.mjs", "prebuilt.mjs", "spawn.mjs"]) await cp(
+    join(REPOSITORY, "native", name), join(root, "native", name),
+  );
   await cp(join(REPOSITORY, "package.json"), join(root, "package.json"));
 });
 
@@ -30,7 +32,9 @@ async function installPlatform(version: string): Promise<void> {
   const folder = join(root, "node_modules", "@node-llama-cpp", platformName());
   await mkdir(join(folder, "dist"), { recursive: true });
   await mkdir(join(folder, "bins", platformName()), { recursive: true });
-  await writeFile(join(folder, "package.json"), JSON.stringify({ name: `@node-llama-cpp/${platformName()}`, version, main: "dist/index.js" }));
+  await writeFile(
+    join(folder, "package.json"), JSON.stringify({ name: `@node-llama-cpp/${platformName()}`, version, main: "dist/index.js" }),
+  );
   await writeFile(join(folder, "dist", "index.js"), "");
 }
 
@@ -59,14 +63,18 @@ test("node-llama-cpp of another version", async () => {
   await installNodeLlamaCpp("3.22.0");
   const { status, stderr } = build();
   expect(status).toBe(1);
-  expect(stderr).toBe(`llama-steer: node-llama-cpp 3.22.0 is installed, but llama-steer is built for exactly ${PINNED}. Run: npm install node-llama-cpp@${PINNED}\n`);
+  expect(stderr).toBe(
+    `llama-steer: node-llama-cpp 3.22.0 is installed, but llama-steer is built for exactly ${PINNED}. Run: npm install node-llama-cpp@${PINNED}\n`,
+  );
 });
 
 test("the platform's package is missing, or of another version", async () => {
   await installNodeLlamaCpp(PINNED);
   const missing = build();
   expect(missing.status).toBe(1);
-  expect(missing.stderr).toMatch(new RegExp(`^llama-steer: @node-llama-cpp/\\S+@${PINNED} \\(llama.cpp's prebuilt libraries\\) is not installed`));
+  expect(missing.stderr).toMatch(new RegExp(
+    `^llama-steer: @node-llama-cpp/\\S+@${PINNED} \\(llama.cpp's prebuilt libraries\\) is not installed`,
+  ));
   expect(missing.stderr).toContain("npm install --include=optional");
   expect(missing.stderr).toContain("LLAMA_STEER_FROM_SOURCE=1");
   await installPlatform("3.22.0");
@@ -76,13 +84,17 @@ test("the platform's package is missing, or of another version", async () => {
 /** Node says of which glibc it is; on musl it says nothing. */
 const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
 
-(process.platform === "linux" ? test : test.skip)("on musl npm leaves the prebuilt libraries out, or they do not run: the message says what does", async () => {
+(process.platform === "linux"
+  ? test
+  : test.skip)("on musl npm leaves the prebuilt libraries out, or they do not run: the message says what does", async () => {
   await installNodeLlamaCpp(PINNED);
   for (const install of [() => undefined, () => installPlatform(PINNED)]) {
     await install();
     const { status, stderr } = build(MUSL);
     expect(status).toBe(1);
-    expect(stderr).toMatch(/glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1 npm install\n$/);
+    expect(stderr).toMatch(
+      /glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1 npm install\n$/,
+    );
     expect(stderr).not.toContain("--include=optional");
   }
 });
@@ -91,7 +103,9 @@ const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process
   const index = join(REPOSITORY, "dist", "lib", "native", "index.js");
   const load = `import(${JSON.stringify(index)}).then(({ addon }) => addon().devices()).catch(({ code, message }) => console.log(code, message))`;
   const broken = `import Module from "node:module"; const load = Module._extensions[".node"]; Module._extensions[".node"] = () => { throw new Error("Error relocating: symbol not found"); };`;
-  const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", `${broken} await ${load}`], { encoding: "utf8", env: { ...process.env, ...MUSL } });
+  const { stdout } = spawnSync(
+    process.execPath, ["--input-type=module", "-e", `${broken} await ${load}`], { encoding: "utf8", env: { ...process.env, ...MUSL } },
+  );
   expect(stdout).toMatch(/^E_NATIVE the addon cannot be loaded: Error relocating.*musl.*LLAMA_STEER_FROM_SOURCE=1/);
 });
 
@@ -100,7 +114,9 @@ test("a part of a bundle says that it cannot find its addon, and what to keep ex
   await cp(join(REPOSITORY, "dist", "lib"), join(lone, "dist", "lib"), { recursive: true });
   await cp(join(REPOSITORY, "native"), join(lone, "native"), { recursive: true });
   await writeFile(join(lone, "package.json"), JSON.stringify({ type: "module", imports: { "#native/prebuilt": "./native/prebuilt.mjs" } }));
-  const load = `import(${JSON.stringify(join(lone, "dist", "lib", "native", "index.js"))}).then(({ addon }) => addon()).catch(({ code, message }) => console.log(code, message))`;
+  const load = `import(${JSON.stringify(join(
+    lone, "dist", "lib", "native", "index.js",
+  ))}).then(({ addon }) => addon()).catch(({ code, message }) => console.log(code, message))`;
   const { stdout } = spawnSync(process.execPath, ["--input-type=module", "-e", `await ${load}`], { encoding: "utf8" });
   expect(stdout).toMatch(/^E_NATIVE .*bundle.*external.*docs\/bundlers\.md/);
 });
@@ -127,7 +143,9 @@ test.each([
 });
 
 test("only npm is given to a shell, only under Windows, and nothing that needs quotes", async () => {
-  const { spawnArguments } = await import(join(REPOSITORY, "native", "spawn.mjs")) as { spawnArguments(command: string, args: string[], platform: string): unknown[] };
+  const { spawnArguments } = await import(join(REPOSITORY, "native", "spawn.mjs")) as {
+    spawnArguments(command: string, args: string[], platform: string): unknown[]
+  };
   const node = "C:\\Program Files\\nodejs\\node.exe";
   const build = "C:\\My Files\\native\\build.mjs";
   expect(spawnArguments(node, [build], "win32")).toEqual([node, [build], { shell: false }]);
@@ -135,7 +153,9 @@ test("only npm is given to a shell, only under Windows, and nothing that needs q
   const pack = ["pack", "--json", "--pack-destination", ".", "@node-llama-cpp/win-x64-cuda@3.22.1"];
   expect(spawnArguments("npm", pack, "win32")).toEqual(["npm", pack, { shell: true }]);
   expect(spawnArguments("npm", [build], "linux")).toEqual(["npm", [build], { shell: false }]);
-  for (const unsafe of [build, "a b", "a&b", "%PATH%", ""]) expect(() => spawnArguments("npm", [unsafe], "win32")).toThrow(/a shell would split it/);
+  for (const unsafe of [build, "a b", "a&b", "%PATH%", ""]) expect(() => spawnArguments("npm", [unsafe], "win32")).toThrow(
+    /a shell would split it/,
+  );
 });
 
 const gpuTest = process.platform === "linux" && process.arch === "x64" ? test : test.skip;
@@ -154,6 +174,8 @@ gpuTest("the back end of a GPU is fetched into a folder whose path has a space",
     encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}`, LLAMA_STEER_GPU: "vulkan" },
   });
   expect(stderr).not.toContain("could not fetch");
-  expect(await readFile(join(spaced, "build", "backends", "linux-x64-vulkan", "package", "name"), "utf8")).toBe(`@node-llama-cpp/linux-x64-vulkan@${PINNED}\n`);
+  expect(await readFile(join(spaced, "build", "backends", "linux-x64-vulkan", "package", "name"), "utf8")).toBe(
+    `@node-llama-cpp/linux-x64-vulkan@${PINNED}\n`,
+  );
   expect(await readdir(join(spaced, "build", "backends"))).toEqual(["linux-x64-vulkan"]);
 });

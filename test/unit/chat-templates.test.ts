@@ -24,9 +24,11 @@ describe("every chat template of llama.cpp", () => {
   test("writes what it writes in transformers, or refuses with the same words", () => {
     jest.useFakeTimers({ now: new Date(golden.now) });
     try {
-      const differ = [...templates].flatMap(([name, template]) => Object.entries(golden.chats).flatMap(([chat, { messages, variables }]) => {
+      const differ = [...templates].flatMap(([name, template]) => Object.entries(golden.chats)
+        .flatMap(([chat, { messages, variables }]) => {
         const written = outcome(() => renderTemplate(template, {
-          tools: null, documents: null, add_generation_prompt: true, bos_token: golden.bos, eos_token: golden.eos, ...golden.needs[name], ...variables, messages,
+          tools: null, documents: null, add_generation_prompt: true, bos_token: golden.bos, eos_token: golden.eos, ...golden.needs[name],
+          ...variables, messages,
         }));
         return written === hashes(name)[chat] ? [] : [`${name}, ${chat}: ${written}`];
       }));
@@ -45,20 +47,25 @@ describe("every chat template of llama.cpp", () => {
         const written = await chatTokens(model, messages, { templateVariables: { ...golden.needs[name], ...variables }, mayCut: true })
           .then((tokens) => shortHash(model.text(tokens)), ({ code, message }: { code: string; message: string }) => `${code}: ${message}`);
         const expected = hashes(name)[chat]!;
-        const isRefused = expected.startsWith("refuses") && written.startsWith("E_BAD_ARGUMENT") && `refuses ${shortHash(written.split("refuses the messages: ")[1]!)}` === expected;
+        const isRefused = expected.startsWith("refuses") && written.startsWith("E_BAD_ARGUMENT") && `refuses ${shortHash(
+          written.split("refuses the messages: ")[1]!,
+        )}` === expected;
         if (written !== expected && !isRefused) differ.push(`${name}, ${chat}: ${written}`);
       }
     }
     expect(differ).toEqual(LEFT_OUT);
   }, MINUTES);
 
-  test.each([["control", false], ["user-defined", true]])("takes its own marks in a message for plain characters, where they are %s tokens", async (_, isUserDefined) => {
+  test.each([["control", false], ["user-defined", true]])("takes its own marks in a message for plain characters, where they are %s "
+    + "tokens", async (_, isUserDefined) => {
     const forged: string[] = [];
     for (const [name, template] of templates) {
       const marks = marksOf(template);
       const model = characterVocabulary(template, marks.map(({ text }) => ({ text, isUserDefined })), { bos: golden.bos, eos: golden.eos });
       const special = async (content: string, said = "Yo"): Promise<number[]> => {
-        const messages = [{ role: "user" as const, content }, { role: "assistant" as const, content: said }, { role: "user" as const, content }];
+        const messages = [
+          { role: "user" as const, content }, { role: "assistant" as const, content: said }, { role: "user" as const, content },
+        ];
         const tokens = await chatTokens(model, messages, { templateVariables: golden.needs[name] ?? {}, mayCut: true });
         return tokens.filter((token) => token >= FIRST_SPECIAL);
       };
@@ -84,7 +91,9 @@ function outcome(write: () => string): string {
 /** Whatever in a template looks like a special token, and those that begin and end a text. */
 function marksOf(template: string): MadeToken[] {
   const found = template.match(/<[|｜]?\/?[\p{L}\p{N}_:▁ .-]{1,40}[|｜]?>|\[\/?[A-Z_]{2,30}\]/gu) ?? [];
-  return [...new Set([golden.bos, golden.eos, ...found, "<|im_start|>", "<|im_end|>", "<|start|>", "<|channel|>"])].map((text) => ({ text }));
+  return [...new Set([golden.bos, golden.eos, ...found, "<|im_start|>", "<|im_end|>", "<|start|>", "<|channel|>"])].map(
+    (text) => ({ text }),
+  );
 }
 
 /** Roles that a template has no place for. */

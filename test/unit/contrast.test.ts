@@ -1,5 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
-import { chanceOf, contrastProducts, contrastStatistics, seededRandom, shiftLength, sumOfProducts, type PairedRows } from "../../lib/maths/index.js";
+import {
+  chanceOf, contrastProducts, contrastStatistics, seededRandom, shiftLength, sumOfProducts, type PairedRows,
+} from "../../lib/maths/index.js";
 import { contrastHealth } from "../../lib/extract/health.js";
 import { randomControl, withEffect } from "../../lib/extract/index.js";
 import { SteeringVector } from "../../lib/index.js";
@@ -56,7 +58,9 @@ describe("statistics of a contrast", () => {
 
   test("chance: small for a shift, spread evenly for swapped sides", () => {
     expect(chanceOf(contrastProducts(moved(12, 20)))).toBeLessThan(0.005);
-    const chances = Array.from({ length: 40 }, (_, seed) => chanceOf(contrastProducts(shuffledSides(moved(12, 20, { seed }), seed + 1000))));
+    const chances = Array.from(
+      { length: 40 }, (_, seed) => chanceOf(contrastProducts(shuffledSides(moved(12, 20, { seed }), seed + 1000))),
+    );
     for (const level of [0.1, 0.5]) {
       const below = chances.filter((chance) => chance <= level).length / 40;
       expect(Math.abs(below - level)).toBeLessThan(3 * Math.sqrt((level * (1 - level)) / 40));
@@ -86,7 +90,9 @@ describe("the verdict", () => {
   });
 
   test("few pairs are weak, and say how many are needed", () => {
-    expect(contrastHealth([0], [moved(5, 20)])).toMatchObject({ verdict: "weak", nPairs: 5, reason: expect.stringContaining("at least 6") });
+    expect(contrastHealth([0], [moved(5, 20)])).toMatchObject({
+      verdict: "weak", nPairs: 5, reason: expect.stringContaining("at least 6"),
+    });
   });
 
   test("figures per layer; at most so many pairs are read", () => {

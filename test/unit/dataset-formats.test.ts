@@ -20,7 +20,10 @@ test.each([
   ["marked.json", `\ufeff${JSON.stringify(ROWS)}`],
   ["rows.jsonl", `${ROWS.map((row) => JSON.stringify(row)).join("\n")}\n\n`],
   ["rows.ndjson", ROWS.map((row) => JSON.stringify(row)).join("\r\n")],
-  ["rows.csv", `\ufeffinput,id,output\r\n${ROWS.map(({ input, output }, id) => `${quoted(input)},${id},${quoted(output)}`).join("\r\n")}\r\n`],
+  [
+    "rows.csv",
+    `\ufeffinput,id,output\r\n${ROWS.map(({ input, output }, id) => `${quoted(input)},${id},${quoted(output)}`).join("\r\n")}\r\n`,
+  ],
 ])("%s", async (name, text) => {
   expect(await loadDataset(await write(name, text))).toEqual({ name: name.split(".")[0], rows: ROWS, instruction: "" });
 });
@@ -32,7 +35,13 @@ test("TSV knows no quotes", async () => {
 test("Parquet, with each of its usual compressions", async () => {
   for (const codec of ["UNCOMPRESSED", "SNAPPY"] as const) {
     const path = join(await temporaryFolder(), "rows.parquet");
-    parquetWriteFile({ filename: path, codec, columnData: [{ name: "input", data: ROWS.map((row) => row.input), type: "STRING" }, { name: "output", data: ROWS.map((row) => row.output), type: "STRING" }] });
+    parquetWriteFile({
+      filename: path, codec,
+      columnData: [
+        { name: "input", data: ROWS.map((row) => row.input), type: "STRING" },
+        { name: "output", data: ROWS.map((row) => row.output), type: "STRING" },
+      ],
+    });
     expect((await loadDataset(path)).rows).toEqual(ROWS);
   }
 });
@@ -56,8 +65,12 @@ test.each([
 
 test("a Parquet column of another type is refused by its row", async () => {
   const path = join(await temporaryFolder(), "rows.parquet");
-  parquetWriteFile({ filename: path, columnData: [{ name: "input", data: ["a", "b"], type: "STRING" }, { name: "output", data: [1, 2], type: "INT32" }] });
-  await expect(loadDataset(path)).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(/row 1: "output" .* found the number 1/) });
+  parquetWriteFile({
+    filename: path, columnData: [{ name: "input", data: ["a", "b"], type: "STRING" }, { name: "output", data: [1, 2], type: "INT32" }],
+  });
+  await expect(loadDataset(path)).rejects.toMatchObject({
+    code: "E_BAD_DATASET", message: expect.stringMatching(/row 1: "output" .* found the number 1/),
+  });
 });
 
 test("bytes that are no UTF-8 are refused, not bent", async () => {
@@ -76,13 +89,16 @@ test("a file that is missing, and a folder", async () => {
 test("Alpaca: without input, query and answer shorter than the limit, the first ones", async () => {
   const row = (instruction: string, output: string, input = ""): object => ({ instruction, input, output });
   const path = await write("alpaca.json", JSON.stringify([
-    row("a", "1"), row("b", "2", "context"), row("c".repeat(150), "3"), row("d".repeat(149), "4"), row("e", "5".repeat(150)), row("f", "6".repeat(149)), row("g", ""), row("h", "8"),
+    row("a", "1"), row("b", "2", "context"), row("c".repeat(150), "3"), row("d".repeat(149), "4"), row("e", "5".repeat(150)),
+    row("f", "6".repeat(149)), row("g", ""), row("h", "8"),
   ]));
   const all = await importAlpaca(path);
   expect(all.map(({ input }) => input[0])).toEqual(["a", "d", "f", "h"]);
   expect(await importAlpaca(path, { limit: 2 })).toEqual(all.slice(0, 2));
   expect((await importAlpaca(path, { maxLength: 2 })).map(({ input }) => input)).toEqual(["a", "h"]);
-  await expect(importAlpaca(await write("other.json", '[\n{"input": "q", "output": "a"}]'))).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(/line 2: "instruction"/) });
+  await expect(importAlpaca(await write("other.json", '[\n{"input": "q", "output": "a"}]'))).rejects.toMatchObject({
+    code: "E_BAD_DATASET", message: expect.stringMatching(/line 2: "instruction"/),
+  });
 });
 
 test("BeaverTails: safe or unsafe answers in a seeded order", async () => {
@@ -92,18 +108,28 @@ test("BeaverTails: safe or unsafe answers in a seeded order", async () => {
   expect(safe.map(({ input }) => input).sort()).toEqual(rows.filter((row) => row.is_safe).map((row) => row.prompt).sort());
   expect(unsafe).toHaveLength(20);
   for (const { input, output } of unsafe) expect([rows[Number(input.slice(1))]!.is_safe, output]).toEqual([false, `r${input.slice(1)}`]);
-  expect(unsafe.map(({ input }) => Number(input.slice(1)))).not.toEqual(unsafe.map(({ input }) => Number(input.slice(1))).sort((a, b) => a - b));
+  expect(unsafe.map(({ input }) => Number(input.slice(1)))).not.toEqual(
+    unsafe.map(({ input }) => Number(input.slice(1))).sort((a, b) => a - b),
+  );
   expect(await importBeaverTails(path, { safe: true })).toEqual(safe);
   expect(await importBeaverTails(path, { safe: true, seed: 1 })).not.toEqual(safe);
-  await expect(importBeaverTails(await write("b.jsonl", '{"prompt": "p", "response": "r", "is_safe": "no"}'), { safe: true })).rejects.toMatchObject({ message: expect.stringMatching(/line 1: .*"is_safe" true or false/) });
+  await expect(importBeaverTails(
+    await write("b.jsonl", '{"prompt": "p", "response": "r", "is_safe": "no"}'), { safe: true },
+  )).rejects.toMatchObject({ message: expect.stringMatching(/line 1: .*"is_safe" true or false/) });
 });
 
 test("pairs of text files, line by line", async () => {
   const [informal, formal] = [await write("informal", "hi\nyo there\n"), await write("formal", "Good day.\r\nGreetings.\r\n")];
   expect(await importPairs(informal, formal)).toEqual([{ input: "hi", output: "Good day." }, { input: "yo there", output: "Greetings." }]);
-  await expect(importPairs(informal, await write("short", "Good day.\n"))).rejects.toMatchObject({ message: expect.stringMatching(/1 lines, but .*informal has 2/) });
-  await expect(importPairs(informal, await write("gap", "Good day.\n\n"))).rejects.toMatchObject({ message: expect.stringMatching(/gap: it has 1 lines|line 2: it is empty/) });
-  await expect(importPairs(await write("hole", "a\n\nc\n"), await write("whole", "a\nb\nc\n"))).rejects.toMatchObject({ message: expect.stringMatching(/hole: line 2: it is empty/) });
+  await expect(importPairs(informal, await write("short", "Good day.\n"))).rejects.toMatchObject({
+    message: expect.stringMatching(/1 lines, but .*informal has 2/),
+  });
+  await expect(importPairs(informal, await write("gap", "Good day.\n\n"))).rejects.toMatchObject({
+    message: expect.stringMatching(/gap: it has 1 lines|line 2: it is empty/),
+  });
+  await expect(importPairs(await write("hole", "a\n\nc\n"), await write("whole", "a\nb\nc\n"))).rejects.toMatchObject({
+    message: expect.stringMatching(/hole: line 2: it is empty/),
+  });
 });
 
 test("named columns of any table, saved where datasets are looked up", async () => {

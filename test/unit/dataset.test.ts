@@ -26,14 +26,16 @@ test("ours are five languages, each plain, formal, informal, safe and unsafe", (
   expect(datasetNames()).toEqual(NAMES);
 });
 
-test.each([["ENG", [...LANGUAGES, ...STYLES]], ["ENsafe", SAFETY]] as const)("the queries of %s are the same in every language and style, row by row", async (first, names) => {
+test.each([["ENG", [...LANGUAGES, ...STYLES]], ["ENsafe", SAFETY]] as const)("the queries of %s are the same in every language and style, "
+  + "row by row", async (first, names) => {
   for (const part of ["train", "test"]) {
     const expected = inputs(await loadDataset(`${first}_${part}`));
     for (const name of names) expect(inputs(await loadDataset(`${name}_${part}`))).toEqual(expected);
   }
 });
 
-test.each(["ITA", "ENsafe"])("%s: at least 150 training rows, so 30 prompts with 4 demonstrations, and 50 questions to evaluate on", async (name) => {
+test.each(["ITA", "ENsafe"])("%s: at least 150 training rows, so 30 prompts with 4 demonstrations, and 50 questions to evaluate "
+  + "on", async (name) => {
   const train = await loadDataset(`${name}_train`);
   expect(train.rows.length).toBeGreaterThanOrEqual(150);
   expect(promptGroups(train, 4).length).toBeGreaterThanOrEqual(30);
@@ -62,7 +64,8 @@ test.each(NAMES)("%s: no answer occurs twice, no row could end or break a prompt
 test.each(NAMES)("%s: its gold answers are detected as its language", async (name) => {
   const rows = [...(await loadDataset(`${name}_train`)).rows, ...(await loadDataset(`${name}_test`)).rows];
   const detector = await loadLanguageDetector();
-  const right = rows.filter((row) => detector.detect(row.output, Object.values(DATASET_LANGUAGES)).language === languageOfDataset(name)).length;
+  const right = rows.filter((row) =>
+    detector.detect(row.output, Object.values(DATASET_LANGUAGES)).language === languageOfDataset(name)).length;
   expect(right / rows.length).toBeGreaterThanOrEqual(0.99);
 });
 
@@ -85,11 +88,15 @@ test("a folder laid out like the published data is read through LLAMA_STEER_DATA
   expect(await loadDataset("ITunsafe")).toEqual({ name: "ITunsafe", rows: ROWS, instruction: "Rispondi." });
   expect(await loadDataset("ENsafe_train")).toEqual({ name: "ENsafe_train", rows: ROWS, instruction: "" });
   await expect(loadDataset("ENsafe_test")).rejects.toMatchObject({ code: "E_NOT_FOUND" });
-  await expect(loadDataset("ITA")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/"ITA"\. There are ENsafe, ITunsafe in /) });
+  await expect(loadDataset("ITA")).rejects.toMatchObject({
+    code: "E_NOT_FOUND", message: expect.stringMatching(/"ITA"\. There are ENsafe, ITunsafe in /),
+  });
 });
 
 test("a slip in a name finds the name that was meant", async () => {
-  await expect(loadDataset("ITa_test")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/^no dataset is called "ITa_test"; did you mean ITA\?/) });
+  await expect(loadDataset("ITa_test")).rejects.toMatchObject({
+    code: "E_NOT_FOUND", message: expect.stringMatching(/^no dataset is called "ITa_test"; did you mean ITA\?/),
+  });
 });
 
 test("a datasets folder that is missing, or is a file, holds none", async () => {
@@ -98,7 +105,9 @@ test("a datasets folder that is missing, or is a file, holds none", async () => 
   for (const path of [join(folder, "no"), join(folder, "file")]) {
     process.env["LLAMA_STEER_DATASETS"] = path;
     expect(datasetNames()).toEqual([]);
-    await expect(loadDataset("ITA")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining(`There are none in ${path}`) });
+    await expect(loadDataset("ITA")).rejects.toMatchObject({
+      code: "E_NOT_FOUND", message: expect.stringContaining(`There are none in ${path}`),
+    });
   }
 });
 
@@ -119,14 +128,22 @@ test.each([
   ["an empty list", "[]", /contains no rows/],
   ["a row that is text", JSON.stringify([...ROWS, "q"], null, 1), /line 10: expected an object of columns, found a text/],
   ["a row of null", JSON.stringify([null]), /line 1: .*object.* found null/],
-  ["a row without an answer", JSON.stringify([ROWS[0], { input: "q" }], null, 1), /line 6: "output" must be a text that is not empty; found nothing; the row has the columns "input"$/],
+  [
+    "a row without an answer", JSON.stringify([ROWS[0], { input: "q" }], null, 1),
+    /line 6: "output" must be a text that is not empty; found nothing; the row has the columns "input"$/,
+  ],
   ["a row without columns", "[{}]", /line 1: "input" .* found nothing; the row has no columns$/],
   ["an answer that is a number", JSON.stringify([{ input: "q", output: 5 }]), /line 1: "output" .* found the number 5/],
-  ["an empty query", `[${[...ROWS, { input: "", output: "a" }, { input: 3 }].map((row) => `\n${JSON.stringify(row)}`).join(",")}]`, /line 4: "input" .* found an empty text/],
+  [
+    "an empty query", `[${[...ROWS, { input: "", output: "a" }, { input: 3 }].map((row) => `\n${JSON.stringify(row)}`).join(",")}]`,
+    /line 4: "input" .* found an empty text/,
+  ],
 ])("%s is E_BAD_DATASET and says where", async (_, text, message) => {
   const path = join(await temporaryFolder(), "own.json");
   await writeFile(path, text);
-  await expect(loadDataset(path)).rejects.toMatchObject({ name: "SteeringError", code: "E_BAD_DATASET", message: expect.stringMatching(message) });
+  await expect(loadDataset(path)).rejects.toMatchObject({
+    name: "SteeringError", code: "E_BAD_DATASET", message: expect.stringMatching(message),
+  });
   await expect(loadDataset(path)).rejects.toThrow(path);
 });
 
@@ -137,7 +154,8 @@ test("a file that is missing, or a folder, is E_NOT_FOUND", async () => {
   await expect(loadDataset(folder)).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining("is a directory") });
 });
 
-test.each(["../ITA", "ITA/../ITA", "ITA\\ITA", "..", ".", "", ".._train", "/ITA"])("%j is no name: it would lead out of the folder of datasets", async (name) => {
+test.each(["../ITA", "ITA/../ITA", "ITA\\ITA", "..", ".", "", ".._train", "/ITA"])("%j is no name: it would lead out of the folder of "
+  + "datasets", async (name) => {
   const folder = await temporaryFolder();
   const refusal = { code: "E_BAD_ARGUMENT", message: expect.stringMatching(/cannot be the name of a dataset: expected a name without/) };
   await expect(loadDataset(name, folder)).rejects.toMatchObject(refusal);

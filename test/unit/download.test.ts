@@ -3,7 +3,9 @@ import { readFile, readdir, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
 import { downloadFile } from "../../lib/models/download.js";
-import { deadUrl, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, until, type LocalServer } from "../support/io-helpers.js";
+import {
+  deadUrl, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, until, type LocalServer,
+} from "../support/io-helpers.js";
 
 const body = someBytes(300_000);
 const half = body.length / 2;

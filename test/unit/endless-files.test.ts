@@ -67,7 +67,8 @@ posix("a file that never ends", () => {
       await told(RunStore.open(${JSON.stringify(join(folder, "run"))}, ${JSON.stringify(aRun())}));
       await told(lockFile(${JSON.stringify(join(folder, "pipe"))}, "works"));`);
     expect(stdout.trim().split("\n")).toEqual([
-      expect.stringMatching(/^SteeringError E_NOT_FOUND: \S+timings\.jsonl is not a regular file$/), expect.stringMatching(/^SteeringError E_BUSY: /),
+      expect.stringMatching(/^SteeringError E_NOT_FOUND: \S+timings\.jsonl is not a regular file$/),
+      expect.stringMatching(/^SteeringError E_BUSY: /),
     ]);
     expect(ending).toBe(0);
   }, 2 * LONGEST_MS);
@@ -98,7 +99,9 @@ posix("a file that never ends", () => {
       ["inspect", `${kind}.json`],
     ].map((args) => [args.join(" "), args] as const)))("%s", async (_, args) => {
       const { code, stderr } = await runCommand(args, { cwd: folder, killAfter: 20_000 });
-      expect(stderr).toMatch(args[0] === "inspect" ? /is empty; expected a GGUF file \[E_BAD_GGUF\]/ : /is not a regular file \[E_NOT_FOUND\]/);
+      expect(stderr).toMatch(
+        args[0] === "inspect" ? /is empty; expected a GGUF file \[E_BAD_GGUF\]/ : /is not a regular file \[E_NOT_FOUND\]/,
+      );
       expect(code).toBe(3);
     }, LONGEST_MS);
   });
@@ -107,14 +110,20 @@ posix("a file that never ends", () => {
 describe("a file larger than a reader takes", () => {
   test("is not written: more data than Node.js reads at once, a longer header than is parsed", () => {
     const big = { byteLength: 2 ** 31 } as Float32Array; // never looked at
-    expect(() => encodeSafetensors({ tensors: new Map([["layer.0", { shape: [2 ** 19, 2 ** 10], data: big }]]), metadata: {} })).toThrow(/file takes \d+ bytes; expected at most 2147483647/);
-    expect(() => encodeSafetensors({ tensors: new Map(), metadata: { provenance: "x".repeat(2 ** 23) } })).toThrow(/header takes \d+ bytes; expected at most 8388608/);
+    expect(() => encodeSafetensors({ tensors: new Map([["layer.0", { shape: [2 ** 19, 2 ** 10], data: big }]]), metadata: {} })).toThrow(
+      /file takes \d+ bytes; expected at most 2147483647/,
+    );
+    expect(() => encodeSafetensors({ tensors: new Map(), metadata: { provenance: "x".repeat(2 ** 23) } })).toThrow(
+      /header takes \d+ bytes; expected at most 8388608/,
+    );
   });
 
   test("is refused by its size before a byte of it is read", async () => {
     const path = join(await temporaryFolder(), "v.safetensors");
     await writeFile(path, "");
     await truncate(path, 3 * 2 ** 30);
-    await expect(SteeringVector.load(path)).rejects.toMatchObject({ code: "E_BAD_VECTOR", message: expect.stringMatching(/has 3221225472 bytes; expected at most 2147483647/) });
+    await expect(SteeringVector.load(path)).rejects.toMatchObject({
+      code: "E_BAD_VECTOR", message: expect.stringMatching(/has 3221225472 bytes; expected at most 2147483647/),
+    });
   });
 });

@@ -6,10 +6,8 @@ import type { Evaluator } from "../../lib/evaluate/evaluator.js";
 import { fluencyEvaluator, repetition } from "../../lib/evaluate/fluency-evaluator.js";
 import { translatedEvaluator } from "../../lib/evaluate/translated-evaluator.js";
 import type { TextTranslator } from "../../lib/evaluate/translation.js";
-import { evaluateRun, withLanguage } from "../../lib/evaluate/evaluate-run.js";
-import { wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
-import { evaluationHeader, evaluationRow, hitMeasure, pairedDifferences, readRun, summariseRun, writeRun, type Evaluation } from "../../lib/results/index.js";
-import type { Probe } from "../../lib/probe/index.js";
+import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
+import { readRun, writeRun } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/runs.js";
 
@@ -27,7 +25,9 @@ class Counting implements Evaluator {
   evaluate(texts: readonly { text: string }[]) {
     if (this.shown.length + texts.length > this.failAt) return Promise.reject(new Error("out of order"));
     this.shown.push(...texts.map(({ text }) => text));
-    return Promise.resolve(texts.map(({ text }) => ({ "": text.trim(), p: 0.5, hit: text.includes("0") ? true : text.includes("1") ? null : false })));
+    return Promise.resolve(texts.map(
+      ({ text }) => ({ "": text.trim(), p: 0.5, hit: text.includes("0") ? true : text.includes("1") ? null : false }),
+    ));
   }
   [Symbol.dispose](): void {}
 }
@@ -45,7 +45,10 @@ describe("an evaluation", () => {
     expect(evaluations).toHaveLength(1);
     expect(evaluations[0]!.header).toMatchObject({ evaluator: "counting", wanted: "even", config: { model: "a" }, formatVersion: 1 });
     expect(evaluations[0]!.rows).toHaveLength(RECORDS.length);
-    expect(evaluations[0]!.rows[0]).toEqual({ prompt: 0, setting: "icl", answer: expect.stringMatching(/^[0-9a-f]{16}$/), eval_counting: "text 0 好", eval_counting_p: 0.5, eval_counting_hit: true });
+    expect(evaluations[0]!.rows[0]).toEqual({
+      prompt: 0, setting: "icl", answer: expect.stringMatching(/^[0-9a-f]{16}$/), eval_counting: "text 0 好", eval_counting_p: 0.5,
+      eval_counting_hit: true,
+    });
     expect((await readFile(path(), "utf8")).trim().split("\n")).toHaveLength(RECORDS.length + 1);
   });
 
@@ -55,7 +58,8 @@ describe("an evaluation", () => {
     const second = join(await temporaryFolder(), "run");
     await writeRun(second, RUN, RECORDS);
     await expect(evaluateRun(second, [new Counting({ model: "a" }, 8)])).rejects.toThrow("out of order");
-    await appendFile(join(second, "eval-counting.jsonl"), Buffer.from('{"prompt":1,"eval_counting":"好').subarray(0, -1)); // the process ended inside a character
+    // the process ended inside a character
+    await appendFile(join(second, "eval-counting.jsonl"), Buffer.from('{"prompt":1,"eval_counting":"好').subarray(0, -1));
     const rest = new Counting();
     await evaluateRun(second, [rest]);
     expect(rest.shown).toHaveLength(RECORDS.length - 6);
@@ -79,7 +83,9 @@ describe("an evaluation", () => {
 
   test("with another model is refused by name, and replaced with `again`", async () => {
     await evaluateRun(folder, [new Counting()]);
-    await expect(evaluateRun(folder, [new Counting({ model: "b" })])).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/config\.model "a" there, "b" here.*--again/) });
+    await expect(evaluateRun(folder, [new Counting({ model: "b" })])).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/config\.model "a" there, "b" here.*--again/),
+    });
     const { evaluations } = await evaluateRun(folder, [new Counting({ model: "b" })], { again: true });
     expect(evaluations[0]!.header.config).toEqual({ model: "b" });
     expect(evaluations[0]!.rows).toHaveLength(RECORDS.length);
@@ -96,7 +102,10 @@ describe("an evaluation", () => {
     ["a line that is not JSON", (text: string) => text.replace(/\n\{/, "\nx{"), /line 2 is not JSON/],
     ["a newer version", (text: string) => text.replace('"formatVersion":1', '"formatVersion":2'), /newer llama-steer/],
     ["another run's answers", (text: string) => text.replace(/"run":"sha256:.{5}/, '"run":"sha256:00000'), /belongs to another run/],
-    ["a row out of order", (text: string) => text.replace('"prompt":0,"setting":"no-icl"', '"prompt":1,"setting":"no-icl"'), /line 3: found prompt 1, "[^"]*"; expected prompt 0, "no-icl"/],
+    [
+      "a row out of order", (text: string) => text.replace('"prompt":0,"setting":"no-icl"', '"prompt":1,"setting":"no-icl"'),
+      /line 3: found prompt 1, "[^"]*"; expected prompt 0, "no-icl"/,
+    ],
     ["a column that is no value", (text: string) => text.replace('"eval_counting_p":0.5', '"eval_counting_p":{"a":1}'), /line 2/],
   ])("is refused with %s", async (_, change, message) => {
     await evaluateRun(folder, [new Counting()]);
@@ -104,14 +113,18 @@ describe("an evaluation", () => {
     expect(change(text)).not.toBe(text);
     await writeFile(path(), change(text));
     await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
-    await expect(evaluateRun(folder, [new Counting()])).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/--again|newer/) });
+    await expect(evaluateRun(folder, [new Counting()])).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/--again|newer/),
+    });
     expect((await evaluateRun(folder, [new Counting()], { again: true })).evaluations[0]!.rows).toHaveLength(RECORDS.length);
   });
 
   test("of a newer version is not replaced by accident", async () => {
     await evaluateRun(folder, [new Counting()]);
     await writeFile(path(), (await readFile(path(), "utf8")).replace('"formatVersion":1', '"formatVersion":2'));
-    await expect(evaluateRun(folder, [new Counting()])).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/newer llama-steer/) });
+    await expect(evaluateRun(folder, [new Counting()])).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/newer llama-steer/),
+    });
   });
 
   test("of answers that changed since is done again from there on", async () => {
@@ -126,7 +139,12 @@ describe("an evaluation", () => {
 
   test("of answers that are not there yet is no trouble: another process may be ahead", async () => {
     await evaluateRun(folder, [new Counting()]);
-    await truncate(join(folder, "results.jsonl"), (await readFile(join(folder, "results.jsonl"), "utf8")).split("\n").slice(0, 10).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0));
+    await truncate(
+      join(folder, "results.jsonl"),
+      (await readFile(join(folder, "results.jsonl"), "utf8")).split("\n").slice(0, 10).reduce(
+        (sum, line) => sum + Buffer.byteLength(line) + 1, 0,
+      ),
+    );
     expect((await readRun(folder)).evaluations[0]!.rows).toHaveLength(10);
   });
 
@@ -139,15 +157,23 @@ describe("an evaluation", () => {
 
   test.each([
     ["a name that is no file's", { name: "My Eval" }, /evaluator/], ["batches of nothing", { batchSize: 0 }, /batchSize of 0/],
-    ["too few results", { evaluate: () => Promise.resolve([]) }, /0 results for 3 texts/], ["values that cannot be kept", { evaluate: (texts: readonly object[]) => Promise.resolve(texts.map(() => ({ a: { b: 1 } }))) }, /eval_counting_a/],
+    ["too few results", { evaluate: () => Promise.resolve([]) }, /0 results for 3 texts/],
+    [
+      "values that cannot be kept", { evaluate: (texts: readonly object[]) => Promise.resolve(texts.map(() => ({ a: { b: 1 } }))) },
+      /eval_counting_a/,
+    ],
   ])("by an evaluator with %s is refused, and nothing is written", async (_, changes, message) => {
     const evaluator = Object.assign(new Counting(), changes) as unknown as Evaluator;
-    await expect(evaluateRun(folder, [evaluator])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+    await expect(evaluateRun(folder, [evaluator])).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(message),
+    });
     expect((await readRun(folder)).evaluations.flatMap(({ rows }) => rows)).toEqual([]);
   });
 
   test("by two evaluators of one name is refused", async () => {
-    await expect(evaluateRun(folder, [new Counting(), new Counting({ model: "b" })], { again: true })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/two evaluators are called "counting"/) });
+    await expect(evaluateRun(folder, [new Counting(), new Counting({ model: "b" })], { again: true })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(/two evaluators are called "counting"/),
+    });
   });
 
   test("of which not even the header was finished is none", async () => {
@@ -156,97 +182,6 @@ describe("an evaluation", () => {
     expect((await readRun(folder)).evaluations).toEqual([]);
     expect((await evaluateRun(folder, [new Counting()])).evaluations[0]!.rows).toHaveLength(RECORDS.length);
   });
-});
-
-/** An evaluation whose hits are given per record: h hit, m miss, u undetermined. */
-function evaluation(evaluator: string, hits: string, wanted: string | null = "x", property = evaluator): Evaluation {
-  const header = evaluationHeader(RUN, { evaluator, property, wanted, config: {}, versions: {} });
-  const rows = [...hits].map((hit, index) => evaluationRow(RECORDS[index]!, { [`eval_${evaluator.replaceAll("-", "_")}_hit`]: hit === "h" ? true : hit === "m" ? false : null }));
-  return { header, rows };
-}
-
-describe("the table", () => {
-  // Per prompt: icl, no-icl, Dyn, Fixed, Start.
-  const language = evaluation("language", "hmhhu hmhmm hmuhm hmhhm".replaceAll(" ", ""));
-  const formality = evaluation("formality", "hmhhh hmmhm hmhum hmhhm".replaceAll(" ", ""));
-  const results = { run: RUN, records: RECORDS, evaluations: [formality, language, evaluation("fluency", "uuuuuuuuuuuuuuuuuuuu", null)] };
-  const row = (setting: string) => summariseRun(results).find((each) => each.setting === setting)!;
-
-  test("shares per property; undetermined answers are no hits", () => {
-    expect(row("Dyn p=0.5").properties["language"]).toMatchObject({ share: { value: 3 / 4 }, undetermined: 1 });
-    expect(row("Dyn p=0.5").properties["formality"]).toMatchObject({ share: { value: 3 / 4 }, undetermined: 0 });
-    expect(row("Start -1.5").properties["language"]).toMatchObject({ share: { value: 0 }, undetermined: 1 });
-    expect(Object.keys(row("icl").properties)).toEqual(["formality", "language"]);
-  });
-
-  test("jointly: both on the same answer", () => {
-    expect(row("Dyn p=0.5").joint).toMatchObject({ share: { value: 2 / 4 }, undetermined: 1 });
-    expect(row("Fixed 1").joint).toMatchObject({ share: { value: 2 / 4 }, undetermined: 1 });
-    expect(summariseRun({ ...results, evaluations: [language] })[0]!.joint).toBeNull();
-  });
-
-  test("several judges of one property count once: the one of its name, else the first", () => {
-    const probe = evaluation("probe-it", "hhhhhhhhhhhhhhhhhhhh", "ITA", "language");
-    const joint = (evaluations: Evaluation[]) => summariseRun({ ...results, evaluations }).map((each) => each.joint?.share.value);
-    expect(joint([formality, language, probe])).toEqual(joint([formality, language]));
-    expect(joint([language, probe])).toEqual([undefined, undefined, undefined, undefined, undefined]);
-    expect(joint([formality, probe])[2]).toBe(3 / 4); // formality's share, where the probe says yes to all
-  });
-
-  test("answers that are not evaluated yet are left out of the shares", () => {
-    const half = { ...language, rows: language.rows.slice(0, 10) };
-    const table = summariseRun({ ...results, evaluations: [half] });
-    expect(table[2]!.properties["language"]).toMatchObject({ n: 2, share: { value: 1 } });
-    expect(summariseRun({ ...results, evaluations: [{ ...language, rows: [] }] })[2]!.properties).toEqual({});
-  });
-
-  test("ΔPPL: mean, median and quartiles", () => {
-    // Fixed 1 is the fourth setting: 3 + prompt / 3.
-    expect(row("Fixed 1").deltaPerplexity).toMatchObject({ n: 4, mean: { value: expect.closeTo(3.5) }, median: { value: expect.closeTo(3.5) }, quartiles: [expect.closeTo(3.25), expect.closeTo(3.75)] });
-    expect(row("icl").deltaPerplexity).toBeNull();
-  });
-
-  test("paired differences: prompt by prompt, against one setting", () => {
-    const byDelta = pairedDifferences(results, "no-icl", (index) => RECORDS[index]!.deltaPerplexity ?? undefined);
-    // Every prompt differs by exactly the settings' distance, so the interval has no width.
-    expect(byDelta.find(({ setting }) => setting === "Fixed 1")).toEqual({ setting: "Fixed 1", n: 4, difference: { value: expect.closeTo(2), low: expect.closeTo(2), high: expect.closeTo(2) } });
-    expect(byDelta.find(({ setting }) => setting === "icl")).toEqual({ setting: "icl", n: 0, difference: null });
-    const byHit = pairedDifferences(results, "no-icl", hitMeasure([language, formality]));
-    expect(byHit.find(({ setting }) => setting === "Dyn p=0.5")!.difference!.value).toBe(0.5);
-    expect(byHit.map(({ setting }) => setting)).not.toContain("no-icl");
-  });
-});
-
-describe("what is wanted, by the datasets' names", () => {
-  const single = (positive: string, negative: string) => wantedOf({ ...RUN, datasets: { positive: { name: positive, hash: "" }, negative: { name: negative, hash: "" } } });
-  const composed = (name: string) => wantedOf({ ...RUN, kind: "compose", datasets: { composed: { name, hash: "" } } });
-  test.each([
-    [single("ITA_train", "ENG_train"), { language: "ita" }],
-    [single("ENi2f", "ENf2i"), { formality: "formal" }],
-    [single("ENf2i", "ENG"), { formality: "informal" }],
-    [single("ITunsafe", "ENsafe"), { language: "ita", safety: "unsafe" }],
-    [single("mine", "yours"), {}],
-    [composed("ZHi2f_test"), { language: "cmn", formality: "formal" }],
-    [composed("ENi2f"), { formality: "formal" }],
-  ])("case %#", (found, expected) => expect(found).toEqual(expected));
-});
-
-test.each([
-  ["ENi2f", "ENf2i", { formality: "formal" }, "positive"], ["ENi2f", "ENf2i", { formality: "informal" }, "negative"], ["ITA", "ENG", { language: "ita" }, "positive"],
-  ["ENG", "ITA", { language: "ita" }, "negative"], ["ITA", "ENG", { formality: "formal" }, undefined], ["mine", "yours", { language: "ita" }, undefined],
-  ["ITunsafe", "ENsafe", { safety: "unsafe" }, "positive"], ["ITA", "FRA", { language: "spa" }, undefined],
-] as const)("a probe of %s and %s, where %j is wanted: %s", (positive, negative, wanted, side) => {
-  const provenance = { positive: { name: `${positive}_train`, hash: "" }, negative: { name: negative, hash: "" } } as Probe["provenance"];
-  expect(wantedSide({ provenance }, wanted)).toEqual(side === undefined ? {} : { wanted: side, property: Object.keys(wanted)[0] });
-});
-
-test("a run that says which language it wants is judged in passing, without a file", async () => {
-  const run = aRun({ nPrompts: 1, datasets: { positive: { name: "ITA", hash: "" }, negative: { name: "ENG", hash: "" } } });
-  const records = someRecords(run, 0).map((record, index) => ({ ...record, text: index === 2 ? "Le api fanno il miele dal nettare dei fiori." : "Bees make honey." }));
-  const results = await withLanguage({ run, records, timings: [], isComplete: true, evaluations: [] });
-  expect(summariseRun(results).map(({ properties }) => properties["language"]!.share.value)).toEqual([0, 0, 1, 0, 0]);
-  const nameless = aRun({ datasets: { positive: { name: "mine", hash: "" } } });
-  expect(await withLanguage({ ...results, run: nameless, evaluations: [] })).toHaveProperty("evaluations", []);
 });
 
 test("repetition is the share of word trigrams that came before", async () => {
@@ -272,14 +207,34 @@ test("shown in English: only what is in another language is translated, language
     },
   };
   const inner = new Counting();
-  const evaluator = await translatedEvaluator({ name: inner.name, wanted: null, config: inner.config, versions: {}, batchSize: 9, evaluate: (texts) => inner.evaluate(texts), [Symbol.dispose]: () => {} }, translator);
+  const evaluator = await translatedEvaluator(
+    {
+      name: inner.name, wanted: null, config: inner.config, versions: {}, batchSize: 9, evaluate: (texts) => inner.evaluate(texts),
+      [Symbol.dispose]: () => {},
+    },
+    translator,
+  );
   expect(evaluator.config).toEqual({ model: "a", translator: "upper" });
-  const tooLong: TextTranslator = { ...translator, translate: (texts) => (texts.some((text) => text.length > 500) ? Promise.reject(new SteeringError("E_CONTEXT_FULL", "text 1 is too long")) : Promise.resolve(texts.map(() => "done"))) };
-  const some = await (await translatedEvaluator(fluencyEvaluator(), tooLong)).evaluate(["Le api fanno il miele dal nettare.", "Le api fanno il miele. ".repeat(40), "Mi piace molto andare al mare."].map((text) => ({ question: "", text })));
+  const tooLong: TextTranslator = {
+    ...translator,
+    translate: (texts) => (texts.some((text) => text.length > 500) ? Promise.reject(new SteeringError(
+      "E_CONTEXT_FULL", "text 1 is too long",
+    )) : Promise.resolve(texts.map(() => "done"))),
+  };
+  const some = await (await translatedEvaluator(fluencyEvaluator(), tooLong)).evaluate(
+    ["Le api fanno il miele dal nettare.", "Le api fanno il miele. ".repeat(40), "Mi piace molto andare al mare."].map(
+      (text) => ({ question: "", text }),
+    ),
+  );
   expect(some.map(({ translation, words }) => [translation, words])).toEqual([["done", 1], ["", 0], ["done", 1]]);
-  const texts = ["Le api fanno il miele dal nettare.", "Bees make honey from nectar.", "", "Les abeilles font du miel avec le nectar.", "Mi piace molto andare al mare."];
+  const texts = [
+    "Le api fanno il miele dal nettare.", "Bees make honey from nectar.", "", "Les abeilles font du miel avec le nectar.",
+    "Mi piace molto andare al mare.",
+  ];
   const found = await evaluator.evaluate(texts.map((text) => ({ question: "", text })));
   expect(asked).toEqual([["ita", [texts[0], texts[4]]], ["fra", [texts[3]]]]);
   expect(inner.shown).toEqual([texts[0]!.toUpperCase(), texts[1], "", texts[3]!.toUpperCase(), texts[4]!.toUpperCase()]);
-  expect(found.map((each) => each["translation"])).toEqual([texts[0]!.toUpperCase(), null, null, texts[3]!.toUpperCase(), texts[4]!.toUpperCase()]);
+  expect(found.map((each) => each["translation"])).toEqual([
+    texts[0]!.toUpperCase(), null, null, texts[3]!.toUpperCase(), texts[4]!.toUpperCase(),
+  ]);
 });

@@ -21,49 +21,74 @@ describe("settings", () => {
       "Fixed -1", "Fixed 0.5", "Fixed 1", "Fixed 1.5", "Fixed 2", "Fixed 3", "Fixed 4",
       "Start 1", "Start 1.5", "Start 2", "Start 3", "Start 4", "Dim 1", "Dim 1.5", "Dim 2", "Dim 3", "Dim 4",
     ]);
-    expect(settings[2]!.steer).toEqual([{ vector: 0, schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" } }]);
+    expect(settings[2]!.steer).toEqual([
+      { vector: 0, schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" } },
+    ]);
     expect(settings.at(-1)!.steer).toEqual([{ vector: 0, schedule: { kind: "diminishing", alpha: 4 } }]);
   });
 
   test("of two properties are the published ones, and each vector alone", () => {
     const config = parseCompose({ vectors: ["a", "b"], source: "s", composed: "c" });
     const settings = composeSettings(config, ["ENunsafe", "ITA"], "ITA");
-    expect(labels(settings).slice(0, 10)).toEqual(["icl", "no-icl", "icl ITA", "ENunsafe alone", "ITA alone", "Dyn p=0.4", "Dyn p=0.5", "Dyn p=0.6", "Dyn p=0.7", "Dyn p=0.9"]);
-    expect(labels(settings).slice(10, 19)).toEqual(["Fixed 1+1", "Fixed 1+1.5", "Fixed 1+2", "Fixed 1.5+1", "Fixed 1.5+1.5", "Fixed 1.5+2", "Fixed 2+1", "Fixed 2+1.5", "Fixed 2+2"]);
+    expect(labels(settings).slice(0, 10)).toEqual([
+      "icl", "no-icl", "icl ITA", "ENunsafe alone", "ITA alone", "Dyn p=0.4", "Dyn p=0.5", "Dyn p=0.6", "Dyn p=0.7", "Dyn p=0.9",
+    ]);
+    expect(labels(settings).slice(10, 19)).toEqual([
+      "Fixed 1+1", "Fixed 1+1.5", "Fixed 1+2", "Fixed 1.5+1", "Fixed 1.5+1.5", "Fixed 1.5+2", "Fixed 2+1", "Fixed 2+1.5", "Fixed 2+2",
+    ]);
     expect(settings).toHaveLength(10 + 3 * 9);
-    expect(settings[11]!.steer).toEqual([{ vector: 0, schedule: { kind: "fixed", alpha: 1 } }, { vector: 1, schedule: { kind: "fixed", alpha: 1.5 } }]);
+    expect(settings[11]!.steer).toEqual([
+      { vector: 0, schedule: { kind: "fixed", alpha: 1 } }, { vector: 1, schedule: { kind: "fixed", alpha: 1.5 } },
+    ]);
     expect(settings[4]!.steer).toEqual([{ vector: 1, schedule: { kind: "fixed", alpha: 1 } }]);
   });
 
   test("of three properties have all three in each", () => {
-    const config = parseCompose({ vectors: ["a", "b", "c"], source: "s", composed: "c", strategies: ["start", "dynamic"], alphas: [0.5, 2, 1], topP: [0.3], klReduction: "sum" });
+    const config = parseCompose({
+      vectors: ["a", "b", "c"], source: "s", composed: "c", strategies: ["start", "dynamic"], alphas: [0.5, 2, 1], topP: [0.3],
+      klReduction: "sum",
+    });
     const settings = composeSettings(config, ["A", "B", "C"], undefined);
     expect(labels(settings)).toEqual(["icl", "no-icl", "A alone", "B alone", "C alone",
       "Start 2+2+2", "Start 2+2+1", "Start 2+1+2", "Start 2+1+1", "Start 1+2+2", "Start 1+2+1", "Start 1+1+2", "Start 1+1+1", "Dyn p=0.3"]);
-    expect(settings.at(-1)!.steer).toEqual([0, 1, 2].map((vector) => ({ vector, schedule: { kind: "dynamic", topP: 0.3, alphaMax: 2, strongAlpha: 2, klReduction: "sum" } })));
+    expect(settings.at(-1)!.steer).toEqual([0, 1, 2].map(
+      (vector) => ({ vector, schedule: { kind: "dynamic", topP: 0.3, alphaMax: 2, strongAlpha: 2, klReduction: "sum" } }),
+    ));
   });
 
   test.each([
-    [{ support: 0 }, /support \(0\)/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP \(\[0\.5,0\.5\]\): a value is given twice/], [{ alphas: [1, 1] }, /alphas/], [{ alphas: [1e39] }, /alphas\.0 \(1e\+39\): must be a finite 32-bit float/],
-    [{ strategies: ["none"] }, /strategies/], [{ alpha: [1] }, /alpha/], [{ layers: [] }, /layers/], [{ site: "nowhere" }, /site/], [{ positive: "" }, /positive/],
+    [{ support: 0 }, /support \(0\)/], [{ topP: [0] }, /topP\.0/], [{ topP: [0.5, 0.5] }, /topP \(\[0\.5,0\.5\]\): a value is given twice/],
+    [{ alphas: [1, 1] }, /alphas/], [{ alphas: [1e39] }, /alphas\.0 \(1e\+39\): must be a finite 32-bit float/],
+    [{ strategies: ["none"] }, /strategies/], [{ alpha: [1] }, /alpha/], [{ layers: [] }, /layers/], [{ site: "nowhere" }, /site/],
+    [{ positive: "" }, /positive/],
   ])("%j is refused by name", (options, message) => {
-    expect(() => parseSingle({ positive: "a", negative: "b", ...options } as never)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) }));
+    expect(() => parseSingle({ positive: "a", negative: "b", ...options } as never)).toThrow(expect.objectContaining({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(message),
+    }));
   });
 
   test("what is undefined is as if left out", () => {
-    expect(parseSingle({ positive: "a", negative: "b", seed: undefined, alphas: undefined })).toEqual(parseSingle({ positive: "a", negative: "b" }));
+    expect(parseSingle({ positive: "a", negative: "b", seed: undefined, alphas: undefined })).toEqual(parseSingle({
+      positive: "a", negative: "b",
+    }));
   });
 });
 
 describe("evaluation prompts", () => {
-  const model = { tokenise: (text: string) => [...text].map((letter) => letter.codePointAt(0)!), info: { bosToken: null, nCtxTrain: 200 }, maxContext: 200 } as unknown as Model;
-  const dataset = (name: string, rows: number) => ({ name, instruction: name, rows: Array.from({ length: rows }, (_, i) => ({ input: `q${i}`, output: `${name}${i}` })) });
+  const model = {
+    tokenise: (text: string) => [...text].map((letter) => letter.codePointAt(0)!), info: { bosToken: null, nCtxTrain: 200 },
+    maxContext: 200,
+  } as unknown as Model;
+  const dataset = (name: string, rows: number) => ({
+    name, instruction: name, rows: Array.from({ length: rows }, (_, i) => ({ input: `q${i}`, output: `${name}${i}` })),
+  });
   const settings = { iclExamples: 2, evaluationSize: 50, evaluateOn: "groups", promptFormat: "clean", maxNewTokens: 5 } as const;
   const text = (tokens: readonly number[]): string => String.fromCodePoint(...tokens);
 
   test("of groups: each group's last row, behind the others", () => {
     const prompts = evaluationPrompts(model, { questions: dataset("S", 10), icl: dataset("C", 7), language: dataset("L", 12) }, settings);
-    expect(prompts.map(({ question, gold }) => [question, gold])).toEqual([["q2", "S2"], ["q5", "S5"]]); // as many as the smallest set gives
+    // as many as the smallest set gives
+    expect(prompts.map(({ question, gold }) => [question, gold])).toEqual([["q2", "S2"], ["q5", "S5"]]);
     expect(text(prompts[1]!.icl)).toBe("C\nQ:q3\nA:C3\n\nQ:q4\nA:C4\n\nQ:q5\nA:");
     expect(text(prompts[1]!.noIcl)).toBe("Q:q5\nA:");
     expect(text(prompts[0]!.iclLanguage!)).toBe("L\nQ:q0\nA:L0\n\nQ:q1\nA:L1\n\nQ:q2\nA:");
@@ -74,13 +99,19 @@ describe("evaluation prompts", () => {
     const prompts = evaluationPrompts(model, { questions: set, icl: set }, { ...settings, evaluateOn: "rows", evaluationSize: 3 });
     expect(prompts.map(({ icl }) => text(icl).match(/q\d/g)!.join())).toEqual(["q2,q3,q0", "q3,q0,q1", "q0,q1,q2"]);
     const other = { ...dataset("L", 4), rows: dataset("L", 4).rows.map((row) => ({ ...row, input: row.input.toUpperCase() })) };
-    expect(text(evaluationPrompts(model, { questions: set, icl: set, language: other }, { ...settings, evaluateOn: "rows" })[2]!.iclLanguage!)).toBe("L\nQ:Q0\nA:L0\n\nQ:Q1\nA:L1\n\nQ:q2\nA:");
-    expect(() => evaluationPrompts(model, { questions: dataset("S", 2), icl: set }, { ...settings, evaluateOn: "rows" })).toThrow(/2 demonstrations and a question need at least 3/);
+    expect(text(
+      evaluationPrompts(model, { questions: set, icl: set, language: other }, { ...settings, evaluateOn: "rows" })[2]!.iclLanguage!,
+    )).toBe("L\nQ:Q0\nA:L0\n\nQ:Q1\nA:L1\n\nQ:q2\nA:");
+    expect(() => evaluationPrompts(model, { questions: dataset("S", 2), icl: set }, { ...settings, evaluateOn: "rows" })).toThrow(
+      /2 demonstrations and a question need at least 3/,
+    );
   });
 
   test("that do not fit into the model's context are refused before anything is computed", () => {
     const set = dataset("S", 60);
-    expect(() => evaluationPrompts(model, { questions: set, icl: set }, { ...settings, iclExamples: 19 })).toThrow(expect.objectContaining({ code: "E_CONTEXT_FULL", message: expect.stringMatching(/prompt 0 of S .*--icl-examples/) }));
+    expect(() => evaluationPrompts(model, { questions: set, icl: set }, { ...settings, iclExamples: 19 })).toThrow(expect.objectContaining(
+      { code: "E_CONTEXT_FULL", message: expect.stringMatching(/prompt 0 of S .*--icl-examples/) },
+    ));
   });
 });
 
@@ -107,24 +138,57 @@ describe("plans", () => {
       "ENunsafe+ITA", "ENunsafe+FRA", "ENunsafe+SPA", "ENunsafe+ZHO", "ENf2i+ITA", "ENf2i+FRA", "ENi2f+ITA", "ENi2f+FRA",
     ]);
     expect(runs[0]!.config).toEqual(parseSingle({ positive: "ITA_train", negative: "ENG_train", promptFormat: "published" }));
-    expect(runs[14]).toMatchObject({ kind: "compose", config: { source: "ENunsafe_train", language: "ITA_train", composed: "ITunsafe_train", promptFormat: "published", alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9],
-      vectors: [join(runs[5]!.out, "ENunsafe-ENsafe.safetensors"), join(runs[0]!.out, "ITA-ENG.safetensors")] } });
+    expect(runs[14]).toMatchObject({
+      kind: "compose",
+      config: {
+        source: "ENunsafe_train", language: "ITA_train", composed: "ITunsafe_train", promptFormat: "published",
+        alphas: [1, 1.5, 2], topP: [0.4, 0.5, 0.6, 0.7, 0.9],
+        vectors: [join(runs[5]!.out, "ENunsafe-ENsafe.safetensors"), join(runs[0]!.out, "ITA-ENG.safetensors")],
+      },
+    });
   });
 
   test("models times seeds times properties, each in a folder of its own", async () => {
-    const runs = planRuns(await plan("models: [tiny, some/where/other.gguf]\nseeds: [1, 2]\ndefaults: { support: 5, alphas: [1] }\nsingle:\n  - { positive: ITA_train, negative: ENG, support: 6 }\n  - { positive: FRA, negative: ENG }\n"));
-    expect(runs.map(({ model, out, config }) => [model, out, (config as { seed: number }).seed, (config as { support: number }).support])).toEqual([
-      ["tiny", join("tiny", "seed-1", "ITA-ENG"), 1, 6], ["tiny", join("tiny", "seed-1", "FRA-ENG"), 1, 5], ["tiny", join("tiny", "seed-2", "ITA-ENG"), 2, 6], ["tiny", join("tiny", "seed-2", "FRA-ENG"), 2, 5],
-      ...["seed-1", "seed-2"].flatMap((seed, i) => [["some/where/other.gguf", join("other", seed, "ITA-ENG"), i + 1, 6], ["some/where/other.gguf", join("other", seed, "FRA-ENG"), i + 1, 5]]),
+    const runs = planRuns(
+      await plan(
+        "models: [tiny, some/where/other.gguf]\nseeds: [1, 2]\ndefaults: { support: 5, alphas: [1] }\nsingle:\n  - { positive: ITA_train, "
+          + "negative: ENG, support: 6 }\n  - { positive: FRA, negative: ENG }\n",
+      ),
+    );
+    expect(runs.map(({ model, out, config }) => [model, out, (config as { seed: number }).seed, (config as { support: number }).support]))
+      .toEqual([
+      ["tiny", join("tiny", "seed-1", "ITA-ENG"), 1, 6], ["tiny", join("tiny", "seed-1", "FRA-ENG"), 1, 5],
+      ["tiny", join("tiny", "seed-2", "ITA-ENG"), 2, 6], ["tiny", join("tiny", "seed-2", "FRA-ENG"), 2, 5],
+      ...["seed-1", "seed-2"].flatMap(
+        (seed, i) => [
+          ["some/where/other.gguf", join("other", seed, "ITA-ENG"), i + 1, 6],
+          ["some/where/other.gguf", join("other", seed, "FRA-ENG"), i + 1, 5],
+        ],
+      ),
     ]);
     expect(runs.every(({ config }) => String(config.alphas) === "1")).toBe(true);
   });
 
   test("files of a plan lie beside it, and are named by their names", async () => {
-    const loaded = await plan("models: [m]\nsingle:\n  - { positive: data/polite_train.jsonl, negative: ../rude.csv, evalDataset: ITA_test }\n  - { positive: ITA, negative: ENG }\ncompose:\n  - { vectors: [polite-rude, ITA-ENG], source: ask.json, composed: ITi2f }\n");
+    const loaded = await plan(
+      "models: [m]\nsingle:\n  - { positive: data/polite_train.jsonl, negative: ../rude.csv, evalDataset: ITA_test }\n  - { positive: ITA, "
+        + "negative: ENG }\ncompose:\n  - { vectors: [polite-rude, ITA-ENG], source: ask.json, composed: ITi2f }\n",
+    );
     const [first, , composed] = planRuns(loaded);
-    expect(first).toMatchObject({ name: "polite-rude", out: join("m", "polite-rude"), config: { positive: join(loaded.folder, "data", "polite_train.jsonl"), negative: join(loaded.folder, "..", "rude.csv"), evalDataset: "ITA_test" } });
-    expect(composed).toMatchObject({ name: "polite+ITA", config: { source: join(loaded.folder, "ask.json"), composed: "ITi2f", vectors: [join("m", "polite-rude", "polite-rude.safetensors"), join("m", "ITA-ENG", "ITA-ENG.safetensors")] } });
+    expect(first).toMatchObject({
+      name: "polite-rude", out: join("m", "polite-rude"),
+      config: {
+        positive: join(loaded.folder, "data", "polite_train.jsonl"), negative: join(loaded.folder, "..", "rude.csv"),
+        evalDataset: "ITA_test",
+      },
+    });
+    expect(composed).toMatchObject({
+      name: "polite+ITA",
+      config: {
+        source: join(loaded.folder, "ask.json"), composed: "ITi2f",
+        vectors: [join("m", "polite-rude", "polite-rude.safetensors"), join("m", "ITA-ENG", "ITA-ENG.safetensors")],
+      },
+    });
   });
 
   test.each([
@@ -132,7 +196,10 @@ describe("plans", () => {
     ["models: []\n", /line 1: models: /],
     ["models: [a]\nsingel: []\n", /line 2: singel: /],
     ["models: [a]\nsingle:\n  - positive: ITA\n", /line 3: single\.0\.negative: /],
-    ["models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA, negative: ENG, topP: [2] }\n", /line 4: single\.1\.topP\.0 \(2\): /],
+    [
+      "models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA, negative: ENG, topP: [2] }\n",
+      /line 4: single\.1\.topP\.0 \(2\): /,
+    ],
     ["models: [a]\ndefaults:\n  alphas: [1]\n  support: many\n", /line 4: defaults\.support \(many\): /],
     ["just words", /line 1: /],
     ["", /line 1: /],
@@ -143,11 +210,18 @@ describe("plans", () => {
   test("strategies go by their short names too, and all slips are named at once", async () => {
     const [run] = planRuns(await plan("models: [m]\nsingle:\n  - { positive: ITA, negative: ENG, strategies: [dyn, dim, start] }\n"));
     expect(run!.config.strategies).toEqual(["dynamic", "diminishing", "start"]);
-    await expect(plan("models: [m]\nseeds: [x]\nsingle:\n  - { positive: ITA, negative: ENG, topP: [1.5] }\n")).rejects.toMatchObject({ message: expect.stringMatching(/line 2: seeds\.0 \(x\): [^\n]*\n[^\n]*line 4: single\.0\.topP\.0 \(1\.5\): /) });
+    await expect(plan("models: [m]\nseeds: [x]\nsingle:\n  - { positive: ITA, negative: ENG, topP: [1.5] }\n")).rejects.toMatchObject({
+      message: expect.stringMatching(/line 2: seeds\.0 \(x\): [^\n]*\n[^\n]*line 4: single\.0\.topP\.0 \(1\.5\): /),
+    });
   });
 
   test("what lacks its datasets is known before anything is computed, with the compositions that need it", async () => {
-    const { missing, left } = await checkPlan(await plan("models: [m]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ENi2g, negative: ENG }\n  - { positive: FRA, negative: ENG, evalDataset: FRA_tset }\ncompose:\n  - { vectors: [ITA-ENG, ENi2g-ENG], source: ENG, composed: ITi2f }\n"));
+    const { missing, left } = await checkPlan(
+      await plan(
+        "models: [m]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ENi2g, negative: ENG }\n  - { positive: FRA, "
+          + "negative: ENG, evalDataset: FRA_tset }\ncompose:\n  - { vectors: [ITA-ENG, ENi2g-ENG], source: ENG, composed: ITi2f }\n",
+      ),
+    );
     expect(left.map(({ name }) => name)).toEqual(["ITA-ENG"]);
     expect(missing).toEqual([
       { run: join("m", "ENi2g-ENG"), reason: 'no dataset is called "ENi2g"; did you mean ENi2f?' },
@@ -161,23 +235,35 @@ describe("plans", () => {
   test("a composition of what the plan does not extract, and two runs of one name, are refused", async () => {
     const unknown = await plan("models: [a]\ncompose:\n  - { vectors: [x-y, z-y], source: s, composed: c }\n");
     expect(() => planRuns(unknown)).toThrow(/composes x-y; expected one of its single runs \(none\)/);
-    const twice = await plan("models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA_train, negative: ENG, alphas: [1] }\n");
+    const twice = await plan(
+      "models: [a]\nsingle:\n  - { positive: ITA, negative: ENG }\n  - { positive: ITA_train, negative: ENG, alphas: [1] }\n",
+    );
     expect(() => planRuns(twice)).toThrow(SteeringError);
-    await expect(loadPlan("no-such-plan")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringMatching(/included plans: tiny, laptop, published/) });
+    await expect(loadPlan("no-such-plan")).rejects.toMatchObject({
+      code: "E_NOT_FOUND", message: expect.stringMatching(/included plans: tiny, laptop, published/),
+    });
   });
 
   test("a model's folder is a name, whatever the model is called", () => {
     expect(["tiny", "hf:a/b/c.gguf@rev/1", "/x/y/Z.GGUF", "./z.gguf"].map(modelFolder)).toEqual(["tiny", "a--b--c", "Z", "z"]);
-    for (const none of ["..", ".", "", "/", "../..", "hf:..", "...gguf", "x/...gguf"]) expect(() => modelFolder(none)).toThrow(/does not name a model/);
+    for (const none of ["..", ".", "", "/", "../..", "hf:..", "...gguf", "x/...gguf"]) expect(() => modelFolder(none)).toThrow(
+      /does not name a model/,
+    );
   });
 
   test.each([
-    ["positive", "single:\n  - { positive: ../../../x, negative: ENG }", /line 3: single\.0\.positive \(\.\.\/\.\.\/\.\.\/x\): expected a name without \/ and/],
+    [
+      "positive", "single:\n  - { positive: ../../../x, negative: ENG }",
+      /line 3: single\.0\.positive \(\.\.\/\.\.\/\.\.\/x\): expected a name without \/ and/,
+    ],
     ["negative", "single:\n  - { positive: ITA, negative: 'a\\\\b' }", /single\.0\.negative/],
     ["of dots", "single:\n  - { positive: .., negative: ENG }", /single\.0\.positive/],
     ["of dots and a part", "single:\n  - { positive: .._train, negative: ENG }", /single\.0\.positive/],
     ["evalDataset", "single:\n  - { positive: ITA, negative: ENG, evalDataset: a/b }", /single\.0\.evalDataset/],
-    ["source", "single:\n  - { positive: ITA, negative: ENG }\ncompose:\n  - { vectors: [ITA-ENG, ITA-ENG], source: ../x, composed: ITA }", /compose\.0\.source/],
+    [
+      "source", "single:\n  - { positive: ITA, negative: ENG }\ncompose:\n  - { vectors: [ITA-ENG, ITA-ENG], source: ../x, composed: ITA }",
+      /compose\.0\.source/,
+    ],
   ])("a dataset's name that would lead out of the results is refused: %s", async (_, text, message) => {
     const lines = `models: [m]\n${text}\n`;
     await expect(plan(lines)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
@@ -191,8 +277,12 @@ describe("plans", () => {
     const [run] = planRuns(planned);
     const load = async (): Promise<never> => { throw new Error("loaded"); };
     for (const out of ["..", join("..", "x"), join("a", "..", "..", "x"), ".", "", resolve("/elsewhere")]) {
-      await expect(runPlan(planned, { out: "results", load, runs: [{ ...run!, out }] })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/is not below results/) });
+      await expect(runPlan(planned, { out: "results", load, runs: [{ ...run!, out }] })).rejects.toMatchObject({
+        code: "E_BAD_ARGUMENT", message: expect.stringMatching(/is not below results/),
+      });
     }
-    for (const out of ["..x", join("a", "..", "b")]) await expect(runPlan(planned, { out: "results", load, runs: [{ ...run!, out }] })).rejects.toThrow("loaded");
+    for (const out of [
+      "..x", join("a", "..", "b"),
+    ]) await expect(runPlan(planned, { out: "results", load, runs: [{ ...run!, out }] })).rejects.toThrow("loaded");
   });
 });

@@ -27,7 +27,9 @@ test("auto is the template's form if the template writes conversations, and othe
 });
 
 test("a question in each format, with and without a system message", async () => {
-  const asked = async (options: Parameters<typeof promptTokens>[2]): Promise<string> => instruct.text(await promptTokens(instruct, "Why?", options));
+  const asked = async (options: Parameters<typeof promptTokens>[2]): Promise<string> => instruct.text(
+    await promptTokens(instruct, "Why?", options),
+  );
   expect(await asked({})).toBe("[user]Why?[assistant]");
   expect(await asked({ system: "Be brief." })).toBe("[system]Be brief.[user]Why?[assistant]");
   expect(await asked({ format: "qa" })).toBe("Q:Why?\nA:");

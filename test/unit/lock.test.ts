@@ -107,7 +107,9 @@ describe("a lock", () => {
   test("that cannot be created names the reason", async () => {
     await writeFile(join(folder, "file"), "");
     await expect(lockFile(join(folder, "file", "x"), "works")).rejects.toMatchObject({ code: "E_WRITE" });
-    await expect(lockFile(join(folder, "n".repeat(255)), "works")).rejects.toMatchObject({ code: "E_WRITE", message: expect.stringContaining("its name is too long") });
+    await expect(lockFile(join(folder, "n".repeat(255)), "works")).rejects.toMatchObject({
+      code: "E_WRITE", message: expect.stringContaining("its name is too long"),
+    });
     await expect(lockFile(join(folder, "a\0b"), "works")).rejects.toMatchObject({ code: "E_WRITE" });
   });
 });
@@ -140,7 +142,9 @@ describe("on a full disk", () => {
   diskTest("no empty lock is left, and the next one can be taken", async () => {
     const target = join(disk!.folder, "model.gguf");
     await writeFile(join(disk!.folder, "filler"), "x".repeat(200_000)).catch(() => undefined);
-    await expect(lockFile(target, "works")).rejects.toMatchObject({ code: "E_WRITE", message: expect.stringContaining("the disk is full") });
+    await expect(lockFile(target, "works")).rejects.toMatchObject({
+      code: "E_WRITE", message: expect.stringContaining("the disk is full"),
+    });
     expect(await readdir(disk!.folder)).toEqual(["filler"]);
     await writeFile(join(disk!.folder, "filler"), "");
     await (await lockFile(target, "works")).release();

@@ -11,7 +11,9 @@ const LABELS = ROWS.map((_, i) => (i * 5) % 7 < 3);
 function wide(nRows = 40, nFeatures = 100, seed = 1): { rows: Float64Array[]; labels: boolean[] } {
   const random = seededRandom(seed);
   const labels = Array.from({ length: nRows }, (_, i) => i % 2 === 0);
-  return { labels, rows: labels.map((label) => Float64Array.from({ length: nFeatures }, (_, j) => random() - 0.5 + (j < 5 && label ? 0.3 : 0))) };
+  return {
+    labels, rows: labels.map((label) => Float64Array.from({ length: nFeatures }, (_, j) => random() - 0.5 + (j < 5 && label ? 0.3 : 0))),
+  };
 }
 
 /** The gradient of the penalised mean loss, element by element from its definition. */
@@ -22,7 +24,8 @@ function gradient(rows: readonly ArrayLike<number>[], labels: readonly boolean[]
 }
 
 describe("the fit", () => {
-  // Computed with numpy 2.4.6 by Newton's method with a direct solve of the whole Hessian, on features standardised with np.std (gradient below 1e-16).
+  // Computed with numpy 2.4.6 by Newton's method with a direct solve of the whole Hessian, on features standardised with np.std (gradient
+  // below 1e-16).
   test.each([
     [1, [-0.017308920339178864, 0.00018350406904532412, 4.4374333147943945], -0.647346724979112],
     [0.01, [-0.11670574281132771, 0.0013586050494303235, 29.363162316848044], -2.514972243396842],
@@ -36,7 +39,9 @@ describe("the fit", () => {
 
   // Of one feature at ±1 with the label its sign: the bias is 0 by symmetry, and σ(−w) = λw. For w = 1 that is λ = σ(−1).
   test("by hand: σ(−1) as λ makes the weight 1", () => {
-    const fit = fitLogistic(standardise([[1], [-1], [1], [-1]]), [true, false, true, false], { lambda: 1 / (1 + Math.E), tolerance: 1e-12 });
+    const fit = fitLogistic(
+      standardise([[1], [-1], [1], [-1]]), [true, false, true, false], { lambda: 1 / (1 + Math.E), tolerance: 1e-12 },
+    );
     expect(fit.weights[0]).toBeCloseTo(1, 10);
     expect(fit.bias).toBeCloseTo(0, 10);
   });
@@ -53,7 +58,9 @@ describe("the fit", () => {
   test("where it begins does not matter, and twice is the same to the last bit", () => {
     const { rows, labels } = wide();
     const design = standardise(rows);
-    const fit = (lambda: number, start?: LogisticModel) => fitLogistic(design, labels, { lambda, tolerance: 1e-11, ...(start && { start }) });
+    const fit = (lambda: number, start?: LogisticModel) => fitLogistic(
+      design, labels, { lambda, tolerance: 1e-11, ...(start && { start }) },
+    );
     const [cold, warm] = [fit(0.01), fit(0.01, fit(1))];
     cold.weights.forEach((weight, j) => expect(warm.weights[j]).toBeCloseTo(weight, 7));
     expect(fit(0.01)).toEqual(cold);
@@ -66,7 +73,9 @@ describe("the fit", () => {
       return rows.map((row) => logit(model, row));
     };
     const plain = predict(ROWS);
-    predict(ROWS.map((row) => row.map((value, j) => value * [1e-3, -7, 1e6][j]! + [5, -1, 1e4][j]!))).forEach((z, i) => expect(z).toBeCloseTo(plain[i]!, 6));
+    predict(ROWS.map((row) => row.map((value, j) => value * [1e-3, -7, 1e6][j]! + [5, -1, 1e4][j]!))).forEach(
+      (z, i) => expect(z).toBeCloseTo(plain[i]!, 6),
+    );
     const constant = ROWS.map((row) => [...row, 0.1]);
     predict(constant).forEach((z, i) => expect(z).toBeCloseTo(plain[i]!, 6));
     const design = standardise(constant);
@@ -82,7 +91,9 @@ describe("the fit", () => {
 
   test("what is no problem is refused", () => {
     const design = standardise(ROWS);
-    for (const lambda of [0, -1, NaN, Infinity]) expect(() => fitLogistic(design, LABELS, { lambda })).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+    for (const lambda of [0, -1, NaN, Infinity]) expect(() => fitLogistic(design, LABELS, { lambda })).toThrow(expect.objectContaining({
+      code: "E_BAD_ARGUMENT",
+    }));
     expect(() => fitLogistic(design, LABELS.map(() => true), { lambda: 1 })).toThrow(/same label/);
     expect(() => fitLogistic(design, LABELS.slice(1), { lambda: 1 })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
     expect(() => standardise([])).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
@@ -111,7 +122,9 @@ describe("how good", () => {
     const labels = Array.from({ length: 60 }, () => random() < 0.4);
     const scores = labels.map((label) => Math.floor(random() * 12) + (label ? 2 : 0));
     let pairs = [0, 0];
-    for (const [i, a] of labels.entries()) for (const [j, b] of labels.entries()) if (a && !b) pairs = [pairs[0]! + (scores[i]! > scores[j]! ? 1 : scores[i] === scores[j] ? 0.5 : 0), pairs[1]! + 1];
+    for (const [i, a] of labels.entries()) for (const [j, b] of labels.entries()) if (a && !b) pairs = [
+      pairs[0]! + (scores[i]! > scores[j]! ? 1 : scores[i] === scores[j] ? 0.5 : 0), pairs[1]! + 1,
+    ];
     expect(auc(scores, labels)).toBeCloseTo(pairs[0]! / pairs[1]!, 12);
     expect(auc(scores.map((score) => -score), labels)).toBeCloseTo(1 - auc(scores, labels), 12);
     expect(auc(scores.map((score) => Math.exp(score)), labels)).toBe(auc(scores, labels));

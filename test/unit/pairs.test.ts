@@ -11,7 +11,9 @@ import { dot } from "../support/linear.js";
 
 const rows = (values: number[][]): Float32Array[] => values.map((row) => Float32Array.from(row));
 const paired = (positive: number[][], negative: number[][]): PairedRows => ({ positive: rows(positive), negative: rows(negative) });
-const dataset = (name: string, list: Array<[string, string]>): Dataset => ({ name, instruction: "", rows: list.map(([input, output]) => ({ input, output })) });
+const dataset = (name: string, list: Array<[string, string]>): Dataset => ({
+  name, instruction: "", rows: list.map(([input, output]) => ({ input, output })),
+});
 
 function random(n: number, width: number, shift: number, seed: number): number[][] {
   const next = seededRandom(seed);
@@ -23,9 +25,12 @@ describe("pairs", () => {
     const positive = dataset("a", [["x", "1"], ["y", "2"], ["x", "3"], ["z", "4"], ["x", "5"]]);
     const negative = dataset("b", [["w", "6"], ["x", "7"], ["y", "8"], ["x", "9"]]);
     expect(answerPairs(positive, negative)).toEqual([
-      { question: "x", positive: "1", negative: "7" }, { question: "y", positive: "2", negative: "8" }, { question: "x", positive: "3", negative: "9" },
+      { question: "x", positive: "1", negative: "7" }, { question: "y", positive: "2", negative: "8" },
+      { question: "x", positive: "3", negative: "9" },
     ]);
-    expect(() => answerPairs(positive, dataset("c", [["v", "1"]]))).toThrow(expect.objectContaining({ code: "E_BAD_DATASET", message: expect.stringContaining("no query in common") }));
+    expect(() => answerPairs(positive, dataset("c", [["v", "1"]]))).toThrow(expect.objectContaining({
+      code: "E_BAD_DATASET", message: expect.stringContaining("no query in common"),
+    }));
   });
 
   test("a draw has each once, in order, the same for the same seed; more than there are is refused", () => {
@@ -50,11 +55,17 @@ describe("a direction by hand", () => {
   });
 
   // The second value is the same on both sides: by symmetry it has no weight.
-  test("probe: the mean shift along the weights", () => expectClose(pairDirection(paired([[1, 5], [1, -5]], [[-1, 5], [-1, -5]]), "probe"), [2, 0], 6));
+  test(
+    "probe: the mean shift along the weights",
+    () => expectClose(pairDirection(paired([[1, 5], [1, -5]], [[-1, 5], [-1, -5]]), "probe"), [2, 0], 6),
+  );
 
   // Σ over the four rows of σ(−w·x)·x = λ·4·w has w ∝ x where all rows are ± one vector: the weights of standardised
   // features (±1, ±1) are equal, and those of (±1, ±2) therefore 2 : 1.
-  test("probe: weights are those of the features as they are", () => expectClose(pairDirection(paired([[1, 2], [1, 2]], [[-1, -2], [-1, -2]]), "probe"), [3.2, 1.6], 6));
+  test(
+    "probe: weights are those of the features as they are",
+    () => expectClose(pairDirection(paired([[1, 2], [1, 2]], [[-1, -2], [-1, -2]]), "probe"), [3.2, 1.6], 6),
+  );
 });
 
 describe.each(PAIR_METHODS)("%s", (method) => {
@@ -92,14 +103,19 @@ describe("of texts of several steps", () => {
 
   test("each step is of the pairs whose texts both reach it; before the first it is 0", () => {
     const options = { method: "mean", firstStep: 1, width: 1 } as const;
-    expect(layerDirections(pairs, 0, options)).toEqual({ directions: [[0], [5], [6]].map((row) => Float64Array.from(row)), midpoints: [[0], [3.5], [6]].map((row) => Float64Array.from(row)) });
+    expect(layerDirections(pairs, 0, options)).toEqual({
+      directions: [[0], [5], [6]].map((row) => Float64Array.from(row)), midpoints: [[0], [3.5], [6]].map((row) => Float64Array.from(row)),
+    });
     expect(layerDirections(pairs, 1, options).directions.map(([value]) => value)).toEqual([0, 1, -4]);
   });
 
-  // (x − 1) · 2 of the positive 3, 0 and the negative 0.5, −1: 4, −2 and −1, −4. Of four comparisons one is wrong, and of four texts one is on the wrong side.
+  // (x − 1) · 2 of the positive 3, 0 and the negative 0.5, −1: 4, −2 and −1, −4. Of four comparisons one is wrong, and of four texts one is
+  // on the wrong side.
   test("a score is the projection beyond the midpoint", () => {
     const judged = [[3, 0.5], [0, -1]].map(([a, b]) => ({ positive: text([[a!]]), negative: text([[b!]]) }));
-    expect(directionScore(judged, 0, { directions: [Float64Array.of(2)], midpoints: [Float64Array.of(1)] })).toEqual({ accuracy: 0.75, auc: 0.75 });
+    expect(directionScore(judged, 0, { directions: [Float64Array.of(2)], midpoints: [Float64Array.of(1)] })).toEqual({
+      accuracy: 0.75, auc: 0.75,
+    });
   });
 
   test("a score of several steps is their mean, over those that the text reaches and that have a direction", () => {

@@ -24,7 +24,9 @@ describe("the first principal component", () => {
   });
 
   test("of one row, of repeated ones, and of opposite ones: their direction", () => {
-    for (const rows of [[[3, -4]], [[3, -4], [3, -4]], [[3, -4], [-3, 4]], [[3, -4], [0, 0]]]) expectClose(signed(principalComponent(rows)), [-0.6, 0.8]);
+    for (const rows of [[[3, -4]], [[3, -4], [3, -4]], [[3, -4], [-3, 4]], [[3, -4], [0, 0]]]) expectClose(
+      signed(principalComponent(rows)), [-0.6, 0.8],
+    );
   });
 
   test("is not centred: of rows with a common part that is their mean's direction, however little they vary", () => {
@@ -45,11 +47,16 @@ describe("the first principal component", () => {
       const rows = Array.from({ length: n }, () => Array.from({ length: width }, () => random() - 0.3));
       const found = principalComponent(rows);
       // S·u = λ·u with S = DᵀD, element by element.
-      const image = Array.from({ length: width }, (_, j) => rows.reduce((sum, row) => sum + row[j]! * row.reduce((inner, value, k) => inner + value * found[k]!, 0), 0));
+      const image = Array.from(
+        { length: width },
+        (_, j) => rows.reduce((sum, row) => sum + row[j]! * row.reduce((inner, value, k) => inner + value * found[k]!, 0), 0),
+      );
       const eigenvalue = image.reduce((sum, value, j) => sum + value * found[j]!, 0);
       expectClose(image.map((value) => value / eigenvalue), found);
       expect(Math.hypot(...found)).toBeCloseTo(1, 12);
-      const moment = (u: ArrayLike<number>): number => rows.reduce((sum, row) => sum + row.reduce((inner, value, k) => inner + value * u[k]!, 0) ** 2, 0);
+      const moment = (u: ArrayLike<number>): number => rows.reduce(
+        (sum, row) => sum + row.reduce((inner, value, k) => inner + value * u[k]!, 0) ** 2, 0,
+      );
       for (let i = 0; i < 50; i++) {
         const near = found.map((value) => value + (random() - 0.5) * 0.1);
         const norm = Math.hypot(...near);
@@ -65,7 +72,9 @@ describe("the first principal component", () => {
   });
 
   test("what has none is refused", () => {
-    for (const rows of [[], [[]], [[1], [1, 2]]]) expect(() => principalComponent(rows)).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+    for (const rows of [[], [[]], [[1], [1, 2]]]) expect(() => principalComponent(rows)).toThrow(
+      expect.objectContaining({ code: "E_SHAPE" }),
+    );
     expect(() => principalComponent([[1, NaN]])).toThrow(expect.objectContaining({ code: "E_NOT_FINITE" }));
   });
 });
@@ -81,9 +90,14 @@ test("rows without any structure take no longer than others of their size", () =
   const begun = performance.now();
   const component = principalComponent(noise);
   expect(performance.now() - begun).toBeLessThan(5000);
-  const onto = (direction: Float64Array): number => noise.reduce((sum, row) => sum + row.reduce((dot, value, j) => dot + value * direction[j]!, 0) ** 2, 0);
+  const onto = (direction: Float64Array): number => noise.reduce(
+    (sum, row) => sum + row.reduce((dot, value, j) => dot + value * direction[j]!, 0) ** 2, 0,
+  );
   // An eigenvector: what the rows make of it points along itself.
-  const image = component.map((_, j) => noise.reduce((sum, row) => sum + row[j]! * row.reduce((dot, value, k) => dot + value * component[k]!, 0), 0));
+  const image = component.map(
+    (_, j) => noise.reduce((sum, row) => sum + row[j]! * row.reduce((dot, value, k) => dot + value * component[k]!, 0), 0),
+  );
   component.forEach((value, j) => expect(image[j]!).toBeCloseTo(onto(component) * value, 6));
-  for (let axis = 0; axis < 64; axis++) expect(onto(Float64Array.from({ length: 64 }, (_, j) => Number(j === axis)))).toBeLessThanOrEqual(onto(component));
+  for (let axis = 0; axis < 64; axis++) expect(onto(Float64Array.from({ length: 64 }, (_, j) => Number(j === axis))))
+    .toBeLessThanOrEqual(onto(component));
 });

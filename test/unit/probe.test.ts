@@ -48,7 +48,9 @@ test("log odds are weights times activation plus bias; another width and what is
 test("a round trip keeps everything, to the last bit", async () => {
   expect(await loadProbe(await saved())).toEqual(untrained());
   const given = untrained();
-  const heldOut = { kind: "datasets", positive: { name: "a_test", hash: "sha256:1" }, negative: { name: "b_test", hash: "sha256:2" } } as const;
+  const heldOut = {
+    kind: "datasets", positive: { name: "a_test", hash: "sha256:1" }, negative: { name: "b_test", hash: "sha256:2" },
+  } as const;
   const other = { ...given, provenance: { ...given.provenance, heldOut } };
   expect(await loadProbe(await saved(other))).toEqual(other);
 });
@@ -67,14 +69,19 @@ test("cut at any byte it is E_BAD_VECTOR and names the file", async () => {
   for (let length = 0; length < bytes.length; length += 7) {
     await writeFile(path, bytes.subarray(0, length));
     const outcome = await loadProbe(path).then(() => "no error", (error: Error) => error);
-    expect({ length, outcome }).toEqual({ length, outcome: expect.objectContaining({ code: "E_BAD_VECTOR", message: expect.stringContaining(path) }) });
+    expect({ length, outcome }).toEqual({
+      length, outcome: expect.objectContaining({ code: "E_BAD_VECTOR", message: expect.stringContaining(path) }),
+    });
   }
 });
 
 test.each([
   ["another format version", ({ metadata }: SafetensorsFile) => { metadata["format_version"] = "2"; }, /format_version/],
   ["a hook site that there is not", ({ metadata }: SafetensorsFile) => { metadata["hook_site"] = "resid_pre"; }, /hook_site/],
-  ["no metadata", ({ metadata }: SafetensorsFile) => { for (const key of Object.keys(metadata)) delete metadata[key]; }, /not a probe of llama-steer: metadata format/],
+  [
+    "no metadata", ({ metadata }: SafetensorsFile) => { for (const key of Object.keys(metadata)) delete metadata[key]; },
+    /not a probe of llama-steer: metadata format/,
+  ],
   ["a description that is not JSON", ({ metadata }: SafetensorsFile) => { metadata["probe"] = "{"; }, /not JSON/],
   ["no bias", description((probe) => { delete probe.bias; }), /bias/],
   ["an accuracy above 1", description((probe) => { probe.heldOut.accuracy = 1.5; }), /heldOut.accuracy/],
@@ -83,8 +90,14 @@ test.each([
   ["a layer that its model has not", description((probe) => { probe.layer = 18; }), /reads layer 18; the model that it names has 0 to 17/],
   ["no weights", ({ tensors }: SafetensorsFile) => tensors.clear(), /"weights"/],
   ["a second tensor", ({ tensors }: SafetensorsFile) => { tensors.set("more", tensors.get("weights")!); }, /"weights"/],
-  ["weights of two dimensions", ({ tensors }: SafetensorsFile) => { tensors.set("weights", { shape: [1, 2], data: Float32Array.of(1, 2) }); }, /one dimension/],
-  ["weights of no width", ({ tensors }: SafetensorsFile) => { tensors.set("weights", { shape: [0], data: new Float32Array(0) }); }, /one dimension/],
+  [
+    "weights of two dimensions",
+    ({ tensors }: SafetensorsFile) => { tensors.set("weights", { shape: [1, 2], data: Float32Array.of(1, 2) }); }, /one dimension/,
+  ],
+  [
+    "weights of no width", ({ tensors }: SafetensorsFile) => { tensors.set("weights", { shape: [0], data: new Float32Array(0) }); },
+    /one dimension/,
+  ],
 ])("%s is E_BAD_VECTOR, by name", async (_, change, message) => {
   const path = await changed(change);
   await expect(loadProbe(path)).rejects.toMatchObject({ code: "E_BAD_VECTOR", message: expect.stringMatching(message) });
@@ -96,11 +109,15 @@ test("a vector is no probe, and a probe no vector; a file that is not there is E
   await saveVector(path, smallVector());
   await expect(loadProbe(path)).rejects.toMatchObject({ code: "E_BAD_VECTOR", message: expect.stringContaining("not a probe") });
   await expect(loadVector(await saved())).rejects.toMatchObject({ code: "E_BAD_VECTOR", message: expect.stringContaining("not a vector") });
-  await expect(loadProbe("nowhere.safetensors")).rejects.toMatchObject({ code: "E_NOT_FOUND", message: "probe file nowhere.safetensors does not exist" });
+  await expect(loadProbe("nowhere.safetensors")).rejects.toMatchObject({
+    code: "E_NOT_FOUND", message: "probe file nowhere.safetensors does not exist",
+  });
 });
 
 test("what is not finite is neither saved nor loaded", async () => {
-  for (const wrong of [{ weights: Float32Array.of(NaN, 1) }, { bias: Infinity }]) await expect(saved({ ...untrained(), ...wrong })).rejects.toMatchObject({ code: "E_NOT_FINITE" });
+  for (const wrong of [
+    { weights: Float32Array.of(NaN, 1) }, { bias: Infinity },
+  ]) await expect(saved({ ...untrained(), ...wrong })).rejects.toMatchObject({ code: "E_NOT_FINITE" });
   const path = await changed(({ tensors }) => { tensors.get("weights")!.data[1] = Infinity; });
   await expect(loadProbe(path)).rejects.toMatchObject({ code: "E_NOT_FINITE" });
 });
@@ -108,8 +125,12 @@ test("what is not finite is neither saved nor loaded", async () => {
 test("another model is refused by name", () => {
   const { model } = untrained().provenance;
   assertMadeFor(untrained(), model, false, "probe");
-  expect(() => assertMadeFor(untrained(), { ...model, fileHash: "other" }, false, "probe")).toThrow(/the probe "a vs b" was trained on another model \(fileHash .*\)\. Train it again for this model, or pass --allow-mismatch\./);
-  expect(() => assertMadeFor(untrained(), { ...model, nLayer: 19 }, true, "probe")).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
+  expect(() => assertMadeFor(untrained(), { ...model, fileHash: "other" }, false, "probe")).toThrow(
+    /the probe "a vs b" was trained on another model \(fileHash .*\)\. Train it again for this model, or pass --allow-mismatch\./,
+  );
+  expect(() => assertMadeFor(untrained(), { ...model, nLayer: 19 }, true, "probe")).toThrow(expect.objectContaining({
+    code: "E_MODEL_MISMATCH",
+  }));
 });
 
 test("folds: every row of a question is in one, and they are of about one size", () => {
@@ -142,7 +163,9 @@ test("cross-validation finds what is there", async () => {
   const labels = Array.from({ length: 300 }, (_, i) => i % 2 === 0);
   const rows = labels.map((label) => Float32Array.from({ length: 30 }, (_, j) => random() - 0.5 + (j === 0 && label ? 0.6 : 0)));
   let pauses = 0;
-  const found = await crossValidate({ rows, labels }, groupedFolds(labels.map((_, i) => `${i}`), 5, 1), [0.001, 1, 0.1], async () => { pauses++; });
+  const found = await crossValidate(
+    { rows, labels }, groupedFolds(labels.map((_, i) => `${i}`), 5, 1), [0.001, 1, 0.1], async () => { pauses++; },
+  );
   expect(pauses).toBe(15);
   expect(found.map(({ lambda }) => lambda)).toEqual([1, 0.1, 0.001]);
   expect(found.every((each) => each.auc > 0.75)).toBe(true);
@@ -155,5 +178,6 @@ test.each([
   ["of that penalty the layer of the least loss", [[0, 1, 0.31], [1, 1, 0.305], [2, 1, 0.308], [1, 0.1, 0.3]], [1, 1]],
   ["a layer whose weak penalty is much better", [[0, 1, 0.31], [1, 1, 0.305], [1, 0.1, 0.1]], [1, 0.1]],
 ] as const)("chosen is %s", (_, results, [layer, lambda]) => {
-  expect(mostCautious(results.map(([ofLayer, penalty, logLoss]) => ({ layer: ofLayer, lambda: penalty, logLoss })))).toMatchObject({ layer, lambda });
+  expect(mostCautious(results.map(([ofLayer, penalty, logLoss]) => ({ layer: ofLayer, lambda: penalty, logLoss }))))
+    .toMatchObject({ layer, lambda });
 });

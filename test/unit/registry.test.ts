@@ -15,8 +15,12 @@ function registryText(change: (model: Record<string, unknown>) => void): string 
 
 test("the package's registry is valid and every hub address parses", () => {
   const models = registryModels();
-  expect(models.map((model) => model.name)).toEqual(["smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct", "qwen2.5-1.5b-instruct", "qwen3-1.7b", "llama-3.2-1b-instruct", "gemma-3-1b-it", 
-    "tiny", "tiny-formality", "llama-guard-2-8b", "llama-guard-3-1b", "llama-guard-3-8b"]);
+  expect(models.map((model) => model.name))
+    .toEqual([
+      "smollm2-135m", "gemma3-270m", "qwen2.5-coder-0.5b-instruct", "qwen2.5-coder-1.5b-instruct", "qwen2.5-1.5b-instruct",
+      "qwen3-1.7b", "llama-3.2-1b-instruct", "gemma-3-1b-it",
+      "tiny", "tiny-formality", "llama-guard-2-8b", "llama-guard-3-1b", "llama-guard-3-8b",
+    ]);
   for (const source of models.flatMap((model) => model.sources)) {
     if (source.kind === "hub") expect(parseHubAddress(source.address).revision).toBe("main");
   }
@@ -26,7 +30,10 @@ test.each([
   ["a hash that is too short", (model: Record<string, unknown>) => { model["sha256"] = "abc"; }, /sha256/],
   ["a file outside the models folder", (model: Record<string, unknown>) => { model["file"] = "../x.gguf"; }, /plain file name/],
   ["an unknown field", (model: Record<string, unknown>) => { model["colour"] = "red"; }, /colour/],
-  ["a model of the package with another source", (model: Record<string, unknown>) => { (model["sources"] as object[]).push({ kind: "package", folder: "tiny" }); }, /no other source/],
+  [
+    "a model of the package with another source",
+    (model: Record<string, unknown>) => { (model["sources"] as object[]).push({ kind: "package", folder: "tiny" }); }, /no other source/,
+  ],
   ["no hash where wheels are a source", (model: Record<string, unknown>) => { delete model["sha256"]; }, /expected size and sha256/],
   ["no source", (model: Record<string, unknown>) => { model["sources"] = []; }, /sources/],
 ])("parseRegistry refuses %s", (_, change, message) => {
@@ -44,7 +51,9 @@ test("the models of the package are there, whole, with datasets of their own", a
     const model = findModel(name);
     expect({ own: isOwn(model), installed: isInstalled(model) }).toEqual({ own: true, installed: true });
     expect(createHash("sha256").update(await readFile(modelPath(model))).digest("hex")).toBe(model.sha256);
-    expect(datasetNames(datasetsFolder(name))).toEqual(expect.arrayContaining(["ENG", "ITA", "FRA", "SPA", "ZHO", "ENi2f", "ENf2i", "ENsafe", "ENunsafe"]));
+    expect(datasetNames(datasetsFolder(name))).toEqual(expect.arrayContaining([
+      "ENG", "ITA", "FRA", "SPA", "ZHO", "ENi2f", "ENf2i", "ENsafe", "ENunsafe",
+    ]));
   }
   expect(datasetsFolder(modelPath(findModel("tiny")))).toBe(datasetsFolder("tiny"));
   expect(datasetsFolder("gemma3-270m")).toBe(datasetsFolder());

@@ -12,9 +12,13 @@ import { aComposition, allRecords, anEvaluation, aRun, resultsOf } from "../supp
 
 const run = aComposition();
 /** Formal: prompts 0 and 1, but 3 cannot be told; Italian: all but "no-icl", and of Fixed 2+1 prompt 0 only. */
-const records = allRecords(run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : [1, 2, 4, 100][prompt]! * (label === "Fixed 2+1" ? 10 : 1) }));
+const records = allRecords(
+  run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : [1, 2, 4, 100][prompt]! * (label === "Fixed 2+1" ? 10 : 1) }),
+);
 const formality = anEvaluation(run, records, "formality", "formal", ({ prompt }) => (prompt === 3 ? null : prompt < 2));
-const language = anEvaluation(run, records, "language", "ita", ({ prompt, setting }) => setting !== "no-icl" && (setting !== "Fixed 2+1" || prompt === 0));
+const language = anEvaluation(
+  run, records, "language", "ita", ({ prompt, setting }) => setting !== "no-icl" && (setting !== "Fixed 2+1" || prompt === 0),
+);
 const data = runData(resultsOf(run, records, [formality, language]));
 
 describe("groups of settings", () => {
@@ -35,9 +39,13 @@ describe("groups of settings", () => {
 
 describe("figures 1 and 2", () => {
   test("hold the share per property and of all at once", () => {
-    const of = (setting: string) => shareRows(data).filter((row) => row.setting === setting).map(({ property, share, n, undetermined }) => [property, share, n, undetermined]);
+    const of = (setting: string) =>
+      shareRows(data).filter((row) => row.setting === setting).map(({ property, share, n, undetermined }) => [
+        property, share, n, undetermined,
+      ]);
     expect(of("Dyn p=0.5")).toEqual([["formal", 0.5, 4, 1], ["Italian", 1, 4, 0], ["all at once", 0.5, 4, 1]]);
-    expect(of("Fixed 2+1")).toEqual([["formal", 0.5, 4, 1], ["Italian", 0.25, 4, 0], ["all at once", 0.25, 4, 0]]); // prompt 3 is not Italian, whatever else
+    // prompt 3 is not Italian, whatever else
+    expect(of("Fixed 2+1")).toEqual([["formal", 0.5, 4, 1], ["Italian", 0.25, 4, 0], ["all at once", 0.25, 4, 0]]);
     expect(of("no-icl")[2]).toEqual(["all at once", 0, 4, 0]);
   });
 
@@ -48,15 +56,26 @@ describe("figures 1 and 2", () => {
 
   test("hold boxes as Tukey drew them", () => {
     // 1, 2, 4, 100: quartiles 1.75, 3, 28; 1.5 boxes reach to 67.4, so 100 is beyond
-    expect(boxRows(data).find(({ setting }) => setting === "Dyn p=0.5")).toEqual({ setting: "Dyn p=0.5", group: "Dyn", n: 4, q1: 1.75, median: 3, q3: 28, lowWhisker: 1, highWhisker: 28, outliers: [100] });
+    expect(boxRows(data).find(({ setting }) => setting === "Dyn p=0.5")).toEqual({
+      setting: "Dyn p=0.5", group: "Dyn", n: 4, q1: 1.75, median: 3, q3: 28, lowWhisker: 1, highWhisker: 28, outliers: [100],
+    });
     expect(boxRows(data).some(({ setting }) => setting === "icl")).toBe(false);
   });
 });
 
 test("figure 3 holds means over the answers that reached a step", () => {
   const single = aRun({ nPrompts: 3 });
-  const steps = stepRows(resultsOf(single, allRecords(single, (prompt, { label }) => (label === "Dyn p=0.5" ? { alphas: [[[2, 1], [1], [0, 0.5, 0.25]][prompt]!], kls: [[[3, 1], [1], [2, 2, 8]][prompt]!] } : {}))));
-  expect(steps.filter(({ quantity }) => quantity === "KL").map(({ topP, property, step, mean, n }) => [topP, property, step, mean, n])).toEqual([[0.5, "ITA", 0, 2, 3], [0.5, "ITA", 1, 1.5, 2], [0.5, "ITA", 2, 8, 1]]);
+  const steps = stepRows(resultsOf(
+    single,
+    allRecords(
+      single,
+      (prompt, { label }) => (label === "Dyn p=0.5" ? {
+        alphas: [[[2, 1], [1], [0, 0.5, 0.25]][prompt]!], kls: [[[3, 1], [1], [2, 2, 8]][prompt]!],
+      } : {}),
+    ),
+  ));
+  expect(steps.filter(({ quantity }) => quantity === "KL").map(({ topP, property, step, mean, n }) => [topP, property, step, mean, n]))
+    .toEqual([[0.5, "ITA", 0, 2, 3], [0.5, "ITA", 1, 1.5, 2], [0.5, "ITA", 2, 8, 1]]);
   expect(steps.filter(({ quantity }) => quantity === "α").map(({ mean }) => mean)).toEqual([1, 0.75, 0.25]);
   expect(steps[0]!.low).toBeGreaterThanOrEqual(1);
   expect(steps[0]!.high).toBeLessThanOrEqual(3);
@@ -65,17 +84,27 @@ test("figure 3 holds means over the answers that reached a step", () => {
 
 test("figure 3 pairs a setting's terms with its vectors", () => {
   const dyn = aComposition({ nPrompts: 1 });
-  const rows = stepRows(resultsOf(dyn, allRecords(dyn, (_, { label }) => (label === "Dyn p=0.5" ? { alphas: [[0.5], [1.5]], kls: [[0.25], [0.75]] } : {}))));
-  expect(rows.map(({ property, quantity, mean }) => [property, quantity, mean])).toEqual([["ENi2f", "KL", 0.25], ["ENi2f", "α", 0.5], ["ITA", "KL", 0.75], ["ITA", "α", 1.5]]);
+  const rows = stepRows(resultsOf(
+    dyn, allRecords(dyn, (_, { label }) => (label === "Dyn p=0.5" ? { alphas: [[0.5], [1.5]], kls: [[0.25], [0.75]] } : {})),
+  ));
+  expect(rows.map(({ property, quantity, mean }) => [property, quantity, mean])).toEqual([
+    ["ENi2f", "KL", 0.25], ["ENi2f", "α", 0.5], ["ITA", "KL", 0.75], ["ITA", "α", 1.5],
+  ]);
 });
 
 test("figure 4 gives a character to the token that completes it", () => {
-  const bytes = new Map([[1, Uint8Array.of(0xe5, 0xa5)], [2, Uint8Array.of(0xbd)], [3, new TextEncoder().encode(" a\n")], [4, new TextEncoder().encode("Q:")]]);
+  const bytes = new Map(
+    [[1, Uint8Array.of(0xe5, 0xa5)], [2, Uint8Array.of(0xbd)], [3, new TextEncoder().encode(" a\n")], [4, new TextEncoder().encode("Q:")]],
+  );
   const pieces = tokenPieces({ tokens: [1, 2, 3, 4], text: "好 a\n", alphas: [[0.5, 1, 1.5, 2]] }, bytes);
-  expect(pieces).toEqual([{ text: "", alphas: [0.5], isKept: true }, { text: "好", alphas: [1], isKept: true }, { text: " a\n", alphas: [1.5], isKept: true }, { text: "Q:", alphas: [2], isKept: false }]);
+  expect(pieces).toEqual([
+    { text: "", alphas: [0.5], isKept: true }, { text: "好", alphas: [1], isKept: true }, { text: " a\n", alphas: [1.5], isKept: true },
+    { text: "Q:", alphas: [2], isKept: false },
+  ]);
   expect(tokenPieces({ tokens: [1, 9], text: "", alphas: [] }, bytes)).toBeUndefined();
   expect(tokenPieces({ tokens: [], text: "imported", alphas: [[1]] }, bytes)).toBeUndefined();
-  expect(tokenPieces({ tokens: [3], text: " a\n", alphas: [[1, 2]] }, bytes)!.map(({ alphas }) => alphas)).toEqual([[1], [2]]); // the end of the answer has an α too
+  // the end of the answer has an α too
+  expect(tokenPieces({ tokens: [3], text: " a\n", alphas: [[1, 2]] }, bytes)!.map(({ alphas }) => alphas)).toEqual([[1], [2]]);
   expect(tokenPieces({ tokens: [1], text: "\ufffd", alphas: [[1]] }, bytes)![0]!.text).toBe("\ufffd"); // cut off inside a character
   expect([columnsOf("abc"), columnsOf("好a"), columnsOf("e\u0301")]).toEqual([3, 3, 1]);
 });
@@ -83,27 +112,35 @@ test("figure 4 gives a character to the token that completes it", () => {
 test("figure 5 holds the norm of each head", () => {
   // 2 layers, 3 steps, 2 heads of width 2; step by step of layer 0: (3,4 | 0,0), (6,8 | 0,1), (0,0 | 5,12)
   const values = [3, 4, 0, 0, 6, 8, 0, 1, 0, 0, 5, 12, ...Array<number>(12).fill(2)];
-  const vector = { site: "head_out", layers: [4, 7], nSteps: 3, width: 4, data: Float32Array.from(values), provenance: { model: { nHead: 2 } } } as unknown as VectorData;
+  const vector = {
+    site: "head_out", layers: [4, 7], nSteps: 3, width: 4, data: Float32Array.from(values), provenance: { model: { nHead: 2 } },
+  } as unknown as VectorData;
   const { cells, panels, nHead } = normCells(vector);
   expect({ panels, nHead }).toEqual({ panels: ["mean of all steps", "step 0", "step 1", "step 2"], nHead: 2 });
   const of = (panel: string, layer: number) => cells.filter((cell) => cell.panel === panel && cell.layer === layer).map(({ norm }) => norm);
   expect([of("step 0", 4), of("step 1", 4), of("step 2", 4)]).toEqual([[5, 0], [10, 1], [0, 13]]);
   expect(of("mean of all steps", 4)).toEqual([5, 14 / 3]);
   expect(of("step 2", 7)).toEqual([Math.sqrt(8), Math.sqrt(8)]);
-  expect(normCells({ ...vector, site: "resid_post" }).cells.find(({ panel, layer }) => panel === "step 0" && layer === 7)).toEqual({ layer: 7, head: 0, panel: "step 0", norm: 4 });
+  expect(normCells({ ...vector, site: "resid_post" }).cells.find(({ panel, layer }) => panel === "step 0" && layer === 7)).toEqual({
+    layer: 7, head: 0, panel: "step 0", norm: 4,
+  });
 });
 
 test("figure 6 holds the fixed compositions by their alphas", () => {
   expect(matrixCells(data)).toEqual([
-    { alpha1: 1, alpha2: 1.5, quantity: "formal", value: 0.5 }, { alpha1: 1, alpha2: 1.5, quantity: "Italian", value: 1 }, { alpha1: 1, alpha2: 1.5, quantity: "all at once", value: 0.5 }, { alpha1: 1, alpha2: 1.5, quantity: "median ΔPPL", value: 3 },
-    { alpha1: 2, alpha2: 1, quantity: "formal", value: 0.5 }, { alpha1: 2, alpha2: 1, quantity: "Italian", value: 0.25 }, { alpha1: 2, alpha2: 1, quantity: "all at once", value: 0.25 }, { alpha1: 2, alpha2: 1, quantity: "median ΔPPL", value: 30 },
+    { alpha1: 1, alpha2: 1.5, quantity: "formal", value: 0.5 }, { alpha1: 1, alpha2: 1.5, quantity: "Italian", value: 1 },
+    { alpha1: 1, alpha2: 1.5, quantity: "all at once", value: 0.5 }, { alpha1: 1, alpha2: 1.5, quantity: "median ΔPPL", value: 3 },
+    { alpha1: 2, alpha2: 1, quantity: "formal", value: 0.5 }, { alpha1: 2, alpha2: 1, quantity: "Italian", value: 0.25 },
+    { alpha1: 2, alpha2: 1, quantity: "all at once", value: 0.25 }, { alpha1: 2, alpha2: 1, quantity: "median ΔPPL", value: 30 },
   ]);
 });
 
 test("figure 7 sets all properties at once against the median ΔPPL", () => {
   const { property, rows } = tradeOffRows(data)!;
   expect(property).toBe("all at once");
-  expect(rows.map(({ setting, share, deltaPerplexity }) => [setting, share.value, deltaPerplexity.value])).toEqual([["no-icl", 0, 3], ["ITA alone", 0.5, 3], ["Dyn p=0.5", 0.5, 3], ["Fixed 1+1.5", 0.5, 3], ["Fixed 2+1", 0.25, 30]]);
+  expect(rows.map(({ setting, share, deltaPerplexity }) => [setting, share.value, deltaPerplexity.value])).toEqual([
+    ["no-icl", 0, 3], ["ITA alone", 0.5, 3], ["Dyn p=0.5", 0.5, 3], ["Fixed 1+1.5", 0.5, 3], ["Fixed 2+1", 0.25, 30],
+  ]);
   expect(tradeOffRows(runData(resultsOf(run, records)))).toBeUndefined();
   expect(tradeOffRows(runData(resultsOf(run, records, [language])))!.property).toBe("Italian");
 });
@@ -135,15 +172,22 @@ test("labels of points close to each other do not lie on each other", () => {
   const points = Array.from({ length: 12 }, (_, i) => ({ x: 300 + (i % 3) * 4, y: 200 + Math.floor(i / 3) * 4, label: "1.5+1.5" }));
   const placed = placeLabels(points, { width: 600, height: 400 });
   for (const [i, a] of placed.entries()) {
-    for (const b of placed.slice(i + 1)) expect(Math.abs(a.x - b.x) >= 44 || Math.abs(a.y - b.y) >= 12).toBe(true); // 7 characters of 6.4, 12 high
+    // 7 characters of 6.4, 12 high
+    for (const b of placed.slice(i + 1)) expect(Math.abs(a.x - b.x) >= 44 || Math.abs(a.y - b.y) >= 12).toBe(true);
     expect(a.x).toBeGreaterThan(22);
   }
   expect(placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 })).toEqual([{ x: 50 + 7 + 2 + 3.2, y: 50, isFar: false }]);
-  expect(placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 }, [{ left: 60, right: 100, top: 0, bottom: 100 }])[0]!.x).toBeCloseTo(50 - 7 - 2 - 3.2); // the right is taken
+  // the right is taken
+  expect(
+    placeLabels([{ x: 50, y: 50, label: "a" }], { width: 100, height: 100 }, [{ left: 60, right: 100, top: 0, bottom: 100 }])[0]!.x,
+  ).toBeCloseTo(50 - 7 - 2 - 3.2);
 });
 
 test("figure 4 says where a PNG may lack the characters", () => {
-  const caption = (text: string) => tokensFigure([{ question: "q", pieces: [{ text, alphas: [1], isKept: true }] }], { setting: "Dyn p=0.5", properties: ["ZHO"], alphaMax: 2, subtitle: "", hasTexts: true }).caption;
+  const caption = (text: string) => tokensFigure(
+    [{ question: "q", pieces: [{ text, alphas: [1], isKept: true }] }],
+    { setting: "Dyn p=0.5", properties: ["ZHO"], alphaMax: 2, subtitle: "", hasTexts: true },
+  ).caption;
   expect(caption("好")).toMatch(/In the PNG, Chinese/);
   expect(caption("bene")).not.toMatch(/PNG/);
 });

@@ -8,8 +8,7 @@ import { runFigures } from "../../lib/report/figures/index.js";
 import { writeReport } from "../../lib/report/index.js";
 import { runVectors } from "../../lib/report/norms.js";
 import { renderPng, renderSvg } from "../../lib/report/render.js";
-import { differencesTable, settingsTable, toCsv, toMarkdown } from "../../lib/report/tables.js";
-import { EvaluationStore, evaluationRow, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
+import { EvaluationStore, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
 import { saveVector } from "../../lib/vector/vector-file.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aComposition, allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
@@ -21,7 +20,8 @@ const NOTHING = { vectors: [], vocabulary: { missing: "none here" }, prompts: [0
 /** A run whose texts try to leave the page. */
 function evilRecords(run: RunFile): ResultRecord[] {
   return allRecords(run, (prompt, { label, steer }) => ({
-    question: `${EVIL} ${prompt}`, text: EVIL, gold: EVIL, deltaPerplexity: label === "icl" ? null : prompt, alphas: steer.map(() => [0.5, 1]), kls: steer.map(({ schedule }) => (schedule.kind === "dynamic" ? [1, 2] : null)),
+    question: `${EVIL} ${prompt}`, text: EVIL, gold: EVIL, deltaPerplexity: label === "icl" ? null : prompt,
+    alphas: steer.map(() => [0.5, 1]), kls: steer.map(({ schedule }) => (schedule.kind === "dynamic" ? [1, 2] : null)),
   }));
 }
 
@@ -34,7 +34,9 @@ async function written(run: RunFile, records: readonly ResultRecord[]): Promise<
 async function evaluated(folder: string, evaluator: string, wanted: string, hit: (record: ResultRecord) => boolean | null): Promise<void> {
   const results = await readRun(folder);
   await using store = await EvaluationStore.open(folder, { evaluator, property: evaluator, wanted, config: {}, versions: {} });
-  await store.append(anEvaluation(results.run, results.records, evaluator, wanted, hit).rows.map(({ prompt: _p, setting: _s, answer: _a, ...columns }) => columns));
+  await store.append(anEvaluation(results.run, results.records, evaluator, wanted, hit).rows.map((
+    { prompt: _p, setting: _s, answer: _a, ...columns },
+  ) => columns));
 }
 
 const pageOf = async (runs: string[], out?: string): Promise<{ html: string; out: string; files: string[] }> => {
@@ -44,20 +46,38 @@ const pageOf = async (runs: string[], out?: string): Promise<{ html: string; out
 };
 
 describe("a figure is left out with its reason", () => {
-  const missing = (results: Parameters<typeof runData>[0]) => Object.fromEntries(runFigures(runData(results), NOTHING).map((figure) => [figure.id, figure.chart ? "drawn" : figure.missing]));
+  const missing = (results: Parameters<typeof runData>[0]) => Object.fromEntries(runFigures(runData(results), NOTHING).map(
+    (figure) => [figure.id, figure.chart ? "drawn" : figure.missing],
+  ));
 
   test.each([
-    ["nothing was answered", resultsOf(aRun(), []), { outcomes: "the run has no answers yet", steps: "the Dyn answers contain no α and no KL per step", matrices: "the run steers with one vector" }],
-    ["nothing was evaluated", resultsOf(aComposition(), evilRecords(aComposition())), { outcomes: "drawn", steps: "drawn", tokens: "drawn", "trade-off": "no answer was evaluated" }],
-    ["neither evaluated nor with ΔPPL", resultsOf(aRun(), allRecords(aRun(), () => ({}))), { outcomes: "no answer was evaluated, and none has a ΔPPL", tokens: "no Dyn answer contains an α per token" }],
-    ["no Dyn", resultsOf(aRun({ settings: aRun().settings.slice(0, 2) }), []), { steps: "the run has no Dyn setting", tokens: "the run has no Dyn setting" }],
+    [
+      "nothing was answered", resultsOf(aRun(), []),
+      {
+        outcomes: "the run has no answers yet", steps: "the Dyn answers contain no α and no KL per step",
+        matrices: "the run steers with one vector",
+      },
+    ],
+    [
+      "nothing was evaluated", resultsOf(aComposition(), evilRecords(aComposition())),
+      { outcomes: "drawn", steps: "drawn", tokens: "drawn", "trade-off": "no answer was evaluated" },
+    ],
+    [
+      "neither evaluated nor with ΔPPL", resultsOf(aRun(), allRecords(aRun(), () => ({}))),
+      { outcomes: "no answer was evaluated, and none has a ΔPPL", tokens: "no Dyn answer contains an α per token" },
+    ],
+    [
+      "no Dyn", resultsOf(aRun({ settings: aRun().settings.slice(0, 2) }), []),
+      { steps: "the run has no Dyn setting", tokens: "the run has no Dyn setting" },
+    ],
   ])("%s", (_, results, expected) => {
     expect(missing(results)).toMatchObject(expected);
   });
 
   test("of a vector file that is not there, is another one, or is broken", async () => {
     const folder = await temporaryFolder();
-    const vector = (file: string, hash: string | null) => runVectors(folder, aRun({ vectors: [{ property: "ITA", file, hash }] })).then(([found]) => found);
+    const vector = (file: string, hash: string | null) =>
+      runVectors(folder, aRun({ vectors: [{ property: "ITA", file, hash }] })).then(([found]) => found);
     await saveVector(join(folder, "good.safetensors"), smallVector());
     await writeFile(join(folder, "bad.safetensors"), "no vector");
     expect((await vector("good.safetensors", null))!.vector!.nSteps).toBe(smallVector().nSteps);
@@ -67,7 +87,9 @@ describe("a figure is left out with its reason", () => {
     expect((await vector("unknown", "unknown"))!.missing).toContain("imported");
     const elsewhere = await temporaryFolder();
     const hash = await hashOf(join(folder, "good.safetensors"));
-    expect((await runVectors(elsewhere, aRun({ vectors: [{ property: "ITA", file: "/gone/good.safetensors", hash }] }), [folder]))[0]!.vector).toBeDefined();
+    expect(
+      (await runVectors(elsewhere, aRun({ vectors: [{ property: "ITA", file: "/gone/good.safetensors", hash }] }), [folder]))[0]!.vector,
+    ).toBeDefined();
     const given = relative("", join(folder, "good.safetensors")); // as given to a run that was started here
     const deep = join(elsewhere, "1", "2", "3", "4", "5", "6", "7", "8");
     expect((await runVectors(deep, aRun({ vectors: [{ property: "ITA", file: given, hash }] })))[0]!.vector).toBeDefined();
@@ -86,7 +108,8 @@ describe("the page", () => {
     expect(html.match(/<svg /g)!.length).toBeGreaterThanOrEqual(5);
     const addresses = [...html.matchAll(/(?:src|href|url)\s*[=(]\s*["']?([^"')\s>]+)/g)].map(([, address]) => address!);
     expect(addresses.filter((address) => !/^(#|figures\/|tables\/|data:image\/png)/.test(address))).toEqual([]);
-    expect([...html.matchAll(/https?:\/\/[^\s"]+/g)].map(([url]) => url).filter((url) => !url.startsWith("http://www.w3.org/"))).toEqual([]);
+    expect([...html.matchAll(/https?:\/\/[^\s"]+/g)].map(([url]) => url).filter((url) => !url.startsWith("http://www.w3.org/")))
+      .toEqual([]);
     for (const name of (await readdir(join(out, "figures"))).filter((each) => each.endsWith(".svg"))) {
       const svg = await readFile(join(out, "figures", name), "utf8");
       expect(svg).not.toMatch(/<script/i);
@@ -109,7 +132,9 @@ describe("the page", () => {
     const ids = [...first.html.matchAll(/ id="([^"]+)"/g)].map(([, id]) => id!);
     expect(ids.filter((id, index) => ids.indexOf(id) !== index)).toEqual([]);
     for (const [, target] of first.html.matchAll(/href="#([^"]+)"/g)) expect(ids).toContain(target);
-    for (const [, target] of first.html.matchAll(/href="((?:figures|tables)[^"]+)"/g)) expect(first.files).toContain(join(first.out, decodeURI(target!)));
+    for (const [, target] of first.html.matchAll(/href="((?:figures|tables)[^"]+)"/g)) expect(first.files).toContain(join(
+      first.out, decodeURI(target!),
+    ));
     expect(ids.some((id) => /norms-ITA-\d/.test(id))).toBe(true); // the gradient of a legend
   });
 
@@ -117,7 +142,10 @@ describe("the page", () => {
     const run = aRun({ vectors: [{ property: "formal", file: "gone.safetensors", hash: null }], datasets: {} });
     const folder = await written(run, evilRecords(run).slice(0, 2 * run.settings.length));
     const { html } = await pageOf([folder]);
-    for (const text of ["This run is not complete: 2 of 7 prompts", "llama-steer evaluate", "gone.safetensors is missing", "the model m is not on this machine"]) expect(html).toContain(text);
+    for (const text of [
+      "This run is not complete: 2 of 7 prompts", "llama-steer evaluate", "gone.safetensors is missing",
+      "the model m is not on this machine",
+    ]) expect(html).toContain(text);
     const numbers = [...html.matchAll(/<strong>Figure (\d+)\./g)].map(([, number]) => Number(number));
     expect(numbers.length).toBeGreaterThan(1);
     expect(numbers).toEqual(numbers.map((_, index) => index + 1));
@@ -125,9 +153,24 @@ describe("the page", () => {
 
   test("shows a run with one prompt, with none, with failed answers, and an imported one", async () => {
     const one = aRun({ nPrompts: 1 });
-    const failed = evilRecords(one).map((record): ResultRecord => ({ ...record, finishReason: "failed", text: "", tokens: [], alphas: [], kls: [], deltaPerplexity: null, error: "not finite" }));
-    const imported = fromPublished([{ prompt: "Q:q\nA:", gold: "g", output: { icl: "i", no_icl: "n", "dynamic_p0.5": "d", "edited_1.0": "e" }, perplexity: { icl: 2, delta_no_icl: null, "delta_edited_1.0": 3 }, additional: { "0.5_dynamic_alphas": [1, 0.5], "0.5_dynamic_kls": [1, 0.5] } }], "x_ITA-ENG.json");
-    const folders = await Promise.all([written(one, evilRecords(one)), written(one, []), written(one, failed), written(imported.run, imported.records)]);
+    const failed = evilRecords(one).map(
+      (record): ResultRecord => ({
+        ...record, finishReason: "failed", text: "", tokens: [], alphas: [], kls: [], deltaPerplexity: null, error: "not finite",
+      }),
+    );
+    const imported = fromPublished(
+      [
+        {
+          prompt: "Q:q\nA:", gold: "g", output: { icl: "i", no_icl: "n", "dynamic_p0.5": "d", "edited_1.0": "e" },
+          perplexity: { icl: 2, delta_no_icl: null, "delta_edited_1.0": 3 },
+          additional: { "0.5_dynamic_alphas": [1, 0.5], "0.5_dynamic_kls": [1, 0.5] },
+        },
+      ],
+      "x_ITA-ENG.json",
+    );
+    const folders = await Promise.all([
+      written(one, evilRecords(one)), written(one, []), written(one, failed), written(imported.run, imported.records),
+    ]);
     const { html } = await pageOf(folders);
     expect(html).toContain("no answer: not finite");
     expect(html).toContain("an imported run names no vector file");
@@ -154,61 +197,15 @@ describe("refusals come before work", () => {
     const blocked = join(await temporaryFolder(), "file");
     await writeFile(blocked, "");
     await expect(writeReport([folder], { out: blocked })).rejects.toMatchObject({ code: "E_WRITE" });
-    await expect(writeReport([folder], { out: join(folder, "out"), reference: "Fixed 9" })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("Dyn p=0.5") });
+    await expect(writeReport([folder], { out: join(folder, "out"), reference: "Fixed 9" })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining("Dyn p=0.5"),
+    });
     await expect(writeReport([await temporaryFolder()], { out: join(folder, "out") })).rejects.toMatchObject({ code: "E_NOT_FOUND" });
     const newer = await temporaryFolder();
     await copyFile(join(folder, "run.json"), join(newer, "run.json"));
     await writeFile(join(newer, "run.json"), JSON.stringify({ ...aRun(), formatVersion: 2 }));
     await expect(writeReport([newer], { out: join(folder, "out") })).rejects.toMatchObject({ code: "E_BAD_RUN" });
   });
-});
-
-describe("tables", () => {
-  const run = aComposition();
-  const records = allRecords(run, (prompt, { label }) => ({ deltaPerplexity: label === "icl" ? null : prompt + (label === "Fixed 2+1" ? 10 : 0), tokens: Array<number>(prompt + 1).fill(1) }));
-  const fluency = { header: anEvaluation(run, records, "fluency", null, () => null).header, rows: records.map((record) => evaluationRow(record, { eval_fluency_repetition: record.prompt / 8 })) };
-  const data = runData(resultsOf(run, records, [anEvaluation(run, records, "formality", "formal", ({ prompt, setting }) => setting === "Dyn p=0.5" || prompt === 0), fluency]));
-
-  test("hold shares, ΔPPL, lengths and what a fluency evaluator measured", () => {
-    const { columns, rows } = settingsTable(data);
-    const row = Object.fromEntries(columns.map((column, i) => [column, rows[5]![i]]));
-    expect(row).toMatchObject({ setting: "Fixed 2+1", answers: 4, formal: 0.25, "median ΔPPL": 11.5, "mean ΔPPL": 11.5, "quartiles of ΔPPL": "10.75 12.25", "answers with ΔPPL": 4, "mean length (tokens)": 2.5, "mean repetition": 0.1875 });
-    expect(row["formal low"]).toBeCloseTo(0.0456, 4); // Wilson, 1 of 4
-    expect(columns).not.toContain("failed"); // none did
-  });
-
-  test("hold paired differences to a reference", () => {
-    const table = differencesTable(data, "Dyn p=0.5")!;
-    const of = (setting: string) => Object.fromEntries(table.columns.map((column, i) => [column, table.rows.find(([name]) => name === setting)![i]]));
-    expect(of("Fixed 2+1")).toMatchObject({ formal: -0.75, "ΔPPL": 10, "ΔPPL low": 10, "ΔPPL high": 10, "ΔPPL: prompts": 4 });
-    expect(table.shown.find(([name]) => name === "Fixed 2+1")!.slice(1)).toEqual([expect.stringMatching(/^−75 \[−100, [−+]?\d+\]$/), "+10.0 [+10.0, +10.0]"]);
-  });
-
-  test("as CSV and Markdown keep what cells hold", () => {
-    expect(toCsv(["a", "b"], [["x,\"y\"", 0.5], ["line\nend", null]])).toBe('a,b\r\n"x,""y""",0.5\r\n"line\nend",\r\n');
-    const text = toMarkdown({ id: "t", title: "T", caption: "c", columns: [], rows: [], shownColumns: ["a|b"], shown: [["<b>\nx"]] });
-    expect(text).toBe("# T\n\n| a\\|b |\n|---|\n| \\<b\\> x |\n\nc\n");
-  });
-
-  test("as Markdown are text in their title and caption too", () => {
-    const marks = "<img src=x onerror=alert(1)>\n# [a](http://x) `b` $c$";
-    const [title, , , , , caption] = toMarkdown({ id: "t", title: `Differences to ${marks}`, caption: marks, columns: [], rows: [], shownColumns: ["a"], shown: [] }).split("\n");
-    const plain = "\\<img src=x onerror=alert(1)\\> \\# \\[a\\](http://x) \\`b\\` \\$c\\$";
-    expect(title).toBe(`# Differences to ${plain}`);
-    expect(caption).toBe(plain);
-  });
-
-  test.each(["=1+1", "+1+1", "-1+1", "@SUM(A1)", "=cmd|'/c calc'!A0", "\t=1", "\r=1", " =1", "\n=1", "＝1+1", "＠x", "-", "=", "-1 apple"])("as CSV hold %j as text", (value) => {
-    const [head, row] = toCsv([value], [[value]]).split(/\r\n(?=[^\r\n])/).map((line) => line.replace(/\r\n$/, ""));
-    expect(head).toMatch(/^"?'/);
-    expect(row).toBe(head);
-    expect(head!.replace(/^"(.*)"$/s, "$1").slice(1)).toBe(value);
-  });
-
-  test.each([[-1.5, "-1.5"], [-1e-9, "-1e-9"], [-0.25, "-0.25"], [-Infinity, "-Infinity"], ["-10.75 12.25", "-10.75 12.25"], ["-3", "-3"], ["−75 [−100, 3]", '"−75 [−100, 3]"'], ["a;=1+1", '"a;=1+1"'], ["a\t=1", '"a\t=1"'], ["a=b", "a=b"], ["Start -1.5", "Start -1.5"]])(
-    "as CSV keep %j", (value, expected) => {
-      expect(toCsv([], [[value]])).toBe(`\r\n${expected}\r\n`);
-    });
 });
 
 describe("an SVG", () => {
@@ -226,7 +223,9 @@ describe("an SVG", () => {
 
 describe("a PNG", () => {
   test("holds the letters of a chart on a machine without fonts", async () => {
-    const chart = (text: string) => ({ width: 100, height: 30, data: { values: [{}] }, mark: { type: "text", text, x: 50, y: 15, color: "#222326" } });
+    const chart = (text: string) => ({
+      width: 100, height: 30, data: { values: [{}] }, mark: { type: "text", text, x: 50, y: 15, color: "#222326" },
+    });
     const drawn = async (text: string) => darkPixels(await renderPng(await renderSvg(chart(text), "x", "")));
     const letters = await drawn("ΔPPL α₁");
     expect((await drawn(" ")).dark).toBe(0);
@@ -242,7 +241,10 @@ function darkPixels(png: Uint8Array): { width: number; dark: number } {
   const [width, height] = [bytes.readUInt32BE(16), bytes.readUInt32BE(20)];
   expect([bytes[24], bytes[25]]).toEqual([8, 6]);
   const parts: Buffer[] = [];
-  for (let at = 8; at < bytes.length; at += 12 + bytes.readUInt32BE(at)) if (bytes.toString("latin1", at + 4, at + 8) === "IDAT") parts.push(bytes.subarray(at + 8, at + 8 + bytes.readUInt32BE(at)));
+  for (let at = 8; at < bytes.length; at += 12
+    + bytes.readUInt32BE(at)) if (bytes.toString("latin1", at + 4, at + 8) === "IDAT") parts.push(bytes.subarray(
+      at + 8, at + 8 + bytes.readUInt32BE(at),
+    ));
   const data = inflateSync(Buffer.concat(parts));
   const stride = width * 4;
   let above = new Uint8Array(stride);
@@ -252,7 +254,9 @@ function darkPixels(png: Uint8Array): { width: number; dark: number } {
     const row = Uint8Array.from(data.subarray(y * (stride + 1) + 1, (y + 1) * (stride + 1)));
     for (let x = 0; x < stride; x++) {
       const [a, b, c] = [x < 4 ? 0 : row[x - 4]!, above[x]!, x < 4 ? 0 : above[x - 4]!];
-      const paeth = (): number => [a, b, c].map((each) => [Math.abs(a + b - c - each), each] as const).reduce((best, each) => (each[0] < best[0] ? each : best))[1];
+      const paeth = (): number => [a, b, c].map((each) => [Math.abs(a + b - c - each), each] as const).reduce(
+        (best, each) => (each[0] < best[0] ? each : best),
+      )[1];
       row[x] = row[x]! + [0, a, b, (a + b) >> 1, paeth()][filter]!;
     }
     for (let x = 0; x < stride; x += 4) if (row[x]! < 100 && row[x + 3]! > 128) dark++;

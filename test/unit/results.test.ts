@@ -53,7 +53,8 @@ describe("a run's folder", () => {
   test("is read while it is not complete, without what is torn", async () => {
     const folder = join(await temporaryFolder(), "run");
     await carryOut(folder, aRun(), 1);
-    await appendFile(results(folder), Buffer.concat([Buffer.from('{"prompt":2,"setting":"icl","ques'), Buffer.from("好").subarray(0, 2)])); // inside a character
+    // inside a character
+    await appendFile(results(folder), Buffer.concat([Buffer.from('{"prompt":2,"setting":"icl","ques'), Buffer.from("好").subarray(0, 2)]));
     const { records, isComplete } = await readRun(folder);
     expect(records).toEqual([0, 1].flatMap((prompt) => someRecords(aRun(), prompt)));
     expect(isComplete).toBe(false);
@@ -67,9 +68,12 @@ describe("a run's folder", () => {
       [{ model: { name: "m", fingerprint: { fileHash: "sha256:9", nLayer: 2 } } }, /model\.fileHash "sha256:1" there, "sha256:9" here/],
       [{ datasets: { positive: { name: "ITA_train", hash: "sha256:3" } } }, /datasets\.positive\.hash "sha256:2" there, "sha256:3" here/],
       [{ nPrompts: 8 }, /nPrompts 7 there, 8 here/], [{ parallel: 1 }, /parallel/],
-      [{ versions: { llamaSteer: "2", llamaCpp: "2" } }, /versions\.llamaSteer/], [{ shard: { index: 0, count: 2 } }, /shard none there, 0\/2 here/],
+      [{ versions: { llamaSteer: "2", llamaCpp: "2" } }, /versions\.llamaSteer/],
+      [{ shard: { index: 0, count: 2 } }, /shard none there, 0\/2 here/],
     ];
-    for (const [changes, message] of others) await expect(RunStore.open(folder, aRun(changes))).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+    for (const [changes, message] of others) await expect(RunStore.open(folder, aRun(changes))).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(message),
+    });
     await expect(carryOut(folder, aRun({ machine: { ...aRun().machine, cpu: "other" } }))).resolves.toEqual([]);
     expect((await readFile(results(folder))).equals(bytes)).toBe(true);
   });
@@ -78,7 +82,9 @@ describe("a run's folder", () => {
     const folder = join(await temporaryFolder(), "run");
     {
       await using _ = await RunStore.open(folder, aRun());
-      await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/is working on this run already/) });
+      await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({
+        code: "E_BUSY", message: expect.stringMatching(/is working on this run already/),
+      });
       await writeFile(join(folder, "run.lock"), `${process.ppid} elsewhere`);
       await expect(RunStore.open(folder, aRun())).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/on elsewhere/) });
     }
@@ -96,7 +102,9 @@ describe("a run's folder", () => {
     const folder = join(await temporaryFolder(), "run");
     const store = await RunStore.open(folder, aRun());
     await writeFile(join(folder, "run.lock"), `${process.ppid} elsewhere token`);
-    await expect(store.append(someRecords(aRun(), 0), TIMING)).rejects.toMatchObject({ code: "E_BUSY", message: expect.stringMatching(/taken over/) });
+    await expect(store.append(someRecords(aRun(), 0), TIMING)).rejects.toMatchObject({
+      code: "E_BUSY", message: expect.stringMatching(/taken over/),
+    });
     await store[Symbol.asyncDispose]();
     expect(await readFile(results(folder), "utf8")).toBe("");
     expect(await readFile(join(folder, "run.lock"), "utf8")).toContain("elsewhere");
@@ -111,7 +119,10 @@ describe("a run's folder", () => {
 
   test.each([
     ["a line that is no JSON", (lines: string[]) => { lines[3] = "{"; }, /line 4 is not JSON/],
-    ["a line that is missing", (lines: string[]) => { lines.splice(2, 1); }, /line 3: found prompt 0, "Fixed 1"; expected prompt 0, "Dyn p=0.5"/],
+    [
+      "a line that is missing", (lines: string[]) => { lines.splice(2, 1); },
+      /line 3: found prompt 0, "Fixed 1"; expected prompt 0, "Dyn p=0.5"/,
+    ],
     ["a line that is there twice", (lines: string[]) => { lines.splice(2, 0, lines[2]!); }, /line 4: /],
     ["a field that is missing", (lines: string[]) => { lines[0] = lines[0]!.replace('"tokens"', '"tokns"'); }, /line 1: tokens: /],
     ["lines beyond the end", (lines: string[]) => { lines.splice(-1, 0, lines[0]!); }, /line 36: too many results; the run has 35/],
@@ -120,7 +131,9 @@ describe("a run's folder", () => {
     const lines = bytes.toString().split("\n");
     damage(lines);
     await writeFile(results(folder), lines.join("\n"));
-    for (const read of [() => readRun(folder), () => RunStore.open(folder, aRun())]) await expect(read()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+    for (const read of [() => readRun(folder), () => RunStore.open(folder, aRun())]) await expect(read()).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(message),
+    });
   });
 
   test("of a newer version, without run.json, or damaged, is refused", async () => {
@@ -128,7 +141,9 @@ describe("a run's folder", () => {
     const path = join(folder, "run.json");
     const text = await readFile(path, "utf8");
     await writeFile(path, text.replace('"formatVersion": 1', '"formatVersion": 2'));
-    await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/newer llama-steer \(format 2/) });
+    await expect(readRun(folder)).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/newer llama-steer \(format 2/),
+    });
     await writeFile(path, text.slice(0, 100));
     await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/is not JSON/) });
     await writeFile(path, text.replace('"nPrompts": 7', '"nPrompts": "7"'));
@@ -144,7 +159,9 @@ describe("a run's folder", () => {
     await expect(readRun(join(folder, "no"))).rejects.toMatchObject({ code: "E_NOT_FOUND" });
     const other = await temporaryFolder();
     await writeFile(results(other), "");
-    await expect(RunStore.open(other, aRun())).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/results without run.json/) });
+    await expect(RunStore.open(other, aRun())).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/results without run.json/),
+    });
     await writeFile(join(other, "file"), "");
     await expect(RunStore.open(join(other, "file"), aRun())).rejects.toMatchObject({ code: "E_WRITE" });
   });
@@ -179,7 +196,9 @@ describe("shards", () => {
     expect(merged.run).toEqual(aRun());
     expect(merged.isComplete).toBe(true);
     expect(await readFile(join(out, "ITA-ENG.safetensors"))).toEqual(VECTOR);
-    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/already holds a run/) });
+    await expect(mergeRuns(out, folders)).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/already holds a run/),
+    });
   });
 
   test("that do not belong together are refused, and nothing is written", async () => {
@@ -201,7 +220,10 @@ describe("shards", () => {
     await refused(folders, /part-1 is not complete/);
   });
 
-  test.each(["../secret", "/etc/hostname", "..", ".", "", "a/b.safetensors", "..\\secret", "a\0b", "run.json", "results.jsonl", "Run.JSON", "eval-language.jsonl", "run.lock"])("with a vector called %j in their run.json are refused, and nothing is written", async (file) => {
+  test.each([
+    "../secret", "/etc/hostname", "..", ".", "", "a/b.safetensors", "..\\secret", "a\0b", "run.json", "results.jsonl", "Run.JSON",
+    "eval-language.jsonl", "run.lock",
+  ])("with a vector called %j in their run.json are refused, and nothing is written", async (file) => {
     const folders = await shards(2);
     await writeFile(join(folders[0]!, "..", "secret"), "secret");
     for (const folder of folders) {
@@ -210,7 +232,9 @@ describe("shards", () => {
       await writeFile(path, JSON.stringify({ ...run, vectors: [{ ...run.vectors[0], file }] }));
     }
     const out = join(await temporaryFolder(), "all");
-    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/run\.json.*vectors\.0\.file/) });
+    await expect(mergeRuns(out, folders)).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/run\.json.*vectors\.0\.file/),
+    });
     await expect(readdir(out)).rejects.toThrow("ENOENT");
   });
 
@@ -226,10 +250,16 @@ describe("shards", () => {
   });
 
   test("may use a vector that lies elsewhere on each machine, if it is the same", async () => {
-    const given = (index: number): Partial<RunFile> => ({ vectors: [{ property: "ITA", file: `/mnt/${index}/v.safetensors`, hash: "sha256:5" }] });
+    const given = (index: number): Partial<RunFile> => ({
+      vectors: [{ property: "ITA", file: `/mnt/${index}/v.safetensors`, hash: "sha256:5" }],
+    });
     await expect(mergeRuns(join(await temporaryFolder(), "all"), await shards(2, given))).resolves.toMatchObject({ isComplete: true });
-    const another = (index: number): Partial<RunFile> => ({ vectors: [{ property: "ITA", file: "v.safetensors", hash: `sha256:${index}` }] });
-    await expect(mergeRuns(join(await temporaryFolder(), "all"), await shards(2, another))).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/vectors/) });
+    const another = (index: number): Partial<RunFile> => ({
+      vectors: [{ property: "ITA", file: "v.safetensors", hash: `sha256:${index}` }],
+    });
+    await expect(mergeRuns(join(await temporaryFolder(), "all"), await shards(2, another))).rejects.toMatchObject({
+      code: "E_BAD_RUN", message: expect.stringMatching(/vectors/),
+    });
   });
 });
 
@@ -239,7 +269,8 @@ test("the table of a run: per setting answers, failures and the median ΔPPL", (
   records[3] = { ...records[3]!, finishReason: "failed", deltaPerplexity: null, text: "" };
   const table = summariseRun({ run, records, evaluations: [] });
   expect(table.map(({ setting, answers, failed, deltaPerplexity }) => [setting, answers, failed, deltaPerplexity?.median.value])).toEqual([
-    ["icl", 3, 0, undefined], ["no-icl", 3, 0, 1 + 1 / 3], ["Dyn p=0.5", 3, 0, 2 + 1 / 3], ["Fixed 1", 3, 1, 3.5], ["Start -1.5", 3, 0, 4 + 1 / 3],
+    ["icl", 3, 0, undefined], ["no-icl", 3, 0, 1 + 1 / 3], ["Dyn p=0.5", 3, 0, 2 + 1 / 3], ["Fixed 1", 3, 1, 3.5],
+    ["Start -1.5", 3, 0, 4 + 1 / 3],
   ]);
 });
 

@@ -151,7 +151,9 @@ test("a header longer than the file, or than any header, is refused before it is
   for (const length of [25n, 100_000_001n, 2n ** 63n, 2n ** 64n - 1n]) {
     const bytes = fileOf({ a: GOOD }, DATA).subarray(0, 32);
     bytes.writeBigUInt64LE(length, 0);
-    expect(() => decodeSafetensors(bytes, "x")).toThrow(expect.objectContaining({ code: "E_BAD_VECTOR", message: expect.stringContaining(message(length)) }));
+    expect(() => decodeSafetensors(bytes, "x")).toThrow(expect.objectContaining({
+      code: "E_BAD_VECTOR", message: expect.stringContaining(message(length)),
+    }));
   }
 });
 

@@ -19,7 +19,9 @@ test.each([
   ["italian.safetensors:dynamic,p=1,max=3,strong=4,kl=sum", { kind: "dynamic", topP: 1, alphaMax: 3, strongAlpha: 4, klReduction: "sum" }],
   ["italian.safetensors: dyn , p=0.5 ", { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }],
 ])("%s", (text, schedule) => {
-  expect(parseSteer(text)).toEqual({ vector: "italian.safetensors", layers: "all", heads: "all", schedule, tail: "mean", phases: ["answer"] });
+  expect(parseSteer(text)).toEqual({
+    vector: "italian.safetensors", layers: "all", heads: "all", schedule, tail: "mean", phases: ["answer"],
+  });
 });
 
 // docs/method.md §4: clip to 0..2, strong stream at alpha 2, published code's reduction; §4's first p_top.
@@ -32,12 +34,18 @@ test("what is left out takes its default", () => {
 });
 
 test.each(["mean", "hold", "stop"])("tail=%s, in any place", (tail) => {
-  expect(parseSteer(`v:fixed,2,tail=${tail}`)).toEqual({ vector: "v", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 2 }, tail, phases: ["answer"] });
+  expect(parseSteer(`v:fixed,2,tail=${tail}`)).toEqual({
+    vector: "v", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 2 }, tail, phases: ["answer"],
+  });
   expect(parseSteer(`v:fixed,tail=${tail},2`)).toEqual(parseSteer(`v:fixed,2,tail=${tail}`));
 });
 
-test.each(["C:\\vectors\\it.safetensors", "/vectors/a:b/it.safetensors", "it:fixed,2", "with space, and comma=1.safetensors", "ü"])("the path %s is kept as it is", (path) => {
-  expect(parseSteer(`${path}:fixed,1.5`)).toEqual({ vector: path, layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"] });
+test.each([
+  "C:\\vectors\\it.safetensors", "/vectors/a:b/it.safetensors", "it:fixed,2", "with space, and comma=1.safetensors", "ü",
+])("the path %s is kept as it is", (path) => {
+  expect(parseSteer(`${path}:fixed,1.5`)).toEqual({
+    vector: path, layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"],
+  });
 });
 
 test("a window, and parts of the vector", () => {
@@ -47,8 +55,12 @@ test("a window, and parts of the vector", () => {
   expect(parseSteer("v:fixed,layers=all")).toMatchObject({ layers: "all", heads: "all" });
 });
 
-test.each(["layers=", "layers=4-", "layers=9-4", "layers=a", "heads=-1", "layers=0-99999999", "layers=1.5", "layers=1+"])("v:fixed,%s is refused", (setting) => {
-  expect(() => parseSteer(`v:fixed,${setting}`)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringContaining("neither an index nor a range") }));
+test.each([
+  "layers=", "layers=4-", "layers=9-4", "layers=a", "heads=-1", "layers=0-99999999", "layers=1.5", "layers=1+",
+])("v:fixed,%s is refused", (setting) => {
+  expect(() => parseSteer(`v:fixed,${setting}`)).toThrow(expect.objectContaining({
+    code: "E_BAD_SPEC", message: expect.stringContaining("neither an index nor a range"),
+  }));
 });
 
 test("on=… says when the vector is added; Dyn cannot steer the prompt", () => {
@@ -59,14 +71,17 @@ test("on=… says when the vector is added; Dyn cannot steer the prompt", () => 
   }
 });
 
-test.each([["v:window,from=2", /schedule.to/], ["v:window,from=5,to=5", /to must be above from/], ["v:fixed,from=1", /Unrecognized key/]])("%s is refused", (text, message) => {
+test.each([
+  ["v:window,from=2", /schedule.to/], ["v:window,from=5,to=5", /to must be above from/], ["v:fixed,from=1", /Unrecognized key/],
+])("%s is refused", (text, message) => {
   expect(() => parseSteer(text)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringMatching(message) }));
 });
 
 test("the shorthand and the canonical spec say the same", () => {
   const spec = parseSteer("v:dyn,p=0.6,kl=sum,tail=hold");
   expect(steeringSpecSchema.parse(JSON.parse(JSON.stringify(spec)))).toEqual(spec);
-  expect(steeringSpecSchema.parse({ vector: "v", schedule: { kind: "dynamic", topP: 0.6, klReduction: "sum" }, tail: "hold" })).toEqual(spec);
+  expect(steeringSpecSchema.parse({ vector: "v", schedule: { kind: "dynamic", topP: 0.6, klReduction: "sum" }, tail: "hold" }))
+    .toEqual(spec);
 });
 
 test.each([
@@ -129,16 +144,33 @@ test("a steering file: one specification or several, vectors beside it, the sche
   const folder = await temporaryFolder();
   const plain = new SteeringVector(smallVector());
   await plain.save(join(folder, "plain.safetensors"));
-  const calibration = { schedule: schedule.fixed(1.25), effect: "language ITA", wanted: 0.9, found: 1, deltaPerplexity: 2, n: 20, questions: { name: "ENG", hash: "sha256:1" } };
-  await new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, calibration } }).save(join(folder, "calibrated.safetensors"));
+  const calibration = {
+    schedule: schedule.fixed(1.25), effect: "language ITA", wanted: 0.9, found: 1, deltaPerplexity: 2, n: 20,
+    questions: { name: "ENG", hash: "sha256:1" },
+  };
+  await new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, calibration } }).save(join(
+    folder, "calibrated.safetensors",
+  ));
   const path = join(folder, "both.json");
-  await writeFile(path, JSON.stringify([{ vector: "plain.safetensors", layers: [2], schedule: { kind: "dynamic" } }, { vector: "calibrated.safetensors" }]));
+  await writeFile(
+    path,
+    JSON.stringify([{ vector: "plain.safetensors", layers: [2], schedule: { kind: "dynamic" } }, { vector: "calibrated.safetensors" }]),
+  );
   const [first, second] = await loadSteering(path);
-  expect([first!.vector.path, first!.layers, first!.schedule]).toEqual([join(folder, "plain.safetensors"), [2], { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }]);
-  expect([second!.vector.provenance.calibration, second!.schedule, second!.tail]).toEqual([calibration, { kind: "fixed", alpha: 1.25 }, "mean"]);
+  expect([first!.vector.path, first!.layers, first!.schedule]).toEqual([
+    join(folder, "plain.safetensors"), [2], { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" },
+  ]);
+  expect([second!.vector.provenance.calibration, second!.schedule, second!.tail]).toEqual([
+    calibration, { kind: "fixed", alpha: 1.25 }, "mean",
+  ]);
   expect((await loadSteering(join(folder, "calibrated.safetensors")))[0]!.schedule).toEqual({ kind: "fixed", alpha: 1.25 });
-  await expect(loadSteering(join(folder, "plain.safetensors"))).rejects.toMatchObject({ code: "E_BAD_SPEC", message: expect.stringContaining("not calibrated") });
-  for (const [text, message] of [["{", /not JSON/], ["[]", /./], ['{"vector":"x","schedule":{"kind":"fixed","alpha":"1"}}', /schedule\.alpha/], ['{"vector":"x","shedule":{}}', /shedule/]] as const) {
+  await expect(loadSteering(join(folder, "plain.safetensors"))).rejects.toMatchObject({
+    code: "E_BAD_SPEC", message: expect.stringContaining("not calibrated"),
+  });
+  for (const [text, message] of [
+    ["{", /not JSON/], ["[]", /./], ['{"vector":"x","schedule":{"kind":"fixed","alpha":"1"}}', /schedule\.alpha/],
+    ['{"vector":"x","shedule":{}}', /shedule/],
+  ] as const) {
     await writeFile(path, text);
     await expect(loadSteering(path)).rejects.toMatchObject({ code: "E_BAD_SPEC", message: expect.stringMatching(message) });
   }
@@ -146,7 +178,8 @@ test("a steering file: one specification or several, vectors beside it, the sche
 
 test("schedules by name are those of the specification", () => {
   expect([schedule.fixed(), schedule.start(2), schedule.diminishing(3), schedule.window(1, { to: 4 }), schedule.recorded([1, 2])]).toEqual([
-    { kind: "fixed", alpha: 1 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 3 }, { kind: "window", alpha: 1, from: 0, to: 4 }, { kind: "recorded", alphas: [1, 2] },
+    { kind: "fixed", alpha: 1 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 3 },
+    { kind: "window", alpha: 1, from: 0, to: 4 }, { kind: "recorded", alphas: [1, 2] },
   ]);
   expect(schedule.dynamic({ topP: 0.3 })).toEqual({ kind: "dynamic", topP: 0.3, alphaMax: 2, strongAlpha: 2, klReduction: "mean" });
   expect(schedule.custom((step) => step).alphaAt(3)).toBe(3);
@@ -160,11 +193,17 @@ test("a composition: one list, defaults filled in, of one model", () => {
     { layers: "all", heads: "all", tail: "mean", phases: ["answer"], schedule: { kind: "fixed", alpha: 2 } },
     { layers: [2], heads: "all", tail: "mean", phases: ["answer"], schedule: schedule.dynamic() },
   ]);
-  const other = new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, model: { ...smallVector().provenance.model, fileHash: "other" } } });
-  expect(() => compose(vector.with(schedule.fixed()), other.with(schedule.fixed()))).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
+  const other = new SteeringVector(
+    { ...smallVector(), provenance: { ...smallVector().provenance, model: { ...smallVector().provenance.model, fileHash: "other" } } },
+  );
+  expect(() => compose(vector.with(schedule.fixed()), other.with(schedule.fixed()))).toThrow(expect.objectContaining({
+    code: "E_MODEL_MISMATCH",
+  }));
   expect(() => compose(vector)).toThrow(/has no schedule/);
 });
 
 test("a vector file that is not there is not found, with a schedule and without", async () => {
-  for (const spec of ["missing.safetensors", "missing.safetensors:fixed,1"]) await expect(loadSteering(spec)).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+  for (const spec of ["missing.safetensors", "missing.safetensors:fixed,1"]) await expect(loadSteering(spec)).rejects.toMatchObject({
+    code: "E_NOT_FOUND",
+  });
 });

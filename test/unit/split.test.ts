@@ -6,7 +6,9 @@ import { findPullable, pullModel, resolveModel } from "../../lib/models/pull.js"
 import { isInstalled } from "../../lib/models/registry.js";
 import { fileFingerprint } from "../../lib/engine/fingerprint.js";
 import type { ModelInfo } from "../../lib/engine/model-info.js";
-import { ggufOfSize, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, type LocalServer } from "../support/io-helpers.js";
+import {
+  ggufOfSize, localServer, serveBeginning, serveFile, sha256, someBytes, temporaryFolder, type LocalServer,
+} from "../support/io-helpers.js";
 
 const NAMES = ["m-00001-of-00003.gguf", "m-00002-of-00003.gguf", "m-00003-of-00003.gguf"];
 
@@ -19,7 +21,9 @@ describe("the fingerprint", () => {
   async function hashOf(files: Record<string, Buffer>): Promise<string> {
     const folder = await temporaryFolder();
     for (const [name, bytes] of Object.entries(files)) await writeFile(join(folder, name), bytes);
-    const info = { path: join(folder, Object.keys(files)[0]!), architecture: "a", nLayer: 1, nEmbd: 1, nHead: 1, tokenizerHash: "", quantisation: "" };
+    const info = {
+      path: join(folder, Object.keys(files)[0]!), architecture: "a", nLayer: 1, nEmbd: 1, nHead: 1, tokenizerHash: "", quantisation: "",
+    };
     return (await fileFingerprint(info as ModelInfo)).fileHash;
   }
   const hashOfParts = (seeds: number[]) => hashOf(Object.fromEntries(parts(seeds).map((bytes, no) => [NAMES[no]!, bytes])));
@@ -33,7 +37,9 @@ describe("the fingerprint", () => {
 
   test("of a split model without one of its parts is refused, and the part is named", async () => {
     const [first, second] = parts();
-    await expect(hashOf({ [NAMES[0]!]: first!, [NAMES[1]!]: second! })).rejects.toMatchObject({ code: "E_NOT_FOUND", message: expect.stringContaining(NAMES[2]!) });
+    await expect(hashOf({ [NAMES[0]!]: first!, [NAMES[1]!]: second! })).rejects.toMatchObject({
+      code: "E_NOT_FOUND", message: expect.stringContaining(NAMES[2]!),
+    });
   });
 
   test("of a model in one file is what it always was, whatever the file is called", async () => {
@@ -63,7 +69,9 @@ describe("a pull", () => {
       const name = /([^/]+)\?download=true$/.exec(request.url!)![1]!;
       const body = files[name];
       if (!body) return response.writeHead(404).end();
-      if (request.method === "HEAD") return response.writeHead(200, { "x-linked-size": body.length, "x-linked-etag": `"${sha256(body)}"` }).end();
+      if (request.method === "HEAD") return response.writeHead(
+        200, { "x-linked-size": body.length, "x-linked-etag": `"${sha256(body)}"` },
+      ).end();
       return (failing[name] ?? serveFile(body, `"${sha256(body)}"`))(request, response);
     });
     delete process.env["HF_TOKEN"];
@@ -82,7 +90,9 @@ describe("a pull", () => {
 
   test("by the first part's address brings all, once, and tells how far it is with all", async () => {
     const progress: (number | undefined)[][] = [];
-    expect(await pullModel(findPullable(ADDRESS), { onProgress: (done, total) => progress.push([done, total]) })).toBe(join(folder, NAMES[0]!));
+    expect(await pullModel(findPullable(ADDRESS), { onProgress: (done, total) => progress.push([done, total]) })).toBe(
+      join(folder, NAMES[0]!),
+    );
     await expectWhole();
     expect(fetched()).toEqual(NAMES);
     expect(progress.map(([done]) => done)).toEqual(progress.map(([done]) => done!).sort((a, b) => a - b));
@@ -94,13 +104,17 @@ describe("a pull", () => {
   });
 
   test("that fails in one part lands nothing, and the next one fetches only the rest", async () => {
-    failing[NAMES[1]!] = serveBeginning(files[NAMES[1]!]!, 70_000, (response) => setTimeout(() => response.destroy(), 30), `"${sha256(files[NAMES[1]!]!)}"`);
+    failing[NAMES[1]!] = serveBeginning(
+      files[NAMES[1]!]!, 70_000, (response) => setTimeout(() => response.destroy(), 30), `"${sha256(files[NAMES[1]!]!)}"`,
+    );
     failing[NAMES[2]!] = refuse;
     await expect(pullModel(findPullable(ADDRESS), { stallMs: 2000 })).rejects.toMatchObject({ code: "E_DOWNLOAD" });
     expect(await landed()).toEqual([]);
     expect(isInstalled(findPullable(ADDRESS))).toBe(false);
     delete failing[NAMES[1]!];
-    await expect(pullModel(findPullable(ADDRESS))).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining(`${NAMES[2]}: ${hub.host} answered 503`) });
+    await expect(pullModel(findPullable(ADDRESS))).rejects.toMatchObject({
+      code: "E_DOWNLOAD", message: expect.stringContaining(`${NAMES[2]}: ${hub.host} answered 503`),
+    });
     expect(await landed()).toEqual([]);
     expect(hub.requests.filter(({ url }) => url!.includes(NAMES[1]!)).at(-1)?.headers.range).toBe("bytes=70000-");
     failing = {};
@@ -112,7 +126,9 @@ describe("a pull", () => {
 
   test("that is missing one part says which, before anything is fetched", async () => {
     delete files[NAMES[2]!];
-    await expect(pullModel(findPullable(ADDRESS))).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining(`${NAMES[2]}: ${hub.host} answered 404`) });
+    await expect(pullModel(findPullable(ADDRESS))).rejects.toMatchObject({
+      code: "E_DOWNLOAD", message: expect.stringContaining(`${NAMES[2]}: ${hub.host} answered 404`),
+    });
     expect(fetched()).toEqual([]);
   });
 
@@ -147,7 +163,9 @@ describe("a pull", () => {
   });
 
   test("by the address of another part is refused with the first one's", () => {
-    expect(() => findPullable(`hf:owner/repo/sub/${NAMES[1]}`)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT", message: expect.stringContaining(ADDRESS) }));
+    expect(() => findPullable(`hf:owner/repo/sub/${NAMES[1]}`)).toThrow(expect.objectContaining({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining(ADDRESS),
+    }));
   });
 
   test("repeats where a part on disk is cut", async () => {

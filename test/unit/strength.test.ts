@@ -10,7 +10,9 @@ import { scratch } from "../support/tiny-files.js";
 import { smallVector } from "../support/vectors.js";
 
 /** A search over a made-up curve, and the alphas that it asked for. */
-async function search(curve: (alpha: number) => number, budget: number): Promise<{ alpha: number | undefined; asked: number[]; curve: KlPoint[] }> {
+async function search(curve: (alpha: number) => number, budget: number): Promise<{
+  alpha: number | undefined; asked: number[]; curve: KlPoint[]
+}> {
   const asked: number[] = [];
   const found = await searchBudget(async (alphas) => alphas.map((alpha) => {
     asked.push(alpha);
@@ -43,7 +45,9 @@ describe("the alpha that spends a KL budget", () => {
 });
 
 describe("the values of a search by effect", () => {
-  const candidate = (alpha: number, found: number, deltaPerplexity: number): Candidate => ({ schedule: { kind: "fixed", alpha }, found, deltaPerplexity });
+  const candidate = (alpha: number, found: number, deltaPerplexity: number): Candidate => ({
+    schedule: { kind: "fixed", alpha }, found, deltaPerplexity,
+  });
   test("begin in equal ratios from weak to strong, for Start and Dim further", () => {
     expect(coarseValues("fixed", [0.1, 1.6])).toEqual([0.1, 0.2, 0.4, 0.8, 1.6]);
     expect(coarseValues("start", [0.1, 0.4]).at(-1)).toBe(1.6);
@@ -56,15 +60,22 @@ describe("the values of a search by effect", () => {
   });
   test("go on around the largest share where none has the effect", () => {
     expect(finerValues("fixed", [candidate(0.1, 0, 1), candidate(0.4, 0.5, 5), candidate(1.6, 0.2, 9)], 0.9)).toEqual([0.2, 0.8]);
-    expect(finerValues("dynamic", [0.1, 0.3].map((topP, i) => ({ schedule: schedule.dynamic({ topP }), found: i, deltaPerplexity: 1 })), 0.9)).toEqual([0.2]);
+    expect(finerValues(
+      "dynamic", [0.1, 0.3].map((topP, i) => ({ schedule: schedule.dynamic({ topP }), found: i, deltaPerplexity: 1 })), 0.9,
+    )).toEqual([0.2]);
   });
 });
 
 describe("what a file knows of its strength", () => {
   const space = scratch();
   const questions = { name: "ENG", hash: "sha256:1" };
-  const byKl: Calibration = { by: "kl", schedule: schedule.fixed(-0.3), budget: 0.5, n: 4, questions, curve: [{ value: 0.25, kl: { mean: 0.4, p95: null } }] };
-  const byEffect: Calibration = { schedule: schedule.dynamic({ topP: 0.3, strongAlpha: 0.6, alphaMax: 0.5 }), effect: "language ita", wanted: 0.9, found: 1, deltaPerplexity: 2, n: 20, questions };
+  const byKl: Calibration = {
+    by: "kl", schedule: schedule.fixed(-0.3), budget: 0.5, n: 4, questions, curve: [{ value: 0.25, kl: { mean: 0.4, p95: null } }],
+  };
+  const byEffect: Calibration = {
+    schedule: schedule.dynamic({ topP: 0.3, strongAlpha: 0.6, alphaMax: 0.5 }), effect: "language ita", wanted: 0.9, found: 1,
+    deltaPerplexity: 2, n: 20, questions,
+  };
   const saved = async (name: string, calibration: Calibration): Promise<string> => {
     const path = join(space.folder, name);
     await new SteeringVector({ ...smallVector(), provenance: { ...smallVector().provenance, calibration } }).save(path);

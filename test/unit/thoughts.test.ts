@@ -22,11 +22,20 @@ const TEXTS: Array<[model: string, opening: Opening, text: string, thoughts: str
   ["Apertus", THINKS, "<|inner_prefix|>Hm.<|inner_suffix|>Hello!", "Hm.", "Hello!"],
   ["one that thinks twice", THINKS, "<think>A.</think>\n<think>B.</think>\nHello!", "A.B.", "Hello!"],
   ["gpt-oss", THINKS, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello!", "Hm.", "Hello!"],
-  ["gpt-oss with JSON", THINKS, "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>{}", "Hm.", "{}"],
-  ["gpt-oss with a preamble", THINKS, "<|channel|>commentary<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello!", "Hm.", "Hello!"],
+  [
+    "gpt-oss with JSON", THINKS,
+    "<|channel|>analysis<|message|>Hm.<|end|><|start|>assistant<|channel|>final <|constrain|>json<|message|>{}", "Hm.", "{}",
+  ],
+  [
+    "gpt-oss with a preamble", THINKS, "<|channel|>commentary<|message|>Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello!",
+    "Hm.", "Hello!",
+  ],
   ["gpt-oss that answers at once", THINKS, "<|channel|>final<|message|>Hello!<|return|>", "", "Hello!"],
   ["gpt-oss that never answers", THINKS, "<|channel|>analysis<|message|>Hm, <|en", "Hm, <|en", ""],
-  ["gpt-oss whose prompt opens a channel", opened("<|channel|>analysis<|message|>"), "Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello!", "Hm.", "Hello!"],
+  [
+    "gpt-oss whose prompt opens a channel", opened("<|channel|>analysis<|message|>"),
+    "Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello!", "Hm.", "Hello!",
+  ],
   ["a text about marks", PLAIN, "Write <think> first, then </think>.", "", "Write <think> first, then </think>."],
   ["a text that begins with a mark", PLAIN, " <think>Hm.</think> Hello!", "Hm.", "Hello!"],
   ["a text that almost begins with a mark", PLAIN, "<thinker> and [THINKING", "", "<thinker> and [THINKING"],

@@ -17,12 +17,16 @@ describe("CPU quotas", () => {
     }
   };
   const V2 = "31 23 0:28 / /sys/fs/cgroup rw,nosuid shared:4 - cgroup2 cgroup2 rw,nsdelegate\n";
-  const v1 = (mountRoot = "/"): string => `32 31 0:29 ${mountRoot} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n`;
+  const v1 = (mountRoot = "/"): string =>
+    `32 31 0:29 ${mountRoot} /sys/fs/cgroup/cpu,cpuacct rw - cgroup cgroup rw,cpu,cpuacct\n33 31 0:30 / /sys/fs/cgroup/cpuset rw - cgroup cgroup rw,cpuset\n`;
 
   test.each<[string, Record<string, string>, number]>([
     ["no control groups", {}, Infinity],
     ["no quota", { "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "max 100000\n" }, Infinity],
-    ["a container's own group", { "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n" }, 1.5],
+    [
+      "a container's own group", { "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": "150000 100000\n" },
+      1.5,
+    ],
     ["the least of the groups above", {
       "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/a.slice/b.scope\n",
       "sys/fs/cgroup/a.slice/cpu.max": "50000 100000\n", "sys/fs/cgroup/a.slice/b.scope/cpu.max": "400000 100000\n",
@@ -39,7 +43,10 @@ describe("CPU quotas", () => {
     ["a group outside of what is mounted", {
       "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/../neighbour\n", "sys/fs/cgroup/cpu.max": "100000 100000\n",
     }, 1],
-    ["damaged files", { "proc/self/mountinfo": `nonsense\n${V2}`, "proc/self/cgroup": "what\n", "sys/fs/cgroup/cpu.max": "many\n" }, Infinity],
+    [
+      "damaged files", { "proc/self/mountinfo": `nonsense\n${V2}`, "proc/self/cgroup": "what\n", "sys/fs/cgroup/cpu.max": "many\n" },
+      Infinity,
+    ],
   ])("%s", (_, files, expected) => {
     write(files);
     expect(cpuQuota(root)).toBe(expected);

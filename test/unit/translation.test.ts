@@ -19,7 +19,9 @@ function fakePipeline(translate = (text: string): string => text.toUpperCase()) 
 }
 
 describe("NLLB", () => {
-  test.each([["ita", "ita_Latn"], ["fra", "fra_Latn"], ["spa", "spa_Latn"], ["cmn", "zho_Hans"], ["deu", "deu_Latn"], ["rus", "rus_Cyrl"]])("%s is %s, to English", async (from, code) => {
+  test.each([
+    ["ita", "ita_Latn"], ["fra", "fra_Latn"], ["spa", "spa_Latn"], ["cmn", "zho_Hans"], ["deu", "deu_Latn"], ["rus", "rus_Cyrl"],
+  ])("%s is %s, to English", async (from, code) => {
     const { pipeline, calls, made } = fakePipeline();
     const translator = await nllbTranslator({ pipeline, from });
     expect(await translator.translate(["uno"])).toEqual(["UNO"]);
@@ -54,7 +56,9 @@ describe("NLLB", () => {
 
   test.each(["en", "xxx", "toString", ""])("the language %j is refused, early and late", async (from) => {
     const { pipeline, calls } = fakePipeline();
-    await expect(nllbTranslator({ pipeline, from })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("ita") });
+    await expect(nllbTranslator({ pipeline, from })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining("ita"),
+    });
     const translator = await nllbTranslator({ pipeline });
     await expect(translator.translate(["uno"], { from })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     expect(calls).toEqual([]);
@@ -62,15 +66,23 @@ describe("NLLB", () => {
 
   test("no language, and texts that are none", async () => {
     const translator = await nllbTranslator({ pipeline: fakePipeline().pipeline });
-    await expect(translator.translate(["uno"])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining("language") });
-    for (const texts of ["uno", [1], undefined] as unknown[]) await expect(translator.translate(texts as string[], { from: "ita" })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    await expect(translator.translate(["uno"])).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringContaining("language"),
+    });
+    for (const texts of [
+      "uno", [1], undefined,
+    ] as unknown[]) await expect(translator.translate(texts as string[], { from: "ita" })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT",
+    });
   });
 
   test("an abort between calls, and one before", async () => {
     const abort = new AbortController();
     const { pipeline, calls } = fakePipeline((text) => { abort.abort(); return text; });
     const translator = await nllbTranslator({ pipeline, from: "ita" });
-    await expect(translator.translate(new Array<string>(20).fill("uno"), { signal: abort.signal })).rejects.toMatchObject({ code: "E_ABORTED" });
+    await expect(translator.translate(new Array<string>(20).fill("uno"), { signal: abort.signal })).rejects.toMatchObject(
+      { code: "E_ABORTED" },
+    );
     expect(calls).toHaveLength(1);
     await expect(translator.translate(["uno"], { signal: abort.signal })).rejects.toMatchObject({ code: "E_ABORTED" });
     expect(calls).toHaveLength(1);
@@ -87,14 +99,18 @@ describe("NLLB", () => {
 
   test("a model that cannot be had, and one that gives too little", async () => {
     const none: PipelineMaker = () => Promise.reject(new Error("no such model\nat line 1"));
-    await expect(nllbTranslator({ pipeline: none, model: "own/nllb" })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: "cannot load own/nllb: no such model" });
+    await expect(nllbTranslator({ pipeline: none, model: "own/nllb" })).rejects.toMatchObject({
+      code: "E_DOWNLOAD", message: "cannot load own/nllb: no such model",
+    });
     const short: PipelineMaker = async () => async () => [];
     await expect((await nllbTranslator({ pipeline: short, from: "ita" })).translate(["uno"])).rejects.toMatchObject({ code: "E_SHAPE" });
   });
 
   test("without the package the error says how to get it", async () => {
     for (const open of [() => nllbTranslator(), () => openTranslator("nllb"), () => openTranslator("nllb:own/nllb")]) {
-      await expect(open()).rejects.toMatchObject({ name: "SteeringError", code: "E_NOT_FOUND", message: expect.stringContaining("npm install @huggingface/transformers") });
+      await expect(open()).rejects.toMatchObject({
+        name: "SteeringError", code: "E_NOT_FOUND", message: expect.stringContaining("npm install @huggingface/transformers"),
+      });
     }
   });
 });

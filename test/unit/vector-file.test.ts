@@ -60,7 +60,9 @@ test("cut at any byte it is E_BAD_VECTOR and names the file", async () => {
   for (let length = 0; length < bytes.length; length++) {
     await writeFile(path, bytes.subarray(0, length));
     const outcome = await loadVector(path).then(() => "no error", (error: Error) => error);
-    expect({ length, outcome }).toEqual({ length, outcome: expect.objectContaining({ code: "E_BAD_VECTOR", message: expect.stringContaining(path) }) });
+    expect({ length, outcome }).toEqual({
+      length, outcome: expect.objectContaining({ code: "E_BAD_VECTOR", message: expect.stringContaining(path) }),
+    });
   }
 });
 
@@ -79,21 +81,49 @@ test.each([
   ["another operation", ({ metadata }: SafetensorsFile) => { metadata["operation"] = "ablate"; }, /operation/],
   ["a hook site that there is not", ({ metadata }: SafetensorsFile) => { metadata["hook_site"] = "resid_pre"; }, /hook_site/],
   ["layers counted from 1", ({ metadata }: SafetensorsFile) => { metadata["layer_base"] = "1"; }, /layer_base/],
-  ["no metadata", ({ metadata }: SafetensorsFile) => { for (const key of Object.keys(metadata)) delete metadata[key]; }, /not a vector of llama-steer: metadata format/],
+  [
+    "no metadata", ({ metadata }: SafetensorsFile) => { for (const key of Object.keys(metadata)) delete metadata[key]; },
+    /not a vector of llama-steer: metadata format/,
+  ],
   ["no provenance", ({ metadata }: SafetensorsFile) => { delete metadata["provenance"]; }, /provenance/],
   ["a provenance that is not JSON", ({ metadata }: SafetensorsFile) => { metadata["provenance"] = "{"; }, /provenance is incomplete/],
   ["a provenance without a model", ({ metadata }: SafetensorsFile) => { metadata["provenance"] = "{}"; }, /provenance is incomplete/],
   ["no layer", ({ tensors }: SafetensorsFile) => tensors.clear(), /no layer with values/],
-  ["a layer of no steps", ({ tensors }: SafetensorsFile) => { tensors.clear(); tensors.set("layer.0", { shape: [0, 3], data: new Float32Array(0) }); }, /no layer with values/],
-  ["a tensor of another name", ({ tensors }: SafetensorsFile) => { tensors.set("blk.0", tensors.get("layer.0")!); }, /unexpected tensor "blk.0"/],
-  ["a layer of no number", ({ tensors }: SafetensorsFile) => { tensors.set("layer.-1", tensors.get("layer.0")!); }, /unexpected tensor "layer.-1"/],
-  ["a layer that is there already", ({ tensors }: SafetensorsFile) => { tensors.set("layer.00", tensors.get("layer.0")!); }, /unexpected tensor "layer.00"/],
-  ["a layer beyond all models", ({ tensors }: SafetensorsFile) => { tensors.set("layer.99999999999999999999", tensors.get("layer.0")!); }, /unexpected tensor/],
-  ["layers of several shapes", ({ tensors }: SafetensorsFile) => { tensors.set("layer.3", { shape: [3, 2], data: new Float32Array(6) }); }, /layer 3 has shape \[3, 2\]; expected \[2, 3\]/],
-  ["a layer of three dimensions", ({ tensors }: SafetensorsFile) => { tensors.set("layer.3", { shape: [2, 3, 1], data: new Float32Array(6) }); }, /layer 3 has shape \[2, 3, 1\]/],
+  [
+    "a layer of no steps",
+    ({ tensors }: SafetensorsFile) => { tensors.clear(); tensors.set("layer.0", { shape: [0, 3], data: new Float32Array(0) }); },
+    /no layer with values/,
+  ],
+  [
+    "a tensor of another name", ({ tensors }: SafetensorsFile) => { tensors.set("blk.0", tensors.get("layer.0")!); },
+    /unexpected tensor "blk.0"/,
+  ],
+  [
+    "a layer of no number", ({ tensors }: SafetensorsFile) => { tensors.set("layer.-1", tensors.get("layer.0")!); },
+    /unexpected tensor "layer.-1"/,
+  ],
+  [
+    "a layer that is there already", ({ tensors }: SafetensorsFile) => { tensors.set("layer.00", tensors.get("layer.0")!); },
+    /unexpected tensor "layer.00"/,
+  ],
+  [
+    "a layer beyond all models", ({ tensors }: SafetensorsFile) => { tensors.set("layer.99999999999999999999", tensors.get("layer.0")!); },
+    /unexpected tensor/,
+  ],
+  [
+    "layers of several shapes", ({ tensors }: SafetensorsFile) => { tensors.set("layer.3", { shape: [3, 2], data: new Float32Array(6) }); },
+    /layer 3 has shape \[3, 2\]; expected \[2, 3\]/,
+  ],
+  [
+    "a layer of three dimensions",
+    ({ tensors }: SafetensorsFile) => { tensors.set("layer.3", { shape: [2, 3, 1], data: new Float32Array(6) }); },
+    /layer 3 has shape \[2, 3, 1\]/,
+  ],
 ])("%s is E_BAD_VECTOR, by name", async (_, change, message) => {
   const path = await changed(change);
-  await expect(loadVector(path)).rejects.toMatchObject({ name: "SteeringError", code: "E_BAD_VECTOR", message: expect.stringMatching(message) });
+  await expect(loadVector(path)).rejects.toMatchObject({
+    name: "SteeringError", code: "E_BAD_VECTOR", message: expect.stringMatching(message),
+  });
   await expect(loadVector(path)).rejects.toThrow(path);
 });
 
@@ -109,7 +139,10 @@ test("what is not there, or is a folder, is E_NOT_FOUND and says which", async (
   const folder = await temporaryFolder();
   const file = join(folder, "file");
   await writeFile(file, "");
-  for (const [path, reason] of [[join(folder, "no.safetensors"), "does not exist"], [folder, "is a directory"], [join(file, "v"), "cannot be read (ENOTDIR)"], ["", "does not exist"]] as const) {
+  for (const [path, reason] of [
+    [join(folder, "no.safetensors"), "does not exist"], [folder, "is a directory"], [join(file, "v"), "cannot be read (ENOTDIR)"],
+    ["", "does not exist"],
+  ] as const) {
     await expect(loadVector(path)).rejects.toMatchObject({ code: "E_NOT_FOUND", message: `vector file ${path} ${reason}` });
   }
 });
@@ -145,8 +178,15 @@ test("a save that fails leaves no partial file and what was there before", async
 
 test.each<[string, (vector: VectorData) => VectorData, RegExp]>([
   ["a layer that its model has not", (vector) => ({ ...vector, layers: [0, 18] }), /has a layer 18; the model that it names has 0 to 17/],
-  ["a width that is no multiple of its heads", (vector) => ({ ...vector, provenance: { ...vector.provenance, model: { ...vector.provenance.model, nHead: 2 } } }), /width 3 at head_out; the model that it names has 2 heads/],
-  ["a width other than its model's", (vector) => ({ ...vector, site: "resid_post" }), /width 3 at resid_post; the model that it names has nEmbd 640/],
+  [
+    "a width that is no multiple of its heads",
+    (vector) => ({ ...vector, provenance: { ...vector.provenance, model: { ...vector.provenance.model, nHead: 2 } } }),
+    /width 3 at head_out; the model that it names has 2 heads/,
+  ],
+  [
+    "a width other than its model's", (vector) => ({ ...vector, site: "resid_post" }),
+    /width 3 at resid_post; the model that it names has nEmbd 640/,
+  ],
 ])("%s is E_BAD_VECTOR", async (_, change, message) => {
   const path = join(await temporaryFolder(), "unfit.safetensors");
   await saveVector(path, change(smallVector()));
@@ -159,5 +199,7 @@ test("shapes are read before room is made for them", async () => {
     tensors.set("layer.0", { shape: [1, 1_000_000], data: new Float32Array(1_000_000) });
     for (let layer = 1; layer < 9000; layer++) tensors.set(`layer.${layer}`, { shape: [1, 1], data: new Float32Array(1) });
   });
-  await expect(loadVector(path)).rejects.toMatchObject({ code: "E_BAD_VECTOR", message: expect.stringMatching(/layer 1 has shape \[1, 1\]/) });
+  await expect(loadVector(path)).rejects.toMatchObject({
+    code: "E_BAD_VECTOR", message: expect.stringMatching(/layer 1 has shape \[1, 1\]/),
+  });
 });

