@@ -134,8 +134,13 @@ describe("a run that is killed, shared, or begun twice", () => {
     expect(await description(out)).toBe(await description("whole"));
   }
 
+  /** How long a run takes that nobody kills. */
+  let wholeMs = 0;
+
   beforeAll(async () => {
+    const begun = performance.now();
     const { code, stderr } = await run(...single("whole"));
+    wholeMs = performance.now() - begun;
     expect([code, stderr.includes("Warning")]).toEqual([0, false]);
   }, MINUTES);
 
@@ -146,7 +151,7 @@ describe("a run that is killed, shared, or begun twice", () => {
     for (let round = 0; kills < wanted; round++) {
       const out = `killed-${round}`;
       for (;;) {
-        const { code, signal } = await runCommand(single(out), { cwd: space.folder, killAfter: 250 + random() * 1000 });
+        const { code, signal } = await runCommand(single(out), { cwd: space.folder, killAfter: (0.1 + random()) * wholeMs });
         if (signal !== "SIGKILL") {
           expect(code).toBe(0);
           break;
