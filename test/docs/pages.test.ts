@@ -65,7 +65,7 @@ describe.each(PAGES)("%s", (page) => {
     const failures: string[] = [];
     for (const { kind, text, line, notRun } of pages.get(page)!) {
       const attempt = (what: string, file: string, args: string[]): Promise<unknown> => run(
-        file, args, { cwd: place, env, timeout: 100_000 },
+        file, args, { cwd: place, env, timeout: 300_000 },
       )
         .catch((error: { stderr: string; message: string }) => failures.push(`${page}:${line}: ${what}\n${error.stderr || error.message}`));
       if (kind === "json") expect(() => JSON.parse(text)).not.toThrow();
