@@ -10,7 +10,10 @@ export interface Moment {
 /** Tokens at the end of a prompt that may contain the start of the model's turn, and the mark of a thought. */
 const LAST_TOKENS = 16;
 
-type Vocabulary = Pick<Engine, "detokenise" | "info" | "specialTokens">;
+interface Vocabulary extends Pick<Engine, "detokenise" | "info"> {
+  /** @internal */
+  specialTokens: Engine["specialTokens"];
+}
 
 /** The texts of special tokens, per vocabulary. */
 const known = new WeakMap<object, Map<number, string>>();

@@ -57,7 +57,7 @@ describe("in pipes", () => {
   });
 
   test("--json writes a line per answer; /compare writes two and leaves the chat as it is", async () => {
-    const lines = await say(`/steer ${space.path("italian.safetensors")}:dyn,p=0.9\n${PICNIC}\n/compare\n`
+    const lines = await say(`/steer ${space.path("italian.safetensors")}:dyn,p=0.9,max=2,strong=2\n${PICNIC}\n/compare\n`
       + `/save ${space.path("saved.json")}\n`, true);
     const [answer, unsteered, steered, ...rest] = lines.map((line) => JSON.parse(line) as { text: string });
     const measured = { name: "italian", schedule: "dyn,p=0.9", meanAlpha: expect.any(Number), lastAlpha: expect.any(Number) };

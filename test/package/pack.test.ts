@@ -144,7 +144,7 @@ describe("a user's project", () => {
     await writeFile(join(project, "ten-lines.mjs"), blocks.find(({ kind }) => kind === "program")!.text);
     const { stdout } = await run(process.execPath, ["ten-lines.mjs"], { cwd: project, env });
     expect((await evaluate.detectLanguage(stdout)).language).toBe("ita");
-    const commands = blocks.filter(({ kind }) => kind === "commands").flatMap(({ text }) => commandsOf(text)).filter(
+    const commands = blocks.filter(({ kind, notRun }) => kind === "commands" && !notRun).flatMap(({ text }) => commandsOf(text)).filter(
       (command) => command.startsWith("llama-steer "),
     );
     expect(commands.map((command) => command.split(" ")[1])).toEqual(["extract", "generate"]);
