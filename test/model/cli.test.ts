@@ -20,7 +20,9 @@ describeModel(`the command line with ${MODEL}`, () => {
   test("extract, inspect, generate: files and JSON fit together", async () => {
     const extracted = await run([...EXTRACT, ...SMALL, "--out", "it.safetensors", "--json"]);
     expect(extracted.code).toBe(0);
-    expect(JSON.parse(extracted.stdout)).toMatchObject({ path: "it.safetensors", site: "head_out", nLayers: 30, nSteps: 4, width: 576 });
+    const made = JSON.parse(extracted.stdout) as { provenance: { calibration: { schedule: { alpha: number } } } };
+    expect(made).toMatchObject({ path: "it.safetensors", site: "head_out", nLayers: 30, nSteps: 4, width: 576 });
+    const strong = 2 * made.provenance.calibration.schedule.alpha;
 
     const inspected = await run(["inspect", "it.safetensors", "--json"]);
     expect(JSON.parse(inspected.stdout)).toMatchObject({
@@ -42,12 +44,13 @@ describeModel(`the command line with ${MODEL}`, () => {
       { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"] },
       {
         vector: "it.safetensors", layers: "all", heads: "all",
-        schedule: { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }, tail: "mean", phases: ["answer"],
+        schedule: { kind: "dynamic", topP: 0.5, alphaMax: strong, strongAlpha: strong, klReduction: "mean" },
+        tail: "mean", phases: ["answer"],
       },
     ]);
     for (const { readings } of result.tokens) {
       expect(readings[0]).toEqual({ alpha: 1.5, kl: null });
-      expect(readings[1]!.alpha).toBe(Math.min(2, Math.max(0, readings[1]!.kl!)));
+      expect(readings[1]!.alpha).toBe(Math.min(strong, Math.max(0, readings[1]!.kl!)));
     }
 
     const streamed = await run([
