@@ -1,4 +1,5 @@
 import type { Calibration, Health, PairsOrigin, Provenance, SteeringVector } from "../lib/index.js";
+import { scheduleText } from "../lib/steering/index.js";
 import { formatOf } from "../lib/vector/index.js";
 import { alphaBlock } from "./alpha-strip.js";
 import { askedAs, print } from "./common.js";
@@ -49,7 +50,7 @@ const METHODS = {
 /** Rows about the origin of a vector. */
 function describeOrigin({ origin, calibration }: Provenance): Record<string, string> {
   if (!calibration) return ofKind(origin);
-  return { ...ofKind(origin), calibrated: `${JSON.stringify(calibration.schedule)}: ${calibrationResult(calibration)}` };
+  return { ...ofKind(origin), calibrated: `${scheduleText(calibration.schedule)}: ${calibrationResult(calibration)}` };
 }
 
 /** What a calibration measured at the strength that it chose. */
