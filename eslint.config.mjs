@@ -58,8 +58,8 @@ const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
   ]);
 });
 
-/** Where lines have at most 140 characters, except for texts that end where they end. */
 const SHORT = { code: 140, ignoreUrls: true, ignoreRegExpLiterals: true, ignoreTemplateLiterals: true };
+/** Where lines have at most 140 characters, except for texts that end where they end. */
 const SHORT_LINES = ["**/*.{ts,mts,cts,mjs}"];
 
 export default tseslint.config(

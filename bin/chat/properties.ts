@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Model } from "../../lib/index.js";
-import { formatOf } from "../../lib/vector/index.js";
+import { dynamicSettings, formatOf } from "../../lib/vector/index.js";
 import { nearestName } from "../../lib/formats/index.js";
 import { spec as specs } from "../../lib/experiments.js";
-import { checkPhases } from "../../lib/steering/index.js";
+import { checkPhases, givenSettings } from "../../lib/steering/index.js";
 import { scheduleWords, withAlpha } from "./schedule-words.js";
 
 /** A vector that steers the chat, and the name that commands give it. */
@@ -45,7 +45,10 @@ export function setStrength({ name, steering }: Property, text: string): void {
     else throw new SteeringError("E_BAD_SPEC", `"${text}" is not a number; expected an alpha such as 0.8, or a schedule such as dyn,p=0.3`);
     return;
   }
-  const { schedule, tail, layers, heads, phases } = specs.parse(`${name}:${text}`);
+  const { schedule: written, tail, layers, heads, phases } = specs.parse(`${name}:${text}`);
+  // As with --steer FILE:dyn, the file's calibration knows a better strong alpha and cap than the defaults.
+  const schedule = written.kind !== "dynamic" ? written
+    : { ...written, ...dynamicSettings(steering.vector.provenance.calibration), ...givenSettings(`${name}:${text}`) };
   const given = Object.entries({ tail, layers, heads, on: phases }).filter(([word]) => text.includes(`,${word}=`));
   const changed = { schedule, ...Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value])) };
   checkPhases({ ...steering, ...changed }.phases, schedule);

@@ -148,7 +148,7 @@ async function finish(
 function noteStrength({ provenance: { calibration } }: SteeringVector, steer: string, { strength, quiet }: ExtractArguments): void {
   if (calibration) return note(`alpha ${valueOf(calibration.schedule)}: ${calibrationResult(calibration)}. Try: ${steer}`, quiet);
   if (!strength) return note(`Try: ${steer}:fixed,1, or measure the strength first with ${commandName()} calibrate`, quiet);
-  note(`No alpha spends the KL budget: the vector may carry too little. Try: ${steer}:fixed,1`, quiet);
+  note(`No strength was measured: no alpha spends the KL budget, or no question fits into the context. Try: ${steer}:fixed,1`, quiet);
 }
 
 /** The letters and digits of a text, shortened, as the name of a file. */

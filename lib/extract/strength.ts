@@ -2,6 +2,7 @@ import { calibrateByKl, measureKl } from "../calibrate/index.js";
 import { datasetsFolder, loadDataset, type Dataset, type Row } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
+import type { FormatOptions } from "../prompt/index.js";
 import { fixedAlphaOf, type IclOrigin, type SteeringVector } from "../vector/index.js";
 import { HELD_OUT_QUESTIONS } from "./everyday-questions.js";
 import { withEffect } from "./random-control.js";
@@ -19,16 +20,18 @@ const CONTROL = { questions: 4, maxNewTokens: 12 };
  * `calibrateByKl` throws.
  */
 export async function withStrength(
-  model: Engine, vector: SteeringVector, { positive, signal }: { positive?: Dataset; signal?: AbortSignal },
+  model: Engine, vector: SteeringVector,
+  { positive, templateVariables, signal }: Pick<FormatOptions, "templateVariables"> & { positive?: Dataset; signal?: AbortSignal },
 ): Promise<SteeringVector> {
   const questions = await questionsFor(model, vector, positive);
+  const how = { ...(templateVariables && { templateVariables }), ...(signal && { signal }) };
   try {
-    const { vector: found } = await calibrateByKl(model, { vector, questions, ...(signal && { signal }) });
+    const { vector: found } = await calibrateByKl(model, { vector, questions, ...how });
     const alpha = fixedAlphaOf(found?.provenance.calibration);
     if (!found || alpha === undefined) return vector;
     const asked = questions.rows.slice(0, CONTROL.questions).map(({ input }) => input);
     return await withEffect(found, alpha, async (measured) =>
-      (await measureKl(model, measured, { alphas: [alpha], questions: asked, maxNewTokens: CONTROL.maxNewTokens, signal }))[0]!.mean);
+      (await measureKl(model, measured, { alphas: [alpha], questions: asked, maxNewTokens: CONTROL.maxNewTokens, ...how }))[0]!.mean);
   } catch (error) {
     if ((error as SteeringError).code === "E_CONTEXT_FULL") return vector;
     throw error;
