@@ -23,7 +23,7 @@ const readings = (...alphas: number[]): Reading[] => alphas.map((alpha) => ({ al
 const tokens = (...alphas: number[][]): GeneratedToken[] =>
   alphas.map((each, step) => ({ text: "x", token: 1, step, phase: "answer", readings: readings(...each) }));
 const property = (name: string, schedule = "fixed,1"): Property =>
-  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: {} as never } });
+  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: { provenance: {} } as never } });
 
 describe("properties", () => {
   const all = [property("italian"), property("formal"), property("formal-2", "dyn,p=0.3")];
@@ -49,6 +49,15 @@ describe("properties", () => {
     const one = property("a", before);
     setStrength(one, strength);
     expect(scheduleWords(one.steering.schedule)).toBe(after);
+  });
+
+  test("Dyn takes its strong alpha and cap from the vector's calibration, unless they are named", () => {
+    const one = property("a", "fixed,0.05");
+    Object.assign(one.steering.vector.provenance, { calibration: { schedule: { kind: "fixed", alpha: 0.05 } } });
+    setStrength(one, "dyn,p=0.4");
+    expect(one.steering.schedule).toMatchObject({ topP: 0.4, strongAlpha: 0.1, alphaMax: 0.1 });
+    setStrength(one, "dyn,p=0.4,max=1");
+    expect(one.steering.schedule).toMatchObject({ strongAlpha: 0.1, alphaMax: 1 });
   });
 
   test.each(["0,8", "strong", "1e99", "Infinity", "dyn,p=2", ""])("the strength %j is refused, and the old one kept", (strength) => {
