@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import colours from "picocolors";
 import { saveComparison } from "../../lib/experiment/index.js";
 import { datasets, experiment, spec, type Answer, type Setting, type SettingSummary } from "../../lib/experiments.js";
 import { assertWritable } from "../../lib/formats/index.js";
@@ -11,6 +10,7 @@ import { openModel } from "../open-model.js";
 import { count, MACHINE } from "../options.js";
 import { extractWithProgress } from "./extract.js";
 import { alphaScale } from "./generate.js";
+import { onStderr, onStdout } from "../colours.js";
 
 const UNSTEERED = "unsteered";
 const DEFAULT_MODEL = "gemma3-270m";
@@ -63,7 +63,7 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
   const folder = datasets.folder(name);
   const heldOut = await heldOutQuestions(name, questions);
   const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
-  note(`\n${colours.bold("1. Extract")} Italian − English from ${name} (${model.info.quantisation}): `
+  note(`\n${onStderr.bold("1. Extract")} Italian − English from ${name} (${model.info.quantisation}): `
     + "30 prompts per language, 4 demonstrations each", quiet);
   const vector = await extractWithProgress(model, { positive, negative, strength: false, quiet, signal });
   await vector.save(vectorPath);
@@ -73,7 +73,7 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
     { label: `Fixed ${alpha}`, steer: [{ vector, schedule: fixed }] },
     { label: `Dyn p=${topP}`, steer: [{ vector, schedule: dynamic }] },
   ];
-  note(`\n${colours.bold("2. Answer")} ${questions} held-out English questions; `
+  note(`\n${onStderr.bold("2. Answer")} ${questions} held-out English questions; `
     + "bars under Dyn answers show the intensity, from 0 to 2", quiet);
   const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
   const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { format: "qa", maxNewTokens, signal, onAnswer });
@@ -116,14 +116,14 @@ async function openDemoModel(options: DemoArguments, signal: AbortSignal): Promi
   if (options.model !== undefined) return open(options.model);
   return open(DEFAULT_MODEL).catch((error: unknown) => {
     if (!(error instanceof SteeringError) || error.code !== "E_DOWNLOAD") throw error;
-    note(`${error.message}\n${colours.bold("Offline:")} using the embedded model ${OFFLINE_MODEL}, `
+    note(`${error.message}\n${onStderr.bold("Offline:")} using the embedded model ${OFFLINE_MODEL}, `
       + "which only answers everyday questions", options.quiet);
     return open(OFFLINE_MODEL);
   });
 }
 
 function showAnswer(answer: Answer, settings: readonly Setting[]): void {
-  if (answer.setting === UNSTEERED) print(`\n${colours.bold(answer.question)}`);
+  if (answer.setting === UNSTEERED) print(`\n${onStdout.bold(answer.question)}`);
   const width = Math.min(process.stdout.columns ?? 100, 110) - 18;
   const language = answer.detected.language.padEnd(4);
   const schedules = settings.find((setting) => setting.label === answer.setting)!.steer.map(({ schedule }) => schedule as WrittenSchedule);
@@ -131,7 +131,7 @@ function showAnswer(answer: Answer, settings: readonly Setting[]): void {
   const lines = dynamic
     ? alphaStrip(answer.tokens, schedules.map((schedule) => alphaScale({ schedule })), width)
     : wrap(answer.text, width);
-  const label = `${answer.setting.padEnd(12)} ${colours.dim(language)}`;
+  const label = `${answer.setting.padEnd(12)} ${onStdout.dim(language)}`;
   lines.forEach((line, index) => print(`${index === 0 ? label : " ".repeat(17)} ${line}`));
 }
 
