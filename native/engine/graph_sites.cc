@@ -50,6 +50,7 @@ public:
 
 private:
     const ggml_tensor * operand(const ggml_tensor * node, int i) const;
+    void  find_originals(const ggml_tensor * node);
     trace read(const ggml_tensor * node);
     trace trace_of(const ggml_tensor * tensor);
     bool  keeps_state(const ggml_tensor * node) const;
@@ -65,7 +66,8 @@ private:
     const int64_t                                   n_embd_;
     const int64_t                                   n_tokens_;
     std::vector<const ggml_tensor *>                nodes_;
-    std::map<std::string, std::vector<const ggml_tensor *>> by_name_;
+    std::map<std::string, const ggml_tensor *>      latest_; // by name: many name a node of every layer
+    std::map<const ggml_tensor *, const ggml_tensor *> originals_; // of the scheduler's copies
     std::map<const ggml_tensor *, trace>            traces_;
     std::map<const ggml_tensor *, int>              uses_;
     std::map<std::string, int>                      signatures_;
@@ -77,8 +79,9 @@ private:
 graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model, int64_t n_tokens)
     : n_layer_(llama_model_n_layer(model)), n_embd_(llama_model_n_embd(model)), n_tokens_(n_tokens) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) nodes_.push_back(ggml_graph_node(graph, i));
-    for (const ggml_tensor * node : nodes_) by_name_[node->name].push_back(node);
     for (const ggml_tensor * node : nodes_) {
+        find_originals(node);
+        latest_[node->name] = node;
         for (int i = 0; i < GGML_MAX_SRC; ++i) ++uses_[operand(node, i)];
         ++signatures_[node_signature(node)];
         traces_[node] = read(node);
@@ -88,9 +91,18 @@ graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model, int64
 // What a node is computed from: the original where the node has the scheduler's copy for another back end.
 const ggml_tensor * graph_reader::operand(const ggml_tensor * node, int i) const {
     const ggml_tensor * source = node->src[i];
-    if (source == nullptr || !is_copy(source)) return source;
-    const auto found = by_name_.find(std::string(node_names::without_copy(source->name)));
-    return found != by_name_.end() && found->second.size() == 1 ? found->second.front() : source;
+    const auto found = originals_.find(source);
+    return found == originals_.end() ? source : found->second;
+}
+
+// A copy is made of the node that had its name last.
+void graph_reader::find_originals(const ggml_tensor * node) {
+    for (int i = 0; i < GGML_MAX_SRC; ++i) {
+        const ggml_tensor * source = node->src[i];
+        if (source == nullptr || !is_copy(source) || originals_.count(source) != 0) continue;
+        const auto found = latest_.find(std::string(node_names::without_copy(source->name)));
+        if (found != latest_.end() && ggml_are_same_shape(found->second, source)) originals_[source] = found->second;
+    }
 }
 
 trace graph_reader::trace_of(const ggml_tensor * tensor) {
