@@ -1,12 +1,11 @@
 // The engine against what llama.cpp itself allows on this machine:
 //   npm run bench [-- MODEL [ROUNDS]]
-// The yardstick is a plain C++ loop on the same libraries (native/bench/plain_loop.cc). All settings of a round run one
-// after the other, so that the machine's drift hits all alike; printed are median and range of the rounds' ratios.
+// The yardstick is a plain C++ loop on the same libraries (native/bench/plain_loop.cc), or the same without steering. A round measures
+// the two sides of a ratio in turn, ABBA, so that the machine's drift hits both alike; printed are median and range of the rounds' ratios.
 import { extract, loadDataset, loadModel, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
 import { captureMeans } from "../../lib/capture/index.js";
 import { generateText } from "../../lib/generate/index.js";
 import { questionPrompt } from "../../lib/prompt/question.js";
-import { seededRandom } from "../../lib/maths/random.js";
 import { Batch } from "../../lib/engine/index.js";
 import { PlainLoop } from "./plain-loop.js";
 
@@ -27,7 +26,7 @@ const vectors = Array.from({ length: 8 }, (_, i): VectorData => ({ ...vector, da
 /** Tokens per second of `n` generations at once, by the time of their steps. */
 async function rate(n: number, schedule: ScheduleInput | undefined, own: (i: number) => VectorData[]): Promise<number> {
   const results = await Promise.all(Array.from({ length: n }, (_, i) =>
-    generateText(model, QUESTION, { maxNewTokens: TOKENS, steer: schedule ? own(i).map((one) => ({ vector: one, schedule })) : [] })));
+    generateText(model, QUESTION, { maxNewTokens: TOKENS, steer: schedule ? own(i).map((vector) => ({ vector, schedule })) : [] })));
   return results.reduce((sum, { tokens }) => sum + tokens.length, 0) / Math.max(...results.map(({ seconds }) => seconds));
 }
 
@@ -36,52 +35,50 @@ const plainStep = async (rows: number): Promise<number> => (await plain.rows(row
 const fixed = { kind: "fixed", alpha: 0.5 } as const;
 const dynamic = { kind: "dynamic", topP: 0.5 } as const;
 
-/** One value per row of the report: a rate, or a share. */
-const columns: Record<string, { bar: string; values: number[]; ratios: number[] }> = {};
-function note(label: string, bar: string, value: number, ratio: number): void {
-  const column = columns[label] ??= { bar, values: [], ratios: [] };
-  column.values.push(value);
-  column.ratios.push(ratio);
+/** A row of the report: what is measured, and the yardstick that it is divided by. */
+interface Row {
+  label: string;
+  bar: string;
+  ours: () => Promise<number>;
+  yardstick: () => Promise<number>;
 }
 
-const MEASUREMENTS = {
-  plain1: () => plainRate(1),
-  plain8: () => plainRate(8),
-  step1: () => plainStep(1),
-  step2: () => plainStep(2),
-  step3: () => plainStep(3),
-  unsteered1: () => rate(1, undefined, () => []),
-  unsteered8: () => rate(8, undefined, () => []),
-  fixed1: () => rate(1, fixed, () => vectors.slice(0, 1)),
-  fixed1x3: () => rate(1, fixed, () => vectors.slice(0, 3)),
-  fixed8: () => rate(8, fixed, () => vectors.slice(0, 1)),
-  fixed8x3: () => rate(8, fixed, () => vectors.slice(0, 3)),
-  distinct8: () => rate(8, fixed, (i) => [vectors[i]!]),
-  dyn1: () => rate(1, dynamic, () => vectors.slice(0, 1)),
-  dyn2: () => rate(1, dynamic, () => vectors.slice(0, 2)),
-  kl: () => klSeconds(),
-  captured: () => captureRate(model, true),
-  uncaptured: () => captureRate(model, false),
-};
-type Measured = Record<keyof typeof MEASUREMENTS, number>;
+const unsteered = (n: number): Promise<number> => rate(n, undefined, () => []);
+const one = (): VectorData[] => vectors.slice(0, 1);
+const three = (): VectorData[] => vectors.slice(0, 3);
+const dyn = (n: number): Promise<number> => rate(1, dynamic, () => vectors.slice(0, n));
+/** Steps per second of a plain loop that decodes the rows of a Dyn step: the streams together, then the composed one. */
+const plainDyn = async (n: number): Promise<number> => 1 / (await plainStep(n + 1) + await plainStep(1));
 
-/** Everything once, in an order of its own: what runs just before must not favour one side. */
-async function round(seed: number): Promise<void> {
-  const random = seededRandom(seed);
-  const order = (Object.keys(MEASUREMENTS) as Array<keyof Measured>).map((key) => ({ key, at: random() })).sort((a, b) => a.at - b.at);
-  const m = {} as Measured;
-  for (const { key } of order) m[key] = await MEASUREMENTS[key]();
-  note("unsteered, 1 at once", "≥ 0.97 plain loop", m.unsteered1, m.unsteered1 / m.plain1);
-  note("unsteered, 8 at once", "≥ 0.97 plain loop", m.unsteered8, m.unsteered8 / m.plain8);
-  note("Fixed, 1 vector, 1 at once", "≥ 0.97 unsteered", m.fixed1, m.fixed1 / m.unsteered1);
-  note("Fixed, 3 vectors, 1 at once", "≥ 0.97 unsteered", m.fixed1x3, m.fixed1x3 / m.unsteered1);
-  note("Fixed, 1 vector, 8 at once", "≥ 0.97 unsteered", m.fixed8, m.fixed8 / m.unsteered8);
-  note("Fixed, 3 vectors, 8 at once", "≥ 0.97 unsteered", m.fixed8x3, m.fixed8x3 / m.unsteered8);
-  note("Fixed, 8 at once, 8 vectors", "≥ 0.95 unsteered", m.distinct8, m.distinct8 / m.unsteered8);
-  note("Dyn, one property", "≥ 0.92 of (2 rows) + (1 row)", m.dyn1, m.dyn1 * (m.step2 + m.step1));
-  note("Dyn, two properties", "≥ 0.92 of (3 rows) + (1 row)", m.dyn2, m.dyn2 * (m.step3 + m.step1));
-  note("KL and alpha, ms", "≤ 0.02 of a Dyn step", m.kl * 1000, m.kl * m.dyn1);
-  note("extraction, rows/s", "≥ 0.9 without capture", m.captured, m.captured / m.uncaptured);
+const ROWS: Row[] = [
+  { label: "unsteered, 1 at once", bar: "≥ 0.97 plain loop", ours: () => unsteered(1), yardstick: () => plainRate(1) },
+  { label: "unsteered, 8 at once", bar: "≥ 0.97 plain loop", ours: () => unsteered(8), yardstick: () => plainRate(8) },
+  { label: "Fixed, 1 vector, 1 at once", bar: "≥ 0.97 unsteered", ours: () => rate(1, fixed, one), yardstick: () => unsteered(1) },
+  { label: "Fixed, 3 vectors, 1 at once", bar: "≥ 0.97 unsteered", ours: () => rate(1, fixed, three), yardstick: () => unsteered(1) },
+  { label: "Fixed, 1 vector, 8 at once", bar: "≥ 0.97 unsteered", ours: () => rate(8, fixed, one), yardstick: () => unsteered(8) },
+  { label: "Fixed, 3 vectors, 8 at once", bar: "≥ 0.97 unsteered", ours: () => rate(8, fixed, three), yardstick: () => unsteered(8) },
+  {
+    label: "Fixed, 8 at once, 8 vectors", bar: "≥ 0.95 unsteered",
+    ours: () => rate(8, fixed, (i) => [vectors[i]!]), yardstick: () => unsteered(8),
+  },
+  { label: "Dyn, one property", bar: "≥ 0.92 of (2 rows) + (1 row)", ours: () => dyn(1), yardstick: () => plainDyn(1) },
+  { label: "Dyn, two properties", bar: "≥ 0.92 of (3 rows) + (1 row)", ours: () => dyn(2), yardstick: () => plainDyn(2) },
+  {
+    label: "KL and alpha, ms", bar: "≤ 0.02 of a Dyn step",
+    ours: async () => await klSeconds() * 1000, yardstick: async () => 1000 / await dyn(1),
+  },
+  {
+    label: "extraction, rows/s", bar: "≥ 0.9 without capture",
+    ours: () => captureRate(model, true), yardstick: () => captureRate(model, false),
+  },
+];
+
+/** What is measured and its ratio to the yardstick. The order is ABBA: a machine that slows down steadily hits both alike. */
+async function measured({ ours, yardstick }: Row): Promise<{ value: number; ratio: number }> {
+  const before = await ours();
+  const yards = await yardstick() + await yardstick();
+  const value = (before + await ours()) / 2;
+  return { value, ratio: 2 * value / yards };
 }
 
 /** What a KL adds to a decode: 8 pairs of rows with it and without, alternating. */
@@ -136,16 +133,17 @@ function median(values: readonly number[]): number {
   return [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)]!;
 }
 
-await round(0); // warms up
-for (const label of Object.keys(columns)) delete columns[label];
-for (let i = 1; i <= Number(rounds); i++) await round(i);
 console.log(
   `${name} (${model.info.quantisation}), ${threads} threads, ${rounds} rounds of ${TOKENS} tokens; tokens/s: median; ratio: median (min–max)`,
 );
-for (const [label, { bar, values, ratios }] of Object.entries(columns)) {
+for (const row of ROWS) {
+  await measured(row); // warms up
+  const found: Array<Awaited<ReturnType<typeof measured>>> = [];
+  for (let i = 0; i < Number(rounds); i++) found.push(await measured(row));
+  const ratios = found.map(({ ratio }) => ratio);
   console.log(
-    `${label.padEnd(28)} ${median(values).toFixed(1)
-      .padStart(8)}   ${median(ratios).toFixed(3)} (${Math.min(...ratios).toFixed(3)}–${Math.max(...ratios).toFixed(3)})   ${bar}`,
+    `${row.label.padEnd(28)} ${median(found.map(({ value }) => value)).toFixed(1).padStart(8)}   `
+    + `${median(ratios).toFixed(3)} (${Math.min(...ratios).toFixed(3)}–${Math.max(...ratios).toFixed(3)})   ${row.bar}`,
   );
 }
 console.log(`resident memory: ${memory}`);
