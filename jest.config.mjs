@@ -1,10 +1,14 @@
+import { spawnSync } from "node:child_process";
+
+/** Two suites at a time need processors of their own (test/support/own-processors.ts), which `taskset` of Linux gives them. */
+const canSplit = spawnSync("taskset", ["--version"]).status === 0;
+
 // Tests run as compiled by `tsc`, as ES modules.
 export default {
   testMatch: ["<rootDir>/dist/test/**/*.test.js"],
   testEnvironment: "node",
   transform: {},
-  testTimeout: 30_000,
-  // llama.cpp's threads wait for each other at every step: two suites that compute much would take many times as long as in turn.
-  // `npm run test:light` runs the others two at a time.
-  maxWorkers: 1,
+  testTimeout: 60_000,
+  setupFilesAfterEnv: ["<rootDir>/dist/test/support/own-processors.js"],
+  maxWorkers: canSplit ? 2 : 1,
 };

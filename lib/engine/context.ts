@@ -79,7 +79,7 @@ export class Context implements Disposable {
 
   /**
    * True if the result does not depend on the number of threads. Only one operation depends on it: ggml splits flash attention of a single
-   * row over many cells among its threads (test/native/threads.test.ts). With a state per sequence, a batch may be computed in parts,
+   * row over many cells among its threads (test/native/threads.alone.test.ts). With a state per sequence, a batch may be computed in parts,
    * some of which have a single row.
    */
   private isExact(batch: Batch): boolean {

@@ -42,7 +42,7 @@ function idleOnLinux(): number | undefined {
 }
 
 /** Parses a list such as "0-3,8" into pairs of first and last. */
-function parseProcessorList(text: string): Array<[number, number]> {
+export function parseProcessorList(text: string): Array<[number, number]> {
   return text.split(",").map((range) => {
     const [first = "", last = first] = range.split("-");
     return [Number(first), Number(last)];

@@ -1,10 +1,12 @@
 // The engine's identities on devices with memory of their own, with every layer of the models there and with some:
-//   npm run test:devices [-- --sample] [--only vulkan|rpc]
-// Neither device is a GPU, but a wrong write or a stale copy shows on them as on one. `--sample`: what CI has time for.
-// A machine may lack the Vulkan driver, which is said out loud; RPC needs nothing that the build does not need too.
+//   npm run test:devices [-- --only vulkan|rpc]
+// Neither device is a GPU, but a wrong write or a stale copy shows on them as on one. LLAMA_STEER_TEST_SLOW=sample: a sample of the
+// architectures, for which CI has time. A machine may lack the Vulkan driver, which is said out loud; RPC needs nothing that the build
+// does not need too. One suite at a time: the RPC server serves one client, and the Vulkan device computes with all processors.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { packageRoot } from "#native/prebuilt";
+import { isSampled } from "../support/slow.js";
 import { loopbackRpc, softwareVulkan, type StandIn } from "./stand-ins.js";
 
 const SUITES = ["sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live"];
@@ -13,7 +15,6 @@ const TIMEOUT_MS = 600_000;
 const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: loopbackRpc };
 
 const args = process.argv.slice(2);
-const isSample = args.includes("--sample");
 const only = args.includes("--only") ? args[args.indexOf("--only") + 1] : undefined;
 let [failed, missing] = [0, 0];
 for (const [kind, make] of Object.entries(KINDS)) {
@@ -34,14 +35,14 @@ console.error(
 process.exit(failed > 0 ? 1 : 0);
 
 function runSuites({ name, env }: StandIn, layers: string): boolean {
-  console.error(`\n> ${name}, ${layers} layers there${isSample ? ", a sample of architectures" : ""}`);
+  console.error(`\n> ${name}, ${layers} layers there${isSampled ? ", a sample of architectures" : ""}`);
   const jest = [
     "--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"),
-    `--testTimeout=${TIMEOUT_MS}`,
+    `--testTimeout=${TIMEOUT_MS}`, "--runInBand",
   ];
   const { status } = spawnSync(process.execPath, [...jest, ...SUITES.map((suite) => `dist/test/native/${suite}`)], {
     stdio: "inherit", cwd: packageRoot,
-    env: { ...process.env, ...env, LLAMA_STEER_TEST_GPU_LAYERS: layers, ...(isSample && { LLAMA_STEER_TEST_SAMPLE: "1" }) },
+    env: { ...process.env, ...env, LLAMA_STEER_TEST_GPU_LAYERS: layers },
   });
   return status === 0;
 }

@@ -5,11 +5,12 @@ import { tmpdir } from "node:os";
 import { basename, join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
+import { sampled } from "../support/slow.js";
 import { blocksOf, commandsOf, type Block } from "./blocks.js";
 
 const run = promisify(execFile);
 const root = resolve(".");
-const PAGES = ["README.md", ...(await readdir("docs")).filter((name) => name.endsWith(".md")).map((name) => `docs/${name}`)];
+const PAGES = ["README.md", ...(await readdir("docs")).filter((name) => name.endsWith(".md")).sort().map((name) => `docs/${name}`)];
 /** Commands that cannot be run in a test, and why. */
 const NOT_HERE: Array<[RegExp, string]> = [
   [/^(git clone|cd |npm (install|start|test|ci|run)|npm start)/, "installs or tests the project itself"],
@@ -54,7 +55,7 @@ test("every program of the documentation has the types that the library has", as
   expect(stdout).toBe("");
 }, 120_000);
 
-describe.each(PAGES)("%s", (page) => {
+describe.each(sampled(PAGES, 2))("%s", (page) => {
   test("its programs and commands run", async () => {
     const place = join(folder, basename(page, ".md"));
     await mkdir(place);

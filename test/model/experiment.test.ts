@@ -13,6 +13,7 @@ import { withLanguage } from "../../lib/evaluate/evaluate-run.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { runCommand, type Outcome } from "../support/command.js";
+import { isSampled } from "../support/slow.js";
 import { scratch } from "../support/tiny-files.js";
 import type { IclOrigin } from "../../lib/vector/index.js";
 
@@ -146,7 +147,7 @@ describe("a run that is killed, shared, or begun twice", () => {
 
   test("killed at random moments and begun again, ends with the same bytes, no group of prompts answered twice", async () => {
     const random = seededRandom(Number(process.env["LLAMA_STEER_TEST_SEED"] ?? 1));
-    const wanted = Number(process.env["LLAMA_STEER_TEST_KILLS"] ?? 5);
+    const wanted = Number(process.env["LLAMA_STEER_TEST_KILLS"] ?? (isSampled ? 2 : 5));
     let kills = 0;
     for (let round = 0; kills < wanted; round++) {
       const out = `killed-${round}`;

@@ -9,7 +9,7 @@ import { deltaPerplexity, withFoundAlphas } from "../../lib/generate/perplexity.
 import { generateText } from "../../lib/generate/index.js";
 import { iclTokens, promptGroups, questionPrompt, QUESTION_STOP } from "../../lib/prompt/question.js";
 import { loadLanguageDetector } from "../../lib/evaluate/language.js";
-import { isSampled } from "../support/slow.js";
+import { isSampled, sampled } from "../support/slow.js";
 
 const MINUTES = 60_000;
 const N_QUESTIONS = isSampled ? 20 : 40;
@@ -76,7 +76,7 @@ async function bestFixed(name: string, judge: (results: GenerationResult[]) => P
   return Math.max(...shares);
 }
 
-describe.each(Object.keys(LANGUAGES) as Language[])("answers in %s", (language) => {
+describe.each(sampled(Object.keys(LANGUAGES) as Language[], 3))("answers in %s", (language) => {
   const judge = async (results: GenerationResult[]) => share(areIn(language, results));
 
   test("unsteered: at most 5 %", async () => expect(await judge(await answers([]))).toBeLessThanOrEqual(0.05), MINUTES);
@@ -100,7 +100,7 @@ describe("formal answers", () => {
   );
 });
 
-test.each([...Object.keys(LANGUAGES), "ENi2f"])("ΔPPL of Dyn is below that of Fixed 2: %s", async (name) => {
+test.each(sampled([...Object.keys(LANGUAGES), "ENi2f"], 2))("ΔPPL of Dyn is below that of Fixed 2: %s", async (name) => {
   const set = await dataset(`${name}_test`);
   const groups = promptGroups(set, 4).slice(0, N_QUESTIONS);
   const icl = groups.map((group) => iclTokens(model, set.instruction, group));

@@ -1,5 +1,5 @@
 /**
- * `LLAMA_STEER_TEST_SLOW=sample`, as CI sets it: the slowest suites check every n-th of their cases. `npm test` checks all.
+ * `LLAMA_STEER_TEST_SLOW=sample`, as CI sets it: the slowest suites check every n-th of their cases. Without it, they check all.
  * The choice is the same every time, so a failure in CI fails here too.
  */
 export const isSampled = process.env["LLAMA_STEER_TEST_SLOW"] === "sample";

@@ -6,6 +6,7 @@ import {
 } from "./architecture-parts.js";
 import { ggufBytes, type Metadata, type Tensor } from "./gguf-writer.js";
 import { OTHERS } from "./other-architectures.js";
+import { isSampled } from "./slow.js";
 
 export const EPSILON = 1e-5;
 export const ROPE_BASE = 10000;
@@ -51,7 +52,7 @@ const ALL: Record<string, Architecture> = { ...SUPPORTED, ...OTHERS };
 /** Those and the other ones below. */
 export const ALL_ARCHITECTURES: readonly string[] = Object.keys(ALL);
 
-const isSample = process.env["LLAMA_STEER_TEST_SAMPLE"] !== undefined;
+const isSample = isSampled && process.env["LLAMA_STEER_TEST_GPU_LAYERS"] !== undefined;
 /** A plain one, and one with norms after both parts, windows and shared embeddings. */
 const SAMPLE = ["llama", "gemma3"];
 /** Parts side by side, and a hybrid. */

@@ -122,7 +122,7 @@ async function build({ root, libraries, withTests, signal }: Comparison, lacking
 
 async function nodes({ root, architectures, signal }: Comparison): Promise<Found> {
   const script = join(root, "dist", "test", "upgrade", "list-nodes.js");
-  const env = { LLAMA_STEER_TEST_SAMPLE: undefined, ...(root !== packageRoot && { LLAMA_STEER_ADDON: undefined }) };
+  const env = { LLAMA_STEER_TEST_SLOW: undefined, ...(root !== packageRoot && { LLAMA_STEER_ADDON: undefined }) };
   const lists = JSON.parse(await outputOf(process.execPath, [script, architectures], { cwd: root, env, signal })) as NodeLists;
   const lines = groupedChanges(readGolden(architectures).architectures, lists);
   return found(`where the sites of ${Object.keys(lists).length} architectures are`, lines);
