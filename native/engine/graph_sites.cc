@@ -104,7 +104,7 @@ void graph_reader::find_originals() {
             int nearest = -1;
             for (int i : by_name[std::string(node_names::without_copy(copy->name))]) {
                 const bool is_nearer = nearest < 0 || std::abs(i - user) < std::abs(nearest - user);
-                if (is_nearer && ggml_are_same_shape(nodes_[i], copy)) nearest = i;
+                if (i != user && is_nearer && ggml_are_same_shape(nodes_[i], copy)) nearest = i;
             }
             if (nearest >= 0) originals_[copy] = nodes_[nearest];
         }
