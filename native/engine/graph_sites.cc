@@ -67,7 +67,7 @@ private:
     const int64_t                                   n_embd_;
     const int64_t                                   n_tokens_;
     std::vector<const ggml_tensor *>                nodes_;
-    std::map<const ggml_tensor *, const ggml_tensor *> originals_; // of the scheduler's copies
+    std::map<const ggml_tensor *, const ggml_tensor *> originals_; // by copy of the scheduler
     std::map<const ggml_tensor *, trace>            traces_;
     std::map<const ggml_tensor *, int>              uses_;
     std::map<std::string, int>                      signatures_;
