@@ -8,6 +8,7 @@ import { Generation, type GenerationResult } from "./generation.js";
 import { GenerationStream, type OnEnd } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Scoring } from "./scoring.js";
+import type { Pipeline } from "./stepper.js";
 
 /** A text, or its tokens with BOS. */
 export type Prompt = string | readonly number[];
@@ -34,6 +35,11 @@ export interface GenerateOptions extends ScoreOptions {
   stop?: readonly string[];
   /** Also return every token's log probability; default false. */
   logProbabilities?: boolean;
+  /**
+   * Whether Dyn guesses tokens to save decodes: `auto` while enough guesses are right (default), `on` always, `off` never. Tokens and
+   * alphas are the same. Off for models whose state cannot be cut at a token.
+   */
+  pipeline?: Pipeline;
   /** Probes that classify, at every token, the state that chose it. Default: none. */
   monitor?: readonly Probe[];
 }
@@ -62,7 +68,7 @@ async function begin(
   model: Engine, options: GenerateOptions & { prompt: LatePrompt }, steer: readonly LiveSteering[], left: AbortSignal,
   memory: ChatMemory | undefined,
 ): Promise<Generation> {
-  const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch } = options;
+  const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch, pipeline = "auto" } = options;
   checkStops(stop);
   const signals = [options.signal, left];
   const prompt = tokensOf(model, typeof options.prompt === "function" ? await unlessAborted(options.prompt(), signals) : options.prompt);
@@ -70,7 +76,7 @@ async function begin(
   for (const live of steer) await live.load(model, allowMismatch);
   const monitor = await loadMonitor(model, { ...options, steer });
   signals.forEach(throwIfAborted);
-  const generation = new Generation(model, { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor, memory });
+  const generation = new Generation(model, { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor, pipeline, memory });
   generation.start(...signals);
   return generation;
 }
