@@ -1,4 +1,4 @@
-import { requireInteger } from "../checks.js";
+import { requireInteger, requireOneOf } from "../checks.js";
 import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, SteeringError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
@@ -8,7 +8,7 @@ import { Generation, type GenerationResult } from "./generation.js";
 import { GenerationStream, type OnEnd } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Scoring } from "./scoring.js";
-import type { Pipeline } from "./stepper.js";
+import { PIPELINES, type Pipeline } from "./stepper.js";
 
 /** A text, or its tokens with BOS. */
 export type Prompt = string | readonly number[];
@@ -70,6 +70,7 @@ async function begin(
 ): Promise<Generation> {
   const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch, pipeline = "auto" } = options;
   checkStops(stop);
+  requireOneOf("pipeline", pipeline, PIPELINES);
   const signals = [options.signal, left];
   const prompt = tokensOf(model, typeof options.prompt === "function" ? await unlessAborted(options.prompt(), signals) : options.prompt);
   checkLength(model, prompt.length, maxNewTokens);

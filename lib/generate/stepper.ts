@@ -23,7 +23,8 @@ export interface Step {
 }
 
 /** Whether to guess: while enough guesses are right, always, or never. */
-export type Pipeline = "auto" | "on" | "off";
+export const PIPELINES = ["auto", "on", "off"] as const;
+export type Pipeline = (typeof PIPELINES)[number];
 
 /** The work that the tokens of a generation took. */
 export interface PipelineCounts {
