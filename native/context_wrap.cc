@@ -26,6 +26,7 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                 object.Set("alphas", write_array(env, result.alphas));
                 object.Set("tokens", write_array(env, result.tokens));
                 object.Set("logProbabilities", write_array(env, result.log_probabilities));
+                object.Set("guesses", write_array(env, result.guesses));
                 return object;
             });
     });

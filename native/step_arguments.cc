@@ -92,25 +92,36 @@ std::vector<capture_request> read_captures(const Napi::Value & value, const deco
     return requests;
 }
 
-// { baselines, strong: Int32Array, topP, alphaMax: Float64Array, reductions: Int8Array (0 mean, 1 sum) }
+// { baselines, strong: Int32Array, strongAlphas, topP, alphaMax: Float64Array, reductions: Int8Array (0 mean, 1 sum) }
 std::vector<alpha_request> read_alphas(const Napi::Value & value, const decode_batch & batch) {
     std::vector<alpha_request> requests;
     if (value.IsUndefined()) return requests;
     const auto object     = read_object(value, "alphas");
     const auto baselines  = read_array<int32_t>(object.Get("baselines"), "alphas.baselines");
     const auto strong     = read_array<int32_t>(object.Get("strong"), "alphas.strong");
+    const auto strong_alphas = read_array<double>(object.Get("strongAlphas"), "alphas.strongAlphas");
     const auto top_p      = read_array<double>(object.Get("topP"), "alphas.topP");
     const auto alpha_max  = read_array<double>(object.Get("alphaMax"), "alphas.alphaMax");
     const auto reductions = read_array<int8_t>(object.Get("reductions"), "alphas.reductions");
-    check_same_length(baselines.size(), {strong.size(), top_p.size(), alpha_max.size(), reductions.size()}, "alphas");
+    check_same_length(baselines.size(), {strong.size(), strong_alphas.size(), top_p.size(), alpha_max.size(), reductions.size()}, "alphas");
     for (size_t i = 0; i < baselines.size(); ++i) {
         check_output(baselines[i], batch, "alphas");
         check_output(strong[i], batch, "alphas");
         if (!(top_p[i] > 0 && top_p[i] <= 1)) throw failure("E_BAD_ARGUMENT", "topP must be above 0 and at most 1");
         if (!(alpha_max[i] >= 0)) throw failure("E_BAD_ARGUMENT", "alphaMax must be at least 0");
-        requests.push_back({baselines[i], strong[i], top_p[i], alpha_max[i], reductions[i] == 0 ? kl_reduction::mean : kl_reduction::sum});
+        if (!std::isfinite(strong_alphas[i])) throw failure("E_NOT_FINITE", "alphas.strongAlphas holds a value that is not finite");
+        requests.push_back({baselines[i], strong[i], strong_alphas[i], top_p[i], alpha_max[i],
+            reductions[i] == 0 ? kl_reduction::mean : kl_reduction::sum});
     }
     return requests;
+}
+
+std::shared_ptr<token_sampler> read_sampler(const Napi::Value & value) {
+    return value.IsNull() ? nullptr : handle<token_sampler>::read(value, "samplers");
+}
+
+std::vector<int32_t> read_allowed(const Napi::Value & value) {
+    return value.IsNull() ? std::vector<int32_t>{} : read_array<int32_t>(value, "allowed");
 }
 
 // { rows, targets: Int32Array (a target of -1: none, -2: the token's own probability), samplers: (Sampler | null)[],
@@ -126,10 +137,22 @@ std::vector<sample_request> read_samples(const Napi::Value & value, const decode
     check_same_length(rows.size(), {targets.size()}, "samples");
     for (size_t i = 0; i < rows.size(); ++i) {
         check_output(rows[i], batch, "samples");
-        const Napi::Value sampler = samplers.Get(uint32_t(i));
-        const Napi::Value mask    = allowed.Get(uint32_t(i));
-        requests.push_back({rows[i], sampler.IsNull() ? nullptr : handle<token_sampler>::read(sampler, "samples.samplers"), targets[i],
-            mask.IsNull() ? std::vector<int32_t>{} : read_array<int32_t>(mask, "samples.allowed")});
+        requests.push_back({rows[i], read_sampler(samplers.Get(uint32_t(i))), targets[i], read_allowed(allowed.Get(uint32_t(i)))});
+    }
+    return requests;
+}
+
+// { rows: Int32Array, samplers: (Sampler | null)[], allowed: (Int32Array | null)[] }
+std::vector<guess_request> read_guesses(const Napi::Value & value, const decode_batch & batch) {
+    std::vector<guess_request> requests;
+    if (value.IsUndefined()) return requests;
+    const auto object   = read_object(value, "guesses");
+    const auto rows     = read_array<int32_t>(object.Get("rows"), "guesses.rows");
+    const auto samplers = read_object(object.Get("samplers"), "guesses.samplers");
+    const auto allowed  = read_object(object.Get("allowed"), "guesses.allowed");
+    for (size_t i = 0; i < rows.size(); ++i) {
+        check_output(rows[i], batch, "guesses");
+        requests.push_back({rows[i], read_sampler(samplers.Get(uint32_t(i))), read_allowed(allowed.Get(uint32_t(i)))});
     }
     return requests;
 }
@@ -148,5 +171,6 @@ decode_step read_step(const Napi::Object & step) {
     result.captures = read_captures(step.Get("captures"), batch);
     result.alphas   = read_alphas(step.Get("alphas"), batch);
     result.samples  = read_samples(step.Get("samples"), batch);
+    result.guesses  = read_guesses(step.Get("guesses"), batch);
     return result;
 }

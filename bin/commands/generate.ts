@@ -1,4 +1,5 @@
 import { probe } from "../../lib/experiments.js";
+import { PIPELINES } from "../../lib/generate/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import {
   loadSteering, prompts, SteeringError, type ChatMessage, type Format, type GeneratedToken, type GenerateOptions, type GenerationResult,
@@ -26,6 +27,10 @@ export const GENERATION = options({
     defaultDescription: "Q: with --format qa, else none",
   },
   ...SAMPLING,
+  pipeline: {
+    choices: PIPELINES, default: "auto",
+    describe: "Guess tokens to save decodes (dyn): while it pays, always or never; the answer is the same",
+  },
   "allow-mismatch": { type: "boolean", describe: "Accept vectors and probes of another model of the same shape" },
   monitor: { type: "string", array: true, describe: "Probe file; its probability is shown at every token (repeatable)" },
 });
@@ -98,7 +103,7 @@ type MoreOptions = Pick<GenerateOptions, "logProbabilities">;
 
 /** Loads the files on the command line and starts to generate; the model lives until the result is disposed of. */
 export async function startGeneration(options: GenerateArguments, signal: AbortSignal, more: MoreOptions = {}): Promise<Started> {
-  const { maxNewTokens, allowMismatch, quiet } = options;
+  const { maxNewTokens, allowMismatch, quiet, pipeline } = options;
   const prompt = await promptOf(options);
   const how = formatGiven(options);
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
@@ -111,7 +116,8 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
     noteFormats(steer.map(({ vector }) => vector), format, quiet);
     const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
     const asked = await prompts.tokens(model, prompt, { ...how, format });
-    const tokens = model.generate(asked, { steer, sampling, maxNewTokens, stop, allowMismatch, monitor: probes, signal, ...more });
+    const settings = { sampling, maxNewTokens, stop, allowMismatch, pipeline };
+    const tokens = model.generate(asked, { steer, ...settings, monitor: probes, signal, ...more });
     return { model, prompt, format, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
   } catch (error) {
     await model[Symbol.asyncDispose]();

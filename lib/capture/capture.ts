@@ -1,6 +1,6 @@
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import type { Batch, Engine, Place, StepTask } from "../engine/index.js";
+import type { Batch, Engine, Place, StepTask, Taken, TakeResult } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, StepMeans } from "../vector/index.js";
 
@@ -124,14 +124,15 @@ class CaptureTask implements StepTask {
     private readonly into: CaptureHandle, readonly maxNewTokens: number,
   ) {}
 
-  output(batch: Batch, { token, position, step, sequences }: Place): number {
+  step(batch: Batch, { token, position, step, sequences }: Place): TakeResult {
     const capture = { into: this.into, step, weight: this.weight };
-    return batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture }));
+    const sample = batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture }));
+    return ({ tokens }) => this.accept(tokens[sample]!);
   }
 
-  accept(token: number): boolean {
+  private accept(token: number): Taken {
     if (token < 0) throw new SteeringError("E_NOT_FINITE", "the model's logits are not finite: its weights are broken");
-    return ++this.steps < this.maxNewTokens && !this.model.isEndOfGeneration(token);
+    return { token, hasEnded: ++this.steps === this.maxNewTokens || this.model.isEndOfGeneration(token) };
   }
 }
 

@@ -37,9 +37,9 @@ export interface RowOptions {
 /** Targets that are not tokens (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
 
-/** How to sample a token. */
-export interface SampleOptions {
-  logProbability?: boolean;
+/** How to sample a token: with a sampler or, without one, the likeliest. `allowed`: the tokens that it may pick, one bit each. */
+export interface Picking {
+  sampler?: SamplerHandle | null;
   allowed?: Int32Array | undefined;
 }
 
@@ -49,6 +49,8 @@ export interface AlphaRequest {
   baseline: number;
   /** Row of the strongly steered stream S. */
   strong: number;
+  /** The alpha that steers S; only guesses need it. */
+  strongAlpha?: number;
   topP: number;
   alphaMax: number;
   klReduction: KlReduction;
@@ -66,7 +68,8 @@ export class Batch {
   private readonly terms: Array<Term & { row: number }> = [];
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
-  private readonly samples: Array<{ row: number; sampler: SamplerHandle | null; target: number; allowed?: Int32Array | undefined }> = [];
+  private readonly samples: Array<Picking & { row: number; target: number }> = [];
+  private readonly guesses: Array<Picking & { row: number }> = [];
 
   get size(): number {
     return this.tokens.length;
@@ -94,16 +97,24 @@ export class Batch {
   }
 
   /**
-   * Requests the token that follows a row: the sampler's or, without one, the likeliest. `logProbability`: also request its log
-   * probability before sampling; `allowed`: the tokens that the sampler may pick, one bit each. Returns the index in `StepResult.tokens`.
+   * Requests the token that follows a row. `logProbability`: also request its log probability before sampling. Returns the index in
+   * `StepResult.tokens`.
    */
-  sample(row: number, sampler: SamplerHandle | null = null, { logProbability = false, allowed }: SampleOptions = {}): number {
-    return this.samples.push({ row, sampler, target: logProbability ? OWN_TARGET : NO_TARGET, allowed }) - 1;
+  sample(row: number, { logProbability = false, ...how }: Picking & { logProbability?: boolean } = {}): number {
+    return this.samples.push({ ...how, row, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
   /** Requests the log probability of a given next token; returns its index in `StepResult.tokens` and `.logProbabilities`. */
   score(row: number, target: number): number {
-    return this.samples.push({ row, sampler: null, target }) - 1;
+    return this.samples.push({ row, target }) - 1;
+  }
+
+  /**
+   * Requests a guess of the token that will follow a row of P, steered with the alphas measured against it in this batch. It leaves the
+   * sampler as it is. Returns the index in `StepResult.guesses`.
+   */
+  guess(baseline: number, how: Picking = {}): number {
+    return this.guesses.push({ ...how, row: baseline }) - 1;
   }
 
   toNative(): NativeStep {
@@ -117,11 +128,10 @@ export class Batch {
       alphas: this.alphaRequests(),
       samples: this.samples.length === 0 ? undefined
         : {
-          rows: int32s(this.samples.map(({ row }) => row), "rows"),
-          samplers: this.samples.map(({ sampler }) => sampler),
+          ...picking(this.samples),
           targets: int32s(this.samples.map(({ target }) => target), "targets"),
-          allowed: this.samples.map(({ allowed }) => allowed ?? null),
         },
+      guesses: this.guesses.length === 0 ? undefined : picking(this.guesses),
     };
   }
 
@@ -154,11 +164,20 @@ export class Batch {
     return {
       baselines: int32s(this.alphas.map((request) => request.baseline), "baseline"),
       strong: int32s(this.alphas.map((request) => request.strong), "strong"),
+      strongAlphas: Float64Array.from(this.alphas, (request) => request.strongAlpha ?? 0),
       topP: Float64Array.from(this.alphas, (request) => request.topP),
       alphaMax: Float64Array.from(this.alphas, (request) => request.alphaMax),
       reductions: Int8Array.from(this.alphas, (request) => (request.klReduction === "mean" ? 0 : 1)),
     };
   }
+}
+
+function picking(requests: ReadonlyArray<Picking & { row: number }>): NonNullable<NativeStep["guesses"]> {
+  return {
+    rows: int32s(requests.map(({ row }) => row), "rows"),
+    samplers: requests.map(({ sampler }) => sampler ?? null),
+    allowed: requests.map(({ allowed }) => allowed ?? null),
+  };
 }
 
 /** Deduplicates handles; returns each handle once, and the index of every entry's handle. */

@@ -24,6 +24,8 @@ export interface StepResult {
   tokens: number[];
   /** One per sample: the token's log probability in nats; NaN if not requested. */
   logProbabilities: number[];
+  /** One per `Batch.guess`; −1 if there is none. */
+  guesses: number[];
 }
 
 /** Up to this many cells, ggml does not split attention: it does from 512 on, and llama.cpp rounds up to multiples of 256. */
@@ -57,11 +59,12 @@ export class Context implements Disposable {
     this.adjustThreads(batch);
     const forget = onAbort(signal, () => this.native.abort());
     try {
-      const { kls, alphas, tokens, logProbabilities } = await callAsync(() => this.native.decode(batch.toNative()));
+      const { kls, alphas, tokens, logProbabilities, guesses } = await callAsync(() => this.native.decode(batch.toNative()));
       return {
         alphas: Array.from(kls, (kl, index) => ({ kl, alpha: alphas[index]! })),
         tokens: Array.from(tokens),
         logProbabilities: Array.from(logProbabilities),
+        guesses: Array.from(guesses),
       };
     } finally {
       forget();

@@ -1,12 +1,14 @@
 export { onAbort } from "./abort.js";
 export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
-export { Context, type MeasuredAlpha } from "./context.js";
+export { Context, type MeasuredAlpha, type StepResult } from "./context.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";
 export { addsTheSame, type Cells } from "./scheduler/cells.js";
-export { STEERED_ROWS, type KeepsCells, type Place, type PrefillTask, type StepTask, type Task } from "./scheduler/task.js";
+export {
+  STEERED_ROWS, type KeepsCells, type Place, type PrefillTask, type StepTask, type Taken, type TakeResult, type Task,
+} from "./scheduler/task.js";
 export { Translator, loadTranslator, type LoadTranslatorOptions, type TranslateOptions, type Translation } from "./translator.js";
 export { loadingArgument, loadingTranslatorArgument } from "./arguments.js";

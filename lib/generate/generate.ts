@@ -1,4 +1,4 @@
-import { requireInteger } from "../checks.js";
+import { requireInteger, requireOneOf } from "../checks.js";
 import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, SteeringError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
@@ -8,6 +8,7 @@ import { Generation, type GenerationResult } from "./generation.js";
 import { GenerationStream, type OnEnd } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Scoring } from "./scoring.js";
+import { PIPELINES, type Pipeline } from "./stepper.js";
 
 /** A text, or its tokens with BOS. */
 export type Prompt = string | readonly number[];
@@ -34,6 +35,11 @@ export interface GenerateOptions extends ScoreOptions {
   stop?: readonly string[];
   /** Also return every token's log probability; default false. */
   logProbabilities?: boolean;
+  /**
+   * Whether Dyn guesses tokens to save decodes: `auto` while enough guesses are right (default), `on` always, `off` never. Tokens and
+   * alphas are the same. Off for models whose state cannot be cut at a token.
+   */
+  pipeline?: Pipeline;
   /** Probes that classify, at every token, the state that chose it. Default: none. */
   monitor?: readonly Probe[];
 }
@@ -62,15 +68,16 @@ async function begin(
   model: Engine, options: GenerateOptions & { prompt: LatePrompt }, steer: readonly LiveSteering[], left: AbortSignal,
   memory: ChatMemory | undefined,
 ): Promise<Generation> {
-  const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch } = options;
+  const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch, pipeline = "auto" } = options;
   checkStops(stop);
+  requireOneOf("pipeline", pipeline, PIPELINES);
   const signals = [options.signal, left];
   const prompt = tokensOf(model, typeof options.prompt === "function" ? await unlessAborted(options.prompt(), signals) : options.prompt);
   checkLength(model, prompt.length, maxNewTokens);
   for (const live of steer) await live.load(model, allowMismatch);
   const monitor = await loadMonitor(model, { ...options, steer });
   signals.forEach(throwIfAborted);
-  const generation = new Generation(model, { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor, memory });
+  const generation = new Generation(model, { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor, pipeline, memory });
   generation.start(...signals);
   return generation;
 }

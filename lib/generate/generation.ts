@@ -1,6 +1,6 @@
 import {
-  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type MeasuredAlpha, type Place, type Sampling, type StepTask,
-  type Term,
+  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sampling, type StepTask, type Taken,
+  type TakeResult, type Term,
 } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
 import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
@@ -8,7 +8,8 @@ import type { SteeringSpec } from "../steering/index.js";
 import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
-import { notFinite, Streams, type Reading } from "./streams.js";
+import { Stepper, type Decider, type Pipeline, type PipelineCounts, type ReadGuess } from "./stepper.js";
+import { notFinite, Streams, type Output, type Probe, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
 /** One token of an answer, with the readings of its step. */
@@ -43,6 +44,8 @@ export interface GenerationResult {
   endReadings: Reading[] | null;
   finishReason: "length" | "end" | "stop";
   promptTokens: number;
+  /** Decodes and rows that the tokens took, and how many tokens were guessed while the alphas were measured (Dyn). */
+  work: PipelineCounts;
   /** Duration of the steps that produced the tokens; other generations may have shared these steps. */
   seconds: number;
 }
@@ -56,6 +59,7 @@ export interface GenerationSettings {
   stop: readonly string[];
   logProbabilities: boolean;
   monitor: Monitor | undefined;
+  pipeline: Pipeline;
   /** Only for the turn of a chat. */
   memory?: ChatMemory | undefined;
 }
@@ -70,13 +74,14 @@ export interface Written {
 }
 
 /** A generation as a task of the scheduler: each token is computed when it is requested. */
-export class Generation implements StepTask {
+export class Generation implements StepTask, Decider {
   readonly kind = "steps";
   readonly prompt: readonly number[];
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
   readonly keeps?: KeepsCells;
   private readonly streams: Streams;
+  private readonly stepper: Stepper;
   private readonly sampler;
   private readonly constraint;
   private readonly text: TextStream;
@@ -104,6 +109,7 @@ export class Generation implements StepTask {
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
     this.clock = new PhaseClock(model, this.opening);
+    this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
     const { memory } = settings;
     const own = (): readonly Term[] => this.streams.promptTerms();
     this.ofPrompt = termsAfter(memory?.past, this.prompt, own);
@@ -143,7 +149,7 @@ export class Generation implements StepTask {
     const { tokens, readings, seconds } = this;
     return {
       text: tokens.map(({ text }) => text).join(""), ...this.parts(), tokens, endReadings: this.finishReason === "end" ? readings : null,
-      finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds,
+      finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds, work: { ...this.stepper.counts },
     };
   }
 
@@ -163,25 +169,40 @@ export class Generation implements StepTask {
     return this.ofPrompt(position);
   }
 
-  measure(batch: Batch, place: Place): void {
-    this.streams.measure(batch, place, this.clock.now());
+  step(batch: Batch, place: Place): TakeResult {
+    const { sample, take } = this.stepper.step(batch, place);
+    return (result, seconds) => {
+      this.seconds += seconds;
+      const taken = sample === undefined ? {} : this.accept(result.tokens[sample]!, result.logProbabilities[sample]!);
+      if (!taken.hasEnded) take(result);
+      return taken;
+    };
   }
 
-  output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
-    const { row, readings, steps } = this.streams.output(batch, place, measured, this.clock.now());
+  decide(batch: Batch, place: Place, { row, readings, steps }: Output): number {
     const decided = this.streams.decided(place.step);
     this.isRepeat = decided !== undefined;
     if (decided !== undefined) return batch.score(row, decided);
     this.readings = readings;
     this.ownSteps = steps;
     this.settings.monitor?.watch(batch, row);
-    return batch.sample(row, this.sampler, { logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() });
+    const { sampler } = this;
+    return batch.sample(row, { sampler, logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() });
   }
 
-  accept(token: number, seconds: number, logProbability: number): boolean {
+  guess(batch: Batch, { baseline, step }: Probe): ReadGuess {
+    // What a grammar allows after a token that is only guessed is not known.
+    const allowed = step === this.streams.past.length ? this.constraint?.allowed() : undefined;
+    const guess = batch.guess(baseline, { sampler: this.sampler, allowed });
+    return ({ guesses }) => {
+      const token = guesses[guess]!;
+      return token < 0 || this.model.isEndOfGeneration(token) ? undefined : token;
+    };
+  }
+
+  private accept(token: number, logProbability: number): Taken {
     if (token < 0) throw notFinite();
-    this.seconds += seconds;
-    if (this.isRepeat) return true;
+    if (this.isRepeat) return { token };
     this.streams.decide(token);
     const step = this.tokens.length;
     const monitors = this.settings.monitor?.read(this.ownSteps, this.readings);
@@ -202,7 +223,7 @@ export class Generation implements StepTask {
     if (generated) this.tokens.push(generated);
     this.marked += piece + (ended ? "" : hiddenMark(this.model, token));
     this.settle(({ resolve }) => resolve(generated));
-    return this.finishReason === undefined;
+    return { token, hasEnded: this.finishReason !== undefined };
   }
 
   private cells(stream: "terms" | "baseline", nSteps: number): Cells {

@@ -1,10 +1,13 @@
-import { STEERED_ROWS, type Batch, type Engine, type MeasuredAlpha, type Place, type StepTask, type Term } from "../engine/index.js";
+import {
+  STEERED_ROWS, type Batch, type Engine, type Place, type StepTask, type Taken, type TakeResult, type Term,
+} from "../engine/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { openingAfter, PhaseClock } from "./phase-clock.js";
-import { notFinite, Streams } from "./streams.js";
+import { Stepper, type Decider, type ReadGuess } from "./stepper.js";
+import { notFinite, Streams, type Output, type Probe } from "./streams.js";
 
 /** Scores a given continuation, as a task of the scheduler: the log probability of each of its tokens. */
-export class Scoring implements StepTask {
+export class Scoring implements StepTask, Decider {
   readonly kind = "steps";
   readonly nSequences: number;
   readonly maxNewTokens: number;
@@ -13,12 +16,14 @@ export class Scoring implements StepTask {
   readonly logProbabilities: number[] = [];
   private readonly streams: Streams;
   private readonly clock: PhaseClock;
+  private readonly stepper: Stepper;
 
   constructor(
     model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[], steer: readonly LiveSteering[],
   ) {
     this.streams = new Streams(steer);
     this.clock = new PhaseClock(model, openingAfter(model, prompt));
+    this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : "on");
     this.nSequences = this.streams.nSequences;
     this.maxNewTokens = continuation.length;
   }
@@ -27,17 +32,26 @@ export class Scoring implements StepTask {
     return this.streams.promptTerms();
   }
 
-  measure(batch: Batch, place: Place): void {
-    this.streams.measure(batch, place, this.clock.now());
+  step(batch: Batch, place: Place): TakeResult {
+    const { sample, take } = this.stepper.step(batch, place);
+    return (result) => {
+      const taken = sample === undefined ? {} : this.accept(result.tokens[sample]!, result.logProbabilities[sample]!);
+      if (!taken.hasEnded) take(result);
+      return taken;
+    };
   }
 
-  output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number {
-    return batch.score(this.streams.output(batch, place, measured, this.clock.now()).row, this.continuation[place.step]!);
+  decide(batch: Batch, { step }: Place, { row }: Output): number {
+    return batch.score(row, this.continuation[step]!);
   }
 
-  accept(token: number, _seconds: number, logProbability: number): boolean {
+  guess(_: Batch, { step }: Probe): ReadGuess {
+    return () => this.continuation[step];
+  }
+
+  private accept(token: number, logProbability: number): Taken {
     if (token < 0) throw notFinite();
-    this.clock.take(this.continuation[this.logProbabilities.length]!);
-    return this.logProbabilities.push(logProbability) < this.continuation.length;
+    this.clock.take(token);
+    return { token, hasEnded: this.logProbabilities.push(logProbability) === this.continuation.length };
   }
 }

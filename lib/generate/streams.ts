@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { SteeringError } from "../errors.js";
 import type { Batch, MeasuredAlpha, Place, Term } from "../engine/index.js";
 import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
@@ -19,7 +20,22 @@ export interface PastStep {
   /** Added to the row of P: at the first step, whose row is the prompt's last, what is added to the prompt. */
   baseline: readonly Term[];
   /** Added to the row of stream S of each measured steering. */
+  strong: ReadonlyMap<LiveSteering, readonly Term[]>;
+}
+
+/** The rows of P and S of one step, what they assume, and what is measured between them. */
+export interface Probe {
+  step: number;
+  token: number;
+  moment: Moment;
+  schedules: ReadonlyMap<LiveSteering, Schedule>;
+  /** Row of P. */
+  baseline: number;
+  /** The index of each measured steering in `alphas`. */
+  requests: Map<LiveSteering, number>;
   strong: Map<LiveSteering, readonly Term[]>;
+  /** Empty until the rows are computed. */
+  alphas: readonly MeasuredAlpha[];
 }
 
 /** The readings of one step, and the vectors' steps that they belong to. */
@@ -43,10 +59,9 @@ export class Streams {
   private measured: LiveSteering[] = [];
   private readonly decidedSteps: PastStep[] = [];
   private ofPrompt: readonly Term[] | undefined;
-  // The current step's schedules, the index of each KL request, and the terms for the rows of S and for the output row.
-  private schedules = new Map<LiveSteering, Schedule>();
-  private requests = new Map<LiveSteering, number>();
-  private strong = new Map<LiveSteering, readonly Term[]>();
+  // The current step's schedules, and the terms for the rows of S and for the output row.
+  private schedules: ReadonlyMap<LiveSteering, Schedule> = new Map();
+  private strong: ReadonlyMap<LiveSteering, readonly Term[]> = new Map();
   private terms: readonly Term[] = [];
 
   constructor(private readonly steer: readonly LiveSteering[]) {
@@ -91,37 +106,46 @@ export class Streams {
     return this.past[step]?.token;
   }
 
-  /** Adds the rows of P and S, and requests the KLs between them. */
-  measure(batch: Batch, { token, position, step, sequences }: Place, moment: Moment): void {
-    const past = this.past[step];
-    this.requests = new Map();
-    this.strong = new Map();
-    if (this.measured.length === 0) return;
-    const beside = this.baseline(step);
-    const baseline = batch.add(token, position, sequences[0]!, { output: true, terms: beside });
-    for (const [index, steering] of this.measured.entries()) {
-      const schedule = this.schedules.get(steering)!;
-      const own = steering.stepAt(moment, step);
-      // The stream of a steering that is not measured now continues unsteered.
-      const isMeasured = isDynamic(schedule) && own !== undefined;
-      const terms = past ? past.strong.get(steering) ?? beside
-        : isMeasured ? [...beside, ...steering.termsAt(own, schedule.strongAlpha)] : beside;
-      const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms });
-      if (past || !isMeasured) continue;
-      const { topP, alphaMax, klReduction } = schedule;
-      this.requests.set(steering, batch.measure({ baseline, strong, topP, alphaMax, klReduction }));
-      this.strong.set(steering, terms);
-    }
+  /** True if the step's alphas have to be measured before its output row can be steered. */
+  isMeasuredAt(step: number, moment: Moment): boolean {
+    return this.past[step] === undefined && this.measured.some((steering) => this.isMeasured(steering, step, moment));
   }
 
-  /** Adds the output row, steered with every steering's alpha. */
-  output(batch: Batch, { token, position, step, sequences }: Place, measured: readonly MeasuredAlpha[], moment: Moment): Output {
+  /** Adds the rows of P and S, and requests the KLs between them; undefined if there are no such streams. */
+  probe(batch: Batch, { token, position, step, sequences }: Omit<Place, "rewind">, moment: Moment): Probe | undefined {
+    if (this.measured.length === 0) return undefined;
+    const past = this.past[step];
+    const beside = this.baseline(step);
+    const baseline = batch.add(token, position, sequences[0]!, { output: true, terms: beside });
+    const probe: Probe = { step, token, moment, baseline, schedules: this.schedules, requests: new Map(), strong: new Map(), alphas: [] };
+    for (const [index, steering] of this.measured.entries()) {
+      const schedule = this.schedules.get(steering)!;
+      // The stream of a steering that is not measured now continues unsteered.
+      const terms = past ? past.strong.get(steering) ?? beside : [...beside, ...this.strongTerms(steering, schedule, step, moment)];
+      const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms });
+      if (past || !isDynamic(schedule) || !this.isMeasured(steering, step, moment)) continue;
+      const { topP, alphaMax, klReduction, strongAlpha } = schedule;
+      probe.requests.set(steering, batch.measure({ baseline, strong, strongAlpha, topP, alphaMax, klReduction }));
+      probe.strong.set(steering, terms);
+    }
+    return probe;
+  }
+
+  /** True if a probe that was made earlier is that of this step: its token, phase and schedules are those that were expected. */
+  fits({ step, token, moment, schedules }: Probe, place: Place, now: Moment): boolean {
+    return step === place.step && token === place.token && isDeepStrictEqual(moment, now)
+      && this.measured.every((steering) => schedules.get(steering) === this.schedules.get(steering));
+  }
+
+  /** Adds the output row, steered with every steering's alpha; `probe`: what was measured for this step. */
+  output(batch: Batch, { token, position, step, sequences }: Place, moment: Moment, probe: Probe | undefined): Output {
+    this.strong = probe?.strong ?? new Map();
     const readings: Reading[] = [];
     const steps: number[] = [];
     this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
       const own = steering.stepAt(moment, step);
       steps.push(own ?? 0);
-      const reading = own === undefined ? { alpha: 0, kl: null } : this.read(steering, schedule, { own, step }, measured);
+      const reading = own === undefined ? { alpha: 0, kl: null } : this.read(steering, schedule, { own, step }, probe);
       const terms = own === undefined ? [] : steering.termsAt(own, reading.alpha);
       readings.push(terms.length === 0 ? { ...reading, alpha: 0 } : reading); // nothing is added past the vector's end
       return terms;
@@ -140,14 +164,21 @@ export class Streams {
   }
 
   private read(
-    steering: LiveSteering, schedule: Schedule, { own, step }: { own: number; step: number }, measured: readonly MeasuredAlpha[],
+    steering: LiveSteering, schedule: Schedule, { own, step }: { own: number; step: number }, probe: Probe | undefined,
   ): Reading {
     // What was recorded counts from the start of the generation, whatever its phases were.
     if (schedule.kind === "recorded") return { alpha: schedule.alphas[step] ?? 0, kl: null };
     if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, own, steering.vector.nSteps), kl: null };
-    const reading = measured[this.requests.get(steering)!]!;
-    if (Number.isNaN(reading.kl)) throw notFinite();
-    return reading;
+    return probe!.alphas[probe!.requests.get(steering)!]!;
+  }
+
+  private isMeasured(steering: LiveSteering, step: number, moment: Moment): boolean {
+    return isDynamic(this.schedules.get(steering)!) && steering.stepAt(moment, step) !== undefined;
+  }
+
+  private strongTerms(steering: LiveSteering, schedule: Schedule, step: number, moment: Moment): Term[] {
+    const own = steering.stepAt(moment, step);
+    return own === undefined || !isDynamic(schedule) ? [] : steering.termsAt(own, schedule.strongAlpha);
   }
 
   private dynamic(): LiveSteering[] {

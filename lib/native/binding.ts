@@ -102,10 +102,15 @@ export interface NativeCaptureRows {
 export interface NativeAlphaRequests {
   baselines: Int32Array;
   strong: Int32Array;
+  /** What was added to the rows of S; only guesses use it. */
+  strongAlphas: Float64Array;
   topP: Float64Array;
   alphaMax: Float64Array;
   reductions: Int8Array;
 }
+
+/** Which tokens a sampler may pick, one bit each, 32 to a number; null: all. */
+type Allowed = Int32Array | null;
 
 /** The input of a decode, and what to read from its logits. */
 export interface NativeStep {
@@ -122,9 +127,13 @@ export interface NativeStep {
    */
   samples: {
     rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array;
-    /** The tokens that a sampler may pick, one bit each, 32 to a number; null: all. */
-    allowed: Array<Int32Array | null>;
+    allowed: Allowed[];
   } | undefined;
+  /**
+   * Rows P whose next token to guess, with the sampler's present state, from the mixture of P and of the rows S of all KLs with that P
+   * (`alpha / strongAlpha` of each).
+   */
+  guesses: { rows: Int32Array; samplers: Array<SamplerHandle | null>; allowed: Allowed[] } | undefined;
 }
 
 export interface NativeStepResult {
@@ -135,6 +144,8 @@ export interface NativeStepResult {
   tokens: Int32Array;
   /** One per sample: the token's log probability in nats; NaN if the target is −1. */
   logProbabilities: Float64Array;
+  /** One per guess, made after the samples; −1 if the mixture is not finite or allows no token. */
+  guesses: Int32Array;
 }
 
 export interface NativeContext {

@@ -37,21 +37,41 @@ void sample(const llama_session & session, const sample_request & request, step_
     result.log_probabilities.push_back(log_probability);
 }
 
+void guess(const llama_session & session, const guess_request & request, const std::vector<alpha_request> & measured, step_result & result) {
+    const int32_t n_vocab  = session.weights().n_vocab();
+    const float * baseline = session.logits(request.baseline);
+    std::vector<float> mixture(baseline, baseline + n_vocab);
+    for (size_t i = 0; i < measured.size(); ++i) {
+        if (measured[i].baseline != request.baseline || measured[i].strong_alpha == 0) continue;
+        const float * strong = session.logits(measured[i].strong);
+        const float   share  = float(result.alphas[i] / measured[i].strong_alpha);
+        for (int32_t token = 0; token < n_vocab; ++token) mixture[token] += share * (strong[token] - baseline[token]);
+    }
+    result.guesses.push_back(request.sampler ? request.sampler->peek(mixture.data(), request.allowed) : arg_max(mixture.data(), n_vocab));
+}
+
+// Throws E_MODEL_MISMATCH, E_SHAPE.
+void check(const llama_session & session, const std::shared_ptr<token_sampler> & sampler, const std::vector<int32_t> & allowed) {
+    if (sampler) session.weights().check_own(sampler->model_id());
+    if (!allowed.empty() && (!sampler || allowed.size() != size_t(session.weights().n_vocab() + 31) / 32)) {
+        throw failure("E_SHAPE", "allowed must have one bit per token, and needs a sampler");
+    }
+}
+
 } // namespace
 
 step_result run_step(llama_session & session, decode_step step) {
     for (const auto & request : step.samples) {
-        if (request.sampler) session.weights().check_own(request.sampler->model_id());
-        if (!request.allowed.empty() && (!request.sampler || request.allowed.size() != size_t(session.weights().n_vocab() + 31) / 32)) {
-            throw failure("E_SHAPE", "allowed must have one bit per token, and needs a sampler");
-        }
+        check(session, request.sampler, request.allowed);
         if (request.target >= session.weights().n_vocab()) {
             throw failure("E_BAD_TOKEN", "target " + std::to_string(request.target) + " is outside the vocabulary");
         }
     }
+    for (const auto & request : step.guesses) check(session, request.sampler, request.allowed);
     session.decode(step.batch, std::move(step.terms), std::move(step.captures));
     step_result result;
     measure(session, step.alphas, result);
     for (const auto & request : step.samples) sample(session, request, result);
+    for (const auto & request : step.guesses) guess(session, request, step.alphas, result); // as the samplers are after the samples
     return result;
 }

@@ -11,6 +11,7 @@
 struct alpha_request {
     int32_t      baseline; // row of the unsteered stream P
     int32_t      strong;   // row of the strongly steered stream S
+    double       strong_alpha;
     double       top_p;
     double       alpha_max;
     kl_reduction reduction;
@@ -26,6 +27,14 @@ struct sample_request {
 constexpr int32_t NO_TARGET  = -1; // only the token is wanted
 constexpr int32_t OWN_TARGET = -2; // the token and its probability before any sampler
 
+// A guess of the token that will follow a row once it is steered with the alphas measured against it: the token that follows the mixture
+// P + sum of alpha / strong_alpha * (S - P) of the rows' logits.
+struct guess_request {
+    int32_t                        baseline; // row of the unsteered stream P
+    std::shared_ptr<token_sampler> sampler;  // null = the likeliest token; its state does not change
+    std::vector<int32_t>           allowed;
+};
+
 // A decode and what is read off its logits. Moved, never copied: rows and terms can be many.
 struct decode_step {
     decode_step() = default;
@@ -36,6 +45,7 @@ struct decode_step {
     std::vector<capture_request> captures;
     std::vector<alpha_request>   alphas;
     std::vector<sample_request>  samples;
+    std::vector<guess_request>   guesses;
 };
 
 struct step_result {
@@ -43,6 +53,7 @@ struct step_result {
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token
     std::vector<double>  log_probabilities; // one per token, in nats; NaN where not wanted
+    std::vector<int32_t> guesses; // made after the samples; -1 where the mixture allows no token
 };
 
 // Throws what llama_session::decode throws.

@@ -53,18 +53,27 @@ token_sampler::token_sampler(std::shared_ptr<const llama_weights> weights, const
 }
 
 llama_token token_sampler::sample(const float * logits, const std::vector<int32_t> & allowed) {
-    const llama_token likeliest = arg_max(logits, n_vocab_); // -1 for logits that do not form a distribution
-    if (likeliest < 0) return -1;
     const std::lock_guard<std::mutex> lock(mutex_);
+    const llama_token token = pick(chain_.get(), logits, allowed);
+    if (token >= 0) llama_sampler_accept(chain_.get(), token);
+    return token;
+}
+
+llama_token token_sampler::peek(const float * logits, const std::vector<int32_t> & allowed) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    const std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> copy(llama_sampler_clone(chain_.get()), llama_sampler_free);
+    return pick(copy.get(), logits, allowed);
+}
+
+llama_token token_sampler::pick(llama_sampler * chain, const float * logits, const std::vector<int32_t> & allowed) {
+    if (arg_max(logits, n_vocab_) < 0) return -1; // they do not form a distribution
     candidates_.clear();
     for (llama_token token = 0; token < n_vocab_; ++token) {
         if (allowed.empty() || (uint32_t(allowed[token / 32]) >> (token % 32)) & 1) candidates_.push_back({token, logits[token], 0.0f});
     }
     if (candidates_.empty()) return -1;
     llama_token_data_array array{candidates_.data(), candidates_.size(), -1, false};
-    llama_sampler_apply(chain_.get(), &array);
+    llama_sampler_apply(chain, &array);
     if (array.selected < 0 || size_t(array.selected) >= array.size || !std::isfinite(array.data[array.selected].logit)) return -1;
-    const llama_token token = array.data[array.selected].id;
-    llama_sampler_accept(chain_.get(), token);
-    return token;
+    return array.data[array.selected].id;
 }

@@ -40,8 +40,12 @@ public:
     // Picks a token and records it; -1 when the logits are not finite or no token is allowed.
     // allowed: one bit per token, 32 to a word; empty = all.
     llama_token sample(const float * logits, const std::vector<int32_t> & allowed);
+    // The same without recording it: the next call still picks as if this one had not been made.
+    llama_token peek(const float * logits, const std::vector<int32_t> & allowed);
 
 private:
+    llama_token pick(llama_sampler * chain, const float * logits, const std::vector<int32_t> & allowed);
+
     const std::shared_ptr<const llama_weights>                    weights_;
     const int32_t                                                 n_vocab_;
     std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> chain_;

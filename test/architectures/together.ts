@@ -92,7 +92,7 @@ export async function differsRecomputed(model: Model, vector: VectorData): Promi
     measured.batch.measure({ baseline: measured.rows[0]!, strong: measured.rows[1]!, alphaMax: strongest, ...settings });
     recomputed.alphas.push((await context.decode(measured.batch)).alphas[0]!.alpha);
     const output = await decodeAll([(at) => recomputed.alphas[at]!]);
-    output.batch.sample(output.rows[0]!, sampler, { logProbability: true });
+    output.batch.sample(output.rows[0]!, { sampler, logProbability: true });
     const { tokens: [token], logProbabilities: [logProbability] } = await context.decode(output.batch);
     recomputed.tokens.push(token!);
     recomputed.logProbabilities.push(logProbability!);

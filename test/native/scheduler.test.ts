@@ -116,7 +116,7 @@ describe("arguments", () => {
     const row = (options: object, sampler = false): Batch => {
       const batch = new Batch();
       batch.add(5, 0, 0, { output: true, ...options });
-      if (sampler) batch.sample(0, model.createSampler({ temperature: 1 }, []));
+      if (sampler) batch.sample(0, { sampler: model.createSampler({ temperature: 1 }, []) });
       return batch;
     };
     const vector = model.vectorHandle(await randomVector(model, 1, { site: "mlp_out" }));

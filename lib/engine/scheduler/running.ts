@@ -55,8 +55,9 @@ export function isStepping(running: Running): running is Running<StepTask> {
   return takesSteps(running) && !running.cancelled && isWanted(running.task);
 }
 
-export function placeOf({ task, token, step, sequences }: Running): Place {
-  return { token, position: task.prompt.length - 1 + step, step, sequences };
+export function placeOf({ task, token, step, sequences }: Running, remove: (sequence: number, from: number) => void): Place {
+  const position = task.prompt.length - 1 + step;
+  return { token, position, step, sequences, rewind: () => sequences.forEach((sequence) => remove(sequence, position)) };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */

@@ -7,20 +7,20 @@ import { Patience } from "./patience.js";
 import { Room } from "./room.js";
 import { donorFor, isDone, isPrefilling, isStepping, placeOf, prefill, takesSteps, type Job, type Running } from "./running.js";
 import { keepingOf, start, type SchedulerLimits } from "./start.js";
-import { cellsOf, isWanted, sequencesOf, type StepTask, type Task } from "./task.js";
+import { cellsOf, isWanted, sequencesOf, type StepTask, type Taken, type TakeResult, type Task } from "./task.js";
 
 /** How long all running tasks may stay unread before one of them must give up its room. */
 const PATIENCE_MS = 250;
 /** Minimum prompt tokens that a step prefills, however many generations are running. */
 const LEAST_PREFILL = 16;
 
-const NOTHING: StepResult = { alphas: [], tokens: [], logProbabilities: [] };
+const NOTHING: StepResult = { alphas: [], tokens: [], logProbabilities: [], guesses: [] };
 
 /**
- * Continuous batching: the tasks of one model share a context, and join and leave between steps. A step takes at most two decodes: the
- * rows with which tasks measure, then the output rows together with a part of the prompts being prefilled. Tasks start in order of
- * arrival, once their sequences and all their cells are free, so a task that has started never runs out of room. If all running tasks
- * stay unread while another waits, one of them gives up its room: it waits for its turn and is recomputed.
+ * Continuous batching: the tasks of one model share a context, and join and leave between decodes. One decode takes the next rows of all
+ * tasks whose next token is wanted, and a part of the prompts being prefilled. Tasks start in order of arrival, once their sequences and
+ * all their cells are free, so a task that has started never runs out of room. If all running tasks stay unread while another waits, one
+ * of them gives up its room: it waits for its turn and is recomputed.
  */
 export class Scheduler {
   private readonly waiting: Job[] = [];
@@ -138,22 +138,20 @@ export class Scheduler {
 
   private async step(stepping: ReadonlyArray<Running<StepTask>>, prefilling: readonly Running[]): Promise<void> {
     const begun = performance.now();
-    const { alphas } = await this.decode(stepping, (running, batch) => running.task.measure?.(batch, placeOf(running)));
-    const samples = new Map<Running<StepTask>, number>();
+    const takers = new Map<Running<StepTask>, TakeResult>();
     const limiting = [...stepping, ...prefilling.filter(({ task }) => task.kind === "prefill")];
     const { nBatch } = this.room.context!.options;
     const mostRows = Math.min(nBatch, ...limiting.map(({ task }) => task.mixedRows));
-    const { tokens, logProbabilities } = await this.decode([...stepping, ...prefilling], (running, batch) => {
+    const remove = (sequence: number, from: number): void => this.room.context!.kvRemove(sequence, from);
+    const result = await this.decode([...stepping, ...prefilling], (running, batch) => {
       const { size } = batch;
       const most = Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size, mostAtOnce(running, this.keeping));
       if (!takesSteps(running)) return prefill(running, batch, most);
-      samples.set(running, running.task.output(batch, placeOf(running), alphas));
+      takers.set(running, running.task.step(batch, placeOf(running, remove)));
     });
     for (const running of prefilling) if (!running.cancelled) this.spread(running);
     const seconds = (performance.now() - begun) / 1000;
-    for (const [running, sample] of samples) {
-      if (!running.cancelled) this.accept(running, tokens[sample]!, seconds, logProbabilities[sample]!);
-    }
+    for (const [running, take] of takers) if (!running.cancelled) this.accept(running, () => take(result, seconds));
   }
 
   /**
@@ -181,9 +179,7 @@ export class Scheduler {
   }
 
   /** Decodes the rows that `add` adds for each task. If the decode fails, it fails for all of them. */
-  private async decode<Kind extends Task>(
-    participants: ReadonlyArray<Running<Kind>>, add: (running: Running<Kind>, batch: Batch) => void,
-  ): Promise<StepResult> {
+  private async decode(participants: readonly Running[], add: (running: Running, batch: Batch) => void): Promise<StepResult> {
     const batch = new Batch();
     const alive = participants.filter((running) => {
       const before = batch.size;
@@ -223,12 +219,14 @@ export class Scheduler {
     for (const other of others) this.room.context!.kvCopy(first, other, 0, running.prefilled);
   }
 
-  private accept(running: Running<StepTask>, token: number, seconds: number, logProbability: number): void {
-    let hasMore = false;
-    if (!this.guard(running, () => { hasMore = running.task.accept(token, seconds, logProbability); })) return;
-    running.token = token;
-    running.step++;
-    if (!hasMore) this.end(running);
+  private accept(running: Running, take: () => Taken): void {
+    let taken: Taken = {};
+    if (!this.guard(running, () => { taken = take(); })) return;
+    if (taken.token !== undefined) {
+      running.token = taken.token;
+      running.step++;
+    }
+    if (taken.hasEnded) this.end(running);
   }
 
   private end(running: Running): void {

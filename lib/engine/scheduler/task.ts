@@ -1,5 +1,5 @@
 import type { Batch, RowCapture, Term } from "../batch.js";
-import type { MeasuredAlpha } from "../context.js";
+import type { StepResult } from "../context.js";
 import type { Cells } from "./cells.js";
 
 /** `mixedRows` of tasks that steer: the largest batch of the graph path. */
@@ -12,8 +12,10 @@ export interface Place {
   position: number;
   /** Token step, from 0. */
   step: number;
-  /** Sequences of the task; all of them hold the earlier positions. */
+  /** Sequences of the task; all of them hold the earlier positions. A task that starts again gets a new array. */
   sequences: readonly number[];
+  /** Removes the cells of this and later positions from all sequences. */
+  rewind(): void;
 }
 
 /**
@@ -52,14 +54,17 @@ export interface StepTask {
    * them; in that case it restarts later and repeats its steps. Default: always true.
    */
   isWanted?(): boolean;
-  /** Adds the rows of the step's first decode, which measures KLs. Default: none. */
-  measure?(batch: Batch, place: Place): void;
-  /** Adds the row of the step's second decode; returns the index of its sample. */
-  output(batch: Batch, place: Place, measured: readonly MeasuredAlpha[]): number;
-  /**
-   * Takes the token and, if requested, its log probability; `seconds`: the duration of the step. Returns false when the task has ended.
-   */
-  accept(token: number, seconds: number, logProbability: number): boolean;
+  /** Adds the rows of the next decode; returns what takes its result. */
+  step(batch: Batch, place: Place): TakeResult;
+}
+
+/** Takes the result of a decode, which lasted `seconds`. */
+export type TakeResult = (result: StepResult, seconds: number) => Taken;
+
+/** What a decode decided: the step's token, unless the step needs another decode, and whether the task has ended. */
+export interface Taken {
+  token?: number;
+  hasEnded?: boolean;
 }
 
 /** A task that keeps cells. */

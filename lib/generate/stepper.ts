@@ -1,0 +1,130 @@
+import type { Batch, Place, StepResult } from "../engine/index.js";
+import type { PhaseClock } from "./phase-clock.js";
+import { notFinite, type Output, type Probe, type Streams } from "./streams.js";
+
+/** Reads a guessed token off the result of a decode; undefined if there is none, or none worth computing with. */
+export type ReadGuess = (result: StepResult) => number | undefined;
+
+/** Who decides the tokens. */
+export interface Decider {
+  readonly maxNewTokens: number;
+  /** Requests the token after the output row; returns the index of its sample. */
+  decide(batch: Batch, place: Place, output: Output): number;
+  /** Requests a guess of the token that a step will decide, given the rows that are measured for it. */
+  guess(batch: Batch, probe: Probe): ReadGuess;
+}
+
+/** What a decode has for one generation. */
+export interface Step {
+  /** Index of the token's sample; undefined if the step takes another decode. */
+  sample: number | undefined;
+  /** Call this with the result, after the token has been taken. */
+  take: (result: StepResult) => void;
+}
+
+/** Whether to guess: while enough guesses are right, always, or never. */
+export const PIPELINES = ["auto", "on", "off"] as const;
+export type Pipeline = (typeof PIPELINES)[number];
+
+/** The work that the tokens of a generation took. */
+export interface PipelineCounts {
+  decodes: number;
+  rows: number;
+  /** Guessed tokens with which the next step was begun. */
+  guesses: number;
+  /** Those that were the token. */
+  hits: number;
+}
+
+/** The share of right guesses below which guessing costs more than it saves: about what two more rows cost, in decodes of P and S. */
+const LEAST_HITS = 0.35;
+/** Over how many guesses, about, the share is counted, and after how many tokens without guesses they are tried again. */
+const MEMORY = 16;
+const PAUSE = 32;
+
+/**
+ * Takes a generation from token to token. A step's alphas have to be measured before its output row can be steered, so it takes two
+ * decodes: P and S, then the output. But P and S nearly name the token. So the output row is decoded together with P and S of the next
+ * step for a guessed token; where the guess is right, each further token takes one decode. Where it is wrong, their cells are removed and
+ * the right ones computed. Every token and alpha is that of the plain order (docs/architecture.md, "Dyn in a pipeline").
+ */
+export class Stepper {
+  readonly counts: PipelineCounts = { decodes: 0, rows: 0, guesses: 0, hits: 0 };
+  /** What is measured already: for the step that comes next, or for the one after a guessed token. */
+  private ahead: { probe: Probe; guess: number | undefined; isGuessed: boolean } | undefined;
+  private sequences: readonly number[] | undefined;
+  private share = 1;
+  private pause = 0;
+
+  /** `guesses`: only "off" where the cells of a wrong guess cannot be removed. */
+  constructor(
+    private readonly streams: Streams, private readonly clock: PhaseClock, private readonly decider: Decider,
+    private readonly guesses: Pipeline,
+  ) {}
+
+  /** Adds the rows of the next decode. */
+  step(batch: Batch, place: Place): Step {
+    const before = batch.size;
+    const step = this.add(batch, place);
+    this.counts.decodes++;
+    this.counts.rows += batch.size - before;
+    return step;
+  }
+
+  private add(batch: Batch, place: Place): Step {
+    const now = this.clock.now();
+    const ahead = this.takeAhead(place);
+    if (ahead) return this.decide(batch, place, ahead.probe, ahead.guess);
+    const probe = this.streams.probe(batch, place, now);
+    if (!probe || !this.streams.isMeasuredAt(place.step, now)) return this.decide(batch, place, probe, undefined);
+    return { sample: undefined, take: this.taker(batch, probe, false) };
+  }
+
+  /** What was measured for this step, if it still holds; otherwise removes its cells. */
+  private takeAhead(place: Place): { probe: Probe; guess: number | undefined } | undefined {
+    const { ahead, sequences } = this;
+    this.ahead = undefined;
+    this.sequences = place.sequences;
+    if (!ahead || sequences !== place.sequences) return undefined; // the generation has begun again
+    const fits = this.streams.fits(ahead.probe, place, this.clock.now());
+    if (ahead.isGuessed) this.count(fits);
+    if (fits) return ahead;
+    place.rewind();
+    return undefined;
+  }
+
+  /** Adds the output row and, with a guess of its token, the rows that are measured for the next step. */
+  private decide(batch: Batch, place: Place, probe: Probe | undefined, guess: number | undefined): Step {
+    const now = this.clock.now();
+    const sample = this.decider.decide(batch, place, this.streams.output(batch, place, now, probe));
+    const next = { token: guess ?? 0, step: place.step + 1, position: place.position + 1, sequences: place.sequences };
+    const moment = { phase: now.phase, before: { ...now.before, [now.phase]: now.before[now.phase] + 1 } };
+    const ahead = guess !== undefined && next.step < this.decider.maxNewTokens && this.streams.isMeasuredAt(next.step, moment)
+      ? this.streams.probe(batch, next, moment) : undefined;
+    return { sample, take: ahead ? this.taker(batch, ahead, true) : () => undefined };
+  }
+
+  private taker(batch: Batch, probe: Probe, isGuessed: boolean): (result: StepResult) => void {
+    const guess = this.isGuessing() ? this.decider.guess(batch, probe) : undefined;
+    return (result) => {
+      probe.alphas = result.alphas;
+      for (const index of probe.requests.values()) if (Number.isNaN(result.alphas[index]!.kl)) throw notFinite();
+      this.ahead = { probe, guess: guess?.(result), isGuessed };
+    };
+  }
+
+  private isGuessing(): boolean {
+    if (this.guesses !== "auto") return this.guesses === "on";
+    if (this.share >= LEAST_HITS) return true;
+    if (++this.pause < PAUSE) return false;
+    this.pause = 0;
+    this.share = LEAST_HITS; // tries again
+    return true;
+  }
+
+  private count(isRight: boolean): void {
+    this.counts.guesses++;
+    if (isRight) this.counts.hits++;
+    this.share += ((isRight ? 1 : 0) - this.share) / MEMORY;
+  }
+}
