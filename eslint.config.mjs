@@ -45,6 +45,8 @@ const pastTheFace = {
   message: "Import a folder through its index.js.",
 };
 
+const ownColours = { specifiers: "^picocolors$", message: "Use the colours of a stream: bin/colours.ts." };
+
 const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
   const also = folder === "formats" ? [folder] : [folder, "arguments"];
   const forbidden = Object.keys(ARROWS).filter((other) => ![...also, ...allowed].includes(other));
@@ -68,7 +70,8 @@ export default tseslint.config(
   ...arrowRules,
   // The two public entries import the public names of each folder, too.
   refused(["lib/*.ts"], [{ ...pastTheFace, specifiers: pastTheFace.specifiers.replace("index", "(index|public)") }]),
-  { ...refused(["bin/**/*.ts"], [pastTheFace]), rules: { ...refused([], [pastTheFace]).rules, "no-console": "off" } },
+  { files: ["bin/**/*.ts"], rules: { ...refused([], [pastTheFace, ownColours]).rules, "no-console": "off" } },
+  { files: ["bin/colours.ts"], rules: { "no-restricted-imports": "off" } },
   { files: SHORT_LINES, rules: { "max-len": ["error", SHORT] } },
   { files: ["**/*.cts"], rules: { "@typescript-eslint/no-require-imports": "off" } },
   {

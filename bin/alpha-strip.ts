@@ -1,5 +1,5 @@
-import colours from "picocolors";
 import type { GeneratedToken } from "../lib/index.js";
+import { onStdout } from "./colours.js";
 
 const BLOCKS = " ▁▂▃▄▅▆▇█";
 const WIDE = /[\u1100-\u115f\u2e80-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6\u{20000}-\u{3fffd}\p{Emoji_Presentation}]/u;
@@ -57,7 +57,7 @@ export class AlphaStrip {
   /** Writes the strips of the last line. */
   finish(): void {
     if (this.used === 0) return;
-    this.write(["", ...this.strips.map((strip) => colours.cyan(strip)), ""].join("\n"));
+    this.write(["", ...this.strips.map((strip) => onStdout.cyan(strip)), ""].join("\n"));
     this.strips = this.scales.map(() => "");
     this.used = 0;
   }

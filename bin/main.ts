@@ -1,4 +1,3 @@
-import colours from "picocolors";
 import yargs from "yargs";
 import { nearestName } from "../lib/formats/index.js";
 import { SteeringError } from "../lib/index.js";
@@ -6,6 +5,7 @@ import { addOption, camelCase, namesOf, OUTPUT, type Command } from "./command.j
 import { commandName } from "./common.js";
 import { COMMANDS } from "./commands/index.js";
 import { EXIT, exitCode } from "./exit-codes.js";
+import { onStderr } from "./colours.js";
 
 class UsageError extends Error {}
 
@@ -100,7 +100,7 @@ function report(error: Error, args: string[]): number {
   const isUsage = error instanceof UsageError;
   const code = isOurs ? ` [${error.code}]` : "";
   const message = isOurs && error.code === "E_ABORTED" ? `interrupted: ${error.message}` : error.message;
-  process.stderr.write(`${colours.red("llama-steer:")} ${message}${code}\n`);
+  process.stderr.write(`${onStderr.red("llama-steer:")} ${message}${code}\n`);
   if (isUsage) process.stderr.write(`Try: ${[commandName(), ...commandOf(args).path].join(" ")} --help\n`);
   if (args.includes("--debug")) process.stderr.write(`${error.stack}\n`);
   else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; please report it with the output of --debug.\n");

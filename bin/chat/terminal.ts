@@ -1,5 +1,5 @@
-import colours from "picocolors";
 import { SteeringError, type GeneratedToken } from "../../lib/index.js";
+import { coloursOf } from "../colours.js";
 import { alphaScale } from "../commands/generate.js";
 import { fitsSideBySide, SideBySide } from "./columns.js";
 import type { AnswerWriter, Front, HowAnswered } from "./front.js";
@@ -13,9 +13,11 @@ import { WordWrap } from "./word-wrap.js";
 /** A chat in a terminal: tokens in the hue of the property that steers them, and a status line after each answer. */
 export class Terminal implements Front {
   private readonly shader: Shader;
+  private readonly colours: ReturnType<typeof coloursOf>;
 
   constructor(private readonly editor: LineEditor, private readonly output: NodeJS.WriteStream) {
     this.shader = new Shader(output.getColorDepth());
+    this.colours = coloursOf(output);
   }
 
   async read(): Promise<string | undefined> {
@@ -28,7 +30,7 @@ export class Terminal implements Front {
 
   answer(how: HowAnswered): AnswerWriter {
     const { properties, title } = how;
-    if (title !== undefined) this.write(`${colours.bold(title)}\n`);
+    if (title !== undefined) this.write(`${this.colours.bold(title)}\n`);
     const paint = this.painter(properties);
     const wrap = new WordWrap(this.output.columns, (text) => this.write(text));
     let hasText = false;
@@ -49,7 +51,7 @@ export class Terminal implements Front {
     const { columns } = this.output;
     if (!fitsSideBySide(columns, sides.length)) return undefined;
     const rows = new SideBySide(columns, sides.length, (text) => this.write(text));
-    for (const [index, { title = "" }] of sides.entries()) rows.push(index, `${title}\n`, colours.bold);
+    for (const [index, { title = "" }] of sides.entries()) rows.push(index, `${title}\n`, this.colours.bold);
     const statuses = new Map<number, string>();
     return sides.map((how, index) => {
       const paint = this.painter(how.properties);
@@ -65,7 +67,7 @@ export class Terminal implements Front {
   }
 
   note(text: string): void {
-    this.write(`${colours.dim(harmless(text))}\n`);
+    this.write(`${this.colours.dim(harmless(text))}\n`);
   }
 
   /** Shows an error of ours: the chat goes on. Throws any other. */
@@ -73,7 +75,7 @@ export class Terminal implements Front {
     if (!(error instanceof SteeringError) || error.code === "E_DISPOSED") throw error;
     if (error.code === "E_ABORTED") return this.note("Stopped. The question is not kept; /retry asks it again.\n");
     const hint = error.code === "E_CONTEXT_FULL" ? "; /undo or /clear makes room" : "";
-    this.write(`${colours.red(harmless(`${error.message}${hint} [${error.code}]`))}\n\n`);
+    this.write(`${this.colours.red(harmless(`${error.message}${hint} [${error.code}]`))}\n\n`);
   }
 
   close(): void {
@@ -85,14 +87,14 @@ export class Terminal implements Front {
   }
 
   private status(reply: Reply, how: HowAnswered): string {
-    return colours.dim(statusLine(reply, how, (text, index) => this.shader.name(text, index)));
+    return this.colours.dim(statusLine(reply, how, (text, index) => this.shader.name(text, index)));
   }
 
   /** How to write each token of an answer; thoughts are dim. */
   private painter(properties: readonly Property[]): (token: GeneratedToken) => (text: string) => string {
     const scales = properties.map(({ steering }) => alphaScale(steering));
     return (token) => {
-      if (token.phase === "thinking") return colours.dim;
+      if (token.phase === "thinking") return this.colours.dim;
       return (text) => this.shader.token(text, token.readings, scales);
     };
   }

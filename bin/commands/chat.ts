@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import colours from "picocolors";
 import { homeFolder } from "../../lib/formats/index.js";
 import { models, SteeringError, type Model } from "../../lib/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
@@ -19,6 +18,7 @@ import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 import { SAMPLING, samplingOf } from "../sampling-options.js";
 import { SCHEDULES } from "./generate.js";
+import { onStderr } from "../colours.js";
 
 const { format: _, system, ...TEMPLATE } = formatOptions();
 
@@ -69,7 +69,7 @@ async function inPipes(given: ChatArguments, signal: AbortSignal): Promise<void>
 async function inTerminal(session: Session, given: ChatArguments): Promise<void> {
   const history = await InputHistory.open(join(homeFolder(), "chat-history")).catch((error: unknown) => {
     if (!(error instanceof SteeringError)) throw error;
-    note(colours.dim(`Without the questions of earlier chats: ${error.message}`), given.quiet);
+    note(onStderr.dim(`Without the questions of earlier chats: ${error.message}`), given.quiet);
     return undefined;
   });
   const editor = new LineEditor(process.stdin, process.stdout, history, (line) => completions(line, session));

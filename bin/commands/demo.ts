@@ -1,5 +1,4 @@
 import { join } from "node:path";
-import colours from "picocolors";
 import { datasets, experiment, type Answer } from "../../lib/experiments.js";
 import { assertWritable, writeFileAtomic } from "../../lib/formats/index.js";
 import { loadDataset, models, SteeringError, type Model } from "../../lib/index.js";
@@ -7,6 +6,7 @@ import { ownDatasets } from "../../lib/models/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { commandName, interruptible, note, print } from "../common.js";
+import { onStderr, onStdout } from "../colours.js";
 import { extractProperties, readyProperties, type DemoProperty } from "../demo-properties.js";
 import { openModel } from "../open-model.js";
 import { count, MACHINE } from "../options.js";
@@ -93,7 +93,7 @@ async function openDemoModel(options: DemoArguments, signal: AbortSignal): Promi
     if (!(error instanceof SteeringError) || error.code !== "E_DOWNLOAD") throw error;
     const here = FALLBACKS.find((name) => models.isInstalled(models.find(name)))!;
     const limits = ownDatasets(here) === undefined ? "" : ", which only answers everyday questions";
-    note(`${error.message}\n${colours.bold("Offline:")} using ${here}${limits}`, options.quiet);
+    note(`${error.message}\n${onStderr.bold("Offline:")} using ${here}${limits}`, options.quiet);
     return open(here);
   });
 }
@@ -103,9 +103,9 @@ function showAnswers(labels: readonly string[]): (answer: Answer) => void {
   const margin = Math.max(...labels.map((label) => label.length)) + 2;
   const width = Math.max(20, Math.min(process.stdout.columns ?? 100, 110) - margin - 1);
   return ({ setting, question, text, finishReason }) => {
-    if (setting === UNSTEERED) print(`\n${colours.bold(question)}`);
+    if (setting === UNSTEERED) print(`\n${onStdout.bold(question)}`);
     const lines = wrap(finishReason === "length" ? `${text.trimEnd()} …` : text, width);
-    lines.forEach((line, index) => print(`${colours.dim((index === 0 ? setting : "").padEnd(margin))}${line}`));
+    lines.forEach((line, index) => print(`${onStdout.dim((index === 0 ? setting : "").padEnd(margin))}${line}`));
   };
 }
 

@@ -1,5 +1,4 @@
 import { spawnSync } from "node:child_process";
-import colours from "picocolors";
 import { datasets as datasetsApi } from "../../lib/experiments.js";
 import { models as modelsApi, SteeringError } from "../../lib/index.js";
 import { findInstallation, devices, systemInfo } from "../../lib/native/index.js";
@@ -8,6 +7,7 @@ import { print } from "../common.js";
 import { EXIT } from "../exit-codes.js";
 import { modelState } from "../open-model.js";
 import { megabytes } from "../progress.js";
+import { onStdout } from "../colours.js";
 
 interface Check {
   name: string;
@@ -21,7 +21,7 @@ export default command({
   options: {},
   run: ({ json }) => {
     const checks = [node(), ...native(), pip(), models(), datasets()];
-    const state = (ok: boolean): string => (ok ? colours.green("ok     ") : colours.red("missing"));
+    const state = (ok: boolean): string => (ok ? onStdout.green("ok     ") : onStdout.red("missing"));
     if (json) print(JSON.stringify(checks, null, 2));
     else for (const { name, ok, found } of checks) print(`${state(ok)} ${name.padEnd(10)} ${found}`);
     if (checks.some((check) => !check.ok)) process.exitCode = EXIT.installation;

@@ -1,10 +1,10 @@
-import colours from "picocolors";
 import { models as modelsApi, SteeringError, type ModelEntry } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, print } from "../common.js";
 import { modelState, pullWithProgress } from "../open-model.js";
 import { file } from "../options.js";
 import { megabytes } from "../progress.js";
+import { onStdout } from "../colours.js";
 
 const list = command({
   usage: "list",
@@ -72,10 +72,10 @@ function listed(model: ModelEntry): object {
 
 function describe(model: ModelEntry): string {
   const { name, title, quantisation, size, purpose, licence, chatTemplate } = model;
-  const state = (modelsApi.isInstalled(model) ? colours.green : colours.dim)(modelState(model));
+  const state = (modelsApi.isInstalled(model) ? onStdout.green : onStdout.dim)(modelState(model));
   const sizeText = size === undefined ? "" : `${megabytes(size)}, `;
   return [
-    `${colours.bold(name.padEnd(NAME_WIDTH))} ${title}, ${quantisation}, ${sizeText}${PURPOSES[purpose]}${state}`,
+    `${onStdout.bold(name.padEnd(NAME_WIDTH))} ${title}, ${quantisation}, ${sizeText}${PURPOSES[purpose]}${state}`,
     `${" ".repeat(NAME_WIDTH)} licence: ${licence.name}; chat template: ${chatTemplate}`,
   ].join("\n");
 }

@@ -1,10 +1,10 @@
 import { basename } from "node:path";
-import colours from "picocolors";
 import type { GeneratedToken, Probe, Reading, SteeringSpec } from "../../lib/index.js";
 import { bar, columnsOf } from "../alpha-strip.js";
 import { command } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import { alphaScale, follow, GENERATION, SCHEDULES, speed, startGeneration, type GenerateArguments } from "./generate.js";
+import { onStdout } from "../colours.js";
 
 /** Columns of the token's text, of a bar, and of a number. */
 const [TEXT, BAR, NUMBER] = [16, 12, 6];
@@ -25,7 +25,7 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
   const { json, quiet } = options;
   await using started = await startGeneration(options, signal, { logProbabilities: true });
   const { specs } = started;
-  if (!json) print(colours.bold(heading(specs, started.probes)));
+  if (!json) print(onStdout.bold(heading(specs, started.probes)));
   const result = await follow(started.tokens, (token) => {
     if (token) print(json ? JSON.stringify(token) : line(token, specs, new TextDecoder().decode(started.model.detokenise([token.token]))));
   });
@@ -57,7 +57,7 @@ function property(spec: SteeringSpec, { alpha, kl }: Reading): string {
   const most = alphaScale(spec);
   const cell = (value: number, colour: (text: string) => string): string =>
     `${colour(bar(Math.abs(value), most, BAR))} ${value.toFixed(2).padStart(NUMBER)}  `;
-  return `${cell(alpha, colours.cyan)}${measures(spec) ? cell(kl ?? 0, colours.yellow) : ""}`;
+  return `${cell(alpha, onStdout.cyan)}${measures(spec) ? cell(kl ?? 0, onStdout.yellow) : ""}`;
 }
 
 function measures({ schedule }: SteeringSpec): boolean {

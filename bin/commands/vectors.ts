@@ -1,5 +1,4 @@
 import { basename } from "node:path";
-import colours from "picocolors";
 import { findEntry, isPulled } from "../../lib/gallery/index.js";
 import {
   gallery as galleries, loadSteering, prompts, SteeringError, type GalleryEntry, type LoadedSteering, type Model, type PackedVector,
@@ -12,6 +11,7 @@ import { openModel } from "../open-model.js";
 import { count, file, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
 import { short, table } from "../show-vector.js";
+import { onStdout } from "../colours.js";
 
 const GALLERY = options({
   gallery: { type: "string", describe: "Path or URL of another gallery", defaultDescription: "the one of this package" },
@@ -62,8 +62,8 @@ async function list({ gallery: source, for: model, json }: Values<typeof LIST> &
   if (json) return print(JSON.stringify(vectors, null, 2));
   const width = Math.max(0, ...vectors.map(({ name }) => name.length));
   for (const entry of vectors) {
-    const state = (await isPulled(gallery, entry)) ? colours.green("here") : colours.dim(`${Math.ceil(entry.size / 1000)} kB to download`);
-    print(`${colours.bold(entry.name.padEnd(width))}  ${entry.description ?? entry.property}; for ${entry.modelName}; ${state}`);
+    const state = (await isPulled(gallery, entry)) ? onStdout.green("here") : onStdout.dim(`${Math.ceil(entry.size / 1000)} kB to download`);
+    print(`${onStdout.bold(entry.name.padEnd(width))}  ${entry.description ?? entry.property}; for ${entry.modelName}; ${state}`);
   }
   if (vectors.length === 0) print(`no vectors${model === undefined ? "" : ` for ${model}`}`);
 }
@@ -89,7 +89,7 @@ async function show({ name, gallery, json }: Values<typeof NAMED> & OutputOption
     strength: strengthOf(entry),
   }));
   const { question, unsteered, steered } = sample;
-  print(`\n${colours.bold(question)}\n${colours.dim("unsteered")}  ${unsteered.trim()}\n${colours.dim("steered")}    ${steered.trim()}`);
+  print(`\n${onStdout.bold(question)}\n${onStdout.dim("unsteered")}  ${unsteered.trim()}\n${onStdout.dim("steered")}    ${steered.trim()}`);
 }
 
 async function pack(given: PackArguments, signal: AbortSignal): Promise<void> {

@@ -103,7 +103,7 @@ export class Context implements Disposable {
 
   /**
    * Sets llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, added at `resid_post` of every row; empty = none. Only for
-   * comparisons: the graph path cannot be used with it. Throws E_SHAPE, E_BAD_ARGUMENT.
+   * comparisons: the graph path cannot be used with it. Throws E_SHAPE, and E_BAD_ARGUMENT after the context's first decode.
    */
   setControlVector(data: Float32Array): void {
     call(() => this.native.setControlVector(data));

@@ -64,12 +64,6 @@ void graph_path::enable(slot kind, llama_context * context, llama_adapter_lora *
     enabled_.insert(kind);
 }
 
-bool graph_path::release_block() {
-    if (has_steered_block_) return false;
-    enabled_.erase(slot::block);
-    return true;
-}
-
 void graph_path::start(const steering_terms * terms, std::map<hook_site, std::set<int>> places, const batch_rows * rows, bool keeps_nodes) {
     terms_        = terms;
     rows_        = rows;
@@ -106,7 +100,6 @@ void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
         if (!keeps_nodes_ && is_in_place(node)) node->op = GGML_OP_NONE;
         return;
     }
-    has_steered_block_ |= kind == slot::block;
     ggml_tensor * operand = memory.of(layer, node->ne[1]);
     ggml_backend_tensor_set(operand, composed_.data(), 0, composed_.size() * sizeof(float));
     node->src[1] = operand;

@@ -38,8 +38,8 @@ public:
     // Puts the nodes of `kind` into the graphs of all later decodes of the context. Throws E_LLAMA.
     void enable(slot kind, llama_context * context, llama_adapter_lora * zero_adapter);
     bool is_enabled(slot kind) const { return enabled_.count(kind) != 0; }
-    // Gives up llama.cpp's control vector, so that the caller can set another; false when the path has steered with it.
-    bool release_block();
+    // Gives up llama.cpp's control vector, so that the caller can set another before the first decode.
+    void release_block() { enabled_.erase(slot::block); }
 
     // Sets what the next decode adds: the terms at `places`. `keeps_nodes`: skip no node, because the callback path looks for
     // nodes by what they are.
@@ -61,7 +61,6 @@ private:
     const steering_terms *                        terms_ = nullptr;
     const batch_rows *                            rows_ = nullptr;
     bool                                          keeps_nodes_ = false;
-    bool                                          has_steered_block_ = false; // ever: nodes may still point to the vectors
     std::map<hook_site, std::set<int>>            places_;
     std::set<std::pair<slot, int>>                seen_;
     std::vector<int32_t>                          steered_rows_;

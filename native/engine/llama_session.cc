@@ -174,6 +174,7 @@ void llama_session::compute(const decode_batch & batch, const std::vector<int32_
     llama_rows selected(batch, rows);
     log_sink log;
     hook_->start_pass(map_rows(batch, rows));
+    has_decoded_ = true;
     int status = 0;
     try {
         status = llama_decode(context_.get(), selected.raw());
@@ -248,7 +249,9 @@ void llama_session::set_control_vector(const std::vector<float> & data) {
     if (!data.empty() && data.size() != expected) {
         throw failure("E_SHAPE", "a control vector of this model has " + std::to_string(expected) + " values");
     }
-    if (!graph_->release_block()) throw failure("E_BAD_ARGUMENT", "the context's control vector is in use by the graph path");
+    // Later, llama.cpp would free compute buffers (see prepare_graph_path), and the graph path's vectors would be lost.
+    if (has_decoded_) throw failure("E_BAD_ARGUMENT", "a control vector is set before the first decode of its context");
+    graph_->release_block();
     has_control_vector_ = !data.empty();
     const float * values = has_control_vector_ ? data.data() : nullptr;
     llama_set_adapter_cvec(context_.get(), values, data.size(), weights_->n_embd(), 1, weights_->n_layer() - 1);

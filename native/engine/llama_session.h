@@ -47,8 +47,8 @@ public:
     // Number of threads from the next decode on. Throws E_BAD_ARGUMENT.
     void set_threads(int32_t n_threads);
 
-    // Sets llama.cpp's own control vector for every row, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons: the graph
-    // path cannot be used beside it. Throws E_SHAPE, E_BAD_ARGUMENT.
+    // Sets llama.cpp's own control vector for every row of all decodes, [n_layer - 1, n_embd] from layer 1; empty = none. For comparisons:
+    // the graph path cannot be used beside it. Throws E_SHAPE, and E_BAD_ARGUMENT after the first decode.
     void set_control_vector(const std::vector<float> & data);
 
     void kv_copy(int32_t from, int32_t to, llama_pos begin, llama_pos end);
@@ -81,5 +81,6 @@ private:
     std::vector<int32_t>                                  output_of_row_; // in the last decode: each row's row of its graph, -1 = no logits
     std::vector<std::vector<float>>                       kept_logits_;   // one per row, if the decode took several graphs
     bool                                                  has_control_vector_ = false;
+    bool                                                  has_decoded_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once
 };

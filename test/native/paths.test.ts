@@ -188,14 +188,9 @@ test("resid_post with a constant vector is llama.cpp's own control vector, bit f
     expectSame(await steered(ours, true), await steered(theirs, false));
     using clean = await model.createContext({ nCtx: 128, nSeqMax: 32 });
     theirs.kvClear();
-    const expected = await steered(theirs, false);
-    expect(maxDifference((await steered(clean, false))[0]!, expected[0]!)).toBeGreaterThan(0.01);
-    clean.setControlVector(vector.data); // the decode before steered nothing
-    clean.kvClear();
-    expectSame(await steered(clean, false), expected);
-    if (steeringPath === "graph") expect(() => ours.setControlVector(vector.data)).toThrow(expect.objectContaining({
-      code: "E_BAD_ARGUMENT",
-    }));
+    expect(maxDifference((await steered(clean, false))[0]!, (await steered(theirs, false))[0]!)).toBeGreaterThan(0.01);
+    // llama.cpp would free the compute buffers of earlier decodes, to which descriptors still point on some devices.
+    for (const used of [ours, clean]) expect(() => used.setControlVector(vector.data)).toThrow(/before the first decode/);
     model.dispose();
   }
 });

@@ -41,18 +41,19 @@ describe("in pipes", () => {
 });
 
 describe("in a terminal", () => {
-  const terminal = (columns = 80, depth = 8): { front: Terminal; written: () => string } => {
+  const terminal = (columns = 80, depth = 1): { front: Terminal; written: () => string } => {
     const { output, written } = sink();
-    const screen = Object.assign(output, { columns, getColorDepth: () => depth }) as unknown as NodeJS.WriteStream;
+    const tty = { columns, isTTY: true, getColorDepth: () => depth, hasColors: () => depth > 1 };
+    const screen = Object.assign(output, tty) as unknown as NodeJS.WriteStream;
     return { front: new Terminal({} as LineEditor, screen), written };
   };
 
-  test("thoughts are not shaded, and nothing of a text controls the terminal", () => {
-    const { front, written } = terminal();
+  test("thoughts are dim and not shaded, and nothing of a text controls the terminal", () => {
+    const { front, written } = terminal(80, 8);
     const writer = front.answer({ properties: [italian] });
     for (const each of [...THOUGHT, token("\x1b[2J")]) writer.push(each);
     writer.end(reply(THOUGHT));
-    expect(written()).toMatch(/^<think>Hm\.<\/think>\n\n\x1b\[38;5;31mCiao\x1b\[39m\x1b\[38;5;31m!\x1b\[39m\x1b\[38;5;31m�\[2J\x1b\[39m\n/);
+    expect(written()).toMatch(/^\x1b\[2m<think>Hm\.<\/think>\x1b\[22m\n\n\x1b\[38;5;31mCiao\x1b\[39m\x1b\[38;5;31m!\x1b\[39m\x1b\[38;5;31m�\[2J\x1b\[39m\n/);
   });
 
   test("an answer that fails ends its line, and the error of one turn is shown", () => {

@@ -33,12 +33,13 @@ await writeFile(join(work, "cut.safetensors"), (await readFile(join(work, "good.
 
 afterAll(() => rm(space, { recursive: true, force: true }));
 
-/** Run the command in `work`, as a script would: no terminal, no colours, no model, no network; and English where the machine is German. */
+/** Run the command in `work`, as a script in CI would: no terminal, no colours, no model, no network; in English on a German machine. */
 function run(...args: string[]): Promise<Outcome> {
   const env: NodeJS.ProcessEnv = {
-    ...process.env, LC_ALL: "de_DE.UTF-8", LLAMA_STEER_HOME: home, NO_COLOR: "1", HF_ENDPOINT: NOWHERE, PIP_INDEX_URL: NOWHERE,
+    ...process.env, LC_ALL: "de_DE.UTF-8", LLAMA_STEER_HOME: home, CI: "1", HF_ENDPOINT: NOWHERE, PIP_INDEX_URL: NOWHERE,
   };
-  for (const name of ["NODE_OPTIONS", "FORCE_COLOR", "LLAMA_STEER_DATASETS", "npm_command", "npm_lifecycle_event"]) delete env[name];
+  const unset = ["NODE_OPTIONS", "NO_COLOR", "FORCE_COLOR", "LLAMA_STEER_DATASETS", "npm_command", "npm_lifecycle_event"];
+  for (const name of unset) delete env[name];
   return new Promise((resolve, reject) => {
     const child = execFile(process.execPath, [COMMAND, ...args], { cwd: work, env }, (error, stdout, stderr) => {
       if (error && typeof error.code !== "number") reject(error);
