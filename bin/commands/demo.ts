@@ -35,7 +35,7 @@ const OPTIONS = options({
   questions: { ...count(), default: 3, describe: `Number of questions to answer, up to ${QUESTIONS.length}` },
   extract: { type: "boolean", describe: "Extract the vectors even if the package has ready-made ones for the model" },
   "max-new-tokens": { ...count(), default: 32, describe: "Tokens per answer" },
-  out: { type: "string", describe: "Folder for the results, and for the vectors if they are extracted", defaultDescription: "runs/demo-TIME" },
+  out: { type: "string", describe: "Folder for the results, and for extracted vectors", defaultDescription: "runs/demo-TIME" },
 });
 
 type DemoArguments = Values<typeof OPTIONS> & OutputOptions;
@@ -68,9 +68,10 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
   const onAnswer = (answer: Answer): void => { if (!json) shown(answer); };
   const answers = await experiment.compare(model, questions, settings, { maxNewTokens, atOnce: true, signal, onAnswer });
   const results = {
-    model: name, quantisation: model.info.quantisation, format: resolveFormat(model),
-    properties: properties.map(({ label, steer, steering: { vector, schedule } }) => ({ label, steer, schedule, provenance: vector.provenance })),
-    answers,
+    model: name, quantisation: model.info.quantisation, format: resolveFormat(model), answers,
+    properties: properties.map(({ label, steer, steering }) => (
+      { label, steer, schedule: steering.schedule, provenance: steering.vector.provenance }
+    )),
   };
   await writeFileAtomic(resultsPath, `${JSON.stringify(results, null, 2)}\n`);
   if (json) return print(JSON.stringify(results, null, 2));
