@@ -14,6 +14,8 @@ export interface DemoProperty {
 }
 
 const MOST = 3;
+/** Token steps of an extracted vector; longer answers are steered by their mean. */
+const MOST_STEPS = 20;
 /** For a model with a chat template, which follows descriptions. */
 const FROM_WORDS = {
   italian: { towards: "always answers in Italian", away: "always answers in English" },
@@ -24,7 +26,7 @@ const FROM_WORDS = {
 const FROM_DATASETS = {
   italian: { positive: "ITA", negative: "ENG" },
   french: { positive: "FRA", negative: "ENG" },
-  spanish: { positive: "SPA", negative: "ENG" },
+  formal: { positive: "ENi2f", negative: "ENf2i" },
 };
 
 /** The vectors that the package has for this model file; none for most models. */
@@ -33,21 +35,23 @@ export async function readyProperties(model: Model): Promise<DemoProperty[]> {
   return Promise.all(entries.map(async ({ name, schedule }) => {
     const path = await galleries.pull(name);
     const [steering] = await loadSteering({ vector: path, schedule });
-    return { label: name.slice(name.lastIndexOf("-") + 1), steer: `${relative("", path)}:${scheduleText(schedule)}`, steering: steering! };
+    return { label: name.slice(name.lastIndexOf("-") + 1), steer: `${shortest(path)}:${scheduleText(schedule)}`, steering: steering! };
   }));
 }
 
 /** Extracts the demo's properties, and saves their vectors in the folder; `datasets` is the folder of the model's datasets. */
 export async function extractProperties(
-  model: Model, folder: string, { datasets, quiet, signal }: { datasets: string; quiet: boolean; signal: AbortSignal },
+  model: Model, folder: string,
+  { datasets, maxNewTokens, quiet, signal }: { datasets: string; maxNewTokens: number; quiet: boolean; signal: AbortSignal },
 ): Promise<DemoProperty[]> {
   const fromWords = resolveFormat(model) === "chat";
+  const steps = Math.min(maxNewTokens, MOST_STEPS);
   const properties: DemoProperty[] = [];
   for (const [label, source] of Object.entries(fromWords ? FROM_WORDS : FROM_DATASETS)) {
     const given = "towards" in source ? source : {
       positive: await loadDataset(source.positive, datasets), negative: await loadDataset(source.negative, datasets),
     };
-    const vector = await withProgress(label, quiet, (onProgress) => extract(model, { ...given, onProgress, signal }));
+    const vector = await withProgress(label, quiet, (onProgress) => extract(model, { ...given, maxNewTokens: steps, onProgress, signal }));
     const path = join(folder, `${label}.safetensors`);
     await vector.save(path);
     const schedule = vector.provenance.calibration?.schedule;
@@ -56,4 +60,10 @@ export async function extractProperties(
     properties.push({ label, steer, steering: steering! });
   }
   return properties;
+}
+
+/** The path from here or, if that is longer, from the root. */
+function shortest(path: string): string {
+  const fromHere = relative("", path);
+  return fromHere.length < path.length ? fromHere : path;
 }

@@ -34,7 +34,7 @@ const OPTIONS = options({
   },
   questions: { ...count(), default: 3, describe: `Number of questions to answer, up to ${QUESTIONS.length}` },
   extract: { type: "boolean", describe: "Extract the vectors even if the package has ready-made ones for the model" },
-  "max-new-tokens": { ...count(), default: 32, describe: "Tokens per answer" },
+  "max-new-tokens": { ...count(), default: 40, describe: "Largest number of tokens per answer" },
   out: { type: "string", describe: "Folder for the results, and for extracted vectors", defaultDescription: "runs/demo-TIME" },
 });
 
@@ -60,7 +60,8 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
   const questions = await questionsFor(name, options.questions);
   const ready = options.extract ? [] : await readyProperties(model);
   if (ready.length === 0) note(`Extracting three vectors from ${name}`, quiet);
-  const properties = ready.length > 0 ? ready : await extractProperties(model, out, { datasets: datasets.folder(name), quiet, signal });
+  const how = { datasets: datasets.folder(name), maxNewTokens, quiet, signal };
+  const properties = ready.length > 0 ? ready : await extractProperties(model, out, how);
 
   const settings = [{ label: UNSTEERED, steer: [] }, ...properties.map(({ label, steering }) => ({ label, steer: [steering] }))];
   const shown = showAnswers(settings.map(({ label }) => label));
@@ -121,7 +122,7 @@ function wrap(text: string, width: number): string[] {
 }
 
 function showNextSteps(model: string, properties: readonly DemoProperty[], question: string, canChat: boolean): void {
-  const steer = properties.at(-1)!.steer;
+  const steer = properties[0]!.steer;
   const next = canChat ? `chat ${quoted(model)} --steer ${quoted(steer)}` : `generate ${quoted(model)} "${question}" --steer ${quoted(steer)}`;
   print(`\n${canChat ? "Chat with the same model and vector" : "Ask it yourself"}:\n  ${commandName()} ${next}`);
 }
