@@ -98,7 +98,9 @@ describe("the command line offline", () => {
   }, 120_000);
 
   test("demo extracts its own vectors where there are none, and its last line uses one", async () => {
-    const { code, stdout } = await run(["demo", "tiny", "--extract", "--questions", "1", "--max-new-tokens", "12", "--out", "extracted", "--quiet"]);
+    const { code, stdout } = await run(
+      ["demo", "tiny", "--extract", "--questions", "1", "--max-new-tokens", "12", "--out", "extracted", "--quiet"],
+    );
     expect(code).toBe(0);
     expect(stdout).toMatch(/^unsteered +It is[^]*^italian +\S[^]*^french +\S[^]*^formal +\S/m);
     const [, ...args] = /llama-steer (generate) (tiny) "(.+)" --steer (\S+)\n$/.exec(stdout)!;
