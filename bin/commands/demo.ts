@@ -19,10 +19,10 @@ const FALLBACKS = ["qwen2.5-coder-0.5b-instruct", "gemma3-270m", "tiny"];
 /** No vector of ours was made from these. */
 const QUESTIONS = [
   "Why do leaves change colour in autumn?",
+  "What is a good way to learn a language?",
+  "What should I pack for a weekend in the mountains?",
   "How can I save money on groceries?",
   "How does a microwave heat food?",
-  "What should I pack for a weekend in the mountains?",
-  "What is a good way to learn a language?",
   "Tell me about breakfast.",
 ];
 
