@@ -11,7 +11,7 @@ const QUESTIONS = [
   "What should I pack for a weekend in the mountains?",
   "How can I save money on groceries?",
 ];
-const [topP, alphaMax, maxNewTokens] = [0.5, 1, 27];
+const [topP, alphaMax, maxNewTokens] = [0.5, 1, 28];
 
 await using model = await loadModel(MODEL);
 const italian = await SteeringVector.load(await gallery.pull(VECTOR));
