@@ -7,6 +7,7 @@
 #include "llama.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
 // Declared in llama.cpp's src/llama-ext.h, which is not installed.
@@ -50,6 +51,7 @@ public:
 
 private:
     const ggml_tensor * operand(const ggml_tensor * node, int i) const;
+    void  find_originals();
     trace read(const ggml_tensor * node);
     trace trace_of(const ggml_tensor * tensor);
     bool  keeps_state(const ggml_tensor * node) const;
@@ -65,7 +67,7 @@ private:
     const int64_t                                   n_embd_;
     const int64_t                                   n_tokens_;
     std::vector<const ggml_tensor *>                nodes_;
-    std::map<std::string, std::vector<const ggml_tensor *>> by_name_;
+    std::map<const ggml_tensor *, const ggml_tensor *> originals_; // of the scheduler's copies
     std::map<const ggml_tensor *, trace>            traces_;
     std::map<const ggml_tensor *, int>              uses_;
     std::map<std::string, int>                      signatures_;
@@ -77,25 +79,46 @@ private:
 graph_reader::graph_reader(ggml_cgraph * graph, const llama_model * model, int64_t n_tokens)
     : n_layer_(llama_model_n_layer(model)), n_embd_(llama_model_n_embd(model)), n_tokens_(n_tokens) {
     for (int i = 0; i < ggml_graph_n_nodes(graph); ++i) nodes_.push_back(ggml_graph_node(graph, i));
-    for (const ggml_tensor * node : nodes_) by_name_[node->name].push_back(node);
+    find_originals();
     for (const ggml_tensor * node : nodes_) {
         for (int i = 0; i < GGML_MAX_SRC; ++i) ++uses_[operand(node, i)];
         ++signatures_[node_signature(node)];
-        traces_[node] = read(node);
+        trace_of(node);
     }
 }
 
 // What a node is computed from: the original where the node has the scheduler's copy for another back end.
 const ggml_tensor * graph_reader::operand(const ggml_tensor * node, int i) const {
     const ggml_tensor * source = node->src[i];
-    if (source == nullptr || !is_copy(source)) return source;
-    const auto found = by_name_.find(std::string(node_names::without_copy(source->name)));
-    return found != by_name_.end() && found->second.size() == 1 ? found->second.front() : source;
+    const auto found = originals_.find(source);
+    return found == originals_.end() ? source : found->second;
+}
+
+// Many names are those of a node in every layer: a copy's original is the nearest. It may come later, because a back end moves views.
+void graph_reader::find_originals() {
+    std::map<std::string, std::vector<int>> by_name;
+    for (int i = 0; i < int(nodes_.size()); ++i) by_name[nodes_[i]->name].push_back(i);
+    for (int user = 0; user < int(nodes_.size()); ++user) {
+        for (const ggml_tensor * copy : nodes_[user]->src) {
+            if (copy == nullptr || !is_copy(copy) || originals_.count(copy) != 0) continue;
+            int nearest = -1;
+            for (int i : by_name[std::string(node_names::without_copy(copy->name))]) {
+                const bool is_nearer = nearest < 0 || std::abs(i - user) < std::abs(nearest - user);
+                if (i != user && is_nearer && ggml_are_same_shape(nodes_[i], copy)) nearest = i;
+            }
+            if (nearest >= 0) originals_[copy] = nodes_[nearest];
+        }
+    }
 }
 
 trace graph_reader::trace_of(const ggml_tensor * tensor) {
     const auto known = traces_.find(tensor);
     if (known != traces_.end()) return known->second;
+    if (tensor->op != GGML_OP_NONE) {
+        traces_[tensor] = trace(); // ends a circle, should a copy's original be mistaken
+        const trace result = read(tensor);
+        return traces_[tensor] = result;
+    }
     trace leaf;
     const std::string_view name = given_name(tensor);
     if (const auto weight = node_names::parse_block_weight(name)) {

@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { packageRoot } from "#native/prebuilt";
 import { loopbackRpc, softwareVulkan, type StandIn } from "./stand-ins.js";
 
-const SUITES = ["sites", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live"];
+const SUITES = ["sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live"];
 /** Software devices compile each shader for each process. */
 const TIMEOUT_MS = 600_000;
 const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: loopbackRpc };

@@ -48,6 +48,9 @@ const SUPPORTED: Record<string, Architecture> = {
 
 const ALL: Record<string, Architecture> = { ...SUPPORTED, ...OTHERS };
 
+/** Those and the other ones below. */
+export const ALL_ARCHITECTURES: readonly string[] = Object.keys(ALL);
+
 const isSample = process.env["LLAMA_STEER_TEST_SAMPLE"] !== undefined;
 /** A plain one, and one with norms after both parts, windows and shared embeddings. */
 const SAMPLE = ["llama", "gemma3"];
