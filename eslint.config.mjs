@@ -25,7 +25,9 @@ const ARROWS = {
     "vector",
   ],
   gallery: ["engine", "formats", "models", "steering", "vector"],
-  experiment: ["dataset", "engine", "evaluate", "extract", "formats", "generate", "models", "prompt", "results", "steering", "vector"],
+  experiment: [
+    "capture", "dataset", "engine", "evaluate", "extract", "formats", "generate", "models", "prompt", "results", "steering", "vector",
+  ],
   report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "steering", "vector"],
 };
 

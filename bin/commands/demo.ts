@@ -1,138 +1,114 @@
 import { join } from "node:path";
-import { saveComparison } from "../../lib/experiment/index.js";
-import { datasets, experiment, spec, type Answer, type Setting, type SettingSummary } from "../../lib/experiments.js";
-import { assertWritable } from "../../lib/formats/index.js";
-import { loadDataset, SteeringError, type Model, type WrittenSchedule } from "../../lib/index.js";
-import { alphaStrip } from "../alpha-strip.js";
+import { datasets, experiment, type Answer } from "../../lib/experiments.js";
+import { assertWritable, writeFileAtomic } from "../../lib/formats/index.js";
+import { loadDataset, models, SteeringError, type Model } from "../../lib/index.js";
+import { ownDatasets } from "../../lib/models/index.js";
+import { resolveFormat } from "../../lib/prompt/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { commandName, interruptible, note, print } from "../common.js";
+import { onStderr, onStdout } from "../colours.js";
+import { extractProperties, readyProperties, type DemoProperty } from "../demo-properties.js";
 import { openModel } from "../open-model.js";
 import { count, MACHINE } from "../options.js";
-import { extractWithProgress } from "./extract.js";
-import { alphaScale } from "./generate.js";
-import { onStderr, onStdout } from "../colours.js";
 
 const UNSTEERED = "unsteered";
-const DEFAULT_MODEL = "gemma3-270m";
-const OFFLINE_MODEL = "tiny";
-/** The settings that are compared: the best measured ones of the default model (docs/measured.md), and the p_top to try next. */
-const USUAL = { alpha: 0.5, topP: 0.3, next: 0.5 };
-/** The instruct model that the last lines propose. */
-const INSTRUCT_MODEL = "qwen2.5-coder-0.5b-instruct";
-const WORDS = '--towards "always answers in Italian" --away "always answers in English"';
-/** The embedded model needs weaker steering. */
-const SETTINGS: Record<string, typeof USUAL> = { [OFFLINE_MODEL]: { alpha: 1, topP: 0.9, next: 0.7 } };
-const defaultOf = (setting: keyof typeof USUAL): string => `${USUAL[setting]}; tiny: ${SETTINGS[OFFLINE_MODEL]![setting]}`;
+const DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct";
+/** Without network access: the first of these that is here. */
+const FALLBACKS = ["qwen2.5-coder-0.5b-instruct", "gemma3-270m", "tiny"];
+
+/** No vector of ours was made from these. */
+const QUESTIONS = [
+  "Why do leaves change colour in autumn?",
+  "What is a good way to learn a language?",
+  "What should I pack for a weekend in the mountains?",
+  "How can I save money on groceries?",
+  "How does a microwave heat food?",
+  "Tell me about breakfast.",
+];
 
 const OPTIONS = options({
   ...MACHINE,
   model: {
     type: "string", describe: "Model: a name from `models list`, an hf: address, or a path to a GGUF",
-    defaultDescription: `${DEFAULT_MODEL}; ${OFFLINE_MODEL} without network access`,
+    defaultDescription: `${DEFAULT_MODEL}; without network access, a smaller one`,
   },
-  questions: { ...count(), default: 6, describe: "Number of held-out questions to answer" },
-  alpha: { type: "number", describe: "Intensity of Fixed", defaultDescription: defaultOf("alpha") },
-  "top-p": { type: "number", describe: "p_top of Dyn", defaultDescription: defaultOf("topP") },
-  "max-new-tokens": { ...count(), default: 30, describe: "Tokens per answer" },
-  out: { type: "string", describe: "Folder for the vector and the results", defaultDescription: "runs/demo-TIME" },
+  questions: { ...count(), default: 3, describe: `Number of questions to answer, up to ${QUESTIONS.length}` },
+  extract: { type: "boolean", describe: "Extract the vectors even if the package has ready-made ones for the model" },
+  "max-new-tokens": { ...count(), default: 40, describe: "Largest number of tokens per answer" },
+  out: { type: "string", describe: "Folder for the results, and for extracted vectors", defaultDescription: "runs/demo-TIME" },
 });
 
 type DemoArguments = Values<typeof OPTIONS> & OutputOptions;
 
-/** The main job from end to end; `npm start` runs it. */
+/** The first thing that a newcomer sees; `npm start` runs it. */
 export default command({
   usage: "demo [model]",
-  describe: "Make a model answer in Italian, and compare the answers",
+  describe: "Steer a model towards three properties, one at a time, and compare the answers",
   options: OPTIONS,
   run: (given) => interruptible((signal) => run(given, signal)),
 });
 
 async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
-  const { questions, maxNewTokens, quiet, json } = options;
+  const { maxNewTokens, quiet, json } = options;
   const out = options.out ?? join("runs", `demo-${new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19)}`);
-
-  const vectorPath = join(out, "italian.safetensors");
   const resultsPath = join(out, "results.json");
-  await assertWritable(vectorPath);
-  await heldOutQuestions(options.model ?? DEFAULT_MODEL, questions);
-  schedulesFor(options.model ?? DEFAULT_MODEL, options);
+  await assertWritable(resultsPath);
+  await questionsFor(options.model ?? DEFAULT_MODEL, options.questions);
 
   const { model, name } = await openDemoModel(options, signal);
   await using _ = model;
-  const { alpha, topP, fixed, dynamic } = schedulesFor(name, options);
-  const folder = datasets.folder(name);
-  const heldOut = await heldOutQuestions(name, questions);
-  const [positive, negative] = [await loadDataset("ITA", folder), await loadDataset("ENG", folder)];
-  note(`\n${onStderr.bold("1. Extract")} Italian − English from ${name} (${model.info.quantisation}): `
-    + "30 prompts per language, 4 demonstrations each", quiet);
-  const vector = await extractWithProgress(model, { positive, negative, strength: false, quiet, signal });
-  await vector.save(vectorPath);
+  const questions = await questionsFor(name, options.questions);
+  const ready = options.extract ? [] : await readyProperties(model);
+  if (ready.length === 0) note(`Extracting three vectors from ${name}`, quiet);
+  const how = { datasets: datasets.folder(name), maxNewTokens, quiet, signal };
+  const properties = ready.length > 0 ? ready : await extractProperties(model, out, how);
 
-  const settings: Setting[] = [
-    { label: UNSTEERED, steer: [] },
-    { label: `Fixed ${alpha}`, steer: [{ vector, schedule: fixed }] },
-    { label: `Dyn p=${topP}`, steer: [{ vector, schedule: dynamic }] },
-  ];
-  note(`\n${onStderr.bold("2. Answer")} ${questions} held-out English questions; `
-    + "bars under Dyn answers show the intensity, from 0 to 2", quiet);
-  const onAnswer = (answer: Answer) => { if (!json) showAnswer(answer, settings); };
-  const answers = await experiment.compare(model, heldOut.slice(0, questions), settings, { format: "qa", maxNewTokens, signal, onAnswer });
-  const summary = experiment.summarise(answers, "ita");
+  const settings = [{ label: UNSTEERED, steer: [] }, ...properties.map(({ label, steering }) => ({ label, steer: [steering] }))];
+  const shown = showAnswers(settings.map(({ label }) => label));
+  note(`${name} (${model.info.quantisation}), unsteered and steered by ${ready.length > 0 ? "ready-made" : "these"} vectors`, quiet);
+  const onAnswer = (answer: Answer): void => { if (!json) shown(answer); };
+  const answers = await experiment.compare(model, questions, settings, { maxNewTokens, atOnce: true, signal, onAnswer });
   const results = {
-    model: name, quantisation: model.info.quantisation, vector: vectorPath, provenance: vector.provenance,
-    schedules: { fixed, dynamic }, summary, answers,
+    model: name, quantisation: model.info.quantisation, format: resolveFormat(model), answers,
+    properties: properties.map(({ label, steer, steering }) => (
+      { label, steer, schedule: steering.schedule, provenance: steering.vector.provenance }
+    )),
   };
-  await saveComparison(resultsPath, results);
+  await writeFileAtomic(resultsPath, `${JSON.stringify(results, null, 2)}\n`);
   if (json) return print(JSON.stringify(results, null, 2));
-  showSummary(summary, [vectorPath, resultsPath]);
-  showNextSteps(name, heldOut.at(-1)!, vectorPath);
+  showNextSteps(name, properties, questions.at(-1)!, resolveFormat(model) === "chat");
 }
 
-interface Schedules {
-  alpha: number;
-  topP: number;
-  fixed: WrittenSchedule;
-  dynamic: WrittenSchedule;
+/** The first questions of the list, or those that the model was trained to answer. Throws E_BAD_ARGUMENT if there are fewer. */
+async function questionsFor(model: string, count: number): Promise<string[]> {
+  const own = ownDatasets(model);
+  const questions = own === undefined ? QUESTIONS : (await loadDataset("ITA_test", own)).rows.map(({ input }) => input);
+  if (count <= questions.length) return questions.slice(0, count);
+  throw new SteeringError("E_BAD_ARGUMENT", `--questions ${count} is too many: there are ${questions.length}`);
 }
 
-/** The schedules to compare. Throws E_BAD_SPEC. */
-function schedulesFor(model: string, options: DemoArguments): Schedules {
-  const own = SETTINGS[model] ?? USUAL;
-  const { alpha = own.alpha, topP = own.topP } = options;
-  return { alpha, topP, fixed: spec.parseSchedule({ kind: "fixed", alpha }), dynamic: spec.parseSchedule({ kind: "dynamic", topP }) };
-}
-
-async function heldOutQuestions(model: string, count: number): Promise<string[]> {
-  const { rows } = await loadDataset("ITA_test", datasets.folder(model));
-  if (count > rows.length) {
-    throw new SteeringError("E_BAD_ARGUMENT", `--questions ${count} is too many: there are ${rows.length} held-out questions`);
-  }
-  return rows.map((row) => row.input);
-}
-
-/** The model on the command line; otherwise the default model, or the embedded one if the download fails. */
+/** The model on the command line; otherwise the default model or, if its download fails, one that is here. */
 async function openDemoModel(options: DemoArguments, signal: AbortSignal): Promise<{ model: Model; name: string }> {
   const open = async (name: string) => ({ name, model: await openModel({ ...options, model: name }, signal) });
   if (options.model !== undefined) return open(options.model);
   return open(DEFAULT_MODEL).catch((error: unknown) => {
     if (!(error instanceof SteeringError) || error.code !== "E_DOWNLOAD") throw error;
-    note(`${error.message}\n${onStderr.bold("Offline:")} using the embedded model ${OFFLINE_MODEL}, `
-      + "which only answers everyday questions", options.quiet);
-    return open(OFFLINE_MODEL);
+    const here = FALLBACKS.find((name) => models.isInstalled(models.find(name)))!;
+    const limits = ownDatasets(here) === undefined ? "" : ", which only answers everyday questions";
+    note(`${error.message}\n${onStderr.bold("Offline:")} using ${here}${limits}`, options.quiet);
+    return open(here);
   });
 }
 
-function showAnswer(answer: Answer, settings: readonly Setting[]): void {
-  if (answer.setting === UNSTEERED) print(`\n${onStdout.bold(answer.question)}`);
-  const width = Math.min(process.stdout.columns ?? 100, 110) - 18;
-  const language = answer.detected.language.padEnd(4);
-  const schedules = settings.find((setting) => setting.label === answer.setting)!.steer.map(({ schedule }) => schedule as WrittenSchedule);
-  const dynamic = schedules.some((schedule) => schedule.kind === "dynamic");
-  const lines = dynamic
-    ? alphaStrip(answer.tokens, schedules.map((schedule) => alphaScale({ schedule })), width)
-    : wrap(answer.text, width);
-  const label = `${answer.setting.padEnd(12)} ${onStdout.dim(language)}`;
-  lines.forEach((line, index) => print(`${index === 0 ? label : " ".repeat(17)} ${line}`));
+/** Prints each answer after its question. */
+function showAnswers(labels: readonly string[]): (answer: Answer) => void {
+  const margin = Math.max(...labels.map((label) => label.length)) + 2;
+  const width = Math.max(20, Math.min(process.stdout.columns ?? 100, 110) - margin - 1);
+  return ({ setting, question, text, finishReason }) => {
+    if (setting === UNSTEERED) print(`\n${onStdout.bold(question)}`);
+    const lines = wrap(finishReason === "length" ? `${text.trimEnd()} …` : text, width);
+    lines.forEach((line, index) => print(`${onStdout.dim((index === 0 ? setting : "").padEnd(margin))}${line}`));
+  };
 }
 
 function wrap(text: string, width: number): string[] {
@@ -145,22 +121,13 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-function showSummary(summary: readonly SettingSummary[], files: readonly string[]): void {
-  print(`\n${"".padEnd(12)} detected as Italian   tokens/s`);
-  for (const { setting, hits, n, tokensPerSecond } of summary) {
-    print(`${setting.padEnd(12)} ${`${hits} of ${n}`.padEnd(21)} ${tokensPerSecond.toFixed(1)}`);
-  }
-  print(`\nWritten: ${files.join(" and ")}`);
+function showNextSteps(model: string, properties: readonly DemoProperty[], question: string, canChat: boolean): void {
+  const steer = properties[0]!.steer;
+  const next = canChat ? `chat ${quoted(model)} --steer ${quoted(steer)}` : `generate ${quoted(model)} "${question}" --steer ${quoted(steer)}`;
+  print(`\n${canChat ? "Chat with the same model and vector" : "Ask it yourself"}:\n  ${commandName()} ${next}`);
 }
 
-function showNextSteps(model: string, question: string, vectorPath: string): void {
-  const { next } = SETTINGS[model] ?? USUAL;
-  const command = commandName();
-  print(`\nTry next:\n  ${command} generate ${model} "${question}" --steer ${vectorPath}:dyn,p=${next}`
-    + `\n  ${command} inspect ${vectorPath}`
-    + `\n  ${command} extract ${model} --positive FRA --negative ENG --out french.safetensors`
-    + "\n\nChat with an instruct model, steered by a property that you describe in words:"
-    + `\n  ${command} models pull ${INSTRUCT_MODEL}`
-    + `\n  ${command} extract ${INSTRUCT_MODEL} ${WORDS} --out words.safetensors`
-    + `\n  ${command} chat ${INSTRUCT_MODEL} --steer words.safetensors`);
+/** In quotes if a shell would split it. */
+function quoted(text: string): string {
+  return /\s/.test(text) ? `"${text}"` : text;
 }

@@ -190,8 +190,7 @@ async function extractPairsWithProgress(model: Model, options: Settings<ExtractP
   }));
 }
 
-/** Extraction with a bar on stderr. */
-export async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): Promise<SteeringVector> {
+async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): Promise<SteeringVector> {
   const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
   const { format, system, templateVariables, strength } = options;
   return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
@@ -200,7 +199,8 @@ export async function extractWithProgress(model: Model, options: Settings<Extrac
   }));
 }
 
-async function withProgress<Result>(
+/** Work with a bar of tokens on stderr. */
+export async function withProgress<Result>(
   name: string, quiet: boolean, work: (onProgress: (done: number, total: number) => void) => Promise<Result>,
 ): Promise<Result> {
   const progress = showProgress(name, quiet, "tokens");

@@ -1,3 +1,4 @@
+import { inOrder } from "../capture/index.js";
 import type { Engine } from "../engine/index.js";
 import { detectLanguage, type LanguageGuess } from "../evaluate/index.js";
 import { writeFileAtomic } from "../formats/index.js";
@@ -22,6 +23,8 @@ export interface Answer extends GenerationResult {
 /** Options of `compare`. */
 export interface CompareOptions extends FormatOptions {
   maxNewTokens: number;
+  /** Answer a question in all settings at once: sooner, but the answers share the seconds; default false. */
+  atOnce?: boolean;
   signal?: AbortSignal;
   /** Called after every answer. */
   onAnswer?: (answer: Answer) => void;
@@ -34,17 +37,21 @@ export async function compare(
   settings: readonly Setting[],
   options: CompareOptions,
 ): Promise<Answer[]> {
-  const { maxNewTokens, signal, onAnswer } = options;
+  const { maxNewTokens, atOnce = false, signal, onAnswer } = options;
   const format = resolveFormat(model, options.format);
   const stop = format === "qa" ? [QUESTION_STOP] : [];
   const answers: Answer[] = [];
   for (const question of questions) {
     const prompt = await promptTokens(model, question, { ...options, format });
-    for (const { label, steer } of settings) {
-      const result = await generateText(model, prompt, { steer, maxNewTokens, stop, ...(signal ? { signal } : {}) });
-      const answer = { ...result, question, setting: label, detected: await detectLanguage(result.text) };
-      answers.push(answer);
-      onAnswer?.(answer);
+    const answerIn = async ({ label, steer }: Setting, inner: AbortSignal): Promise<Answer> => {
+      const result = await generateText(model, prompt, { steer, maxNewTokens, stop, signal: inner });
+      return { ...result, question, setting: label, detected: await detectLanguage(result.text) };
+    };
+    for (const group of atOnce ? [settings] : settings.map((setting) => [setting])) {
+      for await (const answer of inOrder(group, answerIn, signal)) {
+        answers.push(answer);
+        onAnswer?.(answer);
+      }
     }
   }
   return answers;

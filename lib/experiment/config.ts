@@ -69,7 +69,7 @@ export type SingleConfig = z.infer<typeof singleSchema>;
 /** A composition: several properties at once, each with an existing vector. */
 export const composeSchema = z.strictObject({
   /** Vector files. */
-  vectors: z.array(z.string().min(1)).min(2).max(MAX_VECTORS),
+  vectors: z.array(z.string().min(1)).min(2, "expected at least two vectors, one for each property").max(MAX_VECTORS),
   /** The dataset whose questions are asked. */
   source: dataset,
   /** Demonstrations of all properties at once; answers after them are the reference for ΔPPL. */

@@ -47,7 +47,9 @@ export const plan = checked("experiment.plan", runPlan, {
 export const compare = checked("experiment.compare", compareSettings, {
   model: given.model, questions: given.list(given.text),
   settings: given.list(given.required({ label: given.text, steer: steerArgument })),
-  options: given.required({ maxNewTokens: number, ...formatShape, signal: signal.optional(), onAnswer: callback.optional() }),
+  options: given.required({
+    maxNewTokens: number, atOnce: given.flag.optional(), ...formatShape, signal: signal.optional(), onAnswer: callback.optional(),
+  }),
 });
 const detected = given.required({ language: given.text });
 /** @function */

@@ -5,7 +5,7 @@ import { SteeringError } from "../errors.js";
 import { integerList, listOf, nearestName, packageRoot, parseJson, readFileUpTo } from "../formats/index.js";
 import { fetchBytes } from "../models/index.js";
 import { scheduleSchema } from "../steering/index.js";
-import { FORMATS, HOOK_SITES, fingerprintSchema } from "../vector/index.js";
+import { FORMATS, HOOK_SITES, fingerprintSchema, type ModelFingerprint } from "../vector/index.js";
 
 /** A gallery is a folder, here or on a server, with this file and the vectors that it names. */
 export const GALLERY_FILE = "gallery.json";
@@ -96,6 +96,11 @@ export function findEntry({ source, vectors }: Gallery, name: string): GalleryEn
   const near = nearestName(name, names);
   throw new SteeringError("E_NOT_FOUND", `the gallery ${source} has no vector "${name}"${near ? `; did you mean ${near}?` : ""} `
     + `(it has: ${names.slice(0, 20).join(", ") || "none"}${names.length > 20 ? ", …" : ""})`);
+}
+
+/** The entries for a model file, whatever it is called. */
+export function entriesFor({ vectors }: Gallery, { fileHash }: Pick<ModelFingerprint, "fileHash">): GalleryEntry[] {
+  return vectors.filter(({ model }) => model.fileHash === fileHash);
 }
 
 /** Path or URL of an entry's vector file. */

@@ -1,3 +1,3 @@
-export { findEntry, type Gallery, type GalleryEntry } from "./gallery.js";
+export { entriesFor, findEntry, type Gallery, type GalleryEntry } from "./gallery.js";
 export type { PackedVector } from "./pack.js";
 export { isPulled, type PullVectorOptions } from "./pull.js";

@@ -21,7 +21,9 @@ const NOT_HERE: Array<[RegExp, string]> = [
   [/plan published|laptop|llama-guard|nllb|madlad|import (alpaca|beavertails)/i, "needs a download"],
 ];
 /** So that nothing is downloaded: the embedded model answers in the place of larger ones, on the datasets that it knows. */
-const SUBSTITUTES: Array<[RegExp, string]> = [[/gemma3-270m/g, "tiny"]];
+const SUBSTITUTES: Array<[RegExp, string]> = [
+  [/gemma3-270m|qwen2\.5-coder-1\.5b-instruct/g, "tiny"], [/qwen2\.5-coder-1\.5b-cheerful/g, "tiny-formal"],
+];
 
 let folder: string;
 const program = (page: string, line: number): string => `${basename(page, ".md")}-${line}`;

@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { readdirSync } from "node:fs";
+import { readdirSync, readFileSync } from "node:fs";
 import { runCommand, type CommandOptions, type Outcome } from "../support/command.js";
 import { describeWithModel } from "../support/real-model.js";
 import { scratch } from "../support/tiny-files.js";
@@ -80,15 +80,32 @@ describeModel(`the command line with ${MODEL}`, () => {
 const OFFLINE = { HF_ENDPOINT: "http://127.0.0.1:9", LLAMA_STEER_PYPI: "http://127.0.0.1:9", PIP_NO_INDEX: "1", PIP_FIND_LINKS: "" };
 
 describe("the command line offline", () => {
-  test("demo falls back to the embedded model, says so, and its effect is there", async () => {
+  test("demo falls back to the embedded model, says so, and steers it with the vectors of the package", async () => {
     const { code, stdout, stderr } = await run(
-      ["demo", "--questions", "4", "--out", "demo", "--json"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } },
+      ["demo", "--out", "demo", "--json"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } },
     );
     expect({ code, stderr }).toEqual({
-      code: 0, stderr: expect.stringMatching(/no source worked[^]*Offline: using the embedded model tiny/),
+      code: 0, stderr: expect.stringMatching(/no source worked[^]*Offline: using tiny[^]*ready-made vectors/),
     });
-    const { model, summary } = JSON.parse(stdout) as { model: string; summary: Array<{ setting: string; hits: number; n: number }> };
-    expect({ model, hits: summary.map(({ hits }) => hits) }).toEqual({ model: "tiny", hits: [0, 4, 4] });
+    const { model, answers } = JSON.parse(stdout) as { model: string; answers: Array<{ setting: string; text: string }> };
+    expect(model).toBe("tiny");
+    const signs: Record<string, RegExp> = {
+      unsteered: /^It is (possible|useful) to/, italian: / (il|la|le) /, french: /^Il est possible/, formal: /advisable|respectfully/,
+    };
+    expect(answers.map(({ setting }) => setting)).toEqual(Array(3).fill(Object.keys(signs)).flat());
+    for (const { setting, text } of answers) expect(text.trim()).toMatch(signs[setting]!);
+    expect(JSON.parse(readFileSync(space.path("demo/results.json"), "utf8"))).toEqual(JSON.parse(stdout));
+  }, 120_000);
+
+  test("demo extracts its own vectors where there are none, and its last line uses one", async () => {
+    const { code, stdout } = await run(
+      ["demo", "tiny", "--extract", "--questions", "1", "--max-new-tokens", "12", "--out", "extracted", "--quiet"],
+    );
+    expect(code).toBe(0);
+    expect(stdout).toMatch(/^unsteered +It is[^]*^italian +\S[^]*^french +\S[^]*^formal +\S/m);
+    const [, ...args] = /llama-steer (generate) (tiny) "(.+)" --steer (\S+)\n$/.exec(stdout)!;
+    const answered = await run([args[0]!, args[1]!, args[2]!, "--steer", args[3]!, "--quiet"]);
+    expect({ code: answered.code, stdout: answered.stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/ (il|la|le|un|una) /) });
   }, 120_000);
 
   test("a model that was asked for by name is not replaced", async () => {
