@@ -1,3 +1,6 @@
+// A test extracts anew: a vector kept by an earlier run would hide what has changed since. Workers and commands inherit it.
+process.env.LLAMA_STEER_NO_CACHE ??= "1";
+
 // Tests run as compiled by `tsc`, as ES modules.
 export default {
   testMatch: ["<rootDir>/dist/test/**/*.test.js"],

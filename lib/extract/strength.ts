@@ -45,11 +45,16 @@ async function questionsFor(model: Engine, { provenance: { origin } }: SteeringV
   };
   const unused = origin.kind === "icl" ? unusedRows(positive, origin) : [];
   if (unused.length >= ENOUGH) return { ...positive, rows: unused };
+  return await everydayDataset(model) ?? positive;
+}
+
+/** Our everyday questions in the folder of datasets; undefined if it has none. */
+export async function everydayDataset(model: Engine): Promise<Dataset | undefined> {
   try {
     return await loadDataset(EVERYDAY, datasetsFolder(model.info.path));
   } catch (error) {
     if ((error as SteeringError).code !== "E_NOT_FOUND") throw error;
-    return positive;
+    return undefined;
   }
 }
 

@@ -10,7 +10,7 @@ export {
   type IclOrigin, type ImportedOrigin, type KlCalibration, type LayerHealth, type ModelFingerprint, type PairMethod, type PairsOrigin,
   type Provenance, type WordsOrigin,
 } from "./provenance.js";
-export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
+export { decodeVector, encodeVector, loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";
 export { fingerprintArgument, oneSteeringArgument, selectionArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
 export { loadSteering, type LoadedSteering } from "./load-steering.js";

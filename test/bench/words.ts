@@ -62,7 +62,7 @@ const share = (hits: readonly boolean[]): string => `${Math.round((100 * hits.fi
 for (const [key, property] of Object.entries(PROPERTIES)) {
   if (only.length > 0 && !only.includes(key)) continue;
   const begun = performance.now();
-  const vector = await extract(model, { towards: property.towards, away: property.away });
+  const vector = await extract(model, { towards: property.towards, away: property.away, cache: false });
   const seconds = (performance.now() - begun) / 1000;
   const { calibration, health } = vector.provenance;
   const fixed = calibration?.schedule ?? schedule.fixed(1);
