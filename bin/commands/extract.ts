@@ -1,6 +1,6 @@
 import { basename, extname } from "node:path";
 import { valueOf } from "../../lib/calibrate/index.js";
-import { differingQueries } from "../../lib/dataset/index.js";
+import { differingQueries, loadQuestions } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
 import { POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
 import {
@@ -20,6 +20,10 @@ import { calibrationResult, healthLine } from "../show-vector.js";
 const WORDS = titled("From words", {
   towards: { type: "string", describe: 'Wanted behaviour; completes "You are someone who …"' },
   away: { type: "string", describe: "Behaviour to turn away from, in the same form", defaultDescription: "a neutral assistant" },
+  questions: {
+    type: "string", describe: "Questions to ask: a text file with one per line, or a dataset",
+    defaultDescription: "16 everyday questions",
+  },
 });
 
 const DATASETS = titled("From two datasets", {
@@ -104,10 +108,12 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
 
   if (source.kind === "words") {
     const out = options.out ?? `${fileName(towards!)}.safetensors`;
-    await prepareOutput(out, [], quiet);
+    const given = options.questions;
+    const questions = given === undefined ? undefined : await loadQuestions(given, datasets.folder(options.model), { signal });
+    await prepareOutput(out, given === undefined ? [] : [given], quiet);
     return finish(options, out, signal, (model) => withProgress(towards!, quiet, (shown) => extract(model, {
       towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), ...shown, ...how,
-      ...defined({ away, site, layers, maxNewTokens, strength, cache, signal }),
+      ...defined({ away, questions, site, layers, maxNewTokens, strength, cache, signal }),
     })));
   }
   if (source.kind === "texts") {
@@ -184,7 +190,8 @@ function noteLayers({ layerScores }: PairsOrigin, layers: readonly number[], qui
 
 /** Options of the library, where the command line may leave out all but the datasets. */
 type Settings<T extends { positive: Dataset; negative: Dataset }> =
-  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean; strength?: boolean; cache?: boolean | undefined };
+  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative">
+  & { quiet: boolean; strength?: boolean; cache?: boolean | undefined };
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
   const { positive, negative, method, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
