@@ -44,8 +44,8 @@ export function formatFor({ provenance }: VectorData, { format, system, template
 
 /**
  * Measures KL(unsteered ‖ steered) per token as a function of alpha (docs/method.md §8). The unsteered model answers each question
- * greedily; at every token of its answer, and the end mark, the steered distribution is compared with the unsteered one over the whole
- * vocabulary. Infinite where the steered logits are not finite. The questions take the vector's own format by default.
+ * greedily; at every token of its answer, its thoughts and the end mark included, the steered distribution is compared with the unsteered
+ * one over the whole vocabulary. Infinite where the steered logits are not finite. The questions take the vector's own format by default.
  *
  * @returns one point per alpha, in their order
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_ABORTED
@@ -80,7 +80,8 @@ async function klsOf(
   generation: { maxNewTokens: number; stop: readonly string[]; signal: AbortSignal },
 ): Promise<number[][]> {
   const steer = alphas.map((alpha): Steering => ({
-    ...steering, schedule: { kind: "dynamic", topP: 1, klReduction: "sum", strongAlpha: alpha, alphaMax: 0 },
+    ...steering, phases: ["thinking", "answer"],
+    schedule: { kind: "dynamic", topP: 1, klReduction: "sum", strongAlpha: alpha, alphaMax: 0 },
   }));
   try {
     const { tokens, endReadings } = await generateText(model, prompt, { ...generation, steer });

@@ -27,7 +27,7 @@ export interface CompareOptions extends FormatOptions {
   onAnswer?: (answer: Answer) => void;
 }
 
-/** Answer every question in every setting, and detect the language of each answer. */
+/** Answer every question in every setting, and detect the language of each answer, without the thoughts before it. */
 export async function compare(
   model: Engine,
   questions: readonly string[],
@@ -42,7 +42,7 @@ export async function compare(
     const prompt = await promptTokens(model, question, { ...options, format });
     for (const { label, steer } of settings) {
       const result = await generateText(model, prompt, { steer, maxNewTokens, stop, ...(signal ? { signal } : {}) });
-      const answer = { ...result, question, setting: label, detected: await detectLanguage(result.text) };
+      const answer = { ...result, question, setting: label, detected: await detectLanguage(result.answer) };
       answers.push(answer);
       onAnswer?.(answer);
     }

@@ -40,8 +40,8 @@ interface Answer {
 async function answers(steer: SteerInput, system?: string): Promise<Answer[]> {
   return Promise.all(questions.map(async (question) => {
     const prompt = await prompts.tokens(model, question, system === undefined ? {} : { system });
-    const { text, tokens } = await model.generate(prompt, { steer, maxNewTokens: TOKENS, stop: ["Q:"] }).result();
-    return { question, text, tokens: tokens.map(({ token }) => token) };
+    const { answer, tokens } = await model.generate(prompt, { steer, maxNewTokens: TOKENS, stop: ["Q:"] }).result();
+    return { question, text: answer, tokens: tokens.map(({ token }) => token) };
   }));
 }
 
