@@ -14,7 +14,7 @@ export function showVector(vector: SteeringVector, json: boolean): void {
   const largest = byLayer.flat().reduce((most, norm) => Math.max(most, norm), 0);
   print(table({
     property: provenance.property,
-    ...(format && { "prompt format": askedAs({ format, system: provenance.system }) }),
+    ...(format && { "prompt format": askedAs({ ...provenance, format }) }),
     "hook site": site,
     layers: `${layers.length} (${layers[0]} to ${layers.at(-1)}, counted from 0)`,
     steps: String(nSteps),

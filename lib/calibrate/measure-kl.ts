@@ -36,9 +36,10 @@ const ALPHAS_AT_ONCE = 8;
 /** The format in which a vector's questions are put; `auto` if the file does not say. */
 export function formatFor({ provenance }: VectorData, { format, system, templateVariables }: FormatOptions): FormatOptions {
   const lead = system ?? provenance.system;
+  const variables = templateVariables ?? provenance.templateVariables;
   return {
     format: format ?? formatOf(provenance) ?? "auto",
-    ...(lead !== undefined && { system: lead }), ...(templateVariables && { templateVariables }),
+    ...(lead !== undefined && { system: lead }), ...(variables && { templateVariables: variables }),
   };
 }
 

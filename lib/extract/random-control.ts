@@ -1,5 +1,5 @@
 import { seededRandom } from "../maths/index.js";
-import { SteeringVector, norms, vectorHash, type Health, type VectorData } from "../vector/index.js";
+import { SteeringVector, norms, sharedForm, vectorHash, type Health, type VectorData } from "../vector/index.js";
 
 /** A vector has to move the answers this many times as much as a random one, or its direction hardly matters. */
 const LEAST_RATIO = 1.5;
@@ -24,7 +24,7 @@ export function randomControl(vector: VectorData, seed = 1): SteeringVector {
   return new SteeringVector({
     ...vector, layers: [...layers], data,
     provenance: {
-      property: `random, with the norms of ${property}`, model, madeBy,
+      property: `random, with the norms of ${property}`, model, madeBy, ...sharedForm([vector.provenance]), // asked likewise
       origin: { kind: "derived", expression: `random (seed ${seed})`, from: [{ property, hash: vectorHash(vector) }] },
     },
   });

@@ -4,7 +4,9 @@ import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
-import { delta, SteeringVector, WORD_POOLINGS, type Format, type HookSite, type Provenance, type WordsOrigin } from "../vector/index.js";
+import {
+  askedForm, delta, SteeringVector, WORD_POOLINGS, type Format, type HookSite, type Provenance, type WordsOrigin,
+} from "../vector/index.js";
 import { captureContrast, hashPairs, type PromptPair } from "./contrast.js";
 import { EVERYDAY_QUESTIONS } from "./everyday-questions.js";
 import { contrastHealth } from "./health.js";
@@ -74,7 +76,7 @@ export async function extractWords(model: Engine, options: ExtractWordsOptions):
       kind: "words", towards, away, paraphrases: [...PARAPHRASES], nQuestions: questions.length, maxNewTokens, pooling,
       questionsHash: `sha256:${createHash("sha256").update(JSON.stringify(questions)).digest("hex")}`, promptsHash: hashPairs(pairs),
     },
-    format,
+    ...askedForm(format, { templateVariables: options.templateVariables }),
     model: await model.fingerprint(),
     health: contrastHealth(layers, contrast.rows),
     madeBy: `llama-steer ${packageVersion()}`,

@@ -219,6 +219,8 @@ const provenanceSchema = z.object({
   format: z.enum(FORMATS).optional(),
   /** The system message, or opening line, of those questions. */
   system: z.string().optional(),
+  /** The variables of the chat template; empty if there were none. Other formats have none, and older files do not say. */
+  templateVariables: z.record(z.string(), z.unknown()).optional(),
   calibration: z.union([klCalibrationSchema, effectSchema]).optional(),
   health: healthSchema.optional(),
   model: fingerprintSchema,
@@ -234,14 +236,6 @@ const FORMAT_OF_TEMPLATE = { question: "qa", chat: "chat", none: "raw" } as cons
 export function formatOf({ format, origin }: Provenance): Format | undefined {
   if (format || origin.kind === "icl") return format ?? "qa";
   return origin.kind === "pairs" && origin.template ? FORMAT_OF_TEMPLATE[origin.template] : undefined;
-}
-
-/** A line for the user of a vector whose questions were put to the model in another format; undefined if it was the same, or unknown. */
-export function formatNotice(name: string, provenance: Provenance, format: Format): string | undefined {
-  const made = formatOf(provenance);
-  if (made === undefined || made === format) return undefined;
-  return `${name} was made with --format ${made}, but is used with --format ${format}; its effect may be weaker. `
-    + `Use --format ${made}, or extract a vector with --format ${format}`;
 }
 
 /** Format version 1 had only one kind of origin, whose fields it stored at the top level. */
