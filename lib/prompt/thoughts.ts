@@ -25,7 +25,7 @@ const NEXT_MARK = /<\|(?:channel|message|start|end|return|call|constrain)\|>/;
 /** What begins a message of a model that writes its thoughts and its answer as messages: the phase of its text, and what ends it. */
 interface MessageStart {
   mark: string;
-  /** Of gpt-oss, the channel tells. */
+  /** In gpt-oss, the channel tells. */
   phase: Phase | "by channel";
   ends: readonly string[];
 }
