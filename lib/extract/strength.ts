@@ -5,6 +5,7 @@ import { SteeringError } from "../errors.js";
 import type { FormatOptions } from "../prompt/index.js";
 import { fixedAlphaOf, type IclOrigin, type SteeringVector } from "../vector/index.js";
 import { HELD_OUT_QUESTIONS } from "./everyday-questions.js";
+import { gainMeasure } from "./likelihood-gain.js";
 import { withEffect } from "./random-control.js";
 
 /** Fewer questions than this say too little; then everyday questions are asked instead. */
@@ -30,8 +31,13 @@ export async function withStrength(
     const alpha = fixedAlphaOf(found?.provenance.calibration);
     if (!found || alpha === undefined) return vector;
     const asked = questions.rows.slice(0, CONTROL.questions).map(({ input }) => input);
-    return await withEffect(found, alpha, async (measured) =>
-      (await measureKl(model, measured, { alphas: [alpha], questions: asked, maxNewTokens: CONTROL.maxNewTokens, ...how }))[0]!.mean);
+    const { origin } = found.provenance;
+    const measuring = { ...how, questions: asked, maxNewTokens: CONTROL.maxNewTokens };
+    const gain = origin.kind === "words" ? gainMeasure(model, origin, measuring) : undefined;
+    return await withEffect(found, alpha, {
+      kl: async (one) => (await measureKl(model, one, { alphas: [alpha], ...measuring }))[0]!.mean,
+      gain: gain && ((one) => gain(one, alpha)),
+    });
   } catch (error) {
     if ((error as SteeringError).code === "E_CONTEXT_FULL") return vector;
     throw error;

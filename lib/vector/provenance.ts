@@ -202,8 +202,14 @@ const healthSchema = z.object({
   /** Probability of a mean difference as long as this one if the sides of each pair were swapped at random. */
   chance: z.number(),
   layers: listOf(layerHealthSchema, MAX_LAYERS),
-  /** KL per token, in nats, of the vector and of a random vector with the same norms, both at this alpha. */
-  effect: z.object({ alpha: z.number(), kl: z.number(), randomKl: z.number() }).optional(),
+  /** What the vector and a random vector with the same norms do to answers to held-out questions, both at this alpha. */
+  effect: z.object({
+    alpha: z.number(),
+    /** KL per token, in nats. */
+    kl: z.number(), randomKl: z.number(),
+    /** Vectors from words: by how many nats per token answers become likelier towards the description (docs/method.md §9). */
+    gain: z.number().optional(), randomGain: z.number().optional(),
+  }).optional(),
 });
 /** How consistent the contrast is that a vector was made from. */
 export type Health = z.infer<typeof healthSchema>;

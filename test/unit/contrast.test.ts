@@ -124,8 +124,21 @@ describe("beside a random vector", () => {
   });
 
   test.each([[3, 1, "strong"], [1.2, 1, "weak"]] as const)("a KL of %d beside %d: %s", async (kl, randomKl, verdict) => {
-    const measured = await withEffect(vector, 1.5, async (one) => (one === vector ? kl : randomKl));
+    const measured = await withEffect(vector, 1.5, { kl: async (one) => (one === vector ? kl : randomKl) });
     expect(measured.provenance.health).toMatchObject({ verdict, effect: { alpha: 1.5, kl, randomKl }, agreement: health.agreement });
     expect(measured.data).toBe(vector.data);
   });
+
+  test.each([[1.5, "strong"], [0.01, "weak"], [-2, "weak"], [NaN, "strong"]] as const)(
+    "answers that become likelier towards the description by %d nats per token: %s", async (gain, verdict) => {
+      const measured = await withEffect(vector, 1.5, {
+        kl: async (one) => (one === vector ? 3 : 0.1), gain: async (one) => (one === vector ? gain : 0.02),
+      });
+      const { effect, reason, verdict: found } = measured.provenance.health!;
+      expect({ found, effect }).toEqual({
+        found: verdict, effect: { alpha: 1.5, kl: 3, randomKl: 0.1, ...(!Number.isNaN(gain) && { gain, randomGain: 0.02 }) },
+      });
+      if (verdict === "weak") expect(reason).toContain(`${gain.toFixed(2)} nats per token, 0.02 with a random vector; before that, strong:`);
+    },
+  );
 });
