@@ -47,8 +47,11 @@ export async function throughCache(
     return found.vector;
   }
   const vector = await make();
-  if (optionsKey(options) === given) await store(folder, begin, vector, mostBytes).catch(() => undefined);
-  return vector;
+  if (optionsKey(options) !== given) return vector;
+  const bytes = bytesOf(vector);
+  if (!bytes) return vector;
+  await store(folder, begin, bytes, mostBytes).catch(() => undefined);
+  return new SteeringVector(decodeVector(bytes, folder)); // as it will be read: a file of either has the same bytes
 }
 
 /** Undefined if the user has no home folder. */
@@ -79,8 +82,16 @@ async function lookUp(folder: string, begin: string): Promise<{ path: string; ve
   return undefined;
 }
 
-async function store(folder: string, begin: string, vector: SteeringVector, mostBytes: number): Promise<void> {
-  const bytes = encodeVector(vector, folder);
+/** Undefined for a vector that cannot be stored. */
+function bytesOf(vector: SteeringVector): Buffer | undefined {
+  try {
+    return Buffer.from(encodeVector(vector, "the cache"));
+  } catch {
+    return undefined;
+  }
+}
+
+async function store(folder: string, begin: string, bytes: Buffer, mostBytes: number): Promise<void> {
   if (bytes.byteLength > mostBytes) return;
   await writeFileAtomic(join(folder, `${begin}-${contentHash(bytes)}.safetensors`), bytes);
   await shrink(folder, mostBytes);

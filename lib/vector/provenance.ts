@@ -209,6 +209,8 @@ const healthSchema = z.object({
     kl: z.number(), randomKl: z.number(),
     /** Vectors from words: by how many nats per token answers become likelier towards the description (docs/method.md §9). */
     gain: z.number().optional(), randomGain: z.number().optional(),
+    /** Vectors from words: share of distinct tokens in an answer, divided by that in the unsteered one. */
+    variety: z.number().optional(),
   }).optional(),
 });
 /** How consistent the contrast is that a vector was made from. */

@@ -46,6 +46,11 @@ describe("an extraction with the same model and options", () => {
     expect(again.decodes).toBe(0);
     expect(again.from).toBe(join(home, "extracted", (await kept())[0]!));
     expect({ ...again.vector }).toEqual({ ...first.vector });
+    const [made, read] = await Promise.all([first, again].map(async ({ vector }, i) => {
+      await vector.save(space.path(`${i}.safetensors`));
+      return readFile(space.path(`${i}.safetensors`));
+    }));
+    expect(made!.equals(read!)).toBe(true);
     expect(again.vector.provenance).toMatchObject({ health: { nPairs: 4 }, calibration: { by: "kl" } });
     expect((await SteeringVector.load(again.from!)).hash).toBe(first.vector.hash); // an ordinary vector file
   });

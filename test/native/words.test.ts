@@ -69,8 +69,10 @@ describe("from words", () => {
     const vector = await extract(model, WORDS);
     const asked = ["Where?", "Who is it?"];
     const measure = gainMeasure(model, { towards: "is glad", away: "is sad" }, { questions: asked, maxNewTokens: 4 });
+    const shares: number[] = [];
     const odds = async (question: string, i: number, steer: SteerInput): Promise<number> => {
       const { tokens } = await model.generate(`Q:${question}\nA:`, { steer, maxNewTokens: 4 }).result();
+      shares.push(new Set(tokens.map(({ token }) => token)).size / tokens.length);
       const [towards, away] = await Promise.all(["is glad", "is sad"].map(async (what) => {
         const message = [`You are someone who ${what}.`, `Answer every question like someone who ${what}.`][i]!;
         const scores = await model.score(`${message}\n\nQ:${question}\nA:`, tokens.map(({ token }) => token));
@@ -78,13 +80,19 @@ describe("from words", () => {
       }));
       return towards! - away!;
     };
-    const gains = await Promise.all(asked.map(async (question, i) =>
-      await odds(question, i, vector.with({ kind: "fixed", alpha: 40 })) - await odds(question, i, [])));
-    expect(await measure(vector, 40)).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
+    const gains: number[] = [];
+    for (const [i, question] of asked.entries()) {
+      gains.push(await odds(question, i, vector.with({ kind: "fixed", alpha: 40 })) - await odds(question, i, []));
+    }
+    const { gain, variety } = await measure(vector, 40);
+    expect(gain).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
+    expect(variety).toBeCloseTo((shares[0]! / shares[1]! + shares[2]! / shares[3]!) / 2, 12);
     expect(Math.abs(gains[0]!)).toBeGreaterThan(1e-3);
-    expect(await measure(vector, 0)).toBeCloseTo(0, 5);
+    const none = await measure(vector, 0);
+    expect(none.gain).toBeCloseTo(0, 5);
+    expect(none.variety).toBeCloseTo(1, 12);
     const tooLong = gainMeasure(model, { towards: "is glad", away: null }, { questions: asked, maxNewTokens: model.maxContext });
-    expect(await tooLong(vector, 1)).toBeNaN();
+    expect(await tooLong(vector, 1)).toEqual({ gain: NaN, variety: NaN });
   });
 
   test.each([
@@ -166,7 +174,8 @@ describe("from texts", () => {
     expect(whole.provenance).toMatchObject({ property: "texts", format: "raw", origin: { method: "pca", nPairs: 2 } });
     const datasets = (["c", "d"] as const).map((end): Dataset =>
       ({ name: end, instruction: "", rows: ["a", "x"].map((lead) => ({ input: lead, output: `${lead}b${end}` })) }));
-    const same = await extract(model, { method: "pca", positive: datasets[0]!, negative: datasets[1]!, format: "raw", pooling: "last", strength: false });
+    const how = { method: "pca", format: "raw", pooling: "last", strength: false } as const;
+    const same = await extract(model, { ...how, positive: datasets[0]!, negative: datasets[1]! });
     expect(maxDifference(whole.data, same.data)).toBeLessThan(ROUNDING);
   });
 
