@@ -1,5 +1,6 @@
 import { relative } from "node:path";
 import { assertWritable } from "../lib/formats/index.js";
+import { shownVariables } from "../lib/vector/index.js";
 
 /** How the user can type this command again: it is on the PATH only if it is installed globally. */
 export function commandName(): string {
@@ -18,9 +19,14 @@ export function counted(n: number, what: string): string {
 }
 
 /** E.g. `chat, system message "Be brief."`. */
-export function askedAs({ format, system }: { format: string; system?: string | undefined }): string {
+export function askedAs(
+  { format, system, templateVariables = {} }: { format: string; system?: string | undefined; templateVariables?: object | undefined },
+): string {
   const what = format === "chat" ? "system message" : "opening paragraph";
-  return system === undefined ? format : `${format}, ${what} ${JSON.stringify(system)}`;
+  return [
+    format, ...(system === undefined ? [] : [`${what} ${JSON.stringify(system)}`]),
+    ...(Object.keys(templateVariables).length === 0 ? [] : [shownVariables({ ...templateVariables })]),
+  ].join(", ");
 }
 
 export function print(text: string): void {

@@ -51,7 +51,7 @@ export async function extractProperties(
     const given = "towards" in source ? source : {
       positive: await loadDataset(source.positive, datasets), negative: await loadDataset(source.negative, datasets),
     };
-    const vector = await withProgress(label, quiet, (onProgress) => extract(model, { ...given, maxNewTokens: steps, onProgress, signal }));
+    const vector = await withProgress(label, quiet, (shown) => extract(model, { ...given, maxNewTokens: steps, ...shown, signal }));
     const path = join(folder, `${label}.safetensors`);
     await vector.save(path);
     const schedule = vector.provenance.calibration?.schedule;

@@ -22,6 +22,7 @@ interface Given {
 /** Options that only some sources read. */
 const READ_BY: Record<string, ReadonlyArray<ExtractSource["kind"]>> = {
   away: ["words"],
+  questions: ["words"],
   method: ["icl", "pairs", "texts"],
   "icl-examples": ["icl"],
   support: ["icl"],

@@ -14,7 +14,7 @@ export function showVector(vector: SteeringVector, json: boolean): void {
   const largest = byLayer.flat().reduce((most, norm) => Math.max(most, norm), 0);
   print(table({
     property: provenance.property,
-    ...(format && { "prompt format": askedAs({ format, system: provenance.system }) }),
+    ...(format && { "prompt format": askedAs({ ...provenance, format }) }),
     "hook site": site,
     layers: `${layers.length} (${layers[0]} to ${layers.at(-1)}, counted from 0)`,
     steps: String(nSteps),
@@ -33,8 +33,10 @@ export function showVector(vector: SteeringVector, json: boolean): void {
 
 /** The verdict and its reason, e.g. "strong: …". */
 export function healthLine({ verdict, reason, effect }: Health): string {
-  const beside = effect ? `; KL ${effect.kl.toFixed(2)} per token at alpha ${effect.alpha}, ${effect.randomKl.toFixed(2)} at random` : "";
-  return `${verdict}: ${reason}${beside}`;
+  if (!effect) return `${verdict}: ${reason}`;
+  const { alpha, kl, randomKl, gain, randomGain = 0 } = effect;
+  const gained = gain === undefined ? "" : `; answers ${gain.toFixed(2)} nats per token likelier towards it, ${randomGain.toFixed(2)} at random`;
+  return `${verdict}: ${reason}; KL ${kl.toFixed(2)} per token at alpha ${alpha}, ${randomKl.toFixed(2)} at random${gained}`;
 }
 
 function contrastLine({ nPairs, agreement, splitHalf, auc, layers }: Health): string {

@@ -15,7 +15,7 @@ export {
 export { load as loadDataset } from "./dataset/public.js";
 export type { Dataset, LoadDatasetOptions, Row } from "./dataset/index.js";
 export { extract } from "./extract/public.js";
-export type { ExtractionOptions, StrengthOption } from "./extract/index.js";
+export type { CacheOption, ExtractionOptions, StrengthOption } from "./extract/index.js";
 export type { ExtractOptions } from "./extract/index.js";
 export type { ExtractPairsOptions } from "./extract/index.js";
 export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions, PersonaTexts, TextContrast } from "./extract/index.js";

@@ -1,6 +1,6 @@
 import { basename } from "node:path";
 import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Model } from "../../lib/index.js";
-import { dynamicSettings, formatOf } from "../../lib/vector/index.js";
+import { dynamicSettings } from "../../lib/vector/index.js";
 import { nearestName } from "../../lib/formats/index.js";
 import { spec as specs } from "../../lib/experiments.js";
 import { checkPhases, givenSettings } from "../../lib/steering/index.js";
@@ -59,11 +59,4 @@ export function setStrength({ name, steering }: Property, text: string): void {
 export function propertyLines(properties: readonly Property[]): string[] {
   const width = Math.max(0, ...properties.map(({ name }) => name.length));
   return properties.map(({ name, steering }, index) => `${index + 1} ${name.padEnd(width)}  ${scheduleWords(steering.schedule)}`);
-}
-
-/** What to know about a vector that was not extracted in a chat; undefined if it was, or does not say. */
-export function formatNotice({ name, steering: { vector } }: Property): string | undefined {
-  const format = formatOf(vector.provenance);
-  if (format === undefined || format === "chat") return undefined;
-  return `${name} was extracted in the format ${format}; in a chat its effect may be weaker, or need another alpha`;
 }

@@ -1,8 +1,10 @@
 import {
   SteeringError, type Chat, type ChatMessage, type ChatOptions, type GenerationStream, type Model, type Sampling, type TurnOptions,
 } from "../../lib/index.js";
+import { formatNotice } from "../../lib/vector/index.js";
+import { defined } from "../common.js";
 import type { HowAnswered } from "./front.js";
-import { formatNotice, loadProperties, type Property } from "./properties.js";
+import { loadProperties, type Property } from "./properties.js";
 import { readReply, type Listener, type Reply } from "./reply.js";
 import type { SavedChat } from "./saved-chat.js";
 
@@ -55,7 +57,7 @@ export class Session {
   async steer(spec: string): Promise<string[]> {
     const added = await loadProperties(this.model, spec, this.settings.allowMismatch);
     this.properties.push(...added);
-    return added.flatMap((property) => formatNotice(property) ?? []);
+    return this.noticesOf(added);
   }
 
   /** Asks a question. What there is of a stopped answer is kept, nothing of one that fails. Throws what `Chat.say` throws. */
@@ -110,7 +112,13 @@ export class Session {
     this.properties = properties;
     this.isOn = steeringOn;
     this.begin(system ?? undefined, messages);
-    return properties.flatMap((property) => formatNotice(property) ?? []);
+    return this.noticesOf(properties);
+  }
+
+  /** What to know about vectors that were not made in a chat like this. */
+  private noticesOf(properties: readonly Property[]): string[] {
+    const used = { format: "chat", ...defined({ templateVariables: this.settings.templateVariables }) } as const;
+    return properties.flatMap(({ name, steering: { vector } }) => formatNotice(name, vector.provenance, used) ?? []);
   }
 
   private begin(system: string | undefined, messages: readonly ChatMessage[]): void {

@@ -1,10 +1,11 @@
 import { basename, extname } from "node:path";
 import { valueOf } from "../../lib/calibrate/index.js";
-import { differingQueries } from "../../lib/dataset/index.js";
+import { differingQueries, loadQuestions } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
 import { POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
 import {
-  extract, loadDataset, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin, type SteeringVector,
+  extract, loadDataset, type CacheOption, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin,
+  type SteeringVector,
 } from "../../lib/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
@@ -19,6 +20,10 @@ import { calibrationResult, healthLine } from "../show-vector.js";
 const WORDS = titled("From words", {
   towards: { type: "string", describe: 'Wanted behaviour; completes "You are someone who …"' },
   away: { type: "string", describe: "Behaviour to turn away from, in the same form", defaultDescription: "a neutral assistant" },
+  questions: {
+    type: "string", describe: "Questions to ask: a text file with one per line, or a dataset",
+    defaultDescription: "16 everyday questions",
+  },
 });
 
 const DATASETS = titled("From two datasets", {
@@ -68,6 +73,9 @@ const OPTIONS = options({
   strength: {
     type: "boolean", default: true, describe: "Measure how strongly to add the vector; --no-strength does not",
   },
+  cache: {
+    type: "boolean", default: true, describe: "Reuse the vector of an earlier, equal extraction; --no-cache extracts anew",
+  },
   out: { type: "string", describe: "Vector file to write", defaultDescription: "from the names of what is contrasted" },
 });
 
@@ -95,14 +103,17 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   const chosen = spec.parseIndices(options.layers ?? "all");
   const layers = chosen === "all" ? undefined : chosen;
   const { quiet, towards, away, pairs, nPairs, bestLayers, site, seed, maxNewTokens, pooling, strength } = options;
+  const cache = options.cache ? undefined : false; // undefined: as the environment says
   const layersOf = bestLayers === undefined ? layers : { best: bestLayers };
 
   if (source.kind === "words") {
     const out = options.out ?? `${fileName(towards!)}.safetensors`;
-    await prepareOutput(out, [], quiet);
-    return finish(options, out, signal, (model) => withProgress(towards!, quiet, (onProgress) => extract(model, {
-      towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), onProgress, ...how,
-      ...defined({ away, site, layers, maxNewTokens, strength, signal }),
+    const given = options.questions;
+    const questions = given === undefined ? undefined : await loadQuestions(given, datasets.folder(options.model), { signal });
+    await prepareOutput(out, given === undefined ? [] : [given], quiet);
+    return finish(options, out, signal, (model) => withProgress(towards!, quiet, (shown) => extract(model, {
+      towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), ...shown, ...how,
+      ...defined({ away, questions, site, layers, maxNewTokens, strength, cache, signal }),
     })));
   }
   if (source.kind === "texts") {
@@ -110,9 +121,9 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
     const out = options.out ?? `${name}.safetensors`;
     await prepareOutput(out, [pairs!], quiet);
     const texts = await loadContrastTexts(pairs!);
-    return finish(options, out, signal, (model) => withProgress(name, quiet, (onProgress) => extract(model, {
-      texts, name, seed, onProgress, ...how, ...(source.method && { method: source.method }),
-      ...defined({ site, layers: layersOf, strength, signal }),
+    return finish(options, out, signal, (model) => withProgress(name, quiet, (shown) => extract(model, {
+      texts, name, seed, ...shown, ...how, ...(source.method && { method: source.method }),
+      ...defined({ site, layers: layersOf, strength, cache, signal }),
     })));
   }
   const folder = datasets.folder(options.model);
@@ -121,9 +132,9 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   const out = options.out ?? `${positive.name}-${negative.name}.safetensors`;
   await prepareOutput(out, [options.positive!, options.negative!], quiet);
   return finish(options, out, signal, (model) => (source.kind === "icl"
-    ? extractWithProgress(model, { ...options, ...how, layers, positive, negative, signal })
+    ? extractWithProgress(model, { ...options, ...how, cache, layers, positive, negative, signal })
     : extractPairsWithProgress(
-      model, { ...options, ...how, method: source.method, nPairs, layers: layersOf, positive, negative, signal },
+      model, { ...options, ...how, cache, method: source.method, nPairs, layers: layersOf, positive, negative, signal },
     )));
 }
 
@@ -179,33 +190,37 @@ function noteLayers({ layerScores }: PairsOrigin, layers: readonly number[], qui
 
 /** Options of the library, where the command line may leave out all but the datasets. */
 type Settings<T extends { positive: Dataset; negative: Dataset }> =
-  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative"> & { quiet: boolean; strength?: boolean };
+  { [K in keyof T]: T[K] | undefined } & Pick<T, "positive" | "negative">
+  & { quiet: boolean; strength?: boolean; cache?: boolean | undefined };
 
 async function extractPairsWithProgress(model: Model, options: Settings<ExtractPairsOptions>): Promise<SteeringVector> {
   const { positive, negative, method, pooling, site, layers, maxNewTokens, nPairs, seed, signal, quiet } = options;
-  const { format, system, templateVariables, strength } = options;
-  return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
-    method: method ?? "mean", positive, negative, onProgress,
-    ...defined({ format, system, templateVariables, pooling, site, layers, maxNewTokens, nPairs, seed, strength, signal }),
+  const { format, system, templateVariables, strength, cache } = options;
+  return withProgress(`${positive.name} vs ${negative.name}`, quiet, (shown) => extract(model, {
+    method: method ?? "mean", positive, negative, ...shown,
+    ...defined({ format, system, templateVariables, pooling, site, layers, maxNewTokens, nPairs, seed, strength, cache, signal }),
   }));
 }
 
 async function extractWithProgress(model: Model, options: Settings<ExtractOptions>): Promise<SteeringVector> {
   const { positive, negative, iclExamples, support, maxNewTokens, seed, site, layers, signal, quiet } = options;
-  const { format, system, templateVariables, strength } = options;
-  return withProgress(`${positive.name} vs ${negative.name}`, quiet, (onProgress) => extract(model, {
-    positive, negative, onProgress,
-    ...defined({ format, system, templateVariables, iclExamples, support, maxNewTokens, seed, site, layers, strength, signal }),
+  const { format, system, templateVariables, strength, cache } = options;
+  return withProgress(`${positive.name} vs ${negative.name}`, quiet, (shown) => extract(model, {
+    positive, negative, ...shown,
+    ...defined({ format, system, templateVariables, iclExamples, support, maxNewTokens, seed, site, layers, strength, cache, signal }),
   }));
 }
 
+/** What an extraction tells while it runs. */
+type Shown = Required<Pick<ExtractOptions & CacheOption, "onProgress" | "onCached">>;
+
 /** Work with a bar of tokens on stderr. */
 export async function withProgress<Result>(
-  name: string, quiet: boolean, work: (onProgress: (done: number, total: number) => void) => Promise<Result>,
+  name: string, quiet: boolean, work: (shown: Shown) => Promise<Result>,
 ): Promise<Result> {
   const progress = showProgress(name, quiet, "tokens");
   try {
-    return await work(progress.onProgress);
+    return await work({ onProgress: progress.onProgress, onCached: (path) => note(`from the cache (${path})`, quiet) });
   } finally {
     progress.stop();
   }

@@ -113,7 +113,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   const model = await openModel(options, signal);
   try {
     const format = resolveFormat(model, how.format);
-    noteFormats(steer.map(({ vector }) => vector), format, quiet);
+    noteFormats(steer.map(({ vector }) => vector), { ...how, format }, quiet);
     const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
     const asked = await prompts.tokens(model, prompt, { ...how, format });
     const settings = { sampling, maxNewTokens, stop, allowMismatch, pipeline };

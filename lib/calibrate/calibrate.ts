@@ -7,7 +7,7 @@ import { type Evaluator, answerPrompt } from "../evaluate/index.js";
 import { perplexity } from "../generate/index.js";
 import { quantile } from "../maths/index.js";
 import type { EvaluationPrompt, FormatOptions } from "../prompt/index.js";
-import type { ResultRecord } from "../results/index.js";
+import { judgedText, type ResultRecord } from "../results/index.js";
 import type { Strategy, WrittenSchedule } from "../steering/index.js";
 import { assertMadeFor, fixedAlphaOf, type EffectCalibration, type VectorData, SteeringVector } from "../vector/index.js";
 import { curvePoint } from "./by-kl.js";
@@ -214,7 +214,7 @@ async function jointHits(
 ): Promise<boolean[]> {
   const hits = records.map(() => true);
   for (const judge of judges) {
-    const columns = await judge.evaluate(records.map(({ question, text }) => ({ question, text })), signal);
+    const columns = await judge.evaluate(records.map((record) => ({ question: record.question, text: judgedText(record) })), signal);
     columns.forEach((column, index) => { hits[index] &&= column["hit"] === true; });
   }
   return hits;

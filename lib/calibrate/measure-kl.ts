@@ -36,16 +36,17 @@ const ALPHAS_AT_ONCE = 8;
 /** The format in which a vector's questions are put; `auto` if the file does not say. */
 export function formatFor({ provenance }: VectorData, { format, system, templateVariables }: FormatOptions): FormatOptions {
   const lead = system ?? provenance.system;
+  const variables = templateVariables ?? provenance.templateVariables;
   return {
     format: format ?? formatOf(provenance) ?? "auto",
-    ...(lead !== undefined && { system: lead }), ...(templateVariables && { templateVariables }),
+    ...(lead !== undefined && { system: lead }), ...(variables && { templateVariables: variables }),
   };
 }
 
 /**
  * Measures KL(unsteered ‖ steered) per token as a function of alpha (docs/method.md §8). The unsteered model answers each question
- * greedily; at every token of its answer, and the end mark, the steered distribution is compared with the unsteered one over the whole
- * vocabulary. Infinite where the steered logits are not finite. The questions take the vector's own format by default.
+ * greedily; at every token of its answer, its thoughts and the end mark included, the steered distribution is compared with the unsteered
+ * one over the whole vocabulary. Infinite where the steered logits are not finite. The questions take the vector's own format by default.
  *
  * @returns one point per alpha, in their order
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NO_SITE, E_SHAPE, E_ABORTED
@@ -80,7 +81,8 @@ async function klsOf(
   generation: { maxNewTokens: number; stop: readonly string[]; signal: AbortSignal },
 ): Promise<number[][]> {
   const steer = alphas.map((alpha): Steering => ({
-    ...steering, schedule: { kind: "dynamic", topP: 1, klReduction: "sum", strongAlpha: alpha, alphaMax: 0 },
+    ...steering, phases: ["thinking", "answer"],
+    schedule: { kind: "dynamic", topP: 1, klReduction: "sum", strongAlpha: alpha, alphaMax: 0 },
   }));
   try {
     const { tokens, endReadings } = await generateText(model, prompt, { ...generation, steer });

@@ -3,6 +3,7 @@ export {
   loadDataset, NAME_OR_FILE, saveDataset, testPart, type Columns, type Dataset, type LoadDatasetOptions, type Row,
 } from "./dataset.js";
 export { HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, type ImportLimits } from "./import.js";
+export { loadQuestions } from "./questions.js";
 export { questionPrompt } from "./question.js";
 export { isTableFile } from "./table.js";
 export { datasetArgument } from "./arguments.js";

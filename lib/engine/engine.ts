@@ -95,6 +95,8 @@ export class Engine implements Disposable, AsyncDisposable {
   readonly maxContext: number;
   /** How vectors are added, as requested; "auto" becomes "callback" if the devices allow nothing else. */
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
+  /** The loading options that results depend on, as requested. @internal */
+  readonly settings: Omit<LoadModelOptions, "logger" | "signal" | "vet" | "mmap" | "threads">;
   /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;
   private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
@@ -113,6 +115,8 @@ export class Engine implements Disposable, AsyncDisposable {
     this.threadCount = threadCount;
     this.threads = threadCount.most;
     if (options.maxGenerations === 1) threadCount.hold();
+    const { logger: _logger, signal: _signal, vet: _vet, mmap: _mmap, threads: _threads, ...settings } = options;
+    this.settings = settings;
     this.gpuLayers = options.gpuLayers ?? "all";
     const { ropeScaling } = options;
     this.ropeScaling = ropeScaling;

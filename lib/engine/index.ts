@@ -3,6 +3,7 @@ export { Batch, type AlphaRequest, type RowCapture, type RowOptions, type Term }
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, type MeasuredAlpha, type StepResult } from "./context.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
+export { programVersion } from "./program-version.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";
 export type { Sampling } from "./sampling.js";

@@ -66,15 +66,15 @@ function referenceOf(model: Engine, { tokens }: GenerationResult): { tokens: num
   return { tokens: own.map(({ token }) => token), perplexity: perplexityOf(own.map(({ logProbability }) => logProbability!)) };
 }
 
-type AnswerFields = Pick<ResultRecord, "text" | "tokens" | "finishReason" | "alphas" | "kls">;
+type AnswerFields = Pick<ResultRecord, "text" | "answer" | "tokens" | "finishReason" | "alphas" | "kls">;
 
-function readAnswer({ text, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): AnswerFields {
+function readAnswer({ text, answer, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): AnswerFields {
   const steps = tokens.map(({ readings }) => readings);
   if (endReadings && steps.at(-1) !== endReadings) steps.push(endReadings);
   const perVector = <T>(read: (reading: { alpha: number; kl: number | null }) => T): T[][] =>
     Array.from({ length: nVectors }, (_, vector) => steps.map((readings) => read(readings[vector]!)));
   return {
-    text, tokens: tokens.map(({ token }) => token), finishReason,
+    text, ...(answer !== text && { answer }), tokens: tokens.map(({ token }) => token), finishReason,
     alphas: perVector(({ alpha }) => alpha),
     kls: perVector(({ kl }) => kl).map((kls) => (kls.every((kl) => kl !== null) && kls.length > 0 ? kls as number[] : null)),
   };

@@ -3,7 +3,7 @@ import type { EvaluationColumns, Evaluator } from "./evaluator.js";
 import { languageEvaluator } from "./language-evaluator.js";
 import { throwIfAborted } from "../errors.js";
 import {
-  columnOf, evaluationHeader, evaluationRow, EvaluationStore, readRun, type ResultRecord, type RunResults,
+  columnOf, evaluationHeader, evaluationRow, EvaluationStore, judgedText, readRun, type ResultRecord, type RunResults,
 } from "../results/index.js";
 import { wantedOf } from "./wanted-properties.js";
 
@@ -71,7 +71,7 @@ function headerFields({ name, property = name, wanted, config, versions }: Evalu
 }
 
 async function columnsOf(evaluator: Evaluator, records: readonly ResultRecord[], signal?: AbortSignal): Promise<EvaluationColumns[]> {
-  const found = await evaluator.evaluate(records.map(({ question, text }) => ({ question, text })), signal);
+  const found = await evaluator.evaluate(records.map((record) => ({ question: record.question, text: judgedText(record) })), signal);
   if (found.length !== records.length) {
     throw new SteeringError("E_BAD_ARGUMENT",
       `the evaluator "${evaluator.name}" returned ${found.length} results for ${records.length} texts; expected one per text`);

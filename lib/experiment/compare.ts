@@ -30,7 +30,7 @@ export interface CompareOptions extends FormatOptions {
   onAnswer?: (answer: Answer) => void;
 }
 
-/** Answer every question in every setting, and detect the language of each answer. */
+/** Answer every question in every setting, and detect the language of each answer, without the thoughts before it. */
 export async function compare(
   model: Engine,
   questions: readonly string[],
@@ -45,7 +45,7 @@ export async function compare(
     const prompt = await promptTokens(model, question, { ...options, format });
     const answerIn = async ({ label, steer }: Setting, inner: AbortSignal): Promise<Answer> => {
       const result = await generateText(model, prompt, { steer, maxNewTokens, stop, signal: inner });
-      return { ...result, question, setting: label, detected: await detectLanguage(result.text) };
+      return { ...result, question, setting: label, detected: await detectLanguage(result.answer) };
     };
     for (const group of atOnce ? [settings] : settings.map((setting) => [setting])) {
       for await (const answer of inOrder(group, answerIn, signal)) {

@@ -39,7 +39,7 @@ export async function runCompose(model: Engine, options: ComposeOptions, runOpti
   }
   const how = formatOfConfig(config);
   for (const [index, { provenance }] of vectors.entries()) {
-    const notice = formatNotice(paths[index]!, provenance, how.format);
+    const notice = formatNotice(paths[index]!, provenance, how);
     if (notice !== undefined) runOptions.onNotice?.(notice);
   }
   const prompts = await formattedPrompts(model, { questions, icl, language }, { ...config, maxNewTokens }, how);

@@ -99,7 +99,7 @@ async function vectorOf(
     }
     if (given !== undefined) {
       checkGiven(vector, plan, path);
-      const notice = formatNotice(path, vector.provenance, plan.provenance.format ?? "qa");
+      const notice = formatNotice(path, vector.provenance, { ...plan.provenance, format: plan.provenance.format ?? "qa" });
       if (notice !== undefined) onNotice?.(notice);
     }
     return vector;
@@ -136,7 +136,8 @@ function checkParts({ info }: Engine, { layers, heads, site }: SingleConfig): vo
 function isOfPlan(vector: VectorData, plan: ExtractionPlan): boolean {
   const described = ({ site, layers, provenance }: Pick<VectorData, "site" | "layers" | "provenance">): unknown => {
     const { madeBy: _madeBy, calibration: _calibration, health: _health, ...compared } = provenance;
-    return JSON.parse(JSON.stringify([site, layers, { ...compared, format: formatOf(provenance) }]));
+    const asked = { format: formatOf(provenance), templateVariables: provenance.templateVariables ?? {} };
+    return JSON.parse(JSON.stringify([site, layers, { ...compared, ...asked }]));
   };
   return isDeepStrictEqual(described(vector), described(plan));
 }

@@ -5,7 +5,7 @@ import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { listOf, parseJson, readUtf8 } from "../formats/index.js";
 import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
-import type { DatasetReference, SteeringVector } from "../vector/index.js";
+import { askedForm, type DatasetReference, type SteeringVector } from "../vector/index.js";
 import { vectorOfTexts, type ExtractPairsOptions } from "./pairs.js";
 import type { TextPair } from "./text-pairs.js";
 
@@ -73,7 +73,8 @@ export async function extractTexts(model: Engine, { name = "texts", ...options }
   const property = "openings" in given ? `${given.positive[0]} vs ${given.negative[0]}` : name;
   const texts = (): Promise<TextPair[]> =>
     ("openings" in given ? personaPairs(model, given, { ...options, format }) : wholePairs(model, given));
-  return vectorOfTexts(model, { property, positive, negative, format, texts }, { ...options, pooling: "last" });
+  const asked = askedForm(format, "openings" in given ? options : {});
+  return vectorOfTexts(model, { property, positive, negative, asked, texts }, { ...options, pooling: "last" });
 }
 
 function parsed(value: unknown, place: string): ContrastTexts {

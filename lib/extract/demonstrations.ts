@@ -6,7 +6,7 @@ import { packageVersion } from "../formats/index.js";
 import { drawWithReplacement } from "../maths/index.js";
 import { demonstrationTokens, promptGroups, resolveDemonstrationFormat, type DemonstrationOptions } from "../prompt/index.js";
 import { MAX_PROMPTS } from "../results/index.js";
-import { delta, type Format, type HookSite, type IclOrigin, type Provenance, SteeringVector } from "../vector/index.js";
+import { askedForm, delta, type Format, type HookSite, type IclOrigin, type Provenance, SteeringVector } from "../vector/index.js";
 import { captureContrast, hashPairs, type PromptPair } from "./contrast.js";
 import { contrastHealth } from "./health.js";
 
@@ -60,7 +60,7 @@ export interface ExtractionPlan {
 
 export async function planExtraction(model: Engine, options: ExtractOptions): Promise<ExtractionPlan> {
   const { positive, negative, iclExamples = 4, support = 30, maxNewTokens = 30, seed = 32 } = options;
-  const { site = "head_out", promptFormat = "clean", system } = options;
+  const { site = "head_out", promptFormat = "clean" } = options;
   const layers = options.layers ?? model.siteLayers(site);
   requireInteger("support", support, { min: 1, max: MAX_PROMPTS });
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
@@ -93,7 +93,7 @@ export async function planExtraction(model: Engine, options: ExtractOptions): Pr
         maxNewTokens, promptFormat,
         promptsHash: hashPairs(pairs),
       },
-      format, ...(system !== undefined && { system }),
+      ...askedForm(format, options),
       model: await model.fingerprint(),
       madeBy: `llama-steer ${packageVersion()}`,
     },

@@ -2,6 +2,7 @@ import { SteeringError } from "../errors.js";
 import { assertDataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import type { PairMethod, SteeringVector } from "../vector/index.js";
+import { throughCache, type CacheOption } from "./cache.js";
 import { extractTexts, type ExtractTextsOptions } from "./contrast-texts.js";
 import { extractIcl, type ExtractOptions } from "./demonstrations.js";
 import { extractPairs, type ExtractPairsOptions } from "./pairs.js";
@@ -14,7 +15,7 @@ export interface StrengthOption {
   strength?: boolean;
 }
 /** Options of `extract`: descriptions in words, demonstrations as published (`icl`, the default of datasets), or pairs of texts. */
-export type ExtractionOptions = StrengthOption & (ExtractWordsOptions | (ExtractOptions & { method?: "icl" })
+export type ExtractionOptions = StrengthOption & CacheOption & (ExtractWordsOptions | (ExtractOptions & { method?: "icl" })
   | (ExtractPairsOptions & { method: PairMethod }) | ExtractTextsOptions);
 
 /** What says which kind of extraction is meant. */
@@ -34,12 +35,16 @@ const SOURCES = ["towards", "positive", "texts"] as const;
  * and becomes the vector's calibration: `generate` with `steer: vector` uses it. Without one, if no alpha spends the budget or no
  * question fits into the context.
  *
+ * The vector is kept in the cache folder; the same extraction then only reads it.
+ *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_BAD_GGUF (no chat template), E_CONTEXT_FULL, E_NO_SITE, E_SHAPE, E_NOT_FINITE,
  *   E_ABORTED
  */
 export async function extract(model: Engine, options: ExtractionOptions): Promise<SteeringVector> {
-  const vector = await contrast(model, options);
-  return options.strength === false ? vector : withStrength(model, vector, options);
+  return throughCache(model, options, async () => {
+    const vector = await contrast(model, options);
+    return options.strength === false ? vector : withStrength(model, vector, options);
+  });
 }
 
 function contrast(model: Engine, options: ExtractionOptions): Promise<SteeringVector> {

@@ -1,4 +1,5 @@
 export { planExtraction, runExtraction, type ExtractionPlan } from "./demonstrations.js";
+export type { CacheOption } from "./cache.js";
 export type { ExtractionOptions, StrengthOption } from "./extract.js";
 export type { ExtractOptions } from "./demonstrations.js";
 export type { ExtractPairsOptions } from "./pairs.js";

@@ -8,7 +8,7 @@ import { packageVersion } from "../formats/index.js";
 import { shuffled, type PairedRows } from "../maths/index.js";
 import { resolveFormat, type FormatOptions } from "../prompt/index.js";
 import {
-  PAIR_METHODS, type Format, type HookSite, type PairMethod, type PairsOrigin, type Provenance, SteeringVector,
+  PAIR_METHODS, askedForm, type Format, type HookSite, type PairMethod, type PairsOrigin, type Provenance, SteeringVector,
 } from "../vector/index.js";
 import { HEALTH_PAIRS, meanOverSteps } from "./contrast.js";
 import { healthOf, layerContrast, type LayerContrast } from "./health.js";
@@ -73,7 +73,7 @@ export async function extractPairs(model: Engine, options: ExtractPairsOptions):
 
 /** As `extractPairs`, with another limit on the activation values in memory. */
 export async function extractWithin(model: Engine, options: ExtractPairsOptions, mostValues: number): Promise<SteeringVector> {
-  const { positive, negative, nPairs, seed = 32, system } = options;
+  const { positive, negative, nPairs, seed = 32 } = options;
   const format = resolveFormat(model, options.format);
   const texts = async (): Promise<TextPair[]> => {
     if (nPairs !== undefined) requireInteger("nPairs", nPairs, { min: 1 });
@@ -83,7 +83,7 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
     return Promise.all(drawn.map((pair) => textPair(model, pair, { ...options, format })));
   };
   return vectorOfTexts(model, {
-    property: `${positive.name} vs ${negative.name}`, format, ...(system !== undefined && { system }), texts,
+    property: `${positive.name} vs ${negative.name}`, asked: askedForm(format, options), texts,
     positive: datasetReference(positive), negative: datasetReference(negative),
   }, options, mostValues);
 }
@@ -91,8 +91,7 @@ export async function extractWithin(model: Engine, options: ExtractPairsOptions,
 /** Where pairs of texts come from. */
 export interface TextSource extends Pick<PairsOrigin, "positive" | "negative"> {
   property: string;
-  format?: Format;
-  system?: string;
+  asked: ReturnType<typeof askedForm>;
   /** Called once, after the options have been checked. */
   texts: () => Promise<TextPair[]>;
 }
@@ -104,7 +103,7 @@ export type TextVectorOptions = Omit<ExtractPairsOptions, "positive" | "negative
 export async function vectorOfTexts(
   model: Engine, source: TextSource, options: TextVectorOptions, mostValues = MOST_VALUES,
 ): Promise<SteeringVector> {
-  const { property, positive, negative, format, system, texts } = source;
+  const { property, positive, negative, asked, texts } = source;
   const { method = "mean", pooling = "mean", site = "resid_post", seed = 32, signal } = options;
   const { layers, best } = checked(model, options, site);
   const pairs = await texts();
@@ -137,7 +136,7 @@ export async function vectorOfTexts(
       kind: "pairs", method, positive, negative, pooling, nPairs: pairs.length,
       ...(layerScores && { layerScores }), seed, promptsHash: hashTexts(pairs.flatMap((pair) => [pair.positive, pair.negative])),
     },
-    ...(format && { format }), ...(system !== undefined && { system }),
+    ...asked,
     model: await model.fingerprint(),
     health: healthOf(contrasts.filter(({ layer }) => kept.some((one) => one.layer === layer))),
     madeBy: `llama-steer ${packageVersion()}`,

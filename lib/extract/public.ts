@@ -10,7 +10,8 @@ const extracting = given.required({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
   supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),
   method: given.text.optional(), towards: given.text.optional(), away: given.text.optional(), questions: given.list(given.text).optional(),
-  pooling: given.text.optional(), name: given.text.optional(), strength: given.flag.optional(), ...formatShape,
+  pooling: given.text.optional(), name: given.text.optional(), strength: given.flag.optional(), cache: given.flag.optional(),
+  ...formatShape, onCached: given.callback.optional(),
   layers: z.union([given.tokens, number, given.anObject, given.text]).optional(),
   signal: given.signal.optional(), onProgress: given.callback.optional(),
 }).refine((value) => {

@@ -5,6 +5,7 @@ import { SteeringError } from "../errors.js";
 import type { FormatOptions } from "../prompt/index.js";
 import { fixedAlphaOf, type IclOrigin, type SteeringVector } from "../vector/index.js";
 import { HELD_OUT_QUESTIONS } from "./everyday-questions.js";
+import { gainMeasure } from "./likelihood-gain.js";
 import { withEffect } from "./random-control.js";
 
 /** Fewer questions than this say too little; then everyday questions are asked instead. */
@@ -30,8 +31,13 @@ export async function withStrength(
     const alpha = fixedAlphaOf(found?.provenance.calibration);
     if (!found || alpha === undefined) return vector;
     const asked = questions.rows.slice(0, CONTROL.questions).map(({ input }) => input);
-    return await withEffect(found, alpha, async (measured) =>
-      (await measureKl(model, measured, { alphas: [alpha], questions: asked, maxNewTokens: CONTROL.maxNewTokens, ...how }))[0]!.mean);
+    const { origin } = found.provenance;
+    const measuring = { ...how, questions: asked, maxNewTokens: CONTROL.maxNewTokens };
+    const gain = origin.kind === "words" ? gainMeasure(model, origin, measuring) : undefined;
+    return await withEffect(found, alpha, {
+      kl: async (one) => (await measureKl(model, one, { alphas: [alpha], ...measuring }))[0]!.mean,
+      gain: gain && ((one) => gain(one, alpha)),
+    });
   } catch (error) {
     if ((error as SteeringError).code === "E_CONTEXT_FULL") return vector;
     throw error;
@@ -45,11 +51,16 @@ async function questionsFor(model: Engine, { provenance: { origin } }: SteeringV
   };
   const unused = origin.kind === "icl" ? unusedRows(positive, origin) : [];
   if (unused.length >= ENOUGH) return { ...positive, rows: unused };
+  return await everydayDataset(model) ?? positive;
+}
+
+/** Our everyday questions in the folder of datasets; undefined if it has none. */
+export async function everydayDataset(model: Engine): Promise<Dataset | undefined> {
   try {
     return await loadDataset(EVERYDAY, datasetsFolder(model.info.path));
   } catch (error) {
     if ((error as SteeringError).code !== "E_NOT_FOUND") throw error;
-    return positive;
+    return undefined;
   }
 }
 

@@ -3,9 +3,12 @@ import { requireInteger, requireOneOf } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
-import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
-import { delta, SteeringVector, WORD_POOLINGS, type Format, type HookSite, type Provenance, type WordsOrigin } from "../vector/index.js";
+import { resolveFormat, type FormatOptions } from "../prompt/index.js";
+import {
+  askedForm, delta, SteeringVector, WORD_POOLINGS, type HookSite, type Provenance, type WordsOrigin,
+} from "../vector/index.js";
 import { captureContrast, hashPairs, type PromptPair } from "./contrast.js";
+import { PARAPHRASES, promptsUnder } from "./descriptions.js";
 import { EVERYDAY_QUESTIONS } from "./everyday-questions.js";
 import { contrastHealth } from "./health.js";
 
@@ -30,13 +33,6 @@ export interface ExtractWordsOptions extends Omit<FormatOptions, "system"> {
   onProgress?: (done: number, total: number) => void;
 }
 
-/** System messages, with `{}` for the description: several, so that the vector does not depend on the wording. */
-const PARAPHRASES: readonly string[] = [
-  "You are someone who {}.",
-  "Answer every question like someone who {}.",
-  "You play a person who {}. Stay in this role.",
-];
-const NEUTRAL = "You are a helpful assistant.";
 /** Later steps are means over too few answers. */
 const LEAST_SHARE = 0.25;
 
@@ -59,10 +55,7 @@ export async function extractWords(model: Engine, options: ExtractWordsOptions):
   const layers = options.layers ?? model.siteLayers(site);
   const pairs: PromptPair[] = [];
   for (const [index, question] of questions.entries()) {
-    const paraphrase = PARAPHRASES[index % PARAPHRASES.length]!;
-    const ask = (message: string): Promise<number[]> => promptUnder(model, message, question, { ...options, format });
-    const negative = await ask(away === null ? NEUTRAL : paraphrase.replace("{}", () => away));
-    pairs.push({ positive: await ask(paraphrase.replace("{}", () => towards)), negative, weight: 1 });
+    pairs.push({ ...await promptsUnder(model, { towards, away }, index, question, { ...options, format }), weight: 1 });
   }
   const contrast = await captureContrast(model, pairs, {
     site, layers, maxNewTokens, leastShare: LEAST_SHARE, ...(signal && { signal }), ...(onProgress && { onProgress }),
@@ -74,7 +67,7 @@ export async function extractWords(model: Engine, options: ExtractWordsOptions):
       kind: "words", towards, away, paraphrases: [...PARAPHRASES], nQuestions: questions.length, maxNewTokens, pooling,
       questionsHash: `sha256:${createHash("sha256").update(JSON.stringify(questions)).digest("hex")}`, promptsHash: hashPairs(pairs),
     },
-    format,
+    ...askedForm(format, { templateVariables: options.templateVariables }),
     model: await model.fingerprint(),
     health: contrastHealth(layers, contrast.rows),
     madeBy: `llama-steer ${packageVersion()}`,
@@ -88,16 +81,4 @@ function description(name: string, text: string): string {
   const trimmed = text.trim().replace(/\.$/, "").trim();
   if (trimmed !== "") return trimmed;
   throw new SteeringError("E_BAD_ARGUMENT", `${name} is empty; expected a description such as "speaks like a cheerful friend"`);
-}
-
-/** A question under a system message or, if the chat template accepts none, after it in the user's message. */
-async function promptUnder(
-  model: Engine, message: string, question: string, { format, templateVariables = {} }: FormatOptions & { format: Format },
-): Promise<number[]> {
-  try {
-    return await promptTokens(model, question, { format, system: message, templateVariables });
-  } catch (error) {
-    if (format !== "chat" || !(error instanceof SteeringError) || error.code !== "E_BAD_ARGUMENT") throw error;
-    return promptTokens(model, `${message}\n\n${question}`, { format, templateVariables });
-  }
 }

@@ -21,7 +21,7 @@ const known = new WeakMap<object, Map<number, string>>();
 /** The text of a token that marks thoughts but is never shown, such as `<|END_THINKING|>`; empty for all others. */
 export function hiddenMark(model: Vocabulary, token: number): string {
   const text = specialTexts(model).get(token);
-  return text !== undefined && isThoughtMark(text) && model.detokenise([token]).length === 0 ? text : "";
+  return text !== undefined && isThoughtMark(text, model.info.chatTemplate ?? null) && model.detokenise([token]).length === 0 ? text : "";
 }
 
 /** How the text after a prompt begins. */

@@ -3,7 +3,7 @@ export type Phase = "thinking" | "answer";
 
 /** Marks around the thoughts of different models. */
 const MARKS = [
-  ...["think", "thinking", "thought", "seed:think", "mm:think"].map((name) => ({ open: `<${name}>`, close: `</${name}>` })),
+  ...["think", "thinking", "thought", "seed:think", "mm:think", "think:opensource"].map((name) => ({ open: `<${name}>`, close: `</${name}>` })),
   { open: "[THINK]", close: "[/THINK]" },
   { open: "◁think▷", close: "◁/think▷" },
   { open: "<|START_THINKING|>", close: "<|END_THINKING|>" },
@@ -14,21 +14,45 @@ const MARKS = [
 /**
  * Marks around a model's thoughts. Earlier answers keep these marks: the template may look for them, and they do not end a turn.
  */
-export const THOUGHT_MARKS = /<\/?(?:\w+:)?think(?:ing)?>|\[\/?THINK\]|<\|(?:START|END)_THINKING\|>|<\|channel>|<channel\|>/g;
+export const THOUGHT_MARKS = /<\/?(?:\w+:)?think(?:ing|:\w+)?>|\[\/?THINK\]|<\|(?:START|END)_THINKING\|>|<\|channel>|<channel\|>/g;
 
 /** Marks of gpt-oss, which writes messages to channels; its answer is the text of the channel "final". */
 const CHANNEL = "<|channel|>";
 const MESSAGE = "<|message|>";
 const FINAL = /<\|channel\|>final.*?<\|message\|>/gs;
 const NEXT_MARK = /<\|(?:channel|message|start|end|return|call|constrain)\|>/;
-/** The first of these marks ends a message. */
-const ENDS = ["<|end|>", "<|start|>", "<|return|>", "<|call|>", CHANNEL];
+
+/** What begins a message of a model that writes its thoughts and its answer as messages: the phase of its text, and what ends it. */
+interface MessageStart {
+  mark: string;
+  /** In gpt-oss, the channel tells. */
+  phase: Phase | "by channel";
+  ends: readonly string[];
+}
+const GPT_OSS_ENDS = ["<|end|>", "<|start|>", "<|return|>", "<|call|>", CHANNEL];
+const [SOLAR_ENDS, KIMI_ENDS] = [["<|end|>"], ["<|close|>"]];
+const STARTS: readonly MessageStart[] = [
+  { mark: MESSAGE, phase: "by channel", ends: GPT_OSS_ENDS },
+  { mark: "<|think|>", phase: "thinking", ends: SOLAR_ENDS },
+  { mark: "<|content|>", phase: "answer", ends: SOLAR_ENDS },
+  { mark: "<|open|>think<|sep|>", phase: "thinking", ends: KIMI_ENDS },
+  { mark: "<|open|>response<|sep|>", phase: "answer", ends: KIMI_ENDS },
+];
+/** Where a text that begins with one of these has messages. */
+const HEADERS = [CHANNEL, "<|begin|>assistant", ...STARTS.slice(1).map(({ mark }) => mark)];
+
+/** Templates of Solar Open and Kimi K3, whose marks mean other things elsewhere. */
+const SOLAR = { template: "assistant<|think|>", tokens: ["<|think|>", "<|content|>", "<|begin|>", "<|end|>"] };
+const KIMI = { template: "'<|open|>'", tokens: ["<|open|>", "<|close|>", "<|sep|>"] };
 
 /**
  * Returns an earlier answer in the form that its template accepts. Templates with channels refuse answers that contain channel marks:
- * they get the text of the last final channel, or an empty text if the answer has none. Other templates cut the thoughts themselves.
+ * they get the text of the last final channel, or an empty text if the answer has none. Templates that write messages of their own around
+ * a thought and its answer get the answer. Other templates cut the thoughts themselves.
  */
 export function answerOf(text: string, template: string): string {
+  const isWrapped = [SOLAR, KIMI].some((each) => template.includes(each.template)) && STARTS.some(({ mark }) => text.includes(mark));
+  if (isWrapped) return splitThoughts(text).answer;
   if (!template.includes(CHANNEL) || !text.includes(CHANNEL)) return text;
   const final = [...text.matchAll(FINAL)].at(-1);
   return final ? text.slice(final.index + final[0].length).split(NEXT_MARK)[0]! : "";
@@ -38,14 +62,14 @@ const OWN_TOKENS = new Set([
   ...MARKS.flatMap(({ open, close }) => [open, close]), "<|channel>", CHANNEL, MESSAGE, "<|start|>", "<|end|>", "<|return|>", "<|call|>",
 ]);
 
-/** True for the text of a special token that marks thoughts. */
-export function isThoughtMark(text: string): boolean {
-  return OWN_TOKENS.has(text);
+/** True for the text of a special token that marks thoughts, in models with this template. */
+export function isThoughtMark(text: string, template: string | null): boolean {
+  return OWN_TOKENS.has(text) || [SOLAR, KIMI].some((own) => template?.includes(own.template) && own.tokens.includes(text));
 }
 
 /** How a model's text begins. */
 export interface Opening {
-  /** The mark with which the prompt has opened a thought; empty if it has opened none. */
+  /** The mark with which the prompt has opened a thought, or a message; empty if it has opened none. */
   opened: string;
   /** The phase that the first token is expected to be in. */
   phase: Phase;
@@ -63,12 +87,16 @@ export function openingOf(endOfPrompt: string, template: string | null, isChat: 
   const openedChannel = /<\|channel\|>(?!final)\w+<\|message\|>$/.exec(end);
   const opened = openedChannel?.[0] ?? MARKS.find(({ open }) => end.endsWith(open))?.open;
   if (opened !== undefined) return { opened, phase: "thinking" };
-  if (FINAL_AT_END.test(end) || MARKS.some(({ close }) => end.endsWith(close))) return NO_THOUGHT;
-  const thinks = isChat && template !== null && [CHANNEL, ...MARKS.map(({ open }) => open)].some((mark) => template.includes(mark));
+  const start = STARTS.find(({ mark, phase }) => phase !== "by channel" && end.endsWith(mark));
+  if (start) return { opened: start.mark, phase: start.phase as Phase };
+  if (FINAL_AT_END.test(end) || end.endsWith(NO_SOLAR_THOUGHT) || MARKS.some(({ close }) => end.endsWith(close))) return NO_THOUGHT;
+  const marks = [CHANNEL, SOLAR.template, ...MARKS.map(({ open }) => open)];
+  const thinks = isChat && template !== null && marks.some((mark) => template.includes(mark));
   return { opened: "", phase: thinks ? "thinking" : "answer" };
 }
 
 const FINAL_AT_END = /<\|channel\|>final<\|message\|>$/;
+const NO_SOLAR_THOUGHT = "<|think|><|end|><|begin|>assistant";
 
 /** A model's text, its thoughts told apart from its answer. */
 export interface ThoughtsAndAnswer {
@@ -94,11 +122,14 @@ export class ThoughtReader {
   private state: "opening" | "thought" | "answer" | "header" | "message" = "opening";
   private current: Phase;
   private close = "";
+  /** What ends the current message. */
+  private ends: readonly string[] = GPT_OSS_ENDS;
   private hasThought = false;
 
   constructor({ opened, phase }: Opening = NO_THOUGHT) {
     this.current = phase;
-    if (opened.startsWith(CHANNEL)) this.enter("message", "thinking");
+    const start = STARTS.find(({ mark }) => opened.endsWith(mark));
+    if (start) this.enter("message", phase, start.ends);
     else if (opened !== "") this.think(opened);
   }
 
@@ -131,7 +162,7 @@ export class ThoughtReader {
       case "thought": return this.until([this.close], "thoughts", () => this.enter("opening", "answer"));
       case "answer": return this.take("answer", this.pending.length);
       case "header": return this.header();
-      case "message": return this.until(ENDS, this.current === "answer" ? "answer" : "thoughts", () => this.enter("header", "thinking"));
+      case "message": return this.message();
     }
   }
 
@@ -143,14 +174,18 @@ export class ThoughtReader {
       this.think(found.open);
       return true;
     }
-    if (text.startsWith(CHANNEL)) {
+    if (HEADERS.some((mark) => text.startsWith(mark))) {
       this.enter("header", "thinking");
       return true;
     }
-    if (text === "" || [CHANNEL, ...MARKS.map(({ open }) => open)].some((mark) => mark.startsWith(text))) return false;
+    if (text === "" || [...HEADERS, ...MARKS.map(({ open }) => open)].some((mark) => mark.startsWith(text))) return false;
     if (this.hasThought) this.pending = text;
     this.enter("answer", "answer");
     return true;
+  }
+
+  private message(): boolean {
+    return this.until(this.ends, this.current === "answer" ? "answer" : "thoughts", () => this.enter("header", "thinking"));
   }
 
   private think(open: string): void {
@@ -158,20 +193,20 @@ export class ThoughtReader {
     this.enter("thought", "thinking");
   }
 
-  /** Skips a message's header; its channel tells whether the message is the answer. */
+  /** Skips a message's header, which tells whether the message is the answer. */
   private header(): boolean {
-    const end = this.pending.indexOf(MESSAGE);
-    if (end < 0) return false;
-    const isFinal = this.pending.slice(0, end).includes(`${CHANNEL}final`);
-    this.pending = this.pending.slice(end + MESSAGE.length);
-    this.enter("message", isFinal ? "answer" : "thinking");
+    const found = first(this.pending, STARTS.map(({ mark }) => mark));
+    if (!found) return false;
+    const { mark, phase, ends } = STARTS.find((start) => start.mark === found.mark)!;
+    const isFinal = phase === "by channel" ? this.pending.slice(0, found.index).includes(`${CHANNEL}final`) : phase === "answer";
+    this.pending = this.pending.slice(found.index + mark.length);
+    this.enter("message", isFinal ? "answer" : "thinking", ends);
     return true;
   }
 
   /** Takes text until the first of some marks, which `met` handles. */
   private until(marks: readonly string[], part: keyof ThoughtsAndAnswer, met: () => void): boolean {
-    const found = marks.map((mark) => ({ mark, index: this.pending.indexOf(mark) })).filter(({ index }) => index >= 0)
-      .sort((a, b) => a.index - b.index)[0];
+    const found = first(this.pending, marks);
     if (!found) {
       this.take(part, this.pending.length - heldBack(this.pending, marks));
       return false;
@@ -188,11 +223,17 @@ export class ThoughtReader {
     return false;
   }
 
-  private enter(state: typeof this.state, phase: Phase): void {
+  private enter(state: typeof this.state, phase: Phase, ends = this.ends): void {
+    this.ends = ends;
     this.hasThought ||= state !== "answer" && state !== "opening";
     this.state = state;
     this.current = phase;
   }
+}
+
+/** The first of some marks in a text. */
+function first(text: string, marks: readonly string[]): { mark: string; index: number } | undefined {
+  return marks.map((mark) => ({ mark, index: text.indexOf(mark) })).filter(({ index }) => index >= 0).sort((a, b) => a.index - b.index)[0];
 }
 
 /** Length of the longest end of a text that is the beginning of a mark. */

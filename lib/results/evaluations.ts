@@ -5,7 +5,7 @@ import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { listOf, parseJson, readLines, readWholeLines } from "../formats/index.js";
-import type { ResultRecord } from "./records.js";
+import { judgedText, type ResultRecord } from "./records.js";
 import { assertNotNewer, runIdentity, type RunFile } from "./run-file.js";
 
 const FORMAT = "llama-steer-evaluation";
@@ -90,8 +90,8 @@ export function evaluationHeader(
 }
 
 /** Identifies an answer, so that a judgement of one is never mistaken for that of another. */
-export function answerHash({ question, text }: Pick<ResultRecord, "question" | "text">): string {
-  return createHash("sha256").update(JSON.stringify([question, text])).digest("hex").slice(0, 16);
+export function answerHash(record: Pick<ResultRecord, "question" | "text" | "answer">): string {
+  return createHash("sha256").update(JSON.stringify([record.question, judgedText(record)])).digest("hex").slice(0, 16);
 }
 
 /** Make a row of an evaluation. Throws E_BAD_ARGUMENT for values that cannot be stored. */

@@ -7,7 +7,7 @@ export { runsBelow } from "./folders.js";
 export { mergeRuns, planMerge, type Merge } from "./merge.js";
 export { readPublished } from "./published-file.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
-export { encodeRecord, recordSchema, waves, type ResultRecord } from "./records.js";
+export { encodeRecord, judgedText, recordSchema, waves, type ResultRecord } from "./records.js";
 export {
   MAX_PROMPTS, MAX_SETTINGS, MAX_VECTORS, RUN_FILE, readRunFile, runDifferences, runFile, runSchema, runTitle, type RunFile,
   type RunSetting, type Shard,

@@ -13,7 +13,10 @@ export const recordSchema = z.object({
   question: z.string(),
   /** The dataset's answer. */
   gold: z.string(),
+  /** All that the model wrote, what it thought before it answered included. */
   text: z.string(),
+  /** The text without the thoughts before it; only where that differs. */
+  answer: z.string().optional(),
   tokens: integerList,
   /** `failed`: see `error`; `unknown`: the run was imported. */
   finishReason: z.enum(["length", "end", "stop", "failed", "unknown"]),
@@ -30,6 +33,11 @@ export const recordSchema = z.object({
 });
 /** One answer in one setting: a line of `results.jsonl`. */
 export type ResultRecord = z.infer<typeof recordSchema>;
+
+/** What evaluators judge: the answer that a user sees, without the thoughts before it. */
+export function judgedText({ text, answer }: Pick<ResultRecord, "text" | "answer">): string {
+  return answer ?? text;
+}
 
 /** The prompts of a run's folder, in groups that are answered together, in the order of its results. */
 export function waves({ nPrompts, parallel, shard }: Pick<RunFile, "nPrompts" | "parallel" | "shard">): number[][] {

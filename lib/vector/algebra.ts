@@ -1,7 +1,8 @@
 import { createHash } from "node:crypto";
 import { SteeringError } from "../errors.js";
 import { select, type Selection } from "./selection.js";
-import { formatOf, type Provenance } from "./provenance.js";
+import { sharedForm } from "./asked-form.js";
+import type { Provenance } from "./provenance.js";
 import type { VectorData } from "./vector.js";
 
 /** A vector and its factor in a sum. */
@@ -143,15 +144,10 @@ function assertAlike(a: VectorData, b: VectorData): void {
 function derived(from: readonly VectorData[], expression: string): Provenance {
   const { model, madeBy } = from[0]!.provenance;
   const parts = from.map((vector) => ({ property: vector.provenance.property, hash: vectorHash(vector) }));
-  return { property: expression, origin: { kind: "derived", expression, from: parts }, ...sharedFormat(from), model, madeBy };
-}
-
-/** The format, and the system message, that all vectors were made in. */
-function sharedFormat(from: readonly VectorData[]): Pick<Provenance, "format" | "system"> {
-  const [formats, systems] = [from.map(({ provenance }) => formatOf(provenance)), from.map(({ provenance }) => provenance.system)];
-  const shared = <T>(values: readonly T[]): T | undefined => (values.every((value) => value === values[0]) ? values[0] : undefined);
-  const [format, system] = [shared(formats), shared(systems)];
-  return { ...(format && { format }), ...(system !== undefined && { system }) };
+  return {
+    property: expression, origin: { kind: "derived", expression, from: parts },
+    ...sharedForm(from.map(({ provenance }) => provenance)), model, madeBy,
+  };
 }
 
 /** The expression of a sum, e.g. "0.5 · (ITA vs ENG) − FRA vs ENG". */

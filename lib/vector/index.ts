@@ -1,16 +1,17 @@
 export { dynamicSettings, fixedAlphaOf, strongAndCap } from "./calibrated.js";
 export { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
+export { askedForm, formatNotice, sharedForm, shownVariables } from "./asked-form.js";
 export { delta, type Delta, type StepMeans } from "./delta.js";
 export { HOOK_SITES, assertHeads, hasHeads, type HookSite } from "./hook-site.js";
 export { select, type Selection } from "./selection.js";
 export { SteeringVector } from "./steering-vector.js";
 export {
-  FORMATS, MAX_LAYERS, PAIR_METHODS, VERDICTS, WORD_POOLINGS, datasetSchema, fingerprintSchema, formatNotice, formatOf,
+  FORMATS, MAX_LAYERS, PAIR_METHODS, VERDICTS, WORD_POOLINGS, datasetSchema, fingerprintSchema, formatOf,
   type Calibration, type CurvePoint, type DatasetReference, type DerivedOrigin, type EffectCalibration, type Format, type Health,
   type IclOrigin, type ImportedOrigin, type KlCalibration, type LayerHealth, type ModelFingerprint, type PairMethod, type PairsOrigin,
   type Provenance, type WordsOrigin,
 } from "./provenance.js";
-export { loadVector, readTensorFile, saveVector } from "./vector-file.js";
+export { decodeVector, encodeVector, loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";
 export { fingerprintArgument, oneSteeringArgument, selectionArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
 export { loadSteering, type LoadedSteering } from "./load-steering.js";

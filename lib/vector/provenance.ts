@@ -202,8 +202,16 @@ const healthSchema = z.object({
   /** Probability of a mean difference as long as this one if the sides of each pair were swapped at random. */
   chance: z.number(),
   layers: listOf(layerHealthSchema, MAX_LAYERS),
-  /** KL per token, in nats, of the vector and of a random vector with the same norms, both at this alpha. */
-  effect: z.object({ alpha: z.number(), kl: z.number(), randomKl: z.number() }).optional(),
+  /** What the vector and a random vector with the same norms do to answers to held-out questions, both at this alpha. */
+  effect: z.object({
+    alpha: z.number(),
+    /** KL per token, in nats. */
+    kl: z.number(), randomKl: z.number(),
+    /** Vectors from words: by how many nats per token answers become likelier towards the description (docs/method.md §9). */
+    gain: z.number().optional(), randomGain: z.number().optional(),
+    /** Vectors from words: share of distinct tokens in an answer, divided by that in the unsteered one. */
+    variety: z.number().optional(),
+  }).optional(),
 });
 /** How consistent the contrast is that a vector was made from. */
 export type Health = z.infer<typeof healthSchema>;
@@ -219,6 +227,8 @@ const provenanceSchema = z.object({
   format: z.enum(FORMATS).optional(),
   /** The system message, or opening line, of those questions. */
   system: z.string().optional(),
+  /** The variables of the chat template; empty if there were none. Other formats have none, and older files do not say. */
+  templateVariables: z.record(z.string(), z.unknown()).optional(),
   calibration: z.union([klCalibrationSchema, effectSchema]).optional(),
   health: healthSchema.optional(),
   model: fingerprintSchema,
@@ -234,14 +244,6 @@ const FORMAT_OF_TEMPLATE = { question: "qa", chat: "chat", none: "raw" } as cons
 export function formatOf({ format, origin }: Provenance): Format | undefined {
   if (format || origin.kind === "icl") return format ?? "qa";
   return origin.kind === "pairs" && origin.template ? FORMAT_OF_TEMPLATE[origin.template] : undefined;
-}
-
-/** A line for the user of a vector whose questions were put to the model in another format; undefined if it was the same, or unknown. */
-export function formatNotice(name: string, provenance: Provenance, format: Format): string | undefined {
-  const made = formatOf(provenance);
-  if (made === undefined || made === format) return undefined;
-  return `${name} was made with --format ${made}, but is used with --format ${format}; its effect may be weaker. `
-    + `Use --format ${made}, or extract a vector with --format ${format}`;
 }
 
 /** Format version 1 had only one kind of origin, whose fields it stored at the top level. */

@@ -24,6 +24,11 @@ const metadataSchema = z.object({
  * Throws E_WRITE, E_NOT_FINITE.
  */
 export async function saveVector(path: string, vector: VectorData): Promise<void> {
+  await writeFileAtomic(path, encodeVector(vector, path));
+}
+
+/** The bytes of a vector file. Throws E_NOT_FINITE. */
+export function encodeVector(vector: VectorData, path: string): Uint8Array {
   const { layers, nSteps, width, data } = vector;
   if (!data.every(Number.isFinite)) throw new SteeringError("E_NOT_FINITE", `the vector for ${path} contains values that are not finite`);
   const tensors = new Map<string, Tensor>(layers.map((layer, index) => [
@@ -33,7 +38,7 @@ export async function saveVector(path: string, vector: VectorData): Promise<void
     format: FORMAT, format_version: FORMAT_VERSION, operation: "add", hook_site: vector.site, layer_base: "0",
     provenance: JSON.stringify(vector.provenance),
   };
-  await writeFileAtomic(path, encodeSafetensors({ tensors, metadata }));
+  return encodeSafetensors({ tensors, metadata });
 }
 
 /**
@@ -42,7 +47,12 @@ export async function saveVector(path: string, vector: VectorData): Promise<void
  * @throws SteeringError E_NOT_FOUND, E_BAD_VECTOR (not a vector file, truncated, other version), E_NOT_FINITE
  */
 export async function loadVector(path: string): Promise<VectorData> {
-  const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "vector"), path);
+  return decodeVector(await readTensorFile(path, "vector"), path);
+}
+
+/** The vector in the bytes of a vector file. Throws E_BAD_VECTOR, E_NOT_FINITE. */
+export function decodeVector(bytes: Buffer, path: string): VectorData {
+  const { tensors, metadata } = decodeSafetensors(bytes, path);
   const described = parsedBy(metadataSchema, metadata,
     (problem) => new SteeringError("E_BAD_VECTOR", `${path} is not a vector of llama-steer: metadata ${problem}`));
   const vector = { site: described.hook_site, ...joinLayers(tensors, path), provenance: provenanceOf(described, path) };

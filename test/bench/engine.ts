@@ -20,7 +20,7 @@ const prompt = model.tokenise(QUESTION);
 const { threads } = model;
 const plain = await PlainLoop.start({ model: model.info.path, nCtx: N_CTX, nSeqMax: N_SEQ, threads });
 const memory = await memoryRatio();
-const vector = await extract(model, { positive: await loadDataset("ITA"), negative: await loadDataset("ENG"), support: 2 });
+const vector = await extract(model, { positive: await loadDataset("ITA"), negative: await loadDataset("ENG"), support: 2, cache: false });
 const vectors = Array.from({ length: 8 }, (_, i): VectorData => ({ ...vector, data: vector.data.map((value) => value * (1 + i / 10)) }));
 
 /** Tokens per second of `n` generations at once, by the time of their steps. */

@@ -40,8 +40,8 @@ interface Answer {
 async function answers(steer: SteerInput, system?: string): Promise<Answer[]> {
   return Promise.all(questions.map(async (question) => {
     const prompt = await prompts.tokens(model, question, system === undefined ? {} : { system });
-    const { text, tokens } = await model.generate(prompt, { steer, maxNewTokens: TOKENS, stop: ["Q:"] }).result();
-    return { question, text, tokens: tokens.map(({ token }) => token) };
+    const { answer, tokens } = await model.generate(prompt, { steer, maxNewTokens: TOKENS, stop: ["Q:"] }).result();
+    return { question, text: answer, tokens: tokens.map(({ token }) => token) };
   }));
 }
 
@@ -62,7 +62,7 @@ const share = (hits: readonly boolean[]): string => `${Math.round((100 * hits.fi
 for (const [key, property] of Object.entries(PROPERTIES)) {
   if (only.length > 0 && !only.includes(key)) continue;
   const begun = performance.now();
-  const vector = await extract(model, { towards: property.towards, away: property.away });
+  const vector = await extract(model, { towards: property.towards, away: property.away, cache: false });
   const seconds = (performance.now() - begun) / 1000;
   const { calibration, health } = vector.provenance;
   const fixed = calibration?.schedule ?? schedule.fixed(1);

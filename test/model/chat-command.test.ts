@@ -43,7 +43,8 @@ describe("in pipes", () => {
     expect({ code, rest }).toEqual({ code: 0, rest: [""] });
     expect(first).toContain(ENGLISH);
     expect(second).toMatch(/pianificare/);
-    expect(stderr).toMatch(new RegExp("^\\d+ tokens · [\\d.]+ tokens/s\\nitalian was extracted in the format qa.*\\n1 italian  fixed,1.5\\n"
+    expect(stderr).toMatch(new RegExp("^\\d+ tokens · [\\d.]+ tokens/s\\n"
+      + "italian was made in the format qa, but is used in the format chat.*\\n1 italian  fixed,1.5\\n"
       + "A new conversation\\.\\n\\d+ tokens · .* · italian 1\\.5\\n$"));
   });
 

@@ -39,7 +39,7 @@ describeModel(`the command line with ${MODEL}`, () => {
       tokens: Array<{ readings: Array<{ alpha: number; kl: number | null }> }>
     };
     expect([result.format, result.prompt]).toEqual(["chat", "What do bees make?"]);
-    expect(generated.stderr).toMatch(/^note: it\.safetensors was made with --format qa, but is used with --format chat/);
+    expect(generated.stderr).toMatch(/^note: it\.safetensors was made in the format qa, but is used in the format chat/);
     expect(result.steering).toEqual([
       { vector: "it.safetensors", layers: "all", heads: "all", schedule: { kind: "fixed", alpha: 1.5 }, tail: "mean", phases: ["answer"] },
       {

@@ -1,8 +1,10 @@
 import { writeFileSync } from "node:fs";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { formatFor } from "../../lib/calibrate/measure-kl.js";
 import { datasetsFolder } from "../../lib/dataset/index.js";
 import { probe as probes } from "../../lib/experiments.js";
 import { extract, loadDataset, loadModel, prompts, SteeringVector, type Dataset, type Model, type PairsOrigin } from "../../lib/index.js";
+import { randomControl } from "../../lib/extract/index.js";
 import { runCommand, type Outcome } from "../support/command.js";
 import { tinyWithChat } from "../support/tiny-chat.js";
 import { scratch } from "../support/tiny-files.js";
@@ -45,6 +47,22 @@ test("an extraction follows the model, or the format that is asked for, and says
   expect([chat.scale(2), chat.add(brief), chat.add(qa)].map(({ provenance }) => provenance.format)).toEqual(["chat", "chat", undefined]);
 });
 
+test("every kind of extraction records the template's variables, and its strength is measured with them", async () => {
+  const how = { templateVariables: { mood: "calm" }, layers: [3], strength: false } as const;
+  const made = await Promise.all([
+    extract(model, { ...both(), ...SMALL, ...how }), extract(model, { ...both(), ...how, method: "mean", nPairs: 2 }),
+    extract(model, { towards: "is glad", questions: ["Why?", "How?"], maxNewTokens: 1, ...how }),
+    extract(model, { texts: { positive: ["glad"], negative: ["sad"], openings: ["I"] }, system: "Be brief.", ...how }),
+  ]);
+  expect(made.map(({ provenance: { templateVariables } }) => templateVariables)).toEqual(Array(4).fill({ mood: "calm" }));
+  expect(made[3]!.provenance.system).toBe("Be brief.");
+  await made[0]!.save(space.path("calm.safetensors"));
+  expect((await SteeringVector.load(space.path("calm.safetensors"))).provenance).toEqual(made[0]!.provenance);
+  expect(formatFor(made[0]!, {})).toEqual({ format: "chat", templateVariables: { mood: "calm" } });
+  expect(formatFor(made[0]!, { templateVariables: {} })).toEqual({ format: "chat", templateVariables: {} });
+  expect(formatFor(randomControl(made[3]!), {})).toEqual({ format: "chat", system: "Be brief.", templateVariables: { mood: "calm" } });
+}, MINUTE);
+
 test("so does an extraction from pairs, and raw leaves the question out", async () => {
   const options = { ...both(), method: "mean", layers: [3], nPairs: 4 } as const;
   const asked = { ...options, positive: { ...positive!, rows: positive!.rows.map((row) => ({ ...row, input: `${row.input} Why?` })) } };
@@ -78,12 +96,14 @@ test("on the command line a vector of another format is used with one notice", a
     run(
       "generate", path, QUESTION, "--steer", "v.safetensors:fixed,1", "--steer", "v.safetensors:start,1", "--max-new-tokens", "1", ...more,
     );
-  const [same, other, quiet, inspected] = await Promise.all([
+  const [same, other, quiet, inspected, moody] = await Promise.all([
     generate("--json"), generate("--format", "qa", "--json"), generate("--format", "qa", "--quiet"), run("inspect", "v.safetensors"),
+    generate("--template-variable", "mood=1", "--json"),
   ]);
+  expect(moody.stderr).toMatch(/^note: v\.safetensors was made with no template variables, but is used with the template variable mood=1; [^\n]+\n$/);
   expect(same.stderr).toBe("");
   expect(JSON.parse(same.stdout)).toMatchObject({ format: "chat", prompt: QUESTION });
-  expect(other.stderr).toMatch(/^note: v\.safetensors was made with --format chat, but is used with --format qa; [^\n]+\n$/);
+  expect(other.stderr).toMatch(/^note: v\.safetensors was made in the format chat, but is used in the format qa; [^\n]+\n$/);
   expect(JSON.parse(other.stdout)).toMatchObject({ format: "qa", prompt: QUESTION });
   expect([quiet.code, quiet.stderr]).toEqual([0, ""]);
   expect(inspected.stdout).toMatch(/^prompt format +chat$/m);

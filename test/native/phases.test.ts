@@ -2,7 +2,10 @@ import { afterAll, beforeAll, expect, test } from "@jest/globals";
 import {
   replay, type GenerationResult, type Model, type ScheduleInput, type SteeredPhase, type Steering, type VectorData,
 } from "../../lib/index.js";
+import { measureKl } from "../../lib/calibrate/index.js";
 import { Batch } from "../../lib/engine/index.js";
+import { answerPrompt } from "../../lib/evaluate/index.js";
+import { judgedText } from "../../lib/results/index.js";
 import { ids, letters, loadChatting } from "../support/chats.js";
 import { allLayers, digits, randomVector, scratch } from "../support/tiny-files.js";
 
@@ -88,6 +91,28 @@ test("a generation's tokens tell their phase; schedules and Dyn count in the ans
       again.tokens.forEach(({ logProbability }, i) => expect(logProbability).toBeCloseTo(result.tokens[i]!.logProbability!, digits(4)));
     }
   });
+});
+
+test("evaluators get the answer without its thought; the KL counts both, and ΔPPL too", async () => {
+  const [prompt, maxNewTokens] = ["Why?<think>", 6];
+  const plain = await model.generate(prompt, { ...letters(model, maxNewTokens), sampling: {} }).result();
+  const close = ids(plain).find((token, i, all) => i > 0 && all.indexOf(token) === i)!;
+  const tokens = model.tokenise(prompt);
+  const settings = [{ label: "plain", prompt: "no-icl" as const, steer: [] }];
+  const asked = { question: "Why?", gold: "", stop: [], noIcl: tokens, icl: tokens, iclLanguage: undefined };
+  const answer = async () => (await answerPrompt(model, 0, asked, { settings, vectors: [], maxNewTokens }))[0]!;
+  expect(await answer()).toMatchObject({ text: plain.text, answer: "", tokens: ids(plain), deltaPerplexity: expect.any(Number) });
+  await readingAs(close, "</think>\n", async () => {
+    const record = await answer();
+    expect(record.answer).not.toBe("");
+    expect(record.text.endsWith(`</think>\n${record.answer}`)).toBe(true);
+    expect(judgedText(record)).toBe(record.answer);
+    const { answer: _, ...older } = record;
+    expect(judgedText(older)).toBe(record.text);
+  });
+  const steered = await randomVector(model, 1, { site: "resid_post", nSteps: 3, scale: 1 });
+  const [point] = await measureKl(model, steered, { alphas: [2], questions: [prompt], maxNewTokens, format: "raw" });
+  expect(point!.mean).toBeGreaterThan(0.01);
 });
 
 test("a thought never reaches the history of a chat, unless asked", async () => {

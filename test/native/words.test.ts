@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
-import { extract, prompts, type ContrastTexts, type Dataset, type Model } from "../../lib/index.js";
+import { extract, prompts, type ContrastTexts, type Dataset, type Model, type SteerInput } from "../../lib/index.js";
 import { captureMeans, captureTexts } from "../../lib/capture/index.js";
+import { gainMeasure } from "../../lib/extract/likelihood-gain.js";
 import { EVERYDAY_QUESTIONS, HELD_OUT_QUESTIONS, loadContrastTexts } from "../../lib/extract/index.js";
 import { delta } from "../../lib/vector/index.js";
 import { loadVector } from "../../lib/vector/vector-file.js";
@@ -12,7 +13,7 @@ import { maxDifference, scratch, tolerance } from "../support/tiny-files.js";
 const ROUNDING = tolerance(5e-5);
 const { space, model } = await tinyForFile();
 const questions = ["Why?", "How so?", "And then?", "When?"];
-const WORDS = { towards: "is glad", away: "is sad", questions, maxNewTokens: 3 } as const;
+const WORDS = { towards: "is glad", away: "is sad", questions, maxNewTokens: 3, strength: false } as const;
 
 describe("from words", () => {
   test("a vector is the per-step difference of the answers under both messages, as an opening paragraph for a base model", async () => {
@@ -31,14 +32,14 @@ describe("from words", () => {
   });
 
   test("the file says how it was made, and how healthy the contrast is", async () => {
-    const vector = await extract(model, { ...WORDS, towards: " is glad. " });
+    const vector = await extract(model, { ...WORDS, towards: " is glad. ", strength: true });
     await vector.save(space.path("glad.safetensors"));
     const { provenance } = await loadVector(space.path("glad.safetensors"));
     expect(provenance).toEqual(vector.provenance);
     expect(provenance).toMatchObject({
       property: "is glad vs is sad", format: "qa",
       origin: { kind: "words", towards: "is glad", away: "is sad", nQuestions: 4, maxNewTokens: 3, pooling: "step" },
-      health: { verdict: "weak", nPairs: 4, reason: expect.stringContaining("too few") },
+      health: { verdict: "weak", nPairs: 4, reason: expect.stringContaining("too few"), effect: { gain: expect.any(Number) } },
     });
     expect(provenance.health!.layers.map(({ layer }) => layer)).toEqual([0, 1, 2]);
     const prompt = model.tokenise("Q:Why?\nA:");
@@ -62,6 +63,36 @@ describe("from words", () => {
     expect(vector.provenance).toMatchObject({ property: "is glad", origin: { away: null } });
     const other = await extract(model, { ...WORDS, away: "is a helpful assistant" });
     expect(maxDifference(vector.data, other.data)).toBeGreaterThan(100 * ROUNDING);
+  });
+
+  test("the gain of a strength: how much likelier its answers are towards the description than unsteered ones", async () => {
+    const vector = await extract(model, WORDS);
+    const asked = ["Where?", "Who is it?"];
+    const measure = gainMeasure(model, { towards: "is glad", away: "is sad" }, { questions: asked, maxNewTokens: 4 });
+    const shares: number[] = [];
+    const odds = async (question: string, i: number, steer: SteerInput): Promise<number> => {
+      const { tokens } = await model.generate(`Q:${question}\nA:`, { steer, maxNewTokens: 4 }).result();
+      shares.push(new Set(tokens.map(({ token }) => token)).size / tokens.length);
+      const [towards, away] = await Promise.all(["is glad", "is sad"].map(async (what) => {
+        const message = [`You are someone who ${what}.`, `Answer every question like someone who ${what}.`][i]!;
+        const scores = await model.score(`${message}\n\nQ:${question}\nA:`, tokens.map(({ token }) => token));
+        return scores.reduce((sum, score) => sum + score, 0) / scores.length;
+      }));
+      return towards! - away!;
+    };
+    const gains: number[] = [];
+    for (const [i, question] of asked.entries()) {
+      gains.push(await odds(question, i, vector.with({ kind: "fixed", alpha: 40 })) - await odds(question, i, []));
+    }
+    const { gain, variety } = await measure(vector, 40);
+    expect(gain).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
+    expect(variety).toBeCloseTo((shares[0]! / shares[1]! + shares[2]! / shares[3]!) / 2, 12);
+    expect(Math.abs(gains[0]!)).toBeGreaterThan(1e-3);
+    const none = await measure(vector, 0);
+    expect(none.gain).toBeCloseTo(0, 5);
+    expect(none.variety).toBeCloseTo(1, 12);
+    const tooLong = gainMeasure(model, { towards: "is glad", away: null }, { questions: asked, maxNewTokens: model.maxContext });
+    expect(await tooLong(vector, 1)).toEqual({ gain: NaN, variety: NaN });
   });
 
   test.each([
@@ -120,7 +151,7 @@ describe("from texts", () => {
   };
 
   test("personas and openings: the mean difference of the last tokens", async () => {
-    const vector = await extract(model, { texts: personas, format: "raw", name: "mood" });
+    const vector = await extract(model, { texts: personas, format: "raw", name: "mood", strength: false });
     const texts = personas.openings.flatMap((opening) => personas.positive.flatMap((_, i) => ["positive", "negative"].map((side) => ({
       prompt: model.tokenise(`Be ${personas[side as "positive"][i]!}!`), answer: model.tokenise(opening, { bos: false }),
     }))));
@@ -138,12 +169,13 @@ describe("from texts", () => {
 
   test("pairs of whole texts equal personas that make the same texts", async () => {
     const whole = await extract(
-      model, { texts: [{ positive: "abc", negative: "abd" }, { positive: "xbc", negative: "xbd" }], method: "pca" },
+      model, { texts: [{ positive: "abc", negative: "abd" }, { positive: "xbc", negative: "xbd" }], method: "pca", strength: false },
     );
     expect(whole.provenance).toMatchObject({ property: "texts", format: "raw", origin: { method: "pca", nPairs: 2 } });
     const datasets = (["c", "d"] as const).map((end): Dataset =>
       ({ name: end, instruction: "", rows: ["a", "x"].map((lead) => ({ input: lead, output: `${lead}b${end}` })) }));
-    const same = await extract(model, { method: "pca", positive: datasets[0]!, negative: datasets[1]!, format: "raw", pooling: "last" });
+    const how = { method: "pca", format: "raw", pooling: "last", strength: false } as const;
+    const same = await extract(model, { ...how, positive: datasets[0]!, negative: datasets[1]! });
     expect(maxDifference(whole.data, same.data)).toBeLessThan(ROUNDING);
   });
 

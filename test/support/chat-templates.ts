@@ -65,6 +65,7 @@ export function characterVocabulary(
   const texts = new Map(tokens.map(({ token, text }) => [token, text]));
   return {
     info: { chatTemplate, path: "made-up.gguf" }, tokenise, specialTokens: () => special,
+    detokenise: (ids: readonly number[]) => Buffer.from(ids.map((id) => (texts.has(id) ? "" : String.fromCodePoint(id))).join("")),
     text: (ids: readonly number[]) => ids.map((id) => texts.get(id) ?? String.fromCodePoint(id)).join(""),
   } as unknown as CharacterVocabulary;
 }

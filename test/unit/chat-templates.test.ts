@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, jest, test } from "@jest/globals";
-import { chatTokens } from "../../lib/prompt/index.js";
+import { openingAfter, PhaseClock } from "../../lib/generate/phase-clock.js";
+import { chatTokens, ThoughtReader, type Opening } from "../../lib/prompt/index.js";
 import { renderTemplate, TemplateRefusal } from "../../lib/prompt/jinja.js";
 import { bundledTemplates, characterVocabulary, FIRST_SPECIAL, goldenChats, shortHash, type MadeToken } from "../support/chat-templates.js";
 import { sampled } from "../support/slow.js";
@@ -56,6 +57,34 @@ describe("every chat template of llama.cpp", () => {
     }
     expect(differ).toEqual([]);
   }, MINUTES);
+
+  test.each<[string, Record<string, unknown>, Opening, string]>([
+    ["tencent-Hy3", { reasoning_effort: "high" }, { opened: "<think:opensource>", phase: "thinking" }, "Hm.</think:opensource>Yo!"],
+    ["tencent-Hy3", {}, { opened: "", phase: "answer" }, "Yo!"],
+    ["upstage-Solar-Open-100B", {}, { opened: "", phase: "thinking" }, "<|think|>Hm.<|end|><|begin|>assistant<|content|>Yo!<|end|>"],
+    ["upstage-Solar-Open-100B", { reasoning_effort: "low" }, { opened: "", phase: "answer" }, "<|content|>Yo!<|end|>"],
+    ["Kimi-K3", {}, { opened: "<|open|>think<|sep|>", phase: "thinking" }, "Hm.<|close|>think<|sep|><|open|>response<|sep|>Yo!<|close|>x"],
+    ["Kimi-K3", { thinking: false }, { opened: "<|open|>response<|sep|>", phase: "answer" }, "Yo!<|close|>response<|sep|>"],
+  ])("tells how its model's text begins, and thoughts from answer: %s, %j", async (name, templateVariables, expected, written) => {
+    const template = templates.get(`${name}.jinja`)!;
+    const marks = ["<|think|>", "<|end|>", "<|begin|>", "<|content|>", "<|open|>", "<|close|>", "<|sep|>", "<think:opensource>",
+      "</think:opensource>"].map((text) => ({ text }));
+    const model = characterVocabulary(template, marks);
+    const prompt = await chatTokens(model, [{ role: "user", content: "Hi" }], { templateVariables });
+    const opening = openingAfter(model, prompt);
+    expect(opening).toEqual(expected);
+    const clock = new PhaseClock(model, opening);
+    const phases = model.tokenise(written, { special: true, bos: false }).map((token) => clock.take(token));
+    const reader = new ThoughtReader(opening);
+    reader.push(written);
+    expect(reader.finish()).toEqual({ thoughts: written.includes("Hm.") ? "Hm." : "", answer: "Yo!" });
+    expect(phases.includes("thinking")).toBe(expected.phase === "thinking" || written.startsWith("<|content|>") || name === "Kimi-K3");
+    // In the next turn the template sees the answer alone, also if the whole text was kept.
+    const turn = (content: string) => chatTokens(model, [
+      { role: "user", content: "Hi" }, { role: "assistant", content }, { role: "user", content: "So?" },
+    ], { templateVariables, mayCut: true });
+    if (name !== "tencent-Hy3") expect(model.text(await turn(opening.opened + written))).toBe(model.text(await turn("Yo!")));
+  });
 
   test.each([["control", false], ["user-defined", true]])("takes its own marks in a message for plain characters, where they are %s "
     + "tokens", async (_, isUserDefined) => {

@@ -124,8 +124,26 @@ describe("beside a random vector", () => {
   });
 
   test.each([[3, 1, "strong"], [1.2, 1, "weak"]] as const)("a KL of %d beside %d: %s", async (kl, randomKl, verdict) => {
-    const measured = await withEffect(vector, 1.5, async (one) => (one === vector ? kl : randomKl));
+    const measured = await withEffect(vector, 1.5, { kl: async (one) => (one === vector ? kl : randomKl) });
     expect(measured.provenance.health).toMatchObject({ verdict, effect: { alpha: 1.5, kl, randomKl }, agreement: health.agreement });
     expect(measured.data).toBe(vector.data);
+  });
+
+  test.each([
+    [1.5, 1, "strong", ""], [0.01, 1, "weak", "than unsteered ones: 0.01 nats per token, 0.02 with"],
+    [-2, 1, "weak", "-2.00 nats"], [1.5, 0.3, "weak", "at alpha 1.5 answers repeat themselves: they have 30 % as many different tokens"],
+    [NaN, NaN, "strong", ""],
+  ] as const)("answers that become likelier towards the description by %d nats per token, with a variety of %d: %s", async (
+    gain, variety, verdict, why,
+  ) => {
+    const measured = await withEffect(vector, 1.5, {
+      kl: async (one) => (one === vector ? 3 : 0.1), gain: async (one) => (one === vector ? { gain, variety } : { gain: 0.02, variety: 1 }),
+    });
+    const { effect, reason, verdict: found } = measured.provenance.health!;
+    expect({ found, effect }).toEqual({
+      found: verdict, effect: { alpha: 1.5, kl: 3, randomKl: 0.1, ...(!Number.isNaN(gain) && { gain, randomGain: 0.02, variety }) },
+    });
+    expect(reason).toContain(why);
+    if (why !== "") expect(reason).toContain("; before that, strong: ");
   });
 });

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { parquetWriteFile } from "hyparquet-writer";
 import { loadDataset } from "../../lib/index.js";
-import { importAlpaca, importBeaverTails, importColumns, importPairs, saveDataset } from "../../lib/dataset/index.js";
+import { importAlpaca, importBeaverTails, importColumns, importPairs, loadQuestions, saveDataset } from "../../lib/dataset/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 
 const ROWS = [{ input: "What, \"now\"?", output: "First line.\nSecond line." }, { input: "Und jetzt?", output: "好的\t吧" }];
@@ -141,4 +141,29 @@ test("named columns of any table, saved where datasets are looked up", async () 
   expect(JSON.parse(await readFile(saved, "utf8"))).toEqual(rows);
   expect(await loadDataset("FAQ", folder)).toEqual({ name: "FAQ", rows, instruction: "Be brief." });
   expect(saved).toBe(join(folder, "FAQ", "FAQ_train.json"));
+});
+
+test.each([
+  ["lines.txt", "\ufeff Why?\r\n\n  How, \"so\"? \n"],
+  ["lines", "Why?\nHow, \"so\"?"],
+  ["inputs.csv", `input\nWhy?\n${quoted('How, "so"?')}\n`],
+  ["rows.json", JSON.stringify([{ input: "Why?", output: "So." }, { input: 'How, "so"?' }])],
+  ["rows.jsonl", '{"input":"Why?"}\n{"input":"How, \\"so\\"?"}\n'],
+])("questions: %s", async (name, text) => {
+  expect(await loadQuestions(await write(name, text), "nowhere")).toEqual(["Why?", 'How, "so"?']);
+});
+
+test("questions: those of a dataset by its name; a missing or empty file, and one without the column, say what they are", async () => {
+  const folder = await temporaryFolder();
+  await saveDataset(folder, { name: "MINE", instruction: "", rows: ROWS });
+  expect(await loadQuestions("MINE", folder)).toEqual(ROWS.map(({ input }) => input));
+  const unknown = { code: "E_NOT_FOUND", message: expect.stringContaining("did you mean MINE") };
+  await expect(loadQuestions("MIN", folder)).rejects.toMatchObject(unknown);
+  await expect(loadQuestions("missing.txt", folder)).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+  await expect(loadQuestions(await write("empty.txt", " \n"), folder)).rejects.toMatchObject({
+    code: "E_BAD_DATASET", message: expect.stringMatching(/empty\.txt: it contains no questions/),
+  });
+  await expect(loadQuestions(await write("rows.json", '[{"question":"Why?"}]'), folder)).rejects.toMatchObject({
+    code: "E_BAD_DATASET", message: expect.stringMatching(/"input" must be a text/),
+  });
 });

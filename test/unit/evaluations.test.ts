@@ -7,7 +7,7 @@ import { fluencyEvaluator, repetition } from "../../lib/evaluate/fluency-evaluat
 import { translatedEvaluator } from "../../lib/evaluate/translated-evaluator.js";
 import type { TextTranslator } from "../../lib/evaluate/translation.js";
 import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
-import { readRun, writeRun } from "../../lib/results/index.js";
+import { encodeRecord, readRun, writeRun } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/runs.js";
 
@@ -50,6 +50,21 @@ describe("an evaluation", () => {
       eval_counting_hit: true,
     });
     expect((await readFile(path(), "utf8")).trim().split("\n")).toHaveLength(RECORDS.length + 1);
+  });
+
+  test("judges the answer that a user sees, not the thoughts before it, and notices when it changes", async () => {
+    const write = async (answer: string): Promise<void> => writeFile(join(folder, "results.jsonl"), RECORDS.map((record, i) =>
+      encodeRecord(i === 1 ? { ...record, text: `<think>0</think>${record.text}`, answer } : record)).join(""));
+    await write(RECORDS[1]!.text);
+    const seen = new Counting();
+    const { evaluations, records } = await evaluateRun(folder, [seen]);
+    expect(seen.shown).toEqual(RECORDS.map(({ text }) => text));
+    expect(records[1]).toMatchObject({ text: "<think>0</think>text 1 好\n", answer: "text 1 好\n" });
+    expect(evaluations[0]!.rows[1]).toMatchObject({ eval_counting: "text 1 好", eval_counting_hit: null });
+    await write("");
+    const again = new Counting();
+    await evaluateRun(folder, [again]);
+    expect(again.shown.slice(0, 1)).toEqual([""]);
   });
 
   test("goes on where it was stopped, and ends with the same bytes", async () => {

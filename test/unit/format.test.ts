@@ -7,7 +7,7 @@ import type { Dataset } from "../../lib/dataset/index.js";
 import {
   demonstrationTokens, evaluationPrompts, formattedPrompts, promptTokens, resolveDemonstrationFormat, resolveFormat,
 } from "../../lib/prompt/index.js";
-import { formatOf, type Provenance } from "../../lib/vector/index.js";
+import { askedForm, formatNotice, formatOf, sharedForm, type Format, type Provenance } from "../../lib/vector/index.js";
 import { characterVocabulary } from "../support/chat-templates.js";
 
 const TURNS = "{%- for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]";
@@ -98,6 +98,37 @@ test("vectors of older files say their format by their origin", () => {
   expect(["question", "chat", "none"].map((template) => of({ kind: "pairs", template }))).toEqual(["qa", "chat", "raw"]);
   expect(of({ kind: "pairs" }, { format: "chat" })).toBe("chat");
   expect(of({ kind: "imported" })).toBeUndefined();
+});
+
+test.each<[string, Format | undefined, object | undefined, Format, object | undefined, RegExp | undefined]>([
+  ["the same", "chat", { a: 1 }, "chat", { a: 1 }, undefined],
+  ["the same, without variables", "chat", {}, "chat", undefined, undefined],
+  ["an older file, which does not say its variables", "chat", undefined, "chat", { a: 1 }, undefined],
+  ["a file that says nothing", undefined, undefined, "chat", { a: 1 }, undefined],
+  ["variables where there are none", "qa", undefined, "qa", { a: 1 }, undefined],
+  ["another format", "qa", undefined, "chat", undefined, /^v was made in the format qa, but is used in the format chat; .* format chat, or/],
+  ["another format and other variables", "chat", { a: 1 }, "raw", {}, /^v was made in the format chat, but is used in the format raw; /],
+  ["other variables", "chat", { a: 1 }, "chat", { a: "1" }, /made with the template variable a=1, but is used with the template variable a="1"; /],
+  ["variables left out", "chat", { a: [1], b: null }, "chat", undefined, /variables a=\[1\], b=null, but is used with no template variables; /],
+  ["variables added", "chat", {}, "chat", { a: false }, /with no template variables, but is used with the template variable a=false; /],
+])("the notice about the use of a vector: %s", (_, format, made, usedFormat, used, expected) => {
+  const provenance = { origin: { kind: "imported" }, format, templateVariables: made } as unknown as Provenance;
+  const notice = formatNotice("v", provenance, { format: usedFormat, templateVariables: used as Record<string, unknown> });
+  if (expected) expect(notice).toMatch(expected);
+  else expect(notice).toBeUndefined();
+});
+
+test("a vector records how it was asked, as it was then; a derived one what its parts have in common", () => {
+  const templateVariables = { a: { b: 1 } };
+  const asked = askedForm("chat", { system: "s", templateVariables });
+  templateVariables.a.b = 2;
+  expect(asked).toEqual({ format: "chat", system: "s", templateVariables: { a: { b: 1 } } });
+  expect(askedForm("chat", {})).toEqual({ format: "chat", templateVariables: {} });
+  expect(askedForm("qa", { templateVariables })).toEqual({ format: "qa" });
+  const shared = (...all: object[]) => sharedForm(all.map((each) => ({ origin: { kind: "imported" }, ...each }) as unknown as Provenance));
+  expect(shared(asked, askedForm("chat", { system: "s", templateVariables: { a: { b: 1 } } }))).toEqual(asked);
+  expect(shared(asked, askedForm("chat", {}))).toEqual({ format: "chat" });
+  expect(shared(asked, { format: "qa" }, {})).toEqual({});
 });
 
 describe("a file of messages", () => {

@@ -36,6 +36,15 @@ const TEXTS: Array<[model: string, opening: Opening, text: string, thoughts: str
     "gpt-oss whose prompt opens a channel", opened("<|channel|>analysis<|message|>"),
     "Hm.<|end|><|start|>assistant<|channel|>final<|message|>Hello!", "Hm.", "Hello!",
   ],
+  ["Hy3", opened("<think:opensource>"), "Hm.</think:opensource>Hello!", "Hm.", "Hello!"],
+  ["Hy3 that opens its thought itself", THINKS, "<think:opensource>Hm.</think:opensource>Hello!", "Hm.", "Hello!"],
+  ["Solar Open", THINKS, "<|think|>Hm.<|end|><|begin|>assistant<|content|>Hello!<|end|>", "Hm.", "Hello!"],
+  ["Solar Open that answers at once", THINKS, "<|content|>Hello!", "", "Hello!"],
+  ["Solar Open after an empty thought", PLAIN, "<|content|>Hello!<|end|>", "", "Hello!"],
+  ["Solar Open that never answers", THINKS, "<|think|>Hm, <|en", "Hm, <|en", ""],
+  ["Solar Open whose prompt opens the thought", opened("<|think|>"), "Hm.<|end|><|begin|>assistant<|content|>Hello!", "Hm.", "Hello!"],
+  ["Kimi K3", opened("<|open|>think<|sep|>"), "Hm.<|close|>think<|sep|><|open|>response<|sep|>Hello!", "Hm.", "Hello!"],
+  ["Kimi K3 that does not think", { opened: "<|open|>response<|sep|>", phase: "answer" }, "Hello!<|close|>response<|sep|>", "", "Hello!"],
   ["a text about marks", PLAIN, "Write <think> first, then </think>.", "", "Write <think> first, then </think>."],
   ["a text that begins with a mark", PLAIN, " <think>Hm.</think> Hello!", "Hm.", "Hello!"],
   ["a text that almost begins with a mark", PLAIN, "<thinker> and [THINKING", "", "<thinker> and [THINKING"],
@@ -78,7 +87,7 @@ describe.each(TEXTS)("%s", (_, opening, text, thoughts, answer) => {
     const decided = [...text].map((character) => [reader.phase, reader.push(character)][0]);
     const nAnswer = decided.lastIndexOf("thinking") + 1;
     if (thoughts !== "" && answer !== "") { // the answer begins at its first character, after the mark and white space
-      expect(text.slice(nAnswer).trimStart()).toBe(answer + (text.endsWith("<|return|>") ? "<|return|>" : ""));
+      expect(text.slice(nAnswer).trimStart()).toBe(answer + (/(?:<\|(?:return|end)\|>)?$/.exec(text)![0]));
       expect(decided.slice(0, nAnswer).filter((phase) => phase === "answer").length).toBeLessThan(18); // before the mark is known
     }
     if (opening.phase === "thinking") expect(decided[0]).toBe("thinking");
