@@ -3,7 +3,7 @@ import { nearestName } from "../lib/formats/index.js";
 import { SteeringError } from "../lib/index.js";
 import { addOption, camelCase, namesOf, OUTPUT, type Command } from "./command.js";
 import { commandName } from "./common.js";
-import { COMMANDS } from "./commands/index.js";
+import { loadCommands } from "./commands/index.js";
 import { EXIT, exitCode } from "./exit-codes.js";
 import { onStderr } from "./colours.js";
 
@@ -13,15 +13,16 @@ class UsageError extends Error {}
 export async function main(args: string[]): Promise<number> {
   // `llama-steer models list | head -1` closes the pipe early, which is not a failure.
   process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failure));
+  const commands = await loadCommands(args[0]);
   try {
-    await parser(args).parseAsync();
+    await parser(commands, args).parseAsync();
     return Number(process.exitCode ?? EXIT.ok);
   } catch (error) {
-    return report(error as Error, args);
+    return report(error as Error, commands, args);
   }
 }
 
-function parser(args: string[]) {
+function parser(commands: readonly Command[], args: string[]) {
   const command = yargs(args)
     .scriptName("llama-steer")
     .locale("en")
@@ -29,10 +30,10 @@ function parser(args: string[]) {
     .usage("$0 <command>\n\nSteer local language models: extract a behaviour as a vector, add it while the model generates.")
     .group(["help", "version"], "Global options:");
   for (const [name, option] of Object.entries(OUTPUT)) addOption(command, name, option).global(name);
-  for (const { module } of COMMANDS) command.command(module);
+  for (const { module } of commands) command.command(module);
   return command
     .completion("completion", "Print a script for shell completion")
-    .demandCommand(1, `expected a command: ${namesOf(COMMANDS)}`)
+    .demandCommand(1, `expected a command: ${namesOf(commands)}`)
     .strict()
     .recommendCommands()
     .wrap(Math.min(110, process.stdout.columns ?? 100))
@@ -40,22 +41,22 @@ function parser(args: string[]) {
       + "docs/errors.md explains each error.")
     .exitProcess(false)
     .fail((message, error: Error | undefined) => {
-      throw error && error.name !== "YError" ? error : new UsageError(explained(error?.message ?? message, args));
+      throw error && error.name !== "YError" ? error : new UsageError(explained(error?.message ?? message, commands, args));
     });
 }
 
 /** The command that the arguments name, the words that name it, and all words. */
-function commandOf(args: string[]): { command: Command | undefined; path: string[]; words: string[] } {
+function commandOf(commands: readonly Command[], args: string[]): { command: Command | undefined; path: string[]; words: string[] } {
   const words = args.filter((arg) => !arg.startsWith("-"));
-  const command = COMMANDS.find(({ name }) => name === words[0]);
+  const command = commands.find(({ name }) => name === words[0]);
   const member = command?.commands.find(({ name }) => name === words[1]);
   return { command: member ?? command, path: [command, member].flatMap((each) => (each ? [each.name] : [])), words };
 }
 
 /** The messages of yargs in the words of our own errors. */
-function explained(message: string, args: string[]): string {
-  const { command, path, words } = commandOf(args);
-  const members = command ? command.commands : COMMANDS;
+function explained(message: string, commands: readonly Command[], args: string[]): string {
+  const { command, path, words } = commandOf(commands, args);
+  const members = command ? command.commands : commands;
   const fallback = members.find(({ name }) => name === "$0");
   const usage = fallback ? [...path, fallback.usage.replace("$0 ", "")] : [...path.slice(0, -1), command?.usage];
   const unknown = `unknown command "${words.slice(0, path.length + 1).join(" ")}"`;
@@ -95,13 +96,13 @@ function unknownArguments(command: Command | undefined, names: string[]): string
   return `unknown: ${names.join(", ")}${hint}`;
 }
 
-function report(error: Error, args: string[]): number {
+function report(error: Error, commands: readonly Command[], args: string[]): number {
   const isOurs = error instanceof SteeringError;
   const isUsage = error instanceof UsageError;
   const code = isOurs ? ` [${error.code}]` : "";
   const message = isOurs && error.code === "E_ABORTED" ? `interrupted: ${error.message}` : error.message;
   process.stderr.write(`${onStderr.red("llama-steer:")} ${message}${code}\n`);
-  if (isUsage) process.stderr.write(`Try: ${[commandName(), ...commandOf(args).path].join(" ")} --help\n`);
+  if (isUsage) process.stderr.write(`Try: ${[commandName(), ...commandOf(commands, args).path].join(" ")} --help\n`);
   if (args.includes("--debug")) process.stderr.write(`${error.stack}\n`);
   else if (!isOurs && !isUsage) process.stderr.write("This is a bug in llama-steer; please report it with the output of --debug.\n");
   if (isOurs) return exitCode(error.code);

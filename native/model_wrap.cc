@@ -287,8 +287,7 @@ Napi::Value model_wrap::create_capture(const Napi::CallbackInfo & info) {
         weights->check_layers(site, layers);
         const int32_t width = weights->sites().width(site);
         auto capture = std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id());
-        return handle<activation_capture>::make(info.Env(), std::move(capture),
-            layers.size() * n_steps * width * sizeof(double));
+        return handle<activation_capture>::make(info.Env(), std::move(capture), layers.size() * n_steps * width * sizeof(double));
     });
 }
 

@@ -1,7 +1,7 @@
 import { readdirSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { OUTPUT, type Command } from "../../bin/command.js";
-import { COMMANDS } from "../../bin/commands/index.js";
+import { loadCommands } from "../../bin/commands/index.js";
 
 /** Columns of the help where stdout is not a terminal. */
 const WIDTH = 100;
@@ -9,10 +9,16 @@ const WIDTH = 100;
 const files = readdirSync("bin/commands").map((name) => name.replace(/\.ts$/, "")).filter((name) => name !== "index");
 const below = (command: Command, words: string[]): Array<[string, Command]> =>
   [[[...words, command.name].join(" "), command], ...command.commands.flatMap((each) => below(each, [...words, command.name]))];
+const COMMANDS = await loadCommands();
 const all = COMMANDS.flatMap((command) => below(command, []));
 
 test("every file of bin/commands is a command of its name", () => {
   expect(COMMANDS.map(({ name }) => name).sort()).toEqual(files.sort());
+});
+
+test("a command that is named is loaded alone; another word loads all", async () => {
+  expect((await loadCommands("generate")).map(({ name }) => name)).toEqual(["generate"]);
+  expect(await loadCommands("genrate")).toEqual(COMMANDS);
 });
 
 describe.each(all)("%s", (name, { usage, options, commands, module }) => {
