@@ -43,7 +43,7 @@ type DemoArguments = Values<typeof OPTIONS> & OutputOptions;
 /** The first thing that a newcomer sees; `npm start` runs it. */
 export default command({
   usage: "demo [model]",
-  describe: "Steer a model towards three properties, one at a time, and compare the answers",
+  describe: "Compare answers steered towards three properties",
   options: OPTIONS,
   run: (given) => interruptible((signal) => run(given, signal)),
 });

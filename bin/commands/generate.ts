@@ -27,10 +27,7 @@ export const GENERATION = options({
     defaultDescription: "Q: with --format qa, else none",
   },
   ...SAMPLING,
-  pipeline: {
-    choices: PIPELINES, default: "auto",
-    describe: "Guess tokens to save decodes (dyn): while it pays, always or never; the answer is the same",
-  },
+  pipeline: { choices: PIPELINES, default: "auto", describe: "Guess tokens ahead (dyn): while it pays, always or never" },
   "allow-mismatch": { type: "boolean", describe: "Accept vectors and probes of another model of the same shape" },
   monitor: { type: "string", array: true, describe: "Probe file; its probability is shown at every token (repeatable)" },
 });

@@ -35,7 +35,7 @@ export function openTerminal(args: readonly string[], { cwd, columns = 100, env 
   const quoted = [process.execPath, CLI, ...args].map((word) => `'${word}'`).join(" ");
   const command = `stty cols ${columns} rows 40; exec ${quoted}`;
   const child = spawn("script", ["--quiet", "--flush", "--return", "--command", command, "/dev/null"], {
-    cwd, env: { ...process.env, TERM: "xterm-256color", NO_COLOR: undefined, FORCE_COLOR: undefined, ...env },
+    cwd, env: { ...process.env, TERM: "xterm-256color", NO_COLOR: undefined, FORCE_COLOR: undefined, CI: undefined, ...env },
   });
   let [raw, seen] = ["", 0];
   const waiting = new Set<() => void>();
