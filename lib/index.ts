@@ -9,8 +9,8 @@ export { fromLlama, loadModel } from "./model/public.js";
 export { Chat, Model, type ChatOptions, type LlamaLike, type TurnOptions } from "./model/index.js";
 export { compose, loadSteering, replay } from "./generate/public.js";
 export {
-  GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type History, type Prompt, type Reading,
-  type ScoreOptions, type Steering, type SteerInput,
+  GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type GenerationWork, type History,
+  type Pipeline, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput,
 } from "./generate/index.js";
 export { load as loadDataset } from "./dataset/public.js";
 export type { Dataset, LoadDatasetOptions, Row } from "./dataset/index.js";

@@ -8,7 +8,7 @@ import type { SteeringSpec } from "../steering/index.js";
 import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
-import { Stepper, type Decider, type Pipeline, type PipelineCounts, type ReadGuess } from "./stepper.js";
+import { Stepper, type Decider, type GenerationWork, type Pipeline, type ReadGuess } from "./stepper.js";
 import { notFinite, Streams, type Output, type Probe, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
@@ -45,7 +45,7 @@ export interface GenerationResult {
   finishReason: "length" | "end" | "stop";
   promptTokens: number;
   /** Decodes and rows that the tokens took, and how many tokens were guessed while the alphas were measured (Dyn). */
-  work: PipelineCounts;
+  work: GenerationWork;
   /** Duration of the steps that produced the tokens; other generations may have shared these steps. */
   seconds: number;
 }

@@ -27,7 +27,7 @@ export const PIPELINES = ["auto", "on", "off"] as const;
 export type Pipeline = (typeof PIPELINES)[number];
 
 /** The work that the tokens of a generation took. */
-export interface PipelineCounts {
+export interface GenerationWork {
   decodes: number;
   rows: number;
   /** Guessed tokens with which the next step was begun. */
@@ -49,7 +49,7 @@ const PAUSE = 32;
  * the right ones computed. Every token and alpha is that of the plain order (docs/architecture.md, "Dyn in a pipeline").
  */
 export class Stepper {
-  readonly counts: PipelineCounts = { decodes: 0, rows: 0, guesses: 0, hits: 0 };
+  readonly counts: GenerationWork = { decodes: 0, rows: 0, guesses: 0, hits: 0 };
   /** What is measured already: for the step that comes next, or for the one after a guessed token. */
   private ahead: { probe: Probe; guess: number | undefined; isGuessed: boolean } | undefined;
   private sequences: readonly number[] | undefined;

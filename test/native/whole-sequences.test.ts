@@ -116,6 +116,17 @@ describe.each(ARCHITECTURES)("%s", (name) => {
     expect((await Promise.all(together)).map(({ tokens }) => tokens.map(({ token }) => token))).toEqual(alone);
   });
 
+  test("generations of one prompt with Dyn, each joining when the others are at any point, are what one is alone", async () => {
+    const vector = await randomVector(model, 4, { nSteps: 4, scale: 1, site: "resid_post" });
+    const options = { steer: { vector, schedule: { kind: "dynamic" as const } }, maxNewTokens: 4 };
+    const expected = (await generateText(model, FIRST, options)).tokens.map(({ token }) => token);
+    const all = await Promise.all(Array.from({ length: 10 }, async (_, ticks) => {
+      for (let i = 0; i < ticks; i++) await new Promise(setImmediate);
+      return (await generateText(model, FIRST, options)).tokens.map(({ token }) => token);
+    }));
+    expect(all).toEqual(all.map(() => expected));
+  });
+
   test("activations of prompts and texts are the same one by one and all at once", async () => {
     const site = "resid_post" as const;
     const prompts = [FIRST, SECOND, FIRST.slice(0, 5)];

@@ -21,6 +21,8 @@ export interface Running<Kind extends Task = Task> {
   computed: number;
   token: number;
   step: number;
+  /** True once rows of its first step may be in the cache. */
+  hasBegun: boolean;
   cancelled: boolean;
   /** True if the task came to its end. */
   hasEnded: boolean;
@@ -80,7 +82,7 @@ export function mostShared(task: Task): number {
 
 /**
  * Finds the earlier running task that shares the longest beginning with this task's prompt; the first of several. `whole`: only accepts
- * tasks that have taken no step and whose whole prompt is that beginning, so that their sequence can be shared as it is.
+ * tasks that have not begun a step and whose whole prompt is that beginning, so that their sequence can be shared as it is.
  */
 export function donorFor(task: Task, running: readonly Running[], whole = false): Running["donor"] {
   let best: Running["donor"];
@@ -88,7 +90,7 @@ export function donorFor(task: Task, running: readonly Running[], whole = false)
     if (from.task === task && !from.cancelled) break;
     const most = Math.min(prefillLength(from.task), mostShared(task));
     const nTokens = from.cancelled ? 0 : sharedCells(promptCells(from.task), promptCells(task), most);
-    if (whole && (nTokens < prefillLength(from.task) || from.step > 0)) continue;
+    if (whole && (nTokens < prefillLength(from.task) || from.hasBegun)) continue;
     if (nTokens >= LEAST_SHARED && nTokens > (best?.nTokens ?? 0)) best = { from, nTokens };
   }
   return best;

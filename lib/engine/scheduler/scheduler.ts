@@ -147,6 +147,7 @@ export class Scheduler {
       const { size } = batch;
       const most = Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size, mostAtOnce(running, this.keeping));
       if (!takesSteps(running)) return prefill(running, batch, most);
+      running.hasBegun = true;
       takers.set(running, running.task.step(batch, placeOf(running, remove)));
     });
     for (const running of prefilling) if (!running.cancelled) this.spread(running);

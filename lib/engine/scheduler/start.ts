@@ -35,6 +35,6 @@ export function start(
   const prefilled = beginning?.nTokens ?? 0;
   return {
     job, task, sequences: room.take(claim, beginning, keeps?.owner), nCells: cellsOf(task), prefilled, computed: prefilled,
-    token: task.prompt.at(-1)!, step: 0, cancelled: false, hasEnded: false, donor: beginning ? undefined : donor,
+    token: task.prompt.at(-1)!, step: 0, hasBegun: false, cancelled: false, hasEnded: false, donor: beginning ? undefined : donor,
   };
 }
