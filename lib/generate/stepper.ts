@@ -22,9 +22,9 @@ export interface Step {
   take: (result: StepResult) => void;
 }
 
-/** Whether to guess: while enough guesses are right, always, or never. */
-export const PIPELINES = ["auto", "on", "off"] as const;
-export type Pipeline = (typeof PIPELINES)[number];
+/** Whether Dyn guesses tokens to save decodes: while enough guesses are right, always, or never. */
+export type Pipeline = "auto" | "on" | "off";
+export const PIPELINES: readonly Pipeline[] = ["auto", "on", "off"];
 
 /** The work that the tokens of a generation took. */
 export interface GenerationWork {
