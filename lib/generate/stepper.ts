@@ -36,10 +36,9 @@ export interface GenerationWork {
   hits: number;
 }
 
-/** The share of right guesses below which guessing costs more than it saves: about what two more rows cost, in decodes of P and S. */
-const LEAST_HITS = 0.35;
-/** Over how many guesses, about, the share is counted, and after how many tokens without guesses they are tried again. */
+/** Over how many guesses, about, the share of right ones is counted. */
 const MEMORY = 16;
+/** After so many tokens without guesses one is tried again. */
 const PAUSE = 32;
 
 /**
@@ -77,7 +76,7 @@ export class Stepper {
     if (ahead) return this.decide(batch, place, ahead.probe, ahead.guess);
     const probe = this.streams.probe(batch, place, now);
     if (!probe || !this.streams.isMeasuredAt(place.step, now)) return this.decide(batch, place, probe, undefined);
-    return { sample: undefined, take: this.taker(batch, probe, false) };
+    return { sample: undefined, take: this.taker(batch, place, probe, false) };
   }
 
   /** What was measured for this step, if it still holds; otherwise removes its cells. */
@@ -101,11 +100,11 @@ export class Stepper {
     const moment = { phase: now.phase, before: { ...now.before, [now.phase]: now.before[now.phase] + 1 } };
     const ahead = guess !== undefined && next.step < this.decider.maxNewTokens && this.streams.isMeasuredAt(next.step, moment)
       ? this.streams.probe(batch, next, moment) : undefined;
-    return { sample, take: ahead ? this.taker(batch, ahead, true) : () => undefined };
+    return { sample, take: ahead ? this.taker(batch, place, ahead, true) : () => undefined };
   }
 
-  private taker(batch: Batch, probe: Probe, isGuessed: boolean): (result: StepResult) => void {
-    const guess = this.isGuessing() ? this.decider.guess(batch, probe) : undefined;
+  private taker(batch: Batch, { rowCost }: Place, probe: Probe, isGuessed: boolean): (result: StepResult) => void {
+    const guess = this.isGuessing(rowCost * (1 + probe.requests.size)) ? this.decider.guess(batch, probe) : undefined;
     return (result) => {
       probe.alphas = result.alphas;
       for (const index of probe.requests.values()) if (Number.isNaN(result.alphas[index]!.kl)) throw notFinite();
@@ -113,12 +112,12 @@ export class Stepper {
     };
   }
 
-  private isGuessing(): boolean {
+  /** `lost`: the cost of the rows that a wrong guess wastes, in units of a decode's fixed cost, which a right guess saves. */
+  private isGuessing(lost: number): boolean {
     if (this.guesses !== "auto") return this.guesses === "on";
-    if (this.share >= LEAST_HITS) return true;
+    if (this.share > (1 - this.share) * lost) return true;
     if (++this.pause < PAUSE) return false;
     this.pause = 0;
-    this.share = LEAST_HITS; // tries again
     return true;
   }
 

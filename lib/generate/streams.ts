@@ -112,7 +112,7 @@ export class Streams {
   }
 
   /** Adds the rows of P and S, and requests the KLs between them; undefined if there are no such streams. */
-  probe(batch: Batch, { token, position, step, sequences }: Omit<Place, "rewind">, moment: Moment): Probe | undefined {
+  probe(batch: Batch, { token, position, step, sequences }: Omit<Place, "rewind" | "rowCost">, moment: Moment): Probe | undefined {
     if (this.measured.length === 0) return undefined;
     const past = this.past[step];
     const beside = this.baseline(step);

@@ -1,4 +1,5 @@
 import type { Batch } from "../batch.js";
+import type { Context } from "../context.js";
 import { sharedCells } from "./cells.js";
 import { isWanted, promptCells, type Place, type PrefillTask, type StepTask, type Task } from "./task.js";
 
@@ -57,9 +58,9 @@ export function isStepping(running: Running): running is Running<StepTask> {
   return takesSteps(running) && !running.cancelled && isWanted(running.task);
 }
 
-export function placeOf({ task, token, step, sequences }: Running, remove: (sequence: number, from: number) => void): Place {
+export function placeOf({ task, token, step, sequences }: Running, context: Context, rowCost: number): Place {
   const position = task.prompt.length - 1 + step;
-  return { token, position, step, sequences, rewind: () => sequences.forEach((sequence) => remove(sequence, position)) };
+  return { token, position, step, sequences, rowCost, rewind: () => sequences.forEach((each) => context.kvRemove(each, position)) };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */

@@ -5,6 +5,7 @@ import type { Context, ContextNeeds, StepResult } from "../context.js";
 import { keptOf, mostAtOnce, type Keeping } from "./kept.js";
 import { Patience } from "./patience.js";
 import { Room } from "./room.js";
+import { RowCosts } from "./row-costs.js";
 import { donorFor, isDone, isPrefilling, isStepping, placeOf, prefill, takesSteps, type Job, type Running } from "./running.js";
 import { keepingOf, start, type SchedulerLimits } from "./start.js";
 import { cellsOf, isWanted, sequencesOf, type StepTask, type Taken, type TakeResult, type Task } from "./task.js";
@@ -13,8 +14,6 @@ import { cellsOf, isWanted, sequencesOf, type StepTask, type Taken, type TakeRes
 const PATIENCE_MS = 250;
 /** Minimum prompt tokens that a step prefills, however many generations are running. */
 const LEAST_PREFILL = 16;
-
-const NOTHING: StepResult = { alphas: [], tokens: [], logProbabilities: [], guesses: [] };
 
 /**
  * Continuous batching: the tasks of one model share a context, and join and leave between decodes. One decode takes the next rows of all
@@ -35,10 +34,12 @@ export class Scheduler {
   private mustForget = false;
   private readonly room: Room;
   private readonly keeping: Keeping;
+  private readonly costs: RowCosts;
 
   constructor(createContext: (needs: ContextNeeds) => Promise<Context>, private readonly limits: SchedulerLimits) {
     this.room = new Room(createContext, limits.hasWholeSequences);
     this.keeping = keepingOf(limits);
+    this.costs = new RowCosts(this.keeping.isExact);
   }
 
   /**
@@ -142,23 +143,20 @@ export class Scheduler {
     const limiting = [...stepping, ...prefilling.filter(({ task }) => task.kind === "prefill")];
     const { nBatch } = this.room.context!.options;
     const mostRows = Math.min(nBatch, ...limiting.map(({ task }) => task.mixedRows));
-    const remove = (sequence: number, from: number): void => this.room.context!.kvRemove(sequence, from);
+    const rowCost = stepping.length * this.costs.relative;
     const result = await this.decode([...stepping, ...prefilling], (running, batch) => {
       const { size } = batch;
       const most = Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size, mostAtOnce(running, this.keeping));
       if (!takesSteps(running)) return prefill(running, batch, most);
       running.hasBegun = true;
-      takers.set(running, running.task.step(batch, placeOf(running, remove)));
+      takers.set(running, running.task.step(batch, placeOf(running, this.room.context!, rowCost)));
     });
     for (const running of prefilling) if (!running.cancelled) this.spread(running);
     const seconds = (performance.now() - begun) / 1000;
-    for (const [running, take] of takers) if (!running.cancelled) this.accept(running, () => take(result, seconds));
+    for (const [running, take] of takers) if (result && !running.cancelled) this.accept(running, () => take(result, seconds));
   }
 
-  /**
-   * With nothing to compute, moves an unread task back to the queue so that a wanted one can start; all of them if the context cannot be
-   * trusted.
-   */
+  /** With nothing to compute, queues an unread task again so that a wanted one can start; all if the context cannot be trusted. */
   private makeRoom(): boolean {
     if (this.running.length === 0 || !this.nextWaiting()) {
       this.patience.calm();
@@ -180,23 +178,26 @@ export class Scheduler {
   }
 
   /** Decodes the rows that `add` adds for each task. If the decode fails, it fails for all of them. */
-  private async decode(participants: readonly Running[], add: (running: Running, batch: Batch) => void): Promise<StepResult> {
+  private async decode(participants: readonly Running[], add: (running: Running, batch: Batch) => void): Promise<StepResult | undefined> {
     const batch = new Batch();
+    const hasPrompts = participants.some(isPrefilling);
     const alive = participants.filter((running) => {
       const before = batch.size;
       return !running.cancelled && this.guard(running, () => add(running, batch)) && batch.size > before;
     });
-    if (batch.size === 0) return NOTHING;
+    if (batch.size === 0) return undefined;
     this.decoding = alive;
     try {
+      const begun = performance.now();
       const result = await this.room.context!.decode(batch);
+      if (!hasPrompts) this.costs.observe(batch.size, (performance.now() - begun) / 1000);
       for (const running of alive) running.computed = running.prefilled;
       return result;
     } catch (error) {
       // Only an abort is known to leave the context unchanged.
       this.room.isTainted ||= (error as SteeringError).code !== "E_ABORTED";
       for (const running of alive) this.fail(running, this.disposed ? disposedError() : error);
-      return NOTHING;
+      return undefined;
     } finally {
       this.decoding = [];
     }

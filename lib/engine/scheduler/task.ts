@@ -14,6 +14,8 @@ export interface Place {
   step: number;
   /** Sequences of the task; all of them hold the earlier positions. A task that starts again gets a new array. */
   sequences: readonly number[];
+  /** What one row more of every task in the decode costs, in units of a decode's fixed cost. */
+  rowCost: number;
   /** Removes the cells of this and later positions from all sequences. */
   rewind(): void;
 }
