@@ -40,7 +40,7 @@ export interface GenerationWork {
 const USUAL_SHARE = 0.7;
 /** Over how many guesses, about, the share of right ones is counted. */
 const MEMORY = 16;
-/** After so many tokens without guesses one is tried again. */
+/** Tokens without guesses, after which one is tried again. */
 const PAUSE = 32;
 
 /**
