@@ -5,6 +5,7 @@ import { evaluate } from "../../lib/experiments.js";
 import { measureKl } from "../../lib/calibrate/index.js";
 import { extract, loadDataset, loadModel, prompts, schedule, type SteerInput } from "../../lib/index.js";
 import { median } from "../../lib/maths/index.js";
+import { dynamicSettings } from "../../lib/vector/index.js";
 
 interface Property {
   towards: string;
@@ -70,9 +71,10 @@ for (const [key, property] of Object.entries(PROPERTIES)) {
   const [kl] = await measureKl(model, vector, { alphas: [alpha], questions: questions.slice(0, 12) });
   console.log(`\n${name}: ${key}: extracted in ${seconds.toFixed(1)} s; health ${health?.verdict ?? "not measured"}; alpha ${alpha.toPrecision(3)}; `
     + `KL per token: mean ${kl!.mean.toFixed(2)}, 95th percentile ${kl!.p95.toFixed(2)} nats`);
-  const dyn = schedule.dynamic({ topP: 0.5, strongAlpha: alpha, alphaMax: alpha });
   const conditions: Array<[string, SteerInput, string?]> = [
-    ["unsteered", []], ["prompted", [], message(property.towards)], ["Fixed", vector.with(fixed)], ["Dyn p=0.5", vector.with(dyn)],
+    ["unsteered", []], ["prompted", [], message(property.towards)], ["Fixed", vector.with(fixed)],
+    ...[0.3, 0.5].map((topP): [string, SteerInput] =>
+      [`Dyn p=${topP}`, vector.with(schedule.dynamic({ ...dynamicSettings(calibration), topP }))]),
   ];
   const results: Array<{ label: string; given: Answer[] }> = [];
   for (const [label, steer, system] of conditions) {
