@@ -8,7 +8,7 @@ import { generate, generateText, scoreTokens } from "../../lib/generate/index.js
 import { seededRandom } from "../../lib/maths/random.js";
 import { tinyForFile } from "../support/file-model.js";
 import { sampled } from "../support/slow.js";
-import { digits, loadTiny, randomVector } from "../support/tiny-files.js";
+import { digits, randomVector } from "../support/tiny-files.js";
 import { encodeGguf, TINY_SHAPE, tinyModel } from "../support/tiny-model.js";
 
 const { space, model } = await tinyForFile();
@@ -167,14 +167,21 @@ describe("the work of Dyn", () => {
   });
 
   test("wrong guesses turn themselves off, and are tried again later", async () => {
-    const { model: alone } = await loadTiny(space, { maxGenerations: 1 }); // otherwise it depends on what rows cost
     guesses(wrong);
-    const steer = { vector: await randomVector(alone, 1, { nSteps: 12, scale: 1 }), schedule: dynamic() };
-    const { work, tokens } = await generateText(alone, "work", { steer, maxNewTokens: 120, sampling: { logitBias: { 2: -Infinity } } });
-    alone.dispose();
+    const endless = { maxNewTokens: 120, sampling: { logitBias: { 2: -Infinity } } };
+    const { work, tokens } = await generateText(model, "work", options(1, endless));
     expect(tokens.length).toBe(120);
     expect(work.guesses).toBeGreaterThan(8);
     expect(work.guesses).toBeLessThan(30);
+  });
+
+  test("many at once guess less: what wrong guesses waste grows with them, what right ones save does not", async () => {
+    const guessed = async (n: number): Promise<number> => {
+      const all = await Promise.all(Array.from({ length: n }, () => generateText(model, "work", options(1))));
+      return all.reduce((sum, { work }) => sum + work.guesses, 0) / n;
+    };
+    expect(await guessed(1)).toBeGreaterThan(4);
+    expect(await guessed(5)).toBe(0);
   });
 
   test("no cell is left behind, over a thousand wrong guesses in a context without room for one", async () => {

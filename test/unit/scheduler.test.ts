@@ -12,7 +12,7 @@ const createContext = async ({ nCtx }: { nCtx: number }): Promise<Context> => ({
 const text = (done: () => void): PrefillTask =>
   ({ kind: "prefill", prompt: [1, 2, 3], mixedRows: 8, from: 0, capture: () => undefined as unknown as RowCapture, done });
 
-const scheduler = (): Scheduler => new Scheduler(createContext, { maxCells: 16, maxSequences: 1, maxTasks: Infinity });
+const scheduler = (): Scheduler => new Scheduler(createContext, { maxCells: 16, maxSequences: 1, maxTasks: Infinity, rowCost: 0 });
 
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ["setImmediate", "queueMicrotask", "nextTick", "performance"] }); // nobody's patience ends

@@ -5,7 +5,6 @@ import type { Context, ContextNeeds, StepResult } from "../context.js";
 import { keptOf, mostAtOnce, type Keeping } from "./kept.js";
 import { Patience } from "./patience.js";
 import { Room } from "./room.js";
-import { RowCosts } from "./row-costs.js";
 import { donorFor, isDone, isPrefilling, isStepping, placeOf, prefill, takesSteps, type Job, type Running } from "./running.js";
 import { keepingOf, start, type SchedulerLimits } from "./start.js";
 import { cellsOf, isWanted, sequencesOf, type StepTask, type Taken, type TakeResult, type Task } from "./task.js";
@@ -34,12 +33,10 @@ export class Scheduler {
   private mustForget = false;
   private readonly room: Room;
   private readonly keeping: Keeping;
-  private readonly costs: RowCosts;
 
   constructor(createContext: (needs: ContextNeeds) => Promise<Context>, private readonly limits: SchedulerLimits) {
     this.room = new Room(createContext, limits.hasWholeSequences);
     this.keeping = keepingOf(limits);
-    this.costs = new RowCosts(this.keeping.isExact);
   }
 
   /**
@@ -143,7 +140,7 @@ export class Scheduler {
     const limiting = [...stepping, ...prefilling.filter(({ task }) => task.kind === "prefill")];
     const { nBatch } = this.room.context!.options;
     const mostRows = Math.min(nBatch, ...limiting.map(({ task }) => task.mixedRows));
-    const rowCost = stepping.length * this.costs.relative;
+    const rowCost = stepping.length * this.limits.rowCost;
     const result = await this.decode([...stepping, ...prefilling], (running, batch) => {
       const { size } = batch;
       const most = Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size, mostAtOnce(running, this.keeping));
@@ -180,7 +177,6 @@ export class Scheduler {
   /** Decodes the rows that `add` adds for each task. If the decode fails, it fails for all of them. */
   private async decode(participants: readonly Running[], add: (running: Running, batch: Batch) => void): Promise<StepResult | undefined> {
     const batch = new Batch();
-    const hasPrompts = participants.some(isPrefilling);
     const alive = participants.filter((running) => {
       const before = batch.size;
       return !running.cancelled && this.guard(running, () => add(running, batch)) && batch.size > before;
@@ -188,9 +184,7 @@ export class Scheduler {
     if (batch.size === 0) return undefined;
     this.decoding = alive;
     try {
-      const begun = performance.now();
       const result = await this.room.context!.decode(batch);
-      if (!hasPrompts) this.costs.observe(batch.size, (performance.now() - begun) / 1000);
       for (const running of alive) running.computed = running.prefilled;
       return result;
     } catch (error) {

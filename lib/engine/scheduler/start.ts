@@ -10,6 +10,11 @@ export interface SchedulerLimits {
   maxSequences: number;
   /** Maximum tasks at once. */
   maxTasks: number;
+  /**
+   * What a row costs in units of a decode's fixed cost, about. Not measured: what shares a batch would depend on a clock, and the last
+   * digits of results on that.
+   */
+  rowCost: number;
   /** True if the model's memory cannot be cut at a token (`NativeModelInfo`). */
   hasWholeSequences?: boolean;
 }
