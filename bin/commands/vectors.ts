@@ -118,8 +118,8 @@ async function sampleOf(
   const tokens = await prompts.tokens(model, question, { format });
   const stop = format === "qa" ? [prompts.QUESTION_STOP] : [];
   const answer = async (steer: LoadedSteering[]): Promise<string> => {
-    const { text } = await model.generate(tokens, { steer, maxNewTokens, stop, signal }).result();
-    return text.trim();
+    const result = await model.generate(tokens, { steer, maxNewTokens, stop, signal }).result();
+    return result.answer.trim();
   };
   return { question, unsteered: await answer([]), steered: await answer([steering]) };
 }

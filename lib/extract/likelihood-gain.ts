@@ -12,22 +12,11 @@ interface GainOptions extends Pick<FormatOptions, "templateVariables"> {
   signal?: AbortSignal;
 }
 
-/** What a vector does to answers, as means over the questions; NaN if none has an answer. */
-export interface Gain {
-  /** By how many nats per token steered answers are likelier towards the description than unsteered ones. */
-  gain: number;
-  /** Share of distinct tokens in a steered answer, divided by that in the unsteered one: near 0 for an answer that repeats one word. */
-  variety: number;
-}
-export type MeasureGain = (vector: VectorData, alpha: number) => Promise<Gain>;
-
-interface Judged {
-  /** Mean log probability per token under the first description minus that under the second one. */
-  odds: number;
-  /** Share of distinct tokens. */
-  distinct: number;
-}
-const UNKNOWN: Judged = { odds: NaN, distinct: NaN };
+/**
+ * By how many nats per token steered answers are likelier towards the description than unsteered ones, as a mean over the questions; NaN
+ * if none has an answer.
+ */
+export type MeasureGain = (vector: VectorData, alpha: number) => Promise<number>;
 
 /**
  * Prepares to measure whether a vector has the effect that its descriptions name. The model itself judges: the log odds of an answer are
@@ -35,37 +24,34 @@ const UNKNOWN: Judged = { odds: NaN, distinct: NaN };
  */
 export function gainMeasure(model: Engine, descriptions: Descriptions, { questions, maxNewTokens, ...options }: GainOptions): MeasureGain {
   const { templateVariables, signal } = options;
-  let unsteered: Array<Promise<Judged>> | undefined;
-  const judged = async (index: number, format: FormatOptions["format"], steer: readonly Steering[]): Promise<Judged> => {
+  let unsteered: Array<Promise<number>> | undefined;
+  const odds = async (index: number, format: FormatOptions["format"], steer: readonly Steering[]): Promise<number> => {
     const question = questions[index]!;
     const how = { ...(format && { format }), ...(templateVariables && { templateVariables }) };
     const asked = await promptTokens(model, question, how);
     const { tokens } = await generateText(model, asked, { steer, maxNewTokens, ...(signal && { signal }) });
     const answer = tokens.map(({ token }) => token).filter((token) => !model.isEndOfGeneration(token));
-    if (answer.length === 0) return UNKNOWN;
+    if (answer.length === 0) return NaN;
     const prompts = await promptsUnder(model, descriptions, index, question, how);
     const [towards, away] = await Promise.all([prompts.positive, prompts.negative].map(async (prompt) => {
       const scores = await scoreTokens(model, prompt, answer, { ...(signal && { signal }) });
       return scores.reduce((sum, score) => sum + score, 0) / scores.length;
     }));
-    return { odds: towards! - away!, distinct: new Set(answer).size / answer.length };
+    return towards! - away!;
   };
   return async (vector, alpha) => {
     const format = formatOf(vector.provenance);
     const steer: Steering = { vector, schedule: { kind: "fixed", alpha }, phases: ["thinking", "answer"] };
-    unsteered ??= questions.map((_, index) => judged(index, format, []).catch(unknown));
-    const steered = questions.map((_, index) => judged(index, format, [steer]).catch(unknown));
+    unsteered ??= questions.map((_, index) => odds(index, format, []).catch(unknown));
+    const steered = questions.map((_, index) => odds(index, format, [steer]).catch(unknown));
     const [before, after] = await Promise.all([Promise.all(unsteered), Promise.all(steered)]);
-    return {
-      gain: mean(after.map(({ odds }, index) => odds - before[index]!.odds)),
-      variety: mean(after.map(({ distinct }, index) => distinct / before[index]!.distinct)),
-    };
+    return mean(after.map((value, index) => value - before[index]!));
   };
 }
 
 /** An answer that breaks the model down, or has no room after its description, is like an empty one. */
-function unknown(error: unknown): Judged {
-  if (["E_NOT_FINITE", "E_CONTEXT_FULL"].includes((error as SteeringError).code)) return UNKNOWN;
+function unknown(error: unknown): number {
+  if (["E_NOT_FINITE", "E_CONTEXT_FULL"].includes((error as SteeringError).code)) return NaN;
   throw error;
 }
 

@@ -4,7 +4,7 @@ import type { Engine } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { FormatOptions } from "../prompt/index.js";
 import { fixedAlphaOf, type IclOrigin, type SteeringVector } from "../vector/index.js";
-import { HELD_OUT_QUESTIONS } from "./everyday-questions.js";
+import { EVERYDAY_QUESTIONS, HELD_OUT_QUESTIONS } from "./everyday-questions.js";
 import { gainMeasure } from "./likelihood-gain.js";
 import { withEffect } from "./random-control.js";
 
@@ -15,20 +15,28 @@ const EVERYDAY = "ENG_test";
 /** How much of them the comparison with a random vector reads. */
 const CONTROL = { questions: 4, maxNewTokens: 12 };
 
+interface StrengthOptions extends Pick<FormatOptions, "templateVariables"> {
+  positive?: Dataset;
+  /** Questions that the vector was made from. */
+  questions?: readonly string[];
+  signal?: AbortSignal;
+}
+
 /**
  * The vector with the alpha that spends the KL budget as its calibration, measured with a few held-out questions, and its health beside a
  * random vector at that alpha. As it is, if there is no such alpha or no question fits into the context. Throws E_ABORTED, and what
  * `calibrateByKl` throws.
  */
 export async function withStrength(
-  model: Engine, vector: SteeringVector,
-  { positive, templateVariables, signal }: Pick<FormatOptions, "templateVariables"> & { positive?: Dataset; signal?: AbortSignal },
+  model: Engine, vector: SteeringVector, options: StrengthOptions,
 ): Promise<SteeringVector> {
-  const questions = await questionsFor(model, vector, positive);
+  const { templateVariables, signal } = options;
+  const questions = await questionsFor(model, vector, options);
   const how = { ...(templateVariables && { templateVariables }), ...(signal && { signal }) };
   try {
     const { vector: found } = await calibrateByKl(model, { vector, questions, ...how });
-    const alpha = fixedAlphaOf(found?.provenance.calibration);
+    const calibration = found?.provenance.calibration;
+    const alpha = fixedAlphaOf(calibration);
     if (!found || alpha === undefined) return vector;
     const asked = questions.rows.slice(0, CONTROL.questions).map(({ input }) => input);
     const { origin } = found.provenance;
@@ -36,7 +44,7 @@ export async function withStrength(
     const gain = origin.kind === "words" ? gainMeasure(model, origin, measuring) : undefined;
     return await withEffect(found, alpha, {
       kl: async (one) => (await measureKl(model, one, { alphas: [alpha], ...measuring }))[0]!.mean,
-      gain: gain && ((one) => gain(one, alpha)),
+      gain: gain && ((one) => gain(one, alpha)), variety: calibration?.by === "kl" ? calibration.variety : undefined,
     });
   } catch (error) {
     if ((error as SteeringError).code === "E_CONTEXT_FULL") return vector;
@@ -44,11 +52,15 @@ export async function withStrength(
   }
 }
 
-/** Rows of the dataset that the vector was not made from; else everyday questions; else, if the folder has none, the dataset's own. */
-async function questionsFor(model: Engine, { provenance: { origin } }: SteeringVector, positive: Dataset | undefined): Promise<Dataset> {
-  if (!positive) return {
-    name: "held-out everyday questions", instruction: "", rows: HELD_OUT_QUESTIONS.map((input) => ({ input, output: "" })),
-  };
+/** Questions that the vector was not made from: rows of its dataset, or everyday questions; if there are none, the dataset's own. */
+async function questionsFor(
+  model: Engine, { provenance: { origin } }: SteeringVector, { positive, questions = [] }: StrengthOptions,
+): Promise<Dataset> {
+  if (!positive) {
+    const used = new Set(questions.map((question) => question.trim()));
+    const rows = [...HELD_OUT_QUESTIONS, ...EVERYDAY_QUESTIONS].filter((input) => !used.has(input)).map((input) => ({ input, output: "" }));
+    return { name: "held-out everyday questions", instruction: "", rows: rows.slice(0, HELD_OUT_QUESTIONS.length) };
+  }
   const unused = origin.kind === "icl" ? unusedRows(positive, origin) : [];
   if (unused.length >= ENOUGH) return { ...positive, rows: unused };
   return await everydayDataset(model) ?? positive;

@@ -164,8 +164,12 @@ export type EffectCalibration = z.infer<typeof effectSchema>;
 const klCalibrationSchema = z.object({
   by: z.literal("kl"),
   schedule: scheduleSchema,
-  /** Mean KL at this strength, in nats per token (docs/method.md §8): read off the curve. */
+  /** Mean KL that the search looked for, in nats per token (docs/method.md §8). */
   budget: z.number(),
+  /** Share of distinct tokens in an answer at this strength, divided by that in the unsteered one. */
+  variety: z.number().optional(),
+  /** The alpha that spends the budget, if it is not this one because answers repeated themselves there. */
+  spending: z.number().optional(),
   /** Number of questions. */
   n: z.number().int(),
   /** Where the questions come from. */
@@ -209,7 +213,7 @@ const healthSchema = z.object({
     kl: z.number(), randomKl: z.number(),
     /** Vectors from words: by how many nats per token answers become likelier towards the description (docs/method.md §9). */
     gain: z.number().optional(), randomGain: z.number().optional(),
-    /** Vectors from words: share of distinct tokens in an answer, divided by that in the unsteered one. */
+    /** Share of distinct tokens in an answer, divided by that in the unsteered one. */
     variety: z.number().optional(),
   }).optional(),
 });

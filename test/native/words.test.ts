@@ -2,6 +2,7 @@ import { afterAll, describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
 import { extract, prompts, type ContrastTexts, type Dataset, type Model, type SteerInput } from "../../lib/index.js";
 import { captureMeans, captureTexts } from "../../lib/capture/index.js";
+import { datasetReference } from "../../lib/dataset/index.js";
 import { gainMeasure } from "../../lib/extract/likelihood-gain.js";
 import { EVERYDAY_QUESTIONS, HELD_OUT_QUESTIONS, loadContrastTexts } from "../../lib/extract/index.js";
 import { delta } from "../../lib/vector/index.js";
@@ -50,6 +51,13 @@ describe("from words", () => {
     for (const { relativeNorm } of provenance.health!.layers) expect(relativeNorm).toBeGreaterThan(0);
   });
 
+  test("the strength is measured with questions that the vector was not made from", async () => {
+    const made = await extract(model, { ...WORDS, questions: HELD_OUT_QUESTIONS.slice(0, 5), strength: true });
+    const rows = [...HELD_OUT_QUESTIONS.slice(5), ...EVERYDAY_QUESTIONS.slice(0, 5)].map((input) => ({ input, output: "" }));
+    const { name } = made.provenance.calibration!.questions;
+    expect(made.provenance.calibration!.questions).toEqual(datasetReference({ name, instruction: "", rows }));
+  });
+
   test("pooled: the mean of the steps, at any site and in the layers asked for", async () => {
     const [whole, mean] = [await extract(model, { ...WORDS, site: "resid_post", layers: [1] }),
       await extract(model, { ...WORDS, site: "resid_post", layers: [1], pooling: "mean" })];
@@ -69,10 +77,8 @@ describe("from words", () => {
     const vector = await extract(model, WORDS);
     const asked = ["Where?", "Who is it?"];
     const measure = gainMeasure(model, { towards: "is glad", away: "is sad" }, { questions: asked, maxNewTokens: 4 });
-    const shares: number[] = [];
     const odds = async (question: string, i: number, steer: SteerInput): Promise<number> => {
       const { tokens } = await model.generate(`Q:${question}\nA:`, { steer, maxNewTokens: 4 }).result();
-      shares.push(new Set(tokens.map(({ token }) => token)).size / tokens.length);
       const [towards, away] = await Promise.all(["is glad", "is sad"].map(async (what) => {
         const message = [`You are someone who ${what}.`, `Answer every question like someone who ${what}.`][i]!;
         const scores = await model.score(`${message}\n\nQ:${question}\nA:`, tokens.map(({ token }) => token));
@@ -84,15 +90,11 @@ describe("from words", () => {
     for (const [i, question] of asked.entries()) {
       gains.push(await odds(question, i, vector.with({ kind: "fixed", alpha: 40 })) - await odds(question, i, []));
     }
-    const { gain, variety } = await measure(vector, 40);
-    expect(gain).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
-    expect(variety).toBeCloseTo((shares[0]! / shares[1]! + shares[2]! / shares[3]!) / 2, 12);
+    expect(await measure(vector, 40)).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
     expect(Math.abs(gains[0]!)).toBeGreaterThan(1e-3);
-    const none = await measure(vector, 0);
-    expect(none.gain).toBeCloseTo(0, 5);
-    expect(none.variety).toBeCloseTo(1, 12);
+    expect(await measure(vector, 0)).toBeCloseTo(0, 5);
     const tooLong = gainMeasure(model, { towards: "is glad", away: null }, { questions: asked, maxNewTokens: model.maxContext });
-    expect(await tooLong(vector, 1)).toEqual({ gain: NaN, variety: NaN });
+    expect(await tooLong(vector, 1)).toBeNaN();
   });
 
   test.each([

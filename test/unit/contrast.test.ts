@@ -132,16 +132,16 @@ describe("beside a random vector", () => {
   test.each([
     [1.5, 1, "strong", ""], [0.01, 1, "weak", "than unsteered ones: 0.01 nats per token, 0.02 with"],
     [-2, 1, "weak", "-2.00 nats"], [1.5, 0.3, "weak", "at alpha 1.5 answers repeat themselves: they have 30 % as many different tokens"],
-    [NaN, NaN, "strong", ""],
+    [NaN, 1, "strong", ""], [NaN, 0.7, "weak", "70 % as many"],
   ] as const)("answers that become likelier towards the description by %d nats per token, with a variety of %d: %s", async (
     gain, variety, verdict, why,
   ) => {
     const measured = await withEffect(vector, 1.5, {
-      kl: async (one) => (one === vector ? 3 : 0.1), gain: async (one) => (one === vector ? { gain, variety } : { gain: 0.02, variety: 1 }),
+      kl: async (one) => (one === vector ? 3 : 0.1), gain: async (one) => (one === vector ? gain : 0.02), variety,
     });
     const { effect, reason, verdict: found } = measured.provenance.health!;
     expect({ found, effect }).toEqual({
-      found: verdict, effect: { alpha: 1.5, kl: 3, randomKl: 0.1, ...(!Number.isNaN(gain) && { gain, randomGain: 0.02, variety }) },
+      found: verdict, effect: { alpha: 1.5, kl: 3, randomKl: 0.1, ...(!Number.isNaN(gain) && { gain, randomGain: 0.02 }), variety },
     });
     expect(reason).toContain(why);
     if (why !== "") expect(reason).toContain("; before that, strong: ");

@@ -4,6 +4,7 @@ import { coarseValues, finerValues } from "../../lib/calibrate/candidates.js";
 import type { Candidate } from "../../lib/calibrate/index.js";
 import type { KlPoint } from "../../lib/calibrate/measure-kl.js";
 import { searchBudget } from "../../lib/calibrate/search.js";
+import { variedAlpha } from "../../lib/calibrate/variety.js";
 import { loadSteering, schedule, SteeringVector, type Calibration } from "../../lib/index.js";
 import { calibrationResult } from "../../bin/show-vector.js";
 import { scratch } from "../support/tiny-files.js";
@@ -41,6 +42,19 @@ describe("the alpha that spends a KL budget", () => {
   test("is missing where nothing is ever moved", async () => {
     expect(await search(() => 0, 0.5)).toMatchObject({ alpha: undefined });
     expect(await search(() => Infinity, 0.5)).toMatchObject({ alpha: undefined });
+  });
+});
+
+describe("a strength at which answers repeat themselves", () => {
+  const reduced = async (varieties: Record<number, number>): Promise<unknown> =>
+    variedAlpha(0.8, async (alphas) => alphas.map((alpha) => varieties[alpha] ?? 0.3));
+  test("is reduced to the largest at which they do not", async () => {
+    expect(await reduced({ 0.8: 0.9 })).toEqual({ alpha: 0.8, variety: 0.9 });
+    expect(await reduced({ 0.4: 0.76, 0.28: 0.8, 0.2: 1 })).toEqual({ alpha: 0.4, variety: 0.76 });
+    expect(await reduced({ 0.2: 1 })).toEqual({ alpha: 0.2, variety: 1 });
+  });
+  test("stays if they do at all of them", async () => {
+    expect(await reduced({})).toEqual({ alpha: 0.8, variety: 0.3 });
   });
 });
 
@@ -85,9 +99,13 @@ describe("what a file knows of its strength", () => {
     for (const calibration of [byKl, byEffect]) {
       expect((await SteeringVector.load(await saved("same.safetensors", calibration))).provenance.calibration).toEqual(calibration);
     }
-    expect([calibrationResult(byKl), calibrationResult(byEffect)]).toEqual([
-      "KL of 0.5 nats per token, over 4 questions of ENG", "language ita in 100 % of 20 answers, ΔPPL 2.00",
+    const reduced: Calibration = { ...byKl, spending: -0.6, variety: 0.8 };
+    expect([calibrationResult(byKl), calibrationResult(reduced), calibrationResult(byEffect)]).toEqual([
+      "KL of 0.5 nats per token, over 4 questions of ENG",
+      "KL of at most 0.5 nats per token, over 4 questions of ENG; weaker than -0.6, where answers repeat themselves",
+      "language ita in 100 % of 20 answers, ΔPPL 2.00",
     ]);
+    expect((await SteeringVector.load(await saved("reduced.safetensors", reduced))).provenance.calibration).toEqual(reduced);
   });
   test("gives Dyn its strong alpha and its cap, where --steer does not", async () => {
     const [kl, effect] = [await saved("kl.safetensors", byKl), await saved("effect.safetensors", byEffect)];
