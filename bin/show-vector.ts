@@ -57,6 +57,11 @@ function describeOrigin({ origin, calibration }: Provenance): Record<string, str
 
 /** What a calibration measured at the strength that it chose. */
 export function calibrationResult(calibration: Calibration): string {
+  if (calibration.by === "description") {
+    const { schedule, tried } = calibration;
+    const { gain, loss } = tried.find((each) => scheduleText(each.schedule) === scheduleText(schedule))!;
+    return `answers ${gain!.toFixed(2)} nats per token likelier towards it, ${loss!.toFixed(2)} less fluent; the best of ${tried.length} schedules`;
+  }
   if (calibration.by === "kl") {
     const { budget, spending, n, questions } = calibration;
     const unit = budget === 1 ? "nat" : "nats";

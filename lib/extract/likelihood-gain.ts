@@ -2,6 +2,7 @@ import type { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { generateText, scoreTokens, type Steering } from "../generate/index.js";
 import { promptTokens, type FormatOptions } from "../prompt/index.js";
+import type { WrittenSchedule } from "../steering/index.js";
 import { formatOf, type VectorData } from "../vector/index.js";
 import { promptsUnder, type Descriptions } from "./descriptions.js";
 
@@ -12,46 +13,66 @@ interface GainOptions extends Pick<FormatOptions, "templateVariables"> {
   signal?: AbortSignal;
 }
 
-/**
- * By how many nats per token steered answers are likelier towards the description than unsteered ones, as a mean over the questions; NaN
- * if none has an answer.
- */
-export type MeasureGain = (vector: VectorData, alpha: number) => Promise<number>;
+/** What a vector does to answers, in nats per token, beside unsteered ones: means over the questions, NaN if none has an answer. */
+export interface Gain {
+  /** By how much likelier they are towards the description than away from it. */
+  gain: number;
+  /** By how much less likely they are towards the description: what fluency is lost. Negative where they gain. */
+  loss: number;
+  /** Share of distinct tokens in a steered answer, divided by that in the unsteered one: near 0 for an answer that repeats one word. */
+  variety: number;
+}
+export type MeasureGain = (vector: VectorData, schedule: WrittenSchedule) => Promise<Gain>;
+
+interface Judged {
+  /** Mean log probability per token under both descriptions. */
+  towards: number;
+  away: number;
+  /** Share of distinct tokens. */
+  distinct: number;
+}
+const UNKNOWN: Judged = { towards: NaN, away: NaN, distinct: NaN };
 
 /**
- * Prepares to measure whether a vector has the effect that its descriptions name. The model itself judges: the log odds of an answer are
- * its mean log probability per token under the first description minus that under the second one.
+ * Prepares to measure whether a vector has the effect that its descriptions name. The model itself judges, by how likely an answer is
+ * under the descriptions: its log odds are its log probability under the first one minus that under the second one.
  */
 export function gainMeasure(model: Engine, descriptions: Descriptions, { questions, maxNewTokens, ...options }: GainOptions): MeasureGain {
   const { templateVariables, signal } = options;
-  let unsteered: Array<Promise<number>> | undefined;
-  const odds = async (index: number, format: FormatOptions["format"], steer: readonly Steering[]): Promise<number> => {
+  let unsteered: Array<Promise<Judged>> | undefined;
+  const judged = async (index: number, format: FormatOptions["format"], steer: readonly Steering[]): Promise<Judged> => {
     const question = questions[index]!;
     const how = { ...(format && { format }), ...(templateVariables && { templateVariables }) };
     const asked = await promptTokens(model, question, how);
     const { tokens } = await generateText(model, asked, { steer, maxNewTokens, ...(signal && { signal }) });
     const answer = tokens.map(({ token }) => token).filter((token) => !model.isEndOfGeneration(token));
-    if (answer.length === 0) return NaN;
+    if (answer.length === 0) return UNKNOWN;
     const prompts = await promptsUnder(model, descriptions, index, question, how);
     const [towards, away] = await Promise.all([prompts.positive, prompts.negative].map(async (prompt) => {
       const scores = await scoreTokens(model, prompt, answer, { ...(signal && { signal }) });
       return scores.reduce((sum, score) => sum + score, 0) / scores.length;
     }));
-    return towards! - away!;
+    return { towards: towards!, away: away!, distinct: new Set(answer).size / answer.length };
   };
-  return async (vector, alpha) => {
+  return async (vector, schedule) => {
     const format = formatOf(vector.provenance);
-    const steer: Steering = { vector, schedule: { kind: "fixed", alpha }, phases: ["thinking", "answer"] };
-    unsteered ??= questions.map((_, index) => odds(index, format, []).catch(unknown));
-    const steered = questions.map((_, index) => odds(index, format, [steer]).catch(unknown));
+    const steer: Steering = { vector, schedule, phases: ["thinking", "answer"] };
+    unsteered ??= questions.map((_, index) => judged(index, format, []).catch(unknown));
+    const steered = questions.map((_, index) => judged(index, format, [steer]).catch(unknown));
     const [before, after] = await Promise.all([Promise.all(unsteered), Promise.all(steered)]);
-    return mean(after.map((value, index) => value - before[index]!));
+    const compared = (figure: (after: Judged, before: Judged) => number): number =>
+      mean(after.map((each, index) => figure(each, before[index]!)));
+    return {
+      gain: compared((own, plain) => (own.towards - own.away) - (plain.towards - plain.away)),
+      loss: compared((own, plain) => plain.towards - own.towards),
+      variety: compared((own, plain) => own.distinct / plain.distinct),
+    };
   };
 }
 
 /** An answer that breaks the model down, or has no room after its description, is like an empty one. */
-function unknown(error: unknown): number {
-  if (["E_NOT_FINITE", "E_CONTEXT_FULL"].includes((error as SteeringError).code)) return NaN;
+function unknown(error: unknown): Judged {
+  if (["E_NOT_FINITE", "E_CONTEXT_FULL"].includes((error as SteeringError).code)) return UNKNOWN;
   throw error;
 }
 

@@ -1,6 +1,7 @@
-import { seededRandom } from "../maths/index.js";
 import { LEAST_VARIETY } from "../calibrate/index.js";
-import { SteeringVector, norms, sharedForm, vectorHash, type Health, type VectorData } from "../vector/index.js";
+import { seededRandom } from "../maths/index.js";
+import type { MeasureGain } from "./likelihood-gain.js";
+import { SteeringVector, norms, sharedForm, vectorHash, type Health, type Provenance, type VectorData } from "../vector/index.js";
 
 /** A vector has to move the answers this many times as much as a random one, or its direction hardly matters. */
 const LEAST_RATIO = 1.5;
@@ -33,27 +34,35 @@ export function randomControl(vector: VectorData, seed = 1): SteeringVector {
   });
 }
 
-/** What a vector does at an alpha: KL per token, in nats, `gainMeasure`'s gain of a vector from words, and `measureVariety`'s variety. */
+/** How to measure what a vector does: KL per token at an alpha, in nats, and `gainMeasure`'s gain of a vector from words. */
 export interface EffectMeasures {
   kl: (vector: SteeringVector) => Promise<number>;
-  gain?: ((vector: SteeringVector) => Promise<number>) | undefined;
-  variety?: number | undefined;
+  /** `own`: the vector's gain at its calibrated schedule, where it is known. */
+  gain?: { measure: MeasureGain; own?: number | undefined } | undefined;
 }
 
 /**
  * Adds to a vector's health what it does to answers beside a random vector with its norms. A contrast that is consistent is weak if it
  * moves the next-token distribution no further than chance, or the answers hardly towards its description, or into repetition.
  */
-export async function withEffect(vector: SteeringVector, alpha: number, { kl, gain, variety }: EffectMeasures): Promise<SteeringVector> {
+export async function withEffect(vector: SteeringVector, alpha: number, { kl, gain }: EffectMeasures): Promise<SteeringVector> {
   const { health } = vector.provenance;
   if (!health) return vector;
   const control = randomControl(vector);
   const kls = { kl: await kl(vector), randomKl: await kl(control) };
   if (!Object.values(kls).every(Number.isFinite)) return vector; // so strong that the model's output is not finite
-  const gains = gain && { gain: await gain(vector), randomGain: await gain(control) };
+  const schedule = vector.provenance.calibration?.schedule ?? { kind: "fixed", alpha };
+  const gainOf = async (one: VectorData): Promise<number> => (await gain!.measure(one, schedule)).gain;
+  const gains = gain && { gain: gain.own ?? await gainOf(vector), randomGain: await gainOf(control) };
   const known = gains && Object.values(gains).every(Number.isFinite) ? gains : undefined; // unknown if all answers are empty
+  const variety = varietyOf(vector.provenance);
   const effect = { alpha, ...kls, ...known, ...(variety !== undefined && { variety }) };
   return new SteeringVector({ ...vector, provenance: { ...vector.provenance, health: besideRandom(health, effect) } });
+}
+
+/** The variety of answers at the calibrated strength. */
+function varietyOf({ calibration }: Provenance): number | undefined {
+  return calibration && "variety" in calibration ? calibration.variety : undefined;
 }
 
 function besideRandom(health: Health, effect: NonNullable<Health["effect"]>): Health {

@@ -1,6 +1,6 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
-import { extract, prompts, type ContrastTexts, type Dataset, type Model, type SteerInput } from "../../lib/index.js";
+import { extract, prompts, schedule, type ContrastTexts, type Dataset, type Model, type SteerInput } from "../../lib/index.js";
 import { captureMeans, captureTexts } from "../../lib/capture/index.js";
 import { datasetReference } from "../../lib/dataset/index.js";
 import { gainMeasure } from "../../lib/extract/likelihood-gain.js";
@@ -77,24 +77,34 @@ describe("from words", () => {
     const vector = await extract(model, WORDS);
     const asked = ["Where?", "Who is it?"];
     const measure = gainMeasure(model, { towards: "is glad", away: "is sad" }, { questions: asked, maxNewTokens: 4 });
-    const odds = async (question: string, i: number, steer: SteerInput): Promise<number> => {
+    const shares: number[] = [];
+    const judged = async (question: string, i: number, steer: SteerInput): Promise<{ odds: number; towards: number }> => {
       const { tokens } = await model.generate(`Q:${question}\nA:`, { steer, maxNewTokens: 4 }).result();
+      shares.push(new Set(tokens.map(({ token }) => token)).size / tokens.length);
       const [towards, away] = await Promise.all(["is glad", "is sad"].map(async (what) => {
         const message = [`You are someone who ${what}.`, `Answer every question like someone who ${what}.`][i]!;
         const scores = await model.score(`${message}\n\nQ:${question}\nA:`, tokens.map(({ token }) => token));
         return scores.reduce((sum, score) => sum + score, 0) / scores.length;
       }));
-      return towards! - away!;
+      return { odds: towards! - away!, towards: towards! };
     };
-    const gains: number[] = [];
+    const [gains, losses]: [number[], number[]] = [[], []];
     for (const [i, question] of asked.entries()) {
-      gains.push(await odds(question, i, vector.with({ kind: "fixed", alpha: 40 })) - await odds(question, i, []));
+      const [steered, plain] = [await judged(question, i, vector.with(schedule.fixed(40))), await judged(question, i, [])];
+      gains.push(steered.odds - plain.odds);
+      losses.push(plain.towards - steered.towards);
     }
-    expect(await measure(vector, 40)).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
+    const { gain, loss, variety } = await measure(vector, schedule.fixed(40));
+    expect(gain).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
+    expect(loss).toBeCloseTo((losses[0]! + losses[1]!) / 2, 4);
+    expect(variety).toBeCloseTo((shares[0]! / shares[1]! + shares[2]! / shares[3]!) / 2, 12);
     expect(Math.abs(gains[0]!)).toBeGreaterThan(1e-3);
-    expect(await measure(vector, 0)).toBeCloseTo(0, 5);
+    const none = await measure(vector, schedule.fixed(0));
+    expect(none.gain).toBeCloseTo(0, 5);
+    expect(none.loss).toBeCloseTo(0, 5);
+    expect(none.variety).toBeCloseTo(1, 12);
     const tooLong = gainMeasure(model, { towards: "is glad", away: null }, { questions: asked, maxNewTokens: model.maxContext });
-    expect(await tooLong(vector, 1)).toBeNaN();
+    expect(await tooLong(vector, schedule.fixed(1))).toEqual({ gain: NaN, loss: NaN, variety: NaN });
   });
 
   test.each([

@@ -4,7 +4,7 @@ import {
 } from "../../lib/maths/index.js";
 import { contrastHealth } from "../../lib/extract/health.js";
 import { randomControl, withEffect } from "../../lib/extract/index.js";
-import { SteeringVector } from "../../lib/index.js";
+import { SteeringVector, type Calibration } from "../../lib/index.js";
 import { smallVector } from "../support/vectors.js";
 import { HEALTH_PAIRS } from "../../lib/extract/contrast.js";
 
@@ -136,8 +136,13 @@ describe("beside a random vector", () => {
   ] as const)("answers that become likelier towards the description by %d nats per token, with a variety of %d: %s", async (
     gain, variety, verdict, why,
   ) => {
-    const measured = await withEffect(vector, 1.5, {
-      kl: async (one) => (one === vector ? 3 : 0.1), gain: async (one) => (one === vector ? gain : 0.02), variety,
+    const calibration: Calibration = {
+      by: "kl", schedule: { kind: "fixed", alpha: 1.5 }, budget: 1, variety, n: 4, questions: { name: "ENG", hash: "sha256:1" }, curve: [],
+    };
+    const strong = new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } });
+    const measured = await withEffect(strong, 1.5, {
+      kl: async (one) => (one === strong ? 3 : 0.1),
+      gain: { measure: async (one) => ({ gain: one === strong ? gain : 0.02, loss: 0, variety: 1 }) },
     });
     const { effect, reason, verdict: found } = measured.provenance.health!;
     expect({ found, effect }).toEqual({
