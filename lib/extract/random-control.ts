@@ -39,13 +39,15 @@ export interface EffectMeasures {
   kl: (vector: SteeringVector) => Promise<number>;
   /** `own`: the vector's gain at its calibrated schedule, where it is known. */
   gain?: { measure: MeasureGain; own?: number | undefined } | undefined;
+  /** What is wrong with all strengths that were tried, in words. */
+  problem?: string | undefined;
 }
 
 /**
  * Adds to a vector's health what it does to answers beside a random vector with its norms. A contrast that is consistent is weak if it
  * moves the next-token distribution no further than chance, or the answers hardly towards its description, or into repetition.
  */
-export async function withEffect(vector: SteeringVector, alpha: number, { kl, gain }: EffectMeasures): Promise<SteeringVector> {
+export async function withEffect(vector: SteeringVector, alpha: number, { kl, gain, problem }: EffectMeasures): Promise<SteeringVector> {
   const { health } = vector.provenance;
   if (!health) return vector;
   const control = randomControl(vector);
@@ -57,7 +59,7 @@ export async function withEffect(vector: SteeringVector, alpha: number, { kl, ga
   const known = gains && Object.values(gains).every(Number.isFinite) ? gains : undefined; // unknown if all answers are empty
   const variety = varietyOf(vector.provenance);
   const effect = { alpha, ...kls, ...known, ...(variety !== undefined && { variety }) };
-  return new SteeringVector({ ...vector, provenance: { ...vector.provenance, health: besideRandom(health, effect) } });
+  return new SteeringVector({ ...vector, provenance: { ...vector.provenance, health: besideRandom(health, effect, problem) } });
 }
 
 /** The variety of answers at the calibrated strength. */
@@ -65,8 +67,8 @@ function varietyOf({ calibration }: Provenance): number | undefined {
   return calibration && "variety" in calibration ? calibration.variety : undefined;
 }
 
-function besideRandom(health: Health, effect: NonNullable<Health["effect"]>): Health {
-  const problem = ["noise", "weak"].includes(health.verdict) ? undefined : lackOf(effect);
+function besideRandom(health: Health, effect: NonNullable<Health["effect"]>, known: string | undefined): Health {
+  const problem = ["noise", "weak"].includes(health.verdict) ? undefined : known ?? lackOf(effect);
   if (problem === undefined) return { ...health, effect };
   return { ...health, effect, verdict: "weak", reason: `${problem}; before that, ${health.verdict}: ${health.reason}` };
 }

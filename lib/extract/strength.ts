@@ -45,10 +45,10 @@ export async function withStrength(
       ({ questions: questions.rows.slice(0, n).map(({ input }) => input), maxNewTokens });
     const { origin } = found.provenance;
     const measure = origin.kind === "words" ? gainMeasure(model, origin, { ...how, ...asking(SEARCH) }) : undefined;
-    const { vector: tuned, gain: own } = measure ? await withBestSchedule(found, measure) : { vector: found };
+    const { vector: tuned, gain: own, problem } = measure ? await withBestSchedule(found, measure) : { vector: found };
     return await withEffect(tuned, alpha, {
       kl: async (one) => (await measureKl(model, one, { alphas: [alpha], ...how, ...asking(CONTROL) }))[0]!.mean,
-      gain: measure && { measure, own },
+      gain: measure && { measure, own }, problem,
     });
   } catch (error) {
     if ((error as SteeringError).code === "E_CONTEXT_FULL") return vector;
@@ -56,13 +56,21 @@ export async function withStrength(
   }
 }
 
+interface Tuned {
+  vector: SteeringVector;
+  /** Of its schedule. */
+  gain?: number;
+  /** Why no schedule is good, in words. */
+  problem?: string;
+}
+
 /** A vector from words with the schedule that serves its description best, and its gain; as it is if none does. */
-async function withBestSchedule(vector: SteeringVector, measure: MeasureGain): Promise<{ vector: SteeringVector; gain?: number }> {
+async function withBestSchedule(vector: SteeringVector, measure: MeasureGain): Promise<Tuned> {
   const { calibration } = vector.provenance;
   if (calibration?.by !== "kl") return { vector };
   const spending = calibration.spending ?? fixedAlphaOf(calibration)!;
   const { best, tried } = await searchSchedule(spending, (schedule) => measure(vector, schedule));
-  if (!best) return { vector };
+  if (!best) return { vector, problem: "no strength that was tried moves answers towards the description and leaves them fluent" };
   const known = (figure: number): number | null => (Number.isFinite(figure) ? figure : null);
   const found: DescriptionCalibration = {
     ...calibration, by: "description", schedule: best.schedule, spending, variety: best.variety,

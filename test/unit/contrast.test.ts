@@ -129,6 +129,11 @@ describe("beside a random vector", () => {
     expect(measured.data).toBe(vector.data);
   });
 
+  test("no strength that leaves answers fluent: weak", async () => {
+    const measured = await withEffect(vector, 1.5, { kl: async (one) => (one === vector ? 3 : 0.1), problem: "none is fluent" });
+    expect(measured.provenance.health).toMatchObject({ verdict: "weak", reason: expect.stringMatching(/^none is fluent; before that, strong: /) });
+  });
+
   test.each([
     [1.5, 1, "strong", ""], [0.01, 1, "weak", "than unsteered ones: 0.01 nats per token, 0.02 with"],
     [-2, 1, "weak", "-2.00 nats"], [1.5, 0.3, "weak", "at alpha 1.5 answers repeat themselves: they have 30 % as many different tokens"],
