@@ -30,6 +30,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("vectorIsMadeOf", Napi::Function::New(env, vector_is_made_of));
     exports.Set("takeCapture", Napi::Function::New(env, take_capture));
     exports.Set("aliveObjects", Napi::Function::New(env, alive_objects));
+    exports.Set("workDone", Napi::Function::New(env, work_done_entry));
     return exports;
 }
 

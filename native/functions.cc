@@ -4,6 +4,7 @@
 #include "engine/rpc.h"
 #include "engine/text_classifier.h"
 #include "engine/text_translator.h"
+#include "engine/work_counts.h"
 #include "handle.h"
 #include "job.h"
 #include "marshal.h"
@@ -80,6 +81,24 @@ Napi::Value alive_objects(const Napi::CallbackInfo & info) {
     result.Set("vectors", steering_vector::alive());
     result.Set("captures", activation_capture::alive());
     result.Set("samplers", token_sampler::alive());
+    return result;
+}
+
+Napi::Value work_done_entry(const Napi::CallbackInfo & info) {
+    Napi::Object result = Napi::Object::New(info.Env());
+    const auto   set    = [&](const char * name, const work_counts::count & count) { result.Set(name, double(count)); };
+    set("calls", work_done.calls);
+    set("argumentBytes", work_done.argument_bytes);
+    set("resultBytes", work_done.result_bytes);
+    set("decodes", work_done.decodes);
+    set("rows", work_done.rows);
+    set("outputs", work_done.outputs);
+    set("nodes", work_done.nodes);
+    set("stops", work_done.stops);
+    set("synchronises", work_done.synchronises);
+    set("logitBytes", work_done.logit_bytes);
+    set("activationBytes", work_done.activation_bytes);
+    set("vectorBytes", work_done.vector_bytes);
     return result;
 }
 

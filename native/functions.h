@@ -10,3 +10,4 @@ Napi::Value system_info(const Napi::CallbackInfo & info);
 Napi::Value vector_is_made_of(const Napi::CallbackInfo & info);
 Napi::Value take_capture(const Napi::CallbackInfo & info);
 Napi::Value alive_objects(const Napi::CallbackInfo & info);
+Napi::Value work_done_entry(const Napi::CallbackInfo & info);

@@ -99,11 +99,6 @@ export class Context implements Disposable {
     return call(() => this.native.logits(row));
   }
 
-  /** How often the last decode paused within its graph to synchronise and copy: never on the graph path. */
-  stops(): number {
-    return call(() => this.native.stops());
-  }
-
   /**
    * Sets llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, added at `resid_post` of every row; empty = none. Only for
    * comparisons: the graph path cannot be used with it. Throws E_SHAPE, and E_BAD_ARGUMENT after the context's first decode.

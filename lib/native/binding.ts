@@ -151,8 +151,6 @@ export interface NativeStepResult {
 export interface NativeContext {
   decode(step: NativeStep): Promise<NativeStepResult>;
   logits(row: number): Float32Array;
-  /** How often the last decode paused within its graph to synchronise and copy. */
-  stops(): number;
   /** Sets the thread count from the next decode on; E_BUSY during a decode. */
   setThreads(nThreads: number): void;
   /** Sets llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
@@ -280,6 +278,29 @@ export interface NativeModel {
   dispose(): void;
 }
 
+/** The work done in this process so far. Tests count it instead of timing it. */
+export interface NativeWork {
+  /** Calls of the addon's functions and methods. */
+  calls: number;
+  /** Bytes of the typed arrays that were copied from JavaScript and to it. */
+  argumentBytes: number;
+  resultBytes: number;
+  /** Graphs that were computed for contexts, their rows, and those of them with logits. */
+  decodes: number;
+  rows: number;
+  outputs: number;
+  /** Nodes of their graphs that llama.cpp asked about. */
+  nodes: number;
+  /** Of these, nodes at which a graph stopped, to synchronise and copy: none on the graph path. */
+  stops: number;
+  /** Waits for the end of a decode. */
+  synchronises: number;
+  /** Bytes of logits that left the graphs, of activations that were read and written at stops, and of vectors for the graph path. */
+  logitBytes: number;
+  activationBytes: number;
+  vectorBytes: number;
+}
+
 export interface NativeAddon {
   loadBackends(folder: string, plugins: string[]): void;
   /** Adds the devices of RPC servers, each `host:port`. */
@@ -292,6 +313,7 @@ export interface NativeAddon {
   vectorIsMadeOf(vector: VectorHandle, data: Float32Array): boolean;
   /** Counts the native objects alive in this process; for leak tests. */
   aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "samplers", number>;
+  workDone(): NativeWork;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; resets the capture to zero. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
   /** `backend`: use only this back end's devices; its name in lower case, or "cpu". */

@@ -2,6 +2,7 @@ export { addon, devices, findInstallation, systemInfo, type Built, type NativeIn
 export type {
   CaptureHandle, NativeAddon, NativeAlphaRequests, NativeCaptureRows, NativeClassifier, NativeContext, NativeContextOptions,
   NativeDevice, NativeModel, NativeModelInfo, NativePieces, NativeSamplerOptions, NativeSiteNode, NativeSpecialToken, NativeSpecialTokens,
-  NativeStep, NativeStepResult, NativeTerms, NativeTranslation, NativeTranslator, NativeVector, SamplerHandle, VectorHandle,
+  NativeStep, NativeStepResult, NativeTerms, NativeTranslation, NativeTranslator, NativeVector, NativeWork,
+  SamplerHandle, VectorHandle,
 } from "./binding.js";
 export { call, callAsync } from "./call.js";

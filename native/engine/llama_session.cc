@@ -6,6 +6,7 @@
 #include "engine/llama_abi.h"
 #include "engine/log_sink.h"
 #include "engine/passes.h"
+#include "engine/work_counts.h"
 
 #include <algorithm>
 
@@ -173,12 +174,18 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
 void llama_session::compute(const decode_batch & batch, const std::vector<int32_t> & rows) {
     llama_rows selected(batch, rows);
     log_sink log;
-    hook_->start_pass(map_rows(batch, rows));
+    auto mapped = map_rows(batch, rows);
+    ++work_done.decodes;
+    work_done.rows        += rows.size();
+    work_done.outputs     += mapped.output_rows.size();
+    work_done.logit_bytes += mapped.output_rows.size() * size_t(weights_->n_vocab()) * sizeof(float); // to llama.cpp's own buffer
+    hook_->start_pass(std::move(mapped));
     has_decoded_ = true;
     int status = 0;
     try {
         status = llama_decode(context_.get(), selected.raw());
         llama_synchronize(context_.get());
+        ++work_done.synchronises;
     } catch (const std::exception & error) {
         hook_->cancel();
         throw failure("E_LLAMA", log.explain(std::string("llama_decode failed: ") + error.what()), 0, "unknown: make another context");
@@ -200,10 +207,18 @@ void llama_session::compute(const decode_batch & batch, const std::vector<int32_
 void llama_session::keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows) {
     for (size_t i = 0; i < rows.size(); ++i) {
         if (batch.outputs[rows[i]] == 0) continue;
-        const float * values = llama_get_logits_ith(context_.get(), int32_t(i));
-        if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(rows[i]));
+        const float * values = logits_of_output(int32_t(i));
         kept_logits_[rows[i]].assign(values, values + weights_->n_vocab());
+        work_done.logit_bytes += kept_logits_[rows[i]].size() * sizeof(float);
     }
+}
+
+// Logits of a row of the last graph. llama.cpp synchronises first.
+const float * llama_session::logits_of_output(int32_t graph_row) const {
+    ++work_done.synchronises;
+    const float * values = llama_get_logits_ith(context_.get(), graph_row);
+    if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(graph_row));
+    return values;
 }
 
 void llama_session::decode(const decode_batch & batch, steering_terms terms, std::vector<capture_request> captures) {
@@ -239,9 +254,7 @@ const float * llama_session::logits(int32_t row) const {
         throw failure("E_SHAPE", "row " + std::to_string(row) + " has no logits in the last decode");
     }
     if (!kept_logits_.empty()) return kept_logits_[row].data();
-    const float * values = llama_get_logits_ith(context_.get(), output_of_row_[row]);
-    if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(row));
-    return values;
+    return logits_of_output(output_of_row_[row]);
 }
 
 void llama_session::set_control_vector(const std::vector<float> & data) {

@@ -41,9 +41,6 @@ public:
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
 
-    // How often the last decode stopped within its graph, to synchronise and copy (eval_hook::stops).
-    int stops() const { return hook_->stops(); }
-
     // Number of threads from the next decode on. Throws E_BAD_ARGUMENT.
     void set_threads(int32_t n_threads);
 
@@ -63,6 +60,7 @@ private:
     void check_sequence(int32_t seq_id) const;
     // Computes some rows of a batch, in this order, in one graph.
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
+    const float * logits_of_output(int32_t graph_row) const;
     void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
 
     // Distributes the terms over the two paths. Throws E_NO_SITE where the graph path was required and is not available.
