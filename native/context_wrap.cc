@@ -25,6 +25,9 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                 object.Set("alphas", write_array(env, result.alphas));
                 object.Set("tokens", write_array(env, result.tokens));
                 object.Set("logProbabilities", write_array(env, result.log_probabilities));
+                object.Set("ends", write_array(env, result.ends));
+                object.Set("pieces", write_array(env, result.pieces));
+                object.Set("pieceEnds", write_array(env, result.piece_ends));
                 object.Set("guesses", write_array(env, result.guesses));
                 return object;
             });

@@ -1,5 +1,6 @@
 #include "functions.h"
 
+#include "engine/content_hash.h"
 #include "engine/decode_step.h"
 #include "engine/rpc.h"
 #include "engine/text_classifier.h"
@@ -64,11 +65,11 @@ Napi::Value system_info(const Napi::CallbackInfo & info) {
     return Napi::String::New(info.Env(), llama_print_system_info());
 }
 
-Napi::Value vector_is_made_of(const Napi::CallbackInfo & info) {
+Napi::Value hash_of(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto vector = handle<const steering_vector>::read(info[0], "vector");
-        const auto data   = read_array<float>(info[1], "data");
-        return Napi::Boolean::New(info.Env(), vector->is_made_of(data.data(), data.size()));
+        if (!info[0].IsTypedArray()) throw failure("E_BAD_ARGUMENT", "data must be a typed array");
+        const auto data = info[0].As<Napi::Uint8Array>(); // the elements' type does not matter: it is read in place, as bytes
+        return Napi::BigInt::New(info.Env(), content_hash(data.Data(), data.ByteLength()));
     });
 }
 

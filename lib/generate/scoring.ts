@@ -1,5 +1,5 @@
 import {
-  STEERED_ROWS, type Batch, type Engine, type Place, type StepTask, type Taken, type TakeResult, type Term,
+  STEERED_ROWS, type Batch, type Engine, type Place, type Sample, type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { openingAfter, PhaseClock } from "./phase-clock.js";
@@ -19,7 +19,8 @@ export class Scoring implements StepTask, Decider {
   private readonly stepper: Stepper;
 
   constructor(
-    model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[], steer: readonly LiveSteering[],
+    private readonly model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[],
+    steer: readonly LiveSteering[],
   ) {
     this.streams = new Streams(steer);
     this.clock = new PhaseClock(model, openingAfter(model, prompt));
@@ -35,7 +36,7 @@ export class Scoring implements StepTask, Decider {
   step(batch: Batch, place: Place): TakeResult {
     const { sample, take } = this.stepper.step(batch, place);
     return (result) => {
-      const taken = sample === undefined ? {} : this.accept(result.tokens[sample]!, result.logProbabilities[sample]!);
+      const taken = sample === undefined ? {} : this.accept(result.samples[sample]!);
       if (!taken.hasEnded) take(result);
       return taken;
     };
@@ -49,9 +50,9 @@ export class Scoring implements StepTask, Decider {
     return () => this.continuation[step];
   }
 
-  private accept(token: number, logProbability: number): Taken {
+  private accept({ token, logProbability }: Sample): Taken {
     if (token < 0) throw notFinite();
-    this.clock.take(token);
+    this.clock.take(token, this.model.detokenise([token]));
     return { token, hasEnded: this.logProbabilities.push(logProbability) === this.continuation.length };
   }
 }

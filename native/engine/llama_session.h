@@ -60,8 +60,9 @@ private:
     void check_sequence(int32_t seq_id) const;
     // Computes some rows of a batch, in this order, in one graph.
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
-    const float * logits_of_output(int32_t graph_row) const;
-    void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
+    // After compute() of these rows.
+    void find_logits(const decode_batch & batch, const std::vector<int32_t> & rows, bool is_only_graph,
+                     std::vector<const float *> & logits_of_row);
 
     // Distributes the terms over the two paths. Throws E_NO_SITE where the graph path was required and is not available.
     void choose_paths(eval_hook::work & work, int32_t n_rows);
@@ -76,8 +77,8 @@ private:
     std::unique_ptr<eval_hook>                            hook_;
     thread_pool                                           threads_;
     context_pointer                                       context_;
-    std::vector<int32_t>                                  output_of_row_; // in the last decode: each row's row of its graph, -1 = no logits
-    std::vector<std::vector<float>>                       kept_logits_;   // one per row, if the decode took several graphs
+    std::vector<const float *>                            logits_of_row_; // of the last decode; null = none
+    std::vector<std::vector<float>>                       kept_logits_;   // if the decode took several graphs
     bool                                                  has_control_vector_ = false;
     bool                                                  has_decoded_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once

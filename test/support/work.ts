@@ -5,5 +5,6 @@ export async function workOf(body: () => Promise<unknown>): Promise<NativeWork> 
   const before = addon().workDone();
   await body();
   const after = addon().workDone();
-  return Object.fromEntries(Object.entries(after).map(([what, count]) => [what, count - before[what as keyof NativeWork]])) as unknown as NativeWork;
+  const kinds = Object.keys(after) as Array<keyof NativeWork>;
+  return Object.fromEntries(kinds.map((kind) => [kind, after[kind] - before[kind]])) as unknown as NativeWork;
 }
