@@ -23,6 +23,8 @@ import { vetModel } from "./vetting/vet.js";
 
 /** Maximum rows of one decode; longer prompts are prefilled in pieces. */
 const N_BATCH = 512;
+/** Maximum rows with logits of one decode, unless there are more sequences: more would score faster, but logits take much memory. */
+const N_OUTPUTS = 32;
 /** Context sizes are rounded up to multiples of this, so that a slightly longer prompt does not need a new context. */
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
@@ -234,7 +236,7 @@ export class Engine implements Disposable, AsyncDisposable {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
       nBatch: N_BATCH,
       nSeqMax: needs.nSeqMax,
-      nOutputsMax: Math.max(needs.nSeqMax, 8),
+      nOutputsMax: Math.max(needs.nSeqMax, N_OUTPUTS),
       nThreads: this.threads,
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",
