@@ -77,7 +77,7 @@ private:
     std::unique_ptr<eval_hook>                            hook_;
     thread_pool                                           threads_;
     context_pointer                                       context_;
-    std::vector<const float *>                            logits_of_row_; // of the last decode; null = none
+    std::vector<const float *>                            logits_of_row_; // those of the last decode; null = none
     std::vector<std::vector<float>>                       kept_logits_;   // if the decode took several graphs
     bool                                                  has_control_vector_ = false;
     bool                                                  has_decoded_ = false;
