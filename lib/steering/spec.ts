@@ -69,7 +69,7 @@ export function givenSettings(text: string): Partial<DynamicSchedule> {
 
 function readSteer(text: string): { vector: string; schedule: Record<string, unknown> } & Record<string, unknown> {
   const colon = text.lastIndexOf(":");
-  if (colon < 0) throw badSpec(text, "no schedule after the file name");
+  if (colon < 0) throw badSpec(text, "neither a file nor a file and its schedule");
   if (colon === 0) throw badSpec(text, "no file name before the schedule");
   const [kindWord = "", ...settings] = text.slice(colon + 1).split(",").map((part) => part.trim());
   const kind = KIND_OF_WORD.get(kindWord);

@@ -85,9 +85,9 @@ test("the shorthand and the canonical spec say the same", () => {
 });
 
 test.each([
-  ["", /no schedule after the file name/],
-  ["v", /no schedule after the file name/],
-  ["v.safetensors", /no schedule after the file name/],
+  ["", /neither a file nor a file and its schedule/],
+  ["v", /neither a file nor a file and its schedule/],
+  ["v.safetensors", /neither a file nor a file and its schedule/],
   [":fixed,1", /no file name before the schedule/],
   ["v:", /unknown schedule ""/],
   ["v:foo", /unknown schedule "foo"/],
