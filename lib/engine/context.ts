@@ -20,7 +20,7 @@ export interface MeasuredAlpha {
 export interface StepResult {
   /** One per `Batch.measure`; the KL is NaN if a row's logits are not finite. */
   alphas: MeasuredAlpha[];
-  /** One per `Batch.sample`; −1 if a row's logits are not finite or its sampler allows no token. */
+  /** One per `Batch.sample`; −1 if a row's logits are not finite or its sampler allows no token; or `UNSETTLED`. */
   tokens: number[];
   /** One per sample: the token's log probability in nats; NaN if not requested. */
   logProbabilities: number[];
@@ -116,6 +116,13 @@ export class Context implements Disposable {
   kvCopy(from: number, to: number, begin = 0, end = -1): void {
     call(() => this.native.kvCopy(from, to, begin, end));
     this.filled.add(to);
+  }
+
+  /** Leaves in sequence `to` the cells of `from` before `position` and no others; it must have those before `position − 1` already. */
+  kvFork(from: number, to: number, position: number): void {
+    const begin = this.hasWholeSequences ? 0 : Math.max(0, position - 1);
+    this.kvRemove(to, begin);
+    this.kvCopy(from, to, begin, this.hasWholeSequences ? -1 : position);
   }
 
   kvRemove(sequence: number, begin = 0, end = -1): void {

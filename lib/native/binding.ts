@@ -123,10 +123,11 @@ export interface NativeStep {
   alphas: NativeAlphaRequests | undefined;
   /**
    * Rows to pick a next token for, with the sampler or, if that is null, greedily. `targets`: the tokens whose log probabilities to
-   * return (−1 = none, −2 = the picked token).
+   * return (−1 = none, −2 = the picked token). `settles`: 1 for a row P whose token is only picked if the alphas measured against P make
+   * P or one S the output row; otherwise the token is −2.
    */
   samples: {
-    rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array;
+    rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array; settles: Int8Array;
     allowed: Allowed[];
   } | undefined;
   /**

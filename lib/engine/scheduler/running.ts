@@ -60,7 +60,11 @@ export function isStepping(running: Running): running is Running<StepTask> {
 
 export function placeOf({ task, token, step, sequences }: Running, context: Context, rowCost: number): Place {
   const position = task.prompt.length - 1 + step;
-  return { token, position, step, sequences, rowCost, rewind: () => sequences.forEach((each) => context.kvRemove(each, position)) };
+  return {
+    token, position, step, sequences, rowCost,
+    rewind: () => sequences.forEach((each) => context.kvRemove(each, position)),
+    fork: (sequence, at) => context.kvFork(sequences[0]!, sequence, at),
+  };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */
