@@ -110,6 +110,7 @@ export class Stepper {
     this.ahead = undefined;
     this.sequences = place.sequences;
     if (!ahead || sequences !== place.sequences) return undefined; // the generation has begun again
+    if (ahead.probe.step < place.step) return undefined; // its token was settled
     const fits = this.streams.fits(ahead.probe, place, this.clock.now());
     if (ahead.isGuessed) this.count(fits);
     if (fits) return ahead;

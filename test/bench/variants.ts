@@ -1,11 +1,11 @@
 // What the variants of Dyn change, against the published method:
 //   node dist/test/bench/variants.js [MODEL [QUESTIONS [FOLDER [LANGUAGE...]]]]
 // Each language's vector comes from demonstrations (docs/method.md §3); its held-out questions are answered in every setting, many at
-// once. FOLDER gets a file per language, and those in it are not computed again.
+// once. FOLDER gets a file per language and ten questions, and those in it are not computed again.
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 import { datasets, evaluate } from "../../lib/experiments.js";
-import { extract, loadDataset, loadModel, type Model, type ScheduleInput, type VectorData } from "../../lib/index.js";
+import { extract, loadDataset, loadModel, type ScheduleInput, type VectorData } from "../../lib/index.js";
 import { writeFileAtomic } from "../../lib/formats/index.js";
 import {
   deltaPerplexityFrom, generateText, perplexity, perplexityOf, withFoundAlphas, type GenerateOptions, type GenerationResult,
@@ -16,7 +16,7 @@ import { evaluationPrompts, type EvaluationPrompt } from "../../lib/prompt/index
 const [name = "tiny", count = "50", out = "", ...chosen] = process.argv.slice(2);
 const LANGUAGES = { ITA: "ita", FRA: "fra", SPA: "spa", ZHO: "cmn" } as const;
 const languages = Object.keys(LANGUAGES).filter((each) => chosen.length === 0 || chosen.includes(each)) as Array<keyof typeof LANGUAGES>;
-const TOKENS = 30;
+const [TOKENS, AT_ONCE] = [30, 10];
 
 interface Setting {
   label: string;
@@ -37,7 +37,6 @@ const SETTINGS: Setting[] = [
       { label: exact, schedule: dyn },
       { label: `${exact} clean`, exact, schedule: dyn, how: clean },
       { label: `${exact} skip`, exact, schedule: { ...dyn, skip } },
-      { label: `${exact} clean skip`, exact, schedule: { ...dyn, skip }, how: clean },
     ];
   }),
 ];
@@ -60,20 +59,22 @@ interface Answer {
 
 type Answers = Record<string, Answer[]>;
 
-async function answersIn(language: keyof typeof LANGUAGES, model: Model): Promise<Answers> {
+/** The answers to the questions from `begin` on, at most `AT_ONCE`. */
+async function answersIn(language: keyof typeof LANGUAGES, begin: number): Promise<Answers> {
   const folder = datasets.folder(name);
   const [positive, negative] = await Promise.all([loadDataset(language, folder), loadDataset("ENG", folder)]);
   const vector = await extract(model, { positive, negative, strength: false });
   const test = await loadDataset(`${language}_test`, folder);
-  const settings = { iclExamples: 4, evaluationSize: Number(count), evaluateOn: "rows", promptFormat: "clean", maxNewTokens: TOKENS } as const;
-  const prompts = evaluationPrompts(model, { questions: test, icl: test }, settings);
+  const prompts = evaluationPrompts(model, { questions: test, icl: test }, {
+    iclExamples: 4, evaluationSize: Number(count), evaluateOn: "rows", promptFormat: "clean", maxNewTokens: TOKENS,
+  });
   const isHit = async (text: string): Promise<boolean> => (await evaluate.detectLanguage(text)).language === LANGUAGES[language];
-  const each = await Promise.all(prompts.map((prompt) => answersTo(model, prompt, vector, isHit)));
+  const each = await Promise.all(prompts.slice(begin, begin + AT_ONCE).map((prompt) => answersTo(prompt, vector, isHit)));
   return Object.fromEntries(SETTINGS.map(({ label }) => [label, each.map((answers) => answers[label]!)]));
 }
 
 async function answersTo(
-  model: Model, prompt: EvaluationPrompt, vector: VectorData, isHit: (text: string) => Promise<boolean>,
+  prompt: EvaluationPrompt, vector: VectorData, isHit: (text: string) => Promise<boolean>,
 ): Promise<Record<string, Answer>> {
   const common = { maxNewTokens: TOKENS, stop: prompt.stop };
   const icl = await generateText(model, prompt.icl, { ...common, logProbabilities: true });
@@ -127,19 +128,23 @@ const middle = (values: ReadonlyArray<number | null>): string => quantile(values
 const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
 
 function table(title: string, found: Answers): string {
-  const head = ["setting", "same tokens", "in the language", "ΔPPL", "PPL of the answer", "decodes", "rows", "measured", "output rows needed"];
+  const head = ["setting", "same tokens", "in the language", "ΔPPL", "PPL of the answer", "decodes", "rows", "measured", "output rows"];
   const lines = SETTINGS.map(({ label, exact = label }) => line(label, found[label]!, found[exact]!));
   return [`\n${title}`, `| ${head.join(" | ")} |`, `|${"---|".repeat(head.length)}`, ...lines].join("\n");
 }
 
-const all: Answers = Object.fromEntries(SETTINGS.map(({ label }) => [label, []]));
+const nothing = (): Answers => Object.fromEntries(SETTINGS.map(({ label }) => [label, []]));
+const found = Object.fromEntries(languages.map((language) => [language, nothing()]));
 if (out) mkdirSync(out, { recursive: true });
 await using model = await loadModel(name, { contextSize: 8192, maxSequences: 48, maxGenerations: 48 });
-for (const language of languages) {
-  const file = join(out, `${language}.json`);
-  const found = out && existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) as Answers : await answersIn(language, model);
-  if (out) await writeFileAtomic(file, JSON.stringify(found));
-  console.log(table(`${name}, ${language}`, found));
-  for (const { label } of SETTINGS) all[label]!.push(...found[label]!);
+for (let begin = 0; begin < Number(count); begin += AT_ONCE) {
+  for (const language of languages) {
+    const file = join(out, `${language}-${begin}.json`);
+    const answers = out && existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) as Answers : await answersIn(language, begin);
+    if (out) await writeFileAtomic(file, JSON.stringify(answers));
+    for (const { label } of SETTINGS) found[language]![label]!.push(...answers[label]!);
+  }
 }
+for (const language of languages) console.log(table(`${name}, ${language}`, found[language]!));
+const all = Object.fromEntries(SETTINGS.map(({ label }) => [label, languages.flatMap((language) => found[language]![label]!)]));
 console.log(table(`${name}, ${languages.join(" ")}; per token: decodes, rows, steps measured, output rows needed`, all));
