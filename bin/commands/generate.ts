@@ -74,8 +74,10 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
   const result = await follow(started.tokens, json ? () => undefined : writer(specs, probes.length, quiet));
   const monitor = probes.map(({ provenance }, index) => ({ probe: options.monitor[index], property: provenance.property }));
   if (json) {
+    const ownHistory = options.ownHistory === "clean" ? options.ownHistory : undefined;
     const asked = { format, ...defined({ system: options.system }), [typeof prompt === "string" ? "prompt" : "messages"]: prompt };
-    const made = { model: options.model, quantisation: model.info.quantisation, ...asked, ...(monitor.length > 0 && { monitor }) };
+    const how = defined({ ownHistory });
+    const made = { model: options.model, quantisation: model.info.quantisation, ...asked, ...how, ...(monitor.length > 0 && { monitor }) };
     return print(JSON.stringify({ ...made, ...result }, null, 2));
   }
   note(speed(result), quiet);

@@ -19,7 +19,7 @@ export interface ScoreOptions {
   steer?: SteerInput;
   /**
    * How the tokens of the text read those before them: `as-generated` (default) with what was added to their rows, which is the published
-   * method; `clean` without it, so that a vector only acts on the row of the token that it helps to choose.
+   * method; `clean` without it, so that a vector only acts on the row of the token that it helps to choose. A steered prompt stays so.
    */
   ownHistory?: History;
   /** Allow vectors and probes made with another model of the same shape; default false. */

@@ -10,7 +10,7 @@ import { calmAfter, type Calm } from "./skipping.js";
 /** The alpha and KL of one steering in one step. */
 export interface Reading {
   alpha: number;
-  /** KL(P || S) in nats; null for schedules that do not measure. */
+  /** KL(P || S) in nats; null if it was not measured. */
   kl: number | null;
 }
 
