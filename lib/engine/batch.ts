@@ -45,7 +45,7 @@ export interface Picking {
   allowed?: Int32Array | undefined;
 }
 
-interface Sample extends Picking {
+interface SampleRequest extends Picking {
   /**
    * The row is one of P: pick the token that follows the output row, if the alphas measured against P in this batch make that row P
    * (all are 0) or one S (the only other one is its strong alpha). Otherwise the token is `UNSETTLED`. Only where all share one history.
@@ -78,7 +78,7 @@ export class Batch {
   private readonly terms: Array<Term & { row: number }> = [];
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
-  private readonly samples: Array<Sample & { row: number; target: number }> = [];
+  private readonly samples: Array<SampleRequest & { row: number; target: number }> = [];
   private readonly guesses: Array<Picking & { row: number }> = [];
 
   get size(): number {
@@ -108,13 +108,13 @@ export class Batch {
 
   /**
    * Requests the token that follows a row. `logProbability`: also request its log probability before sampling. Returns the index in
-   * `StepResult.tokens`.
+   * `StepResult.samples`.
    */
-  sample(row: number, { logProbability = false, ...how }: Sample & { logProbability?: boolean } = {}): number {
+  sample(row: number, { logProbability = false, ...how }: SampleRequest & { logProbability?: boolean } = {}): number {
     return this.samples.push({ ...how, row, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
-  /** Requests the log probability of a given next token; returns its index in `StepResult.tokens` and `.logProbabilities`. */
+  /** Requests the log probability of a given next token; returns its index in `StepResult.samples`. */
   score(row: number, target: number): number {
     return this.samples.push({ row, target }) - 1;
   }

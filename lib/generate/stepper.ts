@@ -96,8 +96,8 @@ export class Stepper {
   /** Takes the step's token off the rows that are measured for it, where one of them turns out to be the output row. */
   private settler(batch: Batch, { step }: Place, probe: Probe): Step["sample"] {
     const settling = this.streams.settles(probe) ? this.decider.settle(batch, probe) : undefined;
-    return ({ tokens, alphas }) => {
-      if (!settling || tokens[settling.sample] === UNSETTLED) return undefined;
+    return ({ samples, alphas }) => {
+      if (!settling || samples[settling.sample]!.token === UNSETTLED) return undefined;
       probe.alphas = alphas;
       settling.take(this.streams.compose(step, probe.moment, probe));
       return settling.sample;

@@ -27,6 +27,9 @@ export interface PastStep {
   calm: ReadonlyMap<LiveSteering, Calm>;
 }
 
+/** Where the rows of a step are. */
+type Row = Pick<Place, "token" | "position" | "step" | "sequences">;
+
 /** The rows of P and S of one step, what they assume, and what is measured between them. */
 export interface Probe {
   step: number;
@@ -126,7 +129,7 @@ export class Streams {
   }
 
   /** Adds the rows of P and S, and requests the KLs between them; undefined if there are no such streams. */
-  probe(batch: Batch, { token, position, step, sequences }: Omit<Place, "rewind" | "rowCost">, moment: Moment): Probe | undefined {
+  probe(batch: Batch, { token, position, step, sequences }: Row, moment: Moment): Probe | undefined {
     if (this.nSequences === 1) return undefined;
     const past = this.past[step];
     const beside = this.baseline(step);
@@ -160,7 +163,7 @@ export class Streams {
   }
 
   /** Adds the output row, steered with every steering's alpha; `probe`: what was measured for this step, or has rows in this batch. */
-  output(batch: Batch, { token, position, step, sequences }: Place, moment: Moment, probe: Probe | undefined): Output {
+  output(batch: Batch, { token, position, step, sequences }: Row, moment: Moment, probe: Probe | undefined): Output {
     const composition = this.compose(step, moment, probe);
     // With a clean history, a row with the terms of P is that of P.
     const isOfP = this.isClean && (this.past[step] !== undefined || addsTheSame(this.terms, this.baseline(step)));

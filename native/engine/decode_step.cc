@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <string>
 
 namespace {
 
@@ -38,15 +39,10 @@ int32_t settled_row(int32_t baseline, const std::vector<alpha_request> & measure
 void sample(const llama_session & session, const sample_request & request, const std::vector<alpha_request> & measured, step_result & result) {
     const int32_t n_vocab = session.weights().n_vocab();
     const int32_t row     = request.settles ? settled_row(request.row, measured, result) : request.row;
+    const float * logits  = row == UNSETTLED ? nullptr : session.logits(row);
     double        log_probability = std::numeric_limits<double>::quiet_NaN();
-    if (row == UNSETTLED) {
-        result.tokens.push_back(UNSETTLED);
-        result.log_probabilities.push_back(log_probability);
-        return;
-    }
-    const float * logits = session.logits(row);
-    int32_t       token  = request.target;
-    if (token < 0) token = request.sampler ? request.sampler->sample(logits, request.allowed) : arg_max(logits, n_vocab);
+    int32_t       token = logits == nullptr ? UNSETTLED : request.target;
+    if (logits != nullptr && token < 0) token = request.sampler ? request.sampler->sample(logits, request.allowed) : arg_max(logits, n_vocab);
     if (request.target != NO_TARGET && token >= 0) {
         const distribution next(logits, n_vocab);
         if (next.is_finite()) log_probability = next.log_probability(token);
@@ -54,6 +50,14 @@ void sample(const llama_session & session, const sample_request & request, const
     }
     result.tokens.push_back(token);
     result.log_probabilities.push_back(log_probability);
+    const auto & weights = session.weights();
+    const bool ends = token >= 0 && weights.is_end(token);
+    result.ends.push_back(ends ? 1 : 0);
+    if (token >= 0 && !ends && request.target < 0) {
+        const std::string piece = weights.detokenise({token});
+        result.pieces.insert(result.pieces.end(), piece.begin(), piece.end());
+    }
+    result.piece_ends.push_back(int32_t(result.pieces.size()));
 }
 
 void guess(const llama_session & session, const guess_request & request, const std::vector<alpha_request> & measured, step_result & result) {
@@ -66,7 +70,8 @@ void guess(const llama_session & session, const guess_request & request, const s
         const float   share  = float(result.alphas[i] / measured[i].strong_alpha);
         for (int32_t token = 0; token < n_vocab; ++token) mixture[token] += share * (strong[token] - baseline[token]);
     }
-    result.guesses.push_back(request.sampler ? request.sampler->peek(mixture.data(), request.allowed) : arg_max(mixture.data(), n_vocab));
+    const int32_t token = request.sampler ? request.sampler->peek(mixture.data(), request.allowed) : arg_max(mixture.data(), n_vocab);
+    result.guesses.push_back(token >= 0 && session.weights().is_end(token) ? -1 : token);
 }
 
 // Throws E_MODEL_MISMATCH, E_SHAPE.
