@@ -5,11 +5,11 @@ import {
 import type { Monitor } from "../probe/index.js";
 import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
 import type { SteeringSpec } from "../steering/index.js";
-import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory } from "./chat-memory.js";
+import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory, type History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
 import { Stepper, type Decider, type GenerationWork, type Pipeline, type ReadGuess } from "./stepper.js";
-import { notFinite, Streams, type Output, type Probe, type Reading } from "./streams.js";
+import { notFinite, Streams, type Composition, type Output, type Probe, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 
 /** One token of an answer, with the readings of its step. */
@@ -60,6 +60,7 @@ export interface GenerationSettings {
   logProbabilities: boolean;
   monitor: Monitor | undefined;
   pipeline: Pipeline;
+  ownHistory: History;
   /** Only for the turn of a chat. */
   memory?: ChatMemory | undefined;
 }
@@ -80,6 +81,7 @@ export class Generation implements StepTask, Decider {
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
   readonly keeps?: KeepsCells;
+  readonly forks: boolean;
   private readonly streams: Streams;
   private readonly stepper: Stepper;
   private readonly sampler;
@@ -103,7 +105,8 @@ export class Generation implements StepTask, Decider {
   constructor(private readonly model: Engine, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
-    this.streams = new Streams(settings.steer);
+    this.streams = new Streams(settings.steer, settings.ownHistory);
+    this.forks = this.streams.isClean;
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
@@ -120,7 +123,7 @@ export class Generation implements StepTask, Decider {
   start(...signals: ReadonlyArray<AbortSignal | undefined>): void {
     this.model.scheduler.run(this, ...signals).catch((error: unknown) => {
       this.failure = { error };
-      this.settle(({ reject }) => reject(error));
+      this.respond(({ reject }) => reject(error));
     });
   }
 
@@ -173,7 +176,8 @@ export class Generation implements StepTask, Decider {
     const { sample, take } = this.stepper.step(batch, place);
     return (result, seconds) => {
       this.seconds += seconds;
-      const taken = sample === undefined ? {} : this.accept(result.samples[sample]!);
+      const index = sample(result);
+      const taken = index === undefined ? {} : this.accept(result.samples[index]!);
       if (!taken.hasEnded) take(result);
       return taken;
     };
@@ -183,11 +187,24 @@ export class Generation implements StepTask, Decider {
     const decided = this.streams.decided(place.step);
     this.isRepeat = decided !== undefined;
     if (decided !== undefined) return batch.score(row, decided);
+    this.read({ readings, steps });
+    this.settings.monitor?.watch(batch, row);
+    return batch.sample(row, this.picking());
+  }
+
+  settle(batch: Batch, { baseline }: Probe): ReturnType<Decider["settle"]> {
+    if (this.settings.monitor) return undefined;
+    return { sample: batch.sample(baseline, { ...this.picking(), settles: true }), take: (composition) => this.read(composition) };
+  }
+
+  private picking(): Parameters<Batch["sample"]>[1] {
+    return { sampler: this.sampler, logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() };
+  }
+
+  private read({ readings, steps }: Composition): void {
+    this.isRepeat = false;
     this.readings = readings;
     this.ownSteps = steps;
-    this.settings.monitor?.watch(batch, row);
-    const { sampler } = this;
-    return batch.sample(row, { sampler, logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() });
   }
 
   guess(batch: Batch, { baseline, step }: Probe): ReadGuess {
@@ -217,25 +234,26 @@ export class Generation implements StepTask, Decider {
     } : undefined;
     if (generated) this.tokens.push(generated);
     this.marked += piece + (isEnd ? "" : hiddenMark(this.model, token));
-    this.settle(({ resolve }) => resolve(generated));
+    this.respond(({ resolve }) => resolve(generated));
     return { token, hasEnded: this.finishReason !== undefined };
   }
 
   private cells(stream: "terms" | "baseline", nSteps: number): Cells {
     const promptTerms = (position: number): readonly Term[] => this.promptTerms(position);
-    return cellsOfTurn({ prompt: this.prompt, promptTerms, steps: this.streams.past }, stream, nSteps);
+    const own = this.streams.isClean ? "baseline" : stream;
+    return cellsOfTurn({ prompt: this.prompt, promptTerms, steps: this.streams.past }, own, nSteps);
   }
 
   /** The output stream's cells, or those that a chat whose history is clean can use again. */
   private keptCells({ history }: ChatMemory, nSteps: number, nSequences: number): { sequence: number; cells: Cells } {
-    const output = nSequences - 1;
+    const output = this.streams.isClean ? 0 : nSequences - 1;
     if (history === "as-generated") return { sequence: output, cells: this.cells("terms", nSteps) };
     const sequence = 0; // P, if there are several
     const cells = this.cells(sequence === output ? "terms" : "baseline", nSteps);
     return { sequence, cells: cleanCells(cells, this.prompt.length, this.streams.promptTerms()) };
   }
 
-  private settle(use: (consumer: NonNullable<Generation["consumer"]>) => void): void {
+  private respond(use: (consumer: NonNullable<Generation["consumer"]>) => void): void {
     const { consumer } = this;
     this.consumer = undefined;
     if (consumer) use(consumer);
