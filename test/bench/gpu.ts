@@ -11,7 +11,7 @@ import { devices } from "../../lib/native/index.js";
 import { Batch } from "../../lib/engine/index.js";
 import { packageRoot } from "#native/prebuilt";
 import { randomVector } from "../support/tiny-files.js";
-import { SHAPES, writeRandomModel } from "./random-model.js";
+import { SHAPES, writeRandomModel } from "./parts/random-model.js";
 
 const names = process.argv.slice(2);
 const gpus = devices().filter(({ kind }) => kind === "gpu" || kind === "igpu");
