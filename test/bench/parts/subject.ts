@@ -5,9 +5,9 @@ import { availableProcessors } from "../../../lib/engine/processors.js";
 import { PlainLoop } from "./plain-loop.js";
 import type { Measured } from "./rounds.js";
 
-const QUESTION = "Why do leaves change colour in autumn?";
+export const QUESTION = "Why do leaves change colour in autumn?";
 /** First words of answers, so that generations at once have different texts, though their prompts differ by one token only. */
-const FIRST_WORDS = [
+export const FIRST_WORDS = [
   "The", "In", "A", "It", "This", "When", "They", "There", "As", "Because", "We", "One", "Most", "During", "Leaves", "Trees", "For",
   "After", "Many", "Some", "Each", "At", "If", "With", "Our", "Before", "Once", "Colour", "Green", "Red", "Sunlight", "Water",
 ];
@@ -119,7 +119,7 @@ export class Subject implements AsyncDisposable {
 }
 
 /** From when all generations have their first token until one of them has its last, with what the same decode brought the others. */
-function secondsPerToken(times: ReadonlyArray<readonly number[]>): number {
+export function secondsPerToken(times: ReadonlyArray<readonly number[]>): number {
   const begin = Math.max(...times.map((own) => own[0]!));
   const last = Math.min(...times.map((own) => own.at(-1)!));
   const most = Math.max(...times.map((own) => own.length));
