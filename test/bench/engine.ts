@@ -47,7 +47,8 @@ async function measureModel(name: string, path: string, rows: readonly Row[], op
   const { tokens, rounds, support, threads } = options;
   const sequences = Math.max(16, ...rows.map((row) => row.sequences));
   const cells = Math.max(4096, 256 * Math.ceil((sequences * (tokens + 1) + 64) / 256));
-  await using subject = await Subject.open(path, { tokens, support, threads, sequences, cells });
+  const vectors = Math.max(0, ...rows.map((row) => row.vectors ?? 0));
+  await using subject = await Subject.open(path, { tokens, support, threads, sequences, cells, vectors });
   const { quantisation, nVocab: vocabulary } = subject.model.info;
   const results: RowResult[] = [];
   for (const group of new Set(rows.map((row) => row.group))) {

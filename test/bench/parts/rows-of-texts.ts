@@ -37,7 +37,7 @@ function promptRows(): Row[] {
       measure: (subject, round) => perUnit(1, () => firstToken(subject, subject.promptOf(round))),
     },
     {
-      ...base, name: "first-token-dyn", label: "first token of a short question, Dyn", unit: "ms", against: ["first-token"],
+      ...base, name: "first-token-dyn", label: "first token of a short question, Dyn", unit: "ms", against: ["first-token"], vectors: 1,
       measure: (subject, round) => perUnit(1, () => firstToken(subject, subject.promptOf(round), [
         { vector: subject.vectors[0]!, schedule: DYNAMIC },
       ])),
@@ -71,7 +71,7 @@ function evaluationRows(): Row[] {
       },
     },
     ...([["score", "perplexity of answers"], ["score-fixed", "perplexity of answers, Fixed"]] as const).map(([name, label]): Row => ({
-      ...base, name, label, unit: "tokens/s", against: ["score-plain"],
+      ...base, name, label, unit: "tokens/s", against: ["score-plain"], vectors: name === "score" ? 0 : 1,
       measure: ({ model, texts, vectors }) => {
         const judged = texts.slice(0, N_ANSWERS);
         const steer = name === "score" ? [] : [{ vector: vectors[0]!, schedule: FIXED }];

@@ -21,6 +21,8 @@ export interface Row {
   dyn?: { properties: number };
   /** Sequences and cells per token that it needs. */
   sequences: number;
+  /** How many properties' vectors it needs; default none. */
+  vectors?: number;
   measure: (subject: Subject, round: number) => Promise<Measured>;
 }
 
@@ -58,7 +60,7 @@ function generationRows(atOnce: number): Row[] {
     { ...base, name: unsteered, label: "unsteered", against: [`plain@${atOnce}`], bars: { [`plain@${atOnce}`]: 0.97 }, measure: of({}) },
     ...[1, 3].map((n): Row => ({
       ...base, name: `fixed${n}@${atOnce}`, label: `Fixed, ${n === 1 ? "1 vector" : `${n} vectors`}`, against: [unsteered],
-      bars: { [unsteered]: 0.97 },
+      bars: { [unsteered]: 0.97 }, vectors: n,
       measure: (subject, round) => of({ steer: () => fixed(subject.vectors.slice(0, n)) })(subject, round),
     })),
     ...PROPERTIES.flatMap((properties) => dynRows(atOnce, properties)),
@@ -68,7 +70,7 @@ function generationRows(atOnce: number): Row[] {
     })),
   ];
   if (atOnce > 1) rows.splice(4, 0, {
-    ...base, name: `own@${atOnce}`, label: "Fixed, a vector each", against: [unsteered], bars: { [unsteered]: 0.95 },
+    ...base, name: `own@${atOnce}`, label: "Fixed, a vector each", against: [unsteered], bars: { [unsteered]: 0.95 }, vectors: 1,
     measure: async (subject, round) => {
       const own = scaled(subject.vectors[0]!, atOnce);
       return of({ steer: (generation) => fixed([own[generation]!]) })(subject, round);
@@ -82,7 +84,7 @@ function dynRows(atOnce: number, properties: number): Row[] {
   const decodes = [1, properties + 1, properties + 2].map((each) => `decode${each}@${atOnce}`);
   const label = `Dyn, ${properties === 1 ? "1 property" : `${properties} properties`}`;
   const row = (name: string, pipeline: "auto" | "off", rest: Pick<Row, "label" | "against" | "bars">): Row => ({
-    ...rest, name, group: `${atOnce} at once`, unit: "tokens/s", dyn: { properties }, sequences: atOnce * (properties + 2),
+    ...rest, name, group: `${atOnce} at once`, unit: "tokens/s", dyn: { properties }, sequences: atOnce * (properties + 2), vectors: properties,
     measure: (subject, round) => subject.generate({
       atOnce, pipeline, steer: () => subject.vectors.slice(0, properties).map((vector) => ({ vector, schedule: DYNAMIC })),
     }, round),

@@ -31,6 +31,8 @@ export interface SubjectOptions {
   /** The most sequences and cells that a row needs. */
   sequences: number;
   cells: number;
+  /** How many properties have a vector, which is extracted or comes from the cache. */
+  vectors: number;
 }
 
 /** How many generations at once, and what steers each: vectors and their schedule. */
@@ -57,7 +59,7 @@ export class Subject implements AsyncDisposable {
     const plain = await PlainLoop.start({ model: model.info.path, nCtx: cells, nSeqMax: sequences, threads });
     const vectors: VectorData[] = [];
     const folder = datasets.folder(path);
-    for (const [positive, negative] of PROPERTIES) {
+    for (const [positive, negative] of PROPERTIES.slice(0, options.vectors)) {
       const sides = { positive: await loadDataset(positive, folder), negative: await loadDataset(negative, folder) };
       vectors.push(await extract(model, { ...sides, support: options.support, strength: false }));
     }
