@@ -1,4 +1,4 @@
-// How closely we agree with the PyTorch implementation, in figures: npm run parity
+// How closely we agree with the PyTorch implementation, in figures: npm run parity [-- MODEL [TYPE]]
 import { readFile, writeFile } from "node:fs/promises";
 import { loadModel, type LoadModelOptions } from "../../lib/index.js";
 import { findPullable } from "../../lib/models/pull.js";
@@ -12,12 +12,15 @@ const EXACT = {
   kvType: "f32", flashAttention: false, vet: false, gpuLayers: 0, maxSequences: 32, contextSize: 8192,
 } satisfies LoadModelOptions;
 using space = scratch();
+const [onlyModel, onlyType] = process.argv.slice(2);
 
 for (const [name, goldenName, types] of [
   ["tiny", "tiny", ["F32", "Q8_0", "Q4_0", "as it is"]], ["smollm2-135m", "smollm2", ["F32", "as it is"]],
 ] as const) {
+  if (onlyModel !== undefined && onlyModel !== name) continue;
   const golden = await loadGolden(goldenName);
   for (const type of types) {
+    if (onlyType !== undefined && onlyType !== type) continue;
     const file = modelPath(findPullable(name));
     const path = type === "as it is" ? file : space.path(`${name}-${type}.gguf`);
     if (type !== "as it is") await writeFile(path, withMatricesAs(await readFile(file), type satisfies TensorType));
