@@ -24,7 +24,7 @@ export interface BenchOptions {
 export const USAGE = `npm run bench -- [OPTIONS]
   --models A,B     names or paths of GGUFs (default: the downloaded models, or tiny)
   --only A,B       rows whose name begins with one of these, and what they are divided by (--list prints all names)
-  --rounds N       rounds after a warm-up (default 5)
+  --rounds N       rounds after a warm-up (default 5; 0 = only try every row once)
   --tokens N       new tokens per generation (default 32)
   --support N      prompts per side for the vectors (default 5)
   --threads N      threads of every program (default: all cores)
@@ -54,7 +54,7 @@ export function benchOptions(args: readonly string[]): BenchOptions {
   };
   return {
     models: values.models === undefined ? installedModels() : list(values.models), only: list(values.only),
-    rounds: count("rounds", 1) ?? 5, tokens: count("tokens", 4) ?? 32, support: count("support", 1) ?? 5, threads: count("threads", 1),
+    rounds: count("rounds", 0) ?? 5, tokens: count("tokens", 4) ?? 32, support: count("support", 1) ?? 5, threads: count("threads", 1),
     quantise: list(values.quantise), json: values.json, table: values.table, list: values.list,
   };
 }

@@ -22,7 +22,8 @@ export function peerOptions(args: readonly string[]): PeerOptions {
   if (rest.length > 0) throw new Error(`one model, not also ${rest.join(" ")}`);
   const number = (key: keyof typeof values, otherwise: number): number => {
     const given = Number(values[key] ?? otherwise);
-    if (!Number.isInteger(given) || given < 1) throw new Error(`--${key} ${values[key]}: expected a positive integer`);
+    const least = key === "rounds" ? 0 : 1; // 0: only the warm-up
+    if (!Number.isInteger(given) || given < least) throw new Error(`--${key} ${values[key]}: expected an integer of at least ${least}`);
     return given;
   };
   const path = isNamedModel(name) ? modelPath(findPullable(name)) : name;

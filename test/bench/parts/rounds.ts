@@ -28,12 +28,15 @@ export type Measure<Name extends string> = Record<Name, (round: number) => Promi
 
 /**
  * Rounds of all rows, after a warm-up. A round takes the rows in turn and then in reverse, so that a machine that slows down steadily
- * hits them alike; each row's result is the mean of its two. Returns the rounds of each row.
+ * hits them alike; each row's result is the mean of its two. Returns the rounds of each row; without rounds, the warm-up.
  */
 export async function measureRounds(measure: Measure<string>, rounds: number): Promise<Record<string, Measured[]>> {
   const names = Object.keys(measure);
   const results: Record<string, Measured[]> = Object.fromEntries(names.map((name) => [name, []]));
-  for (const name of names) await measure[name]!(0);
+  for (const name of names) {
+    const warmUp = await measure[name]!(0);
+    if (rounds === 0) results[name]!.push(warmUp);
+  }
   for (let round = 1; round <= rounds; round++) {
     const once: Record<string, Measured> = {};
     for (const name of names) once[name] = await measure[name]!(round);
