@@ -26,7 +26,7 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
     prints: /### tiny, F16\n[^]*\| row \| measured [^]*guesses: [01]\.\d\d right[^]*resident memory \| \d+ /,
   },
   "gpu.ts": { args: ["tiny", "--only", "stops", "--rounds", "0"], prints: /graph path: 0 synchronises[^]*callback path: [1-9]/ },
-  "parity.ts": { args: ["tiny", "F32", "8"], prints: /^tiny F32: same tokens 8\/8; of these alpha ± \d/ },
+  "parity.ts": { args: ["tiny", "F32", "2"], prints: /^tiny F32: same tokens 2\/2; of these alpha ± \d/ },
   "detectors.ts": { args: ["--model", "tiny", "--rows", "3"], prints: /ours 10 tokens, eld 5 candidates: eng [^]*neighbours taken/ },
   "languages.ts": { args: ["tiny", "2", "2"], prints: /unsteered +0 of 2 [^]*Dyn p=0.3 +\d of 2 +[\d.]+ tokens\/s/ },
   "words.ts": { args: ["tiny", "2", "italian"], prints: /tiny: italian: extracted in [^]*Dyn p=0.5 +\d+ %/ },
