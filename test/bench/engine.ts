@@ -55,7 +55,7 @@ async function measureModel(name: string, path: string, rows: readonly Row[], op
     const own = rows.filter((row) => row.group === group);
     process.stderr.write(`${name}, ${group}: ${own.map((row) => row.name).join(" ")}\n`);
     const measured = await measureRounds(Object.fromEntries(own.map((row) => [row.name, (round) => row.measure(subject, round)])), rounds);
-    results.push(...resultsOf(own, measured));
+    results.push(...resultsOf(own, measured, tokens));
   }
-  return { name, quantisation, bytes: statSync(path).size, vocabulary, tokens, threads: subject.model.threads, rows: results };
+  return { name, quantisation, bytes: statSync(path).size, vocabulary, threads: subject.model.threads, rows: results };
 }

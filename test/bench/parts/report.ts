@@ -8,14 +8,15 @@ export function tableOf({ machine, models }: Results): string {
   return [machineLine(machine), ...models.map((model) => modelTable(model))].join("\n\n");
 }
 
-function modelTable({ name, quantisation, bytes, vocabulary, tokens, threads, rows }: ModelResult): string {
+function modelTable({ name, quantisation, bytes, vocabulary, threads, rows }: ModelResult): string {
   const order = allRows().map((row) => row.name);
   const sorted = rows.toSorted((a, b) => order.indexOf(a.name) - order.indexOf(b.name));
   const dates = rows.map(({ date }) => date.slice(0, 10)).sort();
   const period = dates[0] === dates.at(-1) ? dates[0] : `${dates[0]} to ${dates.at(-1)}`;
+  const counts = [...new Set(rows.map(({ tokens }) => tokens))].sort((a, b) => a - b);
   return [
     `### ${name}, ${quantisation}`, "",
-    `${(bytes / 1e6).toFixed(0)} MB, a vocabulary of ${vocabulary}; ${tokens} new tokens, ${threads} threads; ${period}`,
+    `${(bytes / 1e6).toFixed(0)} MB, a vocabulary of ${vocabulary}; ${counts.join(" or ")} new tokens, ${threads} threads; ${period}`,
     "", "| row | measured | compared with | ratio | rounds |", "|---|---|---|---|---|", ...sorted.flatMap(rowLines),
   ].join("\n");
 }

@@ -24,6 +24,8 @@ export interface RowResult {
     /** Which share of it is reached. */
     ofBound: Spread;
   };
+  /** New tokens per generation. */
+  tokens: number;
   rounds: number;
   /** ISO 8601. */
   date: string;
@@ -35,8 +37,6 @@ export interface ModelResult {
   /** Size of the file. */
   bytes: number;
   vocabulary: number;
-  /** New tokens per generation. */
-  tokens: number;
   threads: number;
   rows: RowResult[];
 }
@@ -47,7 +47,9 @@ export interface Results {
 }
 
 /** The results of rows that were measured in the same rounds. */
-export function resultsOf(rows: readonly Row[], measured: Readonly<Record<string, readonly Measured[]>>): RowResult[] {
+export function resultsOf(
+  rows: readonly Row[], measured: Readonly<Record<string, readonly Measured[]>>, tokens: number,
+): RowResult[] {
   const date = new Date().toISOString();
   return rows.filter(({ isHidden }) => !isHidden).map((row) => {
     const own = measured[row.name]!;
@@ -59,7 +61,7 @@ export function resultsOf(rows: readonly Row[], measured: Readonly<Record<string
         const bar = row.bars?.[name];
         return [name, { ...spread(ratios(own, measured[name]!)), ...(bar === undefined ? {} : { bar }) }];
       })),
-      ...(row.dyn ? { dyn: dynResult(row, row.dyn.properties, measured) } : {}), rounds: own.length, date,
+      ...(row.dyn ? { dyn: dynResult(row, row.dyn.properties, measured) } : {}), tokens, rounds: own.length, date,
     };
   });
 }
