@@ -17,7 +17,7 @@ const LEAST = ["--rounds", "0", "--tokens", "4", "--threads", "1"];
 const PAIRS = /\n(\| [^|]+ \| \d[\d.e+]* \| [^|]+ \| \d[\d.e+]* \| \d+\.\d\d \(.*\).* \|\n)+/;
 
 /**
- * Every script of test/bench in its smallest form, and what it prints. A new script needs a line here. Python's are run as far as they go
+ * Every script of test/bench in its smallest form, and what it prints. A new script needs a line here. Python's run
  * without PyTorch.
  */
 const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
