@@ -1,11 +1,11 @@
-"""Beside repeng: a control vector on every layer but the first, in PyTorch and transformers, on the dequantised weights of the same GGUF.
+"""Beside repeng: a control vector on every layer but the first, in PyTorch and transformers, which load the same GGUF.
 
     pip install repeng accelerate               brings torch, transformers and gguf
-    python test/bench/peer_repeng.py MODEL.gguf [--dtype bfloat16] [--tokens 32] [--rounds 3] [--threads 2] [--support 5]
+    python test/bench/peer_repeng.py MODEL.gguf [--dtype float32] [--tokens 32] [--rounds 3] [--threads 2] [--support 5]
     python test/bench/peer_repeng.py MODEL.gguf --check          without PyTorch: only what would be computed
 
 Ours are the rows `unsteered` and `fixed1` of `npm run bench`, between two halves of repeng's rounds. Each side answers the same question
-greedily. The values of a control vector do not change its speed, so it is random.
+greedily. Version 5 of transformers keeps the weights packed and is fastest in float32. The values of a control vector do not change its speed, so it is random.
 """
 import argparse
 import json
@@ -82,7 +82,7 @@ class Repeng:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("model", help="a GGUF whose architecture transformers can load from one")
-    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16")
+    parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="float32")
     parser.add_argument("--tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)

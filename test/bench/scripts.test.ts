@@ -37,7 +37,7 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
     args: [TINY, "--check", "--prompts", "1", "--support", "1", "--threads", "1"],
     prints: /ITA: prompts \[\d+\], of [^]*answered in 11 settings; ways: published, cached\n[^]*\| whole run \| [\d.]+ s \|/,
   },
-  "peer_repeng.py": { args: [TINY, "--check"], prints: /^tiny\.gguf, bfloat16: 'Q:.*1 and 8 at once/ },
+  "peer_repeng.py": { args: [TINY, "--check"], prints: /^tiny\.gguf, float32: 'Q:.*1 and 8 at once/ },
 };
 
 beforeAll(() => {
