@@ -44,8 +44,8 @@ async function decode(
       const row = batch.add(own[step]!, last + step, sequence, { output: true, ...steering(sequence) });
       batch.sample(row, { sampler });
     }
-    const { tokens: found } = await context.decode(batch);
-    for (const [sequence, own] of written.entries()) own.push(found[sequence]!);
+    const { samples } = await context.decode(batch);
+    for (const [sequence, own] of written.entries()) own.push(samples[sequence]!.token);
   }
   return { seconds: (performance.now() - begun) / 1000 / (nRows * tokens), written };
 }
