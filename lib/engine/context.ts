@@ -1,6 +1,7 @@
 import { call, callAsync, type NativeContext, type NativeContextOptions } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
+import { likeliest, type Candidate } from "./candidates.js";
 import type { ThreadCount } from "./threads.js";
 
 /** The size of context that a piece of work needs. */
@@ -26,6 +27,8 @@ export interface StepResult {
   logProbabilities: number[];
   /** One per `Batch.guess`; −1 if there is none. */
   guesses: number[];
+  /** One list per `Batch.rank`, the likeliest token first. */
+  candidates: Candidate[][];
 }
 
 /** Up to this many cells, ggml does not split attention: it does from 512 on, and llama.cpp rounds up to multiples of 256. */
@@ -65,6 +68,7 @@ export class Context implements Disposable {
         tokens: Array.from(tokens),
         logProbabilities: Array.from(logProbabilities),
         guesses: Array.from(guesses),
+        candidates: batch.candidates.map(({ row, n }) => likeliest(this.logits(row), n)),
       };
     } finally {
       forget();

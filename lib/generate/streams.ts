@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { SteeringError } from "../errors.js";
-import type { Batch, MeasuredAlpha, Place, Term } from "../engine/index.js";
+import type { Batch, Candidate, MeasuredAlpha, Place, Term } from "../engine/index.js";
 import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
@@ -34,8 +34,18 @@ export interface Probe {
   /** The index of each measured steering in `alphas`. */
   requests: Map<LiveSteering, number>;
   strong: Map<LiveSteering, readonly Term[]>;
+  /** Row of S of each measured steering. */
+  strongRows: Map<LiveSteering, number>;
   /** Empty until the rows are computed. */
   alphas: readonly MeasuredAlpha[];
+  /** The likeliest tokens of its rows, if requested. */
+  candidates?: StreamCandidates;
+}
+
+/** The likeliest next tokens of P, and of S of each measured steering. */
+export interface StreamCandidates {
+  unsteered: readonly Candidate[];
+  strong: ReadonlyMap<LiveSteering, readonly Candidate[]>;
 }
 
 /** The readings of one step, and the vectors' steps that they belong to. */
@@ -44,6 +54,8 @@ export interface Output {
   readings: Reading[];
   /** Per reading: the token step among those of the steering's phases. */
   steps: number[];
+  /** The likeliest tokens of P and S, if they were measured for this step and requested. */
+  candidates: StreamCandidates | undefined;
 }
 
 /**
@@ -117,7 +129,9 @@ export class Streams {
     const past = this.past[step];
     const beside = this.baseline(step);
     const baseline = batch.add(token, position, sequences[0]!, { output: true, terms: beside });
-    const probe: Probe = { step, token, moment, baseline, schedules: this.schedules, requests: new Map(), strong: new Map(), alphas: [] };
+    const probe: Probe = {
+      step, token, moment, baseline, schedules: this.schedules, requests: new Map(), strong: new Map(), strongRows: new Map(), alphas: [],
+    };
     for (const [index, steering] of this.measured.entries()) {
       const schedule = this.schedules.get(steering)!;
       // The stream of a steering that is not measured now continues unsteered.
@@ -127,6 +141,7 @@ export class Streams {
       const { topP, alphaMax, klReduction, strongAlpha } = schedule;
       probe.requests.set(steering, batch.measure({ baseline, strong, strongAlpha, topP, alphaMax, klReduction }));
       probe.strong.set(steering, terms);
+      probe.strongRows.set(steering, strong);
     }
     return probe;
   }
@@ -150,7 +165,8 @@ export class Streams {
       readings.push(terms.length === 0 ? { ...reading, alpha: 0 } : reading); // nothing is added past the vector's end
       return terms;
     });
-    return { row: batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms }), readings, steps };
+    const row = batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms });
+    return { row, readings, steps, candidates: probe?.candidates };
   }
 
   /** Records the current step's terms and the token that it decided. */

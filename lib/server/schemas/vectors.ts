@@ -1,4 +1,5 @@
 import { z } from "zod";
+import { HOOK_SITES } from "../../vector/index.js";
 import { canonicalSteeringSchema } from "./steering.js";
 
 /** A steering vector or a probe that requests can name. */
@@ -42,7 +43,7 @@ export const deletedSchema = z.object({ id: z.string(), object: z.literal("vecto
 
 const text = z.string().min(1).max(4000);
 const model = z.string().max(200).optional();
-const limits = { max_new_tokens: z.number().int().min(1).max(256).optional(), site: z.enum(["head_out", "attn_out", "mlp_out", "resid_mid", "resid_post"]).optional() };
+const limits = { max_new_tokens: z.number().int().min(1).max(256).optional(), site: z.enum(HOOK_SITES).optional() };
 
 /** Body of `POST /v1/vectors/extract`: two descriptions, or pairs of answers. */
 export const extractRequestSchema = z.union([
