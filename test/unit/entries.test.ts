@@ -5,6 +5,7 @@ import { afterAll, expect, test } from "@jest/globals";
 import { packageRoot } from "#native/prebuilt";
 import * as experiments from "../../lib/experiments.js";
 import * as root from "../../lib/index.js";
+import * as server from "../../lib/server.js";
 import { scratch } from "../support/tiny-files.js";
 
 const run = promisify(execFile);
@@ -24,7 +25,7 @@ async function loadedBy(program: string): Promise<{ packages: string[]; folders:
   });
   const urls = await readFile(list, "utf8");
   const found = (pattern: RegExp): string[] => [...new Set(Array.from(urls.matchAll(pattern), ([, name]) => name!))].sort();
-  return { packages: found(/node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//g), folders: found(/dist\/lib\/([^/\n]+)\//g) };
+  return { packages: found(/node_modules\/((?:@[^/\n]+\/)?[^/\n]+)\//g), folders: found(/(?<!node_modules\/.*)dist\/lib\/([^/\n]+)\//g) };
 }
 
 test("an application loads the engine and no more: no charts, fonts, tables, languages", async () => {
@@ -40,6 +41,13 @@ test("experiments load their charts when a report is written, and their language
   expect(packages).toEqual(["zod"]);
 });
 
+test("the server loads its HTTP packages, and still no charts", async () => {
+  const { packages, folders } = await loadedBy('import "llama-steer/server"');
+  expect(packages).toEqual(expect.arrayContaining(["@fastify/static", "fastify", "prom-client", "zod"]));
+  expect(packages.filter((name) => /^(vega|@resvg|eld|franc)/.test(name))).toEqual([]);
+  expect(folders).not.toEqual(expect.arrayContaining(["report"]));
+});
+
 test("the root has what an application needs", () => {
   expect(Object.keys(root).sort()).toEqual([
     "Chat", "GenerationStream", "LiveSteering", "Model", "SteeringError", "SteeringVector", "calibrate", "calibrateByKl", "compose",
@@ -49,5 +57,6 @@ test("the root has what an application needs", () => {
 });
 
 test("no name is in both entries", () => {
-  expect(Object.keys(experiments).filter((name) => name in root)).toEqual([]);
+  expect([...Object.keys(experiments), ...Object.keys(server)].filter((name) => name in root)).toEqual([]);
+  expect(Object.keys(server).sort()).toEqual(["Server", "serve"]);
 });
