@@ -9,6 +9,7 @@ export type ExtractSource = { kind: "words" } | { kind: "icl" } | { kind: "pairs
 /** The options that decide, and those that only some sources read. */
 interface Given {
   towards: string | undefined;
+  away: string | undefined;
   positive: string | undefined;
   negative: string | undefined;
   pairs: string | undefined;
@@ -36,7 +37,7 @@ const WRITTEN: Record<ExtractSource["kind"], string> = {
 };
 
 /** Decides what to contrast. Throws E_BAD_ARGUMENT if the options name nothing, or several things. */
-export function sourceOf({ towards, positive, negative, pairs, method }: Given): ExtractSource {
+export function sourceOf({ towards, away, positive, negative, pairs, method }: Given): ExtractSource {
   const named = [
     towards !== undefined && "--towards", (positive ?? negative) !== undefined && "--positive and --negative",
     pairs !== undefined && "--pairs",
@@ -50,7 +51,8 @@ export function sourceOf({ towards, positive, negative, pairs, method }: Given):
     return { kind: "texts", method };
   }
   if (named.length === 0) {
-    throw new SteeringError("E_BAD_ARGUMENT", "nothing to extract from; give --towards WORDS, --positive and --negative, or --pairs FILE");
+    const problem = away === undefined ? "nothing to extract from" : "--away needs --towards, the behaviour that is wanted";
+    throw new SteeringError("E_BAD_ARGUMENT", `${problem}; give --towards WORDS, --positive and --negative, or --pairs FILE`);
   }
   const missing = positive === undefined ? "--positive" : negative === undefined ? "--negative" : undefined;
   if (missing) throw new SteeringError("E_BAD_ARGUMENT", `missing: ${missing}`);

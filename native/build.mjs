@@ -3,7 +3,7 @@
 //   node native/build.mjs              build the addon in build/addon
 //   node native/build.mjs --debug      the addon with assertions, in build/debug
 //   node native/build.mjs --sanitize   the addon with AddressSanitizer and UndefinedBehaviorSanitizer, in build/sanitized
-//   node native/build.mjs --bench      the benchmark's reference program, in build/bench
+//   node native/build.mjs --bench      the benchmark's programs, in build/bench
 //   node native/build.mjs --unit       the engine's own tests, in build/unit
 //   node native/build.mjs --rpc        llama.cpp's RPC back end, in build/rpc
 //   LLAMA_STEER_FROM_SOURCE=1            build llama.cpp from node-llama-cpp's bundle instead of linking its prebuilt libraries
@@ -23,7 +23,7 @@ const require = createRequire(join(root, "package.json"));
 const BUILDS = {
   "--debug": { folder: "debug", debug: true },
   "--sanitize": { folder: "sanitized", debug: true, definitions: { LLAMA_STEER_SANITIZE: "ON" } },
-  "--bench": { folder: "bench", target: "plain-loop", definitions: { LLAMA_STEER_BENCH: "ON" } },
+  "--bench": { folder: "bench", target: "bench", definitions: { LLAMA_STEER_BENCH: "ON" } },
   "--unit": { folder: "unit", debug: true, target: "engine-tests", definitions: { LLAMA_STEER_UNIT: "ON" } },
   "--rpc": { folder: "rpc", target: "ggml-rpc", definitions: { LLAMA_STEER_RPC: "ON" }, parts: "rpc" },
 };

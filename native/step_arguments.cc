@@ -124,20 +124,22 @@ std::vector<int32_t> read_allowed(const Napi::Value & value) {
     return value.IsNull() ? std::vector<int32_t>{} : read_array<int32_t>(value, "allowed");
 }
 
-// { rows, targets: Int32Array (a target of -1: none, -2: the token's own probability), samplers: (Sampler | null)[],
-//   allowed: (Int32Array | null)[] }
+// { rows, targets: Int32Array (a target of -1: none, -2: the token's own probability), settles: Int8Array,
+//   samplers: (Sampler | null)[], allowed: (Int32Array | null)[] }
 std::vector<sample_request> read_samples(const Napi::Value & value, const decode_batch & batch) {
     std::vector<sample_request> requests;
     if (value.IsUndefined()) return requests;
     const auto object   = read_object(value, "samples");
     const auto rows     = read_array<int32_t>(object.Get("rows"), "samples.rows");
     const auto targets  = read_array<int32_t>(object.Get("targets"), "samples.targets");
+    const auto settles  = read_array<int8_t>(object.Get("settles"), "samples.settles");
     const auto samplers = read_object(object.Get("samplers"), "samples.samplers");
     const auto allowed  = read_object(object.Get("allowed"), "samples.allowed");
-    check_same_length(rows.size(), {targets.size()}, "samples");
+    check_same_length(rows.size(), {targets.size(), settles.size()}, "samples");
     for (size_t i = 0; i < rows.size(); ++i) {
         check_output(rows[i], batch, "samples");
-        requests.push_back({rows[i], read_sampler(samplers.Get(uint32_t(i))), targets[i], read_allowed(allowed.Get(uint32_t(i)))});
+        requests.push_back({rows[i], read_sampler(samplers.Get(uint32_t(i))), targets[i], read_allowed(allowed.Get(uint32_t(i))),
+            settles[i] != 0});
     }
     return requests;
 }

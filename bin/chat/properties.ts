@@ -20,12 +20,13 @@ export async function loadProperties(model: Model, spec: Parameters<typeof loadS
   return loaded.map((steering) => ({ name: basename(steering.vector.path!).replace(/\.safetensors$/, ""), steering }));
 }
 
-/** The property that a user means by its name, its number from 1, or the beginning of one name. Throws E_BAD_ARGUMENT. */
+/** The property that a user means by its name, its number from 1, or a part of one name. Throws E_BAD_ARGUMENT. */
 export function findProperty(properties: readonly Property[], word: string): Property {
   const named = properties.filter(({ name }) => name === word);
   const numbered = /^\d+$/.test(word) ? properties.slice(Number(word) - 1, Number(word)) : [];
   const begun = properties.filter(({ name }) => name.toLowerCase().startsWith(word.toLowerCase()));
-  const found = [named, numbered, begun].find((each) => each.length > 0) ?? [];
+  const within = properties.filter(({ name }) => name.toLowerCase().includes(word.toLowerCase()));
+  const found = [named, numbered, begun, within].find((each) => each.length > 0) ?? [];
   if (found.length === 1) return found[0]!;
   if (properties.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "no vector steers this chat; add one with /steer FILE");
   const known = properties.map(({ name }, index) => `${index + 1} ${name}`).join(", ");

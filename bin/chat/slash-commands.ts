@@ -1,3 +1,4 @@
+import { resolve } from "node:path";
 import { nearestName } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
 import { counted } from "../common.js";
@@ -82,7 +83,7 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
     run: async (session, rest) => {
       const path = required(rest, "/save FILE, e.g. /save chat.json");
       await writeChat(path, session.saved());
-      return `Saved to ${path}`;
+      return `Saved to ${resolve(path)}`;
     },
   },
   {
@@ -90,22 +91,26 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
     run: async (session, rest) => loaded(session, required(rest, "/load FILE, e.g. /load chat.json")),
   },
   { name: "help", describe: "List the commands", run: () => helpLines() },
-  { name: QUIT, describe: "Leave; so does Ctrl-D", run: () => [] },
+  { name: QUIT, describe: "Leave; so do exit, quit and Ctrl-D", run: () => [] },
 ];
 
-/** Whether an input is a command; " /x" and a text of several lines that begins with a path are questions. */
+/** Words that leave the chat, because nobody asks them. */
+const LEAVING: readonly string[] = ["exit", QUIT];
+
+/** Whether an input is a command; what begins with a space is a question. */
 export function isCommand(input: string): boolean {
-  return input.startsWith("/");
+  return input.startsWith("/") || LEAVING.includes(input);
 }
 
 /** Runs a command; returns false if it ends the chat. Throws E_BAD_ARGUMENT for an unknown one, and what the command throws. */
 export async function runSlashCommand(input: string, session: Session, front: Front): Promise<boolean> {
+  if (LEAVING.includes(input)) return false;
   const [, name = "", rest = ""] = /^\/(\S*)\s*(.*?)\s*$/s.exec(input) ?? [];
   const command = SLASH_COMMANDS.find((each) => each.name === name);
   if (!command) {
     const near = nearestName(name, SLASH_COMMANDS.map((each) => each.name));
     throw new SteeringError("E_BAD_ARGUMENT",
-      `unknown command /${name}${near ? `; did you mean /${near}?` : ""} /help lists the commands; begin a question with a space`);
+      `unknown command /${name}${near ? `; did you mean /${near}?` : "."} /help lists the commands; begin a question with a space`);
   }
   const lines = await command.run(session, rest, front);
   for (const line of typeof lines === "string" ? [lines] : lines ?? []) front.note(line);

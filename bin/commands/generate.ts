@@ -1,5 +1,5 @@
 import { probe } from "../../lib/experiments.js";
-import { PIPELINES } from "../../lib/generate/index.js";
+import { HISTORIES, PIPELINES } from "../../lib/generate/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import {
   loadSteering, prompts, SteeringError, type ChatMessage, type Format, type GeneratedToken, type GenerateOptions, type GenerationResult,
@@ -28,6 +28,9 @@ export const GENERATION = options({
   },
   ...SAMPLING,
   pipeline: { choices: PIPELINES, default: "auto", describe: "Guess tokens ahead (dyn): while it pays, always or never" },
+  "own-history": {
+    choices: HISTORIES, default: "as-generated", describe: "How a token reads the answer so far: with its steering, or clean of it",
+  },
   "allow-mismatch": { type: "boolean", describe: "Accept vectors and probes of another model of the same shape" },
   monitor: { type: "string", array: true, describe: "Probe file; its probability is shown at every token (repeatable)" },
 });
@@ -44,7 +47,9 @@ export const SCHEDULES = [
   "                     ALPHA from token I up to token J − 1",
   "  FILE:dyn,p=P       at each token the KL divergence that the vector causes, among",
   "                     the most likely tokens that together have probability P;",
-  "                     also takes max=2, strong=2, kl=mean|sum",
+  "                     also takes max=2, strong=2, kl=mean|sum, and skip=NATS,",
+  "                     after=2, for=4: after 2 KLs below NATS, the next 4 tokens",
+  "                     keep the last ALPHA, unmeasured",
   "Each schedule also takes tail=mean|hold|stop (what to add after the vector's last",
   "step), layers=4-9+12, heads=0+3 (which parts of the vector to add), and",
   "on=prompt+thinking+answer (when to add it; default: on=answer).",
@@ -69,8 +74,10 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
   const result = await follow(started.tokens, json ? () => undefined : writer(specs, probes.length, quiet));
   const monitor = probes.map(({ provenance }, index) => ({ probe: options.monitor[index], property: provenance.property }));
   if (json) {
+    const ownHistory = options.ownHistory === "clean" ? options.ownHistory : undefined;
     const asked = { format, ...defined({ system: options.system }), [typeof prompt === "string" ? "prompt" : "messages"]: prompt };
-    const made = { model: options.model, quantisation: model.info.quantisation, ...asked, ...(monitor.length > 0 && { monitor }) };
+    const how = defined({ ownHistory });
+    const made = { model: options.model, quantisation: model.info.quantisation, ...asked, ...how, ...(monitor.length > 0 && { monitor }) };
     return print(JSON.stringify({ ...made, ...result }, null, 2));
   }
   note(speed(result), quiet);
@@ -100,7 +107,7 @@ type MoreOptions = Pick<GenerateOptions, "logProbabilities">;
 
 /** Loads the files on the command line and starts to generate; the model lives until the result is disposed of. */
 export async function startGeneration(options: GenerateArguments, signal: AbortSignal, more: MoreOptions = {}): Promise<Started> {
-  const { maxNewTokens, allowMismatch, quiet, pipeline } = options;
+  const { maxNewTokens, allowMismatch, quiet, pipeline, ownHistory } = options;
   const prompt = await promptOf(options);
   const how = formatGiven(options);
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
@@ -113,7 +120,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
     noteFormats(steer.map(({ vector }) => vector), { ...how, format }, quiet);
     const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
     const asked = await prompts.tokens(model, prompt, { ...how, format });
-    const settings = { sampling, maxNewTokens, stop, allowMismatch, pipeline };
+    const settings = { sampling, maxNewTokens, stop, allowMismatch, pipeline, ownHistory };
     const tokens = model.generate(asked, { steer, ...settings, monitor: probes, signal, ...more });
     return { model, prompt, format, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
   } catch (error) {

@@ -61,9 +61,9 @@ function line({ step, logProbability, readings, monitors = [] }: GeneratedToken,
 /** Alpha in cyan and KL in yellow, both relative to the largest alpha of the schedule. */
 function property(spec: SteeringSpec, { alpha, kl }: Reading): string {
   const most = alphaScale(spec);
-  const cell = (value: number, colour: (text: string) => string): string =>
-    `${colour(bar(Math.abs(value), most, BAR))} ${value.toFixed(2).padStart(NUMBER)}  `;
-  return `${cell(alpha, onStdout.cyan)}${measures(spec) ? cell(kl ?? 0, onStdout.yellow) : ""}`;
+  const cell = (value: number | null, colour: (text: string) => string): string =>
+    `${colour(bar(Math.abs(value ?? 0), most, BAR))} ${(value?.toFixed(2) ?? "–").padStart(NUMBER)}  `;
+  return `${cell(alpha, onStdout.cyan)}${measures(spec) ? cell(kl, onStdout.yellow) : ""}`;
 }
 
 function measures({ schedule }: SteeringSpec): boolean {

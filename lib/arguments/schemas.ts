@@ -1,7 +1,7 @@
 // Schemas of the arguments of public functions. They check types; the functions themselves check whether values make sense. A list
 // is refused at its first bad item. Schemas that only one folder needs are in its own `arguments.ts` or `public.ts`.
 import { z } from "zod";
-import { listOf } from "../formats/index.js";
+import { listOf, nearestName } from "../formats/index.js";
 
 /** Schema of a value that passes the test `is`; `what` names it in messages. */
 export function a<T>(what: string, is: (value: never) => boolean): z.ZodType<T> {
@@ -44,9 +44,15 @@ export const name = z.string()
 export function options(shape: Record<string, z.ZodType> = {}): z.ZodType {
   return required(Object.fromEntries(Object.entries(shape).map(([key, schema]) => [key, schema.optional()]))).optional();
 }
-/** Like `options`, but with exactly the keys of a type: adding or renaming an option there is a compile error here. */
+/** Like `options`, but with exactly the keys of a type, so that a typing error is refused; a new option there is a compile error here. */
 export function optionsOf<T extends object>(shape: Record<keyof T, z.ZodType>): z.ZodType {
-  return options(shape);
+  const known = Object.keys(shape);
+  return options(shape).superRefine((value, context) => {
+    const unknown = Object.keys(value ?? {}).find((key) => !known.includes(key));
+    if (unknown === undefined) return;
+    const near = nearestName(unknown, known);
+    context.addIssue({ code: "custom", message: `no option is called "${unknown}"${near ? `; did you mean ${near}?` : `; expected ${known.join(", ")}`}` });
+  });
 }
 /** An object with these properties; others are not checked. */
 export function required(shape: Record<string, z.ZodType>): z.ZodType {

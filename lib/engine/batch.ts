@@ -36,11 +36,21 @@ export interface RowOptions {
 
 /** Targets that are not tokens (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
+/** The token of a sample that settles, if the alphas do not. */
+export const UNSETTLED = -2;
 
 /** How to sample a token: with a sampler or, without one, the likeliest. `allowed`: the tokens that it may pick, one bit each. */
 export interface Picking {
   sampler?: SamplerHandle | null;
   allowed?: Int32Array | undefined;
+}
+
+interface SampleRequest extends Picking {
+  /**
+   * The row is one of P: pick the token that follows the output row, if the alphas measured against P in this batch make that row P
+   * (all are 0) or one S (the only other one is its strong alpha). Otherwise the token is `UNSETTLED`. Only where all share one history.
+   */
+  settles?: boolean;
 }
 
 /** A KL to measure between two rows, and the settings that turn it into an alpha (docs/method.md §4, Dyn). */
@@ -68,7 +78,7 @@ export class Batch {
   private readonly terms: Array<Term & { row: number }> = [];
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
-  private readonly samples: Array<Picking & { row: number; target: number }> = [];
+  private readonly samples: Array<SampleRequest & { row: number; target: number }> = [];
   private readonly guesses: Array<Picking & { row: number }> = [];
   /** Rows whose likeliest next tokens to return. */
   readonly candidates: Array<{ row: number; n: number }> = [];
@@ -102,7 +112,7 @@ export class Batch {
    * Requests the token that follows a row. `logProbability`: also request its log probability before sampling. Returns the index in
    * `StepResult.samples`.
    */
-  sample(row: number, { logProbability = false, ...how }: Picking & { logProbability?: boolean } = {}): number {
+  sample(row: number, { logProbability = false, ...how }: SampleRequest & { logProbability?: boolean } = {}): number {
     return this.samples.push({ ...how, row, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
@@ -137,6 +147,7 @@ export class Batch {
         : {
           ...picking(this.samples),
           targets: int32s(this.samples.map(({ target }) => target), "targets"),
+          settles: Int8Array.from(this.samples, ({ settles }) => (settles ? 1 : 0)),
         },
       guesses: this.guesses.length === 0 ? undefined : picking(this.guesses),
     };

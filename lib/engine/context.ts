@@ -19,7 +19,7 @@ export interface MeasuredAlpha {
 
 /** The token that follows a row. */
 export interface Sample {
-  /** −1 if the row's logits are not finite or its sampler allows no token. */
+  /** −1 if the row's logits are not finite or its sampler allows no token; `UNSETTLED` if it is none of the rows measured. */
   token: number;
   /** In nats; NaN if not requested. */
   logProbability: number;
@@ -124,6 +124,13 @@ export class Context implements Disposable {
   kvCopy(from: number, to: number, begin = 0, end = -1): void {
     call(() => this.native.kvCopy(from, to, begin, end));
     this.filled.add(to);
+  }
+
+  /** Leaves in sequence `to` the cells of `from` before `position` and no others; it must have those before `position − 1` already. */
+  kvFork(from: number, to: number, position: number): void {
+    const begin = this.hasWholeSequences ? 0 : Math.max(0, position - 1);
+    this.kvRemove(to, begin);
+    this.kvCopy(from, to, begin, this.hasWholeSequences ? -1 : position);
   }
 
   kvRemove(sequence: number, begin = 0, end = -1): void {

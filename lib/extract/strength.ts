@@ -58,7 +58,7 @@ export async function withStrength(
 
 interface Tuned {
   vector: SteeringVector;
-  /** Of its schedule. */
+  /** The gain of its schedule. */
   gain?: number;
   /** Why no schedule is good, in words. */
   problem?: string;

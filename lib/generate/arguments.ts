@@ -3,7 +3,7 @@ import { probeArgument } from "../probe/index.js";
 import { steerArgument } from "../vector/index.js";
 import type { GenerateOptions } from "./generate.js";
 
-const scored = { steer: steerArgument, allowMismatch: given.flag, signal: given.signal };
+const scored = { steer: steerArgument, ownHistory: given.text, allowMismatch: given.flag, signal: given.signal };
 /** The options of `generate`, by name. */
 export const generationShape = {
   ...scored, maxNewTokens: given.number, sampling: given.anObject, stop: given.list(given.text), logProbabilities: given.flag,

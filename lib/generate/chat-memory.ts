@@ -1,7 +1,8 @@
 import { addsTheSame, type Cells, type Term } from "../engine/index.js";
 
-/** How later turns of a chat read a steered answer: as if it had not been steered, or with the vectors that it was generated with. */
+/** How what follows a steered text reads it: as if it had not been steered, or with the vectors that it was generated with. */
 export type History = "clean" | "as-generated";
+export const HISTORIES: readonly History[] = ["clean", "as-generated"];
 
 const NOTHING: readonly Term[] = [];
 

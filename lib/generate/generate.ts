@@ -3,7 +3,7 @@ import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, SteeringError, throwIfAborted } from "../errors.js";
 import { type Probe, Monitor } from "../probe/index.js";
 import { assertMadeFor } from "../vector/index.js";
-import type { ChatMemory } from "./chat-memory.js";
+import { HISTORIES, type ChatMemory, type History } from "./chat-memory.js";
 import { Generation, type GenerationResult } from "./generation.js";
 import { GenerationStream, type OnEnd } from "./generation-stream.js";
 import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
@@ -20,6 +20,11 @@ export type Prompt = string | readonly number[];
 export interface ScoreOptions {
   /** One or several vectors, each with its schedule; a calibrated vector has its own. */
   steer?: SteerInput;
+  /**
+   * How the tokens of the text read those before them: `as-generated` (default) with what was added to their rows, which is the published
+   * method; `clean` without it, so that a vector only acts on the row of the token that it helps to choose. A steered prompt stays so.
+   */
+  ownHistory?: History;
   /** Allow vectors and probes made with another model of the same shape; default false. */
   allowMismatch?: boolean;
   signal?: AbortSignal;
@@ -76,6 +81,7 @@ async function begin(
   memory: ChatMemory | undefined,
 ): Promise<Generation> {
   const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch, pipeline = "auto" } = options;
+  const ownHistory = checkedHistory(options);
   checkStops(stop);
   const { candidates = 0 } = options;
   requireInteger("candidates", candidates, { min: 0, max: MAX_CANDIDATES });
@@ -87,7 +93,7 @@ async function begin(
   for (const live of steer) await live.load(model, allowMismatch);
   const monitor = await loadMonitor(model, { ...options, steer });
   signals.forEach(throwIfAborted);
-  const how = { steer, sampling, maxNewTokens, stop, logProbabilities, monitor, pipeline, firstTokens, candidates };
+  const how = { steer, sampling, maxNewTokens, stop, logProbabilities, monitor, pipeline, ownHistory, firstTokens, candidates };
   const generation = new Generation(model, { ...how, prompt, memory });
   generation.start(...signals);
   return generation;
@@ -131,9 +137,14 @@ export async function scoreTokens(
   checkLength(model, tokens.length, given.length);
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   for (const live of steer) await live.load(model, options.allowMismatch);
-  const scoring = new Scoring(model, tokens, given, steer);
+  const scoring = new Scoring(model, tokens, given, steer, checkedHistory(options));
   await model.scheduler.run(scoring, options.signal);
   return scoring.logProbabilities;
+}
+
+function checkedHistory({ ownHistory = "as-generated" }: ScoreOptions): History {
+  requireOneOf("ownHistory", ownHistory, HISTORIES);
+  return ownHistory;
 }
 
 function tokensOf(model: Engine, prompt: Prompt): readonly number[] {

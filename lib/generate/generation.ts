@@ -5,11 +5,11 @@ import {
 import type { Monitor } from "../probe/index.js";
 import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
 import type { SteeringSpec } from "../steering/index.js";
-import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory } from "./chat-memory.js";
+import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory, type History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
 import { Stepper, type Decider, type GenerationWork, type Pipeline, type ReadGuess } from "./stepper.js";
-import { notFinite, Streams, type Output, type Probe, type Reading } from "./streams.js";
+import { notFinite, Streams, type Composition, type Output, type Probe, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 import { CandidateReader, type TokenCandidates } from "./token-candidates.js";
 
@@ -67,6 +67,7 @@ export interface GenerationSettings {
   firstTokens: readonly number[];
   /** The likeliest tokens to return per stream and step; 0 = none. */
   candidates: number;
+  ownHistory: History;
   /** Only for the turn of a chat. */
   memory?: ChatMemory | undefined;
 }
@@ -87,6 +88,7 @@ export class Generation implements StepTask, Decider {
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
   readonly keeps?: KeepsCells;
+  readonly forks: boolean;
   private readonly streams: Streams;
   private readonly stepper: Stepper;
   private readonly sampler;
@@ -111,7 +113,8 @@ export class Generation implements StepTask, Decider {
   constructor(private readonly model: Engine, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
-    this.streams = new Streams(settings.steer);
+    this.streams = new Streams(settings.steer, settings.ownHistory);
+    this.forks = this.streams.isClean;
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
@@ -129,7 +132,7 @@ export class Generation implements StepTask, Decider {
   start(...signals: ReadonlyArray<AbortSignal | undefined>): void {
     this.model.scheduler.run(this, ...signals).catch((error: unknown) => {
       this.failure = { error };
-      this.settle(({ reject }) => reject(error));
+      this.respond(({ reject }) => reject(error));
     });
   }
 
@@ -182,7 +185,8 @@ export class Generation implements StepTask, Decider {
     const { sample, take } = this.stepper.step(batch, place);
     return (result, seconds) => {
       this.seconds += seconds;
-      const taken = sample === undefined ? {} : this.accept(result.samples[sample]!, result);
+      const index = sample(result);
+      const taken = index === undefined ? {} : this.accept(result.samples[index]!, result);
       if (!taken.hasEnded) take(result);
       return taken;
     };
@@ -192,16 +196,30 @@ export class Generation implements StepTask, Decider {
     const decided = this.streams.decided(place.step);
     this.isRepeat = decided !== undefined;
     if (decided !== undefined) return batch.score(row, decided);
-    this.readings = readings;
-    this.ownSteps = steps;
+    this.read({ readings, steps });
     this.settings.monitor?.watch(batch, row);
     this.candidates?.decide(batch, row, candidates);
-    const { sampler } = this;
     const first = this.settings.firstTokens[place.step];
-    if (first !== undefined && sampler === null) return batch.score(row, first);
+    if (first === undefined) return batch.sample(row, this.picking());
     // A sampler also remembers the tokens that it had no choice of.
-    const allowed = first === undefined ? this.constraint?.allowed() : only(first, this.model.info.nVocab);
-    return batch.sample(row, { sampler, logProbability: this.settings.logProbabilities, allowed });
+    return this.sampler === null ? batch.score(row, first)
+      : batch.sample(row, { ...this.picking(), allowed: only(first, this.model.info.nVocab) });
+  }
+
+  settle(batch: Batch, { baseline }: Probe): ReturnType<Decider["settle"]> {
+    const { monitor, firstTokens } = this.settings;
+    if (monitor || this.candidates || this.streams.past.length < firstTokens.length) return undefined; // the output row is wanted
+    return { sample: batch.sample(baseline, { ...this.picking(), settles: true }), take: (composition) => this.read(composition) };
+  }
+
+  private picking(): Parameters<Batch["sample"]>[1] {
+    return { sampler: this.sampler, logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() };
+  }
+
+  private read({ readings, steps }: Composition): void {
+    this.isRepeat = false;
+    this.readings = readings;
+    this.ownSteps = steps;
   }
 
   watch(batch: Batch, probe: Probe): ((result: StepResult) => void) | undefined {
@@ -240,25 +258,26 @@ export class Generation implements StepTask, Decider {
     } : undefined;
     if (generated) this.tokens.push(generated);
     this.marked += piece + (isEnd ? "" : hiddenMark(this.model, token));
-    this.settle(({ resolve }) => resolve(generated));
+    this.respond(({ resolve }) => resolve(generated));
     return { token, hasEnded: this.finishReason !== undefined };
   }
 
   private cells(stream: "terms" | "baseline", nSteps: number): Cells {
     const promptTerms = (position: number): readonly Term[] => this.promptTerms(position);
-    return cellsOfTurn({ prompt: this.prompt, promptTerms, steps: this.streams.past }, stream, nSteps);
+    const own = this.streams.isClean ? "baseline" : stream;
+    return cellsOfTurn({ prompt: this.prompt, promptTerms, steps: this.streams.past }, own, nSteps);
   }
 
   /** The output stream's cells, or those that a chat whose history is clean can use again. */
   private keptCells({ history }: ChatMemory, nSteps: number, nSequences: number): { sequence: number; cells: Cells } {
-    const output = nSequences - 1;
+    const output = this.streams.isClean ? 0 : nSequences - 1;
     if (history === "as-generated") return { sequence: output, cells: this.cells("terms", nSteps) };
     const sequence = 0; // P, if there are several
     const cells = this.cells(sequence === output ? "terms" : "baseline", nSteps);
     return { sequence, cells: cleanCells(cells, this.prompt.length, this.streams.promptTerms()) };
   }
 
-  private settle(use: (consumer: NonNullable<Generation["consumer"]>) => void): void {
+  private respond(use: (consumer: NonNullable<Generation["consumer"]>) => void): void {
     const { consumer } = this;
     this.consumer = undefined;
     if (consumer) use(consumer);

@@ -134,14 +134,14 @@ function checkedVector(vector: VectorData): VectorData {
   throw new SteeringError("E_BAD_SPEC", `steer: expected a vector, ${found}`);
 }
 
-/** The argument `steer`: steerings, or bare vectors, which use their calibrated schedules. */
-export type SteerInput = Steering | VectorData | ReadonlyArray<Steering | VectorData>;
+/** The argument `steer`: steerings, or bare vectors, which use their calibrated schedules; a list may hold results of `loadSteering`. */
+export type SteerInput = Steering | VectorData | ReadonlyArray<Steering | VectorData | readonly Steering[]>;
 
 /** Returns `steer` as a list; a bare vector gets its calibrated schedule. Throws E_BAD_SPEC if it is not calibrated. */
 export function steerings(input: SteerInput | undefined): Steering[] {
   if (input === undefined) return [];
-  const all = Array.isArray(input) ? input as ReadonlyArray<Steering | VectorData> : [input as Steering | VectorData];
-  return all.map((given) => {
+  const all = ([input] as ReadonlyArray<Steering | VectorData>).flat(2);
+  return all.map((given: Steering | VectorData) => {
     if (typeof given === "object" && given !== null && "vector" in given) return given;
     const { calibration, property } = (given as VectorData | undefined)?.provenance ?? {};
     if (calibration) return { vector: given as VectorData, schedule: calibration.schedule };

@@ -1,6 +1,7 @@
 import {
   STEERED_ROWS, type Batch, type Engine, type Place, type Sample, type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
+import type { History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { openingAfter, PhaseClock } from "./phase-clock.js";
 import { Stepper, type Decider, type ReadGuess } from "./stepper.js";
@@ -15,6 +16,7 @@ export class Scoring implements StepTask, Decider {
   readonly nSequences: number;
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
+  readonly forks: boolean;
   /** Per token, in nats. */
   readonly logProbabilities: number[] = [];
   private readonly streams: Streams;
@@ -23,9 +25,10 @@ export class Scoring implements StepTask, Decider {
 
   constructor(
     private readonly model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[],
-    steer: readonly LiveSteering[],
+    steer: readonly LiveSteering[], ownHistory?: History,
   ) {
-    this.streams = new Streams(steer);
+    this.streams = new Streams(steer, ownHistory);
+    this.forks = this.streams.isClean;
     this.clock = new PhaseClock(model, openingAfter(model, prompt));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : "on");
     this.nSequences = this.streams.nSequences;
@@ -40,8 +43,9 @@ export class Scoring implements StepTask, Decider {
     if (this.nSequences === 1) return this.piece(batch, place);
     const { sample, take } = this.stepper.step(batch, place);
     return (result) => {
-      const taken = sample === undefined ? {} : this.accept([result.samples[sample]!]);
-      if (sample !== undefined) this.tick(place.step);
+      const index = sample(result);
+      const taken = index === undefined ? {} : this.accept([result.samples[index]!]);
+      if (index !== undefined) this.tick(place.step);
       if (!taken.hasEnded) take(result);
       return taken;
     };
@@ -50,6 +54,8 @@ export class Scoring implements StepTask, Decider {
   decide(batch: Batch, { step }: Place, { row }: Output): number {
     return batch.score(row, this.continuation[step]!);
   }
+
+  settle(): undefined {}
 
   guess(_: Batch, { step }: Probe): ReadGuess {
     return () => this.continuation[step];

@@ -1,6 +1,6 @@
-import type { Batch, Place, StepResult } from "../engine/index.js";
+import { UNSETTLED, type Batch, type Place, type StepResult } from "../engine/index.js";
 import type { PhaseClock } from "./phase-clock.js";
-import { notFinite, type Output, type Probe, type Streams } from "./streams.js";
+import { notFinite, type Composition, type Output, type Probe, type Streams } from "./streams.js";
 
 /** Reads a guessed token off the result of a decode; undefined if there is none, or none worth computing with. */
 export type ReadGuess = (result: StepResult) => number | undefined;
@@ -10,6 +10,11 @@ export interface Decider {
   readonly maxNewTokens: number;
   /** Requests the token after the output row; returns the index of its sample. */
   decide(batch: Batch, place: Place, output: Output): number;
+  /**
+   * Requests the token after P or S, if the alphas measured in this batch make one of them the output row; undefined if the output row is
+   * wanted for something else, too.
+   */
+  settle(batch: Batch, probe: Probe): { sample: number; take: (composition: Composition) => void } | undefined;
   /** Requests a guess of the token that a step will decide, given the rows that are measured for it. */
   guess(batch: Batch, probe: Probe): ReadGuess;
   /** Requests whatever else is wanted of the rows that are measured; returns what reads it off the result. */
@@ -18,8 +23,8 @@ export interface Decider {
 
 /** What a decode has for one generation. */
 export interface Step {
-  /** Index of the token's sample; undefined if the step takes another decode. */
-  sample: number | undefined;
+  /** Index of the token's sample in the result; undefined if the step takes another decode. */
+  sample: (result: StepResult) => number | undefined;
   /** Call this with the result, after the token has been taken. */
   take: (result: StepResult) => void;
 }
@@ -77,18 +82,37 @@ export class Stepper {
   private add(batch: Batch, place: Place): Step {
     const now = this.clock.now();
     const ahead = this.takeAhead(place);
+    if (ahead?.isGuessed) this.fork(place, place.sequences.slice(-1));
     if (ahead) return this.decide(batch, place, ahead.probe, ahead.guess);
+    this.fork(place, place.sequences.slice(1));
     const probe = this.streams.probe(batch, place, now);
     if (!probe || !this.streams.isMeasuredAt(place.step, now)) return this.decide(batch, place, probe, undefined);
-    return { sample: undefined, take: this.taker(batch, place, probe, false) };
+    return { sample: this.settler(batch, place, probe), take: this.taker(batch, place, probe, false) };
+  }
+
+  /** If the history is clean, gives these sequences the cells before this place. */
+  private fork({ position, fork }: Pick<Place, "position" | "fork">, sequences: readonly number[]): void {
+    if (this.streams.isClean) for (const each of sequences) fork(each, position);
+  }
+
+  /** Takes the step's token off the rows that are measured for it, where one of them turns out to be the output row. */
+  private settler(batch: Batch, { step }: Place, probe: Probe): Step["sample"] {
+    const settling = this.streams.settles(probe) ? this.decider.settle(batch, probe) : undefined;
+    return ({ samples, alphas }) => {
+      if (!settling || samples[settling.sample]!.token === UNSETTLED) return undefined;
+      probe.alphas = alphas;
+      settling.take(this.streams.compose(step, probe.moment, probe));
+      return settling.sample;
+    };
   }
 
   /** What was measured for this step, if it still holds; otherwise removes its cells. */
-  private takeAhead(place: Place): { probe: Probe; guess: number | undefined } | undefined {
+  private takeAhead(place: Place): Stepper["ahead"] {
     const { ahead, sequences } = this;
     this.ahead = undefined;
     this.sequences = place.sequences;
     if (!ahead || sequences !== place.sequences) return undefined; // the generation has begun again
+    if (ahead.probe.step < place.step) return undefined; // its token was settled
     const fits = this.streams.fits(ahead.probe, place, this.clock.now());
     if (ahead.isGuessed) this.count(fits);
     if (fits) return ahead;
@@ -100,11 +124,12 @@ export class Stepper {
   private decide(batch: Batch, place: Place, probe: Probe | undefined, guess: number | undefined): Step {
     const now = this.clock.now();
     const sample = this.decider.decide(batch, place, this.streams.output(batch, place, now, probe));
-    const next = { token: guess ?? 0, step: place.step + 1, position: place.position + 1, sequences: place.sequences };
+    const next = { ...place, token: guess ?? 0, step: place.step + 1, position: place.position + 1 };
     const moment = { phase: now.phase, before: { ...now.before, [now.phase]: now.before[now.phase] + 1 } };
-    const ahead = guess !== undefined && next.step < this.decider.maxNewTokens && this.streams.isMeasuredAt(next.step, moment)
-      ? this.streams.probe(batch, next, moment) : undefined;
-    return { sample, take: ahead ? this.taker(batch, place, ahead, true) : () => undefined };
+    const isAhead = guess !== undefined && next.step < this.decider.maxNewTokens && this.streams.isMeasuredAt(next.step, moment);
+    if (isAhead) this.fork(next, next.sequences.slice(1, -1));
+    const ahead = isAhead ? this.streams.probe(batch, next, moment) : undefined;
+    return { sample: () => sample, take: ahead ? this.taker(batch, place, ahead, true) : () => undefined };
   }
 
   private taker(batch: Batch, { rowCost }: Place, probe: Probe, isGuessed: boolean): (result: StepResult) => void {

@@ -1,14 +1,16 @@
 import { isDeepStrictEqual } from "node:util";
 import { SteeringError } from "../errors.js";
-import type { Batch, Candidate, MeasuredAlpha, Place, Term } from "../engine/index.js";
+import { addsTheSame, type Batch, type Candidate, type MeasuredAlpha, type Place, type Term } from "../engine/index.js";
 import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
+import type { History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
+import { calmAfter, type Calm } from "./skipping.js";
 
 /** The alpha and KL of one steering in one step. */
 export interface Reading {
   alpha: number;
-  /** KL(P || S) in nats; null for schedules that do not measure. */
+  /** KL(P || S) in nats; null if it was not measured. */
   kl: number | null;
 }
 
@@ -21,6 +23,8 @@ export interface PastStep {
   baseline: readonly Term[];
   /** Added to the row of stream S of each measured steering. */
   strong: ReadonlyMap<LiveSteering, readonly Term[]>;
+  /** Which steerings are measured after this step (`skip`). */
+  calm: ReadonlyMap<LiveSteering, Calm>;
 }
 
 /** Where the rows of a step are. */
@@ -52,11 +56,15 @@ export interface StreamCandidates {
 }
 
 /** The readings of one step, and the vectors' steps that they belong to. */
-export interface Output {
-  row: number;
+export interface Composition {
   readings: Reading[];
   /** Per reading: the token step among those of the steering's phases. */
   steps: number[];
+}
+
+/** The output row of a step. */
+export interface Output extends Composition {
+  row: number;
   /** The likeliest tokens of P and S, if they were measured for this step and requested. */
   candidates: StreamCandidates | undefined;
 }
@@ -68,6 +76,8 @@ export interface Output {
  * `steer` may grow, and its schedules may change: `takeSchedules` reads them for the next step. A steering that becomes dynamic needs a
  * stream S, and perhaps P, which have no history yet (`isShort`): `restart` adds these streams, and the steps so far are recomputed as
  * they were. Steps that were not measured the first time are unsteered in S.
+ *
+ * If the history is clean, P is the only stream: the rows of S and of the output read its cells, and leave none (`Place.fork`).
  */
 export class Streams {
   /** Steerings that have a stream S, in the order of their sequences. */
@@ -78,8 +88,12 @@ export class Streams {
   private schedules: ReadonlyMap<LiveSteering, Schedule> = new Map();
   private strong: ReadonlyMap<LiveSteering, readonly Term[]> = new Map();
   private terms: readonly Term[] = [];
+  private calm: ReadonlyMap<LiveSteering, Calm> = new Map();
 
-  constructor(private readonly steer: readonly LiveSteering[]) {
+  readonly isClean: boolean;
+
+  constructor(private readonly steer: readonly LiveSteering[], ownHistory: History = "as-generated") {
+    this.isClean = ownHistory === "clean";
     this.takeSchedules();
     this.restart();
   }
@@ -91,7 +105,7 @@ export class Streams {
 
   /** Number of sequences; if nothing is measured, P and the output stream are the same one. */
   get nSequences(): number {
-    return this.measured.length === 0 ? 1 : this.measured.length + 2;
+    return this.measured.length === 0 && !this.isClean ? 1 : this.measured.length + 2;
   }
 
   /** True if a steering without a stream S must be measured. */
@@ -128,22 +142,25 @@ export class Streams {
 
   /** Adds the rows of P and S, and requests the KLs between them; undefined if there are no such streams. */
   probe(batch: Batch, { token, position, step, sequences }: Row, moment: Moment): Probe | undefined {
-    if (this.measured.length === 0) return undefined;
+    if (this.nSequences === 1) return undefined;
     const past = this.past[step];
     const beside = this.baseline(step);
-    const baseline = batch.add(token, position, sequences[0]!, { output: true, terms: beside });
+    const isRead = this.isClean || this.isMeasuredAt(step, moment);
+    const baseline = batch.add(token, position, sequences[0]!, { output: isRead, terms: beside });
     const probe: Probe = {
       step, token, moment, baseline, schedules: this.schedules, requests: new Map(), strong: new Map(), strongRows: new Map(), alphas: [],
     };
     for (const [index, steering] of this.measured.entries()) {
       const schedule = this.schedules.get(steering)!;
+      const isMeasured = past === undefined && this.isMeasured(steering, step, moment);
+      if (this.isClean && !isMeasured) continue; // its row would leave nothing
       // The stream of a steering that is not measured now continues unsteered.
       const terms = past ? past.strong.get(steering) ?? beside : [...beside, ...this.strongTerms(steering, schedule, step, moment)];
-      const strong = batch.add(token, position, sequences[index + 1]!, { output: true, terms });
-      if (past || !isDynamic(schedule) || !this.isMeasured(steering, step, moment)) continue;
+      const strong = batch.add(token, position, sequences[index + 1]!, { output: isMeasured, terms });
+      if (!past) probe.strong.set(steering, terms);
+      if (!isMeasured || !isDynamic(schedule)) continue;
       const { topP, alphaMax, klReduction, strongAlpha } = schedule;
       probe.requests.set(steering, batch.measure({ baseline, strong, strongAlpha, topP, alphaMax, klReduction }));
-      probe.strong.set(steering, terms);
       probe.strongRows.set(steering, strong);
     }
     return probe;
@@ -155,26 +172,44 @@ export class Streams {
       && this.measured.every((steering) => schedules.get(steering) === this.schedules.get(steering));
   }
 
-  /** Adds the output row, steered with every steering's alpha; `probe`: what was measured for this step. */
+  /** True if the output row is nothing but that of P or of one S where its alphas are 0 or the strong one. */
+  settles({ requests }: Probe): boolean {
+    return this.isClean && requests.size === this.schedules.size;
+  }
+
+  /** Adds the output row, steered with every steering's alpha; `probe`: what was measured for this step, or has rows in this batch. */
   output(batch: Batch, { token, position, step, sequences }: Row, moment: Moment, probe: Probe | undefined): Output {
-    this.strong = probe?.strong ?? new Map();
+    const composition = this.compose(step, moment, probe);
+    // With a clean history, a row with the terms of P is that of P.
+    const isOfP = this.isClean && (this.past[step] !== undefined || addsTheSame(this.terms, this.baseline(step)));
+    const row = probe?.requests.size === 0 && isOfP ? probe.baseline
+      : batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms });
+    return { row, ...composition, candidates: probe?.candidates };
+  }
+
+  /** Combines every steering's alpha into the terms of the output row. */
+  compose(step: number, moment: Moment, probe: Probe | undefined): Composition {
+    const calm = new Map(this.calmBefore(step));
     const readings: Reading[] = [];
     const steps: number[] = [];
+    this.strong = probe?.strong ?? new Map();
     this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
       const own = steering.stepAt(moment, step);
       steps.push(own ?? 0);
       const reading = own === undefined ? { alpha: 0, kl: null } : this.read(steering, schedule, { own, step }, probe);
+      if (own !== undefined && isDynamic(schedule)) calm.set(steering, calmAfter(this.calmOf(steering, step), schedule, reading));
       const terms = own === undefined ? [] : steering.termsAt(own, reading.alpha);
       readings.push(terms.length === 0 ? { ...reading, alpha: 0 } : reading); // nothing is added past the vector's end
       return terms;
     });
-    const row = batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms });
-    return { row, readings, steps, candidates: probe?.candidates };
+    this.calm = calm;
+    return { readings, steps };
   }
 
   /** Records the current step's terms and the token that it decided. */
   decide(token: number): void {
-    this.decidedSteps.push({ token, terms: this.terms, strong: this.strong, baseline: this.baseline(this.past.length) });
+    const { terms, strong, calm } = this;
+    this.decidedSteps.push({ token, terms, strong, calm, baseline: this.baseline(this.past.length) });
   }
 
   /** What the rows of P and S have beside what is measured: the first step's row is the prompt's last. */
@@ -188,11 +223,23 @@ export class Streams {
     // What was recorded counts from the start of the generation, whatever its phases were.
     if (schedule.kind === "recorded") return { alpha: schedule.alphas[step] ?? 0, kl: null };
     if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, own, steering.vector.nSteps), kl: null };
-    return probe!.alphas[probe!.requests.get(steering)!]!;
+    const index = probe?.requests.get(steering);
+    return index === undefined ? { alpha: this.calmOf(steering, step)!.alpha, kl: null } : probe!.alphas[index]!;
+  }
+
+  /** How calm each steering is before a step, at most the one after the current one. */
+  private calmBefore(step: number): ReadonlyMap<LiveSteering, Calm> | undefined {
+    return step > this.past.length ? this.calm : this.past[step - 1]?.calm;
+  }
+
+  private calmOf(steering: LiveSteering, step: number): Calm | undefined {
+    const calm = this.calmBefore(step)?.get(steering);
+    return calm?.schedule === this.schedules.get(steering) ? calm : undefined;
   }
 
   private isMeasured(steering: LiveSteering, step: number, moment: Moment): boolean {
-    return isDynamic(this.schedules.get(steering)!) && steering.stepAt(moment, step) !== undefined;
+    return isDynamic(this.schedules.get(steering)!) && steering.stepAt(moment, step) !== undefined
+      && !this.calmOf(steering, step)?.left;
   }
 
   private strongTerms(steering: LiveSteering, schedule: Schedule, step: number, moment: Moment): Term[] {

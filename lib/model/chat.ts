@@ -1,7 +1,7 @@
 import { requireOneOf } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import type { Cells, Engine } from "../engine/index.js";
-import { generate, type GenerateOptions, type GenerationStream, type History } from "../generate/index.js";
+import { generate, HISTORIES, type GenerateOptions, type GenerationStream, type History } from "../generate/index.js";
 import { chatTokens, type ChatMessage, type ChatTemplate } from "../prompt/index.js";
 
 /** Options of one turn. */
@@ -39,7 +39,7 @@ export class Chat {
 
   /** Throws E_BAD_ARGUMENT for an unknown `history`. */
   constructor(private readonly model: Engine, { messages = [], history = "clean", ...defaults }: ChatOptions = {}) {
-    requireOneOf("history", history, ["clean", "as-generated"]);
+    requireOneOf("history", history, HISTORIES);
     this.said = messages.map((message) => ({ ...message }));
     this.defaults = defaults;
     this.history = history;

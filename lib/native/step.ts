@@ -52,10 +52,11 @@ export interface NativeStep {
   alphas: NativeAlphaRequests | undefined;
   /**
    * Rows to pick a next token for, with the sampler or, if that is null, greedily. `targets`: the tokens whose log probabilities to
-   * return (−1 = none, −2 = the picked token).
+   * return (−1 = none, −2 = the picked token). `settles`: 1 for a row P whose token is only picked if the alphas measured against P make
+   * P or one S the output row; otherwise the token is −2.
    */
   samples: {
-    rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array;
+    rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array; settles: Int8Array;
     allowed: Allowed[];
   } | undefined;
   /**
@@ -69,7 +70,7 @@ export interface NativeStepResult {
   /** One per KL; NaN if a row's logits are not finite. */
   kls: Float64Array;
   alphas: Float64Array;
-  /** One per sample; −1 if a row's logits are not finite or its sampler allows no token. */
+  /** One per sample; −1 if a row's logits are not finite or its sampler allows no token, −2 if it was not settled. */
   tokens: Int32Array;
   /** One per sample: the token's log probability in nats; NaN if the target is −1. */
   logProbabilities: Float64Array;

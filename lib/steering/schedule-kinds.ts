@@ -9,6 +9,15 @@ export const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(v
 export const alphaSchema = z.number().refine(isAlpha, "must be a finite 32-bit float");
 const P_RANGE = "must be above 0 and at most 1";
 const alpha = alphaSchema.default(1);
+/**
+ * When Dyn does not measure: once `after` KLs in a row were below `below` nats, the next `for` steps take the alpha measured last; then
+ * one is measured again, and decides whether as many follow.
+ */
+const skipSchema = z.strictObject({
+  below: z.number().min(0).finite(),
+  after: z.number().int().min(1).default(2),
+  for: z.number().int().min(1).default(4),
+});
 const topP = z.number().gt(0, P_RANGE).max(1, P_RANGE);
 
 /** What defines a kind of schedule, besides its settings. */
@@ -18,7 +27,7 @@ interface Facts<Settings> {
   /** Its short name on the command line and in plans, and an example of `--steer`. Absent if the command line does not offer it. */
   word?: string;
   example?: string;
-  /** The settings that `--steer` accepts, by short name; all are numbers, except those in `textSettings`. */
+  /** The settings that `--steer` accepts, by short name; a point leads into an object. All are numbers, except those in `textSettings`. */
   settings?: Readonly<Record<string, string>>;
   textSettings?: readonly string[];
   /** Its name in the settings and reports of experiments. Absent if experiments do not compare it. */
@@ -42,9 +51,13 @@ export const KINDS = {
     alphaMax: z.number().min(0).finite().default(2),
     strongAlpha: alphaSchema.default(2),
     klReduction: klReductionSchema.default("mean"),
+    skip: skipSchema.optional(),
   }), {
-    word: "dyn", example: "dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum]", label: "Dyn",
-    settings: { p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction" }, textSettings: ["kl"],
+    word: "dyn", example: "dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum][,skip=0.1]", label: "Dyn",
+    settings: {
+      p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction", skip: "skip.below", after: "skip.after", for: "skip.for",
+    },
+    textSettings: ["kl"],
   }),
   fixed: kind(z.strictObject({ kind: z.literal("fixed"), alpha }), {
     alphaAt: (settings) => settings.alpha,

@@ -30,7 +30,8 @@ export function window(alpha: number, range: { from?: number; to: number }): Kin
 /**
  * Alpha measured at every token (docs/method.md §4, Dyn): the KL divergence that the vector causes at alpha `strongAlpha` (default
  * 2) among the most likely tokens with total probability `topP` (default 0.5), limited to `alphaMax` (default 2). `klReduction`:
- * "sum" is the paper's formula, "mean" (default) that of its code.
+ * "sum" is the paper's formula, "mean" (default) that of its code. `skip` (default: never): after `after` KLs in a row below `below`
+ * nats, the next `for` tokens keep the last alpha, unmeasured.
  */
 export function dynamic(settings: DynamicSettings = {}): DynamicSchedule {
   return parseSchedule({ kind: "dynamic", ...settings }) as DynamicSchedule;

@@ -69,7 +69,7 @@ export function givenSettings(text: string): Partial<DynamicSchedule> {
 
 function readSteer(text: string): { vector: string; schedule: Record<string, unknown> } & Record<string, unknown> {
   const colon = text.lastIndexOf(":");
-  if (colon < 0) throw badSpec(text, "no schedule after the file name");
+  if (colon < 0) throw badSpec(text, "neither a file nor a file and its schedule");
   if (colon === 0) throw badSpec(text, "no file name before the schedule");
   const [kindWord = "", ...settings] = text.slice(colon + 1).split(",").map((part) => part.trim());
   const kind = KIND_OF_WORD.get(kindWord);
@@ -88,7 +88,7 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
     if (word === "tail") spec["tail"] = value;
     else if (word === "layers" || word === "heads") spec[word] = parseIndices(value);
     else if (word === "on") spec["phases"] = value.split("+");
-    else if (key) schedule[key] = TEXT_SETTINGS.has(word) ? value : number(text, value);
+    else if (key) setIn(schedule, key, TEXT_SETTINGS.has(word) ? value : number(text, value));
     else throw badSpec(text, `unknown setting "${word}"`);
   }
   return spec;
@@ -98,9 +98,19 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
 export function scheduleText(schedule: WrittenSchedule): string | undefined {
   const { word, settings = {} } = new Map(FACTS).get(schedule.kind)!;
   if (word === undefined) return undefined;
-  const values = schedule as unknown as Record<string, unknown>;
-  const written = Object.entries(settings).map(([short, key]) => (short === "alpha" ? `${values[key]}` : `${short}=${values[key]}`));
+  const written = Object.entries(settings).map(([short, key]) => ({ short, value: valueIn(schedule, key) }))
+    .filter(({ value }) => value !== undefined).map(({ short, value }) => (short === "alpha" ? `${value}` : `${short}=${value}`));
   return [word, ...written].join(",");
+}
+
+/** The value of a setting whose name may lead into an object, such as `skip.below`. */
+function valueIn(schedule: object, key: string): unknown {
+  return key.split(".").reduce<unknown>((inner, part) => (inner as Record<string, unknown> | undefined)?.[part], schedule);
+}
+
+function setIn(schedule: Record<string, unknown>, key: string, value: unknown): void {
+  const [first = "", second] = key.split(".");
+  schedule[first] = second === undefined ? value : { ...schedule[first] as object | undefined, [second]: value };
 }
 
 /** Parse `all`, or numbers and ranges joined by "+", e.g. `4-9+12`. Throws E_BAD_SPEC. */

@@ -44,7 +44,7 @@ const steering = given.anything.superRefine((value: unknown, context) => {
 export const oneSteeringArgument = steering.refine((value) => value !== undefined && value !== null, "expected a vector with its schedule");
 /** One steering, a list of them, or none. */
 export const steerArgument = given.anything.superRefine((value: unknown, context) => {
-  const parsed = Array.isArray(value) ? given.list(steering).safeParse(value) : steering.safeParse(value);
+  const parsed = Array.isArray(value) ? given.list(steering).safeParse(value.flat()) : steering.safeParse(value);
   if (!parsed.success) context.addIssue(firstOf(parsed.error));
 });
 

@@ -7,15 +7,20 @@ export function fixedAlphaOf(calibration: Calibration | undefined): number | und
   return calibration?.schedule.kind === "fixed" ? calibration.schedule.alpha : undefined;
 }
 
-/**
- * Dyn's `strongAlpha` and `alphaMax` for a vector whose useful fixed alpha is known: twice that, as the paper's 2 is twice its useful
- * alpha of 1. Empty if unknown.
- */
-export function strongAndCap(fixedAlpha: number | undefined): Partial<Pick<DynamicSchedule, "strongAlpha" | "alphaMax">> {
-  return fixedAlpha === undefined ? {} : { strongAlpha: 2 * fixedAlpha, alphaMax: 2 * Math.abs(fixedAlpha) };
+/** The paper's strong alpha and cap, 2, are twice its useful alpha. */
+const PUBLISHED = 2;
+/** Measured: at twice their alpha, vectors from words break answers down (docs/measured.md). */
+const FROM_WORDS = 1.4;
+
+/** Dyn's `strongAlpha` and `alphaMax` for a vector whose useful fixed alpha is known: `factor` times that. Empty if unknown. */
+export function strongAndCap(
+  fixedAlpha: number | undefined, factor = PUBLISHED,
+): Partial<Pick<DynamicSchedule, "strongAlpha" | "alphaMax">> {
+  return fixedAlpha === undefined ? {} : { strongAlpha: factor * fixedAlpha, alphaMax: factor * Math.abs(fixedAlpha) };
 }
 
 /** Settings of Dyn that a calibration knows better than the defaults: all of a dynamic one, strong and cap of a fixed one. */
 export function dynamicSettings(calibration: Calibration | undefined): Partial<DynamicSchedule> {
-  return calibration?.schedule.kind === "dynamic" ? calibration.schedule : strongAndCap(fixedAlphaOf(calibration));
+  if (calibration?.schedule.kind === "dynamic") return calibration.schedule;
+  return strongAndCap(fixedAlphaOf(calibration), calibration?.by === "description" ? FROM_WORDS : PUBLISHED);
 }

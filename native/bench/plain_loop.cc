@@ -1,6 +1,6 @@
 // The yardstick of the benchmark: what llama.cpp does in a plain llama_decode loop, with a context like llama-steer's
 // (native/engine/llama_session.cc) but without its hook. It does one round per line read, so that a benchmark can
-// take turns with it (test/bench/plain-loop.ts):
+// take turns with it (test/bench/parts/plain-loop.ts):
 //
 //   plain-loop LIBRARIES_FOLDER MODEL N_CTX N_BATCH N_SEQ_MAX N_THREADS [GPU_BACK_END...]
 //

@@ -23,12 +23,26 @@ void measure(const llama_session & session, const std::vector<alpha_request> & r
     }
 }
 
-void sample(const llama_session & session, const sample_request & request, step_result & result) {
+// The row among P and every S that equals the output row, if they share one history; UNSETTLED if none does.
+int32_t settled_row(int32_t baseline, const std::vector<alpha_request> & measured, const step_result & result) {
+    int32_t row = baseline;
+    for (size_t i = 0; i < measured.size(); ++i) {
+        if (measured[i].baseline != baseline) continue;
+        if (std::isnan(result.kls[i])) return UNSETTLED;
+        if (result.alphas[i] == 0) continue;
+        if (row != baseline || result.alphas[i] != measured[i].strong_alpha) return UNSETTLED;
+        row = measured[i].strong;
+    }
+    return row;
+}
+
+void sample(const llama_session & session, const sample_request & request, const std::vector<alpha_request> & measured, step_result & result) {
     const int32_t n_vocab = session.weights().n_vocab();
-    const float * logits  = session.logits(request.row);
+    const int32_t row     = request.settles ? settled_row(request.row, measured, result) : request.row;
+    const float * logits  = row == UNSETTLED ? nullptr : session.logits(row);
     double        log_probability = std::numeric_limits<double>::quiet_NaN();
-    int32_t       token = request.target;
-    if (token < 0) token = request.sampler ? request.sampler->sample(logits, request.allowed) : arg_max(logits, n_vocab);
+    int32_t       token = logits == nullptr ? UNSETTLED : request.target;
+    if (logits != nullptr && token < 0) token = request.sampler ? request.sampler->sample(logits, request.allowed) : arg_max(logits, n_vocab);
     if (request.target != NO_TARGET && token >= 0) {
         const distribution next(logits, n_vocab);
         if (next.is_finite()) log_probability = next.log_probability(token);
@@ -81,7 +95,7 @@ step_result run_step(llama_session & session, decode_step step) {
     session.decode(step.batch, std::move(step.terms), std::move(step.captures));
     step_result result;
     measure(session, step.alphas, result);
-    for (const auto & request : step.samples) sample(session, request, result);
+    for (const auto & request : step.samples) sample(session, request, step.alphas, result);
     for (const auto & request : step.guesses) guess(session, request, step.alphas, result); // as the samplers are after the samples
     return result;
 }

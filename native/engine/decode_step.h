@@ -23,7 +23,11 @@ struct sample_request {
     std::shared_ptr<token_sampler> sampler; // null = the likeliest token
     int32_t                        target;  // a given token whose probability is wanted, or one of the two below
     std::vector<int32_t>           allowed; // the tokens that the sampler may pick, one bit each; empty = all
+    // `row` is that of an unsteered stream P: the token is that of the output row, if its logits are those of P or of one S. They are if
+    // all streams share one history, and all alphas measured against P are 0, or all but one that is the strong alpha of its S.
+    bool                           settles = false;
 };
+constexpr int32_t UNSETTLED  = -2; // the token of a request that settles, if neither P nor an S is the output row
 constexpr int32_t NO_TARGET  = -1; // only the token is wanted
 constexpr int32_t OWN_TARGET = -2; // the token and its probability before any sampler
 
@@ -51,7 +55,7 @@ struct decode_step {
 struct step_result {
     std::vector<double>  kls;    // NaN where a row's logits are not finite
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
-    std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token
+    std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token; UNSETTLED
     std::vector<double>  log_probabilities; // one per token, in nats; NaN where not wanted
     std::vector<int8_t>  ends;       // one per token: 1 if it ends a text
     std::vector<int8_t>  pieces;     // UTF-8 bytes of the tokens, except those that end a text or were given

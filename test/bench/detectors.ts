@@ -1,8 +1,9 @@
 /**
- * Accuracy of the language detectors: `node dist/test/bench/detectors.js [DATASETS…]`. Each row is a folder of datasets (ours
- * without an argument) and a length of text; the answers are cut to so many tokens of Gemma 3's vocabulary. Also fits the
- * temperature that makes their scores probabilities.
+ * Accuracy of the language detectors: `node dist/test/bench/detectors.js [--model MODEL] [--rows N] [DATASETS…]`. Each row is a folder of
+ * datasets (ours without an argument) and a length of text; the first N answers (default: all) are cut to so many tokens of the model's
+ * vocabulary (default: Gemma 3's). Also fits the temperature that makes their scores probabilities.
  */
+import { parseArgs } from "node:util";
 import { loadDataset, loadModel } from "../../lib/index.js";
 import { baseName, datasetNames } from "../../lib/dataset/index.js";
 import { languageOfDataset } from "../../lib/evaluate/language-code.js";
@@ -13,8 +14,10 @@ const LENGTHS = [10, 30];
 const SETS = ["ENG", "ITA", "FRA", "SPA", "ZHO"];
 const CANDIDATES = SETS.map((name) => languageOfDataset(name)!);
 
-const folders = process.argv.slice(2);
-const model = await loadModel("gemma3-270m");
+const { values: { model: name, rows: nRows }, positionals: folders } = parseArgs({
+  allowPositionals: true, options: { model: { type: "string", default: "gemma3-270m" }, rows: { type: "string", default: "Infinity" } },
+});
+const model = await loadModel(name);
 const decoder = new TextDecoder();
 const cut = (text: string, n: number): string =>
   decoder.decode(model.detokenise(model.tokenise(text, { bos: false }).slice(0, n))).replace(/\uFFFD$/, "");
@@ -24,7 +27,8 @@ for (const folder of folders.length > 0 ? folders : [undefined]) {
   const rows: Array<{ text: string; language: string }> = [];
   for (const name of names) {
     for (const part of folder ? [name] : [`${name}_train`, `${name}_test`]) {
-      rows.push(...(await loadDataset(part, folder)).rows.map(({ output }) => ({ text: output, language: languageOfDataset(name)! })));
+      const { rows: all } = await loadDataset(part, folder);
+      rows.push(...all.slice(0, Number(nRows)).map(({ output }) => ({ text: output, language: languageOfDataset(name)! })));
     }
   }
   for (const length of LENGTHS) {

@@ -1,26 +1,32 @@
 // What there is to check and to measure on a machine with a GPU:
-//   npm run test:gpu [-- SHAPE...]     shapes: tiny 1b 7b; 1b and 7b by default
+//   npm run test:gpu [-- SHAPE... --only tests,stops,bench --rounds N --tokens N]     shapes: tiny 1b 7b; 1b and 7b by default
 // The engine's tests with every layer on the GPU and with two of each tiny model's; then, on models of random weights,
-// how often a decode stops in the middle of its graph on each path, and the benchmark.
+// how often a decode stops in the middle of its graph on each path, and the rows of the benchmark that fit ten minutes.
 import { spawnSync } from "node:child_process";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import { parseArgs } from "node:util";
 import { loadModel } from "../../lib/index.js";
 import { devices } from "../../lib/native/index.js";
 import { Batch } from "../../lib/engine/index.js";
 import { packageRoot } from "#native/prebuilt";
 import { randomVector } from "../support/tiny-files.js";
 import { workOf } from "../support/work.js";
-import { SHAPES, writeRandomModel } from "./random-model.js";
+import { SHAPES, writeRandomModel } from "./parts/random-model.js";
 
-const names = process.argv.slice(2);
+const ROWS = "unsteered,fixed1,own,dyn1@1,dyn1@8,dyn2@1,prefill";
+const text = { type: "string" } as const;
+const { values: { only = "tests,stops,bench", rounds = "3", tokens = "32" }, positionals: names } = parseArgs({
+  allowPositionals: true, options: { only: text, rounds: text, tokens: text },
+});
+const parts = only.split(",");
 const gpus = devices().filter(({ kind }) => kind === "gpu" || kind === "igpu");
 console.log(
   gpus.length === 0 ? "no GPU was found: all of this runs on the CPU" : `GPU: ${gpus.map(({ description }) => description).join(", ")}`,
 );
 
-for (const layers of ["all", "2"]) {
+for (const layers of parts.includes("tests") ? ["all", "2"] : []) {
   console.log(`\n> the engine's tests, gpuLayers ${layers}`);
   run([
     "--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"),
@@ -34,9 +40,12 @@ try {
   for (const name of names.length > 0 ? names : ["1b", "7b"]) {
     const path = join(folder, `${name}.gguf`);
     await writeRandomModel(path, name as keyof typeof SHAPES);
-    await showStops(path);
-    console.log(`\n> the benchmark on ${name}`);
-    run([join(packageRoot, "dist", "test", "bench", "engine.js"), path]);
+    if (parts.includes("stops")) await showStops(path);
+    if (parts.includes("bench")) {
+      console.log(`\n> the benchmark on ${name}`);
+      const options = ["--models", path, "--only", ROWS, "--rounds", rounds, "--tokens", tokens, "--support", "1"];
+      run([join(packageRoot, "dist", "test", "bench", "engine.js"), ...options]);
+    }
     rmSync(path);
   }
 } finally {

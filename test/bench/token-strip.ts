@@ -1,11 +1,10 @@
 // Draws docs/figures/tokens.svg: answers of the demo's default model under Dyn, with the alpha of every token, as in a report.
-//   node dist/test/bench/token-strip.js > docs/figures/tokens.svg
+//   node dist/test/bench/token-strip.js [MODEL VECTOR] > docs/figures/tokens.svg
 import { gallery, loadModel, prompts, schedule, SteeringVector } from "../../lib/index.js";
 import { tokensFigure, type TokenSample } from "../../lib/report/figures/tokens.js";
 import { renderSvg, svgFile } from "../../lib/report/render.js";
 
-const MODEL = "qwen2.5-coder-1.5b-instruct";
-const VECTOR = "qwen2.5-coder-1.5b-italian";
+const [MODEL = "qwen2.5-coder-1.5b-instruct", VECTOR = "qwen2.5-coder-1.5b-italian"] = process.argv.slice(2);
 const QUESTIONS = [
   "Why do leaves change colour in autumn?",
   "What should I pack for a weekend in the mountains?",

@@ -5,7 +5,8 @@ import { evaluate } from "../../lib/experiments.js";
 import { measureKl } from "../../lib/calibrate/index.js";
 import { extract, loadDataset, loadModel, prompts, schedule, type SteerInput } from "../../lib/index.js";
 import { median } from "../../lib/maths/index.js";
-import { dynamicSettings } from "../../lib/vector/index.js";
+import { scheduleText } from "../../lib/steering/index.js";
+import { dynamicSettings, fixedAlphaOf } from "../../lib/vector/index.js";
 
 interface Property {
   towards: string;
@@ -66,15 +67,14 @@ for (const [key, property] of Object.entries(PROPERTIES)) {
   const vector = await extract(model, { towards: property.towards, away: property.away, cache: false });
   const seconds = (performance.now() - begun) / 1000;
   const { calibration, health } = vector.provenance;
-  const fixed = calibration?.schedule ?? schedule.fixed(1);
-  const alpha = fixed.kind === "fixed" ? fixed.alpha : 1;
+  const alpha = fixedAlphaOf(calibration) ?? 1;
+  const own = calibration?.schedule ?? schedule.fixed(alpha);
   const [kl] = await measureKl(model, vector, { alphas: [alpha], questions: questions.slice(0, 12) });
-  console.log(`\n${name}: ${key}: extracted in ${seconds.toFixed(1)} s; health ${health?.verdict ?? "not measured"}; alpha ${alpha.toPrecision(3)}; `
+  console.log(`\n${name}: ${key}: extracted in ${seconds.toFixed(1)} s; health ${health?.verdict ?? "not measured"}; schedule ${scheduleText(own)}; alpha ${alpha.toPrecision(3)}; `
     + `KL per token: mean ${kl!.mean.toFixed(2)}, 95th percentile ${kl!.p95.toFixed(2)} nats`);
   const conditions: Array<[string, SteerInput, string?]> = [
-    ["unsteered", []], ["prompted", [], message(property.towards)], ["Fixed", vector.with(fixed)],
-    ...[0.3, 0.5].map((topP): [string, SteerInput] =>
-      [`Dyn p=${topP}`, vector.with(schedule.dynamic({ ...dynamicSettings(calibration), topP }))]),
+    ["unsteered", []], ["prompted", [], message(property.towards)], ["calibrated", vector.with(own)],
+    ["Fixed", vector.with(schedule.fixed(alpha))], ["Dyn p=0.5", vector.with(schedule.dynamic(dynamicSettings(calibration)))],
   ];
   const results: Array<{ label: string; given: Answer[] }> = [];
   for (const [label, steer, system] of conditions) {

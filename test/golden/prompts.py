@@ -1,8 +1,12 @@
 """Datasets and prompts (docs/method.md §1, §2)."""
+from __future__ import annotations
+
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from tokenizer import Tokenizer
+if TYPE_CHECKING:  # the prompts' texts need none
+    from tokenizer import Tokenizer
 
 Row = dict[str, str]  # {"input": query, "output": answer}
 FORMATS = ("clean", "published")

@@ -1,5 +1,7 @@
 """Self-checks on tiny random weights and by hand: `pytest test/golden` or `python test/golden/test_golden.py`."""
 import math
+import sys
+from pathlib import Path
 
 import torch
 
@@ -10,6 +12,9 @@ from method import (Steering, Trajectory, addition, capture, compose, delta, gen
 from prompts import prompt_pieces, prompt_tokens
 from random_model import MODEL, SIZES, Letters, random_delta, spm
 from tokenizer import byte_alphabet
+
+sys.path.append(str(Path(__file__).resolve().parent.parent / "bench" / "parts"))
+from published_cache import generate_cached, trajectory_cached  # noqa: E402
 
 torch.set_num_threads(1)
 PROMPT = [1, 40, 90, 77, 200]
@@ -188,6 +193,18 @@ def test_generation_stops_at_q():
 
     run = generate(MODEL, Stops(), PROMPT, [], 4)
     assert (run.finish, run.tokens) == ("stop", tokens[:2])
+
+
+def test_a_kv_cache_changes_nothing():
+    own = trajectory_cached(MODEL, PROMPT, 6, 2)
+    anew = trajectory(MODEL, PROMPT, 6, 2)
+    assert own.tokens == anew.tokens and len(own.rows) == len(anew.rows)
+    assert all(torch.allclose(a, b, atol=1e-5) for a, b in zip(own.rows, anew.rows))
+    dynamic, fixed = Steering(random_delta(), DYNAMIC), Steering(random_delta(), {"kind": "fixed", "alpha": 1})
+    for steerings in ([], [fixed], [dynamic], [dynamic, fixed, Steering(random_delta(), DYNAMIC)]):
+        cached, plain = (way(MODEL, Letters(), PROMPT, steerings, 8) for way in (generate_cached, generate))
+        assert cached.tokens == plain.tokens
+        assert torch.allclose(torch.tensor(cached.alphas), torch.tensor(plain.alphas), atol=1e-4)
 
 
 def test_json_keeps_floats_and_lines():

@@ -221,4 +221,13 @@ describe("on the command line", () => {
       }),
     ));
   });
+
+  test("`trace` and `generate` know the variants of Dyn", async () => {
+    const steer = `${join("run", "ITi2f-ENG.safetensors")}:dyn,p=0.9,skip=9,after=2,for=1`;
+    const asked = ["tiny", "How do I plan the picnic?", "--steer", steer, "--own-history", "clean", "--max-new-tokens", "4"];
+    const { stdout } = await run("trace", ...asked);
+    expect(stdout.split("\n").slice(1, 5).map((line) => line.endsWith(" –"))).toEqual([false, false, true, false]);
+    const result = JSON.parse((await run("generate", ...asked, "--json")).stdout) as object;
+    expect(result).toMatchObject({ ownHistory: "clean", steering: [{ schedule: { skip: { below: 9, after: 2, for: 1 } } }] });
+  });
 });

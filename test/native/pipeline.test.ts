@@ -1,75 +1,26 @@
 import { writeFile } from "node:fs/promises";
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
-import {
-  loadModel, replay, type GenerateOptions, type GenerationResult, type Sampling, type ScheduleInput, type Steering,
-} from "../../lib/index.js";
-import { Context, type StepResult } from "../../lib/engine/index.js";
+import { loadModel, replay, type GenerateOptions, type GenerationResult } from "../../lib/index.js";
+import { Context } from "../../lib/engine/index.js";
 import { generate, generateText, scoreTokens } from "../../lib/generate/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
+import { changeGuesses, dynamic, expectSame, request, wrongIn, type Request } from "../support/dyn-requests.js";
 import { tinyForFile } from "../support/file-model.js";
 import { sampled } from "../support/slow.js";
-import { digits, randomVector } from "../support/tiny-files.js";
+import { randomVector } from "../support/tiny-files.js";
 import { encodeGguf, TINY_SHAPE, tinyModel } from "../support/tiny-model.js";
 
 const { space, model } = await tinyForFile();
 const vectors = await Promise.all([1, 2, 3].map((seed) => randomVector(model, seed, { nSteps: 12, scale: 1 })));
-const dynamic = (settings: object = {}): ScheduleInput => ({ kind: "dynamic", topP: 0.5, ...settings });
+const wrong = wrongIn(model);
 
 afterEach(() => { jest.restoreAllMocks(); });
-
-/** From now on, changes every guess. */
-function guesses(change: (guess: number) => number): void {
-  const { decode } = Context.prototype;
-  jest.spyOn(Context.prototype, "decode").mockImplementation(async function (this: Context, ...given): Promise<StepResult> {
-    const result = await decode.apply(this, given);
-    return { ...result, guesses: result.guesses.map(change) };
-  });
-}
-const wrong = (guess: number): number => (guess + 1) % model.info.nVocab;
-
-function expectSame(pipelined: GenerationResult, plain: GenerationResult): void {
-  expect(pipelined.tokens.map(({ token }) => token)).toEqual(plain.tokens.map(({ token }) => token));
-  pipelined.tokens.forEach(({ readings, logProbability }, step) => {
-    const expected = plain.tokens[step]!;
-    readings.forEach(({ alpha, kl }, index) => {
-      expect(alpha).toBeCloseTo(expected.readings[index]!.alpha, digits(4));
-      expect(kl ?? 0).toBeCloseTo(expected.readings[index]!.kl ?? 0, digits(4));
-    });
-    expect(logProbability ?? 0).toBeCloseTo(expected.logProbability ?? 0, digits(4));
-  });
-  expect([pipelined.finishReason, pipelined.text]).toEqual([plain.finishReason, plain.text]);
-}
-
-interface Request {
-  prompt: string;
-  options: GenerateOptions;
-}
-
-/** The i-th of a fixed list of requests: one to three properties, both reductions, greedy and sampled. */
-function request(i: number): Request {
-  const random = seededRandom(5000 + i);
-  const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
-  const steer = Array.from({ length: 1 + (i % 3) }, (_, index): Steering => ({
-    vector: vectors[index]!,
-    schedule: index > 0 && random() < 0.3 ? { kind: "fixed", alpha: random() }
-      : dynamic({ topP: 0.1 + 0.8 * random(), strongAlpha: 0.5 + 2 * random(), klReduction: pick(["mean", "sum"]) }),
-    tail: pick(["mean", "hold", "stop"]),
-    ...(random() < 0.2 && { phases: ["answer", "thinking"] }),
-  }));
-  const sampling = pick<Sampling>([
-    {}, {}, { temperature: 0.8, seed: i }, { temperature: 1.2, topK: 20, topP: 0.9, seed: i }, { repeatPenalty: 1.3 },
-    { temperature: 0.7, presencePenalty: 0.5, xtcProbability: 0.5, xtcThreshold: 0.1, seed: i },
-    { temperature: 1, seed: i, grammar: "root ::= [a-z ]*" },
-  ]);
-  const more = pick<GenerateOptions>([{}, { logProbabilities: true }, { stop: ["e"] }]);
-  return { prompt: `${i} steers`, options: { steer, sampling, maxNewTokens: 1 + Math.floor(random() * 16), ...more } };
-}
 
 const run = ({ prompt, options }: Request, pipeline: "on" | "off"): Promise<GenerationResult> =>
   generateText(model, prompt, { ...options, pipeline });
 
 describe("Dyn in a pipeline gives the tokens, alphas and KLs of the plain order", () => {
-  const requests = sampled(Array.from({ length: 200 }, (_, i) => request(i)), 5);
+  const requests = sampled(Array.from({ length: 200 }, (_, i) => request(vectors, i)), 5);
 
   test.each([["as they come", (guess: number) => guess], ["that are always wrong", wrong]])("with guesses %s", async (_, change) => {
     let hits = 0;
@@ -77,7 +28,7 @@ describe("Dyn in a pipeline gives the tokens, alphas and KLs of the plain order"
     for (const each of requests) {
       const plain = await run(each, "off");
       expect(plain.work.guesses).toBe(0);
-      guesses(change);
+      changeGuesses(change);
       const pipelined = await run(each, "on");
       jest.restoreAllMocks();
       expectSame(pipelined, plain);
@@ -167,7 +118,7 @@ describe("the work of Dyn", () => {
   });
 
   test("wrong guesses turn themselves off, and are tried again later", async () => {
-    guesses(wrong);
+    changeGuesses(wrong);
     const endless = { maxNewTokens: 120, sampling: { logitBias: { 2: -Infinity } } };
     const { work, tokens } = await generateText(model, "work", options(1, endless));
     expect(tokens.length).toBe(120);
@@ -190,7 +141,7 @@ describe("the work of Dyn", () => {
     await writeFile(path, encodeGguf(tinyModel(1, { ...TINY_SHAPE, nCtx: 2048 })));
     const small = await loadModel(path, { threads: 1, gpuLayers: 0, vet: false, contextSize: 3 * nTokens, maxGenerations: 1 });
     try {
-      guesses(wrong);
+      changeGuesses(wrong);
       const steer = { vector: await randomVector(small, 1, { nSteps: 12, scale: 0.1 }), schedule: dynamic() };
       const sampling = { logitBias: { 2: -Infinity } }; // no end before the last token
       const { tokens, work } = await generateText(small, [1, 5], { steer, sampling, maxNewTokens: nTokens, pipeline: "on" });

@@ -29,8 +29,8 @@ const SLOTS = 4 * nLayer;
 /** Bytes of a row: token, position, sequence and whether it has logits; of a term: vector, row, step and alpha; of a KL: two rows, three
  * settings and how to reduce. */
 const [ROW, TERM, KL] = [13, 16, 33];
-/** Bytes of a sample: row and target; of a guess: its row. */
-const [SAMPLE, GUESS] = [8, 4];
+/** Bytes of a sample: row, target and whether it settles; of a guess: its row. */
+const [SAMPLE, GUESS] = [9, 4];
 /** Bytes of results: token, log probability, whether it ends, the piece and its end; KL and alpha; a guess. */
 const [SAMPLED, MEASURED, GUESSED] = [18, 16, 4];
 

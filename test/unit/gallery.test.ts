@@ -220,6 +220,7 @@ test.each<WrittenSchedule>([
   { kind: "fixed", alpha: -0.5 }, { kind: "start", alpha: 2 }, { kind: "diminishing", alpha: 1.5 },
   { kind: "window", alpha: 2, from: 1, to: 5 },
   { kind: "dynamic", topP: 0.3, alphaMax: 1, strongAlpha: 3, klReduction: "sum" },
+  { kind: "dynamic", topP: 0.3, alphaMax: 1, strongAlpha: 3, klReduction: "mean", skip: { below: 0.1, after: 3, for: 8 } },
 ])("%p as text is read back as it was", (schedule) => {
   expect(parseSteer(`v.safetensors:${scheduleText(schedule)}`).schedule).toEqual(schedule);
 });

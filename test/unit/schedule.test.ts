@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { FACTS, KINDS } from "../../lib/steering/schedule-kinds.js";
 import * as schedules from "../../lib/steering/schedules.js";
-import { alphaAt, parseSchedule, parseSteer, type ScheduleInput, type SetSchedule } from "../../lib/steering/index.js";
+import { alphaAt, givenSettings, parseSchedule, parseSteer, type ScheduleInput, type SetSchedule } from "../../lib/steering/index.js";
 
 const STEPS = [0, 1, 2, 3, 4, 5, 6];
 
@@ -57,7 +57,9 @@ test("every kind of schedule is whole: a constructor of its name, and words that
     expect(schedules).toHaveProperty(name);
     expect([word === undefined, Object.keys(settings).length === 0]).toEqual([example === undefined, word === undefined]);
     expect(Object.keys(settings)).toEqual(expect.arrayContaining([...textSettings]));
-    expect(Object.keys(KINDS[name].schema.shape)).toEqual(expect.arrayContaining(Object.values(settings)));
+    const given = Object.entries(settings).filter(([short]) => !textSettings.includes(short) && short !== "from");
+    if (word !== undefined) expect(givenSettings(`v:${word},${given.map(([short]) => `${short}=1`)}`)).toHaveProperty("kind", name);
+    for (const key of Object.values(settings)) expect(KINDS[name].schema.shape).toHaveProperty(key.split(".")[0]!);
     if (example !== undefined) expect(parseSteer(`v:${example.replace(/\[.*/, "")}`).schedule.kind).toBe(name);
   }
 });
@@ -75,6 +77,11 @@ test.each([
   [{ kind: "dynamic", alphaMax: -0.1 }, /alphaMax/],
   [{ kind: "dynamic", strongAlpha: Infinity }, /strongAlpha/],
   [{ kind: "dynamic", klReduction: "max" }, /klReduction/],
+  [{ kind: "dynamic", skip: {} }, /skip\.below/],
+  [{ kind: "dynamic", skip: { below: -1 } }, /skip\.below/],
+  [{ kind: "dynamic", skip: { below: 0.1, after: 0 } }, /skip\.after/],
+  [{ kind: "dynamic", skip: { below: 0.1, for: 1.5 } }, /skip\.for/],
+  [{ kind: "dynamic", skip: { below: 0.1, until: 1 } }, /until/],
   [null, /schedule.*object/],
   ["fixed", /schedule.*object/],
 ])("parseSchedule refuses %j", (input, problem) => {

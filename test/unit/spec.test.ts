@@ -17,6 +17,9 @@ test.each([
   ["italian.safetensors:fixed,0", { kind: "fixed", alpha: 0 }],
   ["italian.safetensors:dyn,p=0.7", { kind: "dynamic", topP: 0.7, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }],
   ["italian.safetensors:dynamic,p=1,max=3,strong=4,kl=sum", { kind: "dynamic", topP: 1, alphaMax: 3, strongAlpha: 4, klReduction: "sum" }],
+  ["italian.safetensors:dyn,for=6,skip=0.1", {
+    kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean", skip: { below: 0.1, after: 2, for: 6 },
+  }],
   ["italian.safetensors: dyn , p=0.5 ", { kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }],
 ])("%s", (text, schedule) => {
   expect(parseSteer(text)).toEqual({
@@ -30,6 +33,7 @@ test("what is left out takes its default", () => {
   expect(parseSteer("v:start").schedule).toEqual({ kind: "start", alpha: 1 });
   expect(parseSteer("v:dim").schedule).toEqual({ kind: "diminishing", alpha: 1 });
   expect(parseSteer("v:dyn").schedule).toEqual({ kind: "dynamic", topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" });
+  expect(parseSteer("v:dyn").schedule).not.toHaveProperty("skip");
   expect(parseSteer("v:dyn").tail).toBe("mean");
 });
 
@@ -85,9 +89,9 @@ test("the shorthand and the canonical spec say the same", () => {
 });
 
 test.each([
-  ["", /no schedule after the file name/],
-  ["v", /no schedule after the file name/],
-  ["v.safetensors", /no schedule after the file name/],
+  ["", /neither a file nor a file and its schedule/],
+  ["v", /neither a file nor a file and its schedule/],
+  ["v.safetensors", /neither a file nor a file and its schedule/],
   [":fixed,1", /no file name before the schedule/],
   ["v:", /unknown schedule ""/],
   ["v:foo", /unknown schedule "foo"/],

@@ -66,7 +66,8 @@ export function placeOf(
   const spare = context.options.nOutputsMax - stepping.reduce((sum, { task: { nSequences } }) => sum + nSequences, 0);
   const moreRows = Math.max(0, Math.floor(spare / stepping.length));
   const rewind = (): void => sequences.forEach((each) => context.kvRemove(each, position));
-  return { token, position, step, sequences, rowCost: rowCost * stepping.length, moreRows, rewind };
+  const fork = (sequence: number, at: number): void => context.kvFork(sequences[0]!, sequence, at);
+  return { token, position, step, sequences, rowCost: rowCost * stepping.length, moreRows, rewind, fork };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */

@@ -20,6 +20,11 @@ export interface Place {
   moreRows: number;
   /** Removes the cells of this and later positions from all sequences. */
   rewind(): void;
+  /**
+   * Leaves in a sequence the first one's cells before a position, and no cell of its own; called for every position in turn. While the
+   * first sequence has no later cells, unless the model's memory can be cut at a token.
+   */
+  fork(sequence: number, position: number): void;
 }
 
 /**
@@ -49,6 +54,8 @@ export interface StepTask {
   readonly maxNewTokens: number;
   /** Maximum rows of a batch in which this task steps while prompts are prefilled; fewer rows mean less latency. */
   readonly mixedRows: number;
+  /** True if all sequences share the first one's cells and have at most one of their own (`Place.fork`). Default: false. */
+  readonly forks?: boolean;
   /** The terms to add to a prompt token's row; always the same ones. Default: none. */
   promptTerms?(position: number): readonly Term[];
   /** Set if the task's cells are to be kept after its end, and if it may begin with cells that were kept. */
@@ -98,7 +105,9 @@ export function sequencesOf(task: Task): number {
   return task.kind === "prefill" ? 1 : task.nSequences;
 }
 
-/** Maximum cells that a task fills: its prompt once for all sequences, its answer once per sequence. */
+/** Maximum cells that a task fills: its prompt once for all sequences; its answer once per sequence or, if they fork, once for all. */
 export function cellsOf(task: Task): number {
-  return task.prompt.length + (task.kind === "prefill" ? 0 : task.nSequences * task.maxNewTokens);
+  if (task.kind === "prefill") return task.prompt.length;
+  const { nSequences, maxNewTokens } = task;
+  return task.prompt.length + (task.forks ? maxNewTokens + nSequences - 2 : nSequences * maxNewTokens);
 }

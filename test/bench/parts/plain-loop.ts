@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { delimiter, join } from "node:path";
 import { createInterface } from "node:readline";
 import type { Readable, Writable } from "node:stream";
-import { findInstallation } from "../../lib/native/index.js";
+import { findInstallation } from "../../../lib/native/index.js";
 import { packageRoot } from "#native/prebuilt";
 
 export interface PlainLoopOptions {
@@ -18,8 +18,18 @@ export interface PlainLoopOptions {
   nBatch?: number;
 }
 
-/** The executable carries no path of llama.cpp's libraries: the loader finds them through these variables. */
-const LIBRARY_PATH = process.platform === "darwin" ? "DYLD_LIBRARY_PATH" : "LD_LIBRARY_PATH";
+/** Path of a program of native/bench. */
+export function benchProgram(name: string): string {
+  const path = join(packageRoot, "build", "bench", name);
+  if (!existsSync(path)) throw new Error(`${path} is missing. Build it: npm run build:bench`);
+  return path;
+}
+
+/** These programs carry no path of llama.cpp's libraries: the loader finds them through a variable. */
+export function libraryEnvironment(): NodeJS.ProcessEnv {
+  const name = process.platform === "darwin" ? "DYLD_LIBRARY_PATH" : "LD_LIBRARY_PATH";
+  return { ...process.env, [name]: [findInstallation().librariesFolder, process.env[name]].filter(Boolean).join(delimiter) };
+}
 
 /**
  * A plain llama_decode loop in a process of its own (native/bench/plain_loop.cc, built by `npm run build:bench`), with
@@ -34,13 +44,9 @@ export class PlainLoop implements AsyncDisposable {
   ) {}
 
   static async start({ model, nCtx, nSeqMax, threads, nBatch = 512 }: PlainLoopOptions): Promise<PlainLoop> {
-    const executable = join(packageRoot, "build", "bench", "plain-loop");
-    if (!existsSync(executable)) throw new Error(`${executable} is missing. Build it: npm run build:bench`);
     const { librariesFolder, gpuBackends } = findInstallation();
-    const child = spawn(executable, [librariesFolder, model, ...[nCtx, nBatch, nSeqMax, threads].map(String), ...gpuBackends], {
-      stdio: ["pipe", "pipe", "inherit"],
-      env: { ...process.env, [LIBRARY_PATH]: [librariesFolder, process.env[LIBRARY_PATH]].filter(Boolean).join(delimiter) },
-    });
+    const args = [librariesFolder, model, ...[nCtx, nBatch, nSeqMax, threads].map(String), ...gpuBackends];
+    const child = spawn(benchProgram("plain-loop"), args, { stdio: ["pipe", "pipe", "inherit"], env: libraryEnvironment() });
     const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
     return new PlainLoop(child, lines, await answer(lines));
   }

@@ -1,8 +1,8 @@
 import { open } from "node:fs/promises";
-import { seededRandom } from "../../lib/maths/random.js";
-import { SHAPE, type Shape } from "../support/architecture-parts.js";
-import { ggufHeader, tensorSize } from "../support/gguf-writer.js";
-import { architectureMetadata, architectureSpecs } from "../support/tiny-architectures.js";
+import { seededRandom } from "../../../lib/maths/random.js";
+import { SHAPE, type Shape } from "../../support/architecture-parts.js";
+import { ggufHeader, tensorSize } from "../../support/gguf-writer.js";
+import { architectureMetadata, architectureSpecs } from "../../support/tiny-architectures.js";
 
 /** Shapes of Llama models; the vocabulary stays that of the tiny ones, 259 tokens. */
 export const SHAPES = {
