@@ -11,6 +11,7 @@ export { compose, loadSteering, replay } from "./generate/public.js";
 export {
   GenerationStream, LiveSteering, type GeneratedToken, type GenerateOptions, type GenerationResult, type GenerationWork, type History,
   type Pipeline, type Prompt, type Reading, type ScoreOptions, type Steering, type SteerInput,
+  type TokenCandidates,
 } from "./generate/index.js";
 export { load as loadDataset } from "./dataset/public.js";
 export type { Dataset, LoadDatasetOptions, Row } from "./dataset/index.js";
@@ -45,5 +46,5 @@ export type { Pullable, PullOptions } from "./models/index.js";
 export type { ModelEntry } from "./models/index.js";
 export * as gallery from "./gallery/public.js";
 export type { Gallery, GalleryEntry, PackedVector, PullVectorOptions } from "./gallery/index.js";
-export type { LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling } from "./engine/index.js";
+export type { Candidate as TokenCandidate, LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling } from "./engine/index.js";
 export type { CaptureOptions, Pooling, PromptActivations } from "./capture/index.js";

@@ -80,6 +80,8 @@ export class Batch {
   private readonly alphas: AlphaRequest[] = [];
   private readonly samples: Array<SampleRequest & { row: number; target: number }> = [];
   private readonly guesses: Array<Picking & { row: number }> = [];
+  /** Rows whose likeliest next tokens to return. */
+  readonly candidates: Array<{ row: number; n: number }> = [];
 
   get size(): number {
     return this.tokens.length;
@@ -125,6 +127,11 @@ export class Batch {
    */
   guess(baseline: number, how: Picking = {}): number {
     return this.guesses.push({ ...how, row: baseline }) - 1;
+  }
+
+  /** Requests the `n` likeliest tokens after a row, for which its logits are copied; returns the index in `StepResult.candidates`. */
+  rank(row: number, n: number): number {
+    return this.candidates.push({ row, n }) - 1;
   }
 
   toNative(): NativeStep {

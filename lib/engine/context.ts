@@ -1,6 +1,7 @@
 import { call, callAsync, type NativeContext, type NativeContextOptions, type NativeStepResult } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
+import { likeliest, type Candidate } from "./candidates.js";
 import type { ThreadCount } from "./threads.js";
 
 /** The size of context that a piece of work needs. */
@@ -36,6 +37,8 @@ export interface StepResult {
   samples: Sample[];
   /** One per `Batch.guess`; −1 if there is none, or if it would end the text. */
   guesses: number[];
+  /** One list per `Batch.rank`, the likeliest token first. */
+  candidates: Candidate[][];
 }
 
 /** Up to this many cells, ggml does not split attention: it does from 512 on, and llama.cpp rounds up to multiples of 256. */
@@ -74,6 +77,7 @@ export class Context implements Disposable {
         alphas: Array.from(result.kls, (kl, index) => ({ kl, alpha: result.alphas[index]! })),
         samples: samplesOf(result),
         guesses: Array.from(result.guesses),
+        candidates: batch.candidates.map(({ row, n }) => likeliest(this.logits(row), n)),
       };
     } finally {
       forget();

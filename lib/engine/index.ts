@@ -1,5 +1,6 @@
 export { onAbort } from "./abort.js";
 export { Batch, UNSETTLED, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
+export type { Candidate } from "./candidates.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, type MeasuredAlpha, type Sample, type StepResult } from "./context.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";

@@ -7,7 +7,7 @@ const scored = { steer: steerArgument, ownHistory: given.text, allowMismatch: gi
 /** The options of `generate`, by name. */
 export const generationShape = {
   ...scored, maxNewTokens: given.number, sampling: given.anObject, stop: given.list(given.text), logProbabilities: given.flag,
-  pipeline: given.text, monitor: given.list(probeArgument),
+  pipeline: given.text, firstTokens: given.tokens, candidates: given.whole, monitor: given.list(probeArgument),
 };
 export const generationArgument = given.optionsOf<GenerateOptions>(generationShape);
 export const scoringArgument = given.options(scored);

@@ -10,6 +10,9 @@ import { LiveSteering, steerings, type SteerInput } from "./live-steering.js";
 import { Scoring } from "./scoring.js";
 import { PIPELINES, type Pipeline } from "./stepper.js";
 
+/** More candidates would be the bulk of an answer. */
+const MAX_CANDIDATES = 100;
+
 /** A text, or its tokens with BOS. */
 export type Prompt = string | readonly number[];
 
@@ -45,6 +48,10 @@ export interface GenerateOptions extends ScoreOptions {
    * alphas are the same. Off for models whose state cannot be cut at a token.
    */
   pipeline?: Pipeline;
+  /** Tokens that the text begins with; the model continues after them. They are steered and measured like all others. Default: none. */
+  firstTokens?: readonly number[];
+  /** Also return this number of likeliest tokens per step, of each stream; default 0. */
+  candidates?: number;
   /** Probes that classify, at every token, the state that chose it. Default: none. */
   monitor?: readonly Probe[];
 }
@@ -76,17 +83,25 @@ async function begin(
   const { maxNewTokens = 128, stop = [], sampling = {}, logProbabilities = false, allowMismatch, pipeline = "auto" } = options;
   const ownHistory = checkedHistory(options);
   checkStops(stop);
+  const { candidates = 0 } = options;
+  requireInteger("candidates", candidates, { min: 0, max: MAX_CANDIDATES });
   requireOneOf("pipeline", pipeline, PIPELINES);
   const signals = [options.signal, left];
   const prompt = tokensOf(model, typeof options.prompt === "function" ? await unlessAborted(options.prompt(), signals) : options.prompt);
   checkLength(model, prompt.length, maxNewTokens);
+  const firstTokens = firstOf(model, options.firstTokens ?? [], maxNewTokens);
   for (const live of steer) await live.load(model, allowMismatch);
   const monitor = await loadMonitor(model, { ...options, steer });
   signals.forEach(throwIfAborted);
-  const settings = { prompt, steer, sampling, maxNewTokens, stop, logProbabilities, monitor, pipeline, ownHistory, memory };
-  const generation = new Generation(model, settings);
+  const how = { steer, sampling, maxNewTokens, stop, logProbabilities, monitor, pipeline, ownHistory, firstTokens, candidates };
+  const generation = new Generation(model, { ...how, prompt, memory });
   generation.start(...signals);
   return generation;
+}
+
+function firstOf(model: Engine, tokens: readonly number[], maxNewTokens: number): readonly number[] {
+  if (tokens.length <= maxNewTokens) return checkedTokens(model, tokens);
+  throw new SteeringError("E_BAD_ARGUMENT", `firstTokens has ${tokens.length} tokens, but maxNewTokens allows only ${maxNewTokens}`);
 }
 
 /** Awaits `work`; rejects with E_ABORTED as soon as a signal fires. */

@@ -1,6 +1,6 @@
 import {
-  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sample, type Sampling, type StepTask, type Taken,
-  type TakeResult, type Term,
+  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sample, type Sampling, type StepResult,
+  type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
 import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
@@ -11,6 +11,7 @@ import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
 import { Stepper, type Decider, type GenerationWork, type Pipeline, type ReadGuess } from "./stepper.js";
 import { notFinite, Streams, type Composition, type Output, type Probe, type Reading } from "./streams.js";
 import { TextStream } from "./text-stream.js";
+import { CandidateReader, type TokenCandidates } from "./token-candidates.js";
 
 /** One token of an answer, with the readings of its step. */
 export interface GeneratedToken {
@@ -27,6 +28,8 @@ export interface GeneratedToken {
   logProbability?: number;
   /** One probability per probe of `monitor`, for the state that chose this token; only with `monitor`. */
   monitors?: number[];
+  /** The likeliest tokens of this step, of each stream; only with `candidates`. */
+  candidates?: TokenCandidates;
 }
 
 /** The result of a generation. */
@@ -60,6 +63,10 @@ export interface GenerationSettings {
   logProbabilities: boolean;
   monitor: Monitor | undefined;
   pipeline: Pipeline;
+  /** Tokens that the text begins with. */
+  firstTokens: readonly number[];
+  /** The likeliest tokens to return per stream and step; 0 = none. */
+  candidates: number;
   ownHistory: History;
   /** Only for the turn of a chat. */
   memory?: ChatMemory | undefined;
@@ -88,6 +95,7 @@ export class Generation implements StepTask, Decider {
   private readonly constraint;
   private readonly text: TextStream;
   private readonly opening: Opening;
+  private readonly candidates: CandidateReader | undefined;
   private readonly clock: PhaseClock;
   private readonly tokens: GeneratedToken[] = [];
   /** The shown text, with marks that are not shown. */
@@ -113,6 +121,7 @@ export class Generation implements StepTask, Decider {
     this.opening = openingAfter(model, settings.prompt);
     this.clock = new PhaseClock(model, this.opening);
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
+    if (settings.candidates > 0) this.candidates = new CandidateReader(settings.candidates, settings.steer);
     const { memory } = settings;
     const own = (): readonly Term[] => this.streams.promptTerms();
     this.ofPrompt = termsAfter(memory?.past, this.prompt, own);
@@ -177,23 +186,29 @@ export class Generation implements StepTask, Decider {
     return (result, seconds) => {
       this.seconds += seconds;
       const index = sample(result);
-      const taken = index === undefined ? {} : this.accept(result.samples[index]!);
+      const taken = index === undefined ? {} : this.accept(result.samples[index]!, result);
       if (!taken.hasEnded) take(result);
       return taken;
     };
   }
 
-  decide(batch: Batch, place: Place, { row, readings, steps }: Output): number {
+  decide(batch: Batch, place: Place, { row, readings, steps, candidates }: Output): number {
     const decided = this.streams.decided(place.step);
     this.isRepeat = decided !== undefined;
     if (decided !== undefined) return batch.score(row, decided);
     this.read({ readings, steps });
     this.settings.monitor?.watch(batch, row);
-    return batch.sample(row, this.picking());
+    this.candidates?.decide(batch, row, candidates);
+    const first = this.settings.firstTokens[place.step];
+    if (first === undefined) return batch.sample(row, this.picking());
+    // A sampler also remembers the tokens that it had no choice of.
+    return this.sampler === null ? batch.score(row, first)
+      : batch.sample(row, { ...this.picking(), allowed: only(first, this.model.info.nVocab) });
   }
 
   settle(batch: Batch, { baseline }: Probe): ReturnType<Decider["settle"]> {
-    if (this.settings.monitor) return undefined;
+    const { monitor, firstTokens } = this.settings;
+    if (monitor || this.candidates || this.streams.past.length < firstTokens.length) return undefined; // the output row is wanted
     return { sample: batch.sample(baseline, { ...this.picking(), settles: true }), take: (composition) => this.read(composition) };
   }
 
@@ -207,18 +222,26 @@ export class Generation implements StepTask, Decider {
     this.ownSteps = steps;
   }
 
+  watch(batch: Batch, probe: Probe): ((result: StepResult) => void) | undefined {
+    return this.candidates?.measure(batch, probe);
+  }
+
   guess(batch: Batch, { baseline, step }: Probe): ReadGuess {
+    const first = this.settings.firstTokens[step];
+    if (first !== undefined) return () => (this.model.isEndOfGeneration(first) ? undefined : first);
     // What a grammar allows after a token that is only guessed is not known.
     const allowed = step === this.streams.past.length ? this.constraint?.allowed() : undefined;
     const guess = batch.guess(baseline, { sampler: this.sampler, allowed });
     return ({ guesses }) => (guesses[guess]! < 0 ? undefined : guesses[guess]!);
   }
 
-  private accept({ token, logProbability, isEnd, bytes }: Sample): Taken {
+  private accept({ token, logProbability, isEnd, bytes: sampled }: Sample, result: StepResult): Taken {
     if (token < 0) throw notFinite();
     if (this.isRepeat) return { token };
     this.streams.decide(token);
     const step = this.tokens.length;
+    // The bytes of a given token are not returned.
+    const bytes = step < this.settings.firstTokens.length && !isEnd ? this.model.detokenise([token]) : sampled;
     const monitors = this.settings.monitor?.read(this.ownSteps, this.readings);
     const phase = this.clock.take(token, bytes);
     if (!isEnd) this.constraint?.accept(bytes);
@@ -231,6 +254,7 @@ export class Generation implements StepTask, Decider {
     const generated = isShown ? {
       text: piece, token, step, phase, readings: this.readings,
       ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }),
+      ...(this.candidates && { candidates: this.candidates.read(result, this.readings.length) }),
     } : undefined;
     if (generated) this.tokens.push(generated);
     this.marked += piece + (isEnd ? "" : hiddenMark(this.model, token));
@@ -258,4 +282,11 @@ export class Generation implements StepTask, Decider {
     this.consumer = undefined;
     if (consumer) use(consumer);
   }
+}
+
+/** A mask that allows one token, one bit per token of the vocabulary. */
+function only(token: number, nVocab: number): Int32Array {
+  const mask = new Int32Array(Math.ceil(nVocab / 32));
+  mask[token >> 5] = 1 << (token & 31);
+  return mask;
 }

@@ -8,3 +8,4 @@ export type { Reading } from "./streams.js";
 export { generatedArgument, generationArgument, generationShape, scoringArgument } from "./arguments.js";
 export type { DeltaPerplexityPrompts } from "./perplexity.js";
 export { HISTORIES, type History } from "./chat-memory.js";
+export type { TokenCandidates } from "./token-candidates.js";

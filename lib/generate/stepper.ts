@@ -17,6 +17,8 @@ export interface Decider {
   settle(batch: Batch, probe: Probe): { sample: number; take: (composition: Composition) => void } | undefined;
   /** Requests a guess of the token that a step will decide, given the rows that are measured for it. */
   guess(batch: Batch, probe: Probe): ReadGuess;
+  /** Requests whatever else is wanted of the rows that are measured; returns what reads it off the result. */
+  watch?(batch: Batch, probe: Probe): ((result: StepResult) => void) | undefined;
 }
 
 /** What a decode has for one generation. */
@@ -132,8 +134,10 @@ export class Stepper {
 
   private taker(batch: Batch, { rowCost }: Place, probe: Probe, isGuessed: boolean): (result: StepResult) => void {
     const guess = this.isGuessing(rowCost * (1 + probe.requests.size)) ? this.decider.guess(batch, probe) : undefined;
+    const read = this.decider.watch?.(batch, probe);
     return (result) => {
       probe.alphas = result.alphas;
+      read?.(result);
       for (const index of probe.requests.values()) if (Number.isNaN(result.alphas[index]!.kl)) throw notFinite();
       this.ahead = { probe, guess: guess?.(result), isGuessed };
     };

@@ -1,6 +1,6 @@
 import { isDeepStrictEqual } from "node:util";
 import { SteeringError } from "../errors.js";
-import { addsTheSame, type Batch, type MeasuredAlpha, type Place, type Term } from "../engine/index.js";
+import { addsTheSame, type Batch, type Candidate, type MeasuredAlpha, type Place, type Term } from "../engine/index.js";
 import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
 import type { History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
@@ -41,8 +41,18 @@ export interface Probe {
   /** The index of each measured steering in `alphas`. */
   requests: Map<LiveSteering, number>;
   strong: Map<LiveSteering, readonly Term[]>;
+  /** Row of S of each measured steering. */
+  strongRows: Map<LiveSteering, number>;
   /** Empty until the rows are computed. */
   alphas: readonly MeasuredAlpha[];
+  /** The likeliest tokens of its rows, if requested. */
+  candidates?: StreamCandidates;
+}
+
+/** The likeliest next tokens of P, and of S of each measured steering. */
+export interface StreamCandidates {
+  unsteered: readonly Candidate[];
+  strong: ReadonlyMap<LiveSteering, readonly Candidate[]>;
 }
 
 /** The readings of one step, and the vectors' steps that they belong to. */
@@ -55,6 +65,8 @@ export interface Composition {
 /** The output row of a step. */
 export interface Output extends Composition {
   row: number;
+  /** The likeliest tokens of P and S, if they were measured for this step and requested. */
+  candidates: StreamCandidates | undefined;
 }
 
 /**
@@ -135,7 +147,9 @@ export class Streams {
     const beside = this.baseline(step);
     const isRead = this.isClean || this.isMeasuredAt(step, moment);
     const baseline = batch.add(token, position, sequences[0]!, { output: isRead, terms: beside });
-    const probe: Probe = { step, token, moment, baseline, schedules: this.schedules, requests: new Map(), strong: new Map(), alphas: [] };
+    const probe: Probe = {
+      step, token, moment, baseline, schedules: this.schedules, requests: new Map(), strong: new Map(), strongRows: new Map(), alphas: [],
+    };
     for (const [index, steering] of this.measured.entries()) {
       const schedule = this.schedules.get(steering)!;
       const isMeasured = past === undefined && this.isMeasured(steering, step, moment);
@@ -147,6 +161,7 @@ export class Streams {
       if (!isMeasured || !isDynamic(schedule)) continue;
       const { topP, alphaMax, klReduction, strongAlpha } = schedule;
       probe.requests.set(steering, batch.measure({ baseline, strong, strongAlpha, topP, alphaMax, klReduction }));
+      probe.strongRows.set(steering, strong);
     }
     return probe;
   }
@@ -169,7 +184,7 @@ export class Streams {
     const isOfP = this.isClean && (this.past[step] !== undefined || addsTheSame(this.terms, this.baseline(step)));
     const row = probe?.requests.size === 0 && isOfP ? probe.baseline
       : batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms });
-    return { row, ...composition };
+    return { row, ...composition, candidates: probe?.candidates };
   }
 
   /** Combines every steering's alpha into the terms of the output row. */
