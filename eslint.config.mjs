@@ -64,7 +64,7 @@ const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
 
 const SHORT = { code: 140, ignoreUrls: true, ignoreRegExpLiterals: true, ignoreTemplateLiterals: true };
 /** Where lines have at most 140 characters, except for texts that end where they end. */
-const SHORT_LINES = ["**/*.{ts,mts,cts,mjs}"];
+const SHORT_LINES = ["**/*.{ts,tsx,mts,cts,mjs}"];
 
 export default tseslint.config(
   { ignores: ["dist/", "build/", "node_modules/", "runs/"] },
