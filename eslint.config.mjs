@@ -28,6 +28,10 @@ const ARROWS = {
   experiment: [
     "capture", "dataset", "engine", "evaluate", "extract", "formats", "generate", "models", "prompt", "results", "steering", "vector",
   ],
+  server: [
+    "calibrate", "dataset", "engine", "evaluate", "extract", "formats", "gallery", "generate", "model", "models", "probe", "prompt",
+    "steering", "vector",
+  ],
   report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "steering", "vector"],
 };
 

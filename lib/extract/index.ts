@@ -5,6 +5,7 @@ export type { ExtractOptions } from "./demonstrations.js";
 export type { ExtractPairsOptions } from "./pairs.js";
 export type { ExtractWordsOptions } from "./words.js";
 export { loadContrastTexts, type ContrastTexts, type ExtractTextsOptions, type PersonaTexts, type TextContrast } from "./contrast-texts.js";
+export { extract } from "./extract.js";
 export { EVERYDAY_QUESTIONS, HELD_OUT_QUESTIONS } from "./everyday-questions.js";
 export { randomControl, withEffect } from "./random-control.js";
 export { POOLINGS } from "./pairs.js";

@@ -1,3 +1,3 @@
 export { entriesFor, findEntry, type Gallery, type GalleryEntry } from "./gallery.js";
 export type { PackedVector } from "./pack.js";
-export { isPulled, type PullVectorOptions } from "./pull.js";
+export { galleryFiles, isPulled, type PullVectorOptions } from "./pull.js";

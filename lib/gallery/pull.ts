@@ -28,6 +28,12 @@ export async function isPulled(gallery: Gallery, entry: GalleryEntry): Promise<b
   return found?.isFile() === true && found.size === entry.size;
 }
 
+/** The package's vectors, with the paths of their files. Throws what reading a gallery throws. */
+export async function galleryFiles(): Promise<Array<{ entry: GalleryEntry; path: string }>> {
+  const gallery = await readGallery();
+  return gallery.vectors.map((entry) => ({ entry, path: vectorPath(gallery, entry) }));
+}
+
 /**
  * Return the path of a vector of a gallery. It is downloaded if the gallery is a URL; an interrupted download is resumed. The file is
  * the one that the gallery names (size and SHA-256), and was made for the model that it names.

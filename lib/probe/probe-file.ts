@@ -36,7 +36,17 @@ export async function saveProbe(path: string, probe: Probe): Promise<void> {
  * @throws SteeringError E_NOT_FOUND, E_BAD_VECTOR (not a probe file, truncated, other version), E_NOT_FINITE
  */
 export async function loadProbe(path: string): Promise<Probe> {
-  const { tensors, metadata } = decodeSafetensors(await readTensorFile(path, "probe"), path);
+  return decodeProbe(await readTensorFile(path, "probe"), path);
+}
+
+/** Whether the metadata of a safetensors file says that it is a probe. */
+export function isProbe(metadata: Readonly<Record<string, string>>): boolean {
+  return metadata["format"] === FORMAT;
+}
+
+/** The probe in the bytes of a probe file. Throws E_BAD_VECTOR, E_NOT_FINITE. */
+export function decodeProbe(bytes: Buffer, path: string): Probe {
+  const { tensors, metadata } = decodeSafetensors(bytes, path);
   const { hook_site: site, probe } = parsedBy(metadataSchema, metadata, refusal(`${path} is not a probe of llama-steer: metadata`));
   const rest = parsedBy(probeSchema, parseJson(probe, path), refusal(`${path}: the probe's description is incomplete:`));
   const weights = tensors.get(WEIGHTS);

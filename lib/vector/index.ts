@@ -14,5 +14,5 @@ export {
 export { decodeVector, encodeVector, loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";
 export { fingerprintArgument, oneSteeringArgument, selectionArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
-export { loadSteering, type LoadedSteering } from "./load-steering.js";
+export { loadSteering, readSteering, type LoadedSteering, type ReadVector } from "./load-steering.js";
 export type { ImportOptions } from "./interchange.js";

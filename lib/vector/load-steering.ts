@@ -36,6 +36,20 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   return Promise.all(specs.map((each) => load({ ...each, vector: pathOf(each.vector) })));
 }
 
+/** How to get a vector that a specification names. */
+export type ReadVector = (name: string) => Promise<SteeringVector>;
+
+/**
+ * Load a specification, or the shorthand of one, whose vectors are names that `read` knows instead of paths: no file is opened here.
+ *
+ * @throws SteeringError E_BAD_SPEC, and what `read` throws
+ */
+export async function readSteering(spec: string | WrittenSpec, read: ReadVector): Promise<LoadedSteering> {
+  if (typeof spec !== "string") return load(parseSpecs(spec, "steering")[0]!, read);
+  if (!spec.includes(":")) return load({ ...WHOLE, vector: spec }, read);
+  return withCalibrated(await load(parseSteer(spec), read), givenSettings(spec));
+}
+
 /** Fills in what the file's calibration knows of Dyn's settings (`dynamicSettings`) for those that are not given. */
 function withCalibrated(loaded: LoadedSteering, given: Partial<DynamicSchedule>): LoadedSteering {
   if (loaded.schedule.kind !== "dynamic") return loaded;
@@ -44,8 +58,10 @@ function withCalibrated(loaded: LoadedSteering, given: Partial<DynamicSchedule>)
 
 type Unscheduled = Omit<SteeringSpec, "schedule"> & { schedule?: SteeringSpec["schedule"] | undefined };
 
-async function load({ vector: path, schedule, ...how }: Unscheduled): Promise<LoadedSteering> {
-  const vector = await SteeringVector.load(path);
+async function load(
+  { vector: path, schedule, ...how }: Unscheduled, read: ReadVector = SteeringVector.load,
+): Promise<LoadedSteering> {
+  const vector = await read(path);
   const found = schedule ?? vector.provenance.calibration?.schedule;
   if (!found) throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated; give a schedule, e.g. ${path}:fixed,1, or calibrate it`);
   checkPhases(how.phases, found);

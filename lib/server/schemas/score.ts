@@ -43,11 +43,12 @@ export const evaluateRequestSchema = z.strictObject({
   ])).min(1).max(16),
 });
 
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 export const evaluateResponseSchema = z.object({
   object: z.literal("evaluation"),
   /** One per evaluator: its columns for each text (docs/evaluation.md); "" is the label. */
   data: z.array(z.object({
     name: z.string(), wanted: z.string().nullable(),
-    results: z.array(z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))),
+    results: z.array(z.record(z.string(), z.union([scalar, z.array(scalar)]))),
   })),
 });

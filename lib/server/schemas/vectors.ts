@@ -37,7 +37,12 @@ export const vectorSchema = z.object({
 });
 export type VectorEntry = z.infer<typeof vectorSchema>;
 
-export const vectorListSchema = z.object({ object: z.literal("list"), data: z.array(vectorSchema) });
+export const vectorListSchema = z.object({
+  object: z.literal("list"),
+  data: z.array(vectorSchema),
+  /** Files of the folder that are not vectors or probes. */
+  problems: z.array(z.object({ file: z.string(), code: z.string(), message: z.string() })),
+});
 
 export const deletedSchema = z.object({ id: z.string(), object: z.literal("vector"), deleted: z.literal(true) });
 
@@ -65,7 +70,8 @@ export const extractRequestSchema = z.union([
     pairs: z.array(z.strictObject({
       /** What both texts answer; default: nothing. */
       question: z.string().max(4000).optional(), positive: text, negative: text,
-    })).min(1).max(4096),
+    })).min(1).max(4096).refine((pairs) => new Set(pairs.map(({ question }) => question === undefined)).size === 1,
+      "either all pairs have a question, or none"),
     method: z.enum(["mean", "pca", "probe"]).optional(),
     pooling: z.enum(["mean", "last", "step"]).optional(),
     ...limits,
@@ -73,6 +79,7 @@ export const extractRequestSchema = z.union([
   }),
 ]);
 export type ExtractRequest = z.infer<typeof extractRequestSchema>;
+
 
 /** Body of `POST /v1/vectors/{id}/calibrate`. */
 export const calibrateRequestSchema = z.strictObject({
@@ -82,3 +89,4 @@ export const calibrateRequestSchema = z.strictObject({
   questions: z.array(text).min(1).max(64).optional(),
   max_new_tokens: z.number().int().min(1).max(256).optional(),
 });
+export type CalibrateRequest = z.infer<typeof calibrateRequestSchema>;

@@ -1,0 +1,128 @@
+import { randomUUID } from "node:crypto";
+import type { SteeringSpec } from "../../steering/index.js";
+import { steeringsOf } from "../vectors/steering.js";
+import type { Shelf } from "../vectors/shelf.js";
+import { HttpError } from "../http/errors.js";
+import type { Metrics } from "../http/metrics.js";
+import type { Lease } from "../pool/pool.js";
+import type { SteeringChange } from "../schemas/index.js";
+import { Choice, type ChoiceEvent } from "./choice.js";
+import { merged } from "./merged.js";
+import type { AnswerSettings, ChoiceSettings } from "./settings.js";
+
+export type Status = "queued" | "running" | "completed" | "cancelled" | "failed";
+
+/** What all answers of a server share. */
+export interface Surroundings {
+  shelf: Shelf;
+  metrics: Metrics;
+  /** Seconds that a request may take. */
+  timeout: number;
+}
+
+/** The answer to one request: one or several choices, written at once. */
+export class Answer {
+  readonly id: string;
+  readonly created = Math.floor(Date.now() / 1000);
+  readonly choices: readonly Choice[];
+  readonly modelId: string;
+  private state: Status = "queued";
+  private readonly arrived = performance.now();
+  private readonly stop = new AbortController();
+
+  constructor(
+    readonly kind: "chat" | "text", readonly settings: AnswerSettings, choices: readonly ChoiceSettings[],
+    private readonly lease: Lease, private readonly surroundings: Surroundings,
+  ) {
+    this.id = `${kind === "chat" ? "chatcmpl" : "cmpl"}-${randomUUID().replaceAll("-", "")}`;
+    this.choices = choices.map((choice) => new Choice(choice, settings));
+    this.modelId = lease.id;
+  }
+
+  get status(): Status {
+    return this.state;
+  }
+
+  get model(): Lease["model"] {
+    return this.lease.model;
+  }
+
+  get steering(): SteeringSpec[] {
+    return this.choices[0]!.specs(this.surroundings.shelf);
+  }
+
+  specsOf(choice: Choice): SteeringSpec[] {
+    return choice.specs(this.surroundings.shelf);
+  }
+
+  /** Fires when the answer is cancelled, or late. */
+  get signal(): AbortSignal {
+    return this.stop.signal;
+  }
+
+  /** Ends the answer early, for this reason. */
+  cancel(reason: HttpError): void {
+    this.stop.abort(reason);
+  }
+
+  /** Writes all choices, as soon as there is a place for them. Throws 429, 504, and what generations throw. */
+  async *write(): AsyncGenerator<ChoiceEvent, void> {
+    const { lease, surroundings: { shelf, metrics, timeout }, stop: { signal }, arrived } = this;
+    const timer = setTimeout(() => this.cancel(late(timeout)), timeout * 1000);
+    let leave = (): void => undefined;
+    try {
+      leave = await lease.gate.enter(this.choices.length, signal);
+      this.state = "running";
+      const writing = { model: lease.model, shelf, owner: this, signal, arrived };
+      for await (const event of merged(this.choices.map((choice) => choice.write(writing)))) {
+        if (event.kind === "end") measure(metrics, event);
+        yield event;
+      }
+      this.state = "completed";
+    } catch (error) {
+      this.state = signal.aborted ? "cancelled" : "failed";
+      throw signal.aborted ? signal.reason : error;
+    } finally {
+      if (this.state === "running" || this.state === "queued") this.state = "cancelled"; // the client has left
+      clearTimeout(timer);
+      leave();
+      lease[Symbol.dispose]();
+    }
+  }
+
+  /** Changes what steers, from the next token on. Throws 400, 404, 409, and what loading vectors throws. */
+  async change(changes: readonly SteeringChange[], only: number | undefined): Promise<void> {
+    const chosen = this.choices.filter(({ index }) => only === undefined || index === only);
+    if (chosen.length === 0) throw new HttpError(400, `there is no choice ${only}`, { code: "E_BAD_ARGUMENT", param: "choice" });
+    const running = chosen.flatMap(({ running: stream }) => (stream ? [stream] : []));
+    if (running.length === 0) {
+      throw new HttpError(409, this.state === "queued" ? "the answer has not begun" : "the answer has ended",
+        { code: this.state === "queued" ? "generation_queued" : "generation_ended" });
+    }
+    const fingerprint = await this.model.fingerprint();
+    for (const change of changes) {
+      if ("add" in change) {
+        const added = await steeringsOf(this.surroundings.shelf, change.add, fingerprint);
+        for (const stream of running) for (const steering of added) await stream.add(steering);
+        continue;
+      }
+      for (const stream of running) {
+        const live = stream.steering[change.index];
+        if (!live) throw new HttpError(400, `the answer has no steering ${change.index}`, { code: "E_BAD_ARGUMENT", param: "changes" });
+        if ("drop" in change) live.drop();
+        else live.schedule = "alpha" in change ? { kind: "fixed", alpha: change.alpha } : change.schedule;
+      }
+    }
+  }
+}
+
+function measure(metrics: Metrics, { ended: { result, firstTokenSeconds } }: ChoiceEvent & { kind: "end" }): void {
+  metrics.promptTokens.inc(result.promptTokens);
+  metrics.tokens.inc(result.tokens.length);
+  metrics.decodes.inc(result.work.decodes);
+  metrics.firstToken.observe(firstTokenSeconds);
+}
+
+function late(seconds: number): HttpError {
+  return new HttpError(504, `the answer was not finished within ${seconds} seconds`, { code: "timeout" });
+}
