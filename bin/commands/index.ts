@@ -2,7 +2,7 @@ import type { Command } from "../command.js";
 
 /** The commands in the order of `--help`. A new command is a file in this folder and one name here. */
 const NAMES = [
-  "demo", "models", "extract", "calibrate", "chat", "generate", "trace", "capture", "vector",
+  "demo", "serve", "models", "extract", "calibrate", "chat", "generate", "trace", "capture", "vector",
   "vectors", "probe", "experiment", "evaluate", "results", "report", "datasets", "inspect", "doctor",
 ] as const;
 

@@ -38,6 +38,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const services = await servicesOf(settings);
   const app = appOf(services, guard);
   await addPage(app, settings.page ?? ownPage());
+  await loadFirst(services);
   try {
     await app.listen({ host: settings.host, port: settings.port });
   } catch (cause) {
@@ -133,6 +134,15 @@ function appOf(services: Services, guard: Guard): FastifyInstance {
     },
     onFailure: (error) => log("warn", error instanceof Error ? error.stack ?? error.message : String(error)),
   });
+}
+
+/** Loads the default model now, so that what is wrong with it is known before the server listens. */
+async function loadFirst({ pool }: Services): Promise<void> {
+  try {
+    (await pool.lease(undefined))[Symbol.dispose]();
+  } catch (error) {
+    throw error instanceof HttpError && error.cause instanceof SteeringError ? error.cause : error;
+  }
 }
 
 function cannotListen({ host, port }: Settings, cause: NodeJS.ErrnoException): SteeringError {

@@ -28,7 +28,8 @@ export function createApp(
   routes: readonly Route[], { maxBody, maxUpload }: { maxBody: number; maxUpload: number }, hooks: AppHooks,
 ): FastifyInstance {
   const app = fastify({
-    bodyLimit: maxBody, routerOptions: { maxParamLength: MAX_ID }, exposeHeadRoutes: false, forceCloseConnections: true, requestTimeout: BODY_MS,
+    bodyLimit: maxBody, routerOptions: { maxParamLength: MAX_ID }, exposeHeadRoutes: false, forceCloseConnections: true,
+    requestTimeout: BODY_MS,
     http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS },
     frameworkErrors: (error, _request, reply) => { refuse(reply as FastifyReply, error); },
     clientErrorHandler: (_error, socket) => { if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n"); },
