@@ -4,9 +4,9 @@ import type { scoreResponseSchema } from "../../server/schemas/index.js";
 import { ApiError, patch, post, remove, stream } from "../api.js";
 import { kindOf, rowOf, scheduleOf, steeringOf, titleOf } from "../logic/steering.js";
 import { columnTitle } from "../logic/titles.js";
-import { conversation, requestBody, type Turn as Said } from "../logic/request.js";
+import { conversation, requestBody, type Asked, type Turn as Said } from "../logic/request.js";
 import { Answer, changed, type Chunk } from "./answer.js";
-import { announced, canChat, change, entries, setting, uses } from "./store.js";
+import { announced, asked, canChat, change, entries, setting, uses } from "./store.js";
 
 /** A question and the answers of all columns. */
 export interface Turn {
@@ -26,9 +26,14 @@ export const isRunning = (): boolean => latest()?.answers.some((answer) => answe
 /** Asks all columns. A base model continues one text at a time; a chat goes on. */
 export async function ask(question: string): Promise<void> {
   if (question.trim() === "" || isRunning()) return;
+  change({ prompt: canChat.value ? "" : question });
+  await askColumns(question);
+}
+
+async function askColumns(question: string): Promise<void> {
   const answers = setting.value.columns.map((_, index) => newAnswer(index));
   turns.value = [...(canChat.value ? turns.value : []), { question, seed: Math.floor(Math.random() * 2 ** 31), answers }];
-  change({ prompt: question });
+  asked.value = question;
   announced.value = `Writing ${answers.length} answers.`;
   await Promise.all(answers.map((answer, index) => run(answer, index)));
   announced.value = answers.map(({ title, text, error }) => `${title}: ${error || text}`).join("\n");
@@ -39,7 +44,7 @@ export async function again(): Promise<void> {
   const last = latest();
   if (last === undefined || isRunning()) return;
   turns.value = turns.value.slice(0, -1);
-  await ask(last.question);
+  await askColumns(last.question);
 }
 
 /** The last answer of a column again, up to `step` as it was, then with another token. */
@@ -64,9 +69,11 @@ export function stopAll(): void {
   for (const answer of latest()?.answers ?? []) stop(answer);
 }
 
+/** Begins anew, with the last question ready to be asked. */
 export function clear(): void {
   stopAll();
   turns.value = [];
+  if (setting.value.prompt === "") change({ prompt: asked.value });
 }
 
 function newAnswer(index: number): Answer {
@@ -86,9 +93,9 @@ async function run(answer: Answer, index: number, firstTokens: readonly number[]
   const abort = new AbortController();
   aborts.set(answer, abort);
   const format = canChat.value ? "chat" : "qa";
-  const asked = conversation(format, said(index, answer), setting.value.system);
+  const input = conversation(format, said(index, answer), setting.value.system);
   const body = {
-    ...requestBody(setting.value, asked, answer.entries, latest()!.seed), stream: true, steering_details: { candidates: N_CANDIDATES },
+    ...requestBody(setting.value, input, answer.entries, latest()!.seed), stream: true, steering_details: { candidates: N_CANDIDATES },
     ...(firstTokens.length > 0 && { first_tokens: firstTokens }),
   };
   try {
@@ -100,18 +107,18 @@ async function run(answer: Answer, index: number, firstTokens: readonly number[]
     else answer.end("failed", error instanceof Error ? error.message : String(error));
   }
   aborts.delete(answer);
-  void score(answer, asked);
+  void score(answer, input);
 }
 
 /** How likely the unsteered model finds the answer: what steering costs. */
-async function score(answer: Answer, asked: ReturnType<typeof conversation>): Promise<void> {
+async function score(answer: Answer, { input }: Asked): Promise<void> {
   // Without the stop string.
   const end = answer.tokens.findLastIndex(({ text }) => text !== "");
   if (end < 0) return;
   const continuation = answer.tokens.slice(0, end + 1).map(({ id }) => id);
   try {
     const { model } = setting.value;
-    const result = await post<z.infer<typeof scoreResponseSchema>>("v1/score", { model, ...asked.input, continuation });
+    const result = await post<z.infer<typeof scoreResponseSchema>>("v1/score", { model, ...input, continuation });
     answer.perplexity = result.unsteered_perplexity;
   } catch (error) {
     if (!(error instanceof ApiError)) throw error;

@@ -10,7 +10,10 @@ export type ModelEntry = z.infer<typeof modelListSchema>["data"][number];
 export const models = signal<ModelEntry[]>([]);
 export const vectors = signal<VectorEntry[]>([]);
 export const server = signal<z.infer<typeof serverSchema> | undefined>(undefined);
-export const setting = signal<Setting>(decodeSetting(location.hash) ?? defaultSetting());
+const linked = decodeSetting(location.hash);
+export const setting = signal<Setting>(linked ?? defaultSetting());
+/** The last question, which a chat has taken out of the box that it was written in. */
+export const asked = signal("");
 /** Said by screen readers when it changes. */
 export const announced = signal("");
 /** What went wrong outside of an answer. */
@@ -59,10 +62,18 @@ export async function load(): Promise<void> {
     models.value = (await get<z.infer<typeof modelListSchema>>("v1/models")).data;
     const known = models.value.some(({ id }) => id === setting.value.model);
     await chooseModel(known ? setting.value.model! : server.value.default_model);
+    if (linked === undefined) proposeExample();
   } catch (error) {
     fail(error);
   }
   loading.value = "";
+}
+
+/** Newcomers find a vector turned on and a question that shows what it does. */
+function proposeExample(): void {
+  const example = ofModel.value.find(({ sample }) => sample !== null) ?? ofModel.value[0];
+  if (example === undefined || setting.value.uses.length > 0) return;
+  change({ uses: [{ id: example.id, layers: "all" }], prompt: setting.value.prompt || (example.sample?.question ?? "") });
 }
 
 /** Has the model loaded, because only then is it known which vectors fit. */
@@ -86,13 +97,15 @@ export function fail(error: unknown): void {
   loading.value = "";
 }
 
+const hash = computed(() => `#${encodeSetting({ ...setting.value, prompt: setting.value.prompt || asked.value })}`);
+
 /** Keeps the address of the page a link to its setting, without an entry in the history per change. */
 export function keepPermalink(): () => void {
   let waiting: number | undefined;
-  return setting.subscribe((value) => {
+  return hash.subscribe((value) => {
     window.clearTimeout(waiting);
-    waiting = window.setTimeout(() => history.replaceState(null, "", `#${encodeSetting(value)}`), 300);
+    waiting = window.setTimeout(() => history.replaceState(null, "", value), 300);
   });
 }
 
-export const permalink = (): string => new URL(`#${encodeSetting(setting.value)}`, location.href).href;
+export const permalink = (): string => new URL(hash.value, location.href).href;

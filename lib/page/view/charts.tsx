@@ -20,18 +20,18 @@ export function Charts() {
   return (
     <div class="charts">
       <Chart title="Alpha per token" lines={alphas} max={scale.value} note="how strongly the vector was added" />
-      <Chart title="KL per token" lines={kls} note="how much the vector would change the next token; measured by Dyn" />
+      <Chart title="KL per token" lines={kls} note="how much the vector would change it, as Dyn measures" />
     </div>
   );
 }
 
 function Chart({ title, lines, note, max }: { title: string; lines: readonly Line[]; note: string; max?: number }) {
-  const length = Math.max(2, ...lines.map(({ values }) => values.length));
+  const length = Math.max(20, ...lines.map(({ values }) => values.length));
   const padded = lines.map(({ values }) => [...values, ...Array<null>(length - values.length).fill(null)]);
   return (
     <figure>
       <figcaption><b>{title}</b> <span>{note}</span></figcaption>
-      <Plot height={132} label={`${title}: ${lines.map(summary).join("; ") || "nothing yet"}`} xLabel="token" {...(max !== undefined && { max })}
+      <Plot height={132} label={`${title}: ${lines.map(summary).join("; ") || "nothing yet"}`} isWhole {...(max !== undefined && { max })}
         series={lines.map(({ values: _, ...series }) => series)} data={[Array.from({ length }, (_, at) => at + 1), ...padded]} />
       <ul class="keys">{lines.map(({ label, colour, dash }) => <li key={label} class={`${colour} ${dash ? "dashed" : ""}`}>{label}</li>)}</ul>
     </figure>

@@ -1,4 +1,4 @@
-import { useComputed, useSignal } from "@preact/signals";
+import { useComputed } from "@preact/signals";
 import { titleOf } from "../logic/steering.js";
 import { MOST_TOKENS } from "../logic/setting.js";
 import { again, ask, clear, isRunning, latest, stopAll, turns } from "../state/run.js";
@@ -6,12 +6,11 @@ import { canChat, change, loading, ofModel, setting } from "../state/store.js";
 import { Menu } from "./menu.js";
 
 export function Composer() {
-  const written = useSignal(setting.value.prompt);
+  const { prompt } = setting.value;
   const running = useComputed(isRunning).value;
   const submit = (): void => {
     if (running) return;
-    void ask(written.value);
-    if (canChat.value) written.value = "";
+    void ask(prompt);
   };
   return (
     <form class="composer" onSubmit={(event) => {
@@ -20,9 +19,9 @@ export function Composer() {
     }}>
       <div class="ask">
         <label class="only-read" for="question">Question</label>
-        <textarea id="question" rows={2} value={written.value} enterkeyhint="send"
+        <textarea id="question" rows={2} value={prompt} enterkeyhint="send"
           placeholder={turns.value.length > 0 && canChat.value ? "Ask all three again …" : "Ask all three at once …"}
-          onInput={(event) => { written.value = event.currentTarget.value; }}
+          onInput={(event) => change({ prompt: event.currentTarget.value })}
           onKeyDown={(event) => {
             if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
             event.preventDefault();
@@ -30,10 +29,10 @@ export function Composer() {
           }} />
         {running
           ? <button type="button" class="primary" onClick={stopAll}>Stop</button>
-          : <button type="submit" class="primary" disabled={written.value.trim() === "" || loading.value !== ""}>Ask</button>}
+          : <button type="submit" class="primary" disabled={prompt.trim() === "" || loading.value !== ""}>Ask</button>}
       </div>
       <div class="under">
-        <Examples choose={(question) => { written.value = question; }} />
+        <Examples />
         <span class="gap" />
         <button type="button" class="quiet" disabled={running || latest() === undefined} onClick={() => void again()}>Ask again</button>
         <button type="button" class="quiet" disabled={latest() === undefined} onClick={clear}>Clear</button>
@@ -44,7 +43,7 @@ export function Composer() {
 }
 
 /** One click on a ready-made vector shows what it does. */
-function Examples({ choose }: { choose: (question: string) => void }) {
+function Examples() {
   const examples = ofModel.value.filter(({ sample }) => sample !== null).slice(0, 4);
   if (examples.length === 0) return null;
   return (
@@ -53,7 +52,6 @@ function Examples({ choose }: { choose: (question: string) => void }) {
       {examples.map((entry) => (
         <button type="button" class="chip" key={entry.id} disabled={isRunning()} onClick={() => {
           change({ uses: [{ id: entry.id, layers: "all" }] });
-          choose(canChat.value ? "" : entry.sample!.question);
           clear();
           void ask(entry.sample!.question);
         }}>{titleOf(entry, entry.id)}</button>

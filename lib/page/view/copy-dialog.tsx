@@ -18,21 +18,34 @@ export function CopyDialog({ close }: { close: () => void }) {
   return (
     <Dialog title="Copy as code" close={close}>
       <div class="choices">
-        <Choice legend="Column" name="column" value={column} options={setting.value.columns.map((_, index) => [String(index), String(index + 1)])} />
+        <Choice legend="Column" name="column" value={column}
+          options={setting.value.columns.map((_, index) => [String(index), `Column ${index + 1}`])} />
         <Choice legend="Language" name="language" value={language} options={LANGUAGES.map((each) => [each, LANGUAGE_TITLES[each]])} />
       </div>
       <pre tabIndex={0} aria-label="Code"><code>{code}</code></pre>
       <div class="buttons">
-        <button type="button" class="primary" onClick={() => void navigator.clipboard.writeText(code).then(() => { announced.value = "Copied."; })}>Copy</button>
+        <CopyButton text={code} />
       </div>
     </Dialog>
+  );
+}
+
+function CopyButton({ text }: { text: string }) {
+  const copiedText = useSignal("");
+  const isCopied = copiedText.value === text;
+  return (
+    <button type="button" class="primary" onClick={() => void navigator.clipboard.writeText(text).then(() => {
+      copiedText.value = text;
+      announced.value = "Copied.";
+    })}>{isCopied ? "Copied" : "Copy"}</button>
   );
 }
 
 function copied(index: number, language: Language): string {
   const turn = latest();
   const question = turn?.question ?? (setting.value.prompt || PLACEHOLDER);
-  const asked = conversation(canChat.value ? "chat" : "qa", turn ? said(index, turn.answers[index]!) : [{ question }], setting.value.system);
+  const earlier = turn ? said(index, turn.answers[index]!) : [{ question }];
+  const asked = conversation(canChat.value ? "chat" : "qa", earlier, setting.value.system);
   const steering = steeringOf({ ...setting.value, uses: uses.value }, index, entries.value);
   return codeOf(language, {
     model: setting.value.model ?? "", question, asked, steering, entries: entries.value,

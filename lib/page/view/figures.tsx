@@ -19,7 +19,9 @@ export function Figures({ answer, index }: { answer: Answer | undefined; index: 
   );
 }
 
-const rate = (value: number | undefined): string => (value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(value < 10 ? 1 : 0));
+function rate(value: number | undefined): string {
+  return value === undefined || !Number.isFinite(value) ? "–" : value.toFixed(value < 10 ? 1 : 0);
+}
 
 function cost(answer: Answer | undefined, baseline: Answer | undefined): string {
   const { perplexity } = answer ?? {};

@@ -47,14 +47,16 @@ function Details({ shown }: { shown: Inspected }) {
         <table class="readings">
           <thead><tr><th>property</th><th>alpha</th><th>KL (nats)</th></tr></thead>
           <tbody>{token.readings.map(({ alpha, kl }, at) => (
-            <tr key={at}><th scope="row">{answer.titles[at]}</th><td>{alpha.toFixed(2)}</td><td>{kl === null ? "–" : kl.toFixed(2)}</td></tr>
+            <tr key={at}>
+              <th scope="row">{answer.titles[at]}</th><td>{alpha.toFixed(2)}</td><td>{kl === null ? "–" : kl.toFixed(2)}</td>
+            </tr>
           ))}</tbody>
         </table>
       )}
       <div class="streams">
         {streams.map(({ name, tokens }) => <Stream key={name} name={name} tokens={tokens} shown={shown} />)}
       </div>
-      {shown.index !== undefined && streams.length > 0 && <p class="hint">{pinned ? "Choose" : "Click"} a candidate to continue from it.</p>}
+      {shown.index !== undefined && streams.length > 0 && <p class="hint">Click a candidate to continue from it.</p>}
     </div>
   );
 }
@@ -93,8 +95,12 @@ function Stream({ name, tokens, shown: { answer, step, index } }: { name: string
   );
 }
 
-/** Spaces and line breaks matter in tokens. */
-const visible = (text: string): string => (text === "" ? "∅" : text.replace(/^ /, "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥"));
+/** Spaces, line breaks and control characters matter in tokens. */
+function visible(text: string): string {
+  if (text === "") return "∅";
+  return text.replace(/^ /, "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥")
+    .replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
+}
 
 function percent(logprob: number): string {
   const share = Math.exp(logprob) * 100;

@@ -15,7 +15,8 @@ export function KeyDialog() {
       }}>
         <p>This server wants the key that it was started with (<code>--api-key</code>). It is kept until you close this tab.</p>
         <label>Key
-          <input type="password" required autocomplete="off" value={key.value} onInput={(event) => { key.value = event.currentTarget.value; }} />
+          <input type="password" required autocomplete="off" value={key.value}
+            onInput={(event) => { key.value = event.currentTarget.value; }} />
         </label>
         <div class="buttons"><button class="primary">Continue</button></div>
       </form>

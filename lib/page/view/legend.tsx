@@ -6,7 +6,7 @@ export function Legend() {
     <div class="legend">
       <p>The darker a word is shaded, the more strongly it was steered.</p>
       <p class="ramp"><span>alpha 0</span><span class="bar" aria-hidden="true" /><span>{round(scale.value)}</span></p>
-      <p class="hint">Point at a word to see why; click another candidate to continue from it.</p>
+      <p class="hint">Point at a word to see why.</p>
     </div>
   );
 }

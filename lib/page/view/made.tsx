@@ -10,18 +10,17 @@ type Point = { value: number; kl?: { mean: number } };
 export function Made({ vector, close }: { vector: VectorEntry; close: () => void }) {
   const { health, calibration, steering } = vector;
   const points = pointsOf(calibration);
-  const budget = typeof calibration?.["budget"] === "number" ? calibration["budget"] : undefined;
+  const budget = calibration?.["budget"];
+  const limit = typeof budget === "number" ? [points.map(() => budget)] : [];
   return (
     <div class="made">
       <p><b>{titleOf(vector, vector.id)}</b> {health && <Verdict verdict={health.verdict} />}</p>
       {health && <p>{health.reason}.</p>}
       {points.length > 1 && (
         <figure>
-          <Plot height={170} label="Mean KL per token at each alpha" xLabel="alpha" series={[
-            { label: "KL", colour: "accent" }, ...(budget === undefined ? [] : [{ label: "budget", colour: "muted" as const, dash: [4, 4] }]),
-          ]} data={[
-            points.map(({ value }) => value), points.map(({ kl }) => kl!.mean), ...(budget === undefined ? [] : [points.map(() => budget)]),
-          ]} />
+          <Plot height={170} label="Mean KL per token at each alpha" series={[
+            { label: "KL", colour: "accent" }, ...limit.map(() => ({ label: "budget", colour: "muted" as const, dash: [4, 4] })),
+          ]} data={[points.map(({ value }) => value), points.map(({ kl }) => kl!.mean), ...limit]} />
           <figcaption>Change per token (KL in nats) at each alpha{
             steering && "alpha" in steering.schedule ? `; measured strength: alpha ${steering.schedule.alpha}` : ""}.</figcaption>
         </figure>

@@ -7,6 +7,7 @@ import { Dialog } from "./dialog.js";
 import { Made } from "./made.js";
 
 type Way = "words" | "pairs";
+const WAYS = [["words", "Two descriptions"], ["pairs", "Pairs of texts"]] as const;
 
 /** Makes a vector for the model, in the background; closing the dialog does not cancel it. */
 export function MakeDialog({ close }: { close: () => void }) {
@@ -18,7 +19,7 @@ export function MakeDialog({ close }: { close: () => void }) {
         ? <Made vector={job.value.vector} close={close} />
         : (
           <>
-            {canChat.value && <Choice legend="From" name="way" value={way} options={[["words", "Two descriptions"], ["pairs", "Pairs of texts"]]} />}
+            {canChat.value && <Choice legend="From" name="way" value={way} options={WAYS} />}
             {way.value === "words" ? <Words /> : <Pairs />}
             <Progress />
             {(refused.value || failed) && <p class="problem" role="alert">{refused.value || failed}</p>}
@@ -55,7 +56,9 @@ function Words() {
   );
 }
 
-function Field({ label, example, written, required = false }: { label: string; example: string; written: Signal<string>; required?: boolean }) {
+function Field({ label, example, written, required = false }: {
+  label: string; example: string; written: Signal<string>; required?: boolean;
+}) {
   return (
     <label>{label}
       <input value={written.value} required={required} placeholder={example} disabled={isMaking()}
@@ -64,6 +67,7 @@ function Field({ label, example, written, required = false }: { label: string; e
   );
 }
 
+const EXAMPLE = "How are you? | Splendid, thank you! | Miserable, as always.\nIs it raining? | Yes, how refreshing! | Of course it is.";
 const pasted = { current: "" };
 
 function Pairs() {
@@ -78,10 +82,12 @@ function Pairs() {
     }}>
       <label>Pairs of texts
         <textarea rows={7} value={written.value} disabled={isMaking()} aria-describedby="pairs-expected"
-          placeholder={"How are you? | Splendid, thank you! | Miserable, as always.\nIs it raining? | Yes, how refreshing! | Of course it is."}
+          placeholder={EXAMPLE}
           onInput={(event) => { written.value = event.currentTarget.value; }} />
       </label>
-      <p id="pairs-expected" class={wrong === "" ? "hint" : "problem"}>{wrong || (pairs.length === 0 ? EXPECTED : `${pairs.length} pairs`)}</p>
+      <p id="pairs-expected" class={wrong === "" ? "hint" : "problem"}>
+        {wrong || (pairs.length === 0 ? EXPECTED : `${pairs.length} pairs`)}
+      </p>
       <div class="sides">
         <Field label="Name of the wanted side" example="formal" written={names.wanted} />
         <Field label="Name of the other side" example="informal" written={names.unwanted} />

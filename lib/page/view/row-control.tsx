@@ -31,7 +31,8 @@ export function RowControl({ index, id }: { index: number; id: string }) {
         </select>
       )}
       {kind === "dynamic"
-        ? <Slider label="p" title={title} value={row.topP} max={MAX_TOP_P} min={0.05} disabled={!row.on} onInput={(topP) => set({ topP })} />
+        ? <Slider label="p" title={title} value={row.topP} max={MAX_TOP_P} min={0.05} disabled={!row.on}
+          onInput={(topP) => set({ topP })} />
         : <Slider label="α" title={title} value={row.alpha} max={Math.max(LARGEST_ALPHA, row.alpha)} min={0} disabled={!row.on}
           onInput={(alpha) => set({ alpha })} />}
     </div>

@@ -20,7 +20,10 @@ export function Vectors({ opened }: { opened: Signal<Opened> }) {
       {length === 0 && loading.value === "" && (
         <p class="empty">There is no vector for this model yet. {writable ? "Make one: two descriptions are enough." : ""}</p>
       )}
-      {writable && <button type="button" class={length === 0 ? "primary" : "outline"} onClick={() => { opened.value = "make"; }}>Make a vector</button>}
+      {writable && (
+        <button type="button" class={length === 0 ? "primary" : "outline"} disabled={loading.value !== ""}
+          onClick={() => { opened.value = "make"; }}>Make a vector</button>
+      )}
     </aside>
   );
 }
