@@ -19,9 +19,11 @@ interface Candidate {
 
 /** A text completion of `chat` with its details. */
 async function complete(body: object): Promise<{ id: string; text: string; steps: Step[]; steering: object[] }> {
-  const { status, json } = await ask("POST", "/v1/completions", { model: "chat", prompt: PROMPT, max_tokens: 10, steering_details: true, ...body });
+  const standard = { model: "chat", prompt: PROMPT, max_tokens: 10, steering_details: true };
+  const { status, json } = await ask("POST", "/v1/completions", { ...standard, ...body });
   expect([status, json.error]).toEqual([200, undefined]);
-  const [{ text, llama_steer: { steps, steering } }] = json.choices as [{ text: string; llama_steer: { steps: Step[]; steering: object[] } }];
+  const [{ text, llama_steer: { steps, steering } }] = json.choices as
+    [{ text: string; llama_steer: { steps: Step[]; steering: object[] } }];
   return { id: json.id as string, text, steps, steering };
 }
 const idsOf = ({ steps }: { steps: Step[] }): number[] => steps.map(({ id }) => id);
@@ -46,7 +48,8 @@ describe("details", () => {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ ...body, stream: true }),
     });
     expect(response.headers.get("content-type")).toMatch(/^text\/event-stream/);
-    const chunks = await eventsOf(response) as unknown as Array<{ steering?: unknown; choices: [{ steering_details?: Step; llama_steer?: object }] }>;
+    const chunks = await eventsOf(response) as unknown as
+      Array<{ steering?: unknown; choices: [{ steering_details?: Step; llama_steer?: object }] }>;
     const steps = chunks.flatMap(({ choices: [each] }) => each.steering_details ?? []);
     const expected = whole.choices[0].llama_steer.steps;
     expect(steps.map(({ id, token }) => [id, token])).toEqual(expected.map(({ id, token }) => [id, token]));
@@ -158,7 +161,8 @@ describe("many clients at once", () => {
 
 describe("measures", () => {
   test("validation gives the canonical form, or the reason", async () => {
-    const valid = await ask("POST", "/v1/steering/validate", { model: "chat", steering: ["one:dyn,p=0.3,layers=1-2", { vector: "two", schedule: { kind: "fixed", alpha: 1 } }] });
+    const steering = ["one:dyn,p=0.3,layers=1-2", { vector: "two", schedule: { kind: "fixed", alpha: 1 } }];
+    const valid = await ask("POST", "/v1/steering/validate", { model: "chat", steering });
     expect(valid.json).toMatchObject({ valid: true, steering: [{ vector: "one", layers: [1, 2] }, { vector: "two" }] });
     expect(valid.json.shorthand).toEqual(["one:dyn,p=0.3,max=2,strong=2,kl=mean,layers=1+2", "two:fixed,1"]);
     for (const [steering, code] of [
@@ -189,7 +193,8 @@ describe("measures", () => {
 
   test("texts are judged", async () => {
     const { json } = await ask("POST", "/v1/evaluate", {
-      model: "chat", texts: [{ text: "Buongiorno a tutti, come state oggi?" }, { question: "Why?", text: "Because the weather is lovely today." }],
+      model: "chat",
+      texts: [{ text: "Buongiorno a tutti, come state oggi?" }, { question: "Why?", text: "Because the weather is lovely today." }],
       evaluators: [{ kind: "language", wanted: "it" }, { kind: "fluency" }, { kind: "perplexity" }],
     });
     const [language, fluency, perplexity] = json.data as Array<{ name: string; results: Array<Record<string, unknown>> }>;

@@ -39,7 +39,13 @@ export class ModelPool {
   private loading: Promise<unknown> = Promise.resolve();
   private isClosed = false;
 
+  /** Throws E_BAD_ARGUMENT for a model that never fits. */
   constructor(served: readonly ServedModel[], private readonly settings: PoolSettings) {
+    const large = served.find(({ bytes }) => bytes > settings.memory);
+    if (large) {
+      throw new SteeringError("E_BAD_ARGUMENT", `the model ${large.id} has ${large.bytes} bytes, more than the ${settings.memory} that all `
+        + "loaded models may have together; raise the limit (--memory), or leave the model out");
+    }
     this.all = served.map((model) => ({
       ...model, gate: new Gate(settings.parallel, settings.maxQueue), model: undefined, nLeases: 0, usedAt: 0,
     }));
