@@ -90,7 +90,10 @@ describe("the steering of a column", () => {
     expect(setting.columns.map((_, index) => steeringOf(setting, index, ENTRIES))).toEqual([
       [],
       [{ vector: "formal", schedule: { kind: "fixed", alpha: 1.5 } }, { vector: "italian", schedule: { kind: "fixed", alpha: 0.75 } }],
-      [{ vector: "formal", schedule: { kind: "dynamic", topP: 0.5 } }, { vector: "italian", schedule: { kind: "dynamic", topP: 0.3 } }],
+      [
+        { vector: "formal", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 3, strongAlpha: 3 } },
+        { vector: "italian", schedule: { kind: "dynamic", topP: 0.3, alphaMax: 1.5, strongAlpha: 1.5 } },
+      ],
     ]);
   });
 
@@ -122,8 +125,8 @@ describe("the steering of a column", () => {
 
   test("sets the alpha of full shading: the largest sum of a column, at least 1", () => {
     expect(fullAlpha(using(), ENTRIES)).toBe(1);
-    expect(fullAlpha(using("italian"), ENTRIES)).toBe(2);
-    expect(fullAlpha(using("formal", "italian"), ENTRIES)).toBe(4);
+    expect(fullAlpha(using("italian"), ENTRIES)).toBe(1.5);
+    expect(fullAlpha(using("formal", "italian"), ENTRIES)).toBe(4.5);
     expect(fullAlpha({ ...using("formal", "italian"), columns: [{ kind: "fixed", rows: {} }] }, ENTRIES)).toBe(2.25);
   });
 
@@ -132,7 +135,9 @@ describe("the steering of a column", () => {
       .toEqual(["Unsteered", "Fixed", "Fixed", "Fixed + Dyn"]);
   });
 
-  test.each([["all", "all"], ["", "all"], ["4", [4]], ["4-6+9", [4, 5, 6, 9]], ["1, 3–4", [1, 3, 4]]])("reads layers: %j", (text, layers) => {
+  test.each([
+    ["all", "all"], ["", "all"], ["4", [4]], ["4-6+9", [4, 5, 6, 9]], ["1, 3–4", [1, 3, 4]],
+  ])("reads layers: %j", (text, layers) => {
     expect(parseLayers(text)).toEqual(layers);
     if (Array.isArray(layers)) expect(parseLayers(layersText(layers as number[]))).toEqual(layers);
   });

@@ -13,14 +13,14 @@ export interface Comparison {
   link: string;
 }
 
-const STYLE = `:root{color-scheme:light dark;--ink:#1c1d20;--muted:#5b5e66;--line:#dfe1e5;--paper:#fff;--accent:#0072b2}
-@media(prefers-color-scheme:dark){:root{--ink:#e8e9ec;--muted:#a6aab3;--line:#3a3d44;--paper:#15171b;--accent:#4aa8dd}}
+const STYLE = `:root{color-scheme:light dark;--ink:#1c1d20;--muted:#5b5e66;--line:#dfe1e5;--paper:#fff;--accent:#0067a3}
+@media(prefers-color-scheme:dark){:root{--ink:#e8e9ec;--muted:#a6aab3;--line:#3a3d44;--paper:#15171b;--accent:#5cb3e6}}
 body{margin:2rem auto;max-width:76rem;padding:0 1.5rem;background:var(--paper);color:var(--ink);font:16px/1.65 system-ui,sans-serif}
 h1{font-size:1.35rem;margin:0}h2{font-size:1rem;margin:0}p{margin:.25rem 0}.muted{color:var(--muted);font-size:.85rem}
 main{display:grid;grid-template-columns:repeat(auto-fit,minmax(17rem,1fr));gap:1.25rem;margin:1.5rem 0}
 section{border-top:2px solid var(--line);padding-top:.75rem}.text{white-space:pre-wrap;overflow-wrap:anywhere}
-.text span{background:color-mix(in oklab,var(--accent) calc(var(--a)*42%),transparent);border-radius:.2em}
-.bar{display:inline-block;width:6rem;height:.6rem;border-radius:.3rem;background:linear-gradient(90deg,transparent,color-mix(in oklab,var(--accent) 42%,transparent));border:1px solid var(--line)}`;
+.text span{background:color-mix(in oklab,var(--accent) calc(var(--a)*54%),transparent);border-radius:.2em}
+.bar{display:inline-block;width:6rem;height:.6rem;border-radius:.3rem;background:linear-gradient(90deg,transparent,color-mix(in oklab,var(--accent) 54%,transparent));border:1px solid var(--line)}`;
 
 /** A page of its own, without scripts, that shows the comparison. */
 export function comparisonHtml({ model, question, scale, answers, link }: Comparison): string {

@@ -7,8 +7,16 @@ export interface SteeringEntry {
   layers?: number[];
   schedule: ScheduleInput;
 }
-export type ScheduleInput = { kind: "dynamic"; topP: number } | { kind: "fixed" | "start" | "diminishing"; alpha: number }
+export type ScheduleInput = Dynamic | { kind: "fixed" | "start" | "diminishing"; alpha: number }
   | { kind: "window"; alpha: number; from: number; to: number };
+
+interface Dynamic {
+  kind: "dynamic";
+  topP: number;
+  /** Where a calibration knows better than the defaults. */
+  alphaMax?: number;
+  strongAlpha?: number;
+}
 
 /** Alpha of a vector that nobody has measured. */
 const UNCALIBRATED_ALPHA = 1;
@@ -38,9 +46,16 @@ export function rowOf(column: Column, id: string, entry?: Pick<VectorEntry, "ste
 /** How a row is scheduled, or "none" where the column or the row is off. */
 export const kindOf = (column: Column, row: Row): Kind => (column.kind === "none" || !row.on ? "none" : row.kind ?? column.kind);
 
-export function scheduleOf(kind: Exclude<Kind, "none">, row: Row): ScheduleInput {
-  if (kind === "dynamic") return { kind, topP: row.topP };
+export function scheduleOf(kind: Exclude<Kind, "none">, row: Row, entry?: Pick<VectorEntry, "steering">): ScheduleInput {
+  if (kind === "dynamic") return { kind, topP: row.topP, ...strongAndCap(entry) };
   return kind === "window" ? { kind, alpha: row.alpha, from: row.from, to: row.to } : { kind, alpha: row.alpha };
+}
+
+/** As the command line's `dyn` has them: twice the calibrated alpha (docs/method.md), or what a calibration of Dyn found. */
+function strongAndCap(entry: Pick<VectorEntry, "steering"> | undefined): Pick<Dynamic, "alphaMax" | "strongAlpha"> {
+  const schedule = entry?.steering?.schedule;
+  if (schedule?.kind === "dynamic") return { alphaMax: schedule.alphaMax, strongAlpha: schedule.strongAlpha };
+  return schedule?.kind === "fixed" ? { alphaMax: 2 * Math.abs(schedule.alpha), strongAlpha: 2 * schedule.alpha } : {};
 }
 
 /** What a column adds, one entry per vector that is on, with the vector's id. */
@@ -54,7 +69,7 @@ export function steeringOf(
     const kind = kindOf(column, row);
     if (kind === "none" || entry === undefined) return [];
     const chosen = parseLayers(layers);
-    return [{ vector: id, ...(Array.isArray(chosen) && { layers: chosen }), schedule: scheduleOf(kind, row) }];
+    return [{ vector: id, ...(Array.isArray(chosen) && { layers: chosen }), schedule: scheduleOf(kind, row, entry) }];
   });
 }
 
@@ -87,17 +102,24 @@ const WORDS = { fixed: "fixed", start: "start", diminishing: "dim", window: "win
 
 /** An entry in the shorthand of `--steer`, with `name` for the vector. */
 export function shorthand({ layers, schedule }: SteeringEntry, name: string): string {
-  const value = schedule.kind === "dynamic" ? `p=${schedule.topP}` : schedule.alpha;
+  const value = schedule.kind === "dynamic" ? dynamicText(schedule) : schedule.alpha;
   const window = schedule.kind === "window" ? `,from=${schedule.from},to=${schedule.to}` : "";
   return `${name}:${WORDS[schedule.kind]},${value}${window}${layers ? `,layers=${layersText(layers)}` : ""}`;
+}
+
+function dynamicText({ topP, alphaMax, strongAlpha }: Dynamic): string {
+  return `p=${topP}${alphaMax === undefined ? "" : `,max=${alphaMax}`}${strongAlpha === undefined ? "" : `,strong=${strongAlpha}`}`;
 }
 
 /** The largest alpha that the columns can have: full shading. At least 1, so that a weak setting looks weak. */
 export function fullAlpha({ uses, columns }: Pick<Setting, "uses" | "columns">, entries: ReadonlyMap<string, VectorEntry>): number {
   const sums = columns.map((_, index) => steeringOf({ uses, columns }, index, entries)
-    .reduce((sum, { schedule }) => sum + (schedule.kind === "dynamic" ? DYNAMIC_MAX : Math.abs(schedule.alpha)), 0));
+    .reduce((sum, { schedule }) => sum + largest(schedule), 0));
   return Math.max(1, ...sums);
 }
+
+const largest = (schedule: ScheduleInput): number =>
+  (schedule.kind === "dynamic" ? schedule.alphaMax ?? DYNAMIC_MAX : Math.abs(schedule.alpha));
 
 /** A short name: "Cheerful" for the package's `qwen2.5-coder-1.5b-cheerful`, the wanted side of "formal vs informal" for others. */
 export function titleOf(entry: Pick<VectorEntry, "property" | "source"> | undefined, id: string): string {

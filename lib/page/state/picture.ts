@@ -42,7 +42,7 @@ export async function drawComparison({ model, question, scale, answers }: Compar
     write(how, x, top + 28, "14px", "muted", width);
     for (const part of laid[index]!) {
       const y = top + 62 + part.y;
-      context.globalAlpha = part.share * 0.42;
+      context.globalAlpha = part.share * 0.54;
       context.fillStyle = colour("accent");
       context.fillRect(x + part.x, y - 19, part.width, LINE - 2);
       context.globalAlpha = 1;

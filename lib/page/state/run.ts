@@ -6,7 +6,7 @@ import { kindOf, rowOf, scheduleOf, steeringOf, titleOf } from "../logic/steerin
 import { columnTitle } from "../logic/titles.js";
 import { conversation, requestBody, type Asked, type Turn as Said } from "../logic/request.js";
 import { Answer, changed, type Chunk } from "./answer.js";
-import { announced, asked, canChat, change, entries, setting, uses } from "./store.js";
+import { announced, asked, canChat, change, entries, fail, setting, uses } from "./store.js";
 
 /** A question and the answers of all columns. */
 export interface Turn {
@@ -127,27 +127,38 @@ async function score(answer: Answer, { input }: Asked): Promise<void> {
   changed(answer);
 }
 
-const pending = new Map<string, number>();
+/** Sliders that were sent a moment ago, and whether they have moved since. */
+const resting = new Map<string, boolean>();
 /** Fewest milliseconds between two changes of one slider. */
 const INTERVAL = 100;
 
-/** Has a running answer follow its column's row: now, or soon after the last change was sent. */
+/** Has a running answer follow its column's row: at once, and for a slider in motion every now and then. */
 export function follow(index: number, id: string): void {
   const key = `${index} ${id}`;
-  if (pending.has(key)) return;
-  pending.set(key, window.setTimeout(() => {
-    pending.delete(key);
-    const answer = latest()?.answers[index];
-    if (answer?.id === undefined || !answer.isRunning) return;
-    const column = setting.value.columns[index]!;
-    const row = rowOf(column, id, entries.value.get(id));
-    const kind = kindOf(column, row);
-    const at = answer.entries.findIndex(({ vector }) => vector === id);
-    if (at < 0) return;
-    const change = kind === "none" ? { index: at, alpha: 0 } : { index: at, schedule: scheduleOf(kind, row) };
+  if (resting.has(key)) {
+    resting.set(key, true);
+    return;
+  }
+  resting.set(key, false);
+  window.setTimeout(() => {
+    const hasMoved = resting.get(key);
+    resting.delete(key);
+    if (hasMoved) follow(index, id);
+  }, INTERVAL);
+  send(index, id);
+}
+
+function send(index: number, id: string): void {
+  const answer = latest()?.answers[index];
+  const at = answer?.entries.findIndex(({ vector }) => vector === id) ?? -1;
+  if (answer?.id === undefined || !answer.isRunning || at < 0) return;
+  const column = setting.value.columns[index]!;
+  const entry = entries.value.get(id);
+  const row = rowOf(column, id, entry);
+  const kind = kindOf(column, row);
+  const change = kind === "none" ? { index: at, alpha: 0 } : { index: at, schedule: scheduleOf(kind, row, entry) };
+  patch(`v1/generations/${answer.id}/steering`, { changes: [change] }).catch((error: unknown) => {
     // The answer may have ended meanwhile.
-    void patch(`v1/generations/${answer.id}/steering`, { changes: [change] }).catch((error: unknown) => {
-      if (!(error instanceof ApiError) || error.status !== 409) announced.value = String(error);
-    });
-  }, INTERVAL));
+    if (!(error instanceof ApiError) || error.status !== 409) fail(error);
+  });
 }

@@ -30,4 +30,5 @@ function cost(answer: Answer | undefined, baseline: Answer | undefined): string 
   return `${short(perplexity)}${typeof other === "number" ? ` (${perplexity < other ? "−" : "+"}${short(Math.abs(perplexity - other))})` : ""}`;
 }
 
-const short = (value: number): string => (value < 100 ? value.toFixed(1) : value.toPrecision(3).replace(/e\+?/, "e"));
+const compact = new Intl.NumberFormat("en", { notation: "compact", maximumSignificantDigits: 2 });
+const short = (value: number): string => (value < 100 ? value.toFixed(1) : compact.format(value));

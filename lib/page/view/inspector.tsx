@@ -77,17 +77,16 @@ function Stream({ name, tokens, shown: { answer, step, index } }: { name: string
   const chosen = answer.tokens[step]!.id;
   return (
     <div class="stream">
-      <h3>{name}</h3>
-      <ol>{tokens.map(({ id, token, logprob }) => (
+      <p class="name">{name}</p>
+      <ol aria-label={name}>{tokens.map(({ id, token, logprob }) => (
         <li key={id}>
           <button type="button" class={id === chosen ? "chosen" : ""} disabled={index === undefined}
-            aria-label={`Continue from ${token.trim() || "space"}, ${percent(logprob)}`}
             style={{ "--share": Math.exp(logprob).toFixed(3) }}
             onClick={() => {
               close();
               void continueFrom(index!, step, id);
             }}>
-            <span>{visible(token)}</span><span class="share">{percent(logprob)}</span>
+            <span><span class="only-read">Continue from </span>{visible(token)}</span> <span class="share">{percent(logprob)}</span>
           </button>
         </li>
       ))}</ol>

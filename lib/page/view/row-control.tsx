@@ -1,5 +1,5 @@
 import { MAX_TOP_P, type Kind, type Row } from "../logic/setting.js";
-import { kindOf, rowOf, titleOf } from "../logic/steering.js";
+import { defaultRow, kindOf, rowOf, titleOf } from "../logic/steering.js";
 import { kindTitle } from "../logic/titles.js";
 import { follow } from "../state/run.js";
 import { changeRow, entries, setting, uses } from "../state/store.js";
@@ -14,6 +14,7 @@ export function RowControl({ index, id }: { index: number; id: string }) {
   const row = rowOf(column, id, entry);
   const kind = kindOf({ ...column }, { ...row, on: true }) as Exclude<Kind, "none">;
   const title = titleOf(entry, id);
+  const largest = Math.max(LARGEST_ALPHA, 2 * defaultRow(entry).alpha, row.alpha);
   const set = (changes: Partial<Row>): void => {
     changeRow(index, id, changes);
     follow(index, id);
@@ -33,8 +34,7 @@ export function RowControl({ index, id }: { index: number; id: string }) {
       {kind === "dynamic"
         ? <Slider label="p" title={title} value={row.topP} max={MAX_TOP_P} min={0.05} disabled={!row.on}
           onInput={(topP) => set({ topP })} />
-        : <Slider label="α" title={title} value={row.alpha} max={Math.max(LARGEST_ALPHA, row.alpha)} min={0} disabled={!row.on}
-          onInput={(alpha) => set({ alpha })} />}
+        : <Slider label="α" title={title} value={row.alpha} max={largest} min={0} disabled={!row.on} onInput={(alpha) => set({ alpha })} />}
     </div>
   );
 }

@@ -51,6 +51,7 @@ function Card({ entry }: { entry: VectorEntry }) {
   const { id, description, property, health, sample } = entry;
   const use = setting.value.uses.find((each) => each.id === id);
   const title = titleOf(entry, id);
+  const [, away] = property.split(" vs ");
   return (
     <article class={`card ${use ? "on" : ""}`}>
       <label class="switch">
@@ -58,7 +59,7 @@ function Card({ entry }: { entry: VectorEntry }) {
         <span class="title">{title}</span>
       </label>
       {health && <Verdict verdict={health.verdict} />}
-      <p class="about">{description ?? property}</p>
+      <p class="about">{description ?? (away === undefined ? property : `not: ${away}`)}</p>
       <details>
         <summary>Details<span class="only-read"> of {title}</span></summary>
         {use && <Layers entry={entry} written={use.layers} />}
