@@ -5,7 +5,8 @@ import "./style/layout.css";
 import "./style/column.css";
 import "./style/parts.css";
 import { decodeSetting } from "./logic/setting.js";
-import { change, keepPermalink, load } from "./state/store.js";
+import { resume } from "./state/making.js";
+import { change, fail, keepPermalink, load } from "./state/store.js";
 import { App } from "./view/app.js";
 
 render(<App />, document.getElementById("page")!);
@@ -14,4 +15,4 @@ window.addEventListener("hashchange", () => {
   const linked = decodeSetting(location.hash);
   if (linked) change(linked);
 });
-void load();
+void load().then(resume).catch(fail);

@@ -32,7 +32,7 @@ export async function drawComparison({ model, question, scale, answers }: Compar
   context.fillStyle = colour("paper");
   context.fillRect(0, 0, WIDTH, bottom + 70);
   write(question.replaceAll("\n", " "), MARGIN, MARGIN + 18, "600 24px", "ink", WIDTH - 2 * MARGIN);
-  write(`${model}, steered by llama-steer. The darker the shading, the larger the alpha, up to ${Number(scale.toFixed(2))}.`,
+  write(`${model}, steered by llama-steer. The deeper the shading, the larger the alpha, up to ${Number(scale.toFixed(2))}.`,
     MARGIN, MARGIN + 48, "15px", "muted", WIDTH - 2 * MARGIN);
   answers.forEach(({ title, how, figures }, index) => {
     const x = MARGIN + index * (width + GAP);

@@ -4,7 +4,7 @@ import { scale } from "../state/store.js";
 export function Legend() {
   return (
     <div class="legend">
-      <p>The darker a word is shaded, the more strongly it was steered.</p>
+      <p>The deeper a word is shaded, the more strongly it was steered.</p>
       <p class="ramp"><span>alpha 0</span><span class="bar" aria-hidden="true" /><span>{round(scale.value)}</span></p>
       <p class="hint">Point at a word to see why.</p>
     </div>

@@ -18,6 +18,8 @@ export function Plot({ height, label, isWhole = false, series, data, max }: {
 }) {
   const box = useRef<HTMLDivElement>(null);
   const plot = useRef<UPlot | undefined>(undefined);
+  const latest = useRef(data);
+  latest.current = data;
   const kind = JSON.stringify([series, max]);
   useEffect(() => {
     const element = box.current!;
@@ -25,7 +27,7 @@ export function Plot({ height, label, isWhole = false, series, data, max }: {
       plot.current?.destroy();
       const width = Math.max(80, element.clientWidth);
       const shape = options({ width, height, isWhole, series, ...(max !== undefined && { max }) });
-      plot.current = new UPlot(shape, data as UPlot.AlignedData, element);
+      plot.current = new UPlot(shape, latest.current as UPlot.AlignedData, element);
     };
     make();
     const sizes = new ResizeObserver(() => plot.current!.setSize({ width: Math.max(80, element.clientWidth), height }));

@@ -2,6 +2,7 @@ import { useSignal, type Signal } from "@preact/signals";
 import type { VectorEntry } from "../../server/schemas/index.js";
 import { remove, upload } from "../api.js";
 import { layersText, parseLayers, titleOf } from "../logic/steering.js";
+import { isMaking, job } from "../state/making.js";
 import { announced, fail, loading, loadVectors, ofModel, server, setLayers, setting, useVector } from "../state/store.js";
 import type { Opened } from "./header.js";
 import { Verdict } from "./verdict.js";
@@ -22,10 +23,15 @@ export function Vectors({ opened }: { opened: Signal<Opened> }) {
       )}
       {writable && (
         <button type="button" class={length === 0 ? "primary" : "outline"} disabled={loading.value !== ""}
-          onClick={() => { opened.value = "make"; }}>Make a vector</button>
+          onClick={() => { opened.value = "make"; }}>{isMaking() ? `Making a vector: ${share()}` : "Make a vector"}</button>
       )}
     </aside>
   );
+}
+
+function share(): string {
+  const { done = 0, total = 0 } = job.value?.progress ?? {};
+  return total > 0 ? `${Math.round((done / total) * 100)} %` : "…";
 }
 
 function UploadButton() {
