@@ -2,7 +2,7 @@ import { signal } from "@preact/signals";
 import type { VectorEntry } from "../server/schemas/index.js";
 import { eventsOf } from "./logic/sse.js";
 
-/** What the server answered instead of what was asked for. */
+/** A refusal of the server, or its silence. */
 export class ApiError extends Error {
   constructor(readonly status: number, message: string, readonly code: string | null = null) {
     super(message);

@@ -17,7 +17,7 @@ export class Answer {
   id: string | undefined;
   readonly tokens: ShownToken[] = [];
   timings: Timings | undefined;
-  /** Of the unsteered model; null if it cannot be measured. */
+  /** How well the unsteered model would have expected the answer; null if it cannot be measured. */
   perplexity: number | null | undefined;
   error = "";
   private first = 0;
@@ -25,6 +25,8 @@ export class Answer {
   private readonly current: Signal<Status> = signal("waiting");
   /** Counts the changes; reading it subscribes to them. */
   readonly version = signal(0);
+  /** The same, but a few times a second only: for what costs more than text, or would flicker. */
+  readonly slowVersion = signal(0);
 
   /** `entries` and `titles` of the vectors are those of the readings, in their order; `title` is the column's. */
   constructor(readonly title: string, readonly entries: readonly SteeringEntry[], readonly titles: readonly string[]) {}
@@ -84,5 +86,20 @@ export function changed(answer: Answer): void {
 function show(): void {
   const answers = [...waiting];
   waiting.clear();
-  for (const answer of answers) answer.version.value++;
+  for (const answer of answers) {
+    answer.version.value++;
+    if (answer.isRunning) late.add(answer);
+    else answer.slowVersion.value++;
+  }
+  if (late.size > 0) timer ??= window.setTimeout(showLate, SLOW_MS);
+}
+
+const SLOW_MS = 120;
+const late = new Set<Answer>();
+let timer: number | undefined;
+
+function showLate(): void {
+  timer = undefined;
+  for (const answer of late) answer.slowVersion.value++;
+  late.clear();
 }

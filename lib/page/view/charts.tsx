@@ -14,7 +14,7 @@ interface Line extends Series {
 /** Alpha and KL of every token, one line per column and property. */
 export function Charts() {
   const answers = latest()?.answers ?? [];
-  for (const { version } of answers) void version.value;
+  for (const { slowVersion } of answers) void slowVersion.value;
   const alphas = linesOf(answers, ({ alpha }) => alpha);
   const kls = linesOf(answers, ({ kl }) => kl).filter(({ values }) => values.some((value) => value !== null));
   return (
