@@ -1,6 +1,6 @@
 import picocolors from "picocolors";
 
-type Colours = ReturnType<typeof picocolors.createColors>;
+export type Colours = ReturnType<typeof picocolors.createColors>;
 
 /**
  * Colours for what is written to a stream: those of a terminal that has them (`NO_COLOR`, `FORCE_COLOR` and `TERM` as Node reads them),

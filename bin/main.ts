@@ -11,8 +11,6 @@ class UsageError extends Error {}
 
 /** Runs the command line and returns the exit code. A failure prints one message on stderr, and a stack trace only with --debug. */
 export async function main(args: string[]): Promise<number> {
-  // `llama-steer models list | head -1` closes the pipe early, which is not a failure.
-  process.stdout.on("error", (error: NodeJS.ErrnoException) => process.exit(error.code === "EPIPE" ? EXIT.ok : EXIT.failure));
   const commands = await loadCommands(args[0]);
   try {
     await parser(commands, args).parseAsync();

@@ -57,9 +57,16 @@ function describeOrigin({ origin, calibration }: Provenance): Record<string, str
 
 /** What a calibration measured at the strength that it chose. */
 export function calibrationResult(calibration: Calibration): string {
+  if (calibration.by === "description") {
+    const { schedule, tried } = calibration;
+    const { gain, loss } = tried.find((each) => scheduleText(each.schedule) === scheduleText(schedule))!;
+    return `answers ${gain!.toFixed(2)} nats per token likelier towards it, ${loss!.toFixed(2)} less fluent; the best of ${tried.length} schedules`;
+  }
   if (calibration.by === "kl") {
-    const unit = calibration.budget === 1 ? "nat" : "nats";
-    return `KL of ${calibration.budget} ${unit} per token, over ${calibration.n} questions of ${calibration.questions.name}`;
+    const { budget, spending, n, questions } = calibration;
+    const unit = budget === 1 ? "nat" : "nats";
+    const reduced = spending === undefined ? "" : `; weaker than ${spending}, where answers repeat themselves`;
+    return `KL of ${spending === undefined ? "" : "at most "}${budget} ${unit} per token, over ${n} questions of ${questions.name}${reduced}`;
   }
   const { effect, found, n, deltaPerplexity, costBy } = calibration;
   const cost = costBy === "perplexity" ? "perplexity" : "ΔPPL";

@@ -27,9 +27,10 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     exports.Set("devices", Napi::Function::New(env, devices));
     exports.Set("systemInfo", Napi::Function::New(env, system_info));
     exports.Set("loadModel", Napi::Function::New(env, model_wrap::load));
-    exports.Set("vectorIsMadeOf", Napi::Function::New(env, vector_is_made_of));
+    exports.Set("hashOf", Napi::Function::New(env, hash_of));
     exports.Set("takeCapture", Napi::Function::New(env, take_capture));
     exports.Set("aliveObjects", Napi::Function::New(env, alive_objects));
+    exports.Set("workDone", Napi::Function::New(env, work_done_entry));
     return exports;
 }
 

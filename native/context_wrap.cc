@@ -6,7 +6,6 @@ void context_wrap::define(Napi::Env env) {
     define_class(env, "Context", {
         InstanceMethod("decode", &context_wrap::decode),
         InstanceMethod("logits", &context_wrap::logits),
-        InstanceMethod("stops", &context_wrap::stops),
         InstanceMethod("setControlVector", &context_wrap::set_control_vector),
         InstanceMethod("kvCopy", &context_wrap::kv_copy),
         InstanceMethod("kvRemove", &context_wrap::kv_remove),
@@ -26,6 +25,9 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                 object.Set("alphas", write_array(env, result.alphas));
                 object.Set("tokens", write_array(env, result.tokens));
                 object.Set("logProbabilities", write_array(env, result.log_probabilities));
+                object.Set("ends", write_array(env, result.ends));
+                object.Set("pieces", write_array(env, result.pieces));
+                object.Set("pieceEnds", write_array(env, result.piece_ends));
                 object.Set("guesses", write_array(env, result.guesses));
                 return object;
             });
@@ -38,10 +40,6 @@ Napi::Value context_wrap::logits(const Napi::CallbackInfo & info) {
         const float * values = session->logits(read_int(info[0], "row"));
         return write_array(info.Env(), std::vector<float>(values, values + session->weights().n_vocab()));
     });
-}
-
-Napi::Value context_wrap::stops(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&]() -> Napi::Value { return Napi::Number::New(info.Env(), idle()->stops()); });
 }
 
 void context_wrap::set_control_vector(const Napi::CallbackInfo & info) {

@@ -13,7 +13,6 @@ public:
 private:
     Napi::Value decode(const Napi::CallbackInfo & info);
     Napi::Value logits(const Napi::CallbackInfo & info);
-    Napi::Value stops(const Napi::CallbackInfo & info);
     void        set_control_vector(const Napi::CallbackInfo & info);
     void        kv_copy(const Napi::CallbackInfo & info);
     void        kv_remove(const Napi::CallbackInfo & info);

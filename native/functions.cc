@@ -1,9 +1,11 @@
 #include "functions.h"
 
+#include "engine/content_hash.h"
 #include "engine/decode_step.h"
 #include "engine/rpc.h"
 #include "engine/text_classifier.h"
 #include "engine/text_translator.h"
+#include "engine/work_counts.h"
 #include "handle.h"
 #include "job.h"
 #include "marshal.h"
@@ -63,11 +65,11 @@ Napi::Value system_info(const Napi::CallbackInfo & info) {
     return Napi::String::New(info.Env(), llama_print_system_info());
 }
 
-Napi::Value vector_is_made_of(const Napi::CallbackInfo & info) {
+Napi::Value hash_of(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto vector = handle<const steering_vector>::read(info[0], "vector");
-        const auto data   = read_array<float>(info[1], "data");
-        return Napi::Boolean::New(info.Env(), vector->is_made_of(data.data(), data.size()));
+        if (!info[0].IsTypedArray()) throw failure("E_BAD_ARGUMENT", "data must be a typed array");
+        const auto data = info[0].As<Napi::Uint8Array>(); // the elements' type does not matter: it is read in place, as bytes
+        return Napi::BigInt::New(info.Env(), content_hash(data.Data(), data.ByteLength()));
     });
 }
 
@@ -80,6 +82,24 @@ Napi::Value alive_objects(const Napi::CallbackInfo & info) {
     result.Set("vectors", steering_vector::alive());
     result.Set("captures", activation_capture::alive());
     result.Set("samplers", token_sampler::alive());
+    return result;
+}
+
+Napi::Value work_done_entry(const Napi::CallbackInfo & info) {
+    Napi::Object result = Napi::Object::New(info.Env());
+    const auto   set    = [&](const char * name, const work_counts::count & count) { result.Set(name, double(count)); };
+    set("calls", work_done.calls);
+    set("argumentBytes", work_done.argument_bytes);
+    set("resultBytes", work_done.result_bytes);
+    set("decodes", work_done.decodes);
+    set("rows", work_done.rows);
+    set("outputs", work_done.outputs);
+    set("nodes", work_done.nodes);
+    set("stops", work_done.stops);
+    set("synchronises", work_done.synchronises);
+    set("logitBytes", work_done.logit_bytes);
+    set("activationBytes", work_done.activation_bytes);
+    set("vectorBytes", work_done.vector_bytes);
     return result;
 }
 

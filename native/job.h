@@ -1,6 +1,7 @@
 #pragma once
 #include "engine/failure.h"
 #include "engine/log_sink.h"
+#include "engine/work_counts.h"
 
 #include <functional>
 #include <napi.h>
@@ -18,6 +19,7 @@ inline Napi::Error to_js_error(Napi::Env env, const failure & f) {
 
 // Runs a synchronous entry point and turns failures into JavaScript exceptions.
 template <typename Body> auto guarded(Napi::Env env, Body body) {
+    ++work_done.calls;
     const log_sink log;
     try {
         return body();

@@ -1,5 +1,6 @@
 #pragma once
 #include "engine/failure.h"
+#include "engine/work_counts.h"
 
 #include <napi.h>
 #include <string>
@@ -31,12 +32,14 @@ template <typename Element> std::vector<Element> read_array(const Napi::Value & 
         throw failure("E_BAD_ARGUMENT", std::string(what) + " must be a " + traits::name);
     }
     const auto array = value.As<Napi::TypedArrayOf<Element>>();
+    work_done.argument_bytes += array.ByteLength();
     return std::vector<Element>(array.Data(), array.Data() + array.ElementLength());
 }
 
 template <typename Element> Napi::Value write_array(Napi::Env env, const std::vector<Element> & values) {
     auto array = Napi::TypedArrayOf<Element>::New(env, values.size(), typed_array<Element>::type);
     std::copy(values.begin(), values.end(), array.Data());
+    work_done.result_bytes += array.ByteLength();
     return array;
 }
 

@@ -188,13 +188,13 @@ Napi::Value model_wrap::pieces(const Napi::CallbackInfo & info) {
         std::vector<int32_t> tokens, ends, offsets{0};
         std::string bytes;
         for (const auto & [piece, token] : weights->pieces()) {
-            if (llama_vocab_is_eog(weights->vocab(), token)) continue;
+            if (weights->is_end(token)) continue;
             tokens.push_back(token);
             bytes += piece;
             offsets.push_back(int32_t(bytes.size()));
         }
         for (int32_t token = 0; token < weights->n_vocab(); ++token) {
-            if (llama_vocab_is_eog(weights->vocab(), token)) ends.push_back(token);
+            if (weights->is_end(token)) ends.push_back(token);
         }
         Napi::Object result = Napi::Object::New(info.Env());
         result.Set("tokens", write_array(info.Env(), tokens));
@@ -210,7 +210,7 @@ Napi::Value model_wrap::is_end_of_generation(const Napi::CallbackInfo & info) {
         const auto weights = native();
         const int32_t token = read_int(info[0], "token");
         if (token >= weights->n_vocab()) throw failure("E_BAD_TOKEN", "token " + std::to_string(token) + " is outside the vocabulary");
-        return Napi::Boolean::New(info.Env(), llama_vocab_is_eog(weights->vocab(), token));
+        return Napi::Boolean::New(info.Env(), weights->is_end(token));
     });
 }
 

@@ -1,20 +1,22 @@
 import { basename, extname } from "node:path";
-import { valueOf } from "../../lib/calibrate/index.js";
 import { differingQueries, loadQuestions } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
-import { POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
+import { HELD_OUT_QUESTIONS, POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
 import {
   extract, loadDataset, type CacheOption, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin,
   type SteeringVector,
 } from "../../lib/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
+import { scheduleText } from "../../lib/steering/index.js";
 import { PAIR_METHODS, HOOK_SITES } from "../../lib/vector/index.js";
 import { command, options, titled, type OutputOptions, type Values } from "../command.js";
+import { onStderr } from "../colours.js";
 import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { checkSource, sourceOf } from "../extract-source.js";
 import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
+import { sampleLines, sampleOf } from "../sample.js";
 import { calibrationResult, healthLine } from "../show-vector.js";
 
 const WORDS = titled("From words", {
@@ -152,12 +154,21 @@ async function finish(
   note(`${provenance.property} at ${site}: ${layers.length} layers, ${nSteps} steps, width ${width}`, options.quiet);
   if (provenance.health) note(`health: ${healthLine(provenance.health)}`, options.quiet);
   const format = provenance.format === resolveFormat(model) ? "" : ` --format ${provenance.format}`;
+  await noteSample(model, vector, signal, options.quiet);
   noteStrength(vector, `${commandName()} generate ${options.model} "…"${format} --steer ${out}`, options);
+}
+
+/** One answer without and with the vector at its measured strength: figures alone do not show what a vector does. */
+async function noteSample(model: Model, vector: SteeringVector, signal: AbortSignal, quiet: boolean): Promise<void> {
+  const { calibration } = vector.provenance;
+  if (!calibration || quiet) return;
+  const asked = { question: HELD_OUT_QUESTIONS[0]!, maxNewTokens: 32, signal };
+  note(sampleLines(await sampleOf(model, { vector, schedule: calibration.schedule }, asked), onStderr), quiet);
 }
 
 /** The measured strength, and how to use the vector. */
 function noteStrength({ provenance: { calibration } }: SteeringVector, steer: string, { strength, quiet }: ExtractArguments): void {
-  if (calibration) return note(`alpha ${valueOf(calibration.schedule)}: ${calibrationResult(calibration)}. Try: ${steer}`, quiet);
+  if (calibration) return note(`strength ${scheduleText(calibration.schedule)}: ${calibrationResult(calibration)}. Try: ${steer}`, quiet);
   if (!strength) return note(`Try: ${steer}:fixed,1, or measure the strength first with ${commandName()} calibrate`, quiet);
   note(`No strength was measured: no alpha spends the KL budget, or no question fits into the context. Try: ${steer}:fixed,1`, quiet);
 }

@@ -24,7 +24,7 @@ const OPTIONS = options({
   "api-key": {
     type: "string", array: true, describe: "Key that clients have to send (repeatable)", defaultDescription: "$LLAMA_STEER_API_KEY",
   },
-  "allow-host": { type: "string", array: true, describe: "Another name of this server, e.g. behind a proxy (repeatable)" },
+  "allow-host": { type: "string", array: true, describe: "Another name of this server, e.g. that of a proxy (repeatable)" },
   open: { type: "boolean", describe: "Open the page in your browser" },
   parallel: { ...count(), default: 16, describe: "Answers that a model writes at once" },
   queue: { ...count(0), default: 64, describe: "Requests that wait for a model; more are refused with 429" },

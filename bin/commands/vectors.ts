@@ -1,15 +1,15 @@
 import { basename } from "node:path";
 import { findEntry, isPulled } from "../../lib/gallery/index.js";
 import {
-  gallery as galleries, loadSteering, prompts, SteeringError, type GalleryEntry, type LoadedSteering, type Model, type PackedVector,
+  gallery as galleries, loadSteering, SteeringError, type GalleryEntry, type PackedVector,
 } from "../../lib/index.js";
 import { scheduleText } from "../../lib/steering/index.js";
-import { formatOf } from "../../lib/vector/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { commandName, defined, interruptible, note, print } from "../common.js";
 import { openModel } from "../open-model.js";
 import { count, file, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
+import { sampleLines, sampleOf } from "../sample.js";
 import { short, table } from "../show-vector.js";
 import { onStdout } from "../colours.js";
 
@@ -88,8 +88,7 @@ async function show({ name, gallery, json }: Values<typeof NAMED> & OutputOption
     "made from": `${layers.length} layers at ${site}, ${nSteps} steps${format ? `, questions as ${format}` : ""}`,
     strength: strengthOf(entry),
   }));
-  const { question, unsteered, steered } = sample;
-  print(`\n${onStdout.bold(question)}\n${onStdout.dim("unsteered")}  ${unsteered.trim()}\n${onStdout.dim("steered")}    ${steered.trim()}`);
+  print(`\n${sampleLines(sample)}`);
 }
 
 async function pack(given: PackArguments, signal: AbortSignal): Promise<void> {
@@ -101,27 +100,13 @@ async function pack(given: PackArguments, signal: AbortSignal): Promise<void> {
   for (const { vector, schedule, ...how } of steerings) {
     packed.push({
       vector: vector.path!, name: name ?? nameOf(vector.path!), modelName: given.model, schedule, ...defined({ description, licence }),
-      sample: await sampleOf(model, { vector, schedule, ...how }, given, signal),
+      sample: await sampleOf(model, { vector, schedule, ...how }, { ...given, signal }),
     });
   }
   const entries = await galleries.pack(out, packed);
   if (json) return print(JSON.stringify(entries, null, 2));
   for (const entry of entries) print(`${entry.name}\n  unsteered  ${entry.sample.unsteered}\n  steered    ${entry.sample.steered}`);
   note(`Put the folder ${out} on a server; others then run: llama-steer vectors list --gallery URL`, quiet);
-}
-
-/** The answers without and with the vector, the question put as in the vector's extraction. */
-async function sampleOf(
-  model: Model, steering: LoadedSteering, { question, maxNewTokens }: PackArguments, signal: AbortSignal,
-): Promise<GalleryEntry["sample"]> {
-  const format = formatOf(steering.vector.provenance) ?? "auto";
-  const tokens = await prompts.tokens(model, question, { format });
-  const stop = format === "qa" ? [prompts.QUESTION_STOP] : [];
-  const answer = async (steer: LoadedSteering[]): Promise<string> => {
-    const { text } = await model.generate(tokens, { steer, maxNewTokens, stop, signal }).result();
-    return text.trim();
-  };
-  return { question, unsteered: await answer([]), steered: await answer([steering]) };
 }
 
 /** The file's name as the name of a vector. */

@@ -6,6 +6,7 @@ import { promptTokens, type FormatOptions } from "../prompt/index.js";
 import { assertMadeFor, type CurvePoint, type KlCalibration, SteeringVector, type VectorData } from "../vector/index.js";
 import { formatFor, measureKl, type KlPoint } from "./measure-kl.js";
 import { KL_BUDGET, searchBudget } from "./search.js";
+import { measureVariety, variedAlpha } from "./variety.js";
 
 /** Options of `calibrateByKl`. */
 export interface KlCalibrationOptions extends FormatOptions {
@@ -25,7 +26,8 @@ export interface KlCalibrationOptions extends FormatOptions {
 
 /**
  * Find the alpha that spends a KL budget (docs/method.md §8), without a judge: the vector may move the distribution of the next token by
- * `budget` nats per token on average. The search starts far below and stops where the KL explodes.
+ * `budget` nats per token on average. The search starts far below and stops where the KL explodes. Where answers repeat themselves at
+ * that alpha, the largest weaker one at which they do not is taken.
  *
  * @returns what was measured, by ascending alpha, and a copy of the vector with its calibration; undefined if no alpha spends the budget
  * @throws SteeringError E_BAD_ARGUMENT, E_CONTEXT_FULL (no question fits), and what `measureKl` throws
@@ -48,10 +50,12 @@ export async function calibrateByKl(
       onProgress: (done, ofThese) => { total = before + ofThese; onProgress?.(before + done, total); },
     });
   };
-  const { alpha, curve } = await searchBudget(measure, budget);
-  if (alpha === undefined) return { curve, vector: undefined };
+  const { alpha: spending, curve } = await searchBudget(measure, budget);
+  if (spending === undefined) return { curve, vector: undefined };
+  const { alpha, variety } = await variedAlpha(spending, (alphas) =>
+    measureVariety(model, vector, alphas, { questions, signal, ...format }));
   const calibration: KlCalibration = {
-    by: "kl", schedule: { kind: "fixed", alpha }, budget, n: questions.length,
+    by: "kl", schedule: { kind: "fixed", alpha }, budget, variety, ...(alpha !== spending && { spending }), n: questions.length,
     questions: datasetReference(options.questions), curve: curve.map(curvePoint),
   };
   return { curve, vector: new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } }) };

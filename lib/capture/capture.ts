@@ -1,6 +1,6 @@
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import type { Batch, Engine, Place, StepTask, Taken, TakeResult } from "../engine/index.js";
+import type { Batch, Engine, Place, Sample, StepTask, Taken, TakeResult } from "../engine/index.js";
 import type { CaptureHandle } from "../native/index.js";
 import type { HookSite, StepMeans } from "../vector/index.js";
 
@@ -54,7 +54,7 @@ export async function captureMeans(model: Engine, prompts: readonly CapturePromp
   }
   const into = model.createCapture(options.site, layers, options.maxNewTokens);
   const capture = ({ tokens, weight }: CapturePrompt, signal: AbortSignal): Promise<void> =>
-    model.scheduler.run(new CaptureTask(model, tokens, weight, into, options.maxNewTokens), signal);
+    model.scheduler.run(new CaptureTask(tokens, weight, into, options.maxNewTokens), signal);
   let done = 0;
   const total = prompts.reduce((sum, { tokens }) => sum + tokens.length + options.maxNewTokens, 0);
   let index = 0;
@@ -78,7 +78,7 @@ export async function* captureActivations(
   const layers = checkedLayers(model, prompts, options);
   const capture = async (tokens: readonly number[], signal: AbortSignal): Promise<{ nSteps: number; means: Float64Array }> => {
     const into = model.createCapture(options.site, layers, options.maxNewTokens);
-    await model.scheduler.run(new CaptureTask(model, tokens, 1, into, options.maxNewTokens), signal);
+    await model.scheduler.run(new CaptureTask(tokens, 1, into, options.maxNewTokens), signal);
     // Each mean is over one row, so it is exactly the activation.
     return meansOf(model.takeCapture(into), layers.length, options.maxNewTokens);
   };
@@ -120,19 +120,19 @@ class CaptureTask implements StepTask {
   private steps = 0;
 
   constructor(
-    private readonly model: Engine, readonly prompt: readonly number[], private readonly weight: number,
-    private readonly into: CaptureHandle, readonly maxNewTokens: number,
+    readonly prompt: readonly number[], private readonly weight: number, private readonly into: CaptureHandle,
+    readonly maxNewTokens: number,
   ) {}
 
   step(batch: Batch, { token, position, step, sequences }: Place): TakeResult {
     const capture = { into: this.into, step, weight: this.weight };
     const sample = batch.sample(batch.add(token, position, sequences[0]!, { output: true, capture }));
-    return ({ tokens }) => this.accept(tokens[sample]!);
+    return ({ samples }) => this.accept(samples[sample]!);
   }
 
-  private accept(token: number): Taken {
+  private accept({ token, isEnd }: Sample): Taken {
     if (token < 0) throw new SteeringError("E_NOT_FINITE", "the model's logits are not finite: its weights are broken");
-    return { token, hasEnded: ++this.steps === this.maxNewTokens || this.model.isEndOfGeneration(token) };
+    return { token, hasEnded: ++this.steps === this.maxNewTokens || isEnd };
   }
 }
 
@@ -142,7 +142,7 @@ function checkedLayers(
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   if (prompts.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "capture needs at least one prompt");
   if (prompts.some((tokens) => tokens.length === 0)) throw new SteeringError("E_BAD_ARGUMENT", "a prompt to capture is empty");
-  for (const tokens of prompts) model.detokenise(tokens); // throws E_BAD_TOKEN here rather than in a batch shared with others
+  for (const tokens of prompts) model.checkTokens(tokens); // throws E_BAD_TOKEN here rather than in a batch shared with others
   const longest = prompts.reduce((most, tokens) => Math.max(most, tokens.length), 0) + maxNewTokens;
   if (longest > model.maxContext) {
     throw new SteeringError("E_CONTEXT_FULL",

@@ -152,7 +152,7 @@ function textRows({ prompt, answer }: PromptedText, { pooling = "mean", maxSteps
 }
 
 function checkTokens(model: Engine, tokens: readonly number[]): void {
-  model.detokenise(tokens); // throws E_BAD_TOKEN here rather than in a batch shared with others
+  model.checkTokens(tokens); // throws E_BAD_TOKEN here rather than in a batch shared with others
   if (tokens.length <= model.maxContext) return;
   throw new SteeringError("E_CONTEXT_FULL",
     `a prompt and its answer take ${tokens.length} tokens, but the model's context holds ${model.maxContext}. Shorten them`);

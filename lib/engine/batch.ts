@@ -100,13 +100,13 @@ export class Batch {
 
   /**
    * Requests the token that follows a row. `logProbability`: also request its log probability before sampling. Returns the index in
-   * `StepResult.tokens`.
+   * `StepResult.samples`.
    */
   sample(row: number, { logProbability = false, ...how }: Picking & { logProbability?: boolean } = {}): number {
     return this.samples.push({ ...how, row, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
-  /** Requests the log probability of a given next token; returns its index in `StepResult.tokens` and `.logProbabilities`. */
+  /** Requests the log probability of a given next token; returns its index in `StepResult.samples`. */
   score(row: number, target: number): number {
     return this.samples.push({ row, target }) - 1;
   }

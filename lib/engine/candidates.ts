@@ -5,7 +5,7 @@ export interface Candidate {
   logProbability: number;
 }
 
-/** The `n` likeliest tokens of a row's logits `[nVocab]`, the likeliest first; of equals, the lower token first. */
+/** The `n` likeliest tokens of a row's logits `[nVocab]`, the likeliest first; the lower token first if two are equal. */
 export function likeliest(logits: Float32Array, n: number): Candidate[] {
   const tokens = best(logits, Math.min(n, logits.length));
   const most = logits[tokens[0] ?? 0] ?? 0;

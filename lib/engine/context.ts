@@ -1,4 +1,4 @@
-import { call, callAsync, type NativeContext, type NativeContextOptions } from "../native/index.js";
+import { call, callAsync, type NativeContext, type NativeContextOptions, type NativeStepResult } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { Batch } from "./batch.js";
 import { likeliest, type Candidate } from "./candidates.js";
@@ -17,15 +17,25 @@ export interface MeasuredAlpha {
   kl: number;
 }
 
+/** The token that follows a row. */
+export interface Sample {
+  /** −1 if the row's logits are not finite or its sampler allows no token. */
+  token: number;
+  /** In nats; NaN if not requested. */
+  logProbability: number;
+  /** True if the token ends a text. */
+  isEnd: boolean;
+  /** Its UTF-8 bytes, which may end inside a character; none if it ends a text or was given. */
+  bytes: Uint8Array;
+}
+
 /** The values read from the logits of a decode. */
 export interface StepResult {
   /** One per `Batch.measure`; the KL is NaN if a row's logits are not finite. */
   alphas: MeasuredAlpha[];
-  /** One per `Batch.sample`; −1 if a row's logits are not finite or its sampler allows no token. */
-  tokens: number[];
-  /** One per sample: the token's log probability in nats; NaN if not requested. */
-  logProbabilities: number[];
-  /** One per `Batch.guess`; −1 if there is none. */
+  /** One per `Batch.sample` and `Batch.score`. */
+  samples: Sample[];
+  /** One per `Batch.guess`; −1 if there is none, or if it would end the text. */
   guesses: number[];
   /** One list per `Batch.rank`, the likeliest token first. */
   candidates: Candidate[][];
@@ -62,12 +72,11 @@ export class Context implements Disposable {
     this.adjustThreads(batch);
     const forget = onAbort(signal, () => this.native.abort());
     try {
-      const { kls, alphas, tokens, logProbabilities, guesses } = await callAsync(() => this.native.decode(batch.toNative()));
+      const result = await callAsync(() => this.native.decode(batch.toNative()));
       return {
-        alphas: Array.from(kls, (kl, index) => ({ kl, alpha: alphas[index]! })),
-        tokens: Array.from(tokens),
-        logProbabilities: Array.from(logProbabilities),
-        guesses: Array.from(guesses),
+        alphas: Array.from(result.kls, (kl, index) => ({ kl, alpha: result.alphas[index]! })),
+        samples: samplesOf(result),
+        guesses: Array.from(result.guesses),
         candidates: batch.candidates.map(({ row, n }) => likeliest(this.logits(row), n)),
       };
     } finally {
@@ -101,11 +110,6 @@ export class Context implements Disposable {
   /** Returns a copy of a row's logits `[nVocab]`. */
   logits(row: number): Float32Array {
     return call(() => this.native.logits(row));
-  }
-
-  /** How often the last decode paused within its graph to synchronise and copy: never on the graph path. */
-  stops(): number {
-    return call(() => this.native.stops());
   }
 
   /**
@@ -142,4 +146,12 @@ export class Context implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function samplesOf({ tokens, logProbabilities, ends, pieces, pieceEnds }: NativeStepResult): Sample[] {
+  const bytes = new Uint8Array(pieces.buffer);
+  return Array.from(tokens, (token, index) => ({
+    token, logProbability: logProbabilities[index]!, isEnd: ends[index] === 1,
+    bytes: bytes.subarray(pieceEnds[index - 1] ?? 0, pieceEnds[index]),
+  }));
 }

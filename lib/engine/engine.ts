@@ -6,7 +6,7 @@ import {
   addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo,
   type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
 } from "../native/index.js";
-import { select, type HookSite, type ModelFingerprint, type Selection, type VectorData } from "../vector/index.js";
+import type { HookSite, ModelFingerprint, Selection, VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
 import { Context, type ContextNeeds } from "./context.js";
@@ -18,18 +18,19 @@ import { quantisationName } from "./quantisation.js";
 import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
+import { VectorHandles } from "./vector-handles.js";
 import { vetModel } from "./vetting/vet.js";
 
 /** Maximum rows of one decode; longer prompts are prefilled in pieces. */
 const N_BATCH = 512;
+/** Maximum rows with logits of one decode, unless there are more sequences: more would score faster, but logits take much memory. */
+const N_OUTPUTS = 32;
 /** Context sizes are rounded up to multiples of this, so that a slightly longer prompt does not need a new context. */
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
 /** What a row costs beside a decode's fixed cost (`SchedulerLimits.rowCost`): measured on CPUs; on a GPU, six rows cost what one does. */
 const [CPU_ROW_COST, DEVICE_ROW_COST] = [0.27, 0.02];
-/** Maximum selections of one vector kept on the native side. */
-const MAX_SELECTIONS = 8;
 /** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 letters crash the process, 20,000 do not. */
 const LONGEST_WORD = 16_384;
 
@@ -101,7 +102,7 @@ export class Engine implements Disposable, AsyncDisposable {
   readonly settings: Omit<LoadModelOptions, "logger" | "signal" | "vet" | "mmap" | "threads">;
   /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;
-  private readonly handles = new WeakMap<VectorData, Map<string, VectorHandle>>();
+  private readonly vectors: VectorHandles;
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
   private specialTokensOnce: NativeSpecialTokens | undefined;
   private constraints: Constraints | undefined;
@@ -124,6 +125,7 @@ export class Engine implements Disposable, AsyncDisposable {
     this.ropeScaling = ropeScaling;
     this.maxContext = ropeScaling ? Math.floor((ropeScaling.originalContext ?? info.nCtxTrain) * ropeScaling.factor) : info.nCtxTrain;
     this.steeringPath = options.steeringPath ?? "auto";
+    this.vectors = new VectorHandles(native, info.nHead, () => (this.steeringPath === "callback" ? 0 : threadCount.now(true)));
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations = Infinity } = options;
     const isOnDevice = this.gpuLayers === "all" && options.backend !== "cpu" && hasDevice();
     const rowCost = isOnDevice ? DEVICE_ROW_COST : CPU_ROW_COST;
@@ -150,6 +152,15 @@ export class Engine implements Disposable, AsyncDisposable {
   /** Returns the tokens' UTF-8 bytes, which may end inside a character. Throws E_BAD_TOKEN. */
   detokenise(tokens: readonly number[]): Uint8Array {
     return call(() => this.native.detokenise(int32s(tokens, "tokens")));
+  }
+
+  /** Throws E_BAD_TOKEN for a token outside the vocabulary, and E_BAD_ARGUMENT for one that is not a whole number. @internal */
+  checkTokens(tokens: readonly number[]): void {
+    const { nVocab } = this.info;
+    const wrong = tokens.find((token) => !(token >= 0 && token < nVocab && Number.isInteger(token)));
+    if (wrong === undefined) return;
+    if (!Number.isInteger(wrong)) throw new SteeringError("E_BAD_ARGUMENT", `tokens: ${String(wrong)} is not a whole number`);
+    throw new SteeringError("E_BAD_TOKEN", `token ${wrong} is outside the vocabulary of ${nVocab}`);
   }
 
   /** True for tokens that end an answer, such as end of text or end of turn. Throws E_BAD_TOKEN. */
@@ -188,16 +199,7 @@ export class Engine implements Disposable, AsyncDisposable {
 
   /** Copies the vector, or parts of it, to the native side, once. Throws E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
   vectorHandle(whole: VectorData, selection: Selection = {}): VectorHandle {
-    const { site, layers, nSteps, width, data } = select(whole, selection, this.info.nHead);
-    const ofVector = this.handles.get(whole) ?? new Map<string, VectorHandle>();
-    const key = JSON.stringify([selection.layers ?? "all", selection.heads ?? "all"]);
-    const known = ofVector.get(key);
-    if (known && addon().vectorIsMadeOf(known, data)) return known; // the caller may have changed its values
-    const nThreads = this.steeringPath === "callback" ? 0 : this.threadCount.now(true);
-    const handle = call(() => this.native.createVector({ site, layers: int32s(layers, "layers"), nSteps, width, data, nThreads }));
-    if (ofVector.size >= MAX_SELECTIONS) ofVector.delete(ofVector.keys().next().value!);
-    this.handles.set(whole, ofVector.set(key, handle));
-    return handle;
+    return this.vectors.of(whole, selection);
   }
 
   /** Creates empty sums `[layers, nSteps, width]` of activations. Throws E_SHAPE, E_NO_SITE. @internal */
@@ -234,7 +236,7 @@ export class Engine implements Disposable, AsyncDisposable {
       nCtx: Math.ceil(needs.nCtx / N_CTX_STEP) * N_CTX_STEP,
       nBatch: N_BATCH,
       nSeqMax: needs.nSeqMax,
-      nOutputsMax: Math.max(needs.nSeqMax, 8),
+      nOutputsMax: Math.max(needs.nSeqMax, N_OUTPUTS),
       nThreads: this.threads,
       flashAttention: this.options.flashAttention ?? true,
       kvF32: this.options.kvType === "f32",

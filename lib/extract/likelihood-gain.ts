@@ -2,6 +2,7 @@ import type { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
 import { generateText, scoreTokens, type Steering } from "../generate/index.js";
 import { promptTokens, type FormatOptions } from "../prompt/index.js";
+import type { WrittenSchedule } from "../steering/index.js";
 import { formatOf, type VectorData } from "../vector/index.js";
 import { promptsUnder, type Descriptions } from "./descriptions.js";
 
@@ -12,26 +13,29 @@ interface GainOptions extends Pick<FormatOptions, "templateVariables"> {
   signal?: AbortSignal;
 }
 
-/** What a vector does to answers, as means over the questions; NaN if none has an answer. */
+/** What a vector does to answers, in nats per token, beside unsteered ones: means over the questions, NaN if none has an answer. */
 export interface Gain {
-  /** By how many nats per token steered answers are likelier towards the description than unsteered ones. */
+  /** By how much likelier they are towards the description than away from it. */
   gain: number;
+  /** By how much less likely they are towards the description: what fluency is lost. Negative where they gain. */
+  loss: number;
   /** Share of distinct tokens in a steered answer, divided by that in the unsteered one: near 0 for an answer that repeats one word. */
   variety: number;
 }
-export type MeasureGain = (vector: VectorData, alpha: number) => Promise<Gain>;
+export type MeasureGain = (vector: VectorData, schedule: WrittenSchedule) => Promise<Gain>;
 
 interface Judged {
-  /** Mean log probability per token under the first description minus that under the second one. */
-  odds: number;
+  /** Mean log probability per token under both descriptions. */
+  towards: number;
+  away: number;
   /** Share of distinct tokens. */
   distinct: number;
 }
-const UNKNOWN: Judged = { odds: NaN, distinct: NaN };
+const UNKNOWN: Judged = { towards: NaN, away: NaN, distinct: NaN };
 
 /**
- * Prepares to measure whether a vector has the effect that its descriptions name. The model itself judges: the log odds of an answer are
- * its mean log probability per token under the first description minus that under the second one.
+ * Prepares to measure whether a vector has the effect that its descriptions name. The model itself judges, by how likely an answer is
+ * under the descriptions: its log odds are its log probability under the first one minus that under the second one.
  */
 export function gainMeasure(model: Engine, descriptions: Descriptions, { questions, maxNewTokens, ...options }: GainOptions): MeasureGain {
   const { templateVariables, signal } = options;
@@ -48,17 +52,20 @@ export function gainMeasure(model: Engine, descriptions: Descriptions, { questio
       const scores = await scoreTokens(model, prompt, answer, { ...(signal && { signal }) });
       return scores.reduce((sum, score) => sum + score, 0) / scores.length;
     }));
-    return { odds: towards! - away!, distinct: new Set(answer).size / answer.length };
+    return { towards: towards!, away: away!, distinct: new Set(answer).size / answer.length };
   };
-  return async (vector, alpha) => {
+  return async (vector, schedule) => {
     const format = formatOf(vector.provenance);
-    const steer: Steering = { vector, schedule: { kind: "fixed", alpha }, phases: ["thinking", "answer"] };
+    const steer: Steering = { vector, schedule, phases: ["thinking", "answer"] };
     unsteered ??= questions.map((_, index) => judged(index, format, []).catch(unknown));
     const steered = questions.map((_, index) => judged(index, format, [steer]).catch(unknown));
     const [before, after] = await Promise.all([Promise.all(unsteered), Promise.all(steered)]);
+    const compared = (figure: (after: Judged, before: Judged) => number): number =>
+      mean(after.map((each, index) => figure(each, before[index]!)));
     return {
-      gain: mean(after.map(({ odds }, index) => odds - before[index]!.odds)),
-      variety: mean(after.map(({ distinct }, index) => distinct / before[index]!.distinct)),
+      gain: compared((own, plain) => (own.towards - own.away) - (plain.towards - plain.away)),
+      loss: compared((own, plain) => plain.towards - own.towards),
+      variety: compared((own, plain) => own.distinct / plain.distinct),
     };
   };
 }

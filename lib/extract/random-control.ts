@@ -1,13 +1,12 @@
+import { LEAST_VARIETY } from "../calibrate/index.js";
 import { seededRandom } from "../maths/index.js";
-import type { Gain } from "./likelihood-gain.js";
-import { SteeringVector, norms, sharedForm, vectorHash, type Health, type VectorData } from "../vector/index.js";
+import type { MeasureGain } from "./likelihood-gain.js";
+import { SteeringVector, norms, sharedForm, vectorHash, type Health, type Provenance, type VectorData } from "../vector/index.js";
 
 /** A vector has to move the answers this many times as much as a random one, or its direction hardly matters. */
 const LEAST_RATIO = 1.5;
 /** Nats per token. Measured on 0.5B, over 8 questions: random vectors have -0.01 to 0.02, the weakest vector with an effect 0.05. */
 const LEAST_GAIN = 0.03;
-/** Measured on 0.5B: answers of vectors with an effect have 0.9 to 1.1, those that repeat one word below 0.4. */
-const LEAST_VARIETY = 0.5;
 
 /**
  * A vector with one random direction per layer and the given vector's norms per layer and step. One direction for all steps, because the
@@ -35,30 +34,41 @@ export function randomControl(vector: VectorData, seed = 1): SteeringVector {
   });
 }
 
-/** How to measure what a vector does at an alpha: KL per token, in nats, and `gainMeasure`'s gain of a vector from words. */
+/** How to measure what a vector does: KL per token at an alpha, in nats, and `gainMeasure`'s gain of a vector from words. */
 export interface EffectMeasures {
   kl: (vector: SteeringVector) => Promise<number>;
-  gain?: ((vector: SteeringVector) => Promise<Gain>) | undefined;
+  /** `own`: the vector's gain at its calibrated schedule, where it is known. */
+  gain?: { measure: MeasureGain; own?: number | undefined } | undefined;
+  /** What is wrong with all strengths that were tried, in words. */
+  problem?: string | undefined;
 }
 
 /**
  * Adds to a vector's health what it does to answers beside a random vector with its norms. A contrast that is consistent is weak if it
  * moves the next-token distribution no further than chance, or the answers hardly towards its description, or into repetition.
  */
-export async function withEffect(vector: SteeringVector, alpha: number, { kl, gain }: EffectMeasures): Promise<SteeringVector> {
+export async function withEffect(vector: SteeringVector, alpha: number, { kl, gain, problem }: EffectMeasures): Promise<SteeringVector> {
   const { health } = vector.provenance;
   if (!health) return vector;
   const control = randomControl(vector);
   const kls = { kl: await kl(vector), randomKl: await kl(control) };
   if (!Object.values(kls).every(Number.isFinite)) return vector; // so strong that the model's output is not finite
-  const [own, random] = gain ? [await gain(vector), await gain(control)] : [];
-  const gains = own && random && { gain: own.gain, randomGain: random.gain, variety: own.variety };
+  const schedule = vector.provenance.calibration?.schedule ?? { kind: "fixed", alpha };
+  const gainOf = async (one: VectorData): Promise<number> => (await gain!.measure(one, schedule)).gain;
+  const gains = gain && { gain: gain.own ?? await gainOf(vector), randomGain: await gainOf(control) };
   const known = gains && Object.values(gains).every(Number.isFinite) ? gains : undefined; // unknown if all answers are empty
-  return new SteeringVector({ ...vector, provenance: { ...vector.provenance, health: besideRandom(health, { alpha, ...kls, ...known }) } });
+  const variety = varietyOf(vector.provenance);
+  const effect = { alpha, ...kls, ...known, ...(variety !== undefined && { variety }) };
+  return new SteeringVector({ ...vector, provenance: { ...vector.provenance, health: besideRandom(health, effect, problem) } });
 }
 
-function besideRandom(health: Health, effect: NonNullable<Health["effect"]>): Health {
-  const problem = ["noise", "weak"].includes(health.verdict) ? undefined : lackOf(effect);
+/** The variety of answers at the calibrated strength. */
+function varietyOf({ calibration }: Provenance): number | undefined {
+  return calibration && "variety" in calibration ? calibration.variety : undefined;
+}
+
+function besideRandom(health: Health, effect: NonNullable<Health["effect"]>, known: string | undefined): Health {
+  const problem = ["noise", "weak"].includes(health.verdict) ? undefined : known ?? lackOf(effect);
   if (problem === undefined) return { ...health, effect };
   return { ...health, effect, verdict: "weak", reason: `${problem}; before that, ${health.verdict}: ${health.reason}` };
 }

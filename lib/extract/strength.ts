@@ -3,10 +3,11 @@ import { datasetsFolder, loadDataset, type Dataset, type Row } from "../dataset/
 import type { Engine } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { FormatOptions } from "../prompt/index.js";
-import { fixedAlphaOf, type IclOrigin, type SteeringVector } from "../vector/index.js";
-import { HELD_OUT_QUESTIONS } from "./everyday-questions.js";
-import { gainMeasure } from "./likelihood-gain.js";
+import { fixedAlphaOf, SteeringVector, type DescriptionCalibration, type IclOrigin } from "../vector/index.js";
+import { EVERYDAY_QUESTIONS, HELD_OUT_QUESTIONS } from "./everyday-questions.js";
+import { gainMeasure, type MeasureGain } from "./likelihood-gain.js";
 import { withEffect } from "./random-control.js";
+import { searchSchedule } from "./schedule-search.js";
 
 /** Fewer questions than this say too little; then everyday questions are asked instead. */
 const ENOUGH = 4;
@@ -14,29 +15,40 @@ const ENOUGH = 4;
 const EVERYDAY = "ENG_test";
 /** How much of them the comparison with a random vector reads. */
 const CONTROL = { questions: 4, maxNewTokens: 12 };
+/** What the search for a schedule reads: longer than Dim steers, so that an effect that ends with it shows. */
+const SEARCH = { questions: 4, maxNewTokens: 32 };
+
+interface StrengthOptions extends Pick<FormatOptions, "templateVariables"> {
+  positive?: Dataset;
+  /** Questions that the vector was made from. */
+  questions?: readonly string[];
+  signal?: AbortSignal;
+}
 
 /**
- * The vector with the alpha that spends the KL budget as its calibration, measured with a few held-out questions, and its health beside a
- * random vector at that alpha. As it is, if there is no such alpha or no question fits into the context. Throws E_ABORTED, and what
- * `calibrateByKl` throws.
+ * The vector with the alpha that spends the KL budget as its calibration, measured with a few held-out questions, or, if it is from words,
+ * the schedule near it that serves its description best; and its health beside a random vector. As it is, if there is no such alpha or no
+ * question fits into the context. Throws E_ABORTED, and what `calibrateByKl` throws.
  */
 export async function withStrength(
-  model: Engine, vector: SteeringVector,
-  { positive, templateVariables, signal }: Pick<FormatOptions, "templateVariables"> & { positive?: Dataset; signal?: AbortSignal },
+  model: Engine, vector: SteeringVector, options: StrengthOptions,
 ): Promise<SteeringVector> {
-  const questions = await questionsFor(model, vector, positive);
+  const { templateVariables, signal } = options;
+  const questions = await questionsFor(model, vector, options);
   const how = { ...(templateVariables && { templateVariables }), ...(signal && { signal }) };
   try {
     const { vector: found } = await calibrateByKl(model, { vector, questions, ...how });
-    const alpha = fixedAlphaOf(found?.provenance.calibration);
+    const calibration = found?.provenance.calibration;
+    const alpha = fixedAlphaOf(calibration);
     if (!found || alpha === undefined) return vector;
-    const asked = questions.rows.slice(0, CONTROL.questions).map(({ input }) => input);
+    const asking = ({ questions: n, maxNewTokens }: typeof CONTROL): { questions: string[]; maxNewTokens: number } =>
+      ({ questions: questions.rows.slice(0, n).map(({ input }) => input), maxNewTokens });
     const { origin } = found.provenance;
-    const measuring = { ...how, questions: asked, maxNewTokens: CONTROL.maxNewTokens };
-    const gain = origin.kind === "words" ? gainMeasure(model, origin, measuring) : undefined;
-    return await withEffect(found, alpha, {
-      kl: async (one) => (await measureKl(model, one, { alphas: [alpha], ...measuring }))[0]!.mean,
-      gain: gain && ((one) => gain(one, alpha)),
+    const measure = origin.kind === "words" ? gainMeasure(model, origin, { ...how, ...asking(SEARCH) }) : undefined;
+    const { vector: tuned, gain: own, problem } = measure ? await withBestSchedule(found, measure) : { vector: found };
+    return await withEffect(tuned, alpha, {
+      kl: async (one) => (await measureKl(model, one, { alphas: [alpha], ...how, ...asking(CONTROL) }))[0]!.mean,
+      gain: measure && { measure, own }, problem,
     });
   } catch (error) {
     if ((error as SteeringError).code === "E_CONTEXT_FULL") return vector;
@@ -44,11 +56,39 @@ export async function withStrength(
   }
 }
 
-/** Rows of the dataset that the vector was not made from; else everyday questions; else, if the folder has none, the dataset's own. */
-async function questionsFor(model: Engine, { provenance: { origin } }: SteeringVector, positive: Dataset | undefined): Promise<Dataset> {
-  if (!positive) return {
-    name: "held-out everyday questions", instruction: "", rows: HELD_OUT_QUESTIONS.map((input) => ({ input, output: "" })),
+interface Tuned {
+  vector: SteeringVector;
+  /** Of its schedule. */
+  gain?: number;
+  /** Why no schedule is good, in words. */
+  problem?: string;
+}
+
+/** A vector from words with the schedule that serves its description best, and its gain; as it is if none does. */
+async function withBestSchedule(vector: SteeringVector, measure: MeasureGain): Promise<Tuned> {
+  const { calibration } = vector.provenance;
+  if (calibration?.by !== "kl") return { vector };
+  const spending = calibration.spending ?? fixedAlphaOf(calibration)!;
+  const { best, tried } = await searchSchedule(spending, (schedule) => measure(vector, schedule));
+  if (!best) return { vector, problem: "no strength that was tried moves answers towards the description and leaves them fluent" };
+  const known = (figure: number): number | null => (Number.isFinite(figure) ? figure : null);
+  const found: DescriptionCalibration = {
+    ...calibration, by: "description", schedule: best.schedule, spending, variety: best.variety,
+    tried: tried.map(({ schedule, gain, loss, variety }) =>
+      ({ schedule, gain: known(gain), loss: known(loss), variety: known(variety) })),
   };
+  return { vector: new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration: found } }), gain: best.gain };
+}
+
+/** Questions that the vector was not made from: rows of its dataset, or everyday questions; if there are none, the dataset's own. */
+async function questionsFor(
+  model: Engine, { provenance: { origin } }: SteeringVector, { positive, questions = [] }: StrengthOptions,
+): Promise<Dataset> {
+  if (!positive) {
+    const used = new Set(questions.map((question) => question.trim()));
+    const rows = [...HELD_OUT_QUESTIONS, ...EVERYDAY_QUESTIONS].filter((input) => !used.has(input)).map((input) => ({ input, output: "" }));
+    return { name: "held-out everyday questions", instruction: "", rows: rows.slice(0, HELD_OUT_QUESTIONS.length) };
+  }
   const unused = origin.kind === "icl" ? unusedRows(positive, origin) : [];
   if (unused.length >= ENOUGH) return { ...positive, rows: unused };
   return await everydayDataset(model) ?? positive;

@@ -146,7 +146,7 @@ function checkedTokens(model: Engine, tokens: readonly number[]): number[] {
     throw new SteeringError("E_BAD_ARGUMENT", "expected token ids; to get those of a text, use model.tokenise(text, { bos: false })");
   }
   const copy = tokens.slice();
-  model.detokenise(copy);
+  model.checkTokens(copy);
   return copy;
 }
 

@@ -1,5 +1,5 @@
 import {
-  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sampling, type StepResult,
+  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sample, type Sampling, type StepResult,
   type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
@@ -182,7 +182,7 @@ export class Generation implements StepTask, Decider {
     const { sample, take } = this.stepper.step(batch, place);
     return (result, seconds) => {
       this.seconds += seconds;
-      const taken = sample === undefined ? {} : this.accept(result, sample);
+      const taken = sample === undefined ? {} : this.accept(result.samples[sample]!, result);
       if (!taken.hasEnded) take(result);
       return taken;
     };
@@ -214,36 +214,32 @@ export class Generation implements StepTask, Decider {
     // What a grammar allows after a token that is only guessed is not known.
     const allowed = step === this.streams.past.length ? this.constraint?.allowed() : undefined;
     const guess = batch.guess(baseline, { sampler: this.sampler, allowed });
-    return ({ guesses }) => {
-      const token = guesses[guess]!;
-      return token < 0 || this.model.isEndOfGeneration(token) ? undefined : token;
-    };
+    return ({ guesses }) => (guesses[guess]! < 0 ? undefined : guesses[guess]!);
   }
 
-  private accept(result: StepResult, sample: number): Taken {
-    const [token, logProbability] = [result.tokens[sample]!, result.logProbabilities[sample]!];
+  private accept({ token, logProbability, isEnd, bytes: sampled }: Sample, result: StepResult): Taken {
     if (token < 0) throw notFinite();
     if (this.isRepeat) return { token };
     this.streams.decide(token);
     const step = this.tokens.length;
+    // The bytes of a given token are not returned.
+    const bytes = step < this.settings.firstTokens.length && !isEnd ? this.model.detokenise([token]) : sampled;
     const monitors = this.settings.monitor?.read(this.ownSteps, this.readings);
-    const phase = this.clock.take(token);
-    const ended = this.model.isEndOfGeneration(token);
-    const bytes = ended ? undefined : this.model.detokenise([token]);
-    if (bytes) this.constraint?.accept(bytes);
-    let piece = bytes ? this.text.push(bytes) : "";
+    const phase = this.clock.take(token, bytes);
+    if (!isEnd) this.constraint?.accept(bytes);
+    let piece = this.text.push(bytes);
     if (this.text.stoppedBy !== undefined) this.finishReason = "stop";
-    else if (ended) this.finishReason = "end";
+    else if (isEnd) this.finishReason = "end";
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
     if (this.finishReason !== undefined) piece += this.text.finish();
-    const isShown = !ended || piece !== ""; // the end mark is only yielded if it releases held-back text
+    const isShown = !isEnd || piece !== ""; // the end mark is only yielded if it releases held-back text
     const generated = isShown ? {
       text: piece, token, step, phase, readings: this.readings,
       ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }),
       ...(this.candidates && { candidates: this.candidates.read(result, this.readings.length) }),
     } : undefined;
     if (generated) this.tokens.push(generated);
-    this.marked += piece + (ended ? "" : hiddenMark(this.model, token));
+    this.marked += piece + (isEnd ? "" : hiddenMark(this.model, token));
     this.settle(({ resolve }) => resolve(generated));
     return { token, hasEnded: this.finishReason !== undefined };
   }

@@ -48,10 +48,10 @@ export class PhaseClock {
     return { phase: this.reader.phase, before: { ...this.before } };
   }
 
-  /** Takes the token that was decided; returns the phase of its text. */
-  take(token: number): Phase {
+  /** Takes the token that was decided, and its bytes; returns the phase of its text. */
+  take(token: number, bytes: Uint8Array): Phase {
     this.before[this.reader.phase]++;
-    return this.reader.push(hiddenMark(this.model, token) || this.decoder.decode(this.model.detokenise([token]), { stream: true }));
+    return this.reader.push(hiddenMark(this.model, token) || this.decoder.decode(bytes, { stream: true }));
   }
 }
 

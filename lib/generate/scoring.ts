@@ -1,12 +1,15 @@
 import {
-  STEERED_ROWS, type Batch, type Engine, type Place, type StepTask, type Taken, type TakeResult, type Term,
+  STEERED_ROWS, type Batch, type Engine, type Place, type Sample, type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { openingAfter, PhaseClock } from "./phase-clock.js";
 import { Stepper, type Decider, type ReadGuess } from "./stepper.js";
 import { notFinite, Streams, type Output, type Probe } from "./streams.js";
 
-/** Scores a given continuation, as a task of the scheduler: the log probability of each of its tokens. */
+/**
+ * Scores a given continuation, as a task of the scheduler: the log probability of each of its tokens. All tokens are known, so a decode
+ * has as many rows as there is room for, unless alphas have to be measured.
+ */
 export class Scoring implements StepTask, Decider {
   readonly kind = "steps";
   readonly nSequences: number;
@@ -19,7 +22,8 @@ export class Scoring implements StepTask, Decider {
   private readonly stepper: Stepper;
 
   constructor(
-    model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[], steer: readonly LiveSteering[],
+    private readonly model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[],
+    steer: readonly LiveSteering[],
   ) {
     this.streams = new Streams(steer);
     this.clock = new PhaseClock(model, openingAfter(model, prompt));
@@ -33,9 +37,11 @@ export class Scoring implements StepTask, Decider {
   }
 
   step(batch: Batch, place: Place): TakeResult {
+    if (this.nSequences === 1) return this.piece(batch, place);
     const { sample, take } = this.stepper.step(batch, place);
     return (result) => {
-      const taken = sample === undefined ? {} : this.accept(result.tokens[sample]!, result.logProbabilities[sample]!);
+      const taken = sample === undefined ? {} : this.accept([result.samples[sample]!]);
+      if (sample !== undefined) this.tick(place.step);
       if (!taken.hasEnded) take(result);
       return taken;
     };
@@ -49,9 +55,30 @@ export class Scoring implements StepTask, Decider {
     return () => this.continuation[step];
   }
 
-  private accept(token: number, logProbability: number): Taken {
-    if (token < 0) throw notFinite();
-    this.clock.take(token);
-    return { token, hasEnded: this.logProbabilities.push(logProbability) === this.continuation.length };
+  /** Adds the rows of several steps. */
+  private piece(batch: Batch, place: Place): TakeResult {
+    const { continuation } = this;
+    const samples: number[] = [];
+    for (let step = place.step; step < Math.min(place.step + 1 + place.moreRows, continuation.length); step++) {
+      const ahead = step - place.step;
+      const row = { ...place, step, position: place.position + ahead, token: ahead === 0 ? place.token : continuation[step - 1]! };
+      samples.push(this.decide(batch, row, this.streams.output(batch, row, this.clock.now(), undefined)));
+      this.tick(step);
+    }
+    return (result) => this.accept(samples.map((sample) => result.samples[sample]!));
+  }
+
+  /** Tells the clock the token of a step. */
+  private tick(step: number): void {
+    const token = this.continuation[step]!;
+    this.clock.take(token, this.model.detokenise([token]));
+  }
+
+  private accept(samples: readonly Sample[]): Taken {
+    for (const { token, logProbability } of samples) {
+      if (token < 0) throw notFinite();
+      this.logProbabilities.push(logProbability);
+    }
+    return { token: samples.at(-1)!.token, nSteps: samples.length, hasEnded: this.logProbabilities.length === this.continuation.length };
   }
 }

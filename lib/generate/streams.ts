@@ -23,6 +23,9 @@ export interface PastStep {
   strong: ReadonlyMap<LiveSteering, readonly Term[]>;
 }
 
+/** Where the rows of a step are. */
+type Row = Pick<Place, "token" | "position" | "step" | "sequences">;
+
 /** The rows of P and S of one step, what they assume, and what is measured between them. */
 export interface Probe {
   step: number;
@@ -124,7 +127,7 @@ export class Streams {
   }
 
   /** Adds the rows of P and S, and requests the KLs between them; undefined if there are no such streams. */
-  probe(batch: Batch, { token, position, step, sequences }: Omit<Place, "rewind" | "rowCost">, moment: Moment): Probe | undefined {
+  probe(batch: Batch, { token, position, step, sequences }: Row, moment: Moment): Probe | undefined {
     if (this.measured.length === 0) return undefined;
     const past = this.past[step];
     const beside = this.baseline(step);
@@ -153,7 +156,7 @@ export class Streams {
   }
 
   /** Adds the output row, steered with every steering's alpha; `probe`: what was measured for this step. */
-  output(batch: Batch, { token, position, step, sequences }: Place, moment: Moment, probe: Probe | undefined): Output {
+  output(batch: Batch, { token, position, step, sequences }: Row, moment: Moment, probe: Probe | undefined): Output {
     this.strong = probe?.strong ?? new Map();
     const readings: Reading[] = [];
     const steps: number[] = [];

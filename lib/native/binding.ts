@@ -1,4 +1,5 @@
 /** Typed mirror of the addon (native/addon.cc). Shapes are row-major; every array is copied before a call returns. */
+import type { CaptureHandle, NativeStep, NativeStepResult, SamplerHandle, VectorHandle } from "./step.js";
 
 export interface NativeDevice {
   name: string;
@@ -71,88 +72,9 @@ export interface NativeVector {
   nThreads: number;
 }
 
-declare const nativeKind: unique symbol;
-/** Opaque native objects that JavaScript holds and passes back; they are freed when they are garbage-collected. */
-export interface VectorHandle { readonly [nativeKind]: "vector" }
-export interface CaptureHandle { readonly [nativeKind]: "capture" }
-export interface SamplerHandle { readonly [nativeKind]: "sampler" }
-
-/**
- * One entry per term: adds `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. The step after the
- * last is the mean of all steps.
- */
-export interface NativeTerms {
-  vectors: VectorHandle[];
-  rows: Int32Array;
-  indices: Int32Array;
-  steps: Int32Array;
-  alphas: Float32Array;
-}
-
-/** One entry per captured row: its capture, its token step and its weight in the mean. */
-export interface NativeCaptureRows {
-  captures: CaptureHandle[];
-  rows: Int32Array;
-  indices: Int32Array;
-  steps: Int32Array;
-  weights: Float64Array;
-}
-
-/** One entry per KL: the rows of P and S in this decode, and how to reduce (0 mean, 1 sum). */
-export interface NativeAlphaRequests {
-  baselines: Int32Array;
-  strong: Int32Array;
-  /** What was added to the rows of S; only guesses use it. */
-  strongAlphas: Float64Array;
-  topP: Float64Array;
-  alphaMax: Float64Array;
-  reductions: Int8Array;
-}
-
-/** Which tokens a sampler may pick, one bit each, 32 to a number; null: all. */
-type Allowed = Int32Array | null;
-
-/** The input of a decode, and what to read from its logits. */
-export interface NativeStep {
-  tokens: Int32Array;
-  positions: Int32Array;
-  sequences: Int32Array;
-  outputs: Int8Array;
-  terms: NativeTerms | undefined;
-  captures: NativeCaptureRows | undefined;
-  alphas: NativeAlphaRequests | undefined;
-  /**
-   * Rows to pick a next token for, with the sampler or, if that is null, greedily. `targets`: the tokens whose log probabilities to
-   * return (−1 = none, −2 = the picked token).
-   */
-  samples: {
-    rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array;
-    allowed: Allowed[];
-  } | undefined;
-  /**
-   * Rows P whose next token to guess, with the sampler's present state, from the mixture of P and of the rows S of all KLs with that P
-   * (`alpha / strongAlpha` of each).
-   */
-  guesses: { rows: Int32Array; samplers: Array<SamplerHandle | null>; allowed: Allowed[] } | undefined;
-}
-
-export interface NativeStepResult {
-  /** One per KL; NaN if a row's logits are not finite. */
-  kls: Float64Array;
-  alphas: Float64Array;
-  /** One per sample; −1 if a row's logits are not finite or its sampler allows no token. */
-  tokens: Int32Array;
-  /** One per sample: the token's log probability in nats; NaN if the target is −1. */
-  logProbabilities: Float64Array;
-  /** One per guess, made after the samples; −1 if the mixture is not finite or allows no token. */
-  guesses: Int32Array;
-}
-
 export interface NativeContext {
   decode(step: NativeStep): Promise<NativeStepResult>;
   logits(row: number): Float32Array;
-  /** How often the last decode paused within its graph to synchronise and copy. */
-  stops(): number;
   /** Sets the thread count from the next decode on; E_BUSY during a decode. */
   setThreads(nThreads: number): void;
   /** Sets llama.cpp's own control vector, `[nLayer − 1, nEmbd]` from layer 1, on every row; empty = none. */
@@ -280,6 +202,29 @@ export interface NativeModel {
   dispose(): void;
 }
 
+/** The work done in this process so far. Tests count it instead of timing it. */
+export interface NativeWork {
+  /** Calls of the addon's functions and methods. */
+  calls: number;
+  /** Bytes of the typed arrays that were copied from JavaScript and to it. */
+  argumentBytes: number;
+  resultBytes: number;
+  /** Graphs that were computed for contexts, their rows, and those of them with logits. */
+  decodes: number;
+  rows: number;
+  outputs: number;
+  /** Nodes of their graphs that llama.cpp asked about. */
+  nodes: number;
+  /** Of these, nodes at which a graph stopped, to synchronise and copy: none on the graph path. */
+  stops: number;
+  /** Waits for the end of a decode. */
+  synchronises: number;
+  /** Bytes of logits that left the graphs, of activations that were read and written at stops, and of vectors for the graph path. */
+  logitBytes: number;
+  activationBytes: number;
+  vectorBytes: number;
+}
+
 export interface NativeAddon {
   loadBackends(folder: string, plugins: string[]): void;
   /** Adds the devices of RPC servers, each `host:port`. */
@@ -288,10 +233,11 @@ export interface NativeAddon {
   runRpcServer(endpoint: string, nThreads: number): Promise<void>;
   devices(): NativeDevice[];
   systemInfo(): string;
-  /** True if the vector was made from these values. */
-  vectorIsMadeOf(vector: VectorHandle, data: Float32Array): boolean;
+  /** A 64-bit hash of the values, which are not copied; it only tells whether they have changed. */
+  hashOf(data: Float32Array): bigint;
   /** Counts the native objects alive in this process; for leak tests. */
   aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "samplers", number>;
+  workDone(): NativeWork;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; resets the capture to zero. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
   /** `backend`: use only this back end's devices; its name in lower case, or "cpu". */

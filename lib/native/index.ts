@@ -1,7 +1,10 @@
 export { addon, devices, findInstallation, systemInfo, type Built, type NativeInstallation } from "./addon.js";
 export type {
-  CaptureHandle, NativeAddon, NativeAlphaRequests, NativeCaptureRows, NativeClassifier, NativeContext, NativeContextOptions,
-  NativeDevice, NativeModel, NativeModelInfo, NativePieces, NativeSamplerOptions, NativeSiteNode, NativeSpecialToken, NativeSpecialTokens,
-  NativeStep, NativeStepResult, NativeTerms, NativeTranslation, NativeTranslator, NativeVector, SamplerHandle, VectorHandle,
+  NativeAddon, NativeClassifier, NativeContext, NativeContextOptions, NativeDevice, NativeModel, NativeModelInfo, NativePieces,
+  NativeSamplerOptions, NativeSiteNode, NativeSpecialToken, NativeSpecialTokens, NativeTranslation, NativeTranslator, NativeVector,
+  NativeWork,
 } from "./binding.js";
 export { call, callAsync } from "./call.js";
+export type {
+  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
+} from "./step.js";

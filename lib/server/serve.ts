@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { AnswerLog } from "./answers/log.js";
 import { createApp } from "./http/app.js";
@@ -25,6 +26,8 @@ import { Shelf } from "./vectors/shelf.js";
 
 /** Between two looks at the answers that still run while the server closes. */
 const LOOK_MS = 50;
+/** How long clients may take to read the end of their answers. */
+const LAST_MS = 5000;
 
 /**
  * Serves steered answers over HTTP, in the API of OpenAI's clients and more (docs/server.md), and the page.
@@ -57,9 +60,15 @@ export class Server implements AsyncDisposable {
   readonly url: string;
   private closing: Promise<void> | undefined;
   private isImpatient = false;
+  /** Answers whose last bytes the client has not yet got. */
+  private readonly unsent = new Set<ServerResponse>();
 
   constructor(private readonly app: FastifyInstance, private readonly services: Services) {
     const { address, family, port } = app.server.address() as AddressInfo;
+    app.server.on("request", (_, reply: ServerResponse) => {
+      this.unsent.add(reply);
+      reply.once("close", () => { this.unsent.delete(reply); });
+    });
     this.url = `http://${family === "IPv6" ? `[${address}]` : address}:${port}`;
   }
 
@@ -85,7 +94,8 @@ export class Server implements AsyncDisposable {
     const until = performance.now() + services.settings.grace * 1000;
     while (services.answers.unfinished.length > 0 && !this.isImpatient && performance.now() < until) await pause();
     for (const answer of services.answers.unfinished) answer.cancel(new HttpError(503, "the server is closing", { code: "closing" }));
-    while (services.answers.unfinished.length > 0 && performance.now() < until + LOOK_MS * 100) await pause(); // their last events
+    const last = performance.now() + LAST_MS;
+    while ((services.answers.unfinished.length > 0 || this.unsent.size > 0) && performance.now() < last) await pause();
     await app.close();
     await jobs;
     await services.pool.close();

@@ -1,8 +1,9 @@
 import type { DynamicSchedule } from "../steering/index.js";
 import type { Calibration } from "./provenance.js";
 
-/** The fixed alpha that a calibration found; undefined for other schedules. */
+/** The fixed alpha that a calibration found, or that the schedule it found began from; undefined for other schedules. */
 export function fixedAlphaOf(calibration: Calibration | undefined): number | undefined {
+  if (calibration?.by === "description") return calibration.spending;
   return calibration?.schedule.kind === "fixed" ? calibration.schedule.alpha : undefined;
 }
 

@@ -7,7 +7,8 @@ export { select, type Selection } from "./selection.js";
 export { SteeringVector } from "./steering-vector.js";
 export {
   FORMATS, MAX_LAYERS, PAIR_METHODS, VERDICTS, WORD_POOLINGS, datasetSchema, fingerprintSchema, formatOf,
-  type Calibration, type CurvePoint, type DatasetReference, type DerivedOrigin, type EffectCalibration, type Format, type Health,
+  type Calibration, type CurvePoint, type DatasetReference, type DerivedOrigin, type DescriptionCalibration, type EffectCalibration,
+  type Format, type Health,
   type IclOrigin, type ImportedOrigin, type KlCalibration, type LayerHealth, type ModelFingerprint, type PairMethod, type PairsOrigin,
   type Provenance, type WordsOrigin,
 } from "./provenance.js";

@@ -164,8 +164,12 @@ export type EffectCalibration = z.infer<typeof effectSchema>;
 const klCalibrationSchema = z.object({
   by: z.literal("kl"),
   schedule: scheduleSchema,
-  /** Mean KL at this strength, in nats per token (docs/method.md §8): read off the curve. */
+  /** Mean KL that the search looked for, in nats per token (docs/method.md §8). */
   budget: z.number(),
+  /** Share of distinct tokens in an answer at this strength, divided by that in the unsteered one. */
+  variety: z.number().optional(),
+  /** The alpha that spends the budget, if it is not this one because answers repeated themselves there. */
+  spending: z.number().optional(),
   /** Number of questions. */
   n: z.number().int(),
   /** Where the questions come from. */
@@ -174,8 +178,27 @@ const klCalibrationSchema = z.object({
 });
 /** The strength that spends a KL budget: how far the vector may move the next-token distribution. */
 export type KlCalibration = z.infer<typeof klCalibrationSchema>;
-/** A measured strength: by its effect on answers, or by a KL budget. */
-export type Calibration = EffectCalibration | KlCalibration;
+
+const triedSchema = z.object({
+  schedule: scheduleSchema,
+  /** Nats per token by which answers become likelier towards the description than away from it; null if they are empty or broken. */
+  gain: z.number().nullable(),
+  /** Nats per token of log probability towards the description that they lose. */
+  loss: z.number().nullable(),
+  /** As in `KlCalibration`. */
+  variety: z.number().nullable(),
+});
+const descriptionSchema = klCalibrationSchema.extend({
+  by: z.literal("description"),
+  /** The fixed alpha that spends the budget. */
+  spending: z.number(),
+  /** All schedules that were tried; `schedule` is one of them. */
+  tried: listOf(triedSchema, MAX_CURVE),
+});
+/** The schedule that moves answers furthest towards the vector's description while they stay fluent (docs/method.md §8). */
+export type DescriptionCalibration = z.infer<typeof descriptionSchema>;
+/** A measured strength: by its effect on answers, by a KL budget, or by a vector's own descriptions. */
+export type Calibration = EffectCalibration | KlCalibration | DescriptionCalibration;
 
 /** Verdicts about a contrast, from the best to the worst. */
 export const VERDICTS = ["strong", "usable", "weak", "noise"] as const;
@@ -209,7 +232,7 @@ const healthSchema = z.object({
     kl: z.number(), randomKl: z.number(),
     /** Vectors from words: by how many nats per token answers become likelier towards the description (docs/method.md §9). */
     gain: z.number().optional(), randomGain: z.number().optional(),
-    /** Vectors from words: share of distinct tokens in an answer, divided by that in the unsteered one. */
+    /** Share of distinct tokens in an answer, divided by that in the unsteered one. */
     variety: z.number().optional(),
   }).optional(),
 });
@@ -229,7 +252,7 @@ const provenanceSchema = z.object({
   system: z.string().optional(),
   /** The variables of the chat template; empty if there were none. Other formats have none, and older files do not say. */
   templateVariables: z.record(z.string(), z.unknown()).optional(),
-  calibration: z.union([klCalibrationSchema, effectSchema]).optional(),
+  calibration: z.union([klCalibrationSchema, descriptionSchema, effectSchema]).optional(),
   health: healthSchema.optional(),
   model: fingerprintSchema,
   /** Version of llama-steer that created it. */

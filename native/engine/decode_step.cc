@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <string>
 
 namespace {
 
@@ -35,6 +36,14 @@ void sample(const llama_session & session, const sample_request & request, step_
     }
     result.tokens.push_back(token);
     result.log_probabilities.push_back(log_probability);
+    const auto & weights = session.weights();
+    const bool ends = token >= 0 && weights.is_end(token);
+    result.ends.push_back(ends ? 1 : 0);
+    if (token >= 0 && !ends && request.target < 0) {
+        const std::string piece = weights.detokenise({token});
+        result.pieces.insert(result.pieces.end(), piece.begin(), piece.end());
+    }
+    result.piece_ends.push_back(int32_t(result.pieces.size()));
 }
 
 void guess(const llama_session & session, const guess_request & request, const std::vector<alpha_request> & measured, step_result & result) {
@@ -47,7 +56,8 @@ void guess(const llama_session & session, const guess_request & request, const s
         const float   share  = float(result.alphas[i] / measured[i].strong_alpha);
         for (int32_t token = 0; token < n_vocab; ++token) mixture[token] += share * (strong[token] - baseline[token]);
     }
-    result.guesses.push_back(request.sampler ? request.sampler->peek(mixture.data(), request.allowed) : arg_max(mixture.data(), n_vocab));
+    const int32_t token = request.sampler ? request.sampler->peek(mixture.data(), request.allowed) : arg_max(mixture.data(), n_vocab);
+    result.guesses.push_back(token >= 0 && session.weights().is_end(token) ? -1 : token);
 }
 
 // Throws E_MODEL_MISMATCH, E_SHAPE.

@@ -53,7 +53,10 @@ struct step_result {
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token
     std::vector<double>  log_probabilities; // one per token, in nats; NaN where not wanted
-    std::vector<int32_t> guesses; // made after the samples; -1 where the mixture allows no token
+    std::vector<int8_t>  ends;       // one per token: 1 if it ends a text
+    std::vector<int8_t>  pieces;     // UTF-8 bytes of the tokens, except those that end a text or were given
+    std::vector<int32_t> piece_ends; // one per token: the end of its bytes in pieces
+    std::vector<int32_t> guesses; // made after the samples; -1 where the mixture allows no token, or the text would end
 };
 
 // Throws what llama_session::decode throws.

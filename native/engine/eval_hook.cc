@@ -3,6 +3,7 @@
 #include "engine/failure.h"
 #include "engine/node_names.h"
 #include "engine/node_signature.h"
+#include "engine/work_counts.h"
 #include "ggml-backend.h"
 #include "ggml.h"
 
@@ -33,6 +34,7 @@ void log_hit(const ggml_tensor * tensor, int32_t row, const char * what, const s
 std::vector<float> read_row(const ggml_tensor * tensor, int32_t row) {
     std::vector<float> activation(tensor->ne[0]);
     ggml_backend_tensor_get(tensor, activation.data(), row * tensor->nb[1], activation.size() * sizeof(float));
+    work_done.activation_bytes += activation.size() * sizeof(float);
     return activation;
 }
 
@@ -44,8 +46,7 @@ std::string describe(const site_place & place) {
 
 void eval_hook::start(work next) {
     cancel();
-    work_  = std::move(next);
-    stops_ = 0;
+    work_ = std::move(next);
     for (const auto & [site, layers] : work_.on_callback) {
         for (int layer : layers) expected_.insert({site, layer});
     }
@@ -60,6 +61,7 @@ void eval_hook::start_pass(batch_rows rows) {
     rows_ = std::move(rows);
     seen_.clear();
     head_out_.clear();
+    n_nodes_ = 0;
     error_ = nullptr;
     graph_.start(&work_.terms, work_.on_graph, &rows_, !expected_.empty());
 }
@@ -70,6 +72,7 @@ void eval_hook::cancel() {
 }
 
 void eval_hook::finish_pass() {
+    work_done.nodes += n_nodes_;
     try {
         if (error_) std::rethrow_exception(error_);
         check_seen();
@@ -110,7 +113,10 @@ void eval_hook::check_seen() const {
 bool eval_hook::callback(ggml_tensor * tensor, bool ask, void * user_data) {
     auto & hook = *static_cast<eval_hook *>(user_data);
     try {
-        if (ask) hook.graph_.visit(tensor);
+        if (ask) {
+            ++hook.n_nodes_;
+            hook.graph_.visit(tensor);
+        }
         if (hook.expected_.empty()) return !ask; // nothing is wanted: false when asked, and true, "continue", for a computed node
         if (ask) hook.check_attention_input(tensor);
         const site_place * at = hook.find(tensor);
@@ -137,7 +143,7 @@ void eval_hook::check_attention_input(const ggml_tensor * tensor) {
 }
 
 void eval_hook::process(ggml_tensor * tensor, const site_place & at) {
-    ++stops_;
+    ++work_done.stops;
     if (!seen_.insert(at).second) throw failure("E_NO_SITE", "the model's graph shows " + describe(at) + " twice");
     if (at.first == hook_site::head_out) head_out_[at.second] = tensor;
     // The session makes sure that a graph has the rows in its order (passes.h).
@@ -180,6 +186,7 @@ void eval_hook::steer(ggml_tensor * tensor, const site_place & at, const std::ve
         auto activation = read_row(tensor, node_rows[row]);
         for (size_t i = 0; i < sum.size(); ++i) activation[i] += float(sum[i]); // rounded like the graph path's operand
         ggml_backend_tensor_set(tensor, activation.data(), node_rows[row] * tensor->nb[1], activation.size() * sizeof(float));
+        work_done.activation_bytes += activation.size() * sizeof(float);
         if (debug_enabled()) log_hit(tensor, row, "add", activation);
     }
 }

@@ -46,9 +46,6 @@ public:
     // After a failed decode: keeps nothing of it.
     void cancel();
 
-    // How often the decodes since start() stopped within the graph, to synchronise and copy.
-    int stops() const { return stops_; }
-
     // Signature of ggml_backend_sched_eval_callback; user_data is the eval_hook.
     static bool callback(ggml_tensor * tensor, bool ask, void * user_data);
 
@@ -67,7 +64,7 @@ private:
     batch_rows                      rows_;
     std::set<site_place>            expected_;    // what the callback must see; empty between decodes
     std::set<site_place>            seen_;
-    int                             stops_ = 0;
+    uint64_t                        n_nodes_ = 0; // asked about in this pass
     std::map<int, const ggml_tensor *> head_out_;    // nodes taken for the input of W_O, until its product is seen
     std::vector<std::vector<float>> read_;        // per capture: rows of this decode [layers, requests, width]
     std::exception_ptr              error_;

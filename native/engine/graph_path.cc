@@ -3,6 +3,7 @@
 #include "engine/failure.h"
 #include "engine/node_names.h"
 #include "engine/node_signature.h"
+#include "engine/work_counts.h"
 #include "engine/zero_adapter.h"
 #include "ggml-backend.h"
 #include "ggml.h"
@@ -102,6 +103,7 @@ void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     }
     ggml_tensor * operand = memory.of(layer, node->ne[1]);
     ggml_backend_tensor_set(operand, composed_.data(), 0, composed_.size() * sizeof(float));
+    work_done.vector_bytes += composed_.size() * sizeof(float);
     node->src[1] = operand;
 }
 

@@ -6,6 +6,7 @@
 #include "engine/llama_abi.h"
 #include "engine/log_sink.h"
 #include "engine/passes.h"
+#include "engine/work_counts.h"
 
 #include <algorithm>
 
@@ -173,12 +174,18 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
 void llama_session::compute(const decode_batch & batch, const std::vector<int32_t> & rows) {
     llama_rows selected(batch, rows);
     log_sink log;
-    hook_->start_pass(map_rows(batch, rows));
+    auto mapped = map_rows(batch, rows);
+    ++work_done.decodes;
+    work_done.rows        += rows.size();
+    work_done.outputs     += mapped.output_rows.size();
+    work_done.logit_bytes += mapped.output_rows.size() * size_t(weights_->n_vocab()) * sizeof(float); // to llama.cpp's own buffer
+    hook_->start_pass(std::move(mapped));
     has_decoded_ = true;
     int status = 0;
     try {
         status = llama_decode(context_.get(), selected.raw());
         llama_synchronize(context_.get());
+        ++work_done.synchronises;
     } catch (const std::exception & error) {
         hook_->cancel();
         throw failure("E_LLAMA", log.explain(std::string("llama_decode failed: ") + error.what()), 0, "unknown: make another context");
@@ -196,13 +203,24 @@ void llama_session::compute(const decode_batch & batch, const std::vector<int32_
     hook_->finish_pass();
 }
 
-// llama.cpp only keeps the logits of its last decode.
-void llama_session::keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows) {
-    for (size_t i = 0; i < rows.size(); ++i) {
-        if (batch.outputs[rows[i]] == 0) continue;
-        const float * values = llama_get_logits_ith(context_.get(), int32_t(i));
-        if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(rows[i]));
-        kept_logits_[rows[i]].assign(values, values + weights_->n_vocab());
+void llama_session::find_logits(const decode_batch & batch, const std::vector<int32_t> & rows, bool is_only_graph,
+                                std::vector<const float *> & logits_of_row) {
+    const size_t  n_vocab = size_t(weights_->n_vocab());
+    const float * next    = nullptr;
+    for (int32_t row : rows) {
+        if (batch.outputs[row] == 0) continue;
+        if (next == nullptr) {
+            next = llama_get_logits(context_.get()); // all rows of the graph that have them, in its order
+            ++work_done.synchronises;                // llama.cpp's own
+        }
+        if (next == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(row));
+        logits_of_row[row] = next;
+        if (!is_only_graph) { // llama.cpp keeps those of its last graph only
+            kept_logits_.emplace_back(next, next + n_vocab);
+            logits_of_row[row] = kept_logits_.back().data();
+            work_done.logit_bytes += n_vocab * sizeof(float);
+        }
+        next += n_vocab;
     }
 }
 
@@ -212,7 +230,7 @@ void llama_session::decode(const decode_batch & batch, steering_terms terms, std
     for (const auto & request : captures) weights_->check_own(request.capture->model_id());
     check_captures(batch, captures);
     const auto n = batch.tokens.size();
-    output_of_row_.clear();
+    logits_of_row_.clear();
     kept_logits_.clear();
     eval_hook::work work;
     work.terms     = std::move(terms);
@@ -220,28 +238,21 @@ void llama_session::decode(const decode_batch & batch, steering_terms terms, std
     choose_paths(work, int32_t(n));
     hook_->start(std::move(work));
     const auto passes = passes_of(batch.seq_ids, weights_->has_whole_sequences());
-    if (passes.size() > 1) kept_logits_.resize(n);
-    std::vector<int32_t> output_of_row(n, -1);
+    std::vector<const float *> logits_of_row(n);
     for (const auto & rows : passes) {
         compute(batch, rows);
-        for (size_t i = 0; i < rows.size(); ++i) {
-            if (batch.outputs[rows[i]] != 0) output_of_row[rows[i]] = int32_t(i);
-        }
-        if (passes.size() > 1) keep_logits(batch, rows);
+        find_logits(batch, rows, passes.size() == 1, logits_of_row);
     }
     hook_->finish();
     threads_.free_former();
-    output_of_row_ = std::move(output_of_row);
+    logits_of_row_ = std::move(logits_of_row);
 }
 
 const float * llama_session::logits(int32_t row) const {
-    if (row < 0 || size_t(row) >= output_of_row_.size() || output_of_row_[row] < 0) {
+    if (row < 0 || size_t(row) >= logits_of_row_.size() || logits_of_row_[row] == nullptr) {
         throw failure("E_SHAPE", "row " + std::to_string(row) + " has no logits in the last decode");
     }
-    if (!kept_logits_.empty()) return kept_logits_[row].data();
-    const float * values = llama_get_logits_ith(context_.get(), output_of_row_[row]);
-    if (values == nullptr) throw failure("E_LLAMA", "llama.cpp has no logits for row " + std::to_string(row));
-    return values;
+    return logits_of_row_[row];
 }
 
 void llama_session::set_control_vector(const std::vector<float> & data) {

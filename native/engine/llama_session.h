@@ -41,9 +41,6 @@ public:
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
 
-    // How often the last decode stopped within its graph, to synchronise and copy (eval_hook::stops).
-    int stops() const { return hook_->stops(); }
-
     // Number of threads from the next decode on. Throws E_BAD_ARGUMENT.
     void set_threads(int32_t n_threads);
 
@@ -63,7 +60,9 @@ private:
     void check_sequence(int32_t seq_id) const;
     // Computes some rows of a batch, in this order, in one graph.
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
-    void keep_logits(const decode_batch & batch, const std::vector<int32_t> & rows);
+    // After compute() of these rows.
+    void find_logits(const decode_batch & batch, const std::vector<int32_t> & rows, bool is_only_graph,
+                     std::vector<const float *> & logits_of_row);
 
     // Distributes the terms over the two paths. Throws E_NO_SITE where the graph path was required and is not available.
     void choose_paths(eval_hook::work & work, int32_t n_rows);
@@ -78,8 +77,8 @@ private:
     std::unique_ptr<eval_hook>                            hook_;
     thread_pool                                           threads_;
     context_pointer                                       context_;
-    std::vector<int32_t>                                  output_of_row_; // in the last decode: each row's row of its graph, -1 = no logits
-    std::vector<std::vector<float>>                       kept_logits_;   // one per row, if the decode took several graphs
+    std::vector<const float *>                            logits_of_row_; // those of the last decode; null = none
+    std::vector<std::vector<float>>                       kept_logits_;   // if the decode took several graphs
     bool                                                  has_control_vector_ = false;
     bool                                                  has_decoded_ = false;
     std::optional<bool>                                   attention_slot_fits_; // looked up once

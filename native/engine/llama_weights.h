@@ -39,6 +39,8 @@ public:
     llama_model *       model() const { return model_.get(); }
     const llama_vocab * vocab() const { return llama_model_get_vocab(model_.get()); }
     int32_t             n_vocab() const { return llama_vocab_n_tokens(vocab()); }
+    // True for tokens that end a text, such as the end of a turn.
+    bool                is_end(llama_token token) const { return llama_vocab_is_eog(vocab(), token); }
     int32_t             n_layer() const { return llama_model_n_layer(model_.get()); }
     int32_t             n_embd() const { return llama_model_n_embd(model_.get()); }
     // Heads of the first layer or, if it has none, of the layer that has most.

@@ -1,7 +1,6 @@
 #include "engine/steering_vector.h"
 
 #include <algorithm>
-#include <cstring>
 
 steering_vector::steering_vector(hook_site site, std::vector<int> layers, int n_steps, int width, const float * data, uint64_t serial,
                                  uint64_t model_id)
@@ -40,13 +39,4 @@ void steering_vector::start_products(std::shared_ptr<const tensor_file> file, in
 const float * steering_vector::product(int layer, int step) const {
     const size_t row = row_of(layer, step);
     return row == SIZE_MAX ? nullptr : products_->row(row);
-}
-
-bool steering_vector::is_made_of(const float * data, size_t n) const {
-    const size_t own = size_t(n_steps_) * width_;
-    if (n != layers_.size() * own) return false;
-    for (size_t l = 0; l < layers_.size(); ++l) {
-        if (std::memcmp(data + l * own, data_.data() + l * (own + width_), own * sizeof(float)) != 0) return false;
-    }
-    return true;
 }

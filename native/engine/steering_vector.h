@@ -37,8 +37,6 @@ public:
     uint64_t                 serial() const { return serial_; }
     uint64_t                 model_id() const { return model_id_; }
     const std::vector<int> & layers() const { return layers_; }
-    // True when the vector was made of `data` [layers, n_steps, width].
-    bool                     is_made_of(const float * data, size_t n) const;
 
 private:
     size_t row_of(int layer, int step) const;

@@ -93,10 +93,10 @@ export async function differsRecomputed(model: Model, vector: VectorData): Promi
     recomputed.alphas.push((await context.decode(measured.batch)).alphas[0]!.alpha);
     const output = await decodeAll([(at) => recomputed.alphas[at]!]);
     output.batch.sample(output.rows[0]!, { sampler, logProbability: true });
-    const { tokens: [token], logProbabilities: [logProbability] } = await context.decode(output.batch);
-    recomputed.tokens.push(token!);
-    recomputed.logProbabilities.push(logProbability!);
-    tokens.push(token!);
+    const { samples: [sample] } = await context.decode(output.batch);
+    recomputed.tokens.push(sample!.token);
+    recomputed.logProbabilities.push(sample!.logProbability);
+    tokens.push(sample!.token);
   }
   const isSame = agree(recomputed, streamed);
   return isSame ? [] : [`Dyn at ${vector.site} is not what is recomputed`];

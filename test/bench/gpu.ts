@@ -11,6 +11,7 @@ import { devices } from "../../lib/native/index.js";
 import { Batch } from "../../lib/engine/index.js";
 import { packageRoot } from "#native/prebuilt";
 import { randomVector } from "../support/tiny-files.js";
+import { workOf } from "../support/work.js";
 import { SHAPES, writeRandomModel } from "./random-model.js";
 
 const names = process.argv.slice(2);
@@ -50,9 +51,9 @@ async function showStops(path: string): Promise<void> {
     const vector = model.vectorHandle(await randomVector(model, 1));
     const batch = new Batch();
     batch.add(5, 0, 0, { output: true, terms: [{ vector, step: 0, alpha: 0.1 }] });
-    await context.decode(batch);
+    const { stops } = await workOf(() => context.decode(batch));
     console.log(
-      `${steeringPath} path: ${context.stops()} synchronises and copies in the middle of the graph per token, ${model.info.nLayer} layers`,
+      `${steeringPath} path: ${stops} synchronises and copies in the middle of the graph per token, ${model.info.nLayer} layers`,
     );
     model.dispose();
   }

@@ -73,6 +73,6 @@ describeModel(`identities on ${NAME} (Q4_1)`, () => {
     const rows = sequence.slice(0, -1).map((token, position) => batch.add(token, position, 0, position < first ? {} :
       { output: true, terms: [{ vector: id, step: position - first, alpha: 1 }] })).slice(first);
     for (const row of rows) batch.sample(row);
-    expect((await context.decode(batch)).tokens).toEqual(tokens.map(({ token }) => token));
+    expect((await context.decode(batch)).samples.map(({ token }) => token)).toEqual(tokens.map(({ token }) => token));
   });
 });

@@ -1,9 +1,9 @@
-import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import {
   replay, type GenerationResult, type Model, type ScheduleInput, type SteeredPhase, type Steering, type VectorData,
 } from "../../lib/index.js";
 import { measureKl } from "../../lib/calibrate/index.js";
-import { Batch } from "../../lib/engine/index.js";
+import { Batch, Context, type StepResult } from "../../lib/engine/index.js";
 import { answerPrompt } from "../../lib/evaluate/index.js";
 import { judgedText } from "../../lib/results/index.js";
 import { ids, letters, loadChatting } from "../support/chats.js";
@@ -29,12 +29,19 @@ const alphas = ({ tokens }: GenerationResult): number[] => tokens.map(({ reading
 
 /** Runs `work` while one token reads as another text. */
 async function readingAs<T>(token: number, text: string, work: () => Promise<T>): Promise<T> {
+  const bytes = Buffer.from(text);
   const own = model.detokenise.bind(model);
-  model.detokenise = (tokens) => (tokens.length === 1 && tokens[0] === token ? Buffer.from(text) : own(tokens));
+  model.detokenise = (tokens) => (tokens.length === 1 && tokens[0] === token ? bytes : own(tokens));
+  const { decode } = Context.prototype;
+  const spy = jest.spyOn(Context.prototype, "decode").mockImplementation(async function (this: Context, ...given): Promise<StepResult> {
+    const result = await decode.apply(this, given);
+    return { ...result, samples: result.samples.map((sample) => (sample.token === token ? { ...sample, bytes } : sample)) };
+  });
   try {
     return await work();
   } finally {
     model.detokenise = own;
+    spy.mockRestore();
   }
 }
 
@@ -148,7 +155,7 @@ test("on the prompt and the answer, a vector is to the last bits llama.cpp's own
   const all = [...prompt, ...text];
   all.slice(0, -1).forEach((token, position) => batch.add(token, position, 0, { output: position >= prompt.length - 1 }));
   for (const [i, token] of text.entries()) batch.score(prompt.length - 1 + i, token);
-  const { logProbabilities: expected } = await theirs.decode(batch);
+  const expected = (await theirs.decode(batch)).samples.map(({ logProbability }) => logProbability);
   const score = (phases: SteeredPhase[]): Promise<number[]> => model.score(
     prompt, text, { steer: { vector: one, schedule: fixed, phases } },
   );

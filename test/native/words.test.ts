@@ -1,7 +1,8 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { writeFileSync } from "node:fs";
-import { extract, prompts, type ContrastTexts, type Dataset, type Model, type SteerInput } from "../../lib/index.js";
+import { extract, prompts, schedule, type ContrastTexts, type Dataset, type Model, type SteerInput } from "../../lib/index.js";
 import { captureMeans, captureTexts } from "../../lib/capture/index.js";
+import { datasetReference } from "../../lib/dataset/index.js";
 import { gainMeasure } from "../../lib/extract/likelihood-gain.js";
 import { EVERYDAY_QUESTIONS, HELD_OUT_QUESTIONS, loadContrastTexts } from "../../lib/extract/index.js";
 import { delta } from "../../lib/vector/index.js";
@@ -50,6 +51,13 @@ describe("from words", () => {
     for (const { relativeNorm } of provenance.health!.layers) expect(relativeNorm).toBeGreaterThan(0);
   });
 
+  test("the strength is measured with questions that the vector was not made from", async () => {
+    const made = await extract(model, { ...WORDS, questions: HELD_OUT_QUESTIONS.slice(0, 5), strength: true });
+    const rows = [...HELD_OUT_QUESTIONS.slice(5), ...EVERYDAY_QUESTIONS.slice(0, 5)].map((input) => ({ input, output: "" }));
+    const { name } = made.provenance.calibration!.questions;
+    expect(made.provenance.calibration!.questions).toEqual(datasetReference({ name, instruction: "", rows }));
+  });
+
   test("pooled: the mean of the steps, at any site and in the layers asked for", async () => {
     const [whole, mean] = [await extract(model, { ...WORDS, site: "resid_post", layers: [1] }),
       await extract(model, { ...WORDS, site: "resid_post", layers: [1], pooling: "mean" })];
@@ -70,7 +78,7 @@ describe("from words", () => {
     const asked = ["Where?", "Who is it?"];
     const measure = gainMeasure(model, { towards: "is glad", away: "is sad" }, { questions: asked, maxNewTokens: 4 });
     const shares: number[] = [];
-    const odds = async (question: string, i: number, steer: SteerInput): Promise<number> => {
+    const judged = async (question: string, i: number, steer: SteerInput): Promise<{ odds: number; towards: number }> => {
       const { tokens } = await model.generate(`Q:${question}\nA:`, { steer, maxNewTokens: 4 }).result();
       shares.push(new Set(tokens.map(({ token }) => token)).size / tokens.length);
       const [towards, away] = await Promise.all(["is glad", "is sad"].map(async (what) => {
@@ -78,21 +86,25 @@ describe("from words", () => {
         const scores = await model.score(`${message}\n\nQ:${question}\nA:`, tokens.map(({ token }) => token));
         return scores.reduce((sum, score) => sum + score, 0) / scores.length;
       }));
-      return towards! - away!;
+      return { odds: towards! - away!, towards: towards! };
     };
-    const gains: number[] = [];
+    const [gains, losses]: [number[], number[]] = [[], []];
     for (const [i, question] of asked.entries()) {
-      gains.push(await odds(question, i, vector.with({ kind: "fixed", alpha: 40 })) - await odds(question, i, []));
+      const [steered, plain] = [await judged(question, i, vector.with(schedule.fixed(40))), await judged(question, i, [])];
+      gains.push(steered.odds - plain.odds);
+      losses.push(plain.towards - steered.towards);
     }
-    const { gain, variety } = await measure(vector, 40);
+    const { gain, loss, variety } = await measure(vector, schedule.fixed(40));
     expect(gain).toBeCloseTo((gains[0]! + gains[1]!) / 2, 4);
+    expect(loss).toBeCloseTo((losses[0]! + losses[1]!) / 2, 4);
     expect(variety).toBeCloseTo((shares[0]! / shares[1]! + shares[2]! / shares[3]!) / 2, 12);
     expect(Math.abs(gains[0]!)).toBeGreaterThan(1e-3);
-    const none = await measure(vector, 0);
+    const none = await measure(vector, schedule.fixed(0));
     expect(none.gain).toBeCloseTo(0, 5);
+    expect(none.loss).toBeCloseTo(0, 5);
     expect(none.variety).toBeCloseTo(1, 12);
     const tooLong = gainMeasure(model, { towards: "is glad", away: null }, { questions: asked, maxNewTokens: model.maxContext });
-    expect(await tooLong(vector, 1)).toEqual({ gain: NaN, variety: NaN });
+    expect(await tooLong(vector, schedule.fixed(1))).toEqual({ gain: NaN, loss: NaN, variety: NaN });
   });
 
   test.each([

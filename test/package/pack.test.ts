@@ -33,6 +33,7 @@ describe("what npm would publish", () => {
       "package.json", "README.md", "LICENSE", "CMakeLists.txt", "binding.gyp", "dist/lib/index.js", "dist/lib/index.d.ts",
       "dist/lib/index.cjs", "dist/lib/index.d.cts",
       "dist/lib/experiments.js", "dist/lib/experiments.d.ts", "dist/lib/experiments.cjs", "dist/lib/experiments.d.cts",
+      "dist/lib/server.js", "dist/lib/server.d.ts", "dist/lib/server.cjs", "dist/lib/server.d.cts",
       "dist/bin/llama-steer.js", "native/build.mjs", "native/prebuilt.mjs", "native/gpu.mjs", "native/addon.cc", "models/registry.json",
       "models/tiny/tiny.gguf", "models/tiny/tiny-formality.gguf",
       "models/datasets/ITA/ITA_train.json", "docs/errors.md", "docs/steering.schema.json", "docs/api.md", "CHANGELOG.md",

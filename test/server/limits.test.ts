@@ -74,6 +74,14 @@ describe("who may ask", () => {
   });
 });
 
+test.each<[string, unknown]>([
+  ["nothing", undefined], ["no list", { models: "tiny" }], ["no models", { models: [] }], ["a wrong port", { models: ["tiny"], port: -1 }],
+  ["no time", { models: ["tiny"], timeout: 0 }], ["a text for a number", { models: ["tiny"], parallel: "2" }],
+  ["one name twice", { models: ["tiny", "tiny"] }], ["no logger", { models: ["tiny"], logger: 3 }],
+])("serve refuses %s", async (_, options) => {
+  await expect(serve(options as never)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+});
+
 describe("limits", () => {
   test("a full queue is a 429 with Retry-After; those who wait are answered", async () => {
     await using other = await startServer(space, { models: ["tiny"], parallel: 2, maxQueue: 1 });

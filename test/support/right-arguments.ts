@@ -194,7 +194,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   const options = {
     maxNewTokens: 2, steer: steer(), stop: ["x"],
     sampling: { temperature: 1, topK: 5, topP: 0.9, seed: 1, dryMultiplier: 1, jsonSchema: { type: "array" } }, logProbabilities: true,
-    monitor: [probe], allowMismatch: false, signal,
+    monitor: [probe], allowMismatch: false, signal, candidates: 2, firstTokens: [],
   };
   const methods: Array<[name: string, call: (...args: never[]) => unknown, args: unknown[]]> = [
     ["model.generate", (...args: [never]) => model.generate(...args).text(), ["hello", options]],

@@ -74,7 +74,7 @@ describe("every chat template of llama.cpp", () => {
     const opening = openingAfter(model, prompt);
     expect(opening).toEqual(expected);
     const clock = new PhaseClock(model, opening);
-    const phases = model.tokenise(written, { special: true, bos: false }).map((token) => clock.take(token));
+    const phases = model.tokenise(written, { special: true, bos: false }).map((token) => clock.take(token, model.detokenise([token])));
     const reader = new ThoughtReader(opening);
     reader.push(written);
     expect(reader.finish()).toEqual({ thoughts: written.includes("Hm.") ? "Hm." : "", answer: "Yo!" });

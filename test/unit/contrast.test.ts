@@ -4,7 +4,7 @@ import {
 } from "../../lib/maths/index.js";
 import { contrastHealth } from "../../lib/extract/health.js";
 import { randomControl, withEffect } from "../../lib/extract/index.js";
-import { SteeringVector } from "../../lib/index.js";
+import { SteeringVector, type Calibration } from "../../lib/index.js";
 import { smallVector } from "../support/vectors.js";
 import { HEALTH_PAIRS } from "../../lib/extract/contrast.js";
 
@@ -129,19 +129,29 @@ describe("beside a random vector", () => {
     expect(measured.data).toBe(vector.data);
   });
 
+  test("no strength that leaves answers fluent: weak", async () => {
+    const measured = await withEffect(vector, 1.5, { kl: async (one) => (one === vector ? 3 : 0.1), problem: "none is fluent" });
+    expect(measured.provenance.health).toMatchObject({ verdict: "weak", reason: expect.stringMatching(/^none is fluent; before that, strong: /) });
+  });
+
   test.each([
     [1.5, 1, "strong", ""], [0.01, 1, "weak", "than unsteered ones: 0.01 nats per token, 0.02 with"],
     [-2, 1, "weak", "-2.00 nats"], [1.5, 0.3, "weak", "at alpha 1.5 answers repeat themselves: they have 30 % as many different tokens"],
-    [NaN, NaN, "strong", ""],
+    [NaN, 1, "strong", ""], [NaN, 0.7, "weak", "70 % as many"],
   ] as const)("answers that become likelier towards the description by %d nats per token, with a variety of %d: %s", async (
     gain, variety, verdict, why,
   ) => {
-    const measured = await withEffect(vector, 1.5, {
-      kl: async (one) => (one === vector ? 3 : 0.1), gain: async (one) => (one === vector ? { gain, variety } : { gain: 0.02, variety: 1 }),
+    const calibration: Calibration = {
+      by: "kl", schedule: { kind: "fixed", alpha: 1.5 }, budget: 1, variety, n: 4, questions: { name: "ENG", hash: "sha256:1" }, curve: [],
+    };
+    const strong = new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } });
+    const measured = await withEffect(strong, 1.5, {
+      kl: async (one) => (one === strong ? 3 : 0.1),
+      gain: { measure: async (one) => ({ gain: one === strong ? gain : 0.02, loss: 0, variety: 1 }) },
     });
     const { effect, reason, verdict: found } = measured.provenance.health!;
     expect({ found, effect }).toEqual({
-      found: verdict, effect: { alpha: 1.5, kl: 3, randomKl: 0.1, ...(!Number.isNaN(gain) && { gain, randomGain: 0.02, variety }) },
+      found: verdict, effect: { alpha: 1.5, kl: 3, randomKl: 0.1, ...(!Number.isNaN(gain) && { gain, randomGain: 0.02 }), variety },
     });
     expect(reason).toContain(why);
     if (why !== "") expect(reason).toContain("; before that, strong: ");

@@ -1,10 +1,11 @@
 import { execFile } from "node:child_process";
-import { readFile } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import { promisify } from "node:util";
 import { afterAll, expect, test } from "@jest/globals";
 import { packageRoot } from "#native/prebuilt";
 import * as experiments from "../../lib/experiments.js";
 import * as root from "../../lib/index.js";
+import * as server from "../../lib/server.js";
 import { scratch } from "../support/tiny-files.js";
 
 const run = promisify(execFile);
@@ -17,6 +18,7 @@ const HOOKS = `import { appendFileSync } from "node:fs";
 
 /** What a program loads: the packages, and the folders of lib/. */
 async function loadedBy(program: string): Promise<{ packages: string[]; folders: string[] }> {
+  await rm(space.path("loaded"), { force: true });
   const list = space.path("loaded");
   const register = `import { register } from "node:module"; register("data:text/javascript,${encodeURIComponent(HOOKS)}");`;
   await run(process.execPath, ["--import", `data:text/javascript,${encodeURIComponent(register)}`, "--input-type=module", "-e", program], {
@@ -40,6 +42,13 @@ test("experiments load their charts when a report is written, and their language
   expect(packages).toEqual(["zod"]);
 });
 
+test("the server loads its HTTP packages, and still no charts", async () => {
+  const { packages, folders } = await loadedBy('import "llama-steer/server"');
+  expect(packages).toEqual(expect.arrayContaining(["@fastify/static", "fastify", "prom-client", "zod"]));
+  expect(packages.filter((name) => /^(vega|@resvg|eld|franc)/.test(name))).toEqual([]);
+  expect(folders).not.toEqual(expect.arrayContaining(["report"]));
+});
+
 test("the root has what an application needs", () => {
   expect(Object.keys(root).sort()).toEqual([
     "Chat", "GenerationStream", "LiveSteering", "Model", "SteeringError", "SteeringVector", "calibrate", "calibrateByKl", "compose",
@@ -49,5 +58,6 @@ test("the root has what an application needs", () => {
 });
 
 test("no name is in both entries", () => {
-  expect(Object.keys(experiments).filter((name) => name in root)).toEqual([]);
+  expect([...Object.keys(experiments), ...Object.keys(server)].filter((name) => name in root)).toEqual([]);
+  expect(Object.keys(server).sort()).toEqual(["Server", "serve"]);
 });

@@ -5,7 +5,7 @@ import { Scheduler } from "../../lib/engine/scheduler/scheduler.js";
 /** A context that computes nothing, with one sequence. */
 const createContext = async ({ nCtx }: { nCtx: number }): Promise<Context> => ({
   options: { nCtx, nSeqMax: 1, nBatch: 8 },
-  decode: async (_batch: Batch) => ({ alphas: [], tokens: [], logProbabilities: [] }),
+  decode: async (_batch: Batch) => ({ alphas: [], samples: [], guesses: [] }),
   kvCopy: () => undefined, kvRemove: () => undefined, abort: () => undefined, dispose: () => undefined,
 }) as unknown as Context;
 

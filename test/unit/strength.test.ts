@@ -1,10 +1,14 @@
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { coarseValues, finerValues } from "../../lib/calibrate/candidates.js";
-import type { Candidate } from "../../lib/calibrate/index.js";
+import { valueOf, type Candidate } from "../../lib/calibrate/index.js";
 import type { KlPoint } from "../../lib/calibrate/measure-kl.js";
 import { searchBudget } from "../../lib/calibrate/search.js";
+import { variedAlpha } from "../../lib/calibrate/variety.js";
+import type { Gain } from "../../lib/extract/likelihood-gain.js";
+import { searchSchedule } from "../../lib/extract/schedule-search.js";
 import { loadSteering, schedule, SteeringVector, type Calibration } from "../../lib/index.js";
+import { scheduleText, type WrittenSchedule } from "../../lib/steering/index.js";
 import { calibrationResult } from "../../bin/show-vector.js";
 import { scratch } from "../support/tiny-files.js";
 import { smallVector } from "../support/vectors.js";
@@ -41,6 +45,44 @@ describe("the alpha that spends a KL budget", () => {
   test("is missing where nothing is ever moved", async () => {
     expect(await search(() => 0, 0.5)).toMatchObject({ alpha: undefined });
     expect(await search(() => Infinity, 0.5)).toMatchObject({ alpha: undefined });
+  });
+});
+
+describe("a strength at which answers repeat themselves", () => {
+  const reduced = async (varieties: Record<number, number>): Promise<unknown> =>
+    variedAlpha(0.8, async (alphas) => alphas.map((alpha) => varieties[alpha] ?? 0.3));
+  test("is reduced to the largest at which they do not", async () => {
+    expect(await reduced({ 0.8: 0.9 })).toEqual({ alpha: 0.8, variety: 0.9 });
+    expect(await reduced({ 0.4: 0.76, 0.28: 0.8, 0.2: 1 })).toEqual({ alpha: 0.4, variety: 0.76 });
+    expect(await reduced({ 0.2: 1 })).toEqual({ alpha: 0.2, variety: 1 });
+  });
+  test("stays if they do at all of them", async () => {
+    expect(await reduced({})).toEqual({ alpha: 0.8, variety: 0.3 });
+  });
+});
+
+describe("the schedule that serves a description", () => {
+  const found = async (of: (schedule: WrittenSchedule) => Partial<Gain>): Promise<unknown> => {
+    const { best, tried } = await searchSchedule(0.5, async (schedule) => ({ gain: 1, loss: 0, variety: 1, ...of(schedule) }));
+    expect(tried.map(({ schedule }) => scheduleText(schedule))).toEqual([
+      "fixed,0.35", "fixed,0.5", "fixed,0.71", "dim,0.5", "dim,0.71", "dim,1",
+    ]);
+    return best && scheduleText(best.schedule);
+  };
+  test("is the one that moves answers furthest", async () => {
+    expect(await found((schedule) => ({ gain: scheduleText(schedule) === "dim,0.71" ? 2 : 1 }))).toBe("dim,0.71");
+    expect(await found((schedule) => ({ gain: valueOf(schedule), loss: -1 }))).toBe("dim,1");
+  });
+  test("among those whose answers stay fluent and varied", async () => {
+    expect(await found((schedule) => ({ gain: valueOf(schedule), loss: 1.2 * valueOf(schedule) }))).toBe("fixed,0.71");
+    expect(await found((schedule) => ({ gain: valueOf(schedule), loss: 0.9 * valueOf(schedule) ** 4 }))).toBe("dim,1");
+    expect(await found((schedule) => ({ gain: Math.sqrt(valueOf(schedule)), loss: 4 * valueOf(schedule) ** 4 }))).toBe("fixed,0.5");
+    expect(await found((schedule) => ({ gain: valueOf(schedule), variety: schedule.kind === "fixed" ? 0.7 : 0.8 }))).toBe("dim,1");
+  });
+  test("is missing where none moves them, or all break them", async () => {
+    expect(await found(() => ({ gain: -0.1 }))).toBeUndefined();
+    expect(await found(() => ({ gain: NaN, loss: NaN, variety: NaN }))).toBeUndefined();
+    expect(await found(() => ({ loss: 1.1 }))).toBeUndefined();
   });
 });
 
@@ -85,9 +127,13 @@ describe("what a file knows of its strength", () => {
     for (const calibration of [byKl, byEffect]) {
       expect((await SteeringVector.load(await saved("same.safetensors", calibration))).provenance.calibration).toEqual(calibration);
     }
-    expect([calibrationResult(byKl), calibrationResult(byEffect)]).toEqual([
-      "KL of 0.5 nats per token, over 4 questions of ENG", "language ita in 100 % of 20 answers, ΔPPL 2.00",
+    const reduced: Calibration = { ...byKl, spending: -0.6, variety: 0.8 };
+    expect([calibrationResult(byKl), calibrationResult(reduced), calibrationResult(byEffect)]).toEqual([
+      "KL of 0.5 nats per token, over 4 questions of ENG",
+      "KL of at most 0.5 nats per token, over 4 questions of ENG; weaker than -0.6, where answers repeat themselves",
+      "language ita in 100 % of 20 answers, ΔPPL 2.00",
     ]);
+    expect((await SteeringVector.load(await saved("reduced.safetensors", reduced))).provenance.calibration).toEqual(reduced);
   });
   test("gives Dyn its strong alpha and its cap, where --steer does not", async () => {
     const [kl, effect] = [await saved("kl.safetensors", byKl), await saved("effect.safetensors", byEffect)];

@@ -58,9 +58,15 @@ export function isStepping(running: Running): running is Running<StepTask> {
   return takesSteps(running) && !running.cancelled && isWanted(running.task);
 }
 
-export function placeOf({ task, token, step, sequences }: Running, context: Context, rowCost: number): Place {
+/** `stepping`: all tasks that step in the same decode. */
+export function placeOf(
+  { task, token, step, sequences }: Running, context: Context, stepping: ReadonlyArray<Running<StepTask>>, rowCost: number,
+): Place {
   const position = task.prompt.length - 1 + step;
-  return { token, position, step, sequences, rowCost, rewind: () => sequences.forEach((each) => context.kvRemove(each, position)) };
+  const spare = context.options.nOutputsMax - stepping.reduce((sum, { task: { nSequences } }) => sum + nSequences, 0);
+  const moreRows = Math.max(0, Math.floor(spare / stepping.length));
+  const rewind = (): void => sequences.forEach((each) => context.kvRemove(each, position));
+  return { token, position, step, sequences, rowCost: rowCost * stepping.length, moreRows, rewind };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */

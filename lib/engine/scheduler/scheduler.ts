@@ -140,13 +140,12 @@ export class Scheduler {
     const limiting = [...stepping, ...prefilling.filter(({ task }) => task.kind === "prefill")];
     const { nBatch } = this.room.context!.options;
     const mostRows = Math.min(nBatch, ...limiting.map(({ task }) => task.mixedRows));
-    const rowCost = stepping.length * this.limits.rowCost;
     const result = await this.decode([...stepping, ...prefilling], (running, batch) => {
       const { size } = batch;
       const most = Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size, mostAtOnce(running, this.keeping));
       if (!takesSteps(running)) return prefill(running, batch, most);
       running.hasBegun = true;
-      takers.set(running, running.task.step(batch, placeOf(running, this.room.context!, rowCost)));
+      takers.set(running, running.task.step(batch, placeOf(running, this.room.context!, stepping, this.limits.rowCost)));
     });
     for (const running of prefilling) if (!running.cancelled) this.spread(running);
     const seconds = (performance.now() - begun) / 1000;
@@ -220,7 +219,7 @@ export class Scheduler {
     if (!this.guard(running, () => { taken = take(); })) return;
     if (taken.token !== undefined) {
       running.token = taken.token;
-      running.step++;
+      running.step += taken.nSteps ?? 1;
     }
     if (taken.hasEnded) this.end(running);
   }

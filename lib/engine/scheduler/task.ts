@@ -16,6 +16,8 @@ export interface Place {
   sequences: readonly number[];
   /** What one row more of every task in the decode costs, in units of a decode's fixed cost. */
   rowCost: number;
+  /** Rows with logits that this step may add beside one per sequence, for tokens that are known already. */
+  moreRows: number;
   /** Removes the cells of this and later positions from all sequences. */
   rewind(): void;
 }
@@ -39,7 +41,7 @@ export interface PrefillTask {
   done(): void;
 }
 
-/** A task that decides one token per step. */
+/** A task that decides one token per step, and one or several steps per decode. */
 export interface StepTask {
   readonly kind: "steps";
   readonly prompt: readonly number[];
@@ -65,7 +67,10 @@ export type TakeResult = (result: StepResult, seconds: number) => Taken;
 
 /** What a decode decided: the step's token, unless the step needs another decode, and whether the task has ended. */
 export interface Taken {
+  /** The last one, if the decode decided several steps. */
   token?: number;
+  /** Default 1. */
+  nSteps?: number;
   hasEnded?: boolean;
 }
 

@@ -1,5 +1,5 @@
 /**
- * Yields the values of all sources as they come. Each source is asked for its next value before one is yielded, so that generations of
+ * Yields the values of all sources as they come. The next value of a source is requested before one is yielded, so that generations of
  * one request are wanted together and share their decodes. The first failure ends all.
  */
 export async function* merged<T>(sources: ReadonlyArray<AsyncGenerator<T, void>>): AsyncGenerator<T, void> {

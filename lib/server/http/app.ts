@@ -7,7 +7,7 @@ import { checkedBody, type Call, type Route } from "./route.js";
 export interface AppHooks {
   /** Throws if the request may not be answered; `isOpen`: without a key. */
   admit: (request: FastifyRequest, isOpen: boolean) => void;
-  /** After an answer, whole or cut off; `route` is the pattern, never the path that was asked for. */
+  /** After an answer, whole or cut off; `route` is the pattern, never the path of the request. */
   onAnswer: (done: { method: string; route: string; status: number; seconds: number }) => void;
   /** A failure of our own. */
   onFailure: (error: unknown) => void;

@@ -19,7 +19,7 @@ export interface Call<Body> {
 /** What a route may answer, for the description. */
 export interface Answers {
   description: string;
-  /** Of JSON answers. */
+  /** What JSON answers are. */
   schema?: z.ZodType;
   /** Other media types, e.g. `text/event-stream`, and the schema of their pieces. */
   other?: Record<string, z.ZodType | undefined>;

@@ -9,7 +9,7 @@ const changeSchema = z.union([
   /** A slider: the entry of the steering gets a fixed alpha, or a new schedule. */
   z.strictObject({ index, alpha: z.number().min(-1e6).max(1e6) }),
   z.strictObject({ index, schedule: scheduleSchema }),
-  /** The entry is not added any more; its readings go on with alpha 0. */
+  /** The entry is not added any more; its readings continue, with alpha 0. */
   z.strictObject({ index, drop: z.literal(true) }),
   /** Further vectors, which come last in the readings. */
   z.strictObject({ add: steeringInputSchema }),

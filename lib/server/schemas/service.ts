@@ -22,7 +22,7 @@ export const modelSchema = z.object({
   owned_by: z.literal("llama-steer"),
   /** Models are loaded when a request first names them. */
   loaded: z.boolean(),
-  /** Of a loaded model; null otherwise. */
+  /** Null until the model is loaded. */
   details: z.object({
     architecture: z.string(), quantisation: z.string(), n_params: z.number(), bytes: z.number(),
     n_layer: z.number().int(), n_head: z.number().int(), n_embd: z.number().int(), n_vocab: z.number().int(),

@@ -37,7 +37,7 @@ export const stepDetailsSchema = z.object({
   step: z.number().int(),
   /** Token id. */
   id: z.number().int(),
-  /** The token's own text; `delta.content` lags behind it inside a UTF-8 character or a possible stop string. */
+  /** The token's own text; `delta.content` comes later than it inside a UTF-8 character or a possible stop string. */
   token: z.string(),
   phase: z.enum(["thinking", "answer"]),
   /** In nats, under the steered distribution, before the sampler's settings. */

@@ -1,0 +1,83 @@
+/** Typed mirror of what a decode takes and returns (native/step_arguments.cc, native/context_wrap.cc). */
+
+declare const nativeKind: unique symbol;
+/** Opaque native objects that JavaScript holds and passes back; they are freed when they are garbage-collected. */
+export interface VectorHandle { readonly [nativeKind]: "vector" }
+export interface CaptureHandle { readonly [nativeKind]: "capture" }
+export interface SamplerHandle { readonly [nativeKind]: "sampler" }
+
+/**
+ * One entry per term: adds `alphas[i]` times step `steps[i]` of `vectors[indices[i]]` to row `rows[i]`. The step after the
+ * last is the mean of all steps.
+ */
+export interface NativeTerms {
+  vectors: VectorHandle[];
+  rows: Int32Array;
+  indices: Int32Array;
+  steps: Int32Array;
+  alphas: Float32Array;
+}
+
+/** One entry per captured row: its capture, its token step and its weight in the mean. */
+export interface NativeCaptureRows {
+  captures: CaptureHandle[];
+  rows: Int32Array;
+  indices: Int32Array;
+  steps: Int32Array;
+  weights: Float64Array;
+}
+
+/** One entry per KL: the rows of P and S in this decode, and how to reduce (0 mean, 1 sum). */
+export interface NativeAlphaRequests {
+  baselines: Int32Array;
+  strong: Int32Array;
+  /** What was added to the rows of S; only guesses use it. */
+  strongAlphas: Float64Array;
+  topP: Float64Array;
+  alphaMax: Float64Array;
+  reductions: Int8Array;
+}
+
+/** Which tokens a sampler may pick, one bit each, 32 to a number; null: all. */
+type Allowed = Int32Array | null;
+
+/** The input of a decode, and what to read from its logits. */
+export interface NativeStep {
+  tokens: Int32Array;
+  positions: Int32Array;
+  sequences: Int32Array;
+  outputs: Int8Array;
+  terms: NativeTerms | undefined;
+  captures: NativeCaptureRows | undefined;
+  alphas: NativeAlphaRequests | undefined;
+  /**
+   * Rows to pick a next token for, with the sampler or, if that is null, greedily. `targets`: the tokens whose log probabilities to
+   * return (−1 = none, −2 = the picked token).
+   */
+  samples: {
+    rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array;
+    allowed: Allowed[];
+  } | undefined;
+  /**
+   * Rows P whose next token to guess, with the sampler's present state, from the mixture of P and of the rows S of all KLs with that P
+   * (`alpha / strongAlpha` of each).
+   */
+  guesses: { rows: Int32Array; samplers: Array<SamplerHandle | null>; allowed: Allowed[] } | undefined;
+}
+
+export interface NativeStepResult {
+  /** One per KL; NaN if a row's logits are not finite. */
+  kls: Float64Array;
+  alphas: Float64Array;
+  /** One per sample; −1 if a row's logits are not finite or its sampler allows no token. */
+  tokens: Int32Array;
+  /** One per sample: the token's log probability in nats; NaN if the target is −1. */
+  logProbabilities: Float64Array;
+  /** One per sample: 1 if the token ends a text. */
+  ends: Int8Array;
+  /** UTF-8 bytes of the samples' tokens, up to `pieceEnds[i]` each; none of those that end a text or were given as targets. */
+  pieces: Int8Array;
+  pieceEnds: Int32Array;
+  /** One per guess, made after the samples; −1 if the mixture is not finite, or allows no token, or the text would end. */
+  guesses: Int32Array;
+}

@@ -1,0 +1,130 @@
+import { afterAll, expect, test } from "@jest/globals";
+import { captureMeans } from "../../lib/capture/index.js";
+import { generateText, type GenerateOptions } from "../../lib/generate/index.js";
+import type { Schedule, Selection, Steering } from "../../lib/index.js";
+import type { NativeWork } from "../../lib/native/index.js";
+import { letters, loadChatting } from "../support/chats.js";
+import { tinyForFile } from "../support/file-model.js";
+import { ON_DEVICE, randomVector } from "../support/tiny-files.js";
+import { workOf } from "../support/work.js";
+
+// The work of one token in every mode, in exact numbers: what a token costs cannot grow unnoticed. Only what llama.cpp's graph holds
+// changes with its version (NODES).
+
+const { space, model } = await tinyForFile();
+const chatting = await loadChatting(space, "llama");
+afterAll(() => chatting.dispose());
+
+const N_TOKENS = 8;
+const vectors = await Promise.all([1, 2, 3].map((seed) => randomVector(model, seed, { nSteps: 2 * N_TOKENS, scale: 2 })));
+const PROMPT = [1, 5, 9, 20];
+/** Every token is the same letter: one byte, which no guess misses. */
+const sampling = { logitBias: { [3 + 97]: 1000 } };
+
+const { nLayer, nEmbd, nVocab } = model.info;
+const WIDTH = model.siteWidth("head_out");
+/** Nodes of a decode's graph, and those that the steering slots add: after W_O two products, their scale and the sum. */
+const NODES = 114;
+const SLOTS = 4 * nLayer;
+/** Bytes of a row: token, position, sequence and whether it has logits; of a term: vector, row, step and alpha; of a KL: two rows, three
+ * settings and how to reduce. */
+const [ROW, TERM, KL] = [13, 16, 33];
+/** Bytes of a sample: row and target; of a guess: its row. */
+const [SAMPLE, GUESS] = [8, 4];
+/** Bytes of results: token, log probability, whether it ends, the piece and its end; KL and alpha; a guess. */
+const [SAMPLED, MEASURED, GUESSED] = [18, 16, 4];
+
+/** Two waits: for the decode, and llama.cpp's own before it shows the logits. */
+const UNSTEERED: NativeWork = {
+  calls: 1, argumentBytes: ROW + SAMPLE, resultBytes: SAMPLED, decodes: 1, rows: 1, outputs: 1, nodes: NODES, stops: 0, synchronises: 2,
+  logitBytes: 4 * nVocab, activationBytes: 0, vectorBytes: 0,
+};
+
+/** `n` generations at once in one decode: everything of a row n times, and each call and wait once. */
+function together(n: number, { argumentBytes, resultBytes, rows, outputs, logitBytes, vectorBytes, ...once }: NativeWork): NativeWork {
+  return {
+    ...once, argumentBytes: n * argumentBytes, resultBytes: n * resultBytes, rows: n * rows, outputs: n * outputs,
+    logitBytes: n * logitBytes, vectorBytes: n * vectorBytes,
+  };
+}
+
+/** One row of the vectors' sum per layer, however many vectors there are; each is a term. */
+function steered(nVectors: number): NativeWork {
+  return {
+    ...UNSTEERED, nodes: NODES + SLOTS, argumentBytes: UNSTEERED.argumentBytes + nVectors * TERM, vectorBytes: 4 * nEmbd * nLayer,
+  };
+}
+
+/**
+ * Dyn with `n` properties: rows P and n S, then the output row, steered by n vectors. In the plain order that takes two decodes; where
+ * every guess is right, one with rows of two steps. The graph path writes all rows of a decode, those that nothing steers as zeros.
+ */
+function dynamic(n: number, isGuessed: boolean): NativeWork {
+  const rows = n + 2;
+  const decodes = isGuessed ? 1 : 2;
+  return {
+    calls: decodes, decodes, nodes: decodes * (NODES + SLOTS), stops: 0, synchronises: 2 * decodes, rows, outputs: rows,
+    argumentBytes: rows * ROW + 2 * n * TERM + n * KL + SAMPLE + (isGuessed ? GUESS : 0),
+    resultBytes: SAMPLED + n * MEASURED + (isGuessed ? GUESSED : 0),
+    logitBytes: rows * 4 * nVocab, activationBytes: 0, vectorBytes: rows * 4 * nEmbd * nLayer,
+  };
+}
+
+/** Reads the row at each layer, where the graph stops; returns nothing until the end. */
+const CAPTURED: NativeWork = {
+  ...UNSTEERED, stops: nLayer, activationBytes: 4 * WIDTH * nLayer, argumentBytes: UNSTEERED.argumentBytes + 20,
+  resultBytes: SAMPLED + nLayer * WIDTH * 8 + 8, nodes: NODES + SLOTS,
+};
+
+const fixed: Schedule = { kind: "fixed", alpha: 1 };
+const steer = (n: number, schedule: Schedule, first = 0): Steering[] =>
+  vectors.slice(first, first + n).map((vector) => ({ vector, schedule }));
+
+/** Generates with each of the options, at once. */
+function generating(...options: GenerateOptions[]): (nTokens: number) => Promise<void> {
+  return async (maxNewTokens) => {
+    const all = await Promise.all(options.map((each) => generateText(model, PROMPT, { sampling, maxNewTokens, ...each })));
+    for (const { tokens } of all) expect(tokens).toHaveLength(maxNewTokens);
+  };
+}
+
+const dyn = { kind: "dynamic", topP: 0.9, klReduction: "sum" } as Schedule;
+
+const MODES: Array<[string, NativeWork, (nTokens: number) => Promise<unknown>]> = [
+  ["unsteered", UNSTEERED, generating({})],
+  ["log probabilities", UNSTEERED, generating({ logProbabilities: true })],
+  ["8 unsteered at once", { ...together(8, UNSTEERED) }, generating(...Array<GenerateOptions>(8).fill({}))],
+  ["Fixed", steered(1), generating({ steer: steer(1, fixed) })],
+  ["Fixed, three vectors", steered(3), generating({ steer: steer(3, fixed) })],
+  ["three at once, a vector each", together(3, steered(1)), generating(...[0, 1, 2].map((i) => ({ steer: steer(1, fixed, i) })))],
+  ["Dim", steered(1), generating({ steer: steer(1, { kind: "diminishing", alpha: 1 }) })],
+  ...[1, 2, 3].flatMap((n): typeof MODES => [
+    [`Dyn, ${n} properties`, dynamic(n, false), generating({ steer: steer(n, dyn), pipeline: "off" })],
+    [`Dyn, ${n} properties, guessed`, dynamic(n, true), generating({ steer: steer(n, dyn), pipeline: "on" })],
+  ]),
+  ["capture", CAPTURED, (maxNewTokens) => captureMeans(model, [{ tokens: PROMPT, weight: 1 }], { site: "head_out", maxNewTokens })],
+  ["a turn of a chat", UNSTEERED, (nTokens) => chatting.chat(letters(chatting, nTokens)).say("Hi").result()],
+];
+
+// On a device, layers are in several graphs, and a slot's nodes are there from the start.
+(ON_DEVICE ? test.skip : test).each(MODES)("%s", async (_, expected, work) => {
+  await work(1); // creates the context, uploads the vectors
+  const few = await workOf(() => work(N_TOKENS));
+  const many = await workOf(() => work(2 * N_TOKENS));
+  const kinds = Object.keys(many) as Array<keyof NativeWork>;
+  expect(Object.fromEntries(kinds.map((kind) => [kind, (many[kind] - few[kind]) / N_TOKENS]))).toEqual(expected);
+});
+
+test("a vector is copied once for each selection, and again after its values have changed", async () => {
+  const vector = { ...vectors[0]!, data: vectors[0]!.data.slice() };
+  const copied = async (selection: Selection = {}): Promise<number> =>
+    (await workOf(async () => { model.vectorHandle(vector, selection); })).argumentBytes;
+  const whole = vector.data.byteLength + 4 * nLayer; // with its layers' indices
+  expect([await copied(), await copied(), await copied({ layers: [1] }), await copied({ layers: [1] })]).toEqual([
+    whole, 0, whole / nLayer, 0,
+  ]);
+  for (const index of [0, 1, 7, vector.data.length - 1]) {
+    vector.data[index]! += 1;
+    expect([await copied({ heads: [0] }), await copied({ heads: [0] })]).toEqual([whole, 0]);
+  }
+});
