@@ -32,6 +32,8 @@ const ARROWS = {
     "calibrate", "dataset", "engine", "evaluate", "extract", "formats", "gallery", "generate", "model", "models", "probe", "prompt",
     "steering", "vector",
   ],
+  /** In browsers: only types of the server. */
+  page: ["server"],
   report: ["engine", "evaluate", "experiment", "formats", "maths", "models", "results", "steering", "vector"],
 };
 
@@ -47,7 +49,7 @@ const refused = (files, rules) => ({
 });
 
 const pastTheFace = {
-  specifiers: `^\\.\\.?/(\\.\\./)*(lib/)?(${Object.keys(ARROWS).join("|")})/(?!index\\.js$)`,
+  specifiers: `^\\.\\.?/(\\.\\./)*(lib/)?(${Object.keys(ARROWS).join("|")})/(?!(schemas/)?index\\.js$)`,
   message: "Import a folder through its index.js.",
 };
 
@@ -56,7 +58,7 @@ const ownColours = { specifiers: "^picocolors$", message: "Use the colours of a 
 const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
   const also = folder === "formats" ? [folder] : [folder, "arguments"];
   const forbidden = Object.keys(ARROWS).filter((other) => ![...also, ...allowed].includes(other));
-  return refused([`lib/${folder}/**/*.ts`], [
+  return refused([`lib/${folder}/**/*.{ts,tsx}`], [
     {
       specifiers: `^(\\.\\./)+(${forbidden.join("|")})/`,
       message: `lib/${folder} may import ${allowed.join(", ") || "nothing"} (docs/architecture.md).`,
@@ -68,7 +70,7 @@ const arrowRules = Object.entries(ARROWS).map(([folder, allowed]) => {
 
 const SHORT = { code: 140, ignoreUrls: true, ignoreRegExpLiterals: true, ignoreTemplateLiterals: true };
 /** Where lines have at most 140 characters, except for texts that end where they end. */
-const SHORT_LINES = ["**/*.{ts,mts,cts,mjs}"];
+const SHORT_LINES = ["**/*.{ts,tsx,mts,cts,mjs}"];
 
 export default tseslint.config(
   { ignores: ["dist/", "build/", "node_modules/", "runs/"] },

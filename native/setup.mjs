@@ -51,3 +51,4 @@ if (changed(path("build", folder, "built.json")) < sources) {
 }
 removeOrphans();
 step("compiling TypeScript", process.execPath, [path("node_modules", "typescript", "bin", "tsc"), "-b"]);
+if (changed(path("dist", "page", "index.html")) < changed(path("lib", "page"))) step("building the page", "npm", ["run", "build:page"]);

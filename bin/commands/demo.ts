@@ -1,15 +1,17 @@
 import { join } from "node:path";
 import { datasets, experiment, type Answer } from "../../lib/experiments.js";
-import { assertWritable, writeFileAtomic } from "../../lib/formats/index.js";
+import { assertWritable, homeFolder, writeFileAtomic } from "../../lib/formats/index.js";
 import { loadDataset, models, SteeringError, type Model } from "../../lib/index.js";
 import { ownDatasets } from "../../lib/models/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
+import { serve } from "../../lib/server.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
-import { commandName, interruptible, note, print } from "../common.js";
+import { commandName, defined, interruptible, note, print } from "../common.js";
 import { onStderr, onStdout } from "../colours.js";
 import { extractProperties, readyProperties, type DemoProperty } from "../demo-properties.js";
 import { openModel } from "../open-model.js";
 import { count, MACHINE } from "../options.js";
+import { openPage, untilStopped } from "../serving.js";
 
 const UNSTEERED = "unsteered";
 const DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct";
@@ -33,6 +35,7 @@ const OPTIONS = options({
     defaultDescription: `${DEFAULT_MODEL}; without network access, a smaller one`,
   },
   questions: { ...count(), default: 3, describe: `Number of questions to answer, up to ${QUESTIONS.length}` },
+  open: { type: "boolean", describe: "Then serve the model and its vectors, and open the page in your browser" },
   extract: { type: "boolean", describe: "Extract the vectors even if the package has ready-made ones for the model" },
   "max-new-tokens": { ...count(), default: 40, describe: "Largest number of tokens per answer" },
   out: { type: "string", describe: "Folder for the results, and for extracted vectors", defaultDescription: "runs/demo-TIME" },
@@ -45,10 +48,19 @@ export default command({
   usage: "demo [model]",
   describe: "Compare answers steered towards three properties",
   options: OPTIONS,
-  run: (given) => interruptible((signal) => run(given, signal)),
+  run: async (given) => {
+    const shown = await interruptible((signal) => run(given, signal));
+    if (given.open) await openDemo(given, shown);
+  },
 });
 
-async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
+/** What was shown, and where the vectors are; without a folder, they are the package's. */
+interface Shown {
+  model: string;
+  vectors: string | undefined;
+}
+
+async function run(options: DemoArguments, signal: AbortSignal): Promise<Shown> {
   const { maxNewTokens, quiet, json } = options;
   const out = options.out ?? join("runs", `demo-${new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19)}`);
   const resultsPath = join(out, "results.json");
@@ -75,8 +87,21 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<void> {
     )),
   };
   await writeFileAtomic(resultsPath, `${JSON.stringify(results, null, 2)}\n`);
-  if (json) return print(JSON.stringify(results, null, 2));
-  showNextSteps(name, properties, questions.at(-1)!, resolveFormat(model) === "chat");
+  const done = { model: name, vectors: ready.length > 0 ? undefined : out };
+  if (json) print(JSON.stringify(results, null, 2));
+  else showNextSteps(done, properties, { question: questions.at(-1)!, canChat: resolveFormat(model) === "chat" });
+  return done;
+}
+
+/** Serves the demo's model and vectors until Ctrl-C, and opens the page. */
+async function openDemo(
+  { quiet, threads, gpuLayers }: DemoArguments, { model, vectors = join(homeFolder(), "vectors") }: Shown,
+): Promise<void> {
+  const server = await serve({ models: [model], port: 0, vectors, load: defined({ threads, gpuLayers }) });
+  const ending = untilStopped(server, quiet);
+  note(`\nThe page is at ${server.url}. Ctrl-C ends it.`, quiet);
+  await openPage(server, quiet);
+  await ending;
 }
 
 /** The first questions of the list, or those that the model was trained to answer. Throws E_BAD_ARGUMENT if there are fewer. */
@@ -121,10 +146,14 @@ function wrap(text: string, width: number): string[] {
   return lines;
 }
 
-function showNextSteps(model: string, properties: readonly DemoProperty[], question: string, canChat: boolean): void {
+function showNextSteps(
+  { model, vectors }: Shown, properties: readonly DemoProperty[], { question, canChat }: { question: string; canChat: boolean },
+): void {
   const steer = properties[0]!.steer;
   const next = canChat ? `chat ${quoted(model)} --steer ${quoted(steer)}` : `generate ${quoted(model)} "${question}" --steer ${quoted(steer)}`;
   print(`\n${canChat ? "Chat with the same model and vector" : "Ask it yourself"}:\n  ${commandName()} ${next}`);
+  const folder = vectors === undefined ? "" : ` --vectors ${quoted(vectors)}`;
+  print(`\nSee it token by token, in your browser:\n  ${commandName()} serve ${quoted(model)}${folder} --open`);
 }
 
 /** In quotes if a shell would split it. */

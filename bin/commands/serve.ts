@@ -1,14 +1,14 @@
 import { join } from "node:path";
 import { homeFolder } from "../../lib/formats/index.js";
 import { models, SteeringError } from "../../lib/index.js";
-import { serve, type Server } from "../../lib/server.js";
+import { serve } from "../../lib/server.js";
 import { isOwn } from "../../lib/models/index.js";
 import { onStderr } from "../colours.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { defined, interruptible, note, print } from "../common.js";
-import { openBrowser } from "../open-browser.js";
 import { pullIfNamed } from "../open-model.js";
 import { count, MACHINE, number } from "../options.js";
+import { openPage, untilStopped } from "../serving.js";
 
 const OPTIONS = options({
   models: {
@@ -65,7 +65,7 @@ async function run(given: ServeArguments): Promise<void> {
   });
   const ending = untilStopped(server, quiet);
   print(json ? JSON.stringify({ url: server.url, models: named }) : `${server.url} serves ${named.join(", ")}. Ctrl-C ends it.`);
-  if (given.open && !await openBrowser(server.url)) note(`No browser was found; open ${server.url} yourself.`, quiet);
+  if (given.open) await openPage(server, quiet);
   await ending;
 }
 
@@ -78,19 +78,6 @@ function installed(): string[] {
 function keys({ apiKey }: ServeArguments): string[] {
   const ofEnvironment = process.env["LLAMA_STEER_API_KEY"];
   return apiKey.length > 0 ? apiKey : ofEnvironment ? [ofEnvironment] : [];
-}
-
-/** Resolves when the server has closed: the first Ctrl-C or SIGTERM asks it to, the second does not wait for running answers. */
-function untilStopped(server: Server, quiet: boolean): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let isAsked = false;
-    const stop = (): void => {
-      if (!isAsked) note("Closing; running answers may end. Again: cancel them.", quiet);
-      server.close({ now: isAsked }).then(resolve, reject);
-      isAsked = true;
-    };
-    process.on("SIGINT", stop).on("SIGTERM", stop);
-  });
 }
 
 function gigabytes(value: number, name: string): number {

@@ -97,13 +97,14 @@ describe("the command line offline", () => {
     expect(JSON.parse(readFileSync(space.path("demo/results.json"), "utf8"))).toEqual(JSON.parse(stdout));
   }, 120_000);
 
-  test("demo extracts its own vectors where there are none, and its last line uses one", async () => {
+  test("demo extracts its own vectors where there are none, and its last lines use them", async () => {
     const { code, stdout } = await run(
       ["demo", "tiny", "--extract", "--questions", "1", "--max-new-tokens", "12", "--out", "extracted", "--quiet"],
     );
     expect(code).toBe(0);
     expect(stdout).toMatch(/^unsteered +It is[^]*^italian +\S[^]*^french +\S[^]*^formal +\S/m);
-    const [, ...args] = /llama-steer (generate) (tiny) "(.+)" --steer (\S+)\n$/.exec(stdout)!;
+    expect(stdout).toMatch(/llama-steer serve tiny --vectors extracted --open\n$/);
+    const [, ...args] = /llama-steer (generate) (tiny) "(.+)" --steer (\S+)\n/.exec(stdout)!;
     const answered = await run([args[0]!, args[1]!, args[2]!, "--steer", args[3]!, "--quiet"]);
     expect({ code: answered.code, stdout: answered.stdout }).toEqual({ code: 0, stdout: expect.stringMatching(/ (il|la|le|un|una) /) });
   }, 120_000);

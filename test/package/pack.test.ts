@@ -37,10 +37,10 @@ describe("what npm would publish", () => {
       "dist/bin/llama-steer.js", "native/build.mjs", "native/prebuilt.mjs", "native/gpu.mjs", "native/addon.cc", "models/registry.json",
       "models/tiny/tiny.gguf", "models/tiny/tiny-formality.gguf",
       "models/datasets/ITA/ITA_train.json", "docs/errors.md", "docs/steering.schema.json", "docs/api.md", "CHANGELOG.md",
-      "docs/examples/server.mjs", "docs/figures/steps.svg",
+      "docs/examples/server.mjs", "docs/figures/steps.svg", "dist/page/index.html",
     ]));
     expect(paths().filter(
-      (path) => /^(test|build|node_modules|runs|\.ci)\/|^dist\/test|\.map$|\.tsbuildinfo$|(?<!\.d)\.m?ts$|\.py$/.test(path),
+      (path) => /^(test|build|node_modules|runs|\.ci)\/|^dist\/(test|lib\/page)|\.map$|\.tsbuildinfo$|(?<!\.d)\.m?ts$|\.py$/.test(path),
     )).toEqual([]);
   });
 
@@ -49,6 +49,12 @@ describe("what npm would publish", () => {
     expect(size((path) => path.endsWith(".gguf"))).toBeLessThan(10e6);
     expect(size((path) => path.startsWith("models/gallery/"))).toBeLessThan(1e6);
     expect(size((path) => !path.endsWith(".gguf"))).toBeLessThan(6e6); // 5.5: datasets, vectors and code
+  });
+
+  test("the page is built, and small", () => {
+    const assets = files.filter(({ path }) => path.startsWith("dist/page/assets/"));
+    expect(assets.map(({ path }) => path.slice(path.lastIndexOf("."))).sort()).toEqual([".css", ".js"]);
+    expect(assets.reduce((sum, { size }) => sum + size, 0)).toBeLessThan(200_000);
   });
 
   test("publint finds no fault", async () => {

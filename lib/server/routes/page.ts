@@ -6,8 +6,8 @@ import { packageRoot } from "../../formats/index.js";
 
 /** The page loads nothing from elsewhere, and nobody may frame it. */
 const POLICY = [
-  "default-src 'self'", "img-src 'self' data: blob:", "style-src 'self' 'unsafe-inline'", "worker-src 'self' blob:", "object-src 'none'",
-  "base-uri 'none'", "form-action 'none'", "frame-ancestors 'none'",
+  "default-src 'none'", "script-src 'self'", "style-src 'self'", "img-src 'self'", "connect-src 'self'", "base-uri 'none'",
+  "form-action 'none'", "frame-ancestors 'none'",
 ].join("; ");
 const IMMUTABLE = "public, max-age=31536000, immutable";
 const NO_PAGE = "This is llama-steer's server. Its page is not installed; docs/server.md describes the API.\n";

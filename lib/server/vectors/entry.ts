@@ -54,9 +54,10 @@ export async function describe({ id, path, source, gallery }: Place, bytes: Buff
   }
   const { site, layers, nSteps, provenance } = content.vector;
   const { calibration, health, property, origin, model } = provenance;
+  const schedule = gallery?.schedule ?? calibration?.schedule;
   return {
     ...common, property, origin: origin.kind, site, layers: [...layers], n_steps: nSteps, format: formatOf(provenance) ?? null,
     model_hash: model.fileHash, calibration: calibration ? { ...calibration } : null, health: health ? { ...health } : null,
-    steering: calibration ? { ...await readSteering(id, async () => content.vector), vector: id } : null,
+    steering: schedule ? { ...await readSteering({ vector: id, schedule }, async () => content.vector), vector: id } : null,
   };
 }

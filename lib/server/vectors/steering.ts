@@ -12,7 +12,8 @@ export async function steeringsOf(
 ): Promise<LoadedSteering[]> {
   const all = input === null || input === undefined ? [] : Array.isArray(input) ? input : [input];
   return Promise.all(all.map(async (spec) => {
-    const loaded = await readSteering(spec, (id) => shelf.vector(id)).catch((error: unknown) => { throw inWords(error); });
+    const loaded = await readSteering(await shelf.scheduled(spec), (id) => shelf.vector(id))
+      .catch((error: unknown) => { throw inWords(error); });
     assertMadeFor(loaded.vector, model);
     return loaded;
   }));

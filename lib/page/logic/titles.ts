@@ -1,0 +1,21 @@
+import type { Kind } from "./setting.js";
+
+const TITLES: Readonly<Record<Kind, string>> = {
+  none: "Unsteered", fixed: "Fixed", dynamic: "Dyn", start: "Start", diminishing: "Diminishing", window: "Window",
+};
+const EXPLAINED: Readonly<Record<Kind, string>> = {
+  none: "the model as it is",
+  fixed: "the same alpha at every token",
+  dynamic: "alpha follows what each token needs",
+  start: "alpha at the first token only",
+  diminishing: "alpha falls from token to token",
+  window: "alpha at the first few tokens",
+};
+
+export const kindTitle = (kind: Kind): string => TITLES[kind];
+export const explained = (kind: Kind): string => EXPLAINED[kind];
+
+/** The name of what a column does, by the kinds of its entries. */
+export function columnTitle(kinds: readonly Kind[]): string {
+  return [...new Set(kinds.length === 0 ? ["none" as const] : kinds)].map(kindTitle).join(" + ");
+}

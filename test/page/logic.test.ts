@@ -1,0 +1,200 @@
+import { describe, expect, test } from "@jest/globals";
+import { comparisonHtml } from "../../lib/page/logic/comparison.js";
+import { parsePairs } from "../../lib/page/logic/pairs.js";
+import { conversation, requestBody } from "../../lib/page/logic/request.js";
+import { decodeSetting, defaultSetting, encodeSetting, type Setting } from "../../lib/page/logic/setting.js";
+import { EventReader, eventsOf } from "../../lib/page/logic/sse.js";
+import { fullAlpha, layersText, parseLayers, rowOf, shorthand, steeringOf, titleOf } from "../../lib/page/logic/steering.js";
+import { columnTitle } from "../../lib/page/logic/titles.js";
+import { chatRequestSchema, completionRequestSchema, steeringInputSchema, type VectorEntry } from "../../lib/server/schemas/index.js";
+import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
+
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+/** An entry of `GET /v1/vectors`, of which the page reads only some fields. */
+function entry(id: string, alpha: number, fields: Partial<VectorEntry> = {}): [string, VectorEntry] {
+  const steering = steeringSpecSchema.parse({ vector: id, schedule: { kind: "fixed", alpha } });
+  return [id, { id, steering, property: "formal vs informal", source: "folder", layers: [0, 1, 2], ...fields } as VectorEntry];
+}
+const ENTRIES = new Map([entry("formal", 1.5), entry("italian", 0.75)]);
+const using = (...ids: string[]): Setting => ({ ...defaultSetting(), uses: ids.map((id) => ({ id, layers: "all" })) });
+
+describe("server-sent events", () => {
+  const TEXT = "data: {\"a\":\"è ☕\"}\n\n: comment\n\ndata: one\ndata: two\n\nevent: x\r\ndata: three\r\n\r\ndata: rest";
+
+  test.each([1, 2, 3, 7, 1000])("in pieces of %i bytes are read as in one", (size) => {
+    const whole = bytes(TEXT);
+    const reader = new EventReader();
+    const events: string[] = [];
+    for (let at = 0; at < whole.length; at += size) events.push(...reader.read(whole.subarray(at, at + size)));
+    expect(events).toEqual(["{\"a\":\"è ☕\"}", "one\ntwo", "three"]);
+  });
+
+  test("end with [DONE], and the connection is given up", async () => {
+    let cancelled = false;
+    const body = new ReadableStream<Uint8Array>({
+      start: (to) => to.enqueue(bytes("data: 1\n\ndata: [DONE]\n\ndata: 2\n\n")), cancel: () => { cancelled = true; },
+    });
+    const events: string[] = [];
+    for await (const event of eventsOf(body)) events.push(event);
+    expect(events).toEqual(["1"]);
+    expect(cancelled).toBe(true);
+  });
+});
+
+describe("a permalink", () => {
+  const SETTING: Setting = {
+    model: "tiny", prompt: "Perché? 🍂\n#&=", system: "Be brief.", maxTokens: 33, temperature: 0.7,
+    uses: [{ id: "formal", layers: "0-1" }],
+    columns: [
+      { kind: "none", rows: {} }, { kind: "start", rows: { formal: { on: false, kind: "window", alpha: -2, topP: 0.3, from: 1, to: 4 } } },
+      { kind: "dynamic", rows: {} },
+    ],
+  };
+
+  test("restores the whole setting", () => {
+    expect(encodeSetting(SETTING)).toMatch(/^s=[\w-]+$/);
+    expect(decodeSetting(`#${encodeSetting(SETTING)}`)).toEqual(SETTING);
+  });
+
+  test("leaves out rows of vectors that are off", () => {
+    const rows = { formal: SETTING.columns[1]!.rows["formal"]!, gone: SETTING.columns[1]!.rows["formal"]! };
+    const decoded = decodeSetting(encodeSetting({ ...SETTING, columns: SETTING.columns.map((column) => ({ ...column, rows })) }));
+    expect(decoded!.columns.map(({ rows: kept }) => Object.keys(kept))).toEqual([["formal"], ["formal"], ["formal"]]);
+  });
+
+  const encoded = (json: unknown): string => `#s=${Buffer.from(JSON.stringify(json)).toString("base64url")}`;
+
+  test.each(["", "#other", "#s=", "#s=%%%", "#s=abc", `#s=${Buffer.from([0xff, 0xfe]).toString("base64url")}`, encoded([1]), encoded("x")])(
+    "that is none is ignored: %j", (hash) => expect(decodeSetting(hash)).toBeUndefined(),
+  );
+
+  test("with values out of range has the defaults instead", () => {
+    const wrong = {
+      prompt: 5, maxTokens: 1e9, temperature: "hot", uses: [{ id: 7 }, null, { id: "formal" }],
+      columns: [{ kind: "loud", rows: { formal: { alpha: 1e9, topP: 0, on: 0, kind: "none" }, x: 3 } }],
+    };
+    const known = defaultSetting();
+    expect(decodeSetting(encoded(wrong))).toEqual({
+      ...known, uses: [{ id: "formal", layers: "all" }], columns: [
+        { kind: "none", rows: { formal: { on: true, alpha: 1, topP: 0.5, from: 0, to: 6 } } }, known.columns[1], known.columns[2],
+      ],
+    });
+  });
+});
+
+describe("the steering of a column", () => {
+  test("is that of its kind, with the calibrated alpha until a slider is moved", () => {
+    const setting = using("formal", "italian");
+    setting.columns[2]!.rows["italian"] = { ...rowOf(setting.columns[2]!, "italian"), topP: 0.3 };
+    expect(setting.columns.map((_, index) => steeringOf(setting, index, ENTRIES))).toEqual([
+      [],
+      [{ vector: "formal", schedule: { kind: "fixed", alpha: 1.5 } }, { vector: "italian", schedule: { kind: "fixed", alpha: 0.75 } }],
+      [
+        { vector: "formal", schedule: { kind: "dynamic", topP: 0.5, alphaMax: 3, strongAlpha: 3 } },
+        { vector: "italian", schedule: { kind: "dynamic", topP: 0.3, alphaMax: 1.5, strongAlpha: 1.5 } },
+      ],
+    ]);
+  });
+
+  test("of a vector that was calibrated with a window is that window where alphas are fixed", () => {
+    const steering = steeringSpecSchema.parse({ vector: "w", schedule: { kind: "window", alpha: 0.9, from: 0, to: 4 } });
+    const entries = new Map([entry("w", 1, { steering })]);
+    expect(steeringOf(using("w"), 1, entries)).toEqual([{ vector: "w", schedule: { kind: "window", alpha: 0.9, from: 0, to: 4 } }]);
+    expect(steeringOf(using("w"), 2, entries)).toEqual([{ vector: "w", schedule: { kind: "dynamic", topP: 0.5 } }]);
+  });
+
+  test("leaves out rows that are off, and vectors that do not exist", () => {
+    const setting = using("formal", "gone");
+    expect(steeringOf(setting, 1, ENTRIES)).toHaveLength(1);
+    setting.columns[1]!.rows["formal"] = { ...rowOf(setting.columns[1]!, "formal"), on: false };
+    expect(steeringOf(setting, 1, ENTRIES)).toEqual([]);
+  });
+
+  test("is what the server takes, and its shorthand means the same", () => {
+    const rows = (kind: "fixed" | "dynamic" | "start" | "diminishing" | "window") => (
+      { formal: { on: true, kind, alpha: 0.35, topP: 0.15, from: 2, to: 9 } }
+    );
+    for (const kind of ["fixed", "dynamic", "start", "diminishing", "window"] as const) {
+      const setting = { uses: [{ id: "formal", layers: "0-1" }], columns: [{ kind: "fixed" as const, rows: rows(kind) }] };
+      const steering = steeringOf(setting, 0, ENTRIES);
+      expect(steeringInputSchema.parse(steering)).toHaveLength(1);
+      expect(parseSteer(shorthand(steering[0]!, "formal"))).toEqual(steeringSpecSchema.parse(steering[0]));
+    }
+  });
+
+  test("sets the alpha of full shading: the largest sum of a column, at least 1", () => {
+    expect(fullAlpha(using(), ENTRIES)).toBe(1);
+    expect(fullAlpha(using("italian"), ENTRIES)).toBe(1.5);
+    expect(fullAlpha(using("formal", "italian"), ENTRIES)).toBe(4.5);
+    expect(fullAlpha({ ...using("formal", "italian"), columns: [{ kind: "fixed", rows: {} }] }, ENTRIES)).toBe(2.25);
+  });
+
+  test("names the column", () => {
+    expect([[], ["fixed"], ["fixed", "fixed"], ["fixed", "dynamic"]].map((kinds) => columnTitle(kinds as Array<"fixed" | "dynamic">)))
+      .toEqual(["Unsteered", "Fixed", "Fixed", "Fixed + Dyn"]);
+  });
+
+  test.each([
+    ["all", "all"], ["", "all"], ["4", [4]], ["4-6+9", [4, 5, 6, 9]], ["1, 3–4", [1, 3, 4]],
+  ])("reads layers: %j", (text, layers) => {
+    expect(parseLayers(text)).toEqual(layers);
+    if (Array.isArray(layers)) expect(parseLayers(layersText(layers as number[]))).toEqual(layers);
+  });
+
+  test.each(["x", "4-", "6-4", "-1", "1.5", "99999"])("does not take %j for layers", (text) => expect(parseLayers(text)).toBeUndefined());
+
+  test("names vectors shortly", () => {
+    expect(titleOf({ property: "a b vs c", source: "folder" }, "a-b-1")).toBe("A b");
+    expect(titleOf({ property: "ITA vs ENG", source: "gallery" }, "tiny-italian")).toBe("Italian");
+  });
+});
+
+describe("a request", () => {
+  const turns = [{ question: "One?", answer: "1." }, { question: "Two?" }];
+  const setting = { ...using("formal"), model: "tiny", temperature: 0.5 };
+  const steering = steeringOf(setting, 1, ENTRIES);
+
+  test("of a chat has the conversation", () => {
+    const asked = conversation("chat", turns, "Be brief.");
+    expect(asked).toEqual({ stop: [], input: { messages: [
+      { role: "system", content: "Be brief." }, { role: "user", content: "One?" }, { role: "assistant", content: "1." },
+      { role: "user", content: "Two?" },
+    ] } });
+    expect(chatRequestSchema.parse(requestBody(setting, asked, steering, 7))).toMatchObject({ max_tokens: 80, temperature: 0.5, seed: 7 });
+  });
+
+  test("of a base model has the last question, and ends before the next one", () => {
+    const asked = conversation("qa", turns, "");
+    expect(asked).toEqual({ stop: ["Q:"], input: { prompt: "Q:Two?\nA:" } });
+    expect(completionRequestSchema.parse(requestBody(setting, asked, steering, 7))).toMatchObject({ prompt: "Q:Two?\nA:", stop: ["Q:"] });
+    expect(requestBody({ ...setting, temperature: 0 }, asked, [], 7)).not.toHaveProperty("seed");
+  });
+});
+
+describe("pasted pairs", () => {
+  test.each([
+    ["good | bad\n\n nice|nasty ", [{ positive: "good", negative: "bad" }, { positive: "nice", negative: "nasty" }]],
+    ["How?\tWell | fine.\tBadly.", [{ question: "How?", positive: "Well | fine.", negative: "Badly." }]],
+    ["[{\"positive\":\"a\",\"negative\":\"b\"}]", [{ positive: "a", negative: "b" }]],
+    ["{\"question\":\"q\",\"positive\":\"a\",\"negative\":\"b\"}\n", [{ question: "q", positive: "a", negative: "b" }]],
+    ["  ", []],
+  ])("are read: %j", (text, pairs) => expect(parsePairs(text)).toEqual(pairs));
+
+  test.each([
+    ["one", "Line 1"], ["a|b\na|", "Line 2"], ["a|b|c|d", "Line 1"], ["[{\"positive\":\"a\"}]", "Pair 1"], ["{nonsense", "Pair 1"],
+    ["[1]", "Pair 1"],
+  ])("that are wrong are refused by line: %j", (text, message) => expect(() => parsePairs(text)).toThrow(message));
+});
+
+test("an exported comparison has the text, its shading and no markup of a model's", () => {
+  const token = { text: "<b>\"&' Buongiorno", alpha: 1, kl: 0.5, probability: 0.25 };
+  const html = comparisonHtml({
+    model: "tiny", question: "<script>alert(1)</script>", scale: 2, link: "http://127.0.0.1/#s=x",
+    answers: [{ title: "Fixed", how: "Italian: alpha 1", figures: "1 token", tokens: [token] }],
+  });
+  expect(html).not.toMatch(/<script|<b>|https?:\/\/(?!127)/);
+  expect(html).toContain("&lt;b&gt;&quot;&amp;&#39; Buongiorno");
+  expect(html).toContain("--a:0.500");
+  expect(html).toContain("alpha 1.00, KL 0.50, probability 25.0 %");
+});
