@@ -68,7 +68,7 @@ type Failure = [name: string, args: string[], code: number, message: RegExp];
 
 const USAGE: Failure[] = [
   ["no command", [], EXIT.usage, /expected a command/],
-  ["an unknown command", ["frobnicate"], EXIT.usage, /unknown command "frobnicate"; expected one of: demo, models/],
+  ["an unknown command", ["frobnicate"], EXIT.usage, /unknown command "frobnicate"; expected one of: demo, serve, models/],
   ["a mistyped command", ["genrate", "m", "q"], EXIT.usage, /unknown command "genrate".*generate\?/],
   ["a missing argument", ["capture", "gemma3-270m"], EXIT.usage, /too few arguments; expected: llama-steer capture <model> <prompts>/],
   ["a missing option", ["capture", "gemma3-270m", "prompts.txt"], EXIT.usage, /missing: --out$/],
