@@ -19,28 +19,27 @@ interface VarietyOptions extends FormatOptions {
 
 /**
  * How varied steered answers are beside unsteered ones, at each alpha: the share of distinct tokens in an answer, as a mean over the
- * questions, divided by that of the unsteered model. 0 where the model breaks down. Throws E_BAD_GGUF, E_CONTEXT_FULL, E_ABORTED.
+ * questions, divided by that of the unsteered model. An empty answer, and one that breaks the model down, counts as 0. Throws E_BAD_GGUF, E_CONTEXT_FULL, E_ABORTED.
  */
 export async function measureVariety(
   model: Engine, vector: VectorData, alphas: readonly number[], { questions, signal, ...format }: VarietyOptions,
 ): Promise<number[]> {
   const stop = resolveFormat(model, format.format) === "qa" ? [QUESTION_STOP] : [];
-  const jobs = [0, ...alphas].flatMap((alpha) => questions.map((question) => ({ alpha, question })));
+  const measured = [0, ...alphas];
+  const jobs = measured.flatMap((alpha) => questions.map((question) => ({ alpha, question })));
   const distinct = async ({ alpha, question }: (typeof jobs)[number], inner: AbortSignal): Promise<number> => {
     const prompt = await promptTokens(model, question, format);
     const steer: Steering[] = alpha === 0 ? [] : [{ vector, schedule: { kind: "fixed", alpha }, phases: ["thinking", "answer"] }];
     const { tokens } = await generateText(model, prompt, {
       steer, stop, maxNewTokens: Math.min(TOKENS, model.maxContext - prompt.length), signal: inner,
     });
-    return tokens.length === 0 ? 1 : new Set(tokens.map(({ token }) => token)).size / tokens.length;
+    return tokens.length === 0 ? 0 : new Set(tokens.map(({ token }) => token)).size / tokens.length;
   };
   const shares: number[] = [];
   for await (const share of inOrder(jobs, (job, inner) => distinct(job, inner).catch(brokenDown), signal)) shares.push(share);
-  const means = [0, ...alphas].map((_, index) => {
-    const own = shares.slice(index * questions.length, (index + 1) * questions.length);
-    return own.reduce((sum, share) => sum + share, 0) / own.length;
-  });
-  return means.slice(1).map((mean) => mean / means[0]!);
+  const sums = measured.map((_, index) =>
+    shares.slice(index * questions.length, (index + 1) * questions.length).reduce((sum, share) => sum + share, 0));
+  return sums.slice(1).map((sum) => (sums[0]! > 0 ? sum / sums[0]! : 1)); // without unsteered answers there is nothing to compare
 }
 
 function brokenDown(error: unknown): number {

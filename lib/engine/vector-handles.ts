@@ -17,7 +17,8 @@ export class VectorHandles {
     const hash = call(() => addon().hashOf(whole.data));
     const before = this.known.get(whole);
     const handles = before?.hash === hash ? before.handles : new Map<string, VectorHandle>(); // the caller may have changed its values
-    const key = JSON.stringify([selection.layers ?? "all", selection.heads ?? "all"]);
+    const { site, layers, nSteps, width } = whole;
+    const key = JSON.stringify([site, layers, nSteps, width, selection.layers ?? "all", selection.heads ?? "all"]);
     const known = handles.get(key);
     if (known) return known;
     const handle = this.create(select(whole, selection, this.nHead));

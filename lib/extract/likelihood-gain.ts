@@ -21,6 +21,8 @@ export interface Gain {
   loss: number;
   /** Share of distinct tokens in a steered answer, divided by that in the unsteered one: near 0 for an answer that repeats one word. */
   variety: number;
+  /** Answers that are empty, or break the model down, although unsteered ones do not. */
+  nLost: number;
 }
 export type MeasureGain = (vector: VectorData, schedule: WrittenSchedule) => Promise<Gain>;
 
@@ -58,14 +60,15 @@ export function gainMeasure(model: Engine, descriptions: Descriptions, { questio
     const format = formatOf(vector.provenance);
     const steer: Steering = { vector, schedule, phases: ["thinking", "answer"] };
     unsteered ??= questions.map((_, index) => judged(index, format, []).catch(unknown));
-    const steered = questions.map((_, index) => judged(index, format, [steer]).catch(unknown));
-    const [before, after] = await Promise.all([Promise.all(unsteered), Promise.all(steered)]);
+    const before = await Promise.all(unsteered); // alone: what breaks the model down may reach the cells of others
+    const after = await Promise.all(questions.map((_, index) => judged(index, format, [steer]).catch(unknown)));
     const compared = (figure: (after: Judged, before: Judged) => number): number =>
       mean(after.map((each, index) => figure(each, before[index]!)));
     return {
       gain: compared((own, plain) => (own.towards - own.away) - (plain.towards - plain.away)),
       loss: compared((own, plain) => plain.towards - own.towards),
       variety: compared((own, plain) => own.distinct / plain.distinct),
+      nLost: after.filter(({ towards }, index) => Number.isNaN(towards) && !Number.isNaN(before[index]!.towards)).length,
     };
   };
 }

@@ -52,14 +52,20 @@ export async function withEffect(vector: SteeringVector, alpha: number, { kl, ga
   if (!health) return vector;
   const control = randomControl(vector);
   const kls = { kl: await kl(vector), randomKl: await kl(control) };
-  if (!Object.values(kls).every(Number.isFinite)) return vector; // so strong that the model's output is not finite
+  if (!Object.values(kls).every(Number.isFinite)) { // so strong that the model's output is not finite
+    return problem === undefined ? vector : withHealth(vector, weakened(health, problem));
+  }
   const schedule = vector.provenance.calibration?.schedule ?? { kind: "fixed", alpha };
   const gainOf = async (one: VectorData): Promise<number> => (await gain!.measure(one, schedule)).gain;
   const gains = gain && { gain: gain.own ?? await gainOf(vector), randomGain: await gainOf(control) };
   const known = gains && Object.values(gains).every(Number.isFinite) ? gains : undefined; // unknown if all answers are empty
   const variety = varietyOf(vector.provenance);
   const effect = { alpha, ...kls, ...known, ...(variety !== undefined && { variety }) };
-  return new SteeringVector({ ...vector, provenance: { ...vector.provenance, health: besideRandom(health, effect, problem) } });
+  return withHealth(vector, besideRandom(health, effect, problem));
+}
+
+function withHealth(vector: SteeringVector, health: Health): SteeringVector {
+  return new SteeringVector({ ...vector, provenance: { ...vector.provenance, health } });
 }
 
 /** The variety of answers at the calibrated strength. */
@@ -70,7 +76,12 @@ function varietyOf({ calibration }: Provenance): number | undefined {
 function besideRandom(health: Health, effect: NonNullable<Health["effect"]>, known: string | undefined): Health {
   const problem = ["noise", "weak"].includes(health.verdict) ? undefined : known ?? lackOf(effect);
   if (problem === undefined) return { ...health, effect };
-  return { ...health, effect, verdict: "weak", reason: `${problem}; before that, ${health.verdict}: ${health.reason}` };
+  return { ...weakened(health, problem), effect };
+}
+
+function weakened(health: Health, problem: string): Health {
+  if (["noise", "weak"].includes(health.verdict)) return health;
+  return { ...health, verdict: "weak", reason: `${problem}; before that, ${health.verdict}: ${health.reason}` };
 }
 
 /** What an effect lacks, in words. */

@@ -21,8 +21,9 @@ export async function searchSchedule(
 ): Promise<{ best: TriedSchedule | undefined; tried: TriedSchedule[] }> {
   const schedules = (Object.keys(TRIED) as Array<keyof typeof TRIED>).flatMap((kind) =>
     TRIED[kind].map((factor) => parseSchedule({ kind, alpha: Number((alpha * factor).toPrecision(2)) })));
-  const tried = await Promise.all(schedules.map(async (schedule) => ({ schedule, ...await measure(schedule) })));
-  const good = tried.filter(({ gain, loss, variety }) => gain > 0 && loss <= MOST_LOSS && variety >= LEAST_VARIETY);
+  const tried: TriedSchedule[] = [];
+  for (const schedule of schedules) tried.push({ schedule, ...await measure(schedule) });
+  const good = tried.filter(({ gain, loss, variety, nLost }) => nLost === 0 && gain > 0 && loss <= MOST_LOSS && variety >= LEAST_VARIETY);
   const worth = ({ gain, loss }: Gain): number => gain - PRICE * loss;
   return { best: good.toSorted((a, b) => worth(b) - worth(a))[0], tried };
 }

@@ -1,5 +1,9 @@
+/** Nothing longer is a typing error, and comparing it would take seconds. */
+const LONGEST = 200;
+
 /** The known name most similar to an unknown one, or undefined if none is similar. */
 export function nearestName(name: string, known: string[]): string | undefined {
+  if (name.length > LONGEST) return undefined;
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))
     .sort((a, b) => a.distance - b.distance);

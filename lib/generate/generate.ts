@@ -70,7 +70,8 @@ interface TurnOfChat {
  */
 export function generate(model: Engine, prompt: LatePrompt, options: GenerateOptions = {}, turn: TurnOfChat = {}): GenerationStream {
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
-  const given = { ...options, prompt: Array.isArray(prompt) ? prompt.slice() : prompt }; // the caller may change its array later
+  const kept = <Given>(list: Given): Given => (Array.isArray(list) ? list.slice() as Given : list); // the caller may change its array later
+  const given = { ...options, prompt: kept(prompt), firstTokens: kept(options.firstTokens ?? []) };
   const load = (live: LiveSteering): Promise<void> => live.load(model, options.allowMismatch);
   return new GenerationStream(steer, load, (left) => begin(model, given, steer, left, turn.memory), turn.onEnd);
 }
@@ -174,7 +175,8 @@ function checkStops(stops: readonly string[]): void {
   if (stops.includes("")) throw new SteeringError("E_BAD_ARGUMENT", "a stop string is empty: it would end every text immediately");
 }
 
-function checkLength(model: Engine, nPrompt: number, maxNewTokens: number): void {
+/** Throws E_CONTEXT_FULL if a prompt and its answer do not fit into the context. */
+export function checkLength(model: Engine, nPrompt: number, maxNewTokens: number): void {
   if (nPrompt === 0) throw new SteeringError("E_BAD_ARGUMENT", "the prompt is empty");
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   if (nPrompt + maxNewTokens <= model.maxContext) return;

@@ -1,4 +1,4 @@
-export { generate, generateText, scoreTokens, type GenerateOptions, type Prompt, type ScoreOptions } from "./generate.js";
+export { checkLength, generate, generateText, scoreTokens, type GenerateOptions, type Prompt, type ScoreOptions } from "./generate.js";
 export { GenerationStream, alphasOf, replay } from "./generation-stream.js";
 export type { GeneratedToken, GenerationResult } from "./generation.js";
 export { LiveSteering, canonicalSpec, compose, steerings, type SteerInput, type Steering } from "./live-steering.js";

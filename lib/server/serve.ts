@@ -40,12 +40,16 @@ export async function serve(options: ServeOptions): Promise<Server> {
   if (settings.models.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "models is empty; expected at least one model to serve");
   const services = await servicesOf(settings);
   const app = appOf(services, guard);
-  await addPage(app, settings.page ?? ownPage());
-  await loadFirst(services);
   try {
-    await app.listen({ host: settings.host, port: settings.port });
-  } catch (cause) {
-    throw cannotListen(settings, cause as NodeJS.ErrnoException);
+    await addPage(app, settings.page ?? ownPage());
+    await loadFirst(services);
+    await app.listen({ host: settings.host, port: settings.port }).catch((cause: unknown) => {
+      throw cannotListen(settings, cause as NodeJS.ErrnoException);
+    });
+  } catch (error) {
+    await app.close();
+    await services.pool.close();
+    throw error;
   }
   return new Server(app, services);
 }
@@ -106,29 +110,24 @@ async function servicesOf(settings: Settings): Promise<Services> {
   const { load, memory, parallel, maxQueue } = settings;
   const pool = new ModelPool(await servedModels(settings.models), { load, memory, parallel, maxQueue });
   const shelf = new Shelf(settings.vectors);
-  const jobs: JobQueue = new JobQueue(MAX_JOBS, perform({ pool, shelf }));
+  const onFailure = (error: unknown): void =>
+    write(settings, "warn", error instanceof Error ? error.stack ?? error.message : String(error));
+  const jobs: JobQueue = new JobQueue(MAX_JOBS, perform({ pool, shelf }), onFailure);
   const metrics = new Metrics({
     running: () => countsOf(pool).running, queued: () => countsOf(pool).queued, modelsLoaded: () => pool.nLoaded,
     jobs: () => jobs.unfinished.length,
   });
-  return { settings, pool, shelf, answers: new AnswerLog(), jobs, metrics, isClosing: false };
+  return { settings, pool, shelf, answers: new AnswerLog(), jobs, metrics, onFailure, isClosing: false };
 }
 
 function appOf(services: Services, guard: Guard): FastifyInstance {
-  const { settings: { logger, apiKeys }, metrics } = services;
+  const { settings, settings: { apiKeys }, metrics, onFailure } = services;
   const routes: Route[] = [
     ...completionRoutes(services), ...vectorRoutes(services), ...jobRoutes(services), ...generationRoutes(services),
     ...steeringRoutes(services), ...measureRoutes(services), ...serviceRoutes(services),
   ];
   const description = describeApi(routes, { hasKeys: apiKeys.length > 0 });
   routes.push(route("GET /openapi.json", { summary: "This description", answers: { description: "OpenAPI 3.1" } }, () => description));
-  const log = (level: "info" | "warn", message: string): void => {
-    try {
-      logger?.(level, message);
-    } catch {
-      // A failing logger must not stop the work.
-    }
-  };
   return createApp(routes, { maxBody: MAX_BODY_BYTES, maxUpload: MAX_UPLOAD_BYTES }, {
     admit: ({ headers, routeOptions }, isOpen) => {
       guard.checkPlace(headers);
@@ -140,10 +139,18 @@ function appOf(services: Services, guard: Guard): FastifyInstance {
     onAnswer: ({ method, route: pattern, status, seconds }) => {
       metrics.requests.inc({ method, route: pattern, status });
       metrics.seconds.observe({ route: pattern }, seconds);
-      log("info", `${method} ${pattern} ${status} ${(seconds * 1000).toFixed(0)} ms`);
+      write(settings, "info", `${method} ${pattern} ${status} ${(seconds * 1000).toFixed(0)} ms`);
     },
-    onFailure: (error) => log("warn", error instanceof Error ? error.stack ?? error.message : String(error)),
+    onFailure,
   });
+}
+
+function write({ logger }: Settings, level: "info" | "warn", message: string): void {
+  try {
+    logger?.(level, message);
+  } catch {
+    // A failing logger must not stop the work.
+  }
 }
 
 /** Loads the default model now, so that what is wrong with it is known before the server listens. */

@@ -14,5 +14,7 @@ export interface Services {
   jobs: JobQueue;
   metrics: Metrics;
   /** True once no new work is taken. */
+  /** Writes a failure of our own to the log. */
+  onFailure: (error: unknown) => void;
   isClosing: boolean;
 }

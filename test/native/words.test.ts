@@ -104,7 +104,7 @@ describe("from words", () => {
     expect(none.loss).toBeCloseTo(0, 5);
     expect(none.variety).toBeCloseTo(1, 12);
     const tooLong = gainMeasure(model, { towards: "is glad", away: null }, { questions: asked, maxNewTokens: model.maxContext });
-    expect(await tooLong(vector, schedule.fixed(1))).toEqual({ gain: NaN, loss: NaN, variety: NaN });
+    expect(await tooLong(vector, schedule.fixed(1))).toEqual({ gain: NaN, loss: NaN, variety: NaN, nLost: 0 });
   });
 
   test.each([

@@ -33,6 +33,22 @@ function statusWith(url: string, headers: Record<string, string>, path = "/v1/mo
   });
 }
 
+/** The status of the answer to these bytes, once the server has closed the connection; `isHalfOpen`: this side never closes it. */
+function statusOfRaw(port: number, text: string, { isHalfOpen = false } = {}): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let answer = "";
+    const socket = connect({ port, host: "127.0.0.1", allowHalfOpen: isHalfOpen }, () => socket.write(text));
+    socket.setEncoding("utf8").on("data", (piece: string) => { answer += piece; });
+    const end = isHalfOpen ? "close" : "end";
+    socket.on("error", (error: NodeJS.ErrnoException) => { if (error.code !== "ECONNRESET" && error.code !== "EPIPE") reject(error); });
+    socket.on(end, () => {
+      resolve(Number(/^HTTP\/1\.1 (\d+)/.exec(answer)?.[1]));
+      socket.destroy();
+    });
+    if (isHalfOpen) setInterval(() => { if (!socket.destroyed) socket.write("x"); }, 20).unref(); // a closed peer answers with a reset
+  });
+}
+
 describe("who may ask", () => {
   const { port } = new URL(server.url);
 
@@ -61,6 +77,30 @@ describe("who may ask", () => {
       expect([path, response.status]).toEqual([path, status]);
       if (status === 401) expect(response.headers.get("www-authenticate")).toBe("Bearer");
     }
+    // Another spelling of a path leads to the same route.
+    const port = Number(new URL(other.url).port);
+    for (const path of ["/%761/models", "/v1/%6dodels", "/metric%73", `http://127.0.0.1:${port}/v1/models`, "/%6fpenapi.json"]) {
+      expect([path, await statusOfRaw(port, `GET ${path} HTTP/1.1\r\nHost: 127.0.0.1:${port}\r\nConnection: close\r\n\r\n`)])
+        .toEqual([path, 401]);
+    }
+  });
+
+  test("a request that is not HTTP is refused, and its connection closed", async () => {
+    expect(await statusOfRaw(Number(new URL(server.url).port), "no HTTP at all\r\n\r\n", { isHalfOpen: true })).toBe(400);
+  });
+
+  test("a prompt too long for the model is refused before its echo is written", async () => {
+    const prompt = Array.from({ length: 100_000 }, () => 5);
+    const { status, json } = await ask("POST", "/v1/completions", { model: "tiny", prompt, echo: true, n: 16, max_tokens: 1 });
+    expect([status, json.error.code]).toEqual([400, "E_CONTEXT_FULL"]);
+  });
+
+  test("an unknown field of any length is refused at once", async () => {
+    const begun = process.cpuUsage();
+    const { status } = await ask("POST", "/v1/completions", { ["x".repeat(2_000_000)]: 1 });
+    expect(status).toBe(400);
+    const { user, system } = process.cpuUsage(begun);
+    expect((user + system) / 1000).toBeLessThan(2000);
   });
 
   test("no page elsewhere can read answers, frame them or have them guessed", async () => {

@@ -130,6 +130,9 @@ describe("beside a random vector", () => {
   });
 
   test("no strength that leaves answers fluent: weak", async () => {
+    const broken = await withEffect(vector, 1.5, { kl: async () => Infinity, problem: "none is fluent" });
+    expect(broken.provenance.health).toMatchObject({ verdict: "weak", reason: expect.stringMatching(/^none is fluent; before that, strong: /) });
+    expect((await withEffect(vector, 1.5, { kl: async () => Infinity })).provenance.health).toEqual(vector.provenance.health);
     const measured = await withEffect(vector, 1.5, { kl: async (one) => (one === vector ? 3 : 0.1), problem: "none is fluent" });
     expect(measured.provenance.health).toMatchObject({ verdict: "weak", reason: expect.stringMatching(/^none is fluent; before that, strong: /) });
   });
@@ -147,7 +150,7 @@ describe("beside a random vector", () => {
     const strong = new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } });
     const measured = await withEffect(strong, 1.5, {
       kl: async (one) => (one === strong ? 3 : 0.1),
-      gain: { measure: async (one) => ({ gain: one === strong ? gain : 0.02, loss: 0, variety: 1 }) },
+      gain: { measure: async (one) => ({ gain: one === strong ? gain : 0.02, loss: 0, variety: 1, nLost: 0 }) },
     });
     const { effect, reason, verdict: found } = measured.provenance.health!;
     expect({ found, effect }).toEqual({

@@ -63,7 +63,7 @@ describe("a strength at which answers repeat themselves", () => {
 
 describe("the schedule that serves a description", () => {
   const found = async (of: (schedule: WrittenSchedule) => Partial<Gain>): Promise<unknown> => {
-    const { best, tried } = await searchSchedule(0.5, async (schedule) => ({ gain: 1, loss: 0, variety: 1, ...of(schedule) }));
+    const { best, tried } = await searchSchedule(0.5, async (schedule) => ({ gain: 1, loss: 0, variety: 1, nLost: 0, ...of(schedule) }));
     expect(tried.map(({ schedule }) => scheduleText(schedule))).toEqual([
       "fixed,0.35", "fixed,0.5", "fixed,0.71", "dim,0.5", "dim,0.71", "dim,1",
     ]);
@@ -83,6 +83,7 @@ describe("the schedule that serves a description", () => {
     expect(await found(() => ({ gain: -0.1 }))).toBeUndefined();
     expect(await found(() => ({ gain: NaN, loss: NaN, variety: NaN }))).toBeUndefined();
     expect(await found(() => ({ loss: 1.1 }))).toBeUndefined();
+    expect(await found(({ kind }) => ({ nLost: kind === "fixed" ? 0 : 1, gain: kind === "fixed" ? 1 : 2 }))).toMatch(/^fixed/);
   });
 });
 

@@ -1,4 +1,5 @@
 import { randomUUID } from "node:crypto";
+import type { GenerationStream } from "../../generate/index.js";
 import type { SteeringSpec } from "../../steering/index.js";
 import { steeringsOf } from "../vectors/steering.js";
 import type { Shelf } from "../vectors/shelf.js";
@@ -94,25 +95,39 @@ export class Answer {
   async change(changes: readonly SteeringChange[], only: number | undefined): Promise<void> {
     const chosen = this.choices.filter(({ index }) => only === undefined || index === only);
     if (chosen.length === 0) throw new HttpError(400, `there is no choice ${only}`, { code: "E_BAD_ARGUMENT", param: "choice" });
-    const running = chosen.flatMap(({ running: stream }) => (stream ? [stream] : []));
-    if (running.length === 0) {
-      throw new HttpError(409, this.state === "queued" ? "the answer has not begun" : "the answer has ended",
-        { code: this.state === "queued" ? "generation_queued" : "generation_ended" });
-    }
+    this.runningOf(chosen);
     const fingerprint = await this.model.fingerprint();
-    for (const change of changes) {
-      if ("add" in change) {
-        const added = await steeringsOf(this.surroundings.shelf, change.add, fingerprint);
-        for (const stream of running) for (const steering of added) await stream.add(steering);
-        continue;
-      }
+    const loaded = await Promise.all(changes.map((change) =>
+      ("add" in change ? steeringsOf(this.surroundings.shelf, change.add, fingerprint) : [])));
+    const running = this.runningOf(chosen); // it may have ended meanwhile
+    for (const stream of running) checkIndices(changes, loaded.map(({ length }) => length), stream.steering.length);
+    for (const [at, change] of changes.entries()) {
       for (const stream of running) {
-        const live = stream.steering[change.index];
-        if (!live) throw new HttpError(400, `the answer has no steering ${change.index}`, { code: "E_BAD_ARGUMENT", param: "changes" });
+        for (const steering of loaded[at]!) await stream.add(steering);
+        if ("add" in change) continue;
+        const live = stream.steering[change.index]!;
         if ("drop" in change) live.drop();
         else live.schedule = "alpha" in change ? { kind: "fixed", alpha: change.alpha } : change.schedule;
       }
     }
+  }
+
+  /** Throws 409 if none of the choices is being written. */
+  private runningOf(chosen: readonly Choice[]): GenerationStream[] {
+    const running = chosen.flatMap(({ running: stream }) => (stream ? [stream] : []));
+    if (running.length > 0) return running;
+    throw new HttpError(409, this.state === "queued" ? "the answer has not begun" : "the answer has ended",
+      { code: this.state === "queued" ? "generation_queued" : "generation_ended" });
+  }
+}
+
+/** Throws 400, before anything is changed, for an index that no steering has when its change is made. */
+function checkIndices(changes: readonly SteeringChange[], nAdded: readonly number[], nBefore: number): void {
+  let n = nBefore;
+  for (const [at, change] of changes.entries()) {
+    n += nAdded[at]!;
+    if ("add" in change || change.index < n) continue;
+    throw new HttpError(400, `the answer has no steering ${change.index}`, { code: "E_BAD_ARGUMENT", param: "changes" });
   }
 }
 

@@ -32,15 +32,20 @@ export function createApp(
     requestTimeout: BODY_MS,
     http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS },
     frameworkErrors: (error, _request, reply) => { refuse(reply as FastifyReply, error); },
-    clientErrorHandler: (_error, socket) => { if (socket.writable) socket.end("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n"); },
+    clientErrorHandler: (_error, socket) => {
+      if (socket.writable) socket.write("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+      socket.destroy(); // or a peer that never closes its side would hold it for ever
+    },
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser("application/json", { parseAs: "buffer" }, async (_: FastifyRequest, bytes: Buffer) => parseBody(bytes));
   app.addContentTypeParser("application/octet-stream", { parseAs: "buffer" }, async (_: FastifyRequest, bytes: Buffer) => bytes);
   const open = new Set(routes.filter(({ isOpen }) => isOpen).map(({ path }) => pattern(path)));
+  const known = new Set(routes.map(({ path }) => pattern(path)));
   app.addHook("onRequest", async (request) => {
+    // A path has many spellings, so what needs a key is decided by the route that was found; the spelling only where there is none.
     const { url = "" } = request.routeOptions;
-    hooks.admit(request, open.has(url) || !isOfApi(request.url));
+    hooks.admit(request, open.has(url) || !(known.has(url) || isOfApi(request.url)));
   });
   app.addHook("onSend", async (_request, reply) => {
     reply.headers(API_HEADERS);

@@ -38,7 +38,7 @@ export class Job {
   }
 
   /** Does the work with `perform`, unless it was cancelled before. */
-  async run(perform: (work: Work, reporting: Reporting) => Promise<VectorEntry>): Promise<void> {
+  async run(perform: (work: Work, reporting: Reporting) => Promise<VectorEntry>, onFailure: (error: unknown) => void): Promise<void> {
     if (this.hasEnded) return;
     this.started = now();
     this.change("running");
@@ -51,7 +51,8 @@ export class Job {
       this.end("succeeded");
     } catch (error) {
       if (this.stop.signal.aborted) return this.end("cancelled");
-      const { code, message } = httpErrorOf(error);
+      const { code, message, status, cause } = httpErrorOf(error);
+      if (status >= 500) onFailure(cause ?? error);
       this.error = { code: code ?? "internal_error", message };
       this.end("failed");
     }

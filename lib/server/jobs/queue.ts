@@ -17,6 +17,7 @@ export class JobQueue {
   constructor(
     private readonly maxUnfinished: number,
     private readonly perform: (modelId: string, work: Work, reporting: Reporting) => Promise<VectorEntry>,
+    private readonly onFailure: (error: unknown) => void,
   ) {}
 
   get unfinished(): Job[] {
@@ -35,7 +36,7 @@ export class JobQueue {
       if (this.jobs.size <= MOST) break;
       if (hasEnded) this.jobs.delete(id);
     }
-    this.last = this.last.then(() => job.run((own, reporting) => this.perform(modelId, own, reporting)));
+    this.last = this.last.then(() => job.run((own, reporting) => this.perform(modelId, own, reporting), this.onFailure));
     return job.state();
   }
 

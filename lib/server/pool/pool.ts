@@ -125,6 +125,7 @@ export class ModelPool {
     let used = loaded.reduce((sum, each) => sum + each.bytes, 0);
     for (const idle of loaded.filter(({ nLeases }) => nLeases === 0).sort((a, b) => a.usedAt - b.usedAt)) {
       if (used + bytes <= this.settings.memory) break;
+      if (idle.nLeases > 0) continue; // leased while another was freed
       used -= idle.bytes;
       await this.free(idle);
     }

@@ -1,6 +1,7 @@
 import { Answer } from "../answers/answer.js";
 import { sendAnswer } from "../answers/send.js";
 import { commonSettings, firstSeed, nextSeed, usualMost, type ChoiceSettings } from "../answers/settings.js";
+import { checkLength } from "../../generate/index.js";
 import { chatTokens, resolveFormat, type ChatMessage } from "../../prompt/index.js";
 import type { Probe } from "../../probe/index.js";
 import { assertMadeFor, type ModelFingerprint } from "../../vector/index.js";
@@ -40,6 +41,7 @@ async function chat(services: Services, call: Call<ChatRequest>): Promise<unknow
   return answering(services, body, call, async (lease, steer, monitor) => {
     const prompt = await chatPrompt(lease, body);
     const most = body.max_completion_tokens ?? body.max_tokens ?? usualMost(lease.model.maxContext, prompt.length);
+    checkLength(lease.model, prompt.length, most); // before anything of it is kept
     const seed = firstSeed(body);
     const choices = Array.from({ length: body.n ?? 1 }, (_, index): ChoiceSettings =>
       ({ index, prompt, echo: "", maxNewTokens: most, seed: nextSeed(seed, index), steer, firstTokens: body.first_tokens ?? [] }));
@@ -74,11 +76,14 @@ async function complete(services: Services, call: Call<CompletionRequest>): Prom
         { code: "E_BAD_ARGUMENT", param: "n" });
     }
     const seed = firstSeed(body);
-    const choices = prompts.flatMap((prompt, which) => Array.from({ length: n }, (_, index): ChoiceSettings => ({
-      index: which * n + index, prompt, steer, seed: nextSeed(seed, index), firstTokens: body.first_tokens ?? [],
-      echo: body.echo ? Buffer.from(model.detokenise(prompt)).toString() : "",
-      maxNewTokens: body.max_tokens ?? usualMost(model.maxContext, prompt.length),
-    })));
+    const choices = prompts.flatMap((prompt, which) => {
+      const maxNewTokens = body.max_tokens ?? usualMost(model.maxContext, prompt.length);
+      checkLength(model, prompt.length, maxNewTokens); // before anything of it is kept
+      const echo = body.echo ? Buffer.from(model.detokenise(prompt)).toString() : "";
+      return Array.from({ length: n }, (_, index): ChoiceSettings => ({
+        index: which * n + index, prompt, steer, seed: nextSeed(seed, index), firstTokens: body.first_tokens ?? [], echo, maxNewTokens,
+      }));
+    });
     return { kind: "text", settings: commonSettings(body, monitor, body.logprobs ?? undefined), choices };
   });
 }
@@ -112,7 +117,7 @@ async function answering(
     throw error;
   }
   answers.add(answer);
-  return sendAnswer(answer, call);
+  return sendAnswer(answer, call, services);
 }
 
 async function probesOf({ shelf }: Services, ids: readonly string[], model: ModelFingerprint): Promise<Probe[]> {

@@ -61,5 +61,5 @@ async function replayed(services: Services, call: Call<z.infer<typeof replayRequ
   const lease = await pool.lease(first.modelId);
   const answer = new Answer(first.kind, settings, choices, lease, { shelf, metrics, timeout });
   answers.add(answer);
-  return sendAnswer(answer, call);
+  return sendAnswer(answer, call, services);
 }

@@ -4,7 +4,7 @@ import { jobListSchema, jobSchema } from "../schemas/index.js";
 import type { Services } from "../services.js";
 
 /** The routes of background jobs. */
-export function jobRoutes({ jobs }: Services): Route[] {
+export function jobRoutes({ jobs, onFailure }: Services): Route[] {
   return [
     route("GET /v1/jobs", {
       summary: "Jobs, the latest first", answers: { description: "the list", schema: jobListSchema },
@@ -14,7 +14,7 @@ export function jobRoutes({ jobs }: Services): Route[] {
     }, ({ id }) => jobs.find(id).state()),
     route("GET /v1/jobs/{id}/events", {
       summary: "The states of a job until it has ended", answers: { description: "events", other: { "text/event-stream": jobSchema } },
-    }, ({ id, reply, left }) => sendEvents(reply, jobs.follow(id), { left }, "")),
+    }, ({ id, reply, left }) => sendEvents(reply, jobs.follow(id), { left, onFailure }, "")),
     route("DELETE /v1/jobs/{id}", {
       summary: "Cancel a job", answers: { description: "the job", schema: jobSchema },
     }, ({ id }) => {

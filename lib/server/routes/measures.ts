@@ -1,4 +1,5 @@
 import type { z } from "zod";
+import { onAbort } from "../../engine/index.js";
 import { fluencyEvaluator, languageEvaluator, perplexityEvaluator, probeEvaluator, type Evaluator } from "../../evaluate/index.js";
 import { perplexityOf, scoreTokens } from "../../generate/index.js";
 import { assertMadeFor } from "../../vector/index.js";
@@ -34,15 +35,17 @@ async function withPlace<T>(
 ): Promise<T> {
   using lease = await pool.lease(body.model);
   const stop = new AbortController();
-  left.addEventListener("abort", () => stop.abort(), { once: true });
+  const forget = onAbort(left, () => stop.abort(new HttpError(499, "the client has left", { code: "client_left" })));
   const timer = setTimeout(() => stop.abort(new HttpError(504, `this took longer than ${timeout} seconds`, { code: "timeout" })),
     timeout * 1000);
-  const leave = await lease.gate.enter(1, stop.signal);
+  let leave = (): void => undefined;
   try {
+    leave = await lease.gate.enter(1, stop.signal);
     return await work(lease, stop.signal);
   } catch (error) {
     throw stop.signal.reason instanceof HttpError ? stop.signal.reason : error;
   } finally {
+    forget();
     clearTimeout(timer);
     leave();
   }
