@@ -19,7 +19,8 @@ interface VarietyOptions extends FormatOptions {
 
 /**
  * How varied steered answers are beside unsteered ones, at each alpha: the share of distinct tokens in an answer, as a mean over the
- * questions, divided by that of the unsteered model. An empty answer, and one that breaks the model down, counts as 0. Throws E_BAD_GGUF, E_CONTEXT_FULL, E_ABORTED.
+ * questions, divided by that of the unsteered model. An empty answer, and one that breaks the model down, counts as 0. Throws E_BAD_GGUF,
+ * E_CONTEXT_FULL, E_ABORTED.
  */
 export async function measureVariety(
   model: Engine, vector: VectorData, alphas: readonly number[], { questions, signal, ...format }: VarietyOptions,
