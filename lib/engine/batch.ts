@@ -116,9 +116,12 @@ export class Batch {
     return this.samples.push({ ...how, row, target: logProbability ? OWN_TARGET : NO_TARGET }) - 1;
   }
 
-  /** Requests the log probability of a given next token; returns its index in `StepResult.samples`. */
-  score(row: number, target: number): number {
-    return this.samples.push({ row, target }) - 1;
+  /**
+   * Requests the log probability of a given next token, which the sampler records as if it had picked it; returns its index in
+   * `StepResult.samples`.
+   */
+  score(row: number, target: number, how: Picking = {}): number {
+    return this.samples.push({ ...how, row, target }) - 1;
   }
 
   /**

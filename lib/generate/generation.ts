@@ -200,10 +200,7 @@ export class Generation implements StepTask, Decider {
     this.settings.monitor?.watch(batch, row);
     this.candidates?.decide(batch, row, candidates);
     const first = this.settings.firstTokens[place.step];
-    if (first === undefined) return batch.sample(row, this.picking());
-    // A sampler also remembers the tokens that it had no choice of.
-    return this.sampler === null ? batch.score(row, first)
-      : batch.sample(row, { ...this.picking(), allowed: only(first, this.model.info.nVocab) });
+    return first === undefined ? batch.sample(row, this.picking()) : batch.score(row, first, this.choice());
   }
 
   settle(batch: Batch, { baseline }: Probe): ReturnType<Decider["settle"]> {
@@ -213,7 +210,11 @@ export class Generation implements StepTask, Decider {
   }
 
   private picking(): Parameters<Batch["sample"]>[1] {
-    return { sampler: this.sampler, logProbability: this.settings.logProbabilities, allowed: this.constraint?.allowed() };
+    return { ...this.choice(), logProbability: this.settings.logProbabilities };
+  }
+
+  private choice(): Parameters<Batch["score"]>[2] {
+    return { sampler: this.sampler, allowed: this.constraint?.allowed() };
   }
 
   private read({ readings, steps }: Composition): void {
@@ -282,11 +283,4 @@ export class Generation implements StepTask, Decider {
     this.consumer = undefined;
     if (consumer) use(consumer);
   }
-}
-
-/** A mask that allows one token, one bit per token of the vocabulary. */
-function only(token: number, nVocab: number): Int32Array {
-  const mask = new Int32Array(Math.ceil(nVocab / 32));
-  mask[token >> 5] = 1 << (token & 31);
-  return mask;
 }

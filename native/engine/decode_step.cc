@@ -43,6 +43,7 @@ void sample(const llama_session & session, const sample_request & request, const
     double        log_probability = std::numeric_limits<double>::quiet_NaN();
     int32_t       token = logits == nullptr ? UNSETTLED : request.target;
     if (logits != nullptr && token < 0) token = request.sampler ? request.sampler->sample(logits, request.allowed) : arg_max(logits, n_vocab);
+    if (logits != nullptr && request.target >= 0 && request.sampler) request.sampler->take(logits, request.allowed, request.target);
     if (request.target != NO_TARGET && token >= 0) {
         const distribution next(logits, n_vocab);
         if (next.is_finite()) log_probability = next.log_probability(token);

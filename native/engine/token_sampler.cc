@@ -59,6 +59,12 @@ llama_token token_sampler::sample(const float * logits, const std::vector<int32_
     return token;
 }
 
+void token_sampler::take(const float * logits, const std::vector<int32_t> & allowed, llama_token given) {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    pick(chain_.get(), logits, allowed);
+    llama_sampler_accept(chain_.get(), given);
+}
+
 llama_token token_sampler::peek(const float * logits, const std::vector<int32_t> & allowed) {
     const std::lock_guard<std::mutex> lock(mutex_);
     const std::unique_ptr<llama_sampler, decltype(&llama_sampler_free)> copy(llama_sampler_clone(chain_.get()), llama_sampler_free);

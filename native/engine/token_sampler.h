@@ -40,7 +40,9 @@ public:
     // Picks a token and records it; -1 when the logits are not finite or no token is allowed.
     // allowed: one bit per token, 32 to a word; empty = all.
     llama_token sample(const float * logits, const std::vector<int32_t> & allowed);
-    // The same without recording it: the next call still picks as if this one had not been made.
+    // Records a given token instead of the one that it picks, so that the next call picks as if it had picked that one itself.
+    void take(const float * logits, const std::vector<int32_t> & allowed, llama_token given);
+    // Picks a token without recording it: the next call still picks as if this one had not been made.
     llama_token peek(const float * logits, const std::vector<int32_t> & allowed);
 
 private:

@@ -52,8 +52,16 @@ describe("the candidates of each stream", () => {
 });
 
 describe("an answer that begins with given tokens", () => {
+  test("can begin with one that its sampler forbids", async () => {
+    const [first] = ids(await answer({}));
+    const given = await answer({ firstTokens: [first!], sampling: { temperature: 1, seed: 1, logitBias: { [first!]: -Infinity } } });
+    expect(ids(given)[0]).toBe(first);
+    expect(ids(given).slice(1)).not.toContain(first);
+  });
+
   test.each([
     ["greedy", {}], ["sampled", { temperature: 1.5, seed: 7 }], ["penalised", { temperature: 1, repeatPenalty: 1.5, seed: 3 }],
+    ["sampled with XTC", { temperature: 1.5, seed: 7, xtcProbability: 0.5, xtcThreshold: 0.01 }],
   ])("%s: its own beginning changes nothing after it", async (_, sampling) => {
     const whole = await answer({ sampling, steer: dynamic(0) });
     for (const n of [1, 3, 8]) {
