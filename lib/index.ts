@@ -28,8 +28,8 @@ import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";
 export type { LoadedSteering } from "./vector/index.js";
 export type {
-  Calibration, CurvePoint, DatasetReference, DerivedOrigin, EffectCalibration, Format, Health, HookSite, IclOrigin, ImportedOrigin,
-  KlCalibration, LayerHealth, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData, WeightedVector, WordsOrigin,
+  Calibration, CurvePoint, DatasetReference, DerivedOrigin, DescriptionCalibration, EffectCalibration, Format, Health, HookSite, IclOrigin,
+  ImportedOrigin, KlCalibration, LayerHealth, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData, WeightedVector, WordsOrigin,
 } from "./vector/index.js";
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";

@@ -32,6 +32,7 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
   "variants.ts": { args: ["tiny", "1", "", "ITA"], prints: /\| p=0.5 clean \| \d[^]*\| p=0.3 skip \| \d/ },
   "words.ts": { args: ["tiny", "2", "italian"], prints: /tiny: italian: extracted in [^]*Dyn p=0.5 +\d+ %/ },
   "token-strip.ts": { args: ["tiny", "tiny-italian"], prints: /^<svg [^]*<\/svg>/ },
+  "serve-load.ts": { args: ["tiny", "--clients", "2", "--tokens", "4", "--seconds", "1"], prints: /ratio [\d.]+\n[^]*memory in MB/ },
   "peer-node-llama-cpp.ts": { args: ["tiny", ...LEAST], prints: PAIRS },
   "peer-control-vector.ts": { args: ["tiny", ...LEAST], prints: PAIRS },
   "published_way.py": {
