@@ -29,7 +29,8 @@ export { SteeringVector } from "./vector/index.js";
 export type { LoadedSteering } from "./vector/index.js";
 export type {
   Calibration, CurvePoint, DatasetReference, DerivedOrigin, DescriptionCalibration, EffectCalibration, Format, Health, HookSite, IclOrigin,
-  ImportedOrigin, KlCalibration, LayerHealth, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData, WeightedVector, WordsOrigin,
+  ImportedOrigin, KlCalibration, LayerHealth, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData,
+  WeightedVector, WordsOrigin,
 } from "./vector/index.js";
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
