@@ -68,8 +68,11 @@ Napi::Value system_info(const Napi::CallbackInfo & info) {
 Napi::Value hash_of(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         if (!info[0].IsTypedArray()) throw failure("E_BAD_ARGUMENT", "data must be a typed array");
-        const auto data = info[0].As<Napi::Uint8Array>(); // the elements' type does not matter: it is read in place, as bytes
-        return Napi::BigInt::New(info.Env(), content_hash(data.Data(), data.ByteLength()));
+        void * data = nullptr; // read in place, as bytes, whatever the elements are
+        if (napi_get_typedarray_info(info.Env(), info[0], nullptr, nullptr, &data, nullptr, nullptr) != napi_ok) {
+            throw failure("E_BAD_ARGUMENT", "data cannot be read");
+        }
+        return Napi::BigInt::New(info.Env(), content_hash(data, info[0].As<Napi::TypedArray>().ByteLength()));
     });
 }
 

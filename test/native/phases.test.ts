@@ -68,7 +68,7 @@ test("a given text is steered where its answer begins, and a vector's steps coun
 
 test("a generation's tokens tell their phase; schedules and Dyn count in the answer alone, and replay gives the same", async () => {
   const prompt = "Why?<think>";
-  const options = { ...letters(model, 6), messages: [] };
+  const options = letters(model, 6);
   const plain = await model.generate(prompt, options).result();
   expect(plain).toMatchObject({ thoughts: plain.text, answer: "" });
   expect(plain.tokens.every(({ phase }) => phase === "thinking")).toBe(true);

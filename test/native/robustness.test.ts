@@ -38,7 +38,7 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
     ],
     [
       "more outputs than the context holds",
-      () => { const batch = new Batch(); for (let i = 0; i < 20; i++) batch.add(5, i, 0, { output: true }); return batch; }, "E_SHAPE",
+      () => { const batch = new Batch(); for (let i = 0; i < 40; i++) batch.add(5, i, 0, { output: true }); return batch; }, "E_SHAPE",
     ],
     ["a vector that is none", () => row(5, 0, 0, { terms: [{ vector: {} as VectorHandle, step: 0, alpha: 1 }] }), "E_BAD_ARGUMENT"],
     ["a capture that is none", () => row(5, 0, 0, { capture: { into: {} as CaptureHandle, step: 0, weight: 1 } }), "E_BAD_ARGUMENT"],

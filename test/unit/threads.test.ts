@@ -63,7 +63,7 @@ describe("threads by the load", () => {
   /** A machine of `cores`, of which others want `others`; we use what `used` says, in turn. */
   class Machine {
     private static machines = 0;
-    now = 1e6 * ++Machine.machines; // those of the tests before do not compute any more
+    now = 1e9 * ++Machine.machines; // those of the tests before, also by the real clock, do not compute any more
     idle = 1e6;
     own = 0;
     run(ms: number, own: number, idle: number): void {
@@ -173,7 +173,7 @@ describe("threads by the load", () => {
   });
 
   test("where the system tells nothing, nothing is changed", () => {
-    let now = 1e9;
+    let now = 1e15; // later than all machines of the tests before
     const threads = new ThreadCount(2, false, () => undefined, () => now);
     now += 1e6;
     expect(threads.now()).toBe(2);
