@@ -43,7 +43,7 @@ export function createApp(
   const open = new Set(routes.filter(({ isOpen }) => isOpen).map(({ path }) => pattern(path)));
   const known = new Set(routes.map(({ path }) => pattern(path)));
   app.addHook("onRequest", async (request) => {
-    // A path has many spellings, so what needs a key is decided by the route that was found; the spelling only where there is none.
+    // A path has many spellings, so the route that was found decides who needs a key; only without a route does the spelling.
     const { url = "" } = request.routeOptions;
     hooks.admit(request, open.has(url) || !(known.has(url) || isOfApi(request.url)));
   });
