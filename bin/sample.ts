@@ -1,6 +1,7 @@
 import { prompts, type Model, type Steering } from "../lib/index.js";
 import { formatOf } from "../lib/vector/index.js";
 import { onStdout, type Colours } from "./colours.js";
+import { defined } from "./common.js";
 
 /** One question, and its answers without and with a vector. */
 export interface Sample {
@@ -13,8 +14,10 @@ export interface Sample {
 export async function sampleOf(
   model: Model, steering: Steering, { question, maxNewTokens, signal }: { question: string; maxNewTokens: number; signal: AbortSignal },
 ): Promise<Sample> {
-  const format = formatOf(steering.vector.provenance) ?? "auto";
-  const tokens = await prompts.tokens(model, question, { format });
+  const { provenance } = steering.vector;
+  const { system, templateVariables } = provenance;
+  const format = formatOf(provenance) ?? "auto";
+  const tokens = await prompts.tokens(model, question, { format, ...defined({ system, templateVariables }) });
   const stop = format === "qa" ? [prompts.QUESTION_STOP] : [];
   const [unsteered, steered] = await Promise.all([[], [steering]].map(async (steer) => {
     const { answer } = await model.generate(tokens, { steer, maxNewTokens, stop, signal }).result();

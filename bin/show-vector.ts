@@ -59,8 +59,10 @@ function describeOrigin({ origin, calibration }: Provenance): Record<string, str
 export function calibrationResult(calibration: Calibration): string {
   if (calibration.by === "description") {
     const { schedule, tried } = calibration;
-    const { gain, loss } = tried.find((each) => scheduleText(each.schedule) === scheduleText(schedule))!;
-    return `answers ${gain!.toFixed(2)} nats per token likelier towards it, ${loss!.toFixed(2)} less fluent; the best of ${tried.length} schedules`;
+    const { gain = null, loss = null } = tried.find((each) => scheduleText(each.schedule) === scheduleText(schedule)) ?? {};
+    const figures = gain === null || loss === null ? ""
+      : `answers ${gain.toFixed(2)} nats per token likelier towards it, ${loss.toFixed(2)} less fluent; `;
+    return `${figures}the best of ${tried.length} schedules`;
   }
   if (calibration.by === "kl") {
     const { budget, spending, n, questions } = calibration;

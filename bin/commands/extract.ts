@@ -3,8 +3,8 @@ import { differingQueries, loadQuestions } from "../../lib/dataset/index.js";
 import { datasets, spec } from "../../lib/experiments.js";
 import { HELD_OUT_QUESTIONS, POOLINGS, answerPairs, loadContrastTexts } from "../../lib/extract/index.js";
 import {
-  extract, loadDataset, type CacheOption, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model, type PairsOrigin,
-  type SteeringVector,
+  extract, loadDataset, SteeringError, type CacheOption, type Dataset, type ExtractOptions, type ExtractPairsOptions, type Model,
+  type PairsOrigin, type SteeringVector,
 } from "../../lib/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import { scheduleText } from "../../lib/steering/index.js";
@@ -163,7 +163,12 @@ async function noteSample(model: Model, vector: SteeringVector, signal: AbortSig
   const { calibration } = vector.provenance;
   if (!calibration || quiet) return;
   const asked = { question: HELD_OUT_QUESTIONS[0]!, maxNewTokens: 32, signal };
-  note(sampleLines(await sampleOf(model, { vector, schedule: calibration.schedule }, asked), onStderr), quiet);
+  try {
+    note(sampleLines(await sampleOf(model, { vector, schedule: calibration.schedule }, asked), onStderr), quiet);
+  } catch (error) {
+    if (!(error instanceof SteeringError) || error.code === "E_ABORTED") throw error;
+    note(`No sample answer could be written, but the vector is saved: ${error.message}`, quiet);
+  }
 }
 
 /** The measured strength, and how to use the vector. */
