@@ -1,5 +1,7 @@
 import { expect, test } from "@jest/globals";
-import { compose, replay, type GenerateOptions, type GenerationResult, type GenerationStream, type VectorData } from "../../lib/index.js";
+import {
+  compose, replay, type GenerateOptions, type GenerationResult, type GenerationStream, type SteerInput, type Steering, type VectorData,
+} from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { steeringSpecSchema } from "../../lib/steering/index.js";
 import { tinyForFile } from "../support/file-model.js";
@@ -149,6 +151,16 @@ test("a schedule that is none, and a vector that says no strength, are refused a
     schedule: { kind: "fixed" },
   })).rejects.toMatchObject({ code: "E_MODEL_MISMATCH" });
   expect(await stream.text()).not.toBe("");
+});
+
+test("a list may hold lists of steerings; an option that does not exist is refused with the nearest name", async () => {
+  const [one, two] = [1, 2].map((alpha): Steering => ({ vector: first, schedule: { kind: "fixed", alpha } })) as [Steering, Steering];
+  const written = async (steer: SteerInput): Promise<number[]> =>
+    (await model.generate(PROMPT, { maxNewTokens: 6, steer }).result()).tokens.map(({ token }) => token);
+  expect(await written([[one], [two]])).toEqual(await written([one, two]));
+  expect(() => model.generate(PROMPT, { maxTokens: 2 } as GenerateOptions)).toThrow(expect.objectContaining({
+    code: "E_BAD_ARGUMENT", message: expect.stringContaining('no option is called "maxTokens"; did you mean maxNewTokens?'),
+  }));
 });
 
 test("what is changed while a token is under way counts from the token after it", async () => {

@@ -88,6 +88,10 @@ describe("a running answer", () => {
     ] }] } });
     expect((await ask("PATCH", `/v1/generations/${id}/steering`, { changes: [{ index: 1, drop: true }] })).status).toBe(200);
     expect((await ask("PATCH", `/v1/generations/${id}/steering`, { changes: [{ index: 9, drop: true }] })).status).toBe(400);
+    // All or nothing: the first change must not take effect where the second one is refused.
+    const half = { changes: [{ index: 0, alpha: 7 }, { index: 9, alpha: 7 }] };
+    expect((await ask("PATCH", `/v1/generations/${id}/steering`, half)).status).toBe(400);
+    expect((await ask("GET", `/v1/generations/${id}`)).json.choices[0].steering[0].schedule).toMatchObject({ alpha: -0.25 });
     expect((await ask("POST", `/v1/generations/${id}/replay`, {})).status).toBe(409);
     let text = begin!;
     for (let each = await reader.read(); !each.done; each = await reader.read()) text += each.value;

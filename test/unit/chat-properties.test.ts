@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { findProperty, propertyLines, setStrength, type Property } from "../../bin/chat/properties.js";
+import { isCommand } from "../../bin/chat/slash-commands.js";
 import { scheduleWords } from "../../bin/chat/schedule-words.js";
 import { parseSteer } from "../../lib/steering/index.js";
 
@@ -9,7 +10,10 @@ const property = (name: string, schedule = "fixed,1"): Property =>
 describe("properties", () => {
   const all = [property("italian"), property("formal"), property("formal-2", "dyn,p=0.3")];
 
-  test("are found by name, number, or the beginning of one name", () => {
+  test("are found by name, number, or a part of one name", () => {
+    expect(findProperty(all, "TALI").name).toBe("italian");
+    expect(["exit", "quit", "/x"].map(isCommand)).toEqual([true, true, true]);
+    expect([" exit", "exit now", "why?"].map(isCommand)).toEqual([false, false, false]);
     const names = ["italian", "IT", "1", "formal", "2", "3", "formal-", "i"].map((word) => findProperty(all, word).name);
     expect(names).toEqual(["italian", "italian", "italian", "formal", "formal", "formal-2", "formal-2", "italian"]);
   });

@@ -134,6 +134,16 @@ describe("what a file knows of its strength", () => {
       "KL of at most 0.5 nats per token, over 4 questions of ENG; weaker than -0.6, where answers repeat themselves",
       "language ita in 100 % of 20 answers, ΔPPL 2.00",
     ]);
+    const described = (gain: number | null): Calibration => ({
+      ...byKl, by: "description", spending: -0.6, tried: [{ schedule: byKl.schedule, gain, loss: 0.25, variety: 1 }],
+    });
+    expect([calibrationResult(described(1.5)), calibrationResult(described(null))]).toEqual([
+      "answers 1.50 nats per token likelier towards it, 0.25 less fluent; the best of 1 schedules", "the best of 1 schedules",
+    ]);
+    const file = await saved("described.safetensors", described(1.5));
+    expect((await SteeringVector.load(file)).provenance.calibration).toEqual(described(1.5));
+    expect((await loadSteering(`${file}:dyn`))[0]!.schedule)
+      .toMatchObject({ strongAlpha: expect.closeTo(-0.84, 6), alphaMax: expect.closeTo(0.84, 6) });
     expect((await SteeringVector.load(await saved("reduced.safetensors", reduced))).provenance.calibration).toEqual(reduced);
   });
   test("gives Dyn its strong alpha and its cap, where --steer does not", async () => {
