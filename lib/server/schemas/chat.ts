@@ -3,6 +3,7 @@ import { finishReason, generationShape, timingsSchema, topLogprobs, usageSchema 
 import { candidateSchema, canonicalSteeringSchema, readingSchema, stepDetailsSchema } from "./steering.js";
 
 const MAX_MESSAGES = 1024;
+const NO_TOOLS = "this server calls no tools or functions; ask without them";
 const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
 const content = z.union([z.string(), z.array(textPart).min(1).max(1024)]);
 
@@ -29,9 +30,18 @@ export const chatRequestSchema = z.strictObject({
   logprobs: z.boolean().nullish(),
   top_logprobs: topLogprobs.nullish(),
   modalities: z.array(z.literal("text")).nullish(),
-  tools: z.array(z.unknown()).max(0, "tools are not supported").nullish(),
+  tools: z.array(z.unknown()).max(0, NO_TOOLS).nullish(),
+  functions: z.array(z.unknown()).max(0, NO_TOOLS).nullish(),
   tool_choice: z.enum(["none", "auto"]).nullish(),
+  function_call: z.enum(["none", "auto"]).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
+  /** A variable of the chat template, if it has one of this name. */
+  reasoning_effort: z.string().max(20).nullish(),
+  /** Changes nothing. */
+  verbosity: z.string().max(20).nullish(),
+  audio: z.null().optional(),
+  prediction: z.null().optional(),
+  web_search_options: z.null().optional(),
   /** Variables of the model's chat template, e.g. `{"enable_thinking": false}`; llama.cpp calls them `chat_template_kwargs`. */
   template_variables: z.record(z.string().max(200), z.unknown()).nullish(),
   chat_template_kwargs: z.record(z.string().max(200), z.unknown()).nullish(),

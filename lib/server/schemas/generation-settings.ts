@@ -73,7 +73,8 @@ export const topLogprobs = z.number().int().min(0).max(MAX_CANDIDATES);
 
 export const usageSchema = z.object({
   prompt_tokens: z.number().int(), completion_tokens: z.number().int(), total_tokens: z.number().int(),
-  prompt_tokens_details: z.object({ cached_tokens: z.number().int() }).optional(),
+  /** Prompt tokens that were not computed, because an earlier request with the same steering began with them. */
+  prompt_tokens_details: z.object({ cached_tokens: z.number().int() }),
 });
 
 /** What an answer took; the rates are of this answer, whoever else shared its steps. */
