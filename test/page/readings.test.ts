@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { loadModel } from "../../lib/index.js";
 import { probe } from "../../lib/experiments.js";
-import { answers, ask, browsing, close, column, pagesForFile } from "../support/page.js";
+import { answers, ask, browsing, close, column, pagesForFile, settled } from "../support/page.js";
 import { randomProbe } from "../support/probes.js";
 import { LOAD } from "../support/served.js";
 import { violations } from "../support/browser.js";
@@ -34,7 +34,8 @@ browsing("the page", () => {
     expect(await chart.count()).toBe(1);
     expect(await violations(page)).toEqual([]);
     await card.getByRole("switch").uncheck();
-    await ask(page);
+    await page.getByRole("button", { name: "Ask again" }).click();
+    await settled(page);
     await column(page, 1).locator(".turn:last-child .token").nth(1).hover();
     expect(await page.locator(".inspector").textContent()).not.toContain("probe");
     await close(tab);

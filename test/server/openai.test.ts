@@ -125,6 +125,24 @@ describe("OpenAI's client", () => {
     expect(other!.message.content).toBe(plain!.message.content);
   });
 
+  test("takes back the messages that clients were sent, with whatever they add to them", async () => {
+    const { choices: [said] } = await client.chat.completions.create(chat);
+    const next = { role: "user" as const, content: "Why?" };
+    const asked = async (message: object): Promise<OpenAI.ChatCompletion> => client.chat.completions.create({
+      ...chat, messages: [...messages, ours<OpenAI.ChatCompletionMessageParam>(message), next],
+    });
+    const { content } = said!.message;
+    const [plain, whole, agents] = await Promise.all([
+      asked({ role: "assistant", content }), asked(said!.message),
+      // As OpenAI's agents do: the fields of the message in each of its parts.
+      asked({ role: "assistant", refusal: null, reasoning: "x", content: [{ type: "text", text: content, role: "assistant", annotations: [] }] }),
+    ]);
+    const { message } = plain.choices[0]!;
+    expect(message.content!.length).toBeGreaterThan(0);
+    expect([whole, agents].map(({ choices: [choice] }) => choice!.message.content)).toEqual([message.content, message.content]);
+    await expect(asked({ role: "assistant", content: "", tool_calls: [{ id: "1" }] })).rejects.toThrow("calls no tools");
+  });
+
   test("steering is one more field", async () => {
     const plain = await client.chat.completions.create(chat);
     const steered = await client.chat.completions.create({ ...chat, ...ours<object>({ steering: "one:fixed,1.5" }) });

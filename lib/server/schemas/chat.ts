@@ -4,21 +4,18 @@ import { candidateSchema, canonicalSteeringSchema, readingSchema, stepDetailsSch
 
 const MAX_MESSAGES = 1024;
 const NO_TOOLS = "this server calls no tools or functions; ask without them";
-const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
-const content = z.union([z.string(), z.array(textPart).min(1).max(1024)]);
+const textPart = z.object({ type: z.literal("text"), text: z.string() });
+const content = z.union([z.string(), z.array(textPart).max(1024)]);
 
-const messageSchema = z.strictObject({
+/** Other fields are ignored: clients send answers back with whatever they were sent, and more. */
+const messageSchema = z.object({
   /** `developer` is read as `system`. */
   role: z.enum(["system", "developer", "user", "assistant"]),
   content,
-  name: z.string().max(200).optional(),
-  // As our own answers have them, so that a client may send them back.
-  refusal: z.null().optional(),
-  annotations: z.array(z.unknown()).max(0).optional(),
+  // What cannot be left out without changing what was said.
   audio: z.null().optional(),
   function_call: z.null().optional(),
-  tool_calls: z.null().or(z.array(z.unknown()).max(0)).optional(),
-  reasoning_content: z.string().nullish(),
+  tool_calls: z.null().or(z.array(z.unknown()).max(0, NO_TOOLS)).optional(),
 });
 
 /** Body of `POST /v1/chat/completions`. */

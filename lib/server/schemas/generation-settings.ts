@@ -28,6 +28,7 @@ const responseFormatSchema = z.discriminatedUnion("type", [
 /** Fields that OpenAI's clients send and that change nothing here. */
 const ignored = Object.fromEntries([
   "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+  "prompt_cache_options",
 ].map((name) => [name, z.unknown().optional()])) as Record<string, z.ZodOptional<z.ZodUnknown>>;
 
 /** What chat and text completions have in common; null is as good as absent. */
