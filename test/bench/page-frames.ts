@@ -85,9 +85,15 @@ const hash = Buffer.from(JSON.stringify(setting)).toString("base64url");
 await page.goto(`http://127.0.0.1:${(server.address() as AddressInfo).port}/#s=${hash}`);
 await page.locator(".loading").waitFor({ state: "detached" });
 const session = await page.context().newCDPSession(page);
+await session.send("Performance.enable");
 if (values.profile !== undefined) {
   await session.send("Profiler.enable");
   await session.send("Profiler.start");
+}
+/** Seconds that the page's thread has worked. */
+async function busy(): Promise<Record<string, number>> {
+  const { metrics } = await session.send("Performance.getMetrics");
+  return Object.fromEntries(metrics.map(({ name, value }) => [name, value]));
 }
 // Counts tokens and frames, and leaves both at each tenth of the answer.
 await page.evaluate(`(() => {
@@ -103,6 +109,7 @@ await page.evaluate(`(() => {
   };
   requestAnimationFrame(tick);
 })()`);
+const work = await busy();
 await page.getByRole("button", { name: "Ask", exact: true }).click();
 await page.locator(".reply.done").nth(2).waitFor({ timeout: nTokens / rate * 10_000 + 20_000 });
 await page.waitForTimeout(100);
@@ -111,6 +118,7 @@ if (values.profile !== undefined) {
   const { profile } = await session.send("Profiler.stop");
   writeFileSync(values.profile, JSON.stringify(profile));
 }
+const after = await busy();
 await browser.close();
 server.close();
 for (const [index, mark] of marks.entries()) {
@@ -120,3 +128,6 @@ for (const [index, mark] of marks.entries()) {
   console.log(`to ${mark.tokens} tokens: ${((mark.frames - last.frames) / seconds).toFixed(0)} frames/s, `
     + `${((mark.tokens - last.tokens) / seconds).toFixed(0)} tokens/s, ${mark.late - last.late} frames late by one or more`);
 }
+const perToken = (name: string): string => ((after[name]! - work[name]!) * 1000 / nTokens).toFixed(2);
+console.log(`processor time per token of the three columns, in ms: the page's thread ${perToken("ThreadTime")} (layout ${perToken("LayoutDuration")}, `
+  + `styles ${perToken("RecalcStyleDuration")}, scripts ${perToken("ScriptDuration")}, as measured by the clock), its process ${perToken("ProcessTime")}`);

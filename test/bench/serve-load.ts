@@ -26,6 +26,8 @@ const promptOf = (index: number): string => `Q:${QUESTIONS[index % QUESTIONS.len
 const LEAVING = 8;
 /** Two tokens whose log probabilities are closer than this may change places with what else is in the batch (docs/architecture.md). */
 const UNDECIDED = 0.5;
+/** Seconds until the code is compiled. */
+const WARM_UP = 10;
 /** Words of a long system message. */
 const LONG_PROMPT = 120;
 
@@ -68,7 +70,7 @@ function marginAt({ tokens }: Alone, text: string): number {
     written += token.text;
     if (!text.startsWith(written)) return token.margin;
   }
-  return 0; // the end of a text: it may have been cut
+  return 0; // one goes on where the other has ended: by how much is not known
 }
 
 /** Which share of the answers under load is the answer alone, and the largest margin at which one parts from it. */
@@ -97,8 +99,19 @@ async function firstTokens({ url }: Server): Promise<{ tokens: number; cold: num
   return { tokens: first.tokens, cold: first.ms, warm: second.ms };
 }
 
-/** Tokens per second of one plain batch of as many answers, without a server. */
-async function plainBatch(): Promise<number> {
+/** Tokens per second, and microseconds of processor time of this process per token. */
+interface Rate {
+  perSecond: number;
+  cpu: number;
+}
+
+function rateOf(tokens: number, seconds: number, since: NodeJS.CpuUsage): Rate {
+  const { user, system } = process.cpuUsage(since);
+  return { perSecond: tokens / seconds, cpu: (user + system) / tokens };
+}
+
+/** One plain batch of as many answers, without a server. */
+async function plainBatch(): Promise<Rate> {
   await using model = await loadModel(name, load);
   const round = async (): Promise<number> => {
     const results = await Promise.all(Array.from({ length: nClients }, (_, index) =>
@@ -106,10 +119,10 @@ async function plainBatch(): Promise<number> {
     return results.reduce((sum, { tokens }) => sum + tokens.length, 0);
   };
   await round();
-  const begun = performance.now();
+  const [begun, before] = [performance.now(), process.cpuUsage()];
   let tokens = 0;
   while (performance.now() - begun < Math.min(10, seconds) * 1000) tokens += await round();
-  return tokens / ((performance.now() - begun) / 1000);
+  return rateOf(tokens, (performance.now() - begun) / 1000, before);
 }
 
 /** Runs the clients; also returns resident megabytes, once per second. */
@@ -139,19 +152,22 @@ const { tokens, cold, warm } = await firstTokens(server);
 const asked = await everythingAsked(server);
 const alone: Alone[] = [];
 for (const each of asked) alone.push(await answeredAlone(server, each));
-const { measured, memory } = await underLoad({
-  url: server.url, nClients, seconds, nTokens, asked, leaving: values.plain ? 0 : LEAVING,
-});
+const asking = { url: server.url, nClients, nTokens, asked, leaving: values.plain ? 0 : LEAVING };
+await underLoad({ ...asking, seconds: Math.min(WARM_UP, seconds / 4) });
+const since = process.cpuUsage();
+const { measured, memory } = await underLoad({ ...asking, seconds });
+const served = rateOf(measured.tokens, measured.seconds, since);
 await server.close();
 const after = await plainBatch();
-const served = measured.tokens / measured.seconds;
 const { same, all, margin } = compare(alone, measured);
 const at = (share: number): number => memory[Math.min(memory.length - 1, Math.floor(share * memory.length))] ?? NaN;
 
 console.log(`${name}, ${nClients} clients for ${seconds} s, ${asked.length} questions with steerings, ${all} whole answers, `
   + `${measured.left} left, ${measured.failures} refused`);
-console.log(`tokens/s: served ${served.toFixed(0)}, one plain batch ${before.toFixed(0)} before and ${after.toFixed(0)} after; `
-  + `ratio ${(served / ((before + after) / 2)).toFixed(2)}`);
+const compared = (of: (rate: Rate) => number): string => `served ${of(served).toFixed(0)}, one plain batch ${of(before).toFixed(0)} before and `
+  + `${of(after).toFixed(0)} after; ratio ${(of(served) / ((of(before) + of(after)) / 2)).toFixed(2)}`;
+console.log(`tokens/s: ${compared(({ perSecond }) => perSecond)}`);
+console.log(`processor time per token in µs, without the clients': ${compared(({ cpu }) => cpu)}`);
 console.log(`first token: ${quantiles(measured.firsts)}; per token: ${quantiles(measured.gaps)}`);
 console.log(`first token after a beginning of ${tokens} tokens: ${cold.toFixed(1)} ms; with it in the cache: ${warm.toFixed(1)} ms`);
 console.log(`same as alone: ${same} of ${all}; others part where the two likeliest tokens are at most ${margin.toFixed(3)} nats apart`);
