@@ -19,7 +19,9 @@ const { values } = parseArgs({
 const [nTokens, rate] = [Number(values.tokens), Number(values.rate)];
 /** Milliseconds between two packets of tokens: that of a frame. */
 const PACKET_MS = 16;
-const TYPES: Readonly<Record<string, string>> = { ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml" };
+const TYPES: Readonly<Record<string, string>> = {
+  ".html": "text/html", ".js": "text/javascript", ".css": "text/css", ".svg": "image/svg+xml",
+};
 
 const schedule = { kind: "fixed", alpha: 1 };
 const vector = {

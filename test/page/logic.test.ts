@@ -15,7 +15,10 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 /** An entry of `GET /v1/vectors`, of which the page reads only some fields. */
 function entry(id: string, alpha: number, fields: Partial<VectorEntry> = {}): [string, VectorEntry] {
   const steering = steeringSpecSchema.parse({ vector: id, schedule: { kind: "fixed", alpha } });
-  return [id, { id, steering, dynamic: { strongAlpha: 2 * alpha, alphaMax: 2 * alpha }, property: "formal vs informal", source: "folder", layers: [0, 1, 2], ...fields } as VectorEntry];
+  const dynamic = { strongAlpha: 2 * alpha, alphaMax: 2 * alpha };
+  return [id, {
+    id, steering, dynamic, property: "formal vs informal", source: "folder", layers: [0, 1, 2], ...fields,
+  } as VectorEntry];
 }
 const ENTRIES = new Map([entry("formal", 1.5), entry("italian", 0.75)]);
 const using = (...ids: string[]): Setting => ({ ...defaultSetting(), uses: ids.map((id) => ({ id, layers: "all" })) });
@@ -48,7 +51,8 @@ describe("a permalink", () => {
     model: "tiny", prompt: "Perché? 🍂\n#&=", system: "Be brief.", maxTokens: 33, temperature: 0.7,
     uses: [{ id: "formal", layers: "0-1" }], probes: ["mood"],
     columns: [
-      { kind: "prompted", rows: {}, system: "Be formal." }, { kind: "start", rows: { formal: { on: false, kind: "window", alpha: -2, topP: 0.3, from: 1, to: 4 } } },
+      { kind: "prompted", rows: {}, system: "Be formal." },
+      { kind: "start", rows: { formal: { on: false, kind: "window", alpha: -2, topP: 0.3, from: 1, to: 4 } } },
       { kind: "dynamic", rows: {} },
     ],
   };
@@ -154,7 +158,8 @@ describe("the steering of a column", () => {
 describe("what a prompted column asks for", () => {
   const all = new Map([
     entry("formal", 1, { origin: "words", property: "speaks formally vs speaks casually" }),
-    entry("italian", 1, { source: "gallery", description: "Answers in Italian, from datasets" }), entry("glad", 1, { property: "glad vs sad" }),
+    entry("italian", 1, { source: "gallery", description: "Answers in Italian, from datasets" }),
+    entry("glad", 1, { property: "glad vs sad" }),
   ]);
   const columns = [{ kind: "prompted" as const, rows: {} }, { kind: "fixed" as const, rows: {} }];
 
@@ -167,7 +172,8 @@ describe("what a prompted column asks for", () => {
 
   test("comes after the system message of the page, and steers nothing", () => {
     const setting = { ...using("formal"), system: "Be brief.", columns };
-    expect([0, 1].map((index) => systemOf(setting, index, all))).toEqual(["Be brief.\n\nYou are someone who speaks formally.", "Be brief."]);
+    expect([0, 1].map((index) => systemOf(setting, index, all)))
+      .toEqual(["Be brief.\n\nYou are someone who speaks formally.", "Be brief."]);
     expect([0, 1].map((index) => steeringOf(setting, index, all).length)).toEqual([0, 1]);
     const written = { ...setting, columns: [{ ...columns[0]!, system: "Be polite." }] };
     expect(systemOf(written, 0, all)).toBe("Be brief.\n\nBe polite.");

@@ -66,7 +66,7 @@ describe("a score gives back its place, its model and its timer", () => {
     const post = (url: string, sent: object, signal?: AbortSignal): Promise<Response> => fetch(`${url}/v1/score`, {
       method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(sent), ...(signal && { signal }),
     });
-    const long = { ...body, continuation: Array.from({ length: 4000 }, (_, index) => 5 + index % 50) };
+    const long = { ...body, continuation: Array.from({ length: 1500 }, (_, index) => 5 + index % 50) };
     expect(await (await post(late.url, long)).json()).toMatchObject({ error: { type: "timeout_error", code: "timeout" } });
     expect(await (await fetch(`${late.url}/health`)).json()).toMatchObject({ running: 0, queued: 0 });
 
@@ -91,12 +91,13 @@ describe("a stream of events", () => {
   /** Serves `values` as events at a port of its own. */
   async function streaming(
     values: () => AsyncGenerator<unknown>,
-    { stop, onFailure = () => undefined, onReply }: { stop?: AbortSignal; onFailure?: (error: unknown) => void; onReply?: (reply: object) => void },
+    { stop, onFailure = () => undefined, onReply }:
+    { stop?: AbortSignal; onFailure?: (error: unknown) => void; onReply?: (reply: object) => void },
   ): Promise<number> {
     const app = fastify({ forceCloseConnections: true });
     apps.push(app);
     app.get("/", (_, reply) => {
-      onReply?.(reply);
+      onReply?.(reply.raw);
       const left = new AbortController();
       reply.raw.once("close", () => left.abort());
       return sendEvents(reply, values(), { left: left.signal, onFailure, ...(stop && { stop }) });
@@ -108,7 +109,8 @@ describe("a stream of events", () => {
   test("is forgotten by what could have stopped it, though that lives on", async () => {
     const stop = new AbortController();
     const replies: Array<WeakRef<object>> = [];
-    const port = await streaming(async function* () { yield 1; }, { stop: stop.signal, onReply: (reply) => replies.push(new WeakRef(reply)) });
+    const onReply = (reply: object): void => { replies.push(new WeakRef(reply)); };
+    const port = await streaming(async function* () { yield 1; }, { stop: stop.signal, onReply });
     for (let n = 0; n < 8; n++) {
       await (await fetch(`http://127.0.0.1:${port}/`, { headers: { connection: "close" } })).text();
     }

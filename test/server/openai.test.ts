@@ -113,10 +113,13 @@ describe("OpenAI's client", () => {
   });
 
   test("what clients always send and nobody needs here changes nothing", async () => {
-    const { choices: [plain] } = await client.chat.completions.create({ ...chat, messages: [{ role: "system", content: "Be brief." }, ...chat.messages] });
+    const { choices: [plain] } = await client.chat.completions.create({
+      ...chat, messages: [{ role: "system", content: "Be brief." }, ...chat.messages],
+    });
     const { choices: [other] } = await client.chat.completions.create({
       model: chat.model, max_completion_tokens: chat.max_tokens, user: "u", store: false, metadata: { a: "b" }, service_tier: "auto",
-      parallel_tool_calls: true, tools: [], tool_choice: "auto", functions: [], reasoning_effort: "low", verbosity: "low", modalities: ["text"],
+      parallel_tool_calls: true, tools: [], tool_choice: "auto", functions: [], reasoning_effort: "low", verbosity: "low",
+      modalities: ["text"],
       response_format: { type: "text" }, prompt_cache_key: "k", safety_identifier: "s", prediction: null, audio: null,
       messages: [
         { role: "developer", content: [{ type: "text", text: "Be " }, { type: "text", text: "brief." }] }, ...chat.messages,
@@ -135,7 +138,7 @@ describe("OpenAI's client", () => {
     const [plain, whole, agents] = await Promise.all([
       asked({ role: "assistant", content }), asked(said!.message),
       // As OpenAI's agents do: the fields of the message in each of its parts.
-      asked({ role: "assistant", refusal: null, reasoning: "x", content: [{ type: "text", text: content, role: "assistant", annotations: [] }] }),
+      asked({ role: "assistant", refusal: null, reasoning: "x", content: [{ type: "text", text: content, role: "assistant", extra: [] }] }),
     ]);
     const { message } = plain.choices[0]!;
     expect(message.content!.length).toBeGreaterThan(0);

@@ -61,7 +61,7 @@ export class Answer {
     this.system = system;
   }
 
-  /** True if nothing was added, and nothing was asked for. */
+  /** True if no vector was added and no system message requested anything. */
   get isUnsteered(): boolean {
     return this.entries.length === 0 && this.system === "";
   }

@@ -24,7 +24,7 @@ export const loading = signal("Connecting …");
 export const entries = computed(() => new Map(vectors.value.map((entry) => [entry.id, entry])));
 export const model = computed(() => models.value.find(({ id }) => id === setting.value.model));
 export const canChat = computed(() => model.value?.details?.format === "chat");
-const fitting = computed(() => vectors.value.filter(({ models: ids }) => setting.value.model !== undefined && ids.includes(setting.value.model)));
+const fitting = computed(() => vectors.value.filter(({ models: ids }) => ids.some((id) => id === setting.value.model)));
 export const ofModel = computed(() => fitting.value.filter(({ kind }) => kind === "vector"));
 export const probesOfModel = computed(() => fitting.value.filter(({ kind }) => kind === "probe"));
 /** Vectors in use that exist for this model. */
@@ -56,7 +56,8 @@ export function useVector(id: string, used: boolean): void {
 export function setRequest(index: number, text: string): void {
   const { system: _, ...column } = setting.value.columns[index]!;
   const written = text.trim();
-  change({ columns: setting.value.columns.map((other, at) => (at !== index ? other : written === "" ? column : { ...column, system: written })) });
+  const changed = written === "" ? column : { ...column, system: written };
+  change({ columns: setting.value.columns.map((other, at) => (at === index ? changed : other)) });
 }
 
 export function useProbe(id: string, used: boolean): void {

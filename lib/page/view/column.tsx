@@ -19,7 +19,8 @@ export function Column({ index }: { index: number }) {
     <section class="column" aria-label={`Column ${index + 1}: ${title}`}>
       <div class="how">
         <div class="kind">
-          <select aria-label={`Schedule of column ${index + 1}`} value={column.kind} onChange={(event) => choose(index, event.currentTarget.value as Kind)}>
+          <select aria-label={`Schedule of column ${index + 1}`} value={column.kind}
+            onChange={(event) => choose(index, event.currentTarget.value as Kind)}>
             {KINDS.map((kind) => <option key={kind} value={kind}>{kindTitle(kind)}</option>)}
           </select>
           <p>{explained(column.kind)}</p>
@@ -38,7 +39,8 @@ export function Column({ index }: { index: number }) {
 function Request({ index }: { index: number }) {
   return (
     <textarea class="request" rows={2} aria-label={`System message of column ${index + 1}`}
-      placeholder="Turn on a vector, or write a system message." value={askedBy({ ...setting.value, uses: uses.value }, index, entries.value)}
+      placeholder="Turn on a vector, or write a system message."
+      value={askedBy({ ...setting.value, uses: uses.value }, index, entries.value)}
       onChange={(event) => setRequest(index, event.currentTarget.value)} />
   );
 }

@@ -64,7 +64,8 @@ export async function chatPrompt(
     role: role === "developer" ? "system" : role,
     content: typeof content === "string" ? content : content.map(({ text }) => text).join(""),
   }));
-  return chatTokens(model, said, { mayCut: true, templateVariables: { ...(effort && { reasoning_effort: effort }), ...same, ...variables } });
+  const templateVariables = { ...(effort && { reasoning_effort: effort }), ...same, ...variables };
+  return chatTokens(model, said, { mayCut: true, templateVariables });
 }
 
 async function complete(services: Services, call: Call<CompletionRequest>): Promise<unknown> {
