@@ -5,7 +5,7 @@ const TITLES: Readonly<Record<Kind, string>> = {
 };
 const EXPLAINED: Readonly<Record<Kind, string>> = {
   none: "the model as it is",
-  prompted: "asked for it in a system message",
+  prompted: "a system message asks for it",
   fixed: "the same alpha at every token",
   dynamic: "alpha follows what each token needs",
   start: "alpha at the first token only",

@@ -22,9 +22,9 @@ export function Charts() {
   return (
     <div class="charts">
       <Chart title="Alpha per token" lines={alphas} max={scale.value} note="how strongly the vector was added" />
-      <Chart title="KL per token" lines={kls} note="how much the vector would change it, as Dyn measures" />
+      <Chart title="KL per token" lines={kls} note="how much the vector would change it" />
       {(read.length > 0 || probes.value.length > 0) && (
-        <Chart title="Probes per token" lines={read} max={1} note="probability of what each probe looks for" />
+        <Chart title="Probes per token" lines={read} max={1} note="probability of what it looks for" />
       )}
     </div>
   );
