@@ -6,6 +6,7 @@ import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
 import { loadModel } from "../../lib/index.js";
+import { addon } from "../../lib/native/index.js";
 import { serve, type Server } from "../../lib/server.js";
 import type { Load, Measured } from "./parts/load-clients.js";
 
@@ -91,23 +92,29 @@ async function firstTokens({ url }: Server): Promise<{ tokens: number; cold: num
   const system = Array.from({ length: LONG_PROMPT }, (_, index) => `rule ${index}`).join(", ");
   const ask = async (question: string): Promise<{ tokens: number; ms: number }> => {
     const begun = performance.now();
-    const { usage } = await post(url, { prompt: `${system}\n\nQ:${question}\nA:`, max_tokens: 1 }) as unknown as { usage: { prompt_tokens: number } };
-    return { tokens: usage.prompt_tokens, ms: performance.now() - begun };
+    const { usage } = await post(url, { prompt: `${system}\n\nQ:${question}\nA:`, max_tokens: 1 });
+    return { tokens: (usage as { prompt_tokens: number }).prompt_tokens, ms: performance.now() - begun };
   };
   await post(url, { prompt: promptOf(0), max_tokens: 1 }); // creates the context
   const [first, second] = [await ask(QUESTIONS[0]!), await ask(QUESTIONS[1]!)];
   return { tokens: first.tokens, cold: first.ms, warm: second.ms };
 }
 
-/** Tokens per second, and microseconds of processor time of this process per token. */
+/** Tokens per second, microseconds of processor time of this process per token, and rows per decode. */
 interface Rate {
   perSecond: number;
   cpu: number;
+  rows: number;
 }
 
-function rateOf(tokens: number, seconds: number, since: NodeJS.CpuUsage): Rate {
-  const { user, system } = process.cpuUsage(since);
-  return { perSecond: tokens / seconds, cpu: (user + system) / tokens };
+/** Begins to measure; call the result with the number of tokens, and of seconds unless it is the time since. */
+function measuring(): (tokens: number, seconds?: number) => Rate {
+  const [begun, cpu, work] = [performance.now(), process.cpuUsage(), addon().workDone()];
+  return (tokens, seconds = (performance.now() - begun) / 1000) => {
+    const { user, system } = process.cpuUsage(cpu);
+    const { rows, decodes } = addon().workDone();
+    return { perSecond: tokens / seconds, cpu: (user + system) / tokens, rows: (rows - work.rows) / (decodes - work.decodes) };
+  };
 }
 
 /** One plain batch of as many answers, without a server. */
@@ -119,10 +126,10 @@ async function plainBatch(): Promise<Rate> {
     return results.reduce((sum, { tokens }) => sum + tokens.length, 0);
   };
   await round();
-  const [begun, before] = [performance.now(), process.cpuUsage()];
+  const [begun, rateOf] = [performance.now(), measuring()];
   let tokens = 0;
   while (performance.now() - begun < Math.min(10, seconds) * 1000) tokens += await round();
-  return rateOf(tokens, (performance.now() - begun) / 1000, before);
+  return rateOf(tokens);
 }
 
 /** Runs the clients; also returns resident megabytes, once per second. */
@@ -154,9 +161,9 @@ const alone: Alone[] = [];
 for (const each of asked) alone.push(await answeredAlone(server, each));
 const asking = { url: server.url, nClients, nTokens, asked, leaving: values.plain ? 0 : LEAVING };
 await underLoad({ ...asking, seconds: Math.min(WARM_UP, seconds / 4) });
-const since = process.cpuUsage();
+const rateOf = measuring();
 const { measured, memory } = await underLoad({ ...asking, seconds });
-const served = rateOf(measured.tokens, measured.seconds, since);
+const served = rateOf(measured.tokens, measured.seconds);
 await server.close();
 const after = await plainBatch();
 const { same, all, margin } = compare(alone, measured);
@@ -164,13 +171,14 @@ const at = (share: number): number => memory[Math.min(memory.length - 1, Math.fl
 
 console.log(`${name}, ${nClients} clients for ${seconds} s, ${asked.length} questions with steerings, ${all} whole answers, `
   + `${measured.left} left, ${measured.failures} refused`);
-const compared = (of: (rate: Rate) => number): string => `served ${of(served).toFixed(0)}, one plain batch ${of(before).toFixed(0)} before and `
-  + `${of(after).toFixed(0)} after; ratio ${(of(served) / ((of(before) + of(after)) / 2)).toFixed(2)}`;
+const compared = (of: (rate: Rate) => number): string => `served ${of(served).toFixed(0)}, one plain batch `
+  + `${of(before).toFixed(0)} before and ${of(after).toFixed(0)} after; ratio ${(of(served) / ((of(before) + of(after)) / 2)).toFixed(2)}`;
 console.log(`tokens/s: ${compared(({ perSecond }) => perSecond)}`);
 console.log(`processor time per token in µs, without the clients': ${compared(({ cpu }) => cpu)}`);
+console.log(`rows per decode: ${compared(({ rows }) => rows)}`);
 console.log(`first token: ${quantiles(measured.firsts)}; per token: ${quantiles(measured.gaps)}`);
 console.log(`first token after a beginning of ${tokens} tokens: ${cold.toFixed(1)} ms; with it in the cache: ${warm.toFixed(1)} ms`);
-console.log(`same as alone: ${same} of ${all}; others part where the two likeliest tokens are at most ${margin.toFixed(3)} nats apart`);
+console.log(`same as alone: ${same} of ${all}; others part where the two likeliest tokens are at most ${margin.toPrecision(2)} nats apart`);
 console.log(`memory in MB: ${at(0)} at the start, ${at(0.5)} in the middle, ${at(1)} at the end; each tenth: `
   + `${Array.from({ length: 10 }, (_, i) => at(i / 10)).join(" ")}`);
 if (margin > UNDECIDED) process.exitCode = 1;
