@@ -47,6 +47,8 @@ export interface GenerationResult {
   endReadings: Reading[] | null;
   finishReason: "length" | "end" | "stop";
   promptTokens: number;
+  /** Tokens at the beginning of the prompt that were in the KV cache already, steered alike: those of another prompt, or of earlier turns. */
+  cachedTokens: number;
   /** Decodes and rows that the tokens took, and how many tokens were guessed while the alphas were measured (Dyn). */
   work: GenerationWork;
   /** Duration of the steps that produced the tokens; other generations may have shared these steps. */
@@ -106,6 +108,7 @@ export class Generation implements StepTask, Decider {
   /** True if the current step repeats one that was decided before a restart. */
   private isRepeat = false;
   private seconds = 0;
+  private cachedTokens = 0;
   private finishReason: GenerationResult["finishReason"] | undefined;
   private failure: { error: unknown } | undefined;
   private consumer: { resolve: (token: GeneratedToken | undefined) => void; reject: (error: unknown) => void } | undefined;
@@ -162,10 +165,10 @@ export class Generation implements StepTask, Decider {
   }
 
   result(): Omit<GenerationResult, "steering"> {
-    const { tokens, readings, seconds } = this;
+    const { tokens, readings, seconds, cachedTokens } = this;
     return {
       text: tokens.map(({ text }) => text).join(""), ...this.parts(), tokens, endReadings: this.finishReason === "end" ? readings : null,
-      finishReason: this.finishReason!, promptTokens: this.prompt.length, seconds, work: { ...this.stepper.counts },
+      finishReason: this.finishReason!, promptTokens: this.prompt.length, cachedTokens, seconds, work: { ...this.stepper.counts },
     };
   }
 
@@ -179,6 +182,10 @@ export class Generation implements StepTask, Decider {
 
   isWanted(): boolean {
     return this.consumer !== undefined;
+  }
+
+  begins(nShared: number): void {
+    this.cachedTokens = nShared;
   }
 
   promptTerms(position: number): readonly Term[] {

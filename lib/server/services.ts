@@ -13,8 +13,8 @@ export interface Services {
   answers: AnswerLog;
   jobs: JobQueue;
   metrics: Metrics;
-  /** True once no new work is taken. */
   /** Writes a failure of our own to the log. */
   onFailure: (error: unknown) => void;
+  /** True once no new work is taken. */
   isClosing: boolean;
 }

@@ -32,7 +32,11 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
   "variants.ts": { args: ["tiny", "1", "", "ITA"], prints: /\| p=0.5 clean \| \d[^]*\| p=0.3 skip \| \d/ },
   "words.ts": { args: ["tiny", "2", "italian"], prints: /tiny: italian: extracted in [^]*Dyn p=0.5 +\d+ %/ },
   "token-strip.ts": { args: ["tiny", "tiny-italian"], prints: /^<svg [^]*<\/svg>/ },
-  "serve-load.ts": { args: ["tiny", "--clients", "2", "--tokens", "4", "--seconds", "1"], prints: /ratio [\d.]+\n[^]*memory in MB/ },
+  "serve-load.ts": {
+    args: ["tiny", "--clients", "2", "--tokens", "4", "--seconds", "1"],
+    prints: /ratio [\d.]+\n[^]*same as alone: [1-9]\d* of [1-9][^]*memory in MB: \d+ at the start/,
+  },
+  "page-frames.ts": { args: ["--tokens", "40"], prints: /^no Chromium|^to \d+ tokens: \d+ frames\/s[^]*to 40 tokens/ },
   "peer-node-llama-cpp.ts": { args: ["tiny", ...LEAST], prints: PAIRS },
   "peer-control-vector.ts": { args: ["tiny", ...LEAST], prints: PAIRS },
   "published_way.py": {

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { comparisonHtml } from "../../lib/page/logic/comparison.js";
 import { parsePairs } from "../../lib/page/logic/pairs.js";
+import { proposedSystem, systemOf } from "../../lib/page/logic/prompted.js";
 import { conversation, requestBody } from "../../lib/page/logic/request.js";
 import { decodeSetting, defaultSetting, encodeSetting, type Setting } from "../../lib/page/logic/setting.js";
 import { EventReader, eventsOf } from "../../lib/page/logic/sse.js";
@@ -14,7 +15,10 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 /** An entry of `GET /v1/vectors`, of which the page reads only some fields. */
 function entry(id: string, alpha: number, fields: Partial<VectorEntry> = {}): [string, VectorEntry] {
   const steering = steeringSpecSchema.parse({ vector: id, schedule: { kind: "fixed", alpha } });
-  return [id, { id, steering, property: "formal vs informal", source: "folder", layers: [0, 1, 2], ...fields } as VectorEntry];
+  const dynamic = { strongAlpha: 2 * alpha, alphaMax: 2 * alpha };
+  return [id, {
+    id, steering, dynamic, property: "formal vs informal", source: "folder", layers: [0, 1, 2], ...fields,
+  } as VectorEntry];
 }
 const ENTRIES = new Map([entry("formal", 1.5), entry("italian", 0.75)]);
 const using = (...ids: string[]): Setting => ({ ...defaultSetting(), uses: ids.map((id) => ({ id, layers: "all" })) });
@@ -45,9 +49,10 @@ describe("server-sent events", () => {
 describe("a permalink", () => {
   const SETTING: Setting = {
     model: "tiny", prompt: "Perché? 🍂\n#&=", system: "Be brief.", maxTokens: 33, temperature: 0.7,
-    uses: [{ id: "formal", layers: "0-1" }],
+    uses: [{ id: "formal", layers: "0-1" }], probes: ["mood"],
     columns: [
-      { kind: "none", rows: {} }, { kind: "start", rows: { formal: { on: false, kind: "window", alpha: -2, topP: 0.3, from: 1, to: 4 } } },
+      { kind: "prompted", rows: {}, system: "Be formal." },
+      { kind: "start", rows: { formal: { on: false, kind: "window", alpha: -2, topP: 0.3, from: 1, to: 4 } } },
       { kind: "dynamic", rows: {} },
     ],
   };
@@ -99,7 +104,7 @@ describe("the steering of a column", () => {
 
   test("of a vector that was calibrated with a window is that window where alphas are fixed", () => {
     const steering = steeringSpecSchema.parse({ vector: "w", schedule: { kind: "window", alpha: 0.9, from: 0, to: 4 } });
-    const entries = new Map([entry("w", 1, { steering })]);
+    const entries = new Map([entry("w", 1, { steering, dynamic: null })]);
     expect(steeringOf(using("w"), 1, entries)).toEqual([{ vector: "w", schedule: { kind: "window", alpha: 0.9, from: 0, to: 4 } }]);
     expect(steeringOf(using("w"), 2, entries)).toEqual([{ vector: "w", schedule: { kind: "dynamic", topP: 0.5 } }]);
   });
@@ -147,6 +152,31 @@ describe("the steering of a column", () => {
   test("names vectors shortly", () => {
     expect(titleOf({ property: "a b vs c", source: "folder" }, "a-b-1")).toBe("A b");
     expect(titleOf({ property: "ITA vs ENG", source: "gallery" }, "tiny-italian")).toBe("Italian");
+  });
+});
+
+describe("what a prompted column asks for", () => {
+  const all = new Map([
+    entry("formal", 1, { origin: "words", property: "speaks formally vs speaks casually" }),
+    entry("italian", 1, { source: "gallery", description: "Answers in Italian, from datasets" }),
+    entry("glad", 1, { property: "glad vs sad" }),
+  ]);
+  const columns = [{ kind: "prompted" as const, rows: {} }, { kind: "fixed" as const, rows: {} }];
+
+  test.each([
+    [[], ""], [["formal"], "You are someone who speaks formally."], [["italian"], "You are someone who answers in Italian."],
+    [["glad", "formal"], "You are someone who is glad. You are someone who speaks formally."], [["gone"], ""],
+  ])("follows the vectors %j", (ids, text) => {
+    expect(proposedSystem(using(...ids).uses, all)).toBe(text);
+  });
+
+  test("comes after the system message of the page, and steers nothing", () => {
+    const setting = { ...using("formal"), system: "Be brief.", columns };
+    expect([0, 1].map((index) => systemOf(setting, index, all)))
+      .toEqual(["Be brief.\n\nYou are someone who speaks formally.", "Be brief."]);
+    expect([0, 1].map((index) => steeringOf(setting, index, all).length)).toEqual([0, 1]);
+    const written = { ...setting, columns: [{ ...columns[0]!, system: "Be polite." }] };
+    expect(systemOf(written, 0, all)).toBe("Be brief.\n\nBe polite.");
   });
 });
 

@@ -4,7 +4,7 @@ import { statSync } from "node:fs";
 import { describe, expect, test } from "@jest/globals";
 import { serve } from "../../lib/server.js";
 import { isLoopback } from "../../lib/server/index.js";
-import { askingAt, servedForFile, startServer, type Served } from "../support/served.js";
+import { askingAt, servedForFile, startServer, until } from "../support/served.js";
 
 const lines: string[] = [];
 const { server, space, ask } = await servedForFile({ logger: (_, message) => { lines.push(message); } });
@@ -232,12 +232,3 @@ test("the log has no prompts, and the metrics count", async () => {
   expect(metrics).toMatch(/^llama_steer_tokens_total [1-9]/m);
   expect(metrics).toMatch(/^llama_steer_running 0$/m);
 });
-
-async function until(asking: Served["ask"], counts: object): Promise<void> {
-  for (let left = 500; left > 0; left--) {
-    const { json } = await asking("GET", "/health");
-    if (Object.entries(counts).every(([name, count]) => (json as Record<string, unknown>)[name] === count)) return;
-    await new Promise((resolve) => { setTimeout(resolve, 10); });
-  }
-  expect((await asking("GET", "/health")).json).toMatchObject(counts);
-}

@@ -36,7 +36,10 @@ describe("OpenAI's client", () => {
     expect(chunks[0]!.choices[0]!.delta).toEqual({ role: "assistant", content: "" });
     expect(new Set(chunks.map(({ id }) => id)).size).toBe(1);
     expect(chunks.at(-2)!.choices[0]!.finish_reason).toBe(choice!.finish_reason);
-    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: whole.usage! });
+    const { prompt_tokens: nPrompt, completion_tokens: nAnswer } = whole.usage!;
+    expect(chunks.at(-1)).toMatchObject({ choices: [], usage: {
+      prompt_tokens: nPrompt, completion_tokens: nAnswer, prompt_tokens_details: { cached_tokens: nPrompt - 1 },
+    } });
   });
 
   test("its helper of streams reads them", async () => {
@@ -109,6 +112,40 @@ describe("OpenAI's client", () => {
     expect(typeof (JSON.parse(choices[0]!.message.content!) as { ok: unknown }).ok).toBe("boolean");
   });
 
+  test("what clients always send and nobody needs here changes nothing", async () => {
+    const { choices: [plain] } = await client.chat.completions.create({
+      ...chat, messages: [{ role: "system", content: "Be brief." }, ...chat.messages],
+    });
+    const { choices: [other] } = await client.chat.completions.create({
+      model: chat.model, max_completion_tokens: chat.max_tokens, user: "u", store: false, metadata: { a: "b" }, service_tier: "auto",
+      parallel_tool_calls: true, tools: [], tool_choice: "auto", functions: [], reasoning_effort: "low", verbosity: "low",
+      modalities: ["text"],
+      response_format: { type: "text" }, prompt_cache_key: "k", safety_identifier: "s", prediction: null, audio: null,
+      messages: [
+        { role: "developer", content: [{ type: "text", text: "Be " }, { type: "text", text: "brief." }] }, ...chat.messages,
+      ],
+    });
+    expect(other!.message.content).toBe(plain!.message.content);
+  });
+
+  test("takes back the messages that clients were sent, with whatever they add to them", async () => {
+    const { choices: [said] } = await client.chat.completions.create(chat);
+    const next = { role: "user" as const, content: "Why?" };
+    const asked = async (message: object): Promise<OpenAI.ChatCompletion> => client.chat.completions.create({
+      ...chat, messages: [...messages, ours<OpenAI.ChatCompletionMessageParam>(message), next],
+    });
+    const { content } = said!.message;
+    const [plain, whole, agents] = await Promise.all([
+      asked({ role: "assistant", content }), asked(said!.message),
+      // As OpenAI's agents do: the fields of the message in each of its parts.
+      asked({ role: "assistant", refusal: null, reasoning: "x", content: [{ type: "text", text: content, role: "assistant", extra: [] }] }),
+    ]);
+    const { message } = plain.choices[0]!;
+    expect(message.content!.length).toBeGreaterThan(0);
+    expect([whole, agents].map(({ choices: [choice] }) => choice!.message.content)).toEqual([message.content, message.content]);
+    await expect(asked({ role: "assistant", content: "", tool_calls: [{ id: "1" }] })).rejects.toThrow("calls no tools");
+  });
+
   test("steering is one more field", async () => {
     const plain = await client.chat.completions.create(chat);
     const steered = await client.chat.completions.create({ ...chat, ...ours<object>({ steering: "one:fixed,1.5" }) });
@@ -146,6 +183,8 @@ describe("OpenAI's client", () => {
     [{ temperature: 3 }, 400, "E_BAD_ARGUMENT", "temperature"],
     [{ temprature: 1 }, 400, "E_BAD_ARGUMENT", "temprature"],
     [{ tools: [{ type: "function" }] }, 400, "E_BAD_ARGUMENT", "tools"],
+    [{ functions: [{ name: "f" }] }, 400, "E_BAD_ARGUMENT", "functions"],
+    [{ tool_choice: "required" }, 400, "E_BAD_ARGUMENT", "tool_choice"],
     [{ top_logprobs: 2 }, 400, "E_BAD_ARGUMENT", "top_logprobs"],
     [{ steering: "three:fixed,1" }, 404, "vector_not_found", "steering"],
     [{ steering: "one:fixt,1" }, 400, "E_BAD_SPEC", null],

@@ -26,7 +26,8 @@ describe("the shelf of vectors", () => {
       expect.objectContaining({
         id: "one", source: "folder", kind: "vector", property: "random 1", models: ["chat"], steering: null, n_steps: 8,
       }),
-      expect.objectContaining({ id: "tiny-italian", source: "gallery", steering: expect.objectContaining({ vector: "tiny-italian" }) }),
+      expect.objectContaining({ id: "tiny-italian", source: "gallery", steering: expect.objectContaining({ vector: "tiny-italian" }),
+        dynamic: { strongAlpha: 1.5, alphaMax: 1.5 } }),
     ]));
     const message = expect.not.stringContaining(space.folder) as unknown;
     expect(json.problems).toEqual([{ file: "broken.safetensors", code: "E_BAD_VECTOR", message }]);

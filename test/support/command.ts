@@ -1,4 +1,5 @@
-import { spawn } from "node:child_process";
+import { spawn, type ChildProcessByStdio } from "node:child_process";
+import type { Readable } from "node:stream";
 import { fileURLToPath } from "node:url";
 
 const CLI = fileURLToPath(new URL("../../bin/llama-steer.js", import.meta.url));
@@ -38,4 +39,22 @@ export function runCommand(args: readonly string[], { cwd, interrupt, killAfter,
       resolve({ code, signal, stdout, stderr });
     });
   });
+}
+
+/** Starts the command line and returns at once; the test ends it. */
+export function startCommand(args: readonly string[], env: NodeJS.ProcessEnv): ChildProcessByStdio<null, Readable, Readable> {
+  return spawn(process.execPath, [CLI, ...args], {
+    env: { ...process.env, NO_COLOR: "1", FORCE_COLOR: undefined, ...env }, stdio: ["ignore", "pipe", "pipe"],
+  });
+}
+
+/** The first address in what a command prints. */
+export async function addressFrom(output: Readable): Promise<string> {
+  let said = "";
+  for await (const data of output.iterator({ destroyOnReturn: false })) {
+    said += String(data);
+    const address = /http:\/\/\S+(?=\s)/.exec(said)?.[0];
+    if (address !== undefined) return address;
+  }
+  throw new Error(`no address in: ${said}`);
 }

@@ -14,6 +14,7 @@ const PAGE = { page: join(packageRoot(), "dist", "page") };
 /** A browser, and a server with the page. */
 export interface Pages {
   ask: Served["ask"];
+  space: Served["space"];
   /** Opens the page with a setting: a question that `tiny` answers, and its Italian. */
   open: (fields?: object, options?: BrowserContextOptions) => Promise<Tab>;
   /** Opens an address. */
@@ -33,7 +34,7 @@ export async function pagesForFile(): Promise<Pages | undefined> {
     await tab.page.locator(".loading").waitFor({ state: "detached" });
     return tab;
   };
-  return { ask, open, openAt: (url) => openTab(browser, url), serve: (options) => startServer(space, { ...PAGE, ...options }) };
+  return { ask, space, open, openAt: (url) => openTab(browser, url), serve: (options) => startServer(space, { ...PAGE, ...options }) };
 }
 
 function linkTo(fields: object): string {

@@ -1,4 +1,4 @@
-import { afterAll } from "@jest/globals";
+import { afterAll, expect } from "@jest/globals";
 import { loadModel } from "../../lib/index.js";
 import { saveVector } from "../../lib/vector/index.js";
 import { serve, type Server, type ServeOptions } from "../../lib/server.js";
@@ -6,7 +6,7 @@ import { writeChatModel } from "./chat-model.js";
 import { randomVector, scratch, type Scratch } from "./tiny-files.js";
 
 /** How all test servers load models. */
-const LOAD = { threads: 1, gpuLayers: 0, vet: false, flashAttention: false, kvType: "f32" } as const;
+export const LOAD = { threads: 1, gpuLayers: 0, vet: false, flashAttention: false, kvType: "f32" } as const;
 
 /** A server for one test file, and how to talk to it. */
 export interface Served {
@@ -65,4 +65,14 @@ export function askingAt(url: string): Served["ask"] {
 export async function eventsOf(response: Response): Promise<Array<Record<string, never>>> {
   const lines = (await response.text()).split("\n\n").filter((line) => line !== "");
   return lines.map((line) => line.replace(/^data: /, "")).filter((data) => data !== "[DONE]").map((data) => JSON.parse(data) as never);
+}
+
+/** Waits until /health reports these counts. */
+export async function until(asking: Served["ask"], counts: object): Promise<void> {
+  for (let left = 500; left > 0; left--) {
+    const { json } = await asking("GET", "/health");
+    if (Object.entries(counts).every(([name, count]) => (json as Record<string, unknown>)[name] === count)) return;
+    await new Promise((resolve) => { setTimeout(resolve, 10); });
+  }
+  expect((await asking("GET", "/health")).json).toMatchObject(counts);
 }

@@ -204,6 +204,7 @@ export class Scheduler {
     this.room.context!.kvCopy(from.sequences[0]!, running.sequences[0]!, 0, nTokens);
     running.prefilled = running.computed = nTokens;
     running.donor = undefined;
+    if (running.task.kind === "steps") running.task.begins?.(nTokens);
     this.spread(running);
   }
 

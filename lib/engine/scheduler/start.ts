@@ -36,6 +36,7 @@ export function start(
   const found = keeps && beginningOf(task, room.kept, keeping);
   const beginning = found && found.nTokens >= (donor?.nTokens ?? 0) ? found : undefined;
   const prefilled = beginning?.nTokens ?? 0;
+  if (beginning && task.kind === "steps") task.begins?.(prefilled);
   return {
     job, task, sequences: room.take(claim, beginning, keeps?.owner), nCells: cellsOf(task), prefilled, computed: prefilled,
     token: task.prompt.at(-1)!, step: 0, hasBegun: false, cancelled: false, hasEnded: false, donor: beginning ? undefined : donor,

@@ -60,6 +60,8 @@ export interface StepTask {
   readonly guesses?: boolean;
   /** The terms to add to a prompt token's row; always the same ones. Default: none. */
   promptTerms?(position: number): readonly Term[];
+  /** Called when the task begins with this many cells that were computed for others. Default: nothing. */
+  begins?(nShared: number): void;
   /** Set if the task's cells are to be kept after its end, and if it may begin with cells that were kept. */
   readonly keeps?: KeepsCells;
   /**

@@ -1,12 +1,14 @@
-/** How a column is steered: not at all, or by a schedule of `lib/steering`. */
-export const KINDS = ["none", "fixed", "dynamic", "start", "diminishing", "window"] as const;
+/** How a column is steered: not at all, by asking for it in a system message, or by a schedule of `lib/steering`. */
+export const KINDS = ["none", "prompted", "fixed", "dynamic", "start", "diminishing", "window"] as const;
 export type Kind = typeof KINDS[number];
+export type ScheduleKind = Exclude<Kind, "none" | "prompted">;
+export const isScheduled = (kind: Kind): kind is ScheduleKind => kind !== "none" && kind !== "prompted";
 
 /** How one vector is added in one column. */
 export interface Row {
   on: boolean;
   /** Differs from the column's kind where schedules are mixed. */
-  kind?: Exclude<Kind, "none">;
+  kind?: ScheduleKind;
   alpha: number;
   topP: number;
   /** First step of a window, and the one after its last. */
@@ -18,6 +20,8 @@ export interface Column {
   kind: Kind;
   /** By id of the vector; a vector without a row has the default one. */
   rows: Record<string, Row>;
+  /** What a prompted column asks for; default: what the vectors in use do. */
+  system?: string;
 }
 
 /** A vector in use. */
@@ -35,6 +39,8 @@ export interface Setting {
   maxTokens: number;
   temperature: number;
   uses: Use[];
+  /** Ids of the probes that read every token. */
+  probes: string[];
   columns: Column[];
 }
 
@@ -43,12 +49,13 @@ export const MAX_TOP_P = 1;
 /** Steps of a window that nobody has measured. */
 export const DEFAULT_WINDOW = 6;
 const MAX_USES = 16;
+const MAX_PROBES = 16;
 export const MOST_TOKENS = 2048;
 
 export function defaultSetting(): Setting {
   const column = (kind: Kind): Column => ({ kind, rows: {} });
   return {
-    prompt: "", system: "", maxTokens: 80, temperature: 0, uses: [],
+    prompt: "", system: "", maxTokens: 80, temperature: 0, uses: [], probes: [],
     columns: [column("none"), column("fixed"), column("dynamic")],
   };
 }
@@ -64,8 +71,8 @@ export function encodeSetting(setting: Setting): string {
 /** Rows of vectors that are not in use are left out. */
 function compact(setting: Setting): Setting {
   const used = new Set(setting.uses.map(({ id }) => id));
-  const columns = setting.columns.map(({ kind, rows }) => (
-    { kind, rows: Object.fromEntries(Object.entries(rows).filter(([id]) => used.has(id))) }
+  const columns = setting.columns.map(({ rows, ...column }) => (
+    { ...column, rows: Object.fromEntries(Object.entries(rows).filter(([id]) => used.has(id))) }
   ));
   return { ...setting, columns };
 }
@@ -94,6 +101,7 @@ function read(json: unknown): Setting | undefined {
   const known = defaultSetting();
   const uses = Array.isArray(json["uses"]) ? json["uses"].filter(isObject).slice(0, MAX_USES) : [];
   const columns = Array.isArray(json["columns"]) ? json["columns"] : [];
+  const probes = Array.isArray(json["probes"]) ? json["probes"] : [];
   return {
     ...(typeof json["model"] === "string" && { model: json["model"].slice(0, 200) }),
     prompt: text(json["prompt"], 100_000),
@@ -101,6 +109,7 @@ function read(json: unknown): Setting | undefined {
     maxTokens: Math.round(number(json["maxTokens"], [1, MOST_TOKENS], known.maxTokens)),
     temperature: number(json["temperature"], [0, 2], known.temperature),
     uses: uses.map(({ id, layers }) => ({ id: text(id, 200), layers: text(layers, 200) || "all" })).filter(({ id }) => id !== ""),
+    probes: probes.map((id) => text(id, 200)).filter((id) => id !== "").slice(0, MAX_PROBES),
     columns: known.columns.map((column, index) => readColumn(columns[index], column)),
   };
 }
@@ -109,11 +118,15 @@ function readColumn(json: unknown, otherwise: Column): Column {
   if (!isObject(json)) return otherwise;
   const kind = KINDS.find((name) => name === json["kind"]) ?? otherwise.kind;
   const rows = isObject(json["rows"]) ? Object.entries(json["rows"]) : [];
-  return { kind, rows: Object.fromEntries(rows.filter(([, row]) => isObject(row)).map(([id, row]) => [id, readRow(row as Loose)])) };
+  const system = text(json["system"], 100_000);
+  return {
+    kind, rows: Object.fromEntries(rows.filter(([, row]) => isObject(row)).map(([id, row]) => [id, readRow(row as Loose)])),
+    ...(system !== "" && { system }),
+  };
 }
 
 function readRow(row: Loose): Row {
-  const kind = KINDS.find((name) => name !== "none" && name === row["kind"]) as Row["kind"];
+  const kind = KINDS.filter(isScheduled).find((name) => name === row["kind"]);
   const step = (value: unknown, otherwise: number): number => Math.round(number(value, [0, MOST_TOKENS], otherwise));
   const from = step(row["from"], 0);
   return {

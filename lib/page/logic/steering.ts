@@ -1,5 +1,5 @@
 import type { VectorEntry } from "../../server/schemas/index.js";
-import { DEFAULT_WINDOW, KINDS, type Column, type Kind, type Row, type Setting } from "./setting.js";
+import { DEFAULT_WINDOW, isScheduled, KINDS, type Column, type Row, type ScheduleKind, type Setting } from "./setting.js";
 
 /** An entry of a request's `steering`; the server fills in the rest. */
 export interface SteeringEntry {
@@ -38,24 +38,17 @@ export function defaultRow(entry: Pick<VectorEntry, "steering"> | undefined): Ro
 /** In a column of fixed alphas, a vector that was calibrated in another way has that way. */
 export function rowOf(column: Column, id: string, entry?: Pick<VectorEntry, "steering">): Row {
   const row = column.rows[id] ?? defaultRow(entry);
-  const calibrated = KINDS.find((kind) => kind === entry?.steering?.schedule.kind);
-  const isOwn = calibrated === undefined || calibrated === "none" || calibrated === "dynamic";
+  const calibrated = KINDS.filter(isScheduled).find((kind) => kind === entry?.steering?.schedule.kind);
+  const isOwn = calibrated === undefined || calibrated === "dynamic";
   return isOwn || column.kind !== "fixed" || column.rows[id] !== undefined ? row : { ...row, kind: calibrated };
 }
 
-/** How a row is scheduled, or "none" where the column or the row is off. */
-export const kindOf = (column: Column, row: Row): Kind => (column.kind === "none" || !row.on ? "none" : row.kind ?? column.kind);
+/** How a row is scheduled, or "none" where the column adds nothing or the row is off. */
+export const kindOf = ({ kind }: Column, row: Row): ScheduleKind | "none" => (isScheduled(kind) && row.on ? row.kind ?? kind : "none");
 
-export function scheduleOf(kind: Exclude<Kind, "none">, row: Row, entry?: Pick<VectorEntry, "steering">): ScheduleInput {
-  if (kind === "dynamic") return { kind, topP: row.topP, ...strongAndCap(entry) };
+export function scheduleOf(kind: ScheduleKind, row: Row, entry?: Pick<VectorEntry, "dynamic">): ScheduleInput {
+  if (kind === "dynamic") return { kind, topP: row.topP, ...entry?.dynamic };
   return kind === "window" ? { kind, alpha: row.alpha, from: row.from, to: row.to } : { kind, alpha: row.alpha };
-}
-
-/** As the command line's `dyn` has them: twice the calibrated alpha (docs/method.md), or what a calibration of Dyn found. */
-function strongAndCap(entry: Pick<VectorEntry, "steering"> | undefined): Pick<Dynamic, "alphaMax" | "strongAlpha"> {
-  const schedule = entry?.steering?.schedule;
-  if (schedule?.kind === "dynamic") return { alphaMax: schedule.alphaMax, strongAlpha: schedule.strongAlpha };
-  return schedule?.kind === "fixed" ? { alphaMax: 2 * Math.abs(schedule.alpha), strongAlpha: 2 * schedule.alpha } : {};
 }
 
 /** What a column adds, one entry per vector that is on, with the vector's id. */

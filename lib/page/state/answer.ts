@@ -12,6 +12,25 @@ export interface ShownToken extends Omit<StepDetails, "token"> {
   text: string;
 }
 
+/** A probe that reads every token. */
+export interface Probe {
+  id: string;
+  title: string;
+}
+
+/** How an answer is steered and read. */
+export interface Steered {
+  /** The column's. */
+  title: string;
+  /** The vectors with their titles, in the order of the readings. */
+  entries: readonly SteeringEntry[];
+  titles: readonly string[];
+  /** In the order of the tokens' `monitors`. */
+  probes: readonly Probe[];
+  /** What a prompted column asks for; empty for the others. */
+  system: string;
+}
+
 /** One column's answer to one question; changes are shown together, once per frame. */
 export class Answer {
   id: string | undefined;
@@ -28,8 +47,24 @@ export class Answer {
   /** The same, but a few times a second only: for what costs more than text, or would flicker. */
   readonly slowVersion = signal(0);
 
-  /** `entries` and `titles` of the vectors are those of the readings, in their order; `title` is the column's. */
-  constructor(readonly title: string, readonly entries: readonly SteeringEntry[], readonly titles: readonly string[]) {}
+  readonly title: string;
+  readonly entries: readonly SteeringEntry[];
+  readonly titles: readonly string[];
+  readonly probes: readonly Probe[];
+  readonly system: string;
+
+  constructor({ title, entries, titles, probes, system }: Steered) {
+    this.title = title;
+    this.entries = entries;
+    this.titles = titles;
+    this.probes = probes;
+    this.system = system;
+  }
+
+  /** True if no vector was added and no system message requested anything. */
+  get isUnsteered(): boolean {
+    return this.entries.length === 0 && this.system === "";
+  }
 
   get status(): Status {
     return this.current.value;

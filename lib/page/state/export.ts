@@ -12,7 +12,7 @@ function comparison(): Comparison {
     answers: answers.map((answer) => ({
       title: answer.title, how: answer.entries.map(({ vector, schedule }) => (
         `${titleOf(entries.value.get(vector), vector)}: ${schedule.kind === "dynamic" ? `p ${schedule.topP}` : `alpha ${schedule.alpha}`}`
-      )).join(", ") || "the model as it is",
+      )).join(", ") || (answer.system === "" ? "the model as it is" : `system message: ${answer.system}`),
       figures: [
         `${answer.tokens.length} tokens`,
         ...(answer.tokensPerSecond === undefined ? [] : [`${answer.tokensPerSecond.toFixed(0)} tokens/s`]),

@@ -80,8 +80,9 @@ export function moveBy(target: Target, box: HTMLElement, key: string): boolean {
   return true;
 }
 
-function describe({ tokens, titles }: Answer, step: number): string {
-  const { text, readings, logprob } = tokens[step]!;
+function describe({ tokens, titles, probes }: Answer, step: number): string {
+  const { text, readings, logprob, monitors = [] } = tokens[step]!;
   const strengths = readings.map(({ alpha }, at) => `${titles[at]} alpha ${alpha.toFixed(2)}`).join(", ");
-  return `${text.trim() || "space"}: ${strengths || "unsteered"}, probability ${Math.round(Math.exp(logprob) * 100)} percent`;
+  const read = monitors.map((share, at) => `, probe ${probes[at]!.title} ${Math.round(share * 100)} percent`).join("");
+  return `${text.trim() || "space"}: ${strengths || "unsteered"}, probability ${Math.round(Math.exp(logprob) * 100)} percent${read}`;
 }

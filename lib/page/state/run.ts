@@ -3,10 +3,11 @@ import type { z } from "zod";
 import type { scoreResponseSchema } from "../../server/schemas/index.js";
 import { ApiError, patch, post, remove, stream } from "../api.js";
 import { kindOf, rowOf, scheduleOf, steeringOf, titleOf } from "../logic/steering.js";
+import { askedBy, systemOf } from "../logic/prompted.js";
 import { columnTitle } from "../logic/titles.js";
 import { conversation, requestBody, type Asked, type Turn as Said } from "../logic/request.js";
 import { Answer, changed, type Chunk } from "./answer.js";
-import { announced, asked, canChat, change, entries, fail, setting, uses } from "./store.js";
+import { announced, asked, canChat, change, entries, fail, probes, setting, uses } from "./store.js";
 
 /** A question and the answers of all columns. */
 export interface Turn {
@@ -77,9 +78,14 @@ export function clear(): void {
 }
 
 function newAnswer(index: number): Answer {
-  const steering = steeringOf({ ...setting.value, uses: uses.value }, index, entries.value);
-  const titles = steering.map(({ vector }) => titleOf(entries.value.get(vector), vector));
-  return new Answer(columnTitle(steering.map(({ schedule }) => schedule.kind)), steering, titles);
+  const present = { ...setting.value, uses: uses.value };
+  const steering = steeringOf(present, index, entries.value);
+  const system = askedBy(present, index, entries.value);
+  return new Answer({
+    title: columnTitle(system === "" ? steering.map(({ schedule }) => schedule.kind) : ["prompted"]), system, entries: steering,
+    titles: steering.map(({ vector }) => titleOf(entries.value.get(vector), vector)),
+    probes: probes.value.map((entry) => ({ id: entry.id, title: titleOf(entry, entry.id) })),
+  });
 }
 
 /** What a column was asked and answered before its present answer. */
@@ -93,9 +99,11 @@ async function run(answer: Answer, index: number, firstTokens: readonly number[]
   const abort = new AbortController();
   aborts.set(answer, abort);
   const format = canChat.value ? "chat" : "qa";
-  const input = conversation(format, said(index, answer), setting.value.system);
+  const turnsSaid = said(index, answer);
+  const input = conversation(format, turnsSaid, systemOf({ ...setting.value, uses: uses.value }, index, entries.value));
   const body = {
     ...requestBody(setting.value, input, answer.entries, latest()!.seed), stream: true, steering_details: { candidates: N_CANDIDATES },
+    ...(answer.probes.length > 0 && { monitor: answer.probes.map(({ id }) => id) }),
     ...(firstTokens.length > 0 && { first_tokens: firstTokens }),
   };
   try {
@@ -107,7 +115,7 @@ async function run(answer: Answer, index: number, firstTokens: readonly number[]
     else answer.end("failed", error instanceof Error ? error.message : String(error));
   }
   aborts.delete(answer);
-  void score(answer, input);
+  void score(answer, conversation(format, turnsSaid, setting.value.system)); // without what a prompted column asked for
 }
 
 /** How likely the unsteered model finds the answer: what steering costs. */

@@ -24,11 +24,13 @@ export const loading = signal("Connecting …");
 export const entries = computed(() => new Map(vectors.value.map((entry) => [entry.id, entry])));
 export const model = computed(() => models.value.find(({ id }) => id === setting.value.model));
 export const canChat = computed(() => model.value?.details?.format === "chat");
-export const ofModel = computed(() => vectors.value.filter(
-  ({ kind, models: ids }) => kind === "vector" && setting.value.model !== undefined && ids.includes(setting.value.model),
-));
+const fitting = computed(() => vectors.value.filter(({ models: ids }) => ids.some((id) => id === setting.value.model)));
+export const ofModel = computed(() => fitting.value.filter(({ kind }) => kind === "vector"));
+export const probesOfModel = computed(() => fitting.value.filter(({ kind }) => kind === "probe"));
 /** Vectors in use that exist for this model. */
 export const uses = computed(() => setting.value.uses.filter(({ id }) => ofModel.value.some((entry) => entry.id === id)));
+/** Probes in use that exist for this model. */
+export const probes = computed(() => probesOfModel.value.filter(({ id }) => setting.value.probes.includes(id)));
 /** The alpha of full shading. */
 export const scale = computed(() => fullAlpha({ ...setting.value, uses: uses.value }, entries.value));
 
@@ -48,6 +50,19 @@ export function changeRow(index: number, id: string, changes: Partial<Row>): voi
 export function useVector(id: string, used: boolean): void {
   const others = setting.value.uses.filter((use) => use.id !== id);
   change({ uses: used ? [...others, { id, layers: "all" }] : others });
+}
+
+/** What a prompted column asks for; an empty text stands for what its vectors do. */
+export function setRequest(index: number, text: string): void {
+  const { system: _, ...column } = setting.value.columns[index]!;
+  const written = text.trim();
+  const changed = written === "" ? column : { ...column, system: written };
+  change({ columns: setting.value.columns.map((other, at) => (at === index ? changed : other)) });
+}
+
+export function useProbe(id: string, used: boolean): void {
+  const others = setting.value.probes.filter((each) => each !== id);
+  change({ probes: used ? [...others, id] : others });
 }
 
 export function setLayers(id: string, layers: string): void {

@@ -1,6 +1,6 @@
-import type { Answer } from "../state/answer.js";
+import type { Answer, ShownToken } from "../state/answer.js";
 import { latest } from "../state/run.js";
-import { scale } from "../state/store.js";
+import { probes, scale } from "../state/store.js";
 import { Plot, type Colour, type Series } from "./plot.js";
 
 const COLOURS: readonly Colour[] = ["third", "second", "accent"];
@@ -11,16 +11,21 @@ interface Line extends Series {
   values: Array<number | null>;
 }
 
-/** Alpha and KL of every token, one line per column and property. */
+/** Alpha and KL of every token, one line per column and property; and what the probes read, one per column and probe. */
 export function Charts() {
   const answers = latest()?.answers ?? [];
   for (const { slowVersion } of answers) void slowVersion.value;
-  const alphas = linesOf(answers, ({ alpha }) => alpha);
-  const kls = linesOf(answers, ({ kl }) => kl).filter(({ values }) => values.some((value) => value !== null));
+  const ofProperties = ({ titles }: Answer): readonly string[] => titles;
+  const alphas = linesOf(answers, ofProperties, ({ readings }, at) => readings[at]?.alpha ?? null);
+  const kls = linesOf(answers, ofProperties, ({ readings }, at) => readings[at]?.kl ?? null).filter(isMeasured);
+  const read = linesOf(answers, (answer) => answer.probes.map(({ title }) => title), ({ monitors }, at) => monitors?.[at] ?? null);
   return (
     <div class="charts">
       <Chart title="Alpha per token" lines={alphas} max={scale.value} note="how strongly the vector was added" />
-      <Chart title="KL per token" lines={kls} note="how much the vector would change it, as Dyn measures" />
+      <Chart title="KL per token" lines={kls} note="how much the vector would change it" />
+      {(read.length > 0 || probes.value.length > 0) && (
+        <Chart title="Probes per token" lines={read} max={1} note="probability of what it looks for" />
+      )}
     </div>
   );
 }
@@ -38,12 +43,16 @@ function Chart({ title, lines, note, max }: { title: string; lines: readonly Lin
   );
 }
 
-function linesOf(answers: readonly Answer[], read: (reading: { alpha: number; kl: number | null }) => number | null): Line[] {
-  return answers.flatMap(({ title, titles, tokens }, column) => titles.map((property, at): Line => {
+const isMeasured = ({ values }: Line): boolean => values.some((value) => value !== null);
+
+function linesOf(
+  answers: readonly Answer[], namesOf: (answer: Answer) => readonly string[], read: (token: ShownToken, at: number) => number | null,
+): Line[] {
+  return answers.flatMap((answer, column) => namesOf(answer).map((name, at, names): Line => {
     const dash = DASHES[at % DASHES.length];
     return {
-      label: `${column + 1} ${title}${titles.length > 1 ? `, ${property}` : ""}`, colour: COLOURS[column % COLOURS.length]!,
-      ...(dash && { dash: [...dash] }), values: tokens.map(({ readings }) => (readings[at] ? read(readings[at]) : null)),
+      label: `${column + 1} ${answer.title}${names.length > 1 ? `, ${name}` : ""}`, colour: COLOURS[column % COLOURS.length]!,
+      ...(dash && { dash: [...dash] }), values: answer.tokens.map((token) => read(token, at)),
     };
   }));
 }

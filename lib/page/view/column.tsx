@@ -1,10 +1,11 @@
 import { useEffect, useRef } from "preact/hooks";
 import { columnTitle, explained, kindTitle } from "../logic/titles.js";
-import { KINDS, type Kind } from "../logic/setting.js";
+import { isScheduled, KINDS, type Kind } from "../logic/setting.js";
+import { askedBy } from "../logic/prompted.js";
 import { kindOf, rowOf } from "../logic/steering.js";
 import type { Answer } from "../state/answer.js";
 import { follow, latest, turns } from "../state/run.js";
-import { changeColumn, entries, loading, setting, uses } from "../state/store.js";
+import { changeColumn, entries, loading, setRequest, setting, uses } from "../state/store.js";
 import { Figures } from "./figures.js";
 import { RowControl } from "./row-control.js";
 import { Tokens } from "./tokens.js";
@@ -13,22 +14,34 @@ import { Tokens } from "./tokens.js";
 export function Column({ index }: { index: number }) {
   const column = setting.value.columns[index]!;
   const kinds = uses.value.map(({ id }) => kindOf(column, rowOf(column, id, entries.value.get(id)))).filter((kind) => kind !== "none");
-  const title = columnTitle(kinds);
+  const title = columnTitle(column.kind === "prompted" ? ["prompted"] : kinds);
   return (
     <section class="column" aria-label={`Column ${index + 1}: ${title}`}>
       <div class="how">
         <div class="kind">
-          <select aria-label={`Schedule of column ${index + 1}`} value={column.kind} onChange={(event) => choose(index, event.currentTarget.value as Kind)}>
+          <select aria-label={`Schedule of column ${index + 1}`} value={column.kind}
+            onChange={(event) => choose(index, event.currentTarget.value as Kind)}>
             {KINDS.map((kind) => <option key={kind} value={kind}>{kindTitle(kind)}</option>)}
           </select>
           <p>{explained(column.kind)}</p>
         </div>
-        {column.kind !== "none" && uses.value.map(({ id }) => <RowControl key={id} index={index} id={id} />)}
-        {column.kind !== "none" && uses.value.length === 0 && <p class="hint">Turn on a vector to steer.</p>}
+        {column.kind === "prompted" && <Request index={index} />}
+        {isScheduled(column.kind) && uses.value.map(({ id }) => <RowControl key={id} index={index} id={id} />)}
+        {isScheduled(column.kind) && uses.value.length === 0 && <p class="hint">Turn on a vector to steer.</p>}
       </div>
       <Transcript index={index} />
       <Figures answer={latest()?.answers[index]} index={index} />
     </section>
+  );
+}
+
+/** What a prompted column asks the model for; cleared, it is again what the vectors in use do. */
+function Request({ index }: { index: number }) {
+  return (
+    <textarea class="request" rows={2} aria-label={`System message of column ${index + 1}`}
+      placeholder="Turn on a vector, or write a system message."
+      value={askedBy({ ...setting.value, uses: uses.value }, index, entries.value)}
+      onChange={(event) => setRequest(index, event.currentTarget.value)} />
   );
 }
 

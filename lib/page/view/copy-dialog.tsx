@@ -1,6 +1,7 @@
 import { useSignal } from "@preact/signals";
 import { hasApiKey } from "../api.js";
 import { codeOf, LANGUAGES, LANGUAGE_TITLES, type Language } from "../logic/copy.js";
+import { systemOf } from "../logic/prompted.js";
 import { conversation, requestBody } from "../logic/request.js";
 import { steeringOf } from "../logic/steering.js";
 import { latest, said } from "../state/run.js";
@@ -45,8 +46,9 @@ function copied(index: number, language: Language): string {
   const turn = latest();
   const question = turn?.question ?? (setting.value.prompt || PLACEHOLDER);
   const earlier = turn ? said(index, turn.answers[index]!) : [{ question }];
-  const asked = conversation(canChat.value ? "chat" : "qa", earlier, setting.value.system);
-  const steering = steeringOf({ ...setting.value, uses: uses.value }, index, entries.value);
+  const present = { ...setting.value, uses: uses.value };
+  const asked = conversation(canChat.value ? "chat" : "qa", earlier, systemOf(present, index, entries.value));
+  const steering = steeringOf(present, index, entries.value);
   return codeOf(language, {
     model: setting.value.model ?? "", question, asked, steering, entries: entries.value,
     body: requestBody(setting.value, asked, steering, turn?.seed ?? 0), origin: location.origin, needsKey: hasApiKey(),

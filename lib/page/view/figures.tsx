@@ -7,7 +7,7 @@ const COST = "How surprising the unsteered model finds this answer, per token; l
 /** What an answer cost: speed, and perplexity against the unsteered column. */
 export function Figures({ answer, index }: { answer: Answer | undefined; index: number }) {
   const version = answer?.slowVersion.value ?? 0;
-  const baseline = latest()?.answers.find(({ entries }) => entries.length === 0);
+  const baseline = latest()?.answers.find(({ isUnsteered }) => isUnsteered);
   void baseline?.slowVersion.value;
   const count = answer?.tokens.length ?? 0;
   return (

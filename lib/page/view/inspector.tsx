@@ -53,6 +53,14 @@ function Details({ shown }: { shown: Inspected }) {
           ))}</tbody>
         </table>
       )}
+      {token.monitors !== undefined && (
+        <table class="readings">
+          <thead><tr><th>probe</th><th>probability</th></tr></thead>
+          <tbody>{token.monitors.map((share, at) => (
+            <tr key={at}><th scope="row">{answer.probes[at]!.title}</th><td>{percent(Math.log(share))}</td></tr>
+          ))}</tbody>
+        </table>
+      )}
       <div class="streams">
         {streams.map(({ name, tokens }) => <Stream key={name} name={name} tokens={tokens} shown={shown} />)}
       </div>

@@ -1,10 +1,10 @@
-import { MAX_TOP_P, type Kind, type Row } from "../logic/setting.js";
+import { isScheduled, KINDS, MAX_TOP_P, type Row, type ScheduleKind } from "../logic/setting.js";
 import { defaultRow, kindOf, rowOf, titleOf } from "../logic/steering.js";
 import { kindTitle } from "../logic/titles.js";
 import { follow } from "../state/run.js";
 import { changeRow, entries, setting, uses } from "../state/store.js";
 
-const ROW_KINDS = ["fixed", "dynamic", "start", "diminishing", "window"] as const;
+const ROW_KINDS = KINDS.filter(isScheduled);
 const LARGEST_ALPHA = 4;
 
 /** A vector in a column: whether it is on there, how it is scheduled, and how strongly. Running answers follow. */
@@ -12,7 +12,7 @@ export function RowControl({ index, id }: { index: number; id: string }) {
   const column = setting.value.columns[index]!;
   const entry = entries.value.get(id);
   const row = rowOf(column, id, entry);
-  const kind = kindOf({ ...column }, { ...row, on: true }) as Exclude<Kind, "none">;
+  const kind = kindOf(column, { ...row, on: true }) as ScheduleKind;
   const title = titleOf(entry, id);
   const largest = Math.max(LARGEST_ALPHA, 2 * defaultRow(entry).alpha, row.alpha);
   const set = (changes: Partial<Row>): void => {
@@ -27,7 +27,7 @@ export function RowControl({ index, id }: { index: number; id: string }) {
       </label>
       {(uses.value.length > 1 || kind !== column.kind) && (
         <select aria-label={`Schedule of ${title}`} value={kind} disabled={!row.on}
-          onChange={(event) => set({ kind: event.currentTarget.value as Exclude<Kind, "none"> })}>
+          onChange={(event) => set({ kind: event.currentTarget.value as ScheduleKind })}>
           {ROW_KINDS.map((each) => <option key={each} value={each}>{kindTitle(each)}</option>)}
         </select>
       )}

@@ -1,20 +1,16 @@
 import { Component } from "preact";
-import type { Answer } from "../state/answer.js";
+import type { Answer, ShownToken } from "../state/answer.js";
 import { leave, moveBy, pin, point } from "../state/inspected.js";
 import { scale } from "../state/store.js";
 
-/** Tokens per part that is drawn on its own, so that a long answer costs no more per token than a short one. */
+/** Tokens per part that is compared on its own, so that a long answer costs no more per token than a short one. */
 const GROUP = 32;
 
 /** An answer, every token shaded by its alpha; `index` is its column if it can be continued from another candidate. */
 export function Tokens({ answer, index, label }: { answer: Answer; index: number | undefined; label: string }) {
   void answer.version.value;
-  const { tokens } = answer;
-  const groups = Array.from({ length: Math.ceil(tokens.length / GROUP) }, (_, group) => {
-    const count = Math.min(GROUP, tokens.length - group * GROUP);
-    return <Group key={group} answer={answer} from={group * GROUP} count={count} scale={scale.value}
-      last={tokens[group * GROUP + count - 1]!.text} />;
-  });
+  const { tokens, isRunning } = answer;
+  const paragraphs = paragraphsOf(tokens, isRunning);
   const target = { answer, index };
   return (
     <div class="tokens" role="group" aria-label={`${label}. Arrow keys inspect its tokens.`} tabIndex={tokens.length > 0 ? 0 : -1}
@@ -25,25 +21,62 @@ export function Tokens({ answer, index, label }: { answer: Answer; index: number
       onKeyDown={(event) => {
         if (moveBy(target, event.currentTarget, event.key)) event.preventDefault();
       }}>
-      {groups}
-      {answer.isRunning && <span class="caret" aria-hidden="true" />}
+      {paragraphs.map(({ from, count }, at) => (
+        <Paragraph key={at} answer={answer} from={from} count={count} scale={scale.value} last={tokens[from + count - 1]?.text ?? ""}
+          hasCaret={isRunning && at === paragraphs.length - 1} />
+      ))}
     </div>
   );
 }
 
-interface GroupProps {
-  answer: Answer;
+interface Part {
   from: number;
   count: number;
+}
+
+/** Runs of tokens up to a line break: browsers lay out a block of text anew as a whole, so each of them is one. */
+function paragraphsOf(tokens: readonly ShownToken[], isRunning: boolean): Part[] {
+  const parts: Part[] = [];
+  let from = 0;
+  for (let at = 1; at <= tokens.length; at++) {
+    if (at < tokens.length && !tokens[at - 1]!.text.endsWith("\n")) continue;
+    parts.push({ from, count: at - from });
+    from = at;
+  }
+  // The caret is at the beginning of the next line.
+  if (isRunning && (tokens.length === 0 || tokens.at(-1)!.text.endsWith("\n"))) parts.push({ from: tokens.length, count: 0 });
+  return parts;
+}
+
+interface PartProps extends Part {
+  answer: Answer;
   scale: number;
   /** Text of the last token, which may grow. */
   last: string;
 }
 
-class Group extends Component<GroupProps> {
-  override shouldComponentUpdate(next: GroupProps): boolean {
-    const { props } = this;
-    return next.answer !== props.answer || next.count !== props.count || next.scale !== props.scale || next.last !== props.last;
+const differs = (a: PartProps, b: PartProps): boolean =>
+  a.answer !== b.answer || a.from !== b.from || a.count !== b.count || a.scale !== b.scale || a.last !== b.last;
+
+class Paragraph extends Component<PartProps & { hasCaret: boolean }> {
+  override shouldComponentUpdate(next: Paragraph["props"]): boolean {
+    return differs(next, this.props) || next.hasCaret !== this.props.hasCaret;
+  }
+
+  override render() {
+    const { answer, from, count, scale: full, hasCaret } = this.props;
+    const groups = Array.from({ length: Math.ceil(count / GROUP) }, (_, group) => {
+      const begin = from + group * GROUP;
+      const size = Math.min(GROUP, from + count - begin);
+      return <Group key={group} answer={answer} from={begin} count={size} scale={full} last={answer.tokens[begin + size - 1]!.text} />;
+    });
+    return <div class="paragraph">{groups}{hasCaret && <span class="caret" aria-hidden="true" />}</div>;
+  }
+}
+
+class Group extends Component<PartProps> {
+  override shouldComponentUpdate(next: PartProps): boolean {
+    return differs(next, this.props);
   }
 
   override render() {

@@ -3,7 +3,9 @@ import type { VectorEntry } from "../../server/schemas/index.js";
 import { remove, upload } from "../api.js";
 import { layersText, parseLayers, titleOf } from "../logic/steering.js";
 import { isMaking, job } from "../state/making.js";
-import { announced, fail, loading, loadVectors, ofModel, server, setLayers, setting, useVector } from "../state/store.js";
+import {
+  announced, fail, loading, loadVectors, ofModel, probesOfModel, server, setLayers, setting, useProbe, useVector,
+} from "../state/store.js";
 import type { Opened } from "./header.js";
 import { Verdict } from "./verdict.js";
 
@@ -21,6 +23,8 @@ export function Vectors({ opened }: { opened: Signal<Opened> }) {
       {length === 0 && loading.value === "" && (
         <p class="empty">There is no vector for this model yet. {writable ? "Make one: two descriptions are enough." : ""}</p>
       )}
+      {probesOfModel.value.length > 0 && <h2>Probes</h2>}
+      {probesOfModel.value.map((entry) => <ProbeCard key={entry.id} entry={entry} />)}
       {writable && (
         <button type="button" class={length === 0 ? "primary" : "outline"} disabled={loading.value !== ""}
           onClick={() => { opened.value = "make"; }}>{isMaking() ? `Making a vector: ${share()}` : "Make a vector"}</button>
@@ -43,10 +47,12 @@ function UploadButton() {
         if (file === undefined) return;
         void upload(file).then(async ({ id }) => {
           await loadVectors();
-          const isUsable = ofModel.value.some((entry) => entry.id === id);
-          announced.value = isUsable ? `${id} uploaded.` : `${id} uploaded, but it was made for another model.`;
-          if (isUsable) useVector(id, true);
-          else fail(new Error(announced.value));
+          const isUsable = (all: readonly VectorEntry[]): boolean => all.some((entry) => entry.id === id);
+          announced.value = `${id} uploaded.`;
+          if (isUsable(ofModel.value)) return useVector(id, true);
+          if (isUsable(probesOfModel.value)) return useProbe(id, true);
+          announced.value = `${id} uploaded, but it was made for another model.`;
+          fail(new Error(announced.value));
         }).catch(fail);
       }} />
     </label>
@@ -74,6 +80,22 @@ function Card({ entry }: { entry: VectorEntry }) {
         <Facts entry={entry} />
         {entry.source === "folder" && server.value?.writable === true && <DeleteButton id={id} title={title} />}
       </details>
+    </article>
+  );
+}
+
+/** A probe: it steers nothing, but reads every token. */
+function ProbeCard({ entry }: { entry: VectorEntry }) {
+  const { id, property, layers, site } = entry;
+  const isOn = setting.value.probes.includes(id);
+  return (
+    <article class={`card ${isOn ? "on" : ""}`}>
+      <label class="switch">
+        <input type="checkbox" role="switch" checked={isOn} onChange={(event) => useProbe(id, event.currentTarget.checked)} />
+        <span class="title">{titleOf(entry, id)}</span>
+      </label>
+      <p class="about">{property}; reads layer {layers.join(", ")} ({site})</p>
+      {entry.source === "folder" && server.value?.writable === true && <DeleteButton id={id} title={titleOf(entry, id)} />}
     </article>
   );
 }
@@ -118,6 +140,7 @@ function DeleteButton({ id, title }: { id: string; title: string }) {
   return (
     <button type="button" class="danger" onBlur={() => { asked.value = false; }} onClick={() => {
       useVector(id, false);
+      useProbe(id, false);
       void remove(`v1/vectors/${encodeURIComponent(id)}`).then(loadVectors).catch(fail);
     }}>Delete the file of {title}</button>
   );

@@ -133,6 +133,7 @@ function checkIndices(changes: readonly SteeringChange[], nAdded: readonly numbe
 
 function measure(metrics: Metrics, { ended: { result, firstTokenSeconds } }: ChoiceEvent & { kind: "end" }): void {
   metrics.promptTokens.inc(result.promptTokens);
+  metrics.cachedTokens.inc(result.cachedTokens);
   metrics.tokens.inc(result.tokens.length);
   metrics.decodes.inc(result.work.decodes);
   metrics.firstToken.observe(firstTokenSeconds);

@@ -18,14 +18,21 @@ export interface Usage {
   prompt_tokens: number;
   completion_tokens: number;
   total_tokens: number;
+  prompt_tokens_details: { cached_tokens: number };
 }
 
-/** Counts each prompt once, however many answers it has. */
+/** Counts each prompt once, however many answers it has: one computes it, the others share its cells. */
 export function usageOf(all: ReadonlyArray<{ choice: Choice; ended: Ended }>): Usage {
   const prompts = new Set(all.map(({ choice }) => choice.settings.prompt));
   const prompted = [...prompts].reduce((sum, prompt) => sum + prompt.length, 0);
   const completed = all.reduce((sum, { ended }) => sum + ended.result.tokens.length, 0);
-  return { prompt_tokens: prompted, completion_tokens: completed, total_tokens: prompted + completed };
+  const cached = [...prompts].reduce((sum, prompt) => (
+    sum + Math.min(...all.flatMap(({ choice, ended }) => (choice.settings.prompt === prompt ? [ended.result.cachedTokens] : [])))
+  ), 0);
+  return {
+    prompt_tokens: prompted, completion_tokens: completed, total_tokens: prompted + completed,
+    prompt_tokens_details: { cached_tokens: cached },
+  };
 }
 
 export const finishReasonOf = ({ result: { finishReason } }: Ended): "stop" | "length" => (finishReason === "length" ? "length" : "stop");

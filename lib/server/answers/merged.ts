@@ -2,7 +2,11 @@
  * Yields the values of all sources as they come. The next value of a source is requested before one is yielded, so that generations of
  * one request are wanted together and share their decodes. The first failure ends all.
  */
-export async function* merged<T>(sources: ReadonlyArray<AsyncGenerator<T, void>>): AsyncGenerator<T, void> {
+export function merged<T>(sources: ReadonlyArray<AsyncGenerator<T, void>>): AsyncGenerator<T, void> {
+  return sources.length === 1 ? sources[0]! : mergedSeveral(sources);
+}
+
+async function* mergedSeveral<T>(sources: ReadonlyArray<AsyncGenerator<T, void>>): AsyncGenerator<T, void> {
   const ready: Array<{ source: AsyncGenerator<T, void>; result: IteratorResult<T, void> }> = [];
   let failure: { error: unknown } | undefined;
   let wake = (): void => undefined;

@@ -1,5 +1,6 @@
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
 import { httpErrorOf, HttpError } from "./errors.js";
+import { API_DEFAULTS, API_HEADERS } from "./headers.js";
 import { parseBody } from "./json-body.js";
 import { checkedBody, type Call, type Route } from "./route.js";
 
@@ -17,11 +18,6 @@ const MAX_ID = 200;
 const MAX_HEADER_BYTES = 16_384;
 /** How long a client may take to send its headers, and a body. */
 const [HEADERS_MS, BODY_MS] = [20_000, 120_000];
-const API_HEADERS = {
-  "x-content-type-options": "nosniff", "referrer-policy": "no-referrer", "cross-origin-resource-policy": "same-origin",
-  "x-frame-options": "DENY",
-};
-const [API_POLICY, API_CACHE] = ["default-src 'none'; frame-ancestors 'none'", "no-store"];
 
 /** The HTTP server with these routes; what else is registered before it listens answers other GET requests. */
 export function createApp(
@@ -49,8 +45,7 @@ export function createApp(
   });
   app.addHook("onSend", async (_request, reply) => {
     reply.headers(API_HEADERS);
-    if (!reply.hasHeader("content-security-policy")) reply.header("content-security-policy", API_POLICY);
-    if (!reply.hasHeader("cache-control")) reply.header("cache-control", API_CACHE);
+    for (const [name, value] of Object.entries(API_DEFAULTS)) if (!reply.hasHeader(name)) reply.header(name, value);
   });
   app.addHook("onResponse", async (request, reply) => {
     const { method, routeOptions } = request;

@@ -17,6 +17,9 @@ export class Metrics {
     buckets: [0.01, 0.03, 0.1, 0.3, 1, 3, 10, 30],
   });
   readonly promptTokens = new Counter({ ...this.own, name: "llama_steer_prompt_tokens_total", help: "Tokens of prompts." });
+  readonly cachedTokens = new Counter({
+    ...this.own, name: "llama_steer_cached_prompt_tokens_total", help: "Tokens of prompts that were in the KV cache already.",
+  });
   readonly tokens = new Counter({ ...this.own, name: "llama_steer_tokens_total", help: "Generated tokens." });
   readonly decodes = new Counter({ ...this.own, name: "llama_steer_decodes_total", help: "Decodes that answers took part in." });
 

@@ -1,11 +1,16 @@
-import { Readable } from "node:stream";
+import type { ServerResponse } from "node:http";
 import type { FastifyReply } from "fastify";
 import { onAbort } from "../../engine/index.js";
 import { httpErrorOf } from "./errors.js";
+import { API_DEFAULTS, API_HEADERS } from "./headers.js";
+import { Outbox } from "./outbox.js";
 
 const DONE = "data: [DONE]\n\n";
 /** How long a client that does not read may hold up the end of its stream. */
 const PATIENCE_MS = 5000;
+const HEADERS = { "content-type": "text/event-stream; charset=utf-8", "x-accel-buffering": "no", ...API_HEADERS, ...API_DEFAULTS };
+/** That of all streams of the process. */
+const outbox = new Outbox();
 
 /** When a stream ends early. */
 interface Ends {
@@ -23,26 +28,38 @@ interface Ends {
  */
 export async function sendEvents(
   reply: FastifyReply, values: AsyncGenerator<unknown>, { left, stop, onFailure }: Ends, end: string = DONE,
-): Promise<FastifyReply> {
+): Promise<void> {
   const first = await values.next();
-  const stream = Readable.from(events(first, values, end, onFailure), { objectMode: false });
-  onAbort(left, () => { void values.return(undefined); }); // the stream may be destroyed before it is read
-  const forget = onAbort(stop, () => { setTimeout(() => reply.raw.destroy(), PATIENCE_MS).unref(); });
-  reply.raw.once("close", forget); // the signal outlives the request
-  return reply.header("content-type", "text/event-stream; charset=utf-8").header("x-accel-buffering", "no").send(stream);
+  reply.hijack(); // fastify's own streams cost more than the rest of an event
+  const { raw } = reply;
+  onAbort(left, () => { void values.return(undefined); });
+  const forget = onAbort(stop, () => { setTimeout(() => raw.destroy(), PATIENCE_MS).unref(); });
+  raw.once("close", forget); // the signal outlives the request
+  raw.writeHead(reply.statusCode, HEADERS);
+  outbox.end(raw, await write(raw, first, values, onFailure) ?? end);
 }
 
-async function* events(
-  first: IteratorResult<unknown>, rest: AsyncGenerator<unknown>, end: string, onFailure: Ends["onFailure"],
-): AsyncGenerator<string> {
+/** Writes all values; after a failure, returns the last event. The next value is requested before one is written. */
+async function write(
+  raw: ServerResponse, first: IteratorResult<unknown>, rest: AsyncGenerator<unknown>, onFailure: Ends["onFailure"],
+): Promise<string | undefined> {
   try {
-    for (let each = first; !each.done; each = await rest.next()) yield `data: ${JSON.stringify(each.value)}\n\n`;
-    if (end !== "") yield end;
+    for (let each = first; !each.done;) {
+      const next = rest.next();
+      next.catch(() => undefined); // it is awaited below, perhaps much later
+      await outbox.write(raw, eventOf(each.value));
+      each = await next;
+    }
+    return undefined;
   } catch (error) {
     const refusal = httpErrorOf(error);
     if (refusal.status >= 500) onFailure(refusal.cause ?? refusal);
-    yield `data: ${JSON.stringify(refusal.body())}\n\n`;
+    return eventOf(refusal.body());
   } finally {
     await rest.return(undefined);
   }
+}
+
+function eventOf(value: unknown): string {
+  return `data: ${JSON.stringify(value)}\n\n`;
 }

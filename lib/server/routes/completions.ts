@@ -52,8 +52,9 @@ async function chat(services: Services, call: Call<ChatRequest>): Promise<unknow
 
 /** The tokens of messages. Throws 400 for a model that cannot chat. */
 export async function chatPrompt(
-  { model, id }: Pick<Lease, "model" | "id">, { messages, template_variables: variables, chat_template_kwargs: same }:
-  Pick<ChatRequest, "messages"> & Partial<Pick<ChatRequest, "template_variables" | "chat_template_kwargs">>,
+  { model, id }: Pick<Lease, "model" | "id">,
+  { messages, template_variables: variables, chat_template_kwargs: same, reasoning_effort: effort }:
+  Pick<ChatRequest, "messages"> & Partial<Pick<ChatRequest, "template_variables" | "chat_template_kwargs" | "reasoning_effort">>,
 ): Promise<number[]> {
   if (resolveFormat(model) !== "chat") {
     throw new HttpError(400, `${id} has no template for conversations; use /v1/completions, or an instruct model`,
@@ -63,7 +64,8 @@ export async function chatPrompt(
     role: role === "developer" ? "system" : role,
     content: typeof content === "string" ? content : content.map(({ text }) => text).join(""),
   }));
-  return chatTokens(model, said, { mayCut: true, templateVariables: { ...same, ...variables } });
+  const templateVariables = { ...(effort && { reasoning_effort: effort }), ...same, ...variables };
+  return chatTokens(model, said, { mayCut: true, templateVariables });
 }
 
 async function complete(services: Services, call: Call<CompletionRequest>): Promise<unknown> {

@@ -3,21 +3,19 @@ import { finishReason, generationShape, timingsSchema, topLogprobs, usageSchema 
 import { candidateSchema, canonicalSteeringSchema, readingSchema, stepDetailsSchema } from "./steering.js";
 
 const MAX_MESSAGES = 1024;
-const textPart = z.strictObject({ type: z.literal("text"), text: z.string() });
-const content = z.union([z.string(), z.array(textPart).min(1).max(1024)]);
+const NO_TOOLS = "this server calls no tools or functions; ask without them";
+const textPart = z.object({ type: z.literal("text"), text: z.string() });
+const content = z.union([z.string(), z.array(textPart).max(1024)]);
 
-const messageSchema = z.strictObject({
+/** Other fields are ignored: clients send answers back with whatever they were sent, and more. */
+const messageSchema = z.object({
   /** `developer` is read as `system`. */
   role: z.enum(["system", "developer", "user", "assistant"]),
   content,
-  name: z.string().max(200).optional(),
-  // As our own answers have them, so that a client may send them back.
-  refusal: z.null().optional(),
-  annotations: z.array(z.unknown()).max(0).optional(),
+  // What cannot be left out without changing what was said.
   audio: z.null().optional(),
   function_call: z.null().optional(),
-  tool_calls: z.null().or(z.array(z.unknown()).max(0)).optional(),
-  reasoning_content: z.string().nullish(),
+  tool_calls: z.null().or(z.array(z.unknown()).max(0, NO_TOOLS)).optional(),
 });
 
 /** Body of `POST /v1/chat/completions`. */
@@ -29,9 +27,18 @@ export const chatRequestSchema = z.strictObject({
   logprobs: z.boolean().nullish(),
   top_logprobs: topLogprobs.nullish(),
   modalities: z.array(z.literal("text")).nullish(),
-  tools: z.array(z.unknown()).max(0, "tools are not supported").nullish(),
+  tools: z.array(z.unknown()).max(0, NO_TOOLS).nullish(),
+  functions: z.array(z.unknown()).max(0, NO_TOOLS).nullish(),
   tool_choice: z.enum(["none", "auto"]).nullish(),
+  function_call: z.enum(["none", "auto"]).nullish(),
   parallel_tool_calls: z.boolean().nullish(),
+  /** A variable of the chat template, if it has one of this name. */
+  reasoning_effort: z.string().max(20).nullish(),
+  /** Changes nothing. */
+  verbosity: z.string().max(20).nullish(),
+  audio: z.null().optional(),
+  prediction: z.null().optional(),
+  web_search_options: z.null().optional(),
   /** Variables of the model's chat template, e.g. `{"enable_thinking": false}`; llama.cpp calls them `chat_template_kwargs`. */
   template_variables: z.record(z.string().max(200), z.unknown()).nullish(),
   chat_template_kwargs: z.record(z.string().max(200), z.unknown()).nullish(),

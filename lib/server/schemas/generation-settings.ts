@@ -28,6 +28,7 @@ const responseFormatSchema = z.discriminatedUnion("type", [
 /** Fields that OpenAI's clients send and that change nothing here. */
 const ignored = Object.fromEntries([
   "user", "metadata", "store", "service_tier", "safety_identifier", "prompt_cache_key", "prompt_cache_retention",
+  "prompt_cache_options",
 ].map((name) => [name, z.unknown().optional()])) as Record<string, z.ZodOptional<z.ZodUnknown>>;
 
 /** What chat and text completions have in common; null is as good as absent. */
@@ -73,7 +74,8 @@ export const topLogprobs = z.number().int().min(0).max(MAX_CANDIDATES);
 
 export const usageSchema = z.object({
   prompt_tokens: z.number().int(), completion_tokens: z.number().int(), total_tokens: z.number().int(),
-  prompt_tokens_details: z.object({ cached_tokens: z.number().int() }).optional(),
+  /** Prompt tokens that were not computed, because an earlier request with the same steering began with them. */
+  prompt_tokens_details: z.object({ cached_tokens: z.number().int() }),
 });
 
 /** What an answer took; the rates are of this answer, whoever else shared its steps. */

@@ -3,7 +3,10 @@ import { createHash } from "node:crypto";
 import { decodeSafetensors } from "../../formats/index.js";
 import type { GalleryEntry } from "../../gallery/index.js";
 import { decodeProbe, isProbe, type Probe } from "../../probe/index.js";
-import { decodeVector, formatOf, readSteering, SteeringVector } from "../../vector/index.js";
+import {
+  decodeVector, dynamicSettings, formatOf, readSteering, SteeringVector, strongAndCap, type Calibration,
+} from "../../vector/index.js";
+import type { Schedule } from "../../steering/index.js";
 import type { VectorEntry } from "../schemas/index.js";
 
 /** A vector or a probe, as it was read from the bytes of its file. */
@@ -49,7 +52,7 @@ export async function describe({ id, path, source, gallery }: Place, bytes: Buff
     const { site, layer, provenance } = content.probe;
     return {
       ...common, property: provenance.property, origin: "trained", site, layers: [layer], n_steps: 1, format: null,
-      model_hash: provenance.model.fileHash, steering: null, calibration: null, health: null,
+      model_hash: provenance.model.fileHash, steering: null, dynamic: null, calibration: null, health: null,
     };
   }
   const { site, layers, nSteps, provenance } = content.vector;
@@ -58,6 +61,14 @@ export async function describe({ id, path, source, gallery }: Place, bytes: Buff
   return {
     ...common, property, origin: origin.kind, site, layers: [...layers], n_steps: nSteps, format: formatOf(provenance) ?? null,
     model_hash: model.fileHash, calibration: calibration ? { ...calibration } : null, health: health ? { ...health } : null,
+    dynamic: dynamicOf(calibration, schedule),
     steering: schedule ? { ...await readSteering({ vector: id, schedule }, async () => content.vector), vector: id } : null,
   };
+}
+
+/** A gallery's vector need not have its schedule in its file. */
+function dynamicOf(calibration: Calibration | undefined, schedule: Schedule | undefined): VectorEntry["dynamic"] {
+  const known = calibration ? dynamicSettings(calibration) : strongAndCap(schedule?.kind === "fixed" ? schedule.alpha : undefined);
+  const { strongAlpha, alphaMax } = known;
+  return strongAlpha === undefined || alphaMax === undefined ? null : { strongAlpha, alphaMax };
 }
