@@ -15,6 +15,7 @@ export type { Judgement } from "./guard.js";
 export type { EvaluateOptions } from "./evaluate-run.js";
 export { checkEvaluators, named } from "./evaluate-run.js";
 export { wantedOf, wantedSide, type WantedProperties } from "./wanted-properties.js";
+export { promptedMessage } from "./prompted-message.js";
 export { fluencyEvaluator, perplexityEvaluator } from "./fluency-evaluator.js";
 export { languageEvaluator } from "./language-evaluator.js";
 export { probeEvaluator } from "./probe-evaluator.js";

@@ -174,6 +174,7 @@ export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData 
     text("prompts", ({ data }) => `${answered(data)}${data.isComplete ? "" : ` of ${data.run.nPrompts}`}`),
     text("wanted", ({ data }) => judgedNames(data).map(({ name }) => name).join(" + ") || "not evaluated"),
     text("ICL", ({ data }) => bestOf(data, "ICL")), text("No ICL", ({ data }) => bestOf(data, "No ICL")),
+    text("prompted", ({ data }) => bestOf(data, "Prompted")),
     text("best Dyn", ({ data }) => bestOf(data, "Dyn")), text("best Fixed", ({ data }) => bestOf(data, "Fixed")),
   ]);
 }

@@ -153,7 +153,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
       model,
       {
         vector, questions: { ...few, rows: few.rows.slice(0, 4) }, evaluators: [evaluator], wanted: 0.5, kind: "fixed", candidates: [1],
-        cost: "demonstrations", n: 1, iclExamples: 1, maxNewTokens: 1, format: "qa", system: "Be brief.", templateVariables: { x: 1 },
+        cost: "demonstrations", prompted: "Be brief.", n: 1, iclExamples: 1, maxNewTokens: 1, format: "qa", system: "Be brief.", templateVariables: { x: 1 },
         signal, onProgress,
       },
     ],
@@ -179,7 +179,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "evaluate.ggufTranslator": [at("lines"), { threads: 1, signal }],
     "experiment.checkPlan": [{ ...plan, single: plan.single.slice(0, 1), compose: [] }, tiny, { signal }],
     "experiment.compare": [
-      model, ["hello"], [{ label: "x", steer: steer() }], { maxNewTokens: 1, ...asking, signal, onAnswer: onProgress },
+      model, ["hello"], [{ label: "x", steer: steer(), prompted: "Be brief." }], { maxNewTokens: 1, ...asking, signal, onAnswer: onProgress },
     ], "experiment.single": [model, single, place],
     "experiment.compose": [
       model, { vectors: [at("v.safetensors"), at("v.safetensors")], source: "ITA", composed: "ITA" }, { ...place, out: at("compose") },
