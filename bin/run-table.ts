@@ -12,6 +12,7 @@ export async function runSummary(given: RunResults): Promise<object> {
     vectors: run.vectors.map(({ property }) => property), isComplete,
     wanted: Object.fromEntries(evaluations.map(({ header }) => [header.evaluator, header.wanted])),
     agreement: agreementOf(evaluations),
+    judges: resultsApi.judgeAgreement(evaluations),
     seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0),
     settings: resultsApi.summarise(results),
   };
@@ -39,6 +40,10 @@ export async function printRunTable(given: RunResults): Promise<void> {
   const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
   if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
   const agreement = agreementOf(evaluations);
+  for (const { judges, n, share, kappa } of resultsApi.judgeAgreement(evaluations).filter((each) => each.n > 0)) {
+    const beyond = Number.isNaN(kappa) ? "" : ` (kappa ${kappa.toFixed(2)})`;
+    print(`${judges.join(" and ")} agree on ${Math.round(100 * share)} % of ${n} answers${beyond}`);
+  }
   if (agreement !== null) print(`eld and franc name the same language for ${Math.round(100 * agreement)} % of the answers`);
 }
 

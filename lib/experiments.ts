@@ -35,10 +35,10 @@ export { writeReport } from "./report/public.js";
 export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
 export type {
-  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Measure, Merge, PairedDifference,
+  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, JudgeAgreement, Measure, Merge, PairedDifference,
   PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
 } from "./results/index.js";
-export type { Estimate } from "./maths/index.js";
+export type { Agreement, Estimate } from "./maths/index.js";
 export * as spec from "./steering/public.js";
 export * as vectors from "./vector/public.js";
 export type { ImportOptions } from "./vector/index.js";

@@ -2,7 +2,8 @@ import { SteeringError } from "../errors.js";
 import type { Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import {
-  demonstrationTokens, iclTokens, promptTokens, promptTokensUnder, QUESTION_STOP, resolveFormat, rowGroups, type EvaluationPrompt, type FormatOptions,
+  demonstrationTokens, iclTokens, promptTokens, promptTokensUnder, QUESTION_STOP, resolveFormat, rowGroups, type EvaluationPrompt,
+  type FormatOptions,
 } from "../prompt/index.js";
 
 /** How a calibration measures the cost in fluency. */

@@ -37,7 +37,8 @@ const common = {
    * The system message of the baseline `prompted`, which asks for the property (in the format `qa`, an opening paragraph); null: no such
    * baseline. Default: the instruction of the dataset that shows the property, otherwise what its name stands for.
    */
-  prompted: z.string().refine((message) => message.trim() !== "", "expected a message, or null for no prompted baseline").nullable().optional(),
+  prompted: z.string().refine((message) => message.trim() !== "", "expected a message, or null for no prompted baseline")
+    .nullable().optional(),
   /** Variant of the format `qa`. */
   promptFormat: z.enum(["clean", "published"]),
   klReduction: klReductionSchema,

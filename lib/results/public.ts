@@ -39,6 +39,8 @@ export const hitMeasure = checked("results.hitMeasure", summary.hitMeasure, { ju
 /** @function */
 export const jointHit = checked("results.jointHit", summary.jointHit, { judged: given.list(evaluation), index: given.number });
 /** @function */
+export const judgeAgreement = checked("results.judgeAgreement", summary.judgeAgreement, { evaluations });
+/** @function */
 export const pairedDifferences = checked("results.pairedDifferences", summary.pairedDifferences, {
   results, reference: given.text, measure: given.callback,
 });
