@@ -21,6 +21,10 @@ export type { ProbeEvaluatorOptions } from "./evaluate/index.js";
 export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/index.js";
 export type { GuardForm, SafetyLevel } from "./evaluate/index.js";
 export type { Judgement } from "./evaluate/index.js";
+export type {
+  ChoiceQuestion, CodeSwitchingOptions, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions, Knowledge,
+  KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
+} from "./evaluate/index.js";
 export type { EvaluateOptions } from "./evaluate/index.js";
 export * as experiment from "./experiment/public.js";
 export type { SingleRunOptions } from "./experiment/index.js";

@@ -11,6 +11,7 @@ import {
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
+import { refuseAgainst } from "../judge-kit.js";
 import { openModel } from "../open-model.js";
 import { count, file, formatGiven, formatOptions, list, MODEL, number } from "../options.js";
 import { showProgress } from "../progress.js";
@@ -70,6 +71,7 @@ async function run(options: CalibrateArguments, signal: AbortSignal): Promise<vo
   const { vector: path, out = path } = options;
   const how = formatGiven(options);
   const vector = await SteeringVector.load(path);
+  refuseAgainst(options);
   if (options.by === "effect") await questionsOf(options, vector); // fails before anything is loaded
   await prepareOutput(out, [], options.quiet);
   await using kit = await EvaluationKit.open(options, signal);

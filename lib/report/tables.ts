@@ -79,11 +79,11 @@ export function settingsTable(data: RunData): Table {
     },
     { name: "answers with ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.n ?? 0 },
     { name: "mean length (tokens)", value: ({ setting }) => lengthOf(setting), show: ({ setting }) => shownNumber(lengthOf(setting)) },
-    ...fluencyColumns(data).map((name): Column<RunData["summary"][number]> => {
+    ...measuredColumns(data).map(({ evaluator, column, title }): Column<RunData["summary"][number]> => {
       const valueOf = (setting: string): number | null =>
-        meanOf(data.records.flatMap((record, index) => (record.setting === setting ? fluencyOf(data, name, index) : [])));
+        meanOf(data.records.flatMap((record, index) => (record.setting === setting ? measuredAt(data, evaluator, column, index) : [])));
       return {
-        name: `mean ${name.replace("eval_fluency_", "").replaceAll("_", " ")}`,
+        name: `mean ${title}`,
         value: ({ setting }) => valueOf(setting),
         show: ({ setting }) => shownNumber(valueOf(setting)),
       };
@@ -144,14 +144,33 @@ export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData 
   ]);
 }
 
-function fluencyColumns({ evaluations }: RunData): string[] {
-  const rows = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows ?? [];
-  const isMeasure = ([name, value]: [string, unknown]): boolean => name.startsWith(`${columnOf("fluency")}_`) && typeof value === "number";
-  return [...new Set(rows.flatMap((row) => Object.entries(row).filter(isMeasure).map(([name]) => name)))];
+/** A numeric column of an evaluation, whose mean the table shows. */
+interface Measured {
+  evaluator: string;
+  column: string;
+  title: string;
 }
 
-function fluencyOf({ evaluations }: RunData, column: string, index: number): number[] {
-  const value = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows[index]?.[column];
+/** Measures of evaluators other than `fluency`, of which all are shown. */
+const MEASURES: ReadonlyArray<[evaluator: string, suffix: string | undefined, title: string]> = [
+  ["switching", undefined, "share of words in other languages"], ["quality", undefined, "quality (0 to 2)"],
+  ["quality", "concept", "concept"], ["quality", "instruct", "instruct"], ["quality", "fluency", "fluency"],
+];
+
+function measuredColumns({ evaluations }: RunData): Measured[] {
+  const rows = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows ?? [];
+  const prefix = `${columnOf("fluency")}_`;
+  const isMeasure = ([name, value]: [string, unknown]): boolean => name.startsWith(prefix) && typeof value === "number";
+  const names = new Set(rows.flatMap((row) => Object.entries(row).filter(isMeasure).map(([name]) => name)));
+  const others = MEASURES.filter(([evaluator]) => evaluations.some(({ header }) => header.evaluator === evaluator));
+  return [
+    ...Array.from(names, (column) => ({ evaluator: "fluency", column, title: column.slice(prefix.length).replaceAll("_", " ") })),
+    ...others.map(([evaluator, suffix, title]) => ({ evaluator, column: columnOf(evaluator, suffix), title })),
+  ];
+}
+
+function measuredAt({ evaluations }: RunData, evaluator: string, column: string, index: number): number[] {
+  const value = evaluations.find(({ header }) => header.evaluator === evaluator)?.rows[index]?.[column];
   return typeof value === "number" ? [value] : [];
 }
 
