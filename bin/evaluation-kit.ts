@@ -43,7 +43,10 @@ export const EVALUATORS = options({
     describe: `What to ask the judge: ${RUBRIC_NAMES.join(", ")}, or a JSON file (repeatable)`,
   },
   against: { type: "string", describe: "Let the judge also compare each answer with that of this setting, e.g. no-icl" },
-  concept: { type: "string", describe: "What answers should show, for --rubric quality: the end of \"The answer …\"", defaultDescription: BY_NAME },
+  concept: {
+    type: "string", defaultDescription: BY_NAME,
+    describe: "What answers should show, for --rubric quality: the end of \"The answer …\"",
+  },
   translate: {
     type: "string", defaultDescription: "none",
     describe: "Translator to English for --safety and --formality: a T5 GGUF, nllb or none",
@@ -103,13 +106,14 @@ export class EvaluationKit implements AsyncDisposable {
     const loaded = (name: string | undefined): Model | undefined => (name === undefined ? undefined : this.loaded.get(name)!);
     const [guard, perplexity, judge] = [this.options.safety, this.options.perplexity, this.options.judge].map(loaded);
     const languages = candidates === "all" ? "all" : candidatesOf(this.options);
+    const switching = { wanted: wanted.language ?? "", candidates: candidatesOf(this.options) };
     const guarding = { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial };
     const classifying = { wanted: wanted.formality, ...defined({ sure: this.options.sure }) };
     return [
       await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: languages }),
       evaluate.fluency(),
       ...(brevity === undefined ? [] : [evaluate.brevity(brevity)]),
-      ...(wanted.language === undefined ? [] : [await evaluate.codeSwitching({ wanted: wanted.language, candidates: candidatesOf(this.options) })]),
+      ...(wanted.language === undefined ? [] : [await evaluate.codeSwitching(switching)]),
       ...(guard ? [await this.inEnglish(await evaluate.guard(guard, guarding))] : []),
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),

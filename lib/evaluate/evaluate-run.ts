@@ -35,7 +35,8 @@ export async function evaluateRun(
     onProgress?.(evaluator.name, store.length, records.length);
     while (store.length < records.length) {
       throwIfAborted(signal);
-      await store.append(await columnsOf(evaluator, records.slice(store.length, store.length + evaluator.batchSize), { referenceOf, signal }));
+      const next = records.slice(store.length, store.length + evaluator.batchSize);
+      await store.append(await columnsOf(evaluator, next, { referenceOf, signal }));
       onProgress?.(evaluator.name, store.length, records.length);
     }
   }

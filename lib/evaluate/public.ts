@@ -35,7 +35,7 @@ export { Guard } from "./guard.js";
 export { Judge } from "./judge.js";
 export { DEFAULT_DETECTOR, LANGUAGE_DETECTORS } from "./language.js";
 
-const judged = given.list(given.required({ question: given.text, text: given.text }));
+const judged = given.list(given.required({ question: given.text, text: given.text, reference: given.text.optional() }));
 const { model, text, signal } = given;
 
 function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>(make: F): F {
@@ -88,7 +88,8 @@ export const loadRubric = checked("evaluate.loadRubric", readRubric, { path: giv
 const side = given.required({ dataset: datasetArgument, label: text });
 /** @function */
 export const goldAgreement = checked("evaluate.goldAgreement", agreementWithGold, {
-  evaluator: given.evaluator, sides: given.required({ positive: side, negative: side }), options: given.options({ n: given.number, signal }),
+  evaluator: given.evaluator, sides: given.required({ positive: side, negative: side }),
+  options: given.options({ n: given.number, signal }),
 });
 /** @function */
 export const brevity = checked("evaluate.brevity", judging(brevityEvaluator), { mostWords: given.number });

@@ -16,8 +16,8 @@ export interface QualityEvaluatorOptions extends JudgeOptions {
 const SCALE = { kind: "scale", least: 0, most: 2 } as const;
 
 /**
- * Evaluator of steering as in AxBench (docs/method.md §11): a judge gives three scores from 0 to 2, for the concept, for how well the answer
- * does what the question asks, and for fluency. Columns: the harmonic mean of the three, 0 if one of them is 0; `concept`, `instruct`,
+ * Evaluator of steering as in AxBench (docs/method.md §11): a judge gives three scores from 0 to 2, for the concept, for how well the
+ * answer does what the question asks, and for fluency. Columns: the harmonic mean of the three, 0 if one of them is 0; `concept`, `instruct`,
  * `fluency`. Null where the judge gives no verdict. The caller keeps ownership of the model.
  *
  * @throws SteeringError E_BAD_ARGUMENT, and what `Judge.of` throws
@@ -62,7 +62,8 @@ function qualityRubrics(concept: string): ScaleRubric[] {
     },
     {
       ...SCALE, name: "instruct",
-      ask: "How well does the answer do what the question asks, whatever its language or style: 0 for not at all, 1 for partly, 2 for well?",
+      ask: "How well does the answer do what the question asks, whatever its language or style: 0 for not at all, 1 for partly, "
+        + "2 for well?",
     },
     { ...SCALE, name: "fluency", ask: "How fluent is the answer: 0 for broken or repetitive text, 1 for flawed text, 2 for fluent text?" },
   ];

@@ -39,6 +39,8 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   await writeFile(at("rows.json"), JSON.stringify(few.rows));
   await writeFile(at("alpaca.json"), JSON.stringify([{ instruction: "q", output: "a" }]));
   await writeFile(at("safe.json"), JSON.stringify([{ prompt: "q", response: "a", is_safe: true }]));
+  await writeFile(at("rubric.json"), JSON.stringify(api.evaluate.rubric("formality")));
+  await writeFile(at("choices.json"), JSON.stringify([{ question: "q", right: "a", wrong: ["b"] }]));
   await writeFile(at("lines"), "one\ntwo\n");
   await results.write(at("run"), run, records);
   const aPacked = {
@@ -99,7 +101,12 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "evaluate.openTranslator": ["none", { signal }],
     "evaluate.parseLanguage": ["it"], "evaluate.perplexity": [model, "hello", tokens, { steer: steer(), allowMismatch: false, signal }],
     "evaluate.perplexityOfAnswers": [model, asking], "evaluate.probe": [model, probe, { wanted: "positive", property: "p" }],
-    "evaluate.repetition": ["a b c"],
+    "evaluate.repetition": ["a b c"], "evaluate.brevity": [12], "evaluate.codeSwitching": [{ wanted: "it", candidates: ["it", "en"] }],
+    "evaluate.rubric": ["language", "ita"], "evaluate.loadRubric": [at("rubric.json")], "evaluate.loadChoices": [at("choices.json")],
+    "evaluate.knowledgeChange": [{ correct: [true] }, { correct: [false] }],
+    "evaluate.goldAgreement": [
+      evaluator, { positive: { dataset: few, label: "ita" }, negative: { dataset: few, label: "eng" } }, { n: 1, signal },
+    ],
     "evaluate.run": [at("run"), [evaluator], { again: true, signal, onProgress }], "evaluate.translated": [evaluator, translator, ["eng"]],
     "evaluate.withFoundAlphas": [steer(), generated],
     "experiment.loadPlan": ["tiny", { signal }], "experiment.planRuns": [plan], "experiment.summarise": [answers, "ita"],
@@ -172,6 +179,12 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "capture.save": [
       at("a.safetensors"), capture.activations(model, [tokens], { site: "resid_post", maxNewTokens: 1 }),
       { site: "resid_post", nPrompts: 1, model: fingerprint },
+    ],
+    "evaluate.judge": [model, evaluate.rubric("formality"), { wanted: "formal", against: "no-icl", leastMass: 0, templateVariables: {} }],
+    "evaluate.quality": [model, { concept: "is brief", leastMass: 0, templateVariables: {} }],
+    "evaluate.Judge.of": [model, { leastMass: 0, templateVariables: {} }],
+    "evaluate.knowledge": [
+      model, { questions: [{ question: "why?", right: "yes", wrong: ["no"] }], steer: steer(), ...asking, signal, onProgress },
     ],
     "evaluate.guard": [model, { wanted: "safe", forms: evaluate.GUARD_FORMS, controversial: "safe" }],
     "evaluate.Guard.of": [model, evaluate.GUARD_FORMS],
