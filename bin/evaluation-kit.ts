@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from "node:util";
 import { RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import {
   evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GoldAgreement, type GuardEvaluatorOptions,
@@ -134,6 +135,12 @@ export class EvaluationKit implements AsyncDisposable {
       found[`judge-${rubric.name}`] = known!;
     }
     return found;
+  }
+
+  /** Whether the judge is this model. */
+  async isJudge(fingerprint: object): Promise<boolean> {
+    const judge = this.options.judge === undefined ? undefined : this.loaded.get(this.options.judge)!;
+    return judge !== undefined && isDeepStrictEqual({ ...await judge.fingerprint() }, { ...fingerprint });
   }
 
   private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {

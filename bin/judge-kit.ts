@@ -56,8 +56,9 @@ export function refuseAgainst({ against }: JudgeGiven): void {
   throw new SteeringError("E_BAD_ARGUMENT", "--against compares the settings of a run and has no effect here; leave it out");
 }
 
-/** The label of the rubric that is wanted, if its property is. */
+/** The label of the rubric that is wanted, if its property is; the first label of a rubric about anything else. */
 function wantedLabel({ name, property = name, labels }: YesNoRubric, wanted: WantedProperties): string | undefined {
+  if (!isIncluded(property)) return labels[0];
   const value = wanted[property as keyof WantedProperties];
   return labels.find((label) => label === value);
 }

@@ -39,7 +39,7 @@ export { writeReport } from "./report/public.js";
 export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
 export type {
-  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, JudgeAgreement, Measure, Merge, PairedDifference,
+  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure, Merge, PairedDifference,
   PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
 } from "./results/index.js";
 export type { Agreement, Estimate } from "./maths/index.js";

@@ -61,6 +61,7 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
   for (const { folder, run } of runs) {
     const how = { ...formatOfConfig(run.config), ...given };
     const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal, how);
+    if (await kit.isJudge(run.model.fingerprint)) note("note: the judge is the steered model itself; another one is more independent", quiet);
     const gold = await kit.gold({ ...wantedOf(run), ...wanted }, signal);
     for (const [name, found] of Object.entries(gold)) note(`${name}: ${goldText(found)}`, quiet);
     const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));

@@ -64,7 +64,7 @@ export async function judgeEvaluator(
     };
   }
   return {
-    ...base, name: `judge-${checked.name}-against`, property: `${base.property} against ${against}`, against,
+    ...base, name: `judge-${checked.name}-against`, against,
     wanted: wanted === undefined ? null : `more ${wanted} than ${against}`,
     evaluate: async (texts, signal) => (await judge.compare(texts, checked, { signal })).map(columns),
   };

@@ -1,10 +1,9 @@
 import {
-  columnOf, hitMeasure, judgeAgreement, judgesOf, pairedDifferences, type Measure, type PairedDifference,
+  hitMeasure, interference, judgeAgreement, judgesOf, pairedDifferences, type PairedDifference,
 } from "../results/index.js";
 import { JOINT, judgedNames, type RunData } from "./data.js";
 import { brief, percent } from "./figures/chart.js";
 import { groupFronts, type GroupFront } from "./front.js";
-import { groupOf } from "./strategy.js";
 import { signed, table, withInterval, type Column, type Table } from "./tables.js";
 
 /** How each setting differs from the reference on the same prompts; undefined if there is nothing to compare. */
@@ -71,35 +70,28 @@ export function frontTable(data: RunData): Table | undefined {
 
 /** What each vector of a composition does to every judge; undefined for runs without vectors alone, or without judges. */
 export function interferenceTable(data: RunData): Table | undefined {
-  const { run, evaluations } = data;
-  const base = run.settings.find((setting) => groupOf(run, setting) === "No ICL")?.label;
-  const shown = run.settings.filter((setting) => ["One alone", "Prompted"].includes(groupOf(run, setting)));
-  const judged = evaluations.filter(({ header }) => header.wanted !== null);
-  if (base === undefined || judged.length === 0 || shown.every(({ steer }) => steer.length === 0)) return undefined;
-  const names = judgedNames(data);
-  const words = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows;
-  const measures: Array<{ name: string; measure: Measure; format: (value: number) => string }> = [
-    ...judged.map((evaluation, index) => ({ name: names[index]!.name, measure: hitMeasure([evaluation]), format: points })),
-    ...(words ? [{
-      name: "words", format: (value: number) => signed(value, brief),
-      measure: (index: number) => { const n = words[index]?.[columnOf("fluency", "words")]; return typeof n === "number" ? n : undefined; },
-    }] : []),
-  ];
-  const columns = measures.map(({ name, measure, format }): { name: string; format: typeof format; found: Map<string, PairedDifference> } =>
-    ({ name, format, found: new Map(pairedDifferences(data, base, measure).map((each) => [each.setting, each])) }));
+  const judges = interference(data);
+  const rows = judges[0]?.effects.map(({ setting }) => setting) ?? [];
+  if (rows.length === 0) return undefined;
+  const names = new Map(judgedNames(data).map(({ evaluator, name }) => [evaluator, name]));
   return table<string>({
     id: "interference", title: "What each vector does to every judge",
-    caption: `Each vector alone, and the system message, minus ${base} on the same prompts: the difference in the share of answers, in `
-      + "percentage points, and in the mean number of words, with 95 % bootstrap intervals. p as in the differences. A vector should move "
-      + "its own judge and no other.",
-  }, shown.map(({ label }) => label), [
+    caption: "Each vector alone, and the system message, minus the unsteered question on the same prompts: the difference in the share of "
+      + "answers, in percentage points, and in the mean number of words, with 95 % bootstrap intervals. p as in the differences. A vector "
+      + "should move its own judge and no other.",
+  }, rows, [
     { name: "setting", value: (row) => row, show: (row) => row },
-    ...columns.flatMap(({ name, format, found }): Array<Column<string>> => [
-      { name, value: (row) => found.get(row)?.difference?.value ?? null, show: (row) => tested(found.get(row), format) },
-      { name: `${name} low`, value: (row) => found.get(row)?.difference?.low ?? null },
-      { name: `${name} high`, value: (row) => found.get(row)?.difference?.high ?? null },
-      { name: `${name} p (Holm)`, value: (row) => found.get(row)?.pHolm ?? null },
-    ]),
+    ...judges.flatMap(({ judge, effects }): Array<Column<string>> => {
+      const of = (row: string): PairedDifference | undefined => effects.find(({ setting }) => setting === row);
+      const [name, format] = judge === "words" ? [judge, (value: number) => signed(value, brief)] as const
+        : [names.get(judge)!, points] as const;
+      return [
+        { name, value: (row) => of(row)?.difference?.value ?? null, show: (row) => tested(of(row), format) },
+        { name: `${name} low`, value: (row) => of(row)?.difference?.low ?? null },
+        { name: `${name} high`, value: (row) => of(row)?.difference?.high ?? null },
+        { name: `${name} p (Holm)`, value: (row) => of(row)?.pHolm ?? null },
+      ];
+    }),
   ]);
 }
 

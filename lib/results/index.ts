@@ -4,6 +4,7 @@ export {
   type EvaluationRow, type EvaluationValue,
 } from "./evaluations.js";
 export { runsBelow } from "./folders.js";
+export { interference, type Interference } from "./interference.js";
 export { mergeRuns, planMerge, type Merge } from "./merge.js";
 export { readPublished } from "./published-file.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";

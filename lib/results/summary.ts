@@ -78,9 +78,9 @@ export interface JudgeAgreement extends Agreement {
   judges: [string, string];
 }
 
-/** The agreement of every two judges of the same property that look for the same value. */
+/** The agreement of every two judges of the same property. Judges that compare answers with those of a setting are left out. */
 export function judgeAgreement(evaluations: readonly Evaluation[]): JudgeAgreement[] {
-  const judged = evaluations.filter(({ header }) => header.wanted !== null);
+  const judged = evaluations.filter(({ header }) => header.wanted !== null && header.config["against"] === undefined);
   return judged.flatMap((one, index) => judged.slice(index + 1).filter(({ header }) => header.property === one.header.property)
     .map((other): JudgeAgreement => {
       const hits = [one, other].map((each) => each.rows.map((_, row) => hitOf(each, row)));

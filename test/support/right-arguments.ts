@@ -119,7 +119,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "prompts.question": ["why?"], "prompts.tokens": [model, "why?", { format: "qa", system: "Be brief.", templateVariables: { x: 1 } }],
     "prompts.questionTokens": [model, "why?", "clean"],
     "results.below": [at("run")], "results.fromPublished": [published, at("published.json")], "results.hitMeasure": [judged],
-    "results.jointHit": [judged, 0], "results.judgeAgreement": [judged], "results.merge": [at("merged"), [at("run")], { signal }],
+    "results.jointHit": [judged, 0], "results.judgeAgreement": [judged], "results.interference": [read], "results.merge": [at("merged"), [at("run")], { signal }],
     "results.planMerge": [at("merged2"), [at("run")], { signal }],
     "results.pairedDifferences": [read, "icl", () => 1], "results.read": [at("run"), { signal }],
     "results.readPublished": [at("published.json"), { signal }], "results.summarise": [read],
