@@ -30,7 +30,7 @@ async function run(given: Values<typeof OPTIONS> & OutputOptions, signal: AbortS
   const steer = (await Promise.all(given.steer.map((spec) => loadSteering(spec)))).flat();
   await using model = await openModel(given, signal, { maxSequences: 32, contextSize: 8192 });
   const measure = async (label: string, more: { steer?: SteerInput }): Promise<Knowledge> => {
-    const progress = showProgress(label, given.quiet, "questions");
+    const progress = showProgress(label, given.quiet, "answers");
     return evaluate.knowledge(model, { ...formatGiven(given), ...more, questions, signal, onProgress: progress.onProgress })
       .finally(() => progress.stop());
   };
