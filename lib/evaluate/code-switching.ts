@@ -13,7 +13,7 @@ export interface CodeSwitchingOptions {
 }
 
 /** Probability that the next word is in another language. */
-const SWITCH = 0.02;
+const SWITCH = 0.005;
 const LETTER = /\p{L}/u;
 
 /**

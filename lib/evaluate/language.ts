@@ -49,7 +49,7 @@ interface Scorer {
  */
 const TEMPERATURES: Record<LanguageDetectorName, number> = { eld: 0.05, franc: 0.05 };
 /** The same for the scores of single words. */
-const WORD_TEMPERATURE = 0.15;
+const WORD_TEMPERATURE = 0.06;
 /** A text with fewer letters is too short to judge. Chinese needs about a third as many. */
 const LEAST_LETTERS = { han: 4, other: 10 };
 /** Marks of code and formulas, and their largest share of the visible characters. */

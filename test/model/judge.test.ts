@@ -89,9 +89,10 @@ describe("a judge", () => {
 
   test("leaves what it cannot judge undetermined: empty and endless texts, equal answers, too little probability", async () => {
     const judge = await evaluate.Judge.of(judging, { leastMass: 0 });
-    const odd = ["", "word ".repeat(200_000)].map((text) => ({ question: "q", text }));
+    const odd = ["", "word ".repeat(9_000)].map((text) => ({ question: "q", text }));
     expect(await judge.judge(odd, formality)).toEqual([null, null]);
-    expect(await judge.compare([{ question: "q", text: " a", reference: "a " }, { question: "q", text: "a" }], formality)).toEqual([null, null]);
+    const same = [{ question: "q", text: " a", reference: "a " }, { question: "q", text: "a" }];
+    expect(await judge.compare(same, formality)).toEqual([null, null]);
     const evaluator = await evaluate.judge(judging, formality, { leastMass: 0, wanted: "informal" });
     const [row, empty] = await evaluator.evaluate([answers[0]!, { question: "", text: "" }]);
     expect(empty).toEqual({ "": "und", p: null, mass: null, hit: null });
@@ -109,7 +110,8 @@ describe("a judge", () => {
       [without, { against: "no-icl" }], [formality, { wanted: "sad" }],
       [{ kind: "scale", name: "x", ask: "How?", least: 0, most: 1 }, { wanted: "x" }],
     ] as const) {
-      await expect(evaluate.judge(judging, rubric as Rubric, { ...options, leastMass: 0 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+      const made = evaluate.judge(judging, rubric as Rubric, { ...options, leastMass: 0 });
+      await expect(made).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     }
   }, MINUTES);
 
@@ -127,17 +129,18 @@ test("knowledge is that of the likeliest option per byte, and steering can cost 
   const italianRows = (await loadDataset("ITA_test", datasets)).rows;
   const questions = rows.map(({ input, output }) =>
     ({ question: input, right: output, wrong: [italianRows.find((row) => row.input === input)!.output] }));
-  const known = await evaluate.knowledge(tiny, { questions, format: "qa" });
-  expect(known.correct).toEqual(questions.map(() => true)); // it answers in English by itself
-  const { question, right, wrong } = questions[0]!;
-  const perByte = async (option: string): Promise<number> =>
+  const perByte = async (question: string, option: string): Promise<number> =>
     (await tiny.score(prompts.question(question), tiny.tokenise(` ${option}`, { bos: false }))).reduce((a, b) => a + b, 0)
       / Buffer.byteLength(option);
-  const one = await evaluate.knowledge(tiny, { questions: questions.slice(0, 1), format: "qa" });
-  expect(one.margin).toBeCloseTo(await perByte(right) - await perByte(wrong[0]!), 3);
-  const steer = italian.with({ kind: "fixed", alpha: 1.5 });
-  const steered = await evaluate.knowledge(tiny, { questions, format: "qa", steer });
-  expect(evaluate.knowledgeChange(known, steered)).toMatchObject({ won: 0, lost: 6, p: 2 / 64 });
+  const margins: number[] = [];
+  for (const { question, right, wrong } of questions) margins.push(await perByte(question, right) - await perByte(question, wrong[0]!));
+  const known = await evaluate.knowledge(tiny, { questions, format: "qa" });
+  expect(known.correct).toEqual(margins.map((margin) => margin > 0));
+  expect(known.share.value).toBe(margins.filter((margin) => margin > 0).length / 6);
+  expect(known.margin).toBeCloseTo(margins.reduce((a, b) => a + b) / 6, 3);
+  const steered = await evaluate.knowledge(tiny, { questions, format: "qa", steer: italian.with({ kind: "fixed", alpha: 1.5 }) });
+  expect(steered.margin).toBeLessThan(known.margin - 0.05); // the wrong options are the right answers in Italian
+  expect(steered.share.value).toBeLessThan(known.share.value);
   const none = await evaluate.knowledge(tiny, { questions, format: "qa", steer: italian.with({ kind: "fixed", alpha: 0 }) });
   expect(Math.abs(none.margin - known.margin)).toBeLessThan(1e-4);
 }, MINUTES);
@@ -166,31 +169,38 @@ describe("the prompted baseline", () => {
   }, MINUTES);
 
   test("has the wording that is asked for, or is left out", async () => {
-    const run = (name: string, ...more: string[]) => runCommand([
-      "experiment", "single", "tiny", "--positive", "ITA", "--negative", "ENG", "--support", "2", "--evaluation-size", "1", "--max-new-tokens",
-      "2", "--strategies", "fixed", "--alphas", "1", "--threads", "1", "--quiet", "--out", name, ...more,
+    const small = { ...settings, strategies: ["fixed" as const], alphas: [1], topP: [0.5], support: 2, evaluationSize: 1, maxNewTokens: 2 };
+    const own = await experiment.single(tiny, { ...small, prompted: "il miele" }, { out: space.path("own"), datasets });
+    expect(own!.run.config["prompted"]).toBe("il miele");
+    const none = await experiment.single(tiny, { ...small, prompted: null }, { out: space.path("none"), datasets });
+    expect(none!.run).toMatchObject({ config: { prompted: null }, settings: [{}, {}, { label: "Fixed 1" }] });
+    await expect(experiment.single(tiny, { ...small, prompted: " " }, { out: space.path("empty"), datasets })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(/prompted .*expected a message/),
+    });
+    const { code, stderr } = await runCommand([
+      "experiment", "single", "tiny", "--positive", "ITA", "--negative", "ENG", "--eval-dataset", "ITA_test", "--support", "2",
+      "--evaluation-size", "1", "--max-new-tokens", "2", "--icl-examples", "2", "--strategies", "fixed", "--alphas", "1", "--top-p", "0.5",
+      "--threads", "1", "--out", "own", "--prompted", "none",
     ], { cwd: space.folder });
-    expect((await run("own", "--prompted", "il miele")).stdout).toMatch(/\nprompted +1 /);
-    expect((await readRun(space.path("own"))).run.config["prompted"]).toBe("il miele");
-    expect((await run("none", "--prompted", "none")).stdout).not.toContain("prompted");
-    expect((await readRun(space.path("none"))).run).toMatchObject({ config: { prompted: null }, settings: [{}, {}, { label: "Fixed 1" }] });
-    const again = await run("none");
-    expect([again.code, again.stderr]).toEqual([expect.any(Number), expect.stringMatching(/config\.prompted null there/)]);
-    expect(again.code).not.toBe(0);
+    expect([code === 0, stderr]).toEqual([false, expect.stringMatching(/config\.prompted "il miele" there, null here/)]);
   }, MINUTES);
 
   test("stands beside a comparison and a calibration", async () => {
-    const asked = await experiment.compare(tiny, ["How do I plan the picnic?"], [
+    const question = "How do I plan the picnic?";
+    const asked = await experiment.compare(tiny, [question], [
       { label: "plain", steer: [] }, { label: "prompted", steer: [], prompted: "il miele" },
     ], { maxNewTokens: 4, format: "qa", system: "the honey" });
     const written = (text: string) => tiny.generate(text, { maxNewTokens: 4, stop: ["Q:"] }).text();
     expect(asked.map(({ text }) => text)).toEqual([
-      await written("the honey\n\nQ:How do I plan the picnic?\nA:"), await written("the honey\n\nil miele\n\nQ:How do I plan the picnic?\nA:"),
+      await written(`the honey\n\nQ:${question}\nA:`), await written(`the honey\n\nil miele\n\nQ:${question}\nA:`),
     ]);
     const questions = await loadDataset("ITA_test", datasets);
-    const options = { vector: italian, questions, evaluators: [await evaluate.language({ wanted: "it" })], candidates: [1], n: 4, maxNewTokens: 8 };
+    const evaluators = [await evaluate.language({ wanted: "it" })];
+    const options = { vector: italian, questions, evaluators, candidates: [1], n: 2, maxNewTokens: 5 };
     const { baselines, tried } = await calibrate(tiny, options);
-    expect(baselines.map(({ label, message }) => [label, message])).toEqual([["unsteered", undefined], ["prompted", questions.instruction]]);
+    expect(baselines.map(({ label, message }) => [label, message])).toEqual([
+      ["unsteered", undefined], ["prompted", questions.instruction],
+    ]);
     expect(baselines[0]!.found).toBe(0);
     expect(tried).toHaveLength(1);
     expect((await calibrate(tiny, { ...options, prompted: null })).baselines.map(({ label }) => label)).toEqual(["unsteered"]);
@@ -198,7 +208,9 @@ describe("the prompted baseline", () => {
 
   test("is explained where nothing says what to ask for", async () => {
     const rows = (await loadDataset("ITA", datasets)).rows.slice(0, 12);
-    for (const name of ["mine", "yours"]) await writeFile(space.path(`${name}.json`), JSON.stringify(rows.map((row) => ({ ...row, output: `${row.output} ${name === "mine" ? "miele" : "honey"}` }))));
+    for (const [name, word] of [["mine", "miele"], ["yours", "honey"]] as const) {
+      await writeFile(space.path(`${name}.json`), JSON.stringify(rows.map(({ input, output }) => ({ input, output: `${output} ${word}` }))));
+    }
     const notices: string[] = [];
     const results = await experiment.single(tiny, {
       ...settings, positive: space.path("mine.json"), negative: space.path("yours.json"), evalDataset: "ITA_test", evaluationSize: 1,
