@@ -38,12 +38,12 @@ export const EVALUATORS = options({
   },
   probe: { type: "string", array: true, describe: "Probe file written by `probe train` (repeatable)" },
   "probe-model": { type: "string", describe: "Model that the probes were trained on", defaultDescription: "the run's model" },
-  judge: { type: "string", describe: "Instruct model that reads each answer and is asked about it; not the steered one" },
+  judge: { type: "string", describe: "Instruct model that is asked about each answer; not the steered one" },
   rubric: {
     type: "string", array: true, defaultDescription: "the wanted properties",
-    describe: `What to ask the judge: ${RUBRIC_NAMES.join(", ")}, or a JSON file (repeatable)`,
+    describe: `Rubric: ${RUBRIC_NAMES.join(", ")}, or a JSON file (repeatable)`,
   },
-  against: { type: "string", describe: "Let the judge also compare each answer with that of this setting, e.g. no-icl" },
+  against: { type: "string", describe: "Also compare each answer with that of this setting, e.g. no-icl" },
   concept: {
     type: "string", defaultDescription: BY_NAME,
     describe: "What answers should show, for --rubric quality: the end of \"The answer …\"",

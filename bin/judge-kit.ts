@@ -14,7 +14,7 @@ type Included = (typeof RUBRIC_NAMES)[number];
 
 const isIncluded = (name: string): name is Included => (RUBRIC_NAMES as readonly string[]).includes(name);
 
-/** The evaluators of a judge: those that are asked for or, by default, one for each wanted property. Throws E_BAD_ARGUMENT. */
+/** The evaluators of a judge: those of the given rubrics or, by default, one for each wanted property. Throws E_BAD_ARGUMENT. */
 export async function judgeEvaluators(
   model: Model, { rubric: names, against, concept }: JudgeGiven, wanted: WantedProperties,
 ): Promise<Evaluator[]> {
@@ -50,7 +50,7 @@ export async function rubricOf(name: string, wanted: WantedProperties): Promise<
   return isIncluded(name) && name !== "quality" ? evaluate.rubric(name, wanted.language) : evaluate.loadRubric(name);
 }
 
-/** Throws E_BAD_ARGUMENT for `--against` where there are no settings. */
+/** Throws E_BAD_ARGUMENT for `--against`, which needs a run with several settings. */
 export function refuseAgainst({ against }: JudgeGiven): void {
   if (against === undefined) return;
   throw new SteeringError("E_BAD_ARGUMENT", "--against compares the settings of a run and has no effect here; leave it out");

@@ -1,5 +1,7 @@
 import { withLanguage } from "../lib/evaluate/index.js";
-import { results as resultsApi, type Estimate, type Evaluation, type PairedDifference, type PropertyResult, type RunResults } from "../lib/experiments.js";
+import {
+  results as resultsApi, type Estimate, type Evaluation, type PairedDifference, type PropertyResult, type RunResults,
+} from "../lib/experiments.js";
 import { runTitle } from "../lib/results/index.js";
 import { print } from "./common.js";
 

@@ -4,10 +4,10 @@ import { formatOfConfig } from "../../lib/experiment/index.js";
 import { SteeringError, type FormatOptions } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
+import evaluateFacts from "../evaluate/facts.js";
+import evaluateGold, { goldText } from "../evaluate/gold.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
 import { refuseAgainst } from "../judge-kit.js";
-import evaluateFacts from "./evaluate-facts.js";
-import evaluateGold, { goldText } from "./evaluate-gold.js";
 import { file, formatGiven, formatOptions } from "../options.js";
 import { showProgress } from "../progress.js";
 import { printRunTable, runSummary } from "../run-table.js";
@@ -65,7 +65,8 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
     const gold = await kit.gold({ ...wantedOf(run), ...wanted }, signal);
     for (const [name, found] of Object.entries(gold)) note(`${name}: ${goldText(found)}`, quiet);
     const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));
-    if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results), ...(options.judge !== undefined && { gold }) }));
+    const judged = options.judge === undefined ? {} : { gold };
+    if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results), ...judged }));
     else await printRunTable(results);
     note(folder, quiet);
   }

@@ -47,8 +47,8 @@ export async function loadChoices(path = join(packageRoot(), "models", "facts.js
 }
 
 /**
- * Measure what a model knows, steered or not: of each question it takes the option that is likeliest as an answer, per byte of its text
- * (docs/method.md §11). The options stand in no order, so nothing depends on their places.
+ * Measure what a model knows, steered or not: for each question it takes the option that is likeliest as an answer, per byte of its
+ * text (docs/method.md §11). The options stand in no order, so nothing depends on their places.
  *
  * @throws SteeringError E_BAD_DATASET (not questions), E_BAD_ARGUMENT, E_CONTEXT_FULL, E_MODEL_MISMATCH, E_NOT_FINITE, E_ABORTED
  */

@@ -19,7 +19,7 @@ export interface JudgeEvaluatorOptions extends JudgeOptions {
 
 /**
  * Evaluator that asks an instruct model about each answer, named `judge-<rubric>`; with `against`, `judge-<rubric>-against`. Columns of a
- * yes-or-no rubric: the likelier label; `p` (probability of the first label); `mass` (see `Verdict`); `hit`. Of a scale: the mean score;
+ * yes-or-no rubric: the likelier label; `p` (probability of the first label); `mass` (see `Verdict`); `hit`. A scale has the mean score;
  * `mass`; `hit` if the rubric has `from`. An answer without a verdict is undetermined. The caller keeps ownership of the model, which
  * should not be the one that was steered.
  *

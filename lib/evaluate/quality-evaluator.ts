@@ -17,8 +17,8 @@ const SCALE = { kind: "scale", least: 0, most: 2 } as const;
 
 /**
  * Evaluator of steering as in AxBench (docs/method.md §11): a judge gives three scores from 0 to 2, for the concept, for how well the
- * answer does what the question asks, and for fluency. Columns: the harmonic mean of the three, 0 if one of them is 0; `concept`, `instruct`,
- * `fluency`. Null where the judge gives no verdict. The caller keeps ownership of the model.
+ * answer does what the question asks, and for fluency. Columns: the harmonic mean of the three, 0 if one of them is 0; `concept`,
+ * `instruct`, `fluency`. Null where the judge gives no verdict. The caller keeps ownership of the model.
  *
  * @throws SteeringError E_BAD_ARGUMENT, and what `Judge.of` throws
  */

@@ -13,7 +13,7 @@ const ROUNDING = 1e-12;
  */
 export function signTest(above: number, below: number): number {
   const n = above + below;
-  let logChoose = 0; // of n over k
+  let logChoose = 0; // ln C(n, k)
   let tail = 0;
   for (let k = 0; k <= Math.min(above, below); k++) {
     tail += Math.exp(logChoose - n * Math.LN2);

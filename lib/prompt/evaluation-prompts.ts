@@ -110,7 +110,8 @@ function chosenGroups({ questions, icl, language }: EvaluationData, settings: Ev
 function checkedLength(
   model: Engine, { icl }: EvaluationData, { maxNewTokens }: EvaluationSettings, index: number, prompt: EvaluationPrompt,
 ): EvaluationPrompt {
-  const longest = Math.max(prompt.noIcl.length, prompt.icl.length, prompt.iclLanguage?.length ?? 0, prompt.prompted?.length ?? 0) + maxNewTokens;
+  const lengths = [prompt.noIcl, prompt.icl, prompt.iclLanguage, prompt.prompted].map((tokens) => tokens?.length ?? 0);
+  const longest = Math.max(...lengths) + maxNewTokens;
   if (longest <= model.maxContext) return prompt;
   throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens, but the model's `
     + `context holds ${model.maxContext}. Use fewer demonstrations (--icl-examples)`);

@@ -19,7 +19,7 @@ const OPTIONS = options({
 /** Measures what steering costs in knowledge. */
 export default command({
   usage: "facts <model>",
-  describe: "Measure what a model knows, unsteered and steered, by multiple choice",
+  describe: "Measure what a model knows, unsteered and steered",
   options: OPTIONS,
   examples: [["evaluate facts gemma3-270m --steer italian.safetensors:fixed,1"]],
   run: (given) => interruptible((signal) => run(given, signal)),

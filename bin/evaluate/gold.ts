@@ -24,7 +24,7 @@ const OPTIONS = options({
 /** Holds a judge against labelled answers. */
 export default command({
   usage: "gold <judge>",
-  describe: "Measure how far a judge agrees with labelled answers of ours",
+  describe: "Measure how far a judge agrees with labelled answers",
   options: OPTIONS,
   examples: [["evaluate gold qwen2.5-coder-1.5b-instruct --rubric formality"]],
   run: (given) => interruptible((signal) => run(given, signal)),
