@@ -4,8 +4,8 @@ import { formatOfConfig } from "../../lib/experiment/index.js";
 import { SteeringError, type FormatOptions } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
-import evaluateFacts from "../evaluate/facts.js";
-import evaluateGold, { goldText } from "../evaluate/gold.js";
+import evaluateFacts from "../evaluate-facts.js";
+import evaluateGold, { goldText } from "../evaluate-gold.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
 import { refuseAgainst } from "../judge-kit.js";
 import { file, formatGiven, formatOptions } from "../options.js";
@@ -61,7 +61,7 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
   for (const { folder, run } of runs) {
     const how = { ...formatOfConfig(run.config), ...given };
     const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal, how);
-    if (await kit.isJudge(run.model.fingerprint)) note("note: the judge is the steered model itself; another one is more independent", quiet);
+    if (await kit.isJudge(run.model.fingerprint)) note("note: the judge is the steered model itself; prefer another one", quiet);
     const gold = await kit.gold({ ...wantedOf(run), ...wanted }, signal);
     for (const [name, found] of Object.entries(gold)) note(`${name}: ${goldText(found)}`, quiet);
     const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));

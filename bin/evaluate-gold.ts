@@ -1,18 +1,18 @@
-import { RUBRIC_NAMES } from "../../lib/evaluate/index.js";
-import { evaluate, type GoldAgreement, type YesNoRubric } from "../../lib/experiments.js";
-import { SteeringError } from "../../lib/index.js";
-import { command, options, type OutputOptions, type Values } from "../command.js";
-import { interruptible, print } from "../common.js";
-import { agreementWithGold, rubricOf } from "../judge-kit.js";
-import { openModel } from "../open-model.js";
-import { count, file, MACHINE } from "../options.js";
-import { printColumns } from "../run-table.js";
+import { RUBRIC_NAMES } from "../lib/evaluate/index.js";
+import { evaluate, type GoldAgreement, type YesNoRubric } from "../lib/experiments.js";
+import { SteeringError } from "../lib/index.js";
+import { command, options, type OutputOptions, type Values } from "./command.js";
+import { interruptible, print } from "./common.js";
+import { agreementWithGold, rubricOf } from "./judge-kit.js";
+import { openModel } from "./open-model.js";
+import { count, file, MACHINE } from "./options.js";
+import { printColumns } from "./run-table.js";
 
 const WITH_GOLD = RUBRIC_NAMES.filter((name) => name !== "quality");
 
 const OPTIONS = options({
   ...MACHINE,
-  judge: { ...file, describe: "Instruct model that judges: a name from `models list`, an hf: address, or a path to a GGUF" },
+  judge: { ...file, describe: "Instruct model: a name, an hf: address, or a path to a GGUF" },
   rubric: {
     type: "string", array: true, describe: `What to ask: ${WITH_GOLD.join(", ")}, or a JSON file (repeatable)`,
     defaultDescription: "all of these",

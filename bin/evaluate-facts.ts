@@ -1,11 +1,11 @@
-import { evaluate, type Knowledge } from "../../lib/experiments.js";
-import { loadSteering, type SteerInput } from "../../lib/index.js";
-import { command, options, type OutputOptions, type Values } from "../command.js";
-import { defined, interruptible, print } from "../common.js";
-import { openModel } from "../open-model.js";
-import { formatGiven, formatOptions, MODEL } from "../options.js";
-import { showProgress } from "../progress.js";
-import { printColumns } from "../run-table.js";
+import { evaluate, type Knowledge } from "../lib/experiments.js";
+import { loadSteering, type SteerInput } from "../lib/index.js";
+import { command, options, type OutputOptions, type Values } from "./command.js";
+import { defined, interruptible, print } from "./common.js";
+import { openModel } from "./open-model.js";
+import { formatGiven, formatOptions, MODEL } from "./options.js";
+import { showProgress } from "./progress.js";
+import { printColumns } from "./run-table.js";
 
 const OPTIONS = options({
   ...MODEL,
