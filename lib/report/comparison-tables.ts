@@ -124,5 +124,5 @@ function tested(found: PairedDifference | undefined, format: (value: number) => 
 }
 
 function probability(p: number): string {
-  return p < 0.001 ? "< 0.001" : p < 0.1 ? p.toPrecision(1) : p.toFixed(2);
+  return p < 0.001 ? "< 0.001" : p.toFixed(p < 0.1 ? 3 : 2);
 }

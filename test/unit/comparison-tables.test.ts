@@ -53,7 +53,7 @@ describe("paired differences", () => {
     expect(found.find(({ setting }) => setting === "icl")).toEqual({ setting: "icl", n: 0, difference: null, p: null, pHolm: null });
     const table = differencesTable(data, "no-icl")!;
     expect(cell(table, "Dyn p=0.5", "ΔPPL p (Holm)")).toBeCloseTo((5 * 2) / 1024, 12);
-    expect(table.shown.find(([name]) => name === "Dyn p=0.5")!.at(-1)).toBe("−3.00 [−3.00, −3.00], p 0.01");
+    expect(table.shown.find(([name]) => name === "Dyn p=0.5")!.at(-1)).toBe("−3.00 [−3.00, −3.00], p 0.010");
   });
 });
 
