@@ -1,5 +1,5 @@
 import { RUBRIC_NAMES } from "../lib/evaluate/index.js";
-import { evaluate, type GoldAgreement, type YesNoRubric } from "../lib/experiments.js";
+import { evaluate, type YesNoRubric } from "../lib/experiments.js";
 import { SteeringError } from "../lib/index.js";
 import { command, options, type OutputOptions, type Values } from "./command.js";
 import { interruptible, print } from "./common.js";
@@ -40,22 +40,20 @@ async function run(given: Values<typeof OPTIONS> & OutputOptions, signal: AbortS
     else throw new SteeringError("E_BAD_ARGUMENT", `${name} has no labelled answers; expected a yes-or-no rubric with "gold"`);
   }
   await using model = await openModel({ ...given, model: judge }, signal, { maxSequences: 32, contextSize: 16_384 });
-  const rows: string[][] = [["rubric", "labels", "answers", "not judged", "agree", "kappa", "AUC"]];
+  const rows: string[][] = [
+    ["rubric", "labels", "answers", "not judged", "agree", "kappa", "AUC", "threshold", "agree", "kappa"],
+  ];
   for (const rubric of rubrics) {
     const found = (await agreementWithGold(model, judge, rubric, { n, signal }))!;
     if (json) print(JSON.stringify({ judge, rubric: rubric.name, labels: rubric.labels, ...found }));
     rows.push([
       rubric.name, rubric.labels.join("/"), String(found.n), String(found.undetermined || ""), percent(found.share), number(found.kappa),
-      number(found.auc),
+      number(found.auc), number(found.fitted?.threshold ?? null), percent(found.fitted?.share ?? null), number(found.fitted?.kappa ?? null),
     ]);
   }
-  if (!json) printColumns(rows);
-}
-
-/** e.g. "agrees with 15 of 16 labelled answers (kappa 0.88)". */
-export function goldText({ n, share, kappa }: GoldAgreement): string {
-  if (share === null) return "gives no verdict on any of our labelled answers";
-  return `agrees with ${Math.round(share * n)} of ${n} labelled answers${kappa === null ? "" : ` (kappa ${kappa.toFixed(2)})`}`;
+  if (json) return;
+  printColumns(rows);
+  print("after the threshold: with a threshold fitted to one half of the answers, on the other half");
 }
 
 function percent(share: number | null): string {

@@ -8,8 +8,8 @@ import {
 import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { SteeringError, type FormatOptions, type Model, type Probe } from "../lib/index.js";
 import { camelCase, options, type OutputOptions, type Values } from "./command.js";
-import { defined } from "./common.js";
-import { agreementWithGold, judgeEvaluators, rubricsWithGold } from "./judge-kit.js";
+import { defined, note } from "./common.js";
+import { agreementWithGold, goldText, judgeEvaluators, rubricsWithGold } from "./judge-kit.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 import { count, MACHINE } from "./options.js";
 
@@ -119,20 +119,23 @@ export class EvaluationKit implements AsyncDisposable {
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
       ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, how)] : []),
-      ...(judge ? await judgeEvaluators(judge, this.options, wanted) : []),
+      ...(judge ? await judgeEvaluators(judge, this.options, wanted, await this.gold(wanted, signal)) : []),
     ];
   }
 
-  /** How far the judge agrees with labelled answers of ours, by evaluator; for the rubrics of `wanted`. Measures each once. */
+  /** How far the judge agrees with labelled answers, by evaluator; for the rubrics of `wanted`. Measures and tells each once. */
   async gold(wanted: WantedProperties, signal: AbortSignal): Promise<Record<string, GoldAgreement>> {
     const { judge } = this.options;
     if (judge === undefined) return {};
     const found: Record<string, GoldAgreement> = {};
     for (const rubric of await rubricsWithGold(this.options, wanted)) {
       const key = JSON.stringify(rubric);
-      const known = this.agreements.get(key) ?? await agreementWithGold(this.loaded.get(judge)!, judge, rubric, { n: GOLD_ROWS, signal });
-      this.agreements.set(key, known!);
-      found[`judge-${rubric.name}`] = known!;
+      const name = `judge-${rubric.name}`;
+      const measure = () => agreementWithGold(this.loaded.get(judge)!, judge, rubric, { n: GOLD_ROWS, signal });
+      const known = this.agreements.get(key) ?? (await measure())!;
+      if (!this.agreements.has(key)) note(`${name}: ${goldText(known)}`, this.options.quiet);
+      this.agreements.set(key, known);
+      found[name] = known;
     }
     return found;
   }

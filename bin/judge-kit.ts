@@ -10,6 +10,9 @@ export interface JudgeGiven {
   concept?: string | undefined;
 }
 
+/** A judge that agrees less with labelled answers says little. */
+const LEAST_KAPPA = 0.6;
+
 type Included = (typeof RUBRIC_NAMES)[number];
 
 const isIncluded = (name: string): name is Included => (RUBRIC_NAMES as readonly string[]).includes(name);
@@ -17,11 +20,13 @@ const isIncluded = (name: string): name is Included => (RUBRIC_NAMES as readonly
 /** The evaluators of a judge: those of the given rubrics or, by default, one for each wanted property. Throws E_BAD_ARGUMENT. */
 export async function judgeEvaluators(
   model: Model, { rubric: names, against, concept }: JudgeGiven, wanted: WantedProperties,
+  gold: Readonly<Record<string, GoldAgreement>>,
 ): Promise<Evaluator[]> {
   const found: Evaluator[] = [];
   for (const rubric of await rubrics(names.filter((name) => name !== "quality"), names.length > 0, wanted)) {
     const label = rubric.kind === "scale" ? undefined : wantedLabel(rubric, wanted);
-    found.push(await evaluate.judge(model, rubric, defined({ wanted: label })));
+    const threshold = gold[`judge-${rubric.name}`]?.fitted?.threshold;
+    found.push(await evaluate.judge(model, rubric, defined({ wanted: label, threshold })));
     const isComparable = rubric.kind === "yes-no" && rubric.compare !== undefined;
     if (against !== undefined && isComparable) {
       found.push(await evaluate.judge(model, rubric, { against, ...defined({ wanted: label }) }));
@@ -80,4 +85,14 @@ export async function agreementWithGold(
     positive: { dataset: positive!, label: rubric.labels[0] }, negative: { dataset: negative!, label: rubric.labels[1] },
   };
   return evaluate.goldAgreement(await evaluate.judge(model, rubric), sides, options);
+}
+
+/** e.g. "agrees with 15 of 16 labelled answers (kappa 0.88), with its threshold at 0.93". */
+export function goldText({ n, share, kappa, fitted }: GoldAgreement): string {
+  const best = fitted ?? { n, share, kappa, threshold: 0.5 };
+  if (best.share === null) return "gives no verdict on any of our labelled answers";
+  const beyond = best.kappa === null ? "" : ` (kappa ${best.kappa.toFixed(2)})`;
+  const weak = best.kappa !== null && best.kappa < LEAST_KAPPA ? ": a weak judge" : "";
+  return `agrees with ${Math.round(best.share * best.n)} of ${best.n} labelled answers${beyond}, with its threshold at `
+    + `${best.threshold.toPrecision(2)}${weak}`;
 }

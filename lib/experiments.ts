@@ -22,7 +22,7 @@ export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/ind
 export type { GuardForm, SafetyLevel } from "./evaluate/index.js";
 export type { Judgement } from "./evaluate/index.js";
 export type {
-  ChoiceQuestion, CodeSwitchingOptions, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions, Knowledge,
+  ChoiceQuestion, CodeSwitchingOptions, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions, Knowledge,
   KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
 } from "./evaluate/index.js";
 export type { EvaluateOptions } from "./evaluate/index.js";

@@ -5,7 +5,7 @@ import { SteeringError, type FormatOptions } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import evaluateFacts from "../evaluate-facts.js";
-import evaluateGold, { goldText } from "../evaluate-gold.js";
+import evaluateGold from "../evaluate-gold.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
 import { refuseAgainst } from "../judge-kit.js";
 import { file, formatGiven, formatOptions } from "../options.js";
@@ -63,7 +63,6 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
     const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal, how);
     if (await kit.isJudge(run.model.fingerprint)) note("note: the judge is the steered model itself; prefer another one", quiet);
     const gold = await kit.gold({ ...wantedOf(run), ...wanted }, signal);
-    for (const [name, found] of Object.entries(gold)) note(`${name}: ${goldText(found)}`, quiet);
     const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));
     const judged = options.judge === undefined ? {} : { gold };
     if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results), ...judged }));

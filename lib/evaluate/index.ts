@@ -13,7 +13,7 @@ export type { EvaluatedText, EvaluationColumns } from "./evaluator.js";
 export type { GuardForm, SafetyLevel } from "./guard-form.js";
 export type { Judgement } from "./guard.js";
 export type { ChoiceQuestion, Knowledge, KnowledgeChange, KnowledgeOptions } from "./facts.js";
-export type { GoldAgreement, GoldOptions, GoldSides } from "./gold.js";
+export type { FittedAgreement, GoldAgreement, GoldOptions, GoldSides } from "./gold.js";
 export type { JudgeEvaluatorOptions } from "./judge-evaluator.js";
 export type { JudgeOptions, Verdict } from "./judge.js";
 export { conceptOf, type QualityEvaluatorOptions } from "./quality-evaluator.js";

@@ -63,7 +63,7 @@ export const probe = checked("evaluate.probe", judging(probeEvaluator), {
 const judgeShape = { leastMass: given.number.optional(), templateVariables: variablesArgument.optional() };
 /** @function */
 export const judge = checked("evaluate.judge", judging(judgeEvaluator), {
-  model, rubric: given.anObject, options: given.options({ wanted: text, against: text, ...judgeShape }),
+  model, rubric: given.anObject, options: given.options({ wanted: text, threshold: given.number, against: text, ...judgeShape }),
 });
 const choice = given.required({ question: text, right: text, wrong: given.list(text) });
 /** @function */

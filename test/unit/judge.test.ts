@@ -149,6 +149,7 @@ test("an evaluator is held against labelled answers", async () => {
   // Of the first four of each: a a b ? against a, b b a b against b; kappa of 5 of 7, with chance (3/7 · 3/7 + 4/7 · 4/7) = 25/49.
   expect(found).toEqual({
     n: 7, undetermined: 1, share: 5 / 7, kappa: expect.closeTo((5 / 7 - 25 / 49) / (24 / 49), 12), auc: expect.closeTo(8.5 / 12, 12),
+    fitted: { threshold: 0.5, n: 7, share: 5 / 7, kappa: expect.any(Number) }, // p of 0.75 and 0.25: medians of opposite logits
   });
   await expect(evaluate.goldAgreement(byLetter(), sides, { n: 0 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });
@@ -164,4 +165,25 @@ test("an evaluator that compares is shown the other setting's answer to the same
   await expect(evaluateRun(folder, [byLetter({ name: "other", against: "Dyn p=9" })])).rejects.toMatchObject({
     code: "E_BAD_ARGUMENT", message: expect.stringMatching(/"Dyn p=9", which the run lacks; expected one of icl, no-icl/),
   });
+});
+
+test("a judge that prefers one label gets a threshold from labelled answers, and is tested on others", async () => {
+  const logits = { positive: [3, 2.5, 4, 3.5, 2, 0.9], negative: [1, 0.5, 1.4, 0, -1, 2.4] };
+  const side = (name: "positive" | "negative") => ({
+    label: name, dataset: { name, instruction: "", rows: logits[name].map((logit) => ({ input: "q", output: String(logit) })) } as Dataset,
+  });
+  const eager = byLetter({
+    batchSize: 100,
+    evaluate: async (given) => given.map(({ text }) => {
+      const p = 1 / (1 + Math.exp(-Number(text)));
+      return { "": p >= 0.5 ? "positive" : "negative", p };
+    }),
+  });
+  const { share, auc, fitted } = await evaluate.goldAgreement(eager, { positive: side("positive"), negative: side("negative") });
+  expect(share).toBe(7 / 12); // it finds one negative answer
+  expect(auc).toBeCloseTo(32 / 36, 12); // 0.9 is above three of six, 2 above five, the others above all
+  // All: medians 2.75 and 0.75, between them 1.75, to one decimal 1.8. Even rows: 3 and 1, so 2; odd: 2.5 and 0.5, so 1.5.
+  expect(fitted!.threshold).toBeCloseTo(1 / (1 + Math.exp(-1.8)), 12);
+  // Odd rows at 2: wrong for 0.9 and 2.4. Even rows at 1.5: all right.
+  expect(fitted).toMatchObject({ n: 12, share: 10 / 12 });
 });
