@@ -18,7 +18,7 @@ const ARROWS = {
   probe: ["capture", "dataset", "engine", "formats", "maths", "native", "prompt", "steering", "vector"],
   generate: ["engine", "native", "probe", "prompt", "steering", "vector"],
   model: ["capture", "engine", "generate", "prompt"],
-  evaluate: ["dataset", "engine", "formats", "generate", "probe", "prompt", "results"],
+  evaluate: ["dataset", "engine", "formats", "generate", "maths", "probe", "prompt", "results"],
   calibrate: ["capture", "dataset", "engine", "evaluate", "generate", "maths", "prompt", "results", "steering", "vector"],
   extract: [
     "calibrate", "capture", "dataset", "engine", "evaluate", "formats", "generate", "maths", "models", "prompt", "results", "steering",

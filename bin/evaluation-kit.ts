@@ -1,14 +1,17 @@
-import { wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
+import { isDeepStrictEqual } from "node:util";
+import { RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import {
-  evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GuardEvaluatorOptions, type GuardForm,
+  evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GoldAgreement, type GuardEvaluatorOptions,
+  type GuardForm,
   type TextTranslator,
 } from "../lib/experiments.js";
 import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { SteeringError, type FormatOptions, type Model, type Probe } from "../lib/index.js";
 import { camelCase, options, type OutputOptions, type Values } from "./command.js";
-import { defined } from "./common.js";
+import { defined, note } from "./common.js";
+import { agreementWithGold, goldText, judgeEvaluators, rubricsWithGold } from "./judge-kit.js";
 import { openModel, pullIfNamed } from "./open-model.js";
-import { MACHINE } from "./options.js";
+import { count, MACHINE } from "./options.js";
 
 const BY_NAME = "from the datasets' names";
 
@@ -28,12 +31,23 @@ export const EVALUATORS = options({
     describe: "How to count the guard's verdict \"controversial\"",
   },
   formality: { type: "string", describe: "Classifier with the labels formal and informal: tiny-formality, a GGUF, ..." },
+  brevity: { ...count(), describe: "Count answers of at most N words as brief" },
   sure: {
     type: "number", coerce: probability, defaultDescription: "0.8",
     describe: "Lowest probability that decides formality; 0.5 takes the likelier label",
   },
   probe: { type: "string", array: true, describe: "Probe file written by `probe train` (repeatable)" },
   "probe-model": { type: "string", describe: "Model that the probes were trained on", defaultDescription: "the run's model" },
+  judge: { type: "string", describe: "Instruct model that is asked about each answer; not the steered one" },
+  rubric: {
+    type: "string", array: true, defaultDescription: "the wanted properties",
+    describe: `Rubric: ${RUBRIC_NAMES.join(", ")}, or a JSON file (repeatable)`,
+  },
+  against: { type: "string", describe: "Also compare each answer with that of this setting, e.g. no-icl" },
+  concept: {
+    type: "string", defaultDescription: BY_NAME,
+    describe: "What answers should show, for --rubric quality: the end of \"The answer …\"",
+  },
   translate: {
     type: "string", defaultDescription: "none",
     describe: "Translator to English for --safety and --formality: a T5 GGUF, nllb or none",
@@ -47,12 +61,15 @@ export const EVALUATORS = options({
 
 export type KitOptions = Values<typeof EVALUATORS> & OutputOptions;
 
+/** Labelled answers per side that a judge is held against before it judges a run. */
+const GOLD_ROWS = 8;
 /** One batch on a CPU; further answers wait. */
 const ROOM = { maxSequences: 32, contextSize: 16_384 };
 
 /** The models of the evaluators on the command line, loaded once for any number of runs. */
 export class EvaluationKit implements AsyncDisposable {
   private readonly loaded = new Map<string, Model>();
+  private readonly agreements = new Map<string, GoldAgreement>();
   private classifier: Classifier | undefined;
   private probes: Probe[] = [];
   private forms: GuardEvaluatorOptions["forms"];
@@ -68,7 +85,7 @@ export class EvaluationKit implements AsyncDisposable {
       const { safety, safetyForm, formality, perplexity, translate } = options;
       if (safetyForm !== undefined) kit.forms = await readForms(safetyForm);
       kit.probes = await Promise.all(options.probe.map(probeApi.load));
-      for (const model of [safety, perplexity]) if (model !== undefined) await kit.model(model, signal);
+      for (const model of [safety, perplexity, options.judge]) if (model !== undefined) await kit.model(model, signal);
       if (formality !== undefined) kit.classifier = await openClassifier(formality, options, signal);
       if (translate !== undefined) kit.translator = await openNamedTranslator(translate, options, signal);
       return kit;
@@ -85,21 +102,48 @@ export class EvaluationKit implements AsyncDisposable {
   async evaluators(
     wanted: WantedProperties, model: string | undefined, signal: AbortSignal, how: FormatOptions = { format: "qa" },
   ): Promise<Evaluator[]> {
-    const { detector, candidates, controversial } = this.options;
+    const { brevity, detector, candidates, controversial } = this.options;
     const { classifier } = this;
     const loaded = (name: string | undefined): Model | undefined => (name === undefined ? undefined : this.loaded.get(name)!);
-    const [guard, perplexity] = [loaded(this.options.safety), loaded(this.options.perplexity)];
+    const [guard, perplexity, judge] = [this.options.safety, this.options.perplexity, this.options.judge].map(loaded);
     const languages = candidates === "all" ? "all" : candidatesOf(this.options);
+    const switching = { wanted: wanted.language ?? "", candidates: candidatesOf(this.options) };
     const guarding = { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial };
     const classifying = { wanted: wanted.formality, ...defined({ sure: this.options.sure }) };
     return [
       await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: languages }),
       evaluate.fluency(),
+      ...(brevity === undefined ? [] : [evaluate.brevity(brevity)]),
+      ...(wanted.language === undefined ? [] : [await evaluate.codeSwitching(switching)]),
       ...(guard ? [await this.inEnglish(await evaluate.guard(guard, guarding))] : []),
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
       ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, how)] : []),
+      ...(judge ? await judgeEvaluators(judge, this.options, wanted, await this.gold(wanted, signal)) : []),
     ];
+  }
+
+  /** How far the judge agrees with labelled answers, by evaluator; for the rubrics of `wanted`. Measures and tells each once. */
+  async gold(wanted: WantedProperties, signal: AbortSignal): Promise<Record<string, GoldAgreement>> {
+    const { judge } = this.options;
+    if (judge === undefined) return {};
+    const found: Record<string, GoldAgreement> = {};
+    for (const rubric of await rubricsWithGold(this.options, wanted)) {
+      const key = JSON.stringify(rubric);
+      const name = `judge-${rubric.name}`;
+      const measure = () => agreementWithGold(this.loaded.get(judge)!, judge, rubric, { n: GOLD_ROWS, signal });
+      const known = this.agreements.get(key) ?? (await measure())!;
+      if (!this.agreements.has(key)) note(`${name}: ${goldText(known)}`, this.options.quiet);
+      this.agreements.set(key, known);
+      found[name] = known;
+    }
+    return found;
+  }
+
+  /** Whether the judge is this model. */
+  async isJudge(fingerprint: object): Promise<boolean> {
+    const judge = this.options.judge === undefined ? undefined : this.loaded.get(this.options.judge)!;
+    return judge !== undefined && isDeepStrictEqual({ ...await judge.fingerprint() }, { ...fingerprint });
   }
 
   private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
@@ -136,6 +180,7 @@ function candidatesOf({ candidates }: KitOptions): string[] | undefined {
 /** Options that refine an evaluator, and the evaluators that they refine. */
 const REFINED = {
   translate: ["safety", "formality"], "safety-form": ["safety"], controversial: ["safety"], sure: ["formality"], "probe-model": ["probe"],
+  rubric: ["judge"], against: ["judge"], concept: ["judge"],
 } as const satisfies Record<string, ReadonlyArray<keyof typeof EVALUATORS>>;
 
 /** Throws E_BAD_ARGUMENT for an option whose evaluator is not given. */

@@ -98,6 +98,10 @@ export const experimentOptions = (published: { alphas: readonly number[]; topP: 
     describe: "mean: divide the KL by the size of the top-p set, as published; sum: do not",
   },
   ...formatOptions("qa, as published"),
+  prompted: {
+    type: "string", describe: "System message of the baseline that asks for the property, or none",
+    defaultDescription: "the dataset's instruction",
+  },
   "prompt-format": {
     choices: ["clean", "published"], default: "clean",
     describe: "published: qa as in the paper's code, with its extra BOS",

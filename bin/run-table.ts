@@ -1,5 +1,7 @@
 import { withLanguage } from "../lib/evaluate/index.js";
-import { results as resultsApi, type Estimate, type Evaluation, type PropertyResult, type RunResults } from "../lib/experiments.js";
+import {
+  results as resultsApi, type Estimate, type Evaluation, type PairedDifference, type PropertyResult, type RunResults,
+} from "../lib/experiments.js";
 import { runTitle } from "../lib/results/index.js";
 import { print } from "./common.js";
 
@@ -12,6 +14,7 @@ export async function runSummary(given: RunResults): Promise<object> {
     vectors: run.vectors.map(({ property }) => property), isComplete,
     wanted: Object.fromEntries(evaluations.map(({ header }) => [header.evaluator, header.wanted])),
     agreement: agreementOf(evaluations),
+    judges: resultsApi.judgeAgreement(evaluations), interference: resultsApi.interference(results),
     seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0),
     settings: resultsApi.summarise(results),
   };
@@ -39,7 +42,30 @@ export async function printRunTable(given: RunResults): Promise<void> {
   const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
   if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
   const agreement = agreementOf(evaluations);
+  printInterference(results);
+  for (const { judges, n, share, kappa } of resultsApi.judgeAgreement(evaluations).filter((each) => each.n > 0)) {
+    const beyond = Number.isNaN(kappa) ? "" : ` (kappa ${kappa.toFixed(2)})`;
+    print(`${judges.join(" and ")} agree on ${Math.round(100 * share)} % of ${n} answers${beyond}`);
+  }
   if (agreement !== null) print(`eld and franc name the same language for ${Math.round(100 * agreement)} % of the answers`);
+}
+
+/** What each vector of a composition does to every judge, alone. */
+function printInterference(results: RunResults): void {
+  const judges = resultsApi.interference(results);
+  const settings = judges[0]?.effects.map(({ setting }) => setting) ?? [];
+  if (settings.length === 0) return;
+  const change = ({ difference, pHolm }: PairedDifference, isWords: boolean): string => {
+    if (!difference) return "";
+    const shown = (value: number): string => `${value > 0 ? "+" : ""}${isWords ? value.toFixed(1) : Math.round(100 * value)}`;
+    return `${estimate(difference, shown)}${pHolm! < 0.05 ? " *" : ""}`;
+  };
+  print("\nagainst the unsteered question, in percentage points (words: their number); *: p < 0.05, corrected by Holm");
+  const wanted = new Map(results.evaluations.map(({ header }) => [header.evaluator, header.wanted]));
+  printColumns([
+    ["alone", ...judges.map(({ judge }) => wanted.get(judge) ?? judge)],
+    ...settings.map((setting, row) => [setting, ...judges.map(({ judge, effects }) => change(effects[row]!, judge === "words"))]),
+  ]);
 }
 
 /** The share of answers for which both language detectors agree; null if they were not asked. */

@@ -21,6 +21,10 @@ export type { ProbeEvaluatorOptions } from "./evaluate/index.js";
 export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/index.js";
 export type { GuardForm, SafetyLevel } from "./evaluate/index.js";
 export type { Judgement } from "./evaluate/index.js";
+export type {
+  ChoiceQuestion, CodeSwitchingOptions, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions, Knowledge,
+  KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
+} from "./evaluate/index.js";
 export type { EvaluateOptions } from "./evaluate/index.js";
 export * as experiment from "./experiment/public.js";
 export type { SingleRunOptions } from "./experiment/index.js";
@@ -35,10 +39,10 @@ export { writeReport } from "./report/public.js";
 export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
 export type {
-  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Measure, Merge, PairedDifference,
+  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure, Merge, PairedDifference,
   PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
 } from "./results/index.js";
-export type { Estimate } from "./maths/index.js";
+export type { Agreement, Estimate } from "./maths/index.js";
 export * as spec from "./steering/public.js";
 export * as vectors from "./vector/public.js";
 export type { ImportOptions } from "./vector/index.js";

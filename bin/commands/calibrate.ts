@@ -5,12 +5,13 @@ import { wantedOf, type Evaluator } from "../../lib/evaluate/index.js";
 import { STRATEGY_WORDS } from "../../lib/experiment/index.js";
 import { datasets } from "../../lib/experiments.js";
 import {
-  calibrate, calibrateByKl, loadDataset, SteeringError, SteeringVector, type Candidate, type Dataset, type FormatOptions, type KlPoint,
-  type Model, type WrittenSchedule,
+  calibrate, calibrateByKl, loadDataset, SteeringError, SteeringVector, type CalibrationBaseline, type Candidate, type Dataset,
+  type FormatOptions, type KlPoint, type Model, type WrittenSchedule,
 } from "../../lib/index.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { commandName, defined, interruptible, note, prepareOutput, print } from "../common.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
+import { refuseAgainst } from "../judge-kit.js";
 import { openModel } from "../open-model.js";
 import { count, file, formatGiven, formatOptions, list, MODEL, number } from "../options.js";
 import { showProgress } from "../progress.js";
@@ -44,6 +45,10 @@ const OPTIONS = options({
   },
   n: { ...count(), default: 20, describe: "Number of questions to ask" },
   "max-new-tokens": { ...count(), default: 30, describe: "Tokens per answer" },
+  prompted: {
+    type: "string", describe: "System message of the baseline that asks for the effect, or none",
+    defaultDescription: "the vector's description, or the dataset's instruction",
+  },
   out: { type: "string", describe: "Vector file to write", defaultDescription: "VECTOR itself" },
 });
 
@@ -66,6 +71,7 @@ async function run(options: CalibrateArguments, signal: AbortSignal): Promise<vo
   const { vector: path, out = path } = options;
   const how = formatGiven(options);
   const vector = await SteeringVector.load(path);
+  refuseAgainst(options);
   if (options.by === "effect") await questionsOf(options, vector); // fails before anything is loaded
   await prepareOutput(out, [], options.quiet);
   await using kit = await EvaluationKit.open(options, signal);
@@ -77,8 +83,9 @@ async function run(options: CalibrateArguments, signal: AbortSignal): Promise<vo
   const found = await (by === "kl" ? byKl : byEffect)(model, { ...options, calibrated: vector, questions, evaluators, how, signal });
   const { calibration } = found.vector?.provenance ?? {};
   if (found.vector) await found.vector.save(out);
-  const { tried } = found;
-  if (options.json) print(JSON.stringify({ path: calibration ? out : null, calibration: calibration ?? null, tried }, null, 2));
+  const { tried, baselines } = found;
+  const result = { path: calibration ? out : null, calibration: calibration ?? null, tried, ...defined({ baselines }) };
+  if (options.json) print(JSON.stringify(result, null, 2));
   else for (const line of found.rows(calibration?.schedule)) print(line);
   if (!calibration) throw new SteeringError("E_BAD_ARGUMENT", `${found.failure}; ${path} is unchanged. ${found.advice}`);
   const chosen = `${settingOf(calibration.schedule)}: ${calibrationResult(calibration)}`;
@@ -95,6 +102,7 @@ interface Calibrating extends Omit<CalibrateArguments, "questions"> {
 
 interface Outcome {
   tried: readonly unknown[];
+  baselines?: readonly CalibrationBaseline[];
   vector: SteeringVector | undefined;
   rows: (chosen: WrittenSchedule | undefined) => string[];
   /** Why there is no result, and what to change. */
@@ -105,13 +113,16 @@ interface Outcome {
 async function byEffect(model: Model, options: Calibrating): Promise<Outcome> {
   const { calibrated, questions, evaluators, share, values, n, maxNewTokens, how, signal, quiet } = options;
   const progress = showProgress(`calibrating ${calibrated.property}`, quiet, "answers");
-  const { tried, vector } = await calibrate(model, {
+  const prompted = options.prompted === "none" ? null : options.prompted;
+  const { tried, baselines, vector } = await calibrate(model, {
     vector: calibrated, questions, evaluators, wanted: share, kind: STRATEGY_WORDS[options.kind]!, n, maxNewTokens, signal,
-    onProgress: progress.onProgress, ...how, ...defined({ candidates: values }),
+    onProgress: progress.onProgress, ...how, ...defined({ candidates: values, prompted }),
   }).finally(() => progress.stop());
   return {
-    tried, vector, failure: `no value shows the effect in ${percent(share)} of the answers`, advice: adviceFor(tried, share),
-    rows: (chosen) => tried.map((each) => row(each, isDeepStrictEqual(each.schedule, chosen))),
+    tried, baselines, vector, failure: `no value shows the effect in ${percent(share)} of the answers`, advice: adviceFor(tried, share),
+    rows: (chosen) => [
+      ...baselines.map(baselineRow), ...tried.map((each) => row(each, isDeepStrictEqual(each.schedule, chosen))),
+    ],
   };
 }
 
@@ -141,7 +152,10 @@ function adviceFor(tried: readonly Candidate[], share: number): string {
 }
 
 /** Throws E_BAD_ARGUMENT for options that have no effect. */
-function checkOptions({ values, budget }: CalibrateArguments, by: "effect" | "kl"): void {
+function checkOptions({ values, prompted, budget }: CalibrateArguments, by: "effect" | "kl"): void {
+  if (by === "kl" && prompted !== undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", "--prompted has no effect with --by kl; it is for --by effect");
+  }
   if (by === "kl" && values) throw new SteeringError("E_BAD_ARGUMENT", "--values has no effect with --by kl; it is for --by effect");
   if (by === "effect" && budget !== undefined) {
     throw new SteeringError("E_BAD_ARGUMENT", "--budget has no effect with --by effect; it is for --by kl");
@@ -180,6 +194,11 @@ function row({ schedule, found, deltaPerplexity, kl }: Candidate, isChosen: bool
   const effect = `${percent(found).padStart(6)}   ΔPPL ${deltaPerplexity.toFixed(2).padStart(8)}`;
   const moved = kl ? `   KL ${kl.mean.toFixed(2).padStart(6)}` : "";
   return `${settingOf(schedule).padEnd(schedule.kind.length + 9)} ${effect}${moved}${isChosen ? "   ← chosen" : ""}`;
+}
+
+function baselineRow({ label, message, found, deltaPerplexity }: CalibrationBaseline): string {
+  const asked = message === undefined ? "" : `   "${message}"`;
+  return `${label.padEnd(14)} ${percent(found).padStart(6)}   ΔPPL ${deltaPerplexity.toFixed(2).padStart(8)}${asked}`;
 }
 
 function klRow({ alpha, mean, p95 }: KlPoint): string {

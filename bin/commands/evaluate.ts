@@ -4,7 +4,10 @@ import { formatOfConfig } from "../../lib/experiment/index.js";
 import { SteeringError, type FormatOptions } from "../../lib/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
+import evaluateFacts from "../evaluate-facts.js";
+import evaluateGold from "../evaluate-gold.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
+import { refuseAgainst } from "../judge-kit.js";
 import { file, formatGiven, formatOptions } from "../options.js";
 import { showProgress } from "../progress.js";
 import { printRunTable, runSummary } from "../run-table.js";
@@ -34,11 +37,16 @@ export default group("evaluate", "Judge answers: language, safety, formality, fl
     examples: [["evaluate text \"Le api fanno il miele.\" --language it"]],
     run: (given) => interruptible((signal) => evaluateText(given, signal)),
   }),
+  evaluateGold,
+  evaluateFacts,
   command({
     usage: "$0 <runs..>",
     describe: "Evaluate the answers of runs",
     options: RUNS,
-    examples: [["evaluate runs/tiny --safety tiny --formality tiny-formality"]],
+    examples: [
+      ["evaluate runs/tiny --safety tiny --formality tiny-formality"],
+      ["evaluate RUN --judge qwen2.5-coder-1.5b-instruct", "asks another model about each answer"],
+    ],
     run: (given) => interruptible((signal) => evaluateRuns(given, signal)),
   }),
 ]);
@@ -53,8 +61,11 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
   for (const { folder, run } of runs) {
     const how = { ...formatOfConfig(run.config), ...given };
     const evaluators = await kit.evaluators({ ...wantedOf(run), ...wanted }, run.model.name, signal, how);
+    if (await kit.isJudge(run.model.fingerprint)) note("note: the judge is the steered model itself; prefer another one", quiet);
+    const gold = await kit.gold({ ...wantedOf(run), ...wanted }, signal);
     const results = await withRates(quiet, (onProgress) => evaluate.run(folder, evaluators, { again, signal, onProgress }));
-    if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
+    const judged = options.judge === undefined ? {} : { gold };
+    if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results), ...judged }));
     else await printRunTable(results);
     note(folder, quiet);
   }
@@ -93,6 +104,7 @@ async function withRates<T>(quiet: boolean, work: (onProgress: EvaluationProgres
 }
 
 async function evaluateText(options: TextArguments, signal: AbortSignal): Promise<void> {
+  refuseAgainst(options);
   const text = options.text ?? await readInput();
   const aims = wantedBy(options);
   const given = perplexityFormat(options);

@@ -149,7 +149,8 @@ async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> 
 function experimentConfig(options: ExperimentArguments): object {
   const { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction } = options;
   const { strategies, alphas, topP, layers, heads } = options;
-  const given = { ...formatGiven(options), ...defined({ strategies, alphas, topP }) };
+  const prompted = options.prompted === "none" ? null : options.prompted;
+  const given = { ...formatGiven(options), ...defined({ strategies, alphas, topP, prompted }) };
   return { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, layers, heads, ...given };
 }
 

@@ -1,15 +1,12 @@
 import { requireInteger, requireNumber } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import { inOrder } from "../capture/index.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
-import { type Evaluator, answerPrompt } from "../evaluate/index.js";
-import { perplexity } from "../generate/index.js";
-import { quantile } from "../maths/index.js";
-import type { EvaluationPrompt, FormatOptions } from "../prompt/index.js";
-import { judgedText, type ResultRecord } from "../results/index.js";
+import { promptedMessage, type Evaluator } from "../evaluate/index.js";
+import type { FormatOptions } from "../prompt/index.js";
 import type { Strategy, WrittenSchedule } from "../steering/index.js";
 import { assertMadeFor, fixedAlphaOf, type EffectCalibration, type VectorData, SteeringVector } from "../vector/index.js";
+import { answered, type Asked, type Outcome } from "./answered.js";
 import { curvePoint } from "./by-kl.js";
 import { cheapest, coarseValues, finerValues, KL_RANGE, scheduleOf, valueOf } from "./candidates.js";
 import { formatFor, measureKl, type KlPoint } from "./measure-kl.js";
@@ -37,6 +34,11 @@ export interface CalibrateOptions extends FormatOptions {
    * demonstrations, except in the format `raw` and for vectors that were not made from datasets of answers.
    */
   cost?: CostMeasure;
+  /**
+   * System message of the prompted baseline, which asks for the effect; null: no such baseline. Default: the vector's description, for a
+   * vector from words; otherwise the instruction of the questions' dataset, or what its name stands for.
+   */
+  prompted?: string | null;
   /** Largest number of questions; default 20. */
   n?: number;
   /** Demonstrations per prompt; default 4. */
@@ -49,14 +51,17 @@ export interface CalibrateOptions extends FormatOptions {
 }
 
 /** Results of one candidate. */
-export interface Candidate {
+export interface Candidate extends Outcome {
   schedule: WrittenSchedule;
-  /** Share of the answers with the effect. */
-  found: number;
-  /** Median cost over the questions that have one (ΔPPL, or as `cost` says); infinite if the model broke down on half of them. */
-  deltaPerplexity: number;
   /** KL in nats per token (`measureKl`); only in a search of fixed alphas. */
   kl?: KlPoint;
+}
+
+/** Results without steering, on the same questions. */
+export interface CalibrationBaseline extends Outcome {
+  label: "unsteered" | "prompted";
+  /** The system message that asks for the effect; only for `prompted`. */
+  message?: string;
 }
 
 /** Questions and tokens with which a search measures the KL. */
@@ -68,13 +73,14 @@ const KL_TOKENS = 12;
  * among those that reach the wanted share of answers. All candidates answer the same questions, in the vector's own format by default.
  * Without `candidates`, the search begins where the vector hardly moves the model and ends where it breaks it down.
  *
- * @returns the candidates' results, ascending, and a copy of the vector with its calibration; undefined if no candidate has the effect
+ * @returns the candidates' results, ascending; those of the unsteered model and of a system message that asks for the effect; and a copy
+ *   of the vector with its calibration, or undefined if no candidate has the effect
  * @throws SteeringError E_BAD_ARGUMENT, E_BAD_DATASET, E_BAD_GGUF (no chat template), E_MODEL_MISMATCH, E_CONTEXT_FULL, E_ABORTED
  */
 export async function calibrate(
   model: Engine,
   options: CalibrateOptions,
-): Promise<{ tried: Candidate[]; vector: SteeringVector | undefined }> {
+): Promise<{ tried: Candidate[]; baselines: CalibrationBaseline[]; vector: SteeringVector | undefined }> {
   const { vector, questions, evaluators, wanted = 0.9, kind = "fixed", n = 20, signal, onProgress } = options;
   const { iclExamples = 4, maxNewTokens = 30, candidates } = options;
   requireNumber("wanted", wanted, { above: 0, max: 1 });
@@ -90,17 +96,25 @@ export async function calibrate(
   assertHeldOut(vector, questions);
   const format = formatFor(vector, options);
   const cost = options.cost ?? usualCost(vector, format);
-  const prompts = await calibrationPrompts(model, questions, { ...format, cost, n, iclExamples, maxNewTokens });
+  const message = options.prompted === undefined ? usualMessage(vector, questions) : options.prompted;
+  const prompts = await calibrationPrompts(model, questions, { ...format, cost, n, iclExamples, maxNewTokens, message });
   const fixedAlpha = fixedAlphaOf(vector.provenance.calibration);
   const tried: Candidate[] = [];
   let [done, total] = [0, 0];
+  const ask = async (asked: readonly Asked[]): Promise<Outcome[]> => {
+    total += prompts.length * asked.length;
+    return answered(model, asked, { vector, prompts, judges, cost, maxNewTokens, signal, onAnswer: () => onProgress?.(++done, total) });
+  };
+  const unsteered: Array<Omit<CalibrationBaseline, keyof Outcome>> = [
+    { label: "unsteered" }, ...(message === null ? [] : [{ label: "prompted" as const, message }]),
+  ];
+  const found = await ask(unsteered.map(({ label }) => ({ prompt: label === "prompted" ? label : "no-icl", steer: [] })));
+  const baselines = unsteered.map((each, index): CalibrationBaseline => ({ ...each, ...found[index]! }));
   const tryAll = async (values: readonly number[], alpha = fixedAlpha): Promise<void> => {
     const fresh = [...new Set(values)].filter((value) => !tried.some(({ schedule }) => valueOf(schedule) === value));
-    total += prompts.length * fresh.length;
     const schedules = fresh.map((value) => scheduleOf(kind, value, alpha));
-    tried.push(...await answered(model, schedules, {
-      vector, prompts, judges, cost, maxNewTokens, signal, onAnswer: () => onProgress?.(++done, total),
-    }));
+    const outcomes = await ask(schedules.map((schedule) => ({ prompt: "no-icl", steer: [{ vector: 0, schedule }] })));
+    tried.push(...outcomes.map((outcome, index) => ({ schedule: schedules[index]!, ...outcome })));
   };
   if (candidates) await tryAll(candidates);
   else {
@@ -117,14 +131,14 @@ export async function calibrate(
     }
   }
   const best = cheapest(tried, wanted);
-  if (!best) return { tried, vector: undefined };
+  if (!best) return { tried, baselines, vector: undefined };
   const effect = judges.map(({ name, property, wanted: side }) => `${property ?? name} ${side}`).join(" and ");
-  const { schedule, found, deltaPerplexity } = best;
+  const { schedule, deltaPerplexity } = best;
   const calibration: EffectCalibration = {
-    by: "effect", schedule, found, deltaPerplexity, ...(cost === "perplexity" && { costBy: cost }),
+    by: "effect", schedule, found: best.found, deltaPerplexity, ...(cost === "perplexity" && { costBy: cost }),
     effect, wanted, n: prompts.length, questions: datasetReference(questions), curve: tried.map(storedPoint),
   };
-  return { tried, vector: new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } }) };
+  return { tried, baselines, vector: new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } }) };
 }
 
 /** Throws E_BAD_ARGUMENT if the vector was extracted from the questions: calibration needs held-out questions. */
@@ -133,6 +147,15 @@ function assertHeldOut({ provenance: { origin } }: VectorData, questions: Datase
   if ("positive" in origin && (hash === origin.positive.hash || hash === origin.negative.hash)) {
     throw new SteeringError("E_BAD_ARGUMENT", `the vector was extracted from ${questions.name}; calibrate it with other questions`);
   }
+}
+
+/** The message that asks for a vector's effect; null if nothing says what to ask for. */
+function usualMessage({ provenance: { origin } }: VectorData, questions: Dataset): string | null {
+  if (origin.kind === "words") {
+    const [paraphrase = "You are someone who {}."] = origin.paraphrases;
+    return paraphrase.replace("{}", () => origin.towards);
+  }
+  return promptedMessage(questions) ?? null;
 }
 
 /** Origins whose questions come with the wanted answers, so that these can be demonstrations. */
@@ -160,64 +183,6 @@ async function klRange(
   };
   if (kind === "dynamic") return { range: undefined, alpha: await at(KL_BUDGET) };
   return { range: [await at(KL_RANGE[0]), await at(KL_RANGE[1])], alpha: undefined };
-}
-
-interface Answering {
-  vector: VectorData;
-  prompts: readonly EvaluationPrompt[];
-  judges: readonly Evaluator[];
-  cost: CostMeasure;
-  maxNewTokens: number;
-  signal: AbortSignal | undefined;
-  onAnswer: () => void;
-}
-
-/** Lets all schedules answer all prompts, and judges the answers. */
-async function answered(model: Engine, schedules: readonly WrittenSchedule[], options: Answering): Promise<Candidate[]> {
-  const { vector, prompts, judges, cost, maxNewTokens, signal, onAnswer } = options;
-  const settings = schedules.map((schedule, index) =>
-    ({ label: String(index), prompt: "no-icl" as const, steer: [{ vector: 0, schedule }] }));
-  const records: ResultRecord[] = [];
-  const answer = async (index: number, inner: AbortSignal): Promise<ResultRecord[]> => {
-    const own = await answerPrompt(model, index, prompts[index]!, {
-      settings, vectors: [{ vector }], maxNewTokens, signal: inner, onAnswer,
-    });
-    if (cost === "demonstrations") return own;
-    return Promise.all(own.map(async (record) =>
-      ({ ...record, deltaPerplexity: await ownPerplexity(model, prompts[index]!.noIcl, record, inner) })));
-  };
-  for await (const answers of inOrder([...prompts.keys()], answer, signal)) records.push(...answers);
-  const hits = await jointHits(judges, records, signal);
-  return schedules.map((schedule, index): Candidate => {
-    const own = records.flatMap(({ setting }, at) => (setting === String(index) ? [at] : []));
-    // No cost and no error: the answer was empty, so there is nothing to compare with.
-    const costs = own.map((at) => records[at]!)
-      .filter(({ deltaPerplexity, error }) => deltaPerplexity !== null || error !== undefined)
-      .map(({ deltaPerplexity }) => deltaPerplexity ?? Infinity);
-    const found = own.filter((at) => hits[at]).length / own.length;
-    return { schedule, found, deltaPerplexity: costs.length === 0 ? Infinity : quantile(costs, 0.5) };
-  });
-}
-
-/** How unlikely the unsteered model finds an answer; null for an empty one. */
-async function ownPerplexity(
-  model: Engine, prompt: readonly number[], { tokens }: ResultRecord, signal: AbortSignal,
-): Promise<number | null> {
-  const written = tokens.filter((token) => !model.isEndOfGeneration(token));
-  return written.length === 0 ? null : perplexity(model, prompt, written, { signal });
-}
-
-async function jointHits(
-  judges: readonly Evaluator[],
-  records: readonly ResultRecord[],
-  signal: AbortSignal | undefined,
-): Promise<boolean[]> {
-  const hits = records.map(() => true);
-  for (const judge of judges) {
-    const columns = await judge.evaluate(records.map((record) => ({ question: record.question, text: judgedText(record) })), signal);
-    columns.forEach((column, index) => { hits[index] &&= column["hit"] === true; });
-  }
-  return hits;
 }
 
 function storedPoint({ schedule, found, deltaPerplexity, kl }: Candidate): NonNullable<EffectCalibration["curve"]>[number] {

@@ -1,4 +1,4 @@
-export type { CalibrateOptions, CalibratedKind, Candidate } from "./calibrate.js";
+export type { CalibrateOptions, CalibratedKind, CalibrationBaseline, Candidate } from "./calibrate.js";
 export { cheapest, KL_RANGE, valueOf } from "./candidates.js";
 export { calibrateByKl, type KlCalibrationOptions } from "./by-kl.js";
 export { measureKl, type KlPoint, type MeasureKlOptions } from "./measure-kl.js";

@@ -2,7 +2,8 @@ import { SteeringError } from "../errors.js";
 import type { Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import {
-  demonstrationTokens, iclTokens, promptTokens, QUESTION_STOP, resolveFormat, rowGroups, type EvaluationPrompt, type FormatOptions,
+  demonstrationTokens, iclTokens, promptTokens, promptTokensUnder, QUESTION_STOP, resolveFormat, rowGroups, type EvaluationPrompt,
+  type FormatOptions,
 } from "../prompt/index.js";
 
 /** How a calibration measures the cost in fluency. */
@@ -13,6 +14,8 @@ interface PromptSettings extends FormatOptions {
   n: number;
   iclExamples: number;
   maxNewTokens: number;
+  /** System message of the prompted baseline. */
+  message: string | null;
 }
 
 /**
@@ -20,7 +23,7 @@ interface PromptSettings extends FormatOptions {
  * demonstrations both are the same. Throws E_BAD_DATASET, E_CONTEXT_FULL before computing, and what `promptTokens` throws.
  */
 export async function calibrationPrompts(
-  model: Engine, questions: Dataset, { cost, n, iclExamples, maxNewTokens, ...format }: PromptSettings,
+  model: Engine, questions: Dataset, { cost, n, iclExamples, maxNewTokens, message, ...format }: PromptSettings,
 ): Promise<EvaluationPrompt[]> {
   const resolved = resolveFormat(model, format.format);
   const groups = rowGroups(questions, cost === "perplexity" ? 0 : iclExamples).slice(0, n);
@@ -30,11 +33,12 @@ export async function calibrationPrompts(
     const icl = cost === "perplexity" ? noIcl
       : resolved === "raw" ? iclTokens(model, questions.instruction, group)
       : await demonstrationTokens(model, questions.instruction, group, { ...format, format: resolved });
-    const longest = Math.max(noIcl.length, icl.length) + maxNewTokens;
+    const prompted = message === null ? [] : await promptTokensUnder(model, message, input, format);
+    const longest = Math.max(noIcl.length, icl.length, prompted.length) + maxNewTokens;
     if (longest > model.maxContext) {
       throw new SteeringError("E_CONTEXT_FULL", `"${input}" with its demonstrations and its answer takes ${longest} tokens, but the `
         + `model's context holds ${model.maxContext}; use fewer demonstrations (iclExamples) or shorter questions`);
     }
-    return { question: input, gold: output, stop: resolved === "qa" ? [QUESTION_STOP] : [], noIcl, icl, iclLanguage: undefined };
+    return { question: input, gold: output, stop: resolved === "qa" ? [QUESTION_STOP] : [], noIcl, icl, iclLanguage: undefined, prompted };
   }));
 }

@@ -15,8 +15,8 @@ export const calibrate = checked("calibrate", findIntensity, {
   model: given.model,
   options: given.required({
     vector: vectorArgument, questions: datasetArgument, evaluators: given.list(given.evaluator), wanted: number.optional(),
-    kind: text.optional(), candidates: given.list(number).optional(), cost: text.optional(), n: number.optional(),
-    iclExamples: number.optional(), ...format, ...running,
+    kind: text.optional(), candidates: given.list(number).optional(), cost: text.optional(),
+    prompted: text.nullable().optional(), n: number.optional(), iclExamples: number.optional(), ...format, ...running,
   }),
 });
 

@@ -41,14 +41,14 @@ export async function answerPrompt(
     };
     try {
       const steer = terms.map(({ vector, schedule }): Steering => ({ ...vectors[vector]!, schedule }));
-      const tokens = { "no-icl": prompt.noIcl, icl: prompt.icl, "icl-language": prompt.iclLanguage! }[kind];
+      const tokens = { "no-icl": prompt.noIcl, icl: prompt.icl, "icl-language": prompt.iclLanguage!, prompted: prompt.prompted! }[kind];
       const answer = kind === "icl" ? await icl : await generateText(model, tokens, { ...generation, steer });
       Object.assign(record, readAnswer(answer, terms.length));
       const expected = await reference;
       if (kind === "icl") record.perplexity = expected?.perplexity ?? null;
-      else if (kind === "no-icl" && expected) {
+      else if (kind !== "icl-language" && expected) {
         const scoring = { steer: withFoundAlphas(steer, answer), ...(signal && { signal }) };
-        record.deltaPerplexity = await deltaPerplexityFrom(model, prompt.noIcl, expected, scoring);
+        record.deltaPerplexity = await deltaPerplexityFrom(model, tokens, expected, scoring);
       }
     } catch (error) {
       if ((error as SteeringError).code !== "E_NOT_FINITE") throw error;

@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import type { EvaluationColumns, Evaluator } from "./evaluator.js";
+import type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluator.js";
 import { languageEvaluator } from "./language-evaluator.js";
 import { throwIfAborted } from "../errors.js";
 import {
@@ -31,10 +31,12 @@ export async function evaluateRun(
   for (const evaluator of evaluators) {
     await using store = await EvaluationStore.open(folder, headerFields(evaluator), again);
     const { records } = store;
+    const referenceOf = references(evaluator, records);
     onProgress?.(evaluator.name, store.length, records.length);
     while (store.length < records.length) {
       throwIfAborted(signal);
-      await store.append(await columnsOf(evaluator, records.slice(store.length, store.length + evaluator.batchSize), signal));
+      const next = records.slice(store.length, store.length + evaluator.batchSize);
+      await store.append(await columnsOf(evaluator, next, { referenceOf, signal }));
       onProgress?.(evaluator.name, store.length, records.length);
     }
   }
@@ -70,13 +72,31 @@ function headerFields({ name, property = name, wanted, config, versions }: Evalu
   return { evaluator: name, property, wanted, config, versions };
 }
 
-async function columnsOf(evaluator: Evaluator, records: readonly ResultRecord[], signal?: AbortSignal): Promise<EvaluationColumns[]> {
-  const found = await evaluator.evaluate(records.map((record) => ({ question: record.question, text: judgedText(record) })), signal);
+interface Judging {
+  referenceOf?: (record: ResultRecord) => Pick<EvaluatedText, "reference">;
+  signal?: AbortSignal | undefined;
+}
+
+async function columnsOf(
+  evaluator: Evaluator, records: readonly ResultRecord[], { referenceOf, signal }: Judging = {},
+): Promise<EvaluationColumns[]> {
+  const texts = records.map((record) => ({ question: record.question, text: judgedText(record), ...referenceOf?.(record) }));
+  const found = await evaluator.evaluate(texts, signal);
   if (found.length !== records.length) {
     throw new SteeringError("E_BAD_ARGUMENT",
       `the evaluator "${evaluator.name}" returned ${found.length} results for ${records.length} texts; expected one per text`);
   }
   return found.map((columns) => named(evaluator.name, columns));
+}
+
+/** What an evaluator compares each answer with. Throws E_BAD_ARGUMENT for a setting that the run does not have. */
+function references({ name, against }: Evaluator, records: readonly ResultRecord[]): NonNullable<Judging["referenceOf"]> {
+  if (against === undefined) return () => ({});
+  const texts = new Map(records.filter(({ setting }) => setting === against).map((record) => [record.prompt, judgedText(record)]));
+  if (texts.size > 0 || records.length === 0) return ({ prompt }) => ({ reference: texts.get(prompt) ?? "" });
+  const labels = [...new Set(records.map(({ setting }) => setting))];
+  throw new SteeringError("E_BAD_ARGUMENT",
+    `the evaluator "${name}" compares with the setting "${against}", which the run lacks; expected one of ${labels.join(", ")}`);
 }
 
 /** Expand the columns' suffixes to full names. */

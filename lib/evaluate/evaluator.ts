@@ -5,6 +5,8 @@ export interface EvaluatedText {
   /** Empty if the text answers no question. */
   question: string;
   text: string;
+  /** The answer of the setting `against` to the same prompt, for evaluators that compare with one. */
+  reference?: string;
 }
 
 /**
@@ -21,6 +23,8 @@ export interface Evaluator extends Disposable {
   readonly property?: string;
   /** The label that counts as a success; null if none does. */
   readonly wanted: string | null;
+  /** Label of the setting whose answer to the same prompt is passed on as `reference`. */
+  readonly against?: string;
   /** Everything its values depend on. */
   readonly config: Record<string, unknown>;
   readonly versions: Record<string, string>;

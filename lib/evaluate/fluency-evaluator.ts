@@ -49,8 +49,8 @@ export function repetition(text: string): number | null {
   return trigrams.length < 2 ? null : 1 - new Set(trigrams).size / trigrams.length;
 }
 
-/** The words of a text. Segments it piece by piece, because every segment holds a copy of the segmented text. */
-function wordsOf(text: string): string[] {
+/** The words of a text, in small letters. Segments it piece by piece, because every segment holds a copy of the segmented text. */
+export function wordsOf(text: string): string[] {
   const words: string[] = [];
   for (const [piece] of text.matchAll(PIECES)) {
     for (const { segment, isWordLike } of segmenter.segment(piece)) if (isWordLike) words.push(segment.toLowerCase());

@@ -48,6 +48,8 @@ interface Scorer {
  * 0.045 and 0.049.
  */
 const TEMPERATURES: Record<LanguageDetectorName, number> = { eld: 0.05, franc: 0.05 };
+/** The same for the scores of single words. */
+const WORD_TEMPERATURE = 0.06;
 /** A text with fewer letters is too short to judge. Chinese needs about a third as many. */
 const LEAST_LETTERS = { han: 4, other: 10 };
 /** Marks of code and formulas, and their largest share of the visible characters. */
@@ -77,6 +79,18 @@ export async function loadLanguageDetector(name: LanguageDetectorName = DEFAULT_
   const { score, languages } = await (name === "franc" ? francScorer() : eldScorer());
   const probabilitiesOf: Probabilities = (text, candidates) => softmax(score(text, candidates), TEMPERATURES[name]);
   return { name, languages, detect: (text, candidates) => guess(text, candidates, OTHER[name], probabilitiesOf) };
+}
+
+/**
+ * Load a function that gives the probability of each candidate for a single word, from eld's n-grams. One word says little, so use it for
+ * words in their context.
+ */
+export async function loadWordDetector(candidates: readonly string[]): Promise<(word: string) => Record<string, number>> {
+  const { score } = await eldScorer();
+  return (word) => {
+    const scores = score(word, candidates);
+    return softmax(scores.length > 0 ? scores : candidates.map((each): [string, number] => [each, 0]), WORD_TEMPERATURE);
+  };
 }
 
 /** Detect the language of a text among `candidates` (default: those of our datasets); "und" with `why` "other" if it is in none of them. */

@@ -2,28 +2,40 @@
 import { z } from "zod";
 import { loadingTranslatorArgument } from "../engine/index.js";
 import {
-  deltaPerplexity as difference, generatedArgument, perplexity as ofText, scoringArgument, withFoundAlphas as withAlphas,
+  deltaPerplexity as difference, generatedArgument, perplexity as ofText, scoringArgument, scoringShape, withFoundAlphas as withAlphas,
 } from "../generate/index.js";
 import { given, checked, checkMethods, making } from "../arguments/index.js";
 import { probeArgument } from "../probe/index.js";
-import { formatShape, type FormatOptions } from "../prompt/index.js";
+import { datasetArgument } from "../dataset/index.js";
+import { formatShape, variablesArgument, type FormatOptions } from "../prompt/index.js";
+import { brevityEvaluator } from "./brevity-evaluator.js";
+import { codeSwitchingEvaluator } from "./code-switching.js";
 import { evaluateRun } from "./evaluate-run.js";
 import type { Evaluator } from "./evaluator.js";
 import { fluencyEvaluator, perplexityEvaluator, repetition as repeated } from "./fluency-evaluator.js";
 import { formalityEvaluator } from "./formality-evaluator.js";
 import { guardEvaluator, type GuardEvaluatorOptions } from "./guard-evaluator.js";
+import {
+  knowledge as measureKnowledge, knowledgeChange as changeOfKnowledge, loadChoices as readChoices,
+} from "./facts.js";
+import { goldAgreement as agreementWithGold } from "./gold.js";
 import { Guard } from "./guard.js";
+import { judgeEvaluator } from "./judge-evaluator.js";
+import { Judge } from "./judge.js";
 import { languageName as nameOfLanguage, languageOfDataset as languageOf, parseLanguage as readLanguage } from "./language-code.js";
 import { languageEvaluator } from "./language-evaluator.js";
 import { detectLanguage as detect, LANGUAGE_DETECTORS, loadLanguageDetector as loadDetector } from "./language.js";
+import { qualityEvaluator } from "./quality-evaluator.js";
+import { loadRubric as readRubric, rubricNamed } from "./rubric.js";
 import { probeEvaluator } from "./probe-evaluator.js";
 import { translatedEvaluator } from "./translated-evaluator.js";
 import { ggufTranslator as gguf, nllbTranslator as nllb, openTranslator as open } from "./translation.js";
 export { GUARD_FORMS } from "./guard-form.js";
 export { Guard } from "./guard.js";
+export { Judge } from "./judge.js";
 export { DEFAULT_DETECTOR, LANGUAGE_DETECTORS } from "./language.js";
 
-const judged = given.list(given.required({ question: given.text, text: given.text }));
+const judged = given.list(given.required({ question: given.text, text: given.text, reference: given.text.optional() }));
 const { model, text, signal } = given;
 
 function judging<F extends (...args: never[]) => Evaluator | Promise<Evaluator>>(make: F): F {
@@ -47,6 +59,43 @@ export const formality = checked("evaluate.formality", judging(formalityEvaluato
 /** @function */
 export const probe = checked("evaluate.probe", judging(probeEvaluator), {
   model, probe: probeArgument, options: given.options({ wanted: given.sides, property: text }),
+});
+const judgeShape = { leastMass: given.number.optional(), templateVariables: variablesArgument.optional() };
+/** @function */
+export const judge = checked("evaluate.judge", judging(judgeEvaluator), {
+  model, rubric: given.anObject, options: given.options({ wanted: text, threshold: given.number, against: text, ...judgeShape }),
+});
+const choice = given.required({ question: text, right: text, wrong: given.list(text) });
+/** @function */
+export const loadChoices = checked("evaluate.loadChoices", readChoices, { path: given.path.optional() });
+/** @function */
+export const knowledge = checked("evaluate.knowledge", measureKnowledge, {
+  model, options: given.options({ ...scoringShape, questions: given.list(choice), onProgress: given.callback, ...formatShape }),
+});
+const known = given.required({ correct: given.list(given.flag) });
+/** @function */
+export const knowledgeChange = checked("evaluate.knowledgeChange", changeOfKnowledge, { before: known, after: known });
+/** @function */
+export const quality = checked("evaluate.quality", judging(qualityEvaluator), {
+  model, options: given.required({ concept: text, ...judgeShape }),
+});
+/** @function */
+export const rubric = checked("evaluate.rubric", rubricNamed, {
+  name: z.enum(["formality", "safety", "language"]), language: text.optional(),
+});
+/** @function */
+export const loadRubric = checked("evaluate.loadRubric", readRubric, { path: given.path });
+const side = given.required({ dataset: datasetArgument, label: text });
+/** @function */
+export const goldAgreement = checked("evaluate.goldAgreement", agreementWithGold, {
+  evaluator: given.evaluator, sides: given.required({ positive: side, negative: side }),
+  options: given.options({ n: given.number, signal }),
+});
+/** @function */
+export const brevity = checked("evaluate.brevity", judging(brevityEvaluator), { mostWords: given.number });
+/** @function */
+export const codeSwitching = checked("evaluate.codeSwitching", judging(codeSwitchingEvaluator), {
+  options: given.required({ wanted: text, candidates: given.list(text).optional() }),
 });
 /** @function */
 export const fluency = checked("evaluate.fluency", judging(fluencyEvaluator), {});
@@ -102,4 +151,7 @@ export const nllbTranslator = checked("evaluate.nllbTranslator", nllb, {
 export const openTranslator = checked("evaluate.openTranslator", open, { name: given.name, options: given.options({ signal }) });
 
 checkMethods("guard", Guard.prototype, { judge: { answers: judged, options: given.options({ signal }) } }, { rejects: true });
+const comparing = { answers: judged, rubric: given.anObject, options: given.options({ signal }) };
+checkMethods("judge", Judge.prototype, { judge: comparing, compare: comparing }, { rejects: true });
+checkMethods("Judge", Judge, { of: { model, options: given.options(judgeShape) } });
 checkMethods("Guard", Guard, { of: { model, forms: forms.optional() } });

@@ -33,7 +33,8 @@ export function wantedSide(
   return side ? { property: told, wanted: side } : {};
 }
 
-function propertiesOf(name: string): WantedProperties {
+/** The properties that a dataset shows, according to its name. */
+export function propertiesOf(name: string): WantedProperties {
   const language = languageOfDataset(name);
   const safety = /unsafe/.exec(name) ? "unsafe" : /safe/.exec(name) ? "safe" : undefined;
   const formality = /i2f/.exec(name) ? "formal" : /f2i/.exec(name) ? "informal" : undefined;

@@ -3,14 +3,16 @@ import type { Engine } from "../engine/index.js";
 import { detectLanguage, type LanguageGuess } from "../evaluate/index.js";
 import { writeFileAtomic } from "../formats/index.js";
 import { generateText, type GenerationResult, type Steering } from "../generate/index.js";
-import { promptTokens, QUESTION_STOP, resolveFormat, type FormatOptions } from "../prompt/index.js";
+import { promptTokens, promptTokensUnder, QUESTION_STOP, resolveFormat, type FormatOptions } from "../prompt/index.js";
 import type { Schedule } from "../steering/index.js";
 import type { Provenance } from "../vector/index.js";
 
-/** A labelled way to answer: which vectors steer, with which schedules. */
+/** A labelled way to answer: which vectors steer, with which schedules, or what a system message asks for. */
 export interface Setting {
   label: string;
   steer: readonly Steering[];
+  /** A system message that asks for the property: the prompted baseline. In the formats `qa` and `raw`, an opening paragraph. */
+  prompted?: string;
 }
 
 /** One answer of a comparison. */
@@ -43,8 +45,9 @@ export async function compare(
   const answers: Answer[] = [];
   for (const question of questions) {
     const prompt = await promptTokens(model, question, { ...options, format });
-    const answerIn = async ({ label, steer }: Setting, inner: AbortSignal): Promise<Answer> => {
-      const result = await generateText(model, prompt, { steer, maxNewTokens, stop, signal: inner });
+    const answerIn = async ({ label, steer, prompted }: Setting, inner: AbortSignal): Promise<Answer> => {
+      const asked = prompted === undefined ? prompt : await promptTokensUnder(model, prompted, question, { ...options, format });
+      const result = await generateText(model, asked, { steer, maxNewTokens, stop, signal: inner });
       return { ...result, question, setting: label, detected: await detectLanguage(result.answer) };
     };
     for (const group of atOnce ? [settings] : settings.map((setting) => [setting])) {

@@ -4,7 +4,7 @@ import type { Engine } from "../engine/index.js";
 import { formattedPrompts } from "../prompt/index.js";
 import type { RunResults } from "../results/index.js";
 import { loadVector, assertMadeFor, formatNotice, select, type VectorData } from "../vector/index.js";
-import { formatOfConfig, parseCompose, withFormat, type ComposeOptions } from "./config.js";
+import { formatOfConfig, parseCompose, withFormat, withPrompted, type ComposeOptions } from "./config.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { composeSettings } from "./setting-list.js";
 import { hashOf } from "./single.js";
@@ -18,13 +18,14 @@ import { hashOf } from "./single.js";
  *   E_ABORTED
  */
 export async function runCompose(model: Engine, options: ComposeOptions, runOptions: RunOptions): Promise<RunResults> {
-  const { vectors: paths, ...config } = withFormat(model, parseCompose(options));
+  const { vectors: paths, ...asked } = withFormat(model, parseCompose(options));
   const vectors = await Promise.all(paths.map(loadVector));
   for (const vector of vectors) assertMadeFor(vector, await model.fingerprint());
   const properties = propertyNames(vectors);
   const load = (name: string) => loadDataset(name, runOptions.datasets);
-  const questions = await load(config.source);
-  const icl = await load(config.composed);
+  const questions = await load(asked.source);
+  const icl = await load(asked.composed);
+  const config = withPrompted(asked, icl, runOptions.onNotice);
   const language = config.language === undefined ? undefined : await load(config.language);
   const { differing, compared } = differingQueries(questions, icl);
   if (differing > 0) {

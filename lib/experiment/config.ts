@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { shown, SteeringError } from "../errors.js";
-import { isDatasetName, NAME_OR_FILE } from "../dataset/index.js";
+import { isDatasetName, NAME_OR_FILE, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
+import { promptedMessage } from "../evaluate/index.js";
 import { FORMAT_CHOICES, resolveDemonstrationFormat, type FormatOptions } from "../prompt/index.js";
 import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
 import { STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type Strategy } from "../steering/index.js";
@@ -32,6 +33,12 @@ const common = {
   /** A system message, or an opening paragraph. */
   system: z.string().optional(),
   templateVariables: z.record(z.string(), z.unknown()).optional(),
+  /**
+   * The system message of the baseline `prompted`, which asks for the property (in the format `qa`, an opening paragraph); null: no such
+   * baseline. Default: the instruction of the dataset that shows the property, otherwise what its name stands for.
+   */
+  prompted: z.string().refine((message) => message.trim() !== "", "expected a message, or null for no prompted baseline")
+    .nullable().optional(),
   /** Variant of the format `qa`. */
   promptFormat: z.enum(["clean", "published"]),
   klReduction: klReductionSchema,
@@ -116,6 +123,18 @@ export function withFormat<Config extends FormatConfig>(
 ): Omit<Config, "format"> & FormatConfig {
   const resolved = resolveDemonstrationFormat(model, [], { format, promptFormat: config.promptFormat, ...systemOf(config) });
   return { ...config, ...(resolved !== "qa" && { format: resolved }) };
+}
+
+/** The same configuration with the message of the prompted baseline, by default that of the dataset that shows the properties. */
+export function withPrompted<Config extends Pick<SingleConfig, "prompted">>(
+  config: Config, shows: Dataset, onNotice?: (line: string) => void,
+): Config & { prompted: string | null } {
+  const { prompted = promptedMessage(shows) } = config;
+  if (prompted === undefined) {
+    onNotice?.(`no prompted baseline: ${shows.name} has no instruction, and its name does not say what to ask for; `
+      + "give a system message that asks for the property with --prompted");
+  }
+  return { ...config, prompted: prompted ?? null };
 }
 
 /** How a run's questions are put to its model. */

@@ -46,7 +46,7 @@ export const plan = checked("experiment.plan", runPlan, {
 /** @function */
 export const compare = checked("experiment.compare", compareSettings, {
   model: given.model, questions: given.list(given.text),
-  settings: given.list(given.required({ label: given.text, steer: steerArgument })),
+  settings: given.list(given.required({ label: given.text, steer: steerArgument, prompted: given.text.optional() })),
   options: given.required({
     maxNewTokens: number, atOnce: given.flag.optional(), ...formatShape, signal: signal.optional(), onAnswer: callback.optional(),
   }),

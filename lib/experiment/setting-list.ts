@@ -7,21 +7,27 @@ import type { ComposeConfig, SingleConfig } from "./config.js";
 const LEAST_SHORT_ALPHA = 0.5;
 const ICL = "icl";
 const NO_ICL = "no-icl";
+const PROMPTED = "prompted";
 
 /** All settings of a single experiment (docs/method.md §4). */
 export function singleSettings(config: SingleConfig): RunSetting[] {
-  return [baseline(ICL, "icl"), baseline(NO_ICL, "no-icl"), ...steered(config, 1)];
+  return [...baselines(config), ...steered(config, 1)];
 }
 
 /** All settings of a composition (docs/method.md §5); `properties` are the names of its vectors. */
 export function composeSettings(config: ComposeConfig, properties: readonly string[], language: string | undefined): RunSetting[] {
   return [
-    baseline(ICL, "icl"),
-    baseline(NO_ICL, "no-icl"),
+    ...baselines(config),
     ...(language === undefined ? [] : [baseline(`${ICL} ${language}`, "icl-language")]),
     ...properties.map((property, vector): RunSetting =>
       ({ label: `${property} alone`, prompt: "no-icl", steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] })),
     ...steered(config, properties.length),
+  ];
+}
+
+function baselines({ prompted }: Pick<SingleConfig, "prompted">): RunSetting[] {
+  return [
+    baseline(ICL, "icl"), baseline(NO_ICL, "no-icl"), ...(typeof prompted === "string" ? [baseline(PROMPTED, "prompted")] : []),
   ];
 }
 

@@ -10,7 +10,7 @@ import { sha256File } from "../models/index.js";
 import { formattedPrompts, type FormatOptions } from "../prompt/index.js";
 import { LOCK_DOES, LOCK_NAME, type RunResults, type RunStore } from "../results/index.js";
 import { assertHeads, assertMadeFor, formatNotice, formatOf, loadVector, saveVector, type VectorData } from "../vector/index.js";
-import { formatOfConfig, parseSingle, withFormat, type SingleConfig, type SingleOptions } from "./config.js";
+import { formatOfConfig, parseSingle, withFormat, withPrompted, type SingleConfig, type SingleOptions } from "./config.js";
 import { carryOut, describeRun, type RunOptions } from "./run.js";
 import { singleSettings } from "./setting-list.js";
 
@@ -35,8 +35,9 @@ export async function runSingle(
   options: SingleOptions,
   runOptions: SingleRunOptions,
 ): Promise<RunResults | undefined> {
-  const config = withFormat(model, parseSingle(options));
-  const { positive, negative, evaluation } = await singleDatasets(config, runOptions);
+  const asked = withFormat(model, parseSingle(options));
+  const { positive, negative, evaluation } = await singleDatasets(asked, runOptions);
+  const config = withPrompted(asked, positive, runOptions.onNotice);
   checkParts(model, config);
   const how = formatOfConfig(config);
   const plan = await planExtraction(model, extractionOf(config, positive, negative, how));

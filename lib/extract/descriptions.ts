@@ -1,6 +1,5 @@
-import { SteeringError } from "../errors.js";
 import type { Engine } from "../engine/index.js";
-import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
+import { promptTokensUnder, type FormatOptions } from "../prompt/index.js";
 
 /** System messages, with `{}` for the description: several, so that the vector does not depend on the wording. */
 export const PARAPHRASES: readonly string[] = [
@@ -21,20 +20,7 @@ export async function promptsUnder(
   model: Engine, { towards, away }: Descriptions, index: number, question: string, options: Omit<FormatOptions, "system">,
 ): Promise<{ positive: number[]; negative: number[] }> {
   const paraphrase = PARAPHRASES[index % PARAPHRASES.length]!;
-  const ask = (message: string): Promise<number[]> => promptUnder(model, message, question, options);
+  const ask = (message: string): Promise<number[]> => promptTokensUnder(model, message, question, options);
   const negative = await ask(away === null ? NEUTRAL : paraphrase.replace("{}", () => away));
   return { positive: await ask(paraphrase.replace("{}", () => towards)), negative };
-}
-
-/** A question under a system message or, if the chat template accepts none, after it in the user's message. */
-async function promptUnder(
-  model: Engine, message: string, question: string, { format: asked, templateVariables = {} }: Omit<FormatOptions, "system">,
-): Promise<number[]> {
-  const format = resolveFormat(model, asked);
-  try {
-    return await promptTokens(model, question, { format, system: message, templateVariables });
-  } catch (error) {
-    if (format !== "chat" || !(error instanceof SteeringError) || error.code !== "E_BAD_ARGUMENT") throw error;
-    return promptTokens(model, `${message}\n\n${question}`, { format, templateVariables });
-  }
 }

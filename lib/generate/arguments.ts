@@ -3,14 +3,15 @@ import { probeArgument } from "../probe/index.js";
 import { steerArgument } from "../vector/index.js";
 import type { GenerateOptions } from "./generate.js";
 
-const scored = { steer: steerArgument, ownHistory: given.text, allowMismatch: given.flag, signal: given.signal };
+/** The options of `score`, by name. */
+export const scoringShape = { steer: steerArgument, ownHistory: given.text, allowMismatch: given.flag, signal: given.signal };
 /** The options of `generate`, by name. */
 export const generationShape = {
-  ...scored, maxNewTokens: given.number, sampling: given.anObject, stop: given.list(given.text), logProbabilities: given.flag,
+  ...scoringShape, maxNewTokens: given.number, sampling: given.anObject, stop: given.list(given.text), logProbabilities: given.flag,
   pipeline: given.text, firstTokens: given.tokens, candidates: given.whole, monitor: given.list(probeArgument),
 };
 export const generationArgument = given.optionsOf<GenerateOptions>(generationShape);
-export const scoringArgument = given.options(scored);
+export const scoringArgument = given.options(scoringShape);
 
 const reading = given.required({ alpha: given.number });
 /** The result of a generation, whose alphas are read. */

@@ -1,7 +1,8 @@
 import { SteeringError } from "../errors.js";
 import type { Dataset, Row } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
-import { demonstrationTokens, promptTokens, resolveDemonstrationFormat, type FormatOptions } from "./format.js";
+import type { Format } from "../vector/index.js";
+import { demonstrationTokens, promptTokens, promptTokensUnder, resolveDemonstrationFormat, type FormatOptions } from "./format.js";
 import { iclTokens, promptGroups, QUESTION_STOP, questionTokens, type QaVariant, type PromptGroup } from "./question.js";
 
 /** The token forms of one evaluation prompt. */
@@ -14,6 +15,8 @@ export interface EvaluationPrompt {
   icl: number[];
   /** The question after demonstrations of a composition's language alone. */
   iclLanguage: number[] | undefined;
+  /** The question under a system message that asks for the property. */
+  prompted?: number[];
 }
 
 export interface EvaluationSettings {
@@ -22,6 +25,8 @@ export interface EvaluationSettings {
   evaluateOn: "groups" | "rows";
   promptFormat: QaVariant;
   maxNewTokens: number;
+  /** The system message of the prompted baseline; null or none: no such baseline. */
+  prompted?: string | null | undefined;
 }
 
 /** The datasets that prompts are made from; often the same one. */
@@ -48,13 +53,31 @@ export function evaluationPrompts(model: Engine, data: EvaluationData, settings:
   }));
 }
 
-/** As `evaluationPrompts`, in any format that demonstrations can be written in. Also throws what `demonstrationTokens` throws. */
+/**
+ * As `evaluationPrompts`, in any format that demonstrations can be written in, and with the prompt of the prompted baseline. Also throws
+ * what `demonstrationTokens` and `promptTokensUnder` throw.
+ */
 export async function formattedPrompts(
   model: Engine, data: EvaluationData, settings: EvaluationSettings, options: FormatOptions = {},
 ): Promise<EvaluationPrompt[]> {
-  const { promptFormat } = settings;
+  const plain = await unpromptedPrompts(model, data, settings, options);
+  const { prompted: message } = settings;
+  if (typeof message !== "string") return plain;
+  const how = { ...options, format: formatOf(model, data, settings, options) };
+  return Promise.all(plain.map(async (prompt, index) => checkedLength(model, data, settings, index, {
+    ...prompt, prompted: await promptTokensUnder(model, message, prompt.question, how),
+  })));
+}
+
+function formatOf(model: Engine, data: EvaluationData, { promptFormat }: EvaluationSettings, options: FormatOptions): Format {
   const instructions = [data.icl, ...(data.language ? [data.language] : [])].map(({ instruction }) => instruction);
-  const format = resolveDemonstrationFormat(model, instructions, { ...options, promptFormat });
+  return resolveDemonstrationFormat(model, instructions, { ...options, promptFormat });
+}
+
+async function unpromptedPrompts(
+  model: Engine, data: EvaluationData, settings: EvaluationSettings, options: FormatOptions,
+): Promise<EvaluationPrompt[]> {
+  const format = formatOf(model, data, settings, options);
   if (format === "qa" && options.system === undefined) return evaluationPrompts(model, data, settings);
   const how = { ...options, format };
   return Promise.all(chosenGroups(data, settings).map(async ({ query, icl, language }, index) =>
@@ -87,7 +110,8 @@ function chosenGroups({ questions, icl, language }: EvaluationData, settings: Ev
 function checkedLength(
   model: Engine, { icl }: EvaluationData, { maxNewTokens }: EvaluationSettings, index: number, prompt: EvaluationPrompt,
 ): EvaluationPrompt {
-  const longest = Math.max(prompt.noIcl.length, prompt.icl.length, prompt.iclLanguage?.length ?? 0) + maxNewTokens;
+  const lengths = [prompt.noIcl, prompt.icl, prompt.iclLanguage, prompt.prompted].map((tokens) => tokens?.length ?? 0);
+  const longest = Math.max(...lengths) + maxNewTokens;
   if (longest <= model.maxContext) return prompt;
   throw new SteeringError("E_CONTEXT_FULL", `prompt ${index} of ${icl.name} and its answer take ${longest} tokens, but the model's `
     + `context holds ${model.maxContext}. Use fewer demonstrations (--icl-examples)`);

@@ -50,6 +50,23 @@ export async function promptTokens(
   return model.tokenise(lead + (resolved === "qa" ? questionPrompt(question) : question));
 }
 
+/**
+ * Tokens of a question under a system message in addition to that of the options. If the chat template accepts no system message, both
+ * stand at the beginning of the user's message. Throws what `promptTokens` throws.
+ */
+export async function promptTokensUnder(
+  model: Engine, message: string, question: string, { format: asked, system, templateVariables = {} }: FormatOptions = {},
+): Promise<number[]> {
+  const format = resolveFormat(model, asked);
+  const opening = system === undefined ? message : `${system}\n\n${message}`;
+  try {
+    return await promptTokens(model, question, { format, system: opening, templateVariables });
+  } catch (error) {
+    if (format !== "chat" || !(error instanceof SteeringError) || error.code !== "E_BAD_ARGUMENT") throw error;
+    return promptTokens(model, `${opening}\n\n${question}`, { format, templateVariables });
+  }
+}
+
 /** How to put questions after demonstrations to a model. */
 export interface DemonstrationOptions extends FormatOptions {
   /** Variant of the format `qa`; default `clean`. */

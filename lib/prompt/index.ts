@@ -1,8 +1,8 @@
 export { chatTokens, type ChatMessage, type ChatTemplate } from "./chat.js";
 export { evaluationPrompts, formattedPrompts, rowGroups, type EvaluationPrompt } from "./evaluation-prompts.js";
 export {
-  FORMAT_CHOICES, demonstrationTokens, promptTokens, resolveDemonstrationFormat, resolveFormat, type DemonstrationOptions,
-  type FormatOptions,
+  FORMAT_CHOICES, demonstrationTokens, promptTokens, promptTokensUnder, resolveDemonstrationFormat, resolveFormat,
+  type DemonstrationOptions, type FormatOptions,
 } from "./format.js";
 export { QUESTION_STOP, iclTokens, promptGroups, questionPrompt, type QaVariant } from "./question.js";
 export type { TemplateVariables } from "./template-variables.js";

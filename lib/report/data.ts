@@ -1,6 +1,6 @@
 import { languageName } from "../evaluate/index.js";
 import { bootstrap, mean, quantile, type Estimate } from "../maths/index.js";
-import { summariseRun, type EvaluationHeader, type RunResults, type RunSetting, type SettingResult } from "../results/index.js";
+import { judgesOf, summariseRun, type EvaluationHeader, type RunResults, type RunSetting, type SettingResult } from "../results/index.js";
 import { groupOf, vectorNames, type Group } from "./strategy.js";
 
 /** A run's results together with their summary, which is computed only once. */
@@ -186,7 +186,8 @@ export interface TradeOffRow {
 
 /** Figure 7: the cost of steering, per setting that has both values. Several properties are counted all at once. */
 export function tradeOffRows(data: RunData): { property: string; rows: TradeOffRow[] } | undefined {
-  const names = judgedNames(data);
+  const judges = judgesOf(data.evaluations).map(({ header }) => header.evaluator);
+  const names = judgedNames(data).filter(({ evaluator }) => judges.includes(evaluator));
   if (names.length === 0) return undefined;
   const groups = groupByLabel(data);
   const rows = data.summary.flatMap(({ setting, properties, joint, deltaPerplexity }): TradeOffRow[] => {

@@ -11,7 +11,8 @@ import { idOf, pageHtml, type DrawnFigure, type RunSection } from "./page.js";
 import { inlineSvg, renderPng, renderSvg, svgFile } from "./render.js";
 import { samplesHtml } from "./samples.js";
 import { defaultReference } from "./strategy.js";
-import { differencesTable, overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
+import { agreementTable, differencesTable, frontTable, interferenceTable } from "./comparison-tables.js";
+import { overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
 import { readVocabulary, type Vocabulary } from "./token-texts.js";
 
 /** Options of `writeReport`. */
@@ -72,7 +73,10 @@ export async function writeReport(runs: readonly string[], options: ReportOption
     const { name, slug } = names[index]!;
     const subtitle = `${runTitle(data.run)} · ${data.run.model.name}`;
     const figures = runFigures(data, { vectors, vocabulary, prompts, subtitle });
-    const tables = [settingsTable(data), differencesTable(data, referenceOf(data, reference))].filter((table) => table !== undefined);
+    const tables = [
+      settingsTable(data), differencesTable(data, referenceOf(data, reference)), frontTable(data), interferenceTable(data),
+      agreementTable(data),
+    ].filter((table) => table !== undefined);
     sections.push({
       name, slug, data, notes: notesOf(data, vocabulary),
       figures: await drawFigures(figures, slug, files),

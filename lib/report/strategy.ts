@@ -2,11 +2,12 @@ import { KINDS, STRATEGIES } from "../steering/index.js";
 import type { RunFile, RunSetting } from "../results/index.js";
 
 /** Groups of settings, in the order of the figures. */
-export const GROUPS = ["ICL", "No ICL", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Other"] as const;
+export const GROUPS = ["ICL", "No ICL", "Prompted", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Other"] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** The group of a setting. */
 export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }: RunSetting): Group {
+  if (prompt === "prompted") return "Prompted";
   if (prompt !== "no-icl") return "ICL";
   if (steer.length === 0) return "No ICL";
   if (steer.length < vectors.length) return "One alone";

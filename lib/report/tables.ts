@@ -1,11 +1,11 @@
 import { mean, type Estimate } from "../maths/index.js";
-import { columnOf, hitMeasure, judgesOf, pairedDifferences } from "../results/index.js";
+import { columnOf, judgesOf } from "../results/index.js";
 import { JOINT, judgedNames, shareRows, type RunData, type ShareRow } from "./data.js";
 import { brief, percent } from "./figures/chart.js";
 import { groupOf } from "./strategy.js";
 
 type Value = string | number | null;
-interface Column<T> {
+export interface Column<T> {
   name: string;
   value: (row: T) => Value;
   /** Text for people. Columns without it appear only in the CSV. */
@@ -25,7 +25,8 @@ export interface Table {
   shown: string[][];
 }
 
-function table<T>(head: Pick<Table, "id" | "title" | "caption">, rows: readonly T[], columns: ReadonlyArray<Column<T>>): Table {
+/** Make a table of rows. */
+export function table<T>(head: Pick<Table, "id" | "title" | "caption">, rows: readonly T[], columns: ReadonlyArray<Column<T>>): Table {
   const forPeople = columns.filter(({ show }) => show);
   return {
     ...head, columns: columns.map(({ name }) => name), rows: rows.map((row) => columns.map(({ value }) => value(row))),
@@ -78,11 +79,11 @@ export function settingsTable(data: RunData): Table {
     },
     { name: "answers with ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.n ?? 0 },
     { name: "mean length (tokens)", value: ({ setting }) => lengthOf(setting), show: ({ setting }) => shownNumber(lengthOf(setting)) },
-    ...fluencyColumns(data).map((name): Column<RunData["summary"][number]> => {
+    ...measuredColumns(data).map(({ evaluator, column, title }): Column<RunData["summary"][number]> => {
       const valueOf = (setting: string): number | null =>
-        meanOf(data.records.flatMap((record, index) => (record.setting === setting ? fluencyOf(data, name, index) : [])));
+        meanOf(data.records.flatMap((record, index) => (record.setting === setting ? measuredAt(data, evaluator, column, index) : [])));
       return {
-        name: `mean ${name.replace("eval_fluency_", "").replaceAll("_", " ")}`,
+        name: `mean ${title}`,
         value: ({ setting }) => valueOf(setting),
         show: ({ setting }) => shownNumber(valueOf(setting)),
       };
@@ -98,47 +99,11 @@ export function settingsTable(data: RunData): Table {
   }, data.summary, columns.filter(hasSome));
 }
 
-/** How each setting differs from the reference on the same prompts; undefined if there is nothing to compare. */
-export function differencesTable(data: RunData, reference: string): Table | undefined {
-  const judged = data.evaluations.filter(({ header }) => header.wanted !== null);
-  const judges = judgesOf(data.evaluations);
-  const names = judgedNames(data);
-  const measures = [
-    ...judged.map((evaluation, index) => ({ name: names[index]!.name, measure: hitMeasure([evaluation]), isShare: true })),
-    ...(judges.length > 1 ? [{ name: JOINT, measure: hitMeasure(judges), isShare: true }] : []),
-    { name: "ΔPPL", measure: (index: number) => data.records[index]!.deltaPerplexity ?? undefined, isShare: false },
-  ]
-    .map(({ name, measure, isShare }) => ({
-      name,
-      isShare,
-      found: new Map(pairedDifferences(data, reference, measure).map((each) => [each.setting, each])),
-    }))
-    .filter(({ found }) => [...found.values()].some(({ n }) => n > 0));
-  if (measures.length === 0) return undefined;
-  const rows = data.run.settings.map(({ label }) => label).filter((label) => measures.some(({ found }) => (found.get(label)?.n ?? 0) > 0));
-  return table({
-    id: "differences", title: `Differences from ${reference}`,
-    caption: `Each setting minus ${reference} on the same prompts: the mean difference with its 95 % bootstrap interval over prompts. `
-      + "An interval that excludes 0 shows a difference that is consistent across prompts. Shares are in percentage points.",
-  }, rows, [
-    { name: "setting", value: (row) => row, show: (row) => row },
-    ...measures.flatMap(({ name, isShare, found }): Array<Column<string>> => {
-      const difference = (row: string) => found.get(row)?.difference ?? null;
-      const format = isShare ? (value: number) => signed(100 * value, (each) => each.toFixed(0)) : (value: number) => signed(value, brief);
-      return [
-        { name, value: (row) => difference(row)?.value ?? null, show: (row) => withInterval(difference(row), format) },
-        { name: `${name} low`, value: (row) => difference(row)?.low ?? null },
-        { name: `${name} high`, value: (row) => difference(row)?.high ?? null },
-        { name: `${name}: prompts`, value: (row) => found.get(row)?.n ?? 0 },
-      ];
-    }),
-  ]);
-}
-
 /** For each run, its best Dyn and Fixed settings (by share of hits, then by lowest ΔPPL) next to the unsteered ones. */
 export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData }>): Table {
   const bestOf = (data: RunData, group: string): string => {
-    const names = judgedNames(data);
+    const judges = judgesOf(data.evaluations).map(({ header }) => header.evaluator);
+    const names = judgedNames(data).filter(({ evaluator }) => judges.includes(evaluator));
     const shares = shareRows(data).filter(({ property }) => property === (names.length > 1 ? JOINT : names[0]?.name));
     const found = data.run.settings
       .filter((setting) => groupOf(data.run, setting) === group && setting.prompt !== "icl-language")
@@ -174,18 +139,38 @@ export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData 
     text("prompts", ({ data }) => `${answered(data)}${data.isComplete ? "" : ` of ${data.run.nPrompts}`}`),
     text("wanted", ({ data }) => judgedNames(data).map(({ name }) => name).join(" + ") || "not evaluated"),
     text("ICL", ({ data }) => bestOf(data, "ICL")), text("No ICL", ({ data }) => bestOf(data, "No ICL")),
+    text("prompted", ({ data }) => bestOf(data, "Prompted")),
     text("best Dyn", ({ data }) => bestOf(data, "Dyn")), text("best Fixed", ({ data }) => bestOf(data, "Fixed")),
   ]);
 }
 
-function fluencyColumns({ evaluations }: RunData): string[] {
-  const rows = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows ?? [];
-  const isMeasure = ([name, value]: [string, unknown]): boolean => name.startsWith(`${columnOf("fluency")}_`) && typeof value === "number";
-  return [...new Set(rows.flatMap((row) => Object.entries(row).filter(isMeasure).map(([name]) => name)))];
+/** A numeric column of an evaluation, whose mean the table shows. */
+interface Measured {
+  evaluator: string;
+  column: string;
+  title: string;
 }
 
-function fluencyOf({ evaluations }: RunData, column: string, index: number): number[] {
-  const value = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows[index]?.[column];
+/** Measures of evaluators other than `fluency`, of which all are shown. */
+const MEASURES: ReadonlyArray<[evaluator: string, suffix: string | undefined, title: string]> = [
+  ["switching", undefined, "share of words in other languages"], ["quality", undefined, "quality (0 to 2)"],
+  ["quality", "concept", "concept"], ["quality", "instruct", "instruct"], ["quality", "fluency", "fluency"],
+];
+
+function measuredColumns({ evaluations }: RunData): Measured[] {
+  const rows = evaluations.find(({ header }) => header.evaluator === "fluency")?.rows ?? [];
+  const prefix = `${columnOf("fluency")}_`;
+  const isMeasure = ([name, value]: [string, unknown]): boolean => name.startsWith(prefix) && typeof value === "number";
+  const names = new Set(rows.flatMap((row) => Object.entries(row).filter(isMeasure).map(([name]) => name)));
+  const others = MEASURES.filter(([evaluator]) => evaluations.some(({ header }) => header.evaluator === evaluator));
+  return [
+    ...Array.from(names, (column) => ({ evaluator: "fluency", column, title: column.slice(prefix.length).replaceAll("_", " ") })),
+    ...others.map(([evaluator, suffix, title]) => ({ evaluator, column: columnOf(evaluator, suffix), title })),
+  ];
+}
+
+function measuredAt({ evaluations }: RunData, evaluator: string, column: string, index: number): number[] {
+  const value = evaluations.find(({ header }) => header.evaluator === evaluator)?.rows[index]?.[column];
   return typeof value === "number" ? [value] : [];
 }
 
@@ -201,11 +186,11 @@ function asEstimate(row: ShareRow | undefined): Estimate | undefined {
   return row && { value: row.share, low: row.low, high: row.high };
 }
 
-function withInterval(estimate: Estimate | null | undefined, format: (value: number) => string): string {
+export function withInterval(estimate: Estimate | null | undefined, format: (value: number) => string): string {
   return estimate ? `${format(estimate.value)} [${format(estimate.low)}, ${format(estimate.high)}]` : "";
 }
 
-function signed(value: number, format: (value: number) => string): string {
+export function signed(value: number, format: (value: number) => string): string {
   const text = format(Math.abs(value));
   return /^[0.]+$/.test(text) ? text : `${value < 0 ? "−" : "+"}${text}`;
 }

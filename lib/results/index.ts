@@ -4,6 +4,7 @@ export {
   type EvaluationRow, type EvaluationValue,
 } from "./evaluations.js";
 export { runsBelow } from "./folders.js";
+export { interference, type Interference } from "./interference.js";
 export { mergeRuns, planMerge, type Merge } from "./merge.js";
 export { readPublished } from "./published-file.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
@@ -16,6 +17,6 @@ export {
   LOCK_DOES, LOCK_NAME, RESULTS_FILE, RunStore, readRun, writeRun, type ReadRunOptions, type RunResults, type Timing,
 } from "./store.js";
 export {
-  distribution, hitMeasure, jointHit, judgesOf, pairedDifferences, summariseRun, type Distribution, type EvaluatedResults, type Measure,
-  type PairedDifference, type PropertyResult, type SettingResult,
+  distribution, hitMeasure, jointHit, judgeAgreement, judgesOf, pairedDifferences, summariseRun, type Distribution,
+  type EvaluatedResults, type JudgeAgreement, type Measure, type PairedDifference, type PropertyResult, type SettingResult,
 } from "./summary.js";

@@ -2,6 +2,7 @@
 import { given, checked } from "../arguments/index.js";
 import { evaluationSchema } from "./evaluations.js";
 import { runsBelow } from "./folders.js";
+import { interference as interferenceOf } from "./interference.js";
 import * as merging from "./merge.js";
 import { readPublished as readPublishedFile } from "./published-file.js";
 import * as published from "./published.js";
@@ -38,6 +39,10 @@ export const summarise = checked("results.summarise", summary.summariseRun, { re
 export const hitMeasure = checked("results.hitMeasure", summary.hitMeasure, { judged: evaluations });
 /** @function */
 export const jointHit = checked("results.jointHit", summary.jointHit, { judged: given.list(evaluation), index: given.number });
+/** @function */
+export const interference = checked("results.interference", interferenceOf, { results });
+/** @function */
+export const judgeAgreement = checked("results.judgeAgreement", summary.judgeAgreement, { evaluations });
 /** @function */
 export const pairedDifferences = checked("results.pairedDifferences", summary.pairedDifferences, {
   results, reference: given.text, measure: given.callback,

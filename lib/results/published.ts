@@ -121,7 +121,7 @@ function keysOf(run: RunFile, setting: RunSetting): PublishedKeys | undefined {
 function outputKey({ kind, vectors, datasets }: RunFile, { label, prompt, steer }: RunSetting): string | undefined {
   const names = vectors.map(({ property }) => property);
   const task = (role: string): string => (datasets[role]?.name ?? role).replace(/_(train|test)$/, "");
-  if (prompt === "icl-language") return undefined;
+  if (prompt === "icl-language" || prompt === "prompted") return undefined;
   if (prompt === "icl") return kind === "single" ? "icl" : `icl_${task("composed")}`;
   const first = steer[0];
   if (!first) return kind === "single" ? "no_icl" : `noicl_${task("source")}`;

@@ -22,8 +22,11 @@ const MAX_BYTES = 2 ** 23;
 const settingSchema = z.object({
   /** For example "Fixed 1.5". */
   label: z.string(),
-  /** The prompt: the question after demonstrations, alone, or after demonstrations of a composition's language only. */
-  prompt: z.enum(["icl", "no-icl", "icl-language"]),
+  /**
+   * The prompt: the question after demonstrations, alone, after demonstrations of a composition's language only, or under the system
+   * message `config.prompted`, which asks for the property.
+   */
+  prompt: z.enum(["icl", "no-icl", "icl-language", "prompted"]),
   /** What steers; `vector` indexes the run's `vectors`. */
   steer: listOf(z.object({ vector: z.number().int().min(0), schedule: scheduleSchema }), MAX_VECTORS),
 });

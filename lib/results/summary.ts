@@ -1,4 +1,6 @@
-import { bootstrap, mean, median, quantile, share, type Estimate } from "../maths/index.js";
+import {
+  agreement, bootstrap, holm, mean, median, quantile, share, signFlipTest, signTest, type Agreement, type Estimate,
+} from "../maths/index.js";
 import { hitOf, type Evaluation } from "./evaluations.js";
 import type { RunResults } from "./store.js";
 
@@ -69,6 +71,25 @@ export function judgesOf(evaluations: readonly Evaluation[]): Evaluation[] {
   });
 }
 
+/** How far two judges of the same property agree on whether an answer has it. */
+export interface JudgeAgreement extends Agreement {
+  property: string;
+  /** Names of the evaluators. */
+  judges: [string, string];
+}
+
+/** The agreement of every two judges of the same property. Judges that compare answers with those of a setting are left out. */
+export function judgeAgreement(evaluations: readonly Evaluation[]): JudgeAgreement[] {
+  const judged = evaluations.filter(({ header }) => header.wanted !== null && header.config["against"] === undefined);
+  return judged.flatMap((one, index) => judged.slice(index + 1).filter(({ header }) => header.property === one.header.property)
+    .map((other): JudgeAgreement => {
+      const hits = [one, other].map((each) => each.rows.map((_, row) => hitOf(each, row)));
+      return {
+        property: one.header.property, judges: [one.header.evaluator, other.header.evaluator], ...agreement(hits[0]!, hits[1]!),
+      };
+    }));
+}
+
 /** Whether an answer has all properties: false if any is missing, otherwise null if any is undetermined. */
 export function jointHit(judged: readonly Evaluation[], index: number): boolean | null {
   const hits = judged.map((evaluation) => hitOf(evaluation, index));
@@ -92,19 +113,39 @@ export interface PairedDifference {
   n: number;
   /** Mean difference from the reference per prompt, with its 95 % bootstrap interval over prompts; null without prompts. */
   difference: Estimate | null;
+  /**
+   * Probability of a difference at least as large if the setting were no better or worse than the reference: McNemar's exact test if
+   * all differences are those of hits, otherwise a permutation test of the mean (`signFlipTest`). Null without prompts.
+   */
+  p: number | null;
+  /** The same after Holm's correction for the number of settings. */
+  pHolm: number | null;
 }
 
-/** Compare each setting with `reference` on the same prompts, by an evaluation's hits (1 or 0) or by ΔPPL. */
+/** Compare each setting with `reference` on the same prompts, by an evaluation's hits (1 or 0) or by ΔPPL (docs/method.md §10). */
 export function pairedDifferences(results: EvaluatedResults, reference: string, measure: Measure): PairedDifference[] {
   const values = (setting: string): Map<number, number> => new Map(recordsOf(results, setting).flatMap((index) => {
     const value = measure(index);
     return value === undefined ? [] : [[results.records[index]!.prompt, value]];
   }));
   const base = values(reference);
-  return results.run.settings.filter(({ label }) => label !== reference).map(({ label }) => {
-    const differences = [...values(label)].flatMap(([prompt, value]) => (base.has(prompt) ? [value - base.get(prompt)!] : []));
-    return { setting: label, n: differences.length, difference: differences.length === 0 ? null : bootstrap(differences, mean) };
+  const found = results.run.settings.filter(({ label }) => label !== reference).map(({ label }) => {
+    const pairs = [...values(label)].flatMap(([prompt, value]) => (base.has(prompt) ? [[value, base.get(prompt)!] as const] : []));
+    const differences = pairs.map(([value, other]) => value - other);
+    const isEmpty = pairs.length === 0;
+    return {
+      setting: label, n: pairs.length, difference: isEmpty ? null : bootstrap(differences, mean), p: isEmpty ? null : pairedTest(pairs),
+    };
   });
+  const tested = found.filter((each) => each.p !== null);
+  const corrected = holm(tested.map(({ p }) => p!));
+  return found.map((each) => ({ ...each, pHolm: each.p === null ? null : corrected[tested.indexOf(each)]! }));
+}
+
+function pairedTest(pairs: ReadonlyArray<readonly [number, number]>): number {
+  const differences = pairs.map(([value, other]) => value - other);
+  if (pairs.flat().some((value) => value !== 0 && value !== 1)) return signFlipTest(differences);
+  return signTest(differences.filter((each) => each > 0).length, differences.filter((each) => each < 0).length);
 }
 
 /** Hits as 1, all other evaluated answers as 0. */

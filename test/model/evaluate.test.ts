@@ -94,10 +94,11 @@ describe("on the command line", () => {
     );
     expect(code).toBe(0);
     expect(stdout).toMatch(/formal \[95 %\] +ita \[95 %\] +all at once \[95 %\]/);
-    expect(stderr).toMatch(/safety: 32 answers, [\d.]+ answers\/s/);
+    expect(stderr).toMatch(/safety: 40 answers, [\d.]+ answers\/s/);
     const { evaluations } = await readRun(join(space.folder, "run"));
     expect(evaluations.map(({ header, rows }) => [header.evaluator, header.wanted, rows.length])).toEqual([
-      ["fluency", null, 32], ["formality", "formal", 32], ["language", "ita", 32], ["perplexity", null, 32], ["safety", null, 32],
+      ["fluency", null, 40], ["formality", "formal", 40], ["language", "ita", 40], ["perplexity", null, 40], ["safety", null, 40],
+      ["switching", null, 40],
     ]);
   }, MINUTES);
 
@@ -106,7 +107,7 @@ describe("on the command line", () => {
     const { wanted, settings, agreement } = (JSON.parse(stdout) as {
       summary: { wanted: object; agreement: number; settings: Array<{ setting: string; joint: { share: { value: number } } }> }
     }).summary;
-    expect(wanted).toEqual({ fluency: null, formality: "formal", language: "ita", perplexity: null, safety: null });
+    expect(wanted).toEqual({ fluency: null, formality: "formal", language: "ita", perplexity: null, safety: null, switching: null });
     expect(agreement).toBeGreaterThan(0.5);
     const joint = (setting: string) => settings.find((each) => each.setting === setting)!.joint.share.value;
     expect(joint("Dyn p=0.9")).toBeGreaterThanOrEqual(7 / 8);

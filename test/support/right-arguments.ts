@@ -39,6 +39,10 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   await writeFile(at("rows.json"), JSON.stringify(few.rows));
   await writeFile(at("alpaca.json"), JSON.stringify([{ instruction: "q", output: "a" }]));
   await writeFile(at("safe.json"), JSON.stringify([{ prompt: "q", response: "a", is_safe: true }]));
+  const choices = [{ question: "why?", right: "yes", wrong: ["no"] }];
+  const sides = { positive: { dataset: few, label: "ita" }, negative: { dataset: few, label: "eng" } };
+  await writeFile(at("rubric.json"), JSON.stringify(api.evaluate.rubric("formality")));
+  await writeFile(at("choices.json"), JSON.stringify(choices));
   await writeFile(at("lines"), "one\ntwo\n");
   await results.write(at("run"), run, records);
   const aPacked = {
@@ -90,8 +94,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "datasets.importBeaverTails": [at("safe.json"), { safe: true, limit: 5, seed: 1, signal }],
     "datasets.importColumns": [at("rows.json"), { input: "input", output: "output" }, { limit: 2, signal }],
     "datasets.importPairs": [at("lines"), at("lines"), { limit: 2, signal }], "datasets.load": ["ITA", tiny, { signal }],
-    "datasets.names": [tiny],
-    "datasets.save": [at("datasets"), few],
+    "datasets.names": [tiny], "datasets.save": [at("datasets"), few],
     "evaluate.detectLanguage": ["ciao a tutti quanti", ["ita", "eng"]], "evaluate.formality": [classifier, { wanted: "formal", sure: 0.8 }],
     "evaluate.language": [{ wanted: "ita", detector: "eld", candidates: ["ita", "eng"] }],
     "evaluate.languageName": ["ita"], "evaluate.languageOfDataset": ["ITA"], "evaluate.loadLanguageDetector": ["eld"],
@@ -99,7 +102,9 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "evaluate.openTranslator": ["none", { signal }],
     "evaluate.parseLanguage": ["it"], "evaluate.perplexity": [model, "hello", tokens, { steer: steer(), allowMismatch: false, signal }],
     "evaluate.perplexityOfAnswers": [model, asking], "evaluate.probe": [model, probe, { wanted: "positive", property: "p" }],
-    "evaluate.repetition": ["a b c"],
+    "evaluate.repetition": ["a b c"], "evaluate.brevity": [12], "evaluate.codeSwitching": [{ wanted: "it", candidates: ["it", "en"] }],
+    "evaluate.rubric": ["language", "ita"], "evaluate.loadRubric": [at("rubric.json")], "evaluate.loadChoices": [at("choices.json")],
+    "evaluate.knowledgeChange": [{ correct: [true] }, { correct: [false] }], "evaluate.goldAgreement": [evaluator, sides, { n: 1, signal }],
     "evaluate.run": [at("run"), [evaluator], { again: true, signal, onProgress }], "evaluate.translated": [evaluator, translator, ["eng"]],
     "evaluate.withFoundAlphas": [steer(), generated],
     "experiment.loadPlan": ["tiny", { signal }], "experiment.planRuns": [plan], "experiment.summarise": [answers, "ita"],
@@ -113,7 +118,8 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "prompts.question": ["why?"], "prompts.tokens": [model, "why?", { format: "qa", system: "Be brief.", templateVariables: { x: 1 } }],
     "prompts.questionTokens": [model, "why?", "clean"],
     "results.below": [at("run")], "results.fromPublished": [published, at("published.json")], "results.hitMeasure": [judged],
-    "results.jointHit": [judged, 0], "results.merge": [at("merged"), [at("run")], { signal }],
+    "results.jointHit": [judged, 0], "results.judgeAgreement": [judged], "results.interference": [read],
+    "results.merge": [at("merged"), [at("run")], { signal }],
     "results.planMerge": [at("merged2"), [at("run")], { signal }],
     "results.pairedDifferences": [read, "icl", () => 1], "results.read": [at("run"), { signal }],
     "results.readPublished": [at("published.json"), { signal }], "results.summarise": [read],
@@ -153,8 +159,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
       model,
       {
         vector, questions: { ...few, rows: few.rows.slice(0, 4) }, evaluators: [evaluator], wanted: 0.5, kind: "fixed", candidates: [1],
-        cost: "demonstrations", n: 1, iclExamples: 1, maxNewTokens: 1, format: "qa", system: "Be brief.", templateVariables: { x: 1 },
-        signal, onProgress,
+        cost: "demonstrations", prompted: "Be brief.", n: 1, iclExamples: 1, maxNewTokens: 1, ...asking, signal, onProgress,
       },
     ],
     loadModel: [
@@ -173,13 +178,17 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
       at("a.safetensors"), capture.activations(model, [tokens], { site: "resid_post", maxNewTokens: 1 }),
       { site: "resid_post", nPrompts: 1, model: fingerprint },
     ],
+    "evaluate.judge": [model, evaluate.rubric("formality"), { wanted: "formal", against: "no-icl", leastMass: 0, templateVariables: {} }],
+    "evaluate.quality": [model, { concept: "is brief", leastMass: 0, templateVariables: {} }],
+    "evaluate.Judge.of": [model, { leastMass: 0, templateVariables: {} }],
+    "evaluate.knowledge": [model, { questions: choices, steer: steer(), ...asking, signal, onProgress }],
     "evaluate.guard": [model, { wanted: "safe", forms: evaluate.GUARD_FORMS, controversial: "safe" }],
     "evaluate.Guard.of": [model, evaluate.GUARD_FORMS],
     "evaluate.deltaPerplexity": [model, { noIcl: "hello", icl: "hello", iclOutput: tokens }, { steer: steer() }],
     "evaluate.ggufTranslator": [at("lines"), { threads: 1, signal }],
     "experiment.checkPlan": [{ ...plan, single: plan.single.slice(0, 1), compose: [] }, tiny, { signal }],
     "experiment.compare": [
-      model, ["hello"], [{ label: "x", steer: steer() }], { maxNewTokens: 1, ...asking, signal, onAnswer: onProgress },
+      model, ["hello"], [{ label: "x", steer: steer(), prompted: "s" }], { maxNewTokens: 1, ...asking, signal, onAnswer: onProgress },
     ], "experiment.single": [model, single, place],
     "experiment.compose": [
       model, { vectors: [at("v.safetensors"), at("v.safetensors")], source: "ITA", composed: "ITA" }, { ...place, out: at("compose") },

@@ -1,5 +1,5 @@
 import {
-  evaluationHeader, evaluationRow, runFile, type Evaluation, type ResultRecord, type RunFile, type RunResults, type RunSetting,
+  columnOf, evaluationHeader, evaluationRow, runFile, type Evaluation, type ResultRecord, type RunFile, type RunResults, type RunSetting,
 } from "../../lib/results/index.js";
 
 export const SETTINGS: RunSetting[] = [
@@ -72,7 +72,9 @@ export function anEvaluation(
   return {
     header,
     rows: records.map(
-      (record) => evaluationRow(record, { [`eval_${evaluator}`]: "x", ...(wanted !== null && { [`eval_${evaluator}_hit`]: hit(record) }) }),
+      (record) => evaluationRow(record, {
+        [columnOf(evaluator)]: "x", ...(wanted !== null && { [columnOf(evaluator, "hit")]: hit(record) }),
+      }),
     ),
   };
 }

@@ -1,6 +1,7 @@
 import { describe, expect, test } from "@jest/globals";
 import { runData } from "../../lib/report/data.js";
-import { differencesTable, settingsTable, toCsv, toMarkdown } from "../../lib/report/tables.js";
+import { differencesTable } from "../../lib/report/comparison-tables.js";
+import { settingsTable, toCsv, toMarkdown } from "../../lib/report/tables.js";
 import { evaluationRow } from "../../lib/results/index.js";
 import { aComposition, allRecords, anEvaluation, resultsOf } from "../support/runs.js";
 
@@ -39,7 +40,7 @@ describe("tables", () => {
     ));
     expect(of("Fixed 2+1")).toMatchObject({ formal: -0.75, "ΔPPL": 10, "ΔPPL low": 10, "ΔPPL high": 10, "ΔPPL: prompts": 4 });
     expect(table.shown.find(([name]) => name === "Fixed 2+1")!.slice(1)).toEqual([
-      expect.stringMatching(/^−75 \[−100, [−+]?\d+\]$/), "+10.0 [+10.0, +10.0]",
+      expect.stringMatching(/^−75 \[−100, [−+]?\d+\], p 1\.00$/), "+10.0 [+10.0, +10.0], p 0.50",
     ]);
   });
 

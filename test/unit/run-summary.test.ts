@@ -70,8 +70,11 @@ describe("the table", () => {
     // Every prompt differs by exactly the settings' distance, so the interval has no width.
     expect(byDelta.find(({ setting }) => setting === "Fixed 1")).toEqual({
       setting: "Fixed 1", n: 4, difference: { value: expect.closeTo(2), low: expect.closeTo(2), high: expect.closeTo(2) },
+      p: 2 / 16, pHolm: (3 * 2) / 16, // all four have the same sign; three settings have a ΔPPL
     });
-    expect(byDelta.find(({ setting }) => setting === "icl")).toEqual({ setting: "icl", n: 0, difference: null });
+    expect(byDelta.find(({ setting }) => setting === "icl")).toEqual({
+      setting: "icl", n: 0, difference: null, p: null, pHolm: null,
+    });
     const byHit = pairedDifferences(results, "no-icl", hitMeasure([language, formality]));
     expect(byHit.find(({ setting }) => setting === "Dyn p=0.5")!.difference!.value).toBe(0.5);
     expect(byHit.map(({ setting }) => setting)).not.toContain("no-icl");

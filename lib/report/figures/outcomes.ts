@@ -1,6 +1,6 @@
 import { boxRows, shareRows, JOINT, type RunData } from "../data.js";
 import { groupedSettings } from "../strategy.js";
-import { brief, deltaScale, groupColour, INK, MUTED, percent, type Chart, type Figure } from "./chart.js";
+import { brief, deltaScale, GROUP_COLOURS, groupColour, INK, MUTED, percent, type Chart, type Figure } from "./chart.js";
 
 const ROW = 20;
 /** Width of a panel of shares, smaller if there are several. */
@@ -91,7 +91,14 @@ export function outcomesFigure(data: RunData, subtitle: string): Figure {
   };
 }
 
-/** Shares of the unsteered settings with and without demonstrations, drawn as reference lines. */
+/** How the shares of the unsteered settings are drawn, by their prompt. */
+const REFERENCE_LINES = {
+  icl: { strokeDash: [6, 3] },
+  "no-icl": { strokeDash: [1, 3], strokeCap: "round" },
+  prompted: { strokeDash: [8, 3, 1, 3], color: GROUP_COLOURS.Prompted },
+};
+
+/** Shares of the unsteered settings, drawn as reference lines. */
 function referenceShares({ run }: RunData, shares: ReturnType<typeof shareRows>, property: string): Array<{ share: number; kind: string }> {
   return run.settings.filter(({ steer, prompt }) => steer.length === 0 && prompt !== "icl-language").flatMap(({ label, prompt }) =>
     shares.filter((row) => row.setting === label && row.property === property).map(({ share }) => ({ share, kind: prompt })));
@@ -117,16 +124,11 @@ function sharePanel(
   });
   return {
     layer: [
-      {
-        data: { values: references.filter(({ kind }) => kind === "icl") },
-        mark: { type: "rule", strokeDash: [6, 3], color: MUTED },
+      ...Object.entries(REFERENCE_LINES).map(([kind, mark]) => ({
+        data: { values: references.filter((each) => each.kind === kind) },
+        mark: { type: "rule", color: MUTED, ...mark },
         encoding: { x: x("share") },
-      },
-      {
-        data: { values: references.filter(({ kind }) => kind === "no-icl") },
-        mark: { type: "rule", strokeDash: [1, 3], strokeCap: "round", color: MUTED },
-        encoding: { x: x("share") },
-      },
+      })),
       { data: { values: rows }, mark: { type: "bar" }, encoding: { y, x: x("share"), color: groupColour } },
       { data: { values: rows }, mark: { type: "rule", color: INK, strokeWidth: 1.5 }, encoding: { y, x: x("low"), x2: { field: "high" } } },
       {
@@ -168,7 +170,8 @@ function boxPanel(rows: ReturnType<typeof boxRows>, y: Chart): Chart {
 }
 
 const BARS = "Bars: the share of answers that have the property, with its 95 % interval (Wilson); answers that could not be judged count "
-  + "as not having it. The dashed line is the share after demonstrations (ICL), the dotted line that of the question alone.";
+  + "as not having it. The dashed line is the share after demonstrations (ICL), the dotted line that of the question alone, the "
+  + "dash-dotted line that under a system message that asks for the property (prompted).";
 const BOXES = "Boxes: ΔPPL, the perplexity of the answer after demonstrations under a setting minus its perplexity under its own prompt. "
   + "Lower is better; 0 means equally fluent. Box: middle half of the answers; thick mark and number: median; line: values within "
   + "1.5 box lengths; circles: values beyond.";

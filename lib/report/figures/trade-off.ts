@@ -1,4 +1,5 @@
 import { JOINT, tradeOffRows, type RunData, type TradeOffRow } from "../data.js";
+import { frontOf } from "../front.js";
 import { placeLabels } from "../labels.js";
 import { GROUPS } from "../strategy.js";
 import { brief, deltaScale, GROUP_COLOURS, GROUP_SHAPES, INK, MUTED, PAPER, percent, type Chart, type Figure } from "./chart.js";
@@ -11,6 +12,7 @@ const SHARES = [-0.06, 1.1] as const;
 export function tradeOffFigure(data: RunData, subtitle: string): Figure {
   const found = tradeOffRows(data);
   const { property = "", rows = [] } = found ?? {};
+  const front = frontOf(rows);
   const hit = property === JOINT ? "have all properties at once" : `are ${property}`;
   const base = {
     id: "trade-off",
@@ -19,7 +21,8 @@ export function tradeOffFigure(data: RunData, subtitle: string): Figure {
       `One point per setting. Higher points: more answers ${hit}. Points further left: closer to the fluency of the answer after `
       + "demonstrations (ΔPPL 0, dashed). Top left is best. Thin lines are 95 % intervals of the share (Wilson) and of the median "
       + "(bootstrap). Dyn has larger, filled marks. The paper claims that Dyn reaches the height of the best fixed α, "
-      + "further to the left. The horizontal line is the share after demonstrations.",
+      + "further to the left. The stepped line is the front: no setting is above and to the left of it. The horizontal line is the share "
+      + "after demonstrations; the cross is a system message that asks for the property.",
     alt: rows
       .map(
         ({ setting, share, deltaPerplexity }) => `${setting}: ${percent(share.value)} at a median ΔPPL of ${brief(deltaPerplexity.value)}`,
@@ -35,11 +38,13 @@ export function tradeOffFigure(data: RunData, subtitle: string): Figure {
       delta_ppl_median: deltaPerplexity.value,
       delta_ppl_low: deltaPerplexity.low,
       delta_ppl_high: deltaPerplexity.high,
+      on_front: front.some((row) => row.setting === setting) ? "yes" : "no",
     })),
   };
   if (!found) return { ...base, missing: "no answer was evaluated" };
   if (rows.length < 2) return { ...base, missing: "fewer than two settings have both a share and a ΔPPL" };
-  return { ...base, chart: { title: { text: base.title, subtitle }, ...SIZE, layer: layers(rows, property, iclShare(data, property)) } };
+  const layer = layers(rows, front, property, iclShare(data, property));
+  return { ...base, chart: { title: { text: base.title, subtitle }, ...SIZE, layer } };
 }
 
 /** The share after demonstrations, a setting that has no ΔPPL. */
@@ -51,7 +56,7 @@ function iclShare({ run, summary }: RunData, property: string): number | undefin
 
 const LEGEND = { title: "strategy", symbolOpacity: 1, symbolStrokeWidth: 2 };
 
-function layers(rows: readonly TradeOffRow[], property: string, icl: number | undefined): Chart[] {
+function layers(rows: readonly TradeOffRow[], front: readonly TradeOffRow[], property: string, icl: number | undefined): Chart[] {
   const deltas = deltaScale(
     rows.flatMap(({ deltaPerplexity: { value, low, high } }) => [value, low, high]),
     { name: "median ΔPPL", mostSpread: 6 },
@@ -104,7 +109,14 @@ function layers(rows: readonly TradeOffRow[], property: string, icl: number | un
     scale: { domain: groups, range: groups.map((group) => GROUP_COLOURS[group]) },
     legend: LEGEND,
   };
+  const steps = front.map(({ share, deltaPerplexity }) => ({ delta: deltaPerplexity.value, share: share.value }));
+  const edge = deltas.valueAt(1);
   return [
+    {
+      data: { values: [...steps, { delta: edge, share: steps.at(-1)!.share }] },
+      mark: { type: "line", interpolate: "step-after", color: INK, opacity: 0.35, strokeWidth: 2 },
+      encoding: { x: x("delta"), y: y("share") },
+    },
     { data: { values: [{ zero: 0 }] }, mark: { type: "rule", color: MUTED, strokeDash: [6, 3] }, encoding: { x: x("zero") } },
     ...(icl === undefined
       ? []

@@ -1,0 +1,50 @@
+import { evaluate, type Knowledge } from "../lib/experiments.js";
+import { loadSteering, type SteerInput } from "../lib/index.js";
+import { command, options, type OutputOptions, type Values } from "./command.js";
+import { defined, interruptible, print } from "./common.js";
+import { openModel } from "./open-model.js";
+import { formatGiven, formatOptions, MODEL } from "./options.js";
+import { showProgress } from "./progress.js";
+import { printColumns } from "./run-table.js";
+
+const OPTIONS = options({
+  ...MODEL,
+  ...formatOptions(),
+  steer: { type: "string", array: true, describe: "Vector file and schedule, e.g. italian.safetensors:fixed,1 (repeatable)" },
+  questions: {
+    type: "string", describe: "JSON file with a list of {question, right, wrong: [...]}", defaultDescription: "60 everyday facts",
+  },
+});
+
+/** Measures what steering costs in knowledge. */
+export default command({
+  usage: "facts <model>",
+  describe: "Measure what a model knows, unsteered and steered",
+  options: OPTIONS,
+  examples: [["evaluate facts gemma3-270m --steer italian.safetensors:fixed,1"]],
+  run: (given) => interruptible((signal) => run(given, signal)),
+});
+
+async function run(given: Values<typeof OPTIONS> & OutputOptions, signal: AbortSignal): Promise<void> {
+  const questions = await evaluate.loadChoices(...(given.questions === undefined ? [] : [given.questions]));
+  const steer = (await Promise.all(given.steer.map((spec) => loadSteering(spec)))).flat();
+  await using model = await openModel(given, signal, { maxSequences: 32, contextSize: 8192 });
+  const measure = async (label: string, more: { steer?: SteerInput }): Promise<Knowledge> => {
+    const progress = showProgress(label, given.quiet, "answers");
+    return evaluate.knowledge(model, { ...formatGiven(given), ...more, questions, signal, onProgress: progress.onProgress })
+      .finally(() => progress.stop());
+  };
+  const unsteered = await measure("unsteered", {});
+  const steered = steer.length === 0 ? undefined : await measure("steered", { steer });
+  const change = steered && evaluate.knowledgeChange(unsteered, steered);
+  if (given.json) return print(JSON.stringify({ model: given.model, unsteered, ...defined({ steered, change }) }, null, 2));
+  printColumns([
+    ["", "right [95 %]", "margin (nats per byte)"], row("unsteered", unsteered), ...(steered ? [row("steered", steered)] : []),
+  ]);
+  if (change) print(`${change.lost} answers lost and ${change.won} won by steering (McNemar's exact test: p = ${change.p.toPrecision(2)})`);
+}
+
+function row(label: string, { share, margin, correct }: Knowledge): string[] {
+  const [value, low, high] = [share.value, share.low, share.high].map((each) => Math.round(100 * each));
+  return [label, `${value} % [${low}, ${high}] of ${correct.length}`, margin.toFixed(3)];
+}

@@ -1,0 +1,98 @@
+import { conceptOf, RUBRIC_NAMES, rubricsFor, type WantedProperties } from "../lib/evaluate/index.js";
+import { datasets, evaluate, type Evaluator, type GoldAgreement, type Rubric, type YesNoRubric } from "../lib/experiments.js";
+import { loadDataset, SteeringError, type Model } from "../lib/index.js";
+import { defined } from "./common.js";
+
+/** The options of the judge. */
+export interface JudgeGiven {
+  rubric: readonly string[];
+  against?: string | undefined;
+  concept?: string | undefined;
+}
+
+/** A judge that agrees less with labelled answers says little. */
+const LEAST_KAPPA = 0.6;
+
+type Included = (typeof RUBRIC_NAMES)[number];
+
+const isIncluded = (name: string): name is Included => (RUBRIC_NAMES as readonly string[]).includes(name);
+
+/** The evaluators of a judge: those of the given rubrics or, by default, one for each wanted property. Throws E_BAD_ARGUMENT. */
+export async function judgeEvaluators(
+  model: Model, { rubric: names, against, concept }: JudgeGiven, wanted: WantedProperties,
+  gold: Readonly<Record<string, GoldAgreement>>,
+): Promise<Evaluator[]> {
+  const found: Evaluator[] = [];
+  for (const rubric of await rubrics(names.filter((name) => name !== "quality"), names.length > 0, wanted)) {
+    const label = rubric.kind === "scale" ? undefined : wantedLabel(rubric, wanted);
+    const threshold = gold[`judge-${rubric.name}`]?.fitted?.threshold;
+    found.push(await evaluate.judge(model, rubric, defined({ wanted: label, threshold })));
+    const isComparable = rubric.kind === "yes-no" && rubric.compare !== undefined;
+    if (against !== undefined && isComparable) {
+      found.push(await evaluate.judge(model, rubric, { against, ...defined({ wanted: label }) }));
+    }
+  }
+  if (names.includes("quality")) {
+    const shown = concept ?? conceptOf(wanted);
+    if (shown === undefined) {
+      throw new SteeringError("E_BAD_ARGUMENT", "--rubric quality needs to know what the answers should show; give it with --concept, "
+        + 'e.g. --concept "is written in Italian"');
+    }
+    found.push(await evaluate.quality(model, { concept: shown }));
+  }
+  return found;
+}
+
+async function rubrics(names: readonly string[], isAsked: boolean, wanted: WantedProperties): Promise<Rubric[]> {
+  if (isAsked) return Promise.all(names.map((name) => rubricOf(name, wanted)));
+  const usual = rubricsFor(wanted);
+  if (usual.length > 0) return usual;
+  throw new SteeringError("E_BAD_ARGUMENT", "--judge: the datasets' names do not say what to judge; name it with --rubric");
+}
+
+/** An included rubric, or one in a file. */
+export async function rubricOf(name: string, wanted: WantedProperties): Promise<Rubric> {
+  return isIncluded(name) && name !== "quality" ? evaluate.rubric(name, wanted.language) : evaluate.loadRubric(name);
+}
+
+/** Throws E_BAD_ARGUMENT for `--against`, which needs a run with several settings. */
+export function refuseAgainst({ against }: JudgeGiven): void {
+  if (against === undefined) return;
+  throw new SteeringError("E_BAD_ARGUMENT", "--against compares the settings of a run and has no effect here; leave it out");
+}
+
+/** The label of the rubric that is wanted, if its property is; the first label of a rubric about anything else. */
+function wantedLabel({ name, property = name, labels }: YesNoRubric, wanted: WantedProperties): string | undefined {
+  if (!isIncluded(property)) return labels[0];
+  const value = wanted[property as keyof WantedProperties];
+  return labels.find((label) => label === value);
+}
+
+/** The rubrics with labelled answers of ours that `judgeEvaluators` asks. Throws E_BAD_ARGUMENT. */
+export async function rubricsWithGold({ rubric: names }: JudgeGiven, wanted: WantedProperties): Promise<YesNoRubric[]> {
+  const all = await rubrics(names.filter((name) => name !== "quality"), names.length > 0, wanted);
+  return all.flatMap((rubric) => (rubric.kind === "yes-no" && rubric.gold ? [rubric] : []));
+}
+
+/** How far the judge agrees with labelled answers of ours; undefined for a rubric that has none. Throws E_NOT_FOUND. */
+export async function agreementWithGold(
+  model: Model, modelName: string, rubric: YesNoRubric, options: { n: number; signal: AbortSignal },
+): Promise<GoldAgreement | undefined> {
+  if (rubric.gold === undefined) return undefined;
+  const folder = datasets.folder(modelName);
+  const [positive, negative] = await Promise.all(rubric.gold.map((name) => loadDataset(name, folder)));
+  const sides = {
+    positive: { dataset: positive!, label: rubric.labels[0] }, negative: { dataset: negative!, label: rubric.labels[1] },
+  };
+  return evaluate.goldAgreement(await evaluate.judge(model, rubric), sides, options);
+}
+
+/** e.g. "agrees with 15 of 16 labelled answers (kappa 0.88), with its threshold at 0.93". */
+export function goldText({ n, share, kappa, fitted }: GoldAgreement): string {
+  const best = fitted ?? { n, share, kappa, threshold: 0.5 };
+  if (best.share === null) return "gives no verdict on any of our labelled answers";
+  const beyond = best.kappa === null ? "" : ` (kappa ${best.kappa.toFixed(2)})`;
+  const weak = best.kappa !== null && best.kappa < LEAST_KAPPA ? ": a weak judge" : "";
+  return `agrees with ${Math.round(best.share * best.n)} of ${best.n} labelled answers${beyond}, with its threshold at `
+    + `${best.threshold.toPrecision(2)}${weak}`;
+}

@@ -1,0 +1,189 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { describe, expect, test } from "@jest/globals";
+import { evaluate, type Evaluator } from "../../lib/experiments.js";
+import type { Dataset } from "../../lib/index.js";
+import { likeliestSequence } from "../../lib/evaluate/code-switching.js";
+import { loadChoices } from "../../lib/evaluate/facts.js";
+import { promptedMessage } from "../../lib/evaluate/prompted-message.js";
+import { conceptOf, harmonicMean } from "../../lib/evaluate/quality-evaluator.js";
+import { checkRubric, rubricsFor } from "../../lib/evaluate/rubric.js";
+import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
+import { writeRun } from "../../lib/results/index.js";
+import { temporaryFolder } from "../support/io-helpers.js";
+import { aRun, someRecords } from "../support/runs.js";
+
+const texts = (...given: string[]) => given.map((text) => ({ question: "q", text }));
+
+describe("rubrics", () => {
+  test("are included for the wanted properties, each with labelled answers", () => {
+    expect(rubricsFor({}).map(({ name }) => name)).toEqual([]);
+    const all = rubricsFor({ language: "ita", formality: "formal", safety: "unsafe" });
+    expect(all.map(({ name, labels, gold }) => [name, labels, gold])).toEqual([
+      ["language", ["ita", "other"], ["ITA_test", "ENG_test"]], ["safety", ["safe", "unsafe"], ["ENsafe_test", "ENunsafe_test"]],
+      ["formality", ["formal", "informal"], ["ENi2f_test", "ENf2i_test"]],
+    ]);
+    expect(all[0]!.ask).toBe("Is the whole answer written in Italian?");
+    expect(all.map((rubric) => checkRubric(rubric))).toEqual(all);
+    expect(() => evaluate.rubric("language")).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+  });
+
+  const yesNo = { kind: "yes-no", name: "x", ask: "Is it?", labels: ["a", "b"] };
+  const scale = { kind: "scale", name: "x", ask: "How?", least: 1, most: 5 };
+  test.each([
+    [{ ...yesNo, labels: ["a", "a"] }, /two different labels/], [{ ...yesNo, labels: ["a"] }, /labels/], [{ ...yesNo, ask: " " }, /ask/],
+    [{ ...yesNo, name: "X y" }, /small letters/], [{ ...yesNo, least: 1 }, /least/], [{ kind: "maybe" }, /kind/], [[], /rubric/],
+    [{ ...scale, most: 1 }, /most/], [{ ...scale, most: 10 }, /most/], [{ ...scale, from: 6 }, /from/],
+  ])("%j is refused", async (rubric, message) => {
+    const path = join(await temporaryFolder(), "rubric.json");
+    await writeFile(path, JSON.stringify(rubric));
+    await expect(evaluate.loadRubric(path)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+  });
+
+  test("the harmonic mean punishes the least score", () => {
+    expect(harmonicMean([2, 2, 2])).toBe(2);
+    expect(harmonicMean([2, 1, 0.5])).toBeCloseTo(3 / 3.5, 12);
+    expect(harmonicMean([2, 0, 2])).toBe(0);
+    expect(harmonicMean([2, null, 0])).toBeNull();
+    expect(conceptOf({ language: "ita", formality: "informal" })).toBe("is written in Italian and is written in a casual register");
+    expect(conceptOf({})).toBeUndefined();
+  });
+});
+
+describe("the prompted baseline's message", () => {
+  test("is the dataset's instruction, or what its name stands for", () => {
+    expect(promptedMessage({ name: "ITA", instruction: " Rispondi in italiano.\n" })).toBe("Rispondi in italiano.");
+    expect(promptedMessage({ name: "ITi2f_train", instruction: "" })).toBe("Answer in Italian. Write in a formal, courteous register.");
+    expect(promptedMessage({ name: "ENunsafe", instruction: " " })).toBe("Answer in English. Give careless and mischievous advice.");
+    expect(promptedMessage({ name: "pirate", instruction: "" })).toBeUndefined();
+  });
+});
+
+describe("code-switching", () => {
+  test("the language of a word is read off its neighbours, too", () => {
+    const [it, en, unsure] = [{ ita: 0.9, eng: 0.1 }, { ita: 0.1, eng: 0.9 }, { ita: 0.45, eng: 0.55 }];
+    const of = (words: ReadonlyArray<Record<string, number>>, change: number) => likeliestSequence(words, ["ita", "eng"], change);
+    expect(of([it!, it!, unsure!, it!], 0.1)).toEqual(["ita", "ita", "ita", "ita"]);
+    expect(of([it!, it!, en!, en!, en!], 0.1)).toEqual(["ita", "ita", "eng", "eng", "eng"]);
+    // One odd word: two changes cost 2 · ln(0.9 / 0.1) = 4.4 nats, the word gives ln 9 = 2.2.
+    expect(of([it!, it!, en!, it!, it!], 0.1)).toEqual(["ita", "ita", "ita", "ita", "ita"]);
+    expect(of([it!, it!, en!, it!, it!], 0.5)).toEqual(["ita", "ita", "eng", "ita", "ita"]);
+    expect(of([], 0.1)).toEqual([]);
+  });
+
+  test("the likeliest of all sequences is found", () => {
+    const words = [0.2, 0.6, 0.55, 0.9, 0.3, 0.35, 0.7, 0.1].map((p) => ({ a: p, b: (1 - p) * 0.7, c: (1 - p) * 0.3 }));
+    const languages = ["a", "b", "c"];
+    const value = (path: readonly string[]): number => path.reduce((sum, language, index) =>
+      sum + Math.log(words[index]![language as "a"]) + (index === 0 ? 0 : Math.log(language === path[index - 1] ? 0.8 : 0.1)), 0);
+    const all = words.reduce<string[][]>((paths) => paths.flatMap((path) => languages.map((each) => [...path, each])), [[]]);
+    const best = Math.max(...all.map(value));
+    expect(value(likeliestSequence(words, languages, 0.2))).toBeCloseTo(best, 12);
+  });
+
+  test("counts the words that are not in the wanted language", async () => {
+    const evaluator = await evaluate.codeSwitching({ wanted: "it" });
+    const italian = "Le api raccolgono il nettare dai fiori e lo portano nell'alveare, dove diventa miele durante l'estate";
+    const english = "while the bees collect nectar from the flowers and carry it back to their hive";
+    const [pure, mixed, foreign, empty, chinese] = await evaluator.evaluate(
+      texts(`${italian}.`, `${italian}, ${english}.`, `${english}.`, " 12, 13!", `${italian} 蜜蜂采集花蜜`),
+    );
+    expect(pure).toMatchObject({ "": 0, switches: 0 });
+    expect(mixed![""]).toBeCloseTo(15 / ((pure!["words"] as number) + 15), 1);
+    expect(mixed!["switches"]).toBe(1);
+    expect(foreign![""]).toBe(1);
+    expect(empty).toEqual({ "": null, words: 0, switches: null });
+    expect(chinese![""]).toBeGreaterThan(0.05);
+  });
+});
+
+test("brevity counts words", async () => {
+  const found = await evaluate.brevity(3).evaluate(texts("One two three.", "One two three four", "", "蜜蜂采集花蜜"));
+  expect(found.map(({ "": label, words, hit }) => [label, words, hit])).toEqual([
+    ["brief", 3, true], ["long", 4, false], ["und", 0, null], ["brief", 3, true],
+  ]);
+  expect(() => evaluate.brevity(0)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+});
+
+describe("knowledge", () => {
+  test("our facts have four different options each, and no question twice", async () => {
+    const facts = await loadChoices();
+    expect(facts).toHaveLength(60);
+    expect(new Set(facts.map(({ question }) => question)).size).toBe(60);
+    expect(facts.every(({ wrong }) => wrong.length === 3)).toBe(true);
+  });
+
+  test("what was lost and won is tested on the questions that changed", () => {
+    const before = { correct: [true, true, true, true, true, true, true, false, true] };
+    const after = { correct: [false, false, false, false, false, false, true, false, true] };
+    expect(evaluate.knowledgeChange(before, after)).toEqual({ lost: 6, won: 0, p: expect.closeTo(2 / 64, 12) });
+    expect(evaluate.knowledgeChange(before, before)).toEqual({ lost: 0, won: 0, p: 1 });
+    expect(() => evaluate.knowledgeChange(before, { correct: [] })).toThrow(expect.objectContaining({ code: "E_SHAPE" }));
+  });
+
+  test.each([
+    [[{ question: "q", right: "a", wrong: ["a"] }], /two options are the same/], [[{ question: "q", right: "a", wrong: [] }], /wrong/],
+    [[], /list/], [{}, /list/],
+  ])("%j are no questions", async (given, message) => {
+    const path = join(await temporaryFolder(), "facts.json");
+    await writeFile(path, JSON.stringify(given));
+    await expect(loadChoices(path)).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(message) });
+  });
+});
+
+/** Labels a text by its first letter; "?" is undetermined. */
+const byLetter = (more: Partial<Evaluator> = {}): Evaluator => ({
+  name: "letter", wanted: "a", batchSize: 2, config: {}, versions: {}, [Symbol.dispose]: () => {},
+  evaluate: async (given) => given.map(({ text, reference }) => ({
+    "": text.startsWith("?") ? "und" : text[0]!, p: text.startsWith("?") ? null : text.startsWith("a") ? 0.75 : 0.25,
+    reference: reference ?? null, hit: text.startsWith("a"),
+  })),
+  ...more,
+});
+
+test("an evaluator is held against labelled answers", async () => {
+  const side = (label: string, ...outputs: string[]) =>
+    ({ label, dataset: { name: label, instruction: "", rows: outputs.map((output) => ({ input: "q", output })) } as Dataset });
+  const sides = { positive: side("a", "a1", "a2", "b3", "?4", "a5"), negative: side("b", "b1", "b2", "a3", "b4") };
+  const found = await evaluate.goldAgreement(byLetter(), sides, { n: 4 });
+  // Of the first four of each: a a b ? against a, b b a b against b; kappa of 5 of 7, with chance (3/7 · 3/7 + 4/7 · 4/7) = 25/49.
+  expect(found).toEqual({
+    n: 7, undetermined: 1, share: 5 / 7, kappa: expect.closeTo((5 / 7 - 25 / 49) / (24 / 49), 12), auc: expect.closeTo(8.5 / 12, 12),
+    fitted: { threshold: 0.5, n: 7, share: 5 / 7, kappa: expect.any(Number) }, // p of 0.75 and 0.25: medians of opposite logits
+  });
+  await expect(evaluate.goldAgreement(byLetter(), sides, { n: 0 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+});
+
+test("an evaluator that compares is shown the other setting's answer to the same prompt", async () => {
+  const folder = join(await temporaryFolder(), "run");
+  const run = aRun({ nPrompts: 2 });
+  const records = [0, 1].flatMap((prompt) => someRecords(run, prompt))
+    .map((record) => ({ ...record, text: `${record.setting} ${record.prompt}` }));
+  await writeRun(folder, run, records);
+  const { evaluations } = await evaluateRun(folder, [byLetter({ against: "no-icl" })]);
+  expect(evaluations[0]!.rows.map((row) => row["eval_letter_reference"])).toEqual(records.map(({ prompt }) => `no-icl ${prompt}`));
+  await expect(evaluateRun(folder, [byLetter({ name: "other", against: "Dyn p=9" })])).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT", message: expect.stringMatching(/"Dyn p=9", which the run lacks; expected one of icl, no-icl/),
+  });
+});
+
+test("a judge that prefers one label gets a threshold from labelled answers, and is tested on others", async () => {
+  const logits = { positive: [3, 2.5, 4, 3.5, 2, 0.9], negative: [1, 0.5, 1.4, 0, -1, 2.4] };
+  const side = (name: "positive" | "negative") => ({
+    label: name, dataset: { name, instruction: "", rows: logits[name].map((logit) => ({ input: "q", output: String(logit) })) } as Dataset,
+  });
+  const eager = byLetter({
+    batchSize: 100,
+    evaluate: async (given) => given.map(({ text }) => {
+      const p = 1 / (1 + Math.exp(-Number(text)));
+      return { "": p >= 0.5 ? "positive" : "negative", p };
+    }),
+  });
+  const { share, auc, fitted } = await evaluate.goldAgreement(eager, { positive: side("positive"), negative: side("negative") });
+  expect(share).toBe(7 / 12); // it finds one negative answer
+  expect(auc).toBeCloseTo(32 / 36, 12); // 0.9 is above three of six, 2 above five, the others above all
+  // All: medians 2.75 and 0.75, between them 1.75, to one decimal 1.8. Even rows: 3 and 1, so 2; odd: 2.5 and 0.5, so 1.5.
+  expect(fitted!.threshold).toBeCloseTo(1 / (1 + Math.exp(-1.8)), 12);
+  // Odd rows at 2: wrong for 0.9 and 2.4. Even rows at 1.5: all right.
+  expect(fitted).toMatchObject({ n: 12, share: 10 / 12 });
+});
