@@ -4,8 +4,8 @@ import { note } from "./common.js";
 
 /** More text than any context holds. */
 const MAX_BYTES = 2 ** 26;
-/** Whoever forgot the prompt learns after so many milliseconds what the command waits for. */
-const PATIENCE = 2000;
+/** Milliseconds after which someone who forgot the prompt learns what the command waits for. */
+const PATIENCE = 10_000;
 
 /** The text that is piped into the command, without its last line end; undefined if nothing is piped. Throws E_BAD_ARGUMENT. */
 export async function pipedPrompt(quiet: boolean): Promise<string | undefined> {

@@ -66,7 +66,7 @@ async function ofCache(): Promise<Ready[]> {
   return files.sort().flatMap((file) => {
     const name = PULLED.exec(file)?.[1];
     const path = join(folder, file);
-    const isFor = async ({ fileHash }: ModelFingerprint): Promise<boolean> => (await loadVector(path)).provenance.model.fileHash === fileHash;
+    const isFor: Ready["isFor"] = async ({ fileHash }) => (await loadVector(path)).provenance.model.fileHash === fileHash;
     return name === undefined ? [] : [{ name, path: async () => path, isFor }];
   });
 }

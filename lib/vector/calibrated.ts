@@ -45,7 +45,7 @@ function largest(schedule: WrittenSchedule): number | undefined {
   return "alpha" in schedule ? Math.abs(schedule.alpha) : undefined;
 }
 
-/** The same of the calibrated schedule, or of one of another kind that is about as strong. */
+/** The same of the calibrated schedule, or one that is about as strong. */
 function usual(calibration: Calibration, kind: WrittenSchedule["kind"]): number | undefined {
   if (calibration.schedule.kind === kind) return largest(calibration.schedule);
   if (kind === "dynamic") return dynamicSettings(calibration).alphaMax;

@@ -22,7 +22,8 @@ test("a sample fits into a narrow terminal, and a file has its answers in one li
   const lines = sampleLines(sample, colours, 40).split("\n");
   expect(lines).toEqual(["Why?", "unsteered  Because that is how it has", "           been for ever and ever.", "steered    So."]);
   expect(Math.max(...lines.map(columnsOf))).toBeLessThan(40);
-  expect([widthOf({ isTTY: true, columns: 0 }), widthOf({ isTTY: true, columns: 40 }), widthOf({ columns: 40 })]).toEqual([80, 40, undefined]);
+  const widths = [{ isTTY: true, columns: 0 }, { isTTY: true, columns: 40 }, { columns: 40 }].map(widthOf);
+  expect(widths).toEqual([80, 40, undefined]);
 });
 
 test.each([
