@@ -2,7 +2,7 @@ import { prompts, type Model, type Steering } from "../lib/index.js";
 import { formatOf } from "../lib/vector/index.js";
 import { onStdout, type Colours } from "./colours.js";
 import { defined } from "./common.js";
-import { widthOf, wrapped } from "./wrapped.js";
+import { labelled, widthOf } from "./wrapped.js";
 
 /** One question, and its answers without and with a vector. */
 export interface Sample {
@@ -34,9 +34,6 @@ const MARGIN = 11;
 export function sampleLines(
   { question, unsteered, steered }: Sample, { bold, dim }: Colours = onStdout, width = widthOf(process.stdout),
 ): string {
-  const answer = (label: string, text: string): string => {
-    const lines = width === undefined ? [text.trim()] : wrapped(text.trim(), Math.max(1, width - MARGIN - 1));
-    return `${dim(label)}${" ".repeat(MARGIN - label.length)}${lines.join(`\n${" ".repeat(MARGIN)}`)}`;
-  };
+  const answer = (label: string, text: string): string => labelled(dim(label), text.trim(), MARGIN, width);
   return [bold(question), answer("unsteered", unsteered), answer("steered", steered)].join("\n");
 }

@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { closing } from "../../bin/commands/generate.js";
 import { sampleLines } from "../../bin/sample.js";
-import { widthOf, wrapped } from "../../bin/wrapped.js";
+import { labelled, widthOf, wrapped } from "../../bin/wrapped.js";
 import { columnsOf } from "../../bin/alpha-strip.js";
 import type { GenerationResult } from "../../lib/index.js";
 
@@ -10,6 +10,13 @@ test("a text is broken at spaces; a longer word stays whole, and what fits is as
   expect(wrapped("one two three\n\nfour", 7)).toEqual(["one two", "three", "", "four"]);
   expect(wrapped("a incomprehensibilities b", 6)).toEqual(["a", "incomprehensibilities", "b"]);
   expect(wrapped("日本 語語 x", 5)).toEqual(["日本", "語語", "x"]);
+});
+
+test("a text stands beside its label, or below it in a narrow terminal; colours take no room", () => {
+  const bold = "\x1b[1mname\x1b[22m";
+  expect(labelled(bold, "one two three four five six", 6, 28)).toBe(`${bold}  one two three four\n      five six`);
+  expect(labelled(bold, "one two three four", 6, 20)).toBe(`${bold}\n  one two three\n  four`);
+  expect(labelled(bold, "one two\nthree", 6, undefined)).toBe(`${bold}  one two\n      three`);
 });
 
 test("a sample fits into a narrow terminal, and a file has its answers in one line each", () => {
