@@ -41,7 +41,12 @@ export function note(text: string, quiet: boolean): void {
 /** As `assertWritable`, and says which folder it created. */
 export async function prepareOutput(path: string, inputs: readonly string[], quiet: boolean, how?: { inPieces: boolean }): Promise<void> {
   const created = await assertWritable(path, inputs, how);
-  if (created !== undefined) note(`note: created the folder ${relative("", created)} for ${path}`, quiet);
+  if (created !== undefined) note(`note: ${createdFolder(created, path)}`, quiet);
+}
+
+/** Says which folder was created for an output. */
+export function createdFolder(folder: string, path: string): string {
+  return `created the folder ${relative("", folder)} for ${path}`;
 }
 
 /** The first Ctrl-C aborts `work` in an orderly way; the second ends the process at once. */

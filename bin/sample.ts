@@ -2,6 +2,7 @@ import { prompts, type Model, type Steering } from "../lib/index.js";
 import { formatOf } from "../lib/vector/index.js";
 import { onStdout, type Colours } from "./colours.js";
 import { defined } from "./common.js";
+import { labelled, widthOf } from "./wrapped.js";
 
 /** One question, and its answers without and with a vector. */
 export interface Sample {
@@ -26,7 +27,13 @@ export async function sampleOf(
   return { question, unsteered: unsteered!, steered: steered! };
 }
 
-/** The sample as lines of a terminal. */
-export function sampleLines({ question, unsteered, steered }: Sample, { bold, dim }: Colours = onStdout): string {
-  return `${bold(question)}\n${dim("unsteered")}  ${unsteered.trim()}\n${dim("steered")}    ${steered.trim()}`;
+/** Columns of the labels. */
+const MARGIN = 11;
+
+/** The sample as lines of a terminal with `width` columns; without a width, lines end where the answers' do. */
+export function sampleLines(
+  { question, unsteered, steered }: Sample, { bold, dim }: Colours = onStdout, width = widthOf(process.stdout),
+): string {
+  const answer = (label: string, text: string): string => labelled(dim(label), text.trim(), MARGIN, width);
+  return [bold(question), answer("unsteered", unsteered), answer("steered", steered)].join("\n");
 }

@@ -20,7 +20,7 @@ export function showVector(vector: SteeringVector, json: boolean): void {
     steps: String(nSteps),
     width: String(width),
     ...describeOrigin(provenance),
-    ...(provenance.health && { health: healthLine(provenance.health), contrast: contrastLine(provenance.health) }),
+    ...(provenance.health && healthRows(provenance.health)),
     model: `${model.architecture}, ${model.nLayer} layers, nEmbd ${model.nEmbd}, ${model.nHead} heads, ${model.quantisation}`,
     "model file": short(model.fileHash),
     "made by": provenance.madeBy,
@@ -32,11 +32,19 @@ export function showVector(vector: SteeringVector, json: boolean): void {
 }
 
 /** The verdict and its reason, e.g. "strong: …". */
-export function healthLine({ verdict, reason, effect }: Health): string {
-  if (!effect) return `${verdict}: ${reason}`;
+export function healthLine({ verdict, reason }: Health): string {
+  return `${verdict}: ${reason}`;
+}
+
+/** The verdict, and the figures that it comes from. */
+function healthRows(health: Health): Record<string, string> {
+  const { effect } = health;
+  const rows = { health: healthLine(health), contrast: contrastLine(health) };
+  if (!effect) return rows;
   const { alpha, kl, randomKl, gain, randomGain = 0 } = effect;
-  const gained = gain === undefined ? "" : `; answers ${gain.toFixed(2)} nats per token likelier towards it, ${randomGain.toFixed(2)} at random`;
-  return `${verdict}: ${reason}; KL ${kl.toFixed(2)} per token at alpha ${alpha}, ${randomKl.toFixed(2)} at random${gained}`;
+  const gained = gain === undefined ? ""
+    : `; answers ${gain.toFixed(2)} nats per token likelier towards the description (random vector: ${randomGain.toFixed(2)})`;
+  return { ...rows, effect: `KL ${kl.toFixed(2)} nats per token at alpha ${alpha} (random vector: ${randomKl.toFixed(2)})${gained}` };
 }
 
 function contrastLine({ nPairs, agreement, splitHalf, auc, layers }: Health): string {

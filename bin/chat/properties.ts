@@ -1,9 +1,10 @@
 import { basename } from "node:path";
-import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Model } from "../../lib/index.js";
+import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Model, type WrittenSpec } from "../../lib/index.js";
 import { dynamicSettings } from "../../lib/vector/index.js";
 import { nearestName } from "../../lib/formats/index.js";
 import { spec as specs } from "../../lib/experiments.js";
 import { checkPhases, givenSettings } from "../../lib/steering/index.js";
+import { steeringsOf } from "../steer-option.js";
 import { scheduleWords, withAlpha } from "./schedule-words.js";
 
 /** A vector that steers the chat, and the name that commands give it. */
@@ -13,9 +14,9 @@ export interface Property {
   steering: LoadedSteering;
 }
 
-/** Loads the vectors of a specification as `--steer` takes it, and checks that they fit the model. Throws what loading them throws. */
-export async function loadProperties(model: Model, spec: Parameters<typeof loadSteering>[0], allowMismatch: boolean): Promise<Property[]> {
-  const loaded = await loadSteering(spec);
+/** Loads vectors as `--steer` names them, or as a chat's file does, and checks that they fit the model. Throws what loading them throws. */
+export async function loadProperties(model: Model, spec: string | readonly WrittenSpec[], allowMismatch: boolean): Promise<Property[]> {
+  const loaded = typeof spec === "string" ? await steeringsOf(spec, model) : await loadSteering(spec);
   for (const steering of loaded) await new LiveSteering(steering).load(model, allowMismatch);
   return loaded.map((steering) => ({ name: basename(steering.vector.path!).replace(/\.safetensors$/, ""), steering }));
 }

@@ -28,11 +28,12 @@ const savedSchema = z.strictObject({
 /** A chat in a file. */
 export type SavedChat = z.infer<typeof savedSchema>;
 
-/** Writes a chat to a file, atomically. Throws E_WRITE. */
-export async function writeChat(path: string, chat: SavedChat): Promise<void> {
-  await assertWritable(path, chat.steering.map(({ vector }) => vector));
+/** Writes a chat to a file, atomically. Returns the first folder that had to be created for it. Throws E_WRITE. */
+export async function writeChat(path: string, chat: SavedChat): Promise<string | undefined> {
+  const created = await assertWritable(path, chat.steering.map(({ vector }) => vector));
   const steering = chat.steering.map((spec) => ({ ...spec, vector: relative(dirname(resolve(path)), resolve(spec.vector)) }));
   await writeFileAtomic(path, `${JSON.stringify({ ...chat, steering }, null, 2)}\n`);
+  return created;
 }
 
 /** Reads a chat from a file. Throws E_NOT_FOUND, and E_BAD_ARGUMENT naming the place that is wrong. */

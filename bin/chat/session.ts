@@ -1,8 +1,8 @@
 import {
   SteeringError, type Chat, type ChatMessage, type ChatOptions, type GenerationStream, type Model, type Sampling, type TurnOptions,
 } from "../../lib/index.js";
-import { formatNotice } from "../../lib/vector/index.js";
 import { defined } from "../common.js";
+import { steeringNotices } from "../steering-notices.js";
 import type { HowAnswered } from "./front.js";
 import { loadProperties, type Property } from "./properties.js";
 import { readReply, type Listener, type Reply } from "./reply.js";
@@ -115,10 +115,11 @@ export class Session {
     return this.noticesOf(properties);
   }
 
-  /** What to know about vectors that were not made in a chat like this. */
+  /** What to know about vectors that were not made in a chat like this, or are far too strong. */
   private noticesOf(properties: readonly Property[]): string[] {
     const used = { format: "chat", ...defined({ templateVariables: this.settings.templateVariables }) } as const;
-    return properties.flatMap(({ name, steering: { vector } }) => formatNotice(name, vector.provenance, used) ?? []);
+    const names = new Map(properties.map(({ name, steering }) => [steering, name]));
+    return steeringNotices([...names.keys()], used, (steering) => names.get(steering)!);
   }
 
   private begin(system: string | undefined, messages: readonly ChatMessage[]): void {

@@ -1,7 +1,8 @@
 import { resolve } from "node:path";
 import { nearestName } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
-import { counted } from "../common.js";
+import { strengthNotice } from "../../lib/vector/index.js";
+import { counted, createdFolder } from "../common.js";
 import { answer } from "./answer.js";
 import { compare } from "./compare.js";
 import type { Front } from "./front.js";
@@ -25,7 +26,7 @@ const QUIT = "quit";
 /** In the order of `/help`. */
 export const SLASH_COMMANDS: readonly SlashCommand[] = [
   {
-    name: "steer", args: "FILE[:SCHEDULE]", describe: "Add a vector, e.g. /steer italian.safetensors:fixed,1.5",
+    name: "steer", args: "FILE[:SCHEDULE]", describe: "Add a vector, e.g. /steer italian.safetensors:fixed,1.5 or /steer cheerful",
     run: async (session, rest) => {
       const notices = await session.steer(required(rest, "/steer FILE:SCHEDULE, e.g. /steer italian.safetensors:fixed,1.5"));
       return [...notices, ...listed(session)];
@@ -37,8 +38,10 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
       if (rest === "") return listed(session);
       const [, word, strength] = /^(.*\S)\s+(\S+)$/s.exec(rest) ?? [];
       if (word === undefined || strength === undefined) throw usage("/alpha NAME ALPHA, e.g. /alpha italian 0.8", rest);
-      setStrength(findProperty(session.properties, word), strength);
-      return listed(session);
+      const property = findProperty(session.properties, word);
+      setStrength(property, strength);
+      const { name, steering: { vector, schedule } } = property;
+      return [strengthNotice(name, vector.provenance, schedule) ?? [], listed(session)].flat();
     },
   },
   {
@@ -82,8 +85,8 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
     name: "save", args: "FILE", describe: "Save the conversation, its system message and steering as JSON",
     run: async (session, rest) => {
       const path = required(rest, "/save FILE, e.g. /save chat.json");
-      await writeChat(path, session.saved());
-      return `Saved to ${resolve(path)}`;
+      const created = await writeChat(path, session.saved());
+      return [...(created === undefined ? [] : [createdFolder(created, path)]), `Saved to ${resolve(path)}`];
     },
   },
   {

@@ -1,6 +1,7 @@
 import { SteeringError, type GeneratedToken } from "../../lib/index.js";
 import { coloursOf } from "../colours.js";
 import { alphaScale } from "../commands/generate.js";
+import { widthOf, wrapped } from "../wrapped.js";
 import { fitsSideBySide, SideBySide } from "./columns.js";
 import type { AnswerWriter, Front, HowAnswered } from "./front.js";
 import type { LineEditor } from "./line-editor.js";
@@ -67,7 +68,7 @@ export class Terminal implements Front {
   }
 
   note(text: string): void {
-    this.write(`${this.colours.dim(harmless(text))}\n`);
+    this.write(`${this.colours.dim(this.fitted(text))}\n`);
   }
 
   /** Shows an error of ours: the chat goes on. Throws any other. */
@@ -75,7 +76,7 @@ export class Terminal implements Front {
     if (!(error instanceof SteeringError) || error.code === "E_DISPOSED") throw error;
     if (error.code === "E_ABORTED") return this.note("Stopped. The question is not kept; /retry asks it again.\n");
     const hint = error.code === "E_CONTEXT_FULL" ? "; /undo or /clear makes room" : "";
-    this.write(`${this.colours.red(harmless(`${error.message}${hint} [${error.code}]`))}\n\n`);
+    this.write(`${this.colours.red(this.fitted(`${error.message}${hint} [${error.code}]`))}\n\n`);
   }
 
   close(): void {
@@ -84,6 +85,11 @@ export class Terminal implements Front {
 
   private write(text: string): void {
     if (text !== "") this.output.write(text);
+  }
+
+  /** A text that controls nothing, broken at words. */
+  private fitted(text: string): string {
+    return wrapped(harmless(text), (widthOf(this.output) ?? 80) - 1).join("\n");
   }
 
   private status(reply: Reply, how: HowAnswered): string {

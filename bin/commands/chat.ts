@@ -19,12 +19,13 @@ import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 import { SAMPLING, samplingOf } from "../sampling-options.js";
 import { SCHEDULES } from "./generate.js";
 import { onStderr } from "../colours.js";
+import { noteToy } from "../toy-notice.js";
 
 const { format: _, system, ...TEMPLATE } = formatOptions();
 
 const OPTIONS = options({
   ...MODEL,
-  steer: { type: "string", array: true, describe: "Vector file and schedule, see below (repeatable)" },
+  steer: { type: "string", array: true, describe: "Vector and schedule, see below (repeatable)" },
   system: { ...system, describe: "System message" },
   ...TEMPLATE,
   load: { type: "string", describe: "Continue a conversation saved with /save" },
@@ -94,6 +95,7 @@ async function begin(given: ChatArguments, signal: AbortSignal): Promise<Session
   const model = await openModel(given, signal);
   try {
     assertChats(model, given.model);
+    noteToy(given.model, given.quiet);
     const { model: modelName, maxNewTokens, allowMismatch, history } = given;
     const settings: Settings = { modelName, sampling: await samplingOf(given), maxNewTokens, templateVariables, history, allowMismatch };
     return new Session(model, settings, system);

@@ -12,6 +12,8 @@ import { extractProperties, readyProperties, type DemoProperty } from "../demo-p
 import { openModel } from "../open-model.js";
 import { count, MACHINE } from "../options.js";
 import { openPage, untilStopped } from "../serving.js";
+import { noteToy } from "../toy-notice.js";
+import { wrapped } from "../wrapped.js";
 
 const UNSTEERED = "unsteered";
 const DEFAULT_MODEL = "qwen2.5-coder-1.5b-instruct";
@@ -69,6 +71,7 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<Shown> 
 
   const { model, name } = await openDemoModel(options, signal);
   await using _ = model;
+  noteToy(name, quiet);
   const questions = await questionsFor(name, options.questions);
   const ready = options.extract ? [] : await readyProperties(model);
   if (ready.length === 0) note(`Extracting three vectors from ${name}`, quiet);
@@ -119,8 +122,7 @@ async function openDemoModel(options: DemoArguments, signal: AbortSignal): Promi
   return open(DEFAULT_MODEL).catch((error: unknown) => {
     if (!(error instanceof SteeringError) || error.code !== "E_DOWNLOAD") throw error;
     const here = FALLBACKS.find((name) => models.isInstalled(models.find(name)))!;
-    const limits = ownDatasets(here) === undefined ? "" : ", which only answers everyday questions";
-    note(`${error.message}\n${onStderr.bold("Offline:")} using ${here}${limits}`, options.quiet);
+    note(`${error.message}\n${onStderr.bold("Offline:")} using ${here}`, options.quiet);
     return open(here);
   });
 }
@@ -131,19 +133,13 @@ function showAnswers(labels: readonly string[]): (answer: Answer) => void {
   const width = Math.max(20, Math.min(process.stdout.columns ?? 100, 110) - margin - 1);
   return ({ setting, question, text, finishReason }) => {
     if (setting === UNSTEERED) print(`\n${onStdout.bold(question)}`);
-    const lines = wrap(finishReason === "length" ? `${text.trimEnd()} …` : text, width);
+    const lines = wrapped(onOneLine(finishReason === "length" ? `${text.trimEnd()} …` : text), width);
     lines.forEach((line, index) => print(`${onStdout.dim((index === 0 ? setting : "").padEnd(margin))}${line}`));
   };
 }
 
-function wrap(text: string, width: number): string[] {
-  const lines = [""];
-  for (const word of text.trim().replace(/\s*\n+\s*/g, " ↵ ").split(" ")) {
-    const line = lines.at(-1)!;
-    if (line.length + word.length + 1 > width && line !== "") lines.push(word);
-    else lines[lines.length - 1] = line === "" ? word : `${line} ${word}`;
-  }
-  return lines;
+function onOneLine(text: string): string {
+  return text.trim().replace(/\s*\n+\s*/g, " ↵ ");
 }
 
 function showNextSteps(

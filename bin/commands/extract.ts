@@ -18,6 +18,8 @@ import { count, formatGiven, formatOptions, MODEL } from "../options.js";
 import { showProgress } from "../progress.js";
 import { sampleLines, sampleOf } from "../sample.js";
 import { calibrationResult, healthLine } from "../show-vector.js";
+import { noteToy } from "../toy-notice.js";
+import { widthOf } from "../wrapped.js";
 
 const WORDS = titled("From words", {
   towards: { type: "string", describe: 'Wanted behaviour; completes "You are someone who …"' },
@@ -113,6 +115,7 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
     const given = options.questions;
     const questions = given === undefined ? undefined : await loadQuestions(given, datasets.folder(options.model), { signal });
     await prepareOutput(out, given === undefined ? [] : [given], quiet);
+    noteToy(options.model, quiet);
     return finish(options, out, signal, (model) => withProgress(towards!, quiet, (shown) => extract(model, {
       towards: towards!, ...(pooling && { pooling: pooling as "step" | "mean" }), ...shown, ...how,
       ...defined({ away, questions, site, layers, maxNewTokens, strength, cache, signal }),
@@ -164,7 +167,8 @@ async function noteSample(model: Model, vector: SteeringVector, signal: AbortSig
   if (!calibration || quiet) return;
   const asked = { question: HELD_OUT_QUESTIONS[0]!, maxNewTokens: 32, signal };
   try {
-    note(sampleLines(await sampleOf(model, { vector, schedule: calibration.schedule }, asked), onStderr), quiet);
+    const sample = await sampleOf(model, { vector, schedule: calibration.schedule }, asked);
+    note(sampleLines(sample, onStderr, widthOf(process.stderr)), quiet);
   } catch (error) {
     if (!(error instanceof SteeringError) || error.code === "E_ABORTED") throw error;
     note(`No sample answer could be written, but the vector is saved: ${error.message}`, quiet);

@@ -2,25 +2,29 @@ import { probe } from "../../lib/experiments.js";
 import { HISTORIES, PIPELINES } from "../../lib/generate/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import {
-  loadSteering, prompts, SteeringError, type ChatMessage, type Format, type GeneratedToken, type GenerateOptions, type GenerationResult,
+  prompts, SteeringError, type ChatMessage, type Format, type GeneratedToken, type GenerateOptions, type GenerationResult,
   type Model, type Probe, type SteeringSpec,
 } from "../../lib/index.js";
 import { AlphaStrip } from "../alpha-strip.js";
 import { command, options, type OutputOptions, type Values } from "../command.js";
 import { counted, defined, interruptible, note, print } from "../common.js";
-import { noteFormats } from "../format-notice.js";
+import { WordWrap } from "../chat/word-wrap.js";
 import { readMessages } from "../messages.js";
+import { noteSteering } from "../steering-notices.js";
 import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
+import { pipedPrompt } from "../piped-prompt.js";
 import { SAMPLING, samplingOf } from "../sampling-options.js";
+import { readSteer } from "../steer-option.js";
+import { noteToy } from "../toy-notice.js";
 
 /** What to generate, and how to steer it. */
 export const GENERATION = options({
   ...MODEL,
   ...formatOptions(),
-  prompt: { type: "string", describe: "Question to answer" },
+  prompt: { type: "string", describe: "Question to answer", defaultDescription: "what is piped into the command" },
   messages: { type: "string", describe: "JSON file with a conversation to answer instead: [{role, content}, ...]", group: "Prompt:" },
-  steer: { type: "string", array: true, describe: "Vector file and schedule, see below (repeatable)" },
+  steer: { type: "string", array: true, describe: "Vector and schedule, see below (repeatable)" },
   "max-new-tokens": { ...count(), default: 30, describe: "Largest number of tokens to generate" },
   stop: {
     type: "string", array: true, describe: "End the answer before this text (repeatable)",
@@ -39,7 +43,9 @@ export type GenerateArguments = Values<typeof GENERATION> & OutputOptions;
 
 /** How to write a vector and its schedule. */
 export const SCHEDULES = [
-  "Schedules (ALPHA is 1 and P is 0.5 if left out):",
+  "FILE is a vector file or the name of a ready-made vector, such as cheerful. Its",
+  "schedule can be left out if the strength was measured, else (ALPHA is 1 and P is",
+  "0.5 if left out):",
   "  FILE:fixed,ALPHA   ALPHA at every token",
   "  FILE:start,ALPHA   ALPHA at the first token only",
   "  FILE:dim,ALPHA     from ALPHA down to ALPHA/N at the last of the vector's N steps",
@@ -80,14 +86,14 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
     const made = { model: options.model, quantisation: model.info.quantisation, ...asked, ...how, ...(monitor.length > 0 && { monitor }) };
     return print(JSON.stringify({ ...made, ...result }, null, 2));
   }
-  note(speed(result), quiet);
+  note(closing(result, started.stop), quiet);
 }
 
-const ENDS = { length: "stopped at --max-new-tokens", stop: "stopped at --stop", end: "the model ended the answer" } as const;
-
 /** E.g. "30 tokens, 25.1 tokens/s, stopped at --max-new-tokens". */
-export function speed({ tokens, seconds, finishReason }: GenerationResult): string {
-  return `${counted(tokens.length, "token")}, ${(tokens.length / seconds).toFixed(1)} tokens/s, ${ENDS[finishReason]}`;
+export function closing({ tokens, seconds, finishReason }: GenerationResult, stop: readonly string[]): string {
+  const texts = stop.map((text) => JSON.stringify(text)).join(" or ");
+  const end = { length: "stopped at --max-new-tokens", stop: `ended before ${texts}`, end: "the model ended the answer" }[finishReason];
+  return `${counted(tokens.length, "token")}, ${(tokens.length / seconds).toFixed(1)} tokens/s, ${end}`;
 }
 
 type Asked = string | ChatMessage[];
@@ -100,6 +106,8 @@ interface Started extends AsyncDisposable {
   specs: SteeringSpec[];
   /** The monitors. */
   probes: Probe[];
+  /** Texts that end the answer. */
+  stop: readonly string[];
   tokens: AsyncGenerator<GeneratedToken, GenerationResult>;
 }
 
@@ -110,40 +118,47 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   const { maxNewTokens, allowMismatch, quiet, pipeline, ownHistory } = options;
   const prompt = await promptOf(options);
   const how = formatGiven(options);
-  const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
-  const specs = steer.map(({ vector, ...rest }) => ({ ...rest, vector: vector.path! }));
+  const steerers = await Promise.all(options.steer.map(readSteer));
   const probes = await Promise.all(options.monitor.map(probe.load));
   const sampling = await samplingOf(options);
   const model = await openModel(options, signal);
   try {
+    noteToy(options.model, quiet);
     const format = resolveFormat(model, how.format);
-    noteFormats(steer.map(({ vector }) => vector), { ...how, format }, quiet);
+    const steer = (await Promise.all(steerers.map((steerer) => steerer(model)))).flat();
+    const specs = steer.map(({ vector, ...rest }) => ({ ...rest, vector: vector.path! }));
+    noteSteering(steer, { ...how, format }, quiet);
     const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
     const asked = await prompts.tokens(model, prompt, { ...how, format });
     const settings = { sampling, maxNewTokens, stop, allowMismatch, pipeline, ownHistory };
     const tokens = model.generate(asked, { steer, ...settings, monitor: probes, signal, ...more });
-    return { model, prompt, format, specs, probes, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
+    return { model, prompt, format, specs, probes, stop, tokens, [Symbol.asyncDispose]: () => model[Symbol.asyncDispose]() };
   } catch (error) {
     await model[Symbol.asyncDispose]();
     throw error;
   }
 }
 
-/** The question or the conversation on the command line. Throws E_BAD_ARGUMENT, and what `readMessages` throws. */
-async function promptOf({ prompt, messages }: GenerateArguments): Promise<Asked> {
+/** The question or the conversation on the command line, or the piped question. Throws E_BAD_ARGUMENT, and what `readMessages` throws. */
+async function promptOf({ prompt: given, messages, quiet }: GenerateArguments): Promise<Asked> {
   if (messages !== undefined) {
-    if (prompt === undefined) return readMessages(messages);
+    if (given === undefined) return readMessages(messages);
     throw new SteeringError("E_BAD_ARGUMENT", "a prompt and --messages are both given; expected one of them");
   }
+  const prompt = given ?? await pipedPrompt(quiet);
   if (prompt !== undefined && prompt.trim() !== "") return prompt;
-  const what = prompt === undefined ? "no prompt is given" : "the prompt is empty";
-  throw new SteeringError("E_BAD_ARGUMENT", `${what}; expected a question in quotes, or --messages FILE`);
+  const what = (prompt ?? "") === "" ? "no prompt is given" : "the prompt is empty";
+  throw new SteeringError("E_BAD_ARGUMENT", `${what}; expected a question in quotes, one that is piped in, or --messages FILE`);
 }
 
 /** Writes every token, and the end (undefined): on a terminal the text with its alphas and the monitors, elsewhere only the text. */
 function writer(specs: readonly SteeringSpec[], nMonitors: number, quiet: boolean): (token: GeneratedToken | undefined) => void {
   const write = (text: string): void => void process.stdout.write(text);
-  if (specs.length + nMonitors === 0 || quiet || !process.stdout.isTTY) return (token) => write(token?.text ?? "\n");
+  if (!process.stdout.isTTY) return (token) => write(token?.text ?? "\n");
+  if (specs.length + nMonitors === 0 || quiet) {
+    const wrap = new WordWrap(process.stdout.columns || 80, write);
+    return (token) => wrap.push(token?.text ?? "\n", (text) => text);
+  }
   const strip = new AlphaStrip(specs.map(alphaScale), Math.min(process.stdout.columns, 120), write, nMonitors);
   return (token) => (token ? strip.push(token) : strip.finish());
 }

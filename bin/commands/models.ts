@@ -5,6 +5,7 @@ import { modelState, pullWithProgress } from "../open-model.js";
 import { file } from "../options.js";
 import { megabytes } from "../progress.js";
 import { onStdout } from "../colours.js";
+import { labelled, widthOf } from "../wrapped.js";
 
 const list = command({
   usage: "list",
@@ -74,8 +75,7 @@ function describe(model: ModelEntry): string {
   const { name, title, quantisation, size, purpose, licence, chatTemplate } = model;
   const state = (modelsApi.isInstalled(model) ? onStdout.green : onStdout.dim)(modelState(model));
   const sizeText = size === undefined ? "" : `${megabytes(size)}, `;
-  return [
-    `${onStdout.bold(name.padEnd(NAME_WIDTH))} ${title}, ${quantisation}, ${sizeText}${PURPOSES[purpose]}${state}`,
-    `${" ".repeat(NAME_WIDTH)} licence: ${licence.name}; chat template: ${chatTemplate}`,
-  ].join("\n");
+  const about = `${title}, ${quantisation}, ${sizeText}${PURPOSES[purpose]}${state}\nlicence: ${licence.name}; chat template: ${chatTemplate}`;
+  const margin = Math.max(NAME_WIDTH, name.length) + 1;
+  return labelled(onStdout.bold(name), about, margin, widthOf(process.stdout));
 }

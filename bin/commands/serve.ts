@@ -9,6 +9,7 @@ import { defined, interruptible, note, print } from "../common.js";
 import { pullIfNamed } from "../open-model.js";
 import { count, MACHINE, number } from "../options.js";
 import { openPage, untilStopped } from "../serving.js";
+import { noteToy } from "../toy-notice.js";
 
 const OPTIONS = options({
   models: {
@@ -64,6 +65,8 @@ async function run(given: ServeArguments): Promise<void> {
     logger: (level, message) => note(level === "warn" ? onStderr.yellow(message) : onStderr.dim(message), quiet),
   });
   const ending = untilStopped(server, quiet);
+  const chosen = given.models.length > 0 || named.length === 1; // beside real models it is only listed
+  if (chosen) for (const model of named) noteToy(model, quiet);
   print(json ? JSON.stringify({ url: server.url, models: named }) : `${server.url} serves ${named.join(", ")}. Ctrl-C ends it.`);
   if (given.open) await openPage(server, quiet);
   await ending;

@@ -3,7 +3,7 @@ import type { GeneratedToken, GenerationResult, Probe, Reading, SteeringSpec } f
 import { bar, columnsOf } from "../alpha-strip.js";
 import { command } from "../command.js";
 import { counted, interruptible, note, print } from "../common.js";
-import { alphaScale, follow, GENERATION, SCHEDULES, speed, startGeneration, type GenerateArguments } from "./generate.js";
+import { alphaScale, closing, follow, GENERATION, SCHEDULES, startGeneration, type GenerateArguments } from "./generate.js";
 import { onStdout } from "../colours.js";
 
 /** Columns of the token's text, of a bar, and of a number. */
@@ -30,7 +30,7 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
     if (token) print(json ? JSON.stringify(token) : line(token, specs, new TextDecoder().decode(started.model.detokenise([token.token]))));
   });
   if (!json) print(`\n${result.text.trim()}`);
-  note(`${speed(result)}; ${work(result)}`, quiet);
+  note(`${closing(result, started.stop)}; ${work(result)}`, quiet);
 }
 
 /** E.g. "41 decodes, 103 rows, 19 of 21 guessed tokens right". */

@@ -12,6 +12,7 @@ import { showProgress } from "../progress.js";
 import { sampleLines, sampleOf } from "../sample.js";
 import { short, table } from "../show-vector.js";
 import { onStdout } from "../colours.js";
+import { labelled, widthOf } from "../wrapped.js";
 
 const GALLERY = options({
   gallery: { type: "string", describe: "Path or URL of another gallery", defaultDescription: "the one of this package" },
@@ -63,7 +64,8 @@ async function list({ gallery: source, for: model, json }: Values<typeof LIST> &
   const width = Math.max(0, ...vectors.map(({ name }) => name.length));
   for (const entry of vectors) {
     const state = (await isPulled(gallery, entry)) ? onStdout.green("here") : onStdout.dim(`${Math.ceil(entry.size / 1000)} kB to download`);
-    print(`${onStdout.bold(entry.name.padEnd(width))}  ${entry.description ?? entry.property}; for ${entry.modelName}; ${state}`);
+    const text = `${entry.description ?? entry.property}; for ${entry.modelName}; ${state}`;
+    print(labelled(onStdout.bold(entry.name), text, width + 2, widthOf(process.stdout)));
   }
   if (vectors.length === 0) print(`no vectors${model === undefined ? "" : ` for ${model}`}`);
 }

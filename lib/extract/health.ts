@@ -47,20 +47,20 @@ export function healthOf(contrasts: readonly LayerContrast[]): Health {
   return { ...verdictOf(figures), ...figures, layers };
 }
 
+/** The reason is for whoever made the vector: in plain words, without the figures, which `Health` has beside it. */
 function verdictOf({ nPairs, agreement, auc, chance }: Figures): Pick<Health, "verdict" | "reason"> {
-  const figures = `agreement ${agreement.toFixed(2)}, AUC ${auc.toFixed(2)} on held-out pairs`;
   if (nPairs < LEAST_PAIRS) {
     return { verdict: "weak", reason: `${nPairs} pairs are too few to tell a contrast from chance; use at least ${LEAST_PAIRS}` };
   }
   if (chance > MOST_CHANCE) {
-    return {
-      verdict: "noise",
-      reason: `pairs whose sides are swapped at random give a difference as long as this with probability ${chance.toFixed(3)}`,
-    };
+    const share = `in ${Math.round(100 * chance)} % of the trials`;
+    return { verdict: "noise", reason: `the two sides differ no more than by chance: swapped at random, they differ as much ${share}` };
   }
-  if (auc < LEAST_AUC) return { verdict: "noise", reason: `half of the pairs hardly tell the sides of the others apart: ${figures}` };
+  if (auc < LEAST_AUC) {
+    return { verdict: "noise", reason: "what tells the two sides apart in half of the pairs hardly does so in the other half" };
+  }
   const reaches = (least: typeof USABLE): boolean => agreement >= least.agreement && auc >= least.auc;
-  if (reaches(STRONG)) return { verdict: "strong", reason: `the differences agree and separate the sides: ${figures}` };
-  if (reaches(USABLE)) return { verdict: "usable", reason: `the differences agree in part: ${figures}` };
-  return { verdict: "weak", reason: `the differences agree little: ${figures}; use more pairs, or a clearer contrast` };
+  if (reaches(STRONG)) return { verdict: "strong", reason: "the two sides differ in much the same way in all pairs" };
+  if (reaches(USABLE)) return { verdict: "usable", reason: "the two sides differ in the same way in most pairs, though not in all" };
+  return { verdict: "weak", reason: "the two sides differ in another way in each pair; use more pairs, or a clearer contrast" };
 }

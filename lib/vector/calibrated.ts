@@ -1,5 +1,5 @@
-import type { DynamicSchedule } from "../steering/index.js";
-import type { Calibration } from "./provenance.js";
+import type { DynamicSchedule, WrittenSchedule } from "../steering/index.js";
+import type { Calibration, Provenance } from "./provenance.js";
 
 /** The fixed alpha that a calibration found, or that the schedule it found began from; undefined for other schedules. */
 export function fixedAlphaOf(calibration: Calibration | undefined): number | undefined {
@@ -23,4 +23,32 @@ export function strongAndCap(
 export function dynamicSettings(calibration: Calibration | undefined): Partial<DynamicSchedule> {
   if (calibration?.schedule.kind === "dynamic") return calibration.schedule;
   return strongAndCap(fixedAlphaOf(calibration), calibration?.by === "description" ? FROM_WORDS : PUBLISHED);
+}
+
+/** At twice the measured alpha, vectors from words begin to break answers down (docs/measured.md). */
+const FAR = 3;
+/** How much larger the alpha of a schedule is than that of Fixed for the same effect: Start acts once, Dim half as much in all. */
+const LARGER: Partial<Record<WrittenSchedule["kind"], number>> = { start: 4, diminishing: 2 };
+
+/** A line for the user of a vector who steers with far more than the alpha that was measured for it; undefined otherwise. */
+export function strengthNotice(name: string, { calibration }: Provenance, schedule: WrittenSchedule): string | undefined {
+  const [asked, measured] = [largest(schedule), calibration && usual(calibration, schedule.kind)];
+  if (asked === undefined || !measured || asked <= FAR * measured) return undefined;
+  const times = (asked / measured).toPrecision(2);
+  return `${name} steers with up to ${asked}, ${Number(times)} times the measured ${Number(measured.toPrecision(2))}; `
+    + "answers may break down. Leave out the schedule to use the measured one";
+}
+
+/** The largest alpha that a schedule can give; undefined for a recording. */
+function largest(schedule: WrittenSchedule): number | undefined {
+  if (schedule.kind === "dynamic") return schedule.alphaMax;
+  return "alpha" in schedule ? Math.abs(schedule.alpha) : undefined;
+}
+
+/** The same of the calibrated schedule, or one that is about as strong. */
+function usual(calibration: Calibration, kind: WrittenSchedule["kind"]): number | undefined {
+  if (calibration.schedule.kind === kind) return largest(calibration.schedule);
+  if (kind === "dynamic") return dynamicSettings(calibration).alphaMax;
+  const alpha = fixedAlphaOf(calibration);
+  return alpha === undefined ? undefined : Math.abs(alpha) * (LARGER[kind] ?? 1);
 }

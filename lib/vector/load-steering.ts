@@ -63,7 +63,10 @@ async function load(
 ): Promise<LoadedSteering> {
   const vector = await read(path);
   const found = schedule ?? vector.provenance.calibration?.schedule;
-  if (!found) throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated; give a schedule, e.g. ${path}:fixed,1, or calibrate it`);
+  if (!found) {
+    throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated, so it needs a schedule, e.g. ${path}:fixed,1. To measure one: `
+      + `llama-steer calibrate MODEL ${path}; for a ready-made vector, llama-steer vectors show NAME has it`);
+  }
   checkPhases(how.phases, found);
   return { ...how, vector, schedule: found };
 }

@@ -24,7 +24,7 @@ export function directionIndex(nSteps: number, step: number, tail: Tail): number
 
 const ORIGINS = { vector: { was: "extracted from", again: "Extract" }, probe: { was: "trained on", again: "Train" } };
 
-/** Throws E_MODEL_MISMATCH, listing every difference, unless the vector or probe was made with this model. */
+/** Throws E_MODEL_MISMATCH, naming both models and listing every difference, unless the vector or probe was made with this model. */
 export function assertMadeFor(
   { provenance }: { provenance: Pick<Provenance, "property" | "model"> }, model: ModelFingerprint, allowMismatch = false,
   kind: keyof typeof ORIGINS = "vector",
@@ -37,9 +37,16 @@ export function assertMadeFor(
   if (allowMismatch && shapeAgrees) return;
   const list = differences.map((key) => `${key} ${brief(made[key])}, here ${brief(model[key])}`).join("; ");
   const { was, again } = ORIGINS[kind];
+  const [theirs, ours] = [described(made), described(model)];
+  const both = theirs === ours ? `both are ${ours}` : `${theirs}; this one is ${ours}`;
   const advice = shapeAgrees ? `${again} it again for this model, or pass --allow-mismatch.`
     : `${again} it again for this model${allowMismatch ? "; a mismatch of shapes cannot be allowed" : ""}.`;
-  throw new SteeringError("E_MODEL_MISMATCH", `the ${kind} "${provenance.property}" was ${was} another model (${list}). ${advice}`);
+  throw new SteeringError("E_MODEL_MISMATCH", `the ${kind} "${provenance.property}" was ${was} another model: ${both} (${list}). ${advice}`);
+}
+
+/** A model in words, e.g. "qwen2 with 24 layers of width 896, Q4_K_M". */
+function described({ architecture, nLayer, nEmbd, quantisation }: ModelFingerprint): string {
+  return `${architecture} with ${nLayer} layers of width ${nEmbd}, ${quantisation}`;
 }
 
 /** Shorten a hash to its first digits. */

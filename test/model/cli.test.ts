@@ -116,6 +116,21 @@ describe("the command line offline", () => {
     expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining("[E_DOWNLOAD]") });
   }, 60_000);
 
+  test("the embedded model says once that it is a toy, but not in the result; a piped question is the prompt", async () => {
+    const toy = /^note: tiny is a toy [^\n]*qwen2\.5-coder-0\.5b-instruct [^\n]*\n/;
+    const input = Buffer.from("How do I make a pie?\r\n");
+    const generated = await run(["generate", "tiny", "--json", "--max-new-tokens", "4"], { input });
+    expect(JSON.parse(generated.stdout)).toMatchObject({ prompt: "How do I make a pie?", tokens: { length: 4 } });
+    expect(generated.stderr.replace(toy, "")).toBe("");
+    expect(generated.stderr).toMatch(toy);
+    const words = ["extract", "tiny", "--towards", "is kind", "--max-new-tokens", "2", "--no-strength", "--no-cache", "--json"];
+    expect((await run(words)).stderr.match(/is a toy/g)).toHaveLength(1);
+    expect((await run(["generate", "tiny", "Why?", "--max-new-tokens", "1", "--quiet"])).stderr).toBe("");
+    const serve = ["serve", "tiny", "--port", "0"];
+    const served = await run(serve, { interrupt: { when: /is a toy/, signal: "SIGINT" } });
+    expect([served.code, served.stderr.match(/is a toy/g)?.length]).toEqual([0, 1]);
+  }, 60_000);
+
   test("extract and generate with the embedded model and its datasets", async () => {
     const extracted = await run([
       "extract", "tiny", "--positive", "FRA", "--negative", "ENG", "--layers", "3-5", "--out", "fr.safetensors", "--json",

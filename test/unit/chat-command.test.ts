@@ -3,12 +3,14 @@ import { stripVTControlCharacters } from "node:util";
 import { afterAll, describe, expect, test } from "@jest/globals";
 import { completions } from "../../bin/chat/completions.js";
 import { fitsSideBySide, SideBySide } from "../../bin/chat/columns.js";
+import type { Front } from "../../bin/chat/front.js";
 import { InputHistory } from "../../bin/chat/input-history.js";
 import { linesOf } from "../../bin/chat/piped.js";
 import type { Property } from "../../bin/chat/properties.js";
 import { readChat, writeChat, type SavedChat } from "../../bin/chat/saved-chat.js";
+import type { Session } from "../../bin/chat/session.js";
 import { harmless, Shader } from "../../bin/chat/shade.js";
-import { SLASH_COMMANDS } from "../../bin/chat/slash-commands.js";
+import { runSlashCommand, SLASH_COMMANDS } from "../../bin/chat/slash-commands.js";
 import { statusLine } from "../../bin/chat/status-line.js";
 import { WordWrap } from "../../bin/chat/word-wrap.js";
 import { parseSteer } from "../../lib/steering/index.js";
@@ -179,6 +181,18 @@ describe("a saved chat", () => {
     const path = space.path(`${name}.json`);
     writeFileSync(path, typeof content === "string" ? content : JSON.stringify(content));
     await expect(readChat(path)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+  });
+
+  test("says which folder it had to create", async () => {
+    const notes: string[] = [];
+    const save = (path: string): Promise<boolean> => runSlashCommand(
+      `/save ${path}`, { saved: () => CHAT } as unknown as Session, { note: (text: string) => notes.push(text) } as unknown as Front,
+    );
+    await save(space.path("new/er/chat.json"));
+    await save(space.path("new/er/chat.json"));
+    expect(notes).toEqual([
+      expect.stringMatching(/^created the folder .*new for .*new\/er\/chat\.json$/), ...Array(2).fill(expect.stringMatching(/^Saved to /)),
+    ]);
   });
 
   test("does not overwrite a model or its own vector", async () => {

@@ -70,6 +70,14 @@ describe("in a terminal", () => {
     expect(() => front.failed(new SteeringError("E_DISPOSED", "gone"))).toThrow("gone");
   });
 
+  test("notes and errors are broken at words", () => {
+    const { front, written } = terminal(40);
+    front.note("italian was made in the format qa, but is used in the format chat");
+    front.failed(new SteeringError("E_NOT_FOUND", "vector file italian.safetensors does not exist"));
+    expect(stripVTControlCharacters(written())).toBe("italian was made in the format qa, but\nis used in the format chat\n"
+      + "vector file italian.safetensors does\nnot exist [E_NOT_FOUND]\n\n");
+  });
+
   test("two answers at once end with both status lines in their order, one that fails without", () => {
     const { front, written } = terminal(80, 1);
     const [left, right] = front.sideBySide([{ title: "unsteered", properties: [] }, { title: "italian fixed,1", properties: [italian] }])!;

@@ -1,6 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
 import { findProperty, propertyLines, setStrength, type Property } from "../../bin/chat/properties.js";
-import { isCommand } from "../../bin/chat/slash-commands.js";
+import type { Front } from "../../bin/chat/front.js";
+import type { Session } from "../../bin/chat/session.js";
+import { isCommand, runSlashCommand } from "../../bin/chat/slash-commands.js";
+import type { Calibration } from "../../lib/index.js";
 import { scheduleWords } from "../../bin/chat/schedule-words.js";
 import { parseSteer } from "../../lib/steering/index.js";
 
@@ -34,6 +37,18 @@ describe("properties", () => {
     const one = property("a", before);
     setStrength(one, strength);
     expect(scheduleWords(one.steering.schedule)).toBe(after);
+  });
+
+  test("/alpha warns of a strength far beyond the measured one, each time that one is set", async () => {
+    const calibration: Calibration = {
+      by: "kl", schedule: { kind: "fixed", alpha: 0.5 }, budget: 1, n: 4, questions: { name: "q", hash: "h" }, curve: [],
+    };
+    const one = property("calm");
+    one.steering.vector = { provenance: { calibration } } as never;
+    const notes: string[] = [];
+    const front = { note: (text: string) => notes.push(text) } as unknown as Front;
+    for (const alpha of ["1.5", "2"]) await runSlashCommand(`/alpha calm ${alpha}`, { properties: [one], isOn: true } as Session, front);
+    expect(notes).toEqual(["1 calm  fixed,1.5", expect.stringMatching(/^calm steers with up to 2, 4 times the measured 0\.5;/), "1 calm  fixed,2"]);
   });
 
   test("Dyn takes its strong alpha and cap from the vector's calibration, unless they are named", () => {

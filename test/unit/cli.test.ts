@@ -152,7 +152,7 @@ const OURS: Failure[] = [
   ["an empty prompt", ["generate", "gemma3-270m", " "], EXIT.usage, /prompt is empty.*\[E_BAD_ARGUMENT\]/],
   [
     "no prompt", ["generate", "gemma3-270m"], EXIT.usage,
-    /no prompt is given; expected a question in quotes, or --messages FILE \[E_BAD_ARGUMENT\]/,
+    /no prompt is given; expected a question in quotes, one that is piped in, or --messages FILE \[E_BAD_ARGUMENT\]/,
   ],
   [
     "a prompt and messages", ["trace", "gemma3-270m", "q", "--messages", "roles.json"], EXIT.usage,

@@ -2,6 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import {
   chanceOf, contrastProducts, contrastStatistics, seededRandom, shiftLength, sumOfProducts, type PairedRows,
 } from "../../lib/maths/index.js";
+import { healthLine } from "../../bin/show-vector.js";
 import { contrastHealth } from "../../lib/extract/health.js";
 import { randomControl, withEffect } from "../../lib/extract/index.js";
 import { SteeringVector, type Calibration } from "../../lib/index.js";
@@ -93,6 +94,16 @@ describe("the verdict", () => {
     expect(contrastHealth([0], [moved(5, 20)])).toMatchObject({
       verdict: "weak", nPairs: 5, reason: expect.stringContaining("at least 6"),
     });
+  });
+
+  test("has a reason in plain words", () => {
+    const health = [moved(24, 20), moved(24, 0.9), moved(24, 0), moved(5, 20)].map((rows) => contrastHealth([3], [rows]));
+    expect(health.map(({ verdict }) => verdict)).toEqual(["strong", expect.any(String), "noise", "weak"]);
+    for (const each of health) {
+      const line = healthLine({ ...each, effect: { alpha: 1.5, kl: 1, randomKl: 0.1, gain: 0.5, randomGain: 0 } });
+      expect(line).toMatch(/^[a-z]+: [a-z0-9]/);
+      expect(line).not.toMatch(/AUC|agreement|cosine|KL|nats|\d\.\d/);
+    }
   });
 
   test("figures per layer; at most so many pairs are read", () => {

@@ -126,7 +126,7 @@ test("another model is refused by name", () => {
   const { model } = untrained().provenance;
   assertMadeFor(untrained(), model, false, "probe");
   expect(() => assertMadeFor(untrained(), { ...model, fileHash: "other" }, false, "probe")).toThrow(
-    /the probe "a vs b" was trained on another model \(fileHash .*\)\. Train it again for this model, or pass --allow-mismatch\./,
+    /the probe "a vs b" was trained on another model: both are .* \(fileHash .*\)\. Train it again for this model, or pass --allow-mismatch\./,
   );
   expect(() => assertMadeFor(untrained(), { ...model, nLayer: 19 }, true, "probe")).toThrow(expect.objectContaining({
     code: "E_MODEL_MISMATCH",

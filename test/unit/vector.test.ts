@@ -47,8 +47,13 @@ test.each(Object.keys(OTHER) as Array<keyof ModelFingerprint>)("a model that dif
   expect(error.message.includes("--allow-mismatch")).toBe(!SHAPE.includes(field));
 });
 
-test("every difference is named", () => {
+test("both models and every difference are named", () => {
   const { message } = mismatch(OTHER)!;
+  const { architecture, nLayer, nEmbd, quantisation } = OTHER;
+  expect(message).toContain(": gemma3 with 18 layers of width 640, Q4_K_M; this one is "
+    + `${architecture} with ${nLayer} layers of width ${nEmbd}, ${quantisation} (`);
+  expect(mismatch({ ...provenance().model, fileHash: "sha256-sampled:3" })!.message)
+    .toContain("another model: both are gemma3 with 18 layers of width 640, Q4_K_M (fileHash ");
   for (const [field, here] of Object.entries(OTHER)) expect(message).toMatch(new RegExp(`${field} [^;]+, here ${here}[;)]`));
 });
 
