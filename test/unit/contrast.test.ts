@@ -150,7 +150,8 @@ describe("beside a random vector", () => {
 
   test.each([
     [1.5, 1, "strong", ""], [0.2, 1, "strong", ""], [0.19, 1, "usable", "; steered answers move only a little towards the description"],
-    [0.01, 1, "weak", "hardly closer to the description"], [-2, 1, "weak", "hardly closer"], [1.5, 0.3, "weak", "at alpha 1.5 answers repeat themselves: they have 30 % as many different tokens"],
+    [0.01, 1, "weak", "hardly closer to the description"], [-2, 1, "weak", "hardly closer"],
+    [1.5, 0.3, "weak", "at alpha 1.5 answers repeat themselves: they have 30 % as many different tokens"],
     [NaN, 1, "strong", ""], [NaN, 0.7, "weak", "70 % as many"],
   ] as const)("answers that become likelier towards the description by %d nats per token, with a variety of %d: %s", async (
     gain, variety, verdict, why,
