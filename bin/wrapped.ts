@@ -19,7 +19,7 @@ export function wrapped(text: string, width: number): string[] {
 }
 
 /**
- * A text beside its label, whose column is `margin` wide, or below it where there is no room; broken into lines of less than `width`
+ * A text beside its label, whose column is `margin` wide, or below it if there is too little room; broken into lines of less than `width`
  * columns, if that is given.
  */
 export function labelled(label: string, text: string, margin: number, width: number | undefined): string {
