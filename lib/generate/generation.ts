@@ -128,6 +128,10 @@ export class Generation implements StepTask, Decider {
     if (memory) this.keeps = { owner: memory.owner, keptCells: (nSteps, nSequences) => this.keptCells(memory, nSteps, nSequences) };
   }
 
+  get guesses(): boolean {
+    return this.settings.pipeline === "auto" && !this.model.info.hasWholeSequences && this.streams.nSequences > 1;
+  }
+
   /** Submits the generation to the scheduler; it fails with E_ABORTED when one of the signals fires. */
   start(...signals: ReadonlyArray<AbortSignal | undefined>): void {
     this.model.scheduler.run(this, ...signals).catch((error: unknown) => {
