@@ -168,7 +168,7 @@ test("an evaluator that compares is shown the other setting's answer to the same
 });
 
 test("a judge that prefers one label gets a threshold from labelled answers, and is tested on others", async () => {
-  const logits = { positive: [3, 2.5, 4, 3.5, 2, 0.9], negative: [1, 0.5, 1.4, 0, -1, 2.4] };
+  const logits = { positive: [3, 2.5, 4, 3.5, 1.6, 0.9], negative: [1, 0.5, 1.4, 0, -1, 2.4] };
   const side = (name: "positive" | "negative") => ({
     label: name, dataset: { name, instruction: "", rows: logits[name].map((logit) => ({ input: "q", output: String(logit) })) } as Dataset,
   });
@@ -181,9 +181,9 @@ test("a judge that prefers one label gets a threshold from labelled answers, and
   });
   const { share, auc, fitted } = await evaluate.goldAgreement(eager, { positive: side("positive"), negative: side("negative") });
   expect(share).toBe(7 / 12); // it finds one negative answer
-  expect(auc).toBeCloseTo(32 / 36, 12); // 0.9 is above three of six, 2 above five, the others above all
+  expect(auc).toBeCloseTo(32 / 36, 12); // 0.9 is above three of six, 1.6 above five, the others above all
   // All: medians 2.75 and 0.75, between them 1.75, to one decimal 1.8. Even rows: 3 and 1, so 2; odd: 2.5 and 0.5, so 1.5.
   expect(fitted!.threshold).toBeCloseTo(1 / (1 + Math.exp(-1.8)), 12);
-  // Odd rows at 2: wrong for 0.9 and 2.4. Even rows at 1.5: all right.
+  // Odd rows at 2: wrong for 0.9 and 2.4. Even rows at 1.5: all right; at 1.8, 1.6 would be wrong.
   expect(fitted).toMatchObject({ n: 12, share: 10 / 12 });
 });
