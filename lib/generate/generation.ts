@@ -47,7 +47,7 @@ export interface GenerationResult {
   endReadings: Reading[] | null;
   finishReason: "length" | "end" | "stop";
   promptTokens: number;
-  /** Tokens at the beginning of the prompt that were in the KV cache already, steered alike: those of another prompt, or of earlier turns. */
+  /** Tokens at the beginning of the prompt that were in the KV cache already, because another prompt or turn began alike. */
   cachedTokens: number;
   /** Decodes and rows that the tokens took, and how many tokens were guessed while the alphas were measured (Dyn). */
   work: GenerationWork;

@@ -32,12 +32,12 @@ const WARM_UP = 10;
 /** Words of a long system message. */
 const LONG_PROMPT = 120;
 
-async function post(url: string, body: object): Promise<Record<string, never>> {
+async function post<Answer>(url: string, body: object): Promise<Answer> {
   const response = await fetch(`${url}/v1/completions`, {
     method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(body),
   });
   if (!response.ok) throw new Error(await response.text());
-  return await response.json() as Record<string, never>;
+  return await response.json() as Answer;
 }
 
 /** Every question with every steering of the vectors that the server has for its model. */
@@ -55,9 +55,13 @@ interface Alone {
 }
 
 async function answeredAlone({ url }: Server, asked: Load["asked"][number]): Promise<Alone> {
-  const { choices } = await post(url, { ...asked, max_tokens: nTokens, steering_details: { candidates: 2 } }) as unknown as {
-    choices: [{ text: string; llama_steer: { steps: Array<{ token: string; candidates: { output: Array<{ logprob: number }> } }> } }];
-  };
+  interface Step {
+    token: string;
+    candidates: { output: Array<{ logprob: number }> };
+  }
+  const { choices } = await post<{ choices: [{ text: string; llama_steer: { steps: Step[] } }] }>(
+    url, { ...asked, max_tokens: nTokens, steering_details: { candidates: 2 } },
+  );
   const tokens = choices[0].llama_steer.steps.map(({ token, candidates: { output: [first, second] } }) => (
     { text: token, margin: second === undefined ? Infinity : first!.logprob - second.logprob }
   ));
@@ -92,8 +96,9 @@ async function firstTokens({ url }: Server): Promise<{ tokens: number; cold: num
   const system = Array.from({ length: LONG_PROMPT }, (_, index) => `rule ${index}`).join(", ");
   const ask = async (question: string): Promise<{ tokens: number; ms: number }> => {
     const begun = performance.now();
-    const { usage } = await post(url, { prompt: `${system}\n\nQ:${question}\nA:`, max_tokens: 1 });
-    return { tokens: (usage as { prompt_tokens: number }).prompt_tokens, ms: performance.now() - begun };
+    const sent = { prompt: `${system}\n\nQ:${question}\nA:`, max_tokens: 1 };
+    const { usage } = await post<{ usage: { prompt_tokens: number } }>(url, sent);
+    return { tokens: usage.prompt_tokens, ms: performance.now() - begun };
   };
   await post(url, { prompt: promptOf(0), max_tokens: 1 }); // creates the context
   const [first, second] = [await ask(QUESTIONS[0]!), await ask(QUESTIONS[1]!)];

@@ -73,4 +73,27 @@ browsing("the page", () => {
     await close(again);
     await close(tab);
   });
+
+  test("lays out each paragraph of an answer by itself, as one text", async () => {
+    const tab = await pages!.open();
+    const { page } = tab;
+    await page.route("**/v1/completions", (route, request) => (
+      route.continue({ postData: { ...request.postDataJSON(), grammar: 'root ::= "one\\ntwo\\n\\nthree four"' } })
+    ));
+    await ask(page);
+    const text = column(page, 0).locator(".tokens");
+    expect(await text.locator(".paragraph").allTextContents()).toEqual(["one\n", "two\n", "\n", "three four"]);
+    const copied = await page.evaluate(`(() => {
+      const box = document.querySelector(".tokens");
+      document.getSelection().selectAllChildren(box);
+      const event = new ClipboardEvent("copy", { clipboardData: new DataTransfer(), bubbles: true, cancelable: true });
+      box.dispatchEvent(event);
+      return event.clipboardData.getData("text/plain");
+    })()`);
+    expect(copied).toBe("one\ntwo\n\nthree four");
+    // Four lines, as without paragraphs.
+    const { height } = (await text.boundingBox())!;
+    expect(height / (16 * 1.72)).toBeCloseTo(4, 1);
+    await close(tab);
+  });
 });

@@ -18,6 +18,7 @@ export function Tokens({ answer, index, label }: { answer: Answer; index: number
       onPointerLeave={leave}
       onClick={({ target: at }) => pin(target, at)}
       onBlur={leave}
+      onCopy={copy}
       onKeyDown={(event) => {
         if (moveBy(target, event.currentTarget, event.key)) event.preventDefault();
       }}>
@@ -27,6 +28,15 @@ export function Tokens({ answer, index, label }: { answer: Answer; index: number
       ))}
     </div>
   );
+}
+
+/** Copies the text as the model wrote it: browsers add a line break after each paragraph. */
+function copy(event: ClipboardEvent & { currentTarget: HTMLElement }): void {
+  const selection = document.getSelection();
+  const range = selection?.rangeCount === 1 ? selection.getRangeAt(0) : undefined;
+  if (range === undefined || !event.currentTarget.contains(range.commonAncestorContainer)) return;
+  event.clipboardData?.setData("text/plain", range.cloneContents().textContent ?? "");
+  event.preventDefault();
 }
 
 interface Part {
