@@ -26,7 +26,7 @@ export type {
 } from "./calibrate/index.js";
 import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";
-export type { LoadedSteering } from "./vector/index.js";
+export type { FullGate, Gate, GateProbe, HowToAdd, LoadedSteering } from "./vector/index.js";
 export type {
   Calibration, CurvePoint, DatasetReference, DerivedOrigin, DescriptionCalibration, EffectCalibration, Format, Health, HookSite, IclOrigin,
   ImportedOrigin, KlCalibration, LayerHealth, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData,
@@ -35,7 +35,7 @@ export type {
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
 export {
-  schedule, type DynamicSettings, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings,
+  schedule, type DynamicSettings, type FullGateRule, type FunctionSchedule, type GateRule, type GateSpec, type KlReduction, type Only, type Schedule, type ScheduleInput, type ScheduleSettings,
   type SteeredPhase, type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
 } from "./steering/index.js";
 export * as prompts from "./prompt/public.js";
@@ -47,5 +47,5 @@ export type { Pullable, PullOptions } from "./models/index.js";
 export type { ModelEntry } from "./models/index.js";
 export * as gallery from "./gallery/public.js";
 export type { Gallery, GalleryEntry, PackedVector, PullVectorOptions } from "./gallery/index.js";
-export type { Candidate as TokenCandidate, LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling } from "./engine/index.js";
+export type { Candidate as TokenCandidate, GateReading, LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling } from "./engine/index.js";
 export type { CaptureOptions, Pooling, PromptActivations } from "./capture/index.js";

@@ -28,6 +28,8 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                 object.Set("ends", write_array(env, result.ends));
                 object.Set("pieces", write_array(env, result.pieces));
                 object.Set("pieceEnds", write_array(env, result.piece_ends));
+                object.Set("probabilities", write_array(env, result.probabilities));
+                object.Set("gates", write_array(env, result.gates));
                 object.Set("guesses", write_array(env, result.guesses));
                 return object;
             });

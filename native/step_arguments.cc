@@ -49,25 +49,41 @@ void check_step(int32_t step, int most, const char * what) {
     }
 }
 
-// { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array }
-steering_terms read_terms(const Napi::Value & value, const decode_batch & batch) {
-    steering_terms terms;
-    if (value.IsUndefined()) return terms;
+// { gates: Gate[], rows, indices: Int32Array, wereOpen: Int8Array }
+void read_gates(const Napi::Value & value, const decode_batch & batch, steering_terms & terms) {
+    if (value.IsUndefined()) return;
+    const auto object    = read_object(value, "gates");
+    const auto gates     = read_handles<const activation_gate>(object.Get("gates"), "gates.gates");
+    const auto rows      = read_array<int32_t>(object.Get("rows"), "gates.rows");
+    const auto indices   = read_array<int32_t>(object.Get("indices"), "gates.indices");
+    const auto were_open = read_array<int8_t>(object.Get("wereOpen"), "gates.wereOpen");
+    check_same_length(rows.size(), {indices.size(), were_open.size()}, "gates");
+    for (size_t i = 0; i < rows.size(); ++i) {
+        check_row(rows[i], batch.tokens.size(), "gates");
+        terms.add_gate({rows[i], at(gates, indices[i], "gates.gates"), were_open[i] != 0});
+    }
+}
+
+// { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array, gates?: Int32Array }
+void read_terms(const Napi::Value & value, const decode_batch & batch, steering_terms & terms) {
+    if (value.IsUndefined()) return;
     const auto object  = read_object(value, "terms");
     const auto vectors = read_handles<const steering_vector>(object.Get("vectors"), "terms.vectors");
     const auto rows    = read_array<int32_t>(object.Get("rows"), "terms.rows");
     const auto indices = read_array<int32_t>(object.Get("indices"), "terms.indices");
     const auto steps   = read_array<int32_t>(object.Get("steps"), "terms.steps");
     const auto alphas  = read_array<float>(object.Get("alphas"), "terms.alphas");
-    check_same_length(rows.size(), {indices.size(), steps.size(), alphas.size()}, "terms");
+    const bool gated   = !object.Get("gates").IsUndefined();
+    const auto gates   = gated ? read_array<int32_t>(object.Get("gates"), "terms.gates")
+                               : std::vector<int32_t>(rows.size(), steering_terms::NO_GATE);
+    check_same_length(rows.size(), {indices.size(), steps.size(), alphas.size(), gates.size()}, "terms");
     for (size_t i = 0; i < rows.size(); ++i) {
         check_row(rows[i], batch.tokens.size(), "terms");
         const auto & vector = at(vectors, indices[i], "terms.vectors");
         check_step(steps[i], vector->n_steps(), "terms"); // n_steps stands for the mean
         if (!std::isfinite(alphas[i])) throw failure("E_NOT_FINITE", "terms.alphas holds a value that is not finite");
-        terms.add(rows[i], vector, steps[i], alphas[i]);
+        terms.add(rows[i], vector, steps[i], alphas[i], gates[i]);
     }
-    return terms;
 }
 
 // { captures: Capture[], rows, indices, steps: Int32Array, weights: Float64Array }
@@ -169,7 +185,8 @@ decode_step read_step(const Napi::Object & step) {
     batch.seq_ids   = read_array<int32_t>(step.Get("sequences"), "sequences");
     batch.outputs   = read_array<int8_t>(step.Get("outputs"), "outputs");
     check_same_length(batch.tokens.size(), {batch.positions.size(), batch.seq_ids.size(), batch.outputs.size()}, "batch");
-    result.terms     = read_terms(step.Get("terms"), batch);
+    read_gates(step.Get("gates"), batch, result.terms);
+    read_terms(step.Get("terms"), batch, result.terms);
     result.captures = read_captures(step.Get("captures"), batch);
     result.alphas   = read_alphas(step.Get("alphas"), batch);
     result.samples  = read_samples(step.Get("samples"), batch);

@@ -3,7 +3,7 @@ import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Mo
 import { dynamicSettings } from "../../lib/vector/index.js";
 import { nearestName } from "../../lib/formats/index.js";
 import { spec as specs } from "../../lib/experiments.js";
-import { checkPhases, givenSettings } from "../../lib/steering/index.js";
+import { checkConditions, checkPhases, givenSettings } from "../../lib/steering/index.js";
 import { scheduleWords, withAlpha } from "./schedule-words.js";
 
 /** A vector that steers the chat, and the name that commands give it. */
@@ -46,13 +46,15 @@ export function setStrength({ name, steering }: Property, text: string): void {
     else throw new SteeringError("E_BAD_SPEC", `"${text}" is not a number; expected an alpha such as 0.8, or a schedule such as dyn,p=0.3`);
     return;
   }
-  const { schedule: written, tail, layers, heads, phases } = specs.parse(`${name}:${text}`);
+  const { schedule: written, tail, layers, heads, phases, only, gate } = specs.parse(`${name}:${text}`);
   // As with --steer FILE:dyn, the file's calibration knows a better strong alpha and cap than the defaults.
   const schedule = written.kind !== "dynamic" ? written
     : { ...written, ...dynamicSettings(steering.vector.provenance.calibration), ...givenSettings(`${name}:${text}`) };
   const given = Object.entries({ tail, layers, heads, on: phases }).filter(([word]) => text.includes(`,${word}=`));
-  const changed = { schedule, ...Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value])) };
+  if (gate) throw new SteeringError("E_BAD_SPEC", `a gate cannot be set here; start the chat with --steer FILE:${text}`);
+  const changed = { schedule, ...(only && { only }), ...Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value])) };
   checkPhases({ ...steering, ...changed }.phases, schedule);
+  checkConditions({ ...steering, ...changed });
   Object.assign(steering, changed);
 }
 

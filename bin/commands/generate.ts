@@ -51,8 +51,12 @@ export const SCHEDULES = [
   "                     after=2, for=4: after 2 KLs below NATS, the next 4 tokens",
   "                     keep the last ALPHA, unmeasured",
   "Each schedule also takes tail=mean|hold|stop (what to add after the vector's last",
-  "step), layers=4-9+12, heads=0+3 (which parts of the vector to add), and",
-  "on=prompt+thinking+answer (when to add it; default: on=answer).",
+  "step), layers=4-9+12, heads=0+3 (which parts of the vector to add),",
+  "on=prompt+thinking+answer (when to add it; default: on=answer), and within that",
+  "at=0-20 (token steps; the last one is excluded), words=first (on tokens that begin a",
+  "word), since=\"TEXT\" (once the answer contains it).",
+  "A gate lets a probe decide: when=PROBE>0.5 or when=PROBE<0.5, with until=0.3 (open",
+  "until it falls below), per=prompt (decide once), gate=smooth (alpha times probability).",
 ].join("\n");
 
 export default command({

@@ -1,6 +1,7 @@
 import { SteeringError } from "../errors.js";
 import type {
-  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeTerms, SamplerHandle, VectorHandle,
+  CaptureHandle, GateHandle, NativeAlphaRequests, NativeCaptureRows, NativeGateRows, NativeStep, NativeTerms, SamplerHandle,
+  VectorHandle,
 } from "../native/index.js";
 import type { KlReduction } from "../steering/index.js";
 
@@ -17,6 +18,16 @@ export interface Term {
   vector: VectorHandle;
   step: number;
   alpha: number;
+  /** Read at the same row, before the vector is added; its value multiplies alpha. */
+  gate?: GateRequest;
+}
+
+/** A gate to read at one row. Terms name it, and its reading is found, by this very object. */
+export interface GateRequest {
+  /** From `Engine.createGate`. */
+  gate: GateHandle;
+  /** Whether it was open at the row's last token. */
+  wasOpen: boolean;
 }
 
 /** The capture that a row's activations go to, with their token step and weight. */
@@ -36,6 +47,8 @@ export interface RowOptions {
 
 /** Targets that are not tokens (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
+/** A term without a gate (native/engine/steering_terms.h). */
+const NO_GATE = -1;
 /** The token of a sample that settles, if the alphas do not. */
 export const UNSETTLED = -2;
 
@@ -76,6 +89,8 @@ export class Batch {
   readonly sequences: number[] = [];
   private readonly outputs: number[] = [];
   private readonly terms: Array<Term & { row: number }> = [];
+  /** Gates to read, in the order of the native results, each with its row. */
+  readonly gates = new Map<GateRequest, number>();
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
   private readonly samples: Array<SampleRequest & { row: number; target: number }> = [];
@@ -93,9 +108,17 @@ export class Batch {
     this.positions.push(position);
     this.sequences.push(sequence);
     this.outputs.push(options.output ? 1 : 0);
-    for (const term of options.terms ?? []) this.terms.push({ row, ...term });
+    for (const term of options.terms ?? []) {
+      this.terms.push({ row, ...term });
+      if (term.gate) this.readGate(row, term.gate);
+    }
     if (options.capture) this.capture(row, options.capture);
     return row;
+  }
+
+  /** Reads a gate at a row, whether or not a term needs it. */
+  readGate(row: number, request: GateRequest): void {
+    this.gates.set(request, row);
   }
 
   /** Adds a row's activations to a capture. A row can go to several captures, but to each only once. */
@@ -144,6 +167,7 @@ export class Batch {
       sequences: int32s(this.sequences, "sequences"),
       outputs: Int8Array.from(this.outputs),
       terms: this.nativeTerms(),
+      gates: this.gateRows(),
       captures: this.captureRows(),
       alphas: this.alphaRequests(),
       samples: this.samples.length === 0 ? undefined
@@ -165,6 +189,22 @@ export class Batch {
       rows: int32s(this.terms.map((term) => term.row), "row"),
       steps: int32s(this.terms.map((term) => term.step), "step"),
       alphas: Float32Array.from(this.terms, (term) => term.alpha),
+      ...(this.gates.size > 0 && { gates: int32s(this.gatesOfTerms(), "gates") }),
+    };
+  }
+
+  private gatesOfTerms(): number[] {
+    const indexOf = new Map([...this.gates.keys()].map((request, index) => [request, index]));
+    return this.terms.map(({ gate }) => (gate === undefined ? NO_GATE : indexOf.get(gate)!));
+  }
+
+  private gateRows(): NativeGateRows | undefined {
+    if (this.gates.size === 0) return undefined;
+    const requests = [...this.gates.keys()];
+    const { handles, indices } = withoutRepeats(requests.map(({ gate }) => gate));
+    return {
+      gates: handles, indices, rows: int32s([...this.gates.values()], "row"),
+      wereOpen: Int8Array.from(requests, ({ wasOpen }) => (wasOpen ? 1 : 0)),
     };
   }
 

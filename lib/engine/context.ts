@@ -1,6 +1,6 @@
 import { call, callAsync, type NativeContext, type NativeContextOptions, type NativeStepResult } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
-import type { Batch } from "./batch.js";
+import type { Batch, GateRequest } from "./batch.js";
 import { likeliest, type Candidate } from "./candidates.js";
 import type { ThreadCount } from "./threads.js";
 
@@ -29,12 +29,22 @@ export interface Sample {
   bytes: Uint8Array;
 }
 
-/** The values read from the logits of a decode. */
+/** What a gate read at one row. */
+export interface GateReading {
+  /** NaN if the activation is not finite. */
+  probability: number;
+  /** What multiplied the alphas of the terms that name it; 0 = shut. */
+  value: number;
+}
+
+/** The values read from a decode. */
 export interface StepResult {
   /** One per `Batch.measure`; the KL is NaN if a row's logits are not finite. */
   alphas: MeasuredAlpha[];
   /** One per `Batch.sample` and `Batch.score`. */
   samples: Sample[];
+  /** One per gate that was read. */
+  gates: ReadonlyMap<GateRequest, GateReading>;
   /** One per `Batch.guess`; −1 if there is none, or if it would end the text. */
   guesses: number[];
   /** One list per `Batch.rank`, the likeliest token first. */
@@ -76,6 +86,7 @@ export class Context implements Disposable {
       return {
         alphas: Array.from(result.kls, (kl, index) => ({ kl, alpha: result.alphas[index]! })),
         samples: samplesOf(result),
+        gates: gatesOf(batch, result),
         guesses: Array.from(result.guesses),
         candidates: batch.candidates.map(({ row, n }) => likeliest(this.logits(row), n)),
       };
@@ -153,6 +164,10 @@ export class Context implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function gatesOf({ gates }: Batch, { probabilities, gates: values }: NativeStepResult): StepResult["gates"] {
+  return new Map([...gates.keys()].map((request, index) => [request, { probability: probabilities[index]!, value: values[index]! }]));
 }
 
 function samplesOf({ tokens, logProbabilities, ends, pieces, pieceEnds }: NativeStepResult): Sample[] {

@@ -3,14 +3,15 @@ import { SteeringError } from "../errors.js";
 import { Constraints, Vocabulary, type Constraint } from "../grammar/index.js";
 import { resolveModel } from "../models/index.js";
 import {
-  addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo,
-  type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
+  addon, call, callAsync, findInstallation, type CaptureHandle, type GateHandle, type NativeContextOptions, type NativeModel,
+  type NativeModelInfo, type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
 } from "../native/index.js";
-import type { HookSite, ModelFingerprint, Selection, VectorData } from "../vector/index.js";
+import type { FullGate, HookSite, ModelFingerprint, Selection, VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
 import { Context, type ContextNeeds } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
+import { nativeGate } from "./gate.js";
 import { checkGraphPath, hasDevice } from "./graph-check.js";
 import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
@@ -210,6 +211,11 @@ export class Engine implements Disposable, AsyncDisposable {
   /** Returns the weighted sums `[layers, nSteps, width]` and their weights `[nSteps]`, and resets the capture to zero. @internal */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array } {
     return call(() => addon().takeCapture(capture));
+  }
+
+  /** Copies a gate's probe to the native side. Throws E_SHAPE, E_NO_SITE, E_NOT_FINITE. @internal */
+  createGate(gate: FullGate): GateHandle {
+    return call(() => this.native.createGate(nativeGate(gate)));
   }
 
   /**

@@ -1,7 +1,7 @@
 import { SteeringError } from "../errors.js";
 import { LiveSteering, canonicalSpec, steerings, type Steering, type SteerInput } from "./live-steering.js";
 import type { GeneratedToken, Generation, GenerationResult, Written } from "./generation.js";
-import type { Reading } from "./streams.js";
+import type { Reading } from "./reading.js";
 
 /** How a generation ended: by itself (`whole`), left in the middle (`left`), or in an error (`failed`). */
 export type OnEnd = (how: "whole" | "left" | "failed", written?: Written) => void;

@@ -9,7 +9,8 @@ import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory, type Hist
 import type { LiveSteering } from "./live-steering.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
 import { Stepper, type Decider, type GenerationWork, type Pipeline, type ReadGuess } from "./stepper.js";
-import { notFinite, Streams, type Composition, type Output, type Probe, type Reading } from "./streams.js";
+import { notFinite, type Reading } from "./reading.js";
+import { Streams, type Composition, type Output, type Probe } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 import { CandidateReader, type TokenCandidates } from "./token-candidates.js";
 
@@ -119,7 +120,7 @@ export class Generation implements StepTask, Decider {
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
-    this.clock = new PhaseClock(model, this.opening);
+    this.clock = new PhaseClock(model, this.opening, () => this.streams.readsText);
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
     if (settings.candidates > 0) this.candidates = new CandidateReader(settings.candidates, settings.steer);
     const { memory } = settings;
@@ -239,6 +240,7 @@ export class Generation implements StepTask, Decider {
   private accept({ token, logProbability, isEnd, bytes: sampled }: Sample, result: StepResult): Taken {
     if (token < 0) throw notFinite();
     if (this.isRepeat) return { token };
+    this.streams.takeGates(result.gates);
     this.streams.decide(token);
     const step = this.tokens.length;
     // The bytes of a given token are not returned.

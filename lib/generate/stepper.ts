@@ -1,6 +1,7 @@
 import { UNSETTLED, type Batch, type Place, type StepResult } from "../engine/index.js";
 import type { PhaseClock } from "./phase-clock.js";
-import { notFinite, type Composition, type Output, type Probe, type Streams } from "./streams.js";
+import { notFinite } from "./reading.js";
+import type { Composition, Output, Probe, Streams } from "./streams.js";
 
 /** Reads a guessed token off the result of a decode; undefined if there is none, or none worth computing with. */
 export type ReadGuess = (result: StepResult) => number | undefined;
@@ -125,8 +126,8 @@ export class Stepper {
     const now = this.clock.now();
     const sample = this.decider.decide(batch, place, this.streams.output(batch, place, now, probe));
     const next = { ...place, token: guess ?? 0, step: place.step + 1, position: place.position + 1 };
-    const moment = { phase: now.phase, before: { ...now.before, [now.phase]: now.before[now.phase] + 1 } };
-    const isAhead = guess !== undefined && next.step < this.decider.maxNewTokens && this.streams.isMeasuredAt(next.step, moment);
+    const moment = guess !== undefined && next.step < this.decider.maxNewTokens ? this.clock.after(guess) : undefined;
+    const isAhead = moment !== undefined && this.streams.isMeasuredAt(next.step, moment);
     if (isAhead) this.fork(next, next.sequences.slice(1, -1));
     const ahead = isAhead ? this.streams.probe(batch, next, moment) : undefined;
     return { sample: () => sample, take: ahead ? this.taker(batch, place, ahead, true) : () => undefined };

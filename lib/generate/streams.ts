@@ -1,18 +1,12 @@
 import { isDeepStrictEqual } from "node:util";
-import { SteeringError } from "../errors.js";
-import { addsTheSame, type Batch, type Candidate, type MeasuredAlpha, type Place, type Term } from "../engine/index.js";
-import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
+import { addsTheSame, type Batch, type Candidate, type MeasuredAlpha, type Place, type StepResult, type Term } from "../engine/index.js";
+import { alphaAt, readsText, type DynamicSchedule, type Schedule } from "../steering/index.js";
 import type { History } from "./chat-memory.js";
+import { Gates, settledTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
+import type { Reading } from "./reading.js";
 import { calmAfter, type Calm } from "./skipping.js";
-
-/** The alpha and KL of one steering in one step. */
-export interface Reading {
-  alpha: number;
-  /** KL(P || S) in nats; null if it was not measured. */
-  kl: number | null;
-}
 
 /** The terms added in a decided step. They are never rewritten. */
 export interface PastStep {
@@ -88,6 +82,7 @@ export class Streams {
   private schedules: ReadonlyMap<LiveSteering, Schedule> = new Map();
   private strong: ReadonlyMap<LiveSteering, readonly Term[]> = new Map();
   private terms: readonly Term[] = [];
+  private readonly gates = new Gates();
   private calm: ReadonlyMap<LiveSteering, Calm> = new Map();
 
   readonly isClean: boolean;
@@ -121,6 +116,16 @@ export class Streams {
   /** The steps that have been decided. */
   get past(): readonly PastStep[] {
     return this.decidedSteps;
+  }
+
+  /** True if a selector reads the text. */
+  get readsText(): boolean {
+    return this.steer.some(({ only }) => readsText(only));
+  }
+
+  /** True if the next step depends on what a gate reads in this one. */
+  get isSequence(): boolean {
+    return this.gates.isSequence(this.steer);
   }
 
   /** The terms added to the rows of the prompt, for all streams: those of the steerings at the time of the first call. */
@@ -172,9 +177,9 @@ export class Streams {
       && this.measured.every((steering) => schedules.get(steering) === this.schedules.get(steering));
   }
 
-  /** True if the output row is nothing but that of P or of one S where its alphas are 0 or the strong one. */
+  /** True if the output row is nothing but that of P or of one S where its alphas are 0 or the strong one; a gate may change it. */
   settles({ requests }: Probe): boolean {
-    return this.isClean && requests.size === this.schedules.size;
+    return this.isClean && requests.size === this.schedules.size && this.steer.every(({ gate }) => !gate);
   }
 
   /** Adds the output row, steered with every steering's alpha; `probe`: what was measured for this step, or has rows in this batch. */
@@ -184,6 +189,7 @@ export class Streams {
     const isOfP = this.isClean && (this.past[step] !== undefined || addsTheSame(this.terms, this.baseline(step)));
     const row = probe?.requests.size === 0 && isOfP ? probe.baseline
       : batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms });
+    for (const request of this.gates.requests) batch.readGate(row, request);
     return { row, ...composition, candidates: probe?.candidates };
   }
 
@@ -192,6 +198,7 @@ export class Streams {
     const calm = new Map(this.calmBefore(step));
     const readings: Reading[] = [];
     const steps: number[] = [];
+    this.gates.begin();
     this.strong = probe?.strong ?? new Map();
     this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
       const own = steering.stepAt(moment, step);
@@ -199,11 +206,18 @@ export class Streams {
       const reading = own === undefined ? { alpha: 0, kl: null } : this.read(steering, schedule, { own, step }, probe);
       if (own !== undefined && isDynamic(schedule)) calm.set(steering, calmAfter(this.calmOf(steering, step), schedule, reading));
       const terms = own === undefined ? [] : steering.termsAt(own, reading.alpha);
-      readings.push(terms.length === 0 ? { ...reading, alpha: 0 } : reading); // nothing is added past the vector's end
-      return terms;
+      const shown = { ...reading, ...(terms.length === 0 && { alpha: 0 }) }; // nothing is added past the vector's end
+      readings.push(shown);
+      return this.gates.apply(steering, terms, shown);
     });
     this.calm = calm;
     return { readings, steps };
+  }
+
+  /** Takes what the gates of the current step have read, and completes its readings. Throws E_NOT_FINITE. */
+  takeGates(gates: StepResult["gates"]): void {
+    this.terms = settledTerms(this.terms, gates);
+    this.gates.take(gates);
   }
 
   /** Records the current step's terms and the token that it decided. */
@@ -250,12 +264,6 @@ export class Streams {
   private dynamic(): LiveSteering[] {
     return [...this.schedules.keys()].filter((steering) => isDynamic(this.schedules.get(steering)!));
   }
-}
-
-/** The error for logits that are not a distribution. */
-export function notFinite(): SteeringError {
-  return new SteeringError("E_NOT_FINITE", "the model's logits are not finite, or no token is allowed: the steering is too strong, "
-    + "the weights are broken, or the logit bias forbids all tokens");
 }
 
 function isDynamic(schedule: Schedule): schedule is DynamicSchedule {

@@ -1,10 +1,10 @@
 export { addon, devices, findInstallation, systemInfo, type Built, type NativeInstallation } from "./addon.js";
 export type {
-  NativeAddon, NativeClassifier, NativeContext, NativeContextOptions, NativeDevice, NativeModel, NativeModelInfo, NativePieces,
+  NativeAddon, NativeClassifier, NativeContext, NativeContextOptions, NativeDevice, NativeGate, NativeModel, NativeModelInfo, NativePieces,
   NativeSamplerOptions, NativeSiteNode, NativeSpecialToken, NativeSpecialTokens, NativeTranslation, NativeTranslator, NativeVector,
   NativeWork,
 } from "./binding.js";
 export { call, callAsync } from "./call.js";
 export type {
-  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
+  CaptureHandle, GateHandle, NativeAlphaRequests, NativeCaptureRows, NativeGateRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
 } from "./step.js";

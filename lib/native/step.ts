@@ -4,6 +4,7 @@ declare const nativeKind: unique symbol;
 /** Opaque native objects that JavaScript holds and passes back; they are freed when they are garbage-collected. */
 export interface VectorHandle { readonly [nativeKind]: "vector" }
 export interface CaptureHandle { readonly [nativeKind]: "capture" }
+export interface GateHandle { readonly [nativeKind]: "gate" }
 export interface SamplerHandle { readonly [nativeKind]: "sampler" }
 
 /**
@@ -16,6 +17,19 @@ export interface NativeTerms {
   indices: Int32Array;
   steps: Int32Array;
   alphas: Float32Array;
+  /** Per term the index of its gate in `NativeStep.gates`, whose value multiplies its alpha; −1 = none. Default: no gates. */
+  gates?: Int32Array;
+}
+
+/**
+ * One entry per gate that is read at a row, before anything is added at the same place: `gates[indices[i]]` at row `rows[i]`.
+ * `wereOpen`: 1 if it was open at the row's last token.
+ */
+export interface NativeGateRows {
+  gates: GateHandle[];
+  rows: Int32Array;
+  indices: Int32Array;
+  wereOpen: Int8Array;
 }
 
 /** One entry per captured row: its capture, its token step and its weight in the mean. */
@@ -48,6 +62,7 @@ export interface NativeStep {
   sequences: Int32Array;
   outputs: Int8Array;
   terms: NativeTerms | undefined;
+  gates: NativeGateRows | undefined;
   captures: NativeCaptureRows | undefined;
   alphas: NativeAlphaRequests | undefined;
   /**
@@ -79,6 +94,9 @@ export interface NativeStepResult {
   /** UTF-8 bytes of the samples' tokens, up to `pieceEnds[i]` each; none of those that end a text or were given as targets. */
   pieces: Int8Array;
   pieceEnds: Int32Array;
+  /** One per gate that was read: the probe's probability, NaN if the activation is not finite, and the value that multiplied alphas. */
+  probabilities: Float64Array;
+  gates: Float32Array;
   /** One per guess, made after the samples; −1 if the mixture is not finite, or allows no token, or the text would end. */
   guesses: Int32Array;
 }

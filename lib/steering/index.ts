@@ -2,7 +2,9 @@ export {
   KINDS, STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type KlReduction, type Strategy,
   type StrategyLabel,
 } from "./schedule-kinds.js";
-export { checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
+export { parseGateRule, type FullGateRule, type GateRule, type GateSpec } from "./gate.js";
+export { checkConditions, checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
+export { isSelected, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
 export {
   alphaAt, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type Schedule, type ScheduleInput,
   type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
@@ -10,7 +12,7 @@ export {
 export * as schedule from "./schedules.js";
 export type { DynamicSettings } from "./schedules.js";
 export {
-  givenSettings, parseIndices, parseSpecs, parseSteer, scheduleText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
+  givenSettings, parseIndices, parseSpecs, parseSteer, scheduleText, steerText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
   type SteeringSpec,
   type WrittenSpec,
 } from "./spec.js";

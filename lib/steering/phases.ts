@@ -2,6 +2,7 @@ import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import type { Schedule } from "./schedule.js";
+import type { Only } from "./selectors.js";
 
 const phaseSchema = z.enum(["prompt", "thinking", "answer"]);
 /** When a vector is added: on the rows of the prompt, while the model thinks, or while it answers. */
@@ -18,4 +19,14 @@ export function checkPhases(phases: readonly SteeredPhase[], { kind }: Schedule)
   if (!phases.includes("prompt") || kind !== "dynamic") return;
   throw new SteeringError("E_BAD_SPEC", "dyn measures its alpha per generated token, so it cannot steer the prompt: leave out the phase "
     + '"prompt", or use another schedule, such as fixed');
+}
+
+/** Throws E_BAD_SPEC for selectors or a gate where the phases include the prompt: both decide while tokens are generated. */
+export function checkConditions(
+  { phases, only, gate }: { phases: readonly SteeredPhase[]; only?: Only | undefined; gate?: object | undefined },
+): void {
+  const given = [...(only ? ["selectors"] : []), ...(gate ? ["a gate"] : [])].join(" and ");
+  if (!phases.includes("prompt") || given === "") return;
+  throw new SteeringError("E_BAD_SPEC", `${given} can decide only about generated tokens, not about those of the prompt: leave out the phase `
+    + '"prompt", or steer the prompt with a second specification');
 }

@@ -1,9 +1,12 @@
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import { checkPhases, phasesSchema } from "./phases.js";
+import { conditionsText, readCondition } from "./conditions.js";
+import { gateSchema } from "./gate.js";
+import { checkConditions, checkPhases, phasesSchema } from "./phases.js";
 import { FACTS } from "./schedule-kinds.js";
 import { scheduleSchema, tailSchema, type DynamicSchedule, type WrittenSchedule } from "./schedule.js";
+import { onlySchema } from "./selectors.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
 
@@ -20,6 +23,10 @@ export const steeringSpecSchema = z.strictObject({
   schedule: scheduleSchema,
   tail: tailSchema,
   phases: phasesSchema,
+  /** At which tokens of these phases. */
+  only: onlySchema.optional(),
+  /** When at all, by what a probe reads. */
+  gate: gateSchema.optional(),
 });
 /** A vector to add: which parts of it, how strongly, what to add after its last step, and when. */
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
@@ -46,7 +53,10 @@ const KIND_OF_WORD = new Map(FACTS.flatMap(([name, { word }]) => (word === undef
 const SETTINGS = new Map(FACTS.flatMap(([, { settings = {} }]) => Object.entries(settings)));
 const TEXT_SETTINGS = new Set(FACTS.flatMap(([, { textSettings = [] }]) => textSettings));
 const EXPECTED = `expected ${FACTS.flatMap(([, { example }]) => (example === undefined ? [] : [`FILE:${example}`])).join(" · ")}, `
-  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3 ,on=prompt+thinking+answer";
+  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3 ,on=prompt+thinking+answer "
+  + ',at=0-20 ,words=first ,since="TEXT" ,when=PROBE>0.5 (,until=0.3 ,per=prompt ,gate=smooth)';
+/** A text in quotes, as in JSON. */
+const QUOTED = /"(?:[^"\\]|\\.)*"/g;
 /** No model has this many layers or heads; a longer range is a typing error. */
 const MAX_INDEX = 9999;
 
@@ -58,6 +68,7 @@ const MAX_INDEX = 9999;
 export function parseSteer(text: string): SteeringSpec {
   const parsed = parsedBy(steeringSpecSchema, readSteer(text), (problem) => badSpec(text, problem));
   checkPhases(parsed.phases, parsed.schedule);
+  checkConditions(parsed);
   return parsed;
 }
 
@@ -67,11 +78,27 @@ export function givenSettings(text: string): Partial<DynamicSchedule> {
   return readSteer(text).schedule as Partial<DynamicSchedule>;
 }
 
+/** Where the schedule begins: after the last colon, unless that is part of a setting. */
+function colonOf(text: string): number {
+  const unquoted = text.replace(QUOTED, (found) => "_".repeat(found.length));
+  for (let colon = unquoted.lastIndexOf(":"); colon > 0; colon = unquoted.lastIndexOf(":", colon - 1)) {
+    if (KIND_OF_WORD.has(/^[^,]*/.exec(unquoted.slice(colon + 1))![0].trim())) return colon;
+  }
+  return text.lastIndexOf(":");
+}
+
+/** The settings between commas that are not within quotes. */
+function partsOf(text: string): string[] {
+  const texts: string[] = [];
+  const unquoted = text.replace(QUOTED, (found) => `"${texts.push(found) - 1}"`);
+  return unquoted.split(",").map((part) => part.trim().replace(/"(\d+)"/, (_, index) => texts[Number(index)]!));
+}
+
 function readSteer(text: string): { vector: string; schedule: Record<string, unknown> } & Record<string, unknown> {
-  const colon = text.lastIndexOf(":");
+  const colon = colonOf(text);
   if (colon < 0) throw badSpec(text, "neither a file nor a file and its schedule");
   if (colon === 0) throw badSpec(text, "no file name before the schedule");
-  const [kindWord = "", ...settings] = text.slice(colon + 1).split(",").map((part) => part.trim());
+  const [kindWord = "", ...settings] = partsOf(text.slice(colon + 1));
   const kind = KIND_OF_WORD.get(kindWord);
   if (!kind) throw badSpec(text, `unknown schedule "${kindWord}"`);
   const schedule: Record<string, unknown> = { kind };
@@ -89,7 +116,11 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
     else if (word === "layers" || word === "heads") spec[word] = parseIndices(value);
     else if (word === "on") spec["phases"] = value.split("+");
     else if (key) setIn(schedule, key, TEXT_SETTINGS.has(word) ? value : number(text, value));
-    else throw badSpec(text, `unknown setting "${word}"`);
+    else {
+      const found = readCondition(spec, word, value);
+      if (found === "unknown") throw badSpec(text, `unknown setting "${word}"`);
+      if (found === "wrong") throw badSpec(text, `${word} does not understand ${value}`);
+    }
   }
   return spec;
 }
@@ -101,6 +132,18 @@ export function scheduleText(schedule: WrittenSchedule): string | undefined {
   const written = Object.entries(settings).map(([short, key]) => ({ short, value: valueIn(schedule, key) }))
     .filter(({ value }) => value !== undefined).map(({ short, value }) => (short === "alpha" ? `${value}` : `${short}=${value}`));
   return [word, ...written].join(",");
+}
+
+/** A specification as `parseSteer` reads it; undefined if the command line does not offer its schedule. */
+export function steerText({ vector, schedule, layers, heads, tail, phases, ...conditions }: SteeringSpec): string | undefined {
+  const text = scheduleText(schedule);
+  if (text === undefined) return undefined;
+  const list = (name: string, indices: readonly number[] | "all"): string[] => (indices === "all" ? [] : [`${name}=${indices.join("+")}`]);
+  const isUsual = phases.length === 1 && phases[0] === "answer";
+  return [
+    `${vector}:${text}`, ...list("layers", layers), ...list("heads", heads), ...(tail === "mean" ? [] : [`tail=${tail}`]),
+    ...(isUsual ? [] : [`on=${phases.join("+")}`]), ...conditionsText(conditions),
+  ].join(",");
 }
 
 /** The value of a setting whose name may lead into an object, such as `skip.below`. */

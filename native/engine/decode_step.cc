@@ -95,6 +95,10 @@ step_result run_step(llama_session & session, decode_step step) {
     for (const auto & request : step.guesses) check(session, request.sampler, request.allowed);
     session.decode(step.batch, std::move(step.terms), std::move(step.captures));
     step_result result;
+    for (const auto & gate : session.gates()) {
+        result.probabilities.push_back(gate.probability);
+        result.gates.push_back(gate.value);
+    }
     measure(session, step.alphas, result);
     for (const auto & request : step.samples) sample(session, request, step.alphas, result);
     for (const auto & request : step.guesses) guess(session, request, step.alphas, result); // as the samplers are after the samples

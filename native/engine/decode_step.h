@@ -60,6 +60,8 @@ struct step_result {
     std::vector<int8_t>  ends;       // one per token: 1 if it ends a text
     std::vector<int8_t>  pieces;     // UTF-8 bytes of the tokens, except those that end a text or were given
     std::vector<int32_t> piece_ends; // one per token: the end of its bytes in pieces
+    std::vector<double>  probabilities; // one per gate; NaN where the activation is not finite
+    std::vector<float>   gates;         // their values
     std::vector<int32_t> guesses; // made after the samples; -1 where the mixture allows no token, or the text would end
 };
 

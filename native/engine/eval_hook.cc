@@ -50,6 +50,7 @@ void eval_hook::start(work next) {
     for (const auto & [site, layers] : work_.on_callback) {
         for (int layer : layers) expected_.insert({site, layer});
     }
+    for (const auto & gate : work_.terms.gates()) expected_.insert(gate.gate->place());
     read_.clear();
     for (const auto & [capture, rows] : work_.captures) {
         for (int layer : capture->layers()) expected_.insert({capture->site(), layer});
@@ -82,9 +83,11 @@ void eval_hook::finish_pass() {
     }
 }
 
-void eval_hook::finish() {
+std::vector<gate_reading> eval_hook::finish() {
     for (size_t i = 0; i < read_.size(); ++i) work_.captures[i].capture->add(work_.captures[i].rows, read_[i]);
+    auto gates = std::move(work_.terms.gates());
     cancel();
+    return gates;
 }
 
 void eval_hook::check_seen() const {
@@ -153,6 +156,7 @@ void eval_hook::process(ggml_tensor * tensor, const site_place & at) {
             + " rows; expected f32 with " + std::to_string(rows_.n_rows));
     }
     capture(tensor, at, node_rows);
+    read_gates(tensor, at, node_rows); // before anything is added at the same place
     steer(tensor, at, node_rows);
 }
 
@@ -173,6 +177,17 @@ void eval_hook::capture(const ggml_tensor * tensor, const site_place & at, const
             std::copy(activation.begin(), activation.end(), place);
             if (debug_enabled()) log_hit(tensor, request.row, "capture", activation);
         }
+    }
+}
+
+void eval_hook::read_gates(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows) {
+    for (auto & reading : work_.terms.gates()) {
+        if (reading.gate->place() != at || node_rows[reading.row] < 0) continue;
+        const auto activation = read_row(tensor, node_rows[reading.row]);
+        reading.probability = reading.gate->probability(activation);
+        reading.value       = reading.gate->value(reading.probability, reading.was_open);
+        reading.is_read     = true;
+        if (debug_enabled()) log_hit(tensor, reading.row, "gate", activation);
     }
 }
 

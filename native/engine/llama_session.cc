@@ -117,17 +117,19 @@ void llama_session::check(const decode_batch & batch) const {
     }
 }
 
-void llama_session::check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const {
+void llama_session::check_reads(const decode_batch & batch, const std::vector<capture_request> & captures,
+                                const std::vector<gate_reading> & gates) const {
+    const auto check = [&](int32_t row, hook_site site, int layer) {
+        if (batch.outputs[row] != 0 || !weights_->sites().find(site, layer)->is_cut) return;
+        throw failure("E_SHAPE", "row " + std::to_string(row) + " has no logits: in layer " + std::to_string(layer) + " such a row has no "
+            + hook_site_name(site));
+    };
     for (const auto & [capture, rows] : captures) {
         for (int layer : capture->layers()) {
-            if (!weights_->sites().find(capture->site(), layer)->is_cut) continue;
-            for (const auto & request : rows) {
-                if (batch.outputs[request.row] != 0) continue;
-                throw failure("E_SHAPE", "row " + std::to_string(request.row) + " has no logits: in layer " + std::to_string(layer)
-                    + " such a row has no " + hook_site_name(capture->site()));
-            }
+            for (const auto & request : rows) check(request.row, capture->site(), layer);
         }
     }
+    for (const auto & reading : gates) check(reading.row, reading.gate->place().first, reading.gate->place().second);
 }
 
 bool llama_session::fits_graph_path(hook_site site, int layer) {
@@ -154,7 +156,7 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
     for (const auto & [site, layers] : work.terms.places()) {
         for (int layer : layers) {
-            const bool fits = fits_graph_path(site, layer);
+            const bool fits = fits_graph_path(site, layer) && !work.terms.is_read_at(site, layer);
             if (options_.path == steering_path::graph && !fits) {
                 throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer "
                     + std::to_string(layer) + " of this model");
@@ -228,10 +230,12 @@ void llama_session::decode(const decode_batch & batch, steering_terms terms, std
     check(batch);
     for (const auto & vector : terms.vectors()) weights_->check_own(vector->model_id());
     for (const auto & request : captures) weights_->check_own(request.capture->model_id());
-    check_captures(batch, captures);
+    for (const auto & reading : terms.gates()) weights_->check_own(reading.gate->model_id());
+    check_reads(batch, captures, terms.gates());
     const auto n = batch.tokens.size();
     logits_of_row_.clear();
     kept_logits_.clear();
+    gates_.clear();
     eval_hook::work work;
     work.terms     = std::move(terms);
     work.captures = std::move(captures);
@@ -243,7 +247,7 @@ void llama_session::decode(const decode_batch & batch, steering_terms terms, std
         compute(batch, rows);
         find_logits(batch, rows, passes.size() == 1, logits_of_row);
     }
-    hook_->finish();
+    gates_ = hook_->finish();
     threads_.free_former();
     logits_of_row_ = std::move(logits_of_row);
 }

@@ -3,6 +3,8 @@
 #include "engine/failure.h"
 #include "engine/per_processor.h"
 
+#include <algorithm>
+
 namespace {
 
 PER_PROCESSOR void add_scaled(double * sum, const float * direction, double alpha, int n) {
@@ -11,16 +13,32 @@ PER_PROCESSOR void add_scaled(double * sum, const float * direction, double alph
 
 } // namespace
 
-void steering_terms::add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha) {
-    if (alpha == 0.0f) return; // the exact unsteered computation
-    auto & terms = rows_[row];
-    const auto key = std::make_pair(vector->serial(), step);
-    const auto found = terms.find(key);
-    if (found == terms.end()) {
-        terms.emplace(key, term{std::move(vector), step, alpha});
-    } else {
-        found->second.alpha += alpha;
+void steering_terms::add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha, int32_t gate) {
+    if (gate != NO_GATE && (gate < 0 || size_t(gate) >= gates_.size() || gates_[gate].row != row)) {
+        throw failure("E_SHAPE", "a term of row " + std::to_string(row) + " names gate " + std::to_string(gate) + ", which is not read there");
     }
+    if (alpha == 0.0f) return; // the exact unsteered computation
+    const auto key = std::make_pair(vector->serial(), step);
+    auto & term = rows_[row].try_emplace(key, steering_terms::term{std::move(vector), step, {}}).first->second;
+    term.parts.push_back({alpha, gate});
+}
+
+// The parts of one direction are added first, as those of a replay are, whose alphas have the gates' values in them.
+double steering_terms::alpha_of(const term & term) const {
+    double sum = 0;
+    for (const auto & [alpha, index] : term.parts) {
+        if (index == NO_GATE) {
+            sum += alpha;
+            continue;
+        }
+        const auto & gate = gates_[index];
+        if (!gate.is_read) {
+            throw failure("E_NO_SITE", std::string("in this model's graph, ") + hook_site_name(gate.gate->place().first) + " of layer "
+                + std::to_string(gate.gate->place().second) + " comes after a vector that its gate decides about");
+        }
+        sum += float(double(alpha) * gate.value); // 32 bits, like every alpha
+    }
+    return sum;
 }
 
 std::set<std::shared_ptr<const steering_vector>> steering_terms::vectors() const {
@@ -43,6 +61,15 @@ std::vector<int32_t> steering_terms::rows() const {
     return rows;
 }
 
+bool steering_terms::is_read_at(hook_site site, int layer) const {
+    return std::any_of(gates_.begin(), gates_.end(), [=](const gate_reading & reading) {
+        const auto [read, read_layer] = reading.gate->place();
+        const bool is_same  = read == hook_site::resid_post && site == hook_site::resid_post;
+        const bool is_after = read == hook_site::attn_out && site == hook_site::head_out;
+        return read_layer == layer && (is_same || is_after);
+    });
+}
+
 bool steering_terms::accumulate(hook_site site, int layer, int32_t row, bool as_products, std::vector<double> & sum) const {
     const auto found = rows_.find(row);
     if (found == rows_.end()) return false;
@@ -50,12 +77,13 @@ bool steering_terms::accumulate(hook_site site, int layer, int32_t row, bool as_
     for (const auto & [key, term] : found->second) {
         if (term.vector->site() != site) continue;
         const float * direction = as_products ? term.vector->product(layer, term.step) : term.vector->direction(layer, term.step);
-        if (direction == nullptr) continue;
+        const double alpha = direction == nullptr ? 0 : alpha_of(term);
+        if (alpha == 0) continue;
         if (int(sum.size()) != (as_products ? term.vector->n_product() : term.vector->width())) {
             throw failure("E_NO_SITE", std::string(hook_site_name(site)) + " of layer " + std::to_string(layer) + " has width "
                 + std::to_string(sum.size()) + "; the vector has another");
         }
-        add_scaled(sum.data(), direction, term.alpha, int(sum.size()));
+        add_scaled(sum.data(), direction, alpha, int(sum.size()));
         any = true;
     }
     return any;

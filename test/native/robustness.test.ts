@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { loadModel } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch, type Context, type RowOptions } from "../../lib/engine/index.js";
-import type { CaptureHandle, VectorHandle } from "../../lib/native/index.js";
+import type { CaptureHandle, GateHandle, VectorHandle } from "../../lib/native/index.js";
 import { tinyForFile } from "../support/file-model.js";
 import { loadTiny, randomVector } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
@@ -21,6 +21,16 @@ const row = (token: number, position: number, sequence: number, options?: RowOpt
   batch.add(token, position, sequence, options);
   return batch;
 };
+
+/** A gate at resid_post, which the last layer only has in rows with logits. */
+const gateAt = (layer: number): GateHandle => model.createGate({
+  probe: { site: "resid_post", layer, weights: new Float32Array(model.info.nEmbd), bias: 0, provenance: {} as never },
+  above: 0.5, per: "token", shape: "hard",
+});
+const ungated = model.vectorHandle(await randomVector(model, 1, { site: "resid_post", layers: [2] }));
+const gated = (gate: GateHandle, options: RowOptions = { output: true }): Batch => row(5, 0, 0, {
+  ...options, terms: [{ vector: ungated, step: 0, alpha: 1, gate: { gate, wasOpen: false } }],
+});
 
 describe("bad arguments are errors before llama.cpp sees them, and leave the context usable", () => {
   const cases: Array<[string, () => Batch, string]> = [
@@ -46,6 +56,12 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
       "a capture for a vector",
       () => row(5, 0, 0, { terms: [{ vector: model.createCapture("head_out", [0], 1) as unknown as VectorHandle, step: 0, alpha: 1 }] }),
       "E_BAD_ARGUMENT",
+    ],
+    ["a gate that is none", () => gated({} as GateHandle), "E_BAD_ARGUMENT"],
+    ["a gate of a row without the activation that it reads", () => gated(gateAt(2), { output: false }), "E_SHAPE"],
+    [
+      "a gate of another row",
+      () => { const batch = gated(gateAt(0)); batch.add(6, 1, 0); batch.readGate(1, [...batch.gates.keys()][0]!); return batch; }, "E_SHAPE",
     ],
     ["a sample of a row without logits", () => { const batch = row(5, 0, 0); batch.sample(0); return batch; }, "E_SHAPE"],
     [

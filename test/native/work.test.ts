@@ -1,10 +1,11 @@
 import { afterAll, expect, test } from "@jest/globals";
 import { captureMeans } from "../../lib/capture/index.js";
 import { generateText, type GenerateOptions } from "../../lib/generate/index.js";
-import type { Schedule, Selection, Steering } from "../../lib/index.js";
+import type { Gate, Schedule, Selection, Steering } from "../../lib/index.js";
 import type { NativeWork } from "../../lib/native/index.js";
 import { letters, loadChatting } from "../support/chats.js";
 import { tinyForFile } from "../support/file-model.js";
+import { randomProbe } from "../support/probes.js";
 import { ON_DEVICE, randomVector } from "../support/tiny-files.js";
 import { workOf } from "../support/work.js";
 
@@ -76,7 +77,16 @@ const CAPTURED: NativeWork = {
   resultBytes: SAMPLED + nLayer * WIDTH * 8 + 8, nodes: NODES + SLOTS,
 };
 
+/**
+ * With a gate, one stop to read the row; its arguments are row, gate and whether it was open, and per term which gate; its results are
+ * probability and value.
+ */
+const GATED: NativeWork = {
+  ...steered(1), stops: 1, activationBytes: 4 * WIDTH, argumentBytes: steered(1).argumentBytes + 9 + 4, resultBytes: SAMPLED + 12,
+};
+
 const fixed: Schedule = { kind: "fixed", alpha: 1 };
+const gate: Gate = { probe: await randomProbe(model, 1, { layer: 0 }), above: 0 };
 const steer = (n: number, schedule: Schedule, first = 0): Steering[] =>
   vectors.slice(first, first + n).map((vector) => ({ vector, schedule }));
 
@@ -97,6 +107,10 @@ const MODES: Array<[string, NativeWork, (nTokens: number) => Promise<unknown>]> 
   ["Fixed", steered(1), generating({ steer: steer(1, fixed) })],
   ["Fixed, three vectors", steered(3), generating({ steer: steer(3, fixed) })],
   ["three at once, a vector each", together(3, steered(1)), generating(...[0, 1, 2].map((i) => ({ steer: steer(1, fixed, i) })))],
+  ["Fixed, gated", GATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, gate })) })],
+  ["three at once, a gate each", {
+    ...together(3, GATED), stops: 1, activationBytes: 3 * GATED.activationBytes,
+  }, generating(...[0, 1, 2].map((i) => ({ steer: steer(1, fixed, i).map((each) => ({ ...each, gate })) })))],
   ["Dim", steered(1), generating({ steer: steer(1, { kind: "diminishing", alpha: 1 }) })],
   ...[1, 2, 3].flatMap((n): typeof MODES => [
     [`Dyn, ${n} properties`, dynamic(n, false), generating({ steer: steer(n, dyn), pipeline: "off" })],

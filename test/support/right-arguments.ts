@@ -56,7 +56,10 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   const generated = await model.generate("hello", { maxNewTokens: 2, steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] }).result();
   const fingerprint = await model.fingerprint();
   const steer = (): object[] => [
-    { vector, schedule: { kind: "fixed", alpha: 1 }, layers: [0], heads: "all", tail: "mean", phases: ["answer"] },
+    {
+      vector, schedule: { kind: "fixed", alpha: 1 }, layers: [1], heads: "all", tail: "mean", phases: ["answer"], only: { from: 0, to: 5 },
+      gate: { probe, above: 0.5, until: 0.3, per: "token", shape: "hard" },
+    },
   ];
   const signal = new AbortController().signal;
   const asking = { format: "qa", system: "s", templateVariables: { x: 1 } };
