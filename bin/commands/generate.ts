@@ -1,5 +1,5 @@
 import { probe } from "../../lib/experiments.js";
-import { HISTORIES, PIPELINES } from "../../lib/generate/index.js";
+import { canonicalSpec, HISTORIES, PIPELINES } from "../../lib/generate/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import {
   loadSteering, prompts, SteeringError, type ChatMessage, type Format, type GeneratedToken, type GenerateOptions, type GenerationResult,
@@ -115,7 +115,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   const prompt = await promptOf(options);
   const how = formatGiven(options);
   const steer = (await Promise.all(options.steer.map((spec) => loadSteering(spec)))).flat();
-  const specs = steer.map(({ vector, ...rest }) => ({ ...rest, vector: vector.path! }));
+  const specs = steer.map((each) => canonicalSpec(each, undefined));
   const probes = await Promise.all(options.monitor.map(probe.load));
   const sampling = await samplingOf(options);
   const model = await openModel(options, signal);

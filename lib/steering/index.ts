@@ -12,7 +12,7 @@ export {
 export * as schedule from "./schedules.js";
 export type { DynamicSettings } from "./schedules.js";
 export {
-  givenSettings, parseIndices, parseSpecs, parseSteer, scheduleText, steerText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
+  givenSettings, isShorthand, parseIndices, parseSpecs, parseSteer, scheduleText, steerText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
   type SteeringSpec,
   type WrittenSpec,
 } from "./spec.js";

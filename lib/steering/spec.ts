@@ -78,13 +78,18 @@ export function givenSettings(text: string): Partial<DynamicSchedule> {
   return readSteer(text).schedule as Partial<DynamicSchedule>;
 }
 
-/** Where the schedule begins: after the last colon, unless that is part of a setting. */
-function colonOf(text: string): number {
+/** Where the schedule of a shorthand begins, at a colon that no setting has; -1 for other texts. */
+function scheduleStart(text: string): number {
   const unquoted = text.replace(QUOTED, (found) => "_".repeat(found.length));
   for (let colon = unquoted.lastIndexOf(":"); colon > 0; colon = unquoted.lastIndexOf(":", colon - 1)) {
     if (KIND_OF_WORD.has(/^[^,]*/.exec(unquoted.slice(colon + 1))![0].trim())) return colon;
   }
-  return text.lastIndexOf(":");
+  return -1;
+}
+
+/** True for `FILE:SCHEDULE`, rather than the path of a file. */
+export function isShorthand(text: string): boolean {
+  return scheduleStart(text) >= 0;
 }
 
 /** The settings between commas that are not within quotes. */
@@ -95,7 +100,7 @@ function partsOf(text: string): string[] {
 }
 
 function readSteer(text: string): { vector: string; schedule: Record<string, unknown> } & Record<string, unknown> {
-  const colon = colonOf(text);
+  const colon = isShorthand(text) ? scheduleStart(text) : text.lastIndexOf(":");
   if (colon < 0) throw badSpec(text, "neither a file nor a file and its schedule");
   if (colon === 0) throw badSpec(text, "no file name before the schedule");
   const [kindWord = "", ...settings] = partsOf(text.slice(colon + 1));

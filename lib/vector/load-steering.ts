@@ -3,7 +3,8 @@ import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { parseJson, readUtf8 } from "../formats/index.js";
 import {
-  checkConditions, checkPhases, givenSettings, parseSpecs, parseSteer, type DynamicSchedule, type SteeringSpec, type WrittenSpec,
+  checkConditions, checkPhases, givenSettings, isShorthand, parseSpecs, parseSteer, type DynamicSchedule, type SteeringSpec,
+  type WrittenSpec,
 } from "../steering/index.js";
 import { dynamicSettings } from "./calibrated.js";
 import { parseGate, type FullGate, type GateProbe } from "./gate.js";
@@ -16,7 +17,10 @@ const MAX_SPEC_BYTES = 2 ** 20;
 const WHOLE: Omit<SteeringSpec, "vector" | "schedule"> = { layers: "all", heads: "all", tail: "mean", phases: ["answer"] };
 
 /** A specification with its vector and its gate's probe loaded. */
-export type LoadedSteering = Omit<SteeringSpec, "vector" | "gate"> & { vector: SteeringVector; gate?: FullGate };
+export type LoadedSteering = Omit<SteeringSpec, "vector" | "gate"> & {
+  vector: SteeringVector;
+  gate?: FullGate | undefined;
+};
 
 /** How to get the vectors and probes that a specification names; `path` is where the probe was found. */
 export interface Readers {
@@ -33,7 +37,9 @@ export interface Readers {
  */
 export async function loadSteering(spec: string | WrittenSpec | readonly WrittenSpec[], read: Readers): Promise<LoadedSteering[]> {
   if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each, read)));
-  if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
+  if (/\.safetensors$/.test(spec) && !isShorthand(spec) && !existsSync(spec)) {
+    throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
+  }
   if (!spec.endsWith(".json")) {
     if (existsSync(spec)) return [await load({ ...WHOLE, vector: spec }, read)];
     return [withCalibrated(await load(parseSteer(spec), read), givenSettings(spec))];

@@ -180,10 +180,20 @@ void eval_hook::capture(const ggml_tensor * tensor, const site_place & at, const
     }
 }
 
+// The graph path adds what is added to heads only after W_O's product.
+void eval_hook::add_steered_heads(std::vector<float> & activation, const site_place & at, int32_t row) const {
+    const auto heads = work_.on_graph.find(hook_site::head_out);
+    if (at.first != hook_site::attn_out || heads == work_.on_graph.end() || heads->second.count(at.second) == 0) return;
+    std::vector<double> sum(activation.size());
+    work_.terms.accumulate(hook_site::head_out, at.second, row, true, sum);
+    for (size_t i = 0; i < sum.size(); ++i) activation[i] += float(sum[i]);
+}
+
 void eval_hook::read_gates(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows) {
     for (auto & reading : work_.terms.gates()) {
         if (reading.gate->place() != at || node_rows[reading.row] < 0) continue;
-        const auto activation = read_row(tensor, node_rows[reading.row]);
+        auto activation = read_row(tensor, node_rows[reading.row]);
+        add_steered_heads(activation, at, reading.row);
         reading.probability = reading.gate->probability(activation);
         reading.value       = reading.gate->value(reading.probability, reading.was_open);
         reading.is_read     = true;

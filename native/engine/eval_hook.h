@@ -54,6 +54,7 @@ private:
     const site_place * find(const ggml_tensor * tensor) const;
     void process(ggml_tensor * tensor, const site_place & at);
     void capture(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
+    void add_steered_heads(std::vector<float> & activation, const site_place & at, int32_t row) const;
     void read_gates(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
     void steer(ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
     void check_attention_input(const ggml_tensor * tensor);

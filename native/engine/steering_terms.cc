@@ -62,11 +62,8 @@ std::vector<int32_t> steering_terms::rows() const {
 }
 
 bool steering_terms::is_read_at(hook_site site, int layer) const {
-    return std::any_of(gates_.begin(), gates_.end(), [=](const gate_reading & reading) {
-        const auto [read, read_layer] = reading.gate->place();
-        const bool is_same  = read == hook_site::resid_post && site == hook_site::resid_post;
-        const bool is_after = read == hook_site::attn_out && site == hook_site::head_out;
-        return read_layer == layer && (is_same || is_after);
+    return site == hook_site::resid_post && std::any_of(gates_.begin(), gates_.end(), [=](const gate_reading & reading) {
+        return reading.gate->place() == site_place(site, layer);
     });
 }
 

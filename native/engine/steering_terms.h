@@ -39,8 +39,7 @@ public:
     std::vector<int32_t> rows() const;
     const std::vector<gate_reading> & gates() const { return gates_; }
     std::vector<gate_reading>       & gates() { return gates_; }
-    // True where a gate would read what the graph path adds: at resid_post, whose node is the sum; or would miss it: at attn_out, heads that
-    // are steered after it, through W_O's product.
+    // True where a gate reads the node at which the graph path adds, so that it would see the sum: at resid_post.
     bool is_read_at(hook_site site, int layer) const;
 
     // Adds the row's terms at (site, layer) to sum [width], in double; `as_products`: times W_O, for head_out. False if there are none.

@@ -24,7 +24,7 @@ async function parts(of: Model, seed = 1, scale = 1): Promise<{ vector: VectorDa
 }
 const { vector, probe } = await parts(model);
 const fixed: ScheduleInput = { kind: "fixed", alpha: 0.7 };
-const gated = (gate: Omit<Gate, "probe">, schedule = fixed): Steering => ({ vector, schedule, gate: { probe, ...gate } });
+const gated = (gate: Omit<Gate, "probe">, schedule: ScheduleInput = fixed): Steering => ({ vector, schedule, gate: { probe, ...gate } });
 
 function run(steer: Steering | Steering[], more: GenerateOptions = {}, on = model): Promise<GenerationResult> {
   return generateText(on, PROMPT, { steer, maxNewTokens: N_TOKENS, sampling: NO_END, logProbabilities: true, ...more });
@@ -55,9 +55,11 @@ describe.each(["auto", "callback", "graph"] as const)("path %s", (steeringPath) 
         const [open, plain] = [await of({ above: 0 }), await of()];
         expect([bits(open), alphas(open)]).toEqual([bits(plain), alphas(plain)]);
         const unsteered = await run([], { ownHistory }, own);
-        for (const gate of [{ above: 1 }, { below: 0 }, { above: 1, shape: "smooth" as const }, { above: 1, per: "prompt" as const }]) {
+        for (const gate of [{ above: 1 }, { below: 0 }, { below: 0, shape: "smooth" as const }, { below: 0, per: "prompt" as const }]) {
           const shut = await of(gate);
-          expect(bits(shut)).toEqual(bits(unsteered));
+          // With a clean history, a row that may be steered is not that of P, and two rows are rounded differently than one.
+          if (ownHistory === "clean") expectSameTokens(shut, unsteered);
+          else expect(bits(shut)).toEqual(bits(unsteered));
           expect(alphas(shut).every((alpha) => alpha === 0)).toBe(true);
         }
         expect(bits(plain)).not.toEqual(bits(unsteered));
@@ -65,7 +67,9 @@ describe.each(["auto", "callback", "graph"] as const)("path %s", (steeringPath) 
           const result = await of(gate);
           expect([bits(plain), bits(unsteered)]).not.toContainEqual(bits(result));
           const again = await run(replay({ ...later, schedule }, result), { ownHistory }, own);
-          expect([bits(again), alphas(again)]).toEqual([bits(result), alphas(result)]);
+          expect(alphas(again)).toEqual(alphas(result));
+          if (ownHistory === "clean") expectSameTokens(again, result);
+          else expect(bits(again)).toEqual(bits(result));
         }
       }
     }
@@ -227,14 +231,14 @@ test.each(["mamba", "lfm2", "qwen3next", "gemma3"])("%s: open, shut and replayed
   const its = await parts(own, 1, name === "mamba" ? 8 : 1);
   const of = (gate?: Omit<Gate, "probe">): Promise<GenerationResult> =>
     run({ vector: its.vector, schedule: fixed, ...(gate && { gate: { probe: its.probe, ...gate } }) }, {}, own);
-  const [plain, open, shut, unsteered] = [await of(), await of({ above: 0 }), await of({ above: 1 }), await run([], {}, own)];
+  const [plain, open, shut, unsteered] = [await of(), await of({ above: 0 }), await of({ below: 0 }), await run([], {}, own)];
   expect(bits(open)).toEqual(bits(plain));
   expect(bits(shut)).toEqual(bits(unsteered));
   expect(bits(plain)).not.toEqual(bits(unsteered));
   const between = await of({ above: quantile(probabilities(open).sort((a, b) => a - b), 0.5) });
   expect(bits(await run(replay({ vector: its.vector, schedule: fixed }, between), {}, own))).toEqual(bits(between));
   // Beside others, some of which only prefill.
-  const [beside] = await Promise.all([of({ above: 0 }), run([], {}, own), of({ above: 1 })]);
+  const [beside] = await Promise.all([of({ above: 0 }), run([], {}, own), of({ below: 0 })]);
   expectSameTokens(beside!, plain);
   own.dispose();
 });

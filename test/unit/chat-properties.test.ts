@@ -4,10 +4,8 @@ import { isCommand } from "../../bin/chat/slash-commands.js";
 import { scheduleWords } from "../../bin/chat/schedule-words.js";
 import { parseSteer } from "../../lib/steering/index.js";
 
-const property = (name: string, schedule = "fixed,1"): Property => {
-  const { gate: _, ...spec } = parseSteer(`${name}.safetensors:${schedule}`);
-  return { name, steering: { ...spec, vector: { provenance: {} } as never } };
-};
+const property = (name: string, schedule = "fixed,1"): Property =>
+  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: { provenance: {} } as never, gate: undefined } });
 
 describe("properties", () => {
   const all = [property("italian"), property("formal"), property("formal-2", "dyn,p=0.3")];

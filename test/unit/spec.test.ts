@@ -220,7 +220,8 @@ test("a steering file: one specification or several, vectors beside it, the sche
 test("a gate's probe is found beside a steering file, and without its ending", async () => {
   const folder = await temporaryFolder();
   await new SteeringVector(smallVector()).save(join(folder, "v.safetensors"));
-  await probe.save(join(folder, "unsafe.safetensors"), untrained());
+  const [{ provenance: { model } }, any] = [smallVector(), untrained()];
+  await probe.save(join(folder, "unsafe.safetensors"), { ...any, provenance: { ...any.provenance, model } });
   const path = join(folder, "steer.json");
   const written = { vector: "v.safetensors", schedule: { kind: "fixed" }, gate: { probe: "unsafe", above: 0.7 } };
   await writeFile(path, JSON.stringify({ ...written, only: { from: 2 } }));
@@ -233,7 +234,8 @@ test("a gate's probe is found beside a steering file, and without its ending", a
   await expect(loadSteering(`${vector}:fixed,1,when=${vector}`)).rejects.toMatchObject({ code: "E_BAD_VECTOR" });
   await expect(loadSteering(`${vector}:fixed,1,when=missing`)).rejects.toMatchObject({ code: "E_NOT_FOUND" });
   expect(compose(ofFile!)[0]).toMatchObject({ gate: { path: found }, only: { from: 2 } });
-  for (const gate of ["p", { above: 0.5 }, { probe: untrained(), above: 2 }, null]) {
+  expect(() => compose({ ...ofFile!, gate: { ...ofFile!.gate!, probe: any } })).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
+  for (const gate of ["p", { above: 0.5 }, { probe: ofFile!.gate!.probe, above: 2 }, null]) {
     expect(() => compose({ vector: smallVector(), schedule: schedule.fixed(), gate: gate as never })).toThrow(SteeringError);
   }
 });
