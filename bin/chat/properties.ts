@@ -52,7 +52,8 @@ export function setStrength({ name, steering }: Property, text: string): void {
     : { ...written, ...dynamicSettings(steering.vector.provenance.calibration), ...givenSettings(`${name}:${text}`) };
   const given = Object.entries({ tail, layers, heads, on: phases }).filter(([word]) => text.includes(`,${word}=`));
   if (gate) throw new SteeringError("E_BAD_SPEC", `a gate cannot be set here; start the chat with --steer FILE:${text}`);
-  const changed = { schedule, ...(only && { only }), ...Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value])) };
+  const selected = Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value]));
+  const changed = { schedule, ...(only && { only }), ...selected };
   checkPhases({ ...steering, ...changed }.phases, schedule);
   checkConditions({ ...steering, ...changed });
   Object.assign(steering, changed);

@@ -54,6 +54,11 @@ export class Gates {
     return terms.map((term) => ({ ...term, gate: request }));
   }
 
+  /** True if a steering's gate is shut for the rest of the answer. */
+  isShut(steering: LiveSteering): boolean {
+    return steering.gate?.per === "prompt" && this.last.get(steering)?.value === 0;
+  }
+
   /** The gates to read at the output row. */
   get requests(): readonly GateRequest[] {
     return this.asked.map(({ request }) => request);

@@ -2,12 +2,11 @@ import type { Engine, Term } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { GateHandle, VectorHandle } from "../native/index.js";
 import {
-  checkConditions, checkPhases, isSelected, parseOnly, parsePhases, parseGateRule, parseSchedule, parseTail, steeringSpecSchema, type GateSpec, type Only, type Schedule,
-  type ScheduleInput, type SteeredPhase, type SteeringSpec, type Tail,
+  checkConditions, checkPhases, isSelected, parseGateRule, parseOnly, parsePhases, parseSchedule, parseTail, steeringSpecSchema,
+  type GateSpec, type Only, type Schedule, type ScheduleInput, type SteeredPhase, type SteeringSpec, type Tail,
 } from "../steering/index.js";
 import {
-  assertMadeFor, assertReadsBefore, directionIndex, parseGate, type FullGate, type Gate, type HowToAdd,
-  type VectorData,
+  assertMadeFor, assertReadsBefore, directionIndex, parseGate, type FullGate, type Gate, type HowToAdd, type VectorData,
 } from "../vector/index.js";
 import type { Moment } from "./phase-clock.js";
 

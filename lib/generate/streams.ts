@@ -201,7 +201,7 @@ export class Streams {
     this.gates.begin();
     this.strong = probe?.strong ?? new Map();
     this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
-      const own = steering.stepAt(moment, step);
+      const own = this.ownStep(steering, moment, step);
       steps.push(own ?? 0);
       const reading = own === undefined ? { alpha: 0, kl: null } : this.read(steering, schedule, { own, step }, probe);
       if (own !== undefined && isDynamic(schedule)) calm.set(steering, calmAfter(this.calmOf(steering, step), schedule, reading));
@@ -251,13 +251,18 @@ export class Streams {
     return calm?.schedule === this.schedules.get(steering) ? calm : undefined;
   }
 
+  /** The token step in the steering's phases; undefined where it is not steered, whatever its schedule is. */
+  private ownStep(steering: LiveSteering, moment: Moment, step: number): number | undefined {
+    return this.gates.isShut(steering) ? undefined : steering.stepAt(moment, step);
+  }
+
   private isMeasured(steering: LiveSteering, step: number, moment: Moment): boolean {
-    return isDynamic(this.schedules.get(steering)!) && steering.stepAt(moment, step) !== undefined
+    return isDynamic(this.schedules.get(steering)!) && this.ownStep(steering, moment, step) !== undefined
       && !this.calmOf(steering, step)?.left;
   }
 
   private strongTerms(steering: LiveSteering, schedule: Schedule, step: number, moment: Moment): Term[] {
-    const own = steering.stepAt(moment, step);
+    const own = this.ownStep(steering, moment, step);
     return own === undefined || !isDynamic(schedule) ? [] : steering.termsAt(own, schedule.strongAlpha);
   }
 

@@ -6,5 +6,6 @@ export type {
 } from "./binding.js";
 export { call, callAsync } from "./call.js";
 export type {
-  CaptureHandle, GateHandle, NativeAlphaRequests, NativeCaptureRows, NativeGateRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
+  CaptureHandle, GateHandle, NativeAlphaRequests, NativeCaptureRows, NativeGateRows, NativeStep, NativeStepResult, NativeTerms,
+  SamplerHandle, VectorHandle,
 } from "./step.js";

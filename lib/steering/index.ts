@@ -12,7 +12,6 @@ export {
 export * as schedule from "./schedules.js";
 export type { DynamicSettings } from "./schedules.js";
 export {
-  givenSettings, isShorthand, parseIndices, parseSpecs, parseSteer, scheduleText, steerText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
-  type SteeringSpec,
-  type WrittenSpec,
+  givenSettings, isShorthand, parseIndices, parseSpecs, parseSteer, scheduleText, steerText, steeringJsonSchema, steeringSpecSchema,
+  writtenSpecSchema, type SteeringSpec, type WrittenSpec,
 } from "./spec.js";

@@ -41,10 +41,12 @@ const gate = given.required({
 const selection = { layers: given.indices.optional(), heads: given.indices.optional() };
 export const selectionArgument = given.options(selection);
 
+const withVector = given.required({ vector: vectorArgument, ...selection, gate: gate.optional() });
+
 /** Checks vectors and leaves the rest to `steer`, which refuses texts and other values with E_BAD_SPEC. */
 const steering = given.anything.superRefine((value: unknown, context) => {
   if (!given.isObject(value)) return;
-  const parsed = given.isObject(value["vector"]) ? given.required({ vector: vectorArgument, ...selection, gate: gate.optional() }).safeParse(value)
+  const parsed = given.isObject(value["vector"]) ? withVector.safeParse(value)
     : given.isObject(value["provenance"]) ? vectorArgument.safeParse(value) : undefined;
   if (parsed?.success === false) context.addIssue(firstOf(parsed.error));
 });

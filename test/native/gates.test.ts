@@ -1,12 +1,14 @@
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { quantile } from "../../lib/maths/statistics.js";
 import {
-  replay, type Gate, type GateReading, type GenerateOptions, type GenerationResult, type Model, type Probe, type ScheduleInput,
+  replay, type Gate, type GenerateOptions, type GenerationResult, type Model, type Probe, type ScheduleInput,
   type Steering, type VectorData,
 } from "../../lib/index.js";
 import { generate, generateText, scoreTokens } from "../../lib/generate/index.js";
+import { letters, loadChatting } from "../support/chats.js";
 import { changeGuesses, dynamic, expectSame, wrongIn } from "../support/dyn-requests.js";
 import { tinyForFile } from "../support/file-model.js";
+import { alphas, bits, expectSameTokens, gates, probabilities } from "../support/gates.js";
 import { randomProbe } from "../support/probes.js";
 import { digits, loadArchitecture, loadTiny, randomVector } from "../support/tiny-files.js";
 
@@ -30,11 +32,6 @@ function run(steer: Steering | Steering[], more: GenerateOptions = {}, on = mode
   return generateText(on, PROMPT, { steer, maxNewTokens: N_TOKENS, sampling: NO_END, logProbabilities: true, ...more });
 }
 
-const bits = ({ tokens }: GenerationResult): unknown => tokens.map(({ token, logProbability }) => [token, logProbability]);
-const alphas = ({ tokens }: GenerationResult): number[] => tokens.map(({ readings }) => readings[0]!.alpha);
-const gates = ({ tokens }: GenerationResult): GateReading[] => tokens.map(({ readings }) => readings[0]!.gate!);
-const probabilities = (result: GenerationResult): number[] => gates(result).map(({ probability }) => probability);
-
 /** A threshold that the probe crosses in the middle of the text. */
 const middle = quantile(probabilities(await run(gated({ above: 0 }))).sort((a, b) => a - b), 0.5);
 
@@ -48,29 +45,30 @@ describe.each(["auto", "callback", "graph"] as const)("path %s", (steeringPath) 
     const { model: own } = await loadTiny(space, { steeringPath });
     // On the graph path, a vector is never added where the probe reads.
     const later = { ...gated({}), layers: steeringPath === "graph" ? [1, 2] : "all" as const };
-    for (const schedule of [fixed, { kind: "diminishing", alpha: 2 }, (step: number) => 0.1 * step] as ScheduleInput[]) {
-      for (const ownHistory of ["as-generated", "clean"] as const) {
-        const of = (gate?: Omit<Gate, "probe">): Promise<GenerationResult> =>
-          run({ ...later, schedule, ...(gate ? { gate: { probe, ...gate } } : { gate: undefined as never }) }, { ownHistory }, own);
-        const [open, plain] = [await of({ above: 0 }), await of()];
-        expect([bits(open), alphas(open)]).toEqual([bits(plain), alphas(plain)]);
-        const unsteered = await run([], { ownHistory }, own);
-        for (const gate of [{ above: 1 }, { below: 0 }, { below: 0, shape: "smooth" as const }, { below: 0, per: "prompt" as const }]) {
-          const shut = await of(gate);
-          // With a clean history, a row that may be steered is not that of P, and two rows are rounded differently than one.
-          if (ownHistory === "clean") expectSameTokens(shut, unsteered);
-          else expect(bits(shut)).toEqual(bits(unsteered));
-          expect(alphas(shut).every((alpha) => alpha === 0)).toBe(true);
-        }
-        expect(bits(plain)).not.toEqual(bits(unsteered));
-        for (const gate of [{ above: middle }, { below: middle }, { above: 0.01, shape: "smooth" as const }]) {
-          const result = await of(gate);
-          expect([bits(plain), bits(unsteered)]).not.toContainEqual(bits(result));
-          const again = await run(replay({ ...later, schedule }, result), { ownHistory }, own);
-          expect(alphas(again)).toEqual(alphas(result));
-          if (ownHistory === "clean") expectSameTokens(again, result);
-          else expect(bits(again)).toEqual(bits(result));
-        }
+    const cases: Array<[ScheduleInput, "as-generated" | "clean"]> = [
+      [fixed, "as-generated"], [(step: number) => 0.1 * step, "as-generated"], [fixed, "clean"],
+    ];
+    for (const [schedule, ownHistory] of cases) {
+      const of = (gate?: Omit<Gate, "probe">): Promise<GenerationResult> =>
+        run({ ...later, schedule, ...(gate ? { gate: { probe, ...gate } } : { gate: undefined }) }, { ownHistory }, own);
+      const [open, plain] = [await of({ above: 0 }), await of()];
+      expect([bits(open), alphas(open)]).toEqual([bits(plain), alphas(plain)]);
+      const unsteered = await run([], { ownHistory }, own);
+      for (const gate of [{ above: 1 }, { below: 0 }, { below: 0, shape: "smooth" as const }, { below: 0, per: "prompt" as const }]) {
+        const shut = await of(gate);
+        // With a clean history, a row that may be steered is not that of P, and two rows are rounded differently than one.
+        if (ownHistory === "clean") expectSameTokens(shut, unsteered);
+        else expect(bits(shut)).toEqual(bits(unsteered));
+        expect(alphas(shut).every((alpha) => alpha === 0)).toBe(true);
+      }
+      expect(bits(plain)).not.toEqual(bits(unsteered));
+      for (const gate of [{ above: middle }, { below: middle }, { above: 0.01, shape: "smooth" as const }]) {
+        const result = await of(gate);
+        expect([bits(plain), bits(unsteered)]).not.toContainEqual(bits(result));
+        const again = await run(replay({ ...later, schedule }, result), { ownHistory }, own);
+        expect(alphas(again)).toEqual(alphas(result));
+        if (ownHistory === "clean") expectSameTokens(again, result);
+        else expect(bits(again)).toEqual(bits(result));
       }
     }
     own.dispose();
@@ -159,7 +157,8 @@ test("a row's result does not depend on its neighbours' gates", async () => {
 describe("Dyn", () => {
   const variants: GenerateOptions[] = [{}, { ownHistory: "clean" }];
   test.each(variants)("%j: a pipeline with right and with wrong guesses is the plain order; alpha is the gate's times Dyn's", async (how) => {
-    for (const gate of [{ above: middle }, { above: middle, until: middle / 2 }, { shape: "smooth" }, { per: "prompt", above: 0 }] as const) {
+    const some = [{ above: middle }, { above: middle, until: middle / 2 }, { shape: "smooth" }, { per: "prompt", above: 0 }] as const;
+    for (const gate of some) {
       const steer = [gated(gate, dynamic({ topP: 0.9, klReduction: "sum" }))];
       const plain = await run(steer, { ...how, pipeline: "off" });
       for (const change of [(guess: number) => guess, wrongIn(model)]) {
@@ -175,6 +174,25 @@ describe("Dyn", () => {
     }
   });
 
+  test("with a clean history, a gated row is neither that of P nor of S", async () => {
+    const strong = { ...gated({ below: 0 }, dynamic({ strongAlpha: 0.5, alphaMax: 0.5, topP: 1, klReduction: "sum" })),
+      vector: await randomVector(model, 9, { site: "resid_post", nSteps: 1, scale: 6 }) };
+    const { gate: _, ...ungated } = strong;
+    const clean = { ownHistory: "clean", pipeline: "off" } as const;
+    expect((await run(ungated, clean)).work.decodes).toBeLessThan(2 * N_TOKENS); // S is the output row
+    expectSameTokens(await run(strong, clean), await run([]));
+  });
+
+  test("shut for the whole answer, it measures nothing more", async () => {
+    for (const pipeline of ["off", "on"] as const) {
+      const result = await run(gated({ below: 0, per: "prompt" }, dynamic()), { pipeline });
+      expect(result.tokens.map(({ readings }) => readings[0]!.kl !== null)).toEqual(result.tokens.map((_, i) => i === 0));
+      expect(gates(result).map(({ value }) => value)).toEqual(result.tokens.map(() => 0));
+      expect(result.work.decodes).toBe(N_TOKENS + 1);
+      expectSameTokens(result, await run([]));
+    }
+  });
+
   test("open it is no gate bit for bit; shut it is unsteered", async () => {
     const dyn = dynamic({ topP: 0.9, klReduction: "sum" });
     const [open, plain] = [await run(gated({ above: 0 }, dyn)), await run({ vector, schedule: dyn })];
@@ -184,11 +202,6 @@ describe("Dyn", () => {
     }
   });
 });
-
-function expectSameTokens(found: GenerationResult, expected: GenerationResult): void {
-  expect(found.tokens.map(({ token }) => token)).toEqual(expected.tokens.map(({ token }) => token));
-  found.tokens.forEach(({ logProbability }, i) => expect(logProbability).toBeCloseTo(expected.tokens[i]!.logProbability!, digits(4)));
-}
 
 test("a change between tokens, and a vector added in between, keep what the gates read", async () => {
   const results = [];
@@ -214,6 +227,24 @@ test("a change between tokens, and a vector added in between, keep what the gate
     }), result);
   }
   expectSame(results[1]!, results[0]!);
+});
+
+test("a chat keeps what was added, and reads no gate again", async () => {
+  const own = await loadChatting(space, "llama", { maxGenerations: 1 }); // which reads answers again
+  const layers = [own.info.nLayer - 1]; // where only rows with logits could be read
+  const last = await randomVector(own, 1, { site: "resid_post", layers, nSteps: 1, scale: 3 });
+  const reading = await randomProbe(own, 2, { site: "resid_post", layer: layers[0]! });
+  const steering = { vector: last, schedule: fixed, gate: { probe: reading, shape: "smooth" } } as const;
+  const answers = [];
+  for (const isReplayed of [false, true]) {
+    const chat = own.chat({ ...letters(own, 5), history: "as-generated" });
+    const first = await chat.say("Why?", { steer: steering }).result();
+    if (isReplayed) await chat.retry({ steer: replay(steering, first) }).result();
+    answers.push(await chat.say("So?", { steer: steering }).result());
+    expect(gates(answers.at(-1)!).every(({ value }) => value > 0 && value < 1)).toBe(true);
+  }
+  expectSameTokens(answers[1]!, answers[0]!);
+  own.dispose();
 });
 
 test("a scored text is steered as it was generated", async () => {

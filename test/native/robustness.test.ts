@@ -61,7 +61,8 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
     ["a gate of a row without the activation that it reads", () => gated(gateAt(2), { output: false }), "E_SHAPE"],
     [
       "a gate of another row",
-      () => { const batch = gated(gateAt(0)); batch.add(6, 1, 0); batch.readGate(1, [...batch.gates.keys()][0]!); return batch; }, "E_SHAPE",
+      () => { const batch = gated(gateAt(0)); batch.add(6, 1, 0); batch.readGate(1, [...batch.gates.keys()][0]!); return batch; },
+      "E_SHAPE",
     ],
     ["a sample of a row without logits", () => { const batch = row(5, 0, 0); batch.sample(0); return batch; }, "E_SHAPE"],
     [

@@ -74,7 +74,8 @@ describe("details", () => {
     const { json: again } = await ask("POST", `/v1/generations/${id}/replay`, { steering_details: true });
     expect(again.choices[0].llama_steer.steps.map((step: Step) => [step.id, step.readings[0]!.alpha]))
       .toEqual(steps.map((step) => [step.id, step.readings[0]!.alpha]));
-    const { json: valid } = await ask("POST", "/v1/steering/validate", { model: "chat", steering: { vector: "one", schedule: { kind: "fixed" }, gate } });
+    const written = { vector: "one", schedule: { kind: "fixed" }, gate };
+    const { json: valid } = await ask("POST", "/v1/steering/validate", { model: "chat", steering: written });
     expect(valid).toMatchObject({ valid: true, shorthand: ["one:fixed,1,when=early>0.5,until=0.4"] });
     for (const [wrong, status] of [["one:fixed,1,when=two", 400], ["one:fixed,1,when=three", 404]] as const) {
       expect((await ask("POST", "/v1/completions", { model: "chat", prompt: PROMPT, steering: wrong })).status).toBe(status);

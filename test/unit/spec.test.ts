@@ -234,7 +234,8 @@ test("a gate's probe is found beside a steering file, and without its ending", a
   await expect(loadSteering(`${vector}:fixed,1,when=${vector}`)).rejects.toMatchObject({ code: "E_BAD_VECTOR" });
   await expect(loadSteering(`${vector}:fixed,1,when=missing`)).rejects.toMatchObject({ code: "E_NOT_FOUND" });
   expect(compose(ofFile!)[0]).toMatchObject({ gate: { path: found }, only: { from: 2 } });
-  expect(() => compose({ ...ofFile!, gate: { ...ofFile!.gate!, probe: any } })).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
+  const mismatched = { ...ofFile!, gate: { ...ofFile!.gate!, probe: any } };
+  expect(() => compose(mismatched)).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
   for (const gate of ["p", { above: 0.5 }, { probe: ofFile!.gate!.probe, above: 2 }, null]) {
     expect(() => compose({ vector: smallVector(), schedule: schedule.fixed(), gate: gate as never })).toThrow(SteeringError);
   }
