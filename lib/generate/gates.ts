@@ -37,7 +37,7 @@ export class Gates {
   }
 
   /**
-   * Applies a steering's gate to its terms of a step. A gate is read where there is something to add; one per prompt at the first step
+   * Applies a steering's gate to its terms of a step. A gate is read if something is to be added; one per prompt at the first step
    * that it sees, whatever is added there.
    */
   apply(steering: LiveSteering, terms: readonly Term[], reading: Reading): readonly Term[] {

@@ -83,7 +83,7 @@ export interface NativeGate {
   opens: number;
   keeps: number;
   below: boolean;
-  /** Its value is the probability (with `below`, of the opposite) instead of 1. */
+  /** Its value is the probability (with `below`, its complement) instead of 1. */
   smooth: boolean;
 }
 

@@ -10,7 +10,7 @@ struct gate_rule {
     double opens; // the probability from which on it opens
     double keeps; // the probability to which an open gate stays open
     bool   below; // it opens at `opens` and under it, instead of above
-    bool   smooth; // its value is the probability (below: of the opposite), instead of 1
+    bool   smooth; // its value is the probability, or with `below` its complement, instead of 1
 };
 
 // A probe that decides, from a row's activation at one place, how much of a vector is added to that row in later places of the same
