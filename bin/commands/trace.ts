@@ -67,5 +67,5 @@ function property(spec: SteeringSpec, { alpha, kl }: Reading): string {
 }
 
 function measures({ schedule }: SteeringSpec): boolean {
-  return schedule.kind === "dynamic";
+  return schedule.kind === "dynamic" || schedule.kind === "budget";
 }

@@ -2,14 +2,15 @@ import type { Engine, Term } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { VectorHandle } from "../native/index.js";
 import {
-  checkPhases, parsePhases, parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeredPhase,
+  checkOperator, checkPhases, parseOperation, parsePhases, parseSchedule, parseTail, steeringSpecSchema, writtenOperation, type Operation,
+  type Operator, type Schedule, type ScheduleInput, type SteeredPhase,
   type SteeringSpec, type Tail,
 } from "../steering/index.js";
 import { assertMadeFor, directionIndex, type Selection, type VectorData } from "../vector/index.js";
 import type { Moment } from "./phase-clock.js";
 
 /** A vector and how strongly to add it. */
-export interface Steering extends Selection {
+export interface Steering extends Selection, Operation {
   vector: VectorData;
   /** A schedule, whose missing settings take their defaults (e.g. `{ kind: "dynamic" }`), or a function from token step to alpha. */
   schedule: ScheduleInput;
@@ -31,6 +32,8 @@ export class LiveSteering implements Steering {
   readonly heads: readonly number[] | "all";
   readonly tail: Tail;
   readonly phases: readonly SteeredPhase[];
+  readonly operator: Operator;
+  readonly keepNorm: boolean;
   private current: Schedule;
   private dropped = false;
   /** True once a step has used this steering. */
@@ -40,12 +43,13 @@ export class LiveSteering implements Steering {
   private handle: VectorHandle | undefined;
 
   /** Throws E_BAD_SPEC. */
-  constructor({ vector, schedule, tail, phases, layers = "all", heads = "all" }: Steering) {
+  constructor({ vector, schedule, tail, phases, layers = "all", heads = "all", ...operation }: Steering) {
     this.vector = checkedVector(vector);
     this.layers = layers;
     this.heads = heads;
     this.tail = parseTail(tail);
     this.phases = parsePhases(phases);
+    ({ operator: this.operator, keepNorm: this.keepNorm } = parseOperation(operation));
     this.current = this.parsed(schedule);
   }
 
@@ -100,13 +104,19 @@ export class LiveSteering implements Steering {
   private parsed(input: ScheduleInput): Schedule {
     const schedule = parseSchedule(input);
     checkPhases(this.phases, schedule);
+    checkOperator(this, schedule);
     return schedule;
   }
 
   /** The terms to add at a token step with this alpha; none past the vector's end. @internal */
   termsAt(step: number, alpha: number): Term[] {
     const index = directionIndex(this.vector.nSteps, step, this.tail);
-    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha }];
+    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha, ...writtenOperation(this) }];
+  }
+
+  /** True unless a token step is past the vector's end. @internal */
+  actsAt(step: number): boolean {
+    return directionIndex(this.vector.nSteps, step, this.tail) !== undefined;
   }
 }
 
@@ -115,13 +125,13 @@ export class LiveSteering implements Steering {
  * if given, replace the schedule.
  */
 export function canonicalSpec(
-  { vector, layers, heads, schedule, tail, phases }: Steering, alphas: readonly number[] | undefined,
+  { vector, layers, heads, schedule, tail, phases, ...operation }: Steering, alphas: readonly number[] | undefined,
 ): SteeringSpec {
   const { path } = vector as { path?: string };
   return steeringSpecSchema.parse({
     vector: path ?? (vector.provenance.property || "unnamed"),
     ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }),
-    schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule),
+    schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule), ...writtenOperation(operation),
   });
 }
 
@@ -157,7 +167,7 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
   const all = parts.flatMap((part) => steerings(part)).map(({ vector, layers = "all", heads = "all", ...how }): Steering => ({
-    vector: checkedVector(vector), layers, heads,
+    vector: checkedVector(vector), layers, heads, ...writtenOperation(how),
     schedule: parseSchedule(how.schedule), tail: parseTail(how.tail), phases: parsePhases(how.phases),
   }));
   for (const { vector } of all) assertMadeFor(vector, all[0]!.vector.provenance.model);

@@ -5,6 +5,7 @@ export type {
   NativeWork,
 } from "./binding.js";
 export { call, callAsync } from "./call.js";
+export { KEEPS_NORM, OPERATOR_NUMBERS } from "./step.js";
 export type {
-  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
+  CaptureHandle, NativeAlphaRequests, NativeBudgets, NativeCaptureRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
 } from "./step.js";

@@ -4,11 +4,12 @@ export {
 } from "./schedule-kinds.js";
 export { checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
 export {
-  alphaAt, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type Schedule, type ScheduleInput,
-  type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
+  alphaAt, isMeasured, parseSchedule, parseTail, scheduleSchema, type BudgetSchedule, type DynamicSchedule, type FunctionSchedule,
+  type MeasuredSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
 } from "./schedule.js";
+export { checkOperator, parseOperation, writtenOperation, type Operation, type Operator } from "./operators.js";
 export * as schedule from "./schedules.js";
-export type { DynamicSettings } from "./schedules.js";
+export type { BudgetSettings, DynamicSettings } from "./schedules.js";
 export {
   givenSettings, parseIndices, parseSpecs, parseSteer, scheduleText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
   type SteeringSpec,

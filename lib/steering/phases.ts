@@ -1,7 +1,8 @@
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import type { Schedule } from "./schedule.js";
+import { KINDS } from "./schedule-kinds.js";
+import { isMeasured, type Schedule } from "./schedule.js";
 
 const phaseSchema = z.enum(["prompt", "thinking", "answer"]);
 /** When a vector is added: on the rows of the prompt, while the model thinks, or while it answers. */
@@ -14,8 +15,8 @@ export function parsePhases(input: readonly SteeredPhase[] | undefined): Steered
 }
 
 /** Throws E_BAD_SPEC for a schedule that cannot steer a prompt, where its phases include it. */
-export function checkPhases(phases: readonly SteeredPhase[], { kind }: Schedule): void {
-  if (!phases.includes("prompt") || kind !== "dynamic") return;
-  throw new SteeringError("E_BAD_SPEC", "dyn measures its alpha per generated token, so it cannot steer the prompt: leave out the phase "
-    + '"prompt", or use another schedule, such as fixed');
+export function checkPhases(phases: readonly SteeredPhase[], schedule: Schedule): void {
+  if (!phases.includes("prompt") || !isMeasured(schedule)) return;
+  throw new SteeringError("E_BAD_SPEC", `${KINDS[schedule.kind].word} measures its alpha per generated token, so it cannot steer the prompt: leave `
+    + 'out the phase "prompt", or use another schedule, such as fixed');
 }

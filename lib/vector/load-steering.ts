@@ -3,9 +3,9 @@ import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { parseJson, readUtf8 } from "../formats/index.js";
 import {
-  checkPhases, givenSettings, parseSpecs, parseSteer, type DynamicSchedule, type SteeringSpec, type WrittenSpec,
+  checkOperator, checkPhases, givenSettings, parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec,
 } from "../steering/index.js";
-import { dynamicSettings } from "./calibrated.js";
+import { withCalibrated } from "./calibrated.js";
 import { SteeringVector } from "./steering-vector.js";
 
 /** Enough for thousands of specifications; a handful is typical. */
@@ -29,7 +29,7 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
   if (!spec.endsWith(".json")) {
     if (existsSync(spec)) return [await load({ ...WHOLE, vector: spec })];
-    return [withCalibrated(await load(parseSteer(spec)), givenSettings(spec))];
+    return [calibrated(await load(parseSteer(spec)), spec)];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
   const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(spec), vector));
@@ -47,13 +47,12 @@ export type ReadVector = (name: string) => Promise<SteeringVector>;
 export async function readSteering(spec: string | WrittenSpec, read: ReadVector): Promise<LoadedSteering> {
   if (typeof spec !== "string") return load(parseSpecs(spec, "steering")[0]!, read);
   if (!spec.includes(":")) return load({ ...WHOLE, vector: spec }, read);
-  return withCalibrated(await load(parseSteer(spec), read), givenSettings(spec));
+  return calibrated(await load(parseSteer(spec), read), spec);
 }
 
-/** Fills in what the file's calibration knows of Dyn's settings (`dynamicSettings`) for those that are not given. */
-function withCalibrated(loaded: LoadedSteering, given: Partial<DynamicSchedule>): LoadedSteering {
-  if (loaded.schedule.kind !== "dynamic") return loaded;
-  return { ...loaded, schedule: { ...loaded.schedule, ...dynamicSettings(loaded.vector.provenance.calibration), ...given } };
+/** Fills in what the file's calibration knows better than the defaults of the shorthand `text`. */
+function calibrated(loaded: LoadedSteering, text: string): LoadedSteering {
+  return { ...loaded, schedule: withCalibrated(loaded.schedule, loaded.vector.provenance.calibration, givenSettings(text)) };
 }
 
 type Unscheduled = Omit<SteeringSpec, "schedule"> & { schedule?: SteeringSpec["schedule"] | undefined };
@@ -65,5 +64,6 @@ async function load(
   const found = schedule ?? vector.provenance.calibration?.schedule;
   if (!found) throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated; give a schedule, e.g. ${path}:fixed,1, or calibrate it`);
   checkPhases(how.phases, found);
+  checkOperator(how, found);
   return { ...how, vector, schedule: found };
 }

@@ -122,7 +122,10 @@ bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
         if (node_rows.at(row) < 0) continue;
         bool touched = false;
         sum_.assign(width, 0.0);
-        for (hook_site site : sites) touched |= terms_->accumulate(site, layer, row, site == hook_site::head_out, sum_);
+        for (hook_site site : sites) {
+            if (terms_->reads(site, layer, row)) continue; // left to the callback path
+            touched |= terms_->accumulate(site, layer, row, site == hook_site::head_out, sum_);
+        }
         if (touched) std::copy(sum_.begin(), sum_.end(), composed_.begin() + node_rows[row] * width);
         any |= touched;
     }

@@ -154,12 +154,15 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
     for (const auto & [site, layers] : work.terms.places()) {
         for (int layer : layers) {
+            const auto [adds, reads] = work.terms.needs(site, layer);
             const bool fits = fits_graph_path(site, layer);
-            if (options_.path == steering_path::graph && !fits) {
-                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer "
-                    + std::to_string(layer) + " of this model");
+            if (options_.path == steering_path::graph && (!fits || reads)) {
+                throw failure("E_NO_SITE", std::string("the graph path ") + (fits ? "only adds; an operator or a kept norm acts at "
+                    : "does not reach ") + hook_site_name(site) + " of layer " + std::to_string(layer) + " of this model");
             }
-            (fits && !prefers_callback ? work.on_graph : work.on_callback)[site].insert(layer);
+            const bool is_on_graph = fits && !prefers_callback;
+            if (is_on_graph && adds) work.on_graph[site].insert(layer);
+            if (!is_on_graph || reads) work.on_callback[site].insert(layer);
         }
     }
     for (const auto & [site, layers] : work.on_graph) enable_slot(graph_path::slot_of(site));

@@ -8,11 +8,18 @@
 #include <set>
 #include <vector>
 
-// All terms of one decode: "add alpha times this vector's direction of this step to this row of the batch". Kept in a canonical order,
-// so that the sum does not depend on the caller's order.
+// What a term does with its direction, in the order in which they act at one place (docs/method.md §4, Operators).
+enum class steering_operator : int8_t { add, ablate, project, clamp };
+constexpr int8_t N_OPERATORS = 4;
+
+// All terms of one decode: "add alpha times this vector's direction of this step to this row of the batch", or do something else with
+// it. What is added is kept in a canonical order, so that the sum does not depend on the caller's; other operators keep the caller's
+// order among their kind. An alpha of 0 changes nothing, whatever the operator.
 class steering_terms {
 public:
-    void add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha);
+    // `keeps_norm`: wherever the vector acts, the activation keeps the norm that it had.
+    void add(int32_t row, std::shared_ptr<const steering_vector> vector, int32_t step, float alpha,
+             steering_operator kind = steering_operator::add, bool keeps_norm = false);
 
     bool empty() const { return rows_.empty(); }
     // Every site and layer that a term changes.
@@ -22,15 +29,38 @@ public:
     // Rows (ascending) that have terms.
     std::vector<int32_t> rows() const;
 
-    // Adds the row's terms at (site, layer) to sum [width], in double; `as_products`: times W_O, for head_out. False if there are none.
+    // Adds the row's additions at (site, layer) to sum [width], in double; `as_products`: times W_O, for head_out. False if there are none.
     bool accumulate(hook_site site, int layer, int32_t row, bool as_products, std::vector<double> & sum) const;
+
+    // True if what the row's terms do at (site, layer) depends on its activation there, so that only the callback path can do it. At
+    // head_out also if that holds for attn_out, which must see what was added before it.
+    bool reads(hook_site site, int layer, int32_t row) const;
+    // Whether at (site, layer) some row is only added to, and whether some row is read.
+    struct place_needs { bool adds; bool reads; };
+    place_needs needs(hook_site site, int layer) const;
+    // True if a term of the row acts at (site, layer).
+    bool acts(hook_site site, int layer, int32_t row) const;
+    // Applies all the row's terms at (site, layer) to its activation, in double.
+    void apply(hook_site site, int layer, int32_t row, std::vector<float> & activation) const;
 
 private:
     struct term {
         std::shared_ptr<const steering_vector> vector;
         int32_t                                step;
         double                                 alpha;
+        steering_operator                      kind;
+        bool                                   keeps_norm;
+
+        bool acts(hook_site site, int layer) const;
     };
-    // row -> (serial of the vector, step) -> term
-    std::map<int32_t, std::map<std::pair<uint64_t, int32_t>, term>> rows_;
+    struct row_terms {
+        std::map<std::pair<uint64_t, int32_t>, term> additions; // by the vector's serial and the step
+        std::vector<term>                            others;    // in the order in which they act
+    };
+    const row_terms * of(int32_t row) const;
+    static bool reads_at(hook_site site, int layer, const row_terms & terms);
+    static bool keeps_norm(hook_site site, int layer, const row_terms & terms);
+
+    std::map<int32_t, row_terms> rows_;
+    bool                         reads_any_ = false;
 };

@@ -1,6 +1,6 @@
 import { SteeringError } from "../../errors.js";
 import { canonicalSpec, type Steering } from "../../generate/index.js";
-import { scheduleText, type SteeringSpec } from "../../steering/index.js";
+import { scheduleText, writtenOperation, type SteeringSpec } from "../../steering/index.js";
 import { assertMadeFor, readSteering, type LoadedSteering, type ModelFingerprint } from "../../vector/index.js";
 import { HttpError } from "../http/errors.js";
 import type { SteeringInput } from "../schemas/index.js";
@@ -25,14 +25,15 @@ export function specOf(shelf: Shelf, steering: Steering, alphas?: readonly numbe
 }
 
 /** As `--steer` would take it; null if the shorthand cannot express it. */
-export function shorthandOf({ vector, schedule, layers, heads, tail, phases }: SteeringSpec): string | null {
+export function shorthandOf({ vector, schedule, layers, heads, tail, phases, ...operation }: SteeringSpec): string | null {
   const text = scheduleText(schedule);
   if (text === undefined) return null;
   const list = (name: string, indices: readonly number[] | "all"): string[] => (indices === "all" ? [] : [`${name}=${indices.join("+")}`]);
+  const { operator, keepNorm } = writtenOperation(operation);
   const isUsual = phases.length === 1 && phases[0] === "answer";
   return [
     `${vector}:${text}`, ...list("layers", layers), ...list("heads", heads), ...(tail === "mean" ? [] : [`tail=${tail}`]),
-    ...(isUsual ? [] : [`on=${phases.join("+")}`]),
+    ...(isUsual ? [] : [`on=${phases.join("+")}`]), ...(operator ? [`op=${operator}`] : []), ...(keepNorm ? ["norm=keep"] : []),
   ].join(",");
 }
 
