@@ -9,8 +9,10 @@ export const TRIES = 4;
 const SHARE = 1 / 8;
 /** How much an estimate of the alpha that spends the budget counts against those before it, in the exponent. */
 const NEWEST = 0.5;
-/** The alphas tried beside the largest one, as multiples of the estimate. */
-const AROUND = [1.6, 1, 0.6];
+/** The alphas tried beside the largest one, as multiples of the first of them, which is this much above the estimate. */
+const [ABOVE, BELOW] = [1.6, [1, 0.6, 0.36]];
+/** How far below the largest alpha the next one is, at least. */
+const MOST_SHARE = 0.8;
 
 /** What the tokens so far mean for a budget. */
 export interface Spending {
@@ -34,8 +36,8 @@ export function allowance({ nats, per }: BudgetSchedule, spending: Spending | un
 
 /** The alphas to try for the next token, the largest first: always `alphaMax`, and others around the alpha that spends the budget. */
 export function alphasToTry({ alphaMax }: BudgetSchedule, spending: Spending | undefined): number[] {
-  const reach = Math.min(spending?.reach ?? alphaMax / 2, alphaMax / 1.2);
-  return [alphaMax, ...AROUND.map((factor) => factor * reach).filter((alpha) => alpha < alphaMax)];
+  const first = Math.min(ABOVE * (spending?.reach ?? alphaMax / 2), MOST_SHARE * alphaMax);
+  return [alphaMax, ...BELOW.map((factor) => factor * first)];
 }
 
 /** What a token that was tried with these alphas, whose KLs are known up to the chosen one, means for the next one. */

@@ -76,6 +76,20 @@ const CAPTURED: NativeWork = {
   resultBytes: SAMPLED + nLayer * WIDTH * 8 + 8, nodes: NODES + SLOTS,
 };
 
+/**
+ * An operator other than add, or a kept norm: the row is read and written at every layer, where the graph stops, and its term says which.
+ * At head_out the graph path is never enabled, so there are no slots.
+ */
+const OPERATED: NativeWork = {
+  ...UNSTEERED, argumentBytes: UNSTEERED.argumentBytes + TERM + 1, stops: nLayer, activationBytes: 2 * 4 * WIDTH * nLayer,
+};
+
+/** A budget: the row without the vector and four that try an alpha, in one decode; its baseline, candidates, their end and the limit. */
+const BUDGET: NativeWork = {
+  ...UNSTEERED, nodes: NODES + SLOTS, rows: 5, outputs: 5, argumentBytes: 5 * ROW + 5 * TERM + SAMPLE + 4 + 4 * 4 + 4 + 8,
+  resultBytes: SAMPLED + 4 + 4 * 8, logitBytes: 5 * 4 * nVocab, vectorBytes: 5 * 4 * nEmbd * nLayer,
+};
+
 const fixed: Schedule = { kind: "fixed", alpha: 1 };
 const steer = (n: number, schedule: Schedule, first = 0): Steering[] =>
   vectors.slice(first, first + n).map((vector) => ({ vector, schedule }));
@@ -102,6 +116,9 @@ const MODES: Array<[string, NativeWork, (nTokens: number) => Promise<unknown>]> 
     [`Dyn, ${n} properties`, dynamic(n, false), generating({ steer: steer(n, dyn), pipeline: "off" })],
     [`Dyn, ${n} properties, guessed`, dynamic(n, true), generating({ steer: steer(n, dyn), pipeline: "on" })],
   ]),
+  ["ablation", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, operator: "ablate" })) })],
+  ["a kept norm", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, keepNorm: true })) })],
+  ["a budget", BUDGET, generating({ steer: steer(1, { kind: "budget", nats: 0.1, alphaMax: 2, per: "token" }) })],
   ["capture", CAPTURED, (maxNewTokens) => captureMeans(model, [{ tokens: PROMPT, weight: 1 }], { site: "head_out", maxNewTokens })],
   ["a turn of a chat", UNSTEERED, (nTokens) => chatting.chat(letters(chatting, nTokens)).say("Hi").result()],
 ];
