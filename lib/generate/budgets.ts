@@ -62,6 +62,13 @@ function reachOf(alphas: readonly number[], kls: readonly number[], index: numbe
 export class Budgets {
   private readonly chosen = new Map<LiveSteering, Reading>();
   private readonly spending = new Map<LiveSteering, Spending>();
+  private step = -1;
+
+  /** Call this before the rows of a step, any number of times. */
+  begin(step: number): void {
+    if (step !== this.step) this.chosen.clear();
+    this.step = step;
+  }
 
   /** True if the current step has an alpha for this steering. */
   has(steering: LiveSteering): boolean {
@@ -90,11 +97,6 @@ export class Budgets {
     if (kls.slice(0, index < 0 ? kls.length : index + 1).some((kl) => Number.isNaN(kl))) throw notFinite();
     this.chosen.set(steering, { alpha: alphas[index] ?? 0, kl: kls[index] ?? 0 });
     this.spending.set(steering, spendingAfter(this.of(steering, schedule), schedule, alphas, chosen));
-  }
-
-  /** Call this when the current step has its token. */
-  endStep(): void {
-    this.chosen.clear();
   }
 
   private of(steering: LiveSteering, schedule: BudgetSchedule): Spending | undefined {

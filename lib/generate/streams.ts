@@ -153,6 +153,7 @@ export class Streams {
    * step, or has rows in this batch.
    */
   output(batch: Batch, { token, position, step, sequences }: Row, moment: Moment, probe: Probe | undefined): Output {
+    if (!this.past[step]) this.budgets.begin(step);
     const composition = this.compose(step, moment, probe);
     // With a clean history, a row with the terms of P is that of P.
     const isOfP = this.isClean && this.budgets.isFirst
@@ -213,7 +214,6 @@ export class Streams {
   decide(token: number): void {
     const { terms, strong, calm } = this;
     this.decidedSteps.push({ token, terms, strong, calm, baseline: this.baseline(this.past.length) });
-    this.budgets.endStep();
   }
 
   /** What the rows of P and S have beside what is measured: the first step's row is the prompt's last. */

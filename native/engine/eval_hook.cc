@@ -75,6 +75,7 @@ void eval_hook::finish_pass() {
     work_done.nodes += n_nodes_;
     try {
         if (error_) std::rethrow_exception(error_);
+        graph_.finish_pass();
         check_seen();
     } catch (...) {
         cancel();

@@ -152,7 +152,17 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     // layer costs little. Captures are taken before anything is added, which at attn_out only the callback path can do.
     const bool prefers_callback = options_.path == steering_path::callback
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
-    for (const auto & [site, layers] : work.terms.places()) {
+    const auto places = work.terms.places();
+    // On the CPU, a node of the graph path can call a function, which may read the activation.
+    if (work.terms.operates_anywhere() && !prefers_callback && !weights_->uses_device()) {
+        for (hook_site site : {hook_site::attn_out, hook_site::resid_post}) {
+            if (places.count(site) == 0) continue;
+            for (int layer : places.at(site)) {
+                if (fits_graph_path(site, layer)) work.terms.operate_in_graph(site, layer);
+            }
+        }
+    }
+    for (const auto & [site, layers] : places) {
         for (int layer : layers) {
             const auto [adds, reads] = work.terms.needs(site, layer);
             const bool fits = fits_graph_path(site, layer);

@@ -48,7 +48,7 @@ void steering_terms::add(int32_t row, std::shared_ptr<const steering_vector> vec
                          bool keeps_norm) {
     if (alpha == 0.0f) return; // the exact unsteered computation
     auto & [additions, others] = rows_[row];
-    reads_any_ |= keeps_norm || kind != steering_operator::add;
+    operates_anywhere_ |= keeps_norm || kind != steering_operator::add;
     if (kind != steering_operator::add) {
         const auto later = std::find_if(others.begin(), others.end(), [=](const term & other) { return other.kind > kind; });
         others.insert(later, term{std::move(vector), step, alpha, kind, keeps_norm});
@@ -117,7 +117,7 @@ bool steering_terms::acts(hook_site site, int layer, int32_t row) const {
 }
 
 steering_terms::place_needs steering_terms::needs(hook_site site, int layer) const {
-    if (!reads_any_) return {true, false};
+    if (!operates_anywhere_) return {true, false};
     place_needs needs{false, false};
     for (const auto & [row, terms] : rows_) {
         if (acts(site, layer, row)) (reads(site, layer, row) ? needs.reads : needs.adds) = true;
@@ -125,7 +125,7 @@ steering_terms::place_needs steering_terms::needs(hook_site site, int layer) con
     return needs;
 }
 
-bool steering_terms::reads_at(hook_site site, int layer, const row_terms & terms) {
+bool steering_terms::operates_at(hook_site site, int layer, const row_terms & terms) {
     return std::any_of(terms.others.begin(), terms.others.end(), [=](const term & each) { return each.acts(site, layer); })
         || keeps_norm(site, layer, terms);
 }
@@ -136,10 +136,14 @@ bool steering_terms::keeps_norm(hook_site site, int layer, const row_terms & ter
         || std::any_of(terms.additions.begin(), terms.additions.end(), [=](const auto & each) { return keeps(each.second); });
 }
 
+bool steering_terms::operates(hook_site site, int layer, int32_t row) const {
+    const auto * terms = operates_anywhere_ ? of(row) : nullptr;
+    return terms != nullptr && operates_at(site, layer, *terms);
+}
+
 bool steering_terms::reads(hook_site site, int layer, int32_t row) const {
-    const auto * terms = reads_any_ ? of(row) : nullptr;
-    if (terms == nullptr) return false;
-    return reads_at(site, layer, *terms) || (site == hook_site::head_out && reads_at(hook_site::attn_out, layer, *terms));
+    const auto is_read = [=](hook_site where) { return in_graph_.count({where, layer}) == 0 && operates(where, layer, row); };
+    return is_read(site) || (site == hook_site::head_out && is_read(hook_site::attn_out));
 }
 
 void steering_terms::apply(hook_site site, int layer, int32_t row, std::vector<float> & activation) const {
@@ -147,7 +151,7 @@ void steering_terms::apply(hook_site site, int layer, int32_t row, std::vector<f
     const bool has_sum = accumulate(site, layer, row, false, x);
     const auto * terms = of(row);
     if (terms == nullptr) return;
-    if (!reads_any_ || !reads_at(site, layer, *terms)) {
+    if (!operates_anywhere_ || !operates_at(site, layer, *terms)) {
         for (size_t i = 0; has_sum && i < x.size(); ++i) activation[i] += float(x[i]); // rounded like the graph path's operand
         return;
     }

@@ -32,9 +32,15 @@ public:
     // Adds the row's additions at (site, layer) to sum [width], in double; `as_products`: times W_O, for head_out. False if there are none.
     bool accumulate(hook_site site, int layer, int32_t row, bool as_products, std::vector<double> & sum) const;
 
-    // True if what the row's terms do at (site, layer) depends on its activation there, so that only the callback path can do it. At
-    // head_out also if that holds for attn_out, which must see what was added before it.
+    // From now on, a node of the graph does at (site, layer) what depends on the activation.
+    void operate_in_graph(hook_site site, int layer) { in_graph_.insert({site, layer}); }
+    // True if what the row's terms do at (site, layer) depends on its activation there.
+    bool operates(hook_site site, int layer, int32_t row) const;
+    // True if only the callback path can do what the row's terms do at (site, layer). At head_out that holds also if it holds for attn_out,
+    // which must see what was added before it.
     bool reads(hook_site site, int layer, int32_t row) const;
+    // True if some row's terms depend on an activation somewhere.
+    bool operates_anywhere() const { return operates_anywhere_; }
     // Whether at (site, layer) some row is only added to, and whether some row is read.
     struct place_needs { bool adds; bool reads; };
     place_needs needs(hook_site site, int layer) const;
@@ -58,9 +64,10 @@ private:
         std::vector<term>                            others;    // in the order in which they act
     };
     const row_terms * of(int32_t row) const;
-    static bool reads_at(hook_site site, int layer, const row_terms & terms);
+    static bool operates_at(hook_site site, int layer, const row_terms & terms);
     static bool keeps_norm(hook_site site, int layer, const row_terms & terms);
 
     std::map<int32_t, row_terms> rows_;
-    bool                         reads_any_ = false;
+    bool                         operates_anywhere_ = false;
+    std::set<site_place>         in_graph_;
 };

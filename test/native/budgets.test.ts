@@ -99,7 +99,7 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
     expect(ids(huge)).not.toEqual(ids(plain));
     huge.tokens.forEach(({ readings, logProbability }, step) => {
       expect(readings[0]!.alpha).toBe(1.5);
-      expect(logProbability).toBeCloseTo(fixed.tokens[step]!.logProbability!, digits(5)); // a batch of other rows
+      expect(logProbability).toBeCloseTo(fixed.tokens[step]!.logProbability!, digits(4)); // a batch of other rows
     });
   });
 

@@ -1,12 +1,13 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { replay, type HookSite, type Operator, type Steering, type VectorData } from "../../lib/index.js";
+import { replay, type GenerationResult, type HookSite, type Model, type Operator, type Steering, type VectorData } from "../../lib/index.js";
 import { Batch, type Context, type Term } from "../../lib/engine/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { tinyForFile } from "../support/file-model.js";
 import { dot } from "../support/linear.js";
 import { forward, type SiteHook } from "../support/reference-forward.js";
 import { randomProbe } from "../support/probes.js";
-import { direction, loadTiny, maxDifference, randomVector, tolerance } from "../support/tiny-files.js";
+import { direction, loadTiny, maxDifference, ON_DEVICE, randomVector, tolerance } from "../support/tiny-files.js";
+import { workOf } from "../support/work.js";
 
 // F32 weights and KV, no flash attention: what differs from the double-precision reference is float rounding alone.
 const ROUNDING = tolerance(5e-5);
@@ -143,7 +144,7 @@ describe("identities, seen in the stream after a block", () => {
     const vector = await part(1);
     const plain = await streamAfter([]);
     for (const operator of ["add", "ablate", "project"] as const) {
-      const term: Given = { vector, step: 0, alpha: 2, operator };
+      const term: Given = { vector, step: 0, alpha: operator === "ablate" ? 1 : 20, operator };
       const [kept, free] = [await streamAfter([{ ...term, keepNorm: true }]), await streamAfter([term])];
       expect(Math.abs(norm(kept) / norm(plain) - 1)).toBeLessThan(RELATIVE);
       expect(Math.abs(norm(free) / norm(plain) - 1)).toBeGreaterThan(1e-3);
@@ -199,9 +200,44 @@ describe("a batch", () => {
     }
   });
 
-  test("the graph path alone adds, and nothing else", async () => {
+  (ON_DEVICE ? test.skip : test).each(["attn_out", "resid_post"] as const)(
+    "%s: without a stop, the graph path does what the callback path does, to the last bit", async (site) => {
+      const terms = async (own: Model): Promise<(position: number) => Term[]> => {
+        const [a, b] = await Promise.all([1, 2].map((seed) => randomVector(own, seed, { site, layers: [1, 2], scale: 1 })));
+        const all: Given[][] = [
+          [], [{ vector: a!, step: 0, alpha: 1, operator: "ablate" }], [{ vector: a!, step: 0, alpha: 1 }],
+          [{ vector: b!, step: 1, alpha: 2, keepNorm: true }, { vector: a!, step: 1, alpha: 0.7, operator: "project" }],
+          [{ vector: a!, step: 2, alpha: 0.01, operator: "clamp" }],
+        ];
+        return (position) => (all[position % 5] ?? []).map(({ vector, ...how }) => ({ ...how, vector: own.vectorHandle(vector) }));
+      };
+      const found = [];
+      for (const steeringPath of ["callback", "graph"] as const) {
+        const { model: own } = await loadTiny(space, { steeringPath });
+        using other = await own.createContext({ nCtx: 64, nSeqMax: 2 });
+        const at = await terms(own);
+        const logits: Float32Array[] = [];
+        const work = await workOf(async () => {
+          for (let round = 0; round < 3; round++) { // the graph is used again, with and without operators
+            other.kvClear();
+            const batch = new Batch();
+            TOKENS.forEach((token, position) => batch.add(token, position, 0, { output: true, terms: round === 1 ? [] : at(position) }));
+            await other.decode(batch);
+            logits.push(...TOKENS.map((_, row) => other.logits(row)));
+          }
+        });
+        found.push(logits);
+        if (steeringPath === "graph") expect(work.stops).toBe(0);
+        else expect(work.stops).toBeGreaterThan(0);
+        own.dispose();
+      }
+      expect(found[1]).toEqual(found[0]);
+    },
+  );
+
+  test("the graph path alone only adds at head_out", async () => {
     const { model: own } = await loadTiny(space, { steeringPath: "graph" });
-    const vector = await randomVector(own, 1, { site: "attn_out" });
+    const vector = await randomVector(own, 1);
     for (const how of [{ operator: "ablate" }, { keepNorm: true }] as const) {
       await expect(generateText(own, "x", { steer: { vector, schedule: { kind: "fixed", alpha: 1 }, ...how }, maxNewTokens: 2 }))
         .rejects.toMatchObject({ code: "E_NO_SITE", message: expect.stringContaining("only adds") });
@@ -238,9 +274,8 @@ describe("generations", () => {
     const vector = await randomVector(model, 3, { site: "resid_post", scale: 3 });
     const steer = (how: Partial<Steering>): Steering => ({ vector, schedule: fixed, phases: ["prompt", "answer"], ...how });
     const all = ([{}, { operator: "ablate" }, { keepNorm: true }] as const).map((how) => steer(how));
-    const run = (each: Steering): Promise<{ tokens: ReadonlyArray<{ token: number; logProbability?: number }> }> =>
-      generateText(model, "the same prompt", { steer: each, maxNewTokens: 3, logProbabilities: true });
-    const alone = [];
+    const run = (each: Steering): Promise<GenerationResult> => generateText(model, "the same prompt", { steer: each, maxNewTokens: 3, logProbabilities: true });
+    const alone: GenerationResult[] = [];
     for (const each of all) alone.push(await run(each));
     const together = await Promise.all(all.map(run));
     together.forEach(({ tokens }, i) => {

@@ -28,7 +28,7 @@ export function forward(
   const { nLayer, nEmbd, nHead, nHeadKv } = model.shape;
   const dHead = nEmbd / nHead;
   const embedding = matrixOf(model, "token_embd.weight");
-  const stream = tokens.map((token) => Float64Array.from(embedding.data.subarray(token * nEmbd, (token + 1) * nEmbd)));
+  const stream = tokens.map((token): Float64Array => Float64Array.from(embedding.data.subarray(token * nEmbd, (token + 1) * nEmbd)));
   const headOut: Float64Array[][] = [];
   const residPost: Float64Array[][] = [];
   for (let layer = 0; layer < nLayer; layer++) {
