@@ -10,7 +10,7 @@ const SHARE = 1 / 8;
 /** How much an estimate of the alpha that spends the budget counts against those before it, in the exponent. */
 const NEWEST = 0.5;
 /** The alphas tried beside the largest one, as multiples of the first of them, which is this much above the estimate. */
-const [ABOVE, BELOW] = [1.6, [1, 0.6, 0.36]];
+const [ABOVE, BELOW] = [1.3, [1, 0.6, 0.36]];
 /** How far below the largest alpha the next one is, at least. */
 const MOST_SHARE = 0.8;
 
@@ -29,7 +29,7 @@ export function canSpend({ nats, alphaMax }: BudgetSchedule): boolean {
   return nats > 0 && alphaMax > 0;
 }
 
-/** The most that the next token may spend, in nats (docs/method.md §4, Budget). */
+/** The largest KL that the next token may spend, in nats (docs/method.md §4, Budget). */
 export function allowance({ nats, per }: BudgetSchedule, spending: Spending | undefined): number {
   return per === "token" ? nats : SHARE * (spending?.left ?? nats);
 }

@@ -71,7 +71,7 @@ export interface Output extends Composition {
 export interface Choice {
   steering: LiveSteering;
   schedule: BudgetSchedule;
-  /** Of the rows beside the first one. */
+  /** What the rows beside the first one try. */
   alphas: readonly number[];
   /** Its index in `StepResult.chosen`. */
   index: number;

@@ -45,8 +45,8 @@ export interface NativeAlphaRequests {
 }
 
 /**
- * One entry per budget: the row without the steering, the end of its candidates among all, the strongest first, and the most that a
- * candidate's KL from that row may be. The first within it is chosen; if none is, the row itself.
+ * One entry per budget: the row without the steering, the end of its candidates among all, the strongest first, and the largest KL that
+ * one may have from that row. The first within it is chosen; if none is, the row itself.
  */
 export interface NativeBudgets {
   baselines: Int32Array;

@@ -83,6 +83,6 @@ private:
     // The last of each kind is in use; the ones before it were too small.
     std::map<std::pair<slot, ggml_backend_buffer_type *>, std::vector<std::unique_ptr<operands>>> memories_;
     std::set<const ggml_tensor *>                 own_; // all tensors of memories_
-    std::map<std::pair<slot, int>, operation>     operations_; // of the nodes of this decode
+    std::map<std::pair<slot, int>, operation>     operations_; // by node, for this decode
     std::exception_ptr                            error_;
 };

@@ -16,8 +16,8 @@ import { encodeGguf, TINY_SHAPE, tinyModel } from "../support/tiny-model.js";
 const { space, model } = await tinyForFile();
 const vectors = await Promise.all([1, 2, 3].map((seed) => randomVector(model, seed, { nSteps: 12, scale: 1 })));
 const NO_END = { logitBias: { 2: -Infinity } };
-/** Of KLs of up to some nats, which the engine sums in 32 bits, over rows that batches of other sizes compute. */
-const KL_ROUNDING = tolerance(1e-5);
+/** Between KLs, which the engine sums in 32 bits, over rows that batches of other sizes compute: gemma3's GELU rounds to 16 bits. */
+const KL_ROUNDING = tolerance(1e-4);
 
 const budget = (nats: number, more: object = {}): Steering["schedule"] => ({ kind: "budget", nats, ...more });
 const readingsOf = ({ tokens }: GenerationResult, index = 0): Array<{ alpha: number; kl: number | null }> =>
@@ -76,8 +76,8 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
     const readings = readingsOf(result);
     readings.forEach(({ alpha, kl }, step) => {
       const { kl: expected, atMost } = measured[step]!;
-      expect(Math.abs(kl! - expected)).toBeLessThan(KL_ROUNDING + 1e-3 * expected);
-      expect(expected).toBeLessThan(nats + KL_ROUNDING);
+      expect(kl).toBeLessThanOrEqual(nats);
+      expect(Math.abs(kl! - expected)).toBeLessThan(KL_ROUNDING);
       expect(alpha === alphaMax).toBe(atMost <= nats);
     });
     expect(new Set(readings.map(({ alpha }) => alpha)).size).toBeGreaterThan(3);
@@ -114,7 +114,7 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
     const isClean = ownHistory === "clean";
     const last = await divergences(model, prompt, result, vectors, 2, isClean);
     readingsOf(result, 2).forEach(({ alpha, kl }, step) => {
-      expect(Math.abs(kl! - last[step]!.kl)).toBeLessThan(KL_ROUNDING + 1e-3 * kl!);
+      expect(Math.abs(kl! - last[step]!.kl)).toBeLessThan(KL_ROUNDING);
       expect(kl).toBeLessThanOrEqual(0.1);
       expect(alpha === 2).toBe(last[step]!.atMost <= 0.1);
     });
@@ -180,8 +180,7 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
   test("probes and candidates are those of the chosen row", async () => {
     const monitor = [await randomProbe(model, 3, { site: "head_out" })];
     const steer: Steering[] = [{ vector: vectors[0]!, schedule: budget(0.2) }, { vector: vectors[1]!, schedule: budget(0.2) }];
-    const [found, again] = [await run(steer, { monitor, candidates: 3 }), undefined];
-    expect(again).toBeUndefined();
+    const found = await run(steer, { monitor, candidates: 3 });
     const recorded = await run(replay(steer, found), { monitor, candidates: 3 });
     found.tokens.forEach(({ monitors, candidates, token }, step) => {
       const other = recorded.tokens[step]!;
