@@ -68,7 +68,9 @@ steering_terms read_terms(const Napi::Value & value, const decode_batch & batch)
         const auto & vector = at(vectors, indices[i], "terms.vectors");
         check_step(steps[i], vector->n_steps(), "terms"); // n_steps stands for the mean
         if (!std::isfinite(alphas[i])) throw failure("E_NOT_FINITE", "terms.alphas holds a value that is not finite");
-        if (operators[i] < 0 || operators[i] >= 2 * N_OPERATORS) throw failure("E_BAD_ARGUMENT", "terms.operators: there is no " + std::to_string(operators[i]));
+        if (operators[i] < 0 || operators[i] >= 2 * N_OPERATORS) {
+            throw failure("E_BAD_ARGUMENT", "terms.operators: there is no " + std::to_string(operators[i]));
+        }
         terms.add(rows[i], vector, steps[i], alphas[i], steering_operator(operators[i] % N_OPERATORS), operators[i] >= N_OPERATORS);
     }
     return terms;
@@ -130,17 +132,18 @@ std::vector<budget_request> read_budgets(const Napi::Value & value, const decode
     const auto ends       = read_array<int32_t>(object.Get("ends"), "budgets.ends");
     const auto nats       = read_array<double>(object.Get("nats"), "budgets.nats");
     check_same_length(baselines.size(), {ends.size(), nats.size()}, "budgets");
+    constexpr const char * ENDS = "budgets.ends must rise to the number of candidates";
     int32_t begin = 0;
     for (size_t i = 0; i < baselines.size(); ++i) {
         check_output(baselines[i], batch, "budgets");
-        if (ends[i] < begin || size_t(ends[i]) > candidates.size()) throw failure("E_SHAPE", "budgets.ends must rise to the number of candidates");
+        if (ends[i] < begin || size_t(ends[i]) > candidates.size()) throw failure("E_SHAPE", ENDS);
         if (!(nats[i] >= 0)) throw failure("E_BAD_ARGUMENT", "budgets.nats must be at least 0");
         budget_request request{baselines[i], {candidates.begin() + begin, candidates.begin() + ends[i]}, nats[i]};
         for (int32_t row : request.candidates) check_output(row, batch, "budgets");
         requests.push_back(std::move(request));
         begin = ends[i];
     }
-    if (size_t(begin) != candidates.size()) throw failure("E_SHAPE", "budgets.ends must rise to the number of candidates");
+    if (size_t(begin) != candidates.size()) throw failure("E_SHAPE", ENDS);
     return requests;
 }
 

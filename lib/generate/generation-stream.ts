@@ -146,7 +146,8 @@ export function alphasOf({ tokens, endReadings }: Pick<GenerationResult, "tokens
 export function replay(steer: SteerInput, result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
   return steerings(steer).map(({ vector, layers, heads, tail, phases, operator, keepNorm }, index) => ({
     vector, schedule: { kind: "recorded", alphas: alphasOf(result, index) },
-    ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }), ...writtenOperation({ operator, keepNorm }),
+    ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }),
+    ...writtenOperation({ operator, keepNorm }),
   }));
 }
 

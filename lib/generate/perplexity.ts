@@ -53,8 +53,8 @@ export async function deltaPerplexityFrom(
 }
 
 /**
- * Replaces each dynamic schedule and budget with the alphas that they found in a generation, per step, and 0 after its last step. Other schedules are
- * kept, since they apply to continuations of any length. This is how ΔPPL is measured for Dyn (docs/method.md §6).
+ * Replaces each dynamic schedule and budget with the alphas that they found in a generation, per step, and 0 after its last step. Other
+ * schedules are kept, since they apply to continuations of any length. This is how ΔPPL is measured for Dyn (docs/method.md §6).
  */
 export function withFoundAlphas(steer: readonly Steering[], result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
   const recorded = replay(steer, result);

@@ -53,8 +53,8 @@ export class Streams {
   takeSchedules(): void {
     const schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
     if (this.hasWholeSequences && [...schedules.values()].filter(isSpending).length > 1) {
-      throw new SteeringError("E_BAD_SPEC", "this model keeps a state per sequence, which cannot go back by a token: it takes one budget at "
-        + "a time. Give the others another schedule");
+      throw new SteeringError("E_BAD_SPEC", "this model keeps a state per sequence, which cannot go back by a token: it takes one budget "
+        + "at a time. Give the others another schedule");
     }
     this.schedules = schedules;
   }

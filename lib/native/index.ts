@@ -7,5 +7,6 @@ export type {
 export { call, callAsync } from "./call.js";
 export { KEEPS_NORM, OPERATOR_NUMBERS } from "./step.js";
 export type {
-  CaptureHandle, NativeAlphaRequests, NativeBudgets, NativeCaptureRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
+  CaptureHandle, NativeAlphaRequests, NativeBudgets, NativeCaptureRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle,
+  VectorHandle,
 } from "./step.js";

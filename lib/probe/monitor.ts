@@ -147,6 +147,7 @@ function checkPath({ steeringPath }: Engine, { site, layer, provenance }: Probe,
 function checkOperator({ site, layer, provenance }: Probe, vector: Pick<VectorData, "site" | "layers">, steering: Operation): void {
   const { operator, keepNorm } = parseOperation(steering);
   if ((operator === "add" && !keepNorm) || vector.site !== site || !vector.layers.includes(layer)) return;
+  const how = operator === "add" ? "keepNorm" : `the operator ${operator}`;
   throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer}, where a vector acts with `
-    + `${operator === "add" ? "keepNorm" : `the operator ${operator}`}: use a probe of another layer, or leave this layer out of the steering`);
+    + `${how}: use a probe of another layer, or leave this layer out of the steering`);
 }

@@ -17,6 +17,7 @@ export function parsePhases(input: readonly SteeredPhase[] | undefined): Steered
 /** Throws E_BAD_SPEC for a schedule that cannot steer a prompt, where its phases include it. */
 export function checkPhases(phases: readonly SteeredPhase[], schedule: Schedule): void {
   if (!phases.includes("prompt") || !isMeasured(schedule)) return;
-  throw new SteeringError("E_BAD_SPEC", `${KINDS[schedule.kind].word} measures its alpha per generated token, so it cannot steer the prompt: leave `
-    + 'out the phase "prompt", or use another schedule, such as fixed');
+  const { word } = KINDS[schedule.kind];
+  throw new SteeringError("E_BAD_SPEC", `${word} measures its alpha per generated token, so it cannot steer the prompt: leave out the phase `
+    + '"prompt", or use another schedule, such as fixed');
 }

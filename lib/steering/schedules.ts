@@ -1,4 +1,6 @@
-import { parseSchedule, type BudgetSchedule, type DynamicSchedule, type FunctionSchedule, type ScheduleSettings, type WrittenSchedule } from "./schedule.js";
+import {
+  parseSchedule, type BudgetSchedule, type DynamicSchedule, type FunctionSchedule, type ScheduleSettings, type WrittenSchedule,
+} from "./schedule.js";
 
 type Kind<Name extends WrittenSchedule["kind"]> = Extract<WrittenSchedule, { kind: Name }>;
 /** Settings of `schedule.dynamic`; all have defaults. */

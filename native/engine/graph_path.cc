@@ -125,10 +125,13 @@ void graph_path::call_function(ggml_tensor * node, operation & what) {
 }
 
 // On the thread that computes the node; no exception may cross ggml.
-void graph_path::operate(ggml_tensor * node, const ggml_tensor * activations, const ggml_tensor * operand, int thread, int, void * user_data) {
+void graph_path::operate(ggml_tensor * node, const ggml_tensor * activations, const ggml_tensor * operand, int thread, int,
+                         void * user_data) {
     if (thread != 0) return;
     const auto & what = *static_cast<const operation *>(user_data);
-    const auto row_of = [](const ggml_tensor * tensor, int64_t row) { return reinterpret_cast<float *>(static_cast<char *>(tensor->data) + row * tensor->nb[1]); };
+    const auto row_of = [](const ggml_tensor * tensor, int64_t row) {
+        return reinterpret_cast<float *>(static_cast<char *>(tensor->data) + row * tensor->nb[1]);
+    };
     try {
         for (int64_t row = 0; row < node->ne[1]; ++row) {
             const float * x = row_of(activations, row);

@@ -19,9 +19,9 @@ struct ggml_backend_buffer_type;
 // A control vector of zeros makes llama.cpp append an ADD after every block but the first (its output), and a LoRA adapter of zeros makes
 // it append one after every W_O. Both are set once. When the scheduler asks about such a node, before it computes anything, the node's
 // second operand is replaced by a tensor of ours that holds one row per row of the batch, and the adapter's own products are dropped from
-// the graph. On the CPU, the node of a row with another operator than an addition (steering_terms.h) calls a function of ours, which adds
-// the operand, too. A node with nothing to add is skipped where it works in place, and adds zeros elsewhere: either way an activation keeps all
-// its bits.
+// the graph. On the CPU, the node of a row with another operator than an addition (steering_terms.h) calls a function of ours, which
+// adds the operand, too. A node with nothing to add is skipped where it works in place, and adds zeros elsewhere: either way an
+// activation keeps all its bits.
 //
 // Memory that a decode has read is never freed while the context lives. Nodes of a graph that is reused point to it, and so do a device's
 // descriptors, which some drivers read although no shader does (docs/architecture.md, "Back ends with memory of their own").
@@ -67,7 +67,8 @@ private:
     void          patch(slot kind, int layer, ggml_tensor * node);
     bool          compose(slot kind, int layer, const ggml_tensor * node);
     void          call_function(ggml_tensor * node, operation & what);
-    static void   operate(ggml_tensor * node, const ggml_tensor * activations, const ggml_tensor * operand, int thread, int n_threads, void * what);
+    static void   operate(ggml_tensor * node, const ggml_tensor * activations, const ggml_tensor * operand, int thread, int n_threads,
+                          void * what);
     operands &    memory_of(slot kind, const ggml_tensor * node);
 
     const llama_model *                           model_;

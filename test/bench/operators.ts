@@ -21,7 +21,7 @@ const folder = datasets.folder(path);
 const [positive, negative] = await Promise.all(["ITA", "ENG"].map((name) => loadDataset(name, folder)));
 const italian = await extract(model, { positive: positive!, negative: negative!, support: 5, strength: false });
 
-/** One generation after a question and a first word, which the round chooses; only letters, so that none ends early. */
+/** One generation after a question and a first word, which the round chooses; none ends early. */
 const row = (...steer: Steering[]) => async (round: number): Promise<Measured> => {
   const word = FIRST_WORDS[round % FIRST_WORDS.length]!;
   const prompt = [...model.tokenise(prompts.question(QUESTION)), model.tokenise(` ${word}`, { bos: false })[0]!];
@@ -31,9 +31,8 @@ const row = (...steer: Steering[]) => async (round: number): Promise<Measured> =
   const { work } = await stream.result();
   return { seconds: secondsPerToken([times]), work: { atOnce: 1, tokens: times.length, ...work } };
 };
-const endsForbidden = Object.fromEntries(
-  Array.from({ length: model.info.nVocab }, (_, token) => token).filter((token) => model.isEndOfGeneration(token)).map((token) => [token, -Infinity]),
-);
+const ends = Array.from({ length: model.info.nVocab }, (_, token) => token).filter((token) => model.isEndOfGeneration(token));
+const endsForbidden = Object.fromEntries(ends.map((token) => [token, -Infinity]));
 const operated = (layers: readonly number[], how: Operation = {}): Steering =>
   ({ vector: random, layers, schedule: schedule.fixed(1), ...how });
 const measured = (...schedules: Array<Steering["schedule"]>): Steering[] => schedules.map((each) => ({ vector: italian, schedule: each }));

@@ -59,7 +59,8 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
   const budgets: Array<[string, number, number[], number, number, string]> = [
     ["a budget of a row without logits", 1, [0], 1, -1, "E_SHAPE"], ["a candidate without logits", 0, [0, 1], 1, -1, "E_SHAPE"],
     ["a candidate out of range", 0, [7], 1, -1, "E_SHAPE"], ["a negative budget", 0, [0], -1, -1, "E_BAD_ARGUMENT"],
-    ["a budget that is no number", 0, [0], NaN, -1, "E_BAD_ARGUMENT"], ["the row of a second budget, where there is one", 0, [0], 1, -2, "E_SHAPE"],
+    ["a budget that is no number", 0, [0], NaN, -1, "E_BAD_ARGUMENT"],
+    ["the row of a second budget, where there is one", 0, [0], 1, -2, "E_SHAPE"],
   ];
   for (const [what, baseline, candidates, nats, sampled, code] of budgets) {
     cases.push([what, () => {
@@ -86,7 +87,8 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
       [{ budgets: { ...budgets, ends: Int32Array.of(2) } }, "E_SHAPE"], [{ budgets: { ...budgets, ends: Int32Array.of(-1) } }, "E_SHAPE"],
       [{ budgets: { ...budgets, ends: Int32Array.of(0) } }, "E_SHAPE"], [{ budgets: { ...budgets, nats: new Float64Array(2) } }, "E_SHAPE"],
       [{ budgets: { ...budgets, nats: [1] } }, "E_BAD_ARGUMENT"], [{ terms: { ...terms, operators: Int8Array.of(8) } }, "E_BAD_ARGUMENT"],
-      [{ terms: { ...terms, operators: Int8Array.of(-1) } }, "E_BAD_ARGUMENT"], [{ terms: { ...terms, operators: new Int8Array(2) } }, "E_SHAPE"],
+      [{ terms: { ...terms, operators: Int8Array.of(-1) } }, "E_BAD_ARGUMENT"],
+      [{ terms: { ...terms, operators: new Int8Array(2) } }, "E_SHAPE"],
     ] as const) {
       batch.toNative = () => ({ ...given, ...wrong } as typeof given);
       await expect(context.decode(batch)).rejects.toMatchObject({ name: "SteeringError", code });

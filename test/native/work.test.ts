@@ -81,7 +81,8 @@ const CAPTURED: NativeWork = {
  * An operator other than add, or a kept norm: the row is read and written at every layer, where the graph stops, and its term says which.
  */
 const OPERATED: NativeWork = {
-  ...UNSTEERED, nodes: NODES + SLOTS, argumentBytes: UNSTEERED.argumentBytes + TERM + 1, stops: nLayer, activationBytes: 2 * 4 * WIDTH * nLayer,
+  ...UNSTEERED, nodes: NODES + SLOTS, argumentBytes: UNSTEERED.argumentBytes + TERM + 1, stops: nLayer,
+  activationBytes: 2 * 4 * WIDTH * nLayer,
 };
 
 /** At attn_out a node of the graph does it, without a stop. */

@@ -25,7 +25,8 @@ test.each<[string, BudgetSchedule]>([
 
 test.each([
   ["v:budget,-1", /nats/], ["v:budget,1,2", /nats is given twice/], ["v:budget,1,per=word", /per/], ["v:budget,max=-1", /alphaMax/],
-  ["v:fixed,nats=1", /Unrecognized key/], ["v:budget,alpha=1", /Unrecognized key/], ["v:budget,on=prompt+answer", /budget measures its alpha/],
+  ["v:fixed,nats=1", /Unrecognized key/], ["v:budget,alpha=1", /Unrecognized key/],
+  ["v:budget,on=prompt+answer", /budget measures its alpha/],
   ["v:fixed,op=rotate", /operator/], ["v:fixed,norm=scale", /only norm=keep/], ["v:fixed,op=add,op=add", /op is given twice/],
   ["v:dyn,op=clamp", /clamp changes more/], ["v:budget,op=clamp", /clamp changes more/],
 ])("%s is refused", (text, message) => {
@@ -34,7 +35,8 @@ test.each([
 
 test("operators: the shorthand, the specification, and the shorthand of a specification say the same", () => {
   for (const [text, expected] of [
-    ["v:fixed,1,op=ablate", { operator: "ablate" }], ["v:dyn,p=0.5,max=2,strong=2,kl=mean,op=project,norm=keep", { operator: "project", keepNorm: true }],
+    ["v:fixed,1,op=ablate", { operator: "ablate" }],
+    ["v:dyn,p=0.5,max=2,strong=2,kl=mean,op=project,norm=keep", { operator: "project", keepNorm: true }],
     ["v:fixed,0.5,op=clamp", { operator: "clamp" }], ["v:fixed,1,norm=keep", { keepNorm: true }],
   ] as const) {
     const spec = parseSteer(text);
