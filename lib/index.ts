@@ -35,8 +35,9 @@ export type {
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
 export {
-  schedule, type DynamicSettings, type FullGateRule, type FunctionSchedule, type GateRule, type GateSpec, type KlReduction, type Only, type Schedule, type ScheduleInput, type ScheduleSettings,
-  type SteeredPhase, type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
+  schedule, type BudgetSettings, type DynamicSettings, type FullGateRule, type FunctionSchedule, type GateRule, type GateSpec,
+  type KlReduction, type Only, type Operation, type Operator, type Schedule, type ScheduleInput, type ScheduleSettings, type SteeredPhase,
+  type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
 } from "./steering/index.js";
 export * as prompts from "./prompt/public.js";
 export type { ChatMessage, ChatTemplate, FormatOptions, Phase, TemplateVariables } from "./prompt/index.js";

@@ -69,5 +69,5 @@ function property(spec: SteeringSpec, { alpha, kl, gate }: Reading): string {
 }
 
 function measures({ schedule }: SteeringSpec): boolean {
-  return schedule.kind === "dynamic";
+  return schedule.kind === "dynamic" || schedule.kind === "budget";
 }

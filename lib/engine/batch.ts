@@ -1,9 +1,10 @@
 import { SteeringError } from "../errors.js";
+import { KEEPS_NORM, OPERATOR_NUMBERS } from "../native/index.js";
 import type {
-  CaptureHandle, GateHandle, NativeAlphaRequests, NativeCaptureRows, NativeGateRows, NativeStep, NativeTerms, SamplerHandle,
+  CaptureHandle, GateHandle, NativeAlphaRequests, NativeBudgets, NativeCaptureRows, NativeGateRows, NativeStep, NativeTerms, SamplerHandle,
   VectorHandle,
 } from "../native/index.js";
-import type { KlReduction } from "../steering/index.js";
+import type { KlReduction, Operation } from "../steering/index.js";
 
 /** Makes an Int32Array. Throws E_BAD_ARGUMENT for numbers that it would silently truncate or wrap. */
 export function int32s(values: readonly number[], what: string): Int32Array {
@@ -12,8 +13,11 @@ export function int32s(values: readonly number[], what: string): Int32Array {
   return Int32Array.from(values);
 }
 
-/** A term to add to one row: alpha times the direction of `step` (nSteps = the mean of all steps). */
-export interface Term {
+/**
+ * A term to add to one row: alpha times the direction of `step` (nSteps = the mean of all steps). Other operators do something else with
+ * both (docs/method.md §4, Operators); an alpha of 0 changes nothing.
+ */
+export interface Term extends Operation {
   /** From `Engine.vectorHandle`. */
   vector: VectorHandle;
   step: number;
@@ -79,6 +83,16 @@ export interface AlphaRequest {
   klReduction: KlReduction;
 }
 
+/** Rows that are steered ever less, of which the strongest one within a budget is taken (docs/method.md §4, Budget). */
+export interface BudgetRequest {
+  /** The row without the steering, which is taken if no candidate is within the budget. */
+  baseline: number;
+  /** Rows with the steering, the strongest first. */
+  candidates: readonly number[];
+  /** The most that KL(candidate || baseline) may be, over the whole vocabulary. */
+  nats: number;
+}
+
 /**
  * The rows of one decode: each row's token, position and sequence, what to do with its activations, and what to read from its logits.
  */
@@ -93,6 +107,8 @@ export class Batch {
   readonly gates = new Map<GateRequest, number>();
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
+  /** Budgets whose row is chosen in this decode. */
+  readonly budgets: BudgetRequest[] = [];
   private readonly samples: Array<SampleRequest & { row: number; target: number }> = [];
   private readonly guesses: Array<Picking & { row: number }> = [];
   /** Rows whose likeliest next tokens to return. */
@@ -129,6 +145,14 @@ export class Batch {
   /** Requests a KL; returns its index in `StepResult.alphas`. */
   measure(request: AlphaRequest): number {
     return this.alphas.push(request) - 1;
+  }
+
+  /**
+   * Requests the choice of a row by its KL: index i in `StepResult.chosen`. Until then, −1 − i stands for that row in `sample`, `score` and
+   * `rank`.
+   */
+  choose(request: BudgetRequest): number {
+    return this.budgets.push(request) - 1;
   }
 
   /**
@@ -170,6 +194,7 @@ export class Batch {
       gates: this.gateRows(),
       captures: this.captureRows(),
       alphas: this.alphaRequests(),
+      budgets: this.budgetRequests(),
       samples: this.samples.length === 0 ? undefined
         : {
           ...picking(this.samples),
@@ -189,6 +214,7 @@ export class Batch {
       rows: int32s(this.terms.map((term) => term.row), "row"),
       steps: int32s(this.terms.map((term) => term.step), "step"),
       alphas: Float32Array.from(this.terms, (term) => term.alpha),
+      operators: this.terms.every((term) => operatorNumber(term) === 0) ? undefined : Int8Array.from(this.terms, operatorNumber),
       ...(this.gates.size > 0 && { gates: int32s(this.gatesOfTerms(), "gates") }),
     };
   }
@@ -205,6 +231,17 @@ export class Batch {
     return {
       gates: handles, indices, rows: int32s([...this.gates.values()], "row"),
       wereOpen: Int8Array.from(requests, ({ wasOpen }) => (wasOpen ? 1 : 0)),
+    };
+  }
+
+  private budgetRequests(): NativeBudgets | undefined {
+    if (this.budgets.length === 0) return undefined;
+    let end = 0;
+    return {
+      baselines: int32s(this.budgets.map(({ baseline }) => baseline), "baseline"),
+      candidates: int32s(this.budgets.flatMap(({ candidates }) => candidates), "candidates"),
+      ends: int32s(this.budgets.map(({ candidates }) => (end += candidates.length)), "ends"),
+      nats: Float64Array.from(this.budgets, ({ nats }) => nats),
     };
   }
 
@@ -231,6 +268,10 @@ export class Batch {
       reductions: Int8Array.from(this.alphas, (request) => (request.klReduction === "mean" ? 0 : 1)),
     };
   }
+}
+
+function operatorNumber({ operator = "add", keepNorm }: Operation): number {
+  return OPERATOR_NUMBERS[operator] + (keepNorm ? KEEPS_NORM : 0);
 }
 
 function picking(requests: ReadonlyArray<Picking & { row: number }>): NonNullable<NativeStep["guesses"]> {

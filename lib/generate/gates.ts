@@ -1,12 +1,11 @@
 import type { GateReading, GateRequest, StepResult, Term } from "../engine/index.js";
 import type { LiveSteering } from "./live-steering.js";
-import { notFinite, type Reading } from "./reading.js";
+import { notFinite, type Reading } from "./readings.js";
 
-/** A gate that is read in the current decode, and the reading of its steering that it completes. */
-interface Asked {
-  steering: LiveSteering;
-  request: GateRequest;
-  reading: Reading;
+/** The terms of one row, and the gates that are read at it. */
+export interface RowTerms {
+  terms: readonly Term[];
+  gates: Map<LiveSteering, GateRequest>;
 }
 
 /** What an open gate makes of alpha, to the bit what the native side adds. */
@@ -29,55 +28,50 @@ export function settledTerms(terms: readonly Term[], gates: StepResult["gates"])
  */
 export class Gates {
   private readonly last = new Map<LiveSteering, GateReading>();
-  private asked: Asked[] = [];
-
-  /** Begins a step: what was asked before and never taken is forgotten. */
-  begin(): void {
-    this.asked = [];
-  }
 
   /**
-   * Applies a steering's gate to its terms of a step. A gate is read if something is to be added; one per prompt at the first step
+   * Applies a steering's gate to its terms of a row. A gate is read if something is to be added; one per prompt at the first step
    * that it sees, whatever is added there.
    */
-  apply(steering: LiveSteering, terms: readonly Term[], reading: Reading): readonly Term[] {
+  apply(steering: LiveSteering, terms: readonly Term[], row: RowTerms["gates"]): readonly Term[] {
     const { gate, gateHandle } = steering;
     if (!gate) return terms;
-    const last = this.last.get(steering);
-    if (gate.per === "prompt" && last) {
-      Object.assign(reading, { alpha: gatedAlpha(reading.alpha, last.value), gate: { ...last } });
-      return terms.map((term) => ({ ...term, alpha: gatedAlpha(term.alpha, last.value) })).filter(({ alpha }) => alpha !== 0);
-    }
+    const kept = this.kept(steering);
+    if (kept) return terms.map((term) => ({ ...term, alpha: gatedAlpha(term.alpha, kept.value) })).filter(({ alpha }) => alpha !== 0);
     if (gate.per === "token" && terms.every(({ alpha }) => alpha === 0)) return terms;
-    const request = { gate: gateHandle!, wasOpen: last !== undefined && last.value !== 0 };
-    this.asked.push({ steering, request, reading });
+    const request = { gate: gateHandle!, wasOpen: (this.last.get(steering)?.value ?? 0) !== 0 };
+    row.set(steering, request);
     return terms.map((term) => ({ ...term, gate: request }));
   }
 
   /** True if a steering's gate is shut for the rest of the answer. */
   isShut(steering: LiveSteering): boolean {
-    return steering.gate?.per === "prompt" && this.last.get(steering)?.value === 0;
-  }
-
-  /** The gates to read at the output row. */
-  get requests(): readonly GateRequest[] {
-    return this.asked.map(({ request }) => request);
+    return this.kept(steering)?.value === 0;
   }
 
   /** True if a step depends on what a gate reads in the step before. */
-  isSequence(steer: Iterable<LiveSteering>): boolean {
-    return [...steer].some((steering) => steering.gate
+  isSequence(steer: readonly LiveSteering[]): boolean {
+    return steer.some((steering) => steering.gate
       && (steering.gate.until !== undefined || (steering.gate.per === "prompt" && !this.last.has(steering))));
   }
 
-  /** Takes what the gates have read, and completes the step's readings. Throws E_NOT_FINITE. */
-  take(gates: StepResult["gates"]): void {
-    for (const { steering, request, reading } of this.asked) {
-      const read = gates.get(request)!;
+  /** Takes what the gates of the output row have read; returns the readings with what was added. Throws E_NOT_FINITE. */
+  take(
+    steer: readonly LiveSteering[], row: RowTerms["gates"], gates: StepResult["gates"], readings: readonly Reading[],
+  ): Reading[] {
+    return readings.map((reading, index) => {
+      const steering = steer[index]!;
+      const request = row.get(steering);
+      const read = request ? gates.get(request)! : this.kept(steering);
+      if (!read) return reading;
       if (Number.isNaN(read.probability)) throw notFinite();
       this.last.set(steering, read);
-      Object.assign(reading, { alpha: gatedAlpha(reading.alpha, read.value), gate: { ...read } });
-    }
-    this.asked = [];
+      return { ...reading, alpha: gatedAlpha(reading.alpha, read.value), gate: { ...read } };
+    });
+  }
+
+  /** What a gate per prompt read at the first step. */
+  private kept(steering: LiveSteering): GateReading | undefined {
+    return steering.gate?.per === "prompt" ? this.last.get(steering) : undefined;
   }
 }

@@ -2,8 +2,9 @@ import type { Engine, Term } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
 import type { GateHandle, VectorHandle } from "../native/index.js";
 import {
-  checkConditions, checkPhases, isSelected, parseGateRule, parseOnly, parsePhases, parseSchedule, parseTail, steeringSpecSchema,
-  type GateSpec, type Only, type Schedule, type ScheduleInput, type SteeredPhase, type SteeringSpec, type Tail,
+  checkConditions, checkOperator, checkPhases, isSelected, parseGateRule, parseOnly, parseOperation, parsePhases, parseSchedule, parseTail,
+  steeringSpecSchema, writtenOperation, type GateSpec, type Only, type Operator, type Schedule, type ScheduleInput, type SteeredPhase,
+  type SteeringSpec, type Tail,
 } from "../steering/index.js";
 import {
   assertMadeFor, assertReadsBefore, directionIndex, parseGate, type FullGate, type Gate, type HowToAdd, type VectorData,
@@ -32,6 +33,8 @@ export class LiveSteering implements Steering {
   readonly phases: readonly SteeredPhase[];
   readonly only: Only | undefined;
   readonly gate: FullGate | undefined;
+  readonly operator: Operator;
+  readonly keepNorm: boolean;
   private current: Schedule;
   private dropped = false;
   /** True once a step has used this steering. */
@@ -42,7 +45,7 @@ export class LiveSteering implements Steering {
   private ofGate: GateHandle | undefined;
 
   /** Throws E_BAD_SPEC. */
-  constructor({ vector, schedule, tail, phases, only, gate, layers = "all", heads = "all" }: Steering) {
+  constructor({ vector, schedule, tail, phases, only, gate, layers = "all", heads = "all", ...operation }: Steering) {
     this.vector = checkedVector(vector);
     this.layers = layers;
     this.heads = heads;
@@ -50,6 +53,7 @@ export class LiveSteering implements Steering {
     this.phases = parsePhases(phases);
     this.only = parseOnly(only);
     this.gate = parseGate(gate);
+    ({ operator: this.operator, keepNorm: this.keepNorm } = parseOperation(operation));
     checkConditions(this);
     this.current = this.parsed(schedule);
   }
@@ -122,13 +126,19 @@ export class LiveSteering implements Steering {
   private parsed(input: ScheduleInput): Schedule {
     const schedule = parseSchedule(input);
     checkPhases(this.phases, schedule);
+    checkOperator(this, schedule);
     return schedule;
   }
 
   /** The terms to add at a token step with this alpha; none past the vector's end. @internal */
   termsAt(step: number, alpha: number): Term[] {
     const index = directionIndex(this.vector.nSteps, step, this.tail);
-    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha }];
+    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha, ...writtenOperation(this) }];
+  }
+
+  /** True unless a token step is past the vector's end. @internal */
+  actsAt(step: number): boolean {
+    return directionIndex(this.vector.nSteps, step, this.tail) !== undefined;
   }
 }
 
@@ -137,13 +147,13 @@ export class LiveSteering implements Steering {
  * `alphas`, if given, replace the schedule, and selectors and gate, which had their effect on them.
  */
 export function canonicalSpec(
-  { vector, layers, heads, schedule, tail, phases, only, gate }: Steering, alphas: readonly number[] | undefined,
+  { vector, layers, heads, schedule, tail, phases, only, gate, ...operation }: Steering, alphas: readonly number[] | undefined,
 ): SteeringSpec {
   const { path } = vector as { path?: string };
   return steeringSpecSchema.parse({
     vector: path ?? (vector.provenance.property || "unnamed"),
     ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }),
-    schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule),
+    schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule), ...writtenOperation(operation),
     ...(only && !alphas && { only }), ...(gate && !alphas && { gate: gateSpec(gate) }),
   });
 }
@@ -184,7 +194,7 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
   const all = parts.flatMap((part) => steerings(part)).map(({ vector, layers = "all", heads = "all", ...how }): Steering => ({
-    vector: checkedVector(vector), layers, heads,
+    vector: checkedVector(vector), layers, heads, ...writtenOperation(how),
     schedule: parseSchedule(how.schedule), tail: parseTail(how.tail), phases: parsePhases(how.phases),
     ...(how.only !== undefined && { only: parseOnly(how.only) }), ...(how.gate !== undefined && { gate: parseGate(how.gate) }),
   }));

@@ -5,7 +5,8 @@ export type {
   NativeWork,
 } from "./binding.js";
 export { call, callAsync } from "./call.js";
+export { KEEPS_NORM, OPERATOR_NUMBERS } from "./step.js";
 export type {
-  CaptureHandle, GateHandle, NativeAlphaRequests, NativeCaptureRows, NativeGateRows, NativeStep, NativeStepResult, NativeTerms,
-  SamplerHandle, VectorHandle,
+  CaptureHandle, GateHandle, NativeAlphaRequests, NativeBudgets, NativeCaptureRows, NativeGateRows, NativeStep, NativeStepResult,
+  NativeTerms, SamplerHandle, VectorHandle,
 } from "./step.js";

@@ -6,11 +6,12 @@ export { parseGateRule, type FullGateRule, type GateRule, type GateSpec } from "
 export { checkConditions, checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
 export { isSelected, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
 export {
-  alphaAt, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type Schedule, type ScheduleInput,
-  type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
+  alphaAt, isMeasured, parseSchedule, parseTail, scheduleSchema, type BudgetSchedule, type DynamicSchedule, type FunctionSchedule,
+  type MeasuredSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
 } from "./schedule.js";
+export { checkOperator, parseOperation, writtenOperation, type Operation, type Operator } from "./operators.js";
 export * as schedule from "./schedules.js";
-export type { DynamicSettings } from "./schedules.js";
+export type { BudgetSettings, DynamicSettings } from "./schedules.js";
 export {
   givenSettings, isShorthand, parseIndices, parseSpecs, parseSteer, scheduleText, steerText, steeringJsonSchema, steeringSpecSchema,
   writtenSpecSchema, type SteeringSpec, type WrittenSpec,

@@ -3,9 +3,10 @@ import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { conditionsText, readCondition } from "./conditions.js";
 import { gateSchema } from "./gate.js";
+import { checkOperator, operatorSchema, writtenOperation } from "./operators.js";
 import { checkConditions, checkPhases, phasesSchema } from "./phases.js";
 import { FACTS } from "./schedule-kinds.js";
-import { scheduleSchema, tailSchema, type DynamicSchedule, type WrittenSchedule } from "./schedule.js";
+import { scheduleSchema, tailSchema, type WrittenSchedule } from "./schedule.js";
 import { onlySchema } from "./selectors.js";
 
 const indices = z.union([z.literal("all"), z.array(z.number().int().min(0)).min(1)]).default("all");
@@ -27,6 +28,9 @@ export const steeringSpecSchema = z.strictObject({
   only: onlySchema.optional(),
   /** When at all, by what a probe reads. */
   gate: gateSchema.optional(),
+  /** What to do with the vector, and whether activations keep their norms; default: add it, and no. */
+  operator: operatorSchema.optional(),
+  keepNorm: z.boolean().optional(),
 });
 /** A vector to add: which parts of it, how strongly, what to add after its last step, and when. */
 export type SteeringSpec = z.infer<typeof steeringSpecSchema>;
@@ -51,9 +55,11 @@ export function parseSpecs(json: unknown, name: string): Array<z.output<typeof w
 /** Kinds of schedules by the words that `--steer` accepts: their short and long names. */
 const KIND_OF_WORD = new Map(FACTS.flatMap(([name, { word }]) => (word === undefined ? [] : [[word, name], [name, name]] as const)));
 const SETTINGS = new Map(FACTS.flatMap(([, { settings = {} }]) => Object.entries(settings)));
+/** What a number without a name sets, by kind. */
+const BARE = new Map(FACTS.map(([name, { bare = "alpha" }]) => [name, bare]));
 const TEXT_SETTINGS = new Set(FACTS.flatMap(([, { textSettings = [] }]) => textSettings));
 const EXPECTED = `expected ${FACTS.flatMap(([, { example }]) => (example === undefined ? [] : [`FILE:${example}`])).join(" · ")}, `
-  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3 ,on=prompt+thinking+answer "
+  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3 ,on=prompt+thinking+answer ,op=project|ablate|clamp ,norm=keep "
   + ',at=0-20 ,words=first ,since="TEXT" ,when=PROBE>0.5 (,until=0.3 ,per=prompt ,gate=smooth)';
 /** A text in quotes, as in JSON. */
 const QUOTED = /"(?:[^"\\]|\\.)*"/g;
@@ -69,13 +75,14 @@ export function parseSteer(text: string): SteeringSpec {
   const parsed = parsedBy(steeringSpecSchema, readSteer(text), (problem) => badSpec(text, problem));
   checkPhases(parsed.phases, parsed.schedule);
   checkConditions(parsed);
+  checkOperator(parsed, parsed.schedule);
   return parsed;
 }
 
 /** The settings that the shorthand names, without the defaults of the others; validated. Throws E_BAD_SPEC. */
-export function givenSettings(text: string): Partial<DynamicSchedule> {
+export function givenSettings(text: string): Partial<WrittenSchedule> {
   parseSteer(text);
-  return readSteer(text).schedule as Partial<DynamicSchedule>;
+  return readSteer(text).schedule as Partial<WrittenSchedule>;
 }
 
 /** Where the schedule of a shorthand begins, at a colon that no setting has; -1 for other texts. */
@@ -111,7 +118,7 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
   const seen = new Set<string>();
   for (const setting of settings) {
     const equals = setting.indexOf("=");
-    const [word, value] = equals < 0 ? ["alpha", setting] : [setting.slice(0, equals), setting.slice(equals + 1)];
+    const [word, value] = equals < 0 ? [BARE.get(kind)!, setting] : [setting.slice(0, equals), setting.slice(equals + 1)];
     // "fixed,1,5" is probably a decimal comma: the last number must not win silently.
     if (equals < 0 && kind === "dynamic") throw badSpec(text, `dyn measures its alpha; did you mean p=${value}?`);
     if (seen.has(word)) throw badSpec(text, `${word} is given twice`);
@@ -120,6 +127,8 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
     if (word === "tail") spec["tail"] = value;
     else if (word === "layers" || word === "heads") spec[word] = parseIndices(value);
     else if (word === "on") spec["phases"] = value.split("+");
+    else if (word === "op") spec["operator"] = value;
+    else if (word === "norm") spec["keepNorm"] = keepsNorm(text, value);
     else if (key) setIn(schedule, key, TEXT_SETTINGS.has(word) ? value : number(text, value));
     else {
       const found = readCondition(spec, word, value);
@@ -132,22 +141,24 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
 
 /** A schedule as `parseSteer` reads it after the colon, e.g. `dyn,p=0.5,max=2`; undefined if the command line does not offer its kind. */
 export function scheduleText(schedule: WrittenSchedule): string | undefined {
-  const { word, settings = {} } = new Map(FACTS).get(schedule.kind)!;
+  const { word, settings = {}, bare = "alpha" } = new Map(FACTS).get(schedule.kind)!;
   if (word === undefined) return undefined;
   const written = Object.entries(settings).map(([short, key]) => ({ short, value: valueIn(schedule, key) }))
-    .filter(({ value }) => value !== undefined).map(({ short, value }) => (short === "alpha" ? `${value}` : `${short}=${value}`));
+    .filter(({ value }) => value !== undefined).map(({ short, value }) => (short === bare ? `${value}` : `${short}=${value}`));
   return [word, ...written].join(",");
 }
 
 /** A specification as `parseSteer` reads it; undefined if the command line does not offer its schedule. */
-export function steerText({ vector, schedule, layers, heads, tail, phases, ...conditions }: SteeringSpec): string | undefined {
+export function steerText({ vector, schedule, layers, heads, tail, phases, ...others }: SteeringSpec): string | undefined {
   const text = scheduleText(schedule);
   if (text === undefined) return undefined;
   const list = (name: string, indices: readonly number[] | "all"): string[] => (indices === "all" ? [] : [`${name}=${indices.join("+")}`]);
+  const { operator, keepNorm } = writtenOperation(others);
   const isUsual = phases.length === 1 && phases[0] === "answer";
   return [
     `${vector}:${text}`, ...list("layers", layers), ...list("heads", heads), ...(tail === "mean" ? [] : [`tail=${tail}`]),
-    ...(isUsual ? [] : [`on=${phases.join("+")}`]), ...conditionsText(conditions),
+    ...(isUsual ? [] : [`on=${phases.join("+")}`]), ...(operator ? [`op=${operator}`] : []),
+    ...(keepNorm ? ["norm=keep"] : []), ...conditionsText(others),
   ].join(",");
 }
 
@@ -178,6 +189,11 @@ function number(text: string, value: string): number {
   const parsed = Number(value);
   if (value === "" || !Number.isFinite(parsed)) throw badSpec(text, `"${value}" is not a number`);
   return parsed;
+}
+
+function keepsNorm(text: string, value: string): true {
+  if (value === "keep") return true;
+  throw badSpec(text, `norm=${value}; only norm=keep is known`);
 }
 
 function badSpec(text: string, reason: string): SteeringError {

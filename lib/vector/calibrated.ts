@@ -1,4 +1,4 @@
-import type { DynamicSchedule } from "../steering/index.js";
+import type { DynamicSchedule, WrittenSchedule } from "../steering/index.js";
 import type { Calibration } from "./provenance.js";
 
 /** The fixed alpha that a calibration found, or that the schedule it found began from; undefined for other schedules. */
@@ -23,4 +23,13 @@ export function strongAndCap(
 export function dynamicSettings(calibration: Calibration | undefined): Partial<DynamicSchedule> {
   if (calibration?.schedule.kind === "dynamic") return calibration.schedule;
   return strongAndCap(fixedAlphaOf(calibration), calibration?.by === "description" ? FROM_WORDS : PUBLISHED);
+}
+
+/** Fills in what a calibration knows of a schedule's settings, for those that are not given: Dyn's, and the largest alpha of a budget. */
+export function withCalibrated<Given extends WrittenSchedule>(
+  schedule: Given, calibration: Calibration | undefined, given: Partial<WrittenSchedule>,
+): Given {
+  if (schedule.kind !== "dynamic" && schedule.kind !== "budget") return schedule;
+  const { alphaMax, ...others } = dynamicSettings(calibration);
+  return { ...schedule, ...(schedule.kind === "dynamic" && others), ...(alphaMax !== undefined && { alphaMax }), ...given };
 }

@@ -3,10 +3,9 @@ import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { parseJson, readUtf8 } from "../formats/index.js";
 import {
-  checkConditions, checkPhases, givenSettings, isShorthand, parseSpecs, parseSteer, type DynamicSchedule, type SteeringSpec,
-  type WrittenSpec,
+  checkConditions, checkOperator, checkPhases, givenSettings, isShorthand, parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec,
 } from "../steering/index.js";
-import { dynamicSettings } from "./calibrated.js";
+import { withCalibrated } from "./calibrated.js";
 import { parseGate, type FullGate, type GateProbe } from "./gate.js";
 import { SteeringVector } from "./steering-vector.js";
 
@@ -42,7 +41,7 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   }
   if (!spec.endsWith(".json")) {
     if (existsSync(spec)) return [await load({ ...WHOLE, vector: spec }, read)];
-    return [withCalibrated(await load(parseSteer(spec), read), givenSettings(spec))];
+    return [calibrated(await load(parseSteer(spec), read), spec)];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
   const pathOf = (file: string): string => (isAbsolute(file) ? file : join(dirname(spec), file));
@@ -60,13 +59,12 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
 export async function readSteering(spec: string | WrittenSpec, read: Readers): Promise<LoadedSteering> {
   if (typeof spec !== "string") return load(parseSpecs(spec, "steering")[0]!, read);
   if (!spec.includes(":")) return load({ ...WHOLE, vector: spec }, read);
-  return withCalibrated(await load(parseSteer(spec), read), givenSettings(spec));
+  return calibrated(await load(parseSteer(spec), read), spec);
 }
 
-/** Fills in what the file's calibration knows of Dyn's settings (`dynamicSettings`) for those that are not given. */
-function withCalibrated(loaded: LoadedSteering, given: Partial<DynamicSchedule>): LoadedSteering {
-  if (loaded.schedule.kind !== "dynamic") return loaded;
-  return { ...loaded, schedule: { ...loaded.schedule, ...dynamicSettings(loaded.vector.provenance.calibration), ...given } };
+/** Fills in what the file's calibration knows better than the defaults of the shorthand `text`. */
+function calibrated(loaded: LoadedSteering, text: string): LoadedSteering {
+  return { ...loaded, schedule: withCalibrated(loaded.schedule, loaded.vector.provenance.calibration, givenSettings(text)) };
 }
 
 type Unscheduled = Omit<SteeringSpec, "schedule"> & { schedule?: SteeringSpec["schedule"] | undefined };
@@ -77,5 +75,6 @@ async function load({ vector: path, schedule, gate, ...how }: Unscheduled, read:
   if (!found) throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated; give a schedule, e.g. ${path}:fixed,1, or calibrate it`);
   checkPhases(how.phases, found);
   checkConditions({ ...how, gate });
+  checkOperator(how, found);
   return { ...how, vector, schedule: found, ...(gate && { gate: parseGate({ ...gate, ...await read.probe(gate.probe) })! }) };
 }

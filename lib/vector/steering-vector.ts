@@ -1,6 +1,6 @@
 import { SteeringError } from "../errors.js";
 import { loadVector, saveVector } from "./vector-file.js";
-import type { Only, ScheduleInput, SteeredPhase, Tail } from "../steering/index.js";
+import type { Only, Operation, ScheduleInput, SteeredPhase, Tail } from "../steering/index.js";
 import { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
 import type { Gate } from "./gate.js";
 import type { Selection } from "./selection.js";
@@ -9,7 +9,7 @@ import type { Provenance } from "./provenance.js";
 import { norms, type VectorData } from "./vector.js";
 
 /** Which parts of a vector to add, and when, beside its schedule. */
-export interface HowToAdd extends Selection {
+export interface HowToAdd extends Selection, Operation {
   /** What is added after the vector's last step. */
   tail?: Tail | undefined;
   /** When the vector is added: on the prompt, while the model thinks, while it answers (default: only then). */

@@ -154,14 +154,27 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     // layer costs little. Captures are taken before anything is added, which at attn_out only the callback path can do.
     const bool prefers_callback = options_.path == steering_path::callback
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
-    for (const auto & [site, layers] : work.terms.places()) {
-        for (int layer : layers) {
-            const bool fits = fits_graph_path(site, layer) && !work.terms.is_read_at(site, layer);
-            if (options_.path == steering_path::graph && !fits) {
-                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer "
-                    + std::to_string(layer) + " of this model");
+    const auto places = work.terms.places();
+    // On the CPU, a node of the graph path can call a function, which may read the activation.
+    if (work.terms.operates_anywhere() && !prefers_callback && !weights_->uses_device()) {
+        for (hook_site site : {hook_site::attn_out, hook_site::resid_post}) {
+            if (places.count(site) == 0) continue;
+            for (int layer : places.at(site)) {
+                if (fits_graph_path(site, layer) && !work.terms.is_read_at(site, layer)) work.terms.operate_in_graph(site, layer);
             }
-            (fits && !prefers_callback ? work.on_graph : work.on_callback)[site].insert(layer);
+        }
+    }
+    for (const auto & [site, layers] : places) {
+        for (int layer : layers) {
+            const auto [adds, reads] = work.terms.needs(site, layer);
+            const bool fits = fits_graph_path(site, layer) && !work.terms.is_read_at(site, layer);
+            if (options_.path == steering_path::graph && (!fits || reads)) {
+                throw failure("E_NO_SITE", std::string("the graph path ") + (fits ? "only adds; an operator or a kept norm acts at "
+                    : "does not reach ") + hook_site_name(site) + " of layer " + std::to_string(layer) + " of this model");
+            }
+            const bool is_on_graph = fits && !prefers_callback;
+            if (is_on_graph && adds) work.on_graph[site].insert(layer);
+            if (!is_on_graph || reads) work.on_callback[site].insert(layer);
         }
     }
     for (const auto & [site, layers] : work.on_graph) enable_slot(graph_path::slot_of(site));

@@ -73,10 +73,45 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
       "E_SHAPE",
     ],
   ];
+  const budgets: Array<[string, number, number[], number, number, string]> = [
+    ["a budget of a row without logits", 1, [0], 1, -1, "E_SHAPE"], ["a candidate without logits", 0, [0, 1], 1, -1, "E_SHAPE"],
+    ["a candidate out of range", 0, [7], 1, -1, "E_SHAPE"], ["a negative budget", 0, [0], -1, -1, "E_BAD_ARGUMENT"],
+    ["a budget that is no number", 0, [0], NaN, -1, "E_BAD_ARGUMENT"],
+    ["the row of a second budget, where there is one", 0, [0], 1, -2, "E_SHAPE"],
+  ];
+  for (const [what, baseline, candidates, nats, sampled, code] of budgets) {
+    cases.push([what, () => {
+      const batch = row(5, 0, 0, { output: true });
+      batch.add(6, 0, 1);
+      batch.choose({ baseline, candidates, nats });
+      batch.sample(sampled);
+      return batch;
+    }, code]);
+  }
   test.each(cases)("%s", (_, batch, code) => withContext(async (context) => {
     await expect(context.decode(batch())).rejects.toMatchObject({ name: "SteeringError", code });
     await context.decode(row(5, 0, 0, { output: true }));
     expect(context.logits(0)).toHaveLength(259);
+  }));
+
+  test("budgets and operators whose arrays do not fit", () => withContext(async (context) => {
+    const vector = model.vectorHandle(await randomVector(model, 1));
+    const batch = row(5, 0, 0, { output: true, terms: [{ vector, step: 0, alpha: 1, operator: "ablate" }] });
+    batch.choose({ baseline: 0, candidates: [0], nats: 1 });
+    const given = batch.toNative();
+    const { budgets, terms } = given;
+    for (const [wrong, code] of [
+      [{ budgets: { ...budgets, ends: Int32Array.of(2) } }, "E_SHAPE"], [{ budgets: { ...budgets, ends: Int32Array.of(-1) } }, "E_SHAPE"],
+      [{ budgets: { ...budgets, ends: Int32Array.of(0) } }, "E_SHAPE"], [{ budgets: { ...budgets, nats: new Float64Array(2) } }, "E_SHAPE"],
+      [{ budgets: { ...budgets, nats: [1] } }, "E_BAD_ARGUMENT"], [{ terms: { ...terms, operators: Int8Array.of(8) } }, "E_BAD_ARGUMENT"],
+      [{ terms: { ...terms, operators: Int8Array.of(-1) } }, "E_BAD_ARGUMENT"],
+      [{ terms: { ...terms, operators: new Int8Array(2) } }, "E_SHAPE"],
+    ] as const) {
+      batch.toNative = () => ({ ...given, ...wrong } as typeof given);
+      await expect(context.decode(batch)).rejects.toMatchObject({ name: "SteeringError", code });
+    }
+    batch.toNative = () => given;
+    expect((await context.decode(batch)).chosen).toEqual([{ row: 0, index: 0, kls: [0] }]);
   }));
 
   test("terms out of range", () => withContext(async (context) => {

@@ -5,7 +5,7 @@ import { SteeringError } from "../errors.js";
 export interface Reading {
   /** What was added: times the gate's value, if there is a gate. */
   alpha: number;
-  /** KL(P || S) in nats; null if it was not measured. */
+  /** In nats: KL(P || S) of Dyn; what a budget's alpha spent; null if it was not measured. */
   kl: number | null;
   /** What the steering's gate read; absent without a gate, and where it was not read because nothing was to be added. */
   gate?: GateReading;
