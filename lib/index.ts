@@ -48,5 +48,7 @@ export type { Pullable, PullOptions } from "./models/index.js";
 export type { ModelEntry } from "./models/index.js";
 export * as gallery from "./gallery/public.js";
 export type { Gallery, GalleryEntry, PackedVector, PullVectorOptions } from "./gallery/index.js";
-export type { Candidate as TokenCandidate, GateReading, LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling } from "./engine/index.js";
+export type {
+  Candidate as TokenCandidate, GateReading, LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling,
+} from "./engine/index.js";
 export type { CaptureOptions, Pooling, PromptActivations } from "./capture/index.js";

@@ -1,5 +1,6 @@
 import type { Chosen } from "../engine/index.js";
-import type { BudgetSchedule } from "../steering/index.js";
+import { SteeringError } from "../errors.js";
+import type { BudgetSchedule, Schedule } from "../steering/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { notFinite, type Reading } from "./readings.js";
 

@@ -4,7 +4,7 @@ import {
 } from "../engine/index.js";
 import type { Monitor } from "../probe/index.js";
 import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
-import type { SteeringSpec } from "../steering/index.js";
+import { readsText, type SteeringSpec } from "../steering/index.js";
 import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory, type History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
@@ -120,7 +120,7 @@ export class Generation implements StepTask, Decider {
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
-    this.clock = new PhaseClock(model, this.opening, () => this.streams.readsText);
+    this.clock = new PhaseClock(model, this.opening, () => readsText(settings.steer));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
     if (settings.candidates > 0) this.candidates = new CandidateReader(settings.candidates, settings.steer);
     const { memory } = settings;

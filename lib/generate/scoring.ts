@@ -1,6 +1,7 @@
 import {
   STEERED_ROWS, type Batch, type Engine, type Place, type Sample, type StepResult, type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
+import { readsText } from "../steering/index.js";
 import type { History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { openingAfter, PhaseClock } from "./phase-clock.js";
@@ -33,7 +34,7 @@ export class Scoring implements StepTask, Decider {
   ) {
     this.streams = new Streams(steer, ownHistory, model.info.hasWholeSequences);
     this.nHistories = this.streams.nHistories;
-    this.clock = new PhaseClock(model, openingAfter(model, prompt), () => this.streams.readsText);
+    this.clock = new PhaseClock(model, openingAfter(model, prompt), () => readsText(steer));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : "on");
     this.nSequences = this.streams.nSequences;
     this.maxNewTokens = continuation.length;

@@ -1,8 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
-import { SteeringError } from "../errors.js";
 import { addsTheSame, type Batch, type Place, type StepResult, type Term } from "../engine/index.js";
-import { alphaAt, isMeasured, readsText, type BudgetSchedule, type DynamicSchedule, type Schedule } from "../steering/index.js";
-import { Budgets, canSpend, TRIES } from "./budgets.js";
+import { alphaAt, isDynamic, isMeasured, type BudgetSchedule, type Schedule } from "../steering/index.js";
+import { assertOneBudget, Budgets, isSpending, rowsFor } from "./budgets.js";
 import type { History } from "./chat-memory.js";
 import { Gates, settledTerms, type RowTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
@@ -56,10 +55,7 @@ export class Streams {
   /** Reads the current schedules, for the next step. */
   takeSchedules(): void {
     const schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
-    if (this.hasWholeSequences && [...schedules.values()].filter(isSpending).length > 1) {
-      throw new SteeringError("E_BAD_SPEC", "this model keeps a state per sequence, which cannot go back by a token: it takes one budget "
-        + "at a time. Give the others another schedule");
-    }
+    if (this.hasWholeSequences) assertOneBudget(schedules);
     this.schedules = schedules;
   }
 
@@ -84,23 +80,18 @@ export class Streams {
 
   /** True if a steering lacks sequences: a dynamic one a stream S, or a budget rows to try. */
   get isShort(): boolean {
-    return this.dynamic().some((steering) => !this.measured.includes(steering)) || this.nOutputs < this.wantedOutputs();
+    return this.dynamic().some((steering) => !this.measured.includes(steering)) || this.nOutputs < rowsFor(this.schedules);
   }
 
   /** Starts again, with a stream for each steering that is dynamic in the next step, and sequences for budgets. */
   restart(): void {
     this.measured = this.dynamic();
-    this.nOutputs = this.wantedOutputs();
+    this.nOutputs = rowsFor(this.schedules);
   }
 
   /** The steps that have been decided. */
   get past(): readonly PastStep[] {
     return this.decidedSteps;
-  }
-
-  /** True if a selector reads the text. */
-  get readsText(): boolean {
-    return this.steer.some(({ only }) => readsText(only));
   }
 
   /** True if the next step depends on what a gate reads in this one. */
@@ -266,10 +257,6 @@ export class Streams {
     });
   }
 
-  private wantedOutputs(): number {
-    return [...this.schedules.values()].some(isSpending) ? 1 + TRIES : 1;
-  }
-
   private read(
     steering: LiveSteering, schedule: Schedule, { own, step }: { own: number; step: number }, probe: Probe | undefined,
   ): Reading {
@@ -309,12 +296,4 @@ export class Streams {
   private dynamic(): LiveSteering[] {
     return [...this.schedules.keys()].filter((steering) => isDynamic(this.schedules.get(steering)!));
   }
-}
-
-function isDynamic(schedule: Schedule): schedule is DynamicSchedule {
-  return schedule.kind === "dynamic";
-}
-
-function isSpending(schedule: Schedule): schedule is BudgetSchedule {
-  return schedule.kind === "budget" && canSpend(schedule);
 }

@@ -36,8 +36,8 @@ interface Conditions {
  */
 export function checkConditions({ phases, only, gate, operator }: Conditions): void {
   if (gate?.shape === "smooth" && operator === "clamp") {
-    throw new SteeringError("E_BAD_SPEC", "clamp changes more the smaller its alpha is, so a smooth gate would open it the wrong way round: "
-      + "use a hard one");
+    throw new SteeringError("E_BAD_SPEC", "clamp changes more the smaller its alpha is, so a smooth gate would open it the wrong way "
+      + "round: use a hard one");
   }
   const given = [...(only ? ["selectors"] : []), ...(gate ? ["a gate"] : [])].join(" and ");
   if (!phases.includes("prompt") || given === "") return;

@@ -52,6 +52,10 @@ function functionSchedule(of: (step: number) => number): FunctionSchedule {
   return { kind: "function", alphaAt: of };
 }
 
+export function isDynamic(schedule: Schedule): schedule is DynamicSchedule {
+  return schedule.kind === "dynamic";
+}
+
 /** True for a schedule whose alphas depend on the distributions. */
 export function isMeasured(schedule: Schedule): schedule is MeasuredSchedule {
   return schedule.kind === "dynamic" || schedule.kind === "budget";

@@ -32,9 +32,9 @@ export interface TextSoFar {
   isWordStart: boolean;
 }
 
-/** True if the selectors of a steering read the text. */
-export function readsText(only: Only | undefined): boolean {
-  return only?.words !== undefined || only?.since !== undefined;
+/** True if a steering's selectors read the text. */
+export function readsText(steer: ReadonlyArray<{ only?: Only | undefined }>): boolean {
+  return steer.some(({ only }) => only?.words !== undefined || only?.since !== undefined);
 }
 
 /** True if a step is selected; `own`: the token step in the vector's phases. */

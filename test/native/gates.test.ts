@@ -156,7 +156,7 @@ test("a row's result does not depend on its neighbours' gates", async () => {
 
 describe("Dyn", () => {
   const variants: GenerateOptions[] = [{}, { ownHistory: "clean" }];
-  test.each(variants)("%j: a pipeline with right and with wrong guesses is the plain order; alpha is the gate's times Dyn's", async (how) => {
+  test.each(variants)("%j: a pipeline, whatever it guesses, is the plain order; alpha is the gate's times Dyn's", async (how) => {
     const some = [{ above: middle }, { above: middle, until: middle / 2 }, { shape: "smooth" }, { per: "prompt", above: 0 }] as const;
     for (const gate of some) {
       const steer = [gated(gate, dynamic({ topP: 0.9, klReduction: "sum" }))];

@@ -55,7 +55,7 @@ test("a calibration knows a budget's largest alpha, unless it is named; /alpha t
   expect(withCalibrated({ ...RULES }, calibration, { alphaMax: 3 })).toEqual({ ...RULES, alphaMax: 3 });
   expect(withCalibrated({ kind: "fixed", alpha: 1 }, calibration, {})).toEqual({ kind: "fixed", alpha: 1 });
   const vector = { provenance: { calibration } } as never;
-  const property: Property = { name: "a", steering: { ...parseSteer("a:fixed,1"), vector } };
+  const property: Property = { name: "a", steering: { ...parseSteer("a:fixed,1"), vector, gate: undefined } };
   setStrength(property, "budget,0.3,op=project");
   expect(scheduleWords(property.steering.schedule)).toBe("budget,0.3,max=0.4");
   expect(property.steering).toMatchObject({ operator: "project" });
