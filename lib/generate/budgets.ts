@@ -59,6 +59,23 @@ function reachOf(alphas: readonly number[], kls: readonly number[], index: numbe
   return index > 0 ? Math.min(guess, alphas[index - 1]!) : guess;
 }
 
+/** True for a budget that leaves anything to choose. */
+export function isSpending(schedule: Schedule): schedule is BudgetSchedule {
+  return schedule.kind === "budget" && canSpend(schedule);
+}
+
+/** The rows that an output with these schedules takes: with a budget, those that it tries beside the one without its steering. */
+export function rowsFor(schedules: ReadonlyMap<LiveSteering, Schedule>): number {
+  return [...schedules.values()].some(isSpending) ? 1 + TRIES : 1;
+}
+
+/** For a memory that cannot be cut at a token, so that a step's row cannot be computed twice. Throws E_BAD_SPEC. */
+export function assertOneBudget(schedules: ReadonlyMap<LiveSteering, Schedule>): void {
+  if ([...schedules.values()].filter(isSpending).length < 2) return;
+  throw new SteeringError("E_BAD_SPEC", "this model keeps a state per sequence, which cannot go back by a token: it takes one budget "
+    + "at a time. Give the others another schedule");
+}
+
 /** The budgets of one generation: what was chosen in its current step, and what has been spent before. */
 export class Budgets {
   private readonly chosen = new Map<LiveSteering, Reading>();

@@ -22,7 +22,7 @@ export class Scoring implements StepTask, Decider {
   readonly nHistories: number;
   /** Per token, in nats. */
   readonly logProbabilities: number[] = [];
-  /** Of the last step. */
+  /** Those of the last step. */
   private readings: readonly Reading[] = [];
   private readonly streams: Streams;
   private readonly clock: PhaseClock;

@@ -31,7 +31,7 @@ export class Streams {
   // The current step's schedules, and the terms for the rows of S and for the output row.
   private schedules: ReadonlyMap<LiveSteering, Schedule> = new Map();
   private strong: ReadonlyMap<LiveSteering, readonly Term[]> = new Map();
-  /** Of each row that the output may be, and which of them it is. */
+  /** The terms of each row that the output may be, and which of them it is. */
   private rowTerms: RowTerms[] = [];
   private picked = 0;
   private readonly gates = new Gates();

@@ -121,9 +121,11 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
     const [word, value] = equals < 0 ? [BARE.get(kind)!, setting] : [setting.slice(0, equals), setting.slice(equals + 1)];
     // "fixed,1,5" is probably a decimal comma: the last number must not win silently.
     if (equals < 0 && kind === "dynamic") throw badSpec(text, `dyn measures its alpha; did you mean p=${value}?`);
-    if (seen.has(word)) throw badSpec(text, `${word} is given twice`);
-    seen.add(word);
-    const key = SETTINGS.get(word);
+    const isOfGate = word === "per" && (kind !== "budget" || value === "prompt"); // a budget's is per=token|answer
+    const once = isOfGate ? "per of a gate" : word;
+    if (seen.has(once)) throw badSpec(text, `${once} is given twice`);
+    seen.add(once);
+    const key = isOfGate ? undefined : SETTINGS.get(word);
     if (word === "tail") spec["tail"] = value;
     else if (word === "layers" || word === "heads") spec[word] = parseIndices(value);
     else if (word === "on") spec["phases"] = value.split("+");

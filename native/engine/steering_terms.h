@@ -79,7 +79,7 @@ private:
     struct term {
         std::shared_ptr<const steering_vector> vector;
         int32_t                                step;
-        std::vector<part>                      parts; // of their alpha
+        std::vector<part>                      parts; // alpha is their sum
         steering_operator                      kind;
         bool                                   keeps_norm;
 

@@ -114,6 +114,8 @@ test.each([
 test.each([
   "v:fixed,1.5", "v:dyn,p=0.5,max=2,strong=2,kl=mean,layers=4+5,tail=hold,on=thinking+answer", "v:fixed,1,at=0-20,words=first",
   'v:fixed,1,at=3-,since="a, \\"b\\""', "v:fixed,1,when=p>0.5,until=0.3", "v:fixed,1,when=p<0.5,per=prompt,gate=smooth",
+  "v:budget,0.5,max=2,per=answer,when=p>0.5,per=prompt", "v:budget,0.5,max=2,per=token,at=3-5",
+  "v:fixed,1,op=project,norm=keep,when=p>0.5",
 ])("%s is its own canonical text", (text) => {
   expect(steerText(parseSteer(text))).toBe(text);
 });
