@@ -6,7 +6,8 @@ export { parseGateRule, type FullGateRule, type GateRule, type GateSpec } from "
 export { checkConditions, checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
 export { isSelected, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
 export {
-  alphaAt, isDynamic, isMeasured, parseSchedule, parseTail, scheduleSchema, type BudgetSchedule, type DynamicSchedule, type FunctionSchedule,
+  alphaAt, isDynamic, isMeasured, parseSchedule, parseTail, scheduleSchema, type BudgetSchedule, type DynamicSchedule,
+  type FunctionSchedule,
   type MeasuredSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
 } from "./schedule.js";
 export { checkOperator, parseOperation, writtenOperation, type Operation, type Operator } from "./operators.js";
