@@ -211,7 +211,8 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
   });
 
   // 2 of the prompt and one per token but the last, and one per row that tries an alpha beside the first: 512 and, which needs more, 513.
-  test.each(ownHistory === "clean" ? [508] : [507, 508])("%d tokens need one history, and a cell per row of the last step", async (nTokens) => {
+  const lengths = ownHistory === "clean" ? [508] : [507, 508];
+  test.each(lengths)("%d tokens need one history, and a cell per row of the last step", async (nTokens) => {
     const path = space.path(`long-${ownHistory}.gguf`);
     await writeFile(path, encodeGguf(tinyModel(1, { ...TINY_SHAPE, nCtx: 2048 })));
     const small = await loadModel(path, { threads: 1, gpuLayers: 0, vet: false, contextSize: 512, maxGenerations: 1 });
