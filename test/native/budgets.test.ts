@@ -127,6 +127,18 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
     expect(new Set(readingsOf(result, 2).map(({ alpha }) => alpha)).size).toBeGreaterThan(2);
   });
 
+  test("after a budget that allows nothing, the next one chooses as if it were alone", async () => {
+    const second: Steering = { vector: vectors[1]!, schedule: budget(0.1) };
+    const both = await run([{ vector: vectors[0]!, schedule: budget(1e-12) }, second], { maxNewTokens: 5 });
+    const alone = await run([second], { maxNewTokens: 5 });
+    expect(readingsOf(both)).toEqual(alone.tokens.map(() => ({ alpha: 0, kl: 0 })));
+    expect(ids(both)).toEqual(ids(alone));
+    readingsOf(both, 1).forEach(({ alpha, kl }, step) => {
+      expect(alpha).toBeCloseTo(readingsOf(alone)[step]!.alpha, digits(4));
+      expect(kl).toBeCloseTo(readingsOf(alone)[step]!.kl!, digits(4));
+    });
+  });
+
   test("recorded, it is the same answer; its scores are those of its steps", async () => {
     const steer: Steering[] = [{ vector: vectors[0]!, schedule: budget(0.3) }, { vector: vectors[1]!, schedule: budget(0.2) }];
     const drawn = [{ temperature: 1.2, seed: 3, repeatPenalty: 1.2 }, { temperature: 1, seed: 5, grammar: "root ::= [a-z ]*" }];

@@ -86,6 +86,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     loadSteering: [[{ vector: at("v.safetensors"), schedule: { kind: "fixed", alpha: 1 }, layers: [0] }]],
     loadProbe: [at("p.safetensors")], loadDataset: [at("rows.json"), tiny, { signal }],
     "schedule.fixed": [1], "schedule.start": [1], "schedule.diminishing": [1], "schedule.window": [1, { from: 0, to: 2 }],
+    "schedule.budget": [1, { alphaMax: 2, per: "token" }],
     "schedule.dynamic": [{ topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }], "schedule.recorded": [[1, 2]],
     "schedule.custom": [() => 1],
     "capture.readableLayers": [model, "resid_post"],
