@@ -16,6 +16,7 @@ import { checkGraphPath, hasDevice } from "./graph-check.js";
 import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
+import { MachineRowTimes } from "./row-times.js";
 import { toNativeSampler, type Sampling } from "./sampling.js";
 import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
@@ -30,8 +31,6 @@ const N_OUTPUTS = 32;
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** What a row costs beside a decode's fixed cost (`SchedulerLimits.rowCost`): measured on CPUs; on a GPU, six rows cost what one does. */
-const [CPU_ROW_COST, DEVICE_ROW_COST] = [0.27, 0.02];
 /** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 letters crash the process, 20,000 do not. */
 const LONGEST_WORD = 16_384;
 
@@ -129,9 +128,12 @@ export class Engine implements Disposable, AsyncDisposable {
     this.vectors = new VectorHandles(native, info.nHead, () => (this.steeringPath === "callback" ? 0 : threadCount.now(true)));
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations = Infinity } = options;
     const isOnDevice = this.gpuLayers === "all" && options.backend !== "cpu" && hasDevice();
-    const rowCost = isOnDevice ? DEVICE_ROW_COST : CPU_ROW_COST;
-    const limits = { maxCells, maxSequences, maxTasks: maxGenerations, rowCost, hasWholeSequences: info.hasWholeSequences };
-    this.scheduler = new Scheduler((needs) => this.createContext(needs), limits);
+    const createContext = (needs: ContextNeeds): Promise<Context> => this.createContext(needs);
+    const devices = addon().devices().map(({ description }) => description);
+    const key = async (): Promise<unknown> => [engineVersion(), (await this.fingerprint()).fileHash, settings, devices];
+    const rowTimes = new MachineRowTimes({ key, createContext, threadCount, isOnDevice });
+    const limits = { maxCells, maxSequences, maxTasks: maxGenerations, rowTimes, hasWholeSequences: info.hasWholeSequences };
+    this.scheduler = new Scheduler(createContext, limits);
   }
 
   /**

@@ -36,6 +36,11 @@ export class ThreadCount {
     this.before = times();
   }
 
+  /** True while the last digits of results matter. */
+  get isHeld(): boolean {
+    return this.holds.length > 0;
+  }
+
   /** Threads for the next piece of work; `isExact`: its result does not depend on their number, so holds do not apply. */
   now(isExact = false): number {
     const sharers = this.sharers();
@@ -54,8 +59,7 @@ export class ThreadCount {
    * machine's processors: with four threads on each, `tiny` takes seconds per token instead of milliseconds. A fixed number is unaffected.
    */
   hold(n = this.now()): Hold {
-    if (this.isFixed) return { threads: this.most, [Symbol.dispose]: () => {} };
-    const threads = Math.min(n, Math.max(this.most, Math.floor(availableProcessors())));
+    const threads = this.isFixed ? this.most : Math.min(n, Math.max(this.most, Math.floor(availableProcessors())));
     const hold: Hold = { threads, [Symbol.dispose]: () => { this.holds = this.holds.filter((other) => other !== hold); } };
     this.holds.push(hold);
     return hold;

@@ -129,6 +129,10 @@ export class Generation implements StepTask, Decider {
     if (memory) this.keeps = { owner: memory.owner, keptCells: (nSteps) => this.keptCells(memory, nSteps) };
   }
 
+  get guesses(): boolean {
+    return this.settings.pipeline === "auto" && !this.model.info.hasWholeSequences && this.streams.nSequences > 1;
+  }
+
   /** Submits the generation to the scheduler; it fails with E_ABORTED when one of the signals fires. */
   start(...signals: ReadonlyArray<AbortSignal | undefined>): void {
     this.model.scheduler.run(this, ...signals).catch((error: unknown) => {

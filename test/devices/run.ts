@@ -1,15 +1,18 @@
 // The engine's identities on devices with memory of their own, with every layer of the models there and with some:
 //   npm run test:devices [-- --only vulkan|rpc]
 // Neither device is a GPU, but a wrong write or a stale copy shows on them as on one. LLAMA_STEER_TEST_SLOW=sample: a sample of the
-// architectures, for which CI has time. A machine may lack the Vulkan driver, which is said out loud; RPC needs nothing that the build
-// does not need too. One suite at a time: the RPC server serves one client, and the Vulkan device computes with all processors.
+// architectures, and on the Vulkan device with all layers only the quick suites: CI has no time for more. A machine may lack the Vulkan
+// driver, which is said out loud; RPC needs nothing that the build does not need too. One suite at a time: the RPC server serves one
+// client, and the Vulkan device computes with all processors.
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { packageRoot } from "#native/prebuilt";
 import { isSampled } from "../support/slow.js";
 import { loopbackRpc, softwareVulkan, type StandIn } from "./stand-ins.js";
 
-const SUITES = ["sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live"];
+const SUITES = ["sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "pipeline", "variants", "scoring", "live"];
+/** Those that take minutes where a software device compiles shaders for, and computes, every layer. */
+const HEAVY = ["sites", "paths", "capture", "batching"];
 /** Software devices compile each shader for each process. */
 const TIMEOUT_MS = 600_000;
 const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: loopbackRpc };
@@ -26,7 +29,10 @@ for (const [kind, make] of Object.entries(KINDS)) {
     console.error(`\n*** ${kind}: ${standIn}: ITS TESTS ARE NOT RUN ***\n`);
     continue;
   }
-  for (const layers of ["all", "2"]) failed += runSuites(standIn, layers) ? 0 : 1;
+  for (const layers of ["all", "2"]) {
+    const isQuick = isSampled && kind === "vulkan" && layers === "all";
+    failed += runSuites(standIn, layers, SUITES.filter((suite) => !isQuick || !HEAVY.includes(suite))) ? 0 : 1;
+  }
   standIn.stop();
 }
 console.error(
@@ -34,13 +40,13 @@ console.error(
 );
 process.exit(failed > 0 ? 1 : 0);
 
-function runSuites({ name, env }: StandIn, layers: string): boolean {
-  console.error(`\n> ${name}, ${layers} layers there${isSampled ? ", a sample of architectures" : ""}`);
+function runSuites({ name, env }: StandIn, layers: string, suites: readonly string[]): boolean {
+  console.error(`\n> ${name}, ${layers} layers there${isSampled ? ", a sample of architectures" : ""}: ${suites.join(", ")}`);
   const jest = [
     "--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"),
     `--testTimeout=${TIMEOUT_MS}`, "--runInBand",
   ];
-  const { status } = spawnSync(process.execPath, [...jest, ...SUITES.map((suite) => `dist/test/native/${suite}`)], {
+  const { status } = spawnSync(process.execPath, [...jest, ...suites.map((suite) => `dist/test/native/${suite}`)], {
     stdio: "inherit", cwd: packageRoot,
     env: { ...process.env, ...env, LLAMA_STEER_TEST_GPU_LAYERS: layers },
   });

@@ -3,14 +3,17 @@ import type { Answer, SettingSummary } from "../../lib/experiments.js";
 import { extract, loadDataset, loadModel, type Model, type VectorData } from "../../lib/index.js";
 import { compare, summarise } from "../../lib/experiment/compare.js";
 import { describeWithModel } from "../support/real-model.js";
+import { isSampled } from "../support/slow.js";
 import type { IclOrigin } from "../../lib/vector/index.js";
 
 const NAME = "gemma3-270m";
 const MINUTES = 60_000;
 const describeModel = await describeWithModel(NAME);
 
+const N_QUESTIONS = isSampled ? 10 : 20;
+
 // Measured on this model: 0, 18 and 12 of 20. Processors round differently, so the bars leave a few answers of room.
-describeModel(`the main job on ${NAME}: Italian answers to 20 held-out English questions`, () => {
+describeModel(`the main job on ${NAME}: Italian answers to ${N_QUESTIONS} held-out English questions`, () => {
   let model: Model;
   let vector: VectorData;
   let answers: Answer[];
@@ -19,7 +22,7 @@ describeModel(`the main job on ${NAME}: Italian answers to 20 held-out English q
   beforeAll(async () => {
     model = await loadModel(NAME);
     vector = await extract(model, { strength: false, positive: await loadDataset("ITA"), negative: await loadDataset("ENG") });
-    const questions = (await loadDataset("ITA_test")).rows.slice(0, 20).map((row) => row.input);
+    const questions = (await loadDataset("ITA_test")).rows.slice(0, N_QUESTIONS).map((row) => row.input);
     answers = await compare(model, questions, [
       { label: "unsteered", steer: [] },
       { label: "fixed", steer: [{ vector, schedule: { kind: "fixed", alpha: 1.5 } }] },
@@ -37,8 +40,8 @@ describeModel(`the main job on ${NAME}: Italian answers to 20 held-out English q
   });
 
   test("unsteered answers are not Italian", () => expect(summary["unsteered"]!.hits).toBeLessThanOrEqual(1));
-  test("Fixed 1.5 makes most of them Italian", () => expect(summary["fixed"]!.hits).toBeGreaterThanOrEqual(14));
-  test("Dyn p=0.5 makes many of them Italian", () => expect(summary["dynamic"]!.hits).toBeGreaterThanOrEqual(8));
+  test("Fixed 1.5 makes most of them Italian", () => expect(summary["fixed"]!.hits).toBeGreaterThanOrEqual(0.7 * N_QUESTIONS));
+  test("Dyn p=0.5 makes many of them Italian", () => expect(summary["dynamic"]!.hits).toBeGreaterThanOrEqual(0.4 * N_QUESTIONS));
 
   test("Dyn intervenes most at the start and less than Fixed overall", () => {
     const dynamic = answers.filter((answer) => answer.setting === "dynamic").map(

@@ -38,7 +38,7 @@ for (const { name, golden: goldenName, leastResults, describeModel } of MODELS) 
     beforeAll(async () => {
       const whole = await loadGolden(goldenName);
       expect(whole.results.length).toBeGreaterThanOrEqual(leastResults);
-      golden = { ...whole, results: sampled(whole.results, 3) };
+      golden = { ...whole, results: sampled(whole.results, 6) };
       model = await loadAs(name, "F32");
       parity = new Parity(model, golden);
       for (const property of golden.deltas.keys()) await parity.vector(property);

@@ -208,14 +208,22 @@ describe("steps that are not measured", () => {
     expect(kls(await stream.result()).map((kl) => (kl === null ? "-" : "m")).join("")).toBe("m--m--");
   });
 
-  test("P and S of skipped steps are computed, so later KLs are those of the text", async () => {
-    const result = await generateText(model, "skip", { steer: dyn(1, { skip }), maxNewTokens: 16 });
-    const measuring = [...replay(dyn(1), result), ...dyn(1, { alphaMax: 0 })];
-    const measured = await generateText(model, "skip", { steer: measuring, maxNewTokens: 16 });
+  test.each(["tiny", "mamba", "lfm2"])("%s: P and S of skipped steps are computed, so later KLs are those of the text", async (name) => {
+    const own = name === "tiny" ? model : await loadArchitecture(space, name);
+    const scale = name === "mamba" ? 8 : 1;
+    const vector = await randomVector(own, 1, { site: "resid_post", nSteps: 1, scale });
+    const steer = (settings: object): Steering[] => [{ vector, schedule: dynamic({ topP: 0.8, ...settings }) }];
+    const prompt = [1, 70, 103, 35, 118];
+    // A threshold in the midst of its KLs.
+    const usual = kls(await generateText(own, prompt, { steer: steer({}), maxNewTokens: 16 })).map(Number).sort((a, b) => a - b)[8]!;
+    const result = await generateText(own, prompt, { steer: steer({ skip: { ...skip, below: usual } }), maxNewTokens: 16 });
+    const measuring = [...replay(steer({}), result), ...steer({ alphaMax: 0 })];
+    const measured = await generateText(own, prompt, { steer: measuring, maxNewTokens: 16 });
     expect(ids(measured)).toEqual(ids(result));
     expect(kls(result)).toContain(null);
-    kls(result).forEach((kl, step) => { if (kl !== null) expect(kl).toBeCloseTo(measured.tokens[step]!.readings[1]!.kl!, digits(4)); });
+    kls(result).forEach((kl, step) => { if (kl !== null) expect(kl).toBeCloseTo(measured.tokens[step]!.readings[1]!.kl!, digits(3)); });
     expect(kls(result).findLastIndex((kl) => kl !== null)).toBeGreaterThan(kls(result).indexOf(null));
+    if (own !== model) own.dispose();
   });
 
   test("each property is skipped by its own KLs", async () => {

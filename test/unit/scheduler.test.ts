@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, jest, test } from "@jest/globals";
 import type { Batch, Context, PrefillTask, RowCapture } from "../../lib/engine/index.js";
+import { RowTimes } from "../../lib/engine/row-times.js";
 import { Scheduler } from "../../lib/engine/scheduler/scheduler.js";
 
 /** A context that computes nothing, with one sequence. */
@@ -12,7 +13,9 @@ const createContext = async ({ nCtx }: { nCtx: number }): Promise<Context> => ({
 const text = (done: () => void): PrefillTask =>
   ({ kind: "prefill", prompt: [1, 2, 3], mixedRows: 8, from: 0, capture: () => undefined as unknown as RowCapture, done });
 
-const scheduler = (): Scheduler => new Scheduler(createContext, { maxCells: 16, maxSequences: 1, maxTasks: Infinity, rowCost: 0 });
+const rowTimes = { isReady: true, ready: async () => undefined, now: () => new RowTimes([1, 1, 1, 1, 1, 1]) };
+
+const scheduler = (): Scheduler => new Scheduler(createContext, { maxCells: 16, maxSequences: 1, maxTasks: Infinity, rowTimes });
 
 beforeEach(() => {
   jest.useFakeTimers({ doNotFake: ["setImmediate", "queueMicrotask", "nextTick", "performance"] }); // nobody's patience ends

@@ -1,5 +1,6 @@
 import type { Batch } from "../batch.js";
 import type { Context } from "../context.js";
+import type { RowTimes } from "../row-times.js";
 import { sharedCells } from "./cells.js";
 import { isWanted, promptCells, type Place, type PrefillTask, type StepTask, type Task } from "./task.js";
 
@@ -60,7 +61,7 @@ export function isStepping(running: Running): running is Running<StepTask> {
 
 /** `stepping`: all tasks that step in the same decode. */
 export function placeOf(
-  { task, token, step, sequences }: Running, context: Context, stepping: ReadonlyArray<Running<StepTask>>, rowCost: number,
+  { task, token, step, sequences }: Running, context: Context, stepping: ReadonlyArray<Running<StepTask>>, rowTimes: RowTimes,
 ): Place {
   const position = task.prompt.length - 1 + step;
   const spare = context.options.nOutputsMax - stepping.reduce((sum, { task: { nSequences } }) => sum + nSequences, 0);
@@ -68,7 +69,8 @@ export function placeOf(
   const rewind = (): void => sequences.forEach((each) => context.kvRemove(each, position));
   const fork = (sequence: number, at: number, from = sequences[0]!): void => context.kvFork(from, sequence, at);
   const cut = (sequence: number): void => context.kvRemove(sequence, position);
-  return { token, position, step, sequences, rowCost: rowCost * stepping.length, moreRows, rewind, fork, cut };
+  const leastShare = (nMeasured: number): number => rowTimes.leastShare(nMeasured, stepping.length);
+  return { token, position, step, sequences, leastShare, moreRows, rewind, fork, cut };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */

@@ -145,7 +145,7 @@ export class Scheduler {
       const most = Math.min(Math.max(LEAST_PREFILL, mostRows - size), nBatch - size, mostAtOnce(running, this.keeping));
       if (!takesSteps(running)) return prefill(running, batch, most);
       running.hasBegun = true;
-      takers.set(running, running.task.step(batch, placeOf(running, this.room.context!, stepping, this.limits.rowCost)));
+      takers.set(running, running.task.step(batch, placeOf(running, this.room.context!, stepping, this.limits.rowTimes.now())));
     });
     for (const running of prefilling) if (!running.cancelled) this.spread(running);
     const seconds = (performance.now() - begun) / 1000;
@@ -263,6 +263,11 @@ export class Scheduler {
 
   private async admit(): Promise<void> {
     for (let first = this.nextWaiting(); first && !this.disposed; first = this.nextWaiting()) {
+      const { rowTimes } = this.limits;
+      if (first.task.kind === "steps" && first.task.guesses && !rowTimes.isReady) {
+        await rowTimes.ready();
+        continue; // it may have been dropped meanwhile
+      }
       if (this.running.length === 0) await this.fit(first);
       const job = this.nextWaiting();
       const { context, isTainted } = this.room;

@@ -1,6 +1,7 @@
 import { beginningOf, type Keeping } from "./kept.js";
 import type { Claim, Room } from "./room.js";
 import { donorFor, type Job, type Running } from "./running.js";
+import type { MachineRowTimes } from "../row-times.js";
 import { cellsOf } from "./task.js";
 
 export interface SchedulerLimits {
@@ -10,11 +11,8 @@ export interface SchedulerLimits {
   maxSequences: number;
   /** Maximum tasks at once. */
   maxTasks: number;
-  /**
-   * What a row costs in units of a decode's fixed cost, about. Not measured: what shares a batch would depend on a clock, and the last
-   * digits of results on that.
-   */
-  rowCost: number;
+  /** Tells the tasks where guessing pays. */
+  rowTimes: Pick<MachineRowTimes, "isReady" | "ready" | "now">;
   /** True if the model's memory cannot be cut at a token (`NativeModelInfo`). */
   hasWholeSequences?: boolean;
 }

@@ -14,8 +14,8 @@ export interface Place {
   step: number;
   /** Sequences of the task; all of them hold the earlier positions. A task that starts again gets a new array. */
   sequences: readonly number[];
-  /** What one row more of every task in the decode costs, in units of a decode's fixed cost. */
-  rowCost: number;
+  /** The share of right guesses above which it saves time to guess the token of a step that measures n steerings (`RowTimes`). */
+  leastShare(nMeasured: number): number;
   /** Rows with logits that this step may add beside one per sequence, for tokens that are known already. */
   moreRows: number;
   /** Removes the cells of this and later positions from all sequences. */
@@ -61,6 +61,8 @@ export interface StepTask {
    * (`Place.fork`). Default: each sequence has its own.
    */
   readonly nHistories?: number;
+  /** True if the task asks for `Place.leastShare`. Default: false. */
+  readonly guesses?: boolean;
   /** The terms to add to a prompt token's row; always the same ones. Default: none. */
   promptTerms?(position: number): readonly Term[];
   /** Set if the task's cells are to be kept after its end, and if it may begin with cells that were kept. */

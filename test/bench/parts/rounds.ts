@@ -1,3 +1,8 @@
+import { setTimeout } from "node:timers/promises";
+
+/** ggml's threads spin for about a tenth of a second after their work: what is measured next would share a processor with them. */
+const SETTLE_MS = 300;
+
 /** What a row takes per unit of its work, and what it did. */
 export interface Measured {
   /** Seconds per token, prompt or call. */
@@ -38,9 +43,13 @@ export async function measureRounds(measure: Measure<string>, rounds: number): P
     if (rounds === 0) results[name]!.push(warmUp);
   }
   for (let round = 1; round <= rounds; round++) {
+    const settled = async (name: string): Promise<Measured> => {
+      await setTimeout(SETTLE_MS);
+      return measure[name]!(round);
+    };
     const once: Record<string, Measured> = {};
-    for (const name of names) once[name] = await measure[name]!(round);
-    for (const name of names.toReversed()) results[name]!.push(mean(once[name]!, await measure[name]!(round)));
+    for (const name of names) once[name] = await settled(name);
+    for (const name of names.toReversed()) results[name]!.push(mean(once[name]!, await settled(name)));
   }
   return results;
 }
