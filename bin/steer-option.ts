@@ -2,7 +2,7 @@ import { existsSync } from "node:fs";
 import { resolve } from "node:path";
 import { findReady, galleryFiles, type ReadyVector } from "../lib/gallery/index.js";
 import { loadSteering, type LoadedSteering, type Model } from "../lib/index.js";
-import { parseSteer } from "../lib/steering/index.js";
+import { parseSteer, scheduleStart } from "../lib/steering/index.js";
 
 /** What `--steer` says, complete once the model is known. */
 export type Steerer = (model: Model) => Promise<LoadedSteering[]>;
@@ -30,9 +30,10 @@ export async function steeringsOf(spec: string, model: Model): Promise<LoadedSte
   return (await readSteer(spec))(model);
 }
 
-/** The schedule follows the last colon, unless the whole is a file. */
+/** Where the schedule begins, unless the whole is a file. */
 function partsOf(spec: string): { vector: string; schedule: string | undefined } {
-  const colon = existsSync(spec) ? -1 : spec.lastIndexOf(":");
+  const begin = scheduleStart(spec);
+  const colon = existsSync(spec) ? -1 : begin > 0 ? begin : spec.lastIndexOf(":");
   return colon <= 0 ? { vector: spec, schedule: undefined } : { vector: spec.slice(0, colon), schedule: spec.slice(colon + 1) };
 }
 

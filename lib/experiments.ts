@@ -22,7 +22,8 @@ export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/ind
 export type { GuardForm, SafetyLevel } from "./evaluate/index.js";
 export type { Judgement } from "./evaluate/index.js";
 export type {
-  ChoiceQuestion, CodeSwitchingOptions, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions, Knowledge,
+  ChoiceQuestion, CodeSwitchingOptions, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions,
+  Knowledge,
   KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
 } from "./evaluate/index.js";
 export type { EvaluateOptions } from "./evaluate/index.js";
@@ -39,7 +40,8 @@ export { writeReport } from "./report/public.js";
 export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
 export type {
-  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure, Merge, PairedDifference,
+  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure,
+  Merge, PairedDifference,
   PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
 } from "./results/index.js";
 export type { Agreement, Estimate } from "./maths/index.js";

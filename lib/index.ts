@@ -26,7 +26,7 @@ export type {
 } from "./calibrate/index.js";
 import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";
-export type { LoadedSteering } from "./vector/index.js";
+export type { FullGate, Gate, GateProbe, HowToAdd, LoadedSteering } from "./vector/index.js";
 export type {
   Calibration, CurvePoint, DatasetReference, DerivedOrigin, DescriptionCalibration, EffectCalibration, Format, Health, HookSite, IclOrigin,
   ImportedOrigin, KlCalibration, LayerHealth, ModelFingerprint, PairMethod, PairsOrigin, Provenance, Selection, VectorData,
@@ -35,8 +35,9 @@ export type {
 export { load as loadProbe } from "./probe/public.js";
 export type { Probe, ProbeLayer, ProbeMetrics, ProbeProvenance } from "./probe/index.js";
 export {
-  schedule, type DynamicSettings, type FunctionSchedule, type KlReduction, type Schedule, type ScheduleInput, type ScheduleSettings,
-  type SteeredPhase, type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
+  schedule, type BudgetSettings, type DynamicSettings, type FullGateRule, type FunctionSchedule, type GateRule, type GateSpec,
+  type KlReduction, type Only, type Operation, type Operator, type Schedule, type ScheduleInput, type ScheduleSettings, type SteeredPhase,
+  type SteeringSpec, type Tail, type WrittenSchedule, type WrittenSpec,
 } from "./steering/index.js";
 export * as prompts from "./prompt/public.js";
 export type { ChatMessage, ChatTemplate, FormatOptions, Phase, TemplateVariables } from "./prompt/index.js";
@@ -47,5 +48,7 @@ export type { Pullable, PullOptions } from "./models/index.js";
 export type { ModelEntry } from "./models/index.js";
 export * as gallery from "./gallery/public.js";
 export type { Gallery, GalleryEntry, PackedVector, PullVectorOptions } from "./gallery/index.js";
-export type { Candidate as TokenCandidate, LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling } from "./engine/index.js";
+export type {
+  Candidate as TokenCandidate, GateReading, LoadModelOptions, Logger, ModelInfo, RopeScaling, Sampling,
+} from "./engine/index.js";
 export type { CaptureOptions, Pooling, PromptActivations } from "./capture/index.js";

@@ -19,6 +19,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     translator_wrap::define(env);
     handle<const steering_vector>::define(env, "Vector");
     handle<activation_capture>::define(env, "Capture");
+    handle<const activation_gate>::define(env, "Gate");
     handle<token_sampler>::define(env, "Sampler");
 
     exports.Set("loadBackends", Napi::Function::New(env, load_backends_entry));

@@ -23,11 +23,15 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                 Napi::Object object = Napi::Object::New(env);
                 object.Set("kls", write_array(env, result.kls));
                 object.Set("alphas", write_array(env, result.alphas));
+                object.Set("chosen", write_array(env, result.chosen));
+                object.Set("candidateKls", write_array(env, result.candidate_kls));
                 object.Set("tokens", write_array(env, result.tokens));
                 object.Set("logProbabilities", write_array(env, result.log_probabilities));
                 object.Set("ends", write_array(env, result.ends));
                 object.Set("pieces", write_array(env, result.pieces));
                 object.Set("pieceEnds", write_array(env, result.piece_ends));
+                object.Set("probabilities", write_array(env, result.probabilities));
+                object.Set("gates", write_array(env, result.gates));
                 object.Set("guesses", write_array(env, result.guesses));
                 return object;
             });

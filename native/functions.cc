@@ -84,6 +84,7 @@ Napi::Value alive_objects(const Napi::CallbackInfo & info) {
     result.Set("translators", text_translator::alive());
     result.Set("vectors", steering_vector::alive());
     result.Set("captures", activation_capture::alive());
+    result.Set("gates", activation_gate::alive());
     result.Set("samplers", token_sampler::alive());
     return result;
 }

@@ -1,6 +1,5 @@
 #include "model_wrap.h"
 
-#include "engine/activation_capture.h"
 #include "engine/llama_session.h"
 #include "engine/text_classifier.h"
 #include "engine/text_translator.h"
@@ -91,6 +90,7 @@ void model_wrap::define(Napi::Env env) {
         InstanceMethod("createTranslator", &model_wrap::create_translator),
         InstanceMethod("createVector", &model_wrap::create_vector),
         InstanceMethod("createCapture", &model_wrap::create_capture),
+        InstanceMethod("createGate", &model_wrap::create_gate),
         InstanceMethod("createSampler", &model_wrap::create_sampler),
     });
 }
@@ -259,35 +259,6 @@ Napi::Value model_wrap::site_layers(const Napi::CallbackInfo & info) {
 Napi::Value model_wrap::site_width(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         return Napi::Number::New(info.Env(), native()->sites().width(hook_site_from_name(read_string(info[0], "site"))));
-    });
-}
-
-Napi::Value model_wrap::create_vector(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights   = native();
-        const auto object    = read_object(info[0], "vector");
-        const auto site      = hook_site_from_name(read_string(object.Get("site"), "vector.site"));
-        const auto n_steps   = read_int(object.Get("nSteps"), "vector.nSteps", 1);
-        const auto width     = read_int(object.Get("width"), "vector.width", 1);
-        const auto layers    = read_array<int32_t>(object.Get("layers"), "vector.layers");
-        const auto data      = read_array<float>(object.Get("data"), "vector.data");
-        const auto n_threads = read_int(object.Get("nThreads"), "vector.nThreads");
-        auto vector = weights->make_vector(site, layers, n_steps, width, data, n_threads);
-        return handle<const steering_vector>::make(info.Env(), std::move(vector), data.size() * sizeof(float));
-    });
-}
-
-Napi::Value model_wrap::create_capture(const Napi::CallbackInfo & info) {
-    return guarded(info.Env(), [&]() -> Napi::Value {
-        const auto weights = native();
-        const auto object  = read_object(info[0], "capture");
-        const auto site    = hook_site_from_name(read_string(object.Get("site"), "capture.site"));
-        const auto layers  = read_array<int32_t>(object.Get("layers"), "capture.layers");
-        const auto n_steps = read_int(object.Get("nSteps"), "capture.nSteps", 1);
-        weights->check_layers(site, layers);
-        const int32_t width = weights->sites().width(site);
-        auto capture = std::make_shared<activation_capture>(site, layers, n_steps, width, weights->id());
-        return handle<activation_capture>::make(info.Env(), std::move(capture), layers.size() * n_steps * width * sizeof(double));
     });
 }
 

@@ -27,5 +27,6 @@ private:
     Napi::Value create_translator(const Napi::CallbackInfo & info);
     Napi::Value create_vector(const Napi::CallbackInfo & info);
     Napi::Value create_capture(const Napi::CallbackInfo & info);
+    Napi::Value create_gate(const Napi::CallbackInfo & info);
     Napi::Value create_sampler(const Napi::CallbackInfo & info);
 };

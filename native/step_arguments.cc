@@ -49,25 +49,47 @@ void check_step(int32_t step, int most, const char * what) {
     }
 }
 
-// { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array }
-steering_terms read_terms(const Napi::Value & value, const decode_batch & batch) {
-    steering_terms terms;
-    if (value.IsUndefined()) return terms;
+// { gates: Gate[], rows, indices: Int32Array, wereOpen: Int8Array }
+void read_gates(const Napi::Value & value, const decode_batch & batch, steering_terms & terms) {
+    if (value.IsUndefined()) return;
+    const auto object    = read_object(value, "gates");
+    const auto gates     = read_handles<const activation_gate>(object.Get("gates"), "gates.gates");
+    const auto rows      = read_array<int32_t>(object.Get("rows"), "gates.rows");
+    const auto indices   = read_array<int32_t>(object.Get("indices"), "gates.indices");
+    const auto were_open = read_array<int8_t>(object.Get("wereOpen"), "gates.wereOpen");
+    check_same_length(rows.size(), {indices.size(), were_open.size()}, "gates");
+    for (size_t i = 0; i < rows.size(); ++i) {
+        check_row(rows[i], batch.tokens.size(), "gates");
+        terms.add_gate({rows[i], at(gates, indices[i], "gates.gates"), were_open[i] != 0});
+    }
+}
+
+// { vectors: Vector[], rows, indices, steps: Int32Array, alphas: Float32Array, operators: Int8Array | undefined (all add), gates: Int32Array |
+// undefined (none) }; an operator's number is that of steering_operator, plus N_OPERATORS if the norm is kept
+void read_terms(const Napi::Value & value, const decode_batch & batch, steering_terms & terms) {
+    if (value.IsUndefined()) return;
     const auto object  = read_object(value, "terms");
     const auto vectors = read_handles<const steering_vector>(object.Get("vectors"), "terms.vectors");
     const auto rows    = read_array<int32_t>(object.Get("rows"), "terms.rows");
     const auto indices = read_array<int32_t>(object.Get("indices"), "terms.indices");
     const auto steps   = read_array<int32_t>(object.Get("steps"), "terms.steps");
     const auto alphas  = read_array<float>(object.Get("alphas"), "terms.alphas");
-    check_same_length(rows.size(), {indices.size(), steps.size(), alphas.size()}, "terms");
+    const bool adds_all  = object.Get("operators").IsUndefined();
+    const auto operators = adds_all ? std::vector<int8_t>(rows.size()) : read_array<int8_t>(object.Get("operators"), "terms.operators");
+    const bool is_gated  = !object.Get("gates").IsUndefined();
+    const auto gates     = is_gated ? read_array<int32_t>(object.Get("gates"), "terms.gates")
+                                    : std::vector<int32_t>(rows.size(), steering_terms::NO_GATE);
+    check_same_length(rows.size(), {indices.size(), steps.size(), alphas.size(), operators.size(), gates.size()}, "terms");
     for (size_t i = 0; i < rows.size(); ++i) {
         check_row(rows[i], batch.tokens.size(), "terms");
         const auto & vector = at(vectors, indices[i], "terms.vectors");
         check_step(steps[i], vector->n_steps(), "terms"); // n_steps stands for the mean
         if (!std::isfinite(alphas[i])) throw failure("E_NOT_FINITE", "terms.alphas holds a value that is not finite");
-        terms.add(rows[i], vector, steps[i], alphas[i]);
+        if (operators[i] < 0 || operators[i] >= 2 * N_OPERATORS) {
+            throw failure("E_BAD_ARGUMENT", "terms.operators: there is no " + std::to_string(operators[i]));
+        }
+        terms.add(rows[i], vector, steps[i], alphas[i], steering_operator(operators[i] % N_OPERATORS), operators[i] >= N_OPERATORS, gates[i]);
     }
-    return terms;
 }
 
 // { captures: Capture[], rows, indices, steps: Int32Array, weights: Float64Array }
@@ -116,6 +138,31 @@ std::vector<alpha_request> read_alphas(const Napi::Value & value, const decode_b
     return requests;
 }
 
+// { baselines, candidates, ends: Int32Array, nats: Float64Array }; the candidates of a budget end at its `ends`
+std::vector<budget_request> read_budgets(const Napi::Value & value, const decode_batch & batch) {
+    std::vector<budget_request> requests;
+    if (value.IsUndefined()) return requests;
+    const auto object     = read_object(value, "budgets");
+    const auto baselines  = read_array<int32_t>(object.Get("baselines"), "budgets.baselines");
+    const auto candidates = read_array<int32_t>(object.Get("candidates"), "budgets.candidates");
+    const auto ends       = read_array<int32_t>(object.Get("ends"), "budgets.ends");
+    const auto nats       = read_array<double>(object.Get("nats"), "budgets.nats");
+    check_same_length(baselines.size(), {ends.size(), nats.size()}, "budgets");
+    constexpr const char * ENDS = "budgets.ends must rise to the number of candidates";
+    int32_t begin = 0;
+    for (size_t i = 0; i < baselines.size(); ++i) {
+        check_output(baselines[i], batch, "budgets");
+        if (ends[i] < begin || size_t(ends[i]) > candidates.size()) throw failure("E_SHAPE", ENDS);
+        if (!(nats[i] >= 0)) throw failure("E_BAD_ARGUMENT", "budgets.nats must be at least 0");
+        budget_request request{baselines[i], {candidates.begin() + begin, candidates.begin() + ends[i]}, nats[i]};
+        for (int32_t row : request.candidates) check_output(row, batch, "budgets");
+        requests.push_back(std::move(request));
+        begin = ends[i];
+    }
+    if (size_t(begin) != candidates.size()) throw failure("E_SHAPE", ENDS);
+    return requests;
+}
+
 std::shared_ptr<token_sampler> read_sampler(const Napi::Value & value) {
     return value.IsNull() ? nullptr : handle<token_sampler>::read(value, "samplers");
 }
@@ -124,9 +171,9 @@ std::vector<int32_t> read_allowed(const Napi::Value & value) {
     return value.IsNull() ? std::vector<int32_t>{} : read_array<int32_t>(value, "allowed");
 }
 
-// { rows, targets: Int32Array (a target of -1: none, -2: the token's own probability), settles: Int8Array,
-//   samplers: (Sampler | null)[], allowed: (Int32Array | null)[] }
-std::vector<sample_request> read_samples(const Napi::Value & value, const decode_batch & batch) {
+// { rows (-1 - b: the one that budget b chooses), targets: Int32Array (a target of -1: none, -2: the token's own probability),
+//   settles: Int8Array, samplers: (Sampler | null)[], allowed: (Int32Array | null)[] }
+std::vector<sample_request> read_samples(const Napi::Value & value, const decode_batch & batch, size_t n_budgets) {
     std::vector<sample_request> requests;
     if (value.IsUndefined()) return requests;
     const auto object   = read_object(value, "samples");
@@ -137,7 +184,7 @@ std::vector<sample_request> read_samples(const Napi::Value & value, const decode
     const auto allowed  = read_object(object.Get("allowed"), "samples.allowed");
     check_same_length(rows.size(), {targets.size(), settles.size()}, "samples");
     for (size_t i = 0; i < rows.size(); ++i) {
-        check_output(rows[i], batch, "samples");
+        if (rows[i] >= 0 || settles[i] != 0 || -1 - int64_t(rows[i]) >= int64_t(n_budgets)) check_output(rows[i], batch, "samples");
         requests.push_back({rows[i], read_sampler(samplers.Get(uint32_t(i))), targets[i], read_allowed(allowed.Get(uint32_t(i))),
             settles[i] != 0});
     }
@@ -169,10 +216,12 @@ decode_step read_step(const Napi::Object & step) {
     batch.seq_ids   = read_array<int32_t>(step.Get("sequences"), "sequences");
     batch.outputs   = read_array<int8_t>(step.Get("outputs"), "outputs");
     check_same_length(batch.tokens.size(), {batch.positions.size(), batch.seq_ids.size(), batch.outputs.size()}, "batch");
-    result.terms     = read_terms(step.Get("terms"), batch);
+    read_gates(step.Get("gates"), batch, result.terms);
+    read_terms(step.Get("terms"), batch, result.terms);
     result.captures = read_captures(step.Get("captures"), batch);
     result.alphas   = read_alphas(step.Get("alphas"), batch);
-    result.samples  = read_samples(step.Get("samples"), batch);
+    result.budgets  = read_budgets(step.Get("budgets"), batch);
+    result.samples  = read_samples(step.Get("samples"), batch, result.budgets.size());
     result.guesses  = read_guesses(step.Get("guesses"), batch);
     return result;
 }

@@ -1,9 +1,9 @@
 import { basename } from "node:path";
 import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Model, type WrittenSpec } from "../../lib/index.js";
-import { dynamicSettings } from "../../lib/vector/index.js";
+import { withCalibrated } from "../../lib/vector/index.js";
 import { nearestName } from "../../lib/formats/index.js";
 import { spec as specs } from "../../lib/experiments.js";
-import { checkPhases, givenSettings } from "../../lib/steering/index.js";
+import { checkConditions, checkOperator, checkPhases, givenSettings } from "../../lib/steering/index.js";
 import { steeringsOf } from "../steer-option.js";
 import { scheduleWords, withAlpha } from "./schedule-words.js";
 
@@ -36,6 +36,9 @@ export function findProperty(properties: readonly Property[], word: string): Pro
   throw new SteeringError("E_BAD_ARGUMENT", `${problem} (${known})${found.length === 0 && near ? `; did you mean ${near}?` : ""}`);
 }
 
+/** Fields that the shorthand calls otherwise. */
+const FIELDS: Readonly<Record<string, string>> = { on: "phases", op: "operator", norm: "keepNorm" };
+
 /**
  * Changes a property's strength: a number is its new alpha, anything else a schedule such as dyn,p=0.3, with what else `--steer` accepts.
  * Throws E_BAD_SPEC.
@@ -47,13 +50,16 @@ export function setStrength({ name, steering }: Property, text: string): void {
     else throw new SteeringError("E_BAD_SPEC", `"${text}" is not a number; expected an alpha such as 0.8, or a schedule such as dyn,p=0.3`);
     return;
   }
-  const { schedule: written, tail, layers, heads, phases } = specs.parse(`${name}:${text}`);
+  const { schedule: written, tail, layers, heads, phases, only, gate, operator, keepNorm } = specs.parse(`${name}:${text}`);
+  if (gate) throw new SteeringError("E_BAD_SPEC", `a gate cannot be set here; start the chat with --steer FILE:${text}`);
   // As with --steer FILE:dyn, the file's calibration knows a better strong alpha and cap than the defaults.
-  const schedule = written.kind !== "dynamic" ? written
-    : { ...written, ...dynamicSettings(steering.vector.provenance.calibration), ...givenSettings(`${name}:${text}`) };
-  const given = Object.entries({ tail, layers, heads, on: phases }).filter(([word]) => text.includes(`,${word}=`));
-  const changed = { schedule, ...Object.fromEntries(given.map(([word, value]) => [word === "on" ? "phases" : word, value])) };
+  const schedule = withCalibrated(written, steering.vector.provenance.calibration, givenSettings(`${name}:${text}`));
+  const given = Object.entries({ tail, layers, heads, on: phases, op: operator, norm: keepNorm })
+    .filter(([word]) => text.includes(`,${word}=`));
+  const changed = { schedule, ...(only && { only }), ...Object.fromEntries(given.map(([word, value]) => [FIELDS[word] ?? word, value])) };
   checkPhases({ ...steering, ...changed }.phases, schedule);
+  checkConditions({ ...steering, ...changed });
+  checkOperator({ ...steering, ...changed }, schedule);
   Object.assign(steering, changed);
 }
 

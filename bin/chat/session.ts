@@ -1,6 +1,7 @@
 import {
   SteeringError, type Chat, type ChatMessage, type ChatOptions, type GenerationStream, type Model, type Sampling, type TurnOptions,
 } from "../../lib/index.js";
+import { canonicalSpec } from "../../lib/generate/index.js";
 import { defined } from "../common.js";
 import { steeringNotices } from "../steering-notices.js";
 import type { HowAnswered } from "./front.js";
@@ -101,7 +102,7 @@ export class Session {
 
   /** The chat as `/save` writes it. */
   saved(): SavedChat {
-    const steering = this.properties.map(({ steering: { vector, ...how } }) => ({ ...how, vector: vector.path! }));
+    const steering = this.properties.map(({ steering }) => canonicalSpec(steering, undefined));
     const { system = null, isOn: steeringOn } = this;
     return { version: 1, model: this.settings.modelName, system, messages: this.messages as SavedChat["messages"], steering, steeringOn };
   }

@@ -1,5 +1,5 @@
 import { probe } from "../../lib/experiments.js";
-import { HISTORIES, PIPELINES } from "../../lib/generate/index.js";
+import { canonicalSpec, HISTORIES, PIPELINES } from "../../lib/generate/index.js";
 import { resolveFormat } from "../../lib/prompt/index.js";
 import {
   prompts, SteeringError, type ChatMessage, type Format, type GeneratedToken, type GenerateOptions, type GenerationResult,
@@ -56,9 +56,19 @@ export const SCHEDULES = [
   "                     also takes max=2, strong=2, kl=mean|sum, and skip=NATS,",
   "                     after=2, for=4: after 2 KLs below NATS, the next 4 tokens",
   "                     keep the last ALPHA, unmeasured",
+  "  FILE:budget,NATS   the largest ALPHA, at most max=2, that keeps the token's KL",
+  "                     from the unsteered one within NATS (default 0.5);",
+  "                     per=answer: the budget is for the whole answer",
   "Each schedule also takes tail=mean|hold|stop (what to add after the vector's last",
-  "step), layers=4-9+12, heads=0+3 (which parts of the vector to add), and",
-  "on=prompt+thinking+answer (when to add it; default: on=answer).",
+  "step), layers=4-9+12, heads=0+3 (which parts of the vector to add),",
+  "on=prompt+thinking+answer (when to add it; default: on=answer), and within that",
+  "at=0-20 (token steps; the last one is excluded), words=first (on tokens that begin a",
+  "word), since=\"TEXT\" (once the answer contains it), op=project (add only up to ALPHA",
+  "times the vector), op=ablate (remove the component along it; ALPHA 1 removes all),",
+  "op=clamp (limit the component to ALPHA times the vector), and norm=keep (activations",
+  "keep their norms). A gate lets a probe decide: when=PROBE>0.5 or when=PROBE<0.5, with",
+  "until=0.3 (open until it falls below), per=prompt (decide once), gate=smooth (alpha",
+  "times probability).",
 ].join("\n");
 
 export default command({
@@ -126,7 +136,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
     noteToy(options.model, quiet);
     const format = resolveFormat(model, how.format);
     const steer = (await Promise.all(steerers.map((steerer) => steerer(model)))).flat();
-    const specs = steer.map(({ vector, ...rest }) => ({ ...rest, vector: vector.path! }));
+    const specs = steer.map((each) => canonicalSpec(each, undefined));
     noteSteering(steer, { ...how, format }, quiet);
     const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
     const asked = await prompts.tokens(model, prompt, { ...how, format });
@@ -175,5 +185,5 @@ export async function follow(tokens: Started["tokens"], show: (token: GeneratedT
 /** The alpha that fills a strip: the largest that the schedule can reach. */
 export function alphaScale({ schedule }: Pick<SteeringSpec, "schedule">): number {
   if (schedule.kind === "recorded") return Math.max(...schedule.alphas.map(Math.abs), 0) || 1;
-  return (schedule.kind === "dynamic" ? schedule.alphaMax : Math.abs(schedule.alpha)) || 1;
+  return ("alphaMax" in schedule ? schedule.alphaMax : Math.abs(schedule.alpha)) || 1;
 }

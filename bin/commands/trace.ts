@@ -42,7 +42,8 @@ function work({ work: { decodes, rows, guesses, hits } }: GenerationResult): str
 function heading(specs: readonly SteeringSpec[], probes: readonly Probe[]): string {
   const property = (spec: SteeringSpec): string => {
     const name = basename(spec.vector).replace(/\.safetensors$/, "").slice(0, BAR + NUMBER - 6);
-    return `${`alpha ${name}`.padEnd(BAR + NUMBER + 1)}  ${measures(spec) ? `${"KL".padEnd(BAR + NUMBER + 1)}  ` : ""}`;
+    const gate = spec.gate ? "gate".padEnd(NUMBER + 4) : "";
+    return `${`alpha ${name}`.padEnd(BAR + NUMBER + 1)}  ${measures(spec) ? `${"KL".padEnd(BAR + NUMBER + 1)}  ` : ""}${gate}`;
   };
   const monitor = ({ provenance }: Probe): string => `P(${provenance.positive.name})`.padEnd(NUMBER + 4);
   const columns = [...specs.map(property), ...probes.map(monitor)].join("");
@@ -58,14 +59,15 @@ function line({ step, logProbability, readings, monitors = [] }: GeneratedToken,
   return `${String(step).padStart(4)}  ${cut}${" ".repeat(TEXT - columnsOf(cut))}  ${probability}   ${columns}`.trimEnd();
 }
 
-/** Alpha in cyan and KL in yellow, both relative to the largest alpha of the schedule. */
-function property(spec: SteeringSpec, { alpha, kl }: Reading): string {
+/** Alpha in cyan and KL in yellow, both relative to the largest alpha of the schedule; then the probability that the gate read. */
+function property(spec: SteeringSpec, { alpha, kl, gate }: Reading): string {
   const most = alphaScale(spec);
   const cell = (value: number | null, colour: (text: string) => string): string =>
     `${colour(bar(Math.abs(value ?? 0), most, BAR))} ${(value?.toFixed(2) ?? "–").padStart(NUMBER)}  `;
-  return `${cell(alpha, onStdout.cyan)}${measures(spec) ? cell(kl, onStdout.yellow) : ""}`;
+  const read = spec.gate ? (gate?.probability.toFixed(3) ?? "–").padEnd(NUMBER + 4) : "";
+  return `${cell(alpha, onStdout.cyan)}${measures(spec) ? cell(kl, onStdout.yellow) : ""}${read}`;
 }
 
 function measures({ schedule }: SteeringSpec): boolean {
-  return schedule.kind === "dynamic";
+  return schedule.kind === "dynamic" || schedule.kind === "budget";
 }

@@ -1,8 +1,10 @@
 import { SteeringError } from "../errors.js";
+import { KEEPS_NORM, OPERATOR_NUMBERS } from "../native/index.js";
 import type {
-  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeTerms, SamplerHandle, VectorHandle,
+  CaptureHandle, GateHandle, NativeAlphaRequests, NativeBudgets, NativeCaptureRows, NativeGateRows, NativeStep, NativeTerms, SamplerHandle,
+  VectorHandle,
 } from "../native/index.js";
-import type { KlReduction } from "../steering/index.js";
+import type { KlReduction, Operation } from "../steering/index.js";
 
 /** Makes an Int32Array. Throws E_BAD_ARGUMENT for numbers that it would silently truncate or wrap. */
 export function int32s(values: readonly number[], what: string): Int32Array {
@@ -11,12 +13,25 @@ export function int32s(values: readonly number[], what: string): Int32Array {
   return Int32Array.from(values);
 }
 
-/** A term to add to one row: alpha times the direction of `step` (nSteps = the mean of all steps). */
-export interface Term {
+/**
+ * A term to add to one row: alpha times the direction of `step` (nSteps = the mean of all steps). Other operators do something else with
+ * both (docs/method.md §4, Operators); an alpha of 0 changes nothing.
+ */
+export interface Term extends Operation {
   /** From `Engine.vectorHandle`. */
   vector: VectorHandle;
   step: number;
   alpha: number;
+  /** Read at the same row, before the vector is added; its value multiplies alpha. */
+  gate?: GateRequest;
+}
+
+/** A gate to read at one row. Terms name it, and its reading is found, by this very object. */
+export interface GateRequest {
+  /** From `Engine.createGate`. */
+  gate: GateHandle;
+  /** Whether it was open at the row's last token. */
+  wasOpen: boolean;
 }
 
 /** The capture that a row's activations go to, with their token step and weight. */
@@ -36,6 +51,8 @@ export interface RowOptions {
 
 /** Targets that are not tokens (native/engine/decode_step.h). */
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
+/** A term without a gate (native/engine/steering_terms.h). */
+const NO_GATE = -1;
 /** The token of a sample that settles, if the alphas do not. */
 export const UNSETTLED = -2;
 
@@ -66,6 +83,16 @@ export interface AlphaRequest {
   klReduction: KlReduction;
 }
 
+/** Rows that are steered ever less, of which the strongest one within a budget is taken (docs/method.md §4, Budget). */
+export interface BudgetRequest {
+  /** The row without the steering, which is taken if no candidate is within the budget. */
+  baseline: number;
+  /** Rows with the steering, the strongest first. */
+  candidates: readonly number[];
+  /** The most that KL(candidate || baseline) may be, over the whole vocabulary. */
+  nats: number;
+}
+
 /**
  * The rows of one decode: each row's token, position and sequence, what to do with its activations, and what to read from its logits.
  */
@@ -76,8 +103,12 @@ export class Batch {
   readonly sequences: number[] = [];
   private readonly outputs: number[] = [];
   private readonly terms: Array<Term & { row: number }> = [];
+  /** Gates to read, in the order of the native results, each with its row. */
+  readonly gates = new Map<GateRequest, number>();
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
+  /** Budgets whose row is chosen in this decode. */
+  readonly budgets: BudgetRequest[] = [];
   private readonly samples: Array<SampleRequest & { row: number; target: number }> = [];
   private readonly guesses: Array<Picking & { row: number }> = [];
   /** Rows whose likeliest next tokens to return. */
@@ -93,9 +124,17 @@ export class Batch {
     this.positions.push(position);
     this.sequences.push(sequence);
     this.outputs.push(options.output ? 1 : 0);
-    for (const term of options.terms ?? []) this.terms.push({ row, ...term });
+    for (const term of options.terms ?? []) {
+      this.terms.push({ row, ...term });
+      if (term.gate) this.readGate(row, term.gate);
+    }
     if (options.capture) this.capture(row, options.capture);
     return row;
+  }
+
+  /** Reads a gate at a row, whether or not a term needs it. */
+  readGate(row: number, request: GateRequest): void {
+    this.gates.set(request, row);
   }
 
   /** Adds a row's activations to a capture. A row can go to several captures, but to each only once. */
@@ -106,6 +145,14 @@ export class Batch {
   /** Requests a KL; returns its index in `StepResult.alphas`. */
   measure(request: AlphaRequest): number {
     return this.alphas.push(request) - 1;
+  }
+
+  /**
+   * Requests the choice of a row by its KL: index i in `StepResult.chosen`. Until then, −1 − i stands for that row in `sample`, `score` and
+   * `rank`.
+   */
+  choose(request: BudgetRequest): number {
+    return this.budgets.push(request) - 1;
   }
 
   /**
@@ -144,8 +191,10 @@ export class Batch {
       sequences: int32s(this.sequences, "sequences"),
       outputs: Int8Array.from(this.outputs),
       terms: this.nativeTerms(),
+      gates: this.gateRows(),
       captures: this.captureRows(),
       alphas: this.alphaRequests(),
+      budgets: this.budgetRequests(),
       samples: this.samples.length === 0 ? undefined
         : {
           ...picking(this.samples),
@@ -165,6 +214,34 @@ export class Batch {
       rows: int32s(this.terms.map((term) => term.row), "row"),
       steps: int32s(this.terms.map((term) => term.step), "step"),
       alphas: Float32Array.from(this.terms, (term) => term.alpha),
+      operators: this.terms.every((term) => operatorNumber(term) === 0) ? undefined : Int8Array.from(this.terms, operatorNumber),
+      ...(this.gates.size > 0 && { gates: int32s(this.gatesOfTerms(), "gates") }),
+    };
+  }
+
+  private gatesOfTerms(): number[] {
+    const indexOf = new Map([...this.gates.keys()].map((request, index) => [request, index]));
+    return this.terms.map(({ gate }) => (gate === undefined ? NO_GATE : indexOf.get(gate)!));
+  }
+
+  private gateRows(): NativeGateRows | undefined {
+    if (this.gates.size === 0) return undefined;
+    const requests = [...this.gates.keys()];
+    const { handles, indices } = withoutRepeats(requests.map(({ gate }) => gate));
+    return {
+      gates: handles, indices, rows: int32s([...this.gates.values()], "row"),
+      wereOpen: Int8Array.from(requests, ({ wasOpen }) => (wasOpen ? 1 : 0)),
+    };
+  }
+
+  private budgetRequests(): NativeBudgets | undefined {
+    if (this.budgets.length === 0) return undefined;
+    let end = 0;
+    return {
+      baselines: int32s(this.budgets.map(({ baseline }) => baseline), "baseline"),
+      candidates: int32s(this.budgets.flatMap(({ candidates }) => candidates), "candidates"),
+      ends: int32s(this.budgets.map(({ candidates }) => (end += candidates.length)), "ends"),
+      nats: Float64Array.from(this.budgets, ({ nats }) => nats),
     };
   }
 
@@ -191,6 +268,10 @@ export class Batch {
       reductions: Int8Array.from(this.alphas, (request) => (request.klReduction === "mean" ? 0 : 1)),
     };
   }
+}
+
+function operatorNumber({ operator = "add", keepNorm }: Operation): number {
+  return OPERATOR_NUMBERS[operator] + (keepNorm ? KEEPS_NORM : 0);
 }
 
 function picking(requests: ReadonlyArray<Picking & { row: number }>): NonNullable<NativeStep["guesses"]> {

@@ -1,6 +1,6 @@
 import { call, callAsync, type NativeContext, type NativeContextOptions, type NativeStepResult } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
-import type { Batch } from "./batch.js";
+import type { Batch, GateRequest } from "./batch.js";
 import { likeliest, type Candidate } from "./candidates.js";
 import type { ThreadCount } from "./threads.js";
 
@@ -17,6 +17,15 @@ export interface MeasuredAlpha {
   kl: number;
 }
 
+/** The row that a budget chose. */
+export interface Chosen {
+  row: number;
+  /** Which of its candidates that is; −1 for the baseline. */
+  index: number;
+  /** KL(candidate || baseline) of each candidate, in nats; NaN if it is not finite, or after the chosen one. */
+  kls: number[];
+}
+
 /** The token that follows a row. */
 export interface Sample {
   /** −1 if the row's logits are not finite or its sampler allows no token; `UNSETTLED` if it is none of the rows measured. */
@@ -29,12 +38,24 @@ export interface Sample {
   bytes: Uint8Array;
 }
 
-/** The values read from the logits of a decode. */
+/** What a gate read at one row. */
+export interface GateReading {
+  /** NaN if the activation is not finite. */
+  probability: number;
+  /** What multiplied the alphas of the terms that name it; 0 = shut. */
+  value: number;
+}
+
+/** The values read from a decode. */
 export interface StepResult {
   /** One per `Batch.measure`; the KL is NaN if a row's logits are not finite. */
   alphas: MeasuredAlpha[];
+  /** One per `Batch.choose`. */
+  chosen: Chosen[];
   /** One per `Batch.sample` and `Batch.score`. */
   samples: Sample[];
+  /** One per gate that was read. */
+  gates: ReadonlyMap<GateRequest, GateReading>;
   /** One per `Batch.guess`; −1 if there is none, or if it would end the text. */
   guesses: number[];
   /** One list per `Batch.rank`, the likeliest token first. */
@@ -73,11 +94,15 @@ export class Context implements Disposable {
     const forget = onAbort(signal, () => this.native.abort());
     try {
       const result = await callAsync(() => this.native.decode(batch.toNative()));
+      const chosen = chosenOf(batch, result);
+      const rowOf = (row: number): number => (row < 0 ? chosen[-1 - row]!.row : row);
       return {
+        chosen,
         alphas: Array.from(result.kls, (kl, index) => ({ kl, alpha: result.alphas[index]! })),
         samples: samplesOf(result),
+        gates: gatesOf(batch, result),
         guesses: Array.from(result.guesses),
-        candidates: batch.candidates.map(({ row, n }) => likeliest(this.logits(row), n)),
+        candidates: batch.candidates.map(({ row, n }) => likeliest(this.logits(rowOf(row)), n)),
       };
     } finally {
       forget();
@@ -153,6 +178,19 @@ export class Context implements Disposable {
   [Symbol.dispose](): void {
     this.dispose();
   }
+}
+
+function gatesOf({ gates }: Batch, { probabilities, gates: values }: NativeStepResult): StepResult["gates"] {
+  return new Map([...gates.keys()].map((request, index) => [request, { probability: probabilities[index]!, value: values[index]! }]));
+}
+
+function chosenOf({ budgets }: Batch, { chosen, candidateKls }: NativeStepResult): Chosen[] {
+  let end = 0;
+  return budgets.map(({ baseline, candidates }, budget) => {
+    const index = chosen[budget]!;
+    const kls = Array.from(candidateKls.subarray(end, end += candidates.length));
+    return { row: candidates[index] ?? baseline, index, kls };
+  });
 }
 
 function samplesOf({ tokens, logProbabilities, ends, pieces, pieceEnds }: NativeStepResult): Sample[] {

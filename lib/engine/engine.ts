@@ -3,16 +3,18 @@ import { SteeringError } from "../errors.js";
 import { Constraints, Vocabulary, type Constraint } from "../grammar/index.js";
 import { resolveModel } from "../models/index.js";
 import {
-  addon, call, callAsync, findInstallation, type CaptureHandle, type NativeContextOptions, type NativeModel, type NativeModelInfo,
-  type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
+  addon, call, callAsync, findInstallation, type CaptureHandle, type GateHandle, type NativeContextOptions, type NativeModel,
+  type NativeModelInfo, type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
 } from "../native/index.js";
-import type { HookSite, ModelFingerprint, Selection, VectorData } from "../vector/index.js";
+import type { FullGate, HookSite, ModelFingerprint, Selection, VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
 import { Context, type ContextNeeds } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
+import { nativeGate } from "./gate.js";
 import { checkGraphPath, hasDevice } from "./graph-check.js";
 import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
+import { checkWords } from "./long-words.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { MachineRowTimes } from "./row-times.js";
@@ -30,8 +32,6 @@ const N_OUTPUTS = 32;
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 letters crash the process, 20,000 do not. */
-const LONGEST_WORD = 16_384;
 
 /** The constructor arguments of `Engine`. */
 export type EngineParts = ConstructorParameters<typeof Engine>;
@@ -214,6 +214,11 @@ export class Engine implements Disposable, AsyncDisposable {
     return call(() => addon().takeCapture(capture));
   }
 
+  /** Copies a gate's probe to the native side. Throws E_SHAPE, E_NO_SITE, E_NOT_FINITE. @internal */
+  createGate(gate: FullGate): GateHandle {
+    return call(() => this.native.createGate(nativeGate(gate)));
+  }
+
   /**
    * Creates the sampling state of one generation that has seen the prompt; null: pick the likeliest token. Throws E_BAD_ARGUMENT,
    * E_BAD_TOKEN.
@@ -279,12 +284,6 @@ function seconds(from: number, to = performance.now()): string {
 function whatItIs({ labels, isEncoderDecoder }: NativeModelInfo): string {
   if (isEncoderDecoder) return "; it is an encoder–decoder: use loadTranslator";
   return labels.length > 0 ? "; it is a classifier: use loadClassifier" : "";
-}
-
-/** Rejects long words, which crash some of llama.cpp's tokenisers. Throws E_BAD_ARGUMENT. */
-export function checkWords(text: string): void {
-  if (text.length <= LONGEST_WORD || text.split(/[\s\p{P}]+/u).every((word) => word.length <= LONGEST_WORD)) return;
-  throw new SteeringError("E_BAD_ARGUMENT", `the text contains a word of more than ${LONGEST_WORD} characters`);
 }
 
 function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message: string): void {

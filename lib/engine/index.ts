@@ -1,8 +1,10 @@
 export { onAbort } from "./abort.js";
-export { Batch, UNSETTLED, type AlphaRequest, type RowCapture, type RowOptions, type Term } from "./batch.js";
+export {
+  Batch, UNSETTLED, type AlphaRequest, type BudgetRequest, type GateRequest, type RowCapture, type RowOptions, type Term,
+} from "./batch.js";
 export type { Candidate } from "./candidates.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
-export { Context, type MeasuredAlpha, type Sample, type StepResult } from "./context.js";
+export { Context, type Chosen, type GateReading, type MeasuredAlpha, type Sample, type StepResult } from "./context.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
 export { programVersion } from "./program-version.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";

@@ -36,7 +36,10 @@ export interface LoadModelOptions {
    * the answers depends on the model: Qwen's model cards recommend YaRN with factor 4.
    */
   ropeScaling?: RopeScaling;
-  /** Maximum sequences at once; default 16. A generation takes one or, with dynamic properties, two plus one for each of them. */
+  /**
+   * Maximum sequences at once; default 16. A generation takes one or, with dynamic properties, two plus one for each of them; with a
+   * budget, it takes four more.
+   */
   maxSequences?: number;
   /**
    * Maximum generations at once; default: as many as fit. With 1 they run one after the other, and each is bit-identical to running it

@@ -1,7 +1,8 @@
 import { SteeringError } from "../errors.js";
+import { writtenOperation } from "../steering/index.js";
 import { LiveSteering, canonicalSpec, steerings, type Steering, type SteerInput } from "./live-steering.js";
 import type { GeneratedToken, Generation, GenerationResult, Written } from "./generation.js";
-import type { Reading } from "./streams.js";
+import type { Reading } from "./readings.js";
 
 /** How a generation ended: by itself (`whole`), left in the middle (`left`), or in an error (`failed`). */
 export type OnEnd = (how: "whole" | "left" | "failed", written?: Written) => void;
@@ -143,9 +144,10 @@ export function alphasOf({ tokens, endReadings }: Pick<GenerationResult, "tokens
  * @throws SteeringError E_BAD_SPEC
  */
 export function replay(steer: SteerInput, result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
-  return steerings(steer).map(({ vector, layers, heads, tail, phases }, index) => ({
+  return steerings(steer).map(({ vector, layers, heads, tail, phases, operator, keepNorm }, index) => ({
     vector, schedule: { kind: "recorded", alphas: alphasOf(result, index) },
     ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }),
+    ...writtenOperation({ operator, keepNorm }),
   }));
 }
 

@@ -1,15 +1,16 @@
 import {
-  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sample, type Sampling, type StepResult,
+  STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sample, type StepResult,
   type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
-import type { Monitor } from "../probe/index.js";
 import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
-import type { SteeringSpec } from "../steering/index.js";
-import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory, type History } from "./chat-memory.js";
-import type { LiveSteering } from "./live-steering.js";
+import { readsText, type SteeringSpec } from "../steering/index.js";
+import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory } from "./chat-memory.js";
+import type { GenerationSettings } from "./generation-settings.js";
 import { hiddenMark, openingAfter, PhaseClock } from "./phase-clock.js";
-import { Stepper, type Decider, type GenerationWork, type Pipeline, type ReadGuess } from "./stepper.js";
-import { notFinite, Streams, type Composition, type Output, type Probe, type Reading } from "./streams.js";
+import { notFinite, type Reading } from "./readings.js";
+import type { Composition, Output, Probe } from "./step-rows.js";
+import { Stepper, type Decider, type GenerationWork, type ReadGuess } from "./stepper.js";
+import { Streams } from "./streams.js";
 import { TextStream } from "./text-stream.js";
 import { CandidateReader, type TokenCandidates } from "./token-candidates.js";
 
@@ -55,25 +56,6 @@ export interface GenerationResult {
   seconds: number;
 }
 
-export interface GenerationSettings {
-  prompt: readonly number[];
-  /** May grow. */
-  steer: readonly LiveSteering[];
-  sampling: Sampling;
-  maxNewTokens: number;
-  stop: readonly string[];
-  logProbabilities: boolean;
-  monitor: Monitor | undefined;
-  pipeline: Pipeline;
-  /** Tokens that the text begins with. */
-  firstTokens: readonly number[];
-  /** The likeliest tokens to return per stream and step; 0 = none. */
-  candidates: number;
-  ownHistory: History;
-  /** Only for the turn of a chat. */
-  memory?: ChatMemory | undefined;
-}
-
 /** What a generation has written, for the history of a chat. */
 export interface Written {
   answer: string;
@@ -90,7 +72,6 @@ export class Generation implements StepTask, Decider {
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
   readonly keeps?: KeepsCells;
-  readonly forks: boolean;
   private readonly streams: Streams;
   private readonly stepper: Stepper;
   private readonly sampler;
@@ -105,6 +86,7 @@ export class Generation implements StepTask, Decider {
   private readonly ofPrompt: (position: number) => readonly Term[];
   private readings: Reading[] = [];
   private ownSteps: number[] = [];
+  private picked = 0;
   /** True if the current step repeats one that was decided before a restart. */
   private isRepeat = false;
   private seconds = 0;
@@ -116,19 +98,18 @@ export class Generation implements StepTask, Decider {
   constructor(private readonly model: Engine, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
-    this.streams = new Streams(settings.steer, settings.ownHistory);
-    this.forks = this.streams.isClean;
+    this.streams = new Streams(settings.steer, settings.ownHistory, model.info.hasWholeSequences);
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
-    this.clock = new PhaseClock(model, this.opening);
+    this.clock = new PhaseClock(model, this.opening, () => readsText(settings.steer));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
     if (settings.candidates > 0) this.candidates = new CandidateReader(settings.candidates, settings.steer);
     const { memory } = settings;
     const own = (): readonly Term[] => this.streams.promptTerms();
     this.ofPrompt = termsAfter(memory?.past, this.prompt, own);
-    if (memory) this.keeps = { owner: memory.owner, keptCells: (nSteps, nSequences) => this.keptCells(memory, nSteps, nSequences) };
+    if (memory) this.keeps = { owner: memory.owner, keptCells: (nSteps) => this.keptCells(memory, nSteps) };
   }
 
   get guesses(): boolean {
@@ -148,8 +129,8 @@ export class Generation implements StepTask, Decider {
     if (this.failure) return Promise.reject(this.failure.error as Error);
     if (this.finishReason) return Promise.resolve(undefined);
     return new Promise((resolve, reject) => {
-      this.consumer = { resolve, reject };
       this.streams.takeSchedules();
+      this.consumer = { resolve, reject };
       if (!this.streams.isShort) return this.model.scheduler.wake();
       this.streams.restart(); // recomputes the steps so far, with the missing streams
       this.model.scheduler.restart(this);
@@ -180,6 +161,10 @@ export class Generation implements StepTask, Decider {
     return this.streams.nSequences;
   }
 
+  get nHistories(): number {
+    return this.streams.nHistories;
+  }
+
   isWanted(): boolean {
     return this.consumer !== undefined;
   }
@@ -203,15 +188,14 @@ export class Generation implements StepTask, Decider {
     };
   }
 
-  decide(batch: Batch, place: Place, { row, readings, steps, candidates }: Output): number {
+  decide(batch: Batch, place: Place, { row, rows, candidates }: Output): ReturnType<Decider["decide"]> {
     const decided = this.streams.decided(place.step);
-    this.isRepeat = decided !== undefined;
-    if (decided !== undefined) return batch.score(row, decided);
-    this.read({ readings, steps });
-    this.settings.monitor?.watch(batch, row);
+    if (decided !== undefined) return { sample: batch.score(row, decided), take: () => { this.isRepeat = true; } };
+    this.settings.monitor?.watch(batch, rows);
     this.candidates?.decide(batch, row, candidates);
     const first = this.settings.firstTokens[place.step];
-    return first === undefined ? batch.sample(row, this.picking()) : batch.score(row, first, this.choice());
+    const sample = first === undefined ? batch.sample(row, this.picking()) : batch.score(row, first, this.choice());
+    return { sample, take: (composition) => this.read(composition) };
   }
 
   settle(batch: Batch, { baseline }: Probe): ReturnType<Decider["settle"]> {
@@ -228,8 +212,9 @@ export class Generation implements StepTask, Decider {
     return { sampler: this.sampler, allowed: this.constraint?.allowed() };
   }
 
-  private read({ readings, steps }: Composition): void {
+  private read({ readings, steps, picked }: Composition): void {
     this.isRepeat = false;
+    this.picked = picked;
     this.readings = readings;
     this.ownSteps = steps;
   }
@@ -250,11 +235,12 @@ export class Generation implements StepTask, Decider {
   private accept({ token, logProbability, isEnd, bytes: sampled }: Sample, result: StepResult): Taken {
     if (token < 0) throw notFinite();
     if (this.isRepeat) return { token };
+    this.readings = this.streams.takeGates(result.gates, this.readings);
     this.streams.decide(token);
     const step = this.tokens.length;
     // The bytes of a given token are not returned.
     const bytes = step < this.settings.firstTokens.length && !isEnd ? this.model.detokenise([token]) : sampled;
-    const monitors = this.settings.monitor?.read(this.ownSteps, this.readings);
+    const monitors = this.settings.monitor?.read(this.ownSteps, this.readings, this.picked);
     const phase = this.clock.take(token, bytes);
     if (!isEnd) this.constraint?.accept(bytes);
     let piece = this.text.push(bytes);
@@ -281,10 +267,11 @@ export class Generation implements StepTask, Decider {
   }
 
   /** The output stream's cells, or those that a chat whose history is clean can use again. */
-  private keptCells({ history }: ChatMemory, nSteps: number, nSequences: number): { sequence: number; cells: Cells } {
-    const output = this.streams.isClean ? 0 : nSequences - 1;
+  private keptCells({ history }: ChatMemory, nSteps: number): { sequence: number; cells: Cells } {
+    const { last, isClean } = this.streams;
+    const output = isClean ? 0 : last.output;
     if (history === "as-generated") return { sequence: output, cells: this.cells("terms", nSteps) };
-    const sequence = 0; // P, if there are several
+    const sequence = last.hasBaseline ? 0 : output;
     const cells = this.cells(sequence === output ? "terms" : "baseline", nSteps);
     return { sequence, cells: cleanCells(cells, this.prompt.length, this.streams.promptTerms()) };
   }

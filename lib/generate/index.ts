@@ -4,7 +4,7 @@ export type { GeneratedToken, GenerationResult } from "./generation.js";
 export { LiveSteering, canonicalSpec, compose, steerings, type SteerInput, type Steering } from "./live-steering.js";
 export { deltaPerplexity, deltaPerplexityFrom, perplexity, perplexityOf, withFoundAlphas } from "./perplexity.js";
 export { PIPELINES, type GenerationWork, type Pipeline } from "./stepper.js";
-export type { Reading } from "./streams.js";
+export type { Reading } from "./readings.js";
 export { generatedArgument, generationArgument, generationShape, scoringArgument, scoringShape } from "./arguments.js";
 export type { DeltaPerplexityPrompts } from "./perplexity.js";
 export { HISTORIES, type History } from "./chat-memory.js";

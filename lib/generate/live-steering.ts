@@ -1,21 +1,21 @@
 import type { Engine, Term } from "../engine/index.js";
 import { SteeringError } from "../errors.js";
-import type { VectorHandle } from "../native/index.js";
+import type { GateHandle, VectorHandle } from "../native/index.js";
 import {
-  checkPhases, parsePhases, parseSchedule, parseTail, steeringSpecSchema, type Schedule, type ScheduleInput, type SteeredPhase,
+  checkConditions, checkOperator, checkPhases, isSelected, parseGateRule, parseOnly, parseOperation, parsePhases, parseSchedule, parseTail,
+  steeringSpecSchema, writtenOperation, type GateSpec, type Only, type Operator, type Schedule, type ScheduleInput, type SteeredPhase,
   type SteeringSpec, type Tail,
 } from "../steering/index.js";
-import { assertMadeFor, directionIndex, type Selection, type VectorData } from "../vector/index.js";
+import {
+  assertMadeFor, assertReadsBefore, directionIndex, parseGate, type FullGate, type Gate, type HowToAdd, type VectorData,
+} from "../vector/index.js";
 import type { Moment } from "./phase-clock.js";
 
 /** A vector and how strongly to add it. */
-export interface Steering extends Selection {
+export interface Steering extends HowToAdd {
   vector: VectorData;
   /** A schedule, whose missing settings take their defaults (e.g. `{ kind: "dynamic" }`), or a function from token step to alpha. */
   schedule: ScheduleInput;
-  tail?: Tail;
-  /** When the vector is added: on the prompt, while the model thinks, while it answers (default: only then). */
-  phases?: readonly SteeredPhase[];
 }
 
 const NOTHING: Schedule = { kind: "fixed", alpha: 0 };
@@ -31,6 +31,10 @@ export class LiveSteering implements Steering {
   readonly heads: readonly number[] | "all";
   readonly tail: Tail;
   readonly phases: readonly SteeredPhase[];
+  readonly only: Only | undefined;
+  readonly gate: FullGate | undefined;
+  readonly operator: Operator;
+  readonly keepNorm: boolean;
   private current: Schedule;
   private dropped = false;
   /** True once a step has used this steering. */
@@ -38,14 +42,19 @@ export class LiveSteering implements Steering {
   private changed = false;
   /** The selected parts on the native side; set by `load`. */
   private handle: VectorHandle | undefined;
+  private ofGate: GateHandle | undefined;
 
   /** Throws E_BAD_SPEC. */
-  constructor({ vector, schedule, tail, phases, layers = "all", heads = "all" }: Steering) {
+  constructor({ vector, schedule, tail, phases, only, gate, layers = "all", heads = "all", ...operation }: Steering) {
     this.vector = checkedVector(vector);
     this.layers = layers;
     this.heads = heads;
     this.tail = parseTail(tail);
     this.phases = parsePhases(phases);
+    this.only = parseOnly(only);
+    this.gate = parseGate(gate);
+    ({ operator: this.operator, keepNorm: this.keepNorm } = parseOperation(operation));
+    checkConditions(this);
     this.current = this.parsed(schedule);
   }
 
@@ -76,10 +85,24 @@ export class LiveSteering implements Steering {
     this.changed ||= this.isUsed;
   }
 
-  /** Copies the vector to the native side. Throws E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_NO_SITE. @internal */
+  /**
+   * Copies the vector and the gate's probe to the native side. Throws E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_NO_SITE, and E_BAD_SPEC
+   * for a gate that reads too late.
+   * @internal
+   */
   async load(model: Engine, allowMismatch = false): Promise<void> {
-    assertMadeFor(this.vector, await model.fingerprint(), allowMismatch);
+    const fingerprint = await model.fingerprint();
+    assertMadeFor(this.vector, fingerprint, allowMismatch);
     this.handle = model.vectorHandle(this.vector, this);
+    if (!this.gate) return;
+    assertMadeFor(this.gate.probe, fingerprint, allowMismatch, "probe");
+    this.ofGate = model.createGate(this.gate);
+    assertReadsBefore(model, this.gate.probe, this.vector, this);
+  }
+
+  /** The gate on the native side; undefined without a gate. @internal */
+  get gateHandle(): GateHandle | undefined {
+    return this.ofGate;
   }
 
   /** The schedule that the next step uses. @internal */
@@ -89,40 +112,54 @@ export class LiveSteering implements Steering {
   }
 
   /**
-   * The token step among those of the vector's phases; undefined outside them. The generation's first step computes the prompt's last row.
+   * The token step among those of the vector's phases; undefined outside them, and where the selectors exclude it. The generation's first
+   * step computes the prompt's last row.
    * @internal
    */
-  stepAt({ phase, before }: Moment, step: number): number | undefined {
+  stepAt({ phase, before, soFar }: Moment, step: number): number | undefined {
     const isSteered = this.phases.includes(phase) || (step === 0 && this.phases.includes("prompt"));
-    return isSteered ? this.phases.reduce((sum, each) => sum + (each === "prompt" ? 0 : before[each]), 0) : undefined;
+    if (!isSteered) return undefined;
+    const own = this.phases.reduce((sum, each) => sum + (each === "prompt" ? 0 : before[each]), 0);
+    return !this.only || isSelected(this.only, own, soFar) ? own : undefined;
   }
 
   private parsed(input: ScheduleInput): Schedule {
     const schedule = parseSchedule(input);
     checkPhases(this.phases, schedule);
+    checkOperator(this, schedule);
     return schedule;
   }
 
   /** The terms to add at a token step with this alpha; none past the vector's end. @internal */
   termsAt(step: number, alpha: number): Term[] {
     const index = directionIndex(this.vector.nSteps, step, this.tail);
-    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha }];
+    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha, ...writtenOperation(this) }];
+  }
+
+  /** True unless a token step is past the vector's end. @internal */
+  actsAt(step: number): boolean {
+    return directionIndex(this.vector.nSteps, step, this.tail) !== undefined;
   }
 }
 
 /**
- * Returns the steering in canonical form, with all defaults filled in; a vector without a file is named after its property. `alphas`,
- * if given, replace the schedule.
+ * Returns the steering in canonical form, with all defaults filled in; a vector or probe without a file is named after its property.
+ * `alphas`, if given, replace the schedule, and selectors and gate, which had their effect on them.
  */
 export function canonicalSpec(
-  { vector, layers, heads, schedule, tail, phases }: Steering, alphas: readonly number[] | undefined,
+  { vector, layers, heads, schedule, tail, phases, only, gate, ...operation }: Steering, alphas: readonly number[] | undefined,
 ): SteeringSpec {
   const { path } = vector as { path?: string };
   return steeringSpecSchema.parse({
     vector: path ?? (vector.provenance.property || "unnamed"),
     ...(layers && { layers }), ...(heads && { heads }), ...(tail && { tail }), ...(phases && { phases }),
-    schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule),
+    schedule: alphas ? { kind: "recorded", alphas: [...alphas] } : parseSchedule(schedule), ...writtenOperation(operation),
+    ...(only && !alphas && { only }), ...(gate && !alphas && { gate: gateSpec(gate) }),
   });
+}
+
+function gateSpec({ probe, path, ...rule }: Gate): GateSpec {
+  return { probe: path ?? (probe.provenance.property || "unnamed"), ...parseGateRule(rule) };
 }
 
 /** Throws E_BAD_SPEC unless the value is a vector; a path, for example, is not. */
@@ -157,9 +194,13 @@ export function steerings(input: SteerInput | undefined): Steering[] {
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
   const all = parts.flatMap((part) => steerings(part)).map(({ vector, layers = "all", heads = "all", ...how }): Steering => ({
-    vector: checkedVector(vector), layers, heads,
+    vector: checkedVector(vector), layers, heads, ...writtenOperation(how),
     schedule: parseSchedule(how.schedule), tail: parseTail(how.tail), phases: parsePhases(how.phases),
+    ...(how.only !== undefined && { only: parseOnly(how.only) }), ...(how.gate !== undefined && { gate: parseGate(how.gate) }),
   }));
-  for (const { vector } of all) assertMadeFor(vector, all[0]!.vector.provenance.model);
+  for (const { vector, gate } of all) {
+    assertMadeFor(vector, all[0]!.vector.provenance.model);
+    if (gate) assertMadeFor(gate.probe, vector.provenance.model, false, "probe");
+  }
   return all;
 }

@@ -1,5 +1,5 @@
 import type { Engine } from "../engine/index.js";
-import { parseSchedule } from "../steering/index.js";
+import { isMeasured, parseSchedule } from "../steering/index.js";
 import { scoreTokens, type Prompt, type ScoreOptions } from "./generate.js";
 import { replay } from "./generation-stream.js";
 import type { GenerationResult } from "./generation.js";
@@ -53,10 +53,10 @@ export async function deltaPerplexityFrom(
 }
 
 /**
- * Replaces each dynamic schedule with the alphas that Dyn found in a generation, per step, and 0 after its last step. Other schedules are
- * kept, since they apply to continuations of any length. This is how ΔPPL is measured for Dyn (docs/method.md §6).
+ * Replaces each dynamic schedule and budget with the alphas that they found in a generation, per step, and 0 after its last step. Other
+ * schedules are kept, since they apply to continuations of any length. This is how ΔPPL is measured for Dyn (docs/method.md §6).
  */
 export function withFoundAlphas(steer: readonly Steering[], result: Pick<GenerationResult, "tokens" | "endReadings">): Steering[] {
   const recorded = replay(steer, result);
-  return steer.map((steering, index) => (parseSchedule(steering.schedule).kind === "dynamic" ? recorded[index]! : steering));
+  return steer.map((steering, index) => (isMeasured(parseSchedule(steering.schedule)) ? recorded[index]! : steering));
 }

@@ -1,11 +1,18 @@
 import type { Engine } from "../engine/index.js";
+import type { TextSoFar } from "../steering/index.js";
 import { isThoughtMark, openingOf, ThoughtReader, type Opening, type Phase } from "../prompt/index.js";
 
 /** When a token is decided: in which phase, and after how many steps of each phase. */
 export interface Moment {
   phase: Phase;
   before: Readonly<Record<Phase, number>>;
+  /** What was generated; absent if no selector reads it. */
+  soFar?: TextSoFar;
 }
+
+/** Begins with white space, or follows it. */
+const WORD_START = /^\s/;
+const WORD_END = /\s$/;
 
 /** Tokens at the end of a prompt that may contain the start of the model's turn, and the mark of a thought. */
 const LAST_TOKENS = 16;
@@ -33,26 +40,42 @@ export function openingAfter(model: Vocabulary, prompt: readonly number[]): Open
   return openingOf(end, model.info.chatTemplate ?? null, isChat);
 }
 
-/** Follows the phases of a generation, token by token. */
+/** Follows the phases and the text of a generation, token by token. */
 export class PhaseClock {
   private readonly reader: ThoughtReader;
   private readonly decoder = new TextDecoder();
   private readonly before = { thinking: 0, answer: 0 };
+  private soFar: TextSoFar = { text: "", isWordStart: true };
 
-  constructor(private readonly model: Vocabulary, opening: Opening) {
+  /** `readsText`: whether a selector reads the text now. */
+  constructor(private readonly model: Vocabulary, opening: Opening, private readonly readsText: () => boolean = () => false) {
     this.reader = new ThoughtReader(opening);
   }
 
   /** The moment at which the next token is decided. */
   now(): Moment {
-    return { phase: this.reader.phase, before: { ...this.before } };
+    return { phase: this.reader.phase, before: { ...this.before }, ...(this.readsText() && { soFar: this.soFar }) };
+  }
+
+  /** The moment after a token that is only guessed, if it does not end the phase. */
+  after(token: number): Moment {
+    const { phase, before, soFar } = this.now();
+    const textOf = (): string => new TextDecoder().decode(this.model.detokenise([token]));
+    return { phase, before: { ...before, [phase]: before[phase] + 1 }, ...(soFar && { soFar: textAfter(soFar, textOf()) }) };
   }
 
   /** Takes the token that was decided, and its bytes; returns the phase of its text. */
   take(token: number, bytes: Uint8Array): Phase {
     this.before[this.reader.phase]++;
-    return this.reader.push(hiddenMark(this.model, token) || this.decoder.decode(bytes, { stream: true }));
+    const text = this.decoder.decode(bytes, { stream: true });
+    this.soFar = textAfter(this.soFar, text);
+    return this.reader.push(hiddenMark(this.model, token) || text);
   }
+}
+
+/** A token begins a word if white space is at its beginning or before it; the first one always does. */
+function textAfter({ text }: TextSoFar, piece: string): TextSoFar {
+  return { text: text + piece, isWordStart: WORD_START.test(piece) || text === "" || WORD_END.test(text) };
 }
 
 function specialTexts(model: Vocabulary): Map<number, string> {

@@ -1,11 +1,14 @@
 import {
-  STEERED_ROWS, type Batch, type Engine, type Place, type Sample, type StepTask, type Taken, type TakeResult, type Term,
+  STEERED_ROWS, type Batch, type Engine, type Place, type Sample, type StepResult, type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
+import { readsText } from "../steering/index.js";
 import type { History } from "./chat-memory.js";
 import type { LiveSteering } from "./live-steering.js";
 import { openingAfter, PhaseClock } from "./phase-clock.js";
+import { notFinite, type Reading } from "./readings.js";
+import type { Output, Probe } from "./step-rows.js";
 import { Stepper, type Decider, type ReadGuess } from "./stepper.js";
-import { notFinite, Streams, type Output, type Probe } from "./streams.js";
+import { Streams } from "./streams.js";
 
 /**
  * Scores a given continuation, as a task of the scheduler: the log probability of each of its tokens. All tokens are known, so a decode
@@ -16,9 +19,11 @@ export class Scoring implements StepTask, Decider {
   readonly nSequences: number;
   readonly maxNewTokens: number;
   readonly mixedRows = STEERED_ROWS;
-  readonly forks: boolean;
+  readonly nHistories: number;
   /** Per token, in nats. */
   readonly logProbabilities: number[] = [];
+  /** Those of the last step. */
+  private readings: readonly Reading[] = [];
   private readonly streams: Streams;
   private readonly clock: PhaseClock;
   private readonly stepper: Stepper;
@@ -27,9 +32,9 @@ export class Scoring implements StepTask, Decider {
     private readonly model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[],
     steer: readonly LiveSteering[], ownHistory?: History,
   ) {
-    this.streams = new Streams(steer, ownHistory);
-    this.forks = this.streams.isClean;
-    this.clock = new PhaseClock(model, openingAfter(model, prompt));
+    this.streams = new Streams(steer, ownHistory, model.info.hasWholeSequences);
+    this.nHistories = this.streams.nHistories;
+    this.clock = new PhaseClock(model, openingAfter(model, prompt), () => readsText(steer));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : "on");
     this.nSequences = this.streams.nSequences;
     this.maxNewTokens = continuation.length;
@@ -44,15 +49,16 @@ export class Scoring implements StepTask, Decider {
     const { sample, take } = this.stepper.step(batch, place);
     return (result) => {
       const index = sample(result);
-      const taken = index === undefined ? {} : this.accept([result.samples[index]!]);
+      const taken = index === undefined ? {} : this.accept([result.samples[index]!], result);
       if (index !== undefined) this.tick(place.step);
       if (!taken.hasEnded) take(result);
       return taken;
     };
   }
 
-  decide(batch: Batch, { step }: Place, { row }: Output): number {
-    return batch.score(row, this.continuation[step]!);
+  decide(batch: Batch, { step }: Place, { row, readings }: Output): ReturnType<Decider["decide"]> {
+    this.readings = readings;
+    return { sample: batch.score(row, this.continuation[step]!), take: () => undefined };
   }
 
   settle(): undefined {}
@@ -65,13 +71,14 @@ export class Scoring implements StepTask, Decider {
   private piece(batch: Batch, place: Place): TakeResult {
     const { continuation } = this;
     const samples: number[] = [];
-    for (let step = place.step; step < Math.min(place.step + 1 + place.moreRows, continuation.length); step++) {
+    const moreRows = this.streams.isSequence ? 0 : place.moreRows;
+    for (let step = place.step; step < Math.min(place.step + 1 + moreRows, continuation.length); step++) {
       const ahead = step - place.step;
       const row = { ...place, step, position: place.position + ahead, token: ahead === 0 ? place.token : continuation[step - 1]! };
-      samples.push(this.decide(batch, row, this.streams.output(batch, row, this.clock.now(), undefined)));
+      samples.push(this.decide(batch, row, this.streams.output(batch, row, this.clock.now(), undefined)).sample);
       this.tick(step);
     }
-    return (result) => this.accept(samples.map((sample) => result.samples[sample]!));
+    return (result) => this.accept(samples.map((sample) => result.samples[sample]!), result);
   }
 
   /** Tells the clock the token of a step. */
@@ -80,7 +87,8 @@ export class Scoring implements StepTask, Decider {
     this.clock.take(token, this.model.detokenise([token]));
   }
 
-  private accept(samples: readonly Sample[]): Taken {
+  private accept(samples: readonly Sample[], { gates }: StepResult): Taken {
+    this.streams.takeGates(gates, this.readings);
     for (const { token, logProbability } of samples) {
       if (token < 0) throw notFinite();
       this.logProbabilities.push(logProbability);

@@ -1,20 +1,30 @@
 import { UNSETTLED, type Batch, type Place, type StepResult } from "../engine/index.js";
 import type { PhaseClock } from "./phase-clock.js";
-import { notFinite, type Composition, type Output, type Probe, type Streams } from "./streams.js";
+import { notFinite } from "./readings.js";
+import type { Composition, Output, Probe } from "./step-rows.js";
+import type { Streams } from "./streams.js";
 
 /** Reads a guessed token off the result of a decode; undefined if there is none, or none worth computing with. */
 export type ReadGuess = (result: StepResult) => number | undefined;
 
+/** A token that was requested. */
+interface Deciding {
+  /** The index of its sample. */
+  sample: number;
+  /** Call this with what steered its row, once that is known, before its sample is read. */
+  take: (composition: Composition) => void;
+}
+
 /** Who decides the tokens. */
 export interface Decider {
   readonly maxNewTokens: number;
-  /** Requests the token after the output row; returns the index of its sample. */
-  decide(batch: Batch, place: Place, output: Output): number;
+  /** Requests the token after the output row. */
+  decide(batch: Batch, place: Place, output: Output): Deciding;
   /**
    * Requests the token after P or S, if the alphas measured in this batch make one of them the output row; undefined if the output row is
    * wanted for something else, too.
    */
-  settle(batch: Batch, probe: Probe): { sample: number; take: (composition: Composition) => void } | undefined;
+  settle(batch: Batch, probe: Probe): Deciding | undefined;
   /** Requests a guess of the token that a step will decide, given the rows that are measured for it. */
   guess(batch: Batch, probe: Probe): ReadGuess;
   /** Requests whatever else is wanted of the rows that are measured; returns what reads it off the result. */
@@ -60,6 +70,8 @@ export class Stepper {
   readonly counts: GenerationWork = { decodes: 0, rows: 0, guesses: 0, hits: 0 };
   /** What is measured already: for the step that comes next, or for the one after a guessed token. */
   private ahead: { probe: Probe; guess: number | undefined; isGuessed: boolean } | undefined;
+  /** While a step's budgets choose one after the other: what is known of the step. */
+  private round: { probe: Probe | undefined; guess: number | undefined } | undefined;
   private sequences: readonly number[] | undefined;
   private share: number | undefined;
   private pause = 0;
@@ -81,13 +93,24 @@ export class Stepper {
 
   private add(batch: Batch, place: Place): Step {
     const now = this.clock.now();
+    const round = this.sequences === place.sequences ? this.round : undefined;
+    this.round = undefined;
+    if (round) return this.decideAgain(batch, place, round);
     const ahead = this.takeAhead(place);
-    if (ahead?.isGuessed) this.fork(place, place.sequences.slice(-1));
+    if (ahead?.isGuessed) this.fork(place, place.sequences.slice(this.streams.firstOutput));
+    this.streams.shareOutput(place);
     if (ahead) return this.decide(batch, place, ahead.probe, ahead.guess);
     this.fork(place, place.sequences.slice(1));
     const probe = this.streams.probe(batch, place, now);
     if (!probe || !this.streams.isMeasuredAt(place.step, now)) return this.decide(batch, place, probe, undefined);
     return { sample: this.settler(batch, place, probe), take: this.taker(batch, place, probe, false) };
+  }
+
+  /** Adds the rows of a step's next budget, after removing those of the one before. */
+  private decideAgain(batch: Batch, place: Place, { probe, guess }: NonNullable<Stepper["round"]>): Step {
+    const outputs = place.sequences.slice(this.streams.firstOutput);
+    for (const each of outputs) place.cut(each);
+    return this.decide(batch, place, probe, guess);
   }
 
   /** If the history is clean, gives these sequences the cells before this place. */
@@ -123,13 +146,23 @@ export class Stepper {
   /** Adds the output row and, with a guess of its token, the rows that are measured for the next step. */
   private decide(batch: Batch, place: Place, probe: Probe | undefined, guess: number | undefined): Step {
     const now = this.clock.now();
-    const sample = this.decider.decide(batch, place, this.streams.output(batch, place, now, probe));
+    const output = this.streams.output(batch, place, now, probe);
+    const { choice } = output;
+    if (choice && !choice.isLast) {
+      const chosen = (result: StepResult): undefined => { this.streams.choose(choice, result); };
+      return { sample: chosen, take: () => { this.round = { probe, guess }; } };
+    }
+    const { sample, take } = this.decider.decide(batch, place, output);
+    const read = (result: StepResult): number => {
+      take(choice ? this.streams.choose(choice, result) : output);
+      return sample;
+    };
     const next = { ...place, token: guess ?? 0, step: place.step + 1, position: place.position + 1 };
-    const moment = { phase: now.phase, before: { ...now.before, [now.phase]: now.before[now.phase] + 1 } };
-    const isAhead = guess !== undefined && next.step < this.decider.maxNewTokens && this.streams.isMeasuredAt(next.step, moment);
-    if (isAhead) this.fork(next, next.sequences.slice(1, -1));
+    const moment = guess !== undefined && next.step < this.decider.maxNewTokens ? this.clock.after(guess) : undefined;
+    const isAhead = moment !== undefined && this.streams.isMeasuredAt(next.step, moment);
+    if (isAhead) this.fork(next, next.sequences.slice(1, this.streams.firstOutput));
     const ahead = isAhead ? this.streams.probe(batch, next, moment) : undefined;
-    return { sample: () => sample, take: ahead ? this.taker(batch, place, ahead, true) : () => undefined };
+    return { sample: read, take: ahead ? this.taker(batch, place, ahead, true) : () => undefined };
   }
 
   private taker(batch: Batch, { leastShare }: Place, probe: Probe, isGuessed: boolean): (result: StepResult) => void {

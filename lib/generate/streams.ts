@@ -1,73 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
-import { SteeringError } from "../errors.js";
-import { addsTheSame, type Batch, type Candidate, type MeasuredAlpha, type Place, type Term } from "../engine/index.js";
-import { alphaAt, type DynamicSchedule, type Schedule } from "../steering/index.js";
+import { addsTheSame, type Batch, type Place, type StepResult, type Term } from "../engine/index.js";
+import { alphaAt, isDynamic, isMeasured, type BudgetSchedule, type Schedule } from "../steering/index.js";
+import { assertOneBudget, Budgets, isSpending, rowsFor } from "./budgets.js";
 import type { History } from "./chat-memory.js";
+import { Gates, settledTerms, type RowTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
+import type { Reading } from "./readings.js";
 import { calmAfter, type Calm } from "./skipping.js";
-
-/** The alpha and KL of one steering in one step. */
-export interface Reading {
-  alpha: number;
-  /** KL(P || S) in nats; null if it was not measured. */
-  kl: number | null;
-}
-
-/** The terms added in a decided step. They are never rewritten. */
-export interface PastStep {
-  token: number;
-  /** Added to the output row. */
-  terms: readonly Term[];
-  /** Added to the row of P: at the first step, whose row is the prompt's last, what is added to the prompt. */
-  baseline: readonly Term[];
-  /** Added to the row of stream S of each measured steering. */
-  strong: ReadonlyMap<LiveSteering, readonly Term[]>;
-  /** Which steerings are measured after this step (`skip`). */
-  calm: ReadonlyMap<LiveSteering, Calm>;
-}
-
-/** Where the rows of a step are. */
-type Row = Pick<Place, "token" | "position" | "step" | "sequences">;
-
-/** The rows of P and S of one step, what they assume, and what is measured between them. */
-export interface Probe {
-  step: number;
-  token: number;
-  moment: Moment;
-  schedules: ReadonlyMap<LiveSteering, Schedule>;
-  /** Row of P. */
-  baseline: number;
-  /** The index of each measured steering in `alphas`. */
-  requests: Map<LiveSteering, number>;
-  strong: Map<LiveSteering, readonly Term[]>;
-  /** Row of S of each measured steering. */
-  strongRows: Map<LiveSteering, number>;
-  /** Empty until the rows are computed. */
-  alphas: readonly MeasuredAlpha[];
-  /** The likeliest tokens of its rows, if requested. */
-  candidates?: StreamCandidates;
-}
-
-/** The likeliest next tokens of P, and of S of each measured steering. */
-export interface StreamCandidates {
-  unsteered: readonly Candidate[];
-  strong: ReadonlyMap<LiveSteering, readonly Candidate[]>;
-}
-
-/** The readings of one step, and the vectors' steps that they belong to. */
-export interface Composition {
-  readings: Reading[];
-  /** Per reading: the token step among those of the steering's phases. */
-  steps: number[];
-}
-
-/** The output row of a step. */
-export interface Output extends Composition {
-  row: number;
-  /** The likeliest tokens of P and S, if they were measured for this step and requested. */
-  candidates: StreamCandidates | undefined;
-}
+import type { Choice, Composition, Output, PastStep, Probe, Row } from "./step-rows.js";
 
 /**
  * The streams of one generation (docs/method.md §4 and §5): the unsteered stream P, one strongly steered stream S per
@@ -78,6 +19,9 @@ export interface Output extends Composition {
  * they were. Steps that were not measured the first time are unsteered in S.
  *
  * If the history is clean, P is the only stream: the rows of S and of the output read its cells, and leave none (`Place.fork`).
+ *
+ * With a budget, the output stream has several sequences, whose rows try different alphas. The cell of the chosen one joins the history
+ * that they share.
  */
 export class Streams {
   /** Steerings that have a stream S, in the order of their sequences. */
@@ -87,12 +31,22 @@ export class Streams {
   // The current step's schedules, and the terms for the rows of S and for the output row.
   private schedules: ReadonlyMap<LiveSteering, Schedule> = new Map();
   private strong: ReadonlyMap<LiveSteering, readonly Term[]> = new Map();
-  private terms: readonly Term[] = [];
+  /** The terms of each row that the output may be, and which of them it is. */
+  private rowTerms: RowTerms[] = [];
+  private picked = 0;
+  private readonly gates = new Gates();
   private calm: ReadonlyMap<LiveSteering, Calm> = new Map();
+  private readonly budgets = new Budgets();
+  private nOutputs = 1;
+  /** After the last decode: the index of the output's sequence, and whether the first one is that of P. */
+  last = { output: 0, hasBaseline: false };
 
   readonly isClean: boolean;
 
-  constructor(private readonly steer: readonly LiveSteering[], ownHistory: History = "as-generated") {
+  /** `hasWholeSequences`: the model's memory cannot be cut at a token, so a step's row cannot be computed twice. */
+  constructor(
+    private readonly steer: readonly LiveSteering[], ownHistory: History = "as-generated", private readonly hasWholeSequences = false,
+  ) {
     this.isClean = ownHistory === "clean";
     this.takeSchedules();
     this.restart();
@@ -100,22 +54,39 @@ export class Streams {
 
   /** Reads the current schedules, for the next step. */
   takeSchedules(): void {
-    this.schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
+    const schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
+    if (this.hasWholeSequences) assertOneBudget(schedules);
+    this.schedules = schedules;
   }
 
-  /** Number of sequences; if nothing is measured, P and the output stream are the same one. */
+  /** True if P has a stream of its own; without one, it and the output stream are the same. */
+  get hasBaseline(): boolean {
+    return this.measured.length > 0 || this.isClean;
+  }
+
+  /** The index of the first sequence of the output, after those of P and S. */
+  get firstOutput(): number {
+    return this.hasBaseline ? 1 + this.measured.length : 0;
+  }
+
   get nSequences(): number {
-    return this.measured.length === 0 && !this.isClean ? 1 : this.measured.length + 2;
+    return this.firstOutput + this.nOutputs;
   }
 
-  /** True if a steering without a stream S must be measured. */
+  /** Number of histories: all rows of the output share one. */
+  get nHistories(): number {
+    return this.isClean ? 1 : this.firstOutput + 1;
+  }
+
+  /** True if a steering lacks sequences: a dynamic one a stream S, or a budget rows to try. */
   get isShort(): boolean {
-    return this.dynamic().some((steering) => !this.measured.includes(steering));
+    return this.dynamic().some((steering) => !this.measured.includes(steering)) || this.nOutputs < rowsFor(this.schedules);
   }
 
-  /** Starts again, with a stream for each steering that is dynamic in the next step. */
+  /** Starts again, with a stream for each steering that is dynamic in the next step, and sequences for budgets. */
   restart(): void {
     this.measured = this.dynamic();
+    this.nOutputs = rowsFor(this.schedules);
   }
 
   /** The steps that have been decided. */
@@ -123,10 +94,15 @@ export class Streams {
     return this.decidedSteps;
   }
 
+  /** True if the next step depends on what a gate reads in this one. */
+  get isSequence(): boolean {
+    return this.gates.isSequence(this.steer);
+  }
+
   /** The terms added to the rows of the prompt, for all streams: those of the steerings at the time of the first call. */
   promptTerms(): readonly Term[] {
     this.ofPrompt ??= [...this.schedules].filter(([{ phases }]) => phases.includes("prompt")).flatMap(([steering, schedule]) =>
-      (isDynamic(schedule) ? [] : steering.termsAt(0, alphaAt(schedule, 0, steering.vector.nSteps))));
+      (isMeasured(schedule) ? [] : steering.termsAt(0, alphaAt(schedule, 0, steering.vector.nSteps))));
     return this.ofPrompt;
   }
 
@@ -137,12 +113,12 @@ export class Streams {
 
   /** True if the step's alphas have to be measured before its output row can be steered. */
   isMeasuredAt(step: number, moment: Moment): boolean {
-    return this.past[step] === undefined && this.measured.some((steering) => this.isMeasured(steering, step, moment));
+    return this.past[step] === undefined && this.measured.some((steering) => this.isMeasuredNow(steering, step, moment));
   }
 
   /** Adds the rows of P and S, and requests the KLs between them; undefined if there are no such streams. */
   probe(batch: Batch, { token, position, step, sequences }: Row, moment: Moment): Probe | undefined {
-    if (this.nSequences === 1) return undefined;
+    if (!this.hasBaseline) return undefined;
     const past = this.past[step];
     const beside = this.baseline(step);
     const isRead = this.isClean || this.isMeasuredAt(step, moment);
@@ -152,7 +128,7 @@ export class Streams {
     };
     for (const [index, steering] of this.measured.entries()) {
       const schedule = this.schedules.get(steering)!;
-      const isMeasured = past === undefined && this.isMeasured(steering, step, moment);
+      const isMeasured = past === undefined && this.isMeasuredNow(steering, step, moment);
       if (this.isClean && !isMeasured) continue; // its row would leave nothing
       // The stream of a steering that is not measured now continues unsteered.
       const terms = past ? past.strong.get(steering) ?? beside : [...beside, ...this.strongTerms(steering, schedule, step, moment)];
@@ -172,43 +148,87 @@ export class Streams {
       && this.measured.every((steering) => schedules.get(steering) === this.schedules.get(steering));
   }
 
-  /** True if the output row is nothing but that of P or of one S where its alphas are 0 or the strong one. */
+  /** True if the output row is nothing but that of P or of one S where its alphas are 0 or the strong one; a gate may change it. */
   settles({ requests }: Probe): boolean {
-    return this.isClean && requests.size === this.schedules.size;
+    return this.isClean && requests.size === this.schedules.size && this.steer.every(({ gate }) => !gate);
   }
 
-  /** Adds the output row, steered with every steering's alpha; `probe`: what was measured for this step, or has rows in this batch. */
+  /**
+   * Adds the output row, steered with every steering's alpha, or the rows that a budget chooses from; `probe`: what was measured for this
+   * step, or has rows in this batch.
+   */
   output(batch: Batch, { token, position, step, sequences }: Row, moment: Moment, probe: Probe | undefined): Output {
+    if (!this.past[step]) this.budgets.begin(step);
     const composition = this.compose(step, moment, probe);
     // With a clean history, a row with the terms of P is that of P.
-    const isOfP = this.isClean && (this.past[step] !== undefined || addsTheSame(this.terms, this.baseline(step)));
-    const row = probe?.requests.size === 0 && isOfP ? probe.baseline
-      : batch.add(token, position, sequences.at(-1)!, { output: true, terms: this.terms });
-    return { row, ...composition, candidates: probe?.candidates };
+    const isOfP = this.isClean && this.budgets.isFirst
+      && (this.past[step] !== undefined || addsTheSame(this.rowTerms[0]!.terms, this.baseline(step)));
+    const outputs = sequences.slice(this.firstOutput);
+    const add = (index: number, { terms }: RowTerms): number => batch.add(token, position, outputs[index]!, { output: true, terms });
+    const row = probe?.requests.size === 0 && isOfP ? probe.baseline : add(0, this.rowTerms[0]!);
+    for (const request of this.rowTerms[0]!.gates.values()) batch.readGate(row, request);
+    this.last = { output: this.firstOutput, hasBaseline: this.hasBaseline };
+    const [next, ...later] = this.budgetsAt(step, moment);
+    const all = { ...composition, candidates: probe?.candidates };
+    if (!next) return { ...all, row, rows: [row] };
+    const [steering, schedule] = next;
+    const { alphas, nats } = this.budgets.tries(steering, schedule);
+    const own = [...this.schedules.keys()].indexOf(steering);
+    const others = composition.readings.map((reading) => reading.alpha);
+    this.rowTerms.push(...alphas.map((alpha) => this.termsOf(step, moment, others.with(own, alpha))));
+    const candidates = alphas.map((_, index) => add(index + 1, this.rowTerms[index + 1]!));
+    const index = batch.choose({ baseline: row, candidates, nats });
+    const choice = { steering, schedule, alphas, index, isLast: later.length === 0, before: composition, own };
+    return { ...all, row: -1 - index, rows: [row, ...candidates], choice };
+  }
+
+  /** Takes the row that a budget chose. Throws E_NOT_FINITE. */
+  choose({ steering, schedule, alphas, index, before, own }: Choice, { chosen }: StepResult): Composition {
+    this.budgets.take(steering, schedule, alphas, chosen[index]!);
+    const picked = 1 + chosen[index]!.index;
+    const readings = before.readings.with(own, this.budgets.reading(steering, schedule));
+    this.picked = picked;
+    this.last = { ...this.last, output: this.firstOutput + picked };
+    return { ...before, readings, picked };
+  }
+
+  /** Before the rows of a step: lets all sequences of the output begin with the history of its last row. */
+  shareOutput({ position, sequences, fork }: Pick<Place, "position" | "sequences" | "fork">): void {
+    if (this.isClean) return;
+    const outputs = sequences.slice(this.firstOutput);
+    const from = outputs[this.last.output - this.firstOutput] ?? outputs[0]!; // before the first row, they are all the same
+    for (const each of outputs) if (each !== from) fork(each, position, from);
   }
 
   /** Combines every steering's alpha into the terms of the output row. */
   compose(step: number, moment: Moment, probe: Probe | undefined): Composition {
+    const past = this.past[step];
     const calm = new Map(this.calmBefore(step));
-    const readings: Reading[] = [];
-    const steps: number[] = [];
-    this.strong = probe?.strong ?? new Map();
-    this.terms = this.past[step]?.terms ?? [...this.schedules].flatMap(([steering, schedule]) => {
-      const own = steering.stepAt(moment, step);
-      steps.push(own ?? 0);
-      const reading = own === undefined ? { alpha: 0, kl: null } : this.read(steering, schedule, { own, step }, probe);
-      if (own !== undefined && isDynamic(schedule)) calm.set(steering, calmAfter(this.calmOf(steering, step), schedule, reading));
-      const terms = own === undefined ? [] : steering.termsAt(own, reading.alpha);
-      readings.push(terms.length === 0 ? { ...reading, alpha: 0 } : reading); // nothing is added past the vector's end
-      return terms;
+    const readings = past ? [] : [...this.schedules].map(([steering, schedule]): Reading => {
+      const own = this.ownStep(steering, moment, step);
+      if (own === undefined) return { alpha: 0, kl: null };
+      const reading = this.read(steering, schedule, { own, step }, probe);
+      if (isDynamic(schedule)) calm.set(steering, calmAfter(this.calmOf(steering, step), schedule, reading));
+      return steering.actsAt(own) ? reading : { ...reading, alpha: 0 }; // nothing is added past the vector's end
     });
+    this.strong = probe?.strong ?? new Map();
+    this.picked = 0;
+    this.rowTerms = [past ? { terms: past.terms, gates: new Map() } : this.termsOf(step, moment, readings.map(({ alpha }) => alpha))];
     this.calm = calm;
-    return { readings, steps };
+    return { readings, steps: past ? [] : [...this.schedules.keys()].map((each) => each.stepAt(moment, step) ?? 0), picked: 0 };
+  }
+
+  /** Takes what the gates of the current step have read; returns its readings, with what was added. Throws E_NOT_FINITE. */
+  takeGates(gates: StepResult["gates"], readings: readonly Reading[]): Reading[] {
+    const { terms, gates: requests } = this.rowTerms[this.picked]!;
+    this.rowTerms[this.picked] = { terms: settledTerms(terms, gates), gates: requests };
+    return this.gates.take([...this.schedules.keys()], requests, gates, readings);
   }
 
   /** Records the current step's terms and the token that it decided. */
   decide(token: number): void {
-    const { terms, strong, calm } = this;
+    const { strong, calm } = this;
+    const { terms } = this.rowTerms[this.picked]!;
     this.decidedSteps.push({ token, terms, strong, calm, baseline: this.baseline(this.past.length) });
   }
 
@@ -217,11 +237,32 @@ export class Streams {
     return step === 0 ? this.promptTerms() : [];
   }
 
+  /** The terms of a row that is steered with these alphas, one per steering. */
+  private termsOf(step: number, moment: Moment, alphas: readonly number[]): RowTerms {
+    const gates: RowTerms["gates"] = new Map();
+    const terms = [...this.schedules.keys()].flatMap((steering, index) => {
+      const own = this.ownStep(steering, moment, step);
+      return this.gates.apply(steering, own === undefined ? [] : steering.termsAt(own, alphas[index]!), gates);
+    });
+    return { terms, gates };
+  }
+
+  /** The budgets that have to choose an alpha in a step, in order. */
+  private budgetsAt(step: number, moment: Moment): Array<[LiveSteering, BudgetSchedule]> {
+    if (this.past[step]) return [];
+    return [...this.schedules].filter((each): each is [LiveSteering, BudgetSchedule] => {
+      const [steering, schedule] = each;
+      const own = isSpending(schedule) && !this.budgets.has(steering) ? this.ownStep(steering, moment, step) : undefined;
+      return own !== undefined && steering.actsAt(own);
+    });
+  }
+
   private read(
     steering: LiveSteering, schedule: Schedule, { own, step }: { own: number; step: number }, probe: Probe | undefined,
   ): Reading {
     // What was recorded counts from the start of the generation, whatever its phases were.
     if (schedule.kind === "recorded") return { alpha: schedule.alphas[step] ?? 0, kl: null };
+    if (schedule.kind === "budget") return this.budgets.reading(steering, schedule);
     if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, own, steering.vector.nSteps), kl: null };
     const index = probe?.requests.get(steering);
     return index === undefined ? { alpha: this.calmOf(steering, step)!.alpha, kl: null } : probe!.alphas[index]!;
@@ -237,27 +278,22 @@ export class Streams {
     return calm?.schedule === this.schedules.get(steering) ? calm : undefined;
   }
 
-  private isMeasured(steering: LiveSteering, step: number, moment: Moment): boolean {
-    return isDynamic(this.schedules.get(steering)!) && steering.stepAt(moment, step) !== undefined
+  /** The token step in the steering's phases; undefined where it is not steered, whatever its schedule is. */
+  private ownStep(steering: LiveSteering, moment: Moment, step: number): number | undefined {
+    return this.gates.isShut(steering) ? undefined : steering.stepAt(moment, step);
+  }
+
+  private isMeasuredNow(steering: LiveSteering, step: number, moment: Moment): boolean {
+    return isDynamic(this.schedules.get(steering)!) && this.ownStep(steering, moment, step) !== undefined
       && !this.calmOf(steering, step)?.left;
   }
 
   private strongTerms(steering: LiveSteering, schedule: Schedule, step: number, moment: Moment): Term[] {
-    const own = steering.stepAt(moment, step);
+    const own = this.ownStep(steering, moment, step);
     return own === undefined || !isDynamic(schedule) ? [] : steering.termsAt(own, schedule.strongAlpha);
   }
 
   private dynamic(): LiveSteering[] {
     return [...this.schedules.keys()].filter((steering) => isDynamic(this.schedules.get(steering)!));
   }
-}
-
-/** The error for logits that are not a distribution. */
-export function notFinite(): SteeringError {
-  return new SteeringError("E_NOT_FINITE", "the model's logits are not finite, or no token is allowed: the steering is too strong, "
-    + "the weights are broken, or the logit bias forbids all tokens");
-}
-
-function isDynamic(schedule: Schedule): schedule is DynamicSchedule {
-  return schedule.kind === "dynamic";
 }

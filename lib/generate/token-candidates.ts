@@ -1,6 +1,6 @@
 import type { Batch, Candidate, StepResult } from "../engine/index.js";
 import type { LiveSteering } from "./live-steering.js";
-import type { Probe, StreamCandidates } from "./streams.js";
+import type { Probe, StreamCandidates } from "./step-rows.js";
 
 /** The likeliest tokens of one step; log probabilities in nats, before the sampler's settings. */
 export interface TokenCandidates {

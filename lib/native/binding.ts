@@ -1,5 +1,5 @@
 /** Typed mirror of the addon (native/addon.cc). Shapes are row-major; every array is copied before a call returns. */
-import type { CaptureHandle, NativeStep, NativeStepResult, SamplerHandle, VectorHandle } from "./step.js";
+import type { CaptureHandle, GateHandle, NativeStep, NativeStepResult, SamplerHandle, VectorHandle } from "./step.js";
 
 export interface NativeDevice {
   name: string;
@@ -70,6 +70,21 @@ export interface NativeVector {
    * 0 = the first decode that needs the products computes them.
    */
   nThreads: number;
+}
+
+/** A probe that opens and shuts a gate. */
+export interface NativeGate {
+  site: string;
+  layer: number;
+  /** `[width]` */
+  weights: Float32Array;
+  bias: number;
+  /** The probability from which on it opens, and the one to which an open gate stays open; with `below`, both are upper limits. */
+  opens: number;
+  keeps: number;
+  below: boolean;
+  /** Its value is the probability (with `below`, its complement) instead of 1. */
+  smooth: boolean;
 }
 
 export interface NativeContext {
@@ -198,6 +213,7 @@ export interface NativeModel {
   createTranslator(options: { nThreads: number; kvF32: boolean }): Promise<NativeTranslator>;
   createVector(vector: NativeVector): VectorHandle;
   createCapture(capture: { site: string; layers: Int32Array; nSteps: number }): CaptureHandle;
+  createGate(gate: NativeGate): GateHandle;
   createSampler(options: NativeSamplerOptions): SamplerHandle;
   dispose(): void;
 }
@@ -236,7 +252,7 @@ export interface NativeAddon {
   /** A 64-bit hash of the values, which are not copied; it only tells whether they have changed. */
   hashOf(data: Float32Array): bigint;
   /** Counts the native objects alive in this process; for leak tests. */
-  aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "samplers", number>;
+  aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "gates" | "samplers", number>;
   workDone(): NativeWork;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; resets the capture to zero. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };

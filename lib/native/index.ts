@@ -1,10 +1,12 @@
 export { addon, devices, findInstallation, systemInfo, type Built, type NativeInstallation } from "./addon.js";
 export type {
-  NativeAddon, NativeClassifier, NativeContext, NativeContextOptions, NativeDevice, NativeModel, NativeModelInfo, NativePieces,
+  NativeAddon, NativeClassifier, NativeContext, NativeContextOptions, NativeDevice, NativeGate, NativeModel, NativeModelInfo, NativePieces,
   NativeSamplerOptions, NativeSiteNode, NativeSpecialToken, NativeSpecialTokens, NativeTranslation, NativeTranslator, NativeVector,
   NativeWork,
 } from "./binding.js";
 export { call, callAsync } from "./call.js";
+export { KEEPS_NORM, OPERATOR_NUMBERS } from "./step.js";
 export type {
-  CaptureHandle, NativeAlphaRequests, NativeCaptureRows, NativeStep, NativeStepResult, NativeTerms, SamplerHandle, VectorHandle,
+  CaptureHandle, GateHandle, NativeAlphaRequests, NativeBudgets, NativeCaptureRows, NativeGateRows, NativeStep, NativeStepResult,
+  NativeTerms, SamplerHandle, VectorHandle,
 } from "./step.js";

@@ -1,5 +1,5 @@
 export { Monitor } from "./monitor.js";
-export { decodeProbe, isProbe } from "./probe-file.js";
+export { decodeProbe, isProbe, loadProbe } from "./probe-file.js";
 export { probeLogit, type Probe, type ProbeLayer, type ProbeMetrics, type ProbeProvenance } from "./probe.js";
 export { probeTexts } from "./train.js";
 export { probeArgument } from "./arguments.js";

@@ -2,12 +2,12 @@ import { SteeringError } from "../errors.js";
 import type { Batch, Engine } from "../engine/index.js";
 import { sigmoid } from "../maths/index.js";
 import type { CaptureHandle } from "../native/index.js";
-import { parseTail, type Tail } from "../steering/index.js";
+import { parseOperation, parseTail, type Operation, type Tail } from "../steering/index.js";
 import { directionIndex, select, type HookSite, type Selection, type VectorData } from "../vector/index.js";
 import { probeLogit, type Probe } from "./probe.js";
 
 /** A vector that is added during a monitored generation. */
-export interface WatchedSteering extends Selection {
+export interface WatchedSteering extends Selection, Operation {
   vector: VectorData;
   tail?: Tail;
 }
@@ -42,6 +42,8 @@ export class Monitor {
   /** Pushes of all steerings, per probe. */
   private readonly pushes: Push[][];
   private nSteerings = 0;
+  /** Rows that one capture keeps apart. */
+  private nRows = 1;
 
   /** The caller may append to `steer` later. Throws E_SHAPE, E_NO_SITE, E_BAD_ARGUMENT. */
   constructor(
@@ -49,7 +51,7 @@ export class Monitor {
   ) {
     for (const site of new Set(probes.map((probe) => probe.site))) {
       const layers = [...new Set(probes.filter((probe) => probe.site === site).map(({ layer }) => layer))].sort((a, b) => a - b);
-      const into = model.createCapture(site, layers, 1);
+      const into = model.createCapture(site, layers, this.nRows);
       const width = model.takeCapture(into).sums.length / layers.length;
       const wrong = probes.find((probe) => probe.site === site && probe.weights.length !== width);
       if (wrong) {
@@ -69,27 +71,36 @@ export class Monitor {
       const vector = select(steering.vector, steering, this.model.info.nHead);
       for (const [index, probe] of this.probes.entries()) {
         checkPath(this.model, probe, vector);
+        checkOperator(probe, vector, steering);
         this.pushes[index]!.push(...pushOf(probe, vector, this.nSteerings, parseTail(steering.tail)));
       }
     }
   }
 
-  /** Capture the state of a row in the decode that computes it. Throws E_BAD_ARGUMENT if an appended steering is not allowed. */
-  watch(batch: Batch, row: number): void {
+  /**
+   * Capture the states of the rows, one of which is the output's, in the decode that computes them. Throws E_BAD_ARGUMENT if an appended
+   * steering is not allowed.
+   */
+  watch(batch: Batch, rows: readonly number[]): void {
     this.takeNew();
-    for (const { into } of this.watches.values()) batch.capture(row, { into, step: 0, weight: 1 });
+    if (rows.length > this.nRows) {
+      this.nRows = rows.length;
+      for (const [site, watch] of this.watches) watch.into = this.model.createCapture(site, watch.layers, this.nRows);
+    }
+    for (const { into } of this.watches.values()) rows.forEach((row, step) => batch.capture(row, { into, step, weight: 1 }));
   }
 
   /**
-   * Probability per probe for the watched row, to which each steering added the direction of its own token step. Throws E_NOT_FINITE.
+   * Probability per probe for one of the watched rows, to which each steering added the direction of its own token step. Throws
+   * E_NOT_FINITE.
    */
-  read(steps: readonly number[], readings: readonly Added[]): number[] {
+  read(steps: readonly number[], readings: readonly Added[], picked = 0): number[] {
     const states = new Map(Array.from(this.watches, ([site, { into, layers }]) => [site, { layers, ...this.model.takeCapture(into) }]));
     return this.probes.map((probe, index) => {
       const { layers, sums, weights } = states.get(probe.site)!;
-      if (weights[0] !== 1) throw new Error(`${weights[0]} rows were captured for one token`);
-      const width = sums.length / layers.length;
-      const start = layers.indexOf(probe.layer) * width;
+      if (weights[picked] !== 1) throw new Error(`${weights[picked]} rows were captured for one token`);
+      const width = sums.length / layers.length / this.nRows;
+      const start = (layers.indexOf(probe.layer) * this.nRows + picked) * width;
       const unpushed = probeLogit(probe, sums.subarray(start, start + width));
       return sigmoid(this.pushes[index]!.reduce((logit, push) => logit + pushAt(push, steps, readings), unpushed));
     });
@@ -127,4 +138,16 @@ function checkPath({ steeringPath }: Engine, { site, layer, provenance }: Probe,
   if (!vector.layers.includes(layer) || !isSameSite) return;
   throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer}, where a vector is added; `
     + 'steeringPath "graph" does not support this: use "auto"');
+}
+
+/**
+ * Throws E_BAD_ARGUMENT if a probe would read where an operator other than `add` acts, or the norm is kept: what these make of a state is
+ * not among the states that are captured.
+ */
+function checkOperator({ site, layer, provenance }: Probe, vector: Pick<VectorData, "site" | "layers">, steering: Operation): void {
+  const { operator, keepNorm } = parseOperation(steering);
+  if ((operator === "add" && !keepNorm) || vector.site !== site || !vector.layers.includes(layer)) return;
+  const how = operator === "add" ? "keepNorm" : `the operator ${operator}`;
+  throw new SteeringError("E_BAD_ARGUMENT", `the probe "${provenance.property}" reads ${site} of layer ${layer}, where a vector acts with `
+    + `${how}: use a probe of another layer, or leave this layer out of the steering`);
 }

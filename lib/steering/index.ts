@@ -2,15 +2,18 @@ export {
   KINDS, STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type KlReduction, type Strategy,
   type StrategyLabel,
 } from "./schedule-kinds.js";
-export { checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
+export { parseGateRule, type FullGateRule, type GateRule, type GateSpec } from "./gate.js";
+export { checkConditions, checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
+export { isSelected, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
 export {
-  alphaAt, parseSchedule, parseTail, scheduleSchema, type DynamicSchedule, type FunctionSchedule, type Schedule, type ScheduleInput,
-  type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
+  alphaAt, isDynamic, isMeasured, parseSchedule, parseTail, scheduleSchema, type BudgetSchedule, type DynamicSchedule,
+  type FunctionSchedule,
+  type MeasuredSchedule, type Schedule, type ScheduleInput, type ScheduleSettings, type SetSchedule, type Tail, type WrittenSchedule,
 } from "./schedule.js";
+export { checkOperator, parseOperation, writtenOperation, type Operation, type Operator } from "./operators.js";
 export * as schedule from "./schedules.js";
-export type { DynamicSettings } from "./schedules.js";
+export type { BudgetSettings, DynamicSettings } from "./schedules.js";
 export {
-  givenSettings, parseIndices, parseSpecs, parseSteer, scheduleText, steeringJsonSchema, steeringSpecSchema, writtenSpecSchema,
-  type SteeringSpec,
-  type WrittenSpec,
+  givenSettings, isShorthand, parseIndices, parseSpecs, parseSteer, scheduleStart, scheduleText, steerText, steeringJsonSchema,
+  steeringSpecSchema, writtenSpecSchema, type SteeringSpec, type WrittenSpec,
 } from "./spec.js";

@@ -20,6 +20,9 @@ const skipSchema = z.strictObject({
 });
 const topP = z.number().gt(0, P_RANGE).max(1, P_RANGE);
 
+/** What a budget is for: every token, or the whole answer. */
+const perSchema = z.enum(["token", "answer"]);
+
 /** What defines a kind of schedule, besides its settings. */
 interface Facts<Settings> {
   /** Alpha at a token step; N = the vector's steps (docs/method.md §4). Absent if alpha depends on the distributions. */
@@ -30,6 +33,8 @@ interface Facts<Settings> {
   /** The settings that `--steer` accepts, by short name; a point leads into an object. All are numbers, except those in `textSettings`. */
   settings?: Readonly<Record<string, string>>;
   textSettings?: readonly string[];
+  /** The setting that a number without a name stands for; default: alpha. */
+  bare?: string;
   /** Its name in the settings and reports of experiments. Absent if experiments do not compare it. */
   label?: string;
 }
@@ -79,6 +84,16 @@ export const KINDS = {
   }).refine(({ from, to }) => from < to, "to must be above from"), {
     alphaAt: (settings, step) => (step >= settings.from && step < settings.to ? settings.alpha : 0),
     word: "window", example: "window,2,from=0,to=5", settings: { alpha: "alpha", from: "from", to: "to" },
+  }),
+  /** The largest alpha that keeps the KL of a token's distribution from the unsteered one within `nats`. */
+  budget: kind(z.strictObject({
+    kind: z.literal("budget"),
+    nats: z.number().min(0).finite().default(0.5),
+    alphaMax: z.number().min(0).finite().default(2),
+    per: perSchema.default("token"),
+  }), {
+    word: "budget", example: "budget,0.5[,max=2][,per=token|answer]", bare: "nats",
+    settings: { nats: "nats", max: "alphaMax", per: "per" }, textSettings: ["per"],
   }),
   /** The alphas of an earlier generation, per step; 0 after the last. */
   recorded: kind(z.strictObject({ kind: z.literal("recorded"), alphas: z.array(alphaSchema) }), {

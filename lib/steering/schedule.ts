@@ -9,6 +9,9 @@ export const scheduleSchema = z.discriminatedUnion("kind", schemas);
 /** A schedule that files and the command line can express. */
 export type WrittenSchedule = z.infer<KindSchema>;
 export type DynamicSchedule = Extract<WrittenSchedule, { kind: "dynamic" }>;
+export type BudgetSchedule = Extract<WrittenSchedule, { kind: "budget" }>;
+/** A schedule whose alphas depend on the distributions. */
+export type MeasuredSchedule = DynamicSchedule | BudgetSchedule;
 /** Alpha as any function of the token step. */
 export interface FunctionSchedule {
   kind: "function";
@@ -17,7 +20,7 @@ export interface FunctionSchedule {
 }
 /** A schedule with all settings filled in. */
 export type Schedule = WrittenSchedule | FunctionSchedule;
-export type SetSchedule = Exclude<Schedule, DynamicSchedule>;
+export type SetSchedule = Exclude<Schedule, MeasuredSchedule>;
 
 export const tailSchema = z.enum(["mean", "hold", "stop"]).default("mean");
 /** What is added after the vector's last step: the mean of its steps, its last step, or nothing. */
@@ -47,6 +50,15 @@ export function parseSchedule(input: ScheduleInput): Schedule {
 function functionSchedule(of: (step: number) => number): FunctionSchedule {
   if (typeof of !== "function") throw new SteeringError("E_BAD_SPEC", "schedule alphaAt: expected a function of the step");
   return { kind: "function", alphaAt: of };
+}
+
+export function isDynamic(schedule: Schedule): schedule is DynamicSchedule {
+  return schedule.kind === "dynamic";
+}
+
+/** True for a schedule whose alphas depend on the distributions. */
+export function isMeasured(schedule: Schedule): schedule is MeasuredSchedule {
+  return schedule.kind === "dynamic" || schedule.kind === "budget";
 }
 
 /** α_i of a schedule that does not depend on the distributions; N = the vector's steps (docs/method.md §4). Throws E_BAD_SPEC. */

@@ -1,8 +1,12 @@
-import { parseSchedule, type DynamicSchedule, type FunctionSchedule, type ScheduleSettings, type WrittenSchedule } from "./schedule.js";
+import {
+  parseSchedule, type BudgetSchedule, type DynamicSchedule, type FunctionSchedule, type ScheduleSettings, type WrittenSchedule,
+} from "./schedule.js";
 
 type Kind<Name extends WrittenSchedule["kind"]> = Extract<WrittenSchedule, { kind: Name }>;
 /** Settings of `schedule.dynamic`; all have defaults. */
 export type DynamicSettings = Omit<Extract<ScheduleSettings, { kind: "dynamic" }>, "kind">;
+/** Settings of `schedule.budget`; all have defaults. */
+export type BudgetSettings = Omit<Extract<ScheduleSettings, { kind: "budget" }>, "kind" | "nats">;
 
 /** The same alpha at every token step. Like all schedules, throws E_BAD_SPEC for an out-of-range value. */
 export function fixed(alpha = 1): Kind<"fixed"> {
@@ -35,6 +39,14 @@ export function window(alpha: number, range: { from?: number; to: number }): Kin
  */
 export function dynamic(settings: DynamicSettings = {}): DynamicSchedule {
   return parseSchedule({ kind: "dynamic", ...settings }) as DynamicSchedule;
+}
+
+/**
+ * The largest alpha of those tried, at most `alphaMax` (default 2), whose distribution of the next token is within `nats` of the one
+ * without this vector (docs/method.md §4, Budget). `per`: each token may spend `nats` ("token", default), or the whole answer.
+ */
+export function budget(nats: number, settings: BudgetSettings = {}): BudgetSchedule {
+  return parseSchedule({ kind: "budget", nats, ...settings }) as BudgetSchedule;
 }
 
 /** The alphas of an earlier generation, per token step; 0 after the last. */

@@ -30,13 +30,23 @@ function fits({ layers, nSteps, width, data }: Shape): boolean {
   return data.length === layers.length * nSteps * width;
 }
 
+/** A probe as a gate's: what it reads, and with what. */
+const gate = given.required({
+  probe: given.required({
+    site: siteArgument, layer: given.whole, bias: given.number, weights: given.float32s,
+    provenance: given.required({ property: given.text, model: fingerprintSchema }),
+  }),
+});
+
 const selection = { layers: given.indices.optional(), heads: given.indices.optional() };
 export const selectionArgument = given.options(selection);
+
+const withVector = given.required({ vector: vectorArgument, ...selection, gate: gate.optional() });
 
 /** Checks vectors and leaves the rest to `steer`, which refuses texts and other values with E_BAD_SPEC. */
 const steering = given.anything.superRefine((value: unknown, context) => {
   if (!given.isObject(value)) return;
-  const parsed = given.isObject(value["vector"]) ? given.required({ vector: vectorArgument, ...selection }).safeParse(value)
+  const parsed = given.isObject(value["vector"]) ? withVector.safeParse(value)
     : given.isObject(value["provenance"]) ? vectorArgument.safeParse(value) : undefined;
   if (parsed?.success === false) context.addIssue(firstOf(parsed.error));
 });

@@ -25,6 +25,15 @@ export function dynamicSettings(calibration: Calibration | undefined): Partial<D
   return strongAndCap(fixedAlphaOf(calibration), calibration?.by === "description" ? FROM_WORDS : PUBLISHED);
 }
 
+/** Fills in what a calibration knows of a schedule's settings, for those that are not given: Dyn's, and the largest alpha of a budget. */
+export function withCalibrated<Given extends WrittenSchedule>(
+  schedule: Given, calibration: Calibration | undefined, given: Partial<WrittenSchedule>,
+): Given {
+  if (schedule.kind !== "dynamic" && schedule.kind !== "budget") return schedule;
+  const { alphaMax, ...others } = dynamicSettings(calibration);
+  return { ...schedule, ...(schedule.kind === "dynamic" && others), ...(alphaMax !== undefined && { alphaMax }), ...given };
+}
+
 /** At twice the measured alpha, vectors from words begin to break answers down (docs/measured.md). */
 const FAR = 3;
 /** How much larger the alpha of a schedule is than that of Fixed for the same effect: Start acts once, Dim half as much in all. */
@@ -41,14 +50,14 @@ export function strengthNotice(name: string, { calibration }: Provenance, schedu
 
 /** The largest alpha that a schedule can give; undefined for a recording. */
 function largest(schedule: WrittenSchedule): number | undefined {
-  if (schedule.kind === "dynamic") return schedule.alphaMax;
+  if (schedule.kind === "dynamic" || schedule.kind === "budget") return schedule.alphaMax;
   return "alpha" in schedule ? Math.abs(schedule.alpha) : undefined;
 }
 
 /** The same of the calibrated schedule, or one that is about as strong. */
 function usual(calibration: Calibration, kind: WrittenSchedule["kind"]): number | undefined {
   if (calibration.schedule.kind === kind) return largest(calibration.schedule);
-  if (kind === "dynamic") return dynamicSettings(calibration).alphaMax;
+  if (kind === "dynamic" || kind === "budget") return dynamicSettings(calibration).alphaMax;
   const alpha = fixedAlphaOf(calibration);
   return alpha === undefined ? undefined : Math.abs(alpha) * (LARGER[kind] ?? 1);
 }

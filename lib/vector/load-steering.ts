@@ -3,9 +3,10 @@ import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { parseJson, readUtf8 } from "../formats/index.js";
 import {
-  checkPhases, givenSettings, parseSpecs, parseSteer, type DynamicSchedule, type SteeringSpec, type WrittenSpec,
+  checkConditions, checkOperator, checkPhases, givenSettings, isShorthand, parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec,
 } from "../steering/index.js";
-import { dynamicSettings } from "./calibrated.js";
+import { withCalibrated } from "./calibrated.js";
+import { parseGate, type FullGate, type GateProbe } from "./gate.js";
 import { SteeringVector } from "./steering-vector.js";
 
 /** Enough for thousands of specifications; a handful is typical. */
@@ -14,59 +15,69 @@ const MAX_SPEC_BYTES = 2 ** 20;
 /** All of a vector, on answers. */
 const WHOLE: Omit<SteeringSpec, "vector" | "schedule"> = { layers: "all", heads: "all", tail: "mean", phases: ["answer"] };
 
-/** A specification with its vector loaded. */
-export type LoadedSteering = Omit<SteeringSpec, "vector"> & { vector: SteeringVector };
+/** A specification with its vector and its gate's probe loaded. */
+export type LoadedSteering = Omit<SteeringSpec, "vector" | "gate"> & {
+  vector: SteeringVector;
+  gate?: FullGate | undefined;
+};
+
+/** How to get the vectors and probes that a specification names; `path` is where the probe was found. */
+export interface Readers {
+  vector(name: string): Promise<SteeringVector>;
+  probe(name: string): Promise<{ probe: GateProbe; path?: string }>;
+}
 
 /**
- * Load the vectors of a steering specification: an object, a list of objects to compose, the shorthand of `--steer`
+ * Load the files of a steering specification: an object, a list of objects to compose, the shorthand of `--steer`
  * (`italian.safetensors:dyn,p=0.5`, with the strong alpha and the cap of its calibration; `italian.safetensors` alone for its calibrated
- * schedule), or the path of a JSON file of objects, in which vector paths are relative to that file.
+ * schedule), or the path of a JSON file of objects, in which paths are relative to that file.
  *
  * @throws SteeringError E_BAD_SPEC, E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE
  */
-export async function loadSteering(spec: string | WrittenSpec | readonly WrittenSpec[]): Promise<LoadedSteering[]> {
-  if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each)));
-  if (/\.safetensors$/.test(spec) && !existsSync(spec)) throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
+export async function loadSteering(spec: string | WrittenSpec | readonly WrittenSpec[], read: Readers): Promise<LoadedSteering[]> {
+  if (typeof spec !== "string") return Promise.all(parseSpecs(spec, "steer").map((each) => load(each, read)));
+  if (/\.safetensors$/.test(spec) && !isShorthand(spec) && !existsSync(spec)) {
+    throw new SteeringError("E_NOT_FOUND", `vector file ${spec} does not exist`);
+  }
   if (!spec.endsWith(".json")) {
-    if (existsSync(spec)) return [await load({ ...WHOLE, vector: spec })];
-    return [withCalibrated(await load(parseSteer(spec)), givenSettings(spec))];
+    if (existsSync(spec)) return [await load({ ...WHOLE, vector: spec }, read)];
+    return [calibrated(await load(parseSteer(spec), read), spec)];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
-  const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(spec), vector));
-  return Promise.all(specs.map((each) => load({ ...each, vector: pathOf(each.vector) })));
+  const pathOf = (file: string): string => (isAbsolute(file) ? file : join(dirname(spec), file));
+  return Promise.all(specs.map(({ gate, ...each }) => load(
+    { ...each, vector: pathOf(each.vector), ...(gate && { gate: { ...gate, probe: pathOf(gate.probe) } }) }, read,
+  )));
 }
 
-/** How to get a vector that a specification names. */
-export type ReadVector = (name: string) => Promise<SteeringVector>;
-
 /**
- * Load a specification, or the shorthand of one, whose vectors are names that `read` knows instead of paths: no file is opened here.
+ * Load a specification, or the shorthand of one, whose vectors and probes are names that `read` knows instead of paths: no file is opened
+ * here.
  *
  * @throws SteeringError E_BAD_SPEC, and what `read` throws
  */
-export async function readSteering(spec: string | WrittenSpec, read: ReadVector): Promise<LoadedSteering> {
+export async function readSteering(spec: string | WrittenSpec, read: Readers): Promise<LoadedSteering> {
   if (typeof spec !== "string") return load(parseSpecs(spec, "steering")[0]!, read);
   if (!spec.includes(":")) return load({ ...WHOLE, vector: spec }, read);
-  return withCalibrated(await load(parseSteer(spec), read), givenSettings(spec));
+  return calibrated(await load(parseSteer(spec), read), spec);
 }
 
-/** Fills in what the file's calibration knows of Dyn's settings (`dynamicSettings`) for those that are not given. */
-function withCalibrated(loaded: LoadedSteering, given: Partial<DynamicSchedule>): LoadedSteering {
-  if (loaded.schedule.kind !== "dynamic") return loaded;
-  return { ...loaded, schedule: { ...loaded.schedule, ...dynamicSettings(loaded.vector.provenance.calibration), ...given } };
+/** Fills in what the file's calibration knows better than the defaults of the shorthand `text`. */
+function calibrated(loaded: LoadedSteering, text: string): LoadedSteering {
+  return { ...loaded, schedule: withCalibrated(loaded.schedule, loaded.vector.provenance.calibration, givenSettings(text)) };
 }
 
 type Unscheduled = Omit<SteeringSpec, "schedule"> & { schedule?: SteeringSpec["schedule"] | undefined };
 
-async function load(
-  { vector: path, schedule, ...how }: Unscheduled, read: ReadVector = SteeringVector.load,
-): Promise<LoadedSteering> {
-  const vector = await read(path);
+async function load({ vector: path, schedule, gate, ...how }: Unscheduled, read: Readers): Promise<LoadedSteering> {
+  const vector = await read.vector(path);
   const found = schedule ?? vector.provenance.calibration?.schedule;
   if (!found) {
     throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated, so it needs a schedule, e.g. ${path}:fixed,1. To measure one: `
       + `llama-steer calibrate MODEL ${path}; for a ready-made vector, llama-steer vectors show NAME has it`);
   }
   checkPhases(how.phases, found);
-  return { ...how, vector, schedule: found };
+  checkConditions({ ...how, gate });
+  checkOperator(how, found);
+  return { ...how, vector, schedule: found, ...(gate && { gate: parseGate({ ...gate, ...await read.probe(gate.probe) })! }) };
 }

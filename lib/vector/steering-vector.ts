@@ -1,11 +1,24 @@
 import { SteeringError } from "../errors.js";
 import { loadVector, saveVector } from "./vector-file.js";
-import type { ScheduleInput, SteeredPhase, Tail } from "../steering/index.js";
+import type { Only, Operation, ScheduleInput, SteeredPhase, Tail } from "../steering/index.js";
 import { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
+import type { Gate } from "./gate.js";
 import type { Selection } from "./selection.js";
 import type { HookSite } from "./hook-site.js";
 import type { Provenance } from "./provenance.js";
 import { norms, type VectorData } from "./vector.js";
+
+/** Which parts of a vector to add, and when, beside its schedule. */
+export interface HowToAdd extends Selection, Operation {
+  /** What is added after the vector's last step. */
+  tail?: Tail | undefined;
+  /** When the vector is added: on the prompt, while the model thinks, while it answers (default: only then). */
+  phases?: readonly SteeredPhase[] | undefined;
+  /** At which tokens of these phases it is added; default: all. */
+  only?: Only | undefined;
+  /** When at all it is added, by what a probe reads; default: always. */
+  gate?: Gate | undefined;
+}
 
 /**
  * Directions to add to a model's activations, one per layer and token step, with their provenance. Immutable: every method
@@ -109,10 +122,8 @@ export class SteeringVector implements VectorData {
   }
 
   /** Combine it with a schedule, for `steer`; a vector on its own uses its calibrated schedule. */
-  with(
-    schedule: ScheduleInput, selection: Selection & { tail?: Tail; phases?: readonly SteeredPhase[] } = {},
-  ): { vector: SteeringVector; schedule: ScheduleInput } & Selection & { tail?: Tail; phases?: readonly SteeredPhase[] } {
-    return { vector: this, schedule, ...selection };
+  with(schedule: ScheduleInput, how: HowToAdd = {}): { vector: SteeringVector; schedule: ScheduleInput } & HowToAdd {
+    return { vector: this, schedule, ...how };
   }
 
   /** Euclidean norm of each direction, `[layers][nSteps]`. */

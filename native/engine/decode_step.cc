@@ -10,17 +10,47 @@
 
 namespace {
 
-void measure(const llama_session & session, const std::vector<alpha_request> & requests, step_result & result) {
-    const int32_t n_vocab = session.weights().n_vocab();
-    std::map<int32_t, distribution> distributions; // by row: all properties share the baseline
-    const auto of_row = [&](int32_t row) -> const distribution & {
-        return distributions.try_emplace(row, session.logits(row), n_vocab).first->second;
-    };
+// The distributions of a decode's rows, each computed once: all properties share the baseline.
+class distributions {
+public:
+    explicit distributions(const llama_session & session) : session_(session) {}
+
+    const distribution & of(int32_t row) {
+        return of_row_.try_emplace(row, session_.logits(row), session_.weights().n_vocab()).first->second;
+    }
+
+private:
+    const llama_session &           session_;
+    std::map<int32_t, distribution> of_row_;
+};
+
+void measure(distributions & next, const std::vector<alpha_request> & requests, step_result & result) {
     for (const auto & request : requests) {
-        const double kl = top_p_divergence(of_row(request.baseline), of_row(request.strong), request.top_p, request.reduction);
+        const double kl = top_p_divergence(next.of(request.baseline), next.of(request.strong), request.top_p, request.reduction);
         result.kls.push_back(std::isfinite(kl) ? kl : std::numeric_limits<double>::quiet_NaN());
         result.alphas.push_back(std::isfinite(kl) ? std::clamp(kl, 0.0, request.alpha_max) : 0.0);
     }
+}
+
+void choose(distributions & next, const std::vector<budget_request> & requests, step_result & result) {
+    for (const auto & request : requests) {
+        int32_t chosen = -1;
+        for (size_t i = 0; i < request.candidates.size(); ++i) {
+            const double kl = chosen >= 0 ? std::numeric_limits<double>::quiet_NaN()
+                : top_p_divergence(next.of(request.candidates[i]), next.of(request.baseline), 1, kl_reduction::sum);
+            if (kl <= request.nats) chosen = int32_t(i);
+            result.candidate_kls.push_back(kl);
+        }
+        result.chosen.push_back(chosen);
+    }
+}
+
+// The row of a request, which may be one that a budget chose.
+int32_t row_of(int32_t row, const std::vector<budget_request> & budgets, const step_result & result) {
+    if (row >= 0) return row;
+    const auto &  budget = budgets.at(-1 - row);
+    const int32_t chosen = result.chosen.at(-1 - row);
+    return chosen < 0 ? budget.baseline : budget.candidates[chosen];
 }
 
 // The row among P and every S that equals the output row, if they share one history; UNSETTLED if none does.
@@ -36,9 +66,9 @@ int32_t settled_row(int32_t baseline, const std::vector<alpha_request> & measure
     return row;
 }
 
-void sample(const llama_session & session, const sample_request & request, const std::vector<alpha_request> & measured, step_result & result) {
+void sample(const llama_session & session, const sample_request & request, const decode_step & step, step_result & result) {
     const int32_t n_vocab = session.weights().n_vocab();
-    const int32_t row     = request.settles ? settled_row(request.row, measured, result) : request.row;
+    const int32_t row     = request.settles ? settled_row(request.row, step.alphas, result) : row_of(request.row, step.budgets, result);
     const float * logits  = row == UNSETTLED ? nullptr : session.logits(row);
     double        log_probability = std::numeric_limits<double>::quiet_NaN();
     int32_t       token = logits == nullptr ? UNSETTLED : request.target;
@@ -95,8 +125,14 @@ step_result run_step(llama_session & session, decode_step step) {
     for (const auto & request : step.guesses) check(session, request.sampler, request.allowed);
     session.decode(step.batch, std::move(step.terms), std::move(step.captures));
     step_result result;
-    measure(session, step.alphas, result);
-    for (const auto & request : step.samples) sample(session, request, step.alphas, result);
+    for (const auto & gate : session.gates()) {
+        result.probabilities.push_back(gate.probability);
+        result.gates.push_back(gate.value);
+    }
+    distributions next(session);
+    measure(next, step.alphas, result);
+    choose(next, step.budgets, result);
+    for (const auto & request : step.samples) sample(session, request, step, result);
     for (const auto & request : step.guesses) guess(session, request, step.alphas, result); // as the samplers are after the samples
     return result;
 }

@@ -17,9 +17,16 @@ struct alpha_request {
     kl_reduction reduction;
 };
 
+// Rows of a decode that are steered ever less, and how far the first of them that is taken may be from the unsteered one.
+struct budget_request {
+    int32_t              baseline;   // the row without the steering
+    std::vector<int32_t> candidates; // the strongest first
+    double               nats;       // most KL(candidate || baseline), over the whole vocabulary
+};
+
 // A row of a decode whose next token is wanted.
 struct sample_request {
-    int32_t                        row;
+    int32_t                        row;     // or -1 - b: the row that budget b chose
     std::shared_ptr<token_sampler> sampler; // null = the likeliest token
     int32_t                        target;  // a given token whose probability is wanted, or one of the two below
     std::vector<int32_t>           allowed; // the tokens that the sampler may pick, one bit each; empty = all
@@ -48,6 +55,7 @@ struct decode_step {
     steering_terms               terms;
     std::vector<capture_request> captures;
     std::vector<alpha_request>   alphas;
+    std::vector<budget_request>  budgets;
     std::vector<sample_request>  samples;
     std::vector<guess_request>   guesses;
 };
@@ -55,11 +63,15 @@ struct decode_step {
 struct step_result {
     std::vector<double>  kls;    // NaN where a row's logits are not finite
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
+    std::vector<int32_t> chosen;     // per budget, the first of its candidates within it; -1 if there is none: its baseline
+    std::vector<double>  candidate_kls; // one per candidate of all budgets; NaN where not finite, or smaller than the chosen one
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token; UNSETTLED
     std::vector<double>  log_probabilities; // one per token, in nats; NaN where not wanted
     std::vector<int8_t>  ends;       // one per token: 1 if it ends a text
     std::vector<int8_t>  pieces;     // UTF-8 bytes of the tokens, except those that end a text or were given
     std::vector<int32_t> piece_ends; // one per token: the end of its bytes in pieces
+    std::vector<double>  probabilities; // one per gate; NaN where the activation is not finite
+    std::vector<float>   gates;         // their values
     std::vector<int32_t> guesses; // made after the samples; -1 where the mixture allows no token, or the text would end
 };
 

@@ -50,6 +50,7 @@ void eval_hook::start(work next) {
     for (const auto & [site, layers] : work_.on_callback) {
         for (int layer : layers) expected_.insert({site, layer});
     }
+    for (const auto & gate : work_.terms.gates()) expected_.insert(gate.gate->place());
     read_.clear();
     for (const auto & [capture, rows] : work_.captures) {
         for (int layer : capture->layers()) expected_.insert({capture->site(), layer});
@@ -75,6 +76,7 @@ void eval_hook::finish_pass() {
     work_done.nodes += n_nodes_;
     try {
         if (error_) std::rethrow_exception(error_);
+        graph_.finish_pass();
         check_seen();
     } catch (...) {
         cancel();
@@ -82,9 +84,11 @@ void eval_hook::finish_pass() {
     }
 }
 
-void eval_hook::finish() {
+std::vector<gate_reading> eval_hook::finish() {
     for (size_t i = 0; i < read_.size(); ++i) work_.captures[i].capture->add(work_.captures[i].rows, read_[i]);
+    auto gates = std::move(work_.terms.gates());
     cancel();
+    return gates;
 }
 
 void eval_hook::check_seen() const {
@@ -153,6 +157,7 @@ void eval_hook::process(ggml_tensor * tensor, const site_place & at) {
             + " rows; expected f32 with " + std::to_string(rows_.n_rows));
     }
     capture(tensor, at, node_rows);
+    read_gates(tensor, at, node_rows); // before anything is added at the same place
     steer(tensor, at, node_rows);
 }
 
@@ -176,17 +181,40 @@ void eval_hook::capture(const ggml_tensor * tensor, const site_place & at, const
     }
 }
 
+// The graph path adds what is added to heads only after W_O's product.
+void eval_hook::add_steered_heads(std::vector<float> & activation, const site_place & at, int32_t row) const {
+    const auto heads = work_.on_graph.find(hook_site::head_out);
+    if (at.first != hook_site::attn_out || heads == work_.on_graph.end() || heads->second.count(at.second) == 0) return;
+    if (work_.terms.reads(hook_site::head_out, at.second, row)) return; // left to the callback path
+    std::vector<double> sum(activation.size());
+    work_.terms.accumulate(hook_site::head_out, at.second, row, true, sum);
+    for (size_t i = 0; i < sum.size(); ++i) activation[i] += float(sum[i]);
+}
+
+void eval_hook::read_gates(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows) {
+    for (auto & reading : work_.terms.gates()) {
+        if (reading.gate->place() != at || node_rows[reading.row] < 0) continue;
+        auto activation = read_row(tensor, node_rows[reading.row]);
+        add_steered_heads(activation, at, reading.row);
+        reading.probability = reading.gate->probability(activation);
+        reading.value       = reading.gate->value(reading.probability, reading.was_open);
+        reading.is_read     = true;
+        if (debug_enabled()) log_hit(tensor, reading.row, "gate", activation);
+    }
+}
+
 void eval_hook::steer(ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows) {
     const auto steered = work_.on_callback.find(at.first);
     if (steered == work_.on_callback.end() || steered->second.count(at.second) == 0) return;
-    std::vector<double> sum(tensor->ne[0]);
+    const auto on_graph = work_.on_graph.find(at.first);
+    const bool is_shared = on_graph != work_.on_graph.end() && on_graph->second.count(at.second) != 0;
     for (int32_t row : work_.terms.rows()) {
-        std::fill(sum.begin(), sum.end(), 0.0);
-        if (node_rows[row] < 0 || !work_.terms.accumulate(at.first, at.second, row, false, sum)) continue;
+        if (node_rows[row] < 0 || !work_.terms.acts(at.first, at.second, row)) continue;
+        if (is_shared && !work_.terms.reads(at.first, at.second, row)) continue; // the graph path adds to it
         auto activation = read_row(tensor, node_rows[row]);
-        for (size_t i = 0; i < sum.size(); ++i) activation[i] += float(sum[i]); // rounded like the graph path's operand
+        work_.terms.apply(at.first, at.second, row, activation);
         ggml_backend_tensor_set(tensor, activation.data(), node_rows[row] * tensor->nb[1], activation.size() * sizeof(float));
         work_done.activation_bytes += activation.size() * sizeof(float);
-        if (debug_enabled()) log_hit(tensor, row, "add", activation);
+        if (debug_enabled()) log_hit(tensor, row, "steer", activation);
     }
 }

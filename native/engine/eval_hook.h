@@ -41,8 +41,8 @@ public:
     void start_pass(batch_rows rows);
     // After a graph was computed: throws the error that was kept, or E_NO_SITE when the graph never showed a requested place.
     void finish_pass();
-    // After the last graph: hands over the captured rows.
-    void finish();
+    // After the last graph: hands over the captured rows; returns what the gates have read.
+    std::vector<gate_reading> finish();
     // After a failed decode: keeps nothing of it.
     void cancel();
 
@@ -54,6 +54,8 @@ private:
     const site_place * find(const ggml_tensor * tensor) const;
     void process(ggml_tensor * tensor, const site_place & at);
     void capture(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
+    void add_steered_heads(std::vector<float> & activation, const site_place & at, int32_t row) const;
+    void read_gates(const ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
     void steer(ggml_tensor * tensor, const site_place & at, const std::vector<int32_t> & node_rows);
     void check_attention_input(const ggml_tensor * tensor);
     void check_seen() const;

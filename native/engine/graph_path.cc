@@ -72,11 +72,17 @@ void graph_path::start(const steering_terms * terms, std::map<hook_site, std::se
     places_ = std::move(places);
     steered_rows_ = terms->rows();
     seen_.clear();
+    error_ = nullptr;
+}
+
+void graph_path::finish_pass() {
+    if (error_) std::rethrow_exception(error_);
 }
 
 void graph_path::visit(ggml_tensor * tensor) {
     if (enabled_.empty()) return;
-    if (tensor->op == GGML_OP_NONE && own_.count(tensor->src[1]) != 0) tensor->op = GGML_OP_ADD; // skipped by an earlier decode
+    const bool is_changed = tensor->op == GGML_OP_NONE || tensor->op == GGML_OP_MAP_CUSTOM2; // by an earlier decode
+    if (is_changed && own_.count(tensor->src[1]) != 0) tensor->op = GGML_OP_ADD;
     if (tensor->op != GGML_OP_ADD) return;
     if (is_enabled(slot::attention)) {
         // The adapter's is the first addition to W_O's product.
@@ -105,10 +111,47 @@ void graph_path::patch(slot kind, int layer, ggml_tensor * node) {
     ggml_backend_tensor_set(operand, composed_.data(), 0, composed_.size() * sizeof(float));
     work_done.vector_bytes += composed_.size() * sizeof(float);
     node->src[1] = operand;
+    auto & what = operations_.at({kind, layer});
+    if (!what.rows.empty()) call_function(node, what);
+}
+
+// The operation's parameters are those that ggml writes for such a node.
+void graph_path::call_function(ggml_tensor * node, operation & what) {
+    const std::unique_ptr<ggml_context, decltype(&ggml_free)> scratch(ggml_init({4 * ggml_tensor_overhead(), nullptr, true}), ggml_free);
+    ggml_tensor * any    = ggml_new_tensor_1d(scratch.get(), GGML_TYPE_F32, 1);
+    ggml_tensor * custom = ggml_map_custom2(scratch.get(), any, any, operate, 1, &what);
+    std::copy(std::begin(custom->op_params), std::end(custom->op_params), std::begin(node->op_params));
+    node->op = custom->op;
+}
+
+// On the thread that computes the node; no exception may cross ggml.
+void graph_path::operate(ggml_tensor * node, const ggml_tensor * activations, const ggml_tensor * operand, int thread, int,
+                         void * user_data) {
+    if (thread != 0) return;
+    const auto & what = *static_cast<const operation *>(user_data);
+    const auto row_of = [](const ggml_tensor * tensor, int64_t row) {
+        return reinterpret_cast<float *>(static_cast<char *>(tensor->data) + row * tensor->nb[1]);
+    };
+    try {
+        for (int64_t row = 0; row < node->ne[1]; ++row) {
+            const float * x = row_of(activations, row);
+            std::transform(x, x + node->ne[0], row_of(operand, row), row_of(node, row), std::plus<>());
+        }
+        for (const auto & [node_row, row] : what.rows) {
+            float * x = row_of(node, node_row);
+            std::vector<float> activation(x, x + node->ne[0]);
+            what.path->terms_->apply(what.site, what.layer, row, activation);
+            std::copy(activation.begin(), activation.end(), x);
+        }
+    } catch (...) {
+        what.path->error_ = std::current_exception();
+    }
 }
 
 // Fills composed_ [n_rows, n_embd] with what to add at the node; false when there is nothing to add.
 bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
+    const hook_site own_site = kind == slot::block ? hook_site::resid_post : hook_site::attn_out;
+    auto & what = operations_[{kind, layer}] = {this, own_site, layer, {}};
     std::vector<hook_site> sites;
     for (const auto & [site, layers] : places_) {
         if (slot_of(site) == kind && layers.count(layer) != 0) sites.push_back(site);
@@ -122,7 +165,13 @@ bool graph_path::compose(slot kind, int layer, const ggml_tensor * node) {
         if (node_rows.at(row) < 0) continue;
         bool touched = false;
         sum_.assign(width, 0.0);
-        for (hook_site site : sites) touched |= terms_->accumulate(site, layer, row, site == hook_site::head_out, sum_);
+        const bool operates = terms_->operates(own_site, layer, row) && !terms_->reads(own_site, layer, row);
+        if (operates) what.rows.emplace_back(node_rows[row], row);
+        any |= operates;
+        for (hook_site site : sites) {
+            if (terms_->reads(site, layer, row) || (operates && site == own_site)) continue; // left to the callback path, or the function
+            touched |= terms_->accumulate(site, layer, row, site == hook_site::head_out, sum_);
+        }
         if (touched) std::copy(sum_.begin(), sum_.end(), composed_.begin() + node_rows[row] * width);
         any |= touched;
     }

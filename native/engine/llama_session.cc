@@ -81,55 +81,6 @@ void llama_session::set_threads(int32_t n_threads) {
     threads_.attach(context_.get(), n_threads); // idle threads of a larger pool would still spin
 }
 
-void llama_session::check_sequence(int32_t seq_id) const {
-    if (seq_id < 0 || uint32_t(seq_id) >= options_.n_seq_max) {
-        throw failure("E_SHAPE", "sequence " + std::to_string(seq_id) + " is outside 0.." + std::to_string(options_.n_seq_max - 1));
-    }
-}
-
-void llama_session::check(const decode_batch & batch) const {
-    const size_t n = batch.tokens.size();
-    if (n == 0) throw failure("E_SHAPE", "a batch needs at least one token");
-    if (n > options_.n_batch) {
-        throw failure("E_SHAPE", std::to_string(n) + " tokens in one batch; the context takes " + std::to_string(options_.n_batch));
-    }
-    if (batch.positions.size() != n || batch.seq_ids.size() != n || batch.outputs.size() != n) {
-        throw failure("E_SHAPE", "tokens, positions, seqIds and outputs differ in length");
-    }
-    const int32_t n_vocab = weights_->n_vocab();
-    uint32_t n_outputs = 0;
-    for (size_t i = 0; i < n; ++i) {
-        if (batch.tokens[i] < 0 || batch.tokens[i] >= n_vocab) {
-            throw failure("E_BAD_TOKEN", "token " + std::to_string(batch.tokens[i]) + " is outside the vocabulary of "
-                + std::to_string(n_vocab));
-        }
-        check_sequence(batch.seq_ids[i]);
-        if (batch.positions[i] < 0) throw failure("E_SHAPE", "negative position");
-        if (uint32_t(batch.positions[i]) >= options_.n_ctx) {
-            throw failure("E_CONTEXT_FULL", "position " + std::to_string(batch.positions[i]) + " is beyond the context of "
-                + std::to_string(options_.n_ctx) + " tokens");
-        }
-        n_outputs += batch.outputs[i] != 0;
-    }
-    if (n_outputs > options_.n_outputs_max) {
-        throw failure("E_SHAPE", std::to_string(n_outputs) + " output rows in one batch; the context takes "
-            + std::to_string(options_.n_outputs_max));
-    }
-}
-
-void llama_session::check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const {
-    for (const auto & [capture, rows] : captures) {
-        for (int layer : capture->layers()) {
-            if (!weights_->sites().find(capture->site(), layer)->is_cut) continue;
-            for (const auto & request : rows) {
-                if (batch.outputs[request.row] != 0) continue;
-                throw failure("E_SHAPE", "row " + std::to_string(request.row) + " has no logits: in layer " + std::to_string(layer)
-                    + " such a row has no " + hook_site_name(capture->site()));
-            }
-        }
-    }
-}
-
 bool llama_session::fits_graph_path(hook_site site, int layer) {
     if (!weights_->sites().knows_graph() || !graph_path::has_slot(site, layer)) return false;
     if (graph_path::slot_of(site) == graph_path::slot::block) return !has_control_vector_;
@@ -152,14 +103,27 @@ void llama_session::choose_paths(eval_hook::work & work, int32_t n_rows) {
     // layer costs little. Captures are taken before anything is added, which at attn_out only the callback path can do.
     const bool prefers_callback = options_.path == steering_path::callback
         || (options_.path == steering_path::automatic && (n_rows > MAX_GRAPH_ROWS || !work.captures.empty()));
-    for (const auto & [site, layers] : work.terms.places()) {
-        for (int layer : layers) {
-            const bool fits = fits_graph_path(site, layer);
-            if (options_.path == steering_path::graph && !fits) {
-                throw failure("E_NO_SITE", std::string("the graph path does not reach ") + hook_site_name(site) + " of layer "
-                    + std::to_string(layer) + " of this model");
+    const auto places = work.terms.places();
+    // On the CPU, a node of the graph path can call a function, which may read the activation.
+    if (work.terms.operates_anywhere() && !prefers_callback && !weights_->uses_device()) {
+        for (hook_site site : {hook_site::attn_out, hook_site::resid_post}) {
+            if (places.count(site) == 0) continue;
+            for (int layer : places.at(site)) {
+                if (fits_graph_path(site, layer) && !work.terms.is_read_at(site, layer)) work.terms.operate_in_graph(site, layer);
             }
-            (fits && !prefers_callback ? work.on_graph : work.on_callback)[site].insert(layer);
+        }
+    }
+    for (const auto & [site, layers] : places) {
+        for (int layer : layers) {
+            const auto [adds, reads] = work.terms.needs(site, layer);
+            const bool fits = fits_graph_path(site, layer) && !work.terms.is_read_at(site, layer);
+            if (options_.path == steering_path::graph && (!fits || reads)) {
+                throw failure("E_NO_SITE", std::string("the graph path ") + (fits ? "only adds; an operator or a kept norm acts at "
+                    : "does not reach ") + hook_site_name(site) + " of layer " + std::to_string(layer) + " of this model");
+            }
+            const bool is_on_graph = fits && !prefers_callback;
+            if (is_on_graph && adds) work.on_graph[site].insert(layer);
+            if (!is_on_graph || reads) work.on_callback[site].insert(layer);
         }
     }
     for (const auto & [site, layers] : work.on_graph) enable_slot(graph_path::slot_of(site));
@@ -228,10 +192,12 @@ void llama_session::decode(const decode_batch & batch, steering_terms terms, std
     check(batch);
     for (const auto & vector : terms.vectors()) weights_->check_own(vector->model_id());
     for (const auto & request : captures) weights_->check_own(request.capture->model_id());
-    check_captures(batch, captures);
+    for (const auto & reading : terms.gates()) weights_->check_own(reading.gate->model_id());
+    check_reads(batch, captures, terms.gates());
     const auto n = batch.tokens.size();
     logits_of_row_.clear();
     kept_logits_.clear();
+    gates_.clear();
     eval_hook::work work;
     work.terms     = std::move(terms);
     work.captures = std::move(captures);
@@ -243,7 +209,7 @@ void llama_session::decode(const decode_batch & batch, steering_terms terms, std
         compute(batch, rows);
         find_logits(batch, rows, passes.size() == 1, logits_of_row);
     }
-    hook_->finish();
+    gates_ = hook_->finish();
     threads_.free_former();
     logits_of_row_ = std::move(logits_of_row);
 }

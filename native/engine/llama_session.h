@@ -40,6 +40,8 @@ public:
 
     // Logits [n_vocab] of a row of the last decode that had outputs = 1. Throws E_SHAPE.
     const float * logits(int32_t row) const;
+    // What the gates of the last decode have read.
+    const std::vector<gate_reading> & gates() const { return gates_; }
 
     // Number of threads from the next decode on. Throws E_BAD_ARGUMENT.
     void set_threads(int32_t n_threads);
@@ -56,7 +58,8 @@ public:
 
 private:
     void check(const decode_batch & batch) const;
-    void check_captures(const decode_batch & batch, const std::vector<capture_request> & captures) const;
+    // What captures and gates read must be there. Throws E_SHAPE.
+    void check_reads(const decode_batch & batch, const std::vector<capture_request> & captures, const std::vector<gate_reading> & gates) const;
     void check_sequence(int32_t seq_id) const;
     // Computes some rows of a batch, in this order, in one graph.
     void compute(const decode_batch & batch, const std::vector<int32_t> & rows);
@@ -78,6 +81,7 @@ private:
     thread_pool                                           threads_;
     context_pointer                                       context_;
     std::vector<const float *>                            logits_of_row_; // those of the last decode; null = none
+    std::vector<gate_reading>                             gates_;         // likewise
     std::vector<std::vector<float>>                       kept_logits_;   // if the decode took several graphs
     bool                                                  has_control_vector_ = false;
     bool                                                  has_decoded_ = false;

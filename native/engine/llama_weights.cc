@@ -280,7 +280,7 @@ std::shared_ptr<const steering_vector> llama_weights::make_vector(hook_site site
 }
 
 void llama_weights::check_own(uint64_t model_id) const {
-    if (model_id != id_) throw failure("E_BAD_ARGUMENT", "a vector, capture or sampler of another model");
+    if (model_id != id_) throw failure("E_BAD_ARGUMENT", "a vector, capture, gate or sampler of another model");
 }
 
 llama_adapter_lora * llama_weights::zero_adapter() const {

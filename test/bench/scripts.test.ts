@@ -29,7 +29,9 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
   "parity.ts": { args: ["tiny", "F32", "2"], prints: /^tiny F32: same tokens 2\/2; of these alpha ± \d/ },
   "detectors.ts": { args: ["--model", "tiny", "--rows", "3"], prints: /ours 10 tokens, eld 5 candidates: eng [^]*neighbours taken/ },
   "languages.ts": { args: ["tiny", "2", "2"], prints: /unsteered +0 of 2 [^]*Dyn p=0.3 +\d of 2 +[\d.]+ tokens\/s/ },
+  "gates.ts": { args: ["tiny", "1", "4"], prints: /tiny, 1 at once: [\d.]+ ms [^]*tiny, 8 at once: .* times \d/ },
   "variants.ts": { args: ["tiny", "1", "", "ITA"], prints: /\| p=0.5 clean \| \d[^]*\| p=0.3 skip \| \d/ },
+  "operators.ts": { args: ["tiny", ...LEAST], prints: /\| ablated, all layers \|[^]*\| budget 0.5 \| [\d.]+ \| Dyn \| / },
   "words.ts": { args: ["tiny", "2", "italian"], prints: /tiny: italian: extracted in [^]*Dyn p=0.5 +\d+ %/ },
   "token-strip.ts": { args: ["tiny", "tiny-italian"], prints: /^<svg [^]*<\/svg>/ },
   "serve-load.ts": {

@@ -6,7 +6,8 @@ import { evaluate, experiment, loadClassifier, results } from "../../lib/experim
 import { Chat, loadDataset, loadModel, Model, models, SteeringVector } from "../../lib/index.js";
 import { Classifier } from "../../lib/engine/classifier.js";
 import { seededRandom } from "../../lib/maths/random.js";
-import { publicCalls, publicFunctions, WITHOUT_ARGUMENTS, type PublicCall } from "../support/right-arguments.js";
+import { publicFunctions } from "../support/public-functions.js";
+import { publicCalls, WITHOUT_ARGUMENTS, type PublicCall } from "../support/right-arguments.js";
 import { OWN, wrongArguments } from "../support/wrong-arguments.js";
 
 const MINUTES = 60_000;

@@ -4,7 +4,7 @@ import { Worker } from "node:worker_threads";
 import { loadModel } from "../../lib/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { Batch, type Context, type RowOptions } from "../../lib/engine/index.js";
-import type { CaptureHandle, VectorHandle } from "../../lib/native/index.js";
+import type { CaptureHandle, GateHandle, VectorHandle } from "../../lib/native/index.js";
 import { tinyForFile } from "../support/file-model.js";
 import { loadTiny, randomVector } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
@@ -21,6 +21,16 @@ const row = (token: number, position: number, sequence: number, options?: RowOpt
   batch.add(token, position, sequence, options);
   return batch;
 };
+
+/** A gate at resid_post, which the last layer only has in rows with logits. */
+const gateAt = (layer: number): GateHandle => model.createGate({
+  probe: { site: "resid_post", layer, weights: new Float32Array(model.info.nEmbd), bias: 0, provenance: {} as never },
+  above: 0.5, per: "token", shape: "hard",
+});
+const ungated = model.vectorHandle(await randomVector(model, 1, { site: "resid_post", layers: [2] }));
+const gated = (gate: GateHandle, options: RowOptions = { output: true }): Batch => row(5, 0, 0, {
+  ...options, terms: [{ vector: ungated, step: 0, alpha: 1, gate: { gate, wasOpen: false } }],
+});
 
 describe("bad arguments are errors before llama.cpp sees them, and leave the context usable", () => {
   const cases: Array<[string, () => Batch, string]> = [
@@ -47,6 +57,13 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
       () => row(5, 0, 0, { terms: [{ vector: model.createCapture("head_out", [0], 1) as unknown as VectorHandle, step: 0, alpha: 1 }] }),
       "E_BAD_ARGUMENT",
     ],
+    ["a gate that is none", () => gated({} as GateHandle), "E_BAD_ARGUMENT"],
+    ["a gate of a row without the activation that it reads", () => gated(gateAt(2), { output: false }), "E_SHAPE"],
+    [
+      "a gate of another row",
+      () => { const batch = gated(gateAt(0)); batch.add(6, 1, 0); batch.readGate(1, [...batch.gates.keys()][0]!); return batch; },
+      "E_SHAPE",
+    ],
     ["a sample of a row without logits", () => { const batch = row(5, 0, 0); batch.sample(0); return batch; }, "E_SHAPE"],
     [
       "a KL of a row without logits",
@@ -56,10 +73,45 @@ describe("bad arguments are errors before llama.cpp sees them, and leave the con
       "E_SHAPE",
     ],
   ];
+  const budgets: Array<[string, number, number[], number, number, string]> = [
+    ["a budget of a row without logits", 1, [0], 1, -1, "E_SHAPE"], ["a candidate without logits", 0, [0, 1], 1, -1, "E_SHAPE"],
+    ["a candidate out of range", 0, [7], 1, -1, "E_SHAPE"], ["a negative budget", 0, [0], -1, -1, "E_BAD_ARGUMENT"],
+    ["a budget that is no number", 0, [0], NaN, -1, "E_BAD_ARGUMENT"],
+    ["the row of a second budget, where there is one", 0, [0], 1, -2, "E_SHAPE"],
+  ];
+  for (const [what, baseline, candidates, nats, sampled, code] of budgets) {
+    cases.push([what, () => {
+      const batch = row(5, 0, 0, { output: true });
+      batch.add(6, 0, 1);
+      batch.choose({ baseline, candidates, nats });
+      batch.sample(sampled);
+      return batch;
+    }, code]);
+  }
   test.each(cases)("%s", (_, batch, code) => withContext(async (context) => {
     await expect(context.decode(batch())).rejects.toMatchObject({ name: "SteeringError", code });
     await context.decode(row(5, 0, 0, { output: true }));
     expect(context.logits(0)).toHaveLength(259);
+  }));
+
+  test("budgets and operators whose arrays do not fit", () => withContext(async (context) => {
+    const vector = model.vectorHandle(await randomVector(model, 1));
+    const batch = row(5, 0, 0, { output: true, terms: [{ vector, step: 0, alpha: 1, operator: "ablate" }] });
+    batch.choose({ baseline: 0, candidates: [0], nats: 1 });
+    const given = batch.toNative();
+    const { budgets, terms } = given;
+    for (const [wrong, code] of [
+      [{ budgets: { ...budgets, ends: Int32Array.of(2) } }, "E_SHAPE"], [{ budgets: { ...budgets, ends: Int32Array.of(-1) } }, "E_SHAPE"],
+      [{ budgets: { ...budgets, ends: Int32Array.of(0) } }, "E_SHAPE"], [{ budgets: { ...budgets, nats: new Float64Array(2) } }, "E_SHAPE"],
+      [{ budgets: { ...budgets, nats: [1] } }, "E_BAD_ARGUMENT"], [{ terms: { ...terms, operators: Int8Array.of(8) } }, "E_BAD_ARGUMENT"],
+      [{ terms: { ...terms, operators: Int8Array.of(-1) } }, "E_BAD_ARGUMENT"],
+      [{ terms: { ...terms, operators: new Int8Array(2) } }, "E_SHAPE"],
+    ] as const) {
+      batch.toNative = () => ({ ...given, ...wrong } as typeof given);
+      await expect(context.decode(batch)).rejects.toMatchObject({ name: "SteeringError", code });
+    }
+    batch.toNative = () => given;
+    expect((await context.decode(batch)).chosen).toEqual([{ row: 0, index: 0, kls: [0] }]);
   }));
 
   test("terms out of range", () => withContext(async (context) => {

@@ -1,10 +1,11 @@
 import { afterAll, expect, test } from "@jest/globals";
 import { captureMeans } from "../../lib/capture/index.js";
 import { generateText, type GenerateOptions } from "../../lib/generate/index.js";
-import type { Schedule, Selection, Steering } from "../../lib/index.js";
+import type { Gate, Schedule, Selection, Steering } from "../../lib/index.js";
 import type { NativeWork } from "../../lib/native/index.js";
 import { letters, loadChatting } from "../support/chats.js";
 import { tinyForFile } from "../support/file-model.js";
+import { randomProbe } from "../support/probes.js";
 import { ON_DEVICE, randomVector } from "../support/tiny-files.js";
 import { workOf } from "../support/work.js";
 
@@ -17,6 +18,7 @@ afterAll(() => chatting.dispose());
 
 const N_TOKENS = 8;
 const vectors = await Promise.all([1, 2, 3].map((seed) => randomVector(model, seed, { nSteps: 2 * N_TOKENS, scale: 2 })));
+const inGraph = await randomVector(model, 1, { site: "attn_out", nSteps: 2 * N_TOKENS });
 const PROMPT = [1, 5, 9, 20];
 /** Every token is the same letter: one byte, which no guess misses. */
 const sampling = { logitBias: { [3 + 97]: 1000 } };
@@ -76,7 +78,36 @@ const CAPTURED: NativeWork = {
   resultBytes: SAMPLED + nLayer * WIDTH * 8 + 8, nodes: NODES + SLOTS,
 };
 
+/**
+ * With a gate, one stop to read the row; its arguments are row, gate and whether it was open, and per term which gate; its results are
+ * probability and value.
+ */
+const GATED: NativeWork = {
+  ...steered(1), stops: 1, activationBytes: 4 * WIDTH, argumentBytes: steered(1).argumentBytes + 9 + 4, resultBytes: SAMPLED + 12,
+};
+
+/**
+ * An operator other than add, or a kept norm: the row is read and written at every layer, where the graph stops, and its term says which.
+ */
+const OPERATED: NativeWork = {
+  ...UNSTEERED, nodes: NODES + SLOTS, argumentBytes: UNSTEERED.argumentBytes + TERM + 1, stops: nLayer,
+  activationBytes: 2 * 4 * WIDTH * nLayer,
+};
+
+/** At attn_out a node of the graph does it, without a stop. */
+const OPERATED_IN_GRAPH: NativeWork = { ...steered(1), argumentBytes: UNSTEERED.argumentBytes + TERM + 1 };
+
+/**
+ * A budget: the row without the vector and four that try an alpha, in one decode; its baseline, candidates, their end and the limit. Two
+ * calls, which move no data, give each of the four other sequences the chosen row's cell.
+ */
+const BUDGET: NativeWork = {
+  ...UNSTEERED, calls: 1 + 4 * 2, nodes: NODES + SLOTS, rows: 5, outputs: 5, argumentBytes: 5 * ROW + 5 * TERM + SAMPLE + 4 + 4 * 4 + 4 + 8,
+  resultBytes: SAMPLED + 4 + 4 * 8, logitBytes: 5 * 4 * nVocab, vectorBytes: 5 * 4 * nEmbd * nLayer,
+};
+
 const fixed: Schedule = { kind: "fixed", alpha: 1 };
+const gate: Gate = { probe: await randomProbe(model, 1, { layer: 0 }), above: 0 };
 const steer = (n: number, schedule: Schedule, first = 0): Steering[] =>
   vectors.slice(first, first + n).map((vector) => ({ vector, schedule }));
 
@@ -97,11 +128,19 @@ const MODES: Array<[string, NativeWork, (nTokens: number) => Promise<unknown>]> 
   ["Fixed", steered(1), generating({ steer: steer(1, fixed) })],
   ["Fixed, three vectors", steered(3), generating({ steer: steer(3, fixed) })],
   ["three at once, a vector each", together(3, steered(1)), generating(...[0, 1, 2].map((i) => ({ steer: steer(1, fixed, i) })))],
+  ["Fixed, gated", GATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, gate })) })],
+  ["three at once, a gate each", {
+    ...together(3, GATED), stops: 1, activationBytes: 3 * GATED.activationBytes,
+  }, generating(...[0, 1, 2].map((i) => ({ steer: steer(1, fixed, i).map((each) => ({ ...each, gate })) })))],
   ["Dim", steered(1), generating({ steer: steer(1, { kind: "diminishing", alpha: 1 }) })],
   ...[1, 2, 3].flatMap((n): typeof MODES => [
     [`Dyn, ${n} properties`, dynamic(n, false), generating({ steer: steer(n, dyn), pipeline: "off" })],
     [`Dyn, ${n} properties, guessed`, dynamic(n, true), generating({ steer: steer(n, dyn), pipeline: "on" })],
   ]),
+  ["ablation", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, operator: "ablate" })) })],
+  ["a kept norm", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, keepNorm: true })) })],
+  ["ablation in the graph", OPERATED_IN_GRAPH, generating({ steer: { vector: inGraph, schedule: fixed, operator: "ablate" } })],
+  ["a budget", BUDGET, generating({ steer: steer(1, { kind: "budget", nats: 0.1, alphaMax: 2, per: "token" }) })],
   ["capture", CAPTURED, (maxNewTokens) => captureMeans(model, [{ tokens: PROMPT, weight: 1 }], { site: "head_out", maxNewTokens })],
   ["a turn of a chat", UNSTEERED, (nTokens) => chatting.chat(letters(chatting, nTokens)).say("Hi").result()],
 ];

@@ -1,7 +1,10 @@
 import { describe, expect, test } from "@jest/globals";
+import { probe as probes } from "../../lib/experiments.js";
+import { loadModel } from "../../lib/index.js";
+import { randomProbe } from "../support/probes.js";
 import { eventsOf, servedForFile } from "../support/served.js";
 
-const { server, ask } = await servedForFile();
+const { server, ask, space } = await servedForFile();
 const messages = [{ role: "user", content: "How can I stay healthy?" }];
 const PROMPT = "Q:How can I stay healthy?\nA:";
 
@@ -9,7 +12,7 @@ interface Step {
   id: number;
   token: string;
   logprob: number;
-  readings: Array<{ alpha: number; kl: number | null }>;
+  readings: Array<{ alpha: number; kl: number | null; gate?: { value: number } }>;
   candidates?: { output: Candidate[]; unsteered: Candidate[] | null; strong: Array<Candidate[] | null> };
 }
 interface Candidate {
@@ -56,6 +59,27 @@ describe("details", () => {
     steps.forEach(({ readings: [reading] }, index) => expect(reading!.alpha).toBeCloseTo(expected[index]!.readings[0]!.alpha, 3));
     expect(chunks[0]!.steering).toMatchObject([{ vector: "one", schedule: { kind: "dynamic", topP: 0.5 } }]);
     expect(chunks.at(-1)!.choices[0].llama_steer).toMatchObject({ steering: [{ vector: "one" }] });
+  });
+
+  test("a gate by the id of a probe: its readings, its canonical text, and a replay", async () => {
+    await using model = await loadModel(space.path("chat.gguf"), { threads: 1, gpuLayers: 0, vet: false });
+    await probes.save(space.path("vectors/early.safetensors"), await randomProbe(model, 1, { layer: 0 }));
+    const { id, steps, steering } = await complete({ steering: "one:fixed,0.5,when=early>0.5,until=0.4,at=1-9" });
+    const gate = { probe: "early", above: 0.5, until: 0.4, per: "token", shape: "hard" };
+    expect(steering).toMatchObject([{ vector: "one", gate, only: { from: 1, to: 9 } }]);
+    steps.forEach(({ readings: [reading] }, step) => {
+      if (step < 1 || step >= 9) expect(reading).toEqual({ alpha: 0, kl: null });
+      else expect(reading!.alpha).toBe(0.5 * reading!.gate!.value);
+    });
+    const { json: again } = await ask("POST", `/v1/generations/${id}/replay`, { steering_details: true });
+    expect(again.choices[0].llama_steer.steps.map((step: Step) => [step.id, step.readings[0]!.alpha]))
+      .toEqual(steps.map((step) => [step.id, step.readings[0]!.alpha]));
+    const written = { vector: "one", schedule: { kind: "fixed" }, gate };
+    const { json: valid } = await ask("POST", "/v1/steering/validate", { model: "chat", steering: written });
+    expect(valid).toMatchObject({ valid: true, shorthand: ["one:fixed,1,when=early>0.5,until=0.4"] });
+    for (const [wrong, status] of [["one:fixed,1,when=two", 400], ["one:fixed,1,when=three", 404]] as const) {
+      expect((await ask("POST", "/v1/completions", { model: "chat", prompt: PROMPT, steering: wrong })).status).toBe(status);
+    }
   });
 
   test("another candidate continues the answer differently", async () => {

@@ -1,9 +1,13 @@
+import type { HookSite } from "../../lib/index.js";
 import { addTo, matrixOf, product, rmsNormed, softmax } from "./linear.js";
 import { EPSILON, ROPE_BASE } from "./tiny-architectures.js";
 import type { TinyModel } from "./tiny-model.js";
 
 /** What to add to the input of W_O: `[width]`, or undefined for nothing. */
 export type HeadOutHook = (layer: number, position: number) => Float64Array | undefined;
+
+/** What to make of an activation at any site. */
+export type SiteHook = (site: HookSite, layer: number, position: number, x: Float64Array) => Float64Array;
 
 export interface ForwardResult {
   /** `[position][nVocab]` */
@@ -18,11 +22,13 @@ export interface ForwardResult {
  * Llama's forward pass over a whole sequence in double precision, written from the architecture's definition: no KV
  * cache, no batching, nothing shared with the addon.
  */
-export function forward(model: TinyModel, tokens: readonly number[], hook: HeadOutHook = () => undefined): ForwardResult {
+export function forward(
+  model: TinyModel, tokens: readonly number[], hook: HeadOutHook = () => undefined, change: SiteHook = (_site, _layer, _position, x) => x,
+): ForwardResult {
   const { nLayer, nEmbd, nHead, nHeadKv } = model.shape;
   const dHead = nEmbd / nHead;
   const embedding = matrixOf(model, "token_embd.weight");
-  const stream = tokens.map((token) => Float64Array.from(embedding.data.subarray(token * nEmbd, (token + 1) * nEmbd)));
+  const stream = tokens.map((token): Float64Array => Float64Array.from(embedding.data.subarray(token * nEmbd, (token + 1) * nEmbd)));
   const headOut: Float64Array[][] = [];
   const residPost: Float64Array[][] = [];
   for (let layer = 0; layer < nLayer; layer++) {
@@ -35,14 +41,17 @@ export function forward(model: TinyModel, tokens: readonly number[], hook: HeadO
     headOut.push(outputs);
     outputs.forEach((output, position) => {
       const added = hook(layer, position);
-      const input = added ? output.map((value, i) => value + added[i]!) : output;
-      addTo(stream[position]!, product(matrixOf(model, name("attn_output")), input));
+      const input = change("head_out", layer, position, added ? output.map((value, i) => value + added[i]!) : output);
+      addTo(stream[position]!, change("attn_out", layer, position, product(matrixOf(model, name("attn_output")), input)));
+      stream[position] = change("resid_mid", layer, position, stream[position]!);
     });
-    for (const x of stream) {
+    for (const [position, x] of stream.entries()) {
       const y = rmsNormed(x, matrixOf(model, name("ffn_norm")), EPSILON);
       const gate = product(matrixOf(model, name("ffn_gate")), y);
       const up = product(matrixOf(model, name("ffn_up")), y);
-      addTo(x, product(matrixOf(model, name("ffn_down")), gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!)));
+      const mlp = product(matrixOf(model, name("ffn_down")), gate.map((g, i) => (g / (1 + Math.exp(-g))) * up[i]!));
+      addTo(x, change("mlp_out", layer, position, mlp));
+      stream[position] = change("resid_post", layer, position, x);
     }
     residPost.push(stream.map((x) => x.slice()));
   }

@@ -1,13 +1,9 @@
 // Right arguments of every public function and method.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import * as experiments from "../../lib/experiments.js";
-import * as root from "../../lib/index.js";
+import { api } from "./public-functions.js";
 import { aRun, someRecords } from "./runs.js";
 import { randomProbe } from "./probes.js";
-
-/** Both public entries. */
-const api = { ...root, ...experiments };
 
 export interface PublicCall {
   name: string;
@@ -60,7 +56,10 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
   const generated = await model.generate("hello", { maxNewTokens: 2, steer: [{ vector, schedule: { kind: "fixed", alpha: 1 } }] }).result();
   const fingerprint = await model.fingerprint();
   const steer = (): object[] => [
-    { vector, schedule: { kind: "fixed", alpha: 1 }, layers: [0], heads: "all", tail: "mean", phases: ["answer"] },
+    {
+      vector, schedule: { kind: "fixed", alpha: 1 }, layers: [1], heads: "all", tail: "mean", phases: ["answer"], only: { from: 0, to: 5 },
+      gate: { probe, above: 0.5, until: 0.3, per: "token", shape: "hard" },
+    },
   ];
   const signal = new AbortController().signal;
   const asking = { format: "qa", system: "s", templateVariables: { x: 1 } };
@@ -87,6 +86,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     loadSteering: [[{ vector: at("v.safetensors"), schedule: { kind: "fixed", alpha: 1 }, layers: [0] }]],
     loadProbe: [at("p.safetensors")], loadDataset: [at("rows.json"), tiny, { signal }],
     "schedule.fixed": [1], "schedule.start": [1], "schedule.diminishing": [1], "schedule.window": [1, { from: 0, to: 2 }],
+    "schedule.budget": [1, { alphaMax: 2, per: "token" }],
     "schedule.dynamic": [{ topP: 0.5, alphaMax: 2, strongAlpha: 2, klReduction: "mean" }], "schedule.recorded": [[1, 2]],
     "schedule.custom": [() => 1],
     "capture.readableLayers": [model, "resid_post"],
@@ -287,14 +287,4 @@ function callOf(name: string): PublicCall["call"] {
 
 async function drain(values: AsyncIterable<unknown>): Promise<void> {
   for await (const _ of values);
-}
-
-/** Names of all public functions, so that none is forgotten. */
-export function publicFunctions(): string[] {
-  return Object.entries(api as Record<string, unknown>).flatMap(([name, value]): string[] => {
-    if (typeof value === "function") return /^class/.test(String(value)) ? [] : [name];
-    return Object.entries(value as object).flatMap(
-      ([inner, each]) => (typeof each === "function" && !/^class/.test(String(each)) ? [`${name}.${inner}`] : []),
-    );
-  });
 }

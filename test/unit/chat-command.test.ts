@@ -24,7 +24,7 @@ const readings = (...alphas: number[]): Reading[] => alphas.map((alpha) => ({ al
 const tokens = (...alphas: number[][]): GeneratedToken[] =>
   alphas.map((each, step) => ({ text: "x", token: 1, step, phase: "answer", readings: readings(...each) }));
 const property = (name: string, schedule = "fixed,1"): Property =>
-  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: { provenance: {} } as never } });
+  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: { provenance: {} } as never, gate: undefined } });
 
 describe("shading", () => {
   const paint = (depth: number, alpha: number, scale = 2): string => new Shader(depth).token("x", readings(alpha), [scale]);

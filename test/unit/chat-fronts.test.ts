@@ -9,7 +9,9 @@ import { Terminal } from "../../bin/chat/terminal.js";
 import { SteeringError, type GeneratedToken } from "../../lib/index.js";
 import { parseSteer } from "../../lib/steering/index.js";
 
-const italian: Property = { name: "italian", steering: { ...parseSteer("italian.safetensors:fixed,1"), vector: {} as never } };
+const italian: Property = {
+  name: "italian", steering: { ...parseSteer("italian.safetensors:fixed,1"), vector: {} as never, gate: undefined },
+};
 const token = (text: string, phase: GeneratedToken["phase"] = "answer"): GeneratedToken =>
   ({ text, phase, token: 1, step: 0, readings: [{ alpha: 1, kl: null }] });
 const THOUGHT = [token("<think>Hm.</think>", "thinking"), token("\n\nCiao"), token("!")];

@@ -8,7 +8,7 @@ import { scheduleWords } from "../../bin/chat/schedule-words.js";
 import { parseSteer } from "../../lib/steering/index.js";
 
 const property = (name: string, schedule = "fixed,1"): Property =>
-  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: { provenance: {} } as never } });
+  ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: { provenance: {} } as never, gate: undefined } });
 
 describe("properties", () => {
   const all = [property("italian"), property("formal"), property("formal-2", "dyn,p=0.3")];
@@ -71,6 +71,14 @@ describe("properties", () => {
     expect(() => setStrength(one, "dyn,p=0.5")).toThrow(expect.objectContaining({ code: "E_BAD_SPEC" }));
     setStrength(one, "dyn,p=0.5,on=answer");
     expect(one.steering).toMatchObject({ schedule: { kind: "dynamic" }, phases: ["answer"] });
+  });
+
+  test("a strength may come with selectors, but not with a gate", () => {
+    const one = property("a");
+    setStrength(one, "fixed,2,at=3-5");
+    expect(one.steering).toMatchObject({ schedule: { alpha: 2 }, only: { from: 3, to: 5 } });
+    expect(() => setStrength(one, "fixed,1,when=p")).toThrow(/a gate cannot be set here/);
+    expect(() => setStrength(property("a", "fixed,1,on=prompt"), "fixed,1,at=3-5")).toThrow(/leave out the phase/);
   });
 
   test("a strength may come with other settings, and keeps those that it does not name", () => {

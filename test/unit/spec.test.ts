@@ -2,10 +2,12 @@ import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { expect, test } from "@jest/globals";
 import { SteeringError } from "../../lib/errors.js";
-import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
+import { parseSteer, steeringSpecSchema, steerText } from "../../lib/steering/index.js";
 import { compose, loadSteering, schedule, SteeringVector } from "../../lib/index.js";
+import { probe } from "../../lib/experiments.js";
 import { steeringJsonSchema } from "../../lib/steering/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
+import { untrained } from "../support/probes.js";
 import { smallVector } from "../support/vectors.js";
 
 test.each([
@@ -79,6 +81,43 @@ test.each([
   ["v:window,from=2", /schedule.to/], ["v:window,from=5,to=5", /to must be above from/], ["v:fixed,from=1", /Unrecognized key/],
 ])("%s is refused", (text, message) => {
   expect(() => parseSteer(text)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringMatching(message) }));
+});
+
+test("selectors and gates", () => {
+  expect(parseSteer("v:fixed,1,at=3-20").only).toEqual({ from: 3, to: 20 });
+  expect(parseSteer("v:fixed,at=3-").only).toEqual({ from: 3 });
+  expect(parseSteer("v:fixed,at=3").only).toEqual({ from: 3, to: 4 });
+  expect(parseSteer('v:dyn,words=first,since="a, b: \\n\\"c\\"",p=0.6')).toMatchObject({
+    only: { words: "first", since: 'a, b: \n"c"' }, schedule: { topP: 0.6 },
+  });
+  expect(parseSteer("v:fixed,since=Answer").only).toEqual({ since: "Answer" });
+  const gate = { per: "token", shape: "hard" };
+  expect(parseSteer("v:dyn,p=0.5,when=unsafe>0.7,until=0.3").gate).toEqual({ probe: "unsafe", above: 0.7, until: 0.3, ...gate });
+  expect(parseSteer("v:fixed,1,when=C:\\p=1\\a<b.safetensors<0.2,per=prompt").gate)
+    .toEqual({ probe: "C:\\p=1\\a<b.safetensors", below: 0.2, per: "prompt", shape: "hard" });
+  expect(parseSteer("v:fixed,when=p").gate).toEqual({ probe: "p", above: 0.5, ...gate });
+  expect(parseSteer("v:fixed,when=p,gate=smooth").gate).toEqual({ probe: "p", above: 0, per: "token", shape: "smooth" });
+});
+
+test.each([
+  ["v:fixed,when=>0.5", /gate.probe/], ["v:fixed,until=0.3", /gate.probe/], ["v:fixed,when=p>", /gate.above/], ["v:fixed,when=p>2", /gate.above/],
+  ["v:fixed,when=p>0.5,until=0.6", /until must be at most above/], ["v:fixed,when=p<0.5,until=0.4", /until must be at least below/],
+  ["v:fixed,when=p>0.5,until=0.4,per=prompt", /leave out until/], ["v:fixed,when=p,until=0.4", /until needs above or below/],
+  ["v:fixed,when=p,per=word", /gate.per/], ["v:fixed,when=p,gate=soft", /gate.shape/], ["v:fixed,when=p,when=q", /when is given twice/],
+  ["v:fixed,when=p,on=prompt", /a gate can decide only about generated tokens/], ["v:fixed,at=2-,on=prompt", /selectors can decide only/],
+  ["v:fixed,at=", /at does not understand/], ["v:fixed,at=5-5", /to must be above from/], ["v:fixed,at=-5", /at does not understand/],
+  ["v:fixed,words=last", /only.words/], ["v:fixed,since=", /only.since/], ['v:fixed,since="a', /since does not understand/],
+])("%s is refused, because %s", (text, message) => {
+  expect(() => parseSteer(text)).toThrow(expect.objectContaining({ code: "E_BAD_SPEC", message: expect.stringMatching(message) }));
+});
+
+test.each([
+  "v:fixed,1.5", "v:dyn,p=0.5,max=2,strong=2,kl=mean,layers=4+5,tail=hold,on=thinking+answer", "v:fixed,1,at=0-20,words=first",
+  'v:fixed,1,at=3-,since="a, \\"b\\""', "v:fixed,1,when=p>0.5,until=0.3", "v:fixed,1,when=p<0.5,per=prompt,gate=smooth",
+  "v:budget,0.5,max=2,per=answer,when=p>0.5,per=prompt", "v:budget,0.5,max=2,per=token,at=3-5",
+  "v:fixed,1,op=project,norm=keep,when=p>0.5",
+])("%s is its own canonical text", (text) => {
+  expect(steerText(parseSteer(text))).toBe(text);
 });
 
 test("the shorthand and the canonical spec say the same", () => {
@@ -177,6 +216,30 @@ test("a steering file: one specification or several, vectors beside it, the sche
   ] as const) {
     await writeFile(path, text);
     await expect(loadSteering(path)).rejects.toMatchObject({ code: "E_BAD_SPEC", message: expect.stringMatching(message) });
+  }
+});
+
+test("a gate's probe is found beside a steering file, and without its ending", async () => {
+  const folder = await temporaryFolder();
+  await new SteeringVector(smallVector()).save(join(folder, "v.safetensors"));
+  const [{ provenance: { model } }, any] = [smallVector(), untrained()];
+  await probe.save(join(folder, "unsafe.safetensors"), { ...any, provenance: { ...any.provenance, model } });
+  const path = join(folder, "steer.json");
+  const written = { vector: "v.safetensors", schedule: { kind: "fixed" }, gate: { probe: "unsafe", above: 0.7 } };
+  await writeFile(path, JSON.stringify({ ...written, only: { from: 2 } }));
+  const found = join(folder, "unsafe.safetensors");
+  const [ofFile] = await loadSteering(path);
+  expect(ofFile).toMatchObject({ only: { from: 2 }, gate: { path: found, above: 0.7, per: "token", shape: "hard", probe: { layer: 3 } } });
+  const vector = join(folder, "v.safetensors");
+  const [ofText] = await loadSteering(`${vector}:fixed,1,when=${join(folder, "unsafe")}<0.2`);
+  expect(ofText!.gate).toMatchObject({ path: found, below: 0.2 });
+  await expect(loadSteering(`${vector}:fixed,1,when=${vector}`)).rejects.toMatchObject({ code: "E_BAD_VECTOR" });
+  await expect(loadSteering(`${vector}:fixed,1,when=missing`)).rejects.toMatchObject({ code: "E_NOT_FOUND" });
+  expect(compose(ofFile!)[0]).toMatchObject({ gate: { path: found }, only: { from: 2 } });
+  const mismatched = { ...ofFile!, gate: { ...ofFile!.gate!, probe: any } };
+  expect(() => compose(mismatched)).toThrow(expect.objectContaining({ code: "E_MODEL_MISMATCH" }));
+  for (const gate of ["p", { above: 0.5 }, { probe: ofFile!.gate!.probe, above: 2 }, null]) {
+    expect(() => compose({ vector: smallVector(), schedule: schedule.fixed(), gate: gate as never })).toThrow(SteeringError);
   }
 });
 

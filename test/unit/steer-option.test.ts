@@ -79,7 +79,8 @@ describe("a ready-made vector", () => {
 
 describe("an alpha far beyond the measured one", () => {
   const notices = (spec: string, calibration: Calibration | undefined): string[] => {
-    const one = { ...parseSteer(`v.safetensors:${spec}`), vector: calibrated(calibration) };
+    const { gate: _none, ...written } = parseSteer(`v.safetensors:${spec}`);
+    const one = { ...written, vector: calibrated(calibration) };
     return steeringNotices([one, one], { format: "qa" }, () => "calm");
   };
 

@@ -25,8 +25,9 @@ export function sharedCells(a: Cells, b: Cells, most: number): number {
 export function addsTheSame(a: readonly Term[], b: readonly Term[]): boolean {
   if (a.length === 0 && b.length === 0) return true;
   const [left, right] = [a.filter(({ alpha }) => alpha !== 0), b.filter(({ alpha }) => alpha !== 0)];
-  return left.length === right.length && left.every(({ vector, step, alpha }, index) => {
+  return left.length === right.length && left.every(({ vector, step, alpha, gate, operator = "add", keepNorm = false }, index) => {
     const other = right[index]!;
-    return vector === other.vector && step === other.step && alpha === other.alpha;
+    return vector === other.vector && step === other.step && alpha === other.alpha && gate === other.gate
+      && operator === (other.operator ?? "add") && keepNorm === (other.keepNorm ?? false);
   });
 }

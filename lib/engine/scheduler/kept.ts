@@ -48,7 +48,7 @@ export function keptOf(
   if (task.kind !== "steps" || !task.keeps || (hasWholeSequences && !hasEnded)) return undefined;
   const { owner } = task.keeps;
   const isPrefilled = computed === prefillLength(task) && !isExact;
-  const { sequence, cells } = isPrefilled ? task.keeps.keptCells(step, sequences.length) : { sequence: 0, cells: promptCells(task) };
+  const { sequence, cells } = isPrefilled ? task.keeps.keptCells(step) : { sequence: 0, cells: promptCells(task) };
   const length = isPrefilled ? cells.tokens.length : isExact ? wholeBatches(computed) : computed;
   if (length < LEAST_SHARED || (hasWholeSequences && length < computed + step)) return undefined;
   return { owner, sequence: sequences[sequence]!, cells: { ...cells, tokens: cells.tokens.slice(0, length) } };

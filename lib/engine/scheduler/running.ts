@@ -67,9 +67,10 @@ export function placeOf(
   const spare = context.options.nOutputsMax - stepping.reduce((sum, { task: { nSequences } }) => sum + nSequences, 0);
   const moreRows = Math.max(0, Math.floor(spare / stepping.length));
   const rewind = (): void => sequences.forEach((each) => context.kvRemove(each, position));
-  const fork = (sequence: number, at: number): void => context.kvFork(sequences[0]!, sequence, at);
+  const fork = (sequence: number, at: number, from = sequences[0]!): void => context.kvFork(from, sequence, at);
+  const cut = (sequence: number): void => context.kvRemove(sequence, position);
   const leastShare = (nMeasured: number): number => rowTimes.leastShare(nMeasured, stepping.length);
-  return { token, position, step, sequences, leastShare, moreRows, rewind, fork };
+  return { token, position, step, sequences, leastShare, moreRows, rewind, fork, cut };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */

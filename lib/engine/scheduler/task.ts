@@ -21,10 +21,12 @@ export interface Place {
   /** Removes the cells of this and later positions from all sequences. */
   rewind(): void;
   /**
-   * Leaves in a sequence the first one's cells before a position, and no cell of its own; called for every position in turn. While the
-   * first sequence has no later cells, unless the model's memory can be cut at a token.
+   * Leaves in a sequence another one's cells before a position, by default the first one's, and no cell of its own; called for every
+   * position in turn. While that sequence has no later cells, unless the model's memory can be cut at a token.
    */
-  fork(sequence: number, position: number): void;
+  fork(sequence: number, position: number, from?: number): void;
+  /** Removes the cells of this and later positions from a sequence. */
+  cut(sequence: number): void;
 }
 
 /**
@@ -54,8 +56,11 @@ export interface StepTask {
   readonly maxNewTokens: number;
   /** Maximum rows of a batch in which this task steps while prompts are prefilled; fewer rows mean less latency. */
   readonly mixedRows: number;
-  /** True if all sequences share the first one's cells and have at most one of their own (`Place.fork`). Default: false. */
-  readonly forks?: boolean;
+  /**
+   * How many histories the sequences have: those beyond this number share one of them and have at most one cell of their own
+   * (`Place.fork`). Default: each sequence has its own.
+   */
+  readonly nHistories?: number;
   /** True if the task asks for `Place.leastShare`. Default: false. */
   readonly guesses?: boolean;
   /** The terms to add to a prompt token's row; always the same ones. Default: none. */
@@ -89,8 +94,8 @@ export interface Taken {
 export interface KeepsCells {
   /** Only the cells of an owner's last task are kept. */
   readonly owner: object;
-  /** The cells to keep after `nSteps` steps with `nSequences` sequences, and the index of the sequence that begins with them. */
-  keptCells(nSteps: number, nSequences: number): { sequence: number; cells: Cells };
+  /** The cells to keep after `nSteps` steps, and the index of the sequence that begins with them. */
+  keptCells(nSteps: number): { sequence: number; cells: Cells };
 }
 
 /** What the cells of a task's prompt are computed from. */
@@ -109,9 +114,10 @@ export function sequencesOf(task: Task): number {
   return task.kind === "prefill" ? 1 : task.nSequences;
 }
 
-/** Maximum cells that a task fills: its prompt once for all sequences; its answer once per sequence or, if they fork, once for all. */
+/** Maximum cells that a task fills: its prompt once for all sequences, its answer once per history, and a cell per further sequence. */
 export function cellsOf(task: Task): number {
   if (task.kind === "prefill") return task.prompt.length;
-  const { nSequences, maxNewTokens } = task;
-  return task.prompt.length + (task.forks ? maxNewTokens + nSequences - 2 : nSequences * maxNewTokens);
+  const { nSequences, nHistories = nSequences, maxNewTokens } = task;
+  // The last token of an answer has no cell.
+  return task.prompt.length + nHistories * maxNewTokens + Math.max(0, nSequences - nHistories - 1);
 }

@@ -46,8 +46,8 @@ function Details({ shown }: { shown: Inspected }) {
       {token.readings.length > 0 && (
         <table class="readings">
           <thead><tr><th>property</th><th>alpha</th><th>KL (nats)</th></tr></thead>
-          <tbody>{token.readings.map(({ alpha, kl }, at) => (
-            <tr key={at}>
+          <tbody>{token.readings.map(({ alpha, kl, gate }, at) => (
+            <tr key={at} title={gate && `gate ${gate.value.toFixed(2)}, probability ${gate.probability.toFixed(2)}`}>
               <th scope="row">{answer.titles[at]}</th><td>{alpha.toFixed(2)}</td><td>{kl === null ? "–" : kl.toFixed(2)}</td>
             </tr>
           ))}</tbody>

@@ -2,7 +2,7 @@ import type { Engine } from "../../engine/index.js";
 import { generate, replay, type GeneratedToken, type GenerationResult, type GenerationStream } from "../../generate/index.js";
 import type { SteeringSpec } from "../../steering/index.js";
 import type { LoadedSteering } from "../../vector/index.js";
-import { specOf } from "../vectors/steering.js";
+import { specOf, withIds } from "../vectors/steering.js";
 import type { Shelf } from "../vectors/shelf.js";
 import type { AnswerSettings, ChoiceSettings } from "./settings.js";
 
@@ -77,7 +77,7 @@ export class Choice {
         this.nTokens++;
         yield { kind: "token", choice: this, token: each.value };
       }
-      const specs = each.value.steering.map((spec, index) => ({ ...spec, vector: writing.shelf.idOf(stream.steering[index]!.vector) }));
+      const specs = each.value.steering.map((spec, index) => withIds(writing.shelf, spec, stream.steering[index]!));
       const recorded = replay([...stream.steering], each.value) as LoadedSteering[];
       this.whole = { specs, recorded, tokens: each.value.tokens.map(({ token }) => token) };
       yield { kind: "end", choice: this, ended: { result: each.value, specs, firstTokenSeconds } };

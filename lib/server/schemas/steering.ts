@@ -29,6 +29,8 @@ export const readingSchema = z.object({
   alpha: z.number(),
   /** KL(P ‖ S) in nats; null for schedules that do not measure. */
   kl: z.number().nullable(),
+  /** What the steering's gate read; absent without a gate, and where nothing was to be added. */
+  gate: z.object({ probability: z.number(), value: z.number() }).optional(),
 });
 
 /** One token of an answer, as it was steered. */

@@ -3,10 +3,8 @@ import { createHash } from "node:crypto";
 import { decodeSafetensors } from "../../formats/index.js";
 import type { GalleryEntry } from "../../gallery/index.js";
 import { decodeProbe, isProbe, type Probe } from "../../probe/index.js";
-import {
-  decodeVector, dynamicSettings, formatOf, readSteering, SteeringVector, strongAndCap, type Calibration,
-} from "../../vector/index.js";
-import type { Schedule } from "../../steering/index.js";
+import { steeringSpecSchema, type Schedule } from "../../steering/index.js";
+import { decodeVector, dynamicSettings, formatOf, SteeringVector, strongAndCap, type Calibration } from "../../vector/index.js";
 import type { VectorEntry } from "../schemas/index.js";
 
 /** A vector or a probe, as it was read from the bytes of its file. */
@@ -62,7 +60,7 @@ export async function describe({ id, path, source, gallery }: Place, bytes: Buff
     ...common, property, origin: origin.kind, site, layers: [...layers], n_steps: nSteps, format: formatOf(provenance) ?? null,
     model_hash: model.fileHash, calibration: calibration ? { ...calibration } : null, health: health ? { ...health } : null,
     dynamic: dynamicOf(calibration, schedule),
-    steering: schedule ? { ...await readSteering({ vector: id, schedule }, async () => content.vector), vector: id } : null,
+    steering: schedule ? steeringSpecSchema.parse({ vector: id, schedule }) : null,
   };
 }
 

@@ -1,6 +1,6 @@
 import { SteeringError } from "../../errors.js";
 import { canonicalSpec, type Steering } from "../../generate/index.js";
-import { scheduleText, type SteeringSpec } from "../../steering/index.js";
+import { steerText, type SteeringSpec } from "../../steering/index.js";
 import { assertMadeFor, readSteering, type LoadedSteering, type ModelFingerprint } from "../../vector/index.js";
 import { HttpError } from "../http/errors.js";
 import type { SteeringInput } from "../schemas/index.js";
@@ -12,28 +12,29 @@ export async function steeringsOf(
 ): Promise<LoadedSteering[]> {
   const all = input === null || input === undefined ? [] : Array.isArray(input) ? input : [input];
   return Promise.all(all.map(async (spec) => {
-    const loaded = await readSteering(await shelf.scheduled(spec), (id) => shelf.vector(id))
-      .catch((error: unknown) => { throw inWords(error); });
+    const loaded = await readSteering(await shelf.scheduled(spec), {
+      vector: (id) => shelf.vector(id), probe: async (id) => ({ probe: await shelf.probe(id) }),
+    }).catch((error: unknown) => { throw inWords(error); });
     assertMadeFor(loaded.vector, model);
+    if (loaded.gate) assertMadeFor(loaded.gate.probe, model, false, "probe");
     return loaded;
   }));
 }
 
-/** The canonical specification, with the vector's id; `alphas`, if given, replace the schedule. */
+/** The canonical specification, with ids; `alphas`, if given, replace the schedule. */
 export function specOf(shelf: Shelf, steering: Steering, alphas?: readonly number[]): SteeringSpec {
-  return { ...canonicalSpec(steering, alphas), vector: shelf.idOf(steering.vector) };
+  return withIds(shelf, canonicalSpec(steering, alphas), steering);
+}
+
+/** Names a steering's vector and probe by their ids. */
+export function withIds(shelf: Shelf, { gate, ...spec }: SteeringSpec, steering: Pick<Steering, "vector" | "gate">): SteeringSpec {
+  const probe = gate && steering.gate ? { gate: { ...gate, probe: shelf.idOf(steering.gate.probe) } } : {};
+  return { ...spec, ...probe, vector: shelf.idOf(steering.vector) };
 }
 
 /** As `--steer` would take it; null if the shorthand cannot express it. */
-export function shorthandOf({ vector, schedule, layers, heads, tail, phases }: SteeringSpec): string | null {
-  const text = scheduleText(schedule);
-  if (text === undefined) return null;
-  const list = (name: string, indices: readonly number[] | "all"): string[] => (indices === "all" ? [] : [`${name}=${indices.join("+")}`]);
-  const isUsual = phases.length === 1 && phases[0] === "answer";
-  return [
-    `${vector}:${text}`, ...list("layers", layers), ...list("heads", heads), ...(tail === "mean" ? [] : [`tail=${tail}`]),
-    ...(isUsual ? [] : [`on=${phases.join("+")}`]),
-  ].join(",");
+export function shorthandOf(spec: SteeringSpec): string | null {
+  return steerText(spec) ?? null;
 }
 
 /** The command line's messages name its option. */
