@@ -22,6 +22,7 @@ import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { VectorHandles } from "./vector-handles.js";
 import { vetModel } from "./vetting/vet.js";
+import { checkWords } from "./words.js";
 
 /** Maximum rows of one decode; longer prompts are prefilled in pieces. */
 const N_BATCH = 512;
@@ -31,8 +32,6 @@ const N_OUTPUTS = 32;
 const N_CTX_STEP = 512;
 const DEFAULT_CONTEXT_SIZE = 4096;
 const DEFAULT_MAX_SEQUENCES = 16;
-/** Some of llama.cpp's tokenisers recurse once per letter of a word: 100,000 letters crash the process, 20,000 do not. */
-const LONGEST_WORD = 16_384;
 
 /** The constructor arguments of `Engine`. */
 export type EngineParts = ConstructorParameters<typeof Engine>;
@@ -285,12 +284,6 @@ function seconds(from: number, to = performance.now()): string {
 function whatItIs({ labels, isEncoderDecoder }: NativeModelInfo): string {
   if (isEncoderDecoder) return "; it is an encoder–decoder: use loadTranslator";
   return labels.length > 0 ? "; it is a classifier: use loadClassifier" : "";
-}
-
-/** Rejects long words, which crash some of llama.cpp's tokenisers. Throws E_BAD_ARGUMENT. */
-export function checkWords(text: string): void {
-  if (text.length <= LONGEST_WORD || text.split(/[\s\p{P}]+/u).every((word) => word.length <= LONGEST_WORD)) return;
-  throw new SteeringError("E_BAD_ARGUMENT", `the text contains a word of more than ${LONGEST_WORD} characters`);
 }
 
 function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message: string): void {
