@@ -7,7 +7,7 @@ import { throwIfAborted } from "./abort.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
 import type { LoadModelOptions } from "./load-options.js";
-import { checkWords } from "./long-words.js";
+import { checkWords } from "./words.js";
 import { quantisationName } from "./quantisation.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";

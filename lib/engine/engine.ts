@@ -14,7 +14,6 @@ import { fileFingerprint } from "./fingerprint.js";
 import { nativeGate } from "./gate.js";
 import { checkGraphPath, hasDevice } from "./graph-check.js";
 import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
-import { checkWords } from "./long-words.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { MachineRowTimes } from "./row-times.js";
@@ -23,6 +22,7 @@ import { Scheduler } from "./scheduler/scheduler.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { VectorHandles } from "./vector-handles.js";
 import { vetModel } from "./vetting/vet.js";
+import { checkWords } from "./words.js";
 
 /** Maximum rows of one decode; longer prompts are prefilled in pieces. */
 const N_BATCH = 512;

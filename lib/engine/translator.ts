@@ -4,7 +4,7 @@ import { resolveModel } from "../models/index.js";
 import { addon, callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { LoadModelOptions } from "./load-options.js";
-import { checkWords } from "./long-words.js";
+import { checkWords } from "./words.js";
 import { defaultThreads, ThreadCount } from "./threads.js";
 import { vetModel } from "./vetting/vet.js";
 import { TextQueue } from "./text-queue.js";

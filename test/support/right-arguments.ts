@@ -1,6 +1,8 @@
 // Right arguments of every public function and method.
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
+import type * as experiments from "../../lib/experiments.js";
+import type * as root from "../../lib/index.js";
 import { api } from "./public-functions.js";
 import { aRun, someRecords } from "./runs.js";
 import { randomProbe } from "./probes.js";
