@@ -9,17 +9,17 @@ import type { ThreadCount } from "./threads.js";
 
 /** Numbers of rows whose decodes are measured. */
 const SIZES = [1, 2, 3, 4, 5, 8];
-/** Each size is measured so often, in turn; the shortest time counts. */
+/** How often each size is measured, in turn; the shortest time counts. */
 const ROUNDS = 3;
 const MAX_BYTES = 10_000;
 const fileSchema = z.strictObject({ key: z.string(), milliseconds: z.array(z.number().positive().finite()).length(SIZES.length) });
 
-/** How long decodes of so many rows take beside each other, in any unit; they tell where it pays to guess tokens. */
+/** How long decodes of one, two and more rows take beside each other, in any unit; they tell where it pays to guess tokens. */
 export class RowTimes {
-  /** `times`: of decodes of the `SIZES`. */
+  /** `times`: one per entry of `SIZES`. */
   constructor(private readonly times: readonly number[]) {}
 
-  /** The share of right guesses above which guessing saves time, where so many generations at once measure n steerings each. */
+  /** The share of right guesses above which guessing saves time, where `atOnce` generations measure n steerings each. */
   leastShare(n: number, atOnce: number): number {
     // docs/architecture.md, "Dyn in a pipeline"
     if (atOnce === 1) return (this.of(n + 2) - this.of(1)) / this.of(n + 1);
@@ -28,7 +28,7 @@ export class RowTimes {
     return wasted / (this.of(4) - 4 * row + wasted);
   }
 
-  /** Time of a decode of so many rows: on the line between two measured sizes, or on that of the last two. */
+  /** Time of a decode: on the line between the next two measured sizes, or on that of the last two. */
   private of(rows: number): number {
     const next = SIZES.findIndex((size) => size >= rows);
     const to = next < 0 ? SIZES.length - 1 : Math.max(next, 1);
