@@ -101,6 +101,7 @@ export class Engine implements Disposable, AsyncDisposable {
   readonly settings: Omit<LoadModelOptions, "logger" | "signal" | "vet" | "mmap" | "threads">;
   /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;
+  private readonly rowTimes: MachineRowTimes;
   private readonly vectors: VectorHandles;
   private fingerprintOnce: Promise<ModelFingerprint> | undefined;
   private specialTokensOnce: NativeSpecialTokens | undefined;
@@ -133,6 +134,7 @@ export class Engine implements Disposable, AsyncDisposable {
     const rowTimes = new MachineRowTimes({ key, createContext, threadCount, isOnDevice });
     const limits = { maxCells, maxSequences, maxTasks: maxGenerations, rowTimes, hasWholeSequences: info.hasWholeSequences };
     this.scheduler = new Scheduler(createContext, limits);
+    this.rowTimes = rowTimes;
   }
 
   /**
@@ -261,6 +263,7 @@ export class Engine implements Disposable, AsyncDisposable {
 
   /** Frees the model and aborts work in flight. Calling it twice is harmless. */
   dispose(): void {
+    this.rowTimes.dispose();
     this.scheduler.dispose();
     this.native.dispose();
   }

@@ -1,8 +1,11 @@
 import { createHash } from "node:crypto";
+import { constants } from "node:fs";
+import { access, mkdir } from "node:fs/promises";
 import { cpus } from "node:os";
 import { join } from "node:path";
 import { z } from "zod";
 import { homeFolder, readFileUpTo, writeFileAtomic } from "../formats/index.js";
+import { disposedError } from "./abort.js";
 import { Batch } from "./batch.js";
 import type { Context, ContextNeeds } from "./context.js";
 import type { ThreadCount } from "./threads.js";
@@ -23,7 +26,7 @@ export class RowTimes {
   leastShare(n: number, atOnce: number): number {
     // docs/architecture.md, "Dyn in a pipeline"
     if (atOnce === 1) return (this.of(n + 2) - this.of(1)) / this.of(n + 1);
-    const row = (this.of(8) - this.of(4)) / 4;
+    const row = Math.max(0, this.of(8) - this.of(4)) / 4;
     const wasted = atOnce * (n + 1) * row;
     return wasted / (this.of(4) - 4 * row + wasted);
   }
@@ -61,6 +64,8 @@ export interface RowTimesOptions {
 export class MachineRowTimes {
   private measured: RowTimes | undefined;
   private readonly usual: RowTimes;
+  private context: Context | undefined;
+  private isDisposed = false;
 
   constructor(private readonly options: RowTimesOptions) {
     this.usual = options.isOnDevice ? ON_DEVICES : ON_PROCESSORS;
@@ -75,22 +80,60 @@ export class MachineRowTimes {
     return this.measured !== undefined || this.options.threadCount.isHeld;
   }
 
-  /** Looks the times up, or measures them: about 70 rows. Never fails. */
+  /** Looks the times up, or measures them: about 90 rows. Never fails. */
   async ready(): Promise<void> {
     if (this.isReady) return;
     this.measured = process.env["LLAMA_STEER_NO_CACHE"] ? this.usual : await this.find().catch(() => this.usual);
   }
 
+  /** Ends a measurement. */
+  dispose(): void {
+    this.isDisposed = true;
+    this.context?.abort();
+  }
+
   private async find(): Promise<RowTimes> {
-    const { key: own, createContext, threadCount } = this.options;
-    const key = JSON.stringify([SIZES, cpus()[0]?.model, await own(), threadCount.now()]);
-    const path = join(homeFolder(), "row-times", `${createHash("sha256").update(key).digest("hex").slice(0, 32)}.json`);
+    const { key: own, threadCount: { most } } = this.options;
+    const key = JSON.stringify([SIZES, cpus()[0]?.model, await own(), most]);
+    const folder = join(homeFolder(), "row-times");
+    const path = join(folder, `${createHash("sha256").update(key).digest("hex").slice(0, 32)}.json`);
     const kept = await readTimes(path, key);
     if (kept) return new RowTimes(kept);
-    const milliseconds = await measure(createContext);
+    await mkdir(folder, { recursive: true });
+    await access(folder, constants.W_OK);
+    if (this.options.threadCount.now() < most) return this.usual; // other programs compute: the times would be wrong for long
+    const milliseconds = await this.measure();
     await writeFileAtomic(path, `${JSON.stringify({ key, milliseconds })}\n`);
     return new RowTimes(milliseconds);
   }
+
+  private async measure(): Promise<number[]> {
+    const [rows, times] = [SIZES.at(-1)!, SIZES.map(() => Infinity)];
+    this.context = await this.options.createContext({ nCtx: rows, nSeqMax: rows });
+    try {
+      for (let round = 0; round <= ROUNDS; round++) {
+        for (const [i, size] of SIZES.entries()) {
+          const time = await timeOf(this.context, size);
+          if (this.isDisposed) throw disposedError();
+          if (round > 0) times[i] = Math.min(times[i]!, time); // the first round warms up
+        }
+      }
+      return times;
+    } finally {
+      this.context.dispose();
+      this.context = undefined;
+    }
+  }
+}
+
+/** Milliseconds of a decode of this many rows with logits, one per sequence. */
+async function timeOf(context: Context, nRows: number): Promise<number> {
+  context.kvClear();
+  const batch = new Batch();
+  for (let row = 0; row < nRows; row++) batch.add(0, 0, row, { output: true });
+  const begun = performance.now();
+  await context.decode(batch);
+  return performance.now() - begun;
 }
 
 /** Undefined for a file that is not there or not whole. */
@@ -101,25 +144,5 @@ async function readTimes(path: string, key: string): Promise<number[] | undefine
     return found === key ? milliseconds : undefined;
   } catch {
     return undefined;
-  }
-}
-
-async function measure(createContext: RowTimesOptions["createContext"]): Promise<number[]> {
-  const context = await createContext({ nCtx: SIZES.at(-1)!, nSeqMax: SIZES.at(-1)! });
-  const times = SIZES.map(() => Infinity);
-  try {
-    for (let round = 0; round <= ROUNDS; round++) {
-      for (const [i, size] of SIZES.entries()) {
-        context.kvClear();
-        const batch = new Batch();
-        for (let row = 0; row < size; row++) batch.add(0, 0, row, { output: true });
-        const begun = performance.now();
-        await context.decode(batch);
-        if (round > 0) times[i] = Math.min(times[i]!, performance.now() - begun); // the first round warms up
-      }
-    }
-    return times;
-  } finally {
-    context.dispose();
   }
 }

@@ -113,7 +113,7 @@ export class Generation implements StepTask, Decider {
   }
 
   get guesses(): boolean {
-    return this.settings.pipeline === "auto" && !this.model.info.hasWholeSequences && this.streams.nSequences > 1;
+    return this.settings.pipeline === "auto" && !this.model.info.hasWholeSequences && this.streams.firstOutput > 1; // there is an S
   }
 
   /** Submits the generation to the scheduler; it fails with E_ABORTED when one of the signals fires. */

@@ -67,10 +67,15 @@ test("nothing is measured where results must not depend on it, where it is not n
     using model = await loadModel("tiny", { threads: 1, gpuLayers: 0, vet: false, contextSize: 2048 });
     await generateText(model, "What?", { maxNewTokens: 2 });
     const vector = await randomVector(model, 1, { nSteps: 12, scale: 1 });
+    await generateText(model, "What?", { maxNewTokens: 2, ownHistory: "clean" });
+    await generateText(model, "What?", { steer: { vector, schedule: { kind: "budget", nats: 0.5 } }, maxNewTokens: 2 });
     for (const pipeline of ["on", "off"] as const) {
       await generateText(model, "What?", { steer: { vector, schedule: dynamic() }, maxNewTokens: 4, pipeline });
     }
   }
+  process.env["LLAMA_STEER_HOME"] = "/dev/null/nowhere";
+  await answer();
+  process.env["LLAMA_STEER_HOME"] = space.folder;
   process.env["LLAMA_STEER_NO_CACHE"] = "1";
   await answer({ contextSize: 1536 });
   expect(await files()).toEqual(before);
