@@ -59,7 +59,7 @@ describeModel(`the command line with ${MODEL}`, () => {
     ]);
     expect(streamed.stdout).toBe(`${result.text}\n`);
     expect(streamed.stderr).toBe("");
-  }, 60_000);
+  }, 180_000);
 
   test("a prompt longer than the context", async () => {
     const { code, stdout, stderr } = await run(["generate", MODEL, "bees ".repeat(9000), "--quiet"]);
@@ -67,13 +67,13 @@ describeModel(`the command line with ${MODEL}`, () => {
     expect(stderr).toMatch(
       /^llama-steer: the prompt has 9\d{3} tokens and 30 new ones were requested, but the model's context holds 8192\..*\[E_CONTEXT_FULL\]\n$/,
     );
-  }, 60_000);
+  }, 180_000);
 
   test.each(["SIGINT", "SIGKILL"] as const)("extract stopped by %s leaves nothing that looks whole", async (signal) => {
     const { code, signal: by } = await run([...EXTRACT, "--out", "stopped.safetensors"], { interrupt: { when: /% of/, signal } });
     expect(signal === "SIGINT" ? code : by).toBe(signal === "SIGINT" ? 130 : "SIGKILL");
     expect(readdirSync(space.folder).filter((name) => name.startsWith("stopped"))).toEqual([]);
-  }, 60_000);
+  }, 180_000);
 });
 
 /** No source of a model can be reached: nothing listens at this port. */
@@ -114,7 +114,7 @@ describe("the command line offline", () => {
       ["demo", "gemma3-270m", "--out", "demo"], { env: { ...OFFLINE, LLAMA_STEER_HOME: space.path("empty home") } },
     );
     expect({ code, stderr }).toEqual({ code: 4, stderr: expect.stringContaining("[E_DOWNLOAD]") });
-  }, 60_000);
+  }, 180_000);
 
   test("the embedded model says once that it is a toy, but not in the result; a piped question is the prompt", async () => {
     const toy = /^note: tiny is a toy [^\n]*qwen2\.5-coder-0\.5b-instruct [^\n]*\n/;
@@ -129,7 +129,7 @@ describe("the command line offline", () => {
     const serve = ["serve", "tiny", "--port", "0"];
     const served = await run(serve, { interrupt: { when: /is a toy/, signal: "SIGINT" } });
     expect([served.code, served.stderr.match(/is a toy/g)?.length]).toEqual([0, 1]);
-  }, 60_000);
+  }, 180_000);
 
   test("extract and generate with the embedded model and its datasets", async () => {
     const extracted = await run([
@@ -138,5 +138,5 @@ describe("the command line offline", () => {
     expect(JSON.parse(extracted.stdout)).toMatchObject({ nLayers: 3, nSteps: 30, width: 192 });
     const generated = await run(["generate", "tiny", "How do I plan the picnic?", "--steer", "fr.safetensors:dyn,p=0.7", "--quiet"]);
     expect(generated.stdout).toMatch(/pique-nique/);
-  }, 60_000);
+  }, 180_000);
 });
