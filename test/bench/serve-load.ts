@@ -5,6 +5,7 @@ import { fork } from "node:child_process";
 import { once } from "node:events";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
+import { availableProcessors } from "../../lib/engine/processors.js";
 import { loadModel } from "../../lib/index.js";
 import { addon } from "../../lib/native/index.js";
 import { serve, type Server } from "../../lib/server.js";
@@ -14,7 +15,7 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     clients: { type: "string", default: "32" }, seconds: { type: "string", default: "120" }, tokens: { type: "string", default: "32" },
-    threads: { type: "string", default: "2" }, vectors: { type: "string" }, plain: { type: "boolean", default: false },
+    threads: { type: "string", default: String(availableProcessors()) }, vectors: { type: "string" }, plain: { type: "boolean", default: false },
   },
 });
 const [name = "tiny"] = positionals;
