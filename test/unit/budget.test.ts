@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { setStrength, type Property } from "../../bin/chat/properties.js";
 import { scheduleWords } from "../../bin/chat/schedule-words.js";
-import { allowance, alphasToTry, Budgets, spendingAfter, TRIES, type Spending } from "../../lib/generate/budgets.js";
+import { allowance, alphasToTry, Budgets, canSpend, spendingAfter, TRIES, type Spending } from "../../lib/generate/budgets.js";
 import { LiveSteering } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { shorthandOf } from "../../lib/server/vectors/steering.js";
@@ -89,6 +89,21 @@ test("the largest alpha is always tried, with others below it, in order, whateve
       expect(spending!.left).toBeCloseTo(given.nats - spent, 9);
     }
   }
+});
+
+test("a budget that no alpha meets, for however long, leaves alphas to try", () => {
+  const given = rules({ nats: 1e-12, alphaMax: 2 });
+  let spending: Spending | undefined;
+  for (let token = 0; token < 2000; token++) {
+    const alphas = alphasToTry(given, spending);
+    expect(alphas.every((alpha) => alpha > 0)).toBe(true);
+    spending = spendingAfter(spending, given, alphas, { index: -1, kls: alphas.map(() => 1) });
+  }
+});
+
+test.each([0, 1e-50])("a largest alpha that is 0 as a 32-bit float leaves nothing to choose: %p", (alphaMax) => {
+  expect(canSpend(rules({ alphaMax }))).toBe(false);
+  expect(canSpend(rules({ alphaMax: 1e-40 }))).toBe(true);
 });
 
 test("on a text whose tokens are alike, an alpha within a quarter of the one that spends the budget is found in a few tokens", () => {
