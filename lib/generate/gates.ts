@@ -1,4 +1,4 @@
-import type { GateReading, GateRequest, StepResult, Term } from "../engine/index.js";
+import type { Batch, GateReading, GateRequest, StepResult, Term } from "../engine/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { notFinite, type Reading } from "./readings.js";
 
@@ -6,6 +6,19 @@ import { notFinite, type Reading } from "./readings.js";
 export interface RowTerms {
   terms: readonly Term[];
   gates: Map<LiveSteering, GateRequest>;
+}
+
+/**
+ * Adds an output row with these terms, or takes the one that is there already, and reads the gates at it: one per prompt is read even if
+ * no term names it. Returns the row.
+ */
+export function addRow(
+  batch: Batch, { token, position, sequence }: { token: number; position: number; sequence: number }, { terms, gates }: RowTerms,
+  there?: number,
+): number {
+  const row = there ?? batch.add(token, position, sequence, { output: true, terms });
+  for (const request of gates.values()) batch.readGate(row, request);
+  return row;
 }
 
 /** What an open gate makes of alpha, to the bit what the native side adds. */

@@ -3,7 +3,7 @@ import { addsTheSame, type Batch, type Place, type StepResult, type Term } from 
 import { alphaAt, isDynamic, isMeasured, type BudgetSchedule, type Schedule } from "../steering/index.js";
 import { assertOneBudget, Budgets, isSpending, rowsFor } from "./budgets.js";
 import type { History } from "./chat-memory.js";
-import { Gates, settledTerms, type RowTerms } from "./gates.js";
+import { addRow, Gates, settledTerms, type RowTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
 import type { Reading } from "./readings.js";
@@ -164,9 +164,9 @@ export class Streams {
     const isOfP = this.isClean && this.budgets.isFirst
       && (this.past[step] !== undefined || addsTheSame(this.rowTerms[0]!.terms, this.baseline(step)));
     const outputs = sequences.slice(this.firstOutput);
-    const add = (index: number, { terms }: RowTerms): number => batch.add(token, position, outputs[index]!, { output: true, terms });
-    const row = probe?.requests.size === 0 && isOfP ? probe.baseline : add(0, this.rowTerms[0]!);
-    for (const request of this.rowTerms[0]!.gates.values()) batch.readGate(row, request);
+    const add = (index: number, there?: number): number =>
+      addRow(batch, { token, position, sequence: outputs[index]! }, this.rowTerms[index]!, there);
+    const row = add(0, probe?.requests.size === 0 && isOfP ? probe.baseline : undefined);
     this.last = { output: this.firstOutput, hasBaseline: this.hasBaseline };
     const [next, ...later] = this.budgetsAt(step, moment);
     const all = { ...composition, candidates: probe?.candidates };
@@ -176,7 +176,7 @@ export class Streams {
     const own = [...this.schedules.keys()].indexOf(steering);
     const others = composition.readings.map((reading) => reading.alpha);
     this.rowTerms.push(...alphas.map((alpha) => this.termsOf(step, moment, others.with(own, alpha))));
-    const candidates = alphas.map((_, index) => add(index + 1, this.rowTerms[index + 1]!));
+    const candidates = alphas.map((_, index) => add(index + 1));
     const index = batch.choose({ baseline: row, candidates, nats });
     const choice = { steering, schedule, alphas, index, isLast: later.length === 0, before: composition, own };
     return { ...all, row: -1 - index, rows: [row, ...candidates], choice };

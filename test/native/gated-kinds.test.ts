@@ -4,7 +4,7 @@ import { replay, type Gate, type GenerateOptions, type GenerationResult, type Mo
 import { generateText } from "../../lib/generate/index.js";
 import { alphas, bits, expectSameTokens, gates } from "../support/gates.js";
 import { randomProbe } from "../support/probes.js";
-import { loadTiny, randomVector } from "../support/tiny-files.js";
+import { digits, loadTiny, randomVector } from "../support/tiny-files.js";
 import { tinyForFile } from "../support/file-model.js";
 
 // Gates and selectors of operators, kept norms and budgets.
@@ -74,6 +74,23 @@ test.each<GenerateOptions>([{}, { ownHistory: "clean" }])("%j: a budget's rows h
     const between = await of(gate);
     for (const { readings: [reading] } of between.tokens) expect(reading!.kl).toBeLessThanOrEqual(0.05);
     expectSameTokens(await run(replay(steering, between), model, how), between);
+  }
+});
+
+test.each<GenerateOptions>([{}, { ownHistory: "clean" }])("%j: beside a budget, a gate per prompt reads the prompt's row", async (how) => {
+  const [one, two] = await Promise.all([1, 2].map((seed) => randomVector(model, seed, { site: "resid_post", nSteps: 1, scale: 2 })));
+  const probe = await randomProbe(model, 4, { site: "resid_post", layer: 0 });
+  const spending = { vector: one!, schedule: { kind: "budget", nats: 0.05 } } as const;
+  const late = { vector: two!, schedule: { kind: "fixed" }, gate: { probe, shape: "smooth", per: "prompt" }, only: { from: 2 } } as const;
+  const alone = gates(await run(late, model, how))[0]!;
+  for (const steer of [[late, spending], [spending, late, { ...spending, vector: two! }]] as Steering[][]) {
+    const result = await run(steer, model, how);
+    expect(result.tokens[0]!.readings[steer.indexOf(late)]!.alpha).toBe(0);
+    expect(result.tokens[0]!.readings[steer.indexOf(spending)]!.alpha).toBeGreaterThan(0);
+    const read = result.tokens.map(({ readings }) => readings[steer.indexOf(late as Steering)]!.gate!);
+    for (const { probability } of read) expect(probability).toBe(read[0]!.probability);
+    expect(read[0]!.probability).toBeCloseTo(alone.probability, digits(4)); // what is added at step 0 comes after the probe
+    expectSameTokens(await run(replay(steer, result), model, how), result);
   }
 });
 
