@@ -111,12 +111,15 @@ export class Budgets {
     return { alphas: alphasToTry(schedule, spending), nats: allowance(schedule, spending) };
   }
 
-  /** Takes the alpha that was chosen among those tried. Throws E_NOT_FINITE. */
-  take(steering: LiveSteering, schedule: BudgetSchedule, alphas: readonly number[], chosen: Chosen): void {
-    const { index, kls } = chosen;
+  /**
+   * Takes the alpha that was chosen among those tried. Where a shut gate kept all of them out, they say nothing about the next token.
+   * Throws E_NOT_FINITE.
+   */
+  take(steering: LiveSteering, schedule: BudgetSchedule, alphas: readonly number[], chosen: Chosen & { isShut?: boolean }): void {
+    const { index, kls, isShut } = chosen;
     if (kls.slice(0, index < 0 ? kls.length : index + 1).some((kl) => Number.isNaN(kl))) throw notFinite();
     this.chosen.set(steering, { alpha: alphas[index] ?? 0, kl: kls[index] ?? 0 });
-    this.spending.set(steering, spendingAfter(this.of(steering, schedule), schedule, alphas, chosen));
+    if (!isShut) this.spending.set(steering, spendingAfter(this.of(steering, schedule), schedule, alphas, chosen));
   }
 
   private of(steering: LiveSteering, schedule: BudgetSchedule): Spending | undefined {

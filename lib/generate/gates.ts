@@ -21,6 +21,12 @@ export function addRow(
   return row;
 }
 
+/** True if a steering's gate was read at this row, and was shut. */
+export function isShutAt({ gates: requests }: RowTerms, steering: LiveSteering, gates: StepResult["gates"]): boolean {
+  const request = requests.get(steering);
+  return request !== undefined && gates.get(request)!.value === 0;
+}
+
 /** What an open gate makes of alpha, to the bit what the native side adds. */
 export function gatedAlpha(alpha: number, value: number): number {
   if (value === 0) return 0;

@@ -3,7 +3,7 @@ import { addsTheSame, type Batch, type Place, type StepResult, type Term } from 
 import { alphaAt, isDynamic, isMeasured, type BudgetSchedule, type Schedule } from "../steering/index.js";
 import { assertOneBudget, Budgets, isSpending, rowsFor } from "./budgets.js";
 import type { History } from "./chat-memory.js";
-import { addRow, Gates, settledTerms, type RowTerms } from "./gates.js";
+import { addRow, Gates, isShutAt, settledTerms, type RowTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
 import type { Reading } from "./readings.js";
@@ -183,9 +183,9 @@ export class Streams {
   }
 
   /** Takes the row that a budget chose. Throws E_NOT_FINITE. */
-  choose({ steering, schedule, alphas, index, before, own }: Choice, { chosen }: StepResult): Composition {
-    this.budgets.take(steering, schedule, alphas, chosen[index]!);
+  choose({ steering, schedule, alphas, index, before, own }: Choice, { chosen, gates }: StepResult): Composition {
     const picked = 1 + chosen[index]!.index;
+    this.budgets.take(steering, schedule, alphas, { ...chosen[index]!, isShut: isShutAt(this.rowTerms[picked]!, steering, gates) });
     const readings = before.readings.with(own, this.budgets.reading(steering, schedule));
     this.picked = picked;
     this.last = { ...this.last, output: this.firstOutput + picked };

@@ -94,6 +94,21 @@ test.each<GenerateOptions>([{}, { ownHistory: "clean" }])("%j: beside a budget, 
   }
 });
 
+test("what a budget found while its gate was open, it still knows when the gate opens again", async () => {
+  const [vector, probe] = [
+    await randomVector(model, 3, { site: "resid_post", nSteps: 1, scale: 2 }),
+    await randomProbe(model, 4, { site: "resid_post", layer: 0 }),
+  ];
+  const of = (gate: Omit<Gate, "probe">): Promise<GenerationResult> => run(
+    { vector, schedule: { kind: "budget", nats: 0.05, alphaMax: 20 }, gate: { probe, ...gate } }, model, { maxNewTokens: 60 },
+  );
+  const found = await of({ above: middleOf(await of({ above: 0 })) });
+  const later = found.tokens.slice(8).map(({ readings: [reading] }) => reading!);
+  const open = later.filter(({ gate }) => gate?.value !== 0); // none is read where nothing is added
+  expect(later.length - open.length).toBeGreaterThan(10);
+  expect(open.filter(({ alpha }) => alpha > 0).length).toBeGreaterThan(0.8 * open.length);
+});
+
 test("selectors: a budget spends only there, and two of them do not disturb each other", async () => {
   const [one, two] = await Promise.all([1, 2].map((seed) => randomVector(model, seed, { site: "resid_post", nSteps: 1, scale: 2 })));
   const schedule = { kind: "budget", nats: 0.1 } as const;

@@ -133,3 +133,18 @@ test("a KL that is no number fails the step; one of a weaker alpha than the chos
   budgets.begin(1);
   expect(budgets.reading(steering, rules())).toEqual({ alpha: 0, kl: null });
 });
+
+test("while a gate is shut, the estimate stays", () => {
+  const budgets = new Budgets();
+  const steering = new LiveSteering({ vector: smallVector(), schedule: RULES });
+  budgets.take(steering, RULES, [2, 1, 0.5], { row: 0, index: 2, kls: [9, 3, 0.4] });
+  const before = budgets.tries(steering, RULES);
+  for (let step = 1; step < 5; step++) {
+    budgets.begin(step);
+    budgets.take(steering, RULES, before.alphas, { row: 0, index: 0, kls: [0, NaN, NaN, NaN], isShut: true });
+    expect(budgets.has(steering)).toBe(true);
+    expect(budgets.tries(steering, RULES)).toEqual(before);
+  }
+  budgets.take(steering, RULES, before.alphas, { row: 0, index: 0, kls: [0, NaN, NaN, NaN], isShut: false });
+  expect(budgets.tries(steering, RULES)).not.toEqual(before);
+});
