@@ -103,7 +103,7 @@ export class Generation implements StepTask, Decider {
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
-    this.clock = new PhaseClock(model, this.opening, () => readsText(settings.steer));
+    this.clock = new PhaseClock(model, this.opening, () => readsText(this.streams.steered));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
     if (settings.candidates > 0) this.candidates = new CandidateReader(settings.candidates, settings.steer);
     const { memory } = settings;
