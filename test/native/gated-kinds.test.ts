@@ -47,6 +47,20 @@ test.each([
   expectSameTokens(found[1]!, found[3]!);
 });
 
+test("of two parts of one vector, only the one that adds something keeps the norm", async () => {
+  const [vector, probe] = [
+    await randomVector(model, 3, { site: "resid_post", nSteps: 1, scale: 2 }),
+    await randomProbe(model, 4, { site: "resid_post", layer: 0 }),
+  ];
+  const part = { vector, schedule: { kind: "fixed", alpha: 0.3 } } as const;
+  const of = (gate?: Omit<Gate, "probe">): Promise<GenerationResult> =>
+    run([{ ...part, keepNorm: true, ...(gate && { gate: { probe, ...gate } }) }, part]);
+  const [open, plain, shut, without] = [await of({ above: 0 }), await of(), await of({ below: 0 }), await run(part)];
+  expect(bits(open)).toEqual(bits(plain));
+  expect(bits(shut)).toEqual(bits(without));
+  expect(bits(plain)).not.toEqual(bits(await run([part, part])));
+});
+
 test("a smooth gate of a clamp is refused", async () => {
   const probe = await randomProbe(model, 1, { layer: 0 });
   const vector = await randomVector(model, 1);
