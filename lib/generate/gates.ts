@@ -9,14 +9,14 @@ export interface RowTerms {
 }
 
 /**
- * Adds an output row with these terms, or takes the one that is there already, and reads the gates at it: one per prompt is read even if
- * no term names it. Returns the row.
+ * Adds an output row with these terms, unless an existing one has them, and reads the gates at it: one per prompt is read even if no
+ * term names it. Returns the row.
  */
 export function addRow(
   batch: Batch, { token, position, sequence }: { token: number; position: number; sequence: number }, { terms, gates }: RowTerms,
-  there?: number,
+  existing?: number,
 ): number {
-  const row = there ?? batch.add(token, position, sequence, { output: true, terms });
+  const row = existing ?? batch.add(token, position, sequence, { output: true, terms });
   for (const request of gates.values()) batch.readGate(row, request);
   return row;
 }

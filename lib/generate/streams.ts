@@ -166,8 +166,8 @@ export class Streams {
     const isOfP = this.isClean && this.budgets.isFirst
       && (this.past[step] !== undefined || addsTheSame(this.rowTerms[0]!.terms, this.baseline(step)));
     const outputs = sequences.slice(this.firstOutput);
-    const add = (index: number, there?: number): number =>
-      addRow(batch, { token, position, sequence: outputs[index]! }, this.rowTerms[index]!, there);
+    const add = (index: number, existing?: number): number =>
+      addRow(batch, { token, position, sequence: outputs[index]! }, this.rowTerms[index]!, existing);
     const row = add(0, probe?.requests.size === 0 && isOfP ? probe.baseline : undefined);
     this.last = { output: this.firstOutput, hasBaseline: this.hasBaseline };
     const [next, ...later] = this.budgetsAt(step, moment);
