@@ -14,6 +14,8 @@ const NEWEST = 0.5;
 const [ABOVE, BELOW] = [1.3, [1, 0.6, 0.36]];
 /** How far below the largest alpha the next one is, at least. */
 const MOST_SHARE = 0.8;
+/** How far below the largest alpha the estimate may go, so that it always finds its way back. */
+const LEAST_REACH = 1e-6;
 
 /** What the tokens so far mean for a budget. */
 export interface Spending {
@@ -27,7 +29,7 @@ export interface Spending {
 
 /** True if a budget leaves anything to choose. */
 export function canSpend({ nats, alphaMax }: BudgetSchedule): boolean {
-  return nats > 0 && alphaMax > 0;
+  return nats > 0 && Math.fround(alphaMax) > 0; // as alphas are added
 }
 
 /** The largest KL that the next token may spend, in nats (docs/method.md §4, Budget). */
@@ -49,7 +51,7 @@ export function spendingAfter(
   const left = (before?.left ?? schedule.nats) - spent;
   const found = Math.min(reachOf(alphas, kls, index, allowance(schedule, before)), 2 * schedule.alphaMax);
   const reach = before === undefined ? found : before.reach * (found / before.reach) ** NEWEST;
-  return { schedule, left: Math.max(0, left), reach };
+  return { schedule, left: Math.max(0, left), reach: Math.max(reach, LEAST_REACH * schedule.alphaMax) };
 }
 
 /** The alpha that would have spent the budget: KL grows with alpha², at first. */
@@ -109,12 +111,15 @@ export class Budgets {
     return { alphas: alphasToTry(schedule, spending), nats: allowance(schedule, spending) };
   }
 
-  /** Takes the alpha that was chosen among those tried. Throws E_NOT_FINITE. */
-  take(steering: LiveSteering, schedule: BudgetSchedule, alphas: readonly number[], chosen: Chosen): void {
-    const { index, kls } = chosen;
+  /**
+   * Takes the alpha that was chosen among those tried. Where a shut gate kept all of them out, they say nothing about the next token.
+   * Throws E_NOT_FINITE.
+   */
+  take(steering: LiveSteering, schedule: BudgetSchedule, alphas: readonly number[], chosen: Chosen & { isShut?: boolean }): void {
+    const { index, kls, isShut } = chosen;
     if (kls.slice(0, index < 0 ? kls.length : index + 1).some((kl) => Number.isNaN(kl))) throw notFinite();
     this.chosen.set(steering, { alpha: alphas[index] ?? 0, kl: kls[index] ?? 0 });
-    this.spending.set(steering, spendingAfter(this.of(steering, schedule), schedule, alphas, chosen));
+    if (!isShut) this.spending.set(steering, spendingAfter(this.of(steering, schedule), schedule, alphas, chosen));
   }
 
   private of(steering: LiveSteering, schedule: BudgetSchedule): Spending | undefined {

@@ -1,4 +1,4 @@
-import type { GateReading, GateRequest, StepResult, Term } from "../engine/index.js";
+import type { Batch, GateReading, GateRequest, StepResult, Term } from "../engine/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { notFinite, type Reading } from "./readings.js";
 
@@ -6,6 +6,25 @@ import { notFinite, type Reading } from "./readings.js";
 export interface RowTerms {
   terms: readonly Term[];
   gates: Map<LiveSteering, GateRequest>;
+}
+
+/**
+ * Adds an output row with these terms, unless an existing one has them, and reads the gates at it: one per prompt is read even if no
+ * term names it. Returns the row.
+ */
+export function addRow(
+  batch: Batch, { token, position, sequence }: { token: number; position: number; sequence: number }, { terms, gates }: RowTerms,
+  existing?: number,
+): number {
+  const row = existing ?? batch.add(token, position, sequence, { output: true, terms });
+  for (const request of gates.values()) batch.readGate(row, request);
+  return row;
+}
+
+/** True if a steering's gate was read at this row, and was shut. */
+export function isShutAt({ gates: requests }: RowTerms, steering: LiveSteering, gates: StepResult["gates"]): boolean {
+  const request = requests.get(steering);
+  return request !== undefined && gates.get(request)!.value === 0;
 }
 
 /** What an open gate makes of alpha, to the bit what the native side adds. */

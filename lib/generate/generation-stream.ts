@@ -64,8 +64,7 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
 
   /** Leaves the generation and frees its place. */
   async return(value?: GenerationResult | PromiseLike<GenerationResult>): Promise<IteratorResult<GeneratedToken, GenerationResult>> {
-    this.leave.abort(); // otherwise a running step would have to finish first
-    this.end();
+    this.end(); // now: otherwise a running step would have to finish first
     return this.tokens.return(await value as GenerationResult);
   }
 
@@ -122,6 +121,7 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
 
   private end(): void {
     this.isOver = true;
+    this.leave.abort(); // whatever ended it, its place is free; harmless if the generation itself has ended
     const { onEnd } = this;
     delete this.onEnd;
     const isAborted = (this.failure?.error as Partial<SteeringError> | undefined)?.code === "E_ABORTED";

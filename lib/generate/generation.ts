@@ -103,7 +103,7 @@ export class Generation implements StepTask, Decider {
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
-    this.clock = new PhaseClock(model, this.opening, () => readsText(settings.steer));
+    this.clock = new PhaseClock(model, this.opening, () => readsText(this.streams.steered));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
     if (settings.candidates > 0) this.candidates = new CandidateReader(settings.candidates, settings.steer);
     const { memory } = settings;
@@ -269,7 +269,8 @@ export class Generation implements StepTask, Decider {
   /** The output stream's cells, or those that a chat whose history is clean can use again. */
   private keptCells({ history }: ChatMemory, nSteps: number): { sequence: number; cells: Cells } {
     const { last, isClean } = this.streams;
-    const output = isClean ? 0 : last.output;
+    // Without steps, all sequences are the same, and `last` may be of those before a restart.
+    const output = isClean || nSteps === 0 ? 0 : last.output;
     if (history === "as-generated") return { sequence: output, cells: this.cells("terms", nSteps) };
     const sequence = last.hasBaseline ? 0 : output;
     const cells = this.cells(sequence === output ? "terms" : "baseline", nSteps);

@@ -3,7 +3,7 @@ import { addsTheSame, type Batch, type Place, type StepResult, type Term } from 
 import { alphaAt, isDynamic, isMeasured, type BudgetSchedule, type Schedule } from "../steering/index.js";
 import { assertOneBudget, Budgets, isSpending, rowsFor } from "./budgets.js";
 import type { History } from "./chat-memory.js";
-import { Gates, settledTerms, type RowTerms } from "./gates.js";
+import { addRow, Gates, isShutAt, settledTerms, type RowTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
 import type { Reading } from "./readings.js";
@@ -20,8 +20,7 @@ import type { Choice, Composition, Output, PastStep, Probe, Row } from "./step-r
  *
  * If the history is clean, P is the only stream: the rows of S and of the output read its cells, and leave none (`Place.fork`).
  *
- * With a budget, the output stream has several sequences, whose rows try different alphas. The cell of the chosen one joins the history
- * that they share.
+ * With a budget, the output stream has several sequences, whose rows try different alphas, and which share the chosen row's cell.
  */
 export class Streams {
   /** Steerings that have a stream S, in the order of their sequences. */
@@ -57,6 +56,11 @@ export class Streams {
     const schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
     if (this.hasWholeSequences) assertOneBudget(schedules);
     this.schedules = schedules;
+  }
+
+  /** The steerings of the current step. */
+  get steered(): LiveSteering[] {
+    return [...this.schedules.keys()];
   }
 
   /** True if P has a stream of its own; without one, it and the output stream are the same. */
@@ -101,9 +105,8 @@ export class Streams {
 
   /** The terms added to the rows of the prompt, for all streams: those of the steerings at the time of the first call. */
   promptTerms(): readonly Term[] {
-    this.ofPrompt ??= [...this.schedules].filter(([{ phases }]) => phases.includes("prompt")).flatMap(([steering, schedule]) =>
+    return this.ofPrompt ??= [...this.schedules].filter(([{ phases }]) => phases.includes("prompt")).flatMap(([steering, schedule]) =>
       (isMeasured(schedule) ? [] : steering.termsAt(0, alphaAt(schedule, 0, steering.vector.nSteps))));
-    return this.ofPrompt;
   }
 
   /** The token that a step has already decided; such a step repeats its rows. */
@@ -135,8 +138,7 @@ export class Streams {
       const strong = batch.add(token, position, sequences[index + 1]!, { output: isMeasured, terms });
       if (!past) probe.strong.set(steering, terms);
       if (!isMeasured || !isDynamic(schedule)) continue;
-      const { topP, alphaMax, klReduction, strongAlpha } = schedule;
-      probe.requests.set(steering, batch.measure({ baseline, strong, strongAlpha, topP, alphaMax, klReduction }));
+      probe.requests.set(steering, batch.measure({ ...schedule, baseline, strong }));
       probe.strongRows.set(steering, strong);
     }
     return probe;
@@ -164,30 +166,29 @@ export class Streams {
     const isOfP = this.isClean && this.budgets.isFirst
       && (this.past[step] !== undefined || addsTheSame(this.rowTerms[0]!.terms, this.baseline(step)));
     const outputs = sequences.slice(this.firstOutput);
-    const add = (index: number, { terms }: RowTerms): number => batch.add(token, position, outputs[index]!, { output: true, terms });
-    const row = probe?.requests.size === 0 && isOfP ? probe.baseline : add(0, this.rowTerms[0]!);
-    for (const request of this.rowTerms[0]!.gates.values()) batch.readGate(row, request);
+    const add = (index: number, existing?: number): number =>
+      addRow(batch, { token, position, sequence: outputs[index]! }, this.rowTerms[index]!, existing);
+    const row = add(0, probe?.requests.size === 0 && isOfP ? probe.baseline : undefined);
     this.last = { output: this.firstOutput, hasBaseline: this.hasBaseline };
     const [next, ...later] = this.budgetsAt(step, moment);
     const all = { ...composition, candidates: probe?.candidates };
     if (!next) return { ...all, row, rows: [row] };
     const [steering, schedule] = next;
     const { alphas, nats } = this.budgets.tries(steering, schedule);
-    const own = [...this.schedules.keys()].indexOf(steering);
+    const own = this.steered.indexOf(steering);
     const others = composition.readings.map((reading) => reading.alpha);
     this.rowTerms.push(...alphas.map((alpha) => this.termsOf(step, moment, others.with(own, alpha))));
-    const candidates = alphas.map((_, index) => add(index + 1, this.rowTerms[index + 1]!));
+    const candidates = alphas.map((_, index) => add(index + 1));
     const index = batch.choose({ baseline: row, candidates, nats });
     const choice = { steering, schedule, alphas, index, isLast: later.length === 0, before: composition, own };
     return { ...all, row: -1 - index, rows: [row, ...candidates], choice };
   }
 
   /** Takes the row that a budget chose. Throws E_NOT_FINITE. */
-  choose({ steering, schedule, alphas, index, before, own }: Choice, { chosen }: StepResult): Composition {
-    this.budgets.take(steering, schedule, alphas, chosen[index]!);
-    const picked = 1 + chosen[index]!.index;
+  choose({ steering, schedule, alphas, index, before, own }: Choice, { chosen, gates }: StepResult): Composition {
+    const picked = this.picked = 1 + chosen[index]!.index;
+    this.budgets.take(steering, schedule, alphas, { ...chosen[index]!, isShut: isShutAt(this.rowTerms[picked]!, steering, gates) });
     const readings = before.readings.with(own, this.budgets.reading(steering, schedule));
-    this.picked = picked;
     this.last = { ...this.last, output: this.firstOutput + picked };
     return { ...before, readings, picked };
   }
@@ -215,14 +216,14 @@ export class Streams {
     this.picked = 0;
     this.rowTerms = [past ? { terms: past.terms, gates: new Map() } : this.termsOf(step, moment, readings.map(({ alpha }) => alpha))];
     this.calm = calm;
-    return { readings, steps: past ? [] : [...this.schedules.keys()].map((each) => each.stepAt(moment, step) ?? 0), picked: 0 };
+    return { readings, steps: past ? [] : this.steered.map((each) => each.stepAt(moment, step) ?? 0), picked: 0 };
   }
 
   /** Takes what the gates of the current step have read; returns its readings, with what was added. Throws E_NOT_FINITE. */
   takeGates(gates: StepResult["gates"], readings: readonly Reading[]): Reading[] {
     const { terms, gates: requests } = this.rowTerms[this.picked]!;
     this.rowTerms[this.picked] = { terms: settledTerms(terms, gates), gates: requests };
-    return this.gates.take([...this.schedules.keys()], requests, gates, readings);
+    return this.gates.take(this.steered, requests, gates, readings);
   }
 
   /** Records the current step's terms and the token that it decided. */
@@ -240,7 +241,7 @@ export class Streams {
   /** The terms of a row that is steered with these alphas, one per steering. */
   private termsOf(step: number, moment: Moment, alphas: readonly number[]): RowTerms {
     const gates: RowTerms["gates"] = new Map();
-    const terms = [...this.schedules.keys()].flatMap((steering, index) => {
+    const terms = this.steered.flatMap((steering, index) => {
       const own = this.ownStep(steering, moment, step);
       return this.gates.apply(steering, own === undefined ? [] : steering.termsAt(own, alphas[index]!), gates);
     });
@@ -294,6 +295,6 @@ export class Streams {
   }
 
   private dynamic(): LiveSteering[] {
-    return [...this.schedules.keys()].filter((steering) => isDynamic(this.schedules.get(steering)!));
+    return this.steered.filter((steering) => isDynamic(this.schedules.get(steering)!));
   }
 }

@@ -7,6 +7,8 @@ export type KlReduction = z.infer<typeof klReductionSchema>;
 /** Alphas are added as 32-bit floats. */
 export const isAlpha = (value: number): boolean => Number.isFinite(Math.fround(value));
 export const alphaSchema = z.number().refine(isAlpha, "must be a finite 32-bit float");
+/** The largest alpha that a schedule may choose. */
+const alphaMax = alphaSchema.min(0);
 const P_RANGE = "must be above 0 and at most 1";
 const alpha = alphaSchema.default(1);
 /**
@@ -53,7 +55,7 @@ export const KINDS = {
   dynamic: kind(z.strictObject({
     kind: z.literal("dynamic"),
     topP: topP.default(0.5),
-    alphaMax: z.number().min(0).finite().default(2),
+    alphaMax: alphaMax.default(2),
     strongAlpha: alphaSchema.default(2),
     klReduction: klReductionSchema.default("mean"),
     skip: skipSchema.optional(),
@@ -89,7 +91,7 @@ export const KINDS = {
   budget: kind(z.strictObject({
     kind: z.literal("budget"),
     nats: z.number().min(0).finite().default(0.5),
-    alphaMax: z.number().min(0).finite().default(2),
+    alphaMax: alphaMax.default(2),
     per: perSchema.default("token"),
   }), {
     word: "budget", example: "budget,0.5[,max=2][,per=token|answer]", bare: "nats",

@@ -54,31 +54,29 @@ void steering_terms::add(int32_t row, std::shared_ptr<const steering_vector> vec
     operates_anywhere_ |= keeps_norm || kind != steering_operator::add;
     if (kind != steering_operator::add) {
         const auto later = std::find_if(others.begin(), others.end(), [=](const term & other) { return other.kind > kind; });
-        others.insert(later, term{std::move(vector), step, {{alpha, gate}}, kind, keeps_norm});
+        others.insert(later, term{std::move(vector), step, {{alpha, gate, keeps_norm}}, kind});
         return;
     }
     const auto key = std::make_pair(vector->serial(), step);
-    auto & sum = additions.try_emplace(key, term{std::move(vector), step, {}, kind, false}).first->second;
-    sum.parts.push_back({alpha, gate});
-    sum.keeps_norm |= keeps_norm;
+    auto & sum = additions.try_emplace(key, term{std::move(vector), step, {}, kind}).first->second;
+    sum.parts.push_back({alpha, gate, keeps_norm});
 }
 
 // The parts of one direction are added first, as those of a replay are, whose alphas have the gates' values in them.
 double steering_terms::alpha_of(const term & term) const {
     double sum = 0;
-    for (const auto & [alpha, index] : term.parts) {
-        if (index == NO_GATE) {
-            sum += alpha;
-            continue;
-        }
-        const auto & gate = gates_[index];
-        if (!gate.is_read) {
-            throw failure("E_NO_SITE", std::string("in this model's graph, ") + hook_site_name(gate.gate->place().first) + " of layer "
-                + std::to_string(gate.gate->place().second) + " comes after a vector that its gate decides about");
-        }
-        sum += float(double(alpha) * gate.value); // 32 bits, like every alpha
-    }
+    for (const auto & part : term.parts) sum += alpha_of(part);
     return sum;
+}
+
+double steering_terms::alpha_of(const part & part) const {
+    if (part.gate == NO_GATE) return part.alpha;
+    const auto & gate = gates_[part.gate];
+    if (!gate.is_read) {
+        throw failure("E_NO_SITE", std::string("in this model's graph, ") + hook_site_name(gate.gate->place().first) + " of layer "
+            + std::to_string(gate.gate->place().second) + " comes after a vector that its gate decides about");
+    }
+    return float(double(part.alpha) * gate.value); // 32 bits, like every alpha
 }
 
 std::set<std::shared_ptr<const steering_vector>> steering_terms::vectors() const {
@@ -155,7 +153,10 @@ bool steering_terms::operates_at(hook_site site, int layer, const row_terms & te
 }
 
 bool steering_terms::keeps_norm(hook_site site, int layer, const row_terms & terms) {
-    const auto keeps = [=](const term & each) { return each.keeps_norm && each.acts(site, layer); };
+    const auto keeps = [=](const term & each) {
+        return each.acts(site, layer)
+            && std::any_of(each.parts.begin(), each.parts.end(), [](const part & part) { return part.keeps_norm; });
+    };
     return std::any_of(terms.others.begin(), terms.others.end(), keeps)
         || std::any_of(terms.additions.begin(), terms.additions.end(), [=](const auto & each) { return keeps(each.second); });
 }
@@ -177,14 +178,18 @@ void steering_terms::apply(hook_site site, int layer, int32_t row, std::vector<f
     if (terms == nullptr) return;
     // A term whose gate is shut does nothing.
     const auto acts_now = [&](const term & each) { return each.acts(site, layer) && alpha_of(each) != 0; };
+    const auto keeps_now = [&](const term & each) {
+        return each.acts(site, layer) && std::any_of(each.parts.begin(), each.parts.end(), [&](const part & part) {
+            return part.keeps_norm && alpha_of(part) != 0;
+        });
+    };
     bool operates = false;
     bool keeps    = false;
     for (const auto & each : terms->others) {
-        if (!acts_now(each)) continue;
-        operates = true;
-        keeps |= each.keeps_norm;
+        operates = operates || acts_now(each);
+        keeps    = keeps || keeps_now(each);
     }
-    for (const auto & [key, each] : terms->additions) keeps = keeps || (each.keeps_norm && acts_now(each));
+    for (const auto & [key, each] : terms->additions) keeps = keeps || keeps_now(each);
     if (!operates && !keeps) {
         for (size_t i = 0; has_sum && i < x.size(); ++i) activation[i] += float(x[i]); // rounded like the graph path's operand
         return;

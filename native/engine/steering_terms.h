@@ -75,13 +75,13 @@ private:
     struct part {
         float   alpha;
         int32_t gate;
+        bool    keeps_norm;
     };
     struct term {
         std::shared_ptr<const steering_vector> vector;
         int32_t                                step;
         std::vector<part>                      parts; // alpha is their sum
         steering_operator                      kind;
-        bool                                   keeps_norm;
 
         bool acts(hook_site site, int layer) const;
     };
@@ -92,6 +92,7 @@ private:
     const row_terms * of(int32_t row) const;
     // Times the values of their gates.
     double alpha_of(const term & term) const;
+    double alpha_of(const part & part) const;
     static bool operates_at(hook_site site, int layer, const row_terms & terms);
     static bool keeps_norm(hook_site site, int layer, const row_terms & terms);
 

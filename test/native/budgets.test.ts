@@ -266,6 +266,8 @@ test("a model whose state cannot be cut takes one budget, and says so", async ()
   await stream.next();
   await stream.add(two[0]!);
   await expect(stream.next()).rejects.toMatchObject({ code: "E_BAD_SPEC" });
+  await own.scheduler.ended();
+  expect((own.scheduler as unknown as { running: unknown[] }).running).toEqual([]); // its place is free at once
   own.dispose();
 });
 

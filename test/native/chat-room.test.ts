@@ -1,12 +1,16 @@
-import { afterAll, afterEach, expect, test } from "@jest/globals";
+import { afterAll, afterEach, expect, jest, test } from "@jest/globals";
 import type { LoadModelOptions, Model } from "../../lib/index.js";
+import { Context, type StepResult } from "../../lib/engine/index.js";
 import { ids, letters, loadChatting, rowsOf } from "../support/chats.js";
 import { randomVector, scratch } from "../support/tiny-files.js";
 
 // What chats have left in the cache takes no room from anybody.
 const space = scratch();
 const loaded: Model[] = [];
-afterEach(() => { for (const model of loaded.splice(0)) model.dispose(); });
+afterEach(() => {
+  jest.restoreAllMocks();
+  for (const model of loaded.splice(0)) model.dispose();
+});
 afterAll(() => space[Symbol.dispose]());
 
 const load = async (options: LoadModelOptions, name = "llama"): Promise<Model> => {
@@ -129,4 +133,28 @@ test("a chat whose answer fails, or whose model is disposed of, leaves nothing b
   await expect(pending).rejects.toMatchObject({ code: "E_DISPOSED" });
   model.scheduler.forget();
   await model.scheduler.ended();
+});
+
+test("a turn that is left while it is computed again, with fewer sequences than before, harms nobody", async () => {
+  const model = await load({});
+  const vector = await randomVector(model, 4, { site: "resid_post", nSteps: 1, scale: 1 });
+  const dynamic = { vector, schedule: { kind: "dynamic" } } as const;
+  for (const history of ["clean", "as-generated"] as const) {
+    const other = model.generate("abc", { maxNewTokens: 4 });
+    await other.next();
+    const stream = model.chat({ ...letters(model), history }).say(FIRST, { steer: [dynamic, dynamic, dynamic] });
+    await stream.next();
+    for (const steering of stream.steering) steering.schedule = { kind: "fixed" };
+    await stream.add(dynamic);
+    model.scheduler.forget();
+    const { decode } = Context.prototype;
+    jest.spyOn(Context.prototype, "decode").mockImplementationOnce(async function (this: Context, batch, ...more): Promise<StepResult> {
+      const result = await decode.call(this, batch, ...more);
+      expect(batch.size).toBeGreaterThan(20); // the prompt
+      void stream.return(undefined as never);
+      return result;
+    });
+    await expect(stream.next()).rejects.toMatchObject({ code: "E_ABORTED" });
+    expect((await other.result()).tokens).toHaveLength(4);
+  }
 });

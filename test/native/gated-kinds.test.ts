@@ -4,7 +4,7 @@ import { replay, type Gate, type GenerateOptions, type GenerationResult, type Mo
 import { generateText } from "../../lib/generate/index.js";
 import { alphas, bits, expectSameTokens, gates } from "../support/gates.js";
 import { randomProbe } from "../support/probes.js";
-import { loadTiny, randomVector } from "../support/tiny-files.js";
+import { digits, loadTiny, randomVector } from "../support/tiny-files.js";
 import { tinyForFile } from "../support/file-model.js";
 
 // Gates and selectors of operators, kept norms and budgets.
@@ -47,6 +47,20 @@ test.each([
   expectSameTokens(found[1]!, found[3]!);
 });
 
+test("of two parts of one vector, only the one that adds something keeps the norm", async () => {
+  const [vector, probe] = [
+    await randomVector(model, 3, { site: "resid_post", nSteps: 1, scale: 2 }),
+    await randomProbe(model, 4, { site: "resid_post", layer: 0 }),
+  ];
+  const part = { vector, schedule: { kind: "fixed", alpha: 0.3 } } as const;
+  const of = (gate?: Omit<Gate, "probe">): Promise<GenerationResult> =>
+    run([{ ...part, keepNorm: true, ...(gate && { gate: { probe, ...gate } }) }, part]);
+  const [open, plain, shut, without] = [await of({ above: 0 }), await of(), await of({ below: 0 }), await run(part)];
+  expect(bits(open)).toEqual(bits(plain));
+  expect(bits(shut)).toEqual(bits(without));
+  expect(bits(plain)).not.toEqual(bits(await run([part, part])));
+});
+
 test("a smooth gate of a clamp is refused", async () => {
   const probe = await randomProbe(model, 1, { layer: 0 });
   const vector = await randomVector(model, 1);
@@ -75,6 +89,38 @@ test.each<GenerateOptions>([{}, { ownHistory: "clean" }])("%j: a budget's rows h
     for (const { readings: [reading] } of between.tokens) expect(reading!.kl).toBeLessThanOrEqual(0.05);
     expectSameTokens(await run(replay(steering, between), model, how), between);
   }
+});
+
+test.each<GenerateOptions>([{}, { ownHistory: "clean" }])("%j: beside a budget, a gate per prompt reads the prompt's row", async (how) => {
+  const [one, two] = await Promise.all([1, 2].map((seed) => randomVector(model, seed, { site: "resid_post", nSteps: 1, scale: 2 })));
+  const probe = await randomProbe(model, 4, { site: "resid_post", layer: 0 });
+  const spending = { vector: one!, schedule: { kind: "budget", nats: 0.05 } } as const;
+  const late = { vector: two!, schedule: { kind: "fixed" }, gate: { probe, shape: "smooth", per: "prompt" }, only: { from: 2 } } as const;
+  const alone = gates(await run(late, model, how))[0]!;
+  for (const steer of [[late, spending], [spending, late, { ...spending, vector: two! }]] as Steering[][]) {
+    const result = await run(steer, model, how);
+    expect(result.tokens[0]!.readings[steer.indexOf(late)]!.alpha).toBe(0);
+    expect(result.tokens[0]!.readings[steer.indexOf(spending)]!.alpha).toBeGreaterThan(0);
+    const read = result.tokens.map(({ readings }) => readings[steer.indexOf(late as Steering)]!.gate!);
+    for (const { probability } of read) expect(probability).toBe(read[0]!.probability);
+    expect(read[0]!.probability).toBeCloseTo(alone.probability, digits(4)); // what is added at step 0 comes after the probe
+    expectSameTokens(await run(replay(steer, result), model, how), result);
+  }
+});
+
+test("what a budget found while its gate was open, it still knows when the gate opens again", async () => {
+  const [vector, probe] = [
+    await randomVector(model, 3, { site: "resid_post", nSteps: 1, scale: 2 }),
+    await randomProbe(model, 4, { site: "resid_post", layer: 0 }),
+  ];
+  const of = (gate: Omit<Gate, "probe">): Promise<GenerationResult> => run(
+    { vector, schedule: { kind: "budget", nats: 0.05, alphaMax: 20 }, gate: { probe, ...gate } }, model, { maxNewTokens: 60 },
+  );
+  const found = await of({ above: middleOf(await of({ above: 0 })) });
+  const later = found.tokens.slice(8).map(({ readings: [reading] }) => reading!);
+  const open = later.filter(({ gate }) => gate?.value !== 0); // none is read where nothing is added
+  expect(later.length - open.length).toBeGreaterThan(10);
+  expect(open.filter(({ alpha }) => alpha > 0).length).toBeGreaterThan(0.8 * open.length);
 });
 
 test("selectors: a budget spends only there, and two of them do not disturb each other", async () => {

@@ -40,6 +40,7 @@ test("two generations that are read in lockstep fit into the context, whichever 
 describe("what one generation does wrong is its own", () => {
   const tooLarge: Array<[string, ScheduleInput]> = [
     ["fixed", { kind: "fixed", alpha: 1e39 }], ["dynamic", { kind: "dynamic", strongAlpha: 1e39 }], ["a function's", () => 1e39],
+    ["a budget's largest", { kind: "budget", alphaMax: 1e39 }], ["Dyn's largest", { kind: "dynamic", alphaMax: 1e39 }],
   ];
   test.each(tooLarge)("an alpha that is infinite as a 32-bit float: %s", async (_, schedule) => {
     const vector = await randomVector(model, 1);

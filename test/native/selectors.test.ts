@@ -1,13 +1,16 @@
-import { describe, expect, test } from "@jest/globals";
+import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import {
   replay, type GenerateOptions, type GenerationResult, type Only, type ScheduleInput, type Steering,
 } from "../../lib/index.js";
+import { Context, type StepResult } from "../../lib/engine/index.js";
 import { generate, generateText, scoreTokens } from "../../lib/generate/index.js";
 import { dynamic, expectSame } from "../support/dyn-requests.js";
 import { tinyForFile } from "../support/file-model.js";
-import { digits, randomVector } from "../support/tiny-files.js";
+import { digits, loadArchitecture, randomVector } from "../support/tiny-files.js";
 
-const { model } = await tinyForFile();
+afterEach(() => { jest.restoreAllMocks(); });
+
+const { space, model } = await tinyForFile();
 const N_TOKENS = 24;
 const PROMPT = "select";
 /** Only these are written: a token is a byte. */
@@ -66,4 +69,23 @@ test("a vector added in between knows the text before it", async () => {
   const result = await stream.result();
   expect(result.tokens.slice(8).every(({ readings }) => readings[0]!.alpha === 0.5)).toBe(true);
   expect(result.tokens.slice(0, 8).every(({ readings }) => readings.length === 0)).toBe(true);
+});
+
+test.each(["lfm2", "llama"])("%s: one that is added between the decodes of a token begins at the next", async (name) => {
+  const own = await loadArchitecture(space, name);
+  const added = await randomVector(own, 1, { site: "resid_post", nSteps: 1, scale: 1 });
+  const steer = { vector: added, schedule: dynamic() };
+  const stream = generate(own, [1, 70, 103], { steer, maxNewTokens: 6, sampling: { logitBias: { 2: -Infinity } }, pipeline: "off" });
+  await stream.next();
+  const { decode } = Context.prototype;
+  let nAdded = 0;
+  jest.spyOn(Context.prototype, "decode").mockImplementation(async function (this: Context, ...given): Promise<StepResult> {
+    const result = await decode.apply(this, given);
+    if (nAdded++ === 0) await stream.add({ vector: added, schedule: fixed, only: { words: "first" } });
+    return result;
+  });
+  const { tokens, work } = await stream.result();
+  expect(tokens.map(({ readings }) => readings.length)).toEqual([1, 1, 2, 2, 2, 2]);
+  expect(work.decodes).toBe(2 * 6);
+  own.dispose();
 });

@@ -1,7 +1,7 @@
 import { expect, test } from "@jest/globals";
 import { setStrength, type Property } from "../../bin/chat/properties.js";
 import { scheduleWords } from "../../bin/chat/schedule-words.js";
-import { allowance, alphasToTry, Budgets, spendingAfter, TRIES, type Spending } from "../../lib/generate/budgets.js";
+import { allowance, alphasToTry, Budgets, canSpend, spendingAfter, TRIES, type Spending } from "../../lib/generate/budgets.js";
 import { LiveSteering } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { shorthandOf } from "../../lib/server/vectors/steering.js";
@@ -91,6 +91,21 @@ test("the largest alpha is always tried, with others below it, in order, whateve
   }
 });
 
+test("a budget that no alpha meets, for however long, leaves alphas to try", () => {
+  const given = rules({ nats: 1e-12, alphaMax: 2 });
+  let spending: Spending | undefined;
+  for (let token = 0; token < 2000; token++) {
+    const alphas = alphasToTry(given, spending);
+    expect(alphas.every((alpha) => alpha > 0)).toBe(true);
+    spending = spendingAfter(spending, given, alphas, { index: -1, kls: alphas.map(() => 1) });
+  }
+});
+
+test.each([0, 1e-50])("a largest alpha that is 0 as a 32-bit float leaves nothing to choose: %p", (alphaMax) => {
+  expect(canSpend(rules({ alphaMax }))).toBe(false);
+  expect(canSpend(rules({ alphaMax: 1e-40 }))).toBe(true);
+});
+
 test("on a text whose tokens are alike, an alpha within a quarter of the one that spends the budget is found in a few tokens", () => {
   for (const wanted of [0.003, 0.03, 0.3, 1.1, 1.9]) {
     let spending: Spending | undefined;
@@ -117,4 +132,19 @@ test("a KL that is no number fails the step; one of a weaker alpha than the chos
   expect(budgets.reading(steering, rules())).toEqual({ alpha: 2, kl: 0.4 });
   budgets.begin(1);
   expect(budgets.reading(steering, rules())).toEqual({ alpha: 0, kl: null });
+});
+
+test("while a gate is shut, the estimate stays", () => {
+  const budgets = new Budgets();
+  const steering = new LiveSteering({ vector: smallVector(), schedule: RULES });
+  budgets.take(steering, RULES, [2, 1, 0.5], { row: 0, index: 2, kls: [9, 3, 0.4] });
+  const before = budgets.tries(steering, RULES);
+  for (let step = 1; step < 5; step++) {
+    budgets.begin(step);
+    budgets.take(steering, RULES, before.alphas, { row: 0, index: 0, kls: [0, NaN, NaN, NaN], isShut: true });
+    expect(budgets.has(steering)).toBe(true);
+    expect(budgets.tries(steering, RULES)).toEqual(before);
+  }
+  budgets.take(steering, RULES, before.alphas, { row: 0, index: 0, kls: [0, NaN, NaN, NaN], isShut: false });
+  expect(budgets.tries(steering, RULES)).not.toEqual(before);
 });
