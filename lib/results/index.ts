@@ -17,6 +17,6 @@ export {
   LOCK_DOES, LOCK_NAME, RESULTS_FILE, RunStore, readRun, writeRun, type ReadRunOptions, type RunResults, type Timing,
 } from "./store.js";
 export {
-  distribution, hitMeasure, jointHit, judgeAgreement, judgesOf, pairedDifferences, summariseRun, type Distribution,
+  distribution, hitMeasure, jointHit, judgeAgreement, judgesOf, pairedDifferences, summariseRun, withoutComparisons, type Distribution,
   type EvaluatedResults, type JudgeAgreement, type Measure, type PairedDifference, type PropertyResult, type SettingResult,
 } from "./summary.js";
