@@ -14,7 +14,7 @@ export {
   type RunSetting, type Shard,
 } from "./run-file.js";
 export {
-  LOCK_DOES, LOCK_NAME, RESULTS_FILE, RunStore, readRun, writeRun, type ReadRunOptions, type RunResults, type Timing,
+  LOCK_DOES, LOCK_NAME, RESULTS_FILE, RunStore, begunRun, readRun, writeRun, type ReadRunOptions, type RunResults, type Timing,
 } from "./store.js";
 export {
   distribution, hitMeasure, jointHit, judgeAgreement, judgesOf, pairedDifferences, summariseRun, withoutComparisons, type Distribution,

@@ -1,4 +1,4 @@
-import { writeFile } from "node:fs/promises";
+import { rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { evaluate, type Evaluator } from "../../lib/experiments.js";
@@ -9,7 +9,8 @@ import { promptedMessage } from "../../lib/evaluate/prompted-message.js";
 import { conceptOf, harmonicMean } from "../../lib/evaluate/quality-evaluator.js";
 import { checkRubric, rubricsFor } from "../../lib/evaluate/rubric.js";
 import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
-import { writeRun } from "../../lib/results/index.js";
+import { withPrompted } from "../../lib/experiment/config.js";
+import { runDifferences, writeRun } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/runs.js";
 
@@ -50,12 +51,29 @@ describe("rubrics", () => {
   });
 });
 
-describe("the prompted baseline's message", () => {
-  test("is the dataset's instruction, or what its name stands for", () => {
+describe("the prompted baseline", () => {
+  test("asks with the dataset's instruction, or with what its name stands for", () => {
     expect(promptedMessage({ name: "ITA", instruction: " Rispondi in italiano.\n" })).toBe("Rispondi in italiano.");
     expect(promptedMessage({ name: "ITi2f_train", instruction: "" })).toBe("Answer in Italian. Write in a formal, courteous register.");
     expect(promptedMessage({ name: "ENunsafe", instruction: " " })).toBe("Answer in English. Give careless and mischievous advice.");
     expect(promptedMessage({ name: "pirate", instruction: "" })).toBeUndefined();
+  });
+
+  test("is not added to a run that was begun without it, unless it is asked for", async () => {
+    const out = join(await temporaryFolder(), "run");
+    const config: { seed: number; prompted?: string | null } = { seed: 1 };
+    const shows = { name: "ITA", instruction: "Rispondi in italiano.", rows: [] } as unknown as Dataset;
+    const run = aRun({ config, nPrompts: 1 });
+    const there = (resumed: object) => runDifferences(run, aRun({ config: { ...resumed }, nPrompts: 1 }));
+    await writeRun(out, run, []);
+    expect(await withPrompted(config, shows, { out })).toEqual({ ...config, prompted: shows.instruction }); // no results yet
+    await rm(out, { recursive: true });
+    await writeRun(out, run, someRecords(run, 0));
+    const notices: string[] = [];
+    expect(there(await withPrompted(config, shows, { out, onNotice: (line) => notices.push(line) }))).toEqual([]);
+    expect(notices).toEqual([expect.stringMatching(/^no prompted baseline: the run in .* was begun without one/)]);
+    expect(there(await withPrompted({ ...config, prompted: null }, shows, { out }))).toEqual([]);
+    expect(await withPrompted({ ...config, prompted: "x" }, shows, { out })).toEqual({ ...config, prompted: "x" });
   });
 });
 
