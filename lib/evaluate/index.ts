@@ -20,7 +20,7 @@ export { conceptOf, type QualityEvaluatorOptions } from "./quality-evaluator.js"
 export { RUBRIC_NAMES, rubricsFor, type Rubric, type ScaleRubric, type YesNoRubric } from "./rubric.js";
 export type { CodeSwitchingOptions } from "./code-switching.js";
 export type { EvaluateOptions } from "./evaluate-run.js";
-export { checkEvaluators, named } from "./evaluate-run.js";
+export { checkEvaluators, named, requireSetting } from "./evaluate-run.js";
 export { wantedOf, wantedSide, type WantedProperties } from "./wanted-properties.js";
 export { promptedMessage } from "./prompted-message.js";
 export { fluencyEvaluator, perplexityEvaluator } from "./fluency-evaluator.js";

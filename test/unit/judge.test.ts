@@ -1,4 +1,4 @@
-import { rm, writeFile } from "node:fs/promises";
+import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { evaluate, type Evaluator } from "../../lib/experiments.js";
@@ -180,9 +180,13 @@ test("an evaluator that compares is shown the other setting's answer to the same
   await writeRun(folder, run, records);
   const { evaluations } = await evaluateRun(folder, [byLetter({ against: "no-icl" })]);
   expect(evaluations[0]!.rows.map((row) => row["eval_letter_reference"])).toEqual(records.map(({ prompt }) => `no-icl ${prompt}`));
-  await expect(evaluateRun(folder, [byLetter({ name: "other", against: "Dyn p=9" })])).rejects.toMatchObject({
-    code: "E_BAD_ARGUMENT", message: expect.stringMatching(/"Dyn p=9", which the run lacks; expected one of icl, no-icl/),
+  // A slip leaves no trace: nothing is judged first, and no file of the evaluator stays behind.
+  const before = (await readdir(folder)).sort();
+  const slip = [byLetter({ name: "first" }), byLetter({ name: "other", against: "Dyn p=9" })];
+  await expect(evaluateRun(folder, slip)).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT", message: expect.stringMatching(/"Dyn p=9", which the run in .* lacks; expected one of icl, no-icl/),
   });
+  expect((await readdir(folder)).sort()).toEqual(before);
 });
 
 test("a judge that prefers one label gets a threshold from labelled answers, and is tested on others", async () => {
