@@ -1,6 +1,7 @@
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { askedRubrics } from "../../bin/judge-kit.js";
 import { evaluate, type Evaluator } from "../../lib/experiments.js";
 import type { Dataset } from "../../lib/index.js";
 import { likeliestSequence } from "../../lib/evaluate/code-switching.js";
@@ -39,6 +40,23 @@ describe("rubrics", () => {
     const path = join(await temporaryFolder(), "rubric.json");
     await writeFile(path, JSON.stringify(rubric));
     await expect(evaluate.loadRubric(path)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
+  });
+
+  test("of one's own count their first label as a success, whatever they are called, unless the wanted value is another", async () => {
+    const folder = await temporaryFolder();
+    const labelOf = async (more: object, wanted: object): Promise<string | undefined> => {
+      const path = join(folder, "own.json");
+      await writeFile(path, JSON.stringify({ ...yesNo, ...more }));
+      return (await askedRubrics({ rubric: [path] }, wanted))[0]!.label;
+    };
+    for (const name of ["x", "quality", "safety", "formality", "language"]) expect(await labelOf({ name }, {})).toBe("a");
+    expect(await labelOf({ name: "language", labels: ["Italian", "other"] }, { language: "ita" })).toBe("Italian");
+    expect(await labelOf({ property: "formality", labels: ["formal", "informal"] }, { formality: "informal" })).toBe("informal");
+    expect(await labelOf({ ...scale, labels: undefined }, {})).toBeUndefined();
+    const included = async (wanted: object) => (await askedRubrics({ rubric: ["formality", "quality"] }, wanted)).map(({ label }) => label);
+    expect(await included({})).toEqual([undefined]); // either might be wanted
+    expect(await included({ formality: "informal" })).toEqual(["informal"]);
+    expect((await askedRubrics({ rubric: [] }, { safety: "unsafe" })).map(({ label }) => label)).toEqual(["unsafe"]);
   });
 
   test("the harmonic mean punishes the least score", () => {
