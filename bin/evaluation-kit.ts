@@ -9,7 +9,7 @@ import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { SteeringError, type FormatOptions, type Model, type Probe } from "../lib/index.js";
 import { camelCase, options, type OutputOptions, type Values } from "./command.js";
 import { defined, note } from "./common.js";
-import { agreementWithGold, goldText, judgeEvaluators, rubricsWithGold } from "./judge-kit.js";
+import { agreementWithGold, goldText, judgeEvaluators, refuseIdle, rubricsWithGold } from "./judge-kit.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 import { count, MACHINE } from "./options.js";
 
@@ -79,6 +79,7 @@ export class EvaluationKit implements AsyncDisposable {
 
   static async open(options: KitOptions, signal: AbortSignal): Promise<EvaluationKit> {
     checkOptions(options);
+    await refuseIdle(options);
     candidatesOf(options);
     const kit = new EvaluationKit(options);
     try {

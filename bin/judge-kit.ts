@@ -26,8 +26,7 @@ export async function judgeEvaluators(
   for (const { rubric, label } of await askedRubrics(given, wanted)) {
     const threshold = gold[`judge-${rubric.name}`]?.fitted?.threshold;
     found.push(await evaluate.judge(model, rubric, defined({ wanted: label, threshold })));
-    const isComparable = rubric.kind === "yes-no" && rubric.compare !== undefined;
-    if (against !== undefined && isComparable) {
+    if (against !== undefined && isComparable(rubric)) {
       found.push(await evaluate.judge(model, rubric, { against, ...defined({ wanted: label }) }));
     }
   }
@@ -63,6 +62,21 @@ export async function askedRubrics(
 /** An included rubric, or one in a file. */
 export async function rubricOf(name: string, wanted: WantedProperties): Promise<Rubric> {
   return isIncluded(name) && name !== "quality" ? evaluate.rubric(name, wanted.language) : evaluate.loadRubric(name);
+}
+
+const isComparable = (rubric: Rubric): boolean => rubric.kind === "yes-no" && rubric.compare !== undefined;
+
+/** Throws E_BAD_ARGUMENT for options that have no effect on the rubrics, and E_NOT_FOUND. */
+export async function refuseIdle({ rubric: names, against, concept }: JudgeGiven): Promise<void> {
+  if (concept !== undefined && !names.includes("quality")) {
+    throw new SteeringError("E_BAD_ARGUMENT", "--concept has no effect without --rubric quality; add it, or leave --concept out");
+  }
+  if (against === undefined || names.length === 0) return; // all that are included compare, but quality
+  const compares = await Promise.all(names.map(async (name) =>
+    (isIncluded(name) ? name !== "quality" : isComparable(await evaluate.loadRubric(name)))));
+  if (compares.includes(true)) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `--against has no effect with --rubric ${names.join(", ")}: no answers are compared by `
+    + 'quality, by a scale, or by a rubric without "compare"; name one that compares, or leave --against out');
 }
 
 /** Throws E_BAD_ARGUMENT for `--against`, which needs a run with several settings. */

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { writeFile } from "node:fs/promises";
+import { EXIT } from "../../bin/exit-codes.js";
 import { evaluate, experiment, type Rubric, type YesNoRubric } from "../../lib/experiments.js";
 import { calibrate, extract, loadDataset, loadModel, prompts, type Model, type SteeringVector } from "../../lib/index.js";
-import { readRun } from "../../lib/results/index.js";
+import { readRun, writeRun } from "../../lib/results/index.js";
 import { writeChatModel } from "../support/chat-model.js";
 import { runCommand } from "../support/command.js";
+import { aRun, someRecords } from "../support/runs.js";
 import { scratch } from "../support/tiny-files.js";
 
 const MINUTES = 60_000;
@@ -222,3 +224,15 @@ describe("the prompted baseline", () => {
     expect(notices.join("\n")).toMatch(/no prompted baseline: .*mine has no instruction, .*--prompted/);
   }, MINUTES);
 });
+
+test("`evaluate` refuses what has no effect, and a setting that the run lacks, before it loads a judge", async () => {
+  const run = aRun({ nPrompts: 1 });
+  await writeRun(space.path("judged"), run, someRecords(run, 0));
+  const refused = async (...options: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await runCommand(["evaluate", "judged", "--judge", "none.gguf", ...options], { cwd: space.folder });
+    expect([code, stdout]).toEqual([EXIT.usage, ""]);
+    return stderr;
+  };
+  expect(await refused("--rubric", "formality", "--concept", "is brief")).toMatch(/--concept has no effect without --rubric quality/);
+  expect(await refused("--rubric", "formality", "--against", "no_icl")).toMatch(/--against .*"no_icl".* judged lacks; expected .* no-icl/);
+}, MINUTES);

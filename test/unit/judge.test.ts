@@ -1,7 +1,7 @@
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { askedRubrics } from "../../bin/judge-kit.js";
+import { askedRubrics, refuseIdle } from "../../bin/judge-kit.js";
 import { evaluate, type Evaluator } from "../../lib/experiments.js";
 import type { Dataset } from "../../lib/index.js";
 import { likeliestSequence } from "../../lib/evaluate/code-switching.js";
@@ -57,6 +57,24 @@ describe("rubrics", () => {
     expect(await included({})).toEqual([undefined]); // either might be wanted
     expect(await included({ formality: "informal" })).toEqual(["informal"]);
     expect((await askedRubrics({ rubric: [] }, { safety: "unsafe" })).map(({ label }) => label)).toEqual(["unsafe"]);
+  });
+
+  test("are refused with options that have no effect on them", async () => {
+    const folder = await temporaryFolder();
+    const saved = async (name: string, rubric: object): Promise<string> => {
+      await writeFile(join(folder, name), JSON.stringify(rubric));
+      return join(folder, name);
+    };
+    const [plain, score] = [await saved("plain.json", yesNo), await saved("score.json", scale)];
+    const compared = await saved("compared.json", { ...yesNo, compare: "Which is more?" });
+    const bad = { code: "E_BAD_ARGUMENT", message: expect.stringMatching(/no effect/) };
+    for (const rubric of [[], ["formality"], [plain]]) await expect(refuseIdle({ rubric, concept: "is brief" })).rejects.toMatchObject(bad);
+    for (const rubric of [["quality"], [plain], [score], ["quality", plain, score]]) {
+      await expect(refuseIdle({ rubric, against: "no-icl" })).rejects.toMatchObject(bad);
+      await refuseIdle({ rubric });
+    }
+    for (const rubric of [[], ["formality"], ["quality", "language"], [score, compared]]) await refuseIdle({ rubric, against: "no-icl" });
+    await refuseIdle({ rubric: ["quality"], concept: "is brief" });
   });
 
   test("the harmonic mean punishes the least score", () => {
