@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
+import { knowsWords, languageName, RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import {
   evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GoldAgreement, type GuardEvaluatorOptions,
   type GuardForm,
@@ -108,14 +108,13 @@ export class EvaluationKit implements AsyncDisposable {
     const loaded = (name: string | undefined): Model | undefined => (name === undefined ? undefined : this.loaded.get(name)!);
     const [guard, perplexity, judge] = [this.options.safety, this.options.perplexity, this.options.judge].map(loaded);
     const languages = candidates === "all" ? "all" : candidatesOf(this.options);
-    const switching = { wanted: wanted.language ?? "", candidates: candidatesOf(this.options) };
     const guarding = { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial };
     const classifying = { wanted: wanted.formality, ...defined({ sure: this.options.sure }) };
     return [
       await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: languages }),
       evaluate.fluency(),
       ...(brevity === undefined ? [] : [evaluate.brevity(brevity)]),
-      ...(wanted.language === undefined ? [] : [await evaluate.codeSwitching(switching)]),
+      ...await this.switching(wanted),
       ...(guard ? [await this.inEnglish(await evaluate.guard(guard, guarding))] : []),
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
@@ -145,6 +144,13 @@ export class EvaluationKit implements AsyncDisposable {
   async isJudge(fingerprint: object): Promise<boolean> {
     const judge = this.options.judge === undefined ? undefined : this.loaded.get(this.options.judge)!;
     return judge !== undefined && isDeepStrictEqual({ ...await judge.fingerprint() }, { ...fingerprint });
+  }
+
+  private async switching({ language }: WantedProperties): Promise<Evaluator[]> {
+    if (language === undefined) return [];
+    if (await knowsWords(language)) return [await evaluate.codeSwitching({ wanted: language, candidates: candidatesOf(this.options) })];
+    note(`note: no code-switching, because the words of ${languageName(language)} are not known`, this.options.quiet);
+    return [];
   }
 
   private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {

@@ -18,7 +18,7 @@ export type { JudgeEvaluatorOptions } from "./judge-evaluator.js";
 export type { JudgeOptions, Verdict } from "./judge.js";
 export { conceptOf, type QualityEvaluatorOptions } from "./quality-evaluator.js";
 export { RUBRIC_NAMES, rubricsFor, type Rubric, type ScaleRubric, type YesNoRubric } from "./rubric.js";
-export type { CodeSwitchingOptions } from "./code-switching.js";
+export { knowsWords, type CodeSwitchingOptions } from "./code-switching.js";
 export type { EvaluateOptions } from "./evaluate-run.js";
 export { checkEvaluators, named, requireSetting } from "./evaluate-run.js";
 export { wantedOf, wantedSide, type WantedProperties } from "./wanted-properties.js";

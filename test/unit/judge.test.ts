@@ -1,6 +1,7 @@
 import { readdir, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { EvaluationKit, type KitOptions } from "../../bin/evaluation-kit.js";
 import { askedRubrics, refuseIdle } from "../../bin/judge-kit.js";
 import { evaluate, type Evaluator } from "../../lib/experiments.js";
 import type { Dataset } from "../../lib/index.js";
@@ -133,6 +134,18 @@ describe("code-switching", () => {
     const all = words.reduce<string[][]>((paths) => paths.flatMap((path) => languages.map((each) => [...path, each])), [[]]);
     const best = Math.max(...all.map(value));
     expect(value(likeliestSequence(words, languages, 0.2))).toBeCloseTo(best, 12);
+  });
+
+  test("is refused, and left out by `evaluate`, for a language whose words are not known", async () => {
+    await expect(evaluate.codeSwitching({ wanted: "id" })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(/eld.* does not know Indonesian/),
+    });
+    const given = { rubric: [], probe: [], quiet: true, detector: "franc" } as unknown as KitOptions;
+    const { signal } = new AbortController();
+    await using kit = await EvaluationKit.open(given, signal);
+    const namesFor = async (language: string) => (await kit.evaluators({ language }, undefined, signal)).map(({ name }) => name);
+    expect(await namesFor("ind")).toEqual(["language", "fluency"]);
+    expect(await namesFor("ita")).toEqual(["language", "fluency", "switching"]);
   });
 
   test("counts the words that are not in the wanted language", async () => {
