@@ -1,4 +1,4 @@
-import { readdir, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { EvaluationKit, type KitOptions } from "../../bin/evaluation-kit.js";
@@ -150,6 +150,7 @@ describe("code-switching", () => {
 
   test("counts the words that are not in the wanted language", async () => {
     const evaluator = await evaluate.codeSwitching({ wanted: "it" });
+    expect(await readFile("docs/method.md", "utf8")).toContain(`probability of ${String(evaluator.config["switch"])}: Viterbi's path`);
     const italian = "Le api raccolgono il nettare dai fiori e lo portano nell'alveare, dove diventa miele durante l'estate";
     const english = "while the bees collect nectar from the flowers and carry it back to their hive";
     const [pure, mixed, foreign, empty, chinese] = await evaluator.evaluate(
