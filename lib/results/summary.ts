@@ -63,8 +63,8 @@ export function summariseRun(results: EvaluatedResults): SettingResult[] {
 }
 
 /**
- * One judge per wanted property: the evaluator of that name, otherwise the first that is no instruct model, such as a probe, otherwise the
- * first.
+ * One judge per wanted property: the evaluator of that name, otherwise the first that does not ask an instruct model, such as a probe,
+ * otherwise the first.
  */
 export function judgesOf(evaluations: readonly Evaluation[]): Evaluation[] {
   const judged = withoutComparisons(evaluations);
