@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
+import { knowsWords, languageName, RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import {
   evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GoldAgreement, type GuardEvaluatorOptions,
   type GuardForm,
@@ -9,7 +9,7 @@ import { parseJson, readUtf8 } from "../lib/formats/index.js";
 import { SteeringError, type FormatOptions, type Model, type Probe } from "../lib/index.js";
 import { camelCase, options, type OutputOptions, type Values } from "./command.js";
 import { defined, note } from "./common.js";
-import { agreementWithGold, goldText, judgeEvaluators, rubricsWithGold } from "./judge-kit.js";
+import { agreementWithGold, goldText, judgeEvaluators, refuseIdle, rubricsWithGold } from "./judge-kit.js";
 import { openModel, pullIfNamed } from "./open-model.js";
 import { count, MACHINE } from "./options.js";
 
@@ -79,6 +79,7 @@ export class EvaluationKit implements AsyncDisposable {
 
   static async open(options: KitOptions, signal: AbortSignal): Promise<EvaluationKit> {
     checkOptions(options);
+    await refuseIdle(options);
     candidatesOf(options);
     const kit = new EvaluationKit(options);
     try {
@@ -107,14 +108,13 @@ export class EvaluationKit implements AsyncDisposable {
     const loaded = (name: string | undefined): Model | undefined => (name === undefined ? undefined : this.loaded.get(name)!);
     const [guard, perplexity, judge] = [this.options.safety, this.options.perplexity, this.options.judge].map(loaded);
     const languages = candidates === "all" ? "all" : candidatesOf(this.options);
-    const switching = { wanted: wanted.language ?? "", candidates: candidatesOf(this.options) };
     const guarding = { wanted: wanted.safety, forms: this.forms, controversial: controversial === "neither" ? null : controversial };
     const classifying = { wanted: wanted.formality, ...defined({ sure: this.options.sure }) };
     return [
       await evaluate.language({ wanted: wanted.language, ...defined({ detector }), candidates: languages }),
       evaluate.fluency(),
       ...(brevity === undefined ? [] : [evaluate.brevity(brevity)]),
-      ...(wanted.language === undefined ? [] : [await evaluate.codeSwitching(switching)]),
+      ...await this.switching(wanted),
       ...(guard ? [await this.inEnglish(await evaluate.guard(guard, guarding))] : []),
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
@@ -144,6 +144,13 @@ export class EvaluationKit implements AsyncDisposable {
   async isJudge(fingerprint: object): Promise<boolean> {
     const judge = this.options.judge === undefined ? undefined : this.loaded.get(this.options.judge)!;
     return judge !== undefined && isDeepStrictEqual({ ...await judge.fingerprint() }, { ...fingerprint });
+  }
+
+  private async switching({ language }: WantedProperties): Promise<Evaluator[]> {
+    if (language === undefined) return [];
+    if (await knowsWords(language)) return [await evaluate.codeSwitching({ wanted: language, candidates: candidatesOf(this.options) })];
+    note(`note: no code-switching, because the words of ${languageName(language)} are not known`, this.options.quiet);
+    return [];
   }
 
   private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {

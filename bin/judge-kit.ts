@@ -19,16 +19,14 @@ const isIncluded = (name: string): name is Included => (RUBRIC_NAMES as readonly
 
 /** The evaluators of a judge: those of the given rubrics or, by default, one for each wanted property. Throws E_BAD_ARGUMENT. */
 export async function judgeEvaluators(
-  model: Model, { rubric: names, against, concept }: JudgeGiven, wanted: WantedProperties,
-  gold: Readonly<Record<string, GoldAgreement>>,
+  model: Model, given: JudgeGiven, wanted: WantedProperties, gold: Readonly<Record<string, GoldAgreement>>,
 ): Promise<Evaluator[]> {
+  const { rubric: names, against, concept } = given;
   const found: Evaluator[] = [];
-  for (const rubric of await rubrics(names.filter((name) => name !== "quality"), names.length > 0, wanted)) {
-    const label = rubric.kind === "scale" ? undefined : wantedLabel(rubric, wanted);
+  for (const { rubric, label } of await askedRubrics(given, wanted)) {
     const threshold = gold[`judge-${rubric.name}`]?.fitted?.threshold;
     found.push(await evaluate.judge(model, rubric, defined({ wanted: label, threshold })));
-    const isComparable = rubric.kind === "yes-no" && rubric.compare !== undefined;
-    if (against !== undefined && isComparable) {
+    if (against !== undefined && isComparable(rubric)) {
       found.push(await evaluate.judge(model, rubric, { against, ...defined({ wanted: label }) }));
     }
   }
@@ -43,10 +41,21 @@ export async function judgeEvaluators(
   return found;
 }
 
-async function rubrics(names: readonly string[], isAsked: boolean, wanted: WantedProperties): Promise<Rubric[]> {
-  if (isAsked) return Promise.all(names.map((name) => rubricOf(name, wanted)));
+/**
+ * The rubrics that are named, but quality, or those of the wanted properties; each with the label that counts as a success, if any does.
+ * Throws E_NOT_FOUND, E_BAD_ARGUMENT.
+ */
+export async function askedRubrics(
+  { rubric: names }: Pick<JudgeGiven, "rubric">, wanted: WantedProperties,
+): Promise<Array<{ rubric: Rubric; label: string | undefined }>> {
+  const labelled = (rubric: Rubric, isOwn: boolean) =>
+    ({ rubric, label: rubric.kind === "scale" ? undefined : wantedLabel(rubric, wanted, isOwn) });
+  if (names.length > 0) {
+    const others = names.filter((name) => name !== "quality");
+    return Promise.all(others.map(async (name) => labelled(await rubricOf(name, wanted), !isIncluded(name))));
+  }
   const usual = rubricsFor(wanted);
-  if (usual.length > 0) return usual;
+  if (usual.length > 0) return usual.map((rubric) => labelled(rubric, false));
   throw new SteeringError("E_BAD_ARGUMENT", "--judge: the datasets' names do not say what to judge; name it with --rubric");
 }
 
@@ -55,23 +64,37 @@ export async function rubricOf(name: string, wanted: WantedProperties): Promise<
   return isIncluded(name) && name !== "quality" ? evaluate.rubric(name, wanted.language) : evaluate.loadRubric(name);
 }
 
+const isComparable = (rubric: Rubric): boolean => rubric.kind === "yes-no" && rubric.compare !== undefined;
+
+/** Throws E_BAD_ARGUMENT for options that have no effect on the rubrics, and E_NOT_FOUND. */
+export async function refuseIdle({ rubric: names, against, concept }: JudgeGiven): Promise<void> {
+  if (concept !== undefined && !names.includes("quality")) {
+    throw new SteeringError("E_BAD_ARGUMENT", "--concept has no effect without --rubric quality; add it, or leave --concept out");
+  }
+  if (against === undefined || names.length === 0) return; // all that are included compare, but quality
+  const compares = await Promise.all(names.map(async (name) =>
+    (isIncluded(name) ? name !== "quality" : isComparable(await evaluate.loadRubric(name)))));
+  if (compares.includes(true)) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `--against has no effect with --rubric ${names.join(", ")}: no answers are compared by `
+    + 'quality, by a scale, or by a rubric without "compare"; name one that compares, or leave --against out');
+}
+
 /** Throws E_BAD_ARGUMENT for `--against`, which needs a run with several settings. */
 export function refuseAgainst({ against }: JudgeGiven): void {
   if (against === undefined) return;
   throw new SteeringError("E_BAD_ARGUMENT", "--against compares the settings of a run and has no effect here; leave it out");
 }
 
-/** The label of the rubric that is wanted, if its property is; the first label of a rubric about anything else. */
-function wantedLabel({ name, property = name, labels }: YesNoRubric, wanted: WantedProperties): string | undefined {
-  if (!isIncluded(property)) return labels[0];
-  const value = wanted[property as keyof WantedProperties];
-  return labels.find((label) => label === value);
+/** The label of the rubric that is wanted; otherwise the first, if the rubric is the user's own. */
+function wantedLabel({ name, property = name, labels }: YesNoRubric, wanted: WantedProperties, isOwn: boolean): string | undefined {
+  const value = isIncluded(property) ? wanted[property as keyof WantedProperties] : undefined;
+  return labels.find((label) => label === value) ?? (isOwn ? labels[0] : undefined);
 }
 
 /** The rubrics with labelled answers of ours that `judgeEvaluators` asks. Throws E_BAD_ARGUMENT. */
-export async function rubricsWithGold({ rubric: names }: JudgeGiven, wanted: WantedProperties): Promise<YesNoRubric[]> {
-  const all = await rubrics(names.filter((name) => name !== "quality"), names.length > 0, wanted);
-  return all.flatMap((rubric) => (rubric.kind === "yes-no" && rubric.gold ? [rubric] : []));
+export async function rubricsWithGold(given: JudgeGiven, wanted: WantedProperties): Promise<YesNoRubric[]> {
+  const all = await askedRubrics(given, wanted);
+  return all.flatMap(({ rubric }) => (rubric.kind === "yes-no" && rubric.gold ? [rubric] : []));
 }
 
 /** How far the judge agrees with labelled answers of ours; undefined for a rubric that has none. Throws E_NOT_FOUND. */

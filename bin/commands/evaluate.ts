@@ -1,4 +1,4 @@
-import { wantedOf, checkEvaluators, named } from "../../lib/evaluate/index.js";
+import { wantedOf, checkEvaluators, named, requireSetting } from "../../lib/evaluate/index.js";
 import { evaluate, results as resultsApi, type Evaluator } from "../../lib/experiments.js";
 import { formatOfConfig } from "../../lib/experiment/index.js";
 import { SteeringError, type FormatOptions } from "../../lib/index.js";
@@ -55,6 +55,7 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
   const { again, json, quiet } = options;
   const folders = options.runs.flatMap(resultsApi.below);
   const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: (await resultsApi.read(folder)).run })));
+  for (const { folder, run } of runs) requireSetting("--against", options.against, folder, run); // before any judging
   const wanted = wantedBy(options);
   const given = perplexityFormat(options);
   await using kit = await EvaluationKit.open(options, signal);

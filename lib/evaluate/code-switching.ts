@@ -1,8 +1,9 @@
+import { SteeringError } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
 import type { Evaluator } from "./evaluator.js";
 import { wordsOf } from "./fluency-evaluator.js";
-import { DATASET_LANGUAGES, parseLanguage } from "./language-code.js";
-import { loadWordDetector } from "./language.js";
+import { DATASET_LANGUAGES, languageName, parseLanguage } from "./language-code.js";
+import { loadLanguageDetector, loadWordDetector, WORD_DETECTOR } from "./language.js";
 
 /** Options of `codeSwitchingEvaluator`. */
 export interface CodeSwitchingOptions {
@@ -21,10 +22,14 @@ const LETTER = /\p{L}/u;
  * language; `words`; `switches` (changes of language between neighbouring words). The language of a word is read off its neighbours, too,
  * so a single word of another language may be missed. Null for a text without words.
  *
- * @throws SteeringError E_BAD_ARGUMENT (not a language)
+ * @throws SteeringError E_BAD_ARGUMENT (not a language, or one that the detector of words does not know)
  */
 export async function codeSwitchingEvaluator({ wanted, candidates }: CodeSwitchingOptions): Promise<Evaluator> {
   const language = parseLanguage(wanted);
+  if (!await knowsWords(language)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `code-switching: ${WORD_DETECTOR}, which reads the words, does not know `
+      + `${languageName(language)}; expected a language that it knows, for example Italian`);
+  }
   const listed = (candidates ?? Object.values(DATASET_LANGUAGES)).map(parseLanguage);
   const among = [...new Set([...listed, language])];
   const detect = await loadWordDetector(among);
@@ -42,6 +47,11 @@ export async function codeSwitchingEvaluator({ wanted, candidates }: CodeSwitchi
     }),
     [Symbol.dispose]: () => {},
   };
+}
+
+/** Whether code-switching can be told for a language (ISO 639-3). */
+export async function knowsWords(language: string): Promise<boolean> {
+  return (await loadLanguageDetector(WORD_DETECTOR)).languages.includes(language);
 }
 
 /** The likeliest language of each word, if a word is in another language than the one before it with the probability `change` (Viterbi). */

@@ -3,7 +3,8 @@ import type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluator.js
 import { languageEvaluator } from "./language-evaluator.js";
 import { throwIfAborted } from "../errors.js";
 import {
-  columnOf, evaluationHeader, evaluationRow, EvaluationStore, judgedText, readRun, type ResultRecord, type RunResults,
+  columnOf, evaluationHeader, evaluationRow, EvaluationStore, judgedText, readRun, readRunFile, type ResultRecord, type RunFile,
+  type RunResults,
 } from "../results/index.js";
 import { wantedOf } from "./wanted-properties.js";
 
@@ -28,6 +29,8 @@ export async function evaluateRun(
   { again = false, signal, onProgress }: EvaluateOptions = {},
 ): Promise<RunResults> {
   checkEvaluators(evaluators);
+  const run = await readRunFile(folder);
+  for (const { name, against } of evaluators) requireSetting(`the evaluator "${name}"`, against, folder, run);
   for (const evaluator of evaluators) {
     await using store = await EvaluationStore.open(folder, headerFields(evaluator), again);
     const { records } = store;
@@ -89,14 +92,18 @@ async function columnsOf(
   return found.map((columns) => named(evaluator.name, columns));
 }
 
-/** What an evaluator compares each answer with. Throws E_BAD_ARGUMENT for a setting that the run does not have. */
-function references({ name, against }: Evaluator, records: readonly ResultRecord[]): NonNullable<Judging["referenceOf"]> {
+/** Throws E_BAD_ARGUMENT if the run in a folder lacks the setting that `who` compares answers with. */
+export function requireSetting(who: string, against: string | undefined, folder: string, { settings }: Pick<RunFile, "settings">): void {
+  if (against === undefined || settings.some(({ label }) => label === against)) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `${who} compares with the setting "${against}", which the run in ${folder} lacks; `
+    + `expected one of ${settings.map(({ label }) => label).join(", ")}`);
+}
+
+/** What an evaluator compares each answer with. */
+function references({ against }: Evaluator, records: readonly ResultRecord[]): NonNullable<Judging["referenceOf"]> {
   if (against === undefined) return () => ({});
   const texts = new Map(records.filter(({ setting }) => setting === against).map((record) => [record.prompt, judgedText(record)]));
-  if (texts.size > 0 || records.length === 0) return ({ prompt }) => ({ reference: texts.get(prompt) ?? "" });
-  const labels = [...new Set(records.map(({ setting }) => setting))];
-  throw new SteeringError("E_BAD_ARGUMENT",
-    `the evaluator "${name}" compares with the setting "${against}", which the run lacks; expected one of ${labels.join(", ")}`);
+  return ({ prompt }) => ({ reference: texts.get(prompt) ?? "" });
 }
 
 /** Expand the columns' suffixes to full names. */

@@ -81,6 +81,9 @@ export async function loadLanguageDetector(name: LanguageDetectorName = DEFAULT_
   return { name, languages, detect: (text, candidates) => guess(text, candidates, OTHER[name], probabilitiesOf) };
 }
 
+/** The detector of `loadWordDetector`. */
+export const WORD_DETECTOR: LanguageDetectorName = "eld";
+
 /**
  * Load a function that gives the probability of each candidate for a single word, from eld's n-grams. One word says little, so use it for
  * words in their context.

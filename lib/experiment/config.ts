@@ -5,7 +5,7 @@ import { isDatasetName, NAME_OR_FILE, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { promptedMessage } from "../evaluate/index.js";
 import { FORMAT_CHOICES, resolveDemonstrationFormat, type FormatOptions } from "../prompt/index.js";
-import { MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
+import { begunRun, MAX_PROMPTS, MAX_VECTORS } from "../results/index.js";
 import { STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type Strategy } from "../steering/index.js";
 import { FORMATS, HOOK_SITES, type Format } from "../vector/index.js";
 
@@ -125,16 +125,24 @@ export function withFormat<Config extends FormatConfig>(
   return { ...config, ...(resolved !== "qa" && { format: resolved }) };
 }
 
-/** The same configuration with the message of the prompted baseline, by default that of the dataset that shows the properties. */
-export function withPrompted<Config extends Pick<SingleConfig, "prompted">>(
-  config: Config, shows: Dataset, onNotice?: (line: string) => void,
-): Config & { prompted: string | null } {
-  const { prompted = promptedMessage(shows) } = config;
+/**
+ * The same configuration with the message of the prompted baseline, by default that of the dataset that shows the properties; without
+ * `prompted` if there is no such baseline. By default, a folder's run that was begun without one goes on without one. Throws E_BAD_RUN.
+ */
+export async function withPrompted<Config extends Pick<SingleConfig, "prompted">>(
+  { prompted: asked, ...config }: Config, shows: Dataset, { out, onNotice }: { out: string; onNotice?: (line: string) => void },
+): Promise<Omit<Config, "prompted"> & { prompted?: string }> {
+  const begun = asked === undefined ? await begunRun(out) : undefined;
+  if (begun && typeof begun.config["prompted"] !== "string") {
+    onNotice?.(`no prompted baseline: the run in ${out} was begun without one; choose another folder to have it`);
+    return config;
+  }
+  const prompted = asked === undefined ? promptedMessage(shows) : asked;
   if (prompted === undefined) {
     onNotice?.(`no prompted baseline: ${shows.name} has no instruction, and its name does not say what to ask for; `
       + "give a system message that asks for the property with --prompted");
   }
-  return { ...config, prompted: prompted ?? null };
+  return { ...config, ...(typeof prompted === "string" && { prompted }) };
 }
 
 /** How a run's questions are put to its model. */

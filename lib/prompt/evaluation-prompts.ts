@@ -61,11 +61,13 @@ export async function formattedPrompts(
   model: Engine, data: EvaluationData, settings: EvaluationSettings, options: FormatOptions = {},
 ): Promise<EvaluationPrompt[]> {
   const plain = await unpromptedPrompts(model, data, settings, options);
-  const { prompted: message } = settings;
+  const { prompted: message, promptFormat } = settings;
   if (typeof message !== "string") return plain;
   const how = { ...options, format: formatOf(model, data, settings, options) };
   return Promise.all(plain.map(async (prompt, index) => checkedLength(model, data, settings, index, {
-    ...prompt, prompted: await promptTokensUnder(model, message, prompt.question, how),
+    ...prompt,
+    prompted: promptFormat === "published" ? questionTokens(model, prompt.question, promptFormat, message)
+      : await promptTokensUnder(model, message, prompt.question, how),
   })));
 }
 

@@ -46,9 +46,11 @@ export function iclTokens(model: Tokeniser, instruction: string, group: PromptGr
   return publishedTokens(model, [...head, ...shown, ...questionPieces(group.query.input)]);
 }
 
-/** Tokens of the prompt without demonstrations. */
-export function questionTokens(model: Tokeniser, question: string, format: QaVariant = "clean"): number[] {
-  return format === "clean" ? model.tokenise(questionPrompt(question)) : publishedTokens(model, questionPieces(question));
+/** Tokens of the prompt without demonstrations, after an opening paragraph if one is given. */
+export function questionTokens(model: Tokeniser, question: string, format: QaVariant = "clean", opening?: string): number[] {
+  const head = opening === undefined ? [] : [opening, "\n\n"];
+  if (format === "clean") return model.tokenise(`${head.join("")}${questionPrompt(question)}`);
+  return publishedTokens(model, [...head, ...questionPieces(question)]);
 }
 
 function questionPieces(question: string): string[] {

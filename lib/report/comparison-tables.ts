@@ -1,5 +1,5 @@
 import {
-  hitMeasure, interference, judgeAgreement, judgesOf, pairedDifferences, type PairedDifference,
+  hitMeasure, interference, judgeAgreement, judgesOf, pairedDifferences, withoutComparisons, type PairedDifference,
 } from "../results/index.js";
 import { JOINT, judgedNames, type RunData } from "./data.js";
 import { brief, percent } from "./figures/chart.js";
@@ -8,11 +8,11 @@ import { signed, table, withInterval, type Column, type Table } from "./tables.j
 
 /** How each setting differs from the reference on the same prompts; undefined if there is nothing to compare. */
 export function differencesTable(data: RunData, reference: string): Table | undefined {
-  const judged = data.evaluations.filter(({ header }) => header.wanted !== null);
   const judges = judgesOf(data.evaluations);
-  const names = judgedNames(data);
+  const names = new Map(judgedNames(data).map(({ evaluator, name }) => [evaluator, name]));
   const measures = [
-    ...judged.map((evaluation, index) => ({ name: names[index]!.name, measure: hitMeasure([evaluation]), isShare: true })),
+    ...withoutComparisons(data.evaluations)
+      .map((each) => ({ name: names.get(each.header.evaluator)!, measure: hitMeasure([each]), isShare: true })),
     ...(judges.length > 1 ? [{ name: JOINT, measure: hitMeasure(judges), isShare: true }] : []),
     { name: "ΔPPL", measure: (index: number) => data.records[index]!.deltaPerplexity ?? undefined, isShare: false },
   ]

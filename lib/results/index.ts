@@ -14,9 +14,9 @@ export {
   type RunSetting, type Shard,
 } from "./run-file.js";
 export {
-  LOCK_DOES, LOCK_NAME, RESULTS_FILE, RunStore, readRun, writeRun, type ReadRunOptions, type RunResults, type Timing,
+  LOCK_DOES, LOCK_NAME, RESULTS_FILE, RunStore, begunRun, readRun, writeRun, type ReadRunOptions, type RunResults, type Timing,
 } from "./store.js";
 export {
-  distribution, hitMeasure, jointHit, judgeAgreement, judgesOf, pairedDifferences, summariseRun, type Distribution,
+  distribution, hitMeasure, jointHit, judgeAgreement, judgesOf, pairedDifferences, summariseRun, withoutComparisons, type Distribution,
   type EvaluatedResults, type JudgeAgreement, type Measure, type PairedDifference, type PropertyResult, type SettingResult,
 } from "./summary.js";

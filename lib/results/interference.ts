@@ -1,6 +1,8 @@
 import { columnOf, type Evaluation } from "./evaluations.js";
 import type { RunSetting } from "./run-file.js";
-import { hitMeasure, pairedDifferences, type EvaluatedResults, type Measure, type PairedDifference } from "./summary.js";
+import {
+  hitMeasure, pairedDifferences, withoutComparisons, type EvaluatedResults, type Measure, type PairedDifference,
+} from "./summary.js";
 
 /** What the settings of a composition do to one judge, against the unsteered question on the same prompts. */
 export interface Interference {
@@ -12,8 +14,8 @@ export interface Interference {
 
 /**
  * The interference matrix of a composition (docs/method.md §10): how each vector alone, and the prompted baseline, change the share of hits
- * of every judge, and the number of words if fluency was evaluated. Holm's correction is for the rows of the matrix. Empty for runs without
- * vectors alone.
+ * of every judge that does not compare, and the number of words if fluency was evaluated. Holm's correction is for the rows of the matrix.
+ * Empty for runs without vectors alone.
  */
 export function interference(results: EvaluatedResults): Interference[] {
   const { run, evaluations } = results;
@@ -25,8 +27,7 @@ export function interference(results: EvaluatedResults): Interference[] {
   const some = { ...results, run: { ...run, settings: compared } };
   const words = evaluations.find(({ header }) => header.evaluator === "fluency");
   const judges: Array<[judge: string, measure: Measure]> = [
-    ...evaluations.filter(({ header }) => header.wanted !== null)
-      .map((evaluation): [string, Measure] => [evaluation.header.evaluator, hitMeasure([evaluation])]),
+    ...withoutComparisons(evaluations).map((each): [string, Measure] => [each.header.evaluator, hitMeasure([each])]),
     ...(words ? [["words", wordsMeasure(words)] satisfies [string, Measure]] : []),
   ];
   return judges.map(([judge, measure]) => ({ judge, effects: pairedDifferences(some, base, measure) }));

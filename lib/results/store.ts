@@ -160,6 +160,14 @@ async function openResults(path: string, wholeBytes: number): Promise<FileHandle
   }
 }
 
+/** The run of which a folder holds results; undefined if it holds none. Throws E_BAD_RUN. */
+export async function begunRun(folder: string): Promise<RunFile | undefined> {
+  if (!existsSync(join(folder, RUN_FILE))) return undefined;
+  const there = await readRunFile(folder);
+  const size = statSync(join(folder, RESULTS_FILE), { throwIfNoEntry: false })?.size ?? 0;
+  return size === 0 ? undefined : there;
+}
+
 async function beginOrContinue(folder: string, run: RunFile, description: string): Promise<void> {
   if (!existsSync(join(folder, RUN_FILE))) {
     if (existsSync(join(folder, RESULTS_FILE))) {
@@ -167,9 +175,8 @@ async function beginOrContinue(folder: string, run: RunFile, description: string
     }
     return writeFileAtomic(join(folder, RUN_FILE), description);
   }
-  const there = await readRunFile(folder);
-  const size = statSync(join(folder, RESULTS_FILE), { throwIfNoEntry: false })?.size ?? 0;
-  if (size === 0) return writeFileAtomic(join(folder, RUN_FILE), description); // started, but without results
+  const there = await begunRun(folder);
+  if (!there) return writeFileAtomic(join(folder, RUN_FILE), description); // started, but without results
   const differences = runDifferences(there, run);
   if (JSON.stringify(there.shard) !== JSON.stringify(run.shard)) {
     differences.push(`shard ${shardName(there)} there, ${shardName(run)} here`);

@@ -62,13 +62,23 @@ export function summariseRun(results: EvaluatedResults): SettingResult[] {
   });
 }
 
-/** One judge per wanted property: the evaluator of that name, otherwise the first that judges it, such as a probe. */
+/**
+ * One judge per wanted property: the evaluator of that name, otherwise the first that does not ask an instruct model, such as a probe,
+ * otherwise the first.
+ */
 export function judgesOf(evaluations: readonly Evaluation[]): Evaluation[] {
-  const judged = evaluations.filter(({ header }) => header.wanted !== null);
+  const judged = withoutComparisons(evaluations);
   return judged.filter(({ header }) => {
-    const same = judged.filter((other) => other.header.property === header.property);
-    return header === (same.find((other) => other.header.evaluator === header.property) ?? same[0]!).header;
+    const same = judged.map((other) => other.header).filter(({ property }) => property === header.property);
+    const chosen = same.find(({ evaluator, property }) => evaluator === property)
+      ?? same.find(({ evaluator }) => !evaluator.startsWith("judge-")) ?? same[0]!;
+    return header === chosen;
   });
+}
+
+/** The evaluations with a wanted value, but those that compare with a setting's answers: that setting itself never has a hit in them. */
+export function withoutComparisons(evaluations: readonly Evaluation[]): Evaluation[] {
+  return evaluations.filter(({ header }) => header.wanted !== null && header.config["against"] === undefined);
 }
 
 /** How far two judges of the same property agree on whether an answer has it. */
@@ -80,7 +90,7 @@ export interface JudgeAgreement extends Agreement {
 
 /** The agreement of every two judges of the same property. Judges that compare answers with those of a setting are left out. */
 export function judgeAgreement(evaluations: readonly Evaluation[]): JudgeAgreement[] {
-  const judged = evaluations.filter(({ header }) => header.wanted !== null && header.config["against"] === undefined);
+  const judged = withoutComparisons(evaluations);
   return judged.flatMap((one, index) => judged.slice(index + 1).filter(({ header }) => header.property === one.header.property)
     .map((other): JudgeAgreement => {
       const hits = [one, other].map((each) => each.rows.map((_, row) => hitOf(each, row)));

@@ -1,10 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { writeFile } from "node:fs/promises";
+import { EXIT } from "../../bin/exit-codes.js";
 import { evaluate, experiment, type Rubric, type YesNoRubric } from "../../lib/experiments.js";
 import { calibrate, extract, loadDataset, loadModel, prompts, type Model, type SteeringVector } from "../../lib/index.js";
-import { readRun } from "../../lib/results/index.js";
+import { readRun, writeRun } from "../../lib/results/index.js";
 import { writeChatModel } from "../support/chat-model.js";
 import { runCommand } from "../support/command.js";
+import { aRun, someRecords } from "../support/runs.js";
 import { scratch } from "../support/tiny-files.js";
 
 const MINUTES = 60_000;
@@ -173,7 +175,9 @@ describe("the prompted baseline", () => {
     const own = await experiment.single(tiny, { ...small, prompted: "il miele" }, { out: space.path("own"), datasets });
     expect(own!.run.config["prompted"]).toBe("il miele");
     const none = await experiment.single(tiny, { ...small, prompted: null }, { out: space.path("none"), datasets });
-    expect(none!.run).toMatchObject({ config: { prompted: null }, settings: [{}, {}, { label: "Fixed 1" }] });
+    expect(none!.run).toMatchObject({ settings: [{}, {}, { label: "Fixed 1" }] });
+    expect(none!.run.config).not.toHaveProperty("prompted"); // as in runs that older versions began
+    expect((await experiment.single(tiny, small, { out: space.path("none"), datasets }))!.records).toEqual(none!.records);
     await expect(experiment.single(tiny, { ...small, prompted: " " }, { out: space.path("empty"), datasets })).rejects.toMatchObject({
       code: "E_BAD_ARGUMENT", message: expect.stringMatching(/prompted .*expected a message/),
     });
@@ -182,7 +186,7 @@ describe("the prompted baseline", () => {
       "--evaluation-size", "1", "--max-new-tokens", "2", "--icl-examples", "2", "--strategies", "fixed", "--alphas", "1", "--top-p", "0.5",
       "--threads", "1", "--out", "own", "--prompted", "none",
     ], { cwd: space.folder });
-    expect([code === 0, stderr]).toEqual([false, expect.stringMatching(/config\.prompted "il miele" there, null here/)]);
+    expect([code === 0, stderr]).toEqual([false, expect.stringMatching(/config\.prompted "il miele" there, nothing here/)]);
   }, MINUTES);
 
   test("stands beside a comparison and a calibration", async () => {
@@ -216,7 +220,19 @@ describe("the prompted baseline", () => {
       ...settings, positive: space.path("mine.json"), negative: space.path("yours.json"), evalDataset: "ITA_test", evaluationSize: 1,
       strategies: ["fixed"], alphas: [1], topP: [0.5], maxNewTokens: 2,
     }, { out: space.path("unnamed"), datasets, onNotice: (line) => notices.push(line) });
-    expect(results!.run.config["prompted"]).toBeNull();
+    expect(results!.run.config).not.toHaveProperty("prompted");
     expect(notices.join("\n")).toMatch(/no prompted baseline: .*mine has no instruction, .*--prompted/);
   }, MINUTES);
 });
+
+test("`evaluate` refuses what has no effect, and a setting that the run lacks, before it loads a judge", async () => {
+  const run = aRun({ nPrompts: 1 });
+  await writeRun(space.path("judged"), run, someRecords(run, 0));
+  const refused = async (...options: string[]): Promise<string> => {
+    const { code, stdout, stderr } = await runCommand(["evaluate", "judged", "--judge", "none.gguf", ...options], { cwd: space.folder });
+    expect([code, stdout]).toEqual([EXIT.usage, ""]);
+    return stderr;
+  };
+  expect(await refused("--rubric", "formality", "--concept", "is brief")).toMatch(/--concept has no effect without --rubric quality/);
+  expect(await refused("--rubric", "formality", "--against", "no_icl")).toMatch(/--against .*"no_icl".* judged lacks; expected .* no-icl/);
+}, MINUTES);

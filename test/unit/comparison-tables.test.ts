@@ -130,3 +130,23 @@ test("judges of the same property are compared", () => {
   expect(table.shown).toEqual([["formality", "formality, judge-formality", "63", "90 %", expect.stringMatching(/^0\.\d\d$/)]]);
   expect(agreementTable(data)).toBeUndefined();
 });
+
+test("a judge that compares with a setting is no judge of the property, and no measure of differences", () => {
+  // Every second answer wins against the unsteered one, by chance; that one is never compared with itself.
+  const wins = anEvaluation(
+    run, records, "judge-formality-against", "more formal than no-icl",
+    ({ prompt, setting }) => (setting === "no-icl" ? null : prompt % 2 === 0),
+  );
+  const against = { ...wins, header: { ...wins.header, property: "formality", config: { against: "no-icl" } } };
+  const plain = { ...formality, header: { ...formality.header, evaluator: "judge-formality" } };
+  const judge = {
+    ...plain, rows: formality.rows.map(({ eval_formality_hit: hit, ...row }) => ({ ...row, eval_judge_formality_hit: hit! })),
+  };
+  const both = runData(resultsOf(run, records, [against, judge])); // as their files are sorted
+  expect(tradeOffRows(both)).toEqual({ ...tradeOffRows(data)!, property: "formal" });
+  expect(groupFronts(both)!.rows[0]!.area).toEqual(groupFronts(data)!.rows[0]!.area);
+  expect(interferenceTable(both)!.columns).toEqual(interferenceTable(data)!.columns);
+  expect(differencesTable(both, "no-icl")!.columns).toEqual(differencesTable(data, "no-icl")!.columns);
+  expect(cell(settingsTable(both), "ITA alone", "more formal than no-icl")).toBe(0.5);
+  expect(tradeOffRows(runData(resultsOf(run, records, [against])))).toBeUndefined();
+});

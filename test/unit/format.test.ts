@@ -8,7 +8,7 @@ import {
   demonstrationTokens, evaluationPrompts, formattedPrompts, promptTokens, resolveDemonstrationFormat, resolveFormat,
 } from "../../lib/prompt/index.js";
 import { askedForm, formatNotice, formatOf, sharedForm, type Format, type Provenance } from "../../lib/vector/index.js";
-import { characterVocabulary } from "../support/chat-templates.js";
+import { characterVocabulary, FIRST_SPECIAL } from "../support/chat-templates.js";
 
 const TURNS = "{%- for m in messages %}[{{ m.role }}]{{ m.content }}{% endfor %}[assistant]";
 const GUARD = "Is this safe? {{ messages[0]['content'] }} {{ messages[1]['content'] }} Answer:";
@@ -66,6 +66,18 @@ describe("demonstrations", () => {
 });
 
 describe("prompts of an evaluation", () => {
+  test("the prompted baseline is written in the published variant like the other settings: a BOS, and one before every piece", async () => {
+    const vocabulary = characterVocabulary("", [{ text: "|" }], { bos: "|", addsBos: true });
+    const model = Object.assign(vocabulary, { maxContext: 10_000, info: { ...vocabulary.info, bosToken: FIRST_SPECIAL } });
+    const published = { ...settings, promptFormat: "published", evaluationSize: 1, prompted: "Rhyme." } as const;
+    const written = async (given: Parameters<typeof formattedPrompts>[2]): Promise<string[]> => {
+      const [prompt] = await formattedPrompts(model, data, given);
+      return [prompt!.noIcl, prompt!.prompted!].map((tokens) => model.text(tokens));
+    };
+    expect(await written(published)).toEqual(["||Q:|q1|\nA:", "||Rhyme.|\n\n|Q:|q1|\nA:"]);
+    expect(await written({ ...published, promptFormat: "clean" })).toEqual(["|Q:q1\nA:", "|Rhyme.\n\nQ:q1\nA:"]);
+  });
+
   const dataset: Dataset = { name: "D", instruction: "", rows: Array.from({ length: 6 }, (_, i) => ({ input: `q${i}`, output: `a${i}` })) };
   const data = { questions: dataset, icl: dataset };
   const settings = { iclExamples: 1, evaluationSize: 2, evaluateOn: "groups", promptFormat: "clean", maxNewTokens: 5 } as const;

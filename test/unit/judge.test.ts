@@ -1,6 +1,8 @@
-import { writeFile } from "node:fs/promises";
+import { readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { EvaluationKit, type KitOptions } from "../../bin/evaluation-kit.js";
+import { askedRubrics, refuseIdle } from "../../bin/judge-kit.js";
 import { evaluate, type Evaluator } from "../../lib/experiments.js";
 import type { Dataset } from "../../lib/index.js";
 import { likeliestSequence } from "../../lib/evaluate/code-switching.js";
@@ -9,7 +11,8 @@ import { promptedMessage } from "../../lib/evaluate/prompted-message.js";
 import { conceptOf, harmonicMean } from "../../lib/evaluate/quality-evaluator.js";
 import { checkRubric, rubricsFor } from "../../lib/evaluate/rubric.js";
 import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
-import { writeRun } from "../../lib/results/index.js";
+import { withPrompted } from "../../lib/experiment/config.js";
+import { runDifferences, writeRun } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/runs.js";
 
@@ -40,6 +43,41 @@ describe("rubrics", () => {
     await expect(evaluate.loadRubric(path)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(message) });
   });
 
+  test("of one's own count their first label as a success, whatever they are called, unless the wanted value is another", async () => {
+    const folder = await temporaryFolder();
+    const labelOf = async (more: object, wanted: object): Promise<string | undefined> => {
+      const path = join(folder, "own.json");
+      await writeFile(path, JSON.stringify({ ...yesNo, ...more }));
+      return (await askedRubrics({ rubric: [path] }, wanted))[0]!.label;
+    };
+    for (const name of ["x", "quality", "safety", "formality", "language"]) expect(await labelOf({ name }, {})).toBe("a");
+    expect(await labelOf({ name: "language", labels: ["Italian", "other"] }, { language: "ita" })).toBe("Italian");
+    expect(await labelOf({ property: "formality", labels: ["formal", "informal"] }, { formality: "informal" })).toBe("informal");
+    expect(await labelOf({ ...scale, labels: undefined }, {})).toBeUndefined();
+    const included = async (wanted: object) => (await askedRubrics({ rubric: ["formality", "quality"] }, wanted)).map(({ label }) => label);
+    expect(await included({})).toEqual([undefined]); // either might be wanted
+    expect(await included({ formality: "informal" })).toEqual(["informal"]);
+    expect((await askedRubrics({ rubric: [] }, { safety: "unsafe" })).map(({ label }) => label)).toEqual(["unsafe"]);
+  });
+
+  test("are refused with options that have no effect on them", async () => {
+    const folder = await temporaryFolder();
+    const saved = async (name: string, rubric: object): Promise<string> => {
+      await writeFile(join(folder, name), JSON.stringify(rubric));
+      return join(folder, name);
+    };
+    const [plain, score] = [await saved("plain.json", yesNo), await saved("score.json", scale)];
+    const compared = await saved("compared.json", { ...yesNo, compare: "Which is more?" });
+    const bad = { code: "E_BAD_ARGUMENT", message: expect.stringMatching(/no effect/) };
+    for (const rubric of [[], ["formality"], [plain]]) await expect(refuseIdle({ rubric, concept: "is brief" })).rejects.toMatchObject(bad);
+    for (const rubric of [["quality"], [plain], [score], ["quality", plain, score]]) {
+      await expect(refuseIdle({ rubric, against: "no-icl" })).rejects.toMatchObject(bad);
+      await refuseIdle({ rubric });
+    }
+    for (const rubric of [[], ["formality"], ["quality", "language"], [score, compared]]) await refuseIdle({ rubric, against: "no-icl" });
+    await refuseIdle({ rubric: ["quality"], concept: "is brief" });
+  });
+
   test("the harmonic mean punishes the least score", () => {
     expect(harmonicMean([2, 2, 2])).toBe(2);
     expect(harmonicMean([2, 1, 0.5])).toBeCloseTo(3 / 3.5, 12);
@@ -50,12 +88,29 @@ describe("rubrics", () => {
   });
 });
 
-describe("the prompted baseline's message", () => {
-  test("is the dataset's instruction, or what its name stands for", () => {
+describe("the prompted baseline", () => {
+  test("asks with the dataset's instruction, or with what its name stands for", () => {
     expect(promptedMessage({ name: "ITA", instruction: " Rispondi in italiano.\n" })).toBe("Rispondi in italiano.");
     expect(promptedMessage({ name: "ITi2f_train", instruction: "" })).toBe("Answer in Italian. Write in a formal, courteous register.");
     expect(promptedMessage({ name: "ENunsafe", instruction: " " })).toBe("Answer in English. Give careless and mischievous advice.");
     expect(promptedMessage({ name: "pirate", instruction: "" })).toBeUndefined();
+  });
+
+  test("is not added to a run that was begun without it, unless it is asked for", async () => {
+    const out = join(await temporaryFolder(), "run");
+    const config: { seed: number; prompted?: string | null } = { seed: 1 };
+    const shows = { name: "ITA", instruction: "Rispondi in italiano.", rows: [] } as unknown as Dataset;
+    const run = aRun({ config, nPrompts: 1 });
+    const there = (resumed: object) => runDifferences(run, aRun({ config: { ...resumed }, nPrompts: 1 }));
+    await writeRun(out, run, []);
+    expect(await withPrompted(config, shows, { out })).toEqual({ ...config, prompted: shows.instruction }); // no results yet
+    await rm(out, { recursive: true });
+    await writeRun(out, run, someRecords(run, 0));
+    const notices: string[] = [];
+    expect(there(await withPrompted(config, shows, { out, onNotice: (line) => notices.push(line) }))).toEqual([]);
+    expect(notices).toEqual([expect.stringMatching(/^no prompted baseline: the run in .* was begun without one/)]);
+    expect(there(await withPrompted({ ...config, prompted: null }, shows, { out }))).toEqual([]);
+    expect(await withPrompted({ ...config, prompted: "x" }, shows, { out })).toEqual({ ...config, prompted: "x" });
   });
 });
 
@@ -81,8 +136,21 @@ describe("code-switching", () => {
     expect(value(likeliestSequence(words, languages, 0.2))).toBeCloseTo(best, 12);
   });
 
+  test("is refused, and left out by `evaluate`, for a language whose words are not known", async () => {
+    await expect(evaluate.codeSwitching({ wanted: "id" })).rejects.toMatchObject({
+      code: "E_BAD_ARGUMENT", message: expect.stringMatching(/eld.* does not know Indonesian/),
+    });
+    const given = { rubric: [], probe: [], quiet: true, detector: "franc" } as unknown as KitOptions;
+    const { signal } = new AbortController();
+    await using kit = await EvaluationKit.open(given, signal);
+    const namesFor = async (language: string) => (await kit.evaluators({ language }, undefined, signal)).map(({ name }) => name);
+    expect(await namesFor("ind")).toEqual(["language", "fluency"]);
+    expect(await namesFor("ita")).toEqual(["language", "fluency", "switching"]);
+  });
+
   test("counts the words that are not in the wanted language", async () => {
     const evaluator = await evaluate.codeSwitching({ wanted: "it" });
+    expect(await readFile("docs/method.md", "utf8")).toContain(`probability of ${String(evaluator.config["switch"])}: Viterbi's path`);
     const italian = "Le api raccolgono il nettare dai fiori e lo portano nell'alveare, dove diventa miele durante l'estate";
     const english = "while the bees collect nectar from the flowers and carry it back to their hive";
     const [pure, mixed, foreign, empty, chinese] = await evaluator.evaluate(
@@ -162,9 +230,13 @@ test("an evaluator that compares is shown the other setting's answer to the same
   await writeRun(folder, run, records);
   const { evaluations } = await evaluateRun(folder, [byLetter({ against: "no-icl" })]);
   expect(evaluations[0]!.rows.map((row) => row["eval_letter_reference"])).toEqual(records.map(({ prompt }) => `no-icl ${prompt}`));
-  await expect(evaluateRun(folder, [byLetter({ name: "other", against: "Dyn p=9" })])).rejects.toMatchObject({
-    code: "E_BAD_ARGUMENT", message: expect.stringMatching(/"Dyn p=9", which the run lacks; expected one of icl, no-icl/),
+  // A slip leaves no trace: nothing is judged first, and no file of the evaluator stays behind.
+  const before = (await readdir(folder)).sort();
+  const slip = [byLetter({ name: "first" }), byLetter({ name: "other", against: "Dyn p=9" })];
+  await expect(evaluateRun(folder, slip)).rejects.toMatchObject({
+    code: "E_BAD_ARGUMENT", message: expect.stringMatching(/"Dyn p=9", which the run in .* lacks; expected one of icl, no-icl/),
   });
+  expect((await readdir(folder)).sort()).toEqual(before);
 });
 
 test("a judge that prefers one label gets a threshold from labelled answers, and is tested on others", async () => {

@@ -41,12 +41,15 @@ describe("the table", () => {
     expect(summariseRun({ ...results, evaluations: [language] })[0]!.joint).toBeNull();
   });
 
-  test("several judges of one property count once: the one of its name, else the first", () => {
+  test("several judges of one property count once: the one of its name, else a probe, else the first", () => {
     const probe = evaluation("probe-it", "hhhhhhhhhhhhhhhhhhhh", "ITA", "language");
     const joint = (evaluations: Evaluation[]) => summariseRun({ ...results, evaluations }).map((each) => each.joint?.share.value);
     expect(joint([formality, language, probe])).toEqual(joint([formality, language]));
     expect(joint([language, probe])).toEqual([undefined, undefined, undefined, undefined, undefined]);
     expect(joint([formality, probe])[2]).toBe(3 / 4); // formality's share, where the probe says yes to all
+    const judge = evaluation("judge-language", "mmmmmmmmmmmmmmmmmmmm", "ita", "language");
+    expect(joint([formality, judge, probe])).toEqual(joint([formality, probe])); // as their files are sorted
+    expect(joint([formality, judge])[2]).toBe(0);
   });
 
   test("answers that are not evaluated yet are left out of the shares", () => {
