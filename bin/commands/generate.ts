@@ -137,7 +137,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
     const format = resolveFormat(model, how.format);
     const steer = (await Promise.all(steerers.map((steerer) => steerer(model)))).flat();
     const specs = steer.map((each) => canonicalSpec(each, undefined));
-    noteSteering(steer, { ...how, format }, quiet);
+    await noteSteering(steer, { ...how, format }, quiet);
     const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
     const asked = await prompts.tokens(model, prompt, { ...how, format });
     const settings = { sampling, maxNewTokens, stop, allowMismatch, pipeline, ownHistory };
