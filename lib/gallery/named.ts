@@ -21,8 +21,8 @@ const PULLED = /^(.+)-[0-9a-f]{12}\.safetensors$/;
 
 /**
  * Look up a ready-made vector by its name or by the last words of that, e.g. "cheerful": this package's, and those that were pulled from
- * other galleries. Returns a function that gives the path of the one that was made for a model. Throws E_NOT_FOUND if none has this name, and what
- * reading a gallery throws; the function throws E_MODEL_MISMATCH, E_BAD_ARGUMENT (several fit), and what `pullVector` throws.
+ * other galleries. Returns a function that gives the path of the one that was made for a model. Throws E_NOT_FOUND if none has this name,
+ * and what reading a gallery throws; the function throws E_MODEL_MISMATCH, E_BAD_ARGUMENT (several fit), and what `pullVector` throws.
  */
 export async function findReady(word: string): Promise<(model: ModelFingerprint) => Promise<string>> {
   const all = [...await ofPackage(), ...await ofCache()];
