@@ -1,4 +1,4 @@
-import { existsSync } from "node:fs";
+import { existsSync, statSync } from "node:fs";
 import { findReady, statedSchedule } from "../lib/gallery/index.js";
 import { FILE_READERS } from "../lib/generate/index.js";
 import type { LoadedSteering, Model } from "../lib/index.js";
@@ -39,10 +39,15 @@ export async function steeringsOf(spec: string, model: Model): Promise<LoadedSte
 /** Where the schedule begins, unless the whole is a file. */
 function partsOf(spec: string): { vector: string; schedule: string | undefined } {
   const begin = scheduleStart(spec);
-  const colon = existsSync(spec) ? -1 : begin > 0 ? begin : spec.lastIndexOf(":");
+  const colon = isFile(spec) ? -1 : begin > 0 ? begin : spec.lastIndexOf(":");
   return colon <= 0 ? { vector: spec, schedule: undefined } : { vector: spec.slice(0, colon), schedule: spec.slice(colon + 1) };
 }
 
 function isName(spec: string, vector: string): boolean {
-  return NAME.test(vector) && !/\.(safetensors|json)$/.test(vector) && !existsSync(spec) && !existsSync(vector);
+  return NAME.test(vector) && !/\.(safetensors|json)$/.test(vector) && !isFile(spec) && !isFile(vector);
+}
+
+/** A file or a pipe. A folder, such as one of vectors, does not hide a name. */
+function isFile(path: string): boolean {
+  return existsSync(path) && !statSync(path).isDirectory();
 }

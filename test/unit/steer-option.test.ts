@@ -40,6 +40,21 @@ describe("a ready-made vector", () => {
     expect((await readSteer("italian:fixed,2,layers=1-3").then((of) => of(tiny)))[0]!.layers).toEqual([1, 2, 3]);
   });
 
+  test("is hidden by a file of its name, but not by a folder", async () => {
+    const before = process.cwd();
+    process.chdir(space.folder);
+    try {
+      await mkdir("formal");
+      await mkdir("french:fixed,2");
+      expect([await read("formal"), await read("french:fixed,2")])
+        .toEqual(["tiny-formal.safetensors:fixed,1.25", "tiny-french.safetensors:fixed,2"]);
+      await copyFile(french, "italian");
+      expect(await read("italian:fixed,2")).toBe("italian:fixed,2");
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   test("has that strength by its path, too", async () => {
     expect(await read(french)).toBe("tiny-french.safetensors:fixed,1");
     expect(await read(`${french}:fixed,2`)).toBe("tiny-french.safetensors:fixed,2");
