@@ -74,6 +74,24 @@ browsing("the page", () => {
     await close(tab);
   });
 
+  test("scores an answer after the system message that it had, not after one that was written since", async () => {
+    const tab = await pages!.open({ maxTokens: 2, system: "Be kind." });
+    const { page } = tab;
+    const scored: string[] = [];
+    page.on("request", (request) => { if (request.url().endsWith("/v1/score")) scored.push(request.postDataJSON().prompt); });
+    let answer = (): void => undefined;
+    const isChanged = new Promise<void>((resolve) => { answer = resolve; });
+    await page.route("**/v1/completions", (route) => isChanged.then(() => route.continue()));
+    await page.getByRole("button", { name: "Ask", exact: true }).click();
+    await page.getByText("Options").click();
+    await page.getByLabel("System message", { exact: true }).fill("Be rude.");
+    await page.getByLabel("System message", { exact: true }).blur();
+    answer();
+    await settled(page);
+    expect(scored).toEqual(Array(3).fill("Be kind.\n\nQ:How do I make a pie?\nA:"));
+    await close(tab);
+  });
+
   test("lays out each paragraph of an answer by itself, as one text", async () => {
     const tab = await pages!.open();
     const { page } = tab;
