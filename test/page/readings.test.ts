@@ -101,14 +101,15 @@ browsing("the page", () => {
     await ask(page);
     const text = column(page, 0).locator(".tokens");
     expect(await text.locator(".paragraph").allTextContents()).toEqual(["one\n", "two\n", "\n", "three four"]);
-    const copied = await page.evaluate(`(() => {
+    const copied = (select: string): Promise<unknown> => page.evaluate(`(() => {
       const box = document.querySelector(".tokens");
-      document.getSelection().selectAllChildren(box);
+      document.getSelection().${select};
       const event = new ClipboardEvent("copy", { clipboardData: new DataTransfer(), bubbles: true, cancelable: true });
       box.dispatchEvent(event);
-      return event.clipboardData.getData("text/plain");
+      return [event.clipboardData.getData("text/plain"), event.defaultPrevented];
     })()`);
-    expect(copied).toBe("one\ntwo\n\nthree four");
+    expect(await copied("selectAllChildren(box)")).toEqual(["one\ntwo\n\nthree four", true]);
+    expect(await copied("collapse(box.querySelector('.token').firstChild, 1)")).toEqual(["", false]); // as after a click
     // Four lines, as without paragraphs.
     const { height } = (await text.boundingBox())!;
     expect(height / (16 * 1.72)).toBeCloseTo(4, 1);
