@@ -1,16 +1,20 @@
 import { evaluate, type Knowledge } from "../lib/experiments.js";
-import { loadSteering, type SteerInput } from "../lib/index.js";
+import type { SteerInput } from "../lib/index.js";
+import { resolveFormat } from "../lib/prompt/index.js";
 import { command, options, type OutputOptions, type Values } from "./command.js";
 import { defined, interruptible, print } from "./common.js";
 import { openModel } from "./open-model.js";
 import { formatGiven, formatOptions, MODEL } from "./options.js";
 import { showProgress } from "./progress.js";
 import { printColumns } from "./run-table.js";
+import { readSteer } from "./steer-option.js";
+import { noteSteering } from "./steering-notices.js";
+import { noteToy } from "./toy-notice.js";
 
 const OPTIONS = options({
   ...MODEL,
   ...formatOptions(),
-  steer: { type: "string", array: true, describe: "Vector file and schedule, e.g. italian.safetensors:fixed,1 (repeatable)" },
+  steer: { type: "string", array: true, describe: "Vector and schedule, as generate takes it (repeatable)" },
   questions: {
     type: "string", describe: "JSON file with a list of {question, right, wrong: [...]}", defaultDescription: "60 everyday facts",
   },
@@ -27,11 +31,15 @@ export default command({
 
 async function run(given: Values<typeof OPTIONS> & OutputOptions, signal: AbortSignal): Promise<void> {
   const questions = await evaluate.loadChoices(...(given.questions === undefined ? [] : [given.questions]));
-  const steer = (await Promise.all(given.steer.map((spec) => loadSteering(spec)))).flat();
+  const steerers = await Promise.all(given.steer.map(readSteer));
   await using model = await openModel(given, signal, { maxSequences: 32, contextSize: 8192 });
+  noteToy(given.model, given.quiet);
+  const steer = (await Promise.all(steerers.map((steerer) => steerer(model)))).flat();
+  const how = formatGiven(given);
+  await noteSteering(steer, { ...how, format: resolveFormat(model, how.format) }, given.quiet);
   const measure = async (label: string, more: { steer?: SteerInput }): Promise<Knowledge> => {
     const progress = showProgress(label, given.quiet, "answers");
-    return evaluate.knowledge(model, { ...formatGiven(given), ...more, questions, signal, onProgress: progress.onProgress })
+    return evaluate.knowledge(model, { ...how, ...more, questions, signal, onProgress: progress.onProgress })
       .finally(() => progress.stop());
   };
   const unsteered = await measure("unsteered", {});

@@ -1,9 +1,10 @@
 import { basename } from "node:path";
+import { statedSchedule } from "../../lib/gallery/index.js";
 import { LiveSteering, loadSteering, SteeringError, type LoadedSteering, type Model, type WrittenSpec } from "../../lib/index.js";
-import { withCalibrated } from "../../lib/vector/index.js";
+import { knownStrength, withCalibrated, type KnownStrength } from "../../lib/vector/index.js";
 import { nearestName } from "../../lib/formats/index.js";
 import { spec as specs } from "../../lib/experiments.js";
-import { checkConditions, checkOperator, checkPhases, givenSettings } from "../../lib/steering/index.js";
+import { checkConditions, checkOperator, checkPhases, givenSettings, type WrittenSchedule } from "../../lib/steering/index.js";
 import { steeringsOf } from "../steer-option.js";
 import { scheduleWords, withAlpha } from "./schedule-words.js";
 
@@ -12,13 +13,23 @@ export interface Property {
   /** The name of its file, without the ending. */
   name: string;
   steering: LoadedSteering;
+  /** The schedule that its gallery states. */
+  stated?: WrittenSchedule | undefined;
 }
 
 /** Loads vectors as `--steer` names them, or as a chat's file does, and checks that they fit the model. Throws what loading them throws. */
 export async function loadProperties(model: Model, spec: string | readonly WrittenSpec[], allowMismatch: boolean): Promise<Property[]> {
   const loaded = typeof spec === "string" ? await steeringsOf(spec, model) : await loadSteering(spec);
   for (const steering of loaded) await new LiveSteering(steering).load(model, allowMismatch);
-  return loaded.map((steering) => ({ name: basename(steering.vector.path!).replace(/\.safetensors$/, ""), steering }));
+  return Promise.all(loaded.map(async (steering) => {
+    const path = steering.vector.path!;
+    return { name: basename(path).replace(/\.safetensors$/, ""), steering, stated: await statedSchedule(path) };
+  }));
+}
+
+/** What is known of a property's strength. */
+export function strengthOf({ steering, stated }: Property): KnownStrength | undefined {
+  return knownStrength(steering.vector.provenance, stated);
 }
 
 /** The property that a user means by its name, its number from 1, or a part of one name. Throws E_BAD_ARGUMENT. */
@@ -43,7 +54,8 @@ const FIELDS: Readonly<Record<string, string>> = { on: "phases", op: "operator",
  * Changes a property's strength: a number is its new alpha, anything else a schedule such as dyn,p=0.3, with what else `--steer` accepts.
  * Throws E_BAD_SPEC.
  */
-export function setStrength({ name, steering }: Property, text: string): void {
+export function setStrength(property: Property, text: string): void {
+  const { name, steering } = property;
   if (/^[-+.\d]/.test(text)) {
     const alpha = Number(text);
     if (Number.isFinite(alpha)) steering.schedule = withAlpha(steering.schedule, alpha);
@@ -52,8 +64,8 @@ export function setStrength({ name, steering }: Property, text: string): void {
   }
   const { schedule: written, tail, layers, heads, phases, only, gate, operator, keepNorm } = specs.parse(`${name}:${text}`);
   if (gate) throw new SteeringError("E_BAD_SPEC", `a gate cannot be set here; start the chat with --steer FILE:${text}`);
-  // As with --steer FILE:dyn, the file's calibration knows a better strong alpha and cap than the defaults.
-  const schedule = withCalibrated(written, steering.vector.provenance.calibration, givenSettings(`${name}:${text}`));
+  // As with --steer FILE:dyn, what is known of the vector gives a better strong alpha and cap than the defaults.
+  const schedule = withCalibrated(written, strengthOf(property), givenSettings(`${name}:${text}`));
   const given = Object.entries({ tail, layers, heads, on: phases, op: operator, norm: keepNorm })
     .filter(([word]) => text.includes(`,${word}=`));
   const changed = { schedule, ...(only && { only }), ...Object.fromEntries(given.map(([word, value]) => [FIELDS[word] ?? word, value])) };

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parsedBy } from "../../lib/checks.js";
 import { assertWritable, parseJson, readUtf8, writeFileAtomic } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
-import { steeringSpecSchema } from "../../lib/steering/index.js";
+import { steeringSpecSchema, type SteeringSpec } from "../../lib/steering/index.js";
 
 /** More than any context holds. */
 const MAX_BYTES = 2 ** 26;
@@ -20,7 +20,7 @@ const savedSchema = z.strictObject({
   /** Questions and answers in turn. */
   messages: z.array(messageSchema).max(MAX_MESSAGES)
     .refine(isInTurn, "expected a question of the user and an answer of the assistant in turn"),
-  /** Paths of vectors are relative to the file. */
+  /** Paths of vectors and probes are relative to the file. */
   steering: z.array(steeringSpecSchema).max(MAX_VECTORS),
   steeringOn: z.boolean(),
 });
@@ -30,8 +30,8 @@ export type SavedChat = z.infer<typeof savedSchema>;
 
 /** Writes a chat to a file, atomically. Returns the first folder that had to be created for it. Throws E_WRITE. */
 export async function writeChat(path: string, chat: SavedChat): Promise<string | undefined> {
-  const created = await assertWritable(path, chat.steering.map(({ vector }) => vector));
-  const steering = chat.steering.map((spec) => ({ ...spec, vector: relative(dirname(resolve(path)), resolve(spec.vector)) }));
+  const created = await assertWritable(path, chat.steering.flatMap(({ vector, gate }) => [vector, ...(gate ? [gate.probe] : [])]));
+  const steering = withPaths(chat.steering, (file) => relative(dirname(resolve(path)), resolve(file)));
   await writeFileAtomic(path, `${JSON.stringify({ ...chat, steering }, null, 2)}\n`);
   return created;
 }
@@ -41,8 +41,14 @@ export async function readChat(path: string): Promise<SavedChat> {
   const json = parseJson(await readUtf8(path, "E_BAD_ARGUMENT", MAX_BYTES), path, "E_BAD_ARGUMENT");
   const chat = parsedBy(savedSchema, json, (problem) =>
     new SteeringError("E_BAD_ARGUMENT", `${path} is not a saved chat: ${problem}`), "the file");
-  const pathOf = (vector: string): string => (isAbsolute(vector) ? vector : join(dirname(path), vector));
-  return { ...chat, steering: chat.steering.map((spec) => ({ ...spec, vector: pathOf(spec.vector) })) };
+  return { ...chat, steering: withPaths(chat.steering, (file) => (isAbsolute(file) ? file : join(dirname(path), file))) };
+}
+
+/** With other paths of the vectors and of their gates' probes. */
+function withPaths(steering: readonly SteeringSpec[], pathOf: (file: string) => string): SteeringSpec[] {
+  return steering.map(({ gate, ...spec }) => (
+    { ...spec, vector: pathOf(spec.vector), ...(gate && { gate: { ...gate, probe: pathOf(gate.probe) } }) }
+  ));
 }
 
 function isInTurn(messages: ReadonlyArray<{ role: string }>): boolean {

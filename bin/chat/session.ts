@@ -117,7 +117,7 @@ export class Session {
   }
 
   /** What to know about vectors that were not made in a chat like this, or are far too strong. */
-  private noticesOf(properties: readonly Property[]): string[] {
+  private noticesOf(properties: readonly Property[]): Promise<string[]> {
     const used = { format: "chat", ...defined({ templateVariables: this.settings.templateVariables }) } as const;
     const names = new Map(properties.map(({ name, steering }) => [steering, name]));
     return steeringNotices([...names.keys()], used, (steering) => names.get(steering)!);

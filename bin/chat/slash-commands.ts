@@ -6,7 +6,7 @@ import { counted, createdFolder } from "../common.js";
 import { answer } from "./answer.js";
 import { compare } from "./compare.js";
 import type { Front } from "./front.js";
-import { findProperty, propertyLines, setStrength } from "./properties.js";
+import { findProperty, propertyLines, setStrength, strengthOf } from "./properties.js";
 import { readChat, writeChat } from "./saved-chat.js";
 import type { Session } from "./session.js";
 
@@ -40,8 +40,8 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
       if (word === undefined || strength === undefined) throw usage("/alpha NAME ALPHA, e.g. /alpha italian 0.8", rest);
       const property = findProperty(session.properties, word);
       setStrength(property, strength);
-      const { name, steering: { vector, schedule } } = property;
-      return [strengthNotice(name, vector.provenance, schedule) ?? [], listed(session)].flat();
+      const { name, steering: { schedule } } = property;
+      return [strengthNotice(name, strengthOf(property), schedule) ?? [], listed(session)].flat();
     },
   },
   {

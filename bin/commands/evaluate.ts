@@ -9,6 +9,7 @@ import evaluateGold from "../evaluate-gold.js";
 import { EvaluationKit, EVALUATORS, wantedBy } from "../evaluation-kit.js";
 import { refuseAgainst } from "../judge-kit.js";
 import { file, formatGiven, formatOptions } from "../options.js";
+import { readPiped } from "../piped-text.js";
 import { showProgress } from "../progress.js";
 import { printRunTable, runSummary } from "../run-table.js";
 
@@ -106,7 +107,7 @@ async function withRates<T>(quiet: boolean, work: (onProgress: EvaluationProgres
 
 async function evaluateText(options: TextArguments, signal: AbortSignal): Promise<void> {
   refuseAgainst(options);
-  const text = options.text ?? await readInput();
+  const text = options.text ?? await readInput(options, signal);
   const aims = wantedBy(options);
   const given = perplexityFormat(options);
   await using kit = await EvaluationKit.open(options, signal);
@@ -129,14 +130,8 @@ function shown(value: unknown): string {
   return Array.isArray(value) ? value.map(shown).join(" ") : String(value ?? "–");
 }
 
-/** Standard input as text. Throws E_BAD_ARGUMENT if it is not UTF-8. */
-async function readInput(): Promise<string> {
+/** Standard input as text. Throws what `readPiped` throws. */
+async function readInput({ quiet }: OutputOptions, signal: AbortSignal): Promise<string> {
   if (process.stdin.isTTY) throw new SteeringError("E_BAD_ARGUMENT", "no text is given; name it after \"evaluate text\", or pipe it in");
-  const bytes: Buffer[] = [];
-  for await (const chunk of process.stdin) bytes.push(chunk as Buffer);
-  try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(Buffer.concat(bytes));
-  } catch (cause) {
-    throw new SteeringError("E_BAD_ARGUMENT", "standard input is not UTF-8; expected UTF-8 text", { cause });
-  }
+  return readPiped("text", quiet, signal);
 }

@@ -13,7 +13,7 @@ import { readMessages } from "../messages.js";
 import { noteSteering } from "../steering-notices.js";
 import { openModel } from "../open-model.js";
 import { count, formatGiven, formatOptions, MODEL } from "../options.js";
-import { pipedPrompt } from "../piped-prompt.js";
+import { pipedPrompt } from "../piped-text.js";
 import { SAMPLING, samplingOf } from "../sampling-options.js";
 import { readSteer } from "../steer-option.js";
 import { noteToy } from "../toy-notice.js";
@@ -126,7 +126,7 @@ type MoreOptions = Pick<GenerateOptions, "logProbabilities">;
 /** Loads the files on the command line and starts to generate; the model lives until the result is disposed of. */
 export async function startGeneration(options: GenerateArguments, signal: AbortSignal, more: MoreOptions = {}): Promise<Started> {
   const { maxNewTokens, allowMismatch, quiet, pipeline, ownHistory } = options;
-  const prompt = await promptOf(options);
+  const prompt = await promptOf(options, signal);
   const how = formatGiven(options);
   const steerers = await Promise.all(options.steer.map(readSteer));
   const probes = await Promise.all(options.monitor.map(probe.load));
@@ -137,7 +137,7 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
     const format = resolveFormat(model, how.format);
     const steer = (await Promise.all(steerers.map((steerer) => steerer(model)))).flat();
     const specs = steer.map((each) => canonicalSpec(each, undefined));
-    noteSteering(steer, { ...how, format }, quiet);
+    await noteSteering(steer, { ...how, format }, quiet);
     const stop = options.stop.length > 0 || format !== "qa" ? options.stop : [prompts.QUESTION_STOP];
     const asked = await prompts.tokens(model, prompt, { ...how, format });
     const settings = { sampling, maxNewTokens, stop, allowMismatch, pipeline, ownHistory };
@@ -149,13 +149,13 @@ export async function startGeneration(options: GenerateArguments, signal: AbortS
   }
 }
 
-/** The question or the conversation on the command line, or the piped question. Throws E_BAD_ARGUMENT, and what `readMessages` throws. */
-async function promptOf({ prompt: given, messages, quiet }: GenerateArguments): Promise<Asked> {
+/** The question or conversation on the command line, or the piped question. Throws what `pipedPrompt` and `readMessages` throw. */
+async function promptOf({ prompt: given, messages, quiet }: GenerateArguments, signal: AbortSignal): Promise<Asked> {
   if (messages !== undefined) {
     if (given === undefined) return readMessages(messages);
     throw new SteeringError("E_BAD_ARGUMENT", "a prompt and --messages are both given; expected one of them");
   }
-  const prompt = given ?? await pipedPrompt(quiet);
+  const prompt = given ?? await pipedPrompt(quiet, signal);
   if (prompt !== undefined && prompt.trim() !== "") return prompt;
   const what = (prompt ?? "") === "" ? "no prompt is given" : "the prompt is empty";
   throw new SteeringError("E_BAD_ARGUMENT", `${what}; expected a question in quotes, one that is piped in, or --messages FILE`);

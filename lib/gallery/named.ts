@@ -2,7 +2,6 @@ import { readdir } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { homeFolder, nearestName } from "../formats/index.js";
-import type { WrittenSchedule } from "../steering/index.js";
 import { loadVector, type ModelFingerprint } from "../vector/index.js";
 import { readGallery } from "./gallery.js";
 import { pullVector } from "./pull.js";
@@ -12,7 +11,6 @@ interface Ready {
   name: string;
   /** Known of the package's vectors. */
   modelName?: string;
-  schedule?: WrittenSchedule;
   /** Throws what `pullVector` throws. */
   path: () => Promise<string>;
   isFor: (model: ModelFingerprint) => Promise<boolean>;
@@ -21,18 +19,12 @@ interface Ready {
 /** A file of vectors that were pulled by URL: the name in the gallery and the beginning of the file's hash. */
 const PULLED = /^(.+)-[0-9a-f]{12}\.safetensors$/;
 
-/** Where a ready-made vector is, and the strength that its gallery gives it, if that is known. */
-export interface ReadyVector {
-  path: string;
-  schedule?: WrittenSchedule;
-}
-
 /**
  * Look up a ready-made vector by its name or by the last words of that, e.g. "cheerful": this package's, and those that were pulled from
- * other galleries. Returns a function that chooses the one that was made for a model. Throws E_NOT_FOUND if none has this name, and what
- * reading a gallery throws; the function throws E_MODEL_MISMATCH, E_BAD_ARGUMENT (several fit), and what `pullVector` throws.
+ * other galleries. Returns a function that gives the path of the one that was made for a model. Throws E_NOT_FOUND if none has this name,
+ * and what reading a gallery throws; the function throws E_MODEL_MISMATCH, E_BAD_ARGUMENT (several fit), and what `pullVector` throws.
  */
-export async function findReady(word: string): Promise<(model: ModelFingerprint) => Promise<ReadyVector>> {
+export async function findReady(word: string): Promise<(model: ModelFingerprint) => Promise<string>> {
   const all = [...await ofPackage(), ...await ofCache()];
   const found = [all.filter(({ name }) => name === word), all.filter(({ name }) => name.endsWith(`-${word}`))]
     .find((each) => each.length > 0);
@@ -42,7 +34,7 @@ export async function findReady(word: string): Promise<(model: ModelFingerprint)
     for (const each of found) if (await each.isFor(model)) fitting.push(each);
     const [only, ...others] = fitting;
     if (!only) throw new SteeringError("E_MODEL_MISMATCH", `${listed(found)}; expected one for this model. ${PULL}`);
-    if (others.length === 0) return { path: await only.path(), ...(only.schedule && { schedule: only.schedule }) };
+    if (others.length === 0) return only.path();
     const paths = await Promise.all(fitting.map((each) => each.path()));
     throw new SteeringError("E_BAD_ARGUMENT", `several vectors for this model are called "${word}"; give the path of one: ${paths.join(", ")}`);
   };
@@ -52,8 +44,8 @@ const PULL = "`llama-steer vectors list` has the package's vectors, and `vectors
 
 async function ofPackage(): Promise<Ready[]> {
   const { vectors } = await readGallery();
-  return vectors.map(({ name, modelName, schedule, model }) => ({
-    name, modelName, schedule, path: () => pullVector(name), isFor: async ({ fileHash }) => model.fileHash === fileHash,
+  return vectors.map(({ name, modelName, model }) => ({
+    name, modelName, path: () => pullVector(name), isFor: async ({ fileHash }) => model.fileHash === fileHash,
   }));
 }
 

@@ -1,10 +1,11 @@
 import { stat } from "node:fs/promises";
-import { basename, join } from "node:path";
+import { basename, dirname, join, resolve } from "node:path";
 import { SteeringError } from "../errors.js";
 import { homeFolder, withLock } from "../formats/index.js";
 import { downloadChecked, mismatch, type OnProgress } from "../models/index.js";
+import type { WrittenSchedule } from "../steering/index.js";
 import { assertMadeFor, loadVector } from "../vector/index.js";
-import { fileOf, findEntry, isAddress, readGallery, type Gallery, type GalleryEntry } from "./gallery.js";
+import { fileOf, findEntry, isAddress, ownGallery, readGallery, type Gallery, type GalleryEntry } from "./gallery.js";
 
 /** Which gallery to use, and how to download from it. */
 export interface PullVectorOptions {
@@ -32,6 +33,13 @@ export async function isPulled(gallery: Gallery, entry: GalleryEntry): Promise<b
 export async function galleryFiles(): Promise<Array<{ entry: GalleryEntry; path: string }>> {
   const gallery = await readGallery();
   return gallery.vectors.map((entry) => ({ entry, path: vectorPath(gallery, entry) }));
+}
+
+/** The schedule that the package's gallery states for the vector at this path; undefined for other files. */
+export async function statedSchedule(path: string): Promise<WrittenSchedule | undefined> {
+  const whole = resolve(path);
+  if (dirname(whole) !== dirname(ownGallery())) return undefined;
+  return (await galleryFiles()).find((file) => file.path === whole)?.entry.schedule;
 }
 
 /**

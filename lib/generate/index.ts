@@ -1,6 +1,7 @@
 export { checkLength, generate, generateText, scoreTokens, type GenerateOptions, type Prompt, type ScoreOptions } from "./generate.js";
 export { GenerationStream, alphasOf, replay } from "./generation-stream.js";
 export type { GeneratedToken, GenerationResult } from "./generation.js";
+export { FILE_READERS } from "./load-steering.js";
 export { LiveSteering, canonicalSpec, compose, steerings, type SteerInput, type Steering } from "./live-steering.js";
 export { deltaPerplexity, deltaPerplexityFrom, perplexity, perplexityOf, withFoundAlphas } from "./perplexity.js";
 export { PIPELINES, type GenerationWork, type Pipeline } from "./stepper.js";

@@ -5,7 +5,8 @@ import { loadSteering as loadWith, SteeringVector, type LoadedSteering, type Rea
 
 const ENDING = ".safetensors";
 
-const FILES: Readers = {
+/** Reads vectors and probes from their files. */
+export const FILE_READERS: Readers = {
   vector: SteeringVector.load,
   async probe(name) {
     const path = existsSync(name) || !existsSync(name + ENDING) ? name : name + ENDING;
@@ -21,5 +22,5 @@ const FILES: Readers = {
  * @throws SteeringError E_BAD_SPEC, E_NOT_FOUND, E_BAD_VECTOR, E_NOT_FINITE
  */
 export function loadSteering(spec: string | WrittenSpec | readonly WrittenSpec[]): Promise<LoadedSteering[]> {
-  return loadWith(spec, FILES);
+  return loadWith(spec, FILE_READERS);
 }

@@ -1,4 +1,6 @@
-export { dynamicSettings, fixedAlphaOf, strengthNotice, strongAndCap, withCalibrated } from "./calibrated.js";
+export {
+  dynamicSettings, fixedAlphaOf, knownStrength, strengthNotice, strongAndCap, withCalibrated, type KnownStrength,
+} from "./calibrated.js";
 export { cosines, linearCombination, normalised, pooled, projectOut, selected, vectorHash, type WeightedVector } from "./algebra.js";
 export { askedForm, formatNotice, sharedForm, shownVariables } from "./asked-form.js";
 export { delta, type Delta, type StepMeans } from "./delta.js";

@@ -3,9 +3,10 @@ import { dirname, isAbsolute, join } from "node:path";
 import { SteeringError } from "../errors.js";
 import { parseJson, readUtf8 } from "../formats/index.js";
 import {
-  checkConditions, checkOperator, checkPhases, givenSettings, isShorthand, parseSpecs, parseSteer, type SteeringSpec, type WrittenSpec,
+  checkConditions, checkOperator, checkPhases, givenSettings, isShorthand, parseSpecs, parseSteer, type SteeringSpec,
+  type WrittenSchedule, type WrittenSpec,
 } from "../steering/index.js";
-import { withCalibrated } from "./calibrated.js";
+import { knownStrength, withCalibrated } from "./calibrated.js";
 import { parseGate, type FullGate, type GateProbe } from "./gate.js";
 import { SteeringVector } from "./steering-vector.js";
 
@@ -25,6 +26,8 @@ export type LoadedSteering = Omit<SteeringSpec, "vector" | "gate"> & {
 export interface Readers {
   vector(name: string): Promise<SteeringVector>;
   probe(name: string): Promise<{ probe: GateProbe; path?: string }>;
+  /** The schedule that a gallery states for a vector; it need not be in the file. */
+  stated?(name: string): Promise<WrittenSchedule | undefined>;
 }
 
 /**
@@ -41,7 +44,7 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
   }
   if (!spec.endsWith(".json")) {
     if (existsSync(spec)) return [await load({ ...WHOLE, vector: spec }, read)];
-    return [calibrated(await load(parseSteer(spec), read), spec)];
+    return [await loadShorthand(spec, read)];
   }
   const specs = parseSpecs(parseJson(await readUtf8(spec, "E_BAD_SPEC", MAX_SPEC_BYTES), spec, "E_BAD_SPEC"), spec);
   const pathOf = (file: string): string => (isAbsolute(file) ? file : join(dirname(spec), file));
@@ -59,19 +62,22 @@ export async function loadSteering(spec: string | WrittenSpec | readonly Written
 export async function readSteering(spec: string | WrittenSpec, read: Readers): Promise<LoadedSteering> {
   if (typeof spec !== "string") return load(parseSpecs(spec, "steering")[0]!, read);
   if (!spec.includes(":")) return load({ ...WHOLE, vector: spec }, read);
-  return calibrated(await load(parseSteer(spec), read), spec);
+  return loadShorthand(spec, read);
 }
 
-/** Fills in what the file's calibration knows better than the defaults of the shorthand `text`. */
-function calibrated(loaded: LoadedSteering, text: string): LoadedSteering {
-  return { ...loaded, schedule: withCalibrated(loaded.schedule, loaded.vector.provenance.calibration, givenSettings(text)) };
+/** Fills in what the file's calibration or the gallery knows better than the defaults of the shorthand `text`. */
+async function loadShorthand(text: string, read: Readers): Promise<LoadedSteering> {
+  const spec = parseSteer(text);
+  const loaded = await load(spec, read);
+  const known = knownStrength(loaded.vector.provenance, await read.stated?.(spec.vector));
+  return { ...loaded, schedule: withCalibrated(loaded.schedule, known, givenSettings(text)) };
 }
 
 type Unscheduled = Omit<SteeringSpec, "schedule"> & { schedule?: SteeringSpec["schedule"] | undefined };
 
 async function load({ vector: path, schedule, gate, ...how }: Unscheduled, read: Readers): Promise<LoadedSteering> {
   const vector = await read.vector(path);
-  const found = schedule ?? vector.provenance.calibration?.schedule;
+  const found = schedule ?? await read.stated?.(path) ?? vector.provenance.calibration?.schedule;
   if (!found) {
     throw new SteeringError("E_BAD_SPEC", `${path} is not calibrated, so it needs a schedule, e.g. ${path}:fixed,1. To measure one: `
       + `llama-steer calibrate MODEL ${path}; for a ready-made vector, llama-steer vectors show NAME has it`);

@@ -15,7 +15,8 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     clients: { type: "string", default: "32" }, seconds: { type: "string", default: "120" }, tokens: { type: "string", default: "32" },
-    threads: { type: "string", default: String(availableProcessors()) }, vectors: { type: "string" }, plain: { type: "boolean", default: false },
+    threads: { type: "string", default: String(availableProcessors()) }, vectors: { type: "string" },
+    plain: { type: "boolean", default: false },
   },
 });
 const [name = "tiny"] = positionals;

@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import { promisify } from "node:util";
 import { expect, test } from "@jest/globals";
+import { chatRequestSchema, completionRequestSchema } from "../../lib/server/schemas/index.js";
 import { cliReference } from "./cli-reference.js";
 
 test("docs/cli.md is what the commands say of themselves: otherwise `npm run docs:cli`", async () => {
@@ -29,6 +30,15 @@ test("every error code is explained, and no other", async () => {
   const explained = [...(await readFile("docs/errors.md", "utf8")).matchAll(/^\| (E_\w+) \|/gm)].map((match) => match[1]!);
   expect(codes.length).toBeGreaterThan(15);
   expect(explained.sort()).toEqual(codes.sort());
+});
+
+test("docs/server.md says which fields chats and text completions accept without effect, and which only chats", async () => {
+  const [, both = "", chats = ""] = /^Tools, .*? refused\.(.*?) are accepted (.*?)\n\n/ms.exec(await readFile("docs/server.md", "utf8")) ?? [];
+  const [inBoth, inChats] = [both, chats].map((text) => [...text.matchAll(/`(\w+)`/g)].map((match) => match[1]!));
+  expect(Object.keys(chatRequestSchema.shape)).toEqual(expect.arrayContaining([...inBoth!, ...inChats!]));
+  expect(inBoth!.filter((name) => !(name in completionRequestSchema.shape))).toEqual([]);
+  expect(inChats!.filter((name) => name in completionRequestSchema.shape)).toEqual([]);
+  expect([inBoth!.length, inChats!.length]).toEqual([8, 5]);
 });
 
 test("every link to a file leads to one", async () => {

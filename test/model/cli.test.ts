@@ -1,5 +1,5 @@
 import { afterAll, describe, expect, test } from "@jest/globals";
-import { readdirSync, readFileSync } from "node:fs";
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { runCommand, type CommandOptions, type Outcome } from "../support/command.js";
 import { describeWithModel } from "../support/real-model.js";
 import { scratch } from "../support/tiny-files.js";
@@ -130,6 +130,16 @@ describe("the command line offline", () => {
     const served = await run(serve, { interrupt: { when: /is a toy/, signal: "SIGINT" } });
     expect([served.code, served.stderr.match(/is a toy/g)?.length]).toEqual([0, 1]);
   }, 180_000);
+
+  test("`evaluate facts` takes a ready-made vector by its name, and says what to know about it and the model", async () => {
+    const questions = JSON.stringify([{ question: "What do bees make?", right: "honey", wrong: ["milk", "silk"] }]);
+    writeFileSync(space.path("facts.json"), questions);
+    const facts = ["evaluate", "facts", "tiny", "--questions", "facts.json"];
+    const { code, stdout, stderr } = await run([...facts, "--steer", "formal:fixed,5"]);
+    expect([code, stdout]).toEqual([0, expect.stringMatching(/^unsteered .*\nsteered .*\n.* by steering/m)]);
+    expect(stderr).toMatch(/^note: tiny is a toy .*\nnote: \S*tiny-formal\.safetensors steers with up to 5, 4 times the stated 1\.3; .*\n/);
+    expect(await run([...facts, "--steer", "formall"])).toMatchObject({ code: 3, stderr: expect.stringMatching(/did you mean formal\?/) });
+  }, 60_000);
 
   test("extract and generate with the embedded model and its datasets", async () => {
     const extracted = await run([

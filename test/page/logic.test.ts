@@ -1,5 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { comparisonHtml } from "../../lib/page/logic/comparison.js";
+import { codeOf, LANGUAGES } from "../../lib/page/logic/copy.js";
 import { parsePairs } from "../../lib/page/logic/pairs.js";
 import { proposedSystem, systemOf } from "../../lib/page/logic/prompted.js";
 import { conversation, requestBody } from "../../lib/page/logic/request.js";
@@ -199,6 +200,26 @@ describe("a request", () => {
     expect(asked).toEqual({ stop: ["Q:"], input: { prompt: "Q:Two?\nA:" } });
     expect(completionRequestSchema.parse(requestBody(setting, asked, steering, 7))).toMatchObject({ prompt: "Q:Two?\nA:", stop: ["Q:"] });
     expect(requestBody({ ...setting, temperature: 0 }, asked, [], 7)).not.toHaveProperty("seed");
+  });
+});
+
+describe("the code of a column", () => {
+  const setting = { ...using("formal"), model: "tiny", temperature: 0 };
+  const codes = (format: "chat" | "qa", system: string): string[] => {
+    const asked = conversation(format, [{ question: "Why?" }], system);
+    const how = { question: "Why?", asked, system, steering: [], entries: ENTRIES, origin: "http://127.0.0.1", needsKey: false };
+    return LANGUAGES.map((language) => codeOf(language, { model: "tiny", ...how, body: requestBody(setting, asked, [], 7) }));
+  };
+
+  test.each(["chat", "qa"] as const)("has its system message in all languages: %s", (format) => {
+    for (const code of codes(format, "Be brief.")) expect(code.match(/Be brief\./g)).toHaveLength(1);
+    for (const code of codes(format, "")) expect(code).not.toContain("system");
+  });
+
+  test("says it of a base model as library and command line take it", () => {
+    const [library, cli] = codes("qa", "Be brief.");
+    expect(library).toContain('await prompts.tokens(model, "Why?", { system: "Be brief." });');
+    expect(cli).toContain("generate tiny 'Why?' \\\n  --system 'Be brief.'");
   });
 });
 

@@ -74,6 +74,24 @@ browsing("the page", () => {
     await close(tab);
   });
 
+  test("scores an answer after the system message that it had, not after one that was written since", async () => {
+    const tab = await pages!.open({ maxTokens: 2, system: "Be kind." });
+    const { page } = tab;
+    const scored: string[] = [];
+    page.on("request", (request) => { if (request.url().endsWith("/v1/score")) scored.push(request.postDataJSON().prompt); });
+    let answer = (): void => undefined;
+    const isChanged = new Promise<void>((resolve) => { answer = resolve; });
+    await page.route("**/v1/completions", (route) => isChanged.then(() => route.continue()));
+    await page.getByRole("button", { name: "Ask", exact: true }).click();
+    await page.getByText("Options").click();
+    await page.getByLabel("System message", { exact: true }).fill("Be rude.");
+    await page.getByLabel("System message", { exact: true }).blur();
+    answer();
+    await settled(page);
+    expect(scored).toEqual(Array(3).fill("Be kind.\n\nQ:How do I make a pie?\nA:"));
+    await close(tab);
+  });
+
   test("lays out each paragraph of an answer by itself, as one text", async () => {
     const tab = await pages!.open();
     const { page } = tab;
@@ -83,14 +101,15 @@ browsing("the page", () => {
     await ask(page);
     const text = column(page, 0).locator(".tokens");
     expect(await text.locator(".paragraph").allTextContents()).toEqual(["one\n", "two\n", "\n", "three four"]);
-    const copied = await page.evaluate(`(() => {
+    const copied = (select: string): Promise<unknown> => page.evaluate(`(() => {
       const box = document.querySelector(".tokens");
-      document.getSelection().selectAllChildren(box);
+      document.getSelection().${select};
       const event = new ClipboardEvent("copy", { clipboardData: new DataTransfer(), bubbles: true, cancelable: true });
       box.dispatchEvent(event);
-      return event.clipboardData.getData("text/plain");
+      return [event.clipboardData.getData("text/plain"), event.defaultPrevented];
     })()`);
-    expect(copied).toBe("one\ntwo\n\nthree four");
+    expect(await copied("selectAllChildren(box)")).toEqual(["one\ntwo\n\nthree four", true]);
+    expect(await copied("collapse(box.querySelector('.token').firstChild, 1)")).toEqual(["", false]); // as after a click
     // Four lines, as without paragraphs.
     const { height } = (await text.boundingBox())!;
     expect(height / (16 * 1.72)).toBeCloseTo(4, 1);

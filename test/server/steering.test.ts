@@ -104,11 +104,11 @@ describe("a running answer", () => {
     const { value: begin } = await reader.read();
     const { id } = JSON.parse(begin!.split("\n\n")[0]!.replace(/^data: /, "")) as { id: string };
     const changed = await ask("PATCH", `/v1/generations/${id}/steering`, { changes: [
-      { index: 0, alpha: -0.25 }, { add: ["tiny-italian:fixed,0.1", "tiny-french:dyn"] },
+      { index: 0, alpha: -0.25 }, { add: ["tiny-italian:fixed,0.1", "tiny-formal:dyn"] },
     ] });
     expect(changed).toMatchObject({ status: 200, json: { id, status: "running", choices: [{ steering: [
       { vector: "tiny-formal", schedule: { kind: "fixed", alpha: -0.25 } }, { vector: "tiny-italian" },
-      { vector: "tiny-french", schedule: { kind: "dynamic" } },
+      { vector: "tiny-formal", schedule: { kind: "dynamic", strongAlpha: 2.5, alphaMax: 2.5 } }, // twice what the gallery states
     ] }] } });
     expect((await ask("PATCH", `/v1/generations/${id}/steering`, { changes: [{ index: 1, drop: true }] })).status).toBe(200);
     expect((await ask("PATCH", `/v1/generations/${id}/steering`, { changes: [{ index: 9, drop: true }] })).status).toBe(400);

@@ -154,14 +154,17 @@ describe("wrapping words as they come", () => {
 
 describe("a saved chat", () => {
   const CHAT: SavedChat = {
-    version: 1, model: "m", system: null, steeringOn: true, steering: [parseSteer(`${space.path("v.safetensors")}:fixed,1`)],
+    version: 1, model: "m", system: null, steeringOn: true,
+    steering: [parseSteer(`${space.path("v.safetensors")}:fixed,1,when=${space.path("p.safetensors")}>0.5`)],
     messages: [{ role: "user", content: "Hi" }, { role: "assistant", content: "Yo" }],
   };
 
-  test("is read as it was written, and names its vectors relative to itself", async () => {
+  test("is read as it was written, and names its vectors and their gates' probes relative to itself", async () => {
     await writeChat(space.path("a/chat.json"), CHAT);
     expect(await readChat(space.path("a/chat.json"))).toEqual(CHAT);
-    expect(readFileSync(space.path("a/chat.json"), "utf8")).toContain('"../v.safetensors"');
+    expect(JSON.parse(readFileSync(space.path("a/chat.json"), "utf8"))).toMatchObject({
+      steering: [{ vector: "../v.safetensors", gate: { probe: "../p.safetensors" } }],
+    });
   });
 
   test.each<[string, string | object, RegExp]>([
@@ -195,10 +198,12 @@ describe("a saved chat", () => {
     ]);
   });
 
-  test("does not overwrite a model or its own vector", async () => {
+  test("does not overwrite a model, its own vector or its gate's probe", async () => {
     writeFileSync(space.path("v.safetensors"), "a vector");
+    writeFileSync(space.path("p.safetensors"), "a probe");
     writeFileSync(space.path("m.gguf"), "GGUF and more");
     await expect(writeChat(space.path("v.safetensors"), CHAT)).rejects.toMatchObject({ code: "E_WRITE" });
+    await expect(writeChat(space.path("p.safetensors"), CHAT)).rejects.toMatchObject({ code: "E_WRITE" });
     await expect(writeChat(space.path("m.gguf"), CHAT)).rejects.toMatchObject({ code: "E_WRITE" });
     await expect(readChat(space.path("nothing.json"))).rejects.toMatchObject({ code: "E_NOT_FOUND" });
   });

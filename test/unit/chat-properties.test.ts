@@ -51,13 +51,16 @@ describe("properties", () => {
     expect(notes).toEqual(["1 calm  fixed,1.5", expect.stringMatching(/^calm steers with up to 2, 4 times the measured 0\.5;/), "1 calm  fixed,2"]);
   });
 
-  test("Dyn takes its strong alpha and cap from the vector's calibration, unless they are named", () => {
+  test("Dyn takes its strong alpha and cap from the vector's calibration or its gallery, unless they are named", () => {
     const one = property("a", "fixed,0.05");
     Object.assign(one.steering.vector.provenance, { calibration: { schedule: { kind: "fixed", alpha: 0.05 } } });
     setStrength(one, "dyn,p=0.4");
     expect(one.steering.schedule).toMatchObject({ topP: 0.4, strongAlpha: 0.1, alphaMax: 0.1 });
     setStrength(one, "dyn,p=0.4,max=1");
     expect(one.steering.schedule).toMatchObject({ strongAlpha: 0.1, alphaMax: 1 });
+    const ready: Property = { ...property("b"), stated: { kind: "fixed", alpha: 1.5 } };
+    setStrength(ready, "dyn,p=0.4");
+    expect(ready.steering.schedule).toMatchObject({ strongAlpha: 3, alphaMax: 3 });
   });
 
   test.each(["0,8", "strong", "1e99", "Infinity", "dyn,p=2", ""])("the strength %j is refused, and the old one kept", (strength) => {

@@ -5,7 +5,7 @@ import { steeringNotices } from "../../bin/steering-notices.js";
 import { readSteer } from "../../bin/steer-option.js";
 import { gallery, schedule, type Calibration, type LoadedSteering, type Model, type ModelFingerprint } from "../../lib/index.js";
 import { parseSteer, scheduleText } from "../../lib/steering/index.js";
-import { SteeringVector } from "../../lib/vector/index.js";
+import { SteeringVector, strengthNotice, type KnownStrength } from "../../lib/vector/index.js";
 import { scratch } from "../support/tiny-files.js";
 import { smallVector } from "../support/vectors.js";
 
@@ -40,9 +40,39 @@ describe("a ready-made vector", () => {
     expect((await readSteer("italian:fixed,2,layers=1-3").then((of) => of(tiny)))[0]!.layers).toEqual([1, 2, 3]);
   });
 
+  test("is hidden by a file of its name, but not by a folder", async () => {
+    const before = process.cwd();
+    process.chdir(space.folder);
+    try {
+      await mkdir("formal");
+      await mkdir("french:fixed,2");
+      expect([await read("formal"), await read("french:fixed,2")])
+        .toEqual(["tiny-formal.safetensors:fixed,1.25", "tiny-french.safetensors:fixed,2"]);
+      await copyFile(french, "italian");
+      expect(await read("italian:fixed,2")).toBe("italian:fixed,2");
+    } finally {
+      process.chdir(before);
+    }
+  });
+
   test("has that strength by its path, too", async () => {
     expect(await read(french)).toBe("tiny-french.safetensors:fixed,1");
     expect(await read(`${french}:fixed,2`)).toBe("tiny-french.safetensors:fixed,2");
+  });
+
+  test("bounds Dyn by that strength, too, by its name and by its path", async () => {
+    expect(await read("formal:dyn,p=0.3")).toBe("tiny-formal.safetensors:dyn,p=0.3,max=2.5,strong=2.5,kl=mean");
+    const path = french.replace("french", "formal");
+    expect(await read(`${path}:dyn,strong=3`)).toBe("tiny-formal.safetensors:dyn,p=0.5,max=2.5,strong=3,kl=mean");
+    expect(await read("formal:budget,0.2,max=1")).toBe("tiny-formal.safetensors:budget,0.2,max=1,per=token");
+    expect(await read(`${path}:budget,0.2`)).toBe("tiny-formal.safetensors:budget,0.2,max=2.5,per=token");
+  });
+
+  test.each([
+    ["formal:fixed,3.7", []], ["formal:fixed,4", [expect.stringMatching(/tiny-formal\S+ steers with up to 4, 3\.2 times the stated 1\.3;/)]],
+  ])("has a notice about a strength far beyond it: %s", async (spec, expected) => {
+    const steer = await (await readSteer(spec))(tiny);
+    expect(await steeringNotices(steer, { format: "qa" })).toEqual(expected);
   });
 
   test("that was pulled from another gallery is found as well; several of one name are refused with their paths", async () => {
@@ -78,7 +108,7 @@ describe("a ready-made vector", () => {
 });
 
 describe("an alpha far beyond the measured one", () => {
-  const notices = (spec: string, calibration: Calibration | undefined): string[] => {
+  const notices = (spec: string, calibration: Calibration | undefined): Promise<string[]> => {
     const { gate: _none, ...written } = parseSteer(`v.safetensors:${spec}`);
     const one = { ...written, vector: calibrated(calibration) };
     return steeringNotices([one, one], { format: "qa" }, () => "calm");
@@ -87,15 +117,18 @@ describe("an alpha far beyond the measured one", () => {
   test.each([
     ["fixed,1.6", true], ["fixed,-1.6", true], ["fixed,1.5", false], ["window,1.6,from=0,to=3", true], ["dim,1.6", false],
     ["dim,3.1", true], ["start,6", false], ["start,6.1", true], ["dyn,max=3", false], ["dyn,max=3.1", true],
-  ])("of 0.5: %s", (spec, isFar) => {
+  ])("of 0.5: %s", async (spec, isFar) => {
     const notice = expect.stringMatching(/^calm steers with up to \d.* times the measured .*break down/);
-    expect(notices(spec, CALIBRATION)).toEqual(isFar ? [notice] : []);
-    expect(notices(spec, undefined)).toEqual([]);
+    expect(await notices(spec, CALIBRATION)).toEqual(isFar ? [notice] : []);
+    expect(await notices(spec, undefined)).toEqual([]);
   });
 
-  test("is counted from the measured schedule, if that is of the same kind", () => {
+  test("is counted from the measured schedule, if that is of the same kind; Fixed also from a window", async () => {
     const dim: Calibration = { ...CALIBRATION, by: "description", schedule: { kind: "diminishing", alpha: 1 }, spending: 0.5, tried: [] };
-    expect([notices("dim,3", dim), notices("fixed,1.5", dim)]).toEqual([[], []]);
-    expect(notices("dim,3.1", dim)).toEqual([expect.stringContaining("calm steers with up to 3.1, 3.1 times the measured 1; ")]);
+    const window: KnownStrength = { by: "gallery", schedule: schedule.window(0.9, { from: 0, to: 6 }) as never };
+    const [far, near] = [schedule.fixed(2.8), schedule.fixed(2.7)].map((each) => strengthNotice("calm", window, each as never));
+    expect([far, near]).toEqual([expect.stringContaining("3.1 times the stated 0.9"), undefined]);
+    expect([await notices("dim,3", dim), await notices("fixed,1.5", dim)]).toEqual([[], []]);
+    expect(await notices("dim,3.1", dim)).toEqual([expect.stringContaining("calm steers with up to 3.1, 3.1 times the measured 1; ")]);
   });
 });

@@ -14,6 +14,8 @@ export interface Copied {
   /** The last question alone, and the whole input of the request. */
   question: string;
   asked: Asked;
+  /** The column's system message, which is also in `asked`; empty if there is none. */
+  system: string;
   steering: readonly SteeringEntry[];
   body: Readonly<Record<string, unknown>>;
   entries: ReadonlyMap<string, VectorEntry>;
@@ -33,9 +35,10 @@ const sampled = ({ body }: Copied): boolean => typeof body["temperature"] === "n
 const isChat = (asked: Asked): asked is Asked & { input: { messages: Message[] } } => "messages" in asked.input;
 
 function library(copied: Copied): string {
-  const { model, question, asked, steering, entries, body } = copied;
+  const { model, question, asked, system, steering, entries, body } = copied;
   const pulled = steering.some(({ vector }) => isGallery(entries, vector));
   const messages = isChat(asked) && asked.input.messages.length > 1 ? asked.input.messages : undefined;
+  const how = isChat(asked) || system === "" ? "" : `, { system: ${quoted(system)} }`; // a chat has it among its messages
   const names = [...(pulled ? ["gallery"] : []), "loadModel", ...(steering.length > 0 ? ["loadSteering"] : []), "prompts"];
   const list = steering.map((entry) => {
     const isOfPackage = isGallery(entries, entry.vector);
@@ -51,20 +54,19 @@ function library(copied: Copied): string {
     `import { ${names.join(", ")} } from "llama-steer";`, "",
     `const model = await loadModel(${quoted(model)});`,
     ...(list.length > 0 ? ["const steer = [", ...list, "];"] : []),
-    `const question = await prompts.tokens(model, ${messages ? JSON.stringify(messages, null, 2) : quoted(question)});`,
+    `const question = await prompts.tokens(model, ${messages ? JSON.stringify(messages, null, 2) : quoted(question)}${how});`,
     `for await (const { text } of model.generate(question, { ${options.join(", ")} })) process.stdout.write(text);`,
     "model.dispose();",
   ].join("\n");
 }
 
 function commandLine(copied: Copied): string {
-  const { model, question, asked, steering, entries, body } = copied;
+  const { model, question, system, steering, entries, body } = copied;
   const pulls = steering.filter(({ vector }) => isGallery(entries, vector)).map(({ vector }) => `llama-steer vectors pull ${shell(vector)}`);
-  const system = isChat(asked) ? asked.input.messages.find(({ role }) => role === "system")?.content : undefined;
   const parts = [
     `llama-steer generate ${shell(model)} ${shell(question)}`,
     ...steering.map((entry) => `--steer ${shell(shorthand(entry, fileOf(entry.vector)))}`),
-    ...(system === undefined ? [] : [`--system ${shell(system)}`]),
+    ...(system === "" ? [] : [`--system ${shell(system)}`]),
     `--max-new-tokens ${body["max_tokens"]}`,
     ...(sampled(copied) ? [`--temperature ${body["temperature"]} --seed ${body["seed"]}`] : []),
   ];

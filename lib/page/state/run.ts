@@ -101,6 +101,8 @@ async function run(answer: Answer, index: number, firstTokens: readonly number[]
   const format = canChat.value ? "chat" : "qa";
   const turnsSaid = said(index, answer);
   const input = conversation(format, turnsSaid, systemOf({ ...setting.value, uses: uses.value }, index, entries.value));
+  const { model, system } = setting.value; // a score is of what was asked, whatever the page says by then
+  const plain = conversation(format, turnsSaid, system); // without what a prompted column asks for
   const body = {
     ...requestBody(setting.value, input, answer.entries, latest()!.seed), stream: true, steering_details: { candidates: N_CANDIDATES },
     ...(answer.probes.length > 0 && { monitor: answer.probes.map(({ id }) => id) }),
@@ -115,17 +117,16 @@ async function run(answer: Answer, index: number, firstTokens: readonly number[]
     else answer.end("failed", error instanceof Error ? error.message : String(error));
   }
   aborts.delete(answer);
-  void score(answer, conversation(format, turnsSaid, setting.value.system)); // without what a prompted column asked for
+  void score(answer, model, plain);
 }
 
 /** How likely the unsteered model finds the answer: what steering costs. */
-async function score(answer: Answer, { input }: Asked): Promise<void> {
+async function score(answer: Answer, model: string | undefined, { input }: Asked): Promise<void> {
   // Without the stop string.
   const end = answer.tokens.findLastIndex(({ text }) => text !== "");
   if (end < 0) return;
   const continuation = answer.tokens.slice(0, end + 1).map(({ id }) => id);
   try {
-    const { model } = setting.value;
     const result = await post<z.infer<typeof scoreResponseSchema>>("v1/score", { model, ...input, continuation });
     answer.perplexity = result.unsteered_perplexity;
   } catch (error) {

@@ -47,10 +47,11 @@ function copied(index: number, language: Language): string {
   const question = turn?.question ?? (setting.value.prompt || PLACEHOLDER);
   const earlier = turn ? said(index, turn.answers[index]!) : [{ question }];
   const present = { ...setting.value, uses: uses.value };
-  const asked = conversation(canChat.value ? "chat" : "qa", earlier, systemOf(present, index, entries.value));
+  const system = systemOf(present, index, entries.value);
+  const asked = conversation(canChat.value ? "chat" : "qa", earlier, system);
   const steering = steeringOf(present, index, entries.value);
   return codeOf(language, {
-    model: setting.value.model ?? "", question, asked, steering, entries: entries.value,
+    model: setting.value.model ?? "", question, asked, system, steering, entries: entries.value,
     body: requestBody(setting.value, asked, steering, turn?.seed ?? 0), origin: location.origin, needsKey: hasApiKey(),
   });
 }

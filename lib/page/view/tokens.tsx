@@ -34,7 +34,7 @@ export function Tokens({ answer, index, label }: { answer: Answer; index: number
 function copy(event: ClipboardEvent & { currentTarget: HTMLElement }): void {
   const selection = document.getSelection();
   const range = selection?.rangeCount === 1 ? selection.getRangeAt(0) : undefined;
-  if (range === undefined || !event.currentTarget.contains(range.commonAncestorContainer)) return;
+  if (range === undefined || range.collapsed || !event.currentTarget.contains(range.commonAncestorContainer)) return;
   event.clipboardData?.setData("text/plain", range.cloneContents().textContent ?? "");
   event.preventDefault();
 }

@@ -26,7 +26,7 @@ export const vectorSchema = z.object({
   model_hash: z.string(),
   /** As `steering` uses it without a schedule; null if it needs one. */
   steering: canonicalSteeringSchema.element.nullable(),
-  /** Dyn's strong alpha and largest alpha for it, where a request names neither; null if its useful alpha is not known. */
+  /** Dyn's strong alpha and largest alpha for it, for a shorthand that names neither; null if its useful alpha is not known. */
   dynamic: z.object({ strongAlpha: z.number(), alphaMax: z.number() }).nullable(),
   /** The calibration with its curve, as in the file (docs/vectors.md); null without. */
   calibration: z.record(z.string(), z.unknown()).nullable(),

@@ -3,8 +3,8 @@ import { createHash } from "node:crypto";
 import { decodeSafetensors } from "../../formats/index.js";
 import type { GalleryEntry } from "../../gallery/index.js";
 import { decodeProbe, isProbe, type Probe } from "../../probe/index.js";
-import { steeringSpecSchema, type Schedule } from "../../steering/index.js";
-import { decodeVector, dynamicSettings, formatOf, SteeringVector, strongAndCap, type Calibration } from "../../vector/index.js";
+import { steeringSpecSchema } from "../../steering/index.js";
+import { decodeVector, dynamicSettings, formatOf, knownStrength, SteeringVector, type KnownStrength } from "../../vector/index.js";
 import type { VectorEntry } from "../schemas/index.js";
 
 /** A vector or a probe, as it was read from the bytes of its file. */
@@ -59,14 +59,12 @@ export async function describe({ id, path, source, gallery }: Place, bytes: Buff
   return {
     ...common, property, origin: origin.kind, site, layers: [...layers], n_steps: nSteps, format: formatOf(provenance) ?? null,
     model_hash: model.fileHash, calibration: calibration ? { ...calibration } : null, health: health ? { ...health } : null,
-    dynamic: dynamicOf(calibration, schedule),
+    dynamic: dynamicOf(knownStrength(provenance, gallery?.schedule)),
     steering: schedule ? steeringSpecSchema.parse({ vector: id, schedule }) : null,
   };
 }
 
-/** A gallery's vector need not have its schedule in its file. */
-function dynamicOf(calibration: Calibration | undefined, schedule: Schedule | undefined): VectorEntry["dynamic"] {
-  const known = calibration ? dynamicSettings(calibration) : strongAndCap(schedule?.kind === "fixed" ? schedule.alpha : undefined);
-  const { strongAlpha, alphaMax } = known;
+function dynamicOf(known: KnownStrength | undefined): VectorEntry["dynamic"] {
+  const { strongAlpha, alphaMax } = dynamicSettings(known);
   return strongAlpha === undefined || alphaMax === undefined ? null : { strongAlpha, alphaMax };
 }

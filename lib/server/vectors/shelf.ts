@@ -4,7 +4,7 @@ import { SteeringError } from "../../errors.js";
 import { MAX_SAFETENSORS_BYTES, nearestName, readFileUpTo, writeFileAtomic } from "../../formats/index.js";
 import { galleryFiles } from "../../gallery/index.js";
 import type { Probe } from "../../probe/index.js";
-import type { WrittenSpec } from "../../steering/index.js";
+import type { WrittenSchedule } from "../../steering/index.js";
 import type { SteeringVector } from "../../vector/index.js";
 import { HttpError } from "../http/errors.js";
 import { describe, ownId, readContent, sha256Of, type Content, type Described, type Place } from "./entry.js";
@@ -79,11 +79,9 @@ export class Shelf {
     throw new HttpError(400, `${id} is a probe, which cannot steer; use it in monitor`, { code: "E_BAD_SPEC", param: "steering" });
   }
 
-  /** Ready-made vectors without a schedule have that of the gallery, which need not be in the file. Throws 404. */
-  async scheduled(spec: string | WrittenSpec): Promise<string | WrittenSpec> {
-    if (typeof spec === "string" ? spec.includes(":") : spec.schedule !== undefined) return spec;
-    const { gallery } = await this.find(typeof spec === "string" ? spec : spec.vector);
-    return gallery === undefined ? spec : { ...(typeof spec === "string" ? { vector: spec } : spec), schedule: gallery.schedule };
+  /** The schedule that the gallery states for a ready-made vector; it need not be in the file. Throws 404. */
+  async stated(id: string): Promise<WrittenSchedule | undefined> {
+    return (await this.find(id)).gallery?.schedule;
   }
 
   /** Throws 404, 400 for a vector. */

@@ -12,8 +12,8 @@ export async function steeringsOf(
 ): Promise<LoadedSteering[]> {
   const all = input === null || input === undefined ? [] : Array.isArray(input) ? input : [input];
   return Promise.all(all.map(async (spec) => {
-    const loaded = await readSteering(await shelf.scheduled(spec), {
-      vector: (id) => shelf.vector(id), probe: async (id) => ({ probe: await shelf.probe(id) }),
+    const loaded = await readSteering(spec, {
+      vector: (id) => shelf.vector(id), probe: async (id) => ({ probe: await shelf.probe(id) }), stated: (id) => shelf.stated(id),
     }).catch((error: unknown) => { throw inWords(error); });
     assertMadeFor(loaded.vector, model);
     if (loaded.gate) assertMadeFor(loaded.gate.probe, model, false, "probe");
