@@ -18,9 +18,8 @@ const rule = {
   shape: z.enum(["hard", "smooth"]).default("hard"),
 };
 const ruleSchema = z.strictObject(rule);
-type Rule = z.infer<typeof ruleSchema>;
 
-function checkRule({ above, below, until, per }: Rule, context: z.RefinementCtx): void {
+function checkRule({ above, below, until, per }: FullGateRule, context: z.RefinementCtx): void {
   const refuse = (message: string): void => context.addIssue({ code: "custom", message });
   if (above !== undefined && below !== undefined) refuse("above and below exclude each other; expected one of them");
   if (until === undefined) return;
@@ -30,7 +29,7 @@ function checkRule({ above, below, until, per }: Rule, context: z.RefinementCtx)
   if (above === undefined && below === undefined) refuse("until needs above or below");
 }
 
-function withThreshold<Given extends Rule>(gate: Given): Given {
+function withThreshold<Given extends FullGateRule>(gate: Given): Given {
   return gate.above === undefined && gate.below === undefined ? { ...gate, above: USUAL[gate.shape] } : gate;
 }
 
@@ -47,7 +46,7 @@ export type GateSpec = z.infer<typeof gateSchema>;
 /** When a gate opens, and what it does then. */
 export type GateRule = z.input<typeof ruleSchema>;
 /** The same with all settings filled in; `above` or `below` is set. */
-export type FullGateRule = Rule;
+export type FullGateRule = z.infer<typeof ruleSchema>;
 
 /** Validate a gate's settings and fill in the defaults. Throws E_BAD_SPEC, naming the setting. */
 export function parseGateRule(input: GateRule): FullGateRule {
