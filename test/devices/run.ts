@@ -10,7 +10,7 @@ import { packageRoot } from "#native/prebuilt";
 import { isSampled } from "../support/slow.js";
 import { loopbackRpc, softwareVulkan, type StandIn } from "./stand-ins.js";
 
-const SUITES = ["sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "pipeline", "variants", "scoring", "live"];
+const SUITES = ["sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live"];
 /** Those that take minutes where a software device compiles shaders for, and computes, every layer. */
 const HEAVY = ["sites", "paths", "capture", "batching"];
 /** Software devices compile each shader for each process. */
