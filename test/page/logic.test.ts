@@ -6,10 +6,11 @@ import { proposedSystem, systemOf } from "../../lib/page/logic/prompted.js";
 import { conversation, requestBody } from "../../lib/page/logic/request.js";
 import { decodeSetting, defaultSetting, encodeSetting, type Setting } from "../../lib/page/logic/setting.js";
 import { EventReader, eventsOf } from "../../lib/page/logic/sse.js";
-import { fullAlpha, layersText, parseLayers, rowOf, shorthand, steeringOf, titleOf } from "../../lib/page/logic/steering.js";
+import { layersText, parseLayers } from "../../lib/page/logic/shorthand.js";
+import { fullAlpha, steeringOf, titleOf } from "../../lib/page/logic/steering.js";
 import { columnTitle } from "../../lib/page/logic/titles.js";
-import { chatRequestSchema, completionRequestSchema, steeringInputSchema, type VectorEntry } from "../../lib/server/schemas/index.js";
-import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
+import { chatRequestSchema, completionRequestSchema, type VectorEntry } from "../../lib/server/schemas/index.js";
+import { steeringSpecSchema } from "../../lib/steering/index.js";
 
 const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
 
@@ -50,11 +51,13 @@ describe("server-sent events", () => {
 describe("a permalink", () => {
   const SETTING: Setting = {
     model: "tiny", prompt: "Perché? 🍂\n#&=", system: "Be brief.", maxTokens: 33, temperature: 0.7,
-    uses: [{ id: "formal", layers: "0-1" }], probes: ["mood"],
+    uses: [{ id: "formal", layers: "0-1", how: {
+      operator: "ablate", keepNorm: true, gate: { probe: "mood", below: 0.4, until: 0.6, shape: "smooth" }, only: { from: 2, since: "x" },
+    } }], probes: ["mood"],
     columns: [
       { kind: "prompted", rows: {}, system: "Be formal." },
       { kind: "start", rows: { formal: { on: false, kind: "window", alpha: -2, topP: 0.3, from: 1, to: 4 } } },
-      { kind: "dynamic", rows: {} },
+      { kind: "budget", rows: { formal: { nats: 7, per: "answer", alphaMax: 1.5, isPlain: true } } },
     ],
   };
 
@@ -83,7 +86,7 @@ describe("a permalink", () => {
     const known = defaultSetting();
     expect(decodeSetting(encoded(wrong))).toEqual({
       ...known, uses: [{ id: "formal", layers: "all" }], columns: [
-        { kind: "none", rows: { formal: { on: true, alpha: 1, topP: 0.5, from: 0, to: 6 } } }, known.columns[1], known.columns[2],
+        { kind: "none", rows: { formal: {} } }, known.columns[1], known.columns[2],
       ],
     });
   });
@@ -92,7 +95,7 @@ describe("a permalink", () => {
 describe("the steering of a column", () => {
   test("is that of its kind, with the calibrated alpha until a slider is moved", () => {
     const setting = using("formal", "italian");
-    setting.columns[2]!.rows["italian"] = { ...rowOf(setting.columns[2]!, "italian"), topP: 0.3 };
+    setting.columns[2]!.rows["italian"] = { topP: 0.3 };
     expect(setting.columns.map((_, index) => steeringOf(setting, index, ENTRIES))).toEqual([
       [],
       [{ vector: "formal", schedule: { kind: "fixed", alpha: 1.5 } }, { vector: "italian", schedule: { kind: "fixed", alpha: 0.75 } }],
@@ -113,20 +116,8 @@ describe("the steering of a column", () => {
   test("leaves out rows that are off, and vectors that do not exist", () => {
     const setting = using("formal", "gone");
     expect(steeringOf(setting, 1, ENTRIES)).toHaveLength(1);
-    setting.columns[1]!.rows["formal"] = { ...rowOf(setting.columns[1]!, "formal"), on: false };
+    setting.columns[1]!.rows["formal"] = { on: false };
     expect(steeringOf(setting, 1, ENTRIES)).toEqual([]);
-  });
-
-  test("is what the server takes, and its shorthand means the same", () => {
-    const rows = (kind: "fixed" | "dynamic" | "start" | "diminishing" | "window") => (
-      { formal: { on: true, kind, alpha: 0.35, topP: 0.15, from: 2, to: 9 } }
-    );
-    for (const kind of ["fixed", "dynamic", "start", "diminishing", "window"] as const) {
-      const setting = { uses: [{ id: "formal", layers: "0-1" }], columns: [{ kind: "fixed" as const, rows: rows(kind) }] };
-      const steering = steeringOf(setting, 0, ENTRIES);
-      expect(steeringInputSchema.parse(steering)).toHaveLength(1);
-      expect(parseSteer(shorthand(steering[0]!, "formal"))).toEqual(steeringSpecSchema.parse(steering[0]));
-    }
   });
 
   test("sets the alpha of full shading: the largest sum of a column, at least 1", () => {
@@ -239,7 +230,7 @@ describe("pasted pairs", () => {
 });
 
 test("an exported comparison has the text, its shading and no markup of a model's", () => {
-  const token = { text: "<b>\"&' Buongiorno", alpha: 1, kl: 0.5, probability: 0.25 };
+  const token = { text: "<b>\"&' Buongiorno", alpha: 1, kl: 0.5, probability: 0.25, gates: ["open, 83 %"] };
   const html = comparisonHtml({
     model: "tiny", question: "<script>alert(1)</script>", scale: 2, link: "http://127.0.0.1/#s=x",
     answers: [{ title: "Fixed", how: "Italian: alpha 1", figures: "1 token", tokens: [token] }],
@@ -247,5 +238,5 @@ test("an exported comparison has the text, its shading and no markup of a model'
   expect(html).not.toMatch(/<script|<b>|https?:\/\/(?!127)/);
   expect(html).toContain("&lt;b&gt;&quot;&amp;&#39; Buongiorno");
   expect(html).toContain("--a:0.500");
-  expect(html).toContain("alpha 1.00, KL 0.50, probability 25.0 %");
+  expect(html).toContain("alpha 1.00, KL 0.50, gate open, 83 %, probability 25.0 %");
 });

@@ -8,7 +8,7 @@ export interface Comparison {
     /** E.g. "Italian: alpha 1.5". */
     how: string;
     figures: string;
-    tokens: Array<{ text: string; alpha: number; kl: number | null; probability: number }>;
+    tokens: Array<{ text: string; alpha: number; kl: number | null; probability: number; gates: string[] }>;
   }>;
   link: string;
 }
@@ -36,8 +36,9 @@ export function comparisonHtml({ model, question, scale, answers, link }: Compar
 `;
 }
 
-function span({ text, alpha, kl, probability }: Comparison["answers"][number]["tokens"][number], scale: number): string {
-  const title = `alpha ${alpha.toFixed(2)}${kl === null ? "" : `, KL ${kl.toFixed(2)}`}, probability ${(probability * 100).toFixed(1)} %`;
+function span({ text, alpha, kl, probability, gates }: Comparison["answers"][number]["tokens"][number], scale: number): string {
+  const gate = gates.map((words) => `, gate ${words}`).join("");
+  const title = `alpha ${alpha.toFixed(2)}${kl === null ? "" : `, KL ${kl.toFixed(2)}`}${gate}, probability ${(probability * 100).toFixed(1)} %`;
   return `<span style="--a:${Math.min(1, alpha / scale).toFixed(3)}" title="${title}">${escape(text)}</span>`;
 }
 

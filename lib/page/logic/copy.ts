@@ -1,6 +1,7 @@
 import type { VectorEntry } from "../../server/schemas/index.js";
 import type { Asked, Message } from "./request.js";
-import { shorthand, type SteeringEntry } from "./steering.js";
+import { shorthand } from "./shorthand.js";
+import type { SteeringEntry } from "./steering.js";
 
 export const LANGUAGES = ["library", "cli", "curl", "python"] as const;
 export type Language = typeof LANGUAGES[number];
@@ -41,9 +42,8 @@ function library(copied: Copied): string {
   const how = isChat(asked) || system === "" ? "" : `, { system: ${quoted(system)} }`; // a chat has it among its messages
   const names = [...(pulled ? ["gallery"] : []), "loadModel", ...(steering.length > 0 ? ["loadSteering"] : []), "prompts"];
   const list = steering.map((entry) => {
-    const isOfPackage = isGallery(entries, entry.vector);
-    const text = shorthand(entry, isOfPackage ? `\${await gallery.pull(${quoted(entry.vector)})}` : fileOf(entry.vector));
-    return `  await loadSteering(${isOfPackage ? `\`${text}\`` : quoted(text)}),`;
+    if (!isGallery(entries, entry.vector)) return `  await loadSteering(${quoted(shorthand(entry, fileOf(entry.vector), fileOf))}),`;
+    return `  await loadSteering(\`\${await gallery.pull(${quoted(entry.vector)})}${inTemplate(shorthand(entry, "", fileOf))}\`),`;
   });
   const options = [
     ...(steering.length > 0 ? ["steer"] : []), `maxNewTokens: ${body["max_tokens"]}`,
@@ -65,7 +65,7 @@ function commandLine(copied: Copied): string {
   const pulls = steering.filter(({ vector }) => isGallery(entries, vector)).map(({ vector }) => `llama-steer vectors pull ${shell(vector)}`);
   const parts = [
     `llama-steer generate ${shell(model)} ${shell(question)}`,
-    ...steering.map((entry) => `--steer ${shell(shorthand(entry, fileOf(entry.vector)))}`),
+    ...steering.map((entry) => `--steer ${shell(shorthand(entry, fileOf(entry.vector), fileOf))}`),
     ...(system === "" ? [] : [`--system ${shell(system)}`]),
     `--max-new-tokens ${body["max_tokens"]}`,
     ...(sampled(copied) ? [`--temperature ${body["temperature"]} --seed ${body["seed"]}`] : []),
@@ -96,6 +96,8 @@ function python({ asked, body, origin, needsKey }: Copied): string {
 }
 
 const quoted = (text: string): string => JSON.stringify(text);
+/** A text as part of a template literal. */
+const inTemplate = (text: string): string => text.replace(/[\\`]|\$(?=\{)/g, "\\$&");
 
 /** In single quotes, unless it is one plain word. */
 const shell = (text: string): string => (/^[\w.:,=+/@%-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);

@@ -1,5 +1,8 @@
+import { readHow, type How } from "./how.js";
+import { cleaned, isObject, within, type Loose } from "./loose.js";
+
 /** How a column is steered: not at all, by asking for it in a system message, or by a schedule of `lib/steering`. */
-export const KINDS = ["none", "prompted", "fixed", "dynamic", "start", "diminishing", "window"] as const;
+export const KINDS = ["none", "prompted", "fixed", "dynamic", "budget", "start", "diminishing", "window"] as const;
 export type Kind = typeof KINDS[number];
 export type ScheduleKind = Exclude<Kind, "none" | "prompted">;
 export const isScheduled = (kind: Kind): kind is ScheduleKind => kind !== "none" && kind !== "prompted";
@@ -7,19 +10,26 @@ export const isScheduled = (kind: Kind): kind is ScheduleKind => kind !== "none"
 /** How one vector is added in one column. */
 export interface Row {
   on: boolean;
-  /** Differs from the column's kind where schedules are mixed. */
+  /** Default: the column's; another one where schedules are mixed. */
   kind?: ScheduleKind;
   alpha: number;
   topP: number;
   /** First step of a window, and the one after its last. */
   from: number;
   to: number;
+  /** What a budget may spend. */
+  nats: number;
+  per: "token" | "answer";
+  /** The largest alpha that a budget may choose; default: what is known of the vector. */
+  alphaMax?: number;
+  /** The vector is added in this column, whatever else its card says. */
+  isPlain?: true;
 }
 
 export interface Column {
   kind: Kind;
-  /** By id of the vector; a vector without a row has the default one. */
-  rows: Record<string, Row>;
+  /** What was set, by id of the vector; the rest is as proposed. */
+  rows: Record<string, Partial<Row>>;
   /** What a prompted column asks for; default: what the vectors in use do. */
   system?: string;
 }
@@ -29,6 +39,7 @@ export interface Use {
   id: string;
   /** As in the shorthand: "all", "4-9", "4-9+12". */
   layers: string;
+  how?: How;
 }
 
 /** All that a link to the page restores. */
@@ -48,6 +59,10 @@ export const N_COLUMNS = 3;
 export const MAX_TOP_P = 1;
 /** Steps of a window that nobody has measured. */
 export const DEFAULT_WINDOW = 6;
+/** What a budget may spend unless somebody says otherwise. */
+export const DEFAULT_NATS = { token: 0.5, answer: 10 } as const;
+export const MAX_NATS = 1000;
+export const MAX_ALPHA = 100;
 const MAX_USES = 16;
 const MAX_PROBES = 16;
 export const MOST_TOKENS = 2048;
@@ -90,11 +105,9 @@ export function decodeSetting(hash: string): Setting | undefined {
   }
 }
 
-type Loose = Record<string, unknown>;
-const isObject = (value: unknown): value is Loose => typeof value === "object" && value !== null && !Array.isArray(value);
 const text = (value: unknown, limit: number): string => (typeof value === "string" ? value.slice(0, limit) : "");
 const number = (value: unknown, [least, most]: readonly [number, number], otherwise: number): number =>
-  (typeof value === "number" && value >= least && value <= most ? value : otherwise);
+  (within(value, least, most) ? value : otherwise);
 
 function read(json: unknown): Setting | undefined {
   if (!isObject(json)) return undefined;
@@ -108,10 +121,15 @@ function read(json: unknown): Setting | undefined {
     system: text(json["system"], 100_000),
     maxTokens: Math.round(number(json["maxTokens"], [1, MOST_TOKENS], known.maxTokens)),
     temperature: number(json["temperature"], [0, 2], known.temperature),
-    uses: uses.map(({ id, layers }) => ({ id: text(id, 200), layers: text(layers, 200) || "all" })).filter(({ id }) => id !== ""),
+    uses: uses.map(readUse).filter(({ id }) => id !== ""),
     probes: probes.map((id) => text(id, 200)).filter((id) => id !== "").slice(0, MAX_PROBES),
     columns: known.columns.map((column, index) => readColumn(columns[index], column)),
   };
+}
+
+function readUse({ id, layers, how }: Loose): Use {
+  const read = readHow(how);
+  return { id: text(id, 200), layers: text(layers, 200) || "all", ...(Object.keys(read).length > 0 && { how: read }) };
 }
 
 function readColumn(json: unknown, otherwise: Column): Column {
@@ -125,12 +143,19 @@ function readColumn(json: unknown, otherwise: Column): Column {
   };
 }
 
-function readRow(row: Loose): Row {
-  const kind = KINDS.filter(isScheduled).find((name) => name === row["kind"]);
-  const step = (value: unknown, otherwise: number): number => Math.round(number(value, [0, MOST_TOKENS], otherwise));
-  const from = step(row["from"], 0);
-  return {
-    on: row["on"] !== false, ...(kind && { kind }), alpha: number(row["alpha"], [-100, 100], 1),
-    topP: number(row["topP"], [0.01, MAX_TOP_P], 0.5), from, to: Math.max(from + 1, step(row["to"], DEFAULT_WINDOW)),
+function readRow(row: Loose): Partial<Row> {
+  const number = (name: string, least: number, most: number): number | undefined => {
+    const value = row[name];
+    return within(value, least, most) ? value : undefined;
   };
+  const step = (name: string): number | undefined => {
+    const value = number(name, 0, MOST_TOKENS);
+    return value === undefined ? undefined : Math.round(value);
+  };
+  return cleaned<Partial<Row>>({
+    on: row["on"] === false ? false : undefined, kind: KINDS.filter(isScheduled).find((name) => name === row["kind"]),
+    alpha: number("alpha", -MAX_ALPHA, MAX_ALPHA), topP: number("topP", 0.01, MAX_TOP_P), from: step("from"), to: step("to"),
+    nats: number("nats", 0, MAX_NATS), per: (["token", "answer"] as const).find((name) => name === row["per"]),
+    alphaMax: number("alphaMax", 0, MAX_ALPHA), isPlain: row["isPlain"] === true || undefined,
+  });
 }

@@ -1,13 +1,14 @@
 import type { Kind } from "./setting.js";
 
 const TITLES: Readonly<Record<Kind, string>> = {
-  none: "Unsteered", prompted: "Prompted", fixed: "Fixed", dynamic: "Dyn", start: "Start", diminishing: "Diminishing", window: "Window",
+  none: "Unsteered", prompted: "Prompted", fixed: "Fixed", dynamic: "Dyn", budget: "Budget", start: "Start", diminishing: "Diminishing", window: "Window",
 };
 const EXPLAINED: Readonly<Record<Kind, string>> = {
   none: "the model as it is",
   prompted: "a system message asks for it",
   fixed: "the same alpha at every token",
   dynamic: "alpha follows what each token needs",
+  budget: "the largest alpha that changes little enough",
   start: "alpha at the first token only",
   diminishing: "alpha falls from token to token",
   window: "alpha at the first few tokens",

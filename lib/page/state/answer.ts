@@ -1,6 +1,7 @@
 import { signal, type Signal } from "@preact/signals";
 import type { z } from "zod";
 import type { chatChunkSchema, completionChunkSchema, StepDetails, timingsSchema } from "../../server/schemas/index.js";
+import { leftOf, spentWords, type Reading } from "../logic/readings.js";
 import type { SteeringEntry } from "../logic/steering.js";
 
 export type Chunk = z.infer<typeof chatChunkSchema> | z.infer<typeof completionChunkSchema>;
@@ -25,6 +26,8 @@ export interface Steered {
   /** The vectors with their titles, in the order of the readings. */
   entries: readonly SteeringEntry[];
   titles: readonly string[];
+  /** The probes of their gates, in the same order; undefined without a gate. */
+  gates: ReadonlyArray<string | undefined>;
   /** In the order of the tokens' `monitors`. */
   probes: readonly Probe[];
   /** What a prompted column asks for; empty for the others. */
@@ -50,13 +53,18 @@ export class Answer {
   readonly title: string;
   readonly entries: readonly SteeringEntry[];
   readonly titles: readonly string[];
+  readonly gates: Steered["gates"];
   readonly probes: readonly Probe[];
   readonly system: string;
 
-  constructor({ title, entries, titles, probes, system }: Steered) {
+  /** Entries whose schedule was changed while the answer was written: a budget then begins anew. */
+  private readonly moved = new Set<number>();
+
+  constructor({ title, entries, titles, gates, probes, system }: Steered) {
     this.title = title;
     this.entries = entries;
     this.titles = titles;
+    this.gates = gates;
     this.probes = probes;
     this.system = system;
   }
@@ -82,6 +90,25 @@ export class Answer {
   get tokensPerSecond(): number | undefined {
     if (this.timings) return this.timings.tokens_per_second;
     return this.tokens.length > 2 ? ((this.tokens.length - 1) * 1000) / (this.last - this.first) : undefined;
+  }
+
+  /** Notes that a slider moved an entry. */
+  move(at: number): void {
+    this.moved.add(at);
+  }
+
+  /** What is left of the budget of an entry after a token; undefined if nobody can know. */
+  leftAfter(at: number, step: number): number | undefined {
+    return this.moved.has(at) ? undefined : leftOf(this.entries[at]!.schedule, this.readingsOf(at).slice(0, step + 1));
+  }
+
+  /** What the budgets spent so far, of every entry that has one. */
+  get spent(): string[] {
+    return this.entries.flatMap((entry, at) => (this.moved.has(at) ? [] : spentWords(entry, this.readingsOf(at)) ?? []));
+  }
+
+  private readingsOf(at: number): Reading[] {
+    return this.tokens.flatMap(({ readings }) => readings[at] ?? []);
   }
 
   add(chunk: Chunk, now: number): void {

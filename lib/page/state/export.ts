@@ -1,28 +1,31 @@
 import type { Comparison } from "../logic/comparison.js";
 import { comparisonHtml } from "../logic/comparison.js";
-import { titleOf } from "../logic/steering.js";
+import { howWords } from "../logic/how.js";
+import { gateWords } from "../logic/readings.js";
+import { scheduleWords } from "../logic/shorthand.js";
 import { drawComparison } from "./picture.js";
 import { latest } from "./run.js";
-import { entries, permalink, scale, setting } from "./store.js";
+import { permalink, scale, setting, titleOfId } from "./store.js";
 
 function comparison(): Comparison {
   const { question, answers } = latest()!;
   return {
     model: setting.value.model ?? "", question, scale: scale.value, link: permalink(),
     answers: answers.map((answer) => ({
-      title: answer.title, how: answer.entries.map(({ vector, schedule }) => (
-        `${titleOf(entries.value.get(vector), vector)}: ${schedule.kind === "dynamic" ? `p ${schedule.topP}` : `alpha ${schedule.alpha}`}`
-      )).join(", ") || (answer.system === "" ? "the model as it is" : `system message: ${answer.system}`),
+      title: answer.title, how: answer.entries.map(({ vector, schedule, ...how }) => (
+        `${titleOfId(vector)}: ${[scheduleWords(schedule), ...howWords(how, titleOfId)].join(", ")}`
+      )).join("; ") || (answer.system === "" ? "the model as it is" : `system message: ${answer.system}`),
       figures: [
         `${answer.tokens.length} tokens`,
         ...(answer.tokensPerSecond === undefined ? [] : [`${answer.tokensPerSecond.toFixed(0)} tokens/s`]),
+        ...answer.spent.map((spent) => `nats spent: ${spent}`),
         ...(typeof answer.perplexity === "number" ? [`perplexity ${answer.perplexity.toFixed(1)}`] : []),
       ].join(", "),
       tokens: answer.tokens.map(({ text, readings, logprob }) => {
         const kls = readings.flatMap(({ kl }) => (kl === null ? [] : [kl]));
         return {
           text, alpha: readings.reduce((sum, { alpha }) => sum + Math.abs(alpha), 0), kl: kls.length > 0 ? Math.max(...kls) : null,
-          probability: Math.exp(logprob),
+          probability: Math.exp(logprob), gates: readings.flatMap(({ gate }) => (gate ? [gateWords(gate)] : [])),
         };
       }),
     })),

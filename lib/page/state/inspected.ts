@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import { gateWords } from "../logic/readings.js";
 import type { Answer } from "./answer.js";
 import { announced } from "./store.js";
 
@@ -82,7 +83,9 @@ export function moveBy(target: Target, box: HTMLElement, key: string): boolean {
 
 function describe({ tokens, titles, probes }: Answer, step: number): string {
   const { text, readings, logprob, monitors = [] } = tokens[step]!;
-  const strengths = readings.map(({ alpha }, at) => `${titles[at]} alpha ${alpha.toFixed(2)}`).join(", ");
+  const strengths = readings.map(({ alpha, gate }, at) => (
+    `${titles[at]} alpha ${alpha.toFixed(2)}${gate ? `, gate ${gateWords(gate).replace("%", "percent")}` : ""}`
+  )).join(", ");
   const read = monitors.map((share, at) => `, probe ${probes[at]!.title} ${Math.round(share * 100)} percent`).join("");
   return `${text.trim() || "space"}: ${strengths || "unsteered"}, probability ${Math.round(Math.exp(logprob) * 100)} percent${read}`;
 }

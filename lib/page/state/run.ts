@@ -2,12 +2,12 @@ import { signal } from "@preact/signals";
 import type { z } from "zod";
 import type { scoreResponseSchema } from "../../server/schemas/index.js";
 import { ApiError, patch, post, remove, stream } from "../api.js";
-import { kindOf, rowOf, scheduleOf, steeringOf, titleOf } from "../logic/steering.js";
+import { partOf, scheduleOf, steeringOf, titleOf } from "../logic/steering.js";
 import { askedBy, systemOf } from "../logic/prompted.js";
 import { columnTitle } from "../logic/titles.js";
 import { conversation, requestBody, type Asked, type Turn as Said } from "../logic/request.js";
 import { Answer, changed, type Chunk } from "./answer.js";
-import { announced, asked, canChat, change, entries, fail, probes, setting, uses } from "./store.js";
+import { announced, asked, canChat, change, entries, fail, probes, setting, titleOfId, useOf, uses } from "./store.js";
 
 /** A question and the answers of all columns. */
 export interface Turn {
@@ -83,7 +83,7 @@ function newAnswer(index: number): Answer {
   const system = askedBy(present, index, entries.value);
   return new Answer({
     title: columnTitle(system === "" ? steering.map(({ schedule }) => schedule.kind) : ["prompted"]), system, entries: steering,
-    titles: steering.map(({ vector }) => titleOf(entries.value.get(vector), vector)),
+    titles: steering.map(({ vector }) => titleOfId(vector)), gates: steering.map(({ gate }) => gate && titleOfId(gate.probe)),
     probes: probes.value.map((entry) => ({ id: entry.id, title: titleOf(entry, entry.id) })),
   });
 }
@@ -163,10 +163,10 @@ function send(index: number, id: string): void {
   if (answer?.id === undefined || !answer.isRunning || at < 0) return;
   const column = setting.value.columns[index]!;
   const entry = entries.value.get(id);
-  const row = rowOf(column, id, entry);
-  const kind = kindOf(column, row);
-  const change = kind === "none" ? { index: at, alpha: 0 } : { index: at, schedule: scheduleOf(kind, row, entry) };
-  patch(`v1/generations/${answer.id}/steering`, { changes: [change] }).catch((error: unknown) => {
+  const { isOn, kind, row } = partOf(column, useOf(id), entry);
+  // A running answer keeps its operator, gate and selectors.
+  const change = isOn ? { index: at, schedule: scheduleOf(kind, row, answer.entries[at]!, entry) } : { index: at, alpha: 0 };
+  patch(`v1/generations/${answer.id}/steering`, { changes: [change] }).then(() => answer.move(at)).catch((error: unknown) => {
     // The answer may have ended meanwhile.
     if (!(error instanceof ApiError) || error.status !== 409) fail(error);
   });

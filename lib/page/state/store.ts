@@ -2,8 +2,9 @@ import { computed, signal } from "@preact/signals";
 import type { z } from "zod";
 import type { modelListSchema, serverSchema, VectorEntry, vectorListSchema } from "../../server/schemas/index.js";
 import { get, post } from "../api.js";
-import { decodeSetting, defaultSetting, encodeSetting, type Column, type Row, type Setting } from "../logic/setting.js";
-import { fullAlpha, rowOf } from "../logic/steering.js";
+import { decodeSetting, defaultSetting, encodeSetting, type Column, type Row, type Setting, type Use } from "../logic/setting.js";
+import { cleaned, type Changes } from "../logic/loose.js";
+import { fullAlpha, titleOf } from "../logic/steering.js";
 
 export type ModelEntry = z.infer<typeof modelListSchema>["data"][number];
 
@@ -34,6 +35,8 @@ export const probes = computed(() => probesOfModel.value.filter(({ id }) => sett
 /** The alpha of full shading. */
 export const scale = computed(() => fullAlpha({ ...setting.value, uses: uses.value }, entries.value));
 
+export const titleOfId = (id: string): string => titleOf(entries.value.get(id), id);
+
 export function change(changes: Partial<Setting>): void {
   setting.value = { ...setting.value, ...changes };
 }
@@ -42,9 +45,17 @@ export function changeColumn(index: number, changes: Partial<Column>): void {
   change({ columns: setting.value.columns.map((column, at) => (at === index ? { ...column, ...changes } : column)) });
 }
 
-export function changeRow(index: number, id: string, changes: Partial<Row>): void {
-  const column = setting.value.columns[index]!;
-  changeColumn(index, { rows: { ...column.rows, [id]: { ...rowOf(column, id, entries.value.get(id)), ...changes } } });
+/** Sets what a column does with a vector; undefined stands for what is proposed. */
+export function changeRow(index: number, id: string, changes: Changes<Row>): void {
+  const { rows } = setting.value.columns[index]!;
+  changeColumn(index, { rows: { ...rows, [id]: cleaned<Partial<Row>>({ ...rows[id], ...changes }) } });
+}
+
+/** How a vector is used, in all columns. */
+export const useOf = (id: string): Use => setting.value.uses.find((use) => use.id === id) ?? { id, layers: "all" };
+
+export function changeUse(id: string, changes: Partial<Use>): void {
+  change({ uses: setting.value.uses.map((use) => (use.id === id ? { ...use, ...changes } : use)) });
 }
 
 export function useVector(id: string, used: boolean): void {
@@ -63,10 +74,6 @@ export function setRequest(index: number, text: string): void {
 export function useProbe(id: string, used: boolean): void {
   const others = setting.value.probes.filter((each) => each !== id);
   change({ probes: used ? [...others, id] : others });
-}
-
-export function setLayers(id: string, layers: string): void {
-  change({ uses: setting.value.uses.map((use) => (use.id === id ? { id, layers } : use)) });
 }
 
 /** Everything that the page shows before the first answer. */

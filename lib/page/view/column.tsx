@@ -2,7 +2,7 @@ import { useEffect, useRef } from "preact/hooks";
 import { columnTitle, explained, kindTitle } from "../logic/titles.js";
 import { isScheduled, KINDS, type Kind } from "../logic/setting.js";
 import { askedBy } from "../logic/prompted.js";
-import { kindOf, rowOf } from "../logic/steering.js";
+import { partOf } from "../logic/steering.js";
 import type { Answer } from "../state/answer.js";
 import { follow, latest, turns } from "../state/run.js";
 import { changeColumn, entries, loading, setRequest, setting, uses } from "../state/store.js";
@@ -13,7 +13,7 @@ import { Tokens } from "./tokens.js";
 /** One way of steering, with its settings and its side of the conversation. */
 export function Column({ index }: { index: number }) {
   const column = setting.value.columns[index]!;
-  const kinds = uses.value.map(({ id }) => kindOf(column, rowOf(column, id, entries.value.get(id)))).filter((kind) => kind !== "none");
+  const kinds = uses.value.map((use) => partOf(column, use, entries.value.get(use.id))).filter(({ isOn }) => isOn).map(({ kind }) => kind);
   const title = columnTitle(column.kind === "prompted" ? ["prompted"] : kinds);
   return (
     <section class="column" aria-label={`Column ${index + 1}: ${title}`}>

@@ -1,7 +1,9 @@
 import { useEffect, useLayoutEffect, useRef } from "preact/hooks";
 import type { CandidateToken } from "../../server/schemas/index.js";
+import { percent } from "../logic/readings.js";
 import { close, inspected, leave, stay, type Inspected } from "../state/inspected.js";
 import { continueFrom } from "../state/run.js";
+import { Readings } from "./readings.js";
 
 const MARGIN = 8;
 
@@ -40,27 +42,10 @@ function Details({ shown }: { shown: Inspected }) {
     <div class="inspector" role="dialog" aria-label={`Token ${step + 1}`} ref={box} onPointerEnter={stay} onPointerLeave={leave}>
       <div class="about">
         <code class="text">{visible(token.text)}</code>
-        <span>token {step + 1}, {percent(token.logprob)} likely</span>
+        <span>token {step + 1}, {percent(Math.exp(token.logprob))} likely</span>
         {pinned && <button type="button" class="quiet close" aria-label="Close" onClick={close}>×</button>}
       </div>
-      {token.readings.length > 0 && (
-        <table class="readings">
-          <thead><tr><th>property</th><th>alpha</th><th>KL (nats)</th></tr></thead>
-          <tbody>{token.readings.map(({ alpha, kl, gate }, at) => (
-            <tr key={at} title={gate && `gate ${gate.value.toFixed(2)}, probability ${gate.probability.toFixed(2)}`}>
-              <th scope="row">{answer.titles[at]}</th><td>{alpha.toFixed(2)}</td><td>{kl === null ? "–" : kl.toFixed(2)}</td>
-            </tr>
-          ))}</tbody>
-        </table>
-      )}
-      {token.monitors !== undefined && (
-        <table class="readings">
-          <thead><tr><th>probe</th><th>probability</th></tr></thead>
-          <tbody>{token.monitors.map((share, at) => (
-            <tr key={at}><th scope="row">{answer.probes[at]!.title}</th><td>{percent(Math.log(share))}</td></tr>
-          ))}</tbody>
-        </table>
-      )}
+      <Readings answer={answer} step={step} />
       <div class="streams">
         {streams.map(({ name, tokens }) => <Stream key={name} name={name} tokens={tokens} shown={shown} />)}
       </div>
@@ -94,7 +79,7 @@ function Stream({ name, tokens, shown: { answer, step, index } }: { name: string
               close();
               void continueFrom(index!, step, id);
             }}>
-            <span><span class="only-read">Continue from </span>{visible(token)}</span> <span class="share">{percent(logprob)}</span>
+            <span><span class="only-read">Continue from </span>{visible(token)}</span> <span class="share">{percent(Math.exp(logprob))}</span>
           </button>
         </li>
       ))}</ol>
@@ -107,11 +92,6 @@ function visible(text: string): string {
   if (text === "") return "∅";
   return text.replace(/^ /, "␣").replaceAll("\n", "↵").replaceAll("\t", "⇥")
     .replace(/\p{Cc}/gu, (character) => `\\x${character.charCodeAt(0).toString(16).padStart(2, "0")}`);
-}
-
-function percent(logprob: number): string {
-  const share = Math.exp(logprob) * 100;
-  return share < 0.1 ? "< 0.1 %" : `${share < 10 ? share.toFixed(1) : Math.round(share)} %`;
 }
 
 /** Below the token, or above it if there is more room. */

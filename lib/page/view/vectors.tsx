@@ -1,12 +1,14 @@
 import { useSignal, type Signal } from "@preact/signals";
 import type { VectorEntry } from "../../server/schemas/index.js";
 import { remove, upload } from "../api.js";
-import { layersText, parseLayers, titleOf } from "../logic/steering.js";
+import { howWords } from "../logic/how.js";
+import { titleOf } from "../logic/steering.js";
 import { isMaking, job } from "../state/making.js";
 import {
-  announced, fail, loading, loadVectors, ofModel, probesOfModel, server, setLayers, setting, useProbe, useVector,
+  announced, fail, loading, loadVectors, ofModel, probesOfModel, server, setting, titleOfId, useProbe, useVector,
 } from "../state/store.js";
 import type { Opened } from "./header.js";
+import { HowAndWhen } from "./how.js";
 import { Verdict } from "./verdict.js";
 
 /** The vectors that fit the model, as cards. */
@@ -63,6 +65,7 @@ function Card({ entry }: { entry: VectorEntry }) {
   const { id, description, property, health, sample } = entry;
   const use = setting.value.uses.find((each) => each.id === id);
   const title = titleOf(entry, id);
+  const words = howWords(use?.how ?? {}, titleOfId).join(", ");
   const [, away] = property.split(" vs ");
   return (
     <article class={`card ${use ? "on" : ""}`}>
@@ -72,9 +75,10 @@ function Card({ entry }: { entry: VectorEntry }) {
       </label>
       {health && <Verdict verdict={health.verdict} />}
       <p class="about">{description ?? (away === undefined ? property : `not: ${away}`)}</p>
+      {use && words !== "" && <p class="used">{words}</p>}
+      {use && <HowAndWhen entry={entry} use={use} title={title} />}
       <details>
         <summary>Details<span class="only-read"> of {title}</span></summary>
-        {use && <Layers entry={entry} written={use.layers} />}
         {health && <p>{sentence(health.reason)}</p>}
         {sample && <p class="sample"><b>{sample.question}</b> {sample.steered}</p>}
         <Facts entry={entry} />
@@ -97,25 +101,6 @@ function ProbeCard({ entry }: { entry: VectorEntry }) {
       <p class="about">{property}; reads layer {layers.join(", ")} ({site})</p>
       {entry.source === "folder" && server.value?.writable === true && <DeleteButton id={id} title={titleOf(entry, id)} />}
     </article>
-  );
-}
-
-function Layers({ entry: { id, layers }, written }: { entry: VectorEntry; written: string }) {
-  const wrong = useSignal("");
-  return (
-    <label class="layers">Layers
-      <input value={written} spellcheck={false} aria-invalid={wrong.value !== ""} aria-describedby={`layers-${id}`} onChange={(event) => {
-        const chosen = parseLayers(event.currentTarget.value);
-        const unknown = Array.isArray(chosen) ? chosen.filter((layer) => !layers.includes(layer)) : [];
-        if (chosen === undefined) wrong.value = "Expected “all”, or numbers and ranges such as 4-9+12.";
-        else if (unknown.length > 0) wrong.value = `The vector has no layer ${unknown.join(", ")}.`;
-        else {
-          wrong.value = "";
-          setLayers(id, chosen === "all" ? "all" : layersText(chosen));
-        }
-      }} />
-      <span id={`layers-${id}`} class={wrong.value === "" ? "hint" : "problem"}>{wrong.value || `“all”, or some of ${layersText(layers)}`}</span>
-    </label>
   );
 }
 

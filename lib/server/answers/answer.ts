@@ -1,6 +1,7 @@
 import { randomUUID } from "node:crypto";
 import type { GenerationStream } from "../../generate/index.js";
-import type { SteeringSpec } from "../../steering/index.js";
+import { checkOperator, checkPhases, type SteeredPhase, type SteeringSpec } from "../../steering/index.js";
+import type { LoadedSteering } from "../../vector/index.js";
 import { steeringsOf } from "../vectors/steering.js";
 import type { Shelf } from "../vectors/shelf.js";
 import { HttpError } from "../http/errors.js";
@@ -96,11 +97,10 @@ export class Answer {
     const chosen = this.choices.filter(({ index }) => only === undefined || index === only);
     if (chosen.length === 0) throw new HttpError(400, `there is no choice ${only}`, { code: "E_BAD_ARGUMENT", param: "choice" });
     this.runningOf(chosen);
-    const fingerprint = await this.model.fingerprint();
     const loaded = await Promise.all(changes.map((change) =>
-      ("add" in change ? steeringsOf(this.surroundings.shelf, change.add, fingerprint) : [])));
+      ("add" in change ? steeringsOf(this.surroundings.shelf, change.add, this.model) : [])));
     const running = this.runningOf(chosen); // it may have ended meanwhile
-    for (const stream of running) checkIndices(changes, loaded.map(({ length }) => length), stream.steering.length);
+    for (const stream of running) checkChanges(changes, loaded, stream.steering);
     for (const [at, change] of changes.entries()) {
       for (const stream of running) {
         for (const steering of loaded[at]!) await stream.add(steering);
@@ -121,13 +121,21 @@ export class Answer {
   }
 }
 
-/** Throws 400, before anything is changed, for an index that no steering has when its change is made. */
-function checkIndices(changes: readonly SteeringChange[], nAdded: readonly number[], nBefore: number): void {
-  let n = nBefore;
+type Changed = Pick<LoadedSteering, "operator"> & { phases: readonly SteeredPhase[] };
+
+/** Throws 400, before anything is changed, for an index that no steering has when its change is made, or a schedule that it cannot have. */
+function checkChanges(changes: readonly SteeringChange[], added: ReadonlyArray<readonly Changed[]>, before: readonly Changed[]): void {
+  const all = [...before];
   for (const [at, change] of changes.entries()) {
-    n += nAdded[at]!;
-    if ("add" in change || change.index < n) continue;
-    throw new HttpError(400, `the answer has no steering ${change.index}`, { code: "E_BAD_ARGUMENT", param: "changes" });
+    all.push(...added[at]!);
+    if ("add" in change) continue;
+    const steering = all[change.index];
+    if (steering === undefined) {
+      throw new HttpError(400, `the answer has no steering ${change.index}`, { code: "E_BAD_ARGUMENT", param: "changes" });
+    }
+    if (!("schedule" in change)) continue;
+    checkPhases(steering.phases, change.schedule);
+    checkOperator(steering, change.schedule);
   }
 }
 

@@ -109,9 +109,8 @@ async function answering(
   let answer: Answer;
   try {
     lease.gate.check();
-    const fingerprint = await lease.model.fingerprint();
-    const steer = await steeringsOf(shelf, body.steering, fingerprint);
-    const monitor = await probesOf(services, body.monitor ?? [], fingerprint);
+    const steer = await steeringsOf(shelf, body.steering, lease.model);
+    const monitor = await probesOf(services, body.monitor ?? [], await lease.model.fingerprint());
     const prepared = await prepare(lease, steer, monitor);
     answer = new Answer(prepared.kind, prepared.settings, prepared.choices, lease, { shelf, metrics, timeout: settings.timeout });
   } catch (error) {

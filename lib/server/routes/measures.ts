@@ -56,7 +56,7 @@ async function score(
   signal: AbortSignal,
 ): Promise<z.infer<typeof scoreResponseSchema>> {
   const { model, id } = lease;
-  const steer = await steeringsOf(shelf, steering, await model.fingerprint());
+  const steer = await steeringsOf(shelf, steering, model);
   const before = messages ? await chatPrompt(lease, { messages, template_variables: variables }) : prompt!;
   const tokens = typeof continuation === "string" ? model.tokenise(continuation, { bos: false }) : continuation;
   const [steered, unsteered] = await Promise.all([

@@ -17,7 +17,7 @@ export function steeringRoutes({ pool, shelf }: Services): Route[] {
     }, async ({ body }): Promise<Verdict> => {
       using lease = await pool.lease(body.model);
       try {
-        const loaded = await steeringsOf(shelf, body.steering, await lease.model.fingerprint());
+        const loaded = await steeringsOf(shelf, body.steering, lease.model);
         const steering = loaded.map((each) => specOf(shelf, each));
         return { valid: true, steering, shorthand: steering.map(shorthandOf) };
       } catch (error) {

@@ -1,22 +1,25 @@
+import type { Engine } from "../../engine/index.js";
 import { SteeringError } from "../../errors.js";
-import { canonicalSpec, type Steering } from "../../generate/index.js";
+import { canonicalSpec, LiveSteering, type Steering } from "../../generate/index.js";
 import { steerText, type SteeringSpec } from "../../steering/index.js";
-import { assertMadeFor, readSteering, type LoadedSteering, type ModelFingerprint } from "../../vector/index.js";
+import { readSteering, type LoadedSteering } from "../../vector/index.js";
 import { HttpError } from "../http/errors.js";
 import type { SteeringInput } from "../schemas/index.js";
 import type { Shelf } from "./shelf.js";
 
-/** Loads what a request says of steering. Throws 404 (unknown vector), E_BAD_SPEC, E_MODEL_MISMATCH. */
+/**
+ * Loads what a request says of steering, and tries whether the model takes it, so that nothing is refused later. Throws 404 (unknown vector),
+ * E_BAD_SPEC, E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
+ */
 export async function steeringsOf(
-  shelf: Shelf, input: SteeringInput | null | undefined, model: ModelFingerprint,
+  shelf: Shelf, input: SteeringInput | null | undefined, model: Engine,
 ): Promise<LoadedSteering[]> {
   const all = input === null || input === undefined ? [] : Array.isArray(input) ? input : [input];
   return Promise.all(all.map(async (spec) => {
     const loaded = await readSteering(spec, {
       vector: (id) => shelf.vector(id), probe: async (id) => ({ probe: await shelf.probe(id) }), stated: (id) => shelf.stated(id),
     }).catch((error: unknown) => { throw inWords(error); });
-    assertMadeFor(loaded.vector, model);
-    if (loaded.gate) assertMadeFor(loaded.gate.probe, model, false, "probe");
+    await new LiveSteering(loaded).load(model);
     return loaded;
   }));
 }
