@@ -1,3 +1,4 @@
+import { readFile } from "node:fs/promises";
 import { beforeAll, expect, test } from "@jest/globals";
 import { probe } from "../../lib/experiments.js";
 import { loadModel } from "../../lib/index.js";
@@ -79,6 +80,19 @@ browsing("the page", () => {
         .toBe(`propertyalphaKL (nats)gateRandom 1${value.toFixed(2)}–At0: ${value === 0 ? "shut" : "open"}, ${percent} %`);
       await page.keyboard.press("Escape");
     }
+    await column(page, 1).locator(".tokens").focus();
+    await page.keyboard.press("ArrowRight");
+    await page.keyboard.press("ArrowRight");
+    expect(await page.locator("[aria-live]").textContent()).toMatch(/: Random 1 alpha \d\.\d\d, gate (open|shut), [\d.]+ percent, probability/);
+    await page.keyboard.press("Escape");
+    await page.getByText("Share", { exact: true }).click();
+    const [download] = await Promise.all([
+      page.waitForEvent("download"), page.getByRole("button", { name: "Save the comparison as HTML" }).click(),
+    ]);
+    const html = (await readFile(await download.path())).toString();
+    expect(html).toContain("Random 1: alpha 1, ablated, norm kept, when At0 ≥ 0.6 until 0.25, tokens 2 to 9<");
+    expect(html).toContain("Random 1: alpha 1<");
+    expect(html).toMatch(/title="alpha 1\.00, gate open, \d+ %, probability/);
     const chart = page.getByRole("img", { name: /^Probes per token: 2 Fixed: mean 0\.\d\d, largest [01]\.\d\d$/ });
     expect(await chart.count()).toBe(1);
     expect(await page.locator(".keys").last().textContent()).toBe("2 Fixedthreshold 0.6");
@@ -107,7 +121,7 @@ browsing("the page", () => {
     const { page } = tab;
     const card = page.locator(".card").filter({ hasText: "Random 1" });
     await card.getByText("How and when").click();
-    await card.getByLabel("Read", { exact: true }).selectOption("once, after the prompt");
+    await card.getByLabel("Read at").selectOption("the prompt");
     expect(await card.getByLabel("Once open").count()).toBe(0);
     await card.getByLabel("What to do").selectOption("Limit it");
     expect(await card.getByLabel("Opens").count()).toBe(0);
@@ -125,7 +139,9 @@ browsing("the page", () => {
   });
 
   test("spends a budget, says what is left of it, and changes it while the answer is written", async () => {
-    const columns = [{ kind: "fixed", rows: {} }, { kind: "budget", rows: {} }, { kind: "budget", rows: { one: { per: "answer", nats: 2 } } }];
+    const columns = [
+      { kind: "fixed", rows: {} }, { kind: "budget", rows: {} }, { kind: "budget", rows: { one: { per: "answer", nats: 2 } } },
+    ];
     const tab = await pages!.open({ ...OF_CHAT, columns });
     const { page } = tab;
     await column(page, 1).getByRole("slider").fill("0.2");
@@ -163,6 +179,17 @@ browsing("the page", () => {
       .then((text) => text !== "–");
     for (let tries = 0; tries < 40 && !await isBudget(); tries++) await page.waitForTimeout(50);
     expect(await isBudget()).toBe(true);
+    // A budget that was moved begins anew: nobody can know from outside when.
+    const last = column(page, 2).locator(".turn:last-child .token").last();
+    const headings = page.locator(".inspector .readings thead");
+    await last.hover();
+    expect(await headings.textContent()).toContain("left to spend");
+    await column(page, 2).getByRole("slider").fill("4");
+    for (let tries = 0; tries < 40 && (await headings.textContent())!.includes("left"); tries++) {
+      await last.hover();
+      await page.waitForTimeout(50);
+    }
+    expect(await headings.textContent()).toBe("propertyalphaKL (nats)");
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByRole("button", { name: "Ask", exact: true }).waitFor();
     await close(tab);

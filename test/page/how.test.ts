@@ -5,12 +5,14 @@ import { gateWords, leftOf, spentWords } from "../../lib/page/logic/readings.js"
 import { conversation, requestBody } from "../../lib/page/logic/request.js";
 import { defaultSetting, isScheduled, KINDS, type Row, type ScheduleKind, type Use } from "../../lib/page/logic/setting.js";
 import { scheduleWords, shorthand } from "../../lib/page/logic/shorthand.js";
-import { fullAlpha, kindsFor, partOf, steeringOf, type SteeringEntry } from "../../lib/page/logic/steering.js";
+import { fullAlpha, kindsFor, partOf, scheduleOf, steeringOf, type SteeringEntry } from "../../lib/page/logic/steering.js";
 import { steeringInputSchema, type VectorEntry } from "../../lib/server/schemas/index.js";
 import { parseSteer, steeringSpecSchema } from "../../lib/steering/index.js";
 
 const SPEC = steeringSpecSchema.parse({ vector: "formal", schedule: { kind: "fixed", alpha: 0.75 } });
-const ENTRY = { id: "formal", steering: SPEC, dynamic: { strongAlpha: 1.5, alphaMax: 1.5 }, source: "gallery", property: "x" } as unknown as VectorEntry;
+const ENTRY = {
+  id: "formal", steering: SPEC, dynamic: { strongAlpha: 1.5, alphaMax: 1.5 }, source: "gallery", property: "x",
+} as unknown as VectorEntry;
 const ENTRIES = new Map([["formal", ENTRY]]);
 const SCHEDULES = KINDS.filter(isScheduled);
 
@@ -46,7 +48,8 @@ describe("what a card says of a vector", () => {
   });
 
   test.each([
-    [5, {}], [{ operator: "add", keepNorm: 1, gate: {}, only: {} }, {}], [{ operator: "erase", only: { from: -1, to: 0.5, since: "" } }, {}],
+    [5, {}], [{ operator: "add", keepNorm: 1, gate: {}, only: {} }, {}],
+    [{ operator: "erase", only: { from: -1, to: 0.5, since: "" } }, {}],
     [{ gate: { probe: "m" } }, { gate: { probe: "m", above: 0.5 } }],
     [{ gate: { probe: "m", above: 2, below: "x", until: -1, per: "token", shape: "hard" } }, { gate: { probe: "m", above: 0.5 } }],
     [{ gate: { probe: "m", above: 0.1, below: 0.2 } }, { gate: { probe: "m", below: 0.2 } }],
@@ -55,7 +58,7 @@ describe("what a card says of a vector", () => {
   test("is told in words", () => {
     expect(HOWS.map((how) => howWords(how, (id) => `“${id}”`).join(", "))).toEqual([
       "", "up to a target", "ablated, norm kept", "norm kept", "when “mood” ≥ 0.5", "when “mood” ≤ 0.25 until 0.5",
-      "as far as “mood” ≥ 0, after the prompt", "from token 4", "tokens 1 to 9",
+      "scaled by “mood” ≥ 0, after the prompt", "from token 4", "tokens 1 to 9",
       "tokens 4 to 9, first tokens of words, after \"a, \\\"b\\\" `${c}` \\\\ 'd'\"",
       "clamped, norm kept, when “mood” ≥ 0.9, after the prompt, first tokens of words",
     ]);
@@ -85,6 +88,9 @@ describe("a schedule", () => {
     const use: Use = { id: "formal", layers: "all", how: { operator: "clamp" } };
     expect(partOf({ kind: "budget", rows: {} }, use, ENTRY)).toMatchObject({ isOn: true, kind: "fixed" });
     expect(partOf({ kind: "fixed", rows: { formal: { kind: "dynamic" } } }, use, ENTRY)).toMatchObject({ kind: "fixed" });
+    // A running answer keeps its clamp, whatever the card says by then.
+    const { row } = partOf({ kind: "budget", rows: {} }, { ...use, how: {} }, ENTRY);
+    expect(scheduleOf("budget", row, { operator: "clamp" }, ENTRY)).toEqual({ kind: "fixed", alpha: 0.75 });
     expect(partOf({ kind: "budget", rows: { formal: { isPlain: true } } }, use, ENTRY)).toMatchObject({ kind: "budget" });
   });
 

@@ -77,7 +77,8 @@ describe("every kind of control", () => {
 
   test("a budget streams what it chose and spent: within a token's budget, or in sum within the answer's", async () => {
     const [token, answer] = [await streamed({ steering: KINDS[0]![0] }), await streamed({ steering: KINDS[1]![0] })];
-    const readings = ({ steps }: { steps: Step[] }): Array<[number, number]> => steps.map(({ readings: [read] }) => [read!.alpha, read!.kl!]);
+    const readings = ({ steps }: { steps: Step[] }): Array<[number, number]> =>
+      steps.map(({ readings: [read] }) => [read!.alpha, read!.kl!]);
     for (const [alpha, kl] of readings(token)) expect([kl >= 0 && kl <= 0.2, alpha > 0 === kl > 0]).toEqual([true, true]);
     expect(readings(token).some(([alpha]) => alpha > 0)).toBe(true);
     const spent = readings(answer).reduce((sum, [, kl]) => sum + kl, 0);
@@ -137,7 +138,8 @@ describe("a running answer", () => {
     const change = (changes: object[]) => ask("PATCH", `/v1/generations/${id}/steering`, { changes });
     const budget = { kind: "budget", nats: 0.3 };
     for (const index of [1, 2]) {
-      expect(await change([{ index: 0, alpha: 7 }, { index, schedule: budget }])).toMatchObject({ status: 400, json: { error: { code: "E_BAD_SPEC" } } });
+      const refused = await change([{ index: 0, alpha: 7 }, { index, schedule: budget }]);
+      expect(refused).toMatchObject({ status: 400, json: { error: { code: "E_BAD_SPEC" } } });
     }
     expect(await change([{ add: "two:fixed,1,when=at3>0.5" }])).toMatchObject({ status: 400 });
     const { json: state } = await ask("GET", `/v1/generations/${id}`);

@@ -45,7 +45,8 @@ const isChance = (value: unknown): value is number => within(value, 0, 1);
 export function readHow(json: unknown): How {
   if (!isObject(json)) return {};
   const operator = OPERATORS.find((name) => name === json["operator"]);
-  return cleaned<How>({ operator, keepNorm: json["keepNorm"] === true || undefined, gate: readGate(json["gate"]), only: readOnly(json["only"]) });
+  const keepNorm = json["keepNorm"] === true || undefined;
+  return cleaned<How>({ operator, keepNorm, gate: readGate(json["gate"]), only: readOnly(json["only"]) });
 }
 
 function readGate(json: unknown): Gate | undefined {
@@ -80,7 +81,7 @@ export function howWords({ operator, keepNorm, gate, only }: How, nameOf: (probe
 
 function gateWords({ above, below, until, per, shape }: Gate, name: string): string {
   const threshold = below === undefined ? `≥ ${above}` : `≤ ${below}`;
-  return `${shape === "smooth" ? "as far as" : "when"} ${name} ${threshold}${until === undefined ? "" : ` until ${until}`}`
+  return `${shape === "smooth" ? "scaled by" : "when"} ${name} ${threshold}${until === undefined ? "" : ` until ${until}`}`
     + `${per === "prompt" ? ", after the prompt" : ""}`;
 }
 

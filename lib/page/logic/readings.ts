@@ -17,7 +17,7 @@ export function leftOf(schedule: ScheduleInput, readings: readonly Reading[]): n
   return schedule.kind === "budget" && schedule.per === "answer" ? Math.max(0, schedule.nats - spentBy(readings)) : undefined;
 }
 
-/** What a budget spent, in few words: of an answer's budget the sum, otherwise the mean per token. */
+/** What a budget spent, in few words: the sum if it is for the answer, otherwise the mean per token. */
 export function spentWords({ schedule }: SteeringEntry, readings: readonly Reading[]): string | undefined {
   if (schedule.kind !== "budget") return undefined;
   const spent = spentBy(readings);

@@ -1,6 +1,8 @@
 import type { VectorEntry } from "../../server/schemas/index.js";
 import type { How } from "./how.js";
-import { DEFAULT_NATS, DEFAULT_WINDOW, isScheduled, KINDS, type Column, type Row, type ScheduleKind, type Setting, type Use } from "./setting.js";
+import {
+  DEFAULT_NATS, DEFAULT_WINDOW, isScheduled, KINDS, type Column, type Row, type ScheduleKind, type Setting, type Use,
+} from "./setting.js";
 import { parseLayers } from "./shorthand.js";
 
 /** An entry of a request's `steering`; the server fills in the rest. */
@@ -56,8 +58,8 @@ export interface Part {
 }
 
 /**
- * In a column of fixed alphas, a vector that was calibrated in another way has that way. A clamp, whose alpha no schedule can measure, has a
- * fixed one.
+ * In a column of fixed alphas, a vector that was calibrated in another way has that way. A clamp, whose alpha no schedule can measure,
+ * has a fixed one.
  */
 export function partOf(column: Column, use: Use, entry?: Pick<Known, "steering">): Part {
   const set = column.rows[use.id] ?? {};

@@ -1,7 +1,8 @@
 import type { Kind } from "./setting.js";
 
 const TITLES: Readonly<Record<Kind, string>> = {
-  none: "Unsteered", prompted: "Prompted", fixed: "Fixed", dynamic: "Dyn", budget: "Budget", start: "Start", diminishing: "Diminishing", window: "Window",
+  none: "Unsteered", prompted: "Prompted", fixed: "Fixed", dynamic: "Dyn", budget: "Budget", start: "Start",
+  diminishing: "Diminishing", window: "Window",
 };
 const EXPLAINED: Readonly<Record<Kind, string>> = {
   none: "the model as it is",

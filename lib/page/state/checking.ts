@@ -8,7 +8,8 @@ import { entryOf } from "../logic/steering.js";
 export async function refusalOf(use: Use, model: string | undefined): Promise<string> {
   const steering = entryOf(use, use.how ?? {}, { kind: "fixed", alpha: 1 });
   try {
-    const verdict = await post<z.infer<typeof validateResponseSchema>>("v1/steering/validate", { ...(model !== undefined && { model }), steering });
+    const asked = { ...(model !== undefined && { model }), steering };
+    const verdict = await post<z.infer<typeof validateResponseSchema>>("v1/steering/validate", asked);
     return verdict.valid ? "" : verdict.error.message;
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

@@ -27,7 +27,8 @@ export function Charts() {
   return (
     <div class="charts">
       <Chart title="Alpha per token" lines={alphas} max={scale.value} note="how strongly the vector was added" />
-      <Chart title="KL per token" lines={kls} note={hasBudget ? "what a budget spent, or Dyn measured" : "how much the vector would change it"} />
+      <Chart title="KL per token" lines={kls}
+        note={hasBudget ? "what a budget spent, or Dyn measured" : "how much the vector would change it"} />
       {(read.length > 0 || probes.value.length > 0 || hasGate) && (
         <Chart title="Probes per token" lines={read} marks={thresholdsOf(answers)} max={1} note="probability of what it looks for" />
       )}

@@ -1,13 +1,13 @@
 import { useSignal } from "@preact/signals";
 import { useEffect } from "preact/hooks";
 import type { VectorEntry } from "../../server/schemas/index.js";
-import { OPERATORS, type Gate, type How, type Operator } from "../logic/how.js";
+import { howWords, OPERATORS, type Gate, type How, type Operator } from "../logic/how.js";
 import { cleaned, type Changes } from "../logic/loose.js";
 import type { Use } from "../logic/setting.js";
 import { layersText, parseLayers } from "../logic/shorthand.js";
 import { refusalOf } from "../state/checking.js";
 import { isRunning } from "../state/run.js";
-import { changeUse, setting } from "../state/store.js";
+import { changeUse, setting, titleOfId } from "../state/store.js";
 import { GateFields, OnlyFields } from "./when.js";
 
 const DOES: Readonly<Record<Operator | "add", readonly [title: string, explained: string]>> = {
@@ -24,18 +24,22 @@ export function HowAndWhen({ entry, use, title }: { entry: VectorEntry; use: Use
   const how = use.how ?? {};
   const refusal = useRefusal(use);
   const set: SetHow = (changes) => changeUse(use.id, { how: cleaned<How>({ ...how, ...changes }) });
+  const words = howWords(how, titleOfId).join(", ");
   return (
-    <details>
-      <summary>How and when<span class="only-read"> to use {title}</span></summary>
-      <div class="fields">
-        <WhatFields id={use.id} how={how} set={set} />
-        <Layers entry={entry} written={use.layers} />
-        <GateFields how={how} set={set} />
-        <OnlyFields how={how} set={set} />
-        {isRunning() && <p class="hint">Takes effect with the next answer.</p>}
-      </div>
+    <>
+      {words !== "" && <p class="used">{words}</p>}
       <p class="problem" role="status">{refusal}</p>
-    </details>
+      <details>
+        <summary>How and when<span class="only-read"> to use {title}</span></summary>
+        <div class="fields">
+          <WhatFields id={use.id} how={how} set={set} />
+          <Layers entry={entry} written={use.layers} />
+          <GateFields how={how} set={set} />
+          <OnlyFields how={how} set={set} />
+          {isRunning() && <p class="hint">Takes effect with the next answer.</p>}
+        </div>
+      </details>
+    </>
   );
 }
 
@@ -66,7 +70,8 @@ function WhatFields({ id, how: { operator, keepNorm, gate }, set }: { id: string
         <span class="hint" id={`what-${id}`}>{DOES[name][1]}</span>
       </label>
       <label class="check" title="Activations get the length that they had before.">
-        <input type="checkbox" checked={keepNorm === true} onChange={(event) => set({ keepNorm: event.currentTarget.checked || undefined })} />
+        <input type="checkbox" checked={keepNorm === true}
+          onChange={(event) => set({ keepNorm: event.currentTarget.checked || undefined })} />
         Keep the norm
       </label>
     </>

@@ -79,7 +79,8 @@ function Stream({ name, tokens, shown: { answer, step, index } }: { name: string
               close();
               void continueFrom(index!, step, id);
             }}>
-            <span><span class="only-read">Continue from </span>{visible(token)}</span> <span class="share">{percent(Math.exp(logprob))}</span>
+            <span><span class="only-read">Continue from </span>{visible(token)}</span>
+            {" "}<span class="share">{percent(Math.exp(logprob))}</span>
           </button>
         </li>
       ))}</ol>

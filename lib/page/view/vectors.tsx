@@ -1,11 +1,10 @@
 import { useSignal, type Signal } from "@preact/signals";
 import type { VectorEntry } from "../../server/schemas/index.js";
 import { remove, upload } from "../api.js";
-import { howWords } from "../logic/how.js";
 import { titleOf } from "../logic/steering.js";
 import { isMaking, job } from "../state/making.js";
 import {
-  announced, fail, loading, loadVectors, ofModel, probesOfModel, server, setting, titleOfId, useProbe, useVector,
+  announced, fail, loading, loadVectors, ofModel, probesOfModel, server, setting, useProbe, useVector,
 } from "../state/store.js";
 import type { Opened } from "./header.js";
 import { HowAndWhen } from "./how.js";
@@ -65,7 +64,6 @@ function Card({ entry }: { entry: VectorEntry }) {
   const { id, description, property, health, sample } = entry;
   const use = setting.value.uses.find((each) => each.id === id);
   const title = titleOf(entry, id);
-  const words = howWords(use?.how ?? {}, titleOfId).join(", ");
   const [, away] = property.split(" vs ");
   return (
     <article class={`card ${use ? "on" : ""}`}>
@@ -75,7 +73,6 @@ function Card({ entry }: { entry: VectorEntry }) {
       </label>
       {health && <Verdict verdict={health.verdict} />}
       <p class="about">{description ?? (away === undefined ? property : `not: ${away}`)}</p>
-      {use && words !== "" && <p class="used">{words}</p>}
       {use && <HowAndWhen entry={entry} use={use} title={title} />}
       <details>
         <summary>Details<span class="only-read"> of {title}</span></summary>

@@ -43,7 +43,8 @@ function Rule({ gate: { above, below, until, per, shape }, mayBeSmooth, change }
     <>
       <div class="pair">
         <label>Probability
-          <select aria-label="Probability" value={isBelow ? "below" : "above"} onChange={(event) => choose(threshold, event.currentTarget.value === "below")}>
+          <select aria-label="Probability" value={isBelow ? "below" : "above"}
+            onChange={(event) => choose(threshold, event.currentTarget.value === "below")}>
             <option value="above">at least</option>
             <option value="below">at most</option>
           </select>
@@ -51,12 +52,12 @@ function Rule({ gate: { above, below, until, per, shape }, mayBeSmooth, change }
         <NumberBox label="Threshold" value={threshold} max={1} step={0.05} onChange={(value) => choose(value ?? 0.5, isBelow)} />
       </div>
       <div class="pair">
-        <label>Read
-          <select aria-label="Read" value={per ?? "token"} onChange={(event) => (
+        <label>Read at
+          <select aria-label="Read at" value={per ?? "token"} onChange={(event) => (
             change(event.currentTarget.value === "prompt" ? { per: "prompt", until: undefined } : { per: undefined })
           )}>
-            <option value="token">at every token</option>
-            <option value="prompt">once, after the prompt</option>
+            <option value="token">each token</option>
+            <option value="prompt">the prompt</option>
           </select>
         </label>
         {mayBeSmooth && (
@@ -64,7 +65,7 @@ function Rule({ gate: { above, below, until, per, shape }, mayBeSmooth, change }
             <select aria-label="Opens" value={shape ?? "hard"}
               onChange={(event) => change({ shape: event.currentTarget.value === "smooth" ? "smooth" : undefined })}>
               <option value="hard">fully</option>
-              <option value="smooth">by the probability</option>
+              <option value="smooth">by degrees</option>
             </select>
           </label>
         )}

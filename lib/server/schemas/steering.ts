@@ -27,7 +27,7 @@ export type CandidateToken = z.infer<typeof candidateSchema>;
 
 export const readingSchema = z.object({
   alpha: z.number(),
-  /** KL(P ‖ S) in nats; null for schedules that do not measure. */
+  /** In nats: KL(P ‖ S) of Dyn, what the token spent of a budget; null for schedules that do not measure. */
   kl: z.number().nullable(),
   /** What the steering's gate read; absent without a gate, and where nothing was to be added. */
   gate: z.object({ probability: z.number(), value: z.number() }).optional(),

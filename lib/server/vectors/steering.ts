@@ -8,8 +8,8 @@ import type { SteeringInput } from "../schemas/index.js";
 import type { Shelf } from "./shelf.js";
 
 /**
- * Loads what a request says of steering, and tries whether the model takes it, so that nothing is refused later. Throws 404 (unknown vector),
- * E_BAD_SPEC, E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
+ * Loads what a request says of steering, and tries whether the model takes it, so that nothing is refused later. Throws 404 (unknown
+ * vector), E_BAD_SPEC, E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
  */
 export async function steeringsOf(
   shelf: Shelf, input: SteeringInput | null | undefined, model: Engine,
