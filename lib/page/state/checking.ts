@@ -6,6 +6,7 @@ import { entryOf } from "../logic/steering.js";
 
 /** Why the server refuses to use a vector like this, whatever its schedule; empty if it does not. */
 export async function refusalOf(use: Use, model: string | undefined): Promise<string> {
+  if (use.layers === "all" && Object.keys(use.how ?? {}).length === 0) return "";
   const steering = entryOf(use, use.how ?? {}, { kind: "fixed", alpha: 1 });
   try {
     const asked = { ...(model !== undefined && { model }), steering };
