@@ -115,4 +115,42 @@ browsing("the page", () => {
     expect(height / (16 * 1.72)).toBeCloseTo(4, 1);
     await close(tab);
   });
+
+  test("splits a long paragraph where a line begins, so that nothing moves, at any width", async () => {
+    const tab = await pages!.open();
+    const { page } = tab;
+    const chunk = (step: number): string => {
+      const text = ` ${["a", "broken", "on", "understanding", "w".repeat(step === 40 ? 90 : 4), "is"][(step * step + step) % 6]!}`;
+      const details = { step, id: 1, token: text, phase: "answer", logprob: -1, readings: [{ alpha: 1, kl: null }] };
+      return `data: ${JSON.stringify({ id: "cmpl-1", choices: [{ index: 0, text, steering_details: details }] })}\n\n`;
+    };
+    const body = `${Array.from({ length: 400 }, (_, step) => chunk(step)).join("")}data: [DONE]\n\n`;
+    await page.route("**/v1/completions", (route) => route.fulfill({ contentType: "text/event-stream", body }));
+    await ask(page);
+    const text = column(page, 1).locator(".tokens");
+    const nBlocks = (): Promise<number> => text.locator(".paragraph").count();
+    const places = (): Promise<number[]> => text.locator(".token").evaluateAll((all) => (all as unknown as Placed[]).flatMap((token) => {
+      const { left, bottom } = [...token.getClientRects()].at(-1)!;
+      return [left, bottom];
+    }));
+    for (const width of [1440, 1300, 1100]) {
+      await page.setViewportSize({ width, height: 900 });
+      await page.waitForTimeout(100);
+      expect(await nBlocks()).toBe(2);
+      const split = await places();
+      await page.evaluate(`(() => {
+        const sheet = new CSSStyleSheet();
+        sheet.replaceSync(".paragraph { display: inline } .paragraph .token:first-child { white-space: inherit !important }");
+        document.adoptedStyleSheets = [sheet];
+      })()`);
+      const whole = await places();
+      expect(Math.max(...whole.map((place, at) => Math.abs(place - split[at]!)))).toBeLessThan(0.1); // pixels
+      await page.evaluate("document.adoptedStyleSheets = []");
+    }
+    await close(tab);
+  });
 });
+
+interface Placed {
+  getClientRects(): Iterable<{ left: number; bottom: number }>;
+}

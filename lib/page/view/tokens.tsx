@@ -1,7 +1,9 @@
 import { Component } from "preact";
+import { useRef } from "preact/hooks";
 import type { Answer, ShownToken } from "../state/answer.js";
 import { leave, moveBy, pin, point } from "../state/inspected.js";
 import { scale } from "../state/store.js";
+import { useSeams } from "./seams.js";
 
 /** Tokens per part that is compared on its own, so that a long answer costs no more per token than a short one. */
 const GROUP = 32;
@@ -10,10 +12,12 @@ const GROUP = 32;
 export function Tokens({ answer, index, label }: { answer: Answer; index: number | undefined; label: string }) {
   void answer.version.value;
   const { tokens, isRunning } = answer;
-  const paragraphs = paragraphsOf(tokens, isRunning);
+  const box = useRef<HTMLDivElement>(null);
+  const seams = useSeams(answer, box);
+  const paragraphs = paragraphsOf(tokens, isRunning, seams);
   const target = { answer, index };
   return (
-    <div class="tokens" role="group" aria-label={`${label}. Arrow keys inspect its tokens.`} tabIndex={tokens.length > 0 ? 0 : -1}
+    <div class="tokens" ref={box} role="group" aria-label={`${label}. Arrow keys inspect its tokens.`} tabIndex={tokens.length > 0 ? 0 : -1}
       onPointerOver={({ target: at, pointerType }) => { if (pointerType === "mouse") point(target, at); }}
       onPointerLeave={leave}
       onClick={({ target: at }) => pin(target, at)}
@@ -24,7 +28,7 @@ export function Tokens({ answer, index, label }: { answer: Answer; index: number
       }}>
       {paragraphs.map(({ from, count }, at) => (
         <Paragraph key={at} answer={answer} from={from} count={count} scale={scale.value} last={tokens[from + count - 1]?.text ?? ""}
-          hasCaret={isRunning && at === paragraphs.length - 1} />
+          isRest={seams.has(from)} hasCaret={isRunning && at === paragraphs.length - 1} />
       ))}
     </div>
   );
@@ -44,12 +48,12 @@ interface Part {
   count: number;
 }
 
-/** Runs of tokens up to a line break: browsers lay out a block of text anew as a whole, so each of them is one. */
-function paragraphsOf(tokens: readonly ShownToken[], isRunning: boolean): Part[] {
+/** Runs of tokens up to a line break or a seam: browsers lay out a block of text anew as a whole, so each of them is one. */
+function paragraphsOf(tokens: readonly ShownToken[], isRunning: boolean, seams: ReadonlySet<number>): Part[] {
   const parts: Part[] = [];
   let from = 0;
   for (let at = 1; at <= tokens.length; at++) {
-    if (at < tokens.length && !tokens[at - 1]!.text.endsWith("\n")) continue;
+    if (at < tokens.length && !tokens[at - 1]!.text.endsWith("\n") && !seams.has(at)) continue;
     parts.push({ from, count: at - from });
     from = at;
   }
@@ -68,19 +72,19 @@ interface PartProps extends Part {
 const differs = (a: PartProps, b: PartProps): boolean =>
   a.answer !== b.answer || a.from !== b.from || a.count !== b.count || a.scale !== b.scale || a.last !== b.last;
 
-class Paragraph extends Component<PartProps & { hasCaret: boolean }> {
+class Paragraph extends Component<PartProps & { hasCaret: boolean; isRest: boolean }> {
   override shouldComponentUpdate(next: Paragraph["props"]): boolean {
-    return differs(next, this.props) || next.hasCaret !== this.props.hasCaret;
+    return differs(next, this.props) || next.hasCaret !== this.props.hasCaret || next.isRest !== this.props.isRest;
   }
 
   override render() {
-    const { answer, from, count, scale: full, hasCaret } = this.props;
+    const { answer, from, count, scale: full, hasCaret, isRest } = this.props;
     const groups = Array.from({ length: Math.ceil(count / GROUP) }, (_, group) => {
       const begin = from + group * GROUP;
       const size = Math.min(GROUP, from + count - begin);
       return <Group key={group} answer={answer} from={begin} count={size} scale={full} last={answer.tokens[begin + size - 1]!.text} />;
     });
-    return <div class="paragraph">{groups}{hasCaret && <span class="caret" aria-hidden="true" />}</div>;
+    return <div class={isRest ? "paragraph rest" : "paragraph"}>{groups}{hasCaret && <span class="caret" aria-hidden="true" />}</div>;
   }
 }
 
