@@ -147,8 +147,10 @@ describe("a running answer", () => {
     const { status, json } = await change([{ index: 0, schedule: budget }, { add: "one:fixed,0.5,op=ablate,when=at0>0.5" }]);
     expect([status, json.choices[0].steering[0].schedule]).toEqual([200, { ...budget, alphaMax: 2, per: "token" }]);
     expect(json.choices[0].steering[3]).toMatchObject({ operator: "ablate", gate: { probe: "at0", above: 0.5 } });
-    for (let each = await reader.read(); !each.done; each = await reader.read()) text += each.value;
-    const chunks = text.split("\n\n").filter((line) => line.startsWith("data: {")).map((line) => JSON.parse(line.slice(6)) as Chunk);
+    while ((text.match(/"kl":\d/g) ?? []).length < 10) text += (await reader.read()).value!;
+    await reader.cancel();
+    const whole = text.slice(0, text.lastIndexOf("\n\n")).split("\n\n"); // the last event may be cut
+    const chunks = whole.map((line) => JSON.parse(line.slice(6)) as Chunk);
     const steps = chunks.flatMap(({ choices: [each] }) => each.steering_details ?? []);
     const first = steps.findIndex(({ readings: [read] }) => read!.kl !== null);
     expect(first).toBeGreaterThan(0);

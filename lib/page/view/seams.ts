@@ -8,8 +8,8 @@ const MOST = 128;
 const SPACE = 8;
 
 /**
- * Steps at which an answer is split into blocks, each at the beginning of a line: browsers lay out a block of text anew as a whole with every
- * token, and lines above the last one do not change. In another width they do, and nothing is split until its lines are known.
+ * Steps at which an answer is split into blocks, each at the beginning of a line: browsers lay out a block of text anew as a whole with
+ * every token, but lines above the last one do not change. In another width they do: then all seams are found anew.
  */
 export function useSeams(answer: Answer, box: RefObject<HTMLElement | null>): ReadonlySet<number> {
   const seams = useMemo(() => new Set<number>(), [answer]);
