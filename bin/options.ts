@@ -20,6 +20,10 @@ export const file = { type: "string", demandOption: true } as const;
 export const MACHINE = titled("Machine", {
   threads: { ...count(), describe: "Number of CPU threads", defaultDescription: "one per idle core" },
   "gpu-layers": { ...count(0), describe: "Number of layers to run on the GPU", defaultDescription: "all, if there is a GPU" },
+  rpc: {
+    type: "string", coerce: (value: string) => value.split(","), describe: "RPC servers that compute too, HOST:PORT joined by commas",
+    defaultDescription: "$LLAMA_STEER_RPC",
+  },
 });
 
 /** The model and what computes it. */
