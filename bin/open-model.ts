@@ -5,12 +5,14 @@ import type { ModelOptions } from "./options.js";
 import { showProgress } from "./progress.js";
 
 type Room = Pick<LoadModelOptions, "maxSequences" | "contextSize">;
-type OpenOptions = Pick<ModelOptions, "model" | "threads" | "gpuLayers" | "quiet">;
+type OpenOptions = Pick<ModelOptions, "model" | "threads" | "gpuLayers" | "rpc" | "quiet">;
 
 /** Loads the model of the command line; a missing model that has a name is downloaded first. */
-export async function openModel({ model, threads, gpuLayers, quiet }: OpenOptions, signal: AbortSignal, room: Room = {}): Promise<Model> {
+export async function openModel(
+  { model, threads, gpuLayers, rpc, quiet }: OpenOptions, signal: AbortSignal, room: Room = {},
+): Promise<Model> {
   await pullIfNamed(model, { quiet }, signal);
-  return loadModel(model, { ...defined({ threads, gpuLayers }), ...room, signal });
+  return loadModel(model, { ...defined({ threads, gpuLayers, rpc }), ...room, signal });
 }
 
 /** Downloads a model that has a name and is missing. */

@@ -1,10 +1,11 @@
 import { DEFAULT_PARALLEL, STRATEGY_WORDS } from "../lib/experiment/index.js";
-import { spec, type Shard, type Strategy } from "../lib/experiments.js";
+import { spec, type Strategy } from "../lib/experiments.js";
 import { SteeringError, SteeringVector, type FormatOptions, type HookSite } from "../lib/index.js";
 import { FORMAT_CHOICES } from "../lib/prompt/index.js";
 import { HOOK_SITES } from "../lib/vector/index.js";
 import { options, titled, type OutputOptions, type Values } from "./command.js";
 import { defined } from "./common.js";
+import { shard } from "./shard.js";
 
 const wholeNumber = (least: number) => (value: number, name: string): number => {
   if (Number.isInteger(value) && value >= least) return value;
@@ -20,6 +21,10 @@ export const file = { type: "string", demandOption: true } as const;
 export const MACHINE = titled("Machine", {
   threads: { ...count(), describe: "Number of CPU threads", defaultDescription: "one per idle core" },
   "gpu-layers": { ...count(0), describe: "Number of layers to run on the GPU", defaultDescription: "all, if there is a GPU" },
+  rpc: {
+    type: "string", coerce: (value: string) => value.split(","), describe: "RPC servers that compute too, HOST:PORT joined by commas",
+    defaultDescription: "$LLAMA_STEER_RPC",
+  },
 });
 
 /** The model and what computes it. */
@@ -65,7 +70,10 @@ export const RUN = options({
     ...count(), default: DEFAULT_PARALLEL,
     describe: "Prompts to answer at once, each in every setting; raise it for a large GPU",
   },
-  shard: { type: "string", coerce: shard, describe: "Answer only shard I of N, as I/N with I from 0; `results merge` joins them" },
+  shard: {
+    type: "string", coerce: (text: string, name: string) => shard(text, name),
+    describe: "Answer only shard I of N: I/N with I from 0, or auto in an array of jobs; `results merge` joins them",
+  },
 });
 
 export type RunArguments = Values<typeof RUN> & Values<typeof MACHINE> & OutputOptions;
@@ -157,10 +165,4 @@ function strategy(word: string, name: string): Strategy {
   const found = Object.entries(STRATEGY_WORDS).find((names) => names.includes(word));
   if (found) return found[1];
   throw new SteeringError("E_BAD_ARGUMENT", `--${name}: "${word}" is not a strategy; expected ${Object.keys(STRATEGY_WORDS).join(", ")}`);
-}
-
-function shard(text: string, name: string): Shard {
-  const [, index, count] = /^(\d+)\/(\d+)$/.exec(text)?.map(Number) ?? [];
-  if (index !== undefined && count !== undefined && index < count) return { index, count };
-  throw new SteeringError("E_BAD_ARGUMENT", `--${name} ${text} is not a shard; expected I/N with I below N, e.g. 0/4`);
 }

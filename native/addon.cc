@@ -23,7 +23,6 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     handle<token_sampler>::define(env, "Sampler");
 
     exports.Set("loadBackends", Napi::Function::New(env, load_backends_entry));
-    exports.Set("addRpcServers", Napi::Function::New(env, add_rpc_servers_entry));
     exports.Set("runRpcServer", Napi::Function::New(env, run_rpc_server_entry));
     exports.Set("devices", Napi::Function::New(env, devices));
     exports.Set("systemInfo", Napi::Function::New(env, system_info));

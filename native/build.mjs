@@ -14,6 +14,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, w
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
+import { writeRpcSource } from "./rpc_source.mjs";
 import {
   findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder,
 } from "./prebuilt.mjs";
@@ -145,8 +146,10 @@ function main() {
   }
   const compiler = checkTools();
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
+  const source = extractLlamaCpp(folder, release, fromSource ? "source" : build.parts ?? "headers");
+  if (build.parts === "rpc") writeRpcSource(join(source, "ggml", "src", "ggml-rpc"));
   const out = compile({
-    LLAMA_CPP_DIR: extractLlamaCpp(folder, release, fromSource ? "source" : build.parts ?? "headers"),
+    LLAMA_CPP_DIR: source,
     LLAMA_BINS_DIR: bins,
     LLAMA_RELEASE: release,
     NODE_ADDON_API_DIR: dirname(require.resolve("node-addon-api/package.json")),

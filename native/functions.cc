@@ -27,10 +27,6 @@ void load_backends_entry(const Napi::CallbackInfo & info) {
     guarded(info.Env(), [&] { load_backends(read_string(info[0], "folder"), read_strings(info[1], "plugins")); });
 }
 
-void add_rpc_servers_entry(const Napi::CallbackInfo & info) {
-    guarded(info.Env(), [&] { add_rpc_servers(read_strings(info[0], "endpoints")); });
-}
-
 Napi::Value run_rpc_server_entry(const Napi::CallbackInfo & info) {
     return guarded(info.Env(), [&]() -> Napi::Value {
         const auto endpoint  = read_string(info[0], "endpoint");

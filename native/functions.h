@@ -3,7 +3,6 @@
 
 // The addon's functions. See lib/native/binding.ts for the signatures.
 void        load_backends_entry(const Napi::CallbackInfo & info);
-void        add_rpc_servers_entry(const Napi::CallbackInfo & info);
 Napi::Value run_rpc_server_entry(const Napi::CallbackInfo & info);
 Napi::Value devices(const Napi::CallbackInfo & info);
 Napi::Value system_info(const Napi::CallbackInfo & info);

@@ -103,6 +103,7 @@ Napi::Value model_wrap::load(const Napi::CallbackInfo & info) {
         wanted.n_gpu_layers = read_int(options.Get("nGpuLayers"), "nGpuLayers", -1);
         wanted.use_mmap     = read_bool(options.Get("useMmap"), "useMmap");
         if (options.Has("backend")) wanted.backend = read_string(options.Get("backend"), "backend");
+        if (options.Has("rpc")) wanted.rpc = read_strings(options.Get("rpc"), "rpc");
         return make<llama_weights>(Napi::Object::New(info.Env()), path, wanted);
     });
 }

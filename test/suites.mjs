@@ -1,4 +1,5 @@
-// Runs suites two at a time (jest.config.mjs), then those that need all processors, `*.alone.test.ts`, one at a time.
+// Runs suites two at a time (jest.config.mjs), then those that need all processors, `*.alone.test.ts`, one at a time. Those of test/devices
+// need a device, and run by themselves (test/devices/run.ts).
 //   node test/suites.mjs [JEST OPTIONS] [FILES OR FOLDERS...]
 import { spawnSync } from "node:child_process";
 import { constants } from "node:os";
@@ -7,7 +8,7 @@ import { fileURLToPath } from "node:url";
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const PASSES = [
-  ["--testPathIgnorePatterns=\\.alone\\.test\\.js$"],
+  ["--testPathIgnorePatterns=\\.alone\\.test\\.js$", "--testPathIgnorePatterns=/test/devices/"],
   ["--testPathIgnorePatterns=(?<!\\.alone)\\.test\\.js$", "--runInBand"],
 ];
 

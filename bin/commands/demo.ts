@@ -98,9 +98,9 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<Shown> 
 
 /** Serves the demo's model and vectors until Ctrl-C, and opens the page. */
 async function openDemo(
-  { quiet, threads, gpuLayers }: DemoArguments, { model, vectors = join(homeFolder(), "vectors") }: Shown,
+  { quiet, threads, gpuLayers, rpc }: DemoArguments, { model, vectors = join(homeFolder(), "vectors") }: Shown,
 ): Promise<void> {
-  const server = await serve({ models: [model], port: 0, vectors, load: defined({ threads, gpuLayers }) });
+  const server = await serve({ models: [model], port: 0, vectors, load: defined({ threads, gpuLayers, rpc }) });
   const ending = untilStopped(server, quiet);
   note(`\nThe page is at ${server.url}. Ctrl-C ends it.`, quiet);
   await openPage(server, quiet);

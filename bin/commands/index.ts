@@ -3,7 +3,7 @@ import type { Command } from "../command.js";
 /** The commands in the order of `--help`. A new command is a file in this folder and one name here. */
 const NAMES = [
   "demo", "serve", "models", "extract", "calibrate", "chat", "generate", "trace", "capture", "vector",
-  "vectors", "probe", "experiment", "evaluate", "results", "report", "datasets", "inspect", "doctor",
+  "vectors", "probe", "experiment", "evaluate", "results", "report", "datasets", "inspect", "rpc-server", "doctor",
 ] as const;
 
 /** The command of this name alone, since loading all takes a while; all of them for another word, or for none. */

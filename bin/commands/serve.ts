@@ -53,7 +53,7 @@ export default command({
 });
 
 async function run(given: ServeArguments): Promise<void> {
-  const { quiet, json, port, host, allowHost, parallel, queue, memory, timeout, grace, threads, gpuLayers } = given;
+  const { quiet, json, port, host, allowHost, parallel, queue, memory, timeout, grace, threads, gpuLayers, rpc } = given;
   const { vectors = join(homeFolder(), "vectors") } = given;
   const named = given.models.length > 0 ? given.models : installed();
   await interruptible(async (signal) => {
@@ -61,7 +61,7 @@ async function run(given: ServeArguments): Promise<void> {
   });
   const server = await serve({
     models: named, port, host, apiKeys: keys(given), allowedHosts: allowHost, parallel, maxQueue: queue, timeout, grace,
-    vectors, ...defined({ memory }), load: defined({ threads, gpuLayers }),
+    vectors, ...defined({ memory }), load: defined({ threads, gpuLayers, rpc }),
     logger: (level, message) => note(level === "warn" ? onStderr.yellow(message) : onStderr.dim(message), quiet),
   });
   const ending = untilStopped(server, quiet);

@@ -22,7 +22,7 @@ const NAMED = options({ name: { ...file, describe: "Name from `vectors list`" },
 const LIST = options({ ...GALLERY, "for": { type: "string", describe: "List only the vectors for this model" } });
 
 const PACK = options({
-  model: MODEL.model, threads: MODEL.threads, "gpu-layers": MODEL["gpu-layers"],
+  model: MODEL.model, threads: MODEL.threads, "gpu-layers": MODEL["gpu-layers"], rpc: MODEL.rpc,
   vectors: { ...file, array: true, describe: "Vector files of this model: FILE if it is calibrated, or FILE:SCHEDULE" },
   out: { ...file, describe: "Folder to write; a gallery in it is added to" },
   name: { type: "string", describe: "Name of the vector, if there is one", defaultDescription: "the file's" },

@@ -7,6 +7,7 @@ const loaded = {
   backend: given.text, gpuLayers: z.union([given.number, z.literal("all")], 'expected a number, or "all"'), mmap: given.flag,
   threads: given.number, flashAttention: given.flag, kvType: given.text, contextSize: given.number, maxSequences: given.number,
   maxGenerations: given.number, vet: given.flag, logger: given.callback, signal: given.signal, steeringPath: given.text,
+  rpc: given.list(given.text),
   ropeScaling: given.required({ kind: given.text, factor: given.number, originalContext: given.number.optional() }),
 };
 export const loadingArgument = given.optionsOf<LoadModelOptions>(loaded);

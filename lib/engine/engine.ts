@@ -3,8 +3,8 @@ import { SteeringError } from "../errors.js";
 import { Constraints, Vocabulary, type Constraint } from "../grammar/index.js";
 import { resolveModel } from "../models/index.js";
 import {
-  addon, call, callAsync, findInstallation, type CaptureHandle, type GateHandle, type NativeContextOptions, type NativeModel,
-  type NativeModelInfo, type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
+  addon, call, callAsync, findInstallation, requireRpcBackend, type CaptureHandle, type GateHandle, type NativeContextOptions,
+  type NativeModel, type NativeModelInfo, type NativeSpecialTokens, type SamplerHandle, type VectorHandle,
 } from "../native/index.js";
 import type { FullGate, HookSite, ModelFingerprint, Selection, VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
@@ -13,7 +13,7 @@ import { Context, type ContextNeeds } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import { nativeGate } from "./gate.js";
 import { checkGraphPath, hasDevice } from "./graph-check.js";
-import { checkLimits, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
+import { checkLimits, withServers, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { MachineRowTimes } from "./row-times.js";
@@ -37,9 +37,11 @@ const DEFAULT_MAX_SEQUENCES = 16;
 export type EngineParts = ConstructorParameters<typeof Engine>;
 
 /** Loads a GGUF, for `new Engine(...)` or a subclass. Throws what `loadModel` throws. */
-export async function openEngine(nameOrPath: string, options: LoadModelOptions = {}): Promise<EngineParts> {
+export async function openEngine(nameOrPath: string, given: LoadModelOptions = {}): Promise<EngineParts> {
   const path = resolve(await resolveModel(nameOrPath)); // absolute, since it is read again later from any working directory
+  const options = withServers(given);
   checkLimits(options);
+  if (options.rpc) requireRpcBackend();
   const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads, maxGenerations } = options;
   const begun = performance.now();
   if (vet) await vetModel(path, signal);
@@ -48,8 +50,8 @@ export async function openEngine(nameOrPath: string, options: LoadModelOptions =
   const steeringPath = await provenPath(options); // before this process uses the device: an RPC server takes one client at a time
   // Created only now, because it measures the machine's load, and our child processes have finished computing.
   const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
-  const nativeOptions = { nGpuLayers, useMmap: mmap, ...(backend !== "auto" && { backend }) };
-  const native = await callAsync(async () => addon().loadModel(path, nativeOptions));
+  const where = { ...(backend !== "auto" && { backend }), ...(options.rpc && { rpc: [...options.rpc] }) };
+  const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...where }));
   const info = native.info();
   const check = vet ? `, after a check of ${seconds(begun, vetted)}` : "";
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${check}`);
@@ -62,10 +64,10 @@ export async function openEngine(nameOrPath: string, options: LoadModelOptions =
 
 /** Resolves `auto`: "callback" if the graph path was tried on this machine's devices and failed. */
 async function provenPath(
-  { steeringPath = "auto", gpuLayers = "all", backend = "auto", logger, signal }: LoadModelOptions,
+  { steeringPath = "auto", gpuLayers = "all", backend = "auto", rpc = [], logger, signal }: LoadModelOptions,
 ): Promise<"auto" | "graph" | "callback"> {
-  if (steeringPath !== "auto" || gpuLayers === 0 || backend === "cpu" || !hasDevice()) return steeringPath;
-  const check = await checkGraphPath(backend, signal);
+  if (steeringPath !== "auto" || gpuLayers === 0 || !hasDevice(backend, rpc)) return steeringPath;
+  const check = await checkGraphPath({ backend, rpc }, signal);
   if (check.holds) return "auto";
   tell(logger, "warn", "steering will be slower, since it synchronises at every layer: adding vectors in the graph does not work on this "
     + `machine's devices (${check.why})`);
@@ -127,7 +129,7 @@ export class Engine implements Disposable, AsyncDisposable {
     this.steeringPath = options.steeringPath ?? "auto";
     this.vectors = new VectorHandles(native, info.nHead, () => (this.steeringPath === "callback" ? 0 : threadCount.now(true)));
     const { contextSize: maxCells = DEFAULT_CONTEXT_SIZE, maxSequences = DEFAULT_MAX_SEQUENCES, maxGenerations = Infinity } = options;
-    const isOnDevice = this.gpuLayers === "all" && options.backend !== "cpu" && hasDevice();
+    const isOnDevice = this.gpuLayers === "all" && hasDevice(options.backend, options.rpc);
     const createContext = (needs: ContextNeeds): Promise<Context> => this.createContext(needs);
     const devices = addon().devices().map(({ description }) => description);
     const key = async (): Promise<unknown> => [engineVersion(), (await this.fingerprint()).fileHash, settings, devices];

@@ -1,5 +1,5 @@
-// The process that `checkGraphPath` starts, with the name of a back end. It steers the package's own model on both paths, on the devices
-// that models would use, and reports how much the results differ.
+// The process that `checkGraphPath` starts, with the name of a back end and RPC servers. It steers the package's own model on both paths,
+// on the devices that models would use, and reports how much the results differ.
 import { HOOK_SITES, hasHeads, type HookSite, type VectorData } from "../vector/index.js";
 import { Batch } from "./batch.js";
 import type { Context } from "./context.js";
@@ -22,6 +22,7 @@ const SITES: readonly HookSite[] = HOOK_SITES.filter((site) => site === "head_ou
 const orphaned = (): void => void process.kill(process.pid, "SIGKILL");
 process.once("disconnect", orphaned);
 const backend = (process.argv[2] ?? "auto") as NonNullable<LoadModelOptions["backend"]>;
+const rpc = process.argv.slice(3);
 const [callback, graph] = [await logits("callback"), await logits("graph")];
 const difference = Math.max(...callback.map(({ steered, unsteered }, index) => {
   const other = graph[index]!;
@@ -39,7 +40,7 @@ interface Outcome {
 }
 
 async function logits(steeringPath: "callback" | "graph"): Promise<Outcome[]> {
-  using model = new Engine(...await openEngine(MODEL, { backend, steeringPath, gpuLayers: "all", vet: false, threads: 1 }));
+  using model = new Engine(...await openEngine(MODEL, { backend, rpc, steeringPath, gpuLayers: "all", vet: false, threads: 1 }));
   using context = await model.createContext({ nCtx: 512, nSeqMax: Math.max(...ROWS) });
   const outcomes: Outcome[] = [];
   for (const site of SITES) {

@@ -18,6 +18,12 @@ const MAX_MS = 300_000;
 /** Most drivers do not report their version, so verdicts expire to catch driver updates. */
 const VERDICT_MS = 30 * 24 * 3600 * 1000;
 
+/** The devices to try: those of a back end and of RPC servers. */
+export interface Where {
+  backend: string;
+  rpc: readonly string[];
+}
+
 export type GraphCheck = { holds: true } | { holds: false; why: string };
 
 const CHILD = new URL("./graph-check-child.js", import.meta.url);
@@ -35,14 +41,14 @@ const trials = new Map<string, Trial>();
  * verdict stays in the cache folder for 30 days, unless llama.cpp, the devices or NVIDIA's driver change. Throws E_ABORTED, also if that
  * process is interrupted.
  */
-export async function checkGraphPath(backend: string, signal?: AbortSignal, child = CHILD): Promise<GraphCheck> {
+export async function checkGraphPath(where: Where, signal?: AbortSignal, child = CHILD): Promise<GraphCheck> {
   throwIfAborted(signal);
   const devices = addon().devices().map(({ name, description }) => ({ name, description }));
   const { llamaCpp } = findInstallation().built;
   const driver = nvidiaDriver();
   const stub = child === CHILD ? undefined : child.href;
-  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, backend, devices, driver, child: stub }, null, 2)}\n`;
-  const trial = trials.get(state) ?? begin(state, backend, child);
+  const state = `${JSON.stringify({ trials: TRIALS_VERSION, llamaCpp, ...where, devices, driver, child: stub }, null, 2)}\n`;
+  const trial = trials.get(state) ?? begin(state, where, child);
   trial.waiting++;
   let forget = (): void => undefined;
   const givenUp = new Promise<never>((_, reject) => {
@@ -56,17 +62,17 @@ export async function checkGraphPath(backend: string, signal?: AbortSignal, chil
   return Promise.race([trial.check, givenUp]).finally(forget);
 }
 
-function begin(state: string, backend: string, child: URL): Trial {
+function begin(state: string, where: Where, child: URL): Trial {
   const stop = new AbortController();
-  const trial = { check: remembered(state, () => runCheck(backend, child, stop.signal)), stop, waiting: 0 };
+  const trial = { check: remembered(state, () => runCheck(where, child, stop.signal)), stop, waiting: 0 };
   trials.set(state, trial);
   trial.check.catch(() => { trials.delete(state); }); // interrupted: the next load tries again
   return trial;
 }
 
-/** True if the machine has a GPU that may compute. */
-export function hasDevice(): boolean {
-  return addon().devices().some(({ kind }) => kind === "gpu" || kind === "igpu");
+/** True if there is a GPU that may compute, here or on an RPC server. */
+export function hasDevice(backend = "auto", rpc: readonly string[] = []): boolean {
+  return rpc.length > 0 || (backend !== "cpu" && addon().devices().some(({ kind }) => kind === "gpu" || kind === "igpu"));
 }
 
 /** Returns the version of NVIDIA's driver, on Linux. */
@@ -88,9 +94,9 @@ async function remembered(state: string, attempt: () => Promise<GraphCheck>): Pr
   return check;
 }
 
-async function runCheck(backend: string, module: URL, signal: AbortSignal): Promise<GraphCheck> {
+async function runCheck(where: Where, module: URL, signal: AbortSignal): Promise<GraphCheck> {
   if (signal.aborted) return { holds: false, why: "it was aborted" };
-  const ended = await runChild(backend, module, signal).catch((error: Error) => error);
+  const ended = await runChild(where, module, signal).catch((error: Error) => error);
   return ended instanceof Error ? { holds: false, why: ended.message } : verdict(ended);
 }
 
@@ -100,9 +106,9 @@ interface Ending {
   end: string | number | null;
 }
 
-function runChild(backend: string, module: URL, signal: AbortSignal): Promise<Ending> {
+function runChild({ backend, rpc }: Where, module: URL, signal: AbortSignal): Promise<Ending> {
   return new Promise((resolve, reject) => {
-    const child = startChild(module, [backend], { env: { LLAMA_STEER_DEBUG: undefined } });
+    const child = startChild(module, [backend, ...rpc], { env: { LLAMA_STEER_DEBUG: undefined } });
     let report: GraphCheckReport | undefined;
     onAbort(signal, () => child.kill("SIGKILL"));
     const stopWaiting = afterTicks(() => MAX_MS, () => child.kill("SIGKILL"));

@@ -6,6 +6,7 @@ export type { Candidate } from "./candidates.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, type Chosen, type GateReading, type MeasuredAlpha, type Sample, type StepResult } from "./context.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
+export { lendDevices } from "./lend-devices.js";
 export { programVersion } from "./program-version.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";

@@ -1,4 +1,5 @@
 import { requireInteger, requireNumber, requireOneOf } from "../checks.js";
+import { SteeringError } from "../errors.js";
 import { MAX_THREADS } from "./threads.js";
 
 /** Receives the library's log messages; the library itself prints nothing. */
@@ -13,6 +14,11 @@ type Choice<Name extends keyof typeof CHOICES> = (typeof CHOICES)[Name][number];
 export interface LoadModelOptions {
   /** The ggml back end whose devices compute; default `auto`: llama.cpp chooses. */
   backend?: Choice<"backend">;
+  /**
+   * Servers that lend their devices (`llama-steer rpc-server`), each as `host:port`: they compute before this machine's GPUs do, and layers
+   * are spread over all of them by their memory. Default: those of the environment variable LLAMA_STEER_RPC, joined by commas.
+   */
+  rpc?: readonly string[];
   /** Number of layers to put on the GPU, or "all" (default; on a machine without a GPU, none). */
   gpuLayers?: number | "all";
   /** Map the file into memory instead of reading it; default true. */
@@ -82,15 +88,34 @@ function checkRopeScaling({ kind, factor, originalContext = 1 }: RopeScaling): v
   requireInteger("ropeScaling.originalContext", originalContext, { min: 1, max: MAX_CONTEXT });
 }
 
+/** The options with the RPC servers of the environment, if they name none; an empty list means none. */
+export function withServers({ rpc = serversOfEnvironment(), ...options }: LoadModelOptions): LoadModelOptions {
+  return Array.isArray(rpc) && rpc.length === 0 ? options : { ...options, rpc };
+}
+
+function serversOfEnvironment(): string[] {
+  return (process.env["LLAMA_STEER_RPC"] ?? "").split(",").map((server) => server.trim()).filter((server) => server !== "");
+}
+
+function checkServers(servers: readonly string[]): void {
+  if (!Array.isArray(servers)) throw new SteeringError("E_BAD_ARGUMENT", "rpc must be a list of servers, each as host:port");
+  for (const server of servers) {
+    const port = typeof server === "string" ? Number(/^[^\s:,]+:(\d{1,5})$/.exec(server)?.[1]) : NaN;
+    if (port >= 1 && port <= 65_535) continue;
+    throw new SteeringError("E_BAD_ARGUMENT", `rpc: ${JSON.stringify(server)} is not an RPC server; write host:port, e.g. 192.168.1.5:50052`);
+  }
+}
+
 /** Checks the options before anything is loaded. Throws E_BAD_ARGUMENT. */
 export function checkLimits({
-  ropeScaling, contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", ...options
+  ropeScaling, contextSize = 1, maxSequences = 1, maxGenerations = 1, threads = 1, gpuLayers = "all", rpc = [], ...options
 }: LoadModelOptions): void {
   for (const [name, allowed] of Object.entries(CHOICES)) {
     const chosen = options[name as keyof typeof CHOICES];
     if (chosen !== undefined) requireOneOf(name, chosen, allowed);
   }
   requireInteger("threads", threads, { min: 1, max: MAX_THREADS });
+  checkServers(rpc);
   if (ropeScaling) checkRopeScaling(ropeScaling);
   if (gpuLayers !== "all") requireInteger('gpuLayers, unless "all",', gpuLayers, { min: 0 });
   requireInteger("contextSize", contextSize, { min: 1, max: MAX_CONTEXT });

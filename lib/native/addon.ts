@@ -54,9 +54,6 @@ function loadAddon(): NativeAddon {
     if (!installation.built.fromSource) preloadLibraries(installation.librariesFolder, require);
     const native = require(installation.addonPath) as NativeAddon;
     native.loadBackends(installation.librariesFolder, installation.gpuBackends);
-    // Not a public feature yet: tests use it to put layers into another process.
-    const servers = process.env["LLAMA_STEER_RPC"];
-    if (servers) native.addRpcServers(servers.split(","));
     return native;
   } catch (cause) {
     const advice = lacksGlibc() && !installation.built.fromSource ? prebuiltAdvice(rebuildCommand()) : `Rebuild it: ${rebuildCommand()}`;
@@ -93,8 +90,20 @@ export function findInstallation(): NativeInstallation {
   const gpuBackends = (GPU_PACKAGES[platformName()] ?? [])
     .map((name) => prebuiltFolder(found.folder, name, found.version))
     .flatMap((bins) => (bins ? gpuLibraries(bins) : []))
-    .concat([join(packageRoot, "build", "rpc", "Release", "libggml-rpc.so")].filter(existsSync));
+    .concat(rpcBackend() ?? []);
   return { addonPath, built, librariesFolder, gpuBackends };
+}
+
+/** Path of llama.cpp's RPC back end, which is built only where it is wanted; undefined if it is not. */
+export function rpcBackend(): string | undefined {
+  return ["libggml-rpc.so", "ggml-rpc.dll"].map((name) => join(packageRoot, "build", "rpc", "Release", name)).find(existsSync);
+}
+
+/** Throws E_NATIVE, with advice, if llama.cpp's RPC back end is not built. */
+export function requireRpcBackend(): void {
+  if (rpcBackend() !== undefined) return;
+  throw new SteeringError("E_NATIVE", "llama.cpp's RPC back end is not built; it takes some seconds and a C++ compiler. Build it: "
+    + `node "${join(packageRoot, "native", "build.mjs")}" --rpc`);
 }
 
 function rebuildCommand(): string {

@@ -243,9 +243,7 @@ export interface NativeWork {
 
 export interface NativeAddon {
   loadBackends(folder: string, plugins: string[]): void;
-  /** Adds the devices of RPC servers, each `host:port`. */
-  addRpcServers(endpoints: string[]): void;
-  /** Serves this process's CPU at `host:port`; settles only if it cannot listen. */
+  /** Lends this process's GPUs, or its CPU where it has none, at `host:port`; settles only if it cannot listen. */
   runRpcServer(endpoint: string, nThreads: number): Promise<void>;
   devices(): NativeDevice[];
   systemInfo(): string;
@@ -257,5 +255,5 @@ export interface NativeAddon {
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; resets the capture to zero. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };
   /** `backend`: use only this back end's devices; its name in lower case, or "cpu". */
-  loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean; backend?: string }): Promise<NativeModel>;
+  loadModel(path: string, options: { nGpuLayers: number; useMmap: boolean; backend?: string; rpc?: string[] }): Promise<NativeModel>;
 }

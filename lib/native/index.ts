@@ -1,4 +1,4 @@
-export { addon, devices, findInstallation, systemInfo, type Built, type NativeInstallation } from "./addon.js";
+export { addon, devices, findInstallation, requireRpcBackend, systemInfo, type Built, type NativeInstallation } from "./addon.js";
 export type {
   NativeAddon, NativeClassifier, NativeContext, NativeContextOptions, NativeDevice, NativeGate, NativeModel, NativeModelInfo, NativePieces,
   NativeSamplerOptions, NativeSiteNode, NativeSpecialToken, NativeSpecialTokens, NativeTranslation, NativeTranslator, NativeVector,

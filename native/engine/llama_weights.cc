@@ -1,6 +1,7 @@
 #include "engine/llama_weights.h"
 
 #include "engine/cpu_backend.h"
+#include "engine/device_choice.h"
 #include "engine/failure.h"
 #include "engine/graph_sites.h"
 #include "engine/node_names.h"
@@ -44,48 +45,21 @@ void return_freed_memory() {
 #endif
 }
 
-// The devices of one back end, e.g. "cuda", terminated by null; only null for "cpu".
-std::vector<ggml_backend_dev_t> devices_of(const std::string & backend) {
-    std::vector<ggml_backend_dev_t> devices;
-    for (size_t i = 0; backend != "cpu" && i < ggml_backend_dev_count(); ++i) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        std::string name = ggml_backend_reg_name(ggml_backend_dev_backend_reg(device));
-        std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return char(std::tolower(c)); });
-        if (name == "mtl") name = "metal";
-        if (name == backend && ggml_backend_dev_type(device) != GGML_BACKEND_DEVICE_TYPE_CPU) devices.push_back(device);
-    }
-    if (devices.empty() && backend != "cpu") {
-        throw failure("E_NATIVE", "there is no device of the back end " + backend + "; llama-steer doctor lists those that were found");
-    }
-    devices.push_back(nullptr);
-    return devices;
-}
-
-bool is_gpu(ggml_backend_dev_t device) {
-    const auto type = ggml_backend_dev_type(device);
-    return type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
-}
-
-bool may_use_device(const weights_options & options) {
-    if (options.n_gpu_layers == 0 || options.backend == "cpu") return false;
-    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-        if (is_gpu(ggml_backend_dev_get(i))) return true;
-    }
-    return false;
-}
-
 llama_model * load_model(const std::string & path, const weights_options & options) {
     log_sink log;
     llama_model_params params = llama_model_default_params();
     params.n_gpu_layers = options.n_gpu_layers;
-    std::vector<ggml_backend_dev_t> devices;
-    if (!options.backend.empty()) {
-        devices        = devices_of(options.backend);
+    auto devices = devices_for(options);
+    if (!devices.empty() || !options.backend.empty()) {
+        devices.push_back(nullptr); // their end
         params.devices = devices.data();
     }
     if (!options.use_mmap) params.load_mode = LLAMA_LOAD_MODE_NONE;
     llama_model * model = llama_model_load_from_file(path.c_str(), params);
-    if (model == nullptr) throw failure("E_BAD_GGUF", log.explain("llama.cpp cannot load " + path));
+    if (model == nullptr) {
+        const std::string why = log.explain("llama.cpp cannot load " + path);
+        throw failure(!options.rpc.empty() && why.find("RPC server") != std::string::npos ? "E_NATIVE" : "E_BAD_GGUF", why);
+    }
     return_freed_memory();
     return model;
 }

@@ -26,6 +26,8 @@ struct weights_options {
     bool    use_mmap     = true;
     // The back end whose devices compute, in lower case, e.g. "cuda"; "cpu" = no device; empty = llama.cpp's choice.
     std::string backend;
+    // RPC servers whose devices compute before this machine's, as "host:port".
+    std::vector<std::string> rpc;
 };
 
 // A loaded GGUF, shared by its contexts. What it computes on demand, it computes once, on any thread.

@@ -31,22 +31,24 @@ for (const [kind, make] of Object.entries(KINDS)) {
   }
   for (const layers of ["all", "2"]) {
     const isQuick = isSampled && kind === "vulkan" && layers === "all";
-    failed += runSuites(standIn, layers, SUITES.filter((suite) => !isQuick || !HEAVY.includes(suite))) ? 0 : 1;
+    const suites = SUITES.filter((suite) => !isQuick || !HEAVY.includes(suite)).map((suite) => `native/${suite}`);
+    failed += runSuites(standIn, layers, suites) ? 0 : 1;
   }
   standIn.stop();
+  if (kind === "rpc") failed += runSuites({ name: "servers of its own", env: { LLAMA_STEER_RPC: "" } }, "all", ["devices/lent"]) ? 0 : 1;
 }
 console.error(
   `devices: ${failed === 0 ? "no failure" : `${failed} runs failed`}${missing > 0 ? `, ${missing} devices could not be had` : ""}`,
 );
 process.exit(failed > 0 ? 1 : 0);
 
-function runSuites({ name, env }: StandIn, layers: string, suites: readonly string[]): boolean {
+function runSuites({ name, env }: Pick<StandIn, "name" | "env">, layers: string, suites: readonly string[]): boolean {
   console.error(`\n> ${name}, ${layers} layers there${isSampled ? ", a sample of architectures" : ""}: ${suites.join(", ")}`);
   const jest = [
     "--experimental-vm-modules", "--no-warnings", join(packageRoot, "node_modules", "jest", "bin", "jest.js"),
     `--testTimeout=${TIMEOUT_MS}`, "--runInBand",
   ];
-  const { status } = spawnSync(process.execPath, [...jest, ...suites.map((suite) => `dist/test/native/${suite}`)], {
+  const { status } = spawnSync(process.execPath, [...jest, ...suites.map((suite) => `dist/test/${suite}`)], {
     stdio: "inherit", cwd: packageRoot,
     env: { ...process.env, ...env, LLAMA_STEER_TEST_GPU_LAYERS: layers },
   });

@@ -1,9 +1,9 @@
 import { fork, spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
-import { createServer } from "node:net";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { packageRoot } from "#native/prebuilt";
+import { freePort, listens } from "./ports.js";
 
 /** A device with memory of its own that any machine can have. */
 export interface StandIn {
@@ -39,15 +39,15 @@ function hasSoftwareDriver(): boolean {
 /** llama.cpp's RPC back end: a process on this machine that lends its CPU. */
 export async function loopbackRpc(): Promise<StandIn | string> {
   run(process.execPath, [join(packageRoot, "native", "build.mjs"), "--rpc"]);
-  const endpoint = `127.0.0.1:${await freePort()}`;
+  const port = await freePort();
+  const endpoint = `127.0.0.1:${port}`;
   const server = fork(fileURLToPath(new URL("./rpc-server.js", import.meta.url)), [endpoint], {
     stdio: ["ignore", "ignore", "inherit", "ipc"], env: { ...process.env, ...NO_DEVICES },
   });
   const stop = (): void => void server.kill("SIGKILL");
   const env = { ...NO_DEVICES, LLAMA_STEER_RPC: endpoint };
   for (let attempt = 0; attempt < 20 && server.exitCode === null; attempt++) {
-    const device = devicesWith(env).find(({ name }) => name.startsWith("RPC"));
-    if (device) return { name: `RPC: ${device.description}`, env, stop };
+    if (await listens(port)) return { name: `RPC: ${endpoint}`, env, stop };
     await new Promise((resolve) => setTimeout(resolve, 500));
   }
   stop();
@@ -68,13 +68,4 @@ function devicesWith(env: NodeJS.ProcessEnv): Device[] {
 
 function run(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): void {
   spawnSync(command, args, { stdio: ["ignore", "inherit", "inherit"], env: { ...process.env, ...env } });
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as { port: number };
-      server.close(() => resolve(port));
-    });
-  });
 }

@@ -169,7 +169,7 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
       {
         backend: "cpu", gpuLayers: 0, mmap: true, threads: 1, flashAttention: true, kvType: "f16", contextSize: 512, maxSequences: 4,
         maxGenerations: 2, vet: true, logger: onProgress, signal, steeringPath: "auto",
-        ropeScaling: { kind: "yarn", factor: 2, originalContext: 512 },
+        ropeScaling: { kind: "yarn", factor: 2, originalContext: 512 }, rpc: [],
       },
     ], loadClassifier: ["tiny-formality", { threads: 1, signal }], loadTranslator: [at("lines"), { threads: 1, signal }],
     "capture.activations": [model, [tokens], settings], "capture.means": [model, [{ tokens, weight: 1 }], settings],

@@ -14,11 +14,13 @@ beforeEach(async () => {
   process.env["LLAMA_STEER_HOME"] = folder;
 });
 
+const WHERE = { backend: "auto", rpc: [] };
+
 /** The verdict on what a process does that stands in for the one that steers. */
 async function verdictOn(script: string, signal?: AbortSignal): Promise<Awaited<ReturnType<typeof checkGraphPath>>> {
   const path = join(folder, `${Math.random()}.mjs`);
   await writeFile(path, script);
-  return checkGraphPath("auto", signal, pathToFileURL(path));
+  return checkGraphPath(WHERE, signal, pathToFileURL(path));
 }
 
 const kept = async (): Promise<string[]> => readdir(join(folder, "graph-path")).catch(() => []);
@@ -63,8 +65,8 @@ test("a load that is stopped before the trial begins, or at once, starts no proc
     script,
     `import { writeFileSync } from "node:fs"; writeFileSync(${JSON.stringify(started)}, ""); setTimeout(() => process.disconnect(), 3000);`,
   );
-  await expect(checkGraphPath("auto", AbortSignal.abort(), pathToFileURL(script))).rejects.toMatchObject({ code: "E_ABORTED" });
-  const waiting = checkGraphPath("auto", stop.signal, pathToFileURL(script));
+  await expect(checkGraphPath(WHERE, AbortSignal.abort(), pathToFileURL(script))).rejects.toMatchObject({ code: "E_ABORTED" });
+  const waiting = checkGraphPath(WHERE, stop.signal, pathToFileURL(script));
   stop.abort(); // while it looks for an earlier verdict
   await expect(waiting).rejects.toMatchObject({ code: "E_ABORTED" });
   await setTimeout(1000); // longer than a process takes to start
@@ -81,7 +83,7 @@ test.each(["SIGINT", "SIGTERM"])("a trial that is ended by %s is no verdict: the
       process.kill(process.pid, "${signal}");
       setInterval(() => {}, 1000);
     }`);
-  const check = (): ReturnType<typeof checkGraphPath> => checkGraphPath("auto", undefined, pathToFileURL(script));
+  const check = (): ReturnType<typeof checkGraphPath> => checkGraphPath(WHERE, undefined, pathToFileURL(script));
   await expect(check()).rejects.toMatchObject({ code: "E_ABORTED", message: expect.stringMatching(signal) });
   expect(await check()).toEqual({ holds: true });
 });
@@ -99,7 +101,7 @@ test("a verdict counts for 30 days: drivers are updated", async () => {
   const trials = async (process: string): Promise<number> => {
     // what it knows is on the disk
     const later = await import(`../../lib/engine/graph-check.js?${process}`) as { checkGraphPath: typeof checkGraphPath };
-    expect(await later.checkGraphPath("auto", undefined, pathToFileURL(script))).toEqual({ holds: true });
+    expect(await later.checkGraphPath(WHERE, undefined, pathToFileURL(script))).toEqual({ holds: true });
     return (await readFile(tried, "utf8")).length;
   };
   expect(await trials("first")).toBe(1);
