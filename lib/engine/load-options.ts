@@ -37,8 +37,8 @@ export interface LoadModelOptions {
    */
   ropeScaling?: RopeScaling;
   /**
-   * Maximum sequences at once; default 16. A generation takes one or, with dynamic properties, two plus one for each of them. One budget
-   * takes two more, two take three, three take seven, and each further one another.
+   * Maximum sequences at once; default 16. A generation takes one or, with dynamic properties, two plus one for each of them. Budgets take
+   * one more, and one for each of them.
    */
   maxSequences?: number;
   /**

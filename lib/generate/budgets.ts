@@ -7,7 +7,7 @@ import type { Choice, OwnBudget } from "./step-rows.js";
 /** The alphas that a budget tries by itself, or beside others: the first as a multiple of the estimate, the next as a share of it. */
 const [ALONE, BESIDE] = [[0.8, 0.5], [0.7]];
 /** A further budget tries its alpha beside every row so far, while these are at most so many; then beside the strongest only. */
-const COMBINED = 4;
+const COMBINED = 2;
 /** A budget for the whole answer lets a token spend at most this share of what is left of it. */
 const SHARE = 1 / 8;
 /** What the largest alpha is taken to spend before anything was measured, in nats: a calibrated vector's is twice the alpha for 1 nat. */
@@ -76,17 +76,10 @@ export function isSpending(schedule: Schedule): schedule is BudgetSchedule {
   return schedule.kind === "budget" && canSpend(schedule);
 }
 
-/** The rows of a step, the strongest first, beside which the next of its budgets tries its alphas. */
-function extended<Row>(rows: readonly Row[]): readonly Row[] {
-  return rows.length <= COMBINED ? rows : rows.slice(0, 1);
-}
-
-/** The rows that an output with these schedules takes: one without its budgets, and those that they try. */
+/** The rows that an output with these schedules takes: one without its budgets, and those that they try. With Dyn they would be as many. */
 export function rowsFor(schedules: ReadonlyMap<LiveSteering, Schedule>): number {
-  const budgets = [...schedules.values()].filter(isSpending);
-  const rows = [0];
-  for (const budget of budgets) rows.push(...extended(rows).flatMap(() => alphasToTry(unspent(budget), budgets.length)));
-  return rows.length;
+  const nBudgets = [...schedules.values()].filter(isSpending).length;
+  return nBudgets === 0 ? 1 : nBudgets + 2;
 }
 
 /** The budgets of one generation, and what they have spent. */
@@ -106,7 +99,7 @@ export class Budgets {
     for (const budget of budgets) {
       const spending = this.of(budget);
       const alphas = alphasToTry(spending, budgets.length);
-      const more = extended(tried).flatMap((before) => {
+      const more = tried.slice(0, tried.length <= COMBINED ? undefined : 1).flatMap((before) => {
         const after = alphas.map((alpha) => before.alphas.with(budget.own, alpha)).map((all) => ({ row: add(all), alphas: all }));
         const [baseline, ...candidates] = [before, ...after].map(({ row }) => rows[row]!);
         const index = batch.choose({ baseline: baseline!, candidates, nats: allowance(spending) });

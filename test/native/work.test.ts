@@ -98,8 +98,8 @@ const OPERATED: NativeWork = {
 const OPERATED_IN_GRAPH: NativeWork = { ...steered(1), argumentBytes: UNSTEERED.argumentBytes + TERM + 1 };
 
 /**
- * `n` budgets: the row without their vectors, and those that try alphas, in one decode: two for one budget, and for several a row for every
- * combination of one alpha each. A choice is a baseline, its candidates, their end and the limit; its results are what it chose, the row
+ * `n` budgets: the row without their vectors, and those that try alphas, in one decode: two for one budget; for two a row for each, and one
+ * for both; another for each further one, beside all before it. A choice is a baseline, its candidates, their end and the limit; its results are what it chose, the row
  * in the end, and a KL per candidate. Two calls, which move no data, give each of the other sequences the chosen row's cell.
  */
 function budgets(n: number, rows: number, choices: number): NativeWork {
@@ -144,7 +144,7 @@ const MODES: Array<[string, NativeWork, (nTokens: number) => Promise<unknown>]> 
   ["ablation", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, operator: "ablate" })) })],
   ["a kept norm", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, keepNorm: true })) })],
   ["ablation in the graph", OPERATED_IN_GRAPH, generating({ steer: { vector: inGraph, schedule: fixed, operator: "ablate" } })],
-  ...([[1, 3, 1], [2, 4, 3], [3, 8, 7]] as const).map(([n, rows, choices]): (typeof MODES)[number] => [
+  ...([[1, 3, 1], [2, 4, 3], [3, 5, 4]] as const).map(([n, rows, choices]): (typeof MODES)[number] => [
     `${n} budgets`, budgets(n, rows, choices), generating({ steer: steer(n, { kind: "budget", nats: 0.1, alphaMax: 2, per: "token" }) }),
   ]),
   ["capture", CAPTURED, (maxNewTokens) => captureMeans(model, [{ tokens: PROMPT, weight: 1 }], { site: "head_out", maxNewTokens })],
