@@ -148,8 +148,8 @@ export class Batch {
   }
 
   /**
-   * Requests the choice of a row by its KL: index i in `StepResult.chosen`. A choice whose baseline is a row of earlier ones is only made if
-   * they chose that row. In `sample`, `score` and `rank`, −1 − i stands for the row that choice i and those after it choose.
+   * Requests the choice of a row by its KL: index i in `StepResult.chosen`. A choice whose baseline is a row of earlier ones is only made
+   * if they chose that row. In `sample`, `score` and `rank`, −1 − i stands for the row that choice i and those after it choose.
    */
   choose(request: BudgetRequest): number {
     return this.budgets.push(request) - 1;

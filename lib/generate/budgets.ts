@@ -5,7 +5,7 @@ import { notFinite, type Reading } from "./readings.js";
 import type { Choice, OwnBudget } from "./step-rows.js";
 
 /** The alphas that a budget tries by itself, or beside others: the first as a multiple of the estimate, the next as a share of it. */
-const [ALONE, BESIDE] = [[0.8, 0.5], [0.7]];
+const [ALONE, BESIDE] = [[0.9, 0.6], [0.7]];
 /** A further budget tries its alpha beside every row so far, while these are at most so many; then beside the strongest only. */
 const COMBINED = 2;
 /** A budget for the whole answer lets a token spend at most this share of what is left of it. */

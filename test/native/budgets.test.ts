@@ -1,68 +1,20 @@
 import { writeFile } from "node:fs/promises";
 import { describe, expect, test } from "@jest/globals";
 import {
-  loadModel, replay, schedule as schedules, type GenerateOptions, type GenerationResult, type Model, type Sampling, type Steering,
-  type VectorData,
+  loadModel, replay, schedule as schedules, type GenerateOptions, type GenerationResult, type Sampling, type Steering,
 } from "../../lib/index.js";
-import { Batch, UNREACHED, type Term } from "../../lib/engine/index.js";
 import { generate, generateText, scoreTokens, withFoundAlphas } from "../../lib/generate/index.js";
+import { budget, divergences, KL_ROUNDING, readingsOf } from "../support/budgets.js";
 import { dynamic } from "../support/dyn-requests.js";
 import { tinyForFile } from "../support/file-model.js";
 import { ids, letters, loadChatting } from "../support/chats.js";
-import { softmax } from "../support/linear.js";
 import { randomProbe } from "../support/probes.js";
-import { digits, loadArchitecture, randomVector, tolerance } from "../support/tiny-files.js";
+import { digits, loadArchitecture, randomVector } from "../support/tiny-files.js";
 import { encodeGguf, TINY_SHAPE, tinyModel } from "../support/tiny-model.js";
 
 const { space, model } = await tinyForFile();
 const vectors = await Promise.all([1, 2, 3].map((seed) => randomVector(model, seed, { nSteps: 12, scale: 1 })));
 const NO_END = { logitBias: { 2: -Infinity } };
-/** Between KLs, which the engine sums in 32 bits, over rows that batches of other sizes compute: gemma3's GELU rounds to 16 bits. */
-const KL_ROUNDING = tolerance(3e-4);
-
-const budget = (nats: number, more: object = {}): Steering["schedule"] => ({ kind: "budget", nats, ...more });
-const readingsOf = ({ tokens }: GenerationResult, index = 0): Array<{ alpha: number; kl: number | null }> =>
-  tokens.map(({ readings }) => readings[index]!);
-
-/** KL(a || b) over all tokens, in double precision. */
-function divergence(a: Float32Array, b: Float32Array): number {
-  const [p, q] = [softmax(a), softmax(b)];
-  return p.reduce((sum, value, token) => (value > 0 ? sum + value * Math.log(value / q[token]!) : sum), 0);
-}
-
-/**
- * Per step, KL(steered || without the steering `which`) of the output's own history, from logits alone: a context that knows nothing of
- * budgets computes each step's row with these alphas and without the one. Steerings `later` are in neither of the two rows.
- */
-async function divergences(
-  own: Model, prompt: readonly number[], { tokens }: GenerationResult, steer: readonly VectorData[], clean = false, which = steer.length - 1,
-  later: readonly number[] = [],
-): Promise<number[]> {
-  using context = await own.createContext({ nCtx: 256, nSeqMax: 4 });
-  const handles = steer.map((vector) => own.vectorHandle(vector));
-  const found = [];
-  const sequence = [...prompt, ...ids({ tokens } as GenerationResult)];
-  for (let step = 0; step < tokens.length; step++) {
-    const last = prompt.length - 1 + step;
-    const logits = [];
-    for (const isWithout of [false, true]) { // all of the sequence again: no cell is shared or copied
-      context.kvClear();
-      const batch = new Batch();
-      for (let position = 0; position <= last; position++) {
-        const at = position - prompt.length + 1;
-        const terms = at < 0 || (clean && position < last) ? [] : handles.map((vector, index) => {
-          const isLeftOut = position === last && (later.includes(index) || (isWithout && index === which));
-          return { vector, step: Math.min(at, steer[index]!.nSteps), alpha: isLeftOut ? 0 : tokens[at]!.readings[index]!.alpha };
-        });
-        batch.add(sequence[position]!, position, 0, { output: position === last, terms });
-      }
-      await context.decode(batch);
-      logits.push(context.logits(last));
-    }
-    found.push(divergence(logits[0]!, logits[1]!));
-  }
-  return found;
-}
 
 describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) => {
   const run = (steer: Steering[], more: GenerateOptions = {}, on = model, prompt: string | number[] = "spend"): Promise<GenerationResult> =>
@@ -104,42 +56,6 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
       expect(readings[0]!.alpha).toBe(1.5);
       expect(logProbability).toBeCloseTo(fixed.tokens[step]!.logProbability!, digits(4)); // a batch of other rows
     });
-  });
-
-  test.each([["llama", 2], ["llama", 3], ["lfm2", 2]])("%s, %d budgets: each is within its own, given those before it", async (name, n) => {
-    const own = name === "llama" ? model : await loadArchitecture(space, name);
-    const all = await Promise.all([1, 2, 3, 4].slice(0, n + 1).map((seed) =>
-      randomVector(own, seed, { site: "resid_post", nSteps: 12, scale: 1 })));
-    const nats = [0.2, 0.1, 0.15].slice(0, n);
-    const steer = all.map((vector, index): Steering =>
-      ({ vector, schedule: index === n ? { kind: "fixed", alpha: 0.5 } : budget(nats[index]!) }));
-    const prompt = [1, 70, 103, 35, 118];
-    const result = await run(steer, {}, own, prompt);
-    expect(result.work.decodes).toBe(result.tokens.length);
-    for (const [which, most] of nats.entries()) {
-      const later = nats.flatMap((_, index) => (index > which ? [index] : []));
-      const measured = await divergences(own, prompt, result, all, ownHistory === "clean", which, later);
-      const readings = readingsOf(result, which);
-      readings.forEach(({ alpha, kl }, step) => {
-        const areBefore = result.tokens[step]!.readings.slice(0, which).every((before) => before.alpha > 0);
-        if (kl === null) expect([which, areBefore, alpha]).toEqual([2, false, 0]);
-        expect(kl ?? 0).toBeLessThanOrEqual(most);
-        expect(Math.abs((kl ?? 0) - measured[step]!)).toBeLessThan(KL_ROUNDING);
-      });
-      expect(new Set(readings.map(({ alpha }) => alpha)).size).toBeGreaterThan(2);
-    }
-    if (own !== model) own.dispose();
-  });
-
-  test("a budget that allows next to nothing leaves those beside it theirs; from the third on they wait for those before", async () => {
-    const steer = (...nats: number[]): Steering[] => nats.map((each, index) => ({ vector: vectors[index % 3]!, schedule: budget(each) }));
-    const both = await run(steer(1e-12, 0.1));
-    for (const { alpha, kl } of readingsOf(both)) expect([alpha < 1e-5, kl! <= 1e-12]).toEqual([true, true]);
-    expect(readingsOf(both, 1).filter(({ alpha }) => alpha > 0).length).toBeGreaterThan(both.tokens.length / 2);
-    const five = await run(steer(0.1, 0.1, 0.1, 0.1, 0.1));
-    expect(five.work).toMatchObject({ decodes: five.tokens.length, rows: 7 * five.tokens.length });
-    const isSteered = five.tokens.map(({ readings }) => readings.map(({ alpha, kl }) => (kl === null ? "-" : alpha > 0 ? "1" : "0")).join(""));
-    for (const each of isSteered) expect(each).toMatch(/^(11(1(1[01]|0-)|0--)|(?!11)[01]{2}---)$/);
   });
 
   test("recorded, it is the same answer; its scores are those of its steps", async () => {
@@ -256,44 +172,6 @@ test("a token takes one decode of three rows; of one after the vector's end and 
   await expect(async () => run({ phases: ["prompt", "answer"] })).rejects.toMatchObject({
     code: "E_BAD_SPEC", message: expect.stringContaining("budget measures"),
   });
-});
-
-test("choices one after the other: the row is that of the last one made, and its token and candidates are its own", async () => {
-  using context = await model.createContext({ nCtx: 64, nSeqMax: 4 });
-  const [one, two] = vectors.map((vector) => model.vectorHandle(vector));
-  const term = (vector: typeof one, alpha: number): Term => ({ vector: vector!, step: 0, alpha });
-  // Rows: 0 neither, 1 the first, 2 both, 3 the second.
-  const rows = [[], [term(one, 1)], [term(one, 1), term(two, 1)], [term(two, 1)]];
-  for (const [first, second, expected, indices] of [
-    [1e9, 1e9, 2, [0, 0, UNREACHED]], [1e9, 0, 1, [0, -1, UNREACHED]], [0, 1e9, 3, [-1, UNREACHED, 0]], [0, 0, 0, [-1, UNREACHED, -1]],
-  ] as const) {
-    context.kvClear();
-    const batch = new Batch();
-    rows.forEach((terms, sequence) => batch.add(5, 0, sequence, { output: true, terms }));
-    batch.choose({ baseline: 0, candidates: [1], nats: first });
-    batch.choose({ baseline: 1, candidates: [2], nats: second });
-    batch.choose({ baseline: 0, candidates: [3], nats: second });
-    batch.sample(-1);
-    batch.rank(-1, 1);
-    const { chosen, samples, candidates } = await context.decode(batch);
-    expect(chosen.map(({ index }) => index)).toEqual(indices);
-    expect(chosen[0]!.row).toBe(expected);
-    const logits = context.logits(expected);
-    expect(samples[0]!.token).toBe(logits.indexOf(Math.max(...logits)));
-    expect(candidates[0]![0]!.token).toBe(samples[0]!.token);
-    chosen.forEach(({ kls: [kl], index }) => expect(Number.isNaN(kl)).toBe(index === UNREACHED));
-  }
-});
-
-test("a budget that is added to an answer of a model whose state cannot be cut", async () => {
-  const own = await loadArchitecture(space, "lfm2");
-  const vector = await randomVector(own, 1, { site: "resid_post" });
-  const stream = generate(own, [1, 5], { steer: { vector, schedule: budget(0.1) }, maxNewTokens: 4 });
-  await stream.next();
-  await stream.add({ vector, schedule: budget(0.1) });
-  const { tokens } = await stream.result();
-  expect(tokens.map(({ readings }) => readings.map(({ kl }) => kl! <= 0.1))).toEqual([[true], [true, true], [true, true], [true, true]]);
-  own.dispose();
 });
 
 test.each(["llama", "lfm2"])("%s: a chat with budgets is the same with kept cells and without", async (name) => {

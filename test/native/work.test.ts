@@ -98,9 +98,10 @@ const OPERATED: NativeWork = {
 const OPERATED_IN_GRAPH: NativeWork = { ...steered(1), argumentBytes: UNSTEERED.argumentBytes + TERM + 1 };
 
 /**
- * `n` budgets: the row without their vectors, and those that try alphas, in one decode: two for one budget; for two a row for each, and one
- * for both; another for each further one, beside all before it. A choice is a baseline, its candidates, their end and the limit; its results are what it chose, the row
- * in the end, and a KL per candidate. Two calls, which move no data, give each of the other sequences the chosen row's cell.
+ * `n` budgets: the row without their vectors, and those that try alphas, in one decode: two for one budget; for two a row for each, and
+ * one for both; another for each further one, beside all before it. A choice is a baseline, its candidates, their end and the limit; its
+ * results are what it chose, the row in the end, and a KL per candidate. Two calls, which move no data, give each of the other sequences
+ * the chosen row's cell.
  */
 function budgets(n: number, rows: number, choices: number): NativeWork {
   return {
