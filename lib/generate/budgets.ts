@@ -6,7 +6,7 @@ import type { Choice, OwnBudget } from "./step-rows.js";
 
 /** The alphas that a budget tries by itself, or beside others: the first as a multiple of the estimate, the next as a share of it. */
 const [ALONE, BESIDE] = [[0.9, 0.6], [0.7]];
-/** A further budget tries its alpha beside every row so far, while these are at most so many; then beside the strongest only. */
+/** Up to this number of rows, the next budget tries its alpha beside each of them; from then on only beside the strongest. */
 const COMBINED = 2;
 /** A budget for the whole answer lets a token spend at most this share of what is left of it. */
 const SHARE = 1 / 8;
@@ -34,17 +34,16 @@ export function canSpend({ nats, alphaMax }: BudgetSchedule): boolean {
 
 /** A budget before its first token. */
 export function unspent(schedule: BudgetSchedule): Spending {
-  const { nats, alphaMax } = schedule;
-  const reach = alphaMax * Math.sqrt(allowance({ schedule, left: nats, reach: NaN }) / EXPECTED);
-  return { schedule, left: nats, reach: limited(reach, alphaMax) };
+  const { nats: left, alphaMax } = schedule;
+  return { schedule, left, reach: limited(alphaMax * Math.sqrt(allowance({ schedule, left }) / EXPECTED), alphaMax) };
 }
 
 /** The largest KL that the next token may spend, in nats (docs/method.md §4, Budget). */
-export function allowance({ schedule: { nats, per }, left }: Spending): number {
+export function allowance({ schedule: { nats, per }, left }: Pick<Spending, "schedule" | "left">): number {
   return per === "token" ? nats : SHARE * left;
 }
 
-/** The alphas that one of so many budgets tries for the next token, the largest first. */
+/** The alphas that one of `nBudgets` tries for the next token, the largest first. */
 export function alphasToTry({ schedule: { alphaMax }, reach }: Spending, nBudgets: number): number[] {
   const [above, ...shares] = nBudgets === 1 ? ALONE : BESIDE;
   const first = Math.min(above! * reach, alphaMax);
@@ -76,7 +75,7 @@ export function isSpending(schedule: Schedule): schedule is BudgetSchedule {
   return schedule.kind === "budget" && canSpend(schedule);
 }
 
-/** The rows that an output with these schedules takes: one without its budgets, and those that they try. With Dyn they would be as many. */
+/** The rows that an output with these schedules takes: one without its budgets, and those that they try. */
 export function rowsFor(schedules: ReadonlyMap<LiveSteering, Schedule>): number {
   const nBudgets = [...schedules.values()].filter(isSpending).length;
   return nBudgets === 0 ? 1 : nBudgets + 2;
@@ -87,8 +86,8 @@ export class Budgets {
   private readonly spending = new Map<LiveSteering, Spending>();
 
   /**
-   * Requests the choices of a step's budgets, which begin at the first of the output's `rows`, with these alphas, one per reading. `add`:
-   * adds one with others; returns its index in `rows`.
+   * Requests the choices of a step's budgets. They begin at the first of the output's `rows`, the one without budgets, whose alphas are
+   * given, one per reading; `add` adds a row with others and returns its index in `rows`.
    */
   request(
     batch: Batch, budgets: readonly OwnBudget[], unspentAlphas: readonly number[], rows: readonly number[],
