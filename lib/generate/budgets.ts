@@ -10,8 +10,8 @@ const [ALONE, BESIDE] = [[0.9, 0.6], [0.7]];
 const COMBINED = 2;
 /** A budget for the whole answer lets a token spend at most this share of what is left of it. */
 const SHARE = 1 / 8;
-/** What the largest alpha is taken to spend before anything was measured, in nats: a calibrated vector's is twice the alpha for 1 nat. */
-const EXPECTED = 4;
+/** What the largest alpha is taken to spend at the first token, in nats: often four times what it spends later (docs/architecture.md). */
+const EXPECTED = 16;
 /** How much an estimate of the alpha that spends the budget counts against those before it, in the exponent. */
 const NEWEST = 0.3;
 /** How far below and above the largest alpha the estimate may go, so that it always finds its way back. */
