@@ -24,6 +24,7 @@ Napi::Value context_wrap::decode(const Napi::CallbackInfo & info) {
                 object.Set("kls", write_array(env, result.kls));
                 object.Set("alphas", write_array(env, result.alphas));
                 object.Set("chosen", write_array(env, result.chosen));
+                object.Set("chosenRows", write_array(env, result.chosen_rows));
                 object.Set("candidateKls", write_array(env, result.candidate_kls));
                 object.Set("tokens", write_array(env, result.tokens));
                 object.Set("logProbabilities", write_array(env, result.log_probabilities));

@@ -107,7 +107,7 @@ export class Batch {
   readonly gates = new Map<GateRequest, number>();
   private readonly captures: Array<RowCapture & { row: number }> = [];
   private readonly alphas: AlphaRequest[] = [];
-  /** Budgets whose row is chosen in this decode. */
+  /** Choices of budgets in this decode. */
   readonly budgets: BudgetRequest[] = [];
   private readonly samples: Array<SampleRequest & { row: number; target: number }> = [];
   private readonly guesses: Array<Picking & { row: number }> = [];
@@ -148,8 +148,8 @@ export class Batch {
   }
 
   /**
-   * Requests the choice of a row by its KL: index i in `StepResult.chosen`. Until then, −1 − i stands for that row in `sample`, `score` and
-   * `rank`.
+   * Requests the choice of a row by its KL: index i in `StepResult.chosen`. A choice whose baseline is a row of earlier ones is only made
+   * if they chose that row. In `sample`, `score` and `rank`, −1 − i stands for the row that choice i and those after it choose.
    */
   choose(request: BudgetRequest): number {
     return this.budgets.push(request) - 1;

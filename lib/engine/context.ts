@@ -17,10 +17,14 @@ export interface MeasuredAlpha {
   kl: number;
 }
 
-/** The row that a budget chose. */
+/** The index of a choice whose baseline another one did not choose. */
+export const UNREACHED = -2;
+
+/** What a budget chose. */
 export interface Chosen {
+  /** The row that was chosen in the end, by this budget and those after it. */
   row: number;
-  /** Which of its candidates that is; −1 for the baseline. */
+  /** Which of its candidates it chose; −1 for the baseline, or `UNREACHED`. */
   index: number;
   /** KL(candidate || baseline) of each candidate, in nats; NaN if it is not finite, or after the chosen one. */
   kls: number[];
@@ -184,13 +188,11 @@ function gatesOf({ gates }: Batch, { probabilities, gates: values }: NativeStepR
   return new Map([...gates.keys()].map((request, index) => [request, { probability: probabilities[index]!, value: values[index]! }]));
 }
 
-function chosenOf({ budgets }: Batch, { chosen, candidateKls }: NativeStepResult): Chosen[] {
+function chosenOf({ budgets }: Batch, { chosen, chosenRows, candidateKls }: NativeStepResult): Chosen[] {
   let end = 0;
-  return budgets.map(({ baseline, candidates }, budget) => {
-    const index = chosen[budget]!;
-    const kls = Array.from(candidateKls.subarray(end, end += candidates.length));
-    return { row: candidates[index] ?? baseline, index, kls };
-  });
+  return budgets.map(({ candidates }, budget) => ({
+    row: chosenRows[budget]!, index: chosen[budget]!, kls: Array.from(candidateKls.subarray(end, end += candidates.length)),
+  }));
 }
 
 function samplesOf({ tokens, logProbabilities, ends, pieces, pieceEnds }: NativeStepResult): Sample[] {

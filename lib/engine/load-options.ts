@@ -43,8 +43,8 @@ export interface LoadModelOptions {
    */
   ropeScaling?: RopeScaling;
   /**
-   * Maximum sequences at once; default 16. A generation takes one or, with dynamic properties, two plus one for each of them; with a
-   * budget, it takes four more.
+   * Maximum sequences at once; default 16. A generation takes one or, with dynamic properties, two plus one for each of them. Budgets take
+   * one more, and one for each of them.
    */
   maxSequences?: number;
   /**

@@ -1,21 +1,21 @@
-import type { Chosen } from "../engine/index.js";
-import { SteeringError } from "../errors.js";
+import type { Batch, Chosen } from "../engine/index.js";
 import type { BudgetSchedule, Schedule } from "../steering/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { notFinite, type Reading } from "./readings.js";
+import type { Choice, OwnBudget } from "./step-rows.js";
 
-/** Alphas that are tried at once, each in a row of its own. */
-export const TRIES = 4;
+/** The alphas that a budget tries by itself, or beside others: the first as a multiple of the estimate, the next as a share of it. */
+const [ALONE, BESIDE] = [[0.9, 0.6], [0.7]];
+/** Up to this number of rows, the next budget tries its alpha beside each of them; from then on only beside the strongest. */
+const COMBINED = 2;
 /** A budget for the whole answer lets a token spend at most this share of what is left of it. */
 const SHARE = 1 / 8;
+/** What the largest alpha is taken to spend at the first token, in nats: often four times what it spends later (docs/architecture.md). */
+const EXPECTED = 16;
 /** How much an estimate of the alpha that spends the budget counts against those before it, in the exponent. */
-const NEWEST = 0.5;
-/** The alphas tried beside the largest one, as multiples of the first of them, which is this much above the estimate. */
-const [ABOVE, BELOW] = [1.3, [1, 0.6, 0.36]];
-/** How far below the largest alpha the next one is, at least. */
-const MOST_SHARE = 0.8;
-/** How far below the largest alpha the estimate may go, so that it always finds its way back. */
-const LEAST_REACH = 1e-6;
+const NEWEST = 0.3;
+/** How far below and above the largest alpha the estimate may go, so that it always finds its way back. */
+const [LEAST_REACH, MOST_REACH] = [1e-6, 2];
 
 /** What the tokens so far mean for a budget. */
 export interface Spending {
@@ -32,26 +32,31 @@ export function canSpend({ nats, alphaMax }: BudgetSchedule): boolean {
   return nats > 0 && Math.fround(alphaMax) > 0; // as alphas are added
 }
 
-/** The largest KL that the next token may spend, in nats (docs/method.md §4, Budget). */
-export function allowance({ nats, per }: BudgetSchedule, spending: Spending | undefined): number {
-  return per === "token" ? nats : SHARE * (spending?.left ?? nats);
+/** A budget before its first token. */
+export function unspent(schedule: BudgetSchedule): Spending {
+  const { nats: left, alphaMax } = schedule;
+  return { schedule, left, reach: limited(alphaMax * Math.sqrt(allowance({ schedule, left }) / EXPECTED), alphaMax) };
 }
 
-/** The alphas to try for the next token, the largest first: always `alphaMax`, and others around the alpha that spends the budget. */
-export function alphasToTry({ alphaMax }: BudgetSchedule, spending: Spending | undefined): number[] {
-  const first = Math.min(ABOVE * (spending?.reach ?? alphaMax / 2), MOST_SHARE * alphaMax);
-  return [alphaMax, ...BELOW.map((factor) => factor * first)];
+/** The largest KL that the next token may spend, in nats (docs/method.md §4, Budget). */
+export function allowance({ schedule: { nats, per }, left }: Pick<Spending, "schedule" | "left">): number {
+  return per === "token" ? nats : SHARE * left;
+}
+
+/** The alphas that one of `nBudgets` tries for the next token, the largest first. */
+export function alphasToTry({ schedule: { alphaMax }, reach }: Spending, nBudgets: number): number[] {
+  const [above, ...shares] = nBudgets === 1 ? ALONE : BESIDE;
+  const first = Math.min(above! * reach, alphaMax);
+  return [first, ...shares.map((share) => share * first)];
 }
 
 /** What a token that was tried with these alphas, whose KLs are known up to the chosen one, means for the next one. */
-export function spendingAfter(
-  before: Spending | undefined, schedule: BudgetSchedule, alphas: readonly number[], { index, kls }: Pick<Chosen, "index" | "kls">,
-): Spending {
-  const spent = kls[index] ?? 0;
-  const left = (before?.left ?? schedule.nats) - spent;
-  const found = Math.min(reachOf(alphas, kls, index, allowance(schedule, before)), 2 * schedule.alphaMax);
-  const reach = before === undefined ? found : before.reach * (found / before.reach) ** NEWEST;
-  return { schedule, left: Math.max(0, left), reach: Math.max(reach, LEAST_REACH * schedule.alphaMax) };
+export function spendingAfter(before: Spending, alphas: readonly number[], { index, kls }: Pick<Chosen, "index" | "kls">): Spending {
+  const { schedule, left, reach } = before;
+  const found = limited(reachOf(alphas, kls, index, allowance(before)), schedule.alphaMax);
+  return {
+    schedule, left: Math.max(0, left - (kls[index] ?? 0)), reach: limited(reach * (found / reach) ** NEWEST, schedule.alphaMax),
+  };
 }
 
 /** The alpha that would have spent the budget: KL grows with alpha², at first. */
@@ -61,69 +66,63 @@ function reachOf(alphas: readonly number[], kls: readonly number[], index: numbe
   return index > 0 ? Math.min(guess, alphas[index - 1]!) : guess;
 }
 
+function limited(reach: number, alphaMax: number): number {
+  return alphaMax * Math.min(MOST_REACH, Math.max(LEAST_REACH, reach / alphaMax));
+}
+
 /** True for a budget that leaves anything to choose. */
 export function isSpending(schedule: Schedule): schedule is BudgetSchedule {
   return schedule.kind === "budget" && canSpend(schedule);
 }
 
-/** The rows that an output with these schedules takes: with a budget, those that it tries beside the one without its steering. */
+/** The rows that an output with these schedules takes: one without its budgets, and those that they try. */
 export function rowsFor(schedules: ReadonlyMap<LiveSteering, Schedule>): number {
-  return [...schedules.values()].some(isSpending) ? 1 + TRIES : 1;
+  const nBudgets = [...schedules.values()].filter(isSpending).length;
+  return nBudgets === 0 ? 1 : nBudgets + 2;
 }
 
-/** For a memory that cannot be cut at a token, so that a step's row cannot be computed twice. Throws E_BAD_SPEC. */
-export function assertOneBudget(schedules: ReadonlyMap<LiveSteering, Schedule>): void {
-  if ([...schedules.values()].filter(isSpending).length < 2) return;
-  throw new SteeringError("E_BAD_SPEC", "this model keeps a state per sequence, which cannot go back by a token: it takes one budget "
-    + "at a time. Give the others another schedule");
-}
-
-/** The budgets of one generation: what was chosen in its current step, and what has been spent before. */
+/** The budgets of one generation, and what they have spent. */
 export class Budgets {
-  private readonly chosen = new Map<LiveSteering, Reading>();
   private readonly spending = new Map<LiveSteering, Spending>();
-  private step = -1;
 
-  /** Call this before the rows of a step, any number of times. */
-  begin(step: number): void {
-    if (step !== this.step) this.chosen.clear();
-    this.step = step;
-  }
-
-  /** True if the current step has an alpha for this steering. */
-  has(steering: LiveSteering): boolean {
-    return this.chosen.has(steering);
-  }
-
-  /** True before the first choice of the current step. */
-  get isFirst(): boolean {
-    return this.chosen.size === 0;
-  }
-
-  /** The reading of the current step: unsteered while nothing was chosen. */
-  reading(steering: LiveSteering, schedule: BudgetSchedule): Reading {
-    return this.chosen.get(steering) ?? { alpha: 0, kl: canSpend(schedule) ? null : 0 };
-  }
-
-  /** The alphas to try in the current step, and the most that they may spend. */
-  tries(steering: LiveSteering, schedule: BudgetSchedule): { alphas: number[]; nats: number } {
-    const spending = this.of(steering, schedule);
-    return { alphas: alphasToTry(schedule, spending), nats: allowance(schedule, spending) };
+  /**
+   * Requests the choices of a step's budgets. They begin at the first of the output's `rows`, the one without budgets, whose alphas are
+   * given, one per reading; `add` adds a row with others and returns its index in `rows`.
+   */
+  request(
+    batch: Batch, budgets: readonly OwnBudget[], unspentAlphas: readonly number[], rows: readonly number[],
+    add: (alphas: readonly number[]) => number,
+  ): Choice[] {
+    const choices: Choice[] = [];
+    let tried = [{ row: 0, alphas: unspentAlphas }];
+    for (const budget of budgets) {
+      const spending = this.of(budget);
+      const alphas = alphasToTry(spending, budgets.length);
+      const more = tried.slice(0, tried.length <= COMBINED ? undefined : 1).flatMap((before) => {
+        const after = alphas.map((alpha) => before.alphas.with(budget.own, alpha)).map((all) => ({ row: add(all), alphas: all }));
+        const [baseline, ...candidates] = [before, ...after].map(({ row }) => rows[row]!);
+        const index = batch.choose({ baseline: baseline!, candidates, nats: allowance(spending) });
+        choices.push({ ...budget, alphas, rows: [before, ...after].map(({ row }) => row), index });
+        return after;
+      });
+      tried = [...more, ...tried];
+    }
+    return choices;
   }
 
   /**
-   * Takes the alpha that was chosen among those tried. Where a shut gate kept all of them out, they say nothing about the next token.
-   * Throws E_NOT_FINITE.
+   * Takes the alpha that was chosen among those tried; returns its reading. Where a shut gate kept all of them out, they say nothing about
+   * the next token. Throws E_NOT_FINITE.
    */
-  take(steering: LiveSteering, schedule: BudgetSchedule, alphas: readonly number[], chosen: Chosen & { isShut?: boolean }): void {
-    const { index, kls, isShut } = chosen;
+  take(choice: Pick<Choice, "steering" | "schedule" | "alphas">, { index, kls }: Pick<Chosen, "index" | "kls">, isShut: boolean): Reading {
+    const { steering, alphas } = choice;
     if (kls.slice(0, index < 0 ? kls.length : index + 1).some((kl) => Number.isNaN(kl))) throw notFinite();
-    this.chosen.set(steering, { alpha: alphas[index] ?? 0, kl: kls[index] ?? 0 });
-    if (!isShut) this.spending.set(steering, spendingAfter(this.of(steering, schedule), schedule, alphas, chosen));
+    if (!isShut) this.spending.set(steering, spendingAfter(this.of(choice), alphas, { index, kls }));
+    return { alpha: alphas[index] ?? 0, kl: kls[index] ?? 0 };
   }
 
-  private of(steering: LiveSteering, schedule: BudgetSchedule): Spending | undefined {
+  private of({ steering, schedule }: Pick<OwnBudget, "steering" | "schedule">): Spending {
     const spending = this.spending.get(steering);
-    return spending?.schedule === schedule ? spending : undefined;
+    return spending?.schedule === schedule ? spending : unspent(schedule);
   }
 }

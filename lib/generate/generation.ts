@@ -98,7 +98,7 @@ export class Generation implements StepTask, Decider {
   constructor(private readonly model: Engine, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
-    this.streams = new Streams(settings.steer, settings.ownHistory, model.info.hasWholeSequences);
+    this.streams = new Streams(settings.steer, settings.ownHistory);
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);

@@ -32,7 +32,7 @@ export class Scoring implements StepTask, Decider {
     private readonly model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[],
     steer: readonly LiveSteering[], ownHistory?: History,
   ) {
-    this.streams = new Streams(steer, ownHistory, model.info.hasWholeSequences);
+    this.streams = new Streams(steer, ownHistory);
     this.nHistories = this.streams.nHistories;
     this.clock = new PhaseClock(model, openingAfter(model, prompt), () => readsText(steer));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : "on");

@@ -55,29 +55,30 @@ export interface Composition {
   picked: number;
 }
 
-/** The output row of a step. */
+/** The output row of a step. Its readings are those without budgets. */
 export interface Output extends Composition {
-  /** While a budget has to choose it, that budget's number (`Batch.choose`). */
+  /** While budgets have to choose it, the number of the first choice (`Batch.choose`). */
   row: number;
   /** The rows that it may be. */
   rows: readonly number[];
-  /** The budget that chooses it, if any. */
-  choice?: Choice;
+  /** In the order in which the budgets choose. */
+  choices: readonly Choice[];
   /** The likeliest tokens of P and S, if they were measured for this step and requested. */
   candidates: StreamCandidates | undefined;
 }
 
-/** The choice of a row by a budget, and what is needed to take it. */
-export interface Choice {
+/** A steering with a budget, and which of the readings is its own. */
+export interface OwnBudget {
   steering: LiveSteering;
   schedule: BudgetSchedule;
-  /** What the rows beside the first one try. */
+  own: number;
+}
+
+/** A choice between rows that differ in the alpha of one budget. */
+export interface Choice extends OwnBudget {
   alphas: readonly number[];
+  /** Which of the output's rows these are: the one without the budget, then one per alpha. */
+  rows: readonly number[];
   /** Its index in `StepResult.chosen`. */
   index: number;
-  /** False if another budget of the same step has to choose after it. */
-  isLast: boolean;
-  /** The readings without it, and its index among them. */
-  before: Composition;
-  own: number;
 }

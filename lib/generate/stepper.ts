@@ -70,8 +70,6 @@ export class Stepper {
   readonly counts: GenerationWork = { decodes: 0, rows: 0, guesses: 0, hits: 0 };
   /** What is measured already: for the step that comes next, or for the one after a guessed token. */
   private ahead: { probe: Probe; guess: number | undefined; isGuessed: boolean } | undefined;
-  /** While a step's budgets choose one after the other: what is known of the step. */
-  private round: { probe: Probe | undefined; guess: number | undefined } | undefined;
   private sequences: readonly number[] | undefined;
   private share: number | undefined;
   private pause = 0;
@@ -93,9 +91,6 @@ export class Stepper {
 
   private add(batch: Batch, place: Place): Step {
     const now = this.clock.now();
-    const round = this.sequences === place.sequences ? this.round : undefined;
-    this.round = undefined;
-    if (round) return this.decideAgain(batch, place, round);
     const ahead = this.takeAhead(place);
     if (ahead?.isGuessed) this.fork(place, place.sequences.slice(this.streams.firstOutput));
     this.streams.shareOutput(place);
@@ -104,13 +99,6 @@ export class Stepper {
     const probe = this.streams.probe(batch, place, now);
     if (!probe || !this.streams.isMeasuredAt(place.step, now)) return this.decide(batch, place, probe, undefined);
     return { sample: this.settler(batch, place, probe), take: this.taker(batch, place, probe, false) };
-  }
-
-  /** Adds the rows of a step's next budget, after removing those of the one before. */
-  private decideAgain(batch: Batch, place: Place, { probe, guess }: NonNullable<Stepper["round"]>): Step {
-    const outputs = place.sequences.slice(this.streams.firstOutput);
-    for (const each of outputs) place.cut(each);
-    return this.decide(batch, place, probe, guess);
   }
 
   /** If the history is clean, gives these sequences the cells before this place. */
@@ -147,14 +135,9 @@ export class Stepper {
   private decide(batch: Batch, place: Place, probe: Probe | undefined, guess: number | undefined): Step {
     const now = this.clock.now();
     const output = this.streams.output(batch, place, now, probe);
-    const { choice } = output;
-    if (choice && !choice.isLast) {
-      const chosen = (result: StepResult): undefined => { this.streams.choose(choice, result); };
-      return { sample: chosen, take: () => { this.round = { probe, guess }; } };
-    }
     const { sample, take } = this.decider.decide(batch, place, output);
     const read = (result: StepResult): number => {
-      take(choice ? this.streams.choose(choice, result) : output);
+      take(this.streams.choose(output, result));
       return sample;
     };
     const next = { ...place, token: guess ?? 0, step: place.step + 1, position: place.position + 1 };

@@ -1,14 +1,14 @@
 import { isDeepStrictEqual } from "node:util";
-import { addsTheSame, type Batch, type Place, type StepResult, type Term } from "../engine/index.js";
-import { alphaAt, isDynamic, isMeasured, type BudgetSchedule, type Schedule } from "../steering/index.js";
-import { assertOneBudget, Budgets, isSpending, rowsFor } from "./budgets.js";
+import { addsTheSame, UNREACHED, type Batch, type Place, type StepResult, type Term } from "../engine/index.js";
+import { alphaAt, isDynamic, isMeasured, type Schedule } from "../steering/index.js";
+import { Budgets, canSpend, isSpending, rowsFor } from "./budgets.js";
 import type { History } from "./chat-memory.js";
 import { addRow, Gates, isShutAt, settledTerms, type RowTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
 import type { Moment } from "./phase-clock.js";
 import type { Reading } from "./readings.js";
 import { calmAfter, type Calm } from "./skipping.js";
-import type { Choice, Composition, Output, PastStep, Probe, Row } from "./step-rows.js";
+import type { Composition, Output, OwnBudget, PastStep, Probe, Row } from "./step-rows.js";
 
 /**
  * The streams of one generation (docs/method.md §4 and §5): the unsteered stream P, one strongly steered stream S per
@@ -20,7 +20,7 @@ import type { Choice, Composition, Output, PastStep, Probe, Row } from "./step-r
  *
  * If the history is clean, P is the only stream: the rows of S and of the output read its cells, and leave none (`Place.fork`).
  *
- * With a budget, the output stream has several sequences, whose rows try different alphas, and which share the chosen row's cell.
+ * With budgets, the output stream has several sequences, whose rows try different alphas, and which share the chosen row's cell.
  */
 export class Streams {
   /** Steerings that have a stream S, in the order of their sequences. */
@@ -42,10 +42,7 @@ export class Streams {
 
   readonly isClean: boolean;
 
-  /** `hasWholeSequences`: the model's memory cannot be cut at a token, so a step's row cannot be computed twice. */
-  constructor(
-    private readonly steer: readonly LiveSteering[], ownHistory: History = "as-generated", private readonly hasWholeSequences = false,
-  ) {
+  constructor(private readonly steer: readonly LiveSteering[], ownHistory: History = "as-generated") {
     this.isClean = ownHistory === "clean";
     this.takeSchedules();
     this.restart();
@@ -53,9 +50,7 @@ export class Streams {
 
   /** Reads the current schedules, for the next step. */
   takeSchedules(): void {
-    const schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
-    if (this.hasWholeSequences) assertOneBudget(schedules);
-    this.schedules = schedules;
+    this.schedules = new Map(this.steer.map((steering) => [steering, steering.takeSchedule()]));
   }
 
   /** The steerings of the current step. */
@@ -156,41 +151,40 @@ export class Streams {
   }
 
   /**
-   * Adds the output row, steered with every steering's alpha, or the rows that a budget chooses from; `probe`: what was measured for this
+   * Adds the output row, steered with every steering's alpha, or the rows that budgets choose from; `probe`: what was measured for this
    * step, or has rows in this batch.
    */
   output(batch: Batch, { token, position, step, sequences }: Row, moment: Moment, probe: Probe | undefined): Output {
-    if (!this.past[step]) this.budgets.begin(step);
     const composition = this.compose(step, moment, probe);
     // With a clean history, a row with the terms of P is that of P.
-    const isOfP = this.isClean && this.budgets.isFirst
-      && (this.past[step] !== undefined || addsTheSame(this.rowTerms[0]!.terms, this.baseline(step)));
+    const isOfP = this.isClean && (this.past[step] !== undefined || addsTheSame(this.rowTerms[0]!.terms, this.baseline(step)));
     const outputs = sequences.slice(this.firstOutput);
     const add = (index: number, existing?: number): number =>
       addRow(batch, { token, position, sequence: outputs[index]! }, this.rowTerms[index]!, existing);
-    const row = add(0, probe?.requests.size === 0 && isOfP ? probe.baseline : undefined);
+    const rows = [add(0, probe?.requests.size === 0 && isOfP ? probe.baseline : undefined)];
     this.last = { output: this.firstOutput, hasBaseline: this.hasBaseline };
-    const [next, ...later] = this.budgetsAt(step, moment);
-    const all = { ...composition, candidates: probe?.candidates };
-    if (!next) return { ...all, row, rows: [row] };
-    const [steering, schedule] = next;
-    const { alphas, nats } = this.budgets.tries(steering, schedule);
-    const own = this.steered.indexOf(steering);
-    const others = composition.readings.map((reading) => reading.alpha);
-    this.rowTerms.push(...alphas.map((alpha) => this.termsOf(step, moment, others.with(own, alpha))));
-    const candidates = alphas.map((_, index) => add(index + 1));
-    const index = batch.choose({ baseline: row, candidates, nats });
-    const choice = { steering, schedule, alphas, index, isLast: later.length === 0, before: composition, own };
-    return { ...all, row: -1 - index, rows: [row, ...candidates], choice };
+    const tryRow = (alphas: readonly number[]): number => {
+      this.rowTerms.push(this.termsOf(step, moment, alphas));
+      return rows.push(add(rows.length)) - 1;
+    };
+    const alphas = composition.readings.map(({ alpha }) => alpha);
+    const choices = this.budgets.request(batch, this.budgetsAt(step, moment), alphas, rows, tryRow);
+    const row = choices[0] ? -1 - choices[0].index : rows[0]!;
+    return { ...composition, candidates: probe?.candidates, row, rows, choices };
   }
 
-  /** Takes the row that a budget chose. Throws E_NOT_FINITE. */
-  choose({ steering, schedule, alphas, index, before, own }: Choice, { chosen, gates }: StepResult): Composition {
-    const picked = this.picked = 1 + chosen[index]!.index;
-    this.budgets.take(steering, schedule, alphas, { ...chosen[index]!, isShut: isShutAt(this.rowTerms[picked]!, steering, gates) });
-    const readings = before.readings.with(own, this.budgets.reading(steering, schedule));
+  /** Takes the row that the budgets chose. Throws E_NOT_FINITE. */
+  choose({ choices, readings, steps, picked }: Output, { chosen, gates }: StepResult): Composition {
+    for (const choice of choices) {
+      const found = chosen[choice.index]!;
+      if (found.index === UNREACHED) continue;
+      picked = choice.rows[1 + found.index]!;
+      const isShut = isShutAt(this.rowTerms[picked]!, choice.steering, gates);
+      readings = readings.with(choice.own, this.budgets.take(choice, found, isShut));
+    }
+    this.picked = picked;
     this.last = { ...this.last, output: this.firstOutput + picked };
-    return { ...before, readings, picked };
+    return { readings, steps, picked };
   }
 
   /** Before the rows of a step: lets all sequences of the output begin with the history of its last row. */
@@ -249,12 +243,11 @@ export class Streams {
   }
 
   /** The budgets that have to choose an alpha in a step, in order. */
-  private budgetsAt(step: number, moment: Moment): Array<[LiveSteering, BudgetSchedule]> {
+  private budgetsAt(step: number, moment: Moment): OwnBudget[] {
     if (this.past[step]) return [];
-    return [...this.schedules].filter((each): each is [LiveSteering, BudgetSchedule] => {
-      const [steering, schedule] = each;
-      const own = isSpending(schedule) && !this.budgets.has(steering) ? this.ownStep(steering, moment, step) : undefined;
-      return own !== undefined && steering.actsAt(own);
+    return [...this.schedules].flatMap(([steering, schedule], own) => {
+      const at = isSpending(schedule) ? this.ownStep(steering, moment, step) : undefined;
+      return isSpending(schedule) && at !== undefined && steering.actsAt(at) ? [{ steering, schedule, own }] : [];
     });
   }
 
@@ -263,7 +256,7 @@ export class Streams {
   ): Reading {
     // What was recorded counts from the start of the generation, whatever its phases were.
     if (schedule.kind === "recorded") return { alpha: schedule.alphas[step] ?? 0, kl: null };
-    if (schedule.kind === "budget") return this.budgets.reading(steering, schedule);
+    if (schedule.kind === "budget") return { alpha: 0, kl: canSpend(schedule) ? null : 0 }; // until it has chosen
     if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, own, steering.vector.nSteps), kl: null };
     const index = probe?.requests.get(steering);
     return index === undefined ? { alpha: this.calmOf(steering, step)!.alpha, kl: null } : probe!.alphas[index]!;

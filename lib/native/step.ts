@@ -59,8 +59,9 @@ export interface NativeAlphaRequests {
 }
 
 /**
- * One entry per budget: the row without the steering, the end of its candidates among all, the strongest first, and the largest KL that
- * one may have from that row. The first within it is chosen; if none is, the row itself.
+ * One entry per choice of a budget: the row without its steering, the end of its candidates among all, the strongest first, and the
+ * largest KL that one may have from that row. The first within it is chosen; if none is, the row itself. A choice whose row without its
+ * steering is one of an earlier choice is only made if that row was chosen.
  */
 export interface NativeBudgets {
   baselines: Int32Array;
@@ -84,9 +85,9 @@ export interface NativeStep {
   alphas: NativeAlphaRequests | undefined;
   budgets: NativeBudgets | undefined;
   /**
-   * Rows to pick a next token for (−1 − b: the row that budget b chooses), with the sampler or, if that is null, greedily. `targets`: the
-   * tokens whose log probabilities to return (−1 = none, −2 = the picked token). `settles`: 1 for a row P whose token is only picked if
-   * the alphas measured against P make P or one S the output row; otherwise the token is −2.
+   * Rows to pick a next token for (−1 − b: the row that choice b and those after it choose), with the sampler or, if that is null,
+   * greedily. `targets`: the tokens whose log probabilities to return (−1 = none, −2 = the picked token). `settles`: 1 for a row P whose
+   * token is only picked if the alphas measured against P make P or one S the output row; otherwise the token is −2.
    */
   samples: {
     rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array; settles: Int8Array;
@@ -103,9 +104,11 @@ export interface NativeStepResult {
   /** One per KL; NaN if a row's logits are not finite. */
   kls: Float64Array;
   alphas: Float64Array;
-  /** One per budget: which of its candidates it chose; −1 if none. */
+  /** One per choice: which of its candidates it chose; −1 if none, −2 if it was not made. */
   chosen: Int32Array;
-  /** One per candidate: KL(candidate || baseline) in nats; NaN if not finite, or after the chosen one. */
+  /** One per choice: the row that it and those after it chose. */
+  chosenRows: Int32Array;
+  /** One per candidate: KL(candidate || baseline) in nats; NaN if not finite, or not needed. */
   candidateKls: Float64Array;
   /** One per sample; −1 if a row's logits are not finite or its sampler allows no token, −2 if it was not settled. */
   tokens: Int32Array;

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <map>
+#include <set>
 #include <string>
 
 namespace {
@@ -33,24 +34,28 @@ void measure(distributions & next, const std::vector<alpha_request> & requests, 
 }
 
 void choose(distributions & next, const std::vector<budget_request> & requests, step_result & result) {
+    std::set<int32_t> rejected;
     for (const auto & request : requests) {
-        int32_t chosen = -1;
+        int32_t chosen = rejected.count(request.baseline) > 0 ? UNREACHED : BASELINE;
         for (size_t i = 0; i < request.candidates.size(); ++i) {
-            const double kl = chosen >= 0 ? std::numeric_limits<double>::quiet_NaN()
+            const double kl = chosen != BASELINE ? std::numeric_limits<double>::quiet_NaN()
                 : top_p_divergence(next.of(request.candidates[i]), next.of(request.baseline), 1, kl_reduction::sum);
             if (kl <= request.nats) chosen = int32_t(i);
             result.candidate_kls.push_back(kl);
         }
+        if (chosen != BASELINE) rejected.insert(request.baseline);
+        for (size_t i = 0; i < request.candidates.size(); ++i) {
+            if (int32_t(i) != chosen) rejected.insert(request.candidates[i]);
+        }
         result.chosen.push_back(chosen);
     }
-}
-
-// The row of a request, which may be one that a budget chose.
-int32_t row_of(int32_t row, const std::vector<budget_request> & budgets, const step_result & result) {
-    if (row >= 0) return row;
-    const auto &  budget = budgets.at(-1 - row);
-    const int32_t chosen = result.chosen.at(-1 - row);
-    return chosen < 0 ? budget.baseline : budget.candidates[chosen];
+    for (size_t first = 0; first < requests.size(); ++first) {
+        int32_t row = requests[first].baseline;
+        for (size_t i = first; i < requests.size(); ++i) {
+            if (requests[i].baseline == row && result.chosen[i] >= 0) row = requests[i].candidates[result.chosen[i]];
+        }
+        result.chosen_rows.push_back(row);
+    }
 }
 
 // The row among P and every S that equals the output row, if they share one history; UNSETTLED if none does.
@@ -68,7 +73,7 @@ int32_t settled_row(int32_t baseline, const std::vector<alpha_request> & measure
 
 void sample(const llama_session & session, const sample_request & request, const decode_step & step, step_result & result) {
     const int32_t n_vocab = session.weights().n_vocab();
-    const int32_t row     = request.settles ? settled_row(request.row, step.alphas, result) : row_of(request.row, step.budgets, result);
+    const int32_t row     = request.settles ? settled_row(request.row, step.alphas, result) : request.row >= 0 ? request.row : result.chosen_rows.at(-1 - request.row);
     const float * logits  = row == UNSETTLED ? nullptr : session.logits(row);
     double        log_probability = std::numeric_limits<double>::quiet_NaN();
     int32_t       token = logits == nullptr ? UNSETTLED : request.target;

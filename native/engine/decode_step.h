@@ -19,14 +19,16 @@ struct alpha_request {
 
 // Rows of a decode that are steered ever less, and how far the first of them that is taken may be from the unsteered one.
 struct budget_request {
-    int32_t              baseline;   // the row without the steering
+    int32_t              baseline;   // the row without the steering; if it is one of earlier requests, they have to choose it
     std::vector<int32_t> candidates; // the strongest first
     double               nats;       // most KL(candidate || baseline), over the whole vocabulary
 };
+constexpr int32_t BASELINE  = -1; // chosen where no candidate is within the budget
+constexpr int32_t UNREACHED = -2; // chosen by a budget whose baseline was not
 
 // A row of a decode whose next token is wanted.
 struct sample_request {
-    int32_t                        row;     // or -1 - b: the row that budget b chose
+    int32_t                        row;     // or -1 - b: the row that budget b and those after it chose
     std::shared_ptr<token_sampler> sampler; // null = the likeliest token
     int32_t                        target;  // a given token whose probability is wanted, or one of the two below
     std::vector<int32_t>           allowed; // the tokens that the sampler may pick, one bit each; empty = all
@@ -63,8 +65,9 @@ struct decode_step {
 struct step_result {
     std::vector<double>  kls;    // NaN where a row's logits are not finite
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
-    std::vector<int32_t> chosen;     // per budget, the first of its candidates within it; -1 if there is none: its baseline
-    std::vector<double>  candidate_kls; // one per candidate of all budgets; NaN where not finite, or smaller than the chosen one
+    std::vector<int32_t> chosen;     // per budget, the first of its candidates within it; BASELINE, UNREACHED
+    std::vector<int32_t> chosen_rows; // per budget, the row that it and those after it chose
+    std::vector<double>  candidate_kls; // one per candidate of all budgets; NaN where not finite, or not needed
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token; UNSETTLED
     std::vector<double>  log_probabilities; // one per token, in nats; NaN where not wanted
     std::vector<int8_t>  ends;       // one per token: 1 if it ends a text

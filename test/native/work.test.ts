@@ -98,13 +98,18 @@ const OPERATED: NativeWork = {
 const OPERATED_IN_GRAPH: NativeWork = { ...steered(1), argumentBytes: UNSTEERED.argumentBytes + TERM + 1 };
 
 /**
- * A budget: the row without the vector and four that try an alpha, in one decode; its baseline, candidates, their end and the limit. Two
- * calls, which move no data, give each of the four other sequences the chosen row's cell.
+ * `n` budgets: the row without their vectors, and those that try alphas, in one decode: two for one budget; for two a row for each, and
+ * one for both; another for each further one, beside all before it. A choice is a baseline, its candidates, their end and the limit; its
+ * results are what it chose, the row in the end, and a KL per candidate. Two calls, which move no data, give each of the other sequences
+ * the chosen row's cell.
  */
-const BUDGET: NativeWork = {
-  ...UNSTEERED, calls: 1 + 4 * 2, nodes: NODES + SLOTS, rows: 5, outputs: 5, argumentBytes: 5 * ROW + 5 * TERM + SAMPLE + 4 + 4 * 4 + 4 + 8,
-  resultBytes: SAMPLED + 4 + 4 * 8, logitBytes: 5 * 4 * nVocab, vectorBytes: 5 * 4 * nEmbd * nLayer,
-};
+function budgets(n: number, rows: number, choices: number): NativeWork {
+  return {
+    ...UNSTEERED, calls: 1 + (rows - 1) * 2, nodes: NODES + SLOTS, rows, outputs: rows,
+    argumentBytes: rows * (ROW + n * TERM) + SAMPLE + choices * (4 + 4 + 8) + (rows - 1) * 4,
+    resultBytes: SAMPLED + choices * (4 + 4) + (rows - 1) * 8, logitBytes: rows * 4 * nVocab, vectorBytes: rows * 4 * nEmbd * nLayer,
+  };
+}
 
 const fixed: Schedule = { kind: "fixed", alpha: 1 };
 const gate: Gate = { probe: await randomProbe(model, 1, { layer: 0 }), above: 0 };
@@ -140,7 +145,9 @@ const MODES: Array<[string, NativeWork, (nTokens: number) => Promise<unknown>]> 
   ["ablation", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, operator: "ablate" })) })],
   ["a kept norm", OPERATED, generating({ steer: steer(1, fixed).map((each) => ({ ...each, keepNorm: true })) })],
   ["ablation in the graph", OPERATED_IN_GRAPH, generating({ steer: { vector: inGraph, schedule: fixed, operator: "ablate" } })],
-  ["a budget", BUDGET, generating({ steer: steer(1, { kind: "budget", nats: 0.1, alphaMax: 2, per: "token" }) })],
+  ...([[1, 3, 1], [2, 4, 3], [3, 5, 4]] as const).map(([n, rows, choices]): (typeof MODES)[number] => [
+    `${n} budgets`, budgets(n, rows, choices), generating({ steer: steer(n, { kind: "budget", nats: 0.1, alphaMax: 2, per: "token" }) }),
+  ]),
   ["capture", CAPTURED, (maxNewTokens) => captureMeans(model, [{ tokens: PROMPT, weight: 1 }], { site: "head_out", maxNewTokens })],
   ["a turn of a chat", UNSTEERED, (nTokens) => chatting.chat(letters(chatting, nTokens)).say("Hi").result()],
 ];

@@ -1,11 +1,13 @@
 import { expect, test } from "@jest/globals";
 import { setStrength, type Property } from "../../bin/chat/properties.js";
 import { scheduleWords } from "../../bin/chat/schedule-words.js";
-import { allowance, alphasToTry, Budgets, canSpend, spendingAfter, TRIES, type Spending } from "../../lib/generate/budgets.js";
+import { allowance, alphasToTry, Budgets, canSpend, rowsFor, spendingAfter, unspent } from "../../lib/generate/budgets.js";
+import { Batch } from "../../lib/engine/index.js";
+import type { Reading } from "../../lib/generate/readings.js";
 import { LiveSteering } from "../../lib/index.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { shorthandOf } from "../../lib/server/vectors/steering.js";
-import { parseSteer, schedule, scheduleText, steeringSpecSchema, type BudgetSchedule } from "../../lib/steering/index.js";
+import { parseSteer, schedule, scheduleText, steeringSpecSchema, type BudgetSchedule, type Schedule } from "../../lib/steering/index.js";
 import { withCalibrated } from "../../lib/vector/index.js";
 import { smallVector } from "../support/vectors.js";
 
@@ -64,41 +66,58 @@ test("a calibration knows a budget's largest alpha, unless it is named; /alpha t
 
 const rules = (more: Partial<BudgetSchedule> = {}): BudgetSchedule => ({ ...RULES, ...more });
 
-test("the largest alpha is always tried, with others below it, in order, whatever was spent before", () => {
+test.each([1, 2])("%d at once: whatever was spent before, alphas of at most the largest are tried, in order", (n) => {
   const random = seededRandom(3);
   for (let i = 0; i < 100; i++) {
     const given = rules({ nats: 10 ** (6 * random() - 4), alphaMax: 10 ** (4 * random() - 2), per: i % 2 ? "token" : "answer" });
-    let spending: Spending | undefined;
+    let spending = unspent(given);
     let spent = 0;
     for (let token = 0; token < 20; token++) {
-      const alphas = alphasToTry(given, spending);
-      expect(alphas[0]).toBe(given.alphaMax);
-      expect(alphas.length).toBeLessThanOrEqual(TRIES);
-      expect(alphas.length).toBeGreaterThan(2);
+      const alphas = alphasToTry(spending, n);
+      expect(alphas).toHaveLength(n === 1 ? 2 : 1);
+      expect(alphas[0]).toBeLessThanOrEqual(given.alphaMax);
       expect(alphas.every((alpha, index) => alpha > 0 && (index === 0 || alpha < alphas[index - 1]!))).toBe(true);
-      const most = allowance(given, spending);
+      const most = allowance(spending);
       const steepness = 10 ** (8 * random() - 4);
       const kls = alphas.map((alpha) => steepness * alpha ** 2);
       const index = kls.findIndex((kl) => kl <= most);
       spent += kls[index] ?? 0;
-      spending = spendingAfter(spending, given, alphas, { index, kls: kls.map((kl, at) => (index >= 0 && at > index ? NaN : kl)) });
+      spending = spendingAfter(spending, alphas, { index, kls: kls.map((kl, at) => (index >= 0 && at > index ? NaN : kl)) });
       expect(Number.isFinite(spending.reach) && spending.reach > 0).toBe(true);
     }
     if (given.per === "answer") {
       expect(spent).toBeLessThanOrEqual(given.nats * (1 + 1e-12));
-      expect(spending!.left).toBeCloseTo(given.nats - spent, 9);
+      expect(spending.left).toBeCloseTo(given.nats - spent, 9);
+    }
+  }
+});
+
+test.each([1, 2])("%d at once: with a budget of twice what the largest alpha spends, that is added, from the start if it is large", (n) => {
+  for (const nats of [0.01, 4, 100, 1e9]) {
+    let spending = unspent(rules({ nats }));
+    for (let token = 0; token < 60; token++) {
+      const alphas = alphasToTry(spending, n);
+      if (nats > 4 || token > 40) expect(alphas[0]).toBe(2);
+      spending = spendingAfter(spending, alphas, { index: 0, kls: alphas.map((alpha) => (nats / 2.1) * (alpha / 2) ** 2) });
     }
   }
 });
 
 test("a budget that no alpha meets, for however long, leaves alphas to try", () => {
-  const given = rules({ nats: 1e-12, alphaMax: 2 });
-  let spending: Spending | undefined;
+  let spending = unspent(rules({ nats: 1e-12, alphaMax: 2 }));
   for (let token = 0; token < 2000; token++) {
-    const alphas = alphasToTry(given, spending);
+    const alphas = alphasToTry(spending, 1);
     expect(alphas.every((alpha) => alpha > 0)).toBe(true);
-    spending = spendingAfter(spending, given, alphas, { index: -1, kls: alphas.map(() => 1) });
+    spending = spendingAfter(spending, alphas, { index: -1, kls: alphas.map(() => 1) });
   }
+});
+
+test("the rows of an output: one, and with n budgets n + 2", () => {
+  const of = (...schedules: Schedule[]): number =>
+    rowsFor(new Map(schedules.map((each) => [new LiveSteering({ vector: smallVector(), schedule: each }), each])));
+  const budgets = Array<BudgetSchedule>(6).fill(RULES);
+  expect(Array.from({ length: 7 }, (_, n) => of(...budgets.slice(0, n)))).toEqual([1, 3, 4, 5, 6, 7, 8]);
+  expect(of({ kind: "fixed", alpha: 1 }, rules({ nats: 0 }), RULES)).toBe(3);
 });
 
 test.each([0, 1e-50])("a largest alpha that is 0 as a 32-bit float leaves nothing to choose: %p", (alphaMax) => {
@@ -106,45 +125,46 @@ test.each([0, 1e-50])("a largest alpha that is 0 as a 32-bit float leaves nothin
   expect(canSpend(rules({ alphaMax: 1e-40 }))).toBe(true);
 });
 
-test("on a text whose tokens are alike, an alpha within a quarter of the one that spends the budget is found in a few tokens", () => {
+test.each([[1, 0.9], [2, 0.7]])("%d at once: if tokens are alike, the alpha is soon %d of the one that spends the budget", (n, share) => {
   for (const wanted of [0.003, 0.03, 0.3, 1.1, 1.9]) {
-    let spending: Spending | undefined;
+    let spending = unspent(rules());
     let chosen = 0;
-    for (let token = 0; token < 12; token++) {
-      const alphas = alphasToTry(rules(), spending);
+    for (let token = 0; token < 30; token++) {
+      const alphas = alphasToTry(spending, n);
       const kls = alphas.map((alpha) => 0.5 * (alpha / wanted) ** 2);
       const index = kls.findIndex((kl) => kl <= 0.5 * (1 + 1e-9));
       chosen = alphas[index] ?? 0;
-      spending = spendingAfter(spending, rules(), alphas, { index, kls });
+      spending = spendingAfter(spending, alphas, { index, kls });
     }
-    expect(chosen / wanted).toBeGreaterThan(0.75);
-    expect(chosen / wanted).toBeLessThan(1 + 1e-6);
+    expect(chosen / wanted).toBeCloseTo(share, 1);
   }
 });
 
 test("a KL that is no number fails the step; one of a weaker alpha than the chosen was not measured", () => {
   const budgets = new Budgets();
-  const steering = new LiveSteering({ vector: smallVector(), schedule: rules() });
-  const take = (index: number, kls: number[]): void => budgets.take(steering, rules(), [2, 1], { row: 0, index, kls });
+  const steering = new LiveSteering({ vector: smallVector(), schedule: RULES });
+  const choice = { steering, schedule: RULES, alphas: [2, 1] };
+  const take = (index: number, kls: number[]): Reading => budgets.take(choice, { index, kls }, false);
   expect(() => take(1, [NaN, 0.1])).toThrow(expect.objectContaining({ code: "E_NOT_FINITE" }));
   expect(() => take(-1, [NaN, NaN])).toThrow(expect.objectContaining({ code: "E_NOT_FINITE" }));
-  take(0, [0.4, NaN]);
-  expect(budgets.reading(steering, rules())).toEqual({ alpha: 2, kl: 0.4 });
-  budgets.begin(1);
-  expect(budgets.reading(steering, rules())).toEqual({ alpha: 0, kl: null });
+  expect(take(0, [0.4, NaN])).toEqual({ alpha: 2, kl: 0.4 });
+  expect(take(-1, [3, 1])).toEqual({ alpha: 0, kl: 0 });
 });
 
 test("while a gate is shut, the estimate stays", () => {
   const budgets = new Budgets();
   const steering = new LiveSteering({ vector: smallVector(), schedule: RULES });
-  budgets.take(steering, RULES, [2, 1, 0.5], { row: 0, index: 2, kls: [9, 3, 0.4] });
-  const before = budgets.tries(steering, RULES);
+  const own = { steering, schedule: RULES, own: 0 };
+  const tried = (): readonly number[] => {
+    const [choice] = budgets.request(new Batch(), [own], [0], [0, 1, 2], () => 1);
+    return choice!.alphas;
+  };
+  budgets.take({ ...own, alphas: [2, 1] }, { index: 1, kls: [3, 0.4] }, false);
+  const before = tried();
   for (let step = 1; step < 5; step++) {
-    budgets.begin(step);
-    budgets.take(steering, RULES, before.alphas, { row: 0, index: 0, kls: [0, NaN, NaN, NaN], isShut: true });
-    expect(budgets.has(steering)).toBe(true);
-    expect(budgets.tries(steering, RULES)).toEqual(before);
+    budgets.take({ ...own, alphas: before }, { index: 0, kls: [0, NaN] }, true);
+    expect(tried()).toEqual(before);
   }
-  budgets.take(steering, RULES, before.alphas, { row: 0, index: 0, kls: [0, NaN, NaN, NaN], isShut: false });
-  expect(budgets.tries(steering, RULES)).not.toEqual(before);
+  budgets.take({ ...own, alphas: before }, { index: 0, kls: [0, NaN] }, false);
+  expect(tried()).not.toEqual(before);
 });

@@ -68,9 +68,8 @@ export function placeOf(
   const moreRows = Math.max(0, Math.floor(spare / stepping.length));
   const rewind = (): void => sequences.forEach((each) => context.kvRemove(each, position));
   const fork = (sequence: number, at: number, from = sequences[0]!): void => context.kvFork(from, sequence, at);
-  const cut = (sequence: number): void => context.kvRemove(sequence, position);
   const leastShare = (nMeasured: number): number => rowTimes.leastShare(nMeasured, stepping.length);
-  return { token, position, step, sequences, leastShare, moreRows, rewind, fork, cut };
+  return { token, position, step, sequences, leastShare, moreRows, rewind, fork };
 }
 
 /** Adds the next rows of a prompt, at most `most`; none while the task waits for its donor. */

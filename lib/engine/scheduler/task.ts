@@ -25,8 +25,6 @@ export interface Place {
    * position in turn. While that sequence has no later cells, unless the model's memory can be cut at a token.
    */
   fork(sequence: number, position: number, from?: number): void;
-  /** Removes the cells of this and later positions from a sequence. */
-  cut(sequence: number): void;
 }
 
 /**
