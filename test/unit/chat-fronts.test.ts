@@ -12,9 +12,9 @@ import { parseSteer } from "../../lib/steering/index.js";
 const italian: Property = {
   name: "italian", steering: { ...parseSteer("italian.safetensors:fixed,1"), vector: {} as never, gate: undefined },
 };
-const token = (text: string, phase: GeneratedToken["phase"] = "answer"): GeneratedToken =>
-  ({ text, phase, token: 1, step: 0, readings: [{ alpha: 1, kl: null }] });
-const THOUGHT = [token("<think>Hm.</think>", "thinking"), token("\n\nCiao"), token("!")];
+const token = (text: string, parts: Partial<GeneratedToken> = { answer: text }): GeneratedToken =>
+  ({ text, answer: "", thoughts: "", phase: "answer", token: 1, step: 0, readings: [{ alpha: 1, kl: null }], ...parts });
+const THOUGHT = [token("<think>Hm.</think>", { thoughts: "Hm.", phase: "thinking" }), token("\n\nCiao", { answer: "Ciao" }), token("!")];
 const reply = (tokens: GeneratedToken[]): Reply =>
   ({ question: "Hi", text: "Ciao!", thoughts: "Hm.", tokens, seconds: 1, finishReason: "end" });
 
@@ -34,7 +34,7 @@ describe("in pipes", () => {
   };
 
   test("thoughts are not a part of the answer", () => {
-    expect(show(false)).toBe("\n\nCiao!\n");
+    expect(show(false)).toBe("Ciao!\n");
     expect(JSON.parse(show(true))).toEqual({
       question: "Hi", text: "Ciao!", thoughts: "Hm.", finishReason: "end", tokens: 3, seconds: 1,
       steering: [{ name: "italian", schedule: "fixed,1", meanAlpha: 1, lastAlpha: 1 }],
@@ -55,7 +55,7 @@ describe("in a terminal", () => {
     const writer = front.answer({ properties: [italian] });
     for (const each of [...THOUGHT, token("\x1b[2J")]) writer.push(each);
     writer.end(reply(THOUGHT));
-    expect(written()).toMatch(/^\x1b\[2m<think>Hm\.<\/think>\x1b\[22m\n\n\x1b\[38;5;31mCiao\x1b\[39m\x1b\[38;5;31m!\x1b\[39m\x1b\[38;5;31m�\[2J\x1b\[39m\n/);
+    expect(written()).toMatch(/^\x1b\[2mHm\.\x1b\[22m\n\n\x1b\[38;5;31mCiao\x1b\[39m\x1b\[38;5;31m!\x1b\[39m\x1b\[38;5;31m�\[2J\x1b\[39m\n/);
   });
 
   test("an answer that fails ends its line, and the error of one turn is shown", () => {
