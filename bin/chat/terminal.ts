@@ -34,7 +34,7 @@ export class Terminal implements Front {
   answer(how: HowAnswered): AnswerWriter {
     const { properties, title } = how;
     if (title !== undefined) this.write(`${this.colours.bold(title)}\n`);
-    const wrap = new WordWrap(this.output.columns, (text) => this.write(text));
+    const wrap = new WordWrap(widthOf(this.output) ?? 80, (text) => this.write(text));
     let hasText = false;
     return {
       push: this.parts(properties, (text, paint) => {
@@ -71,9 +71,11 @@ export class Terminal implements Front {
   }
 
   /** Shows an error of ours: the chat goes on. Throws any other. */
-  failed(error: unknown): void {
+  failed(error: unknown, isQuestion: boolean): void {
     if (!(error instanceof SteeringError) || error.code === "E_DISPOSED") throw error;
-    if (error.code === "E_ABORTED") return this.note("Stopped. The question is not kept; /retry asks it again.\n");
+    if (error.code === "E_ABORTED") {
+      return this.note(`${isQuestion ? "Stopped. The question is not kept; /retry asks it again." : "Stopped. The conversation is as it was."}\n`);
+    }
     const hint = error.code === "E_CONTEXT_FULL" ? "; /undo or /clear makes room" : "";
     this.write(`${this.colours.red(this.fitted(`${error.message}${hint} [${error.code}]`))}\n\n`);
   }

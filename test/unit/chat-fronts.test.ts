@@ -63,19 +63,21 @@ describe("in a terminal", () => {
     const writer = front.answer({ properties: [] });
     writer.push(token("  Half"));
     writer.end(undefined);
-    front.failed(new SteeringError("E_CONTEXT_FULL", "too long"));
-    front.failed(new SteeringError("E_ABORTED", "the work was aborted"));
+    front.failed(new SteeringError("E_CONTEXT_FULL", "too long"), true);
+    front.failed(new SteeringError("E_ABORTED", "the work was aborted"), true);
+    front.failed(new SteeringError("E_ABORTED", "/retry or /compare was aborted"), false);
     expect(stripVTControlCharacters(written())).toBe(
-      "Half\ntoo long; /undo or /clear makes room [E_CONTEXT_FULL]\n\nStopped. The question is not kept; /retry asks it again.\n\n",
+      "Half\ntoo long; /undo or /clear makes room [E_CONTEXT_FULL]\n\nStopped. The question is not kept; /retry asks it again.\n\n"
+      + "Stopped. The conversation is as it was.\n\n",
     );
-    expect(() => front.failed(new Error("a bug"))).toThrow("a bug");
-    expect(() => front.failed(new SteeringError("E_DISPOSED", "gone"))).toThrow("gone");
+    expect(() => front.failed(new Error("a bug"), true)).toThrow("a bug");
+    expect(() => front.failed(new SteeringError("E_DISPOSED", "gone"), true)).toThrow("gone");
   });
 
   test("notes and errors are broken at words", () => {
     const { front, written } = terminal(40);
     front.note("italian was made in the format qa, but is used in the format chat");
-    front.failed(new SteeringError("E_NOT_FOUND", "vector file italian.safetensors does not exist"));
+    front.failed(new SteeringError("E_NOT_FOUND", "vector file italian.safetensors does not exist"), false);
     expect(stripVTControlCharacters(written())).toBe("italian was made in the format qa, but\nis used in the format chat\n"
       + "vector file italian.safetensors does\nnot exist [E_NOT_FOUND]\n\n");
   });
