@@ -74,7 +74,8 @@ export class Terminal implements Front {
   failed(error: unknown, isQuestion: boolean): void {
     if (!(error instanceof SteeringError) || error.code === "E_DISPOSED") throw error;
     if (error.code === "E_ABORTED") {
-      return this.note(`${isQuestion ? "Stopped. The question is not kept; /retry asks it again." : "Stopped. The conversation is as it was."}\n`);
+      const kept = isQuestion ? "The question is not kept; /retry asks it again." : "The conversation is as it was.";
+      return this.note(`Stopped. ${kept}\n`);
     }
     const hint = error.code === "E_CONTEXT_FULL" ? "; /undo or /clear makes room" : "";
     this.write(`${this.colours.red(this.fitted(`${error.message}${hint} [${error.code}]`))}\n\n`);

@@ -171,7 +171,8 @@ async function assertFolder(path: string | undefined): Promise<void> {
     if (error.code === "ENOENT") return undefined;
     throw new SteeringError("E_BAD_ARGUMENT", `the folder of vectors ${path} cannot be read (${error.code})`, { cause: error });
   });
-  if (found && !found.isDirectory()) throw new SteeringError("E_BAD_ARGUMENT", `${path} is a file; expected a folder of vectors (--vectors)`);
+  if (!found || found.isDirectory()) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `${path} is a file; expected a folder of vectors (--vectors)`);
 }
 
 function cannotListen({ host, port }: Settings, cause: NodeJS.ErrnoException): SteeringError {

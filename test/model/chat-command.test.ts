@@ -82,7 +82,9 @@ describe("in pipes", () => {
   });
 
   test("--system is that of the chat, whatever a loaded one had; a tilde is the home folder", async () => {
-    await runCommand(CHAT, { cwd: space.folder, env: { HOME: space.folder }, input: Buffer.from(`/system Old\n${PICNIC}\n/save ~/home.json\n`) });
+    await runCommand(CHAT, {
+      cwd: space.folder, env: { HOME: space.folder }, input: Buffer.from(`/system Old\n${PICNIC}\n/save ~/home.json\n`),
+    });
     const { code } = await runCommand([...CHAT, "--load", "home.json", "--system", "New"], {
       cwd: space.folder, input: Buffer.from("/save again.json\n"),
     });

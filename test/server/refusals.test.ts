@@ -21,7 +21,10 @@ test.each<[object, string, RegExp]>([
   [{ steering: Array.from({ length: 17 }, () => "one:fixed,1") }, "steering", /^steering: Too big: expected array to have <=16 items$/],
   [{ stop: Array.from({ length: 17 }, () => "a") }, "stop", /^stop: Too big: expected array to have <=16 items$/],
   [{ stop: 3 }, "stop", /^stop: expected string, received number, or expected array, received number$/],
-  [{ response_format: { type: "json_schema", json_schema: { name: "x" } } }, "response_format.json_schema.schema", /expected a JSON schema$/],
+  [
+    { response_format: { type: "json_schema", json_schema: { name: "x" } } }, "response_format.json_schema.schema",
+    /expected a JSON schema$/,
+  ],
 ])("says what is wrong with %j", async (given, param, message) => {
   const { status, json } = await ask("POST", "/v1/completions", { model: "tiny", prompt, max_tokens: 2, ...given });
   expect(status).toBe(400);

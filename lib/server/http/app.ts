@@ -105,7 +105,9 @@ function notFound(routes: readonly Route[], { url, method }: FastifyRequest, rep
   const path = url.split("?")[0]!;
   const others = routes.filter((route) => new RegExp(`^${route.path.replace("{id}", "[^/]+")}$`).test(path)).map((each) => each.method);
   // An id that is too long fits no route, whatever the method.
-  if (others.length === 0 || others.includes(method as Route["method"])) return new HttpError(404, "there is no such route; GET /openapi.json lists them", { code: "route_not_found" });
+  if (others.length === 0 || others.includes(method as Route["method"])) {
+    return new HttpError(404, "there is no such route; GET /openapi.json lists them", { code: "route_not_found" });
+  }
   reply.header("allow", others.join(", "));
   return new HttpError(405, `this route has no method ${method}; it has ${others.join(", ")}`, { code: "method_not_allowed" });
 }

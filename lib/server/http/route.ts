@@ -99,6 +99,7 @@ function deepest(issue: z.core.$ZodIssue): Found {
     .sort((a, b) => b.path.length - a.path.length);
   const best = found[0];
   if (!best) return { ...issue, isOfType: true };
-  return { path: [...issue.path, ...best.path], isOfType: best.isOfType || best.path.length > 0, keys: best.keys, message: best.path.length > 0 ? best.message
+  const isOfType = best.isOfType || best.path.length > 0;
+  return { path: [...issue.path, ...best.path], isOfType, keys: best.keys, message: best.path.length > 0 ? best.message
     : [...new Set(found.map(({ message }) => message.replace(/^Invalid input: /, "")))].join(", or ") };
 }
