@@ -1,12 +1,12 @@
 import { randomUUID } from "node:crypto";
-import type { GenerationStream } from "../../generate/index.js";
-import type { SteeringSpec } from "../../steering/index.js";
+import { LiveSteering, type GenerationStream } from "../../generate/index.js";
+import type { ScheduleInput, SteeringSpec } from "../../steering/index.js";
 import { steeringsOf } from "../vectors/steering.js";
 import type { Shelf } from "../vectors/shelf.js";
 import { HttpError } from "../http/errors.js";
 import type { Metrics } from "../http/metrics.js";
 import type { Lease } from "../pool/pool.js";
-import type { SteeringChange } from "../schemas/index.js";
+import { MOST_OF_ANSWER, type SteeringChange } from "../schemas/index.js";
 import { Choice, type ChoiceEvent } from "./choice.js";
 import { merged } from "./merged.js";
 import type { AnswerSettings, ChoiceSettings } from "./settings.js";
@@ -91,7 +91,7 @@ export class Answer {
     }
   }
 
-  /** Changes what steers, from the next token on. Throws 400, 404, 409, and what loading vectors throws. */
+  /** Changes what steers, from the next token on: all of it, or nothing. Throws 400, 404, 409, and what loading vectors throws. */
   async change(changes: readonly SteeringChange[], only: number | undefined): Promise<void> {
     const chosen = this.choices.filter(({ index }) => only === undefined || index === only);
     if (chosen.length === 0) throw new HttpError(400, `there is no choice ${only}`, { code: "E_BAD_ARGUMENT", param: "choice" });
@@ -99,17 +99,21 @@ export class Answer {
     const fingerprint = await this.model.fingerprint();
     const loaded = await Promise.all(changes.map((change) =>
       ("add" in change ? steeringsOf(this.surroundings.shelf, change.add, fingerprint) : [])));
+    const added = loaded.map((each) => each.map((steering) => new LiveSteering(steering)));
+    for (const live of added.flat()) await live.load(this.model);
     const running = this.runningOf(chosen); // it may have ended meanwhile
-    for (const stream of running) checkIndices(changes, loaded.map(({ length }) => length), stream.steering.length);
+    for (const stream of running) check(changes, added, stream.steering);
     for (const [at, change] of changes.entries()) {
       for (const stream of running) {
-        for (const steering of loaded[at]!) await stream.add(steering);
-        if ("add" in change) continue;
-        const live = stream.steering[change.index]!;
-        if ("drop" in change) live.drop();
-        else live.schedule = "alpha" in change ? { kind: "fixed", alpha: change.alpha } : change.schedule;
+        for (const steering of loaded[at]!) await stream.add(steering).catch((error: unknown) => this.unlessEnded(stream, error));
+        if (!("add" in change)) apply(change, stream.steering);
       }
     }
+  }
+
+  /** A choice that ends while others are changed needs no change any more. */
+  private unlessEnded(stream: GenerationStream, error: unknown): void {
+    if (this.choices.some(({ running }) => running === stream)) throw error;
   }
 
   /** Throws 409 if none of the choices is being written. */
@@ -121,13 +125,32 @@ export class Answer {
   }
 }
 
-/** Throws 400, before anything is changed, for an index that no steering has when its change is made. */
-function checkIndices(changes: readonly SteeringChange[], nAdded: readonly number[], nBefore: number): void {
-  let n = nBefore;
+type Change = Exclude<SteeringChange, { add: unknown }>;
+
+const scheduleOf = (change: Exclude<Change, { drop: unknown }>): ScheduleInput =>
+  ("alpha" in change ? { kind: "fixed", alpha: change.alpha } : change.schedule);
+
+function apply(change: Change, steering: readonly LiveSteering[]): void {
+  const live = steering[change.index];
+  if (!live) return; // its choice ended before it was added
+  if ("drop" in change) live.drop();
+  else live.schedule = scheduleOf(change);
+}
+
+/**
+ * Throws, before anything is changed: 400 for an index that no steering has when its change is made, and for too many steerings; E_BAD_SPEC
+ * for a schedule that a steering cannot have.
+ */
+function check(changes: readonly SteeringChange[], added: ReadonlyArray<readonly LiveSteering[]>, before: readonly LiveSteering[]): void {
+  const refusal = (message: string): HttpError => new HttpError(400, message, { code: "E_BAD_ARGUMENT", param: "changes" });
+  const all = [...before];
   for (const [at, change] of changes.entries()) {
-    n += nAdded[at]!;
-    if ("add" in change || change.index < n) continue;
-    throw new HttpError(400, `the answer has no steering ${change.index}`, { code: "E_BAD_ARGUMENT", param: "changes" });
+    all.push(...added[at]!);
+    if (all.length > MOST_OF_ANSWER) throw refusal(`the answer would have ${all.length} steerings; expected at most ${MOST_OF_ANSWER}`);
+    if ("add" in change) continue;
+    const live = all[change.index];
+    if (!live) throw refusal(`the answer has no steering ${change.index}`);
+    if (!("drop" in change)) live.checkSchedule(scheduleOf(change));
   }
 }
 
