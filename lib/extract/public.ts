@@ -5,7 +5,7 @@ import { extract as extractVector, type ExtractionOptions } from "./extract.js";
 import { z } from "zod";
 
 const { number } = given;
-/** Of any type are datasets and texts, which `extract` checks itself (E_BAD_DATASET). */
+/** Does not check datasets and texts: `extract` does that itself (E_BAD_DATASET). */
 const extracting = given.requiredOf<ExtractionOptions>({
   iclExamples: number.optional(), support: number.optional(), maxNewTokens: number.optional(), seed: number.optional(),
   supportIndices: given.tokens.optional(), site: siteArgument.optional(), promptFormat: given.text.optional(),

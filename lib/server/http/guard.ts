@@ -21,7 +21,7 @@ export interface Asking {
 
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 const LEAST_KEY = 8;
-/** Of a host: a name, an IPv4 address, or an IPv6 address in brackets. */
+/** A host: its name, its IPv4 address, or its IPv6 address in brackets. */
 const NAME = /^(?:\[[0-9a-f:.]+\]|[^:/@\s[\]]+)$/i;
 /** What stands after `Bearer` in a header. */
 const SENDABLE = /^[\x21-\x7e]*$/;
