@@ -1,12 +1,14 @@
-import type { Sampling } from "../lib/index.js";
+import { parsedBy } from "../lib/checks.js";
+import { samplingSchema } from "../lib/engine/index.js";
 import { parseJson, readUtf8 } from "../lib/formats/index.js";
-import { titled, type Values } from "./command.js";
+import { SteeringError, type Sampling } from "../lib/index.js";
+import { camelCase, titled, type Values } from "./command.js";
 import { defined } from "./common.js";
 
 const MAX_GRAMMAR_BYTES = 2 ** 20;
-const number = { type: "number" } as const;
+const number = { type: "number", coerce: inRange } as const;
 
-/** How to pick tokens; a value out of range is refused with the model's vocabulary at hand. */
+/** How to pick tokens. */
 export const SAMPLING = titled("Sampling", {
   temperature: { ...number, default: 0, describe: "0: always take the most likely token; above 0: sample" },
   "top-k": { ...number, default: 0, describe: "Sample among the K most likely tokens; 0: all" },
@@ -32,6 +34,14 @@ export const SAMPLING = titled("Sampling", {
   grammar: { type: "string", describe: "File with a grammar (GBNF) that the answer must follow" },
   "json-schema": { type: "string", describe: "File with a JSON schema that the answer must follow" },
 });
+
+/** Throws E_BAD_ARGUMENT for a value that the library's setting of this name cannot have. */
+function inRange(value: number, name: string): number {
+  const setting = samplingSchema.shape[camelCase(name) as keyof Sampling];
+  parsedBy(setting, value, (problem) => new SteeringError("E_BAD_ARGUMENT",
+    `--${name}${problem.replace(/(?:Too small|Too big|Invalid input): /, "").replace(/, received NaN$/, "")}`));
+  return value;
+}
 
 /** The library's settings for these options, with the files that they name. */
 export async function samplingOf(options: Values<typeof SAMPLING>): Promise<Sampling> {

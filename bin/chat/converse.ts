@@ -11,7 +11,7 @@ export async function converse(session: Session, front: Front): Promise<void> {
       if (!isCommand(input)) await answer(session, front, (listener) => session.ask(input!.trim(), listener));
       else if (!await runSlashCommand(input, session, front)) return;
     } catch (error) {
-      front.failed(error);
+      front.failed(error, !isCommand(input));
     }
   }
 }

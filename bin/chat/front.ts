@@ -30,7 +30,7 @@ export interface Front {
   sideBySide(sides: readonly HowAnswered[]): AnswerWriter[] | undefined;
   /** Shows a line that is not a part of an answer. */
   note(text: string): void;
-  /** Shows the error of one turn; throws it if the chat cannot continue. */
-  failed(error: unknown): void;
+  /** Shows the error of a question or a command; throws it if the chat cannot continue. */
+  failed(error: unknown, isQuestion: boolean): void;
   close(): void;
 }

@@ -43,7 +43,7 @@ export class Piped implements Front {
   answer(how: HowAnswered): AnswerWriter {
     const { properties, title } = how;
     const { json } = this.options;
-    const push = ({ text, phase }: GeneratedToken): void => void (json || phase === "thinking" || this.output.write(text));
+    const push = ({ answer: text }: GeneratedToken): void => void (json || this.output.write(text));
     const heading = title === undefined ? {} : { setting: title };
     if (title !== undefined && !json) this.output.write(`${title}:\n`);
     return {

@@ -33,13 +33,10 @@ export async function readReply(question: string, stream: GenerationStream, { on
     const isStopped = signal.aborted && error instanceof SteeringError && error.code === "E_ABORTED";
     if (!isStopped || tokens.length === 0) throw error;
     const seconds = tokens.length > 1 ? (performance.now() - begun.at) / 1000 : 0;
-    return { question, text: textOf(tokens, "answer"), thoughts: textOf(tokens, "thinking"), tokens, seconds, finishReason: "interrupted" };
+    const text = (part: "answer" | "thoughts"): string => tokens.map((token) => token[part]).join("");
+    return { question, text: text("answer"), thoughts: text("thoughts").trim(), tokens, seconds, finishReason: "interrupted" };
   }
   const result = await stream.result();
   const { answer: text, thoughts, tokens: all, seconds, finishReason } = result;
   return { question, text, thoughts, tokens: all, seconds, finishReason, result };
-}
-
-function textOf(tokens: readonly GeneratedToken[], phase: GeneratedToken["phase"]): string {
-  return tokens.map((token) => (token.phase === phase ? token.text : "")).join("");
 }

@@ -1,3 +1,4 @@
+import { homedir } from "node:os";
 import { resolve } from "node:path";
 import { nearestName } from "../../lib/formats/index.js";
 import { SteeringError } from "../../lib/index.js";
@@ -28,7 +29,7 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
   {
     name: "steer", args: "FILE[:SCHEDULE]", describe: "Add a vector, e.g. /steer italian.safetensors:fixed,1.5 or /steer cheerful",
     run: async (session, rest) => {
-      const notices = await session.steer(required(rest, "/steer FILE:SCHEDULE, e.g. /steer italian.safetensors:fixed,1.5"));
+      const notices = await session.steer(requiredFile(rest, "/steer FILE:SCHEDULE, e.g. /steer italian.safetensors:fixed,1.5"));
       return [...notices, ...listed(session)];
     },
   },
@@ -84,14 +85,14 @@ export const SLASH_COMMANDS: readonly SlashCommand[] = [
   {
     name: "save", args: "FILE", describe: "Save the conversation, its system message and steering as JSON",
     run: async (session, rest) => {
-      const path = required(rest, "/save FILE, e.g. /save chat.json");
+      const path = requiredFile(rest, "/save FILE, e.g. /save chat.json");
       const created = await writeChat(path, session.saved());
       return [...(created === undefined ? [] : [createdFolder(created, path)]), `Saved to ${resolve(path)}`];
     },
   },
   {
     name: "load", args: "FILE", describe: "Continue a saved conversation",
-    run: async (session, rest) => loaded(session, required(rest, "/load FILE, e.g. /load chat.json")),
+    run: async (session, rest) => loaded(session, requiredFile(rest, "/load FILE, e.g. /load chat.json")),
   },
   { name: "help", describe: "List the commands", run: () => helpLines() },
   { name: QUIT, describe: "Leave; so do exit, quit and Ctrl-D", run: () => [] },
@@ -153,6 +154,11 @@ function switched(session: Session, isOn: boolean): string[] {
 function required(rest: string, expected: string): string {
   if (rest === "") throw usage(expected, "nothing");
   return rest;
+}
+
+/** A file as the user names it; no shell stands between to replace the tilde. */
+function requiredFile(rest: string, expected: string): string {
+  return required(rest, expected).replace(/^~(?=[\\/]|$)/, homedir);
 }
 
 function usage(expected: string, found: string): SteeringError {

@@ -11,6 +11,8 @@ import { harmless, Shader } from "./shade.js";
 import { statusLine } from "./status-line.js";
 import { WordWrap } from "./word-wrap.js";
 
+type Paint = (text: string) => string;
+
 /** A chat in a terminal: tokens in the hue of the property that steers them, and a status line after each answer. */
 export class Terminal implements Front {
   private readonly shader: Shader;
@@ -32,15 +34,13 @@ export class Terminal implements Front {
   answer(how: HowAnswered): AnswerWriter {
     const { properties, title } = how;
     if (title !== undefined) this.write(`${this.colours.bold(title)}\n`);
-    const paint = this.painter(properties);
-    const wrap = new WordWrap(this.output.columns, (text) => this.write(text));
+    const wrap = new WordWrap(widthOf(this.output) ?? 80, (text) => this.write(text));
     let hasText = false;
     return {
-      push: (token) => {
-        const text = harmless(hasText ? token.text : token.text.trimStart());
-        hasText ||= text !== "";
-        wrap.push(text, paint(token));
-      },
+      push: this.parts(properties, (text, paint) => {
+        hasText = true;
+        wrap.push(text, paint);
+      }),
       end: (reply) => {
         if (hasText) this.write("\n");
         if (reply) this.write(`${this.status(reply, how)}\n\n`);
@@ -55,9 +55,8 @@ export class Terminal implements Front {
     for (const [index, { title = "" }] of sides.entries()) rows.push(index, `${title}\n`, this.colours.bold);
     const statuses = new Map<number, string>();
     return sides.map((how, index) => {
-      const paint = this.painter(how.properties);
       return {
-        push: (token) => rows.push(index, harmless(token.text), paint(token)),
+        push: this.parts(how.properties, (text, paint) => rows.push(index, text, paint)),
         end: (reply) => {
           rows.end(index);
           statuses.set(index, reply ? `${how.title}: ${this.status(reply, how)}\n` : "");
@@ -72,9 +71,12 @@ export class Terminal implements Front {
   }
 
   /** Shows an error of ours: the chat goes on. Throws any other. */
-  failed(error: unknown): void {
+  failed(error: unknown, isQuestion: boolean): void {
     if (!(error instanceof SteeringError) || error.code === "E_DISPOSED") throw error;
-    if (error.code === "E_ABORTED") return this.note("Stopped. The question is not kept; /retry asks it again.\n");
+    if (error.code === "E_ABORTED") {
+      const kept = isQuestion ? "The question is not kept; /retry asks it again." : "The conversation is as it was.";
+      return this.note(`Stopped. ${kept}\n`);
+    }
     const hint = error.code === "E_CONTEXT_FULL" ? "; /undo or /clear makes room" : "";
     this.write(`${this.colours.red(this.fitted(`${error.message}${hint} [${error.code}]`))}\n\n`);
   }
@@ -96,12 +98,20 @@ export class Terminal implements Front {
     return this.colours.dim(statusLine(reply, how, (text, index) => this.shader.name(text, index)));
   }
 
-  /** How to write each token of an answer; thoughts are dim. */
-  private painter(properties: readonly Property[]): (token: GeneratedToken) => (text: string) => string {
+  /** Writes what each token adds: dim thoughts, a blank line, and the answer. */
+  private parts(properties: readonly Property[], push: (text: string, paint: Paint) => void): (token: GeneratedToken) => void {
     const scales = properties.map(({ steering }) => alphaScale(steering));
-    return (token) => {
-      if (token.phase === "thinking") return this.colours.dim;
-      return (text) => this.shader.token(text, token.readings, scales);
+    let last: { part: "thoughts" | "answer"; text: string } | undefined;
+    const write = (part: "thoughts" | "answer", added: string, paint: Paint): void => {
+      const text = harmless(last?.part === part ? added : added.trimStart());
+      if (text === "") return;
+      if (last && last.part !== part) push(last.text.endsWith("\n") ? "\n" : "\n\n", this.colours.dim);
+      last = { part, text };
+      push(text, paint);
+    };
+    return ({ thoughts, answer, readings }) => {
+      write("thoughts", thoughts, this.colours.dim);
+      write("answer", answer, (text) => this.shader.token(text, readings, scales));
     };
   }
 }

@@ -77,9 +77,10 @@ async function inTerminal(session: Session, given: ChatArguments): Promise<void>
   await hold(session, new Terminal(editor, process.stdout), given);
 }
 
-async function hold(session: Session, front: Front, { load, steer, quiet }: ChatArguments): Promise<void> {
+async function hold(session: Session, front: Front, { load, steer, system, quiet }: ChatArguments): Promise<void> {
   try {
     const notices = load === undefined ? [] : await loaded(session, load);
+    if (system !== undefined) session.system = system; // and not that of the saved chat
     for (const spec of steer) notices.push(...await session.steer(spec));
     if (front instanceof Terminal && !quiet) for (const line of greeting(session)) front.note(line);
     for (const line of notices) front.note(line);

@@ -17,6 +17,7 @@ import { pipedPrompt } from "../piped-text.js";
 import { SAMPLING, samplingOf } from "../sampling-options.js";
 import { readSteer } from "../steer-option.js";
 import { noteToy } from "../toy-notice.js";
+import { widthOf } from "../wrapped.js";
 
 /** What to generate, and how to steer it. */
 export const GENERATION = options({
@@ -164,12 +165,13 @@ async function promptOf({ prompt: given, messages, quiet }: GenerateArguments, s
 /** Writes every token, and the end (undefined): on a terminal the text with its alphas and the monitors, elsewhere only the text. */
 function writer(specs: readonly SteeringSpec[], nMonitors: number, quiet: boolean): (token: GeneratedToken | undefined) => void {
   const write = (text: string): void => void process.stdout.write(text);
-  if (!process.stdout.isTTY) return (token) => write(token?.text ?? "\n");
+  const width = widthOf(process.stdout);
+  if (width === undefined) return (token) => write(token?.text ?? "\n");
   if (specs.length + nMonitors === 0 || quiet) {
-    const wrap = new WordWrap(process.stdout.columns || 80, write);
+    const wrap = new WordWrap(width, write);
     return (token) => wrap.push(token?.text ?? "\n", (text) => text);
   }
-  const strip = new AlphaStrip(specs.map(alphaScale), Math.min(process.stdout.columns, 120), write, nMonitors);
+  const strip = new AlphaStrip(specs.map(alphaScale), Math.min(width, 120), write, nMonitors);
   return (token) => (token ? strip.push(token) : strip.finish());
 }
 

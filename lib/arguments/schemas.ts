@@ -46,8 +46,16 @@ export function options(shape: Record<string, z.ZodType> = {}): z.ZodType {
 }
 /** Like `options`, but with exactly the keys of a type, so that a typing error is refused; a new option there is a compile error here. */
 export function optionsOf<T extends object>(shape: Record<keyof T, z.ZodType>): z.ZodType {
-  const known = Object.keys(shape);
-  return options(shape).superRefine((value, context) => {
+  return withOnly(Object.keys(shape), options(shape));
+}
+/** Like `required`, but with exactly the keys of a type, or of all members of a union. */
+export function requiredOf<T extends object>(shape: Record<KeysOf<T>, z.ZodType>): z.ZodType {
+  return withOnly(Object.keys(shape), required(shape));
+}
+type KeysOf<T> = T extends unknown ? keyof T : never;
+
+function withOnly(known: string[], schema: z.ZodType): z.ZodType {
+  return schema.superRefine((value, context) => {
     const unknown = Object.keys(value ?? {}).find((key) => !known.includes(key));
     if (unknown === undefined) return;
     const near = nearestName(unknown, known);

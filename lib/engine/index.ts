@@ -10,7 +10,7 @@ export { lendDevices } from "./lend-devices.js";
 export { programVersion } from "./program-version.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";
-export type { Sampling } from "./sampling.js";
+export { samplingSchema, type Sampling } from "./sampling.js";
 export { addsTheSame, type Cells } from "./scheduler/cells.js";
 export {
   STEERED_ROWS, type KeepsCells, type Place, type PrefillTask, type StepTask, type Taken, type TakeResult, type Task,

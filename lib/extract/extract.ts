@@ -57,6 +57,9 @@ function contrast(model: Engine, options: ExtractionOptions): Promise<SteeringVe
   }
   if (given[0] === "towards") return extractWords(model, options as ExtractWordsOptions);
   if (given[0] === "texts") return extractTexts(model, options as ExtractTextsOptions);
+  if (given.length === 0 && !("negative" in options)) {
+    throw new SteeringError("E_BAD_ARGUMENT", "extract has no source; expected towards, positive and negative, or texts");
+  }
   const datasets = options as ExtractOptions | ExtractPairsOptions;
   for (const side of ["positive", "negative"] as const) assertDataset(datasets[side], side);
   const { method = "icl" } = options as { method?: string };

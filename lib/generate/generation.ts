@@ -2,7 +2,7 @@ import {
   STEERED_ROWS, type Batch, type Cells, type Engine, type KeepsCells, type Place, type Sample, type StepResult,
   type StepTask, type Taken, type TakeResult, type Term,
 } from "../engine/index.js";
-import { splitThoughts, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
+import { splitThoughts, ThoughtReader, type Opening, type Phase, type ThoughtsAndAnswer } from "../prompt/index.js";
 import { readsText, type SteeringSpec } from "../steering/index.js";
 import { cellsOfTurn, cleanCells, listed, termsAfter, type ChatMemory } from "./chat-memory.js";
 import type { GenerationSettings } from "./generation-settings.js";
@@ -18,6 +18,10 @@ import { CandidateReader, type TokenCandidates } from "./token-candidates.js";
 export interface GeneratedToken {
   /** The text that this token completed: empty inside a UTF-8 character or a possible stop string. */
   text: string;
+  /** What it adds to the answer, without marks around thoughts: comes later than `text` where that may be part of a mark. */
+  answer: string;
+  /** What it adds to the thoughts, likewise. */
+  thoughts: string;
   token: number;
   /** Token step, from 0. */
   step: number;
@@ -78,6 +82,7 @@ export class Generation implements StepTask, Decider {
   private readonly constraint;
   private readonly text: TextStream;
   private readonly opening: Opening;
+  private readonly reader: ThoughtReader;
   private readonly candidates: CandidateReader | undefined;
   private readonly clock: PhaseClock;
   private readonly tokens: GeneratedToken[] = [];
@@ -103,6 +108,7 @@ export class Generation implements StepTask, Decider {
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
     this.opening = openingAfter(model, settings.prompt);
+    this.reader = new ThoughtReader(this.opening);
     this.clock = new PhaseClock(model, this.opening, () => readsText(this.streams.steered));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : settings.pipeline);
     if (settings.candidates > 0) this.candidates = new CandidateReader(settings.candidates, settings.steer);
@@ -248,14 +254,16 @@ export class Generation implements StepTask, Decider {
     else if (isEnd) this.finishReason = "end";
     else if (step + 1 === this.maxNewTokens) this.finishReason = "length";
     if (this.finishReason !== undefined) piece += this.text.finish();
-    const isShown = !isEnd || piece !== ""; // the end mark is only yielded if it releases held-back text
+    const marked = piece + (isEnd ? "" : hiddenMark(this.model, token));
+    const parts = this.reader.read(marked, this.finishReason !== undefined);
+    const isShown = !isEnd || piece + parts.answer + parts.thoughts !== ""; // the end mark is only yielded if it releases held-back text
     const generated = isShown ? {
-      text: piece, token, step, phase, readings: this.readings,
+      text: piece, ...parts, token, step, phase, readings: this.readings,
       ...(this.settings.logProbabilities && { logProbability }), ...(monitors && { monitors }),
       ...(this.candidates && { candidates: this.candidates.read(result, this.readings.length) }),
     } : undefined;
     if (generated) this.tokens.push(generated);
-    this.marked += piece + (isEnd ? "" : hiddenMark(this.model, token));
+    this.marked += marked;
     this.respond(({ resolve }) => resolve(generated));
     return { token, hasEnded: this.finishReason !== undefined };
   }

@@ -69,6 +69,11 @@ export class LiveSteering implements Steering {
     this.changed ||= this.isUsed;
   }
 
+  /** Throws the E_BAD_SPEC that setting this schedule would throw. @internal */
+  checkSchedule(schedule: ScheduleInput): void {
+    this.parsed(schedule);
+  }
+
   /** True after `drop()`. */
   get isDropped(): boolean {
     return this.dropped;

@@ -147,6 +147,14 @@ export class ThoughtReader {
     return before === "thinking" ? before : this.current;
   }
 
+  /** Adds a piece, perhaps the last one; returns what it makes certain of each part. White space around thoughts is kept. */
+  read(piece: string, isLast: boolean): ThoughtsAndAnswer {
+    const [nThoughts, nAnswer] = [this.parts.thoughts.length, this.parts.answer.length];
+    this.push(piece);
+    if (isLast) this.finish();
+    return { thoughts: this.parts.thoughts.slice(nThoughts), answer: this.parts.answer.slice(nAnswer) };
+  }
+
   /** Ends the text; returns its parts. */
   finish(): ThoughtsAndAnswer {
     if (this.state === "opening" && this.hasThought) this.pending = this.pending.trimStart();

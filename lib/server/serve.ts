@@ -1,4 +1,5 @@
 import type { FastifyInstance } from "fastify";
+import { stat } from "node:fs/promises";
 import type { ServerResponse } from "node:http";
 import type { AddressInfo } from "node:net";
 import { AnswerLog } from "./answers/log.js";
@@ -38,6 +39,7 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const settings = settingsOf(options);
   const guard = new Guard({ host: settings.host, apiKeys: settings.apiKeys, allowedHosts: settings.allowedHosts });
   if (settings.models.length === 0) throw new SteeringError("E_BAD_ARGUMENT", "models is empty; expected at least one model to serve");
+  await assertFolder(settings.vectors);
   const services = await servicesOf(settings);
   const app = appOf(services, guard);
   try {
@@ -160,6 +162,17 @@ async function loadFirst({ pool }: Services): Promise<void> {
   } catch (error) {
     throw error instanceof HttpError && error.cause instanceof SteeringError ? error.cause : error;
   }
+}
+
+/** Throws E_BAD_ARGUMENT for a folder of vectors that is a file; one that is missing is created by the first vector. */
+async function assertFolder(path: string | undefined): Promise<void> {
+  if (path === undefined) return;
+  const found = await stat(path).catch((error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT") return undefined;
+    throw new SteeringError("E_BAD_ARGUMENT", `the folder of vectors ${path} cannot be read (${error.code})`, { cause: error });
+  });
+  if (!found || found.isDirectory()) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `${path} is a file; expected a folder of vectors (--vectors)`);
 }
 
 function cannotListen({ host, port }: Settings, cause: NodeJS.ErrnoException): SteeringError {

@@ -81,6 +81,19 @@ describe("in pipes", () => {
     expect(await say("What should I cook?\n")).not.toEqual([next]);
   });
 
+  test("--system is that of the chat, whatever a loaded one had; a tilde is the home folder", async () => {
+    await runCommand(CHAT, {
+      cwd: space.folder, env: { HOME: space.folder }, input: Buffer.from(`/system Old\n${PICNIC}\n/save ~/home.json\n`),
+    });
+    const { code } = await runCommand([...CHAT, "--load", "home.json", "--system", "New"], {
+      cwd: space.folder, input: Buffer.from("/save again.json\n"),
+    });
+    expect(code).toBe(0);
+    const [old, again] = ["home.json", "again.json"].map((name) => JSON.parse(readFileSync(space.path(name), "utf8")) as object);
+    expect(old).toMatchObject({ system: "Old" });
+    expect(again).toEqual({ ...old, system: "New" });
+  });
+
   test("a chat that cannot be loaded leaves the present one as it is", async () => {
     const session = begin();
     await session.steer(`${space.path("italian.safetensors")}:fixed,1`);

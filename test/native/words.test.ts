@@ -113,6 +113,8 @@ describe("from words", () => {
     ["one question", { ...WORDS, questions: ["Why?"] }, "at least two questions"],
     ["an unknown pooling", { ...WORDS, pooling: "last" as never }, "pooling"],
     ["two sources", { ...WORDS, texts: [{ positive: "a", negative: "b" }] } as never, "towards and texts exclude each other"],
+    ["a mistyped option", { ...WORDS, quesions: ["Why?", "How?"] }, 'no option is called "quesions"; did you mean questions?'],
+    ["nothing", {} as never, "extract has no source"],
     ["away alone", { away: "is sad" } as never, "away needs towards"],
   ])("%s is refused", async (_, options, message) => {
     await expect(extract(model, options)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringContaining(message) });

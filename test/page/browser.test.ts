@@ -91,6 +91,13 @@ browsing("the page", () => {
     await close(tab);
   });
 
+  test("a link says what of it is not here", async () => {
+    const tab = await pages!.open({ model: "lost", uses: [{ id: "gone", layers: "all" }, { id: "one", layers: "all" }], probes: ["mood"] });
+    expect(await tab.page.getByRole("alert").textContent()).toBe("This link also uses the model lost, the vector gone, the probe mood, "
+      + "which this server does not have for chat. Answers are without it.");
+    await close(tab);
+  });
+
   test("saves a comparison as a page of its own and as a picture", async () => {
     const tab = await pages!.open();
     const { page } = tab;

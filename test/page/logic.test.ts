@@ -46,6 +46,22 @@ describe("server-sent events", () => {
     expect(events).toEqual(["1"]);
     expect(cancelled).toBe(true);
   });
+
+  test("a connection that breaks is reported in words, after the events before it", async () => {
+    const pieces = [bytes("data: 1\n\n")];
+    const body = new ReadableStream<Uint8Array>({
+      pull(controller) {
+        const piece = pieces.shift();
+        if (piece) controller.enqueue(piece);
+        else controller.error(new TypeError("network error"));
+      },
+    });
+    const events: string[] = [];
+    await expect((async () => {
+      for await (const event of eventsOf(body)) events.push(event);
+    })()).rejects.toThrow("The connection to the server was lost.");
+    expect(events).toEqual(["1"]);
+  });
 });
 
 describe("a permalink", () => {

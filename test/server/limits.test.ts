@@ -118,6 +118,11 @@ test.each<[string, unknown]>([
   ["nothing", undefined], ["no list", { models: "tiny" }], ["no models", { models: [] }], ["a wrong port", { models: ["tiny"], port: -1 }],
   ["no time", { models: ["tiny"], timeout: 0 }], ["a text for a number", { models: ["tiny"], parallel: "2" }],
   ["one name twice", { models: ["tiny", "tiny"] }], ["no logger", { models: ["tiny"], logger: 3 }],
+  ["a mistyped option", { models: ["tiny"], vektors: "vectors" }],
+  ["a key of several words", { models: ["tiny"], apiKeys: ["open sesame"] }],
+  ["a host with a scheme", { models: ["tiny"], allowedHosts: ["https://a.example"] }],
+  ["a host with a port", { models: ["tiny"], allowedHosts: ["a.example:443"] }],
+  ["a key that a header garbles", { models: ["tiny"], apiKeys: ["sésame-ouvre-toi"] }],
 ])("serve refuses %s", async (_, options) => {
   await expect(serve(options as never)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });

@@ -61,6 +61,23 @@ describe("OpenAI's client", () => {
     expect(text).toBe(choices[2]!.text);
   });
 
+  test("tells thoughts from the answer, though their marks are several tokens, and a stop string holds back text", async () => {
+    const written = "<think>Is 5 < 6?</think> Yes, it is.";
+    const { json: { tokens } } = await ask("POST", "/v1/score", { model: "chat", prompt: "Q:", continuation: written });
+    const ids = (tokens as Array<{ id: number }>).map(({ id }) => id);
+    expect(ids.length).toBeGreaterThan(15);
+    const request = { ...chat, first_tokens: ids, max_tokens: ids.length, stop: ["</thinker>", "it isn't"] };
+    const { message } = (await client.chat.completions.create(request)).choices[0]!;
+    expect(message).toMatchObject({ content: "Yes, it is.", reasoning_content: "Is 5 < 6?" });
+    const said = { content: "", reasoning_content: "" };
+    for await (const { choices: [each] } of await client.chat.completions.create({ ...request, stream: true })) {
+      const delta = ours<Partial<typeof said>>(each?.delta ?? {});
+      said.content += delta.content ?? "";
+      said.reasoning_content += delta.reasoning_content ?? "";
+    }
+    expect(said).toEqual({ content: "Yes, it is.", reasoning_content: "Is 5 < 6?" });
+  });
+
   test("stops at a text, and at max_tokens", async () => {
     const whole = await client.completions.create({ model: "tiny", prompt: `Q:${QUESTION}\nA:`, max_tokens: 12 });
     expect(whole.choices[0]!.finish_reason).toBe("length");

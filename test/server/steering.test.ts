@@ -112,10 +112,16 @@ describe("a running answer", () => {
     ] }] } });
     expect((await ask("PATCH", `/v1/generations/${id}/steering`, { changes: [{ index: 1, drop: true }] })).status).toBe(200);
     expect((await ask("PATCH", `/v1/generations/${id}/steering`, { changes: [{ index: 9, drop: true }] })).status).toBe(400);
-    // All or nothing: the first change must not take effect where the second one is refused.
-    const half = { changes: [{ index: 0, alpha: 7 }, { index: 9, alpha: 7 }] };
-    expect((await ask("PATCH", `/v1/generations/${id}/steering`, half)).status).toBe(400);
-    expect((await ask("GET", `/v1/generations/${id}`)).json.choices[0].steering[0].schedule).toMatchObject({ alpha: -0.25 });
+    // All or nothing: the first change must not take effect where the second one is refused, for whatever reason.
+    for (const wrong of [
+      { index: 9, alpha: 7 }, { index: 3, schedule: { kind: "dynamic" } }, { add: "tiny-formal:fixed,1,layers=99" },
+    ]) {
+      const half = { changes: [{ index: 0, alpha: 7 }, { add: "tiny-formal:fixed,0.1,on=prompt+answer" }, wrong] };
+      expect((await ask("PATCH", `/v1/generations/${id}/steering`, half)).status).toBe(400);
+      const { steering: now } = (await ask("GET", `/v1/generations/${id}`)).json.choices[0];
+      expect(now).toHaveLength(3);
+      expect([now[0].schedule, now[1].schedule]).toMatchObject([{ alpha: -0.25 }, { kind: "fixed", alpha: 0 }]); // the second was dropped
+    }
     expect((await ask("POST", `/v1/generations/${id}/replay`, {})).status).toBe(409);
     let text = begin!;
     for (let each = await reader.read(); !each.done; each = await reader.read()) text += each.value;

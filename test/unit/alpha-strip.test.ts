@@ -6,7 +6,7 @@ import type { GeneratedToken } from "../../lib/index.js";
 /** Tokens from [text, alpha of each property…]. */
 function tokens(...list: Array<[string, ...number[]]>): GeneratedToken[] {
   return list.map(([text, ...alphas], step) => ({
-    text, token: step, step, phase: "answer", readings: alphas.map((alpha) => ({ alpha, kl: null })),
+    text, answer: text, thoughts: "", token: step, step, phase: "answer", readings: alphas.map((alpha) => ({ alpha, kl: null })),
   }));
 }
 

@@ -22,7 +22,7 @@ afterAll(() => space[Symbol.dispose]());
 
 const readings = (...alphas: number[]): Reading[] => alphas.map((alpha) => ({ alpha, kl: null }));
 const tokens = (...alphas: number[][]): GeneratedToken[] =>
-  alphas.map((each, step) => ({ text: "x", token: 1, step, phase: "answer", readings: readings(...each) }));
+  alphas.map((each, step) => ({ text: "x", answer: "x", thoughts: "", token: 1, step, phase: "answer", readings: readings(...each) }));
 const property = (name: string, schedule = "fixed,1"): Property =>
   ({ name, steering: { ...parseSteer(`${name}.safetensors:${schedule}`), vector: { provenance: {} } as never, gate: undefined } });
 

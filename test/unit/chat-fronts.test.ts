@@ -12,9 +12,9 @@ import { parseSteer } from "../../lib/steering/index.js";
 const italian: Property = {
   name: "italian", steering: { ...parseSteer("italian.safetensors:fixed,1"), vector: {} as never, gate: undefined },
 };
-const token = (text: string, phase: GeneratedToken["phase"] = "answer"): GeneratedToken =>
-  ({ text, phase, token: 1, step: 0, readings: [{ alpha: 1, kl: null }] });
-const THOUGHT = [token("<think>Hm.</think>", "thinking"), token("\n\nCiao"), token("!")];
+const token = (text: string, parts: Partial<GeneratedToken> = { answer: text }): GeneratedToken =>
+  ({ text, answer: "", thoughts: "", phase: "answer", token: 1, step: 0, readings: [{ alpha: 1, kl: null }], ...parts });
+const THOUGHT = [token("<think>Hm.</think>", { thoughts: "Hm.", phase: "thinking" }), token("\n\nCiao", { answer: "Ciao" }), token("!")];
 const reply = (tokens: GeneratedToken[]): Reply =>
   ({ question: "Hi", text: "Ciao!", thoughts: "Hm.", tokens, seconds: 1, finishReason: "end" });
 
@@ -34,7 +34,7 @@ describe("in pipes", () => {
   };
 
   test("thoughts are not a part of the answer", () => {
-    expect(show(false)).toBe("\n\nCiao!\n");
+    expect(show(false)).toBe("Ciao!\n");
     expect(JSON.parse(show(true))).toEqual({
       question: "Hi", text: "Ciao!", thoughts: "Hm.", finishReason: "end", tokens: 3, seconds: 1,
       steering: [{ name: "italian", schedule: "fixed,1", meanAlpha: 1, lastAlpha: 1 }],
@@ -55,7 +55,7 @@ describe("in a terminal", () => {
     const writer = front.answer({ properties: [italian] });
     for (const each of [...THOUGHT, token("\x1b[2J")]) writer.push(each);
     writer.end(reply(THOUGHT));
-    expect(written()).toMatch(/^\x1b\[2m<think>Hm\.<\/think>\x1b\[22m\n\n\x1b\[38;5;31mCiao\x1b\[39m\x1b\[38;5;31m!\x1b\[39m\x1b\[38;5;31m�\[2J\x1b\[39m\n/);
+    expect(written()).toMatch(/^\x1b\[2mHm\.\x1b\[22m\n\n\x1b\[38;5;31mCiao\x1b\[39m\x1b\[38;5;31m!\x1b\[39m\x1b\[38;5;31m�\[2J\x1b\[39m\n/);
   });
 
   test("an answer that fails ends its line, and the error of one turn is shown", () => {
@@ -63,19 +63,21 @@ describe("in a terminal", () => {
     const writer = front.answer({ properties: [] });
     writer.push(token("  Half"));
     writer.end(undefined);
-    front.failed(new SteeringError("E_CONTEXT_FULL", "too long"));
-    front.failed(new SteeringError("E_ABORTED", "the work was aborted"));
+    front.failed(new SteeringError("E_CONTEXT_FULL", "too long"), true);
+    front.failed(new SteeringError("E_ABORTED", "the work was aborted"), true);
+    front.failed(new SteeringError("E_ABORTED", "/retry or /compare was aborted"), false);
     expect(stripVTControlCharacters(written())).toBe(
-      "Half\ntoo long; /undo or /clear makes room [E_CONTEXT_FULL]\n\nStopped. The question is not kept; /retry asks it again.\n\n",
+      "Half\ntoo long; /undo or /clear makes room [E_CONTEXT_FULL]\n\nStopped. The question is not kept; /retry asks it again.\n\n"
+      + "Stopped. The conversation is as it was.\n\n",
     );
-    expect(() => front.failed(new Error("a bug"))).toThrow("a bug");
-    expect(() => front.failed(new SteeringError("E_DISPOSED", "gone"))).toThrow("gone");
+    expect(() => front.failed(new Error("a bug"), true)).toThrow("a bug");
+    expect(() => front.failed(new SteeringError("E_DISPOSED", "gone"), true)).toThrow("gone");
   });
 
   test("notes and errors are broken at words", () => {
     const { front, written } = terminal(40);
     front.note("italian was made in the format qa, but is used in the format chat");
-    front.failed(new SteeringError("E_NOT_FOUND", "vector file italian.safetensors does not exist"));
+    front.failed(new SteeringError("E_NOT_FOUND", "vector file italian.safetensors does not exist"), false);
     expect(stripVTControlCharacters(written())).toBe("italian was made in the format qa, but\nis used in the format chat\n"
       + "vector file italian.safetensors does\nnot exist [E_NOT_FOUND]\n\n");
   });

@@ -78,6 +78,8 @@ const USAGE: Failure[] = [
     /unknown: --max-tokens; did you mean --max-new-tokens\?$/,
   ],
   ["a mistyped option of every command", ["models", "list", "--quite"], EXIT.usage, /unknown: --quite; did you mean --quiet\?$/],
+  ["a sampler out of range", ["generate", "gemma3-270m", "q", "--top-p", "2"], EXIT.usage, /--top-p: expected number to be <=1$/],
+  ["one that is no number", ["chat", "gemma3-270m", "--temperature", "warm"], EXIT.usage, /--temperature: expected number$/],
   ["an option that is gone", ["generate", "gemma3-270m", "q", "--raw"], EXIT.usage, /unknown: --raw/],
   [
     "a format that is none", ["trace", "gemma3-270m", "q", "--format", "jinja"], EXIT.usage,

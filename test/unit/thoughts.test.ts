@@ -82,6 +82,15 @@ describe.each(TEXTS)("%s", (_, opening, text, thoughts, answer) => {
     }
   });
 
+  test("what each token adds, marks and headers left out", () => {
+    for (const pieces of cuts(text)) {
+      const reader = new ThoughtReader(opening);
+      const added = pieces.map((piece, index) => reader.read(piece, index === pieces.length - 1));
+      expect(added.map((each) => each.answer).join("")).toBe(answer);
+      expect(added.map((each) => each.thoughts).join("").trim()).toBe(thoughts);
+    }
+  });
+
   test("the phase in which each character is decided", () => {
     const reader = new ThoughtReader(opening);
     const decided = [...text].map((character) => [reader.phase, reader.push(character)][0]);

@@ -23,13 +23,15 @@ function dataOf(block: string): string | undefined {
   return lines.length === 0 ? undefined : lines.join("\n");
 }
 
-/** The data of all events of a response, until it ends or sends `[DONE]`. */
+/** The data of all events of a response, until it ends or sends `[DONE]`. Throws an Error that says so if the connection breaks. */
 export async function* eventsOf(body: ReadableStream<Uint8Array>): AsyncGenerator<string> {
   const events = new EventReader();
   const pieces = body.getReader();
   try {
     for (;;) {
-      const { done, value } = await pieces.read();
+      const { done, value } = await pieces.read().catch((cause: unknown) => {
+        throw new Error("The connection to the server was lost. Is llama-steer serve still running?", { cause }); // browsers say less
+      });
       if (done) return;
       for (const data of events.read(value)) {
         if (data === "[DONE]") return;

@@ -1,6 +1,6 @@
 import { signal } from "@preact/signals";
 import type { Job } from "../../server/schemas/index.js";
-import { ApiError, get, post, remove, stream } from "../api.js";
+import { get, post, remove, stream } from "../api.js";
 import { announced, loadVectors, setting, useVector } from "./store.js";
 
 /** The vector that is being made, or was made last. */
@@ -30,7 +30,7 @@ async function follow(begin: () => Promise<Job>): Promise<void> {
     for await (const state of stream<Job>("GET", `v1/jobs/${job.value.id}/events`)) job.value = state;
   } catch (error) {
     job.value = undefined;
-    refused.value = error instanceof ApiError ? error.message : String(error);
+    refused.value = error instanceof Error ? error.message : String(error);
     return;
   }
   const { status, vector } = job.value;

@@ -85,10 +85,22 @@ export async function load(): Promise<void> {
     const known = models.value.some(({ id }) => id === setting.value.model);
     await chooseModel(known ? setting.value.model! : server.value.default_model);
     if (linked === undefined) proposeExample();
+    else problem.value = missingOf(linked);
   } catch (error) {
     fail(error);
   }
   loading.value = "";
+}
+
+/** What a link restores that is not here; without a word, its answers would look unsteered. */
+function missingOf(link: Setting): string {
+  const missing = [
+    ...(link.model !== undefined && link.model !== setting.value.model ? [`the model ${link.model}`] : []),
+    ...link.uses.filter(({ id }) => !uses.value.some((use) => use.id === id)).map(({ id }) => `the vector ${id}`),
+    ...link.probes.filter((id) => !probes.value.some((probe) => probe.id === id)).map((id) => `the probe ${id}`),
+  ];
+  if (missing.length === 0) return "";
+  return `This link also uses ${missing.join(", ")}, which this server does not have for ${setting.value.model}. Answers are without it.`;
 }
 
 /** Newcomers find a vector turned on and a question that shows what it does. */

@@ -1,13 +1,12 @@
 import { randomUUID } from "node:crypto";
-import type { GenerationStream } from "../../generate/index.js";
-import { checkOperator, checkPhases, type SteeredPhase, type SteeringSpec } from "../../steering/index.js";
-import type { LoadedSteering } from "../../vector/index.js";
+import { LiveSteering, type GenerationStream } from "../../generate/index.js";
+import type { ScheduleInput, SteeringSpec } from "../../steering/index.js";
 import { steeringsOf } from "../vectors/steering.js";
 import type { Shelf } from "../vectors/shelf.js";
 import { HttpError } from "../http/errors.js";
 import type { Metrics } from "../http/metrics.js";
 import type { Lease } from "../pool/pool.js";
-import type { SteeringChange } from "../schemas/index.js";
+import { MOST_OF_ANSWER, type SteeringChange } from "../schemas/index.js";
 import { Choice, type ChoiceEvent } from "./choice.js";
 import { merged } from "./merged.js";
 import type { AnswerSettings, ChoiceSettings } from "./settings.js";
@@ -92,24 +91,28 @@ export class Answer {
     }
   }
 
-  /** Changes what steers, from the next token on. Throws 400, 404, 409, and what loading vectors throws. */
+  /** Changes what steers, from the next token on: all of it, or nothing. Throws 400, 404, 409, and what loading vectors throws. */
   async change(changes: readonly SteeringChange[], only: number | undefined): Promise<void> {
     const chosen = this.choices.filter(({ index }) => only === undefined || index === only);
     if (chosen.length === 0) throw new HttpError(400, `there is no choice ${only}`, { code: "E_BAD_ARGUMENT", param: "choice" });
     this.runningOf(chosen);
     const loaded = await Promise.all(changes.map((change) =>
       ("add" in change ? steeringsOf(this.surroundings.shelf, change.add, this.model) : [])));
+    const added = loaded.map((each) => each.map((steering) => new LiveSteering(steering)));
+    for (const live of added.flat()) await live.load(this.model);
     const running = this.runningOf(chosen); // it may have ended meanwhile
-    for (const stream of running) checkChanges(changes, loaded, stream.steering);
+    for (const stream of running) check(changes, added, stream.steering);
     for (const [at, change] of changes.entries()) {
       for (const stream of running) {
-        for (const steering of loaded[at]!) await stream.add(steering);
-        if ("add" in change) continue;
-        const live = stream.steering[change.index]!;
-        if ("drop" in change) live.drop();
-        else live.schedule = "alpha" in change ? { kind: "fixed", alpha: change.alpha } : change.schedule;
+        for (const steering of loaded[at]!) await stream.add(steering).catch((error: unknown) => this.unlessEnded(stream, error));
+        if (!("add" in change)) apply(change, stream.steering);
       }
     }
+  }
+
+  /** A choice that ends while others are changed needs no change any more. */
+  private unlessEnded(stream: GenerationStream, error: unknown): void {
+    if (this.choices.some(({ running }) => running === stream)) throw error;
   }
 
   /** Throws 409 if none of the choices is being written. */
@@ -121,21 +124,32 @@ export class Answer {
   }
 }
 
-type Changed = Pick<LoadedSteering, "operator"> & { phases: readonly SteeredPhase[] };
+type Change = Exclude<SteeringChange, { add: unknown }>;
 
-/** Throws 400, before anything is changed, for an index that no steering has when its change is made, or a schedule that it cannot have. */
-function checkChanges(changes: readonly SteeringChange[], added: ReadonlyArray<readonly Changed[]>, before: readonly Changed[]): void {
+const scheduleOf = (change: Exclude<Change, { drop: unknown }>): ScheduleInput =>
+  ("alpha" in change ? { kind: "fixed", alpha: change.alpha } : change.schedule);
+
+function apply(change: Change, steering: readonly LiveSteering[]): void {
+  const live = steering[change.index];
+  if (!live) return; // its choice ended before it was added
+  if ("drop" in change) live.drop();
+  else live.schedule = scheduleOf(change);
+}
+
+/**
+ * Throws, before anything is changed: 400 for an index that no steering has when its change is made, and for too many steerings; E_BAD_SPEC
+ * for a schedule that a steering cannot have.
+ */
+function check(changes: readonly SteeringChange[], added: ReadonlyArray<readonly LiveSteering[]>, before: readonly LiveSteering[]): void {
+  const refusal = (message: string): HttpError => new HttpError(400, message, { code: "E_BAD_ARGUMENT", param: "changes" });
   const all = [...before];
   for (const [at, change] of changes.entries()) {
     all.push(...added[at]!);
+    if (all.length > MOST_OF_ANSWER) throw refusal(`the answer would have ${all.length} steerings; expected at most ${MOST_OF_ANSWER}`);
     if ("add" in change) continue;
-    const steering = all[change.index];
-    if (steering === undefined) {
-      throw new HttpError(400, `the answer has no steering ${change.index}`, { code: "E_BAD_ARGUMENT", param: "changes" });
-    }
-    if (!("schedule" in change)) continue;
-    checkPhases(steering.phases, change.schedule);
-    checkOperator(steering, change.schedule);
+    const live = all[change.index];
+    if (!live) throw refusal(`the answer has no steering ${change.index}`);
+    if (!("drop" in change)) live.checkSchedule(scheduleOf(change));
   }
 }
 

@@ -2,13 +2,10 @@ import type { GeneratedToken } from "../../generate/index.js";
 import type { Answer } from "./answer.js";
 import type { Choice, ChoiceEvent, Ended } from "./choice.js";
 import { choiceSteering, detailsOf, finishReasonOf, heading, stepsOf, type Format, type Usage } from "./format.js";
-import { TextParts, type Part } from "./text-parts.js";
 import { tokenLogprob } from "./token-details.js";
 
 /** Answers of `/v1/chat/completions`. */
 export class ChatFormat implements Format {
-  private readonly parts = new Map<Choice, TextParts>();
-
   constructor(private readonly answer: Answer) {}
 
   chunk(event: ChoiceEvent): object | undefined {
@@ -21,11 +18,11 @@ export class ChatFormat implements Format {
       const last = { ...this.ofChoice(choice, {}, finishReasonOf(event.ended)), llama_steer: choiceSteering(choice, event.ended) };
       return { ...this.heading("chunk"), choices: [last] };
     }
-    const { content, reasoning } = this.partsOf(choice).take(event.token);
+    const { answer: content, thoughts } = event.token;
     const details = detailsOf(this.answer, event.token);
     const logprobs = this.logprobs([event.token]);
-    if (content === "" && reasoning === "" && !details && !logprobs) return undefined;
-    const delta = reasoning === "" ? { content } : { reasoning_content: reasoning };
+    if (content === "" && thoughts === "" && !details && !logprobs) return undefined;
+    const delta = { ...(thoughts !== "" && { reasoning_content: thoughts }), ...((content !== "" || thoughts === "") && { content }) };
     const own = { ...this.ofChoice(choice, delta), logprobs, ...(details && { steering_details: details }) };
     return { ...this.heading("chunk"), choices: [own] };
   }
@@ -36,13 +33,11 @@ export class ChatFormat implements Format {
 
   whole(all: ReadonlyArray<{ choice: Choice; ended: Ended }>, usage: Usage): object {
     const choices = all.map(({ choice, ended }) => {
-      const parts = ended.result.tokens.map((token) => this.partsOf(choice).take(token));
-      const text = (name: keyof Part): string => parts.map((part) => part[name]).join("");
-      const reasoning = text("reasoning").trim();
+      const { answer: content, thoughts } = ended.result;
       return {
         index: choice.index,
         message: {
-          role: "assistant", content: text("content"), refusal: null, ...(reasoning !== "" && { reasoning_content: reasoning }),
+          role: "assistant", content, refusal: null, ...(thoughts !== "" && { reasoning_content: thoughts }),
         },
         logprobs: this.logprobs(ended.result.tokens),
         finish_reason: finishReasonOf(ended),
@@ -68,11 +63,5 @@ export class ChatFormat implements Format {
       return { ...own, top_logprobs: top };
     });
     return { content, refusal: null };
-  }
-
-  private partsOf(choice: Choice): TextParts {
-    const parts = this.parts.get(choice) ?? new TextParts(this.answer.model.info.chatTemplate);
-    this.parts.set(choice, parts);
-    return parts;
   }
 }

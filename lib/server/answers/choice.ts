@@ -1,6 +1,8 @@
 import type { Engine } from "../../engine/index.js";
-import { generate, replay, type GeneratedToken, type GenerationResult, type GenerationStream } from "../../generate/index.js";
-import type { SteeringSpec } from "../../steering/index.js";
+import {
+  generate, replay, type GeneratedToken, type GenerationResult, type GenerationStream, type LiveSteering, type Steering,
+} from "../../generate/index.js";
+import { writtenOperation, type SteeringSpec } from "../../steering/index.js";
 import type { LoadedSteering } from "../../vector/index.js";
 import { specOf, withIds } from "../vectors/steering.js";
 import type { Shelf } from "../vectors/shelf.js";
@@ -58,7 +60,7 @@ export class Choice {
 
   /** The canonical specifications as they are now. */
   specs(shelf: Shelf): SteeringSpec[] {
-    return this.whole?.specs ?? (this.stream?.steering ?? this.settings.steer).map((steering) => specOf(shelf, steering));
+    return this.whole?.specs ?? (this.stream?.steering.map(asItIs) ?? this.settings.steer).map((steering) => specOf(shelf, steering));
   }
 
   /** What was written; undefined unless the choice has ended. */
@@ -96,4 +98,14 @@ export class Choice {
       logProbabilities: details.isWanted || logprobs !== undefined, candidates: Math.max(details.candidates, logprobs ?? 0),
     }, { memory: { owner, history: "clean" } });
   }
+}
+
+/** A steering that was dropped adds nothing until it gets another schedule. */
+function asItIs(live: LiveSteering): Steering {
+  const { vector, layers, heads, tail, phases, only, gate, operator, keepNorm } = live;
+  if (!live.isDropped) return live;
+  return {
+    vector, layers, heads, tail, phases, ...(only && { only }), ...(gate && { gate }), ...writtenOperation({ operator, keepNorm }),
+    schedule: { kind: "fixed", alpha: 0 },
+  };
 }

@@ -1,5 +1,6 @@
+import { STATUS_CODES } from "node:http";
 import fastify, { type FastifyInstance, type FastifyReply, type FastifyRequest } from "fastify";
-import { httpErrorOf, HttpError } from "./errors.js";
+import { httpErrorOf, HttpError, wrongType } from "./errors.js";
 import { API_DEFAULTS, API_HEADERS } from "./headers.js";
 import { parseBody } from "./json-body.js";
 import { checkedBody, type Call, type Route } from "./route.js";
@@ -28,8 +29,8 @@ export function createApp(
     requestTimeout: BODY_MS,
     http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS },
     frameworkErrors: (error, _request, reply) => { refuse(reply as FastifyReply, error); },
-    clientErrorHandler: (_error, socket) => {
-      if (socket.writable) socket.write("HTTP/1.1 400 Bad Request\r\nconnection: close\r\n\r\n");
+    clientErrorHandler: ({ code }, socket) => {
+      if (socket.writable) socket.write(unreadable(code));
       socket.destroy(); // or a peer that never closes its side would hold it for ever
     },
   });
@@ -66,7 +67,9 @@ function register(app: FastifyInstance, { method, path, body, isUpload, status, 
   app.route({
     method, url: pattern(path), ...(isUpload && { bodyLimit: maxUpload }),
     handler: async (request, reply) => {
-      if (isUpload !== Buffer.isBuffer(request.body) && request.body !== undefined) throw wrongType(isUpload);
+      if (isUpload !== Buffer.isBuffer(request.body) && request.body !== undefined) {
+        throw wrongType(isUpload ? "application/octet-stream" : "application/json");
+      }
       const left = new AbortController();
       reply.raw.once("close", () => { if (!reply.raw.writableFinished) left.abort(); });
       const call: Call<unknown> = {
@@ -78,9 +81,16 @@ function register(app: FastifyInstance, { method, path, body, isUpload, status, 
   });
 }
 
-function wrongType(isUpload: boolean): HttpError {
-  return new HttpError(415, `the body has the wrong content type; expected ${isUpload ? "application/octet-stream" : "application/json"}`,
-    { code: "unsupported_media_type" });
+/** The whole answer to what is not a request. */
+function unreadable(code: string): string {
+  const refusal = code === "HPE_HEADER_OVERFLOW" ? new HttpError(431, `the headers have more than ${MAX_HEADER_BYTES} bytes`)
+    : code === "ERR_HTTP_REQUEST_TIMEOUT" ? new HttpError(408, "the request did not arrive in time")
+      : new HttpError(400, "this is not a request in HTTP/1.1");
+  const body = JSON.stringify(refusal.body());
+  return [
+    `HTTP/1.1 ${refusal.status} ${STATUS_CODES[refusal.status]}`, "connection: close", "content-type: application/json; charset=utf-8",
+    `content-length: ${body.length}`, "", body,
+  ].join("\r\n");
 }
 
 function refuse(reply: FastifyReply, error: unknown): void {
@@ -94,7 +104,10 @@ function refuse(reply: FastifyReply, error: unknown): void {
 function notFound(routes: readonly Route[], { url, method }: FastifyRequest, reply: FastifyReply): HttpError {
   const path = url.split("?")[0]!;
   const others = routes.filter((route) => new RegExp(`^${route.path.replace("{id}", "[^/]+")}$`).test(path)).map((each) => each.method);
-  if (others.length === 0) return new HttpError(404, "there is no such route; GET /openapi.json lists them", { code: "route_not_found" });
+  // An id that is too long fits no route, whatever the method.
+  if (others.length === 0 || others.includes(method as Route["method"])) {
+    return new HttpError(404, "there is no such route; GET /openapi.json lists them", { code: "route_not_found" });
+  }
   reply.header("allow", others.join(", "));
   return new HttpError(405, `this route has no method ${method}; it has ${others.join(", ")}`, { code: "method_not_allowed" });
 }

@@ -48,9 +48,25 @@ export function httpErrorOf(error: unknown): HttpError {
   if (error instanceof HttpError) return error;
   if (error instanceof SteeringError) {
     const status = CLIENT[error.code] ?? 500;
-    return new HttpError(status, error.message, { code: error.code, cause: error, retryAfter: status === 503 ? 1 : undefined });
+    return new HttpError(status, inFields(error.message), { code: error.code, cause: error, retryAfter: status === 503 ? 1 : undefined });
   }
   const { statusCode, code, message } = error as { statusCode?: number; code?: string; message: string };
+  if (statusCode === 415) return wrongType("application/json");
   if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new HttpError(statusCode, message, { code: code ?? null });
   return new HttpError(500, "the server failed at this request; its log has the reason", { code: "internal_error", cause: error });
+}
+
+export function wrongType(expected: string): HttpError {
+  return new HttpError(415, `the body has the wrong content type; expected ${expected}`, { code: "unsupported_media_type" });
+}
+
+/** What the library's messages name otherwise than requests do. */
+const FIELDS: Readonly<Record<string, string>> = {
+  maxNewTokens: "max_tokens", firstTokens: "first_tokens", logitBias: "logit_bias", templateVariables: "template_variables",
+};
+
+/** A message of the library in the words of a request; only the command line has options. */
+function inFields(message: string): string {
+  const named = message.replace(/\b[a-z]+[A-Z]\w*/g, (name) => FIELDS[name] ?? name);
+  return named.replace(", or pass --allow-mismatch", "");
 }

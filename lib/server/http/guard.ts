@@ -21,6 +21,10 @@ export interface Asking {
 
 const LOOPBACK = ["localhost", "127.0.0.1", "[::1]"];
 const LEAST_KEY = 8;
+/** A host: its name, its IPv4 address, or its IPv6 address in brackets. */
+const NAME = /^(?:\[[0-9a-f:.]+\]|[^:/@\s[\]]+)$/i;
+/** What stands after `Bearer` in a header. */
+const SENDABLE = /^[\x21-\x7e]*$/;
 
 /** True for addresses that only this machine can reach. */
 export function isLoopback(host: string): boolean {
@@ -45,8 +49,11 @@ export class Guard {
     if (apiKeys.some((key) => key.length < LEAST_KEY)) {
       throw new SteeringError("E_BAD_ARGUMENT", `an API key is too short; expected at least ${LEAST_KEY} characters`);
     }
+    if (!apiKeys.every((key) => SENDABLE.test(key))) {
+      throw new SteeringError("E_BAD_ARGUMENT", "an API key has white space or characters outside ASCII, which clients cannot send");
+    }
     this.keys = apiKeys.map(digest);
-    this.hosts = new Set([...LOOPBACK, isIP(host) === 6 ? `[${host}]` : host, ...allowedHosts].map((name) => name.toLowerCase()));
+    this.hosts = new Set([...LOOPBACK, inBrackets(host), ...allowedHosts.map(asInHeader)].map((name) => name.toLowerCase()));
     this.isAnyAddress = !isLoopback(host);
   }
 
@@ -78,6 +85,18 @@ export class Guard {
     if (name === undefined) return false;
     return this.hosts.has(name) || (this.isAnyAddress && isIP(name.replace(/^\[|\]$/g, "")) !== 0);
   }
+}
+
+function inBrackets(host: string): string {
+  return isIP(host) === 6 ? `[${host}]` : host;
+}
+
+/** A host as the Host header has it, without its port. Throws E_BAD_ARGUMENT. */
+function asInHeader(host: string): string {
+  const name = inBrackets(host);
+  if (NAME.test(name)) return name;
+  throw new SteeringError("E_BAD_ARGUMENT", `${shortly(host)} is not the name of a host; expected one without scheme and port, `
+    + "e.g. models.example.org");
 }
 
 function digest(key: string): Buffer {

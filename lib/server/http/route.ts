@@ -82,6 +82,8 @@ function unknownField(schema: z.ZodType, path: readonly PropertyKey[], key: stri
 interface Found {
   path: PropertyKey[];
   message: string;
+  /** False if the value itself has another type than the schema. */
+  isOfType: boolean;
   /** Fields that the schema does not know. */
   keys?: string[] | undefined;
 }
@@ -89,12 +91,15 @@ interface Found {
 /** The issue itself or, where no alternative fits, that of the alternative that fits best: the one whose problem is deepest. */
 function deepest(issue: z.core.$ZodIssue): Found {
   if (issue.code !== "invalid_union" || issue.errors.length === 0) {
-    return { path: issue.path, message: issue.message, keys: issue.code === "unrecognized_keys" ? issue.keys : undefined };
+    const isOfType = issue.code !== "invalid_type" || issue.path.length > 0;
+    return { path: issue.path, message: issue.message, isOfType, keys: issue.code === "unrecognized_keys" ? issue.keys : undefined };
   }
   const found = issue.errors.flatMap((alternative) => (alternative[0] ? [deepest(alternative[0])] : []))
+    .filter(({ isOfType }, _, all) => isOfType || all.every((each) => !each.isOfType)) // of another type, it was not meant
     .sort((a, b) => b.path.length - a.path.length);
   const best = found[0];
-  if (!best) return issue;
-  return { path: [...issue.path, ...best.path], keys: best.keys, message: best.path.length > 0 ? best.message
+  if (!best) return { ...issue, isOfType: true };
+  const isOfType = best.isOfType || best.path.length > 0;
+  return { path: [...issue.path, ...best.path], isOfType, keys: best.keys, message: best.path.length > 0 ? best.message
     : [...new Set(found.map(({ message }) => message.replace(/^Invalid input: /, "")))].join(", or ") };
 }

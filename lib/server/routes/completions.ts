@@ -70,6 +70,10 @@ export async function chatPrompt(
 
 async function complete(services: Services, call: Call<CompletionRequest>): Promise<unknown> {
   const { body } = call;
+  if (body.echo && typeof body.logprobs === "number") {
+    throw new HttpError(400, "echo and logprobs together would need log probabilities of the prompt, which POST /v1/score gives; "
+      + "leave out one of them", { code: "E_BAD_ARGUMENT", param: "logprobs" });
+  }
   return answering(services, body, call, async ({ model }, steer, monitor) => {
     const prompts = promptsOf(body).map((given) => (typeof given === "string" ? model.tokenise(given) : given));
     const n = body.n ?? 1;

@@ -19,7 +19,8 @@ const responseFormatSchema = z.discriminatedUnion("type", [
   z.strictObject({
     type: z.literal("json_schema"),
     json_schema: z.strictObject({
-      name: z.string().max(200), description: z.string().max(10_000).optional(), schema: z.unknown(),
+      name: z.string().max(200), description: z.string().max(10_000).optional(),
+      schema: z.unknown().refine((schema) => schema !== undefined, "expected a JSON schema"),
       strict: z.boolean().nullish(),
     }),
   }),

@@ -2,7 +2,9 @@ import { z } from "zod";
 import { scheduleSchema } from "../../steering/index.js";
 import { canonicalSteeringSchema, detailsInputSchema, MAX_STEERINGS, steeringInputSchema } from "./steering.js";
 
-const index = z.number().int().min(0).max(MAX_STEERINGS * 2);
+/** Most steerings that one answer ever has, dropped ones included. */
+export const MOST_OF_ANSWER = MAX_STEERINGS * 2;
+const index = z.number().int().min(0).max(MOST_OF_ANSWER);
 
 /** One change of a running answer; it takes effect at the next token. */
 const changeSchema = z.union([
