@@ -5,6 +5,7 @@ export {
 export type { Candidate } from "./candidates.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, type Chosen, type GateReading, type MeasuredAlpha, type Sample, type StepResult } from "./context.js";
+export { Embedder, loadEmbedder } from "./embedder.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
 export { programVersion } from "./program-version.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";

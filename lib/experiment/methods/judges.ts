@@ -1,0 +1,75 @@
+import { existsSync } from "node:fs";
+import { join } from "node:path";
+import { datasetsFolder, loadDataset, testPart } from "../../dataset/index.js";
+import type { Engine } from "../../engine/index.js";
+import {
+  brevityEvaluator, fluencyEvaluator, keptEvaluator, languageEvaluator, probeEvaluator, type Evaluator,
+} from "../../evaluate/index.js";
+import { loadProbe, saveProbe, trainProbe, type Probe } from "../../probe/index.js";
+import { assertMadeFor } from "../../vector/index.js";
+import type { MethodProperty, MethodsConfig } from "./config.js";
+
+/** Who judges the answers. */
+export interface Judges {
+  /** One per property, each with a wanted value. */
+  effects: Evaluator[];
+  kept: Evaluator;
+  /** The effects, the content kept, and what is merely measured. */
+  all: Evaluator[];
+}
+
+/** What judges are made with. */
+export interface JudgeKit {
+  /** Another model than the steered one, and its name. */
+  judge: Engine;
+  judgeName: string;
+  /** Folder of the datasets. */
+  datasets: string | undefined;
+  /** The run's folder, which keeps the probes. */
+  out: string;
+  signal: AbortSignal | undefined;
+  onNotice: ((line: string) => void) | undefined;
+}
+
+/** The judges of a comparison. Trains those probes that the run's folder does not hold. */
+export async function judgesFor({ properties }: MethodsConfig, kit: JudgeKit): Promise<Judges> {
+  const effects: Evaluator[] = [];
+  for (const property of properties) effects.push(await effectOf(property, kit));
+  const { judge, judgeName, datasets, signal } = kit;
+  const kept = await keptEvaluator(judge, { datasets: datasets ?? datasetsFolder(), ...(signal && { signal }) });
+  kit.onNotice?.(`content kept: read from ${judgeName}, layer ${kept.gold.layer}, which tells answers to the same question from others with `
+    + `an AUC of ${kept.gold.auc.toFixed(3)}`);
+  return { effects, kept, all: [...effects, kept, fluencyEvaluator()] };
+}
+
+async function effectOf(property: MethodProperty, kit: JudgeKit): Promise<Evaluator> {
+  const { judge: how, name } = property;
+  if (how !== "probe") return "language" in how ? languageEvaluator({ wanted: how.language }) : brevityEvaluator(how.brevity);
+  const probe = await probeFor(property, kit.judge, { ...kit, file: `judge-${name}.safetensors` });
+  const { auc, accuracy } = probe.heldOut;
+  kit.onNotice?.(`${name}: judged by a probe on ${kit.judgeName} (layer ${probe.layer}), which puts ${Math.round(100 * accuracy)} % of `
+    + `held-out labelled answers right (AUC ${auc.toFixed(3)})`);
+  return probeEvaluator(kit.judge, probe, { wanted: "positive", property: name });
+}
+
+/** A probe that tells a property's datasets apart; trained on their answers, and kept in the run's folder. */
+export async function probeFor(
+  { positive, negative }: MethodProperty, model: Engine,
+  { out, file, datasets, signal, layers }: Pick<JudgeKit, "out" | "datasets" | "signal"> & { file: string; layers?: readonly number[] },
+): Promise<Probe> {
+  const path = join(out, file);
+  if (existsSync(path)) {
+    const probe = await loadProbe(path);
+    assertMadeFor(probe, await model.fingerprint(), false, "probe");
+    return probe;
+  }
+  const load = (name: string) => loadDataset(name, datasets);
+  const tests = await Promise.all([positive!, negative!].map((name) => testPart(name, datasets)));
+  const [evalPositive, evalNegative] = tests;
+  const probe = await trainProbe(model, {
+    positive: await load(positive!), negative: await load(negative!), ...(layers && { layers }), ...(signal && { signal }),
+    ...(evalPositive && evalNegative && { evalPositive, evalNegative }),
+  });
+  await saveProbe(path, probe);
+  return probe;
+}
