@@ -4,7 +4,7 @@ export {
 } from "./schedule-kinds.js";
 export { gateSchema, parseGateRule, type FullGateRule, type GateRule, type GateSpec } from "./gate.js";
 export { checkConditions, checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
-export { isSelected, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
+export { isSelected, onlySchema, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
 export {
   alphaAt, isDynamic, isMeasured, parseSchedule, parseTail, scheduleSchema, type BudgetSchedule, type DynamicSchedule,
   type FunctionSchedule,

@@ -56,8 +56,8 @@ export async function answerByMethods(
 function steeringsOf(
   { steer }: RunSetting, vectors: readonly SteeringPart[], probes: ReadonlyMap<string, Probe>,
 ): Steering[] {
-  return steer.map(({ vector, schedule, gate, layers }): Steering => {
-    const how = { ...vectors[vector]!, schedule, ...(layers && { layers }) };
+  return steer.map(({ vector, schedule, gate, only, layers }): Steering => {
+    const how = { ...vectors[vector]!, schedule, ...(layers && { layers }), ...(only && { only }) };
     if (!gate) return how;
     const { probe: file, ...rule } = gate;
     return { ...how, gate: { probe: probes.get(file)!, ...rule } };

@@ -20,11 +20,11 @@ export interface Parts {
  */
 const STRENGTHS: Readonly<Record<Method, readonly number[]>> = {
   fixed: [0.5, 0.75, 1, 1.4], start: [1, 1.7, 2.8, 4.5], diminishing: [0.75, 1.1, 1.6, 2.3],
-  dynamic: [0.3, 0.5, 0.7, 0.9], budget: [0.25, 0.5, 1, 2], gated: [0.75, 1, 1.4, 2],
+  dynamic: [0.3, 0.5, 0.7, 0.9], budget: [0.5, 1, 2, 4], gated: [0.75, 1, 1.4, 2],
 };
 /** Several vectors at once each take less. */
 const SHARED: Partial<Record<Method, readonly number[]>> = {
-  fixed: [0.3, 0.45, 0.65, 0.9], start: [0.6, 1, 1.7, 2.8], diminishing: [0.45, 0.7, 1, 1.5], budget: [0.12, 0.25, 0.5, 1],
+  fixed: [0.3, 0.45, 0.65, 0.9], start: [0.6, 1, 1.7, 2.8], diminishing: [0.45, 0.7, 1, 1.5], budget: [0.25, 0.5, 1, 2],
 };
 /** A budget's largest alpha, as a multiple. */
 const BUDGET_REACH = 2;
@@ -44,11 +44,14 @@ export function rowsPerToken(method: Method, nVectors: number): number {
 
 /** The setting of a method with one of its strengths. */
 export function settingOf(method: Method, strength: number, { vectors, gate }: Parts): RunSetting {
-  const gated = method === "gated" && gate !== undefined
-    ? { gate: { probe: gate.probe, ...WHILE_NEEDED }, layers: gate.layers } : {};
-  const steer = vectors.map((each, vector) => ({ vector, schedule: scheduleOf(method, strength, each), ...gated }));
+  const steer = vectors.flatMap((each, vector) => {
+    const term = { vector, schedule: scheduleOf(method, strength, each) };
+    if (method !== "gated" || gate === undefined) return [term];
+    // On the first token's row, the prompt's last, the probe would read a prompt.
+    return [{ ...term, only: { to: 1 } }, { ...term, only: { from: 1 }, gate: { probe: gate.probe, ...WHILE_NEEDED }, layers: gate.layers }];
+  });
   const how = method === "dynamic" ? `p=${strength}` : method === "budget" ? String(strength)
-    : steer.map(({ schedule }) => String((schedule as { alpha: number }).alpha)).join("+");
+    : vectors.map((each) => String((scheduleOf(method, strength, each) as { alpha: number }).alpha)).join("+");
   return { label: `${METHOD_LABELS[method]} ${how}`, prompt: "no-icl", steer };
 }
 

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
-import { datasetsFolder, loadDataset, testPart } from "../../dataset/index.js";
+import { datasetsFolder, loadDataset, testPart, type Dataset } from "../../dataset/index.js";
 import type { Engine } from "../../engine/index.js";
 import {
   brevityEvaluator, fluencyEvaluator, keptEvaluator, languageEvaluator, probeEvaluator, type Evaluator,
@@ -8,6 +8,9 @@ import {
 import { loadProbe, saveProbe, trainProbe, type Probe } from "../../probe/index.js";
 import { assertMadeFor } from "../../vector/index.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
+
+/** Answers of each side that train a probe, and that it is tested on: our sides are easily told apart. */
+const [ROWS, HELD_OUT_ROWS] = [60, 30];
 
 /** Who judges the answers. */
 export interface Judges {
@@ -63,11 +66,12 @@ export async function probeFor(
     assertMadeFor(probe, await model.fingerprint(), false, "probe");
     return probe;
   }
-  const load = (name: string) => loadDataset(name, datasets);
+  const first = ({ rows, ...dataset }: Dataset, n: number): Dataset => ({ ...dataset, rows: rows.slice(0, n) });
+  const [shows, lacks] = await Promise.all([positive!, negative!].map(async (name) => first(await loadDataset(name, datasets), ROWS)));
   const tests = await Promise.all([positive!, negative!].map((name) => testPart(name, datasets)));
-  const [evalPositive, evalNegative] = tests;
+  const [evalPositive, evalNegative] = tests.map((dataset) => dataset && first(dataset, HELD_OUT_ROWS));
   const probe = await trainProbe(model, {
-    positive: await load(positive!), negative: await load(negative!), ...(layers && { layers }), ...(signal && { signal }),
+    positive: shows!, negative: lacks!, ...(layers && { layers }), ...(signal && { signal }),
     ...(evalPositive && evalNegative && { evalPositive, evalNegative }),
   });
   await saveProbe(path, probe);
