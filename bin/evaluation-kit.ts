@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { knowsWords, languageName, RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import {
-  datasets as datasetsApi, evaluate, loadClassifier, loadEmbedder, probe as probeApi, type Classifier, type Embedder, type Evaluator, type GoldAgreement, type GuardEvaluatorOptions,
-  type GuardForm,
+  datasets as datasetsApi, evaluate, loadClassifier, loadEmbedder, probe as probeApi, type Classifier, type Embedder, type Evaluator,
+  type GoldAgreement, type GuardEvaluatorOptions, type GuardForm,
   type TextTranslator,
 } from "../lib/experiments.js";
 import { parseJson, readUtf8 } from "../lib/formats/index.js";
@@ -52,10 +52,10 @@ export const EVALUATORS = options({
     type: "string", defaultDescription: "none",
     describe: "Translator to English for --safety and --formality: a T5 GGUF, nllb or none",
   },
-  kept: { type: "string", describe: "Language model whose hidden states tell whether answers keep the unsteered one's content" },
-  "kept-layer": { ...count(0), describe: "Layer to read for --kept", defaultDescription: "the best on labelled answers" },
-  embedder: { type: "string", describe: "The same with an embedding model: a GGUF such as nomic-embed-text" },
-  "embedder-prefix": { type: "string", describe: "Text before each answer, if the embedding model wants one, e.g. \"clustering: \"" },
+  kept: { type: "string", describe: "Language model by which to tell whether answers keep their content" },
+  "kept-layer": { ...count(0), describe: "Layer of it to read", defaultDescription: "the best on labelled answers" },
+  embedder: { type: "string", describe: "The same with an embedding model, e.g. a GGUF of nomic-embed-text" },
+  "embedder-prefix": { type: "string", describe: "Text before each answer, if it wants one, e.g. \"clustering: \"" },
   perplexity: { type: "string", describe: "Model that measures the perplexity of the answers" },
   wanted: {
     type: "string", defaultDescription: BY_NAME,

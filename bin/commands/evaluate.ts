@@ -107,9 +107,6 @@ async function withRates<T>(quiet: boolean, work: (onProgress: EvaluationProgres
 
 async function evaluateText(options: TextArguments, signal: AbortSignal): Promise<void> {
   refuseAgainst(options);
-  if ((options.kept ?? options.embedder) !== undefined) {
-    throw new SteeringError("E_BAD_ARGUMENT", "--kept and --embedder compare the settings of a run and have no effect here; leave them out");
-  }
   const text = options.text ?? await readInput(options, signal);
   const aims = wantedBy(options);
   const given = perplexityFormat(options);

@@ -39,8 +39,8 @@ const PLAN = options({
   ...MACHINE,
   ...RUN,
   out: { ...RUN.out, defaultDescription: "runs/PLAN" },
-  plan: { ...file, describe: `YAML file, or one of the included plans: ${experiment.READY_PLANS.join(", ")}` },
-  model: { type: "string", array: true, describe: "Run the plan with this model instead of its own (repeatable)" },
+  plan: { ...file, describe: `YAML file, or an included plan: ${experiment.READY_PLANS.join(", ")}` },
+  model: { type: "string", array: true, describe: "Model to use instead of the plan's (repeatable)" },
   "skip-missing": { type: "boolean", describe: "Skip the runs whose datasets are missing" },
   "dry-run": { type: "boolean", describe: "List the runs without running them" },
 });

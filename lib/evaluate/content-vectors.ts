@@ -31,15 +31,17 @@ const LEAD = "Text:";
 /** In deviations: a smaller difference between styles is a rounding error. The last style's follows from the others. */
 const LEAST_DIFFERENCE = 1e-6;
 
-/** Texts whose states are read in all layers at once. */
-export interface ReadInAllLayers {
+/** Texts whose states are read in several layers at once. */
+export interface ReadAtOnce {
   /** Answers to the same questions, a list per style: the means of these lists differ only in style. */
   styles: readonly (readonly string[])[];
   /** Any others. */
   others: readonly string[];
+  /** The layer to read, 0-based; default: all that can be read. */
+  layer?: number | undefined;
 }
 
-/** The hidden states of a language model: the layers to choose from, and the vectors of each. */
+/** The hidden states of a language model: the layers that were read, and the vectors of each. */
 export interface HiddenStates {
   layers: readonly number[];
   at(layer: number): ContentVectors;
@@ -52,9 +54,13 @@ export interface HiddenStates {
  * @throws SteeringError E_NO_SITE, E_BAD_ARGUMENT (another layer), E_CONTEXT_FULL, E_NOT_FINITE, E_ABORTED
  */
 export async function hiddenStates(
-  model: Engine, { styles, others }: ReadInAllLayers, signal?: AbortSignal,
+  model: Engine, { styles, others, layer: only }: ReadAtOnce, signal?: AbortSignal,
 ): Promise<HiddenStates> {
-  const layers = readableLayers(model, "resid_post");
+  const readable = readableLayers(model, "resid_post");
+  if (only !== undefined && !readable.includes(only)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `layer ${only} cannot be read; expected one of ${readable.join(", ")}`);
+  }
+  const layers = only === undefined ? readable : [only];
   const texts = [...new Set([...styles.flat(), ...others])];
   const read = await meanStates(model, texts, layers, signal);
   const known = new Map(texts.map((text, index) => [text, read[index]!]));
@@ -63,9 +69,6 @@ export async function hiddenStates(
     layers,
     at: (layer) => {
       const index = layers.indexOf(layer);
-      if (index === -1) {
-        throw new SteeringError("E_BAD_ARGUMENT", `layer ${layer} cannot be read; expected one of ${layers.join(", ")}`);
-      }
       const style = styleless(styles.map((own) => own.map((text) => known.get(text)![index]!)));
       return {
         config: { model: fingerprint, site: "resid_post", layer }, versions: { llamaCpp: engineVersion() },

@@ -3,7 +3,7 @@ import { datasetNames, datasetsFolder, loadDataset } from "../dataset/index.js";
 import { Embedder, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { accuracy, auc, dot, fitLogistic, logit, sigmoid, standardise, unstandardised, type LogisticModel } from "../maths/index.js";
-import { embeddedTexts, hiddenStates, type ContentVectors, type ReadInAllLayers } from "./content-vectors.js";
+import { embeddedTexts, hiddenStates, type ContentVectors, type ReadAtOnce } from "./content-vectors.js";
 import type { EvaluationColumns, Evaluator } from "./evaluator.js";
 
 /** Options of `keptEvaluator`. */
@@ -12,7 +12,7 @@ export interface KeptOptions {
   against?: string | undefined;
   /** Put before each text for an embedding model that wants it, e.g. "clustering: " (nomic-embed-text). */
   prefix?: string | undefined;
-  /** The layer of a language model, 0-based; default: the one that tells our labelled pairs apart best. */
+  /** The layer of a language model, 0-based; default: the one that best separates our labelled pairs. */
   layer?: number | undefined;
   /** Folder of the datasets with the labelled pairs; default: ours. */
   datasets?: string | undefined;
@@ -41,7 +41,7 @@ const PENALTY = 0.01;
 /**
  * Evaluator of whether an answer keeps the content of the unsteered one, named `kept` (docs/method.md §11). Columns: the probability that
  * both answer the same question in the same way, as the cosine of their vectors tells it; `cosine`. An empty answer keeps nothing; null
- * where there is nothing to compare with, or a text is too long. The vectors are those of an embedding model, or the hidden states of a
+ * without a reference, and for a text that is too long. The vectors are those of an embedding model, or the hidden states of a
  * language model, which need not be the steered one. The caller keeps ownership of the model.
  *
  * @throws SteeringError E_BAD_DATASET, E_NOT_FOUND (no labelled pairs), E_BAD_ARGUMENT (a layer that cannot be read; an option of the
@@ -108,13 +108,13 @@ async function ofEmbedder(embedder: Embedder, { layer, prefix }: KeptOptions): P
   throw new SteeringError("E_BAD_ARGUMENT", "an embedding model has one vector per text; layer is for language models: leave it out");
 }
 
-/** The vectors of a layer: the given one, or the one that tells the pairs apart best. */
+/** The vectors of a layer: the given one, or the one that best separates the pairs. */
 async function ofLayer(
-  model: Engine, texts: ReadInAllLayers, pairs: readonly LabelledPair[], given: number | undefined, prefix: string | undefined,
+  model: Engine, texts: ReadAtOnce, pairs: readonly LabelledPair[], given: number | undefined, prefix: string | undefined,
   signal: AbortSignal | undefined,
 ): Promise<{ vectors: ContentVectors; layer: number }> {
   if (prefix !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "prefix is for embedding models: leave it out");
-  const states = await hiddenStates(model, texts, signal);
+  const states = await hiddenStates(model, { ...texts, layer: given }, signal);
   if (given !== undefined) return { vectors: states.at(given), layer: given };
   const areas: Array<{ layer: number; area: number }> = [];
   for (const layer of states.layers) {

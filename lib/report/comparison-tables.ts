@@ -29,8 +29,8 @@ export function differencesTable(data: RunData, reference: string): Table | unde
     id: "differences", title: `Differences from ${reference}`,
     caption: `Each setting minus ${reference} on the same prompts: the mean difference with its 95 % bootstrap interval over prompts. `
       + "An interval that excludes 0 shows a difference that is consistent across prompts. Shares are in percentage points. p: the "
-      + "probability of such a difference by chance (McNemar's exact test for shares, a permutation test for all else), corrected by Holm for "
-      + "the number of settings.",
+      + "probability of such a difference by chance (McNemar's exact test for shares, a permutation test for all else), corrected by Holm "
+      + "for the number of settings.",
   }, rows, [
     { name: "setting", value: (row) => row, show: (row) => row },
     ...measures.flatMap(({ name, isShare, found }): Array<Column<string>> => {

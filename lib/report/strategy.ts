@@ -2,7 +2,9 @@ import { KINDS, STRATEGIES } from "../steering/index.js";
 import type { RunFile, RunSetting } from "../results/index.js";
 
 /** Groups of settings, in the order of the figures. */
-export const GROUPS = ["ICL", "No ICL", "Prompted", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Budget", "Gated", "Other"] as const;
+export const GROUPS = [
+  "ICL", "No ICL", "Prompted", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Budget", "Gated", "Other",
+] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** The group of a setting. */

@@ -74,7 +74,7 @@ export function unsteeredLabel(settings: EvaluatedResults["run"]["settings"]): s
   return settings.find(({ prompt, steer }) => prompt === "no-icl" && steer.length === 0)?.label;
 }
 
-/** The answers' own perplexity, unsteered: of the records in a comparison of methods, otherwise of the evaluator. */
+/** The answers' own perplexity, unsteered: from the records in a comparison of methods, otherwise from the evaluator. */
 function perplexityMeasure({ run, records, evaluations }: EvaluatedResults): Measure | undefined {
   if (run.config["cost"] === "perplexity") return (index) => records[index]!.perplexity ?? undefined;
   const found = evaluations.find(({ header }) => header.evaluator === "perplexity");

@@ -71,6 +71,7 @@ describe("an encoder", () => {
     await expect(embedder.embed(["short", "word ".repeat(400)])).rejects.toMatchObject({
       code: "E_CONTEXT_FULL", message: expect.stringMatching(/^text 1 has \d+ tokens; the embedding model takes 256/),
     });
+    await expect(embedder.embed("short" as never)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     await expect(embedder.embed([" "])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     embedder.dispose();
     await expect(embedder.embed(["short"])).rejects.toMatchObject({ code: "E_DISPOSED" });

@@ -52,7 +52,9 @@ describe("a comparison of methods", () => {
     const gated = of("gated", 1);
     expect(gated.label).toBe("Gated 0.8");
     // The first token is always steered; from then on the gate decides.
-    expect(gated.steer).toMatchObject([{ only: { to: 1 } }, { only: { from: 1 }, layers: [2, 3], gate: { probe: "gate.safetensors", below: 0.5 } }]);
+    expect(gated.steer).toMatchObject([
+      { only: { to: 1 } }, { only: { from: 1 }, layers: [2, 3], gate: { probe: "gate.safetensors", below: 0.5 } },
+    ]);
     expect(settingOf("fixed", 1, { vectors: [fixed, vectorWith()], gate: undefined }).label).toBe("Fixed 0.8+1"); // 1: nothing was measured
   });
 

@@ -16,15 +16,16 @@ export interface Parts {
 }
 
 /**
- * Strengths to try, weakest first: for alphas, multiples of the one that the vector's extraction measured; for Dyn, p_top; for budgets, nats. Start and Dim steer less than Fixed at the same alpha, so their multiples are larger. The same number for every method.
+ * Strengths to try, weakest first: for alphas, multiples of the one that the vector's extraction measured; for Dyn, p_top; for budgets,
+ * nats. Start and Dim steer less than Fixed at the same alpha, so their multiples are larger. The same number for every method.
  */
 const STRENGTHS: Readonly<Record<Method, readonly number[]>> = {
   fixed: [0.5, 0.75, 1, 1.4], start: [1, 1.7, 2.8, 4.5], diminishing: [0.75, 1.1, 1.6, 2.3],
-  dynamic: [0.3, 0.5, 0.7, 0.9], budget: [0.5, 1, 2, 4], gated: [0.75, 1, 1.4, 2],
+  dynamic: [0.1, 0.3, 0.5, 0.8], budget: [0.5, 1.5, 4, 8], gated: [0.75, 1, 1.4, 2],
 };
 /** Several vectors at once each take less. */
 const SHARED: Partial<Record<Method, readonly number[]>> = {
-  fixed: [0.3, 0.45, 0.65, 0.9], start: [0.6, 1, 1.7, 2.8], diminishing: [0.45, 0.7, 1, 1.5], budget: [0.25, 0.5, 1, 2],
+  fixed: [0.3, 0.45, 0.65, 0.9], start: [0.6, 1, 1.7, 2.8], diminishing: [0.45, 0.7, 1, 1.5], budget: [0.3, 1, 2.5, 5],
 };
 /** A budget's largest alpha, as a multiple. */
 const BUDGET_REACH = 2;
@@ -48,7 +49,8 @@ export function settingOf(method: Method, strength: number, { vectors, gate }: P
     const term = { vector, schedule: scheduleOf(method, strength, each) };
     if (method !== "gated" || gate === undefined) return [term];
     // On the first token's row, the prompt's last, the probe would read a prompt.
-    return [{ ...term, only: { to: 1 } }, { ...term, only: { from: 1 }, gate: { probe: gate.probe, ...WHILE_NEEDED }, layers: gate.layers }];
+    const later = { gate: { probe: gate.probe, ...WHILE_NEEDED }, layers: gate.layers };
+    return [{ ...term, only: { to: 1 } }, { ...term, only: { from: 1 }, ...later }];
   });
   const how = method === "dynamic" ? `p=${strength}` : method === "budget" ? String(strength)
     : vectors.map((each) => String((scheduleOf(method, strength, each) as { alpha: number }).alpha)).join("+");

@@ -24,7 +24,7 @@ const language = text.refine((code) => {
 const judgeSchema = z.union([
   /** The language detector. */
   z.strictObject({ language }),
-  /** At most so many words. */
+  /** At most this number of words. */
   z.strictObject({ brevity: whole(1) }),
   /** A probe on another model, which is trained on the property's own datasets. */
   z.literal("probe"),
@@ -67,7 +67,7 @@ export const methodsSchema = z.strictObject({
   /** Demonstration prompts per side of an extraction from datasets. */
   support: whole(1).default(30),
   seed: whole(0).default(32),
-  /** Models that judge: the first that is not the steered one. `itself` stands for the steered model, where there is no other. */
+  /** Models that judge: the first that is not the steered one. `itself` stands for the steered model. */
   judges: z.array(z.string().min(1)).min(1),
 }).superRefine(({ properties, methods }, context) => {
   if (!methods.includes("gated")) return;

@@ -1,5 +1,6 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { readableLayers } from "../../capture/index.js";
 import { datasetsFolder, loadDataset, testPart, type Dataset } from "../../dataset/index.js";
 import type { Engine } from "../../engine/index.js";
 import {
@@ -11,6 +12,7 @@ import type { MethodProperty, MethodsConfig } from "./config.js";
 
 /** Answers of each side that train a probe, and that it is tested on: our sides are easily told apart. */
 const [ROWS, HELD_OUT_ROWS] = [60, 30];
+const FIT = { folds: 3, lambdas: [1, 0.1] };
 
 /** Who judges the answers. */
 export interface Judges {
@@ -40,8 +42,8 @@ export async function judgesFor({ properties }: MethodsConfig, kit: JudgeKit): P
   for (const property of properties) effects.push(await effectOf(property, kit));
   const { judge, judgeName, datasets, signal } = kit;
   const kept = await keptEvaluator(judge, { datasets: datasets ?? datasetsFolder(), ...(signal && { signal }) });
-  kit.onNotice?.(`content kept: read from ${judgeName}, layer ${kept.gold.layer}, which tells answers to the same question from others with `
-    + `an AUC of ${kept.gold.auc.toFixed(3)}`);
+  kit.onNotice?.(`content kept: read from ${judgeName}, layer ${kept.gold.layer}, which tells answers to the same question from others `
+    + `with an AUC of ${kept.gold.auc.toFixed(3)}`);
   return { effects, kept, all: [...effects, kept, fluencyEvaluator()] };
 }
 
@@ -58,7 +60,7 @@ async function effectOf(property: MethodProperty, kit: JudgeKit): Promise<Evalua
 /** A probe that tells a property's datasets apart; trained on their answers, and kept in the run's folder. */
 export async function probeFor(
   { positive, negative }: MethodProperty, model: Engine,
-  { out, file, datasets, signal, layers }: Pick<JudgeKit, "out" | "datasets" | "signal"> & { file: string; layers?: readonly number[] },
+  { out, file, datasets, signal, onNotice, layers }: Omit<JudgeKit, "judge" | "judgeName"> & { file: string; layers?: readonly number[] },
 ): Promise<Probe> {
   const path = join(out, file);
   if (existsSync(path)) {
@@ -70,10 +72,16 @@ export async function probeFor(
   const [shows, lacks] = await Promise.all([positive!, negative!].map(async (name) => first(await loadDataset(name, datasets), ROWS)));
   const tests = await Promise.all([positive!, negative!].map((name) => testPart(name, datasets)));
   const [evalPositive, evalNegative] = tests.map((dataset) => dataset && first(dataset, HELD_OUT_ROWS));
+  onNotice?.(`training a probe: ${file}`);
   const probe = await trainProbe(model, {
-    positive: shows!, negative: lacks!, ...(layers && { layers }), ...(signal && { signal }),
+    positive: shows!, negative: lacks!, layers: layers ?? everyThird(readableLayers(model, "resid_post")), ...FIT,
+    ...(signal && { signal }),
     ...(evalPositive && evalNegative && { evalPositive, evalNegative }),
   });
   await saveProbe(path, probe);
   return probe;
+}
+
+function everyThird(layers: readonly number[]): number[] {
+  return layers.filter((_, index) => index % 3 === 2 || index === layers.length - 1);
 }

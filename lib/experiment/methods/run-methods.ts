@@ -130,7 +130,8 @@ async function vectorOf(
   const common = { format: resolveFormat(model), ...(signal && { signal }), ...(onExtraction && { onProgress: onExtraction }) };
   const { support, seed, maxNewTokens } = config;
   const vector = await extract(model, towards !== undefined ? { towards, ...(away !== undefined && { away }), ...common } : {
-    positive: await loadDataset(positive!, datasets), negative: await loadDataset(negative!, datasets), support, seed, maxNewTokens, ...common,
+    positive: await loadDataset(positive!, datasets), negative: await loadDataset(negative!, datasets),
+    support, seed, maxNewTokens, ...common,
   });
   await saveVector(path, vector);
   return vector;
@@ -138,7 +139,7 @@ async function vectorOf(
 
 /** The gate of the method `gated`: a probe in the lower third of the layers, below those that it lets steer. */
 async function gateOf(
-  model: Engine, { methods, properties }: MethodsConfig, { out, datasets, signal }: MethodsRunOptions,
+  model: Engine, { methods, properties }: MethodsConfig, { out, datasets, signal, onNotice }: MethodsRunOptions,
 ): Promise<{ gate: GatePart | undefined; probes: Map<string, Probe> }> {
   const probes = new Map<string, Probe>();
   if (!methods.includes("gated")) return { gate: undefined, probes };
@@ -146,7 +147,7 @@ async function gateOf(
   const layers = Array.from({ length: Math.max(1, Math.floor(nLayer / 3)) }, (_, layer) => layer);
   const [property] = properties;
   const file = `gate-${property!.name}.safetensors`;
-  const probe = await probeFor(property!, model, { out, file, datasets, signal, layers });
+  const probe = await probeFor(property!, model, { out, file, datasets, signal, onNotice, layers });
   probes.set(file, probe);
   const above = Array.from({ length: nLayer - probe.layer - 1 }, (_, index) => probe.layer + 1 + index);
   return { gate: { probe: file, layers: above }, probes };

@@ -23,7 +23,7 @@ const UNSTEERED = "no-icl";
 
 const outcomeSchema = z.strictObject({
   strength: z.number(),
-  /** Means over the validation questions: of the score, and of its parts. */
+  /** Mean score over the validation questions, and the means of its parts. */
   score: z.number(), effect: z.number(), kept: z.number(), fluency: z.number(),
 });
 const fileSchema = z.strictObject({
