@@ -39,7 +39,7 @@ const PLAN = options({
   ...MACHINE,
   ...RUN,
   out: { ...RUN.out, defaultDescription: "runs/PLAN" },
-  plan: { ...file, describe: `YAML file, or an included plan: ${experiment.READY_PLANS.join(", ")}` },
+  plan: { ...file, describe: `YAML file, or ${experiment.READY_PLANS.join(", ")}` },
   model: { type: "string", array: true, describe: "Model to use instead of the plan's (repeatable)" },
   "skip-missing": { type: "boolean", describe: "Skip the runs whose datasets are missing" },
   "dry-run": { type: "boolean", describe: "List the runs without running them" },

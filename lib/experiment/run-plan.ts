@@ -55,7 +55,8 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
 function datasetsOf({ kind, config }: PlannedRun): Array<string | undefined> {
   if (kind === "single") return [config.positive, config.negative, config.evalDataset];
   if (kind === "compose") return [config.source, config.composed, config.language];
-  return [config.questions, ...config.properties.flatMap(({ positive, negative }) => [positive, negative])];
+  const judging = config.properties.flatMap(({ judge }) => (judge !== "probe" && "probe" in judge ? judge.probe.flat() : []));
+  return [config.questions, ...config.properties.flatMap(({ positive, negative }) => [positive, negative]), ...judging];
 }
 
 function folderOf(plan: Plan, model: string, given: string | undefined): string {

@@ -68,7 +68,8 @@ describe("a comparison of methods", () => {
   test("tells its work in rows of decodes", () => {
     expect(["fixed", "dynamic", "budget"].map((method) => rowsPerToken(method as "fixed", 3))).toEqual([1, 5, 15]);
     const work = workOf(parsed({ methods: ["fixed"] }));
-    expect(work.answering).toBe(50 * 30 * (1 + 3 + 4)); // fixed with its perplexity and its KL; the unsteered and the prompted with theirs
+    // Fixed with its perplexity, its judge and its KL; the unsteered and the prompted one with the first two.
+    expect(work.answering).toBe(50 * 30 * ((1 + 2 + 2) + 2 * (1 + 2)));
     expect(workOf(parsed({ methods: ["fixed"], validation: 20 })).choosing).toBe(2 * work.choosing);
   });
 

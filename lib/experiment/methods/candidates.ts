@@ -74,16 +74,19 @@ export function alphaOf(calibration: VectorData["provenance"]["calibration"]): n
   return fixedAlphaOf(calibration) ?? 1;
 }
 
+/** Rows per token beside those of the answer: its perplexity, and a judge that reads it; and for a steered one the two of its KL. */
+const [JUDGED, MEASURED] = [2, 2];
+
 /** Rows of decodes that a comparison takes, about: to choose the strengths, and to answer and measure the held-out questions. */
 export function workOf(
   { properties, methods, validation, evaluationSize, maxNewTokens }: MethodsConfig,
 ): { choosing: number; answering: number } {
   const n = properties.length;
-  const rows = methods.map((method) => rowsPerToken(method, n));
   const sum = (values: readonly number[]): number => values.reduce((total, value) => total + value, 0);
-  // Beside the answers: their perplexity, and two rows per token for the KL.
-  const tried = sum(methods.map((method, index) => strengthsOf(method, n).length * (rows[index]! + 1)));
-  const alone = n > 1 ? n : 0;
-  const settings = sum(rows.map((each) => each + 3)) + alone * 4 + 2 * 2;
-  return { choosing: validation * maxNewTokens * (tried + 2), answering: evaluationSize * maxNewTokens * settings };
+  const rows = methods.map((method) => rowsPerToken(method, n) + JUDGED);
+  // Each method is compared with unsteered answers of its own.
+  const tried = sum(methods.map((method, index) => strengthsOf(method, n).length * rows[index]! + 1 + JUDGED));
+  const alone = n > 1 ? n * (1 + JUDGED + MEASURED) : 0;
+  const settings = sum(rows.map((each) => each + MEASURED)) + alone + 2 * (1 + JUDGED);
+  return { choosing: validation * maxNewTokens * tried, answering: evaluationSize * maxNewTokens * settings };
 }

@@ -28,6 +28,8 @@ const judgeSchema = z.union([
   z.strictObject({ brevity: whole(1) }),
   /** A probe on another model, which is trained on the property's own datasets. */
   z.literal("probe"),
+  /** The same, trained on pairs of datasets, [positive, negative] each: in several languages, if answers may be in any of them. */
+  z.strictObject({ probe: z.array(z.tuple([dataset, dataset])).min(1).max(8) }),
 ]);
 
 const propertySchema = z.strictObject({

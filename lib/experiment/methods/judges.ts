@@ -49,17 +49,27 @@ export async function judgesFor({ properties }: MethodsConfig, kit: JudgeKit): P
 
 async function effectOf(property: MethodProperty, kit: JudgeKit): Promise<Evaluator> {
   const { judge: how, name } = property;
-  if (how !== "probe") return "language" in how ? languageEvaluator({ wanted: how.language }) : brevityEvaluator(how.brevity);
-  const probe = await probeFor(property, kit.judge, { ...kit, file: `judge-${name}.safetensors` });
+  if (how !== "probe" && "language" in how) return languageEvaluator({ wanted: how.language });
+  if (how !== "probe" && "brevity" in how) return brevityEvaluator(how.brevity);
+  const pairs = how === "probe" ? ownPair(property) : how.probe;
+  const probe = await probeFor(pairs, kit.judge, { ...kit, file: `judge-${name}.safetensors` });
   const { auc, accuracy } = probe.heldOut;
   kit.onNotice?.(`${name}: judged by a probe on ${kit.judgeName} (layer ${probe.layer}), which puts ${Math.round(100 * accuracy)} % of `
     + `held-out labelled answers right (AUC ${auc.toFixed(3)})`);
-  return probeEvaluator(kit.judge, probe, { wanted: "positive", property: name });
+  return { ...probeEvaluator(kit.judge, probe, { wanted: "positive", property: name }), wanted: name };
 }
 
-/** A probe that tells a property's datasets apart; trained on their answers, and kept in the run's folder. */
+/** The datasets that show a property, and that do not: [positive, negative]. */
+type Sides = readonly [positive: string, negative: string];
+
+/** A property's own datasets. */
+export function ownPair({ positive, negative }: MethodProperty): Sides[] {
+  return [[positive!, negative!]];
+}
+
+/** A probe that tells the sides of datasets apart; trained on their answers, and kept in the run's folder. */
 export async function probeFor(
-  { positive, negative }: MethodProperty, model: Engine,
+  pairs: readonly Sides[], model: Engine,
   { out, file, datasets, signal, onNotice, layers }: Omit<JudgeKit, "judge" | "judgeName"> & { file: string; layers?: readonly number[] },
 ): Promise<Probe> {
   const path = join(out, file);
@@ -68,10 +78,10 @@ export async function probeFor(
     assertMadeFor(probe, await model.fingerprint(), false, "probe");
     return probe;
   }
-  const first = ({ rows, ...dataset }: Dataset, n: number): Dataset => ({ ...dataset, rows: rows.slice(0, n) });
-  const [shows, lacks] = await Promise.all([positive!, negative!].map(async (name) => first(await loadDataset(name, datasets), ROWS)));
-  const tests = await Promise.all([positive!, negative!].map((name) => testPart(name, datasets)));
-  const [evalPositive, evalNegative] = tests.map((dataset) => dataset && first(dataset, HELD_OUT_ROWS));
+  const side = (index: 0 | 1): string[] => pairs.map((pair) => pair[index]);
+  const [shows, lacks] = await Promise.all([side(0), side(1)].map((names) => joined(names, ROWS, (name) => loadDataset(name, datasets))));
+  const [evalPositive, evalNegative] = await Promise.all(
+    [side(0), side(1)].map((names) => joined(names, HELD_OUT_ROWS, (name) => testPart(name, datasets))));
   onNotice?.(`training a probe: ${file}`);
   const probe = await trainProbe(model, {
     positive: shows!, negative: lacks!, layers: layers ?? everyThird(readableLayers(model, "resid_post")), ...FIT,
@@ -80,6 +90,17 @@ export async function probeFor(
   });
   await saveProbe(path, probe);
   return probe;
+}
+
+/** The first rows of several datasets in one; undefined if one does not exist. */
+async function joined(
+  names: readonly string[], n: number, load: (name: string) => Promise<Dataset | undefined>,
+): Promise<Dataset | undefined> {
+  const found = await Promise.all(names.map(load));
+  const all = found.flatMap((dataset) => dataset ?? []);
+  if (all.length < names.length) return undefined;
+  const name = all.map((dataset) => dataset.name).join("+");
+  return { name, instruction: all[0]!.instruction, rows: all.flatMap(({ rows }) => rows.slice(0, n)) };
 }
 
 function everyThird(layers: readonly number[]): number[] {
