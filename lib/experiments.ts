@@ -9,7 +9,8 @@ export type { ActivationRecord, ActivationSource } from "./capture/index.js";
 export * as datasets from "./dataset/public.js";
 export type { Columns, ImportLimits } from "./dataset/index.js";
 export { loadClassifier, loadEmbedder, loadTranslator } from "./engine/public.js";
-export type { Classification, Classifier, Embedder, LoadTranslatorOptions, TranslateOptions, Translation, Translator } from "./engine/index.js";
+export type { Embedder } from "./engine/index.js";
+export type { Classification, Classifier, LoadTranslatorOptions, TranslateOptions, Translation, Translator } from "./engine/index.js";
 export * as evaluate from "./evaluate/public.js";
 export type { DeltaPerplexityPrompts } from "./generate/index.js";
 export type { LanguageDetector, LanguageDetectorName, LanguageGuess, Undetermined } from "./evaluate/index.js";
@@ -22,9 +23,8 @@ export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/ind
 export type { GuardForm, SafetyLevel } from "./evaluate/index.js";
 export type { Judgement } from "./evaluate/index.js";
 export type {
-  ChoiceQuestion, CodeSwitchingOptions, ContentGold, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions, KeptOptions,
-  Knowledge,
-  KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
+  ChoiceQuestion, CodeSwitchingOptions, ContentGold, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions,
+  JudgeOptions, KeptOptions, Knowledge, KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
 } from "./evaluate/index.js";
 export type { EvaluateOptions } from "./evaluate/index.js";
 export * as experiment from "./experiment/public.js";
@@ -41,9 +41,8 @@ export { writeReport } from "./report/public.js";
 export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
 export type {
-  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure, Outcome,
-  Merge, PairedDifference,
-  PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
+  Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure,
+  Merge, Outcome, PairedDifference, PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
 } from "./results/index.js";
 export type { Agreement, Estimate } from "./maths/index.js";
 export * as spec from "./steering/public.js";

@@ -102,7 +102,7 @@ async function meanStates(
  * Centres a state, divides each of its features by that feature's deviation, takes out the directions between the styles' means, and makes
  * its length 1.
  */
-function styleless(styles: ReadonlyArray<readonly Float64Array[]>): (state: Float64Array) => Float64Array {
+export function styleless(styles: ReadonlyArray<readonly Float64Array[]>): (state: Float64Array) => Float64Array {
   const { means, deviations } = standardise(styles.flat());
   const standard = (state: Float64Array): Float64Array =>
     state.map((value, index) => (deviations[index] === 0 ? 0 : (value - means[index]!) / deviations[index]!));

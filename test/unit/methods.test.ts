@@ -1,7 +1,9 @@
 import { describe, expect, test } from "@jest/globals";
+import { styleless } from "../../lib/evaluate/content-vectors.js";
 import { rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
 import { METHODS, methodsSchema, type MethodsConfig } from "../../lib/experiment/methods/config.js";
 import { loadPlan, planRuns } from "../../lib/experiment/plan.js";
+import { seededRandom } from "../../lib/maths/random.js";
 import { differencesTable } from "../../lib/report/comparison-tables.js";
 import { runData } from "../../lib/report/data.js";
 import { groupOf } from "../../lib/report/strategy.js";
@@ -78,6 +80,35 @@ describe("a comparison of methods", () => {
     expect(runs.map(({ kind, name }) => [kind, name]).slice(0, 3)).toEqual(["italian", "formal", "brief"].map((name) => ["methods", name]));
     expect(runs).toHaveLength(9);
     expect(planRuns(await loadPlan("three"))).toHaveLength(1);
+  });
+});
+
+describe("content without style", () => {
+  const random = seededRandom(5);
+  const [WIDTH, N] = [24, 12];
+  const draw = (scale: number): number[] => Array.from({ length: WIDTH }, () => scale * (random() - 0.5));
+  const plus = (a: readonly number[], b: readonly number[]): Float64Array => Float64Array.from(a, (value, i) => value + b[i]!);
+  const contents = Array.from({ length: N }, () => draw(1));
+  const manners = Array.from({ length: 3 }, () => draw(8)); // far larger than what is said
+  const states = manners.map((manner) => contents.map((content) => plus(content, manner)));
+  const cosine = (a: Float64Array, b: Float64Array): number => a.reduce((sum, value, i) => sum + value * b[i]!, 0);
+
+  test("is the same in every style, and differs between contents", () => {
+    const of = styleless(states);
+    for (const [index, state] of states[0]!.entries()) {
+      const [here, there, other] = [of(state), of(states[1]![index]!), of(states[2]![(index + 1) % N]!)];
+      expect(cosine(here, here)).toBeCloseTo(1, 12);
+      expect(cosine(here, there)).toBeCloseTo(1, 9);
+      expect(cosine(here, other)).toBeLessThan(0.8);
+    }
+  });
+
+  test("does not depend on the scale and the origin of a feature", () => {
+    const [scales, origin] = [draw(1).map((value) => 10 ** (4 * value)), draw(100)];
+    const changed = (state: Float64Array): Float64Array => state.map((value, i) => value * scales[i]! + origin[i]!);
+    const [plain, scaled] = [styleless(states), styleless(states.map((own) => own.map(changed)))];
+    const [a, b] = [states[0]![0]!, states[2]![5]!];
+    expect(cosine(scaled(changed(a)), scaled(changed(b)))).toBeCloseTo(cosine(plain(a), plain(b)), 9);
   });
 });
 

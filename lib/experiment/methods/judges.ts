@@ -11,7 +11,7 @@ import { assertMadeFor } from "../../vector/index.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
 
 /** Answers of each side that train a probe, and that it is tested on: our sides are easily told apart. */
-const [ROWS, HELD_OUT_ROWS] = [60, 30];
+const [ROWS, HELD_OUT_ROWS] = [40, 20];
 const FIT = { folds: 3, lambdas: [1, 0.1] };
 
 /** Who judges the answers. */
