@@ -24,7 +24,8 @@ export type { GuardForm, SafetyLevel } from "./evaluate/index.js";
 export type { Judgement } from "./evaluate/index.js";
 export type {
   ChoiceQuestion, CodeSwitchingOptions, ContentGold, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions,
-  JudgeOptions, KeptOptions, Knowledge, KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
+  JudgeOptions, KeptOptions, Knowledge, KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict,
+  YesNoRubric,
 } from "./evaluate/index.js";
 export type { EvaluateOptions } from "./evaluate/index.js";
 export * as experiment from "./experiment/public.js";
@@ -42,7 +43,8 @@ export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
 export type {
   Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure,
-  Merge, Outcome, PairedDifference, PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
+  Merge, Outcome, PairedDifference, PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting,
+  SettingResult, Shard, Timing,
 } from "./results/index.js";
 export type { Agreement, Estimate } from "./maths/index.js";
 export * as spec from "./steering/public.js";
