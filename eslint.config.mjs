@@ -18,7 +18,7 @@ const ARROWS = {
   probe: ["capture", "dataset", "engine", "formats", "maths", "native", "prompt", "steering", "vector"],
   generate: ["engine", "native", "probe", "prompt", "steering", "vector"],
   model: ["capture", "engine", "generate", "prompt"],
-  evaluate: ["dataset", "engine", "formats", "generate", "maths", "probe", "prompt", "results"],
+  evaluate: ["capture", "dataset", "engine", "formats", "generate", "maths", "probe", "prompt", "results"],
   calibrate: ["capture", "dataset", "engine", "evaluate", "generate", "maths", "prompt", "results", "steering", "vector"],
   extract: [
     "calibrate", "capture", "dataset", "engine", "evaluate", "formats", "generate", "maths", "models", "prompt", "results", "steering",
@@ -26,7 +26,8 @@ const ARROWS = {
   ],
   gallery: ["engine", "formats", "models", "steering", "vector"],
   experiment: [
-    "capture", "dataset", "engine", "evaluate", "extract", "formats", "generate", "models", "prompt", "results", "steering", "vector",
+    "calibrate", "capture", "dataset", "engine", "evaluate", "extract", "formats", "generate", "maths", "models", "probe", "prompt",
+    "results", "steering", "vector",
   ],
   server: [
     "calibrate", "dataset", "engine", "evaluate", "extract", "formats", "gallery", "generate", "model", "models", "probe", "prompt",

@@ -1,8 +1,8 @@
 import { isDeepStrictEqual } from "node:util";
 import { knowsWords, languageName, RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import {
-  evaluate, loadClassifier, probe as probeApi, type Classifier, type Evaluator, type GoldAgreement, type GuardEvaluatorOptions,
-  type GuardForm,
+  datasets as datasetsApi, evaluate, loadClassifier, loadEmbedder, probe as probeApi, type Classifier, type Embedder, type Evaluator,
+  type GoldAgreement, type GuardEvaluatorOptions, type GuardForm,
   type TextTranslator,
 } from "../lib/experiments.js";
 import { parseJson, readUtf8 } from "../lib/formats/index.js";
@@ -52,6 +52,10 @@ export const EVALUATORS = options({
     type: "string", defaultDescription: "none",
     describe: "Translator to English for --safety and --formality: a T5 GGUF, nllb or none",
   },
+  kept: { type: "string", describe: "Language model by which to tell whether answers keep their content" },
+  "kept-layer": { ...count(0), describe: "Layer of it to read", defaultDescription: "the best on labelled answers" },
+  embedder: { type: "string", describe: "The same with an embedding model, e.g. a GGUF of nomic-embed-text" },
+  "embedder-prefix": { type: "string", describe: "Text before each answer, if it wants one, e.g. \"clustering: \"" },
   perplexity: { type: "string", describe: "Model that measures the perplexity of the answers" },
   wanted: {
     type: "string", defaultDescription: BY_NAME,
@@ -71,6 +75,9 @@ export class EvaluationKit implements AsyncDisposable {
   private readonly loaded = new Map<string, Model>();
   private readonly agreements = new Map<string, GoldAgreement>();
   private classifier: Classifier | undefined;
+  private embedder: Embedder | undefined;
+  /** The evaluator of kept content, once its labelled pairs have been read. */
+  private keeping: Evaluator | undefined;
   private probes: Probe[] = [];
   private forms: GuardEvaluatorOptions["forms"];
   private translator: TextTranslator | undefined;
@@ -86,8 +93,9 @@ export class EvaluationKit implements AsyncDisposable {
       const { safety, safetyForm, formality, perplexity, translate } = options;
       if (safetyForm !== undefined) kit.forms = await readForms(safetyForm);
       kit.probes = await Promise.all(options.probe.map(probeApi.load));
-      for (const model of [safety, perplexity, options.judge]) if (model !== undefined) await kit.model(model, signal);
+      for (const model of [safety, perplexity, options.judge, options.kept]) if (model !== undefined) await kit.model(model, signal);
       if (formality !== undefined) kit.classifier = await openClassifier(formality, options, signal);
+      if (options.embedder !== undefined) kit.embedder = await openEmbedder(options.embedder, options, signal);
       if (translate !== undefined) kit.translator = await openNamedTranslator(translate, options, signal);
       return kit;
     } catch (error) {
@@ -119,6 +127,7 @@ export class EvaluationKit implements AsyncDisposable {
       ...(classifier ? [await this.inEnglish(await evaluate.formality(classifier, classifying))] : []),
       ...await this.probeEvaluators(wanted, this.options.probeModel ?? model, signal),
       ...(perplexity ? [await evaluate.perplexityOfAnswers(perplexity, how)] : []),
+      ...await this.keptEvaluators(signal),
       ...(judge ? await judgeEvaluators(judge, this.options, wanted, await this.gold(wanted, signal)) : []),
     ];
   }
@@ -153,6 +162,20 @@ export class EvaluationKit implements AsyncDisposable {
     return [];
   }
 
+  private async keptEvaluators(signal: AbortSignal): Promise<Evaluator[]> {
+    const { kept, keptLayer: layer, embedderPrefix: prefix } = this.options;
+    const source = this.embedder ?? (kept === undefined ? undefined : this.loaded.get(kept)!);
+    if (!source) return [];
+    if (!this.keeping) {
+      const found = await evaluate.kept(source, { signal, ...defined({ layer, prefix, datasets: kept && datasetsApi.folder(kept) }) });
+      const { auc, layer: read } = found.gold;
+      const where = read === undefined ? "" : `, by layer ${read}`;
+      note(`kept: tells answers to the same question from others with an AUC of ${auc.toFixed(3)}${where}`, this.options.quiet);
+      this.keeping = found;
+    }
+    return [this.keeping];
+  }
+
   private async probeEvaluators(wanted: WantedProperties, name: string | undefined, signal: AbortSignal): Promise<Evaluator[]> {
     if (this.probes.length === 0) return [];
     if (name === undefined) {
@@ -175,6 +198,7 @@ export class EvaluationKit implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const model of this.loaded.values()) await model[Symbol.asyncDispose]();
     this.classifier?.dispose();
+    this.embedder?.dispose();
     this.translator?.dispose();
   }
 }
@@ -187,11 +211,14 @@ function candidatesOf({ candidates }: KitOptions): string[] | undefined {
 /** Options that refine an evaluator, and the evaluators that they refine. */
 const REFINED = {
   translate: ["safety", "formality"], "safety-form": ["safety"], controversial: ["safety"], sure: ["formality"], "probe-model": ["probe"],
-  rubric: ["judge"], against: ["judge"], concept: ["judge"],
+  rubric: ["judge"], against: ["judge"], concept: ["judge"], "kept-layer": ["kept"], "embedder-prefix": ["embedder"],
 } as const satisfies Record<string, ReadonlyArray<keyof typeof EVALUATORS>>;
 
 /** Throws E_BAD_ARGUMENT for an option whose evaluator is not given. */
 function checkOptions(given: KitOptions): void {
+  if (given.kept !== undefined && given.embedder !== undefined) {
+    throw new SteeringError("E_BAD_ARGUMENT", "--kept and --embedder measure the same with different models; give one of them");
+  }
   const isGiven = (name: string): boolean => {
     const value = (given as Record<string, unknown>)[camelCase(name)];
     return Array.isArray(value) ? value.length > 0 : value !== undefined;
@@ -233,6 +260,11 @@ async function openNamedTranslator(name: string, options: KitOptions, signal: Ab
   await pullIfNamed(name, options, signal);
   if (name === "none" || /^nllb(:|$)/.test(name)) return evaluate.openTranslator(name);
   return evaluate.ggufTranslator(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers, signal }));
+}
+
+async function openEmbedder(name: string, options: KitOptions, signal: AbortSignal): Promise<Embedder> {
+  await pullIfNamed(name, options, signal);
+  return loadEmbedder(name, defined({ threads: options.threads, gpuLayers: options.gpuLayers, signal }));
 }
 
 async function openClassifier(name: string, options: KitOptions, signal: AbortSignal): Promise<Classifier> {

@@ -79,10 +79,13 @@ export async function refuseIdle({ rubric: names, against, concept }: JudgeGiven
     + 'quality, by a scale, or by a rubric without "compare"; name one that compares, or leave --against out');
 }
 
-/** Throws E_BAD_ARGUMENT for `--against`, which needs a run with several settings. */
-export function refuseAgainst({ against }: JudgeGiven): void {
-  if (against === undefined) return;
-  throw new SteeringError("E_BAD_ARGUMENT", "--against compares the settings of a run and has no effect here; leave it out");
+/** Throws E_BAD_ARGUMENT for options that compare settings, and so need a run with several. */
+export function refuseAgainst(
+  { against, kept, embedder }: { against?: string | undefined; kept?: string | undefined; embedder?: string | undefined },
+): void {
+  const name = Object.entries({ against, kept, embedder }).find(([, value]) => value !== undefined)?.[0];
+  if (name === undefined) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `--${name} compares the settings of a run and has no effect here; leave it out`);
 }
 
 /** The label of the rubric that is wanted; otherwise the first, if the rubric is the user's own. */

@@ -1,6 +1,6 @@
 import { withLanguage } from "../lib/evaluate/index.js";
 import {
-  results as resultsApi, type Estimate, type Evaluation, type PairedDifference, type PropertyResult, type RunResults,
+  results as resultsApi, type Estimate, type Evaluation, type Outcome, type PairedDifference, type PropertyResult, type RunResults,
 } from "../lib/experiments.js";
 import { runTitle } from "../lib/results/index.js";
 import { print } from "./common.js";
@@ -17,6 +17,10 @@ export async function runSummary(given: RunResults): Promise<object> {
     judges: resultsApi.judgeAgreement(evaluations), interference: resultsApi.interference(results),
     seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0),
     settings: resultsApi.summarise(results),
+    outcomes: resultsApi.outcomes(results).map((outcome) => ({
+      name: outcome.name,
+      means: Object.fromEntries(run.settings.map(({ label }) => [label, resultsApi.outcomeMean(results, outcome, label) ?? null])),
+    })),
   };
 }
 
@@ -26,8 +30,10 @@ export async function printRunTable(given: RunResults): Promise<void> {
   const { run, timings, evaluations } = results;
   const judged = evaluations.filter(({ header }) => header.wanted !== null);
   const settings = resultsApi.summarise(results);
+  const outcomes = resultsApi.outcomes(results).filter(({ name }) => name !== "perplexity"); // its change is in the table
   const rows = settings.map(({ setting, answers, failed, deltaPerplexity, properties, joint }) => [
     setting, String(answers), ...judged.map(({ header }) => shareText(properties[header.evaluator], answers)), shareText(joint, answers),
+    ...outcomes.map((outcome) => outcomeText(results, outcome, setting)),
     deltaPerplexity ? estimate(deltaPerplexity.median, (value) => value.toFixed(2)) : "",
     failed > 0 ? `${failed} failed` : "",
   ]);
@@ -38,7 +44,7 @@ export async function printRunTable(given: RunResults): Promise<void> {
   print(`\n${runTitle(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): `
     + `${answered} of ${run.nPrompts} prompts${rate}${shard}`);
   const wanted = judged.map(({ header }) => `${header.wanted} [95 %]`);
-  printColumns([["setting", "answers", ...wanted, "all at once [95 %]", "median ΔPPL [95 %]", ""], ...rows]);
+  printColumns([["setting", "answers", ...wanted, "all at once [95 %]", ...outcomes.map(({ name }) => `${name} [95 %]`), "median ΔPPL [95 %]", ""], ...rows]);
   const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
   if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
   const agreement = agreementOf(evaluations);
@@ -80,6 +86,11 @@ function shareText(result: PropertyResult | null | undefined, answers: number): 
   const { share, undetermined, n } = result;
   const text = estimate(share, (value) => `${Math.round(100 * value)} %`);
   return `${text}${undetermined > 0 ? ` (${undetermined}?)` : ""}${n < answers ? ` of ${n}` : ""}`;
+}
+
+function outcomeText(results: RunResults, outcome: Outcome, setting: string): string {
+  const found = resultsApi.outcomeMean(results, outcome, setting);
+  return found ? estimate(found, (value) => value.toFixed(2)) : "";
 }
 
 /** Prints rows of text in aligned columns; a column without any text is left out. */

@@ -8,7 +8,8 @@ export type { CapturePrompt, PromptedText, TextCaptureOptions, TextMeans } from 
 export type { ActivationRecord, ActivationSource } from "./capture/index.js";
 export * as datasets from "./dataset/public.js";
 export type { Columns, ImportLimits } from "./dataset/index.js";
-export { loadClassifier, loadTranslator } from "./engine/public.js";
+export { loadClassifier, loadEmbedder, loadTranslator } from "./engine/public.js";
+export type { Embedder } from "./engine/index.js";
 export type { Classification, Classifier, LoadTranslatorOptions, TranslateOptions, Translation, Translator } from "./engine/index.js";
 export * as evaluate from "./evaluate/public.js";
 export type { DeltaPerplexityPrompts } from "./generate/index.js";
@@ -22,14 +23,15 @@ export type { EvaluatedText, EvaluationColumns, Evaluator } from "./evaluate/ind
 export type { GuardForm, SafetyLevel } from "./evaluate/index.js";
 export type { Judgement } from "./evaluate/index.js";
 export type {
-  ChoiceQuestion, CodeSwitchingOptions, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions, JudgeOptions,
-  Knowledge,
-  KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict, YesNoRubric,
+  ChoiceQuestion, CodeSwitchingOptions, ContentGold, FittedAgreement, GoldAgreement, GoldOptions, GoldSides, JudgeEvaluatorOptions,
+  JudgeOptions, KeptOptions, Knowledge, KnowledgeChange, KnowledgeOptions, QualityEvaluatorOptions, Rubric, ScaleRubric, Verdict,
+  YesNoRubric,
 } from "./evaluate/index.js";
 export type { EvaluateOptions } from "./evaluate/index.js";
 export * as experiment from "./experiment/public.js";
 export type { SingleRunOptions } from "./experiment/index.js";
 export type { ComposeConfig, ComposeOptions, SingleConfig, SingleOptions, Strategy, WithDefaults } from "./experiment/index.js";
+export type { Method, MethodProperty, MethodsConfig } from "./experiment/index.js";
 export type { CheckPlanOptions, PlanCheck, PlanOptions } from "./experiment/index.js";
 export type { LoadPlanOptions, Plan, PlanFile, PlannedRun } from "./experiment/index.js";
 export type { RunOptions } from "./experiment/index.js";
@@ -41,8 +43,8 @@ export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";
 export type {
   Distribution, EvaluatedResults, Evaluation, EvaluationHeader, EvaluationRow, EvaluationValue, Interference, JudgeAgreement, Measure,
-  Merge, PairedDifference,
-  PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting, SettingResult, Shard, Timing,
+  Merge, Outcome, PairedDifference, PropertyResult, PublishedResult, ReadRunOptions, ResultRecord, RunFile, RunResults, RunSetting,
+  SettingResult, Shard, Timing,
 } from "./results/index.js";
 export type { Agreement, Estimate } from "./maths/index.js";
 export * as spec from "./steering/public.js";

@@ -1,6 +1,7 @@
 // The addon's export table. lib/native/binding.ts is its typed mirror.
 #include "classifier_wrap.h"
 #include "context_wrap.h"
+#include "embedder_wrap.h"
 #include "engine/token_sampler.h"
 #include "functions.h"
 #include "handle.h"
@@ -16,6 +17,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
     model_wrap::define(env);
     context_wrap::define(env);
     classifier_wrap::define(env);
+    embedder_wrap::define(env);
     translator_wrap::define(env);
     handle<const steering_vector>::define(env, "Vector");
     handle<activation_capture>::define(env, "Capture");

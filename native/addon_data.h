@@ -8,6 +8,7 @@ class llama_session;
 class llama_weights;
 class steering_vector;
 class text_classifier;
+class text_embedder;
 class text_translator;
 class token_sampler;
 
@@ -17,8 +18,8 @@ template <typename Native> struct class_of {
 };
 
 // What the addon keeps per JavaScript environment, of which worker threads and jest have several: there are no process globals.
-struct addon_data : class_of<llama_weights>, class_of<llama_session>, class_of<text_classifier>, class_of<text_translator>,
-                    class_of<const steering_vector>, class_of<activation_capture>, class_of<const activation_gate>,
+struct addon_data : class_of<llama_weights>, class_of<llama_session>, class_of<text_classifier>, class_of<text_embedder>,
+                    class_of<text_translator>, class_of<const steering_vector>, class_of<activation_capture>, class_of<const activation_gate>,
                     class_of<token_sampler> {};
 
 template <typename Native> Napi::FunctionReference & constructor_of(Napi::Env env) {

@@ -4,6 +4,7 @@
 #include "engine/decode_step.h"
 #include "engine/rpc.h"
 #include "engine/text_classifier.h"
+#include "engine/text_embedder.h"
 #include "engine/text_translator.h"
 #include "engine/work_counts.h"
 #include "handle.h"
@@ -77,6 +78,7 @@ Napi::Value alive_objects(const Napi::CallbackInfo & info) {
     result.Set("models", llama_weights::alive());
     result.Set("contexts", llama_session::alive());
     result.Set("classifiers", text_classifier::alive());
+    result.Set("embedders", text_embedder::alive());
     result.Set("translators", text_translator::alive());
     result.Set("vectors", steering_vector::alive());
     result.Set("captures", activation_capture::alive());

@@ -2,6 +2,7 @@
 
 #include "engine/llama_session.h"
 #include "engine/text_classifier.h"
+#include "engine/text_embedder.h"
 #include "engine/text_translator.h"
 #include "engine/token_sampler.h"
 #include "handle.h"
@@ -87,6 +88,7 @@ void model_wrap::define(Napi::Env env) {
         InstanceMethod("siteNodes", &model_wrap::site_nodes),
         InstanceMethod("createContext", &model_wrap::create_context),
         InstanceMethod("createClassifier", &model_wrap::create_classifier),
+        InstanceMethod("createEmbedder", &model_wrap::create_embedder),
         InstanceMethod("createTranslator", &model_wrap::create_translator),
         InstanceMethod("createVector", &model_wrap::create_vector),
         InstanceMethod("createCapture", &model_wrap::create_capture),
@@ -228,6 +230,14 @@ Napi::Value model_wrap::create_classifier(const Napi::CallbackInfo & info) {
         const auto weights   = native();
         const auto n_threads = read_int(read_object(info[0], "options").Get("nThreads"), "nThreads", 1);
         return make<text_classifier>(Value(), weights, n_threads);
+    });
+}
+
+Napi::Value model_wrap::create_embedder(const Napi::CallbackInfo & info) {
+    return guarded(info.Env(), [&]() -> Napi::Value {
+        const auto weights   = native();
+        const auto n_threads = read_int(read_object(info[0], "options").Get("nThreads"), "nThreads", 1);
+        return make<text_embedder>(Value(), weights, n_threads);
     });
 }
 

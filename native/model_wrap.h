@@ -24,6 +24,7 @@ private:
     Napi::Value site_nodes(const Napi::CallbackInfo & info); // site_nodes.cc
     Napi::Value create_context(const Napi::CallbackInfo & info);
     Napi::Value create_classifier(const Napi::CallbackInfo & info);
+    Napi::Value create_embedder(const Napi::CallbackInfo & info);
     Napi::Value create_translator(const Napi::CallbackInfo & info);
     Napi::Value create_vector(const Napi::CallbackInfo & info);
     Napi::Value create_capture(const Napi::CallbackInfo & info);

@@ -39,7 +39,8 @@ const PLAN = options({
   ...MACHINE,
   ...RUN,
   out: { ...RUN.out, defaultDescription: "runs/PLAN" },
-  plan: { ...file, describe: `YAML file, or one of the included plans: ${experiment.READY_PLANS.join(", ")}` },
+  plan: { ...file, describe: `YAML file, or ${experiment.READY_PLANS.join(", ")}` },
+  model: { type: "string", array: true, describe: "Model to use instead of the plan's (repeatable)" },
   "skip-missing": { type: "boolean", describe: "Skip the runs whose datasets are missing" },
   "dry-run": { type: "boolean", describe: "List the runs without running them" },
 });
@@ -111,7 +112,8 @@ async function compose(options: ComposeArguments, signal: AbortSignal): Promise<
 }
 
 async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> {
-  const loaded = await experiment.loadPlan(options.plan, { signal });
+  const read = await experiment.loadPlan(options.plan, { signal });
+  const loaded = options.model.length === 0 ? read : { ...read, models: options.model };
   const out = options.out ?? join("runs", loaded.name);
   const { missing, left } = await experiment.checkPlan(loaded, options.datasets, { signal });
   if (missing.length > 0 && !options.dryRun) {

@@ -82,6 +82,8 @@ export const tokeniser = a<never>("a model, as returned by loadModel",
   (value: unknown) => has(value, "tokenise") && isObject((value as { info?: unknown }).info));
 export const classifier = a<never>("a classifier, as returned by loadClassifier",
   (value: unknown) => has(value, "classify", "fingerprint") && Array.isArray((value as { labels?: unknown }).labels));
+export const embedder = a<never>("an embedding model, as returned by loadEmbedder",
+  (value: unknown) => has(value, "embed", "fingerprint") && typeof (value as { width?: unknown }).width === "number");
 export const translator = a<never>("a translator: { name, translate, dispose }", (value: unknown) => has(value, "translate", "dispose"));
 export const evaluator = required({
   name: text, property: text.optional(), wanted: text.nullable(), config: anObject, versions: anObject, batchSize: number,

@@ -5,6 +5,7 @@ export {
 export type { Candidate } from "./candidates.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, UNREACHED, type Chosen, type GateReading, type MeasuredAlpha, type Sample, type StepResult } from "./context.js";
+export { Embedder, loadEmbedder } from "./embedder.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
 export { lendDevices } from "./lend-devices.js";
 export { programVersion } from "./program-version.js";

@@ -66,9 +66,10 @@ function referenceOf(model: Engine, { tokens }: GenerationResult): { tokens: num
   return { tokens: own.map(({ token }) => token), perplexity: perplexityOf(own.map(({ logProbability }) => logProbability!)) };
 }
 
-type AnswerFields = Pick<ResultRecord, "text" | "answer" | "tokens" | "finishReason" | "alphas" | "kls">;
+export type AnswerFields = Pick<ResultRecord, "text" | "answer" | "tokens" | "finishReason" | "alphas" | "kls">;
 
-function readAnswer({ text, answer, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): AnswerFields {
+/** What a record holds of an answer. */
+export function readAnswer({ text, answer, tokens, finishReason, endReadings }: GenerationResult, nVectors: number): AnswerFields {
   const steps = tokens.map(({ readings }) => readings);
   if (endReadings && steps.at(-1) !== endReadings) steps.push(endReadings);
   const perVector = <T>(read: (reading: { alpha: number; kl: number | null }) => T): T[][] =>

@@ -1,7 +1,7 @@
-export { answerPrompt, type SteeringPart } from "./answer.js";
+export { answerPrompt, readAnswer, type AnswerOptions, type SteeringPart } from "./answer.js";
 export { withLanguage } from "./evaluate-run.js";
 export type { Evaluator } from "./evaluator.js";
-export { languageName } from "./language-code.js";
+export { languageName, parseLanguage } from "./language-code.js";
 export { detectLanguage, type LanguageGuess } from "./language.js";
 export type { LanguageDetector, LanguageDetectorName, Undetermined } from "./language.js";
 export type { NllbOptions, PipelineMaker, TextTranslator, TextTranslatorOptions, TranslationPipeline } from "./translation.js";
@@ -20,9 +20,11 @@ export { conceptOf, type QualityEvaluatorOptions } from "./quality-evaluator.js"
 export { RUBRIC_NAMES, rubricsFor, type Rubric, type ScaleRubric, type YesNoRubric } from "./rubric.js";
 export { knowsWords, type CodeSwitchingOptions } from "./code-switching.js";
 export type { EvaluateOptions } from "./evaluate-run.js";
-export { checkEvaluators, named, requireSetting } from "./evaluate-run.js";
+export { checkEvaluators, evaluateRun, named, requireSetting } from "./evaluate-run.js";
 export { wantedOf, wantedSide, type WantedProperties } from "./wanted-properties.js";
 export { promptedMessage } from "./prompted-message.js";
+export { brevityEvaluator } from "./brevity-evaluator.js";
+export { keptEvaluator, type ContentGold, type KeptOptions } from "./kept-evaluator.js";
 export { fluencyEvaluator, perplexityEvaluator } from "./fluency-evaluator.js";
 export { languageEvaluator } from "./language-evaluator.js";
 export { probeEvaluator } from "./probe-evaluator.js";

@@ -14,6 +14,7 @@ import { evaluateRun } from "./evaluate-run.js";
 import type { Evaluator } from "./evaluator.js";
 import { fluencyEvaluator, perplexityEvaluator, repetition as repeated } from "./fluency-evaluator.js";
 import { formalityEvaluator } from "./formality-evaluator.js";
+import { keptEvaluator } from "./kept-evaluator.js";
 import { guardEvaluator, type GuardEvaluatorOptions } from "./guard-evaluator.js";
 import {
   knowledge as measureKnowledge, knowledgeChange as changeOfKnowledge, loadChoices as readChoices,
@@ -102,6 +103,12 @@ export const fluency = checked("evaluate.fluency", judging(fluencyEvaluator), {}
 /** @function */
 export const perplexityOfAnswers = checked("evaluate.perplexityOfAnswers", judging(perplexityEvaluator), {
   model, options: given.optionsOf<FormatOptions>(formatShape),
+});
+const contentSource = z.union([model, given.embedder], "expected a model, as returned by loadModel or loadEmbedder");
+/** @function */
+export const kept = checked("evaluate.kept", judging(keptEvaluator), {
+  source: contentSource,
+  options: given.options({ against: text, prefix: text, layer: given.number, datasets: given.path, signal }),
 });
 /** @function */
 export const translated = checked("evaluate.translated", judging(translatedEvaluator), {

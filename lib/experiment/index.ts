@@ -1,6 +1,7 @@
 export { hashOf } from "./single.js";
 export type { SingleRunOptions } from "./single.js";
 export type { ComposeConfig, ComposeOptions, SingleConfig, SingleOptions, Strategy, WithDefaults } from "./config.js";
+export type { Method, MethodProperty, MethodsConfig } from "./methods/config.js";
 export type { CheckPlanOptions, PlanCheck, PlanOptions } from "./run-plan.js";
 export type { LoadPlanOptions, Plan, PlanFile, PlannedRun } from "./plan.js";
 export type { RunOptions } from "./run.js";

@@ -3,6 +3,7 @@ import { z } from "zod";
 import { SteeringError } from "../errors.js";
 import { readUtf8 } from "../formats/index.js";
 import { composeSchema, singleSchema } from "./config.js";
+import { methodsSchema } from "./methods/config.js";
 
 /** Ample for a file written by hand, with at most `MAX_RUNS` runs. */
 const MAX_BYTES = 2 ** 20;
@@ -23,6 +24,8 @@ const planSchema = z.strictObject({
   single: z.array(single.required({ positive: true, negative: true })).default([]),
   /** `vectors` are names of this plan's `single` runs, for example ENunsafe-ENsafe. */
   compose: z.array(composeSchema.partial().required({ vectors: true, source: true, composed: true })).default([]),
+  /** Comparisons of methods, each at a strength of its own; `defaults` and `seeds` are not theirs. */
+  methods: z.array(methodsSchema).default([]),
 });
 /** The content of a plan file. `defaults` apply to every run that does not override them. */
 export type PlanFile = z.infer<typeof planSchema>;

@@ -4,6 +4,7 @@ import { baseName, isTableFile } from "../dataset/index.js";
 import { runBounded, packageRoot } from "../formats/index.js";
 import { SteeringError } from "../errors.js";
 import { composeSchema, parseCompose, parseSingle, type ComposeConfig, type SingleConfig } from "./config.js";
+import type { MethodsConfig } from "./methods/config.js";
 import { readPlanFile, type PlanFile } from "./plan-file.js";
 
 /** A hundred times what reading a plan of `MAX_RUNS` runs takes on a laptop. */
@@ -18,18 +19,19 @@ export interface LoadPlanOptions {
 
 export type { PlanFile };
 /** A list of experiments read from a file and named after it. Its paths are relative to `folder`. */
-export type Plan = PlanFile & { name: string; folder: string };
+export type Plan = Omit<PlanFile, "methods"> & Partial<Pick<PlanFile, "methods">> & { name: string; folder: string };
 
 /** One run of a plan. `out` is relative to the plan's results folder. */
 export type PlannedRun = { model: string; out: string; name: string } & (
   | { kind: "single"; config: SingleConfig }
-  | { kind: "compose"; config: ComposeConfig });
+  | { kind: "compose"; config: ComposeConfig }
+  | { kind: "methods"; config: MethodsConfig });
 
 /** The plans included in the package. */
-export const READY_PLANS = ["tiny", "laptop", "published"] as const;
+export const READY_PLANS = ["tiny", "laptop", "published", "claims", "three", "claims-tiny"] as const;
 
 /**
- * Read a plan: an included one by name (`tiny`, `laptop`, `published`), or a YAML or JSON file by path.
+ * Read a plan: an included one by name (`READY_PLANS`), or a YAML or JSON file by path.
  *
  * @throws SteeringError E_NOT_FOUND, E_BAD_ARGUMENT naming the line, E_ABORTED
  */
@@ -48,7 +50,8 @@ export async function loadPlan(nameOrPath: string, { signal }: LoadPlanOptions =
 
 /** List all runs of a plan in order of execution: a composition comes after the runs whose vectors it uses. Throws E_BAD_ARGUMENT. */
 export function planRuns(plan: Plan): PlannedRun[] {
-  const count = plan.models.length * plan.seeds.length * (plan.single.length + plan.compose.length);
+  const { methods = [] } = plan;
+  const count = plan.models.length * (plan.seeds.length * (plan.single.length + plan.compose.length) + methods.length);
   if (count > MAX_RUNS) {
     const what = `the plan ${plan.name} has ${count} runs (${plan.models.length} models, ${plan.seeds.length} seeds)`;
     throw new SteeringError("E_BAD_ARGUMENT", `${what}; expected at most ${MAX_RUNS}: split the plan`);
@@ -56,7 +59,7 @@ export function planRuns(plan: Plan): PlannedRun[] {
   /** Resolves table files relative to the plan. */
   const placed = <T extends object>(entry: T): T => Object.fromEntries(Object.entries(entry).map(([key, value]: [string, unknown]) =>
     [key, typeof value === "string" && isTableFile(value) ? resolve(plan.folder, value) : value])) as T;
-  const runs = plan.models.flatMap((model) => plan.seeds.flatMap((seed): PlannedRun[] => {
+  const seeded = (model: string): PlannedRun[] => plan.seeds.flatMap((seed): PlannedRun[] => {
     const folder = join(modelFolder(model), ...(plan.seeds.length > 1 ? [`seed-${seed}`] : []));
     const singles = plan.single.map((entry): PlannedRun => {
       const name = `${baseName(entry.positive)}-${baseName(entry.negative)}`;
@@ -80,7 +83,10 @@ export function planRuns(plan: Plan): PlannedRun[] {
       return { kind: "compose", model, name, out: join(folder, name), config };
     });
     return [...singles, ...composed];
-  }));
+  });
+  const compared = (model: string): PlannedRun[] => methods.map((entry) =>
+    ({ kind: "methods", model, name: entry.name, out: join(modelFolder(model), entry.name), config: { ...entry, ...placed(entry) } }));
+  const runs = plan.models.flatMap((model) => [...seeded(model), ...compared(model)]);
   const folders = new Set<string>();
   for (const { out } of runs) {
     if (folders.has(out)) throw new SteeringError("E_BAD_ARGUMENT", `the plan ${plan.name} has two runs with the same folder ${out}`);

@@ -8,6 +8,7 @@ import { loadPlan as readPlan, planRuns as runsOf } from "./plan.js";
 import { checkPlan as check, runPlan } from "./run-plan.js";
 import { runSingle } from "./single.js";
 export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES } from "./config.js";
+export { METHODS } from "./methods/config.js";
 export { READY_PLANS } from "./plan.js";
 
 const { path, text, number, callback, signal } = given;
@@ -21,6 +22,8 @@ const aPlan = given.required({
   name: text, folder: path, models: given.list(text), datasets: path.optional(), seeds: given.list(number), defaults: given.anObject,
   single: given.list(given.required({ positive: text, negative: text })),
   compose: given.list(given.required({ vectors: given.list(text), source: text, composed: text })),
+  methods: given.list(given.required({ name: text, properties: given.list(given.anObject), questions: text, judges: given.list(text) }))
+    .optional(),
 });
 
 /** @function */

@@ -4,6 +4,7 @@ import type { Engine } from "../engine/index.js";
 import type { RunResults } from "../results/index.js";
 import { SteeringError, throwIfAborted } from "../errors.js";
 import { runCompose } from "./compose.js";
+import { runMethods } from "./methods/run-methods.js";
 import { planRuns, type Plan, type PlannedRun } from "./plan.js";
 import type { RunOptions } from "./run.js";
 import { runSingle } from "./single.js";
@@ -36,9 +37,7 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
   for (const run of planRuns(plan)) {
     throwIfAborted(signal);
     const { config } = run;
-    const names = "positive" in config
-      ? [config.positive, config.negative, config.evalDataset]
-      : [config.source, config.composed, config.language];
+    const names = datasetsOf(run);
     const lacks = "vectors" in config ? config.vectors.flatMap((file) => missing.get(dirname(file)) ?? []) : [];
     try {
       if (lacks.length > 0) throw new SteeringError("E_NOT_FOUND", `it needs the vector of ${lacks.map(({ name }) => name).join(", ")}`);
@@ -51,6 +50,13 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
     }
   }
   return check;
+}
+
+function datasetsOf({ kind, config }: PlannedRun): Array<string | undefined> {
+  if (kind === "single") return [config.positive, config.negative, config.evalDataset];
+  if (kind === "compose") return [config.source, config.composed, config.language];
+  const judging = config.properties.flatMap(({ judge }) => (judge !== "probe" && "probe" in judge ? judge.probe.flat() : []));
+  return [config.questions, ...config.properties.flatMap(({ positive, negative }) => [positive, negative]), ...judging];
 }
 
 function folderOf(plan: Plan, model: string, given: string | undefined): string {
@@ -73,12 +79,13 @@ export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress"
  * Carry out all runs of a plan below `out`, one after the other, loading each model once. Resumes an interrupted plan: complete runs are
  * skipped.
  *
- * @throws SteeringError E_BAD_ARGUMENT (a run's folder is not below `out`) and whatever `runSingle` and `runCompose` throw
+ * @throws SteeringError E_BAD_ARGUMENT (a run's folder is not below `out`) and whatever `runSingle`, `runCompose` and `runMethods` throw
  */
 export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{ run: PlannedRun; results: RunResults }>> {
   const { load, onRun, onResults, runs = planRuns(plan), ...shared } = options;
   for (const run of runs) assertBelow(options.out, run.out);
   const done: Array<{ run: PlannedRun; results: RunResults }> = [];
+  await using judges = new Judges(load);
   for (const name of new Set(runs.map(({ model }) => model))) {
     await using model = await load(name);
     const datasets = folderOf(plan, name, options.datasets);
@@ -86,12 +93,30 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{
       const progress = onRun?.(run, runs.indexOf(run), runs.length);
       const place = { ...shared, ...progress, datasets, modelName: name, out: join(options.out, run.out) };
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!
+        : run.kind === "methods" ? await runMethods(model, run.config, { ...place, load: (judge) => judges.open(judge) })
         : await runCompose(model, { ...run.config, vectors: run.config.vectors.map((file) => join(options.out, file)) }, place);
       done.push({ run, results });
       await onResults?.(run, results);
     }
   }
   return done;
+}
+
+/** The models that judge, each loaded once. */
+class Judges implements AsyncDisposable {
+  private readonly loaded = new Map<string, Engine>();
+
+  constructor(private readonly load: PlanOptions["load"]) {}
+
+  async open(name: string): Promise<Engine> {
+    const model = this.loaded.get(name) ?? await this.load(name);
+    this.loaded.set(name, model);
+    return model;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const model of this.loaded.values()) await model[Symbol.asyncDispose]();
+  }
 }
 
 /** Throws E_BAD_ARGUMENT unless `out` is a folder below `folder`. */

@@ -1,7 +1,7 @@
 import { cpus } from "node:os";
 import { engineVersion, type Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
-import { answerPrompt, type SteeringPart } from "../evaluate/index.js";
+import { answerPrompt, type AnswerOptions, type SteeringPart } from "../evaluate/index.js";
 import { packageVersion } from "../formats/index.js";
 import type { EvaluationPrompt } from "../prompt/index.js";
 import {
@@ -39,6 +39,8 @@ export interface Experiment {
   maxNewTokens: number;
   /** Called once the folder is locked, and only if answers are missing. */
   vectors: (store: RunStore) => Promise<readonly SteeringPart[]>;
+  /** Answers one prompt in the given settings; default: as the paper's experiments do. */
+  answer?: (model: Engine, index: number, prompt: EvaluationPrompt, options: AnswerOptions) => Promise<ResultRecord[]>;
 }
 
 type RunFields = Pick<RunFile, "kind" | "datasets" | "vectors" | "settings"> & { config: object; nPrompts: number };
@@ -71,7 +73,7 @@ export async function describeRun(
  */
 export async function carryOut(
   model: Engine,
-  { run, prompts, maxNewTokens, vectors }: Experiment,
+  { run, prompts, maxNewTokens, vectors, answer: answerOne = answerPrompt }: Experiment,
   options: RunOptions,
 ): Promise<RunResults> {
   const { out, onProgress } = options;
@@ -97,7 +99,7 @@ export async function carryOut(
         model.scheduler.forget(); // where rows lie in the cache can change their last digits
         const begun = performance.now();
         const answer = (index: number, settings: RunFile["settings"], onAnswer?: () => void): Promise<ResultRecord[]> =>
-          answerPrompt(model, index, prompts[index]!, { settings, vectors: parts, maxNewTokens, signal, onAnswer });
+          answerOne(model, index, prompts[index]!, { settings, vectors: parts, maxNewTokens, signal, onAnswer });
         const answers = wave.map((index) => answer(index, run.settings, () => onProgress?.(++done, total)));
         const records = await Promise.all(answers).then((found) => found.flat(), async (error: unknown) => {
           leave.abort(); // no computation may outlive the lock

@@ -1,3 +1,4 @@
+export { divergence } from "./divergence.js";
 export { checkLength, generate, generateText, scoreTokens, type GenerateOptions, type Prompt, type ScoreOptions } from "./generate.js";
 export { GenerationStream, alphasOf, replay } from "./generation-stream.js";
 export type { GeneratedToken, GenerationResult } from "./generation.js";

@@ -110,6 +110,15 @@ export interface NativeClassifier {
   dispose(): void;
 }
 
+export interface NativeEmbedder {
+  info(): { width: number; pooling: "mean" | "cls" | "last" };
+  /** Vectors `[texts, width]`, not normalised. */
+  embed(texts: readonly string[]): Promise<Float32Array>;
+  /** Sets the thread count from the next call on; E_BUSY during a call. */
+  setThreads(nThreads: number): void;
+  dispose(): void;
+}
+
 export interface NativeTranslation {
   /** Without the end-of-generation token. */
   tokens: Int32Array;
@@ -210,6 +219,7 @@ export interface NativeModel {
   siteNodes(): NativeSiteNode[];
   createContext(options: NativeContextOptions): Promise<NativeContext>;
   createClassifier(options: { nThreads: number }): Promise<NativeClassifier>;
+  createEmbedder(options: { nThreads: number }): Promise<NativeEmbedder>;
   createTranslator(options: { nThreads: number; kvF32: boolean }): Promise<NativeTranslator>;
   createVector(vector: NativeVector): VectorHandle;
   createCapture(capture: { site: string; layers: Int32Array; nSteps: number }): CaptureHandle;
@@ -250,7 +260,8 @@ export interface NativeAddon {
   /** A 64-bit hash of the values, which are not copied; it only tells whether they have changed. */
   hashOf(data: Float32Array): bigint;
   /** Counts the native objects alive in this process; for leak tests. */
-  aliveObjects(): Record<"models" | "contexts" | "classifiers" | "translators" | "vectors" | "captures" | "gates" | "samplers", number>;
+  aliveObjects(): Record<
+    "models" | "contexts" | "classifiers" | "embedders" | "translators" | "vectors" | "captures" | "gates" | "samplers", number>;
   workDone(): NativeWork;
   /** Weighted sums `[layers, nSteps, width]` and total weights `[nSteps]`; resets the capture to zero. */
   takeCapture(capture: CaptureHandle): { sums: Float64Array; weights: Float64Array };

@@ -1,5 +1,5 @@
 import {
-  hitMeasure, interference, judgeAgreement, judgesOf, pairedDifferences, withoutComparisons, type PairedDifference,
+  hitMeasure, interference, judgeAgreement, judgesOf, outcomesOf, pairedDifferences, withoutComparisons, type PairedDifference,
 } from "../results/index.js";
 import { JOINT, judgedNames, type RunData } from "./data.js";
 import { brief, percent } from "./figures/chart.js";
@@ -15,6 +15,7 @@ export function differencesTable(data: RunData, reference: string): Table | unde
       .map((each) => ({ name: names.get(each.header.evaluator)!, measure: hitMeasure([each]), isShare: true })),
     ...(judges.length > 1 ? [{ name: JOINT, measure: hitMeasure(judges), isShare: true }] : []),
     { name: "ΔPPL", measure: (index: number) => data.records[index]!.deltaPerplexity ?? undefined, isShare: false },
+    ...outcomesOf(data).filter(({ against }) => against !== reference).map((each) => ({ ...each, isShare: false })),
   ]
     .map(({ name, measure, isShare }) => ({
       name,
@@ -28,8 +29,8 @@ export function differencesTable(data: RunData, reference: string): Table | unde
     id: "differences", title: `Differences from ${reference}`,
     caption: `Each setting minus ${reference} on the same prompts: the mean difference with its 95 % bootstrap interval over prompts. `
       + "An interval that excludes 0 shows a difference that is consistent across prompts. Shares are in percentage points. p: the "
-      + "probability of such a difference by chance (McNemar's exact test for shares, a permutation test for ΔPPL), corrected by Holm for "
-      + "the number of settings.",
+      + "probability of such a difference by chance (McNemar's exact test for shares, a permutation test for all else), corrected by Holm "
+      + "for the number of settings.",
   }, rows, [
     { name: "setting", value: (row) => row, show: (row) => row },
     ...measures.flatMap(({ name, isShare, found }): Array<Column<string>> => {

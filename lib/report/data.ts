@@ -171,7 +171,7 @@ export function matrixCells(data: RunData): MatrixCell[] {
 }
 
 function fixedAlphas({ steer }: RunSetting): number[] | undefined {
-  const alphas = steer.map(({ schedule }) => (schedule.kind === "fixed" ? schedule.alpha : NaN));
+  const alphas = steer.map(({ schedule, gate }) => (gate === undefined && schedule.kind === "fixed" ? schedule.alpha : NaN));
   return alphas.some(Number.isNaN) ? undefined : alphas;
 }
 

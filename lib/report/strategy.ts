@@ -2,7 +2,9 @@ import { KINDS, STRATEGIES } from "../steering/index.js";
 import type { RunFile, RunSetting } from "../results/index.js";
 
 /** Groups of settings, in the order of the figures. */
-export const GROUPS = ["ICL", "No ICL", "Prompted", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Other"] as const;
+export const GROUPS = [
+  "ICL", "No ICL", "Prompted", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Budget", "Gated", "Other",
+] as const;
 export type Group = (typeof GROUPS)[number];
 
 /** The group of a setting. */
@@ -11,6 +13,8 @@ export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }
   if (prompt !== "no-icl") return "ICL";
   if (steer.length === 0) return "No ICL";
   if (steer.length < vectors.length) return "One alone";
+  if (steer.some(({ gate }) => gate !== undefined)) return "Gated";
+  if (steer.every(({ schedule }) => schedule.kind === "budget")) return "Budget";
   const kinds = new Set(steer.map(({ schedule }) => schedule.kind));
   const strategy = STRATEGIES.find((kind) => kinds.size === 1 && kinds.has(kind));
   return strategy ? KINDS[strategy].label : "Other";

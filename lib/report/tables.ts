@@ -1,5 +1,5 @@
 import { mean, type Estimate } from "../maths/index.js";
-import { columnOf, judgesOf } from "../results/index.js";
+import { columnOf, judgesOf, outcomeMean, outcomesOf, type Outcome } from "../results/index.js";
 import { JOINT, judgedNames, shareRows, type RunData, type ShareRow } from "./data.js";
 import { brief, percent } from "./figures/chart.js";
 import { groupOf } from "./strategy.js";
@@ -79,6 +79,7 @@ export function settingsTable(data: RunData): Table {
     },
     { name: "answers with ΔPPL", value: ({ deltaPerplexity }) => deltaPerplexity?.n ?? 0 },
     { name: "mean length (tokens)", value: ({ setting }) => lengthOf(setting), show: ({ setting }) => shownNumber(lengthOf(setting)) },
+    ...outcomesOf(data).flatMap((outcome) => outcomeColumns(data, outcome)),
     ...measuredColumns(data).map(({ evaluator, column, title }): Column<RunData["summary"][number]> => {
       const valueOf = (setting: string): number | null =>
         meanOf(data.records.flatMap((record, index) => (record.setting === setting ? measuredAt(data, evaluator, column, index) : [])));
@@ -142,6 +143,17 @@ export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData 
     text("prompted", ({ data }) => bestOf(data, "Prompted")),
     text("best Dyn", ({ data }) => bestOf(data, "Dyn")), text("best Fixed", ({ data }) => bestOf(data, "Fixed")),
   ]);
+}
+
+/** The mean of an outcome with its interval. */
+function outcomeColumns(data: RunData, outcome: Outcome): Array<Column<RunData["summary"][number]>> {
+  const found = new Map(data.run.settings.map(({ label }) => [label, outcomeMean(data, outcome, label)]));
+  const name = `mean ${outcome.name}`;
+  return [
+    { name, value: ({ setting }) => found.get(setting)?.value ?? null, show: ({ setting }) => withInterval(found.get(setting), brief) },
+    { name: `${name} low`, value: ({ setting }) => found.get(setting)?.low ?? null },
+    { name: `${name} high`, value: ({ setting }) => found.get(setting)?.high ?? null },
+  ];
 }
 
 /** A numeric column of an evaluation, whose mean the table shows. */

@@ -10,6 +10,9 @@ export { readPublished } from "./published-file.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
 export { encodeRecord, judgedText, recordSchema, waves, type ResultRecord } from "./records.js";
 export {
+  fluencyOf, outcomeMean, outcomesOf, scoreOf, unsteeredLabel, type Outcome, type ScoreParts,
+} from "./outcomes.js";
+export {
   MAX_PROMPTS, MAX_SETTINGS, MAX_VECTORS, RUN_FILE, readRunFile, runDifferences, runFile, runSchema, runTitle, type RunFile,
   type RunSetting, type Shard,
 } from "./run-file.js";

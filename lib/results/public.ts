@@ -5,6 +5,7 @@ import { runsBelow } from "./folders.js";
 import { interference as interferenceOf } from "./interference.js";
 import * as merging from "./merge.js";
 import { readPublished as readPublishedFile } from "./published-file.js";
+import { outcomeMean as meanOfOutcome, outcomesOf as outcomesOfRun } from "./outcomes.js";
 import * as published from "./published.js";
 import { recordSchema } from "./records.js";
 import { runSchema } from "./run-file.js";
@@ -41,6 +42,13 @@ export const hitMeasure = checked("results.hitMeasure", summary.hitMeasure, { ju
 export const jointHit = checked("results.jointHit", summary.jointHit, { judged: given.list(evaluation), index: given.number });
 /** @function */
 export const interference = checked("results.interference", interferenceOf, { results });
+/** @function */
+export const outcomes = checked("results.outcomes", outcomesOfRun, { results });
+/** @function */
+export const outcomeMean = checked("results.outcomeMean", meanOfOutcome, {
+  results: given.required({ records: given.a("a list of records", Array.isArray) }),
+  outcome: given.required({ name: given.text, measure: given.callback }), setting: given.text,
+});
 /** @function */
 export const judgeAgreement = checked("results.judgeAgreement", summary.judgeAgreement, { evaluations });
 /** @function */

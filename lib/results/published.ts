@@ -40,6 +40,9 @@ interface PublishedKeys {
  * key for.
  */
 export function toPublished(run: RunFile, records: readonly ResultRecord[]): PublishedResult[] {
+  if (run.config["cost"] === "perplexity") {
+    throw new SteeringError("E_BAD_RUN", "the published schema has no place for a comparison of methods; export it with --format jsonl");
+  }
   const keys = new Map(run.settings.map((setting) => [setting.label, keysOf(run, setting)]));
   const prompts = new Map<number, PublishedResult>();
   for (const record of records) {

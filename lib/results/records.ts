@@ -24,10 +24,15 @@ export const recordSchema = z.object({
   alphas: listOf(numberList, MAX_VECTORS),
   /** `kls[vector][step]` in nats; null for a schedule that measures no KL. */
   kls: listOf(numberList.nullable(), MAX_VECTORS),
-  /** Perplexity of the answer after demonstrations under its own prompt; only in that setting. */
+  /**
+   * Perplexity of the answer after demonstrations under its own prompt; only in that setting. In a comparison of methods: perplexity of
+   * the answer after the bare question, unsteered.
+   */
   perplexity: z.number().nullable(),
-  /** ΔPPL (docs/method.md §6); null if the answer after demonstrations is empty. */
+  /** ΔPPL (docs/method.md §6, and §10 for comparisons of methods); null if there is nothing to compare, for example an empty answer. */
   deltaPerplexity: z.number().nullable(),
+  /** Mean KL(unsteered ‖ steered) per token of the answer, in nats; only where it was measured. */
+  klPerToken: z.number().optional(),
   /** Why there is no answer or no ΔPPL: the model produced values that are not finite. */
   error: z.string().optional(),
 });

@@ -3,7 +3,7 @@ import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError, type ErrorCode } from "../errors.js";
 import { listOf, parseJson, readUtf8 } from "../formats/index.js";
-import { scheduleSchema } from "../steering/index.js";
+import { gateSchema, onlySchema, scheduleSchema } from "../steering/index.js";
 
 const FORMAT = "llama-steer-run";
 const FORMAT_VERSION = 1;
@@ -27,8 +27,12 @@ const settingSchema = z.object({
    * message `config.prompted`, which asks for the property.
    */
   prompt: z.enum(["icl", "no-icl", "icl-language", "prompted"]),
-  /** What steers; `vector` indexes the run's `vectors`. */
-  steer: listOf(z.object({ vector: z.number().int().min(0), schedule: scheduleSchema }), MAX_VECTORS),
+  /** What steers; `vector` indexes the run's `vectors`. A gate's probe is a file in the run's folder. */
+  steer: listOf(z.object({
+    vector: z.number().int().min(0), schedule: scheduleSchema, gate: gateSchema.optional(), only: onlySchema.optional(),
+    /** Only where these differ from the run's. */
+    layers: z.array(z.number().int().min(0)).min(1).optional(),
+  }), MAX_VECTORS),
 });
 /** One way in which every prompt of a run is answered. */
 export type RunSetting = z.infer<typeof settingSchema>;

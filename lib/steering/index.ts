@@ -2,9 +2,9 @@ export {
   KINDS, STRATEGIES, STRATEGY_WORDS, alphaSchema, klReductionSchema, strategySchema, type KlReduction, type Strategy,
   type StrategyLabel,
 } from "./schedule-kinds.js";
-export { parseGateRule, type FullGateRule, type GateRule, type GateSpec } from "./gate.js";
+export { gateSchema, parseGateRule, type FullGateRule, type GateRule, type GateSpec } from "./gate.js";
 export { checkConditions, checkPhases, parsePhases, type SteeredPhase } from "./phases.js";
-export { isSelected, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
+export { isSelected, onlySchema, parseOnly, readsText, type Only, type TextSoFar } from "./selectors.js";
 export {
   alphaAt, isDynamic, isMeasured, parseSchedule, parseTail, scheduleSchema, type BudgetSchedule, type DynamicSchedule,
   type FunctionSchedule,

@@ -70,11 +70,13 @@ test("right arguments are taken, or refused for what they say", async () => {
   for (const { name, call, args } of calls) await Promise.resolve().then(() => call(...args)).catch((
     error: { name: string; code?: string },
   ) => refused.set(name, error.code ?? error));
-  // No instruct model for a judge; a shard without its vector; another site than the published one; twelve bytes; no model; twice the same.
+  // No instruct model for a judge, and no embedding model; a shard without its vector; another site than the published one; twelve bytes;
+  // no model; twice the same.
   expect(Object.fromEntries(refused)).toEqual({
     "results.merge": "E_BAD_RUN", "results.planMerge": "E_BAD_RUN", "vectors.exportPublished": "E_SHAPE",
     "vectors.importPublished": "E_BAD_VECTOR",
-    loadTranslator: "E_BAD_GGUF", "evaluate.ggufTranslator": "E_BAD_GGUF", "experiment.compose": "E_BAD_ARGUMENT",
+    loadTranslator: "E_BAD_GGUF", loadEmbedder: "E_BAD_GGUF", "evaluate.ggufTranslator": "E_BAD_GGUF",
+    "experiment.compose": "E_BAD_ARGUMENT",
     "probe.train": "E_BAD_DATASET", "evaluate.judge": "E_BAD_GGUF", "evaluate.quality": "E_BAD_GGUF", "evaluate.Judge.of": "E_BAD_GGUF",
   });
 }, 5 * MINUTES);

@@ -126,8 +126,8 @@ describe("plans", () => {
     const loaded = await loadPlan(name);
     const runs = planRuns(loaded);
     expect(loaded.name).toBe(name);
-    expect(runs.length).toBeGreaterThan(5);
-    expect(runs.some(({ kind }) => kind === "compose")).toBe(true);
+    const kinds = new Set(runs.map(({ kind }) => kind));
+    expect([...kinds]).toEqual(loaded.methods?.length ? ["methods"] : ["single", "compose"]);
   });
 
   test("the published one holds every experiment of the paper's README, as published", async () => {
@@ -166,7 +166,7 @@ describe("plans", () => {
         ],
       ),
     ]);
-    expect(runs.every(({ config }) => String(config.alphas) === "1")).toBe(true);
+    expect(runs.every(({ config }) => "alphas" in config && String(config.alphas) === "1")).toBe(true);
   });
 
   test("files of a plan lie beside it, and are named by their names", async () => {
@@ -209,7 +209,7 @@ describe("plans", () => {
 
   test("strategies go by their short names too, and all slips are named at once", async () => {
     const [run] = planRuns(await plan("models: [m]\nsingle:\n  - { positive: ITA, negative: ENG, strategies: [dyn, dim, start] }\n"));
-    expect(run!.config.strategies).toEqual(["dynamic", "diminishing", "start"]);
+    expect(run!.config).toMatchObject({ strategies: ["dynamic", "diminishing", "start"] });
     await expect(plan("models: [m]\nseeds: [x]\nsingle:\n  - { positive: ITA, negative: ENG, topP: [1.5] }\n")).rejects.toMatchObject({
       message: expect.stringMatching(/line 2: seeds\.0 \(x\): [^\n]*\n[^\n]*line 4: single\.0\.topP\.0 \(1\.5\): /),
     });

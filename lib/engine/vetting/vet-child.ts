@@ -85,6 +85,7 @@ async function compute(model: NativeModel): Promise<void> {
   if (isCausal) await computeTwice(model);
   else if (isEncoderDecoder) await translate(model);
   else if (labels.length > 0) await classify(model);
+  await embed(model);
 }
 
 /**
@@ -111,6 +112,15 @@ async function classify(model: NativeModel): Promise<void> {
   const classifier = await model.createClassifier({ nThreads: 1 });
   await classifier.classify(["Hello", "Hello world"]);
   classifier.dispose();
+}
+
+/** Embeds two texts of different lengths at once, if the file is an embedding model. */
+async function embed(model: NativeModel): Promise<void> {
+  const embedder = await model.createEmbedder({ nThreads: 1 }).catch((error: { code?: ErrorCode }) => {
+    if (error.code !== "E_BAD_GGUF") throw error;
+  });
+  await embedder?.embed(["Hello", "Hello world"]);
+  embedder?.dispose();
 }
 
 /** Translates two texts of different lengths at once, with two tokens each. */

@@ -1,0 +1,147 @@
+import { SteeringError } from "../errors.js";
+import { datasetNames, datasetsFolder, loadDataset } from "../dataset/index.js";
+import { Embedder, type Engine } from "../engine/index.js";
+import { packageVersion } from "../formats/index.js";
+import { accuracy, auc, dot, fitLogistic, logit, sigmoid, standardise, unstandardised, type LogisticModel } from "../maths/index.js";
+import { embeddedTexts, hiddenStates, type ContentVectors, type ReadAtOnce } from "./content-vectors.js";
+import type { EvaluationColumns, Evaluator } from "./evaluator.js";
+
+/** Options of `keptEvaluator`. */
+export interface KeptOptions {
+  /** The setting whose content the answers should have; default "no-icl", the unsteered question. */
+  against?: string | undefined;
+  /** Put before each text for an embedding model that wants it, e.g. "clustering: " (nomic-embed-text). */
+  prefix?: string | undefined;
+  /** The layer of a language model, 0-based; default: the one that best separates our labelled pairs. */
+  layer?: number | undefined;
+  /** Folder of the datasets with the labelled pairs; default: ours. */
+  datasets?: string | undefined;
+  signal?: AbortSignal | undefined;
+}
+
+/** How well cosines tell answers to the same question from answers to different ones, whatever their language and style. */
+export interface ContentGold {
+  /** Pairs of answers: half of them answer the same question in two languages or styles, half two questions. */
+  n: number;
+  /** Area under the ROC curve: 1 if every pair of the first kind has the larger cosine, 0.5 by chance. */
+  auc: number;
+  /** Share of the pairs that the fitted probability puts right. */
+  accuracy: number;
+  /** The language model's layer; undefined for an embedding model. */
+  layer?: number;
+}
+
+/** Answers to the same questions, row by row; the first is compared with all others. Those that exist are used. */
+const STYLES = ["ENG", "ITA", "ZHO", "ENi2f", "ENf2i"];
+/** Rows of each dataset for the means of the styles, and rows after them for the pairs. */
+const [STYLE_ROWS, PAIR_ROWS] = [12, 12];
+/** Keeps the fit finite where the pairs are told apart without a mistake. */
+const PENALTY = 0.01;
+
+/**
+ * Evaluator of whether an answer keeps the content of the unsteered one, named `kept` (docs/method.md §11). Columns: the probability that
+ * both answer the same question in the same way, as the cosine of their vectors tells it; `cosine`. An empty answer keeps nothing; null
+ * without a reference, and for a text that is too long. The vectors are those of an embedding model, or the hidden states of a
+ * language model, which need not be the steered one. The caller keeps ownership of the model.
+ *
+ * @throws SteeringError E_BAD_DATASET, E_NOT_FOUND (no labelled pairs), E_BAD_ARGUMENT (a layer that cannot be read; an option of the
+ *   other kind of model), E_ABORTED
+ */
+export async function keptEvaluator(
+  source: Engine | Embedder, { against = "no-icl", datasets, signal, ...how }: KeptOptions = {},
+): Promise<Evaluator & { gold: ContentGold }> {
+  const { styles, pairs } = await labelledPairs(datasets);
+  const others = pairs.flatMap(({ texts }) => texts);
+  const { vectors, layer } = source instanceof Embedder ? { vectors: await ofEmbedder(source, how), layer: undefined }
+    : await ofLayer(source, { styles, others }, pairs, how.layer, how.prefix, signal);
+  const scored = await cosinesOf(vectors, pairs, signal);
+  const model = fitted(scored);
+  const probability = (cosine: number): number => sigmoid(logit(model, [cosine]));
+  const isSame = scored.map((each) => each.isSame);
+  const gold: ContentGold = {
+    n: scored.length, auc: auc(scored.map(({ cosine }) => cosine), isSame),
+    accuracy: accuracy(scored.map(({ cosine }) => probability(cosine)), isSame), ...(layer !== undefined && { layer }),
+  };
+  return {
+    name: "kept", wanted: null, against, batchSize: 128, gold,
+    config: { ...vectors.config, against }, versions: { llamaSteer: packageVersion(), ...vectors.versions },
+    evaluate: async (texts, own) => {
+      const found = await vectors.of(texts.flatMap(({ text, reference = "" }) => [text, reference]), own);
+      return texts.map(({ text, reference = "" }, index): EvaluationColumns => {
+        if (text.trim() === "" && reference.trim() !== "") return { "": 0, cosine: null };
+        const cosine = cosineOf(found[2 * index]!, found[2 * index + 1]!);
+        return { "": cosine === null ? null : probability(cosine), cosine };
+      });
+    },
+    [Symbol.dispose]: () => {},
+  };
+}
+
+interface LabelledPair {
+  texts: [string, string];
+  isSame: boolean;
+}
+
+interface ScoredPair {
+  cosine: number;
+  isSame: boolean;
+}
+
+/** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND. */
+async function labelledPairs(folder = datasetsFolder()): Promise<{ styles: string[][]; pairs: LabelledPair[] }> {
+  const known = datasetNames(folder);
+  const names = STYLES.filter((name) => known.includes(name));
+  if (names.length < 2) {
+    throw new SteeringError("E_NOT_FOUND", `${folder} has too few datasets to compare contents; expected two of ${STYLES.join(", ")}`);
+  }
+  const answers = await Promise.all(names.map(async (name) => (await loadDataset(name, folder)).rows.map(({ output }) => output)));
+  const [first, ...others] = answers.map((rows) => rows.slice(STYLE_ROWS, STYLE_ROWS + PAIR_ROWS));
+  const pairs = others.flatMap((other) => other.flatMap((text, index): LabelledPair[] => [
+    { texts: [first![index]!, text], isSame: true },
+    { texts: [first![(index + 1) % first!.length]!, text], isSame: false },
+  ]));
+  return { styles: answers.map((rows) => rows.slice(0, STYLE_ROWS)), pairs };
+}
+
+async function ofEmbedder(embedder: Embedder, { layer, prefix }: KeptOptions): Promise<ContentVectors> {
+  if (layer === undefined) return embeddedTexts(embedder, prefix);
+  throw new SteeringError("E_BAD_ARGUMENT", "an embedding model has one vector per text; layer is for language models: leave it out");
+}
+
+/** The vectors of a layer: the given one, or the one that best separates the pairs. */
+async function ofLayer(
+  model: Engine, texts: ReadAtOnce, pairs: readonly LabelledPair[], given: number | undefined, prefix: string | undefined,
+  signal: AbortSignal | undefined,
+): Promise<{ vectors: ContentVectors; layer: number }> {
+  if (prefix !== undefined) throw new SteeringError("E_BAD_ARGUMENT", "prefix is for embedding models: leave it out");
+  const states = await hiddenStates(model, { ...texts, layer: given }, signal);
+  if (given !== undefined) return { vectors: states.at(given), layer: given };
+  const areas: Array<{ layer: number; area: number }> = [];
+  for (const layer of states.layers) {
+    const scored = await cosinesOf(states.at(layer), pairs, signal);
+    areas.push({ layer, area: auc(scored.map(({ cosine }) => cosine), scored.map(({ isSame }) => isSame)) });
+  }
+  const { layer } = areas.reduce((best, each) => (each.area > best.area ? each : best));
+  return { vectors: states.at(layer), layer };
+}
+
+async function cosinesOf(
+  vectors: ContentVectors, pairs: readonly LabelledPair[], signal: AbortSignal | undefined,
+): Promise<ScoredPair[]> {
+  const found = await vectors.of(pairs.flatMap(({ texts }) => texts), signal);
+  return pairs.flatMap(({ isSame }, index) => {
+    const cosine = cosineOf(found[2 * index]!, found[2 * index + 1]!);
+    return cosine === null ? [] : [{ cosine, isSame }];
+  });
+}
+
+/** Null unless both texts have vectors. */
+function cosineOf(a: Float64Array | null, b: Float64Array | null): number | null {
+  return a && b ? dot(a, b) : null;
+}
+
+/** The probability of the same content as a function of the cosine. */
+function fitted(scored: readonly ScoredPair[]): LogisticModel {
+  const design = standardise(scored.map(({ cosine }) => [cosine]));
+  return unstandardised(design, fitLogistic(design, scored.map(({ isSame }) => isSame), { lambda: PENALTY }));
+}
