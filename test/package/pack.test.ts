@@ -40,7 +40,7 @@ describe("what npm would publish", () => {
       "docs/examples/server.mjs", "docs/figures/steps.svg", "dist/page/index.html",
     ]));
     expect(paths().filter(
-      (path) => /^(test|build|node_modules|runs|\.ci)\/|^dist\/(test|lib\/page)|\.map$|\.tsbuildinfo$|(?<!\.d)\.m?ts$|\.py$/.test(path),
+      (path) => /^(test|build\/(?!prebuilt\/)|node_modules|runs|\.ci)\/|^dist\/(test|lib\/page)|\.map$|\.tsbuildinfo$|(?<!\.d)\.m?ts$|\.py$/.test(path),
     )).toEqual([]);
   });
 
