@@ -1,6 +1,7 @@
 // Builds the addons that the published package contains, for other platforms than this one too. A maintainer runs it before `npm publish`.
 //   node native/prebuild.mjs PLATFORM...   e.g. linux-arm64; or all
 //   node native/prebuild.mjs --check       fails if an addon is missing or was built from other sources
+//   node native/prebuild.mjs --symbols PLATFORM...   only checks that everything these addons take from elsewhere is exported there
 // Needs CMake, Ninja, git, zig (Python package ziglang: set ZIG, or PYTHON), for Linux g++ of each processor, and llvm-nm (llvm).
 import { spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
@@ -42,8 +43,7 @@ export function sourcesHash() {
 /** Builds one platform's addon, checks it, and puts it into the folder with its line in the manifest. */
 function build(name, zig, { folder: nodeLlamaCpp, version, release }) {
   const started = Date.now();
-  if (prebuiltFolder(nodeLlamaCpp, name, version) === undefined) fetchPlatformPackage(name, version);
-  const bins = prebuiltFolder(nodeLlamaCpp, name, version);
+  const bins = librariesOf(name, { folder: nodeLlamaCpp, version });
   const folder = join(root, "build", "cross", name);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -97,15 +97,27 @@ function faults() {
   });
 }
 
+/** Platform packages come from npm, unless npm installed them with node-llama-cpp. */
+function librariesOf(name, { folder, version }) {
+  if (prebuiltFolder(folder, name, version) === undefined) fetchPlatformPackage(name, version);
+  return prebuiltFolder(folder, name, version);
+}
+
+function reportSymbols(name, zig, found) {
+  const { imported, glibc } = checkSymbols(name, join(prebuiltsFolder, name, "llama-steer.node"), librariesOf(name, found), zig);
+  console.log(`${name}: ${imported} functions of llama.cpp; everything is exported${glibc ? `; needs glibc ${glibc}, as the libraries do` : ""}`);
+}
+
 function main() {
-  const { values: { check }, positionals } = parseArgs({ allowPositionals: true, options: { check: { type: "boolean" } } });
+  const options = { check: { type: "boolean" }, symbols: { type: "boolean" } };
+  const { values: { check, symbols }, positionals } = parseArgs({ allowPositionals: true, options });
   const names = positionals.includes("all") ? Object.keys(PLATFORMS) : positionals;
   const unknown = names.filter((name) => !(name in PLATFORMS));
   if (unknown.length > 0 || (names.length === 0 && !check)) {
     throw new Error(`${unknown[0] ? `unknown platform ${unknown[0]}; ` : ""}expected ${Object.keys(PLATFORMS).join(", ")} or all`);
   }
   const zig = names.length > 0 ? findZig() : "";
-  for (const name of names) build(name, zig, findNodeLlamaCpp());
+  for (const name of names) (symbols ? reportSymbols : build)(name, zig, findNodeLlamaCpp());
   const found = check ? faults() : [];
   if (found.length > 0) throw new Error(`the prebuilt addons are not complete: ${found.join("; ")}. Run: npm run prebuilt -- all`);
 }
