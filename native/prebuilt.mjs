@@ -26,9 +26,12 @@ export function lacksGlibc() {
   return process.platform === "linux" && glibcVersion() === undefined;
 }
 
+let report;
+
 function glibcVersion() {
   process.report.excludeNetwork = true; // otherwise the report resolves the host names of all peers
-  return process.report.getReport().header.glibcVersionRuntime;
+  report ??= process.report.getReport(); // takes milliseconds
+  return report.header.glibcVersionRuntime;
 }
 
 /** What to do if the prebuilt libraries are missing or cannot be loaded. `build`: the command that builds the addon. */
