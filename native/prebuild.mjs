@@ -47,7 +47,7 @@ function build(name, zig, { folder: nodeLlamaCpp, version, release }) {
   const folder = join(root, "build", "cross", name);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
-  const { system, processor, target, cxx, definitions } = PLATFORMS[name]();
+  const { system, processor, target, cxx, definitions, bins: linked = bins } = PLATFORMS[name]({ zig, bins, folder });
   const all = {
     CMAKE_BUILD_TYPE: "Release",
     CMAKE_SYSTEM_NAME: system,
@@ -57,7 +57,7 @@ function build(name, zig, { folder: nodeLlamaCpp, version, release }) {
     CMAKE_JS_INC: require("node-api-headers").include_dir,
     NODE_ADDON_API_DIR: dirname(require.resolve("node-addon-api/package.json")),
     LLAMA_CPP_DIR: extractLlamaCpp(nodeLlamaCpp, release, "headers"),
-    LLAMA_BINS_DIR: bins,
+    LLAMA_BINS_DIR: linked,
     LLAMA_RELEASE: release,
     ...definitions,
   };

@@ -1,21 +1,23 @@
 // What a cross build needs to know of each platform: zig's name for it, and what is ours to add to CMakeLists.txt.
 import { spawnSync } from "node:child_process";
-import { realpathSync } from "node:fs";
 import { join } from "node:path";
+import { realpathSync, writeFileSync } from "node:fs";
 import { GLIBC } from "./symbols.mjs";
+import { importLibraries, nodeApiStubs } from "./windows.mjs";
 
 const linuxHeaders = join(import.meta.dirname, "linux");
 
 /**
- * By the names that node-llama-cpp's packages have. `cxx` is zig's command for C++, and `definitions` are for CMake.
+ * By the names that node-llama-cpp's packages have. `compilers`: zig's C and C++ compilers, `definitions`: for CMake.
  *
  * Linux: with the system's libstdc++, as llama.cpp's libraries have it, since llama.cpp throws exceptions through its C functions. GCC
- * lends its headers; zig links against the symbols of an old glibc. macOS: with zig's libc++ inside the addon.
+ * lends its headers; zig links against the symbols of an old glibc. macOS and Windows: with zig's libc++ inside the addon.
  */
 export const PLATFORMS = {
   "linux-x64": linux("x86_64"),
   "linux-arm64": linux("aarch64"),
   "mac-arm64-metal": mac("aarch64", "arm64"),
+  "win-x64": windows(),
 };
 
 const MACOS = "13.0";
@@ -54,6 +56,21 @@ function mac(processor, cmakeProcessor) {
       CMAKE_SHARED_LINKER_FLAGS: "-undefined dynamic_lookup -s",
     },
   });
+}
+
+function windows() {
+  return ({ zig, bins, folder }) => {
+    const stubs = join(folder, "node_api.c");
+    writeFileSync(stubs, nodeApiStubs());
+    return {
+      system: "Windows",
+      processor: "AMD64",
+      target: "x86_64-windows-gnu",
+      cxx: "c++",
+      bins: importLibraries(zig, bins, folder),
+      definitions: { CMAKE_JS_SRC: stubs, CMAKE_SHARED_LINKER_FLAGS: "-s" },
+    };
+  };
 }
 
 function ask(command, args) {

