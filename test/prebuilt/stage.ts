@@ -1,5 +1,8 @@
 import { spawnSync } from "node:child_process";
-import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, symlinkSync, writeFileSync } from "node:fs";
+import {
+  closeSync, existsSync, mkdirSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync,
+} from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 /** What a proof cannot do without; the proof is skipped, and this says why. */
@@ -40,12 +43,14 @@ export function fetchPackage(specifier: string, folder: string): string {
  * @throws Missing if there is no such program, Error with its output if it fails
  */
 export function run([program, ...args]: readonly string[], options: { cwd?: string; env?: NodeJS.ProcessEnv }): string {
-  const base = join(options.cwd ?? "/tmp", `.output-${process.pid}`);
+  const outputs = mkdtempSync(join(tmpdir(), "llama-steer-output-"));
+  const base = join(outputs, "stream");
   const [out, err] = [openSync(`${base}-1`, "w"), openSync(`${base}-2`, "w")];
   const { error, status, signal } = spawnSync(program!, args, { ...options, stdio: ["ignore", out, err] });
   closeSync(out);
   closeSync(err);
   const [stdout, stderr] = [`${base}-1`, `${base}-2`].map((path) => readFileSync(path, "utf8"));
+  rmSync(outputs, { recursive: true });
   if ((error as NodeJS.ErrnoException | undefined)?.code === "ENOENT") throw new Missing(`${program} is not installed`);
   if (status !== 0) throw new Error(`${[program, ...args].join(" ")} ended with ${status ?? signal}:\n${stdout}${stderr}`);
   return `${stdout}${stderr}`;
