@@ -1,4 +1,5 @@
-// Builds the addon. Runs at install time, before any TypeScript is compiled, so it only uses Node.
+// Builds the addon. Runs at install time where no prebuilt addon fits (install.mjs), and before any TypeScript is compiled: it only
+// uses Node.
 //
 //   node native/build.mjs              build the addon in build/addon
 //   node native/build.mjs --debug      the addon with assertions, in build/debug
@@ -10,14 +11,16 @@
 //   LLAMA_STEER_CMAKE_OPTION_<NAME>=...  passed to CMake as -D<NAME>=..., e.g. LLAMA_STEER_CMAKE_OPTION_GGML_CUDA=ON
 import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
-import { writeRpcSource } from "./rpc_source.mjs";
+import { extractLlamaCpp } from "./llama-cpp.mjs";
 import {
   findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder,
 } from "./prebuilt.mjs";
+import { writeRpcSource } from "./rpc_source.mjs";
+import { BuildError, howToInstall, run } from "./spawn.mjs";
 
 const require = createRequire(join(root, "package.json"));
 
@@ -28,25 +31,6 @@ const BUILDS = {
   "--unit": { folder: "unit", debug: true, target: "engine-tests", definitions: { LLAMA_STEER_UNIT: "ON" } },
   "--rpc": { folder: "rpc", target: "ggml-rpc", definitions: { LLAMA_STEER_RPC: "ON" }, parts: "rpc" },
 };
-
-class BuildError extends Error {}
-
-function run(command, args, what, options = {}) {
-  const result = spawnSync(command, args, { encoding: "utf8", maxBuffer: 1 << 28, ...options });
-  if (result.error?.code === "ENOENT") throw new BuildError(`${command} not found; ${what} needs it. ${howToInstall()}`);
-  if (result.error) throw new BuildError(`${what} failed: ${result.error.message}`);
-  if (result.status !== 0) {
-    const output = `${result.stdout ?? ""}${result.stderr ?? ""}`.trim().split("\n").slice(-30).join("\n");
-    throw new BuildError(`${what} failed (exit ${result.status}):\n${output}`);
-  }
-  return result.stdout;
-}
-
-function howToInstall() {
-  if (process.platform === "darwin") return "Install it with: xcode-select --install && brew install cmake git";
-  if (process.platform === "win32") return "Install Git, CMake and the Visual Studio Build Tools (C++ workload).";
-  return "Install it with your package manager, e.g. on Debian and Ubuntu: sudo apt-get install build-essential cmake git";
-}
 
 function checkTools() {
   for (const tool of ["git", "cmake"]) run(tool, ["--version"], "building the addon");
@@ -81,35 +65,6 @@ function checkNodeLlamaCpp() {
       + `Run: npm install node-llama-cpp@${pinned}`);
   }
   return found;
-}
-
-const HEADERS = ["include", "ggml/include", "LICENSE"];
-/** The parts of llama.cpp's tree that a build needs; an empty list means all of it. */
-const PARTS = {
-  source: [],
-  headers: HEADERS,
-  rpc: [...HEADERS, ...["ggml-rpc", "ggml-impl.h", "ggml-backend-impl.h"].map((name) => `ggml/src/${name}`)],
-};
-
-/** Extract parts of llama.cpp from node-llama-cpp's git bundle, once per release. */
-function extractLlamaCpp(nodeLlamaCpp, release, parts) {
-  const target = join(root, "build", `llama.cpp-${release}-${parts}`);
-  if (existsSync(target)) return target;
-  const bundle = join(nodeLlamaCpp, "llama", "gitRelease.bundle");
-  if (!existsSync(bundle)) throw new BuildError(`${bundle} is missing; reinstall node-llama-cpp`);
-  mkdirSync(join(root, "build"), { recursive: true });
-  const partial = mkdtempSync(join(root, "build", ".partial-"));
-  const [bare, archive, extracted] = ["git", "tar", "files"].map((name) => join(partial, name));
-  mkdirSync(extracted);
-  try {
-    run("git", ["clone", "--quiet", "--bare", bundle, bare], "reading llama.cpp's bundle");
-    run("git", ["-C", bare, "archive", "--output", archive, "HEAD", ...PARTS[parts]], "reading llama.cpp's bundle");
-    run("cmake", ["-E", "tar", "xf", archive], "extracting llama.cpp", { cwd: extracted });
-    if (!existsSync(target)) renameSync(extracted, target); // a concurrent build may have finished first
-  } finally {
-    rmSync(partial, { recursive: true, force: true });
-  }
-  return target;
 }
 
 function compile(definitions, { folder, debug, target }) {

@@ -39,14 +39,15 @@ export function installGpuBackends() {
     if (prebuiltFolder(folder, name, version) !== undefined) continue;
     console.error(`llama-steer: fetching the GPU back end @node-llama-cpp/${name}@${version}`);
     try {
-      fetchPackage(name, version);
+      fetchPlatformPackage(name, version);
     } catch (error) {
       console.error(`llama-steer: could not fetch it (${error.message}); using the CPU. To try again, run: npm run build`);
     }
   }
 }
 
-function fetchPackage(name, version) {
+/** Fetch a package of node-llama-cpp's libraries into build/backends, where `prebuiltFolder` looks for it. */
+export function fetchPlatformPackage(name, version) {
   const backends = join(packageRoot, "build", "backends");
   const target = join(backends, name);
   mkdirSync(backends, { recursive: true });
@@ -54,10 +55,10 @@ function fetchPackage(name, version) {
   try {
     // Use npm, which knows the user's registry and checks the archive's integrity.
     run("npm", ["pack", "--json", "--pack-destination", ".", `@node-llama-cpp/${name}@${version}`], partial);
-    const archive = join(partial, readdirSync(partial).find((file) => file.endsWith(".tgz")));
+    const archive = readdirSync(partial).find((file) => file.endsWith(".tgz"));
     const fetched = join(partial, name);
     mkdirSync(fetched);
-    run("cmake", ["-E", "tar", "xzf", archive], fetched);
+    run("tar", ["xzf", `../${archive}`], fetched); // a relative path, since GNU tar takes C: for the name of a machine
     if (existsSync(target)) renameSync(target, join(partial, "old")); // atomic; removed below with the rest
     renameSync(fetched, target);
   } finally {

@@ -31,6 +31,8 @@ template <typename Body> auto guarded(Napi::Env env, Body body) {
         throw to_js_error(env, failure("E_LLAMA", "out of memory"));
     } catch (const std::exception & e) {
         throw to_js_error(env, failure("E_LLAMA", e.what()));
+    } catch (...) {
+        throw to_js_error(env, failure("E_LLAMA", UNREADABLE_ERROR));
     }
 }
 
@@ -59,6 +61,8 @@ protected:
             fail(failure("E_LLAMA", "out of memory"));
         } catch (const std::exception & e) {
             fail(failure("E_LLAMA", e.what()));
+        } catch (...) {
+            fail(failure("E_LLAMA", UNREADABLE_ERROR));
         }
     }
 

@@ -1,4 +1,5 @@
-// Finds node-llama-cpp's prebuilt libraries for this platform. Shared by the build and lib/native.
+// Finds what is prebuilt for this platform: node-llama-cpp's libraries, and our addon for them. Shared by the build and lib/native.
+import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
@@ -22,9 +23,15 @@ export function platformName() {
 
 /** True on a Linux without glibc, such as Alpine (musl), which cannot load llama.cpp's prebuilt libraries. */
 export function lacksGlibc() {
-  if (process.platform !== "linux") return false;
+  return process.platform === "linux" && glibcVersion() === undefined;
+}
+
+let report;
+
+function glibcVersion() {
   process.report.excludeNetwork = true; // otherwise the report resolves the host names of all peers
-  return process.report.getReport().header.glibcVersionRuntime === undefined;
+  report ??= process.report.getReport(); // takes milliseconds
+  return report.header.glibcVersionRuntime;
 }
 
 /** What to do if the prebuilt libraries are missing or cannot be loaded. `build`: the command that builds the addon. */
@@ -64,6 +71,56 @@ export function prebuiltFolder(nodeLlamaCppFolder, name, version) {
     if (existsSync(bins)) return bins;
   }
   return undefined;
+}
+
+/** Version of Node-API that the addon is written for. */
+export const NODE_API = 9;
+/** Folder of the prebuilt addons, which native/prebuild.mjs makes and the published package contains. */
+export const prebuiltsFolder = join(packageRoot, "build", "prebuilt");
+
+/** What the prebuilt addons were built for, and their SHA-256 by platform; undefined if there are none, as in a clone. */
+export function prebuiltManifest() {
+  const path = join(prebuiltsFolder, "manifest.json");
+  return existsSync(path) ? readJson(path) : undefined;
+}
+
+/**
+ * The prebuilt addon for this platform, after its SHA-256 was compared with the manifest's: `{ path, nodeLlamaCpp, llamaCpp }`. If none
+ * fits, `{ refusal }` says why.
+ */
+export function prebuiltAddon() {
+  const manifest = prebuiltManifest();
+  if (!manifest) return { refusal: "this package has no prebuilt addons" };
+  const { nodeLlamaCpp, llamaCpp, nodeApi } = manifest;
+  const addon = manifest.addons[platformName()];
+  const installed = findNodeLlamaCpp()?.version;
+  const path = join(prebuiltsFolder, platformName(), "llama-steer.node");
+  if (!addon) return { refusal: `there is no prebuilt addon for ${platformName()}` };
+  if (lacksGlibc()) return { refusal: "the prebuilt addon needs glibc, and this Linux has another C library (Alpine has musl)" };
+  if (process.platform === "linux" && compareVersions(glibcVersion(), addon.glibc) < 0) {
+    return { refusal: `the prebuilt addon needs glibc ${addon.glibc}, and this system has ${glibcVersion()}` };
+  }
+  if (Number(process.versions.napi) < nodeApi) {
+    return { refusal: `the prebuilt addon needs Node-API ${nodeApi}, and this Node has ${process.versions.napi}` };
+  }
+  if (installed !== nodeLlamaCpp) {
+    return { refusal: `the prebuilt addon is for node-llama-cpp ${nodeLlamaCpp}, and ${installed ?? "none"} is installed` };
+  }
+  if (!existsSync(path)) return { refusal: `the prebuilt addon is missing (${path})` };
+  if (hashOf(readFileSync(path)) !== addon.sha256) return { refusal: `the prebuilt addon is damaged: its SHA-256 is not the manifest's (${path})` };
+  return { path, nodeLlamaCpp, llamaCpp };
+}
+
+/** The SHA-256 of bytes, in hexadecimal. */
+export function hashOf(bytes) {
+  return createHash("sha256").update(bytes).digest("hex");
+}
+
+/** Negative, zero or positive, as the first version, e.g. `2.36`, is older than, the same as or newer than the second. */
+export function compareVersions(first, second) {
+  const [a, b] = [first, second].map((version) => version.split(".").map(Number));
+  const index = a.findIndex((number, place) => number !== (b[place] ?? 0));
+  return index === -1 ? a.length - b.length : a[index] - (b[index] ?? 0);
 }
 
 function installedPackage(nodeLlamaCppFolder, name) {

@@ -34,12 +34,12 @@ function node(): Check {
 
 function native(): Check[] {
   try {
-    const { addonPath, built, librariesFolder, gpuBackends } = findInstallation();
+    const { addonPath, isPrebuilt, built, librariesFolder, gpuBackends } = findInstallation();
     const found = devices().map(({ name, description, kind, totalBytes }) =>
       `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
     const source = built.fromSource ? "built from source" : `from node-llama-cpp ${built.nodeLlamaCpp}`;
     return [
-      { name: "addon", ok: true, found: addonPath },
+      { name: "addon", ok: true, found: `${isPrebuilt ? "prebuilt, SHA-256 verified" : "compiled on this machine"}: ${addonPath}` },
       { name: "llama.cpp", ok: true, found: `${built.llamaCpp}, ${source}, in ${librariesFolder}` },
       { name: "devices", ok: true, found: found.join("; ") },
       { name: "gpu", ok: true, found: gpuBackends.join("; ") || "no GPU back end is installed; models run on the CPU" },

@@ -1,7 +1,9 @@
 import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
-import { findNodeLlamaCpp, lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder } from "#native/prebuilt";
+import {
+  findNodeLlamaCpp, lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAddon, prebuiltAdvice, prebuiltFolder,
+} from "#native/prebuilt";
 import { SteeringError } from "../errors.js";
 import type { NativeAddon, NativeDevice } from "./binding.js";
 
@@ -9,12 +11,15 @@ import type { NativeAddon, NativeDevice } from "./binding.js";
 export interface Built {
   nodeLlamaCpp: string;
   llamaCpp: string;
+  /** Whether llama.cpp was compiled, too. */
   fromSource: boolean;
 }
 
 /** Where the addon and llama.cpp's libraries are; `llama-steer doctor` shows it. */
 export interface NativeInstallation {
   addonPath: string;
+  /** True for an addon that came with the package, false for one that was compiled on this machine. */
+  isPrebuilt: boolean;
   built: Built;
   /** Folder of the shared libraries that the addon uses. */
   librariesFolder: string;
@@ -68,13 +73,9 @@ export function findInstallation(): NativeInstallation {
       + "because it was bundled. Keep llama-steer external to the bundle, and install it next to the bundle (docs/bundlers.md)");
   }
   const folder = join(packageRoot, "build", process.env["LLAMA_STEER_ADDON"] ?? "addon");
-  if (!existsSync(join(folder, "built.json"))) {
-    throw new SteeringError("E_NATIVE", `the addon is not built (nothing in ${folder}). Build it: ${rebuildCommand()}`);
-  }
-  const built = JSON.parse(readFileSync(join(folder, "built.json"), "utf8")) as Built;
-  const configuration = ["Release", "Debug"].find((name) => existsSync(join(folder, name, "llama-steer.node"))) ?? "Release";
-  const addonPath = join(folder, configuration, "llama-steer.node");
-  if (built.fromSource) return { addonPath, built, librariesFolder: join(folder, "bin"), gpuBackends: [] };
+  const own = ownAddon(folder) ?? cameWithPackage(folder);
+  const { built } = own;
+  if (built.fromSource) return { ...own, librariesFolder: join(folder, "bin"), gpuBackends: [] };
 
   const found = findNodeLlamaCpp();
   if (!found || found.version !== built.nodeLlamaCpp) {
@@ -91,7 +92,28 @@ export function findInstallation(): NativeInstallation {
     .map((name) => prebuiltFolder(found.folder, name, found.version))
     .flatMap((bins) => (bins ? gpuLibraries(bins) : []))
     .concat(rpcBackend() ?? []);
-  return { addonPath, built, librariesFolder, gpuBackends };
+  return { ...own, librariesFolder, gpuBackends };
+}
+
+type Addon = Pick<NativeInstallation, "addonPath" | "isPrebuilt" | "built">;
+
+/** The addon that was compiled on this machine, which takes precedence: its user wanted it. */
+function ownAddon(folder: string): Addon | undefined {
+  if (!existsSync(join(folder, "built.json"))) return undefined;
+  const built = JSON.parse(readFileSync(join(folder, "built.json"), "utf8")) as Built;
+  const configuration = ["Release", "Debug"].find((name) => existsSync(join(folder, name, "llama-steer.node"))) ?? "Release";
+  return { addonPath: join(folder, configuration, "llama-steer.node"), isPrebuilt: false, built };
+}
+
+/** The addon that came with the package. It is found even if the package manager did not run install scripts. */
+function cameWithPackage(folder: string): Addon {
+  const prebuilt = process.env["LLAMA_STEER_ADDON"] ? { refusal: "LLAMA_STEER_ADDON asks for another build" } : prebuiltAddon();
+  if (prebuilt.refusal === undefined) {
+    const { path, nodeLlamaCpp, llamaCpp } = prebuilt;
+    return { addonPath: path, isPrebuilt: true, built: { nodeLlamaCpp, llamaCpp, fromSource: false } };
+  }
+  throw new SteeringError("E_NATIVE", `the addon is not built (nothing in ${folder}), and ${prebuilt.refusal}. `
+    + `Build it: ${rebuildCommand()}`);
 }
 
 /** Path of llama.cpp's RPC back end, which is built only where it is wanted; undefined if it is not. */

@@ -68,7 +68,8 @@ inline float find_largest(const float * values, int32_t n) {
         lanes[0] = values[i] > lanes[0] ? values[i] : lanes[0];
         not_numbers[0] |= values[i] != values[i];
     }
-    const bool all_numbers = std::all_of(not_numbers, not_numbers + LANES, [](int32_t flag) { return flag == 0; });
+    bool all_numbers = true; // no lambda: Clang does not compile one that only a function with clones calls
+    for (int32_t flag : not_numbers) all_numbers = all_numbers && flag == 0;
     return all_numbers ? *std::max_element(lanes, lanes + LANES) : std::numeric_limits<float>::quiet_NaN();
 }
 

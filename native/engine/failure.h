@@ -13,3 +13,7 @@ struct failure : std::runtime_error {
     int         llama_status;
     std::string state; // what remains of the failed call; empty = nothing changed
 };
+
+// For an exception whose text cannot be read. llama.cpp's functions throw, and the prebuilt addons for macOS and Windows have a C++
+// library of their own, to which `std::exception` is another type.
+constexpr const char * UNREADABLE_ERROR = "llama.cpp threw an exception; LLAMA_STEER_DEBUG=llama shows its log";

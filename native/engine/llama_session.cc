@@ -146,13 +146,19 @@ void llama_session::compute(const decode_batch & batch, const std::vector<int32_
     hook_->start_pass(std::move(mapped));
     has_decoded_ = true;
     int status = 0;
+    std::optional<std::string> thrown;
     try {
         status = llama_decode(context_.get(), selected.raw());
         llama_synchronize(context_.get());
         ++work_done.synchronises;
     } catch (const std::exception & error) {
+        thrown = error.what();
+    } catch (...) {
+        thrown = UNREADABLE_ERROR;
+    }
+    if (thrown) {
         hook_->cancel();
-        throw failure("E_LLAMA", log.explain(std::string("llama_decode failed: ") + error.what()), 0, "unknown: make another context");
+        throw failure("E_LLAMA", log.explain("llama_decode failed: " + *thrown), 0, "unknown: make another context");
     }
     if (status != 0) hook_->cancel();
     if (status == 2) {

@@ -257,6 +257,8 @@ void text_translator::compute(int32_t (*function)(llama_context *, llama_batch),
         }
     } catch (const std::exception & error) {
         throw failure("E_LLAMA", log.explain(std::string(name) + " failed: " + error.what()));
+    } catch (...) {
+        throw failure("E_LLAMA", log.explain(std::string(name) + " failed: " + UNREADABLE_ERROR));
     }
     if (status == 2) throw failure("E_ABORTED", "the work was stopped before its end", status);
     if (status != 0) throw failure("E_LLAMA", log.explain(std::string(name) + " returned " + std::to_string(status)), status);

@@ -47,14 +47,15 @@ export async function installOther(wanted: string, folder: string, signal: Abort
 }
 
 /**
- * For functions that a llama.cpp lacks, a header with ones that end the process: the rest can then be compiled, and compared.
+ * For functions that a llama.cpp lacks, a header with ones that end the process, or do what `body` says: the rest can then be compiled, and
+ * compared.
  *
  * @returns its path
  */
-export function writeStandIns(folder: string, declarations: readonly string[]): string {
+export function writeStandIns(folder: string, declarations: readonly string[], body = "std::abort();"): string {
   const path = join(folder, "stand-ins.h");
   const headers = ["gguf.h", "llama.h", "cstdlib"].map((header) => `#include <${header}>`);
-  const functions = declarations.map((declaration) => `static inline ${declaration.replace(/^\w+_API /, "")} { std::abort(); }`);
+  const functions = declarations.map((declaration) => `static inline ${declaration.replace(/^\w+_API /, "")} { ${body} }`);
   // CMake tries the compiler with the same options, but without llama.cpp's headers.
   writeFileSync(path, ["#pragma once", "#if __has_include(<llama.h>)", ...headers, ...functions, "#endif", ""].join("\n"));
   return path;

@@ -1,0 +1,114 @@
+import { execFile } from "node:child_process";
+import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { createHash } from "node:crypto";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
+import { findNodeLlamaCpp, platformName } from "#native/prebuilt";
+import { findInstallation } from "../../lib/native/index.js";
+
+const run = promisify(execFile);
+const root = resolve(".");
+let folder: string;
+let installed: string;
+let prebuilts: string;
+let env: NodeJS.ProcessEnv;
+let manifest: { addons: Record<string, Record<string, unknown>> } & Record<string, unknown>;
+
+/** An empty folder in which npm has unpacked what it would publish, with this machine's own build as the prebuilt addon. */
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), "llama-steer-prebuilt-"));
+  const { stdout } = await run("npm", ["pack", "--json", "--ignore-scripts", "--pack-destination", folder], { maxBuffer: 1e7 });
+  const modules = join(folder, "node_modules");
+  installed = join(modules, "llama-steer");
+  await mkdir(installed, { recursive: true });
+  const [{ filename }] = JSON.parse(stdout) as [{ filename: string }];
+  await run("tar", ["xf", join(folder, filename), "-C", installed, "--strip-components=1"]);
+  await symlink(join(root, "node_modules"), join(installed, "node_modules")); // as in pnpm's layout
+  prebuilts = join(installed, "build", "prebuilt");
+  // Nothing but Node, npm and a shell.
+  const bin = join(folder, "bin");
+  await mkdir(bin);
+  const npm = (await run("which", ["npm"])).stdout.trim();
+  await symlink(process.execPath, join(bin, "node"));
+  await symlink(npm, join(bin, "npm"));
+  await symlink("/bin/sh", join(bin, "sh"));
+  const unset = { CXX: undefined, LLAMA_STEER_ADDON: undefined, LLAMA_STEER_FROM_SOURCE: undefined };
+  env = { ...process.env, ...unset, PATH: bin, LLAMA_STEER_GPU: "none" };
+}, 60_000);
+
+afterAll(() => rm(folder, { recursive: true, force: true }));
+
+beforeEach(async () => {
+  const { addonPath, built } = findInstallation();
+  const platform = platformName();
+  const sha256 = createHash("sha256").update(await readFile(addonPath)).digest("hex");
+  manifest = { nodeLlamaCpp: built.nodeLlamaCpp, llamaCpp: built.llamaCpp, nodeApi: 9, addons: { [platform]: { sha256, glibc: "2.28" } } };
+  await mkdir(join(prebuilts, platform), { recursive: true });
+  await copyFile(addonPath, join(prebuilts, platform, "llama-steer.node"));
+  await writeFile(join(prebuilts, "manifest.json"), JSON.stringify(manifest));
+});
+
+type Ended = { code?: number; stdout: string; stderr: string };
+const ended = (promise: Promise<Ended>): Promise<Ended> => promise.catch((error: Ended) => error);
+const install = (more: NodeJS.ProcessEnv = {}): Promise<Ended> =>
+  ended(run("npm", ["run", "install", "--silent"], { cwd: installed, env: { ...env, ...more } }));
+const steer = (...args: string[]): Promise<Ended> =>
+  ended(run(process.execPath, [join(installed, "dist", "bin", "llama-steer.js"), ...args], { cwd: folder, env }));
+
+test("installs and steers without a compiler, CMake and git, and says what it took", async () => {
+  const { code, stderr } = await install();
+  expect(code).toBeUndefined();
+  expect(stderr).toBe(`llama-steer: using the prebuilt addon for ${platformName()} (SHA-256 verified); nothing is compiled\n`);
+  const answer = await steer("generate", "tiny", "How do I plan the picnic?", "--steer", "tiny-italian:fixed,1", "--quiet");
+  expect(answer.stderr).toBe("");
+  expect(answer.stdout).toMatch(/\w+ \w+ \w+/);
+  const [, addon] = JSON.parse((await steer("doctor", "--json")).stdout) as Array<{ found: string }>;
+  expect(addon!.found).toBe(`prebuilt, SHA-256 verified: ${join(prebuilts, platformName(), "llama-steer.node")}`);
+}, 60_000);
+
+/** One thing about the prebuilt addon does not fit this machine. */
+const UNFIT: Array<[string, () => Promise<void> | void, RegExp]> = [
+  ["a damaged file", () => appendFile(join(prebuilts, platformName(), "llama-steer.node"), "x"), /is damaged: its SHA-256 is not the manifest's/],
+  ["a missing file", () => rm(join(prebuilts, platformName(), "llama-steer.node")), /is missing/],
+  ["another platform", () => { manifest.addons = { "mac-x64": {} }; }, /there is no prebuilt addon for/],
+  ["another node-llama-cpp", () => { manifest["nodeLlamaCpp"] = "3.21.1"; },
+    new RegExp(`is for node-llama-cpp 3\\.21\\.1, and ${findNodeLlamaCpp()!.version} is installed`)],
+  ["a newer Node-API", () => { manifest["nodeApi"] = 99; }, /needs Node-API 99, and this Node has \d+/],
+  ["no prebuilt addons", () => rm(join(prebuilts, "manifest.json")), /this package has no prebuilt addons/],
+];
+if (process.platform === "linux") {
+  UNFIT.push(["a newer glibc", () => { manifest.addons[platformName()]!["glibc"] = "2.99"; }, /needs glibc 2\.99, and this system has 2\.\d+/]);
+}
+
+test.each(UNFIT)("with %s, it builds from source, and says why", async (name, change, reason) => {
+  await change();
+  if (name !== "no prebuilt addons") await writeFile(join(prebuilts, "manifest.json"), JSON.stringify(manifest));
+  const { code, stderr } = await install();
+  expect(code).toBe(1);
+  const [why, needed] = stderr.split("\n");
+  expect(why).toMatch(reason);
+  expect(why).toMatch(/^llama-steer: .*; building the addon from source$/);
+  expect(needed).toMatch(/^llama-steer: git not found; building the addon needs it\. Install it with/);
+}, 30_000);
+
+test("a package whose addon does not fit says so where it is loaded, too", async () => {
+  await appendFile(join(prebuilts, platformName(), "llama-steer.node"), "x");
+  const { code, stderr } = await steer("generate", "tiny", "x");
+  expect(code).toBe(5);
+  expect(stderr).toMatch(/the addon is not built .*, and the prebuilt addon is damaged: .* Build it: node ".*native\/build\.mjs"/);
+}, 30_000);
+
+test("on musl it says that the prebuilt addon needs glibc, and what helps", async () => {
+  const musl = `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}`;
+  const { code, stderr } = await install({ NODE_OPTIONS: musl });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/the prebuilt addon needs glibc, and this Linux has another C library.*\n.*apk add build-base/);
+}, 30_000);
+
+test.each(["LLAMA_STEER_FROM_SOURCE", "LLAMA_STEER_CMAKE_OPTION_GGML_CUDA"])("whoever sets %s gets a build", async (name) => {
+  const { code, stderr } = await install({ [name]: "1" });
+  expect(code).toBe(1);
+  expect(stderr).toMatch(/^llama-steer: git not found/);
+}, 30_000);
