@@ -223,6 +223,18 @@ describe("the code of a column", () => {
     for (const code of codes(format, "")) expect(code).not.toContain("system");
   });
 
+  test("has the earlier turns in all languages", () => {
+    const turns = [{ question: "Who's there?", answer: "A bee." }, { question: "Why?" }];
+    const asked = conversation("chat", turns, "Be brief.");
+    const how = { question: "Why?", asked, system: "Be brief.", steering: [], entries: ENTRIES, origin: "http://127.0.0.1", needsKey: false };
+    for (const language of LANGUAGES) {
+      const code = codeOf(language, { model: "tiny", ...how, body: requestBody(setting, asked, [], 7) });
+      for (const text of ["A bee.", "Why?", "Be brief."]) expect(code.split(text)).toHaveLength(2);
+    }
+    const cli = codeOf("cli", { model: "tiny", ...how, body: {} });
+    expect(cli).toMatch(/^printf %s '\[\n[^']*Who'\\''s there[^']*' > messages\.json\nllama-steer generate tiny --messages messages\.json/);
+  });
+
   test("says it of a base model as library and command line take it", () => {
     const [library, cli] = codes("qa", "Be brief.");
     expect(library).toContain('await prompts.tokens(model, "Why?", { system: "Be brief." });');

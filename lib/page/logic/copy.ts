@@ -33,12 +33,15 @@ export function codeOf(language: Language, copied: Copied): string {
 const isGallery = (entries: Copied["entries"], id: string): boolean => entries.get(id)?.source === "gallery";
 const fileOf = (id: string): string => `${id}.safetensors`;
 const sampled = ({ body }: Copied): boolean => typeof body["temperature"] === "number";
+/** All messages, where there are more than the question. */
+const conversationOf = (asked: Asked): Message[] | undefined =>
+  (isChat(asked) && asked.input.messages.length > 1 ? asked.input.messages : undefined);
 const isChat = (asked: Asked): asked is Asked & { input: { messages: Message[] } } => "messages" in asked.input;
 
 function library(copied: Copied): string {
   const { model, question, asked, system, steering, entries, body } = copied;
   const pulled = steering.some(({ vector }) => isGallery(entries, vector));
-  const messages = isChat(asked) && asked.input.messages.length > 1 ? asked.input.messages : undefined;
+  const messages = conversationOf(asked);
   const how = isChat(asked) || system === "" ? "" : `, { system: ${quoted(system)} }`; // a chat has it among its messages
   const names = [...(pulled ? ["gallery"] : []), "loadModel", ...(steering.length > 0 ? ["loadSteering"] : []), "prompts"];
   const list = steering.map((entry) => {
@@ -61,16 +64,19 @@ function library(copied: Copied): string {
 }
 
 function commandLine(copied: Copied): string {
-  const { model, question, system, steering, entries, body } = copied;
+  const { model, question, asked, system, steering, entries, body } = copied;
+  const turns = conversationOf(asked)?.filter(({ role }) => role !== "system") ?? [];
+  const hasTurns = turns.length > 1;
   const pulls = steering.filter(({ vector }) => isGallery(entries, vector)).map(({ vector }) => `llama-steer vectors pull ${shell(vector)}`);
   const parts = [
-    `llama-steer generate ${shell(model)} ${shell(question)}`,
+    `llama-steer generate ${shell(model)} ${hasTurns ? "--messages messages.json" : shell(question)}`,
     ...steering.map((entry) => `--steer ${shell(shorthand(entry, fileOf(entry.vector), fileOf))}`),
     ...(system === "" ? [] : [`--system ${shell(system)}`]),
     `--max-new-tokens ${body["max_tokens"]}`,
     ...(sampled(copied) ? [`--temperature ${body["temperature"]} --seed ${body["seed"]}`] : []),
   ];
-  return [...pulls, parts.join(" \\\n  ")].join("\n");
+  const file = hasTurns ? [`printf %s ${shell(JSON.stringify(turns, null, 2))} > messages.json`] : [];
+  return [...pulls, ...file, parts.join(" \\\n  ")].join("\n");
 }
 
 function curl({ asked, body, origin, needsKey }: Copied): string {
