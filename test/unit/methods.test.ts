@@ -68,7 +68,7 @@ describe("a comparison of methods", () => {
   });
 
   test("tells its work in rows of decodes", () => {
-    expect(["fixed", "dynamic", "budget"].map((method) => rowsPerToken(method as "fixed", 3))).toEqual([1, 5, 15]);
+    expect(["fixed", "dynamic", "budget"].map((method) => rowsPerToken(method as "fixed", 3))).toEqual([1, 5, 5]);
     const work = workOf(parsed({ methods: ["fixed"] }));
     // Fixed with its perplexity, its judge and its KL; the unsteered and the prompted one with the first two.
     expect(work.answering).toBe(50 * 30 * ((1 + 2 + 2) + 2 * (1 + 2)));

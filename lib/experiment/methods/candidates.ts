@@ -39,8 +39,7 @@ export function strengthsOf(method: Method, nVectors: number): readonly number[]
 
 /** Rows of a decode that an answer of this method takes per token: 1 for its output, more for what it measures. */
 export function rowsPerToken(method: Method, nVectors: number): number {
-  if (method === "dynamic") return 2 + nVectors;
-  return method === "budget" ? 5 * nVectors : 1;
+  return method === "dynamic" || method === "budget" ? 2 + nVectors : 1;
 }
 
 /** The setting of a method with one of its strengths. */
