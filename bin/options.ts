@@ -1,6 +1,7 @@
 import { DEFAULT_PARALLEL, STRATEGY_WORDS } from "../lib/experiment/index.js";
 import { spec, type Strategy } from "../lib/experiments.js";
 import { SteeringError, SteeringVector, type FormatOptions, type HookSite } from "../lib/index.js";
+import { parseServers } from "../lib/engine/index.js";
 import { FORMAT_CHOICES } from "../lib/prompt/index.js";
 import { HOOK_SITES } from "../lib/vector/index.js";
 import { options, titled, type OutputOptions, type Values } from "./command.js";
@@ -22,7 +23,7 @@ export const MACHINE = titled("Machine", {
   threads: { ...count(), describe: "Number of CPU threads", defaultDescription: "one per idle core" },
   "gpu-layers": { ...count(0), describe: "Number of layers to run on the GPU", defaultDescription: "all, if there is a GPU" },
   rpc: {
-    type: "string", coerce: (value: string) => value.split(","), describe: "RPC servers that compute too, HOST:PORT joined by commas",
+    type: "string", coerce: parseServers, describe: "RPC servers that compute too, HOST:PORT joined by commas",
     defaultDescription: "$LLAMA_STEER_RPC",
   },
 });

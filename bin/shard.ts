@@ -35,18 +35,19 @@ function shardOfArray(name: string, env: NodeJS.ProcessEnv): Shard {
   const refuse = (why: string): never => { throw new SteeringError("E_BAD_ARGUMENT", `--${name} auto: ${why}`); };
   const array = ARRAYS.find(({ index }) => wholeNumber(env[index]) !== undefined); // Grid Engine says "undefined" outside an array
   if (!array) return refuse(`this is no job of an array: none of ${ARRAYS.map(({ index }) => index).join(", ")} is set. Give I/N`);
+  const count = wholeNumber(env[COUNT]);
   const value = (variable: string | undefined): number | undefined => (variable === undefined ? undefined : wholeNumber(env[variable]));
   const number = value(array.index)!;
   const [first, last, step = 1] = [value(array.first), value(array.last), value(array.step)];
-  if (first === undefined || last === undefined) {
-    const count = wholeNumber(env[COUNT]);
+  if (count !== undefined || first === undefined || last === undefined) {
     if (count === undefined) return refuse(`${array.scheduler} does not say how many jobs there are: set ${COUNT} to it, or give I/N`);
     if (number < count) return { index: number, count };
     return refuse(`job ${number} is not below ${COUNT}=${count}; number the jobs from 0`);
   }
-  const [index, count] = [(number - first) / step, (last - first) / step + 1];
-  const isEven = Number.isInteger(index) && Number.isInteger(count) && !hasGaps(array, count, env);
-  if (isEven && index >= 0 && index < count) return { index, count };
+  const [index, nJobs] = [(number - first) / step, (last - first) / step + 1];
+  if (nJobs === 1) return refuse(`an array of one job may be a part of a larger one, run again: set ${COUNT}, or give I/N`);
+  const isEven = Number.isInteger(index) && Number.isInteger(nJobs) && !hasGaps(array, nJobs, env);
+  if (isEven && index >= 0 && index < nJobs) return { index, count: nJobs };
   return refuse(`the jobs of this array are not numbered evenly (${first} to ${last}). Use a range such as 0-7`);
 }
 

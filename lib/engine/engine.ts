@@ -12,7 +12,7 @@ import { throwIfAborted } from "./abort.js";
 import { Context, type ContextNeeds } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import { nativeGate } from "./gate.js";
-import { checkGraphPath, hasDevice } from "./graph-check.js";
+import { checkGraphPath, hasDevice, rememberServers } from "./graph-check.js";
 import { checkLimits, withServers, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
@@ -41,17 +41,17 @@ export async function openEngine(nameOrPath: string, given: LoadModelOptions = {
   const path = resolve(await resolveModel(nameOrPath)); // absolute, since it is read again later from any working directory
   const options = withServers(given);
   checkLimits(options);
-  if (options.rpc) requireRpcBackend();
-  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", signal, threads, maxGenerations } = options;
+  const { gpuLayers = "all", mmap = true, vet = true, backend = "auto", rpc, signal, threads, maxGenerations } = options;
+  if (rpc) requireRpcBackend();
   const begun = performance.now();
   if (vet) await vetModel(path, signal);
   const vetted = performance.now();
-  const nGpuLayers = gpuLayers === "all" ? -1 : gpuLayers;
   const steeringPath = await provenPath(options); // before this process uses the device: an RPC server takes one client at a time
   // Created only now, because it measures the machine's load, and our child processes have finished computing.
   const threadCount = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
-  const where = { ...(backend !== "auto" && { backend }), ...(options.rpc && { rpc: [...options.rpc] }) };
-  const native = await callAsync(async () => addon().loadModel(path, { nGpuLayers, useMmap: mmap, ...where }));
+  const where = { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, ...(backend !== "auto" && { backend }), ...(rpc && { rpc: [...rpc] }) };
+  const native = await callAsync(async () => addon().loadModel(path, { useMmap: mmap, ...where }));
+  rememberServers(rpc ?? []);
   const info = native.info();
   const check = vet ? `, after a check of ${seconds(begun, vetted)}` : "";
   tell(options.logger, "info", `${path}: ${info.description}, loaded in ${seconds(vetted)}${check}`);

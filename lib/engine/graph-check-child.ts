@@ -1,16 +1,17 @@
 // The process that `checkGraphPath` starts, with the name of a back end and RPC servers. It steers the package's own model on both paths,
 // on the devices that models would use, and reports how much the results differ.
+import type { SteeringError } from "../errors.js";
 import { HOOK_SITES, hasHeads, type HookSite, type VectorData } from "../vector/index.js";
 import { Batch } from "./batch.js";
 import type { Context } from "./context.js";
 import type { LoadModelOptions } from "./load-options.js";
 import { Engine, openEngine } from "./engine.js";
 
-/** The message to the parent process. */
-export interface GraphCheckReport {
-  /** The largest distance between the paths, relative to the change that steering makes; null if not finite. */
-  difference: number | null;
-}
+/**
+ * The message to the parent process: the largest distance between the paths, relative to the change that steering makes (null if not
+ * finite); or why no model could be loaded on the RPC servers.
+ */
+export type GraphCheckReport = { difference: number | null } | { refusal: string };
 
 const MODEL = "tiny";
 const PROMPT = [1, 2, 3, 4, 5, 6];
@@ -23,7 +24,7 @@ const orphaned = (): void => void process.kill(process.pid, "SIGKILL");
 process.once("disconnect", orphaned);
 const backend = (process.argv[2] ?? "auto") as NonNullable<LoadModelOptions["backend"]>;
 const rpc = process.argv.slice(3);
-const [callback, graph] = [await logits("callback"), await logits("graph")];
+const [callback, graph] = await bothPaths();
 const difference = Math.max(...callback.map(({ steered, unsteered }, index) => {
   const other = graph[index]!;
   return Math.max(distance(steered, other.steered), distance(unsteered, other.unsteered)) / distance(steered, unsteered);
@@ -32,6 +33,17 @@ process.send!({ difference } satisfies GraphCheckReport, () => {
   process.off("disconnect", orphaned);
   process.disconnect();
 });
+
+async function bothPaths(): Promise<[Outcome[], Outcome[]]> {
+  try {
+    return [await logits("callback"), await logits("graph")];
+  } catch (error) {
+    if (rpc.length > 0 && (error as SteeringError).code === "E_NATIVE") {
+      await new Promise((sent) => process.send!({ refusal: (error as Error).message } satisfies GraphCheckReport, sent));
+    }
+    throw error;
+  }
+}
 
 /** The logits of all rows of one batch. */
 interface Outcome {

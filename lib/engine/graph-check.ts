@@ -66,7 +66,9 @@ function begin(state: string, where: Where, child: URL): Trial {
   const stop = new AbortController();
   const trial = { check: remembered(state, () => runCheck(where, child, stop.signal)), stop, waiting: 0 };
   trials.set(state, trial);
-  trial.check.catch(() => { trials.delete(state); }); // interrupted: the next load tries again
+  const forget = (): void => void trials.delete(state);
+  // Interrupted, or a server may come back: the next load tries again.
+  trial.check.then(({ holds }) => { if (!holds && where.rpc.length > 0) forget(); }, forget);
   return trial;
 }
 
@@ -96,8 +98,17 @@ async function remembered(state: string, attempt: () => Promise<GraphCheck>): Pr
 
 async function runCheck(where: Where, module: URL, signal: AbortSignal): Promise<GraphCheck> {
   if (signal.aborted) return { holds: false, why: "it was aborted" };
+  if (where.rpc.some((server) => usedServers.has(server))) return { holds: false, why: "this process uses its servers already" };
   const ended = await runChild(where, module, signal).catch((error: Error) => error);
   return ended instanceof Error ? { holds: false, why: ended.message } : verdict(ended);
+}
+
+/** RPC servers that this process has used: each serves one process at a time, and would keep another one waiting. */
+const usedServers = new Set<string>();
+
+/** Call this once a model on these servers is loaded. */
+export function rememberServers(servers: readonly string[]): void {
+  for (const server of servers) usedServers.add(server);
 }
 
 interface Ending {
@@ -122,6 +133,7 @@ function runChild({ backend, rpc }: Where, module: URL, signal: AbortSignal): Pr
 }
 
 function verdict({ report, end }: Ending): GraphCheck {
+  if (report && "refusal" in report) throw new SteeringError("E_NATIVE", report.refusal);
   if (isInterrupt(end)) throw new SteeringError("E_ABORTED", `testing this machine's devices was interrupted (${end})`);
   if (end !== 0) return { holds: false, why: `the process that tests it ended with ${end}` };
   if (!report) return { holds: false, why: "the process that tests it sent no result" };

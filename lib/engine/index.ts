@@ -8,6 +8,7 @@ export { Context, UNREACHED, type Chosen, type GateReading, type MeasuredAlpha, 
 export { Embedder, loadEmbedder } from "./embedder.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
 export { lendDevices } from "./lend-devices.js";
+export { parseServers } from "./load-options.js";
 export { programVersion } from "./program-version.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";

@@ -89,17 +89,25 @@ function checkRopeScaling({ kind, factor, originalContext = 1 }: RopeScaling): v
 }
 
 /** The options with the RPC servers of the environment, if they name none; an empty list means none. */
-export function withServers({ rpc = serversOfEnvironment(), ...options }: LoadModelOptions): LoadModelOptions {
-  return Array.isArray(rpc) && rpc.length === 0 ? options : { ...options, rpc };
+export function withServers({ rpc = parseServers(process.env["LLAMA_STEER_RPC"] ?? ""), ...options }: LoadModelOptions): LoadModelOptions {
+  if (options.gpuLayers === 0 || (Array.isArray(rpc) && rpc.length === 0)) return options;
+  return { ...options, rpc: Array.isArray(rpc) ? rpc.map(withAddress) : rpc };
 }
 
-function serversOfEnvironment(): string[] {
-  return (process.env["LLAMA_STEER_RPC"] ?? "").split(",").map((server) => server.trim()).filter((server) => server !== "");
+/** Reads a list of servers, joined by commas; none in an empty text. */
+export function parseServers(text: string): string[] {
+  return text.split(",").map((server) => server.trim()).filter((server) => server !== "");
+}
+
+/** A server under two names would count as two, of which the second waits for the first. */
+function withAddress(server: unknown): string {
+  return typeof server === "string" ? server.replace(/^localhost:/, "127.0.0.1:") : server as string;
 }
 
 function checkServers(servers: readonly string[]): void {
   if (!Array.isArray(servers)) throw new SteeringError("E_BAD_ARGUMENT", "rpc must be a list of servers, each as host:port");
   for (const server of servers) {
+    if (servers.filter((each) => each === server).length > 1) throw new SteeringError("E_BAD_ARGUMENT", `rpc names ${server} twice`);
     const port = typeof server === "string" ? Number(/^[^\s:,]+:(\d{1,5})$/.exec(server)?.[1]) : NaN;
     if (port >= 1 && port <= 65_535) continue;
     throw new SteeringError("E_BAD_ARGUMENT", `rpc: ${JSON.stringify(server)} is not an RPC server; write host:port, e.g. 192.168.1.5:50052`);

@@ -5,6 +5,8 @@
 
 #include <algorithm>
 #include <cctype>
+#include <set>
+#include <string>
 
 namespace {
 
@@ -29,7 +31,27 @@ bool is_gpu(ggml_backend_dev_t device) {
     return type == GGML_BACKEND_DEVICE_TYPE_GPU || type == GGML_BACKEND_DEVICE_TYPE_IGPU;
 }
 
+// llama.cpp ends the process beyond 16 back ends, of which the CPU and an accelerator such as BLAS are two.
+constexpr size_t MOST_DEVICES = 14;
+
 } // namespace
+
+std::vector<ggml_backend_dev_t> own_gpus() {
+    std::vector<ggml_backend_dev_t> gpus;
+    std::set<std::string>           seen; // one card may be a device of CUDA and of Vulkan
+    const auto add = [&](enum ggml_backend_dev_type type) {
+        for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
+            ggml_backend_dev_t device = ggml_backend_dev_get(i);
+            if (ggml_backend_dev_type(device) != type) continue;
+            ggml_backend_dev_props props{};
+            ggml_backend_dev_get_props(device, &props);
+            if (props.device_id == nullptr || seen.insert(props.device_id).second) gpus.push_back(device);
+        }
+    };
+    add(GGML_BACKEND_DEVICE_TYPE_GPU);
+    if (gpus.empty()) add(GGML_BACKEND_DEVICE_TYPE_IGPU);
+    return gpus;
+}
 
 std::vector<ggml_backend_dev_t> devices_for(const weights_options & options) {
     std::vector<ggml_backend_dev_t> devices;
@@ -38,10 +60,12 @@ std::vector<ggml_backend_dev_t> devices_for(const weights_options & options) {
         const auto own = devices_of(options.backend);
         devices.insert(devices.end(), own.begin(), own.end());
     } else if (!devices.empty()) {
-        for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-            ggml_backend_dev_t device = ggml_backend_dev_get(i);
-            if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU) devices.push_back(device);
-        }
+        const auto own = own_gpus();
+        devices.insert(devices.end(), own.begin(), own.end());
+    }
+    if (devices.size() > MOST_DEVICES) {
+        throw failure("E_NATIVE", std::to_string(devices.size()) + " devices are too many; llama.cpp takes at most "
+            + std::to_string(MOST_DEVICES));
     }
     return devices;
 }

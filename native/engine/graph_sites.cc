@@ -1,5 +1,6 @@
 #include "engine/graph_sites.h"
 
+#include "engine/failure.h"
 #include "engine/llama_pointers.h"
 #include "engine/node_names.h"
 #include "engine/node_signature.h"
@@ -289,6 +290,8 @@ site_map find_sites(llama_model * model, const std::string & architecture) {
     params.op_offload    = false;
     params.no_perf       = true;
     const context_pointer context(llama_init_from_model(model, params));
+    const std::string     why = log.explain("");
+    if (context == nullptr && why.find("RPC") != std::string::npos) throw failure("E_NATIVE", "llama.cpp cannot use the model" + why);
     const bool is_usable = context != nullptr && llama_get_memory(context.get()) != nullptr;
     return is_usable ? find_sites(context.get(), model, architecture) : site_map(architecture, {}, {});
 }

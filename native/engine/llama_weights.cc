@@ -58,7 +58,7 @@ llama_model * load_model(const std::string & path, const weights_options & optio
     llama_model * model = llama_model_load_from_file(path.c_str(), params);
     if (model == nullptr) {
         const std::string why = log.explain("llama.cpp cannot load " + path);
-        throw failure(!options.rpc.empty() && why.find("RPC server") != std::string::npos ? "E_NATIVE" : "E_BAD_GGUF", why);
+        throw failure(!options.rpc.empty() && why.find("RPC") != std::string::npos ? "E_NATIVE" : "E_BAD_GGUF", why);
     }
     return_freed_memory();
     return model;

@@ -1,5 +1,6 @@
 #include "engine/rpc.h"
 
+#include "engine/device_choice.h"
 #include "engine/failure.h"
 
 #include <exception>
@@ -42,10 +43,6 @@ std::vector<ggml_backend_dev_t> rpc_devices(const std::vector<std::string> & end
     return devices;
 }
 
-bool is_rpc(ggml_backend_dev_t device) {
-    return std::string(ggml_backend_reg_name(ggml_backend_dev_backend_reg(device))).rfind("RPC", 0) == 0;
-}
-
 rpc_quiet::rpc_quiet() { set_quiet(true); }
 
 rpc_quiet::~rpc_quiet() { set_quiet(false); }
@@ -53,11 +50,7 @@ rpc_quiet::~rpc_quiet() { set_quiet(false); }
 void run_rpc_server(const std::string & endpoint, uint32_t n_threads) {
     using start_function = void (*)(const char *, const char *, size_t, size_t, ggml_backend_dev_t *);
     const auto start_server = rpc_function<start_function>("ggml_backend_rpc_start_server");
-    std::vector<ggml_backend_dev_t> devices;
-    for (size_t i = 0; i < ggml_backend_dev_count(); ++i) {
-        ggml_backend_dev_t device = ggml_backend_dev_get(i);
-        if (ggml_backend_dev_type(device) == GGML_BACKEND_DEVICE_TYPE_GPU && !is_rpc(device)) devices.push_back(device);
-    }
+    auto devices = own_gpus();
     if (devices.empty()) devices.push_back(ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_CPU));
     start_server(endpoint.c_str(), nullptr, n_threads, devices.size(), devices.data());
     throw failure("E_NATIVE", "the RPC server cannot listen at " + endpoint);

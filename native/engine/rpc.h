@@ -10,9 +10,6 @@
 // Throws E_NATIVE if the plug-in is missing or a server does not answer.
 std::vector<ggml_backend_dev_t> rpc_devices(const std::vector<std::string> & endpoints);
 
-// True for a device of an RPC server.
-bool is_rpc(ggml_backend_dev_t device);
-
 // While it lives, nothing that this thread does throws because a server is gone: for destructors.
 class rpc_quiet {
 public:

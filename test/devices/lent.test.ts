@@ -2,6 +2,8 @@
 // test/devices/run.ts builds it and runs this.
 import { spawn, type ChildProcess } from "node:child_process";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { once } from "node:events";
+import { connect } from "node:net";
 import { join } from "node:path";
 import { packageRoot } from "#native/prebuilt";
 import { gallery, loadModel, schedule, SteeringVector, type Model } from "../../lib/index.js";
@@ -12,19 +14,21 @@ let server: ChildProcess;
 let port: number;
 let vector: SteeringVector;
 
-async function startServer(): Promise<void> {
+/** Starts a server; resolves once it listens. */
+async function serverAt(port: number): Promise<ChildProcess> {
   const command = join(packageRoot, "dist", "bin", "llama-steer.js");
-  server = spawn(process.execPath, [command, "rpc-server", "--port", String(port), "--threads", "1"]);
+  const child = spawn(process.execPath, [command, "rpc-server", "--port", String(port), "--threads", "1"]);
   for (let attempt = 0; attempt < 100 && !(await listens(port)); attempt++) await new Promise((resolve) => setTimeout(resolve, 200));
+  return child;
 }
 
-async function stopServer(): Promise<void> {
-  const ended = new Promise((resolve) => server.once("close", resolve));
-  server.kill("SIGKILL");
+async function kill(child: ChildProcess): Promise<void> {
+  const ended = new Promise((resolve) => child.once("close", resolve));
+  child.kill("SIGKILL");
   await ended;
 }
 
-const lent = (): Promise<Model> => loadModel("tiny", { rpc: [`127.0.0.1:${port}`], threads: 1 });
+const lent = (...others: string[]): Promise<Model> => loadModel("tiny", { rpc: [`localhost:${port}`, ...others], threads: 1 });
 
 /** Unsteered, Fixed and Dyn. */
 async function answers(model: Model): Promise<string[]> {
@@ -38,10 +42,10 @@ async function answers(model: Model): Promise<string[]> {
 beforeAll(async () => {
   vector = await SteeringVector.load(await gallery.pull("tiny-italian"));
   port = await freePort();
-  await startServer();
+  server = await serverAt(port);
 });
 
-afterAll(stopServer);
+afterAll(() => kill(server));
 
 test("answers are those of this machine, steered or not", async () => {
   await using local = await loadModel("tiny", { threads: 1, rpc: [] });
@@ -58,18 +62,50 @@ test("a server that dies in the middle of an answer is an error; the process liv
   const stream = model.generate(QUESTION, { maxNewTokens: 200 });
   const read = async (): Promise<void> => {
     let count = 0;
-    for await (const _ of stream) if (++count === 5) await stopServer();
+    for await (const _ of stream) if (++count === 5) await kill(server);
   };
   await expect(read()).rejects.toMatchObject({ code: "E_LLAMA", message: expect.stringContaining("no longer answers") });
   // Every model on that server fails, each time: none goes on with what it last received.
   for (const each of [model, other, other]) await expect(each.generate(QUESTION, { maxNewTokens: 3 }).result()).rejects.toThrow(/RPC server/);
   await expect(lent()).rejects.toMatchObject({ code: "E_NATIVE" });
   expect(await answers(local)).toEqual(expected);
-  await startServer();
+  server = await serverAt(port);
+  // Its weights are gone with the first server: the new one must not compute without them.
+  await expect(model.generate(QUESTION, { maxNewTokens: 3 }).result()).rejects.toThrow(/RPC server/);
   model.dispose();
   other.dispose();
   await using later = await lent();
   expect(await answers(later)).toEqual(expected);
+});
+
+test("one of two servers dies while the model is idle; it is freed, and the other one is used alone", async () => {
+  const otherPort = await freePort();
+  const other = await serverAt(otherPort);
+  const model = await lent(`127.0.0.1:${otherPort}`);
+  const expected = await answers(model);
+  await kill(other);
+  await expect(model.generate(QUESTION, { maxNewTokens: 3 }).result()).rejects.toThrow(/RPC server/);
+  model.dispose();
+  await using alone = await lent();
+  expect(await answers(alone)).toEqual(expected);
+});
+
+test("a server that serves somebody else says so after ten seconds", async () => {
+  const busyPort = await freePort();
+  const busy = await serverAt(busyPort);
+  const client = connect(busyPort, "127.0.0.1");
+  await once(client, "connect");
+  await expect(loadModel("tiny", { rpc: [`127.0.0.1:${busyPort}`] })).rejects.toMatchObject({
+    code: "E_NATIVE", message: expect.stringContaining("serves another process"),
+  });
+  client.destroy();
+  await kill(busy);
+});
+
+test.each([
+  ["twice", ["127.0.0.1:5", "localhost:5"]], ["no port", ["127.0.0.1"]], ["a port too large", ["h:70000"]],
+])("a list of servers that is wrong: %s", async (_, rpc) => {
+  await expect(loadModel("tiny", { rpc })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
 });
 
 test("a port where nobody listens", async () => {

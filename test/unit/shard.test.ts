@@ -10,6 +10,7 @@ test.each<[string, NodeJS.ProcessEnv, number, number]>([
   ["Slurm", slurm(3, 0, 7, 1, 8), 3, 8],
   ["Slurm, from 1", slurm(8, 1, 8, 1, 8), 7, 8],
   ["Slurm, in steps", slurm(6, 2, 10, 4, 3), 1, 3],
+  ["Slurm, run again in part", { ...slurm(5, 4, 7, 1, 4), LLAMA_STEER_SHARDS: "8" }, 5, 8],
   ["Grid Engine", { SGE_TASK_ID: "4", SGE_TASK_FIRST: "1", SGE_TASK_LAST: "4", SGE_TASK_STEPSIZE: "1" }, 3, 4],
   ["Kubernetes", { JOB_COMPLETION_INDEX: "2", LLAMA_STEER_SHARDS: "5" }, 2, 5],
   ["PBS", { PBS_ARRAY_INDEX: "0", LLAMA_STEER_SHARDS: "2" }, 0, 2],
@@ -22,6 +23,7 @@ test.each<[string, NodeJS.ProcessEnv, RegExp]>([
   ["no array", { SGE_TASK_ID: "undefined" }, /none of SLURM_ARRAY_TASK_ID/],
   ["an array without its size", { JOB_COMPLETION_INDEX: "2" }, /LLAMA_STEER_SHARDS/],
   ["an array that does not begin with 0", { PBS_ARRAY_INDEX: "2", LLAMA_STEER_SHARDS: "2" }, /number the jobs from 0/],
+  ["one job of an array that is run again", slurm(3, 3, 3, 1, 1), /LLAMA_STEER_SHARDS/],
   ["a list with gaps", slurm(3, 0, 7, 1, 3), /not numbered evenly/],
 ])("--shard auto with %s", (_, env, message) => {
   expect(() => shard("auto", "shard", env)).toThrow(message);
