@@ -34,7 +34,7 @@ export function shard(text: string, name: string, env: NodeJS.ProcessEnv = proce
 function shardOfArray(name: string, env: NodeJS.ProcessEnv): Shard {
   const refuse = (why: string): never => { throw new SteeringError("E_BAD_ARGUMENT", `--${name} auto: ${why}`); };
   const array = ARRAYS.find(({ index }) => wholeNumber(env[index]) !== undefined); // Grid Engine says "undefined" outside an array
-  if (!array) return refuse(`this is no job of an array: none of ${ARRAYS.map(({ index }) => index).join(", ")} is set. Give I/N`);
+  if (!array) return refuse(`this is not a job of an array: none of ${ARRAYS.map(({ index }) => index).join(", ")} is set. Give I/N`);
   const count = wholeNumber(env[COUNT]);
   const value = (variable: string | undefined): number | undefined => (variable === undefined ? undefined : wholeNumber(env[variable]));
   const number = value(array.index)!;

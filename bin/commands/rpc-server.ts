@@ -7,7 +7,7 @@ import { count } from "../options.js";
 const OPTIONS = options({
   port: { ...count(), default: 50052, describe: "Port" },
   host: { type: "string", default: "127.0.0.1", describe: "Address; whoever reaches it can use this machine" },
-  threads: { ...count(), describe: "CPU threads, where there is no GPU", defaultDescription: "one per idle core" },
+  threads: { ...count(), describe: "CPU threads, if it has no GPU", defaultDescription: "one per idle core" },
 });
 
 type RpcServerArguments = Values<typeof OPTIONS> & OutputOptions;

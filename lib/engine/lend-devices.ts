@@ -8,7 +8,7 @@ import { defaultThreads, MAX_THREADS } from "./threads.js";
 export interface LendOptions {
   host: string;
   port: number;
-  /** CPU threads, where there is no GPU; default: one per core that the process may use. */
+  /** CPU threads, if it has no GPU; default: one per core that the process may use. */
   threads?: number;
 }
 

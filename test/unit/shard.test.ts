@@ -20,7 +20,7 @@ test.each<[string, NodeJS.ProcessEnv, number, number]>([
 });
 
 test.each<[string, NodeJS.ProcessEnv, RegExp]>([
-  ["no array", { SGE_TASK_ID: "undefined" }, /none of SLURM_ARRAY_TASK_ID/],
+  ["no array", { SGE_TASK_ID: "undefined" }, /not a job of an array: none of SLURM_ARRAY_TASK_ID/],
   ["an array without its size", { JOB_COMPLETION_INDEX: "2" }, /LLAMA_STEER_SHARDS/],
   ["an array that does not begin with 0", { PBS_ARRAY_INDEX: "2", LLAMA_STEER_SHARDS: "2" }, /number the jobs from 0/],
   ["one job of an array that is run again", slurm(3, 3, 3, 1, 1), /LLAMA_STEER_SHARDS/],
