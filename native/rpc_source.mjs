@@ -16,7 +16,7 @@ const MEMBERS = `public:
     }
 private:
     std::atomic_bool running;`;
-/** An allocation that fails is null to all that ask for one; an exception would cross C, and leave a freed buffer behind. */
+/** An allocation that fails is null to all that ask for one; an exception would cross C, which would then free a buffer twice. */
 const ALLOCATION = `static ggml_backend_buffer_t llama_steer_alloc_buffer(ggml_backend_buffer_type_t buft, size_t size);
 static ggml_backend_buffer_t ggml_backend_rpc_buffer_type_alloc_buffer(ggml_backend_buffer_type_t buft, size_t size) {
     try {
@@ -81,7 +81,7 @@ const CHANGES = [
   // The handshake's, and both of the thread that talks to the server.
   { find: /RPC_STATUS_ASSERT\(status\);/g, times: 3, by: (index) => (index === 0 ? "if (!status) return false;" : "if (!status) is_lost = true;") },
   { find: /msg_ptr->cmd != RPC_CMD_NONE/g, times: 1, by: () => "msg_ptr->cmd != RPC_CMD_NONE && !is_lost" },
-  // Freeing a buffer is no time to throw.
+  // Nothing that frees a buffer may throw.
   { find: /future\.wait\(\);/g, times: 2, by: () => "future.wait();\n    if (cmd != RPC_CMD_FREE_BUFFER) tell();" },
   { find: /get_future\(\)\.wait\(\);/g, times: 1, by: () => "get_future().wait();\n    tell();" },
   { find: /ev->sf\.wait\(\);/g, times: 1, by: () => "ev->sf.wait();\n    ev->owner->tell();" },

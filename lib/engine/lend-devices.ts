@@ -15,7 +15,7 @@ export interface LendOptions {
 const MAX_PORT = 65_535;
 
 /**
- * Lends this machine's GPUs, or its CPU where it has none, to one model at a time elsewhere (`LoadModelOptions.rpc`), until the process
+ * Lends this machine's GPUs, or its CPU if it has none, to one model at a time elsewhere (`LoadModelOptions.rpc`), until the process
  * ends. llama.cpp's server asks for no password and trusts what it is sent. Throws E_BAD_ARGUMENT, and E_NATIVE if the RPC back end is not
  * built, or if it cannot listen there.
  */

@@ -253,7 +253,7 @@ export interface NativeWork {
 
 export interface NativeAddon {
   loadBackends(folder: string, plugins: string[]): void;
-  /** Lends this process's GPUs, or its CPU where it has none, at `host:port`; settles only if it cannot listen. */
+  /** Lends this process's GPUs, or its CPU if it has none, at `host:port`; settles only if it cannot listen. */
   runRpcServer(endpoint: string, nThreads: number): Promise<void>;
   devices(): NativeDevice[];
   systemInfo(): string;

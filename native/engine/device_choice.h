@@ -4,7 +4,7 @@
 
 #include <vector>
 
-// This machine's GPUs, each once; integrated ones only where there are no others.
+// This machine's GPUs, each once; integrated ones only if there are no others.
 std::vector<ggml_backend_dev_t> own_gpus();
 
 // The devices of the options' RPC servers, then this machine's, as llama.cpp orders them; empty: as llama.cpp chooses.

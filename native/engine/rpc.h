@@ -19,6 +19,6 @@ public:
     rpc_quiet & operator=(const rpc_quiet &) = delete;
 };
 
-// Lends this process's GPUs, or its CPU where it has none, to whoever connects to `endpoint`, one client at a time.
+// Lends this process's GPUs, or its CPU if it has none, to whoever connects to `endpoint`, one client at a time.
 // Never returns; throws E_NATIVE if it cannot listen.
 void run_rpc_server(const std::string & endpoint, uint32_t n_threads);

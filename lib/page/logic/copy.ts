@@ -33,7 +33,7 @@ export function codeOf(language: Language, copied: Copied): string {
 const isGallery = (entries: Copied["entries"], id: string): boolean => entries.get(id)?.source === "gallery";
 const fileOf = (id: string): string => `${id}.safetensors`;
 const sampled = ({ body }: Copied): boolean => typeof body["temperature"] === "number";
-/** All messages, where there are more than the question. */
+/** All messages, if there are more than the question. */
 const conversationOf = (asked: Asked): Message[] | undefined =>
   (isChat(asked) && asked.input.messages.length > 1 ? asked.input.messages : undefined);
 const isChat = (asked: Asked): asked is Asked & { input: { messages: Message[] } } => "messages" in asked.input;
