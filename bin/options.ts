@@ -73,7 +73,7 @@ export const RUN = options({
   },
   shard: {
     type: "string", coerce: (text: string, name: string) => shard(text, name),
-    describe: "Answer only shard I of N: I/N with I from 0, or auto in an array of jobs; `results merge` joins them",
+    describe: "Answer only shard I of N, as I/N from 0, or auto in a job array",
   },
 });
 

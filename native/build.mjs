@@ -19,7 +19,7 @@ import { extractLlamaCpp } from "./llama-cpp.mjs";
 import {
   findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder,
 } from "./prebuilt.mjs";
-import { writeRpcSource } from "./rpc_source.mjs";
+import { writeRpcSource } from "./rpc-source.mjs";
 import { BuildError, howToInstall, run } from "./spawn.mjs";
 
 const require = createRequire(join(root, "package.json"));

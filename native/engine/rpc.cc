@@ -7,7 +7,7 @@
 
 namespace {
 
-// Null if the plug-in is missing or is not ours (native/rpc_source.mjs).
+// Null if the plug-in is missing or is not ours (native/rpc-source.mjs).
 template <typename Function> Function find_function(const char * name) {
     ggml_backend_reg_t registry = ggml_backend_reg_by_name("RPC");
     return registry == nullptr ? nullptr : reinterpret_cast<Function>(ggml_backend_reg_get_proc_address(registry, name));

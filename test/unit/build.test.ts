@@ -13,7 +13,7 @@ let root: string;
 /** A package with the build scripts and a stand-in for node-llama-cpp, none of its platform packages. */
 beforeEach(async () => {
   root = await temporaryFolder();
-  for (const name of ["build.mjs", "gpu.mjs", "llama-cpp.mjs", "prebuilt.mjs", "spawn.mjs"]) await cp(
+  for (const name of ["build.mjs", "gpu.mjs", "llama-cpp.mjs", "prebuilt.mjs", "rpc-source.mjs", "spawn.mjs"]) await cp(
     join(REPOSITORY, "native", name), join(root, "native", name),
   );
   await cp(join(REPOSITORY, "package.json"), join(root, "package.json"));
