@@ -109,6 +109,12 @@ describe("a schedule", () => {
     const uses = [{ id: "formal", layers: "all" }];
     const scaleOf = (rows: Record<string, Partial<Row>>): number => fullAlpha({ uses, columns: [{ kind: "budget", rows }] }, ENTRIES);
     expect([scaleOf({}), scaleOf({ formal: { alphaMax: 4 } })]).toEqual([1.5, 4]);
+    const stated = { ...ENTRY, steering: { ...SPEC, schedule: { kind: "budget", nats: 0.25, alphaMax: 3, per: "token" } } } as VectorEntry;
+    for (const [operator, alphaMax] of [[undefined, 3], ["project", 3], ["ablate", 1]] as const) {
+      const use = { id: "formal", layers: "all", how: operator ? { operator } : {} };
+      const [entry] = steeringOf({ uses: [use], columns: [{ kind: "budget", rows: {} }] }, 0, new Map([["formal", stated]]));
+      expect(entry!.schedule).toEqual({ kind: "budget", nats: 0.25, alphaMax });
+    }
   });
 
   test("is told in words", () => {
