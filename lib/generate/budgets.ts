@@ -10,6 +10,8 @@ const [ALONE, BESIDE] = [[0.9, 0.6], [0.7]];
 const COMBINED = 2;
 /** A budget for the whole answer lets a token spend at most this share of what is left of it. */
 const SHARE = 1 / 8;
+/** A token that may spend less than this spends nothing, in nats: KLs are rounded by as much. */
+const LEAST = 1e-6;
 /** What the largest alpha is taken to spend at the first token, in nats: often four times what it spends later (docs/architecture.md). */
 const EXPECTED = 16;
 /** How much an estimate of the alpha that spends the budget counts against those before it, in the exponent. */
@@ -70,14 +72,9 @@ function limited(reach: number, alphaMax: number): number {
   return alphaMax * Math.min(MOST_REACH, Math.max(LEAST_REACH, reach / alphaMax));
 }
 
-/** True for a budget that leaves anything to choose. */
-export function isSpending(schedule: Schedule): schedule is BudgetSchedule {
-  return schedule.kind === "budget" && canSpend(schedule);
-}
-
 /** The rows that an output with these schedules takes: one without its budgets, and those that they try. */
 export function rowsFor(schedules: ReadonlyMap<LiveSteering, Schedule>): number {
-  const nBudgets = [...schedules.values()].filter(isSpending).length;
+  const nBudgets = [...schedules.values()].filter((schedule) => schedule.kind === "budget" && canSpend(schedule)).length;
   return nBudgets === 0 ? 1 : nBudgets + 2;
 }
 
@@ -119,6 +116,11 @@ export class Budgets {
     if (kls.slice(0, index < 0 ? kls.length : index + 1).some((kl) => Number.isNaN(kl))) throw notFinite();
     if (!isShut) this.spending.set(steering, spendingAfter(this.of(choice), alphas, { index, kls }));
     return { alpha: alphas[index] ?? 0, kl: kls[index] ?? 0 };
+  }
+
+  /** True if a budget leaves the next token anything to spend. */
+  canSpend(budget: Pick<OwnBudget, "steering" | "schedule">): boolean {
+    return canSpend(budget.schedule) && allowance(this.of(budget)) >= LEAST;
   }
 
   private of({ steering, schedule }: Pick<OwnBudget, "steering" | "schedule">): Spending {

@@ -1,7 +1,7 @@
 import { requireInteger, requireOneOf } from "../checks.js";
 import { onAbort, type Engine, type Sampling } from "../engine/index.js";
 import { abortError, SteeringError, throwIfAborted } from "../errors.js";
-import { type Probe, Monitor } from "../probe/index.js";
+import { type Probe, Monitor, watched } from "../probe/index.js";
 import { assertMadeFor } from "../vector/index.js";
 import { HISTORIES, type ChatMemory, type History } from "./chat-memory.js";
 import { Generation, type GenerationResult } from "./generation.js";
@@ -72,7 +72,10 @@ export function generate(model: Engine, prompt: LatePrompt, options: GenerateOpt
   const steer = steerings(options.steer).map((steering) => new LiveSteering(steering));
   const kept = <Given>(list: Given): Given => (Array.isArray(list) ? list.slice() as Given : list); // the caller may change its array later
   const given = { ...options, prompt: kept(prompt), firstTokens: kept(options.firstTokens ?? []) };
-  const load = (live: LiveSteering): Promise<void> => live.load(model, options.allowMismatch);
+  const load = async (live: LiveSteering): Promise<void> => {
+    await live.load(model, options.allowMismatch);
+    if (options.monitor?.length) watched(model, options.monitor, live);
+  };
   return new GenerationStream(steer, load, (left) => begin(model, given, steer, left, turn.memory), turn.onEnd);
 }
 

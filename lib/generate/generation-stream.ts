@@ -43,15 +43,26 @@ export class GenerationStream implements AsyncGenerator<GeneratedToken, Generati
 
   /**
    * Adds a vector from the next token on; it comes last in the readings. Its token steps count from the start of the generation. If it
-   * is dynamic, the tokens so far are recomputed for its streams. Throws E_BAD_SPEC, E_BAD_ARGUMENT after the generation's end,
-   * E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
+   * is dynamic, the tokens so far are recomputed for its streams. Throws E_BAD_SPEC, E_BAD_ARGUMENT after the generation's end and for
+   * what a probe of `monitor` cannot read, E_MODEL_MISMATCH, E_SHAPE, E_NO_SITE, E_NOT_FINITE.
    */
   async add(steering: Steering): Promise<LiveSteering> {
-    const live = new LiveSteering(steering);
     if (this.isOver) throw new SteeringError("E_BAD_ARGUMENT", "the generation has ended: a vector can only be added while it runs");
-    await this.load(live);
-    this.lives.push(live);
+    const live = await this.prepare(steering);
+    this.take(live);
     return live;
+  }
+
+  /** Loads a vector for `take`, without adding it. Throws what `add` throws. @internal */
+  async prepare(steering: Steering): Promise<LiveSteering> {
+    const live = new LiveSteering(steering);
+    await this.load(live);
+    return live;
+  }
+
+  /** Adds what `prepare` returned, from the next token on. @internal */
+  take(live: LiveSteering): void {
+    this.lives.push(live);
   }
 
   /**

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { addsTheSame, UNREACHED, type Batch, type Place, type StepResult, type Term } from "../engine/index.js";
 import { alphaAt, isDynamic, isMeasured, type Schedule } from "../steering/index.js";
-import { Budgets, canSpend, isSpending, rowsFor } from "./budgets.js";
+import { Budgets, rowsFor } from "./budgets.js";
 import type { History } from "./chat-memory.js";
 import { addRow, Gates, isShutAt, settledTerms, type RowTerms } from "./gates.js";
 import type { LiveSteering } from "./live-steering.js";
@@ -246,8 +246,9 @@ export class Streams {
   private budgetsAt(step: number, moment: Moment): OwnBudget[] {
     if (this.past[step]) return [];
     return [...this.schedules].flatMap(([steering, schedule], own) => {
-      const at = isSpending(schedule) ? this.ownStep(steering, moment, step) : undefined;
-      return isSpending(schedule) && at !== undefined && steering.actsAt(at) ? [{ steering, schedule, own }] : [];
+      if (schedule.kind !== "budget" || !this.budgets.canSpend({ steering, schedule })) return [];
+      const at = this.ownStep(steering, moment, step);
+      return at !== undefined && steering.actsAt(at) ? [{ steering, schedule, own }] : [];
     });
   }
 
@@ -256,7 +257,9 @@ export class Streams {
   ): Reading {
     // What was recorded counts from the start of the generation, whatever its phases were.
     if (schedule.kind === "recorded") return { alpha: schedule.alphas[step] ?? 0, kl: null };
-    if (schedule.kind === "budget") return { alpha: 0, kl: canSpend(schedule) ? null : 0 }; // until it has chosen
+    if (schedule.kind === "budget") {
+      return { alpha: 0, kl: this.budgets.canSpend({ steering, schedule }) ? null : 0 }; // until it has chosen
+    }
     if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, own, steering.vector.nSteps), kl: null };
     const index = probe?.requests.get(steering);
     return index === undefined ? { alpha: this.calmOf(steering, step)!.alpha, kl: null } : probe!.alphas[index]!;

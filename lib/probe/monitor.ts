@@ -27,6 +27,16 @@ interface Added {
   alpha: number;
 }
 
+/** What a steering adds, of its layers and heads. Throws E_BAD_ARGUMENT if one of the probes cannot read a generation that has it. */
+export function watched(model: Engine, probes: readonly Probe[], steering: WatchedSteering): VectorData {
+  const vector = select(steering.vector, steering, model.info.nHead);
+  for (const probe of probes) {
+    checkPath(model, probe, vector);
+    checkOperator(probe, vector, steering);
+  }
+  return vector;
+}
+
 /** A capture at one site, of all layers that probes read there. */
 interface Watch {
   into: CaptureHandle;
@@ -68,10 +78,8 @@ export class Monitor {
   private takeNew(): void {
     for (; this.nSteerings < this.steer.length; this.nSteerings++) {
       const steering = this.steer[this.nSteerings]!;
-      const vector = select(steering.vector, steering, this.model.info.nHead);
+      const vector = watched(this.model, this.probes, steering);
       for (const [index, probe] of this.probes.entries()) {
-        checkPath(this.model, probe, vector);
-        checkOperator(probe, vector, steering);
         this.pushes[index]!.push(...pushOf(probe, vector, this.nSteerings, parseTail(steering.tail)));
       }
     }

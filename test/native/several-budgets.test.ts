@@ -41,11 +41,26 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
     if (own !== model) own.dispose();
   });
 
+  test("budgets beside one that is spent are as without it, and so is a third one", async () => {
+    const two = [1, 2].map((index): Steering => ({ vector: vectors[index]!, schedule: budget(0.1) }));
+    const without = await run(two);
+    for (const spent of [budget(1e-9, { per: "answer" }), budget(1e-7)]) {
+      const beside = await run([{ vector: vectors[0]!, schedule: spent }, ...two]);
+      expect(readingsOf(beside)).toEqual(beside.tokens.map(() => ({ alpha: 0, kl: 0 })));
+      for (const index of [1, 2]) expect(readingsOf(beside, index)).toEqual(readingsOf(without, index - 1));
+      expect(beside.tokens.map(({ token }) => token)).toEqual(without.tokens.map(({ token }) => token));
+    }
+    expect(readingsOf(without, 1).filter(({ alpha }) => alpha > 0).length).toBeGreaterThan(without.tokens.length / 2);
+  });
+
   test("a budget that allows next to nothing leaves those beside it theirs; from the third on they wait for those before", async () => {
     const steer = (...nats: number[]): Steering[] => nats.map((each, index) => ({ vector: vectors[index % 3]!, schedule: budget(each) }));
-    const both = await run(steer(1e-12, 0.1));
-    for (const { alpha, kl } of readingsOf(both)) expect([alpha < 1e-5, kl! <= 1e-12]).toEqual([true, true]);
-    expect(readingsOf(both, 1).filter(({ alpha }) => alpha > 0).length).toBeGreaterThan(both.tokens.length / 2);
+    const both = await run(steer(2e-6, 0.1));
+    const readings = readingsOf(both).map(({ alpha, kl }) => [alpha < 0.1, (kl ?? NaN) <= 2e-6]);
+    expect(readings).toEqual(readings.map(() => [true, true]));
+    for (const index of [0, 1]) {
+      expect(readingsOf(both, index).filter(({ alpha }) => alpha > 0).length).toBeGreaterThan(both.tokens.length / 2);
+    }
     const five = await run(steer(0.1, 0.1, 0.1, 0.1, 0.1));
     expect(five.work).toMatchObject({ decodes: five.tokens.length, rows: 7 * five.tokens.length });
     const mark = ({ alpha, kl }: Reading): string => (kl === null ? "-" : alpha > 0 ? "1" : "0");
@@ -87,6 +102,8 @@ test("a budget that is added to an answer of a model whose state cannot be cut",
   await stream.next();
   await stream.add({ vector, schedule: budget(0.1) });
   const { tokens } = await stream.result();
-  expect(tokens.map(({ readings }) => readings.map(({ kl }) => kl! <= 0.1))).toEqual([[true], [true, true], [true, true], [true, true]]);
+  const areWithin = tokens.map(({ readings }) => readings.map(({ kl }) => (kl ?? NaN) <= 0.1));
+  expect(areWithin).toEqual([[true], [true, true], [true, true], [true, true]]);
+  for (const index of [0, 1]) expect(tokens.filter(({ readings }) => (readings[index]?.alpha ?? 0) > 0).length).toBeGreaterThan(0);
   own.dispose();
 });

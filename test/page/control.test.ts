@@ -19,10 +19,10 @@ interface Sized {
   clientHeight: number;
 }
 
-/** Probes of `chat` in the server's folder, which read layers 0 and 3: the vectors `one` and `two` have all four layers. */
+/** Probes of `chat` in the server's folder, which read layers 0, 1 and 3: the vectors `one` and `two` have all four layers. */
 async function saveProbes(): Promise<void> {
   const model = await loadModel(pages!.space.path("chat.gguf"), LOAD);
-  for (const layer of [0, 3]) {
+  for (const layer of [0, 1, 3]) {
     const read = await randomProbe(model, 1, { layer, scale: 4 });
     await probe.save(pages!.space.path(`vectors/at${layer}.safetensors`), { ...read, provenance: { ...read.provenance, property: `at${layer}` } });
   }
@@ -116,6 +116,20 @@ browsing("the page", () => {
       expect(await again.page.getByLabel("Code", { exact: true }).textContent()).toContain(code);
     }
     await close(again);
+    await close(tab);
+  });
+
+  test("says so when the probe of a gate is deleted", async () => {
+    const how = { gate: { probe: "at1", above: 0.5 } };
+    const tab = await pages!.open({ ...OF_CHAT, uses: [{ id: "one", layers: "2-3", how }] });
+    const { page } = tab;
+    const problem = page.locator(".card").filter({ hasText: "Random 1" }).locator(".problem").first();
+    await page.waitForResponse("**/v1/steering/validate");
+    expect(await problem.textContent()).toBe("");
+    const ofProbe = page.locator(".card").filter({ hasText: "reads layer 1 " });
+    await ofProbe.getByRole("button", { name: "Delete …" }).click();
+    await ofProbe.getByRole("button", { name: "Delete the file" }).click();
+    await problem.filter({ hasText: "at1" }).waitFor();
     await close(tab);
   });
 

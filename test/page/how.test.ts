@@ -1,6 +1,6 @@
 import { describe, expect, test } from "@jest/globals";
 import { codeOf } from "../../lib/page/logic/copy.js";
-import { howWords, readHow, type How } from "../../lib/page/logic/how.js";
+import { gateWith, howWords, readHow, type How } from "../../lib/page/logic/how.js";
 import { gateWords, leftOf, spentWords } from "../../lib/page/logic/readings.js";
 import { conversation, requestBody } from "../../lib/page/logic/request.js";
 import { defaultSetting, isScheduled, KINDS, type Row, type ScheduleKind, type Use } from "../../lib/page/logic/setting.js";
@@ -31,6 +31,15 @@ function steered(kind: ScheduleKind, how: How, row: Partial<Row> = {}): Steering
 }
 
 describe("what a card says of a vector", () => {
+  test("a gate has one threshold, whatever is changed, and in whatever order", () => {
+    const chosen = gateWith(undefined, { probe: "mood" });
+    expect(chosen).toEqual({ probe: "mood", above: 0.5 });
+    const below = gateWith(chosen, { above: undefined, below: 0.25 });
+    for (const changes of [{ per: "prompt" }, { shape: "smooth" }, { until: 0.5 }, { probe: "other" }] as const) {
+      expect(gateWith(below, changes)).toEqual({ probe: "mood", below: 0.25, ...changes });
+    }
+  });
+
   test.each(SCHEDULES)("is what the server takes, and its shorthand means the same: %s", (kind) => {
     for (const how of HOWS) {
       for (const row of [{}, { alpha: 0.35, topP: 0.15, from: 2, to: 9, nats: 7, per: "answer", alphaMax: 1.25 }] as const) {
@@ -100,6 +109,12 @@ describe("a schedule", () => {
     const uses = [{ id: "formal", layers: "all" }];
     const scaleOf = (rows: Record<string, Partial<Row>>): number => fullAlpha({ uses, columns: [{ kind: "budget", rows }] }, ENTRIES);
     expect([scaleOf({}), scaleOf({ formal: { alphaMax: 4 } })]).toEqual([1.5, 4]);
+    const stated = { ...ENTRY, steering: { ...SPEC, schedule: { kind: "budget", nats: 0.25, alphaMax: 3, per: "token" } } } as VectorEntry;
+    for (const [operator, alphaMax] of [[undefined, 3], ["project", 3], ["ablate", 1]] as const) {
+      const use = { id: "formal", layers: "all", how: operator ? { operator } : {} };
+      const [entry] = steeringOf({ uses: [use], columns: [{ kind: "budget", rows: {} }] }, 0, new Map([["formal", stated]]));
+      expect(entry!.schedule).toEqual({ kind: "budget", nats: 0.25, alphaMax });
+    }
   });
 
   test("is told in words", () => {

@@ -94,9 +94,15 @@ describe("a permalink", () => {
     "that is none is ignored: %j", (hash) => expect(decodeSetting(hash)).toBeUndefined(),
   );
 
+  test("restores the alphas that a slider of any calibrated vector can have", () => {
+    const row = { alpha: 240, alphaMax: 480 };
+    const setting = { ...SETTING, columns: SETTING.columns.map((column) => ({ ...column, rows: { formal: row } })) };
+    expect(decodeSetting(encodeSetting(setting))!.columns.map(({ rows }) => rows)).toEqual(Array(3).fill({ formal: row }));
+  });
+
   test("with values out of range has the defaults instead", () => {
     const wrong = {
-      prompt: 5, maxTokens: 1e9, temperature: "hot", uses: [{ id: 7 }, null, { id: "formal" }],
+      prompt: 5, maxTokens: 1e9, temperature: "hot", uses: [{ id: 7 }, null, { id: "formal", layers: "foo" }],
       columns: [{ kind: "loud", rows: { formal: { alpha: 1e9, topP: 0, on: 0, kind: "none" }, x: 3 } }],
     };
     const known = defaultSetting();

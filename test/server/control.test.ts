@@ -1,9 +1,15 @@
 import { beforeAll, describe, expect, test } from "@jest/globals";
 import { probe as probes } from "../../lib/experiments.js";
 import { loadModel } from "../../lib/index.js";
-import { steeringSpecSchema, type SteeringSpec } from "../../lib/steering/index.js";
+import { parseSteer, steeringSpecSchema, type SteeringSpec } from "../../lib/steering/index.js";
+import { Answer } from "../../lib/server/answers/answer.js";
+import type { AnswerSettings, ChoiceSettings } from "../../lib/server/answers/settings.js";
+import { Gate } from "../../lib/server/pool/gate.js";
+import type { Lease } from "../../lib/server/pool/pool.js";
+import type { Shelf } from "../../lib/server/vectors/shelf.js";
 import { randomProbe } from "../support/probes.js";
 import { eventsOf, LOAD, servedForFile } from "../support/served.js";
+import { randomVector } from "../support/tiny-files.js";
 
 const { server, ask, space } = await servedForFile();
 const PROMPT = "Q:How can I stay healthy?\nA:";
@@ -123,19 +129,65 @@ describe("what cannot be", () => {
   });
 });
 
+/** A long answer that has just begun, and how to change it. */
+async function begun(body: object) {
+  const response = await fetch(`${server.url}/v1/completions`, {
+    method: "POST", headers: { "content-type": "application/json" },
+    body: JSON.stringify({
+      model: "chat", prompt: PROMPT, max_tokens: 300, grammar: "root ::= [a-z ]{1500}", stream: true, steering_details: true, ...body,
+    }),
+  });
+  const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
+  const text = (await reader.read()).value!;
+  const { id } = JSON.parse(text.split("\n\n")[0]!.replace(/^data: /, "")) as { id: string };
+  return { id, reader, text, change: (changes: object[]) => ask("PATCH", `/v1/generations/${id}/steering`, { changes }) };
+}
+
 describe("a running answer", () => {
+  test("is changed by one request after the other: together they add no more than one may", async () => {
+    const model = await loadModel(space.path("chat.gguf"), LOAD);
+    const vector = await randomVector(model, 1);
+    const shelf = { vector: () => Promise.resolve(vector), idOf: () => "one" } as unknown as Shelf; // answers all at the same time
+    const lease: Lease = { id: "chat", model, gate: new Gate(1, 0), [Symbol.dispose]: () => undefined };
+    const settings: AnswerSettings = {
+      sampling: {}, stop: [], monitor: [], details: { isWanted: false, candidates: 0 }, logprobs: undefined, isStream: true,
+      hasUsage: false,
+    };
+    const choice: ChoiceSettings = {
+      index: 0, prompt: [1, 70], echo: "", maxNewTokens: 9, seed: 1, firstTokens: [70, 71, 72, 73], steer: [],
+    };
+    const answer = new Answer("text", settings, [choice], lease, { shelf, metrics: undefined as never, timeout: 5 });
+    const writing = answer.write();
+    await writing.next();
+    const twelve = [{ add: Array<SteeringSpec>(12).fill(parseSteer("one:fixed,0.1")) }, { index: 11, alpha: 0.2 }];
+    const tried = await Promise.allSettled([1, 2, 3, 4].map(() => answer.change(twelve, undefined)));
+    expect(tried.map(({ status }) => status).sort()).toEqual(["fulfilled", "fulfilled", "rejected", "rejected"]);
+    expect(answer.steering).toHaveLength(24);
+    await writing.return();
+    model.dispose();
+  });
+
+  test("whose probe reads where a vector would be removed refuses it before anything is changed, and goes on", async () => {
+    const { reader, change } = await begun({ steering: "one:fixed,0.5", monitor: ["at3"] });
+    const refused = await change([{ index: 0, alpha: 7 }, { add: "two:fixed,1,op=ablate" }]);
+    expect(refused).toMatchObject({ status: 400, json: { error: { code: "E_BAD_ARGUMENT", message: expect.stringMatching(/layer 3/) } } });
+    const { status, json } = await change([{ add: "two:fixed,1,op=ablate,layers=0-2" }]);
+    expect([status, json.status]).toEqual([200, "running"]);
+    expect(json.choices[0].steering).toMatchObject([{ schedule: { alpha: 0.5 } }, { operator: "ablate" }]);
+    let text = "";
+    while ((text.match(/"readings":\[\{[^[\]]*\},\{/g) ?? []).length < 3) {
+      const { done, value } = await reader.read();
+      expect(done).toBe(false);
+      text += value;
+    }
+    expect(text).not.toContain('"error"');
+    await reader.cancel();
+  });
+
   test("takes a budget, and none where the operator cannot have one: then nothing changes", async () => {
-    const response = await fetch(`${server.url}/v1/completions`, {
-      method: "POST", headers: { "content-type": "application/json" },
-      body: JSON.stringify({
-        model: "chat", prompt: PROMPT, max_tokens: 300, grammar: "root ::= [a-z ]{1500}", stream: true, steering_details: true,
-        steering: ["one:fixed,0.5", "two:fixed,0.5,op=clamp", "two:fixed,0.5,on=prompt+answer"],
-      }),
-    });
-    const reader = response.body!.pipeThrough(new TextDecoderStream()).getReader();
-    let text = (await reader.read()).value!;
-    const { id } = JSON.parse(text.split("\n\n")[0]!.replace(/^data: /, "")) as { id: string };
-    const change = (changes: object[]) => ask("PATCH", `/v1/generations/${id}/steering`, { changes });
+    const running = await begun({ steering: ["one:fixed,0.5", "two:fixed,0.5,op=clamp", "two:fixed,0.5,on=prompt+answer"] });
+    const { id, reader, change } = running;
+    let { text } = running;
     const budget = { kind: "budget", nats: 0.3 };
     for (const index of [1, 2]) {
       const refused = await change([{ index: 0, alpha: 7 }, { index, schedule: budget }]);

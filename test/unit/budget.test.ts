@@ -92,13 +92,15 @@ test.each([1, 2])("%d at once: whatever was spent before, alphas of at most the 
   }
 });
 
-test.each([1, 2])("%d at once: with a budget of twice what the largest alpha spends, that is added, from the start if it is large", (n) => {
-  for (const nats of [0.01, 4, 100, 1e9]) {
+test.each([[1, 1.3, 20], [2, 2.1, 33]])("%d at once: with %f times what the largest spends, it is added; from %d nats on, at once", (
+  n, times, large,
+) => {
+  for (const nats of [0.01, 4, large, 1e9]) {
     let spending = unspent(rules({ nats }));
     for (let token = 0; token < 60; token++) {
       const alphas = alphasToTry(spending, n);
-      if (nats > 4 || token > 40) expect(alphas[0]).toBe(2);
-      spending = spendingAfter(spending, alphas, { index: 0, kls: alphas.map((alpha) => (nats / 2.1) * (alpha / 2) ** 2) });
+      if (nats >= large || token > 40) expect(alphas[0]).toBe(2);
+      spending = spendingAfter(spending, alphas, { index: 0, kls: alphas.map((alpha) => (nats / times) * (alpha / 2) ** 2) });
     }
   }
 });
@@ -149,6 +151,20 @@ test("a KL that is no number fails the step; one of a weaker alpha than the chos
   expect(() => take(-1, [NaN, NaN])).toThrow(expect.objectContaining({ code: "E_NOT_FINITE" }));
   expect(take(0, [0.4, NaN])).toEqual({ alpha: 2, kl: 0.4 });
   expect(take(-1, [3, 1])).toEqual({ alpha: 0, kl: 0 });
+});
+
+test("a budget that leaves a token less than rounding is spent; another schedule starts anew", () => {
+  const steering = new LiveSteering({ vector: smallVector(), schedule: RULES });
+  for (const [left, expected] of [[1e-9, false], [7e-6, false], [9e-6, true]] as const) {
+    const [budgets, schedule] = [new Budgets(), rules({ nats: 1, per: "answer" })];
+    expect(budgets.canSpend({ steering, schedule })).toBe(true);
+    budgets.take({ steering, schedule, alphas: [2, 1] }, { index: 0, kls: [1 - left, NaN] }, false);
+    expect(budgets.canSpend({ steering, schedule })).toBe(expected);
+    expect(budgets.canSpend({ steering, schedule: rules({ nats: 1, per: "answer" }) })).toBe(true);
+  }
+  for (const schedule of [rules({ nats: 1e-7 }), rules({ nats: 0 }), rules({ alphaMax: 0 })]) {
+    expect(new Budgets().canSpend({ steering, schedule })).toBe(false);
+  }
 });
 
 test("while a gate is shut, the estimate stays", () => {

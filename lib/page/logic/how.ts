@@ -1,4 +1,4 @@
-import { cleaned, isObject, within } from "./loose.js";
+import { cleaned, isObject, within, type Changes } from "./loose.js";
 
 /** What is done with a vector, and when; without a field, what is usual: it is added, at every token. */
 export interface How {
@@ -57,6 +57,11 @@ function readGate(json: unknown): Gate | undefined {
     until: isChance(until) ? until : undefined, per: json["per"] === "prompt" ? json["per"] : undefined,
     shape: json["shape"] === "smooth" ? json["shape"] : undefined,
   });
+}
+
+/** A gate with these changes; without a gate, one that opens at one half. */
+export function gateWith(gate: Gate | undefined, changes: Changes<Gate>): Gate {
+  return cleaned<Gate>({ ...(gate ?? { probe: "", above: 0.5 }), ...changes });
 }
 
 function readOnly(json: unknown): Only | undefined {

@@ -1,5 +1,6 @@
 import { readHow, type How } from "./how.js";
 import { cleaned, isObject, within, type Loose } from "./loose.js";
+import { parseLayers } from "./shorthand.js";
 
 /** How a column is steered: not at all, by asking for it in a system message, or by a schedule of `lib/steering`. */
 export const KINDS = ["none", "prompted", "fixed", "dynamic", "budget", "start", "diminishing", "window"] as const;
@@ -62,7 +63,8 @@ export const DEFAULT_WINDOW = 6;
 /** What a budget may spend unless somebody says otherwise. */
 export const DEFAULT_NATS = { token: 0.5, answer: 10 } as const;
 export const MAX_NATS = 1000;
-export const MAX_ALPHA = 100;
+/** As the server takes it: a vector may be calibrated with any alpha. */
+export const MAX_ALPHA = 1e6;
 const MAX_USES = 16;
 const MAX_PROBES = 16;
 export const MOST_TOKENS = 2048;
@@ -129,7 +131,10 @@ function read(json: unknown): Setting | undefined {
 
 function readUse({ id, layers, how }: Loose): Use {
   const read = readHow(how);
-  return { id: text(id, 200), layers: text(layers, 200) || "all", ...(Object.keys(read).length > 0 && { how: read }) };
+  const written = text(layers, 200);
+  return {
+    id: text(id, 200), layers: written !== "" && parseLayers(written) ? written : "all", ...(Object.keys(read).length > 0 && { how: read }),
+  };
 }
 
 function readColumn(json: unknown, otherwise: Column): Column {

@@ -45,6 +45,7 @@ export function defaultRow(entry: Pick<Known, "steering"> | undefined, { operato
   return {
     on: true, alpha: operator === "ablate" ? WHOLE_ALPHA : alpha, topP: schedule?.kind === "dynamic" ? schedule.topP : DEFAULT_TOP_P,
     ...(schedule?.kind === "window" ? { from: schedule.from, to: schedule.to } : { from: 0, to: DEFAULT_WINDOW }),
+    ...(schedule?.kind === "budget" && operator !== "ablate" && { alphaMax: schedule.alphaMax }),
     ...(schedule?.kind === "budget" ? { nats: schedule.nats, per: schedule.per } : { nats: DEFAULT_NATS.token, per: "token" as const }),
   };
 }

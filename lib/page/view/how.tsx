@@ -7,7 +7,7 @@ import type { Use } from "../logic/setting.js";
 import { layersText, parseLayers } from "../logic/shorthand.js";
 import { refusalOf } from "../state/checking.js";
 import { isRunning } from "../state/run.js";
-import { changeUse, setting, titleOfId } from "../state/store.js";
+import { changeUse, probesOfModel, setting, titleOfId } from "../state/store.js";
 import { GateFields, OnlyFields } from "./when.js";
 
 const DOES: Readonly<Record<Operator | "add", readonly [title: string, explained: string]>> = {
@@ -47,11 +47,12 @@ export function HowAndWhen({ entry, use, title }: { entry: VectorEntry; use: Use
 function useRefusal(use: Use): string {
   const refusal = useSignal("");
   const { model } = setting.value;
+  const hasProbe = probesOfModel.value.some(({ id }) => id === use.how?.gate?.probe); // it may be deleted, or uploaded
   useEffect(() => {
     let isCurrent = true;
     void refusalOf(use, model).then((message) => { if (isCurrent) refusal.value = message; });
     return () => { isCurrent = false; };
-  }, [JSON.stringify(use), model]);
+  }, [JSON.stringify(use), model, hasProbe]);
   return refusal.value;
 }
 

@@ -1,4 +1,4 @@
-import type { Gate, How, Only } from "../logic/how.js";
+import { gateWith, type Gate, type How, type Only } from "../logic/how.js";
 import { cleaned, type Changes } from "../logic/loose.js";
 import { MOST_TOKENS } from "../logic/setting.js";
 import { probesOfModel, titleOfId } from "../state/store.js";
@@ -12,7 +12,7 @@ export function GateFields({ how: { gate, operator }, set }: { how: How; set: Se
     return <p class="hint begins">To act only when a probe sees something, train one (llama-steer probe train) and upload its file.</p>;
   }
   const change = (changes: Changes<Gate>): void =>
-    set({ gate: cleaned<Gate>({ probe: "", above: 0.5, ...gate, ...changes }) });
+    set({ gate: gateWith(gate, changes) });
   const known = gate === undefined || ids.includes(gate.probe) ? ids : [gate.probe, ...ids];
   return (
     <>

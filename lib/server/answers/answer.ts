@@ -1,5 +1,5 @@
 import { randomUUID } from "node:crypto";
-import { LiveSteering, type GenerationStream } from "../../generate/index.js";
+import type { GenerationStream, LiveSteering, Steering } from "../../generate/index.js";
 import type { ScheduleInput, SteeringSpec } from "../../steering/index.js";
 import { steeringsOf } from "../vectors/steering.js";
 import type { Shelf } from "../vectors/shelf.js";
@@ -95,24 +95,17 @@ export class Answer {
   async change(changes: readonly SteeringChange[], only: number | undefined): Promise<void> {
     const chosen = this.choices.filter(({ index }) => only === undefined || index === only);
     if (chosen.length === 0) throw new HttpError(400, `there is no choice ${only}`, { code: "E_BAD_ARGUMENT", param: "choice" });
-    this.runningOf(chosen);
+    let running = this.runningOf(chosen);
     const loaded = await Promise.all(changes.map((change) =>
       ("add" in change ? steeringsOf(this.surroundings.shelf, change.add, this.model) : [])));
-    const added = loaded.map((each) => each.map((steering) => new LiveSteering(steering)));
-    for (const live of added.flat()) await live.load(this.model);
-    const running = this.runningOf(chosen); // it may have ended meanwhile
-    for (const stream of running) check(changes, added, stream.steering);
-    for (const [at, change] of changes.entries()) {
-      for (const stream of running) {
-        for (const steering of loaded[at]!) await stream.add(steering).catch((error: unknown) => this.unlessEnded(stream, error));
-        if (!("add" in change)) apply(change, stream.steering);
-      }
-    }
-  }
-
-  /** A choice that ends while others are changed needs no change any more. */
-  private unlessEnded(stream: GenerationStream, error: unknown): void {
-    if (this.choices.some(({ running }) => running === stream)) throw error;
+    const prepared = new Map<GenerationStream, LiveSteering[][]>();
+    do {
+      for (const stream of running) if (!prepared.has(stream)) prepared.set(stream, await preparedFor(stream, loaded));
+      running = this.runningOf(chosen); // some may have ended or begun meanwhile
+    } while (running.some((stream) => !prepared.has(stream)));
+    // From here on nothing waits, so no other change comes in between.
+    for (const stream of running) check(changes, prepared.get(stream)!, stream.steering);
+    for (const stream of running) apply(changes, prepared.get(stream)!, stream);
   }
 
   /** Throws 409 if none of the choices is being written. */
@@ -129,11 +122,19 @@ type Change = Exclude<SteeringChange, { add: unknown }>;
 const scheduleOf = (change: Exclude<Change, { drop: unknown }>): ScheduleInput =>
   ("alpha" in change ? { kind: "fixed", alpha: change.alpha } : change.schedule);
 
-function apply(change: Change, steering: readonly LiveSteering[]): void {
-  const live = steering[change.index];
-  if (!live) return; // its choice ended before it was added
-  if ("drop" in change) live.drop();
-  else live.schedule = scheduleOf(change);
+/** Loads what each of the changes adds. */
+async function preparedFor(stream: GenerationStream, loaded: ReadonlyArray<readonly Steering[]>): Promise<LiveSteering[][]> {
+  return Promise.all(loaded.map((each) => Promise.all(each.map((steering) => stream.prepare(steering)))));
+}
+
+function apply(changes: readonly SteeringChange[], added: ReadonlyArray<readonly LiveSteering[]>, stream: GenerationStream): void {
+  for (const [at, change] of changes.entries()) {
+    for (const live of added[at]!) stream.take(live);
+    if ("add" in change) continue;
+    const live = stream.steering[change.index]!;
+    if ("drop" in change) live.drop();
+    else live.schedule = scheduleOf(change);
+  }
 }
 
 /**
