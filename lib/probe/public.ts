@@ -6,17 +6,17 @@ import { siteArgument } from "../vector/index.js";
 import { probeArgument } from "./arguments.js";
 import { loadProbe, saveProbe } from "./probe-file.js";
 import { probeLogit } from "./probe.js";
-import { probeTexts, trainProbe } from "./train.js";
+import { probeTexts, trainProbe, type ProbeTextsOptions, type TrainProbeOptions } from "./train.js";
 
 /** @function */
 export const read = checked("probe.read", probeTexts, {
   model: given.model, probe: probeArgument, texts: given.list(given.required({ question: given.text.optional(), text: given.text })),
-  options: given.options({ allowMismatch: given.flag, ...formatShape, ...given.stops }),
+  options: given.optionsOf<ProbeTextsOptions>({ allowMismatch: given.flag, ...formatShape, ...given.stops }),
 });
 /** @function */
 export const train = checked("probe.train", trainProbe, {
   model: given.model,
-  options: given.required({
+  options: given.requiredOf<TrainProbeOptions>({
     positive: datasetArgument, negative: datasetArgument, site: siteArgument.optional(), layers: given.tokens.optional(),
     folds: given.number.optional(), lambdas: given.list(given.number).optional(), seed: given.number.optional(),
     evalPositive: datasetArgument.optional(), evalNegative: datasetArgument.optional(),

@@ -1,12 +1,13 @@
 import { describe, expect, test } from "@jest/globals";
 import type { GenerateOptions, GenerationResult, LoadModelOptions, Probe, ScheduleInput, Steering } from "../../lib/index.js";
+import { probe as api } from "../../lib/experiments.js";
 import { captureActivations } from "../../lib/capture/index.js";
 import { generate, generateText } from "../../lib/generate/index.js";
 import { parseSchedule } from "../../lib/steering/index.js";
 import { dot } from "../support/linear.js";
 import { tinyForFile } from "../support/file-model.js";
 import { forward } from "../support/reference-forward.js";
-import { randomProbe } from "../support/probes.js";
+import { randomProbe, untrained } from "../support/probes.js";
 import { direction, loadTiny, maxDifference, randomVector, tolerance } from "../support/tiny-files.js";
 
 /** Of log odds, whose weights are about 1. */
@@ -186,4 +187,15 @@ test("a vector that is added on the way counts from its token on, as one that wa
   expect(added.tokens.map(({ token }) => token)).toEqual(expected.tokens.map(({ token }) => token));
   expect(maxDifference(found(added), found(expected))).toBeLessThan(ROUNDING);
   expect(maxDifference(found(added), found(await watched([probe])))).toBeGreaterThan(0.01); // it made a difference
+});
+
+test("options of probes that do not exist are refused with the nearest name", async () => {
+  const refusal = (unknown: string, near: string): object => expect.objectContaining({
+    code: "E_BAD_ARGUMENT", message: expect.stringContaining(`no option is called "${unknown}"; did you mean ${near}?`),
+  });
+  const [positive, negative] = ["a", "b"].map((name) => ({ name, instruction: "", rows: [{ input: "q", output: name }] }));
+  await expect((async () => api.train(model, { positive, negative, lambda: [1] } as never))()).rejects
+    .toThrow(refusal("lambda", "lambdas"));
+  await expect((async () => api.read(model, untrained(), [], { allowMissmatch: true } as never))()).rejects
+    .toThrow(refusal("allowMissmatch", "allowMismatch"));
 });
