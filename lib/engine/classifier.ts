@@ -1,17 +1,12 @@
-import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
-import { resolveModel } from "../models/index.js";
-import { addon, callAsync, type NativeClassifier } from "../native/index.js";
+import type { NativeClassifier } from "../native/index.js";
 import type { ModelFingerprint } from "../vector/index.js";
-import { throwIfAborted } from "./abort.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
-import type { LoadModelOptions } from "./load-options.js";
-import { checkWords } from "./words.js";
-import { quantisationName } from "./quantisation.js";
-import { defaultThreads, ThreadCount } from "./threads.js";
-import { vetModel } from "./vetting/vet.js";
+import { openTextModel, rowsOf, type TextModelOptions } from "./text-model.js";
 import { TextQueue } from "./text-queue.js";
+import type { ThreadCount } from "./threads.js";
+import { checkWords } from "./words.js";
 
 /** A classifier's result for one text. */
 export interface Classification {
@@ -23,9 +18,6 @@ export interface Classification {
   logits: number[];
 }
 
-/** Texts per native call; a classification can be aborted between calls. */
-const TEXTS_PER_CALL = 64;
-
 /**
  * Loads a GGUF with a classification head and at least two labels: XLM-R, RoBERTa, DistilBERT and other encoders. llama.cpp's converter
  * omits the pooler of the original BERT, so the scores of such a file differ from those of its original.
@@ -33,24 +25,10 @@ const TEXTS_PER_CALL = 64;
  * @param nameOrPath as in `loadModel`
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
  */
-export async function loadClassifier(
-  nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal"> = {},
-): Promise<Classifier> {
-  const path = resolve(await resolveModel(nameOrPath));
-  const { gpuLayers = "all", mmap = true, vet = true, threads, signal } = options;
-  if (vet) await vetModel(path, signal);
-  const count = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
-  return callAsync(async () => {
-    const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
-    try {
-      throwIfAborted(signal);
-      const { labels, isCausal: _isCausal, ...info } = model.info();
-      checkLabels(path, labels);
-      const native = await model.createClassifier({ nThreads: count.most });
-      return new Classifier(native, labels, { ...info, path, quantisation: quantisationName(info.fileType) }, count);
-    } finally {
-      model.dispose(); // the classifier keeps the weights alive
-    }
+export async function loadClassifier(nameOrPath: string, options: TextModelOptions = {}): Promise<Classifier> {
+  return openTextModel(nameOrPath, options, async ({ model, labels, info, threads }) => {
+    checkLabels(info.path, labels);
+    return new Classifier(await model.createClassifier({ nThreads: threads.most }), labels, info, threads);
   });
 }
 
@@ -103,18 +81,11 @@ export class Classifier implements Disposable {
 
   private async classifyAll(texts: readonly string[], signal: AbortSignal | undefined): Promise<Classification[]> {
     texts.forEach(checkWords);
-    const found: Classification[] = [];
-    while (found.length < texts.length) {
-      throwIfAborted(signal);
-      const some = texts.slice(found.length, found.length + TEXTS_PER_CALL);
-      const logits = await callAsync(() => {
-        this.native.setThreads(this.threads.now());
-        return this.native.classify(some);
-      });
-      const n = this.labels.length;
-      for (let i = 0; i < some.length; i++) found.push(this.read(Array.from(logits.subarray(i * n, (i + 1) * n))));
-    }
-    return found;
+    const rows = await rowsOf(texts, this.labels.length, (some) => {
+      this.native.setThreads(this.threads.now());
+      return this.native.classify(some);
+    }, signal);
+    return rows.map((row) => this.read(Array.from(row)));
   }
 
   private read(logits: number[]): Classification {

@@ -1,20 +1,12 @@
-import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
-import { resolveModel } from "../models/index.js";
-import { addon, callAsync, type NativeEmbedder } from "../native/index.js";
+import type { NativeEmbedder } from "../native/index.js";
 import type { ModelFingerprint } from "../vector/index.js";
-import { throwIfAborted } from "./abort.js";
 import { fileFingerprint } from "./fingerprint.js";
 import type { ModelInfo } from "./model-info.js";
-import type { LoadModelOptions } from "./load-options.js";
-import { checkWords } from "./words.js";
-import { quantisationName } from "./quantisation.js";
-import { defaultThreads, ThreadCount } from "./threads.js";
-import { vetModel } from "./vetting/vet.js";
+import { openTextModel, rowsOf, type TextModelOptions } from "./text-model.js";
 import { TextQueue } from "./text-queue.js";
-
-/** Texts per native call; the work can be aborted between calls. */
-const TEXTS_PER_CALL = 64;
+import type { ThreadCount } from "./threads.js";
+import { checkWords } from "./words.js";
 
 /**
  * Loads an embedding model: a GGUF that declares how it pools a text into one vector (`ARCHITECTURE.pooling_type` mean, cls or last), such
@@ -23,25 +15,12 @@ const TEXTS_PER_CALL = 64;
  * @param nameOrPath as in `loadModel`
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF (not an embedding model), E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
  */
-export async function loadEmbedder(
-  nameOrPath: string, options: Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal"> = {},
-): Promise<Embedder> {
-  const path = resolve(await resolveModel(nameOrPath));
-  const { gpuLayers = "all", mmap = true, vet = true, threads, signal } = options;
-  if (vet) await vetModel(path, signal);
-  const count = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
-  return callAsync(async () => {
-    const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
-    try {
-      throwIfAborted(signal);
-      const { labels: _labels, isCausal: _isCausal, ...info } = model.info();
-      const native = await model.createEmbedder({ nThreads: count.most }).catch((error: Error) => {
-        throw Object.assign(error, { message: `${path}: ${error.message}` });
-      });
-      return new Embedder(native, { ...info, path, quantisation: quantisationName(info.fileType) }, count);
-    } finally {
-      model.dispose(); // the embedding model's context keeps the weights alive
-    }
+export async function loadEmbedder(nameOrPath: string, options: TextModelOptions = {}): Promise<Embedder> {
+  return openTextModel(nameOrPath, options, async ({ model, info, threads }) => {
+    const native = await model.createEmbedder({ nThreads: threads.most }).catch((error: Error) => {
+      throw Object.assign(error, { message: `${info.path}: ${error.message}` });
+    });
+    return new Embedder(native, info, threads);
   });
 }
 
@@ -88,17 +67,11 @@ export class Embedder implements Disposable {
 
   private async embedAll(texts: readonly string[], signal: AbortSignal | undefined): Promise<Float32Array[]> {
     texts.forEach(checkWords);
-    const found: Float32Array[] = [];
-    while (found.length < texts.length) {
-      throwIfAborted(signal);
-      const some = texts.slice(found.length, found.length + TEXTS_PER_CALL);
-      const vectors = await callAsync(() => {
-        this.native.setThreads(this.threads.now());
-        return this.native.embed(some);
-      });
-      for (let i = 0; i < some.length; i++) found.push(normalised(vectors.subarray(i * this.width, (i + 1) * this.width)));
-    }
-    return found;
+    const rows = await rowsOf(texts, this.width, (some) => {
+      this.native.setThreads(this.threads.now());
+      return this.native.embed(some);
+    }, signal);
+    return rows.map(normalised);
   }
 }
 
