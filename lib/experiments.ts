@@ -9,7 +9,7 @@ export type { ActivationRecord, ActivationSource } from "./capture/index.js";
 export * as datasets from "./dataset/public.js";
 export type { Columns, ImportLimits } from "./dataset/index.js";
 export { loadClassifier, loadEmbedder, loadTranslator } from "./engine/public.js";
-export type { Embedder } from "./engine/index.js";
+export type { Embedder, TextModelOptions } from "./engine/index.js";
 export type { Classification, Classifier, LoadTranslatorOptions, TranslateOptions, Translation, Translator } from "./engine/index.js";
 export * as evaluate from "./evaluate/public.js";
 export type { DeltaPerplexityPrompts } from "./generate/index.js";

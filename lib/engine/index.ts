@@ -6,6 +6,7 @@ export type { Candidate } from "./candidates.js";
 export { Classifier, loadClassifier, type Classification } from "./classifier.js";
 export { Context, UNREACHED, type Chosen, type GateReading, type MeasuredAlpha, type Sample, type StepResult } from "./context.js";
 export { Embedder, loadEmbedder } from "./embedder.js";
+export type { TextModelOptions } from "./text-model.js";
 export { Engine, engineVersion, openEngine } from "./engine.js";
 export { lendDevices } from "./lend-devices.js";
 export { parseServers } from "./load-options.js";

@@ -11,6 +11,7 @@ import { vetModel } from "./vetting/vet.js";
 /** Texts per native call; the work can be aborted between calls. */
 const TEXTS_PER_CALL = 64;
 
+/** How a GGUF that reads whole texts is loaded. */
 export type TextModelOptions = Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal">;
 
 /** A loaded GGUF that reads whole texts, from which a classifier or an embedder is made. */
