@@ -1,6 +1,6 @@
 import { Environment, Interpreter, parse, Template, tokenize } from "@huggingface/jinja";
 
-/** A refusal by the template itself: the message it passed to `raise_exception`. */
+/** A refusal by the template itself: the message it passed to `raise_exception`, or the variable that it needs and was not given. */
 export class TemplateRefusal extends Error {}
 
 type Value = ReturnType<Interpreter["evaluate"]>;
@@ -25,14 +25,44 @@ const LIST_FILTERS: readonly unknown[] = [
  * Renders a chat template as transformers does: trim_blocks, lstrip_blocks, no HTML escapes. Constructs of chat templates in which the
  * library differs from Python's Jinja are rewritten in the parsed template.
  *
- * @throws TemplateRefusal if the template calls raise_exception; Error if it cannot be parsed or fails
+ * @throws TemplateRefusal if the template calls raise_exception, or needs a variable that is missing; Error if it cannot be parsed or fails
  */
 export function renderTemplate(template: string, variables: Readonly<Record<string, unknown>>): string {
   const program = parsed(template);
   const environment = new Environment();
   for (const [name, value] of Object.entries({ ...GLOBALS, ...variables })) environment.set(name, value);
   for (const [name, method] of Object.entries(METHODS)) environment.setVariable(name, new FunctionValue(method));
-  return new Interpreter(environment).run(program).toString();
+  const missed = missedBy(environment);
+  try {
+    return new Interpreter(environment).run(program).toString();
+  } catch (error) {
+    const needed = /undefined values/.test((error as Error).message) ? operandsOf(program).find((name) => missed.has(name)) : undefined;
+    if (needed === undefined) throw error;
+    throw new TemplateRefusal(`it needs a value for the template variable ${JSON.stringify(needed)}`);
+  }
+}
+
+/** The variables that the template will have asked for and not found. */
+function missedBy(environment: Environment): ReadonlySet<string> {
+  const missed = new Set<string>();
+  const scope = environment as unknown as { resolve: (name: string) => Environment };
+  const resolve = scope.resolve.bind(environment);
+  scope.resolve = (name) => {
+    if (!environment.variables.has(name)) missed.add(name);
+    return resolve(name);
+  };
+  return missed;
+}
+
+/** The names of the variables that an operator in the template takes, in the template's order. */
+function operandsOf(node: unknown): string[] {
+  if (node === null || typeof node !== "object") return [];
+  const { type, left, right } = node as Node;
+  const own = type === "BinaryExpression" ? [left, right] : [];
+  return [
+    ...(node instanceof Map ? [...node] : Object.values(node)).flatMap(operandsOf),
+    ...own.flatMap((operand) => ((operand as Node).type === "Identifier" ? [String((operand as Node)["value"])] : [])),
+  ];
 }
 
 function parsed(template: string): ReturnType<typeof parse> {

@@ -40,6 +40,17 @@ describe("every chat template of llama.cpp", () => {
     }
   });
 
+  test("names the variable that it needs and was not given", () => {
+    const refusals = Object.keys(golden.needs).map((name) => {
+      try {
+        return renderTemplate(templates.get(name)!, { messages: [{ role: "user", content: "Hi" }] });
+      } catch (error) {
+        return error instanceof TemplateRefusal ? error.message : String(error);
+      }
+    });
+    expect(refusals).toEqual(['it needs a value for the template variable "functions"']);
+  });
+
   test("gives its own text as tokens, in another process, or E_BAD_ARGUMENT with its own reason", async () => {
     const differ: string[] = [];
     for (const [name, template] of sampled([...templates], 3)) {

@@ -113,6 +113,12 @@ describe("who is at fault", () => {
       "{% if messages[0].role == 'system' %}{{ none + 1 }}{% endif %}{% for m in messages %}{{ m.content }}{% endfor %}", "E_BAD_ARGUMENT",
       /fails: .*; the roles of the messages are system, user$/,
     ],
+    [
+      "a template that needs a variable",
+      "{% if tools %}{{ tools + 'x' }}{% endif %}{% for m in messages %}{{ m.content + '\n' + today }}{% endfor %}", "E_BAD_ARGUMENT",
+      /refuses the messages: it needs a value for the template variable "today"$/,
+    ],
+    ["a template that adds what a message lacks", "{% if tools %}{{ tools }}{% endif %}{{ messages[0].tone + 'x' }}", "E_BAD_GGUF", /fails: /],
     ["a template that leaves out every message", "Hello", "E_BAD_GGUF", /omits a message$/],
     ["a template that always fails", "{{ none + 1 }}", "E_BAD_GGUF", /fails: /],
     ["a template that cannot be read", "{% if %}", "E_BAD_GGUF", /fails: /],
