@@ -73,10 +73,12 @@ export function calibrationResult(calibration: Calibration): string {
     return `${figures}the best of ${tried.length} schedules`;
   }
   if (calibration.by === "kl") {
-    const { budget, spending, n, questions } = calibration;
+    const { budget, budgetOf, spending, n, questions } = calibration;
     const unit = budget === 1 ? "nat" : "nats";
+    const where = budgetOf === "p95" ? "in 95 % of the tokens" : "per token";
     const reduced = spending === undefined ? "" : `; weaker than ${spending}, where answers repeat themselves`;
-    return `KL of ${spending === undefined ? "" : "at most "}${budget} ${unit} per token, over ${n} questions of ${questions.name}${reduced}`;
+    const most = spending === undefined ? "" : "at most ";
+    return `KL of ${most}${budget} ${unit} ${where}, over ${n} questions of ${questions.name}${reduced}`;
   }
   const { effect, found, n, deltaPerplexity, costBy } = calibration;
   const cost = costBy === "perplexity" ? "perplexity" : "ΔPPL";

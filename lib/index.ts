@@ -22,7 +22,8 @@ export type { ExtractPairsOptions } from "./extract/index.js";
 export type { ContrastTexts, ExtractTextsOptions, ExtractWordsOptions, PersonaTexts, TextContrast } from "./extract/index.js";
 export { calibrate, calibrateByKl, measureKl } from "./calibrate/public.js";
 export type {
-  CalibrateOptions, CalibratedKind, CalibrationBaseline, Candidate, CostMeasure, KlCalibrationOptions, KlPoint, MeasureKlOptions,
+  CalibrateOptions, CalibratedKind, CalibrationBaseline, Candidate, CostMeasure, KlCalibrationOptions, KlPoint, KlStatistic,
+  MeasureKlOptions,
 } from "./calibrate/index.js";
 import "./vector/public.js"; // checks the arguments of SteeringVector
 export { SteeringVector } from "./vector/index.js";

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { KL_BUDGET, KL_RANGE, valueOf } from "../../lib/calibrate/index.js";
+import { KL_BUDGET, KL_RANGE, KL_STATISTICS, valueOf } from "../../lib/calibrate/index.js";
 import { testPart, datasetReference } from "../../lib/dataset/index.js";
 import { wantedOf, type Evaluator } from "../../lib/evaluate/index.js";
 import { STRATEGY_WORDS } from "../../lib/experiment/index.js";
@@ -31,7 +31,11 @@ const OPTIONS = options({
   },
   budget: {
     type: "number", defaultDescription: String(KL_BUDGET),
-    describe: "With --by kl: mean KL that the vector may cause, in nats per token",
+    describe: "With --by kl: KL that the vector may cause, in nats per token",
+  },
+  "budget-of": {
+    choices: KL_STATISTICS, defaultDescription: "mean",
+    describe: "With --by kl: which KL that is, the mean or the 95th percentile of the tokens",
   },
   kind: { choices: Object.keys(STRATEGY_WORDS), default: "fixed", describe: "Schedule to calibrate" },
   share: { type: "number", default: 0.9, describe: "Share of the answers that must show the effect" },
@@ -126,10 +130,10 @@ async function byEffect(model: Model, options: Calibrating): Promise<Outcome> {
   };
 }
 
-async function byKl(model: Model, { calibrated, questions, budget, how, signal, quiet }: Calibrating): Promise<Outcome> {
+async function byKl(model: Model, { calibrated, questions, budget, budgetOf, how, signal, quiet }: Calibrating): Promise<Outcome> {
   const progress = showProgress(`measuring ${calibrated.property}`, quiet, "answers");
   const { curve, vector } = await calibrateByKl(model, {
-    vector: calibrated, questions, signal, onProgress: progress.onProgress, ...how, ...defined({ budget }),
+    vector: calibrated, questions, signal, onProgress: progress.onProgress, ...how, ...defined({ budget, budgetOf }),
   }).finally(() => progress.stop());
   return {
     tried: curve, vector, failure: `no alpha reaches a KL of ${budget ?? KL_BUDGET} nats per token`,
@@ -152,13 +156,14 @@ function adviceFor(tried: readonly Candidate[], share: number): string {
 }
 
 /** Throws E_BAD_ARGUMENT for options that have no effect. */
-function checkOptions({ values, prompted, budget }: CalibrateArguments, by: "effect" | "kl"): void {
+function checkOptions({ values, prompted, budget, budgetOf }: CalibrateArguments, by: "effect" | "kl"): void {
   if (by === "kl" && prompted !== undefined) {
     throw new SteeringError("E_BAD_ARGUMENT", "--prompted has no effect with --by kl; it is for --by effect");
   }
   if (by === "kl" && values) throw new SteeringError("E_BAD_ARGUMENT", "--values has no effect with --by kl; it is for --by effect");
-  if (by === "effect" && budget !== undefined) {
-    throw new SteeringError("E_BAD_ARGUMENT", "--budget has no effect with --by effect; it is for --by kl");
+  for (const [name, value] of Object.entries({ "--budget": budget, "--budget-of": budgetOf })) {
+    if (by === "kl" || value === undefined) continue;
+    throw new SteeringError("E_BAD_ARGUMENT", `${name} has no effect with --by effect; it is for --by kl`);
   }
 }
 

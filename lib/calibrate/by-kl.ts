@@ -1,11 +1,11 @@
-import { requireInteger, requireNumber } from "../checks.js";
+import { requireInteger, requireNumber, requireOneOf } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { promptTokens, type FormatOptions } from "../prompt/index.js";
 import { assertMadeFor, type CurvePoint, type KlCalibration, SteeringVector, type VectorData } from "../vector/index.js";
 import { formatFor, measureKl, type KlPoint } from "./measure-kl.js";
-import { KL_BUDGET, searchBudget } from "./search.js";
+import { KL_BUDGET, KL_STATISTICS, type KlStatistic, searchBudget } from "./search.js";
 import { measureVariety, variedAlpha } from "./variety.js";
 
 /** Options of `calibrateByKl`. */
@@ -13,8 +13,10 @@ export interface KlCalibrationOptions extends FormatOptions {
   vector: VectorData;
   /** Questions to answer, at best some that the vector was not made from; their outputs are not used. */
   questions: Dataset;
-  /** Allowed mean KL in nats per token; default 1. */
+  /** Allowed KL in nats per token; default 1. */
   budget?: number;
+  /** Whether the budget is that of the mean (default) or of the 95th percentile over the tokens. */
+  budgetOf?: KlStatistic;
   /** Largest number of questions; default 4. Questions that do not fit into the context are left out. */
   n?: number;
   /** Tokens of each answer; default 12. */
@@ -26,8 +28,8 @@ export interface KlCalibrationOptions extends FormatOptions {
 
 /**
  * Find the alpha that spends a KL budget (docs/method.md §8), without a judge: the vector may move the distribution of the next token by
- * `budget` nats per token on average. The search starts far below and stops where the KL explodes. Where answers repeat themselves at
- * that alpha, the largest weaker one at which they do not is taken.
+ * `budget` nats per token, on average or in 95 % of the tokens. The search starts far below and stops where the KL explodes. Where answers
+ * repeat themselves at that alpha, the largest weaker one at which they do not is taken.
  *
  * @returns what was measured, by ascending alpha, and a copy of the vector with its calibration; undefined if no alpha spends the budget
  * @throws SteeringError E_BAD_ARGUMENT, E_CONTEXT_FULL (no question fits), and what `measureKl` throws
@@ -35,8 +37,9 @@ export interface KlCalibrationOptions extends FormatOptions {
 export async function calibrateByKl(
   model: Engine, options: KlCalibrationOptions,
 ): Promise<{ curve: KlPoint[]; vector: SteeringVector | undefined }> {
-  const { vector, budget = KL_BUDGET, n = 4, maxNewTokens = 12, signal, onProgress } = options;
+  const { vector, budget = KL_BUDGET, budgetOf = "mean", n = 4, maxNewTokens = 12, signal, onProgress } = options;
   requireNumber("budget", budget, { above: 0 });
+  requireOneOf("budgetOf", budgetOf, KL_STATISTICS);
   requireInteger("n", n, { min: 1 });
   requireInteger("maxNewTokens", maxNewTokens, { min: 1 });
   assertMadeFor(vector, await model.fingerprint());
@@ -50,12 +53,13 @@ export async function calibrateByKl(
       onProgress: (done, ofThese) => { total = before + ofThese; onProgress?.(before + done, total); },
     });
   };
-  const { alpha: spending, curve } = await searchBudget(measure, budget);
+  const { alpha: spending, curve } = await searchBudget(measure, budget, budgetOf);
   if (spending === undefined) return { curve, vector: undefined };
   const { alpha, variety } = await variedAlpha(spending, (alphas) =>
     measureVariety(model, vector, alphas, { questions, signal, ...format }));
   const calibration: KlCalibration = {
-    by: "kl", schedule: { kind: "fixed", alpha }, budget, variety, ...(alpha !== spending && { spending }), n: questions.length,
+    by: "kl", schedule: { kind: "fixed", alpha }, budget, ...(budgetOf !== "mean" && { budgetOf }), variety,
+    ...(alpha !== spending && { spending }), n: questions.length,
     questions: datasetReference(options.questions), curve: curve.map(curvePoint),
   };
   return { curve, vector: new SteeringVector({ ...vector, provenance: { ...vector.provenance, calibration } }) };

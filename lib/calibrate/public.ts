@@ -24,7 +24,8 @@ export const calibrate = checked("calibrate", findIntensity, {
 export const calibrateByKl = checked("calibrateByKl", findByKl, {
   model: given.model,
   options: given.requiredOf<KlCalibrationOptions>({
-    vector: vectorArgument, questions: datasetArgument, budget: number.optional(), n: number.optional(), ...format, ...running,
+    vector: vectorArgument, questions: datasetArgument, budget: number.optional(), budgetOf: text.optional(), n: number.optional(),
+    ...format, ...running,
   }),
 });
 

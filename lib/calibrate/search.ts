@@ -1,6 +1,6 @@
 import type { KlPoint } from "./measure-kl.js";
 
-/** Default budget: mean KL in nats per token (docs/method.md §8). */
+/** Default budget: KL in nats per token (docs/method.md §8). */
 export const KL_BUDGET = 1;
 /** Steps of the coarse scan: alphas that differ by this factor. */
 const FACTOR = 4;
@@ -12,7 +12,11 @@ const BETWEEN = 3;
 
 type Measure = (alphas: readonly number[]) => Promise<KlPoint[]>;
 
-/** The alpha whose mean KL is the budget, and all points measured on the way, by ascending alpha. */
+/** What of the KLs per token is held against a budget. */
+export type KlStatistic = "mean" | "p95";
+export const KL_STATISTICS: readonly KlStatistic[] = ["mean", "p95"];
+
+/** The alpha whose KL is the budget, and all points measured on the way, by ascending alpha. */
 export interface BudgetSearch {
   /** Undefined if the KL stays below the budget, or exceeds it, at all alphas. */
   alpha: number | undefined;
@@ -20,36 +24,36 @@ export interface BudgetSearch {
 }
 
 /**
- * Finds the lowest alpha at which the mean KL reaches the budget: a scan by factors of four, more points between the two that
+ * Finds the lowest alpha at which the KL reaches the budget: a scan by factors of four, more points between the two that
  * enclose the budget, then a line through the logarithms of the nearest two. At small alphas the KL grows with the square of alpha, so
  * that line is nearly straight. Where the KL explodes from one point to the next, the lower of them is taken.
  */
-export async function searchBudget(measure: Measure, budget: number): Promise<BudgetSearch> {
-  const curve = await scan(measure, budget);
-  const coarse = bracketOf(curve, budget);
+export async function searchBudget(measure: Measure, budget: number, of: KlStatistic = "mean"): Promise<BudgetSearch> {
+  const curve = await scan(measure, budget, of);
+  const coarse = bracketOf(curve, budget, of);
   if (!coarse) return { alpha: undefined, curve };
   curve.push(...await measure(between(coarse[0].alpha, coarse[1].alpha, BETWEEN)));
   curve.sort((a, b) => a.alpha - b.alpha);
-  const [low, high] = bracketOf(curve, budget)!;
-  const share = logRatio(low.mean, budget) / logRatio(low.mean, high.mean); // 0 where the higher one broke the model down
+  const [low, high] = bracketOf(curve, budget, of)!;
+  const share = logRatio(low[of], budget) / logRatio(low[of], high[of]); // 0 where the higher one broke the model down
   return { alpha: rounded(low.alpha * (high.alpha / low.alpha) ** share), curve };
 }
 
-async function scan(measure: Measure, budget: number): Promise<KlPoint[]> {
+async function scan(measure: Measure, budget: number, of: KlStatistic): Promise<KlPoint[]> {
   let curve = await measure(FIRST);
-  while (curve[0]!.mean >= budget && curve[0]!.alpha > LEAST) {
+  while (curve[0]![of] >= budget && curve[0]!.alpha > LEAST) {
     const below = FIRST.map((_, index) => curve[0]!.alpha / FACTOR ** (FIRST.length - index));
     curve = [...await measure(below), ...curve];
   }
-  while (curve.at(-1)!.mean < budget && curve.at(-1)!.alpha < MOST) {
+  while (curve.at(-1)![of] < budget && curve.at(-1)!.alpha < MOST) {
     curve = [...curve, ...await measure([curve.at(-1)!.alpha * FACTOR, curve.at(-1)!.alpha * FACTOR ** 2])];
   }
   return curve;
 }
 
 /** The first neighbours that enclose the budget, from below. */
-function bracketOf(curve: readonly KlPoint[], budget: number): [KlPoint, KlPoint] | undefined {
-  const above = curve.findIndex(({ mean }) => mean >= budget);
+function bracketOf(curve: readonly KlPoint[], budget: number, of: KlStatistic): [KlPoint, KlPoint] | undefined {
+  const above = curve.findIndex((point) => point[of] >= budget);
   return above > 0 ? [curve[above - 1]!, curve[above]!] : undefined;
 }
 

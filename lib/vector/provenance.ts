@@ -164,8 +164,10 @@ export type EffectCalibration = z.infer<typeof effectSchema>;
 const klCalibrationSchema = z.object({
   by: z.literal("kl"),
   schedule: scheduleSchema,
-  /** Mean KL that the search looked for, in nats per token (docs/method.md §8). */
+  /** KL that the search looked for, in nats per token (docs/method.md §8). */
   budget: z.number(),
+  /** Which KL that is; absent: the mean. */
+  budgetOf: z.enum(["mean", "p95"]).optional(),
   /** Share of distinct tokens in an answer at this strength, divided by that in the unsteered one. */
   variety: z.number().optional(),
   /** The alpha that spends the budget, if it is not this one because answers repeated themselves there. */

@@ -147,6 +147,9 @@ describe("on the embedded model", () => {
     const less = await calibrateByKl(model, { ...options, vector, budget: 0.02 });
     expect(10 * alphaOf(louder.vector) / alphaOf(usual.vector)).toBeCloseTo(1, 1);
     expect(alphaOf(less.vector)).toBeLessThan(0.8 * alphaOf(usual.vector));
+    const careful = await calibrateByKl(model, { ...options, vector, budgetOf: "p95" });
+    expect(careful.vector!.provenance.calibration).toMatchObject({ budget: 1, budgetOf: "p95" });
+    expect(alphaOf(careful.vector)).toBeLessThan(alphaOf(usual.vector));
     expect(await calibrateByKl(model, { ...options, vector: vector.scale(0) })).toMatchObject({ vector: undefined });
     await expect(calibrateByKl(model, { ...options, vector, budget: 0 })).rejects.toMatchObject({
       code: "E_BAD_ARGUMENT", message: expect.stringContaining("budget"),

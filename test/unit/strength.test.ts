@@ -42,6 +42,12 @@ describe("the alpha that spends a KL budget", () => {
     const { alpha } = await search((at) => (at < 0.5 ? 4 * at ** 2 * 4 : 0.1), 0.5);
     expect(alpha).toBeLessThan(0.3);
   });
+  test("is the alpha at which the chosen statistic is the budget", async () => {
+    const measure = async (alphas: readonly number[]): Promise<KlPoint[]> =>
+      alphas.map((alpha) => ({ alpha, mean: alpha ** 2, median: alpha ** 2, p95: 4 * alpha ** 2 }));
+    expect((await searchBudget(measure, 0.5)).alpha).toBeCloseTo(Math.SQRT1_2, 1);
+    expect((await searchBudget(measure, 0.5, "p95")).alpha).toBeCloseTo(Math.SQRT1_2 / 2, 2);
+  });
   test("is missing where nothing is ever moved", async () => {
     expect(await search(() => 0, 0.5)).toMatchObject({ alpha: undefined });
     expect(await search(() => Infinity, 0.5)).toMatchObject({ alpha: undefined });
