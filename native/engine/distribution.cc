@@ -114,6 +114,11 @@ PER_PROCESSOR double sum_of_weighted(const float * p, const float * s, int32_t n
     return total;
 }
 
+// Adds share * (strong - baseline) to n logits.
+PER_PROCESSOR void add_share(const float * strong, const float * baseline, float share, int32_t n, float * logits) {
+    for (int32_t i = 0; i < n; ++i) logits[i] += share * (strong[i] - baseline[i]);
+}
+
 // The largest value of all blocks; NaN if any is NaN or the largest is infinite, since no distribution has such logits.
 float largest_of(const std::vector<float> & block_largest) {
     float largest = block_largest.front();
@@ -239,4 +244,28 @@ int32_t arg_max(const float * logits, int32_t n_vocab) {
     if (std::isnan(largest)) return -1;
     const auto block = std::find(block_largest.begin(), block_largest.end(), largest) - block_largest.begin();
     return int32_t(std::find(logits + block * BLOCK, logits + n_vocab, largest) - logits);
+}
+
+void logit_mixture::write(int32_t begin, int32_t n, float * logits) const {
+    std::copy_n(baseline + begin, n, logits);
+    for (const auto & [strong, share] : parts) add_share(strong + begin, baseline + begin, share, n, logits);
+}
+
+int32_t arg_max(const logit_mixture & mixture, int32_t n_vocab) {
+    float   logits[RUN]; // the whole mixture is never written
+    float   largest = -std::numeric_limits<float>::infinity();
+    int32_t token   = -1;
+    for (int32_t begin = 0; begin < n_vocab; begin += RUN) {
+        const int32_t n = std::min(RUN, n_vocab - begin);
+        mixture.write(begin, n, logits);
+        float blocks[RUN / BLOCK];
+        find_block_largest(logits, n, blocks);
+        for (int32_t i = 0; i < (n + BLOCK - 1) / BLOCK; ++i) {
+            if (std::isnan(blocks[i])) return -1;
+            if (blocks[i] <= largest) continue;
+            largest = blocks[i];
+            token   = begin + int32_t(std::find(logits + i * BLOCK, logits + n, largest) - logits);
+        }
+    }
+    return std::isfinite(largest) ? token : -1;
 }

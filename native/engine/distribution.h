@@ -51,5 +51,21 @@ private:
 // NaN when logits are not finite.
 double top_p_divergence(const distribution & p, const distribution & s, double top_p, kl_reduction reduction);
 
+// Logits of a stream that is steered by less than the strong ones are: baseline + sum of share * (strong - baseline).
+struct logit_mixture {
+    struct part {
+        const float * strong;
+        float         share;
+    };
+    const float *     baseline;
+    std::vector<part> parts;
+
+    // Writes n of the mixture's logits, from token `begin` on.
+    void write(int32_t begin, int32_t n, float * logits) const;
+};
+
+// As arg_max(), of the mixture's logits.
+int32_t arg_max(const logit_mixture & mixture, int32_t n_vocab);
+
 // The likeliest token, with the lowest id among equals; -1 when the logits are not a distribution.
 int32_t arg_max(const float * logits, int32_t n_vocab);

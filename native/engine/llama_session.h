@@ -55,6 +55,8 @@ public:
     void kv_clear();
 
     const llama_weights & weights() const { return *weights_; }
+    // The context's threads, for work on what a decode left.
+    thread_pool & threads() { return threads_; }
 
 private:
     void check(const decode_batch & batch) const;

@@ -1,13 +1,17 @@
 #pragma once
+#include "ggml-backend.h"
 #include "llama.h"
 
+#include <cstdint>
+#include <functional>
+#include <memory>
 #include <vector>
 
 // ggml's threads for the graphs of one context. Without them every graph view would start and join threads: twice as slow with a
 // hook on each layer. Outlives the context.
 class thread_pool {
 public:
-    thread_pool() = default;
+    thread_pool() : graph_(nullptr, ggml_free), backend_(nullptr, ggml_backend_free) {}
     ~thread_pool();
     thread_pool(const thread_pool &) = delete;
     thread_pool & operator=(const thread_pool &) = delete;
@@ -17,7 +21,18 @@ public:
     // Frees the pools that attach() replaced; only after a decode, in which the back end has paused them.
     void free_former();
 
+    // Calls work(0) to work(n - 1), each on the next free thread. Only between decodes: after one, the threads still spin, and others would
+    // share their processors with them. Throws what a call throws, the first of them.
+    void for_each(int32_t n, const std::function<void(int32_t)> & work);
+
 private:
-    ggml_threadpool *              current_ = nullptr;
-    std::vector<ggml_threadpool *> former_;
+    // Prepares a graph whose only node calls run() on all threads.
+    void prepare(int32_t n_threads);
+
+    ggml_threadpool *                                               current_ = nullptr;
+    std::vector<ggml_threadpool *>                                  former_;
+    std::unique_ptr<ggml_context, decltype(&ggml_free)>             graph_;
+    std::unique_ptr<ggml_backend, decltype(&ggml_backend_free)>     backend_; // null where all work is done by the caller
+    ggml_cgraph *                                                   nodes_ = nullptr;
+    std::function<void()>                                           run_; // what the node calls
 };

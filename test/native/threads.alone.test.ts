@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { availableParallelism } from "node:os";
+import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { defaultThreads } from "../../lib/engine/threads.js";
 import { Batch, type Context } from "../../lib/engine/index.js";
@@ -53,6 +54,50 @@ test("a context goes on with another number of threads, to the bit as one that w
     using _held = model.threadCount.hold(threads);
     expect(await step(context)).toEqual(expected[threads - 1]);
   }
+});
+
+/** Four pairs of rows, and everything that can be read off their logits; half of the samplers draw. */
+function readings(): Batch {
+  const batch = new Batch();
+  for (let row = 0; row < 8; row++) batch.add(3 + row, 0, row, { output: true });
+  for (let pair = 0; pair < 4; pair++) {
+    const how = { sampler: pair < 2 ? null : model.createSampler({ temperature: 1, seed: pair }, []) };
+    batch.measure({ baseline: pair, strong: pair + 4, strongAlpha: 2, topP: 0.9, alphaMax: 2, klReduction: "mean" });
+    batch.sample(pair, { ...how, logProbability: true });
+    batch.guess(pair, how);
+  }
+  batch.choose({ baseline: 0, candidates: [5, 6, 7], nats: 1e-6 });
+  return batch;
+}
+
+test("threads that share the readings of a decode read what one thread reads", async () => {
+  const results: unknown[] = [];
+  for (const threads of [1, 2, 5]) {
+    using _held = model.threadCount.hold(threads);
+    using context = await model.createContext({ nCtx: 64, nSeqMax: 8 });
+    for (let round = 0; round < 20; round++) {
+      context.kvClear();
+      results.push(await context.decode(readings()));
+    }
+  }
+  const [first] = results as [Awaited<ReturnType<Context["decode"]>>];
+  expect(new Set(first.alphas.map(({ kl }) => kl)).size).toBe(4);
+  expect(results.every((result) => isDeepStrictEqual(result, first))).toBe(true);
+});
+
+test("what fails on one of several threads is an error, and the context goes on", async () => {
+  using _held = model.threadCount.hold(4);
+  using context = await model.createContext({ nCtx: 64, nSeqMax: 8 });
+  const broken = readings();
+  broken.add(3, 1, 0); // without logits
+  broken.sample(8);
+  await expect(context.decode(broken)).rejects.toMatchObject({ code: "E_SHAPE" });
+  context.kvClear();
+  await context.decode(readings());
+  const twice = new Batch();
+  const sampler = model.createSampler({ temperature: 1 }, []);
+  for (let row = 0; row < 2; row++) twice.sample(twice.add(3, 0, row, { output: true }), { sampler });
+  await expect(context.decode(twice)).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: "a sampler picks one token per decode" });
 });
 
 test("of what several rows compute, and without flash attention, no bit depends on the number of threads", async () => {
