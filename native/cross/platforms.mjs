@@ -17,6 +17,7 @@ export const PLATFORMS = {
   "linux-x64": linux("x86_64"),
   "linux-arm64": linux("aarch64"),
   "mac-arm64-metal": mac("aarch64", "arm64"),
+  "mac-x64": mac("x86_64", "x86_64"),
   "win-x64": windows(),
 };
 
