@@ -95,7 +95,9 @@ try {
   const options = { "dry-run": { type: "boolean" }, check: { type: "string" } };
   const { values, positionals: [version, ...rest] } = parseArgs({ allowPositionals: true, options });
   if (version === undefined || rest.length > 0) throw new Error("expected one version: npm run release -- VERSION [--dry-run]");
-  if (values.check === undefined) console.log(release(version, values["dry-run"]));
+  // Where the "--" is forgotten, npm keeps the option to itself, and says so in the environment.
+  const isDry = values["dry-run"] ?? process.env.npm_config_dry_run === "true";
+  if (values.check === undefined) console.log(release(version, isDry));
   else check(values.check, version);
 } catch (error) {
   console.error(`llama-steer: ${error.message}`);

@@ -17,15 +17,17 @@ const write = (files: Record<string, string>): void => {
     writeFileSync(join(folder, name), text);
   }
 };
-const release = (...args: string[]): { status: number | null; stdout: string; stderr: string } => {
-  const { status, stdout, stderr } = spawnSync(process.execPath, [SCRIPT, ...args], { cwd: folder, encoding: "utf8" });
+type Ended = { status: number | null; stdout: string; stderr: string };
+const run = (command: string, args: string[]): Ended => {
+  const { status, stdout, stderr } = spawnSync(command, args, { cwd: folder, encoding: "utf8" });
   return { status, stdout, stderr };
 };
+const release = (...args: string[]): Ended => run(process.execPath, [SCRIPT, ...args]);
 
 /** A repository that can be released as 1.2.0, but for its tests, which fail. */
 beforeEach(async () => {
   folder = await temporaryFolder();
-  const own = { name: "llama-steer", version: "1.1.0" };
+  const own = { name: "llama-steer", version: "1.1.0", scripts: { release: `"${process.execPath}" "${SCRIPT}"` } };
   write({
     "package.json": `${JSON.stringify(own, null, 2)}\n`,
     "package-lock.json": `${JSON.stringify({ ...own, lockfileVersion: 3, requires: true, packages: { "": own } }, null, 2)}\n`,
@@ -68,8 +70,12 @@ test("all reasons are told at once", () => {
     + 'the tag v1.2.0 already exists; CHANGELOG.md begins with "nothing"; expected "## 1.2.0"\n');
 });
 
-test("--dry-run says what would be done, and does nothing", () => {
-  const { status, stdout, stderr } = release("1.2.0", "--dry-run");
+test.each<[string, () => Ended]>([
+  ["--dry-run", () => release("1.2.0", "--dry-run")],
+  ["npm run release -- VERSION --dry-run", () => run("npm", ["run", "--silent", "release", "--", "1.2.0", "--dry-run"])],
+  ["npm run release VERSION --dry-run", () => run("npm", ["run", "--silent", "release", "1.2.0", "--dry-run"])],
+])("%s says what would be done, and does nothing", (_, dry) => {
+  const { status, stdout, stderr } = dry();
   expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
   const steps = ["set the version", "run all tests", "build the addons", "pack"];
   expect(stdout.match(/(?<=^would )[a-z ]+(?=: )/gm)).toEqual(steps);
