@@ -65,9 +65,10 @@ function build(name, zig, { folder: nodeLlamaCpp, version, release }) {
   run("cmake", ["--build", folder, "--target", "llama-steer"]);
   const built = join(folder, "llama-steer.node");
   const { glibc } = checkSymbols(name, built, bins, zig);
+  const bytes = readFileSync(built);
+  if (bytes.includes(folder)) throw new Error(`${name}: the addon contains the path of the folder that it was built in`);
   mkdirSync(join(prebuiltsFolder, name), { recursive: true });
   copyFileSync(built, join(prebuiltsFolder, name, "llama-steer.node"));
-  const bytes = readFileSync(built);
   record(name, { sha256: hashOf(bytes), size: bytes.length, ...(glibc && { glibc }), sources: sourcesHash() }, { version, release });
   console.error(`> ${name}: ${Math.round(bytes.length / 1000)} kB in ${Math.round((Date.now() - started) / 1000)} s`);
 }

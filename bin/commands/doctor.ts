@@ -1,5 +1,6 @@
 import { spawnSync } from "node:child_process";
 import { datasets as datasetsApi } from "../../lib/experiments.js";
+import { threadLimit } from "../../lib/engine/index.js";
 import { models as modelsApi, SteeringError } from "../../lib/index.js";
 import { findInstallation, devices, systemInfo } from "../../lib/native/index.js";
 import { command } from "../command.js";
@@ -20,7 +21,7 @@ export default command({
   describe: "Check the installation: addon, back ends, models, datasets",
   options: {},
   run: ({ json }) => {
-    const checks = [node(), ...native(), pip(), models(), datasets()];
+    const checks = [node(), ...native(), threads(), pip(), models(), datasets()];
     const state = (ok: boolean): string => (ok ? onStdout.green("ok     ") : onStdout.red("missing"));
     if (json) print(JSON.stringify(checks, null, 2));
     else for (const { name, ok, found } of checks) print(`${state(ok)} ${name.padEnd(10)} ${found}`);
@@ -49,6 +50,11 @@ function native(): Check[] {
     if (!(error instanceof SteeringError)) throw error;
     return [{ name: "addon", ok: false, found: error.message }];
   }
+}
+
+function threads(): Check {
+  const { threads: most, reason } = threadLimit();
+  return { name: "threads", ok: true, found: `at most ${most}: ${reason}. Fewer while other programs compute; --threads overrides this` };
 }
 
 /** pip is optional: without it, models are downloaded from the package index directly. */

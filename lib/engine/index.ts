@@ -14,6 +14,7 @@ export { programVersion } from "./program-version.js";
 export type { LoadModelOptions, Logger, RopeScaling } from "./load-options.js";
 export type { ModelInfo } from "./model-info.js";
 export { samplingSchema, type Sampling } from "./sampling.js";
+export { threadLimit } from "./threads.js";
 export { addsTheSame, type Cells } from "./scheduler/cells.js";
 export {
   STEERED_ROWS, type KeepsCells, type Place, type PrefillTask, type StepTask, type Taken, type TakeResult, type Task,

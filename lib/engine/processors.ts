@@ -12,9 +12,18 @@ export interface ProcessorTimes {
   own: number;
 }
 
-/** Number of processors that this process may use, by its affinity and its control groups' CPU quotas; may be fractional. */
+/** Number of whole processors that this process may use, by its affinity and its control groups' CPU quotas; at least 1. */
 export function availableProcessors(root = "/"): number {
-  return Math.min(availableParallelism(), cpuQuota(root));
+  return Math.max(1, Math.floor(Math.min(allowedProcessors(root), cpuQuota(root))));
+}
+
+/**
+ * Number of processors that this process's affinity allows, whatever its CPU quotas. Linux is asked, not Node: since libuv 1.49,
+ * `availableParallelism` takes quotas into account, and in libuv 1.49 and 1.50 (Node 22.12) a control group's weight as well. `root`: the
+ * folder with /proc, for tests.
+ */
+export function allowedProcessors(root = "/"): number {
+  return idleTicks(root)?.length || availableParallelism();
 }
 
 /** Reads the processors' times; undefined if the system does not report them. */
@@ -28,17 +37,19 @@ export function processorTimes(): ProcessorTimes | undefined {
 /** Ticks of /proc/stat, fixed by the kernel's interface whatever its internal tick is. */
 const MS_PER_TICK = 10;
 
-/** Idle time of the processors that the affinity allows, since this process cannot use the others. */
 function idleOnLinux(): number | undefined {
-  const stat = read("/proc/stat");
-  const status = read("/proc/self/status");
+  const ticks = idleTicks("/");
+  return ticks && MS_PER_TICK * ticks.reduce((sum, each) => sum + each, 0);
+}
+
+/** Idle times of the processors that are online and that the affinity allows, since this process cannot use the others. */
+function idleTicks(root: string): number[] | undefined {
+  const stat = read(join(root, "proc/stat"));
+  const status = read(join(root, "proc/self/status"));
   if (stat === undefined || status === undefined) return undefined;
   const allowed = parseProcessorList(/^Cpus_allowed_list:\s*(.*)$/m.exec(status)?.[1] ?? "");
-  let ticks = 0;
-  for (const [, name, idle] of stat.matchAll(/^cpu(\d+) \d+ \d+ \d+ (\d+)/gm)) {
-    if (allowed.some(([first, last]) => Number(name) >= first && Number(name) <= last)) ticks += Number(idle);
-  }
-  return ticks * MS_PER_TICK;
+  return [...stat.matchAll(/^cpu(\d+) \d+ \d+ \d+ (\d+)/gm)]
+    .filter(([, name]) => allowed.some(([first, last]) => Number(name) >= first && Number(name) <= last)).map(([, , idle]) => Number(idle));
 }
 
 /** Parses a list such as "0-3,8" into pairs of first and last. */
@@ -53,8 +64,8 @@ export function parseProcessorList(text: string): Array<[number, number]> {
 const CGROUP_MOUNT = /^\d+ \d+ \S+ (\S+) (\S+) .*? - (cgroup2?) \S+ (\S+)$/;
 
 /**
- * Returns the smallest CPU quota, in processors, of the control groups that this process is in; Infinity without one. Before libuv 1.49,
- * Node's `availableParallelism` ignores these quotas. `root`: the folder with /proc and the groups, for tests.
+ * Returns the smallest CPU quota, in processors, of the control groups that this process is in; Infinity without one. Before libuv 1.49
+ * (Node 20), `availableParallelism` ignores these quotas. `root`: the folder with /proc and the groups, for tests.
  */
 export function cpuQuota(root = "/"): number {
   const mounts = read(join(root, "proc/self/mountinfo")) ?? "";

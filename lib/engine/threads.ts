@@ -1,5 +1,5 @@
 import { setTimeout } from "node:timers/promises";
-import { availableProcessors, processorTimes, type ProcessorTimes } from "./processors.js";
+import { allowedProcessors, availableProcessors, cpuQuota, processorTimes, type ProcessorTimes } from "./processors.js";
 
 /** How often to measure the machine's load. Its counters have steps of 10 ms. */
 const WINDOW_MS = 200;
@@ -59,7 +59,7 @@ export class ThreadCount {
    * machine's processors: with four threads on each, `tiny` takes seconds per token instead of milliseconds. A fixed number is unaffected.
    */
   hold(n = this.now()): Hold {
-    const threads = this.isFixed ? this.most : Math.min(n, Math.max(this.most, Math.floor(availableProcessors())));
+    const threads = this.isFixed ? this.most : Math.min(n, Math.max(this.most, availableProcessors()));
     const hold: Hold = { threads, [Symbol.dispose]: () => { this.holds = this.holds.filter((other) => other !== hold); } };
     this.holds.push(hold);
     return hold;
@@ -98,11 +98,24 @@ function freeProcessors(before: ProcessorTimes, after: ProcessorTimes): number {
 }
 
 /**
- * Returns one thread per core: on x64 machines with many logical processors, two of them share a core's vector units. CPU quotas are
- * rounded down to whole processors: with one thread more, the others would wait for it while the control group is paused.
+ * The most threads that a model uses by default, and what limits them. One per core: on x64 machines with many logical processors, two of
+ * them share a core's vector units. CPU quotas are rounded down to whole processors: with one thread more, the others would wait for it
+ * while the control group is paused. `root`: the folder with /proc and the groups, `arch`: the machine's, both for tests.
  */
-export function defaultThreads(root?: string): number {
-  const available = availableProcessors(root);
-  const cores = process.arch === "x64" && available > 4 ? available / 2 : available;
-  return Math.max(1, Math.floor(cores));
+export function threadLimit(root?: string, arch = process.arch): { threads: number; reason: string } {
+  const [processors, quota] = [allowedProcessors(root), cpuQuota(root)];
+  const cores = arch === "x64" && processors > 4 ? Math.floor(processors / 2) : processors;
+  const count = (n: number): string => `${n} processor${n === 1 ? "" : "s"}`;
+  if (quota < cores) {
+    const reason = `the control group's CPU quota is ${count(Number(quota.toFixed(2)))} of ${processors}`;
+    return { threads: Math.max(1, Math.floor(quota)), reason };
+  }
+  const reason = cores === processors ? `this process may use ${count(processors)}`
+    : `this process may use ${count(processors)}, and two usually share a core`;
+  return { threads: cores, reason };
+}
+
+/** The most threads that a model uses by default. */
+export function defaultThreads(): number {
+  return threadLimit().threads;
 }

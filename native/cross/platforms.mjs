@@ -17,6 +17,7 @@ export const PLATFORMS = {
   "linux-x64": linux("x86_64"),
   "linux-arm64": linux("aarch64"),
   "mac-arm64-metal": mac("aarch64", "arm64"),
+  "mac-x64": mac("x86_64", "x86_64"),
   "win-x64": windows(),
 };
 
@@ -53,6 +54,8 @@ function mac(processor, cmakeProcessor) {
     // Node has Node-API's functions, whatever it is called.
     definitions: {
       CMAKE_OSX_SYSROOT: "", CMAKE_OSX_ARCHITECTURES: "", CMAKE_INSTALL_NAME_TOOL: "true",
+      // Otherwise the addon has the path of the folder that it was built in.
+      CMAKE_BUILD_WITH_INSTALL_NAME_DIR: "ON", CMAKE_INSTALL_NAME_DIR: "@rpath",
       CMAKE_SHARED_LINKER_FLAGS: "-undefined dynamic_lookup -s",
     },
   });

@@ -22,8 +22,8 @@ const nodeApi = new Set([...v9.js_native_api_symbols, ...v9.node_api_symbols]);
 export function checkSymbols(platform, addon, bins, zig) {
   const libraries = readdirSync(bins).filter((name) => LINKED.test(name)).map((name) => join(bins, name));
   if (libraries.length !== 3) throw new Error(`expected llama, ggml and ggml-base in ${bins}, found ${libraries.length} libraries`);
-  const [system] = platform.split("-");
-  const { taken, exported, missing, glibc } = { linux, mac, win }[system](addon, libraries, zig);
+  const [system, processor] = platform.split("-");
+  const { taken, exported, missing, glibc } = { linux, mac, win }[system](addon, libraries, zig, processor);
   if (missing.length > 0) throw new Error(`${platform}: nobody exports ${missing.join(", ")}`);
   return { imported: taken.filter((name) => exported.has(name)).length, glibc };
 }
@@ -49,13 +49,20 @@ function newest(names, family) {
   return versions.sort(compareVersions).at(-1) ?? "0";
 }
 
-function mac(addon, libraries, zig) {
+function mac(addon, libraries, zig, processor) {
   const names = (args) => nm(["--format=just-symbols", ...args]).map((name) => name.replace(/^_/, ""));
   const exported = new Set(libraries.flatMap((path) => names(["-g", "--defined-only", path])));
   const taken = names(["--undefined-only", addon]);
-  const libSystem = readFileSync(join(dirname(zig), "lib", "libc", "darwin", "libSystem.tbd"), "utf8");
-  const system = new Set([...libSystem.matchAll(/(?<=[\s,['"])_?([\w$.]+)/g)].map(([, name]) => name));
+  const system = new Set(systemSymbols(readFileSync(join(dirname(zig), "lib", "libc", "darwin", "libSystem.tbd"), "utf8"), processor));
   return { taken, exported, missing: taken.filter((name) => !exported.has(name) && !nodeApi.has(name) && !system.has(name)) };
+}
+
+/** What a list of macOS's symbols (text-based stubs, version 4) has for a processor, without the underscore of C. */
+export function systemSymbols(stubs, processor) {
+  const target = { x64: "x86_64-macos", arm64: "arm64e-macos" }[processor]; // macOS has its libraries for arm64 as arm64e
+  const sections = stubs.matchAll(/- targets:\s*\[([^\]]*)\]((?:\s+[\w-]*symbols:\s*\[[^\]]*\])+)/g);
+  return [...sections].filter(([, targets]) => targets.split(/[\s,]+/).includes(target))
+    .flatMap(([, , symbols]) => [...symbols.matchAll(/(?<=[\s,['"])_?([\w$.]+)/g)].map(([, name]) => name));
 }
 
 function win(addon, libraries) {

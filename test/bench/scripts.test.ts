@@ -4,6 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { afterAll, beforeAll, expect, test } from "@jest/globals";
+import { findInstallation } from "../../lib/native/index.js";
 import type { Results } from "./parts/results.js";
 
 const ROOT = fileURLToPath(new URL("../../..", import.meta.url));
@@ -29,6 +30,7 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
   "parity.ts": { args: ["tiny", "F32", "2"], prints: /^tiny F32: same tokens 2\/2; of these alpha ± \d/ },
   "detectors.ts": { args: ["--model", "tiny", "--rows", "3"], prints: /ours 10 tokens, eld 5 candidates: eng [^]*neighbours taken/ },
   "languages.ts": { args: ["tiny", "2", "2"], prints: /unsteered +0 of 2 [^]*Dyn p=0.3 +\d of 2 +[\d.]+ tokens\/s/ },
+  "addons.ts": { args: [findInstallation().addonPath, "tiny", ...LEAST], prints: PAIRS },
   "gates.ts": { args: ["tiny", "1", "4"], prints: /tiny, 1 at once: [\d.]+ ms [^]*tiny, 8 at once: .* times \d/ },
   "variants.ts": { args: ["tiny", "1", "", "ITA"], prints: /\| p=0.5 clean \| \d[^]*\| p=0.3 skip \| \d/ },
   "operators.ts": { args: ["tiny", ...LEAST], prints: /\| ablated, all layers \|[^]*\| budget 0.5 \| [\d.]+ \| Dyn \| / },

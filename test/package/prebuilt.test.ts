@@ -72,7 +72,7 @@ test("installs and steers without a compiler, CMake and git, and says what it to
 const UNFIT: Array<[string, () => Promise<void> | void, RegExp]> = [
   ["a damaged file", () => appendFile(join(prebuilts, platformName(), "llama-steer.node"), "x"), /is damaged: its SHA-256 is not the manifest's/],
   ["a missing file", () => rm(join(prebuilts, platformName(), "llama-steer.node")), /is missing/],
-  ["another platform", () => { manifest.addons = { "mac-x64": {} }; }, /there is no prebuilt addon for/],
+  ["another platform", () => { manifest.addons = { "linux-riscv64": {} }; }, /there is no prebuilt addon for/],
   ["another node-llama-cpp", () => { manifest["nodeLlamaCpp"] = "3.21.1"; },
     new RegExp(`is for node-llama-cpp 3\\.21\\.1, and ${findNodeLlamaCpp()!.version} is installed`)],
   ["a newer Node-API", () => { manifest["nodeApi"] = 99; }, /needs Node-API 99, and this Node has \d+/],

@@ -284,7 +284,7 @@ test.concurrent("models list --json", async () => {
 test.concurrent("doctor --json says per check whether it is well, and the exit code agrees", async () => {
   const { code, stdout } = await run("doctor", "--json");
   const checks = JSON.parse(stdout) as Array<{ name: string; ok: boolean; found: string }>;
-  expect(checks.map(({ name }) => name)).toEqual(expect.arrayContaining(["node", "addon", "models", "datasets"]));
+  expect(checks.map(({ name }) => name)).toEqual(expect.arrayContaining(["node", "addon", "threads", "models", "datasets"]));
   for (const check of checks) expect(check).toEqual({
     name: expect.any(String), ok: expect.any(Boolean), found: expect.stringMatching(/./),
   });

@@ -2,8 +2,8 @@ import { afterEach, beforeEach, describe, expect, test } from "@jest/globals";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { availableParallelism, tmpdir } from "node:os";
 import { dirname, join } from "node:path";
-import { availableProcessors, cpuQuota, processorTimes } from "../../lib/engine/processors.js";
-import { defaultThreads, ThreadCount } from "../../lib/engine/threads.js";
+import { allowedProcessors, availableProcessors, cpuQuota, processorTimes } from "../../lib/engine/processors.js";
+import { ThreadCount, threadLimit } from "../../lib/engine/threads.js";
 
 describe("CPU quotas", () => {
   let root = "";
@@ -50,12 +50,43 @@ describe("CPU quotas", () => {
   ])("%s", (_, files, expected) => {
     write(files);
     expect(cpuQuota(root)).toBe(expected);
-    expect(availableProcessors(root)).toBe(Math.min(expected, availableParallelism()));
+    expect(availableProcessors(root)).toBe(Math.max(1, Math.floor(Math.min(expected, availableParallelism()))));
   });
 
   test.each([[50_000, 1], [150_000, 1], [199_999, 1]])("a quota of %d µs of 100,000 gives %d thread", (quota, threads) => {
     write({ "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": `${quota} 100000\n` });
-    expect(defaultThreads(root)).toBe(threads);
+    expect(threadLimit(root).threads).toBe(threads);
+  });
+
+  /** A machine with so many processors online, of which the affinity allows these. */
+  const processors = (online: number, allowed = `0-${online - 1}`): Record<string, string> => ({
+    "proc/stat": `cpu  1 2 3 4 5\n${Array.from({ length: online }, (_, i) => `cpu${i} 1 2 3 4 5\n`).join("")}intr 1\n`,
+    "proc/self/status": `Name:\tnode\nCpus_allowed_list:\t${allowed}\n`,
+  });
+  const quota = (of100000: number): Record<string, string> =>
+    ({ "proc/self/mountinfo": V2, "proc/self/cgroup": "0::/\n", "sys/fs/cgroup/cpu.max": `${of100000} 100000\n` });
+
+  test.each<[string, Record<string, string>, NodeJS.Architecture, number, string]>([
+    ["one processor", processors(1), "x64", 1, "this process may use 1 processor"],
+    ["four", processors(4), "x64", 4, "this process may use 4 processors"],
+    ["many on x64", processors(16), "x64", 8, "this process may use 16 processors, and two usually share a core"],
+    ["many elsewhere", processors(16), "arm64", 16, "this process may use 16 processors"],
+    ["an affinity", processors(16, "0-1,8"), "x64", 3, "this process may use 3 processors"],
+    ["an affinity beyond what is online", processors(4, "0-127"), "x64", 4, "this process may use 4 processors"],
+    // A quota is of processors: it is not halved for those that share a core.
+    ["a quota of many", { ...processors(64), ...quota(800_000) }, "x64", 8, "the control group's CPU quota is 8 processors of 64"],
+    ["a quota above the cores", { ...processors(16), ...quota(1_000_000) }, "x64", 8,
+      "this process may use 16 processors, and two usually share a core"],
+    ["a part of one", { ...processors(2), ...quota(50_000) }, "x64", 1, "the control group's CPU quota is 0.5 processors of 2"],
+    ["one and a third", { ...processors(2), ...quota(133_333) }, "arm64", 1, "the control group's CPU quota is 1.33 processors of 2"],
+  ])("threads with %s", (_, files, arch, threads, reason) => {
+    write(files);
+    expect(threadLimit(root, arch)).toEqual({ threads, reason });
+  });
+
+  test("this machine's affinity allows as many processors as Node says, where there is no quota", () => {
+    expect(allowedProcessors()).toBeGreaterThanOrEqual(availableParallelism());
+    if (cpuQuota() === Infinity) expect(allowedProcessors()).toBe(availableParallelism());
   });
 });
 
