@@ -75,7 +75,7 @@ function run(command, args, cwd, env = process.env) {
   if (result.status !== 0) throw new Error(reason(result.stderr) ?? `${command} failed`);
 }
 
-/** Of what npm prints when it fails, the line that says why. */
+/** The line with which npm says why it failed. */
 function reason(stderr) {
   const lines = stderr.trim().split("\n").map((line) => line.replace(/^npm (error|ERR!) /, ""));
   return lines.find((line) => !/^code |^A complete log/.test(line)) || undefined;

@@ -62,8 +62,8 @@ export function findNodeLlamaCpp() {
 }
 
 /**
- * Folder of the shared libraries in `@node-llama-cpp/<name>` of exactly `version`: of the package that npm installed, otherwise of the one
- * that native/fetch.mjs put into build/backends. Undefined if neither is there.
+ * Folder of the shared libraries in `@node-llama-cpp/<name>` of exactly `version`. The package is the one that npm installed, otherwise
+ * the one that native/fetch.mjs put into build/backends. Undefined if neither is there.
  */
 export function prebuiltFolder(name, version = pinnedVersion()) {
   const folders = [installedPackage(`@node-llama-cpp/${name}`), join(backendsFolder, name, "package")];
@@ -125,7 +125,7 @@ export function compareVersions(first, second) {
 /** Folder of a package that llama-steer can resolve, wherever npm put it. */
 function installedPackage(name) {
   try {
-    return unpacked(dirname(dirname(fileURLToPath(import.meta.resolve(name))))); // of its dist/index.js
+    return unpacked(dirname(dirname(fileURLToPath(import.meta.resolve(name))))); // it resolves to its dist/index.js
   } catch {
     return undefined;
   }

@@ -5,7 +5,7 @@ import { withLanguage } from "../evaluate/index.js";
 import { assertWritable, writeFileAtomic, packageVersion } from "../formats/index.js";
 import { readRun, runsBelow, runTitle, type RunResults } from "../results/index.js";
 import { runData, samplePrompts, type RunData } from "./data.js";
-import { loadDrawing } from "./drawing.js";
+import { assertCanDraw } from "./drawing.js";
 import { runFigures } from "./figures/index.js";
 import { runVectors } from "./norms.js";
 import { idOf, pageHtml, type DrawnFigure, type RunSection } from "./page.js";
@@ -56,7 +56,7 @@ export async function writeReport(runs: readonly string[], options: ReportOption
   const { out, reference, samples = DEFAULT_SAMPLES, signal, onProgress } = options;
   const folders = [...new Set(runs.flatMap(runsBelow).map((folder) => resolve(folder)))];
   if (folders.length === 0) throw new SteeringError("E_NOT_FOUND", "no run was given; expected at least one folder");
-  await loadDrawing(); // before the runs are read
+  assertCanDraw();
   for (const path of ["index.html", "figures/x.svg", "tables/x.csv"]) await assertWritable(join(out, path));
   const all: RunData[] = [];
   for (const folder of folders) all.push(runData(await withLanguage(await readRun(folder))));
