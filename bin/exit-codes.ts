@@ -21,6 +21,7 @@ const BY_CODE: Record<ErrorCode, number> = {
   E_WRITE: EXIT.input,
   E_DOWNLOAD: EXIT.download,
   E_NATIVE: EXIT.installation,
+  E_NOT_INSTALLED: EXIT.installation,
   E_ABORTED: EXIT.interrupted,
   E_BUSY: EXIT.failure,
   E_DISPOSED: EXIT.failure,

@@ -19,6 +19,7 @@ export type ErrorCode =
   | "E_NO_SITE"          // the model's graph does not have the requested hook site
   | "E_NOT_FINITE"       // NaN or infinity in a vector or in the logits
   | "E_NOT_FOUND"        // a file, model or dataset that does not exist
+  | "E_NOT_INSTALLED"    // a package that only some functions need, and that is not installed
   | "E_SHAPE"            // sizes that do not match
   | "E_WRITE"            // a file or folder that cannot be written
   | "E_LLAMA";           // any other failure that llama.cpp reported

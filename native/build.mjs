@@ -14,15 +14,12 @@ import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
+import { requireLibraries, requireNodeLlamaCpp } from "./fetch.mjs";
 import { installGpuBackends } from "./gpu.mjs";
 import { extractLlamaCpp } from "./llama-cpp.mjs";
-import {
-  findNodeLlamaCpp, packageRoot as root, lacksGlibc, pinnedVersion, platformName, prebuiltAdvice, prebuiltFolder,
-} from "./prebuilt.mjs";
+import { packageRoot as root, lacksGlibc, platformName, prebuiltAdvice } from "./prebuilt.mjs";
 import { writeRpcSource } from "./rpc-source.mjs";
 import { BuildError, howToInstall, run } from "./spawn.mjs";
-
-const require = createRequire(join(root, "package.json"));
 
 const BUILDS = {
   "--debug": { folder: "debug", debug: true },
@@ -55,20 +52,7 @@ function sanitizerLibrary(compiler) {
   return asan;
 }
 
-/** node-llama-cpp in exactly the version that package.json pins, because its structs are passed by value. */
-function checkNodeLlamaCpp() {
-  const pinned = pinnedVersion();
-  const found = findNodeLlamaCpp();
-  if (!found) throw new BuildError(`node-llama-cpp@${pinned} is not installed. Run: npm install`);
-  if (found.version !== pinned) {
-    throw new BuildError(`node-llama-cpp ${found.version} is installed, but llama-steer is built for exactly ${pinned}. `
-      + `Run: npm install node-llama-cpp@${pinned}`);
-  }
-  return found;
-}
-
-function compile(definitions, { folder, debug, target }) {
-  const cmakeJs = join(dirname(require.resolve("cmake-js/package.json")), "bin", "cmake-js");
+function compile(cmakeJs, definitions, { folder, debug, target }) {
   const out = join(root, "build", folder);
   // CMake's cache contains the path of its source folder: a copied cache would build the sources of the original.
   const cache = join(out, "CMakeCache.txt");
@@ -91,23 +75,21 @@ function main() {
   const build = BUILDS[process.argv[2]] ?? { folder: "addon" };
   // The Windows packages contain no import libraries to link with.
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
-  const { folder, version, release } = checkNodeLlamaCpp();
-  const bins = fromSource ? "" : prebuiltFolder(folder, platformName(), version);
-  if (bins === undefined || (!fromSource && lacksGlibc())) {
-    const what = bins === undefined ? "is not installed" : "does not run here";
-    const name = `@node-llama-cpp/${platformName()}@${version}`;
-    throw new BuildError(`${name} (llama.cpp's prebuilt libraries) ${what}. ${prebuiltAdvice("npm install")}`
-      + (lacksGlibc() ? "" : "\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install"));
+  if (!fromSource && lacksGlibc()) {
+    throw new BuildError(`llama.cpp's prebuilt libraries do not run here. ${prebuiltAdvice("npm install")}`);
   }
   const compiler = checkTools();
+  const bins = fromSource ? "" : libraries();
+  const { folder, version, release } = requireNodeLlamaCpp();
+  const toolFolder = (name) => dirname(createRequire(join(folder, "package.json")).resolve(`${name}/package.json`));
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
   const source = extractLlamaCpp(folder, release, fromSource ? "source" : build.parts ?? "headers");
   if (build.parts === "rpc") writeRpcSource(join(source, "ggml", "src", "ggml-rpc"));
-  const out = compile({
+  const out = compile(join(toolFolder("cmake-js"), "bin", "cmake-js"), {
     LLAMA_CPP_DIR: source,
     LLAMA_BINS_DIR: bins,
     LLAMA_RELEASE: release,
-    NODE_ADDON_API_DIR: dirname(require.resolve("node-addon-api/package.json")),
+    NODE_ADDON_API_DIR: toolFolder("node-addon-api"),
     ...build.definitions,
     ...cmakeOptions(),
   }, build);
@@ -115,7 +97,15 @@ function main() {
   const built = { nodeLlamaCpp: version, llamaCpp: release, fromSource, preload };
   writeFileSync(partial, `${JSON.stringify(built, null, 2)}\n`, { flag: "wx" });
   renameSync(partial, join(out, "built.json"));
-  if (!fromSource && build.target === undefined) installGpuBackends();
+  if (!fromSource && build.target === undefined) installGpuBackends(`node "${join(root, "native", "build.mjs")}"`);
+}
+
+function libraries() {
+  try {
+    return requireLibraries(platformName());
+  } catch (error) {
+    throw new BuildError(`${error.message}\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install`);
+  }
 }
 
 try {

@@ -1,23 +1,29 @@
 // The package's install script: takes the prebuilt addon if one fits, otherwise builds one. A clone always builds its own.
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { requireLibraries } from "./fetch.mjs";
 import { installGpuBackends } from "./gpu.mjs";
-import { findNodeLlamaCpp, packageRoot, platformName, prebuiltAddon, prebuiltFolder } from "./prebuilt.mjs";
+import { packageRoot, platformName, prebuiltAddon } from "./prebuilt.mjs";
+import { BuildError } from "./spawn.mjs";
 
 const isClone = existsSync(join(packageRoot, "tsconfig.json"));
 const wantsBuild = /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "")
   || Object.keys(process.env).some((name) => name.startsWith("LLAMA_STEER_CMAKE_OPTION_"));
-const { refusal } = isClone || wantsBuild ? {} : prebuiltAddon();
-const hasLibraries = () => {
-  const { folder, version } = findNodeLlamaCpp();
-  return prebuiltFolder(folder, platformName(), version) !== undefined;
-};
 
-// Without llama.cpp's libraries, build.mjs says what is missing.
-if (isClone || wantsBuild || refusal !== undefined || !hasLibraries()) {
-  if (refusal !== undefined) console.error(`llama-steer: ${refusal}; building the addon from source`);
-  await import("./build.mjs");
-} else {
+function takePrebuilt() {
+  try {
+    requireLibraries(platformName());
+  } catch (error) {
+    if (!(error instanceof BuildError)) throw error;
+    console.error(`llama-steer: ${error.message}. To try again, run: npm install --include=optional`);
+    process.exitCode = 1;
+    return;
+  }
   console.error(`llama-steer: using the prebuilt addon for ${platformName()} (SHA-256 verified); nothing is compiled`);
-  installGpuBackends();
+  installGpuBackends(`node "${join(packageRoot, "native", "install.mjs")}"`);
 }
+
+const { refusal } = isClone || wantsBuild ? {} : prebuiltAddon();
+if (refusal !== undefined) console.error(`llama-steer: ${refusal}; building the addon from source`);
+if (isClone || wantsBuild || refusal !== undefined) await import("./build.mjs");
+else takePrebuilt();

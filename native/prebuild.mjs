@@ -11,9 +11,9 @@ import { basename, dirname, join } from "node:path";
 import { parseArgs } from "node:util";
 import { PLATFORMS } from "./cross/platforms.mjs";
 import { checkSymbols } from "./cross/symbols.mjs";
-import { fetchPlatformPackage } from "./gpu.mjs";
+import { requireLibraries, requireNodeLlamaCpp } from "./fetch.mjs";
 import { extractLlamaCpp } from "./llama-cpp.mjs";
-import { findNodeLlamaCpp, hashOf, NODE_API, packageRoot as root, prebuiltFolder, prebuiltManifest, prebuiltsFolder } from "./prebuilt.mjs";
+import { hashOf, NODE_API, packageRoot as root, pinnedVersion, prebuiltManifest, prebuiltsFolder } from "./prebuilt.mjs";
 
 const require = createRequire(join(root, "package.json"));
 
@@ -43,7 +43,7 @@ export function sourcesHash() {
 /** Builds one platform's addon, checks it, and puts it into the folder with its line in the manifest. */
 function build(name, zig, { folder: nodeLlamaCpp, version, release }) {
   const started = Date.now();
-  const bins = librariesOf(name, { folder: nodeLlamaCpp, version });
+  const bins = requireLibraries(name, version);
   const folder = join(root, "build", "cross", name);
   rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
@@ -86,7 +86,7 @@ function record(name, addon, { version, release }) {
 /** What keeps the addons from being published, one line each. */
 function faults() {
   const manifest = prebuiltManifest();
-  const { version } = findNodeLlamaCpp();
+  const version = pinnedVersion();
   if (manifest?.nodeLlamaCpp !== version) return [`no addons for node-llama-cpp ${version}`];
   const sources = sourcesHash();
   return Object.keys(PLATFORMS).flatMap((name) => {
@@ -98,14 +98,8 @@ function faults() {
   });
 }
 
-/** Platform packages come from npm, unless npm installed them with node-llama-cpp. */
-function librariesOf(name, { folder, version }) {
-  if (prebuiltFolder(folder, name, version) === undefined) fetchPlatformPackage(name, version);
-  return prebuiltFolder(folder, name, version);
-}
-
-function reportSymbols(name, zig, found) {
-  const { imported, glibc } = checkSymbols(name, join(prebuiltsFolder, name, "llama-steer.node"), librariesOf(name, found), zig);
+function reportSymbols(name, zig, { version }) {
+  const { imported, glibc } = checkSymbols(name, join(prebuiltsFolder, name, "llama-steer.node"), requireLibraries(name, version), zig);
   console.log(`${name}: ${imported} functions of llama.cpp; everything is exported${glibc ? `; needs glibc ${glibc}, as the libraries do` : ""}`);
 }
 
@@ -118,7 +112,7 @@ function main() {
     throw new Error(`${unknown[0] ? `unknown platform ${unknown[0]}; ` : ""}expected ${Object.keys(PLATFORMS).join(", ")} or all`);
   }
   const zig = names.length > 0 ? findZig() : "";
-  for (const name of names) (symbols ? reportSymbols : build)(name, zig, findNodeLlamaCpp());
+  for (const name of names) (symbols ? reportSymbols : build)(name, zig, requireNodeLlamaCpp());
   const found = check ? faults() : [];
   if (found.length > 0) throw new Error(`the prebuilt addons are not complete: ${found.join("; ")}. Run: npm run prebuilt -- all`);
 }

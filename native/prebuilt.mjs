@@ -1,7 +1,6 @@
 // Finds what is prebuilt for this platform: node-llama-cpp's libraries, and our addon for them. Shared by the build and lib/native.
 import { createHash } from "node:crypto";
 import { existsSync, readFileSync } from "node:fs";
-import { createRequire } from "node:module";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
@@ -42,35 +41,35 @@ export function prebuiltAdvice(build) {
     + `git and the kernel's headers (Alpine: apk add build-base cmake git linux-headers). Run: LLAMA_STEER_FROM_SOURCE=1 ${build}`;
 }
 
-/** The node-llama-cpp that llama-steer resolves: `{ folder, version, release }`, or undefined. */
-export function findNodeLlamaCpp() {
-  try {
-    const folder = unpacked(dirname(dirname(fileURLToPath(import.meta.resolve("node-llama-cpp")))));
-    const { version } = readJson(join(folder, "package.json"));
-    const { release } = readJson(join(folder, "llama", "binariesGithubRelease.json"));
-    return { folder, version, release };
-  } catch {
-    return undefined;
-  }
+/** The exact version that package.json pins, of node-llama-cpp and of its packages with llama.cpp's libraries. */
+export function pinnedVersion() {
+  return readJson(join(packageRoot, "package.json")).optionalDependencies["@node-llama-cpp/linux-x64"];
 }
 
-/** The exact version of node-llama-cpp that package.json pins. */
-export function pinnedVersion() {
-  return readJson(join(packageRoot, "package.json")).dependencies["node-llama-cpp"];
+/** Where native/fetch.mjs puts libraries, and what a build needs, if npm has not installed them. */
+export const backendsFolder = join(packageRoot, "build", "backends");
+export const buildToolsFolder = join(packageRoot, "build", "tools");
+
+/**
+ * node-llama-cpp, which only builds need, in the pinned version: `{ folder, version, release }`, or undefined. It is installed in a clone,
+ * and perhaps by the application.
+ */
+export function findNodeLlamaCpp() {
+  const version = pinnedVersion();
+  const folders = [installedPackage("node-llama-cpp"), join(buildToolsFolder, "node_modules", "node-llama-cpp")];
+  const folder = folders.find((candidate) => candidate !== undefined && versionOf(candidate) === version);
+  return folder && { folder, version, release: readJson(join(folder, "llama", "binariesGithubRelease.json")).release };
 }
 
 /**
- * Folder of the shared libraries in `@node-llama-cpp/<name>` of exactly `version`. Resolves the package from node-llama-cpp's folder, so
- * that hoisting and pnpm's layout do not matter, otherwise in build/backends, where native/gpu.mjs puts it. Undefined if neither has it.
+ * Folder of the shared libraries in `@node-llama-cpp/<name>` of exactly `version`. The package is the one that npm installed, otherwise
+ * the one that native/fetch.mjs put into build/backends. Undefined if neither is there.
  */
-export function prebuiltFolder(nodeLlamaCppFolder, name, version) {
-  for (const folder of [installedPackage(nodeLlamaCppFolder, name), join(packageRoot, "build", "backends", name, "package")]) {
-    if (folder === undefined || !existsSync(join(folder, "package.json"))) continue;
-    if (readJson(join(folder, "package.json")).version !== version) continue;
-    const bins = join(folder, "bins", name.replace(/-ext$/, ""));
-    if (existsSync(bins)) return bins;
-  }
-  return undefined;
+export function prebuiltFolder(name, version = pinnedVersion()) {
+  const folders = [installedPackage(`@node-llama-cpp/${name}`), join(backendsFolder, name, "package")];
+  const folder = folders.find((candidate) => candidate !== undefined && versionOf(candidate) === version);
+  const bins = folder && join(folder, "bins", name.replace(/-ext$/, ""));
+  return bins && existsSync(bins) ? bins : undefined;
 }
 
 /** Version of Node-API that the addon is written for. */
@@ -93,7 +92,7 @@ export function prebuiltAddon() {
   if (!manifest) return { refusal: "this package has no prebuilt addons" };
   const { nodeLlamaCpp, llamaCpp, nodeApi } = manifest;
   const addon = manifest.addons[platformName()];
-  const installed = findNodeLlamaCpp()?.version;
+  const pinned = pinnedVersion();
   const path = join(prebuiltsFolder, platformName(), "llama-steer.node");
   if (!addon) return { refusal: `there is no prebuilt addon for ${platformName()}` };
   if (lacksGlibc()) return { refusal: "the prebuilt addon needs glibc, and this Linux has another C library (Alpine has musl)" };
@@ -103,8 +102,8 @@ export function prebuiltAddon() {
   if (Number(process.versions.napi) < nodeApi) {
     return { refusal: `the prebuilt addon needs Node-API ${nodeApi}, and this Node has ${process.versions.napi}` };
   }
-  if (installed !== nodeLlamaCpp) {
-    return { refusal: `the prebuilt addon is for node-llama-cpp ${nodeLlamaCpp}, and ${installed ?? "none"} is installed` };
+  if (pinned !== nodeLlamaCpp) {
+    return { refusal: `the prebuilt addon is for node-llama-cpp ${nodeLlamaCpp}, and package.json names ${pinned}` };
   }
   if (!existsSync(path)) return { refusal: `the prebuilt addon is missing (${path})` };
   if (hashOf(readFileSync(path)) !== addon.sha256) return { refusal: `the prebuilt addon is damaged: its SHA-256 is not the manifest's (${path})` };
@@ -123,13 +122,18 @@ export function compareVersions(first, second) {
   return index === -1 ? a.length - b.length : a[index] - (b[index] ?? 0);
 }
 
-function installedPackage(nodeLlamaCppFolder, name) {
+/** Folder of a package that llama-steer can resolve, wherever npm put it. */
+function installedPackage(name) {
   try {
-    const resolve = createRequire(join(nodeLlamaCppFolder, "package.json")).resolve;
-    return unpacked(dirname(dirname(resolve(`@node-llama-cpp/${name}`))));
+    return unpacked(dirname(dirname(fileURLToPath(import.meta.resolve(name))))); // it resolves to its dist/index.js
   } catch {
     return undefined;
   }
+}
+
+function versionOf(folder) {
+  const path = join(folder, "package.json");
+  return existsSync(path) ? readJson(path).version : undefined;
 }
 
 function readJson(path) {

@@ -1,4 +1,7 @@
 import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+import { missingGpuPackages } from "#native/gpu";
+import { packageRoot } from "#native/prebuilt";
 import { datasets as datasetsApi } from "../../lib/experiments.js";
 import { threadLimit } from "../../lib/engine/index.js";
 import { models as modelsApi, SteeringError } from "../../lib/index.js";
@@ -38,12 +41,14 @@ function native(): Check[] {
     const { addonPath, isPrebuilt, built, librariesFolder, gpuBackends } = findInstallation();
     const found = devices().map(({ name, description, kind, totalBytes }) =>
       `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
+    const missing = built.fromSource ? [] : missingGpuPackages().map((name) => `@node-llama-cpp/${name} fits this machine and is not installed. `
+      + `Install it: node "${join(packageRoot, "native", "install.mjs")}"`);
     const source = built.fromSource ? "built from source" : `from node-llama-cpp ${built.nodeLlamaCpp}`;
     return [
       { name: "addon", ok: true, found: `${isPrebuilt ? "prebuilt, SHA-256 verified" : "compiled on this machine"}: ${addonPath}` },
       { name: "llama.cpp", ok: true, found: `${built.llamaCpp}, ${source}, in ${librariesFolder}` },
       { name: "devices", ok: true, found: found.join("; ") },
-      { name: "gpu", ok: true, found: gpuBackends.join("; ") || "no GPU back end is installed; models run on the CPU" },
+      { name: "gpu", ok: true, found: [...gpuBackends, ...missing].join("; ") || "no GPU back end is installed; models run on the CPU" },
       { name: "processor", ok: true, found: systemInfo().trim() },
     ];
   } catch (error) {

@@ -21,7 +21,8 @@ export default command({
     ["report runs/tiny --out report", "all runs of a plan on one page, report/index.html"],
     ["report runs/gemma3-270m/ITA-ENG --out report --reference \"Fixed 1.5\"", "one run, compared with a fixed alpha"],
   ],
-  epilogue: "The page needs no other file. Figures are SVG and PNG, tables are CSV and Markdown.\n"
+  epilogue: "Once, beside llama-steer: npm install vega@6 vega-lite@6 @resvg/resvg-js@2 dejavu-fonts-ttf@2 (they draw the figures).\n"
+    + "The page needs no other file. Figures are SVG and PNG, tables are CSV and Markdown.\n"
     + "The report includes the evaluations in the runs' folders (llama-steer evaluate), and detects the language of the answers itself.\n"
     + "It shows the texts of single tokens only if the run's model is on this machine; the model is never downloaded for that.",
   run: (given) => interruptible((signal) => report(given, signal)),

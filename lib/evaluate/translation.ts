@@ -90,7 +90,7 @@ export async function ggufTranslator(nameOrPath: string, options: LoadTranslator
 /**
  * Open NLLB-200 on ONNX Runtime through the optional package `@huggingface/transformers`, which downloads the model.
  *
- * @throws SteeringError E_NOT_FOUND (the package is not installed), E_BAD_ARGUMENT (unsupported language), E_DOWNLOAD (the model cannot
+ * @throws SteeringError E_NOT_INSTALLED (that package), E_BAD_ARGUMENT (unsupported language), E_DOWNLOAD (the model cannot
  *   be loaded)
  */
 export async function nllbTranslator({ model = NLLB_MODEL, from: usual, pipeline }: NllbOptions = {}): Promise<TextTranslator> {
@@ -144,7 +144,7 @@ async function transformersPipeline(): Promise<PipelineMaker> {
     return pipeline;
   } catch (cause) {
     const reason = (cause as Error).message.split("\n")[0];
-    throw new SteeringError("E_NOT_FOUND",
+    throw new SteeringError("E_NOT_INSTALLED",
       `NLLB needs the package ${TRANSFORMERS}, which cannot be loaded (${reason}). Install it: npm install ${TRANSFORMERS}`, { cause });
   }
 }

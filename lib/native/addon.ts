@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import {
-  findNodeLlamaCpp, lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAddon, prebuiltAdvice, prebuiltFolder,
+  lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAddon, prebuiltAdvice, prebuiltFolder,
 } from "#native/prebuilt";
 import { SteeringError } from "../errors.js";
 import type { NativeAddon, NativeDevice } from "./binding.js";
@@ -77,19 +77,18 @@ export function findInstallation(): NativeInstallation {
   const { built } = own;
   if (built.fromSource) return { ...own, librariesFolder: join(folder, "bin"), gpuBackends: [] };
 
-  const found = findNodeLlamaCpp();
-  if (!found || found.version !== built.nodeLlamaCpp) {
-    throw new SteeringError("E_NATIVE", `the addon was built for node-llama-cpp ${built.nodeLlamaCpp}, but `
-      + `${found ? `${found.version} is installed` : "it is not installed"}. `
-      + `Run: npm install node-llama-cpp@${pinnedVersion()} && ${rebuildCommand()}`);
+  const version = built.nodeLlamaCpp;
+  if (version !== pinnedVersion()) {
+    throw new SteeringError("E_NATIVE", `the addon was built for node-llama-cpp ${version}, but llama-steer now uses ${pinnedVersion()}. `
+      + `Rebuild it: ${rebuildCommand()}`);
   }
-  const librariesFolder = prebuiltFolder(found.folder, platformName(), found.version);
+  const librariesFolder = prebuiltFolder(platformName(), version);
   if (!librariesFolder) {
-    const missing = `@node-llama-cpp/${platformName()}@${found.version}`;
+    const missing = `@node-llama-cpp/${platformName()}@${version}`;
     throw new SteeringError("E_NATIVE", `${missing} is not installed. ${prebuiltAdvice(rebuildCommand())}`);
   }
   const gpuBackends = (GPU_PACKAGES[platformName()] ?? [])
-    .map((name) => prebuiltFolder(found.folder, name, found.version))
+    .map((name) => prebuiltFolder(name, version))
     .flatMap((bins) => (bins ? gpuLibraries(bins) : []))
     .concat(rpcBackend() ?? []);
   return { ...own, librariesFolder, gpuBackends };

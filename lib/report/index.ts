@@ -5,6 +5,7 @@ import { withLanguage } from "../evaluate/index.js";
 import { assertWritable, writeFileAtomic, packageVersion } from "../formats/index.js";
 import { readRun, runsBelow, runTitle, type RunResults } from "../results/index.js";
 import { runData, samplePrompts, type RunData } from "./data.js";
+import { assertCanDraw } from "./drawing.js";
 import { runFigures } from "./figures/index.js";
 import { runVectors } from "./norms.js";
 import { idOf, pageHtml, type DrawnFigure, type RunSection } from "./page.js";
@@ -44,15 +45,18 @@ const LARGEST_INLINE = 300_000;
 
 /**
  * Write a report about runs: `index.html`, a self-contained page; `figures/*.svg` and `*.png`; `tables/*.csv` and `*.md`. The same runs
- * give the same bytes on machines with the same fonts and model files.
+ * give the same bytes on machines with the same fonts and model files. Needs packages that npm does not install with llama-steer; the
+ * error names them.
  *
  * @param runs folders of runs, or folders with runs below them
- * @throws SteeringError E_NOT_FOUND, E_BAD_RUN, E_BAD_ARGUMENT (a reference that no run has), E_WRITE, E_ABORTED
+ * @throws SteeringError E_NOT_FOUND, E_BAD_RUN, E_BAD_ARGUMENT (a reference that no run has), E_NOT_INSTALLED (packages that
+ *   draw figures), E_WRITE, E_ABORTED
  */
 export async function writeReport(runs: readonly string[], options: ReportOptions): Promise<ReportResult> {
   const { out, reference, samples = DEFAULT_SAMPLES, signal, onProgress } = options;
   const folders = [...new Set(runs.flatMap(runsBelow).map((folder) => resolve(folder)))];
   if (folders.length === 0) throw new SteeringError("E_NOT_FOUND", "no run was given; expected at least one folder");
+  assertCanDraw();
   for (const path of ["index.html", "figures/x.svg", "tables/x.csv"]) await assertWritable(join(out, path));
   const all: RunData[] = [];
   for (const folder of folders) all.push(runData(await withLanguage(await readRun(folder))));

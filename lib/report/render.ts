@@ -1,7 +1,7 @@
-import { createRequire } from "node:module";
-import { dirname, join } from "node:path";
+import { join } from "node:path";
 import type { TopLevelSpec } from "vega-lite";
 import { CONFIG, GRID, GROUP_COLOURS, INK, MUTED, PAPER, type Chart } from "./figures/chart.js";
+import { loadDrawing } from "./drawing.js";
 
 /** Pixels of a PNG per pixel of its SVG. */
 const PNG_SCALE = 2;
@@ -10,12 +10,11 @@ const DEJAVU = /^[\u0000-\u058f\u1d00-\u2bff]*$/;
 
 /**
  * Draw a chart as SVG without a background. The same chart gives the same text. `id` is the prefix of the ids inside, so that a page can
- * contain several charts. Loads vega on the first call.
+ * contain several charts. Throws E_NOT_INSTALLED.
  */
 export async function renderSvg(chart: Chart, id: string, alt: string): Promise<string> {
-  const { compile } = await import("vega-lite");
-  const vega = await import("vega");
-  const { spec } = compile({ ...chart, config: CONFIG } as unknown as TopLevelSpec, { logger: silent() });
+  const { vega, vegaLite } = await loadDrawing();
+  const { spec } = vegaLite.compile({ ...chart, config: CONFIG } as unknown as TopLevelSpec, { logger: silent() });
   const view = new vega.View(vega.parse(spec), { renderer: "none", loader: offline });
   try {
     return labelled(ownIds(await view.toSVG(), id), alt);
@@ -44,11 +43,10 @@ export function inlineSvg(svg: string): string {
   return Object.entries(variables).reduce((text, [colour, variable]) => text.replaceAll(`"${colour}"`, `"${variable}"`), svg);
 }
 
-/** Render a PNG at twice the size, with the package's fonts; the system's fonts only for scripts that those lack. */
+/** Render a PNG at twice the size, in DejaVu; the system's fonts only for scripts that it lacks. Throws E_NOT_INSTALLED. */
 export async function renderPng(svg: string): Promise<Uint8Array> {
-  const { Resvg } = await import("@resvg/resvg-js");
-  const fonts = join(dirname(createRequire(import.meta.url).resolve("dejavu-fonts-ttf/package.json")), "ttf");
-  const drawn = new Resvg(svgFile(svg), {
+  const { resvg, fonts } = await loadDrawing();
+  const drawn = new resvg.Resvg(svgFile(svg), {
     fitTo: { mode: "zoom", value: PNG_SCALE },
     font: {
       fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"].map((file) =>

@@ -16,7 +16,7 @@ export interface ServeOptions {
   apiKeys?: readonly string[];
   /** Names under which clients may ask for the server, besides `host` and the loopback; default: none. */
   allowedHosts?: readonly string[];
-  /** Folder with the page; default: the package's own. */
+  /** Folder with the page, whose HTML, JS, CSS, JSON, SVG, PNG, ICO and WOFF2 files are read at the start; default: the package's own. */
   page?: string;
   /** Answers that a model writes at once; default 16. */
   parallel?: number;

@@ -1,11 +1,11 @@
 import { execFile } from "node:child_process";
-import { appendFile, copyFile, mkdir, mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { appendFile, copyFile, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 import { afterAll, beforeAll, beforeEach, expect, test } from "@jest/globals";
-import { findNodeLlamaCpp, platformName } from "#native/prebuilt";
+import { pinnedVersion, platformName } from "#native/prebuilt";
 import { findInstallation } from "../../lib/native/index.js";
 
 const run = promisify(execFile);
@@ -68,13 +68,39 @@ test("installs and steers without a compiler, CMake and git, and says what it to
   expect(addon!.found).toBe(`prebuilt, SHA-256 verified: ${join(prebuilts, platformName(), "llama-steer.node")}`);
 }, 60_000);
 
+const onLinux = process.platform === "linux" ? test : test.skip;
+onLinux("without optional packages, the install fetches llama.cpp's libraries, and says so", async () => {
+  const name = platformName();
+  const [project, tools] = [join(folder, "light"), join(folder, "light-bin")];
+  const light = join(project, "llama-steer");
+  await mkdir(join(light, "node_modules"), { recursive: true });
+  await mkdir(tools);
+  for (const part of ["build", "dist", "models", "native", "package.json", "CMakeLists.txt"]) {
+    await run("cp", ["-r", join(installed, part), join(light, part)]);
+  }
+  for (const each of await readdir(join(root, "node_modules"))) {
+    if (!each.startsWith("@node-llama-cpp")) await symlink(join(root, "node_modules", each), join(light, "node_modules", each));
+  }
+  for (const tool of ["tar", "gzip", "cp"]) await symlink((await run("which", [tool])).stdout.trim(), join(tools, tool));
+  const npm = `#!/bin/sh\ncp -r ${join(root, "node_modules", "@node-llama-cpp", name)} package && tar czf x.tgz package && echo "$5"`;
+  await writeFile(join(tools, "npm"), npm, { mode: 0o755 });
+  const at = { cwd: project, env: { ...env, PATH: `${tools}:${env["PATH"]}` } };
+  const { stderr } = await run(process.execPath, [join(light, "native", "install.mjs")], at);
+  expect(stderr.split("\n")).toEqual([
+    `llama-steer: fetching @node-llama-cpp/${name}@${pinnedVersion()} (llama.cpp's libraries)`,
+    `llama-steer: using the prebuilt addon for ${name} (SHA-256 verified); nothing is compiled`, "",
+  ]);
+  const answer = await run(process.execPath, [join(light, "dist", "bin", "llama-steer.js"), "generate", "tiny", "Hello", "--quiet"], at);
+  expect(answer.stdout).not.toBe("");
+}, 120_000);
+
 /** One thing about the prebuilt addon does not fit this machine. */
 const UNFIT: Array<[string, () => Promise<void> | void, RegExp]> = [
   ["a damaged file", () => appendFile(join(prebuilts, platformName(), "llama-steer.node"), "x"), /is damaged: its SHA-256 is not the manifest's/],
   ["a missing file", () => rm(join(prebuilts, platformName(), "llama-steer.node")), /is missing/],
   ["another platform", () => { manifest.addons = { "linux-riscv64": {} }; }, /there is no prebuilt addon for/],
   ["another node-llama-cpp", () => { manifest["nodeLlamaCpp"] = "3.21.1"; },
-    new RegExp(`is for node-llama-cpp 3\\.21\\.1, and ${findNodeLlamaCpp()!.version} is installed`)],
+    new RegExp(`is for node-llama-cpp 3\\.21\\.1, and package.json names ${pinnedVersion()}`)],
   ["a newer Node-API", () => { manifest["nodeApi"] = 99; }, /needs Node-API 99, and this Node has \d+/],
   ["no prebuilt addons", () => rm(join(prebuilts, "manifest.json")), /this package has no prebuilt addons/],
 ];

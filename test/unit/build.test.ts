@@ -1,4 +1,4 @@
-import { chmod, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -10,17 +10,16 @@ const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
 const PINNED = "3.22.1";
 let root: string;
 
-/** A package with the build scripts and a stand-in for node-llama-cpp, none of its platform packages. */
+/** A package with the build scripts, and nothing that npm would have installed. */
 beforeEach(async () => {
   root = await temporaryFolder();
-  for (const name of ["build.mjs", "gpu.mjs", "llama-cpp.mjs", "prebuilt.mjs", "rpc-source.mjs", "spawn.mjs"]) await cp(
+  for (const name of ["build.mjs", "fetch.mjs", "gpu.mjs", "llama-cpp.mjs", "prebuilt.mjs", "rpc-source.mjs", "spawn.mjs"]) await cp(
     join(REPOSITORY, "native", name), join(root, "native", name),
   );
   await cp(join(REPOSITORY, "package.json"), join(root, "package.json"));
 });
 
-async function installNodeLlamaCpp(version: string): Promise<void> {
-  const folder = join(root, "node_modules", "node-llama-cpp");
+async function installNodeLlamaCpp(version: string, folder = join(root, "node_modules", "node-llama-cpp")): Promise<void> {
   for (const part of ["dist", "llama"]) await mkdir(join(folder, part), { recursive: true });
   await writeFile(join(folder, "package.json"), JSON.stringify({ name: "node-llama-cpp", version, main: "dist/index.js" }));
   await writeFile(join(folder, "dist", "index.js"), "");
@@ -38,16 +37,20 @@ async function installPlatform(version: string): Promise<void> {
   await writeFile(join(folder, "dist", "index.js"), "");
 }
 
-/** A PATH on which only these commands are found, all of which succeed. */
-async function pathWith(...commands: string[]): Promise<string> {
+/** A PATH on which only these commands are found. They succeed; npm does what `npm`, a script for the shell, says. */
+async function pathWith(commands: readonly string[], npm = ""): Promise<string> {
   const folder = join(root, "commands");
+  await rm(folder, { recursive: true, force: true });
   await mkdir(folder);
-  for (const command of commands) {
-    await writeFile(join(folder, command), "#!/bin/sh\nexit 0\n");
-    await chmod(join(folder, command), 0o755);
+  for (const command of [...commands, "npm"]) {
+    await writeFile(join(folder, command), `#!/bin/sh\n${command === "npm" ? npm : ""}\nexit 0\n`, { mode: 0o755 });
   }
   return folder;
 }
+const TOOLS = ["git", "cmake", "c++"];
+/** As npm says that it has no such package. */
+const NOT_THERE = ["code E404", "404 No match found for version", "404", "A complete log of this run can be found in: /x.log"]
+  .map((line) => `echo "npm error ${line}" >&2`).concat("exit 1").join("\n");
 
 function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: string } {
   const clean: NodeJS.ProcessEnv = { ...process.env, CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, ...env };
@@ -55,30 +58,39 @@ function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: st
   return { status, stderr };
 }
 
-test("node-llama-cpp is not installed", () => {
-  expect(build()).toEqual({ status: 1, stderr: `llama-steer: node-llama-cpp@${PINNED} is not installed. Run: npm install\n` });
-});
-
-test("node-llama-cpp of another version", async () => {
-  await installNodeLlamaCpp("3.22.0");
-  const { status, stderr } = build();
+test.each([undefined, "3.22.0"])("node-llama-cpp is fetched for a build if its version is not the pinned one: %s", async (version) => {
+  await installPlatform(PINNED);
+  if (version !== undefined) await installNodeLlamaCpp(version);
+  const fetched = join(root, "stand-in");
+  await installNodeLlamaCpp(PINNED, fetched);
+  const npm = `echo "$@" > ${root}/asked; env > ${root}/env; /bin/mkdir node_modules; /bin/cp -r ${fetched} node_modules/node-llama-cpp`;
+  const outer = { npm_config_global: "true", npm_config_workspace: "app", npm_config_include: "optional", npm_config_registry: "https://npm.test" };
+  const { status, stderr } = build({ PATH: `${await pathWith(TOOLS, npm)}:/usr/bin`, ...outer });
   expect(status).toBe(1);
-  expect(stderr).toBe(
-    `llama-steer: node-llama-cpp 3.22.0 is installed, but llama-steer is built for exactly ${PINNED}. Run: npm install node-llama-cpp@${PINNED}\n`,
-  );
+  const there = join(root, "build", "tools", "node_modules", "node-llama-cpp");
+  expect(stderr).toBe(`llama-steer: fetching node-llama-cpp@${PINNED} (llama.cpp's sources, cmake-js, node-addon-api)\n`
+    + `llama-steer: ${join(there, "llama", "gitRelease.bundle")} is missing; reinstall node-llama-cpp\n`);
+  expect(await readFile(join(root, "asked"), "utf8")).toMatch(`install --prefix=. --omit=optional --ignore-scripts `);
+  const settings = (await readFile(join(root, "env"), "utf8")).split("\n").filter((line) => /^npm_config_(global|workspace|include|registry)=/.test(line));
+  expect(settings).toEqual(["npm_config_registry=https://npm.test"]);
+  expect((await readdir(join(root, "build"))).sort()).toEqual(["tools"]);
 });
 
-test("the platform's package is missing, or of another version", async () => {
-  await installNodeLlamaCpp(PINNED);
-  const missing = build();
-  expect(missing.status).toBe(1);
-  expect(missing.stderr).toMatch(new RegExp(
-    `^llama-steer: @node-llama-cpp/\\S+@${PINNED} \\(llama.cpp's prebuilt libraries\\) is not installed`,
+test("what cannot be fetched is said with npm's reason, and nothing is left behind", async () => {
+  const PATH = await pathWith(TOOLS, NOT_THERE);
+  const { status, stderr } = build({ PATH });
+  expect(status).toBe(1);
+  expect(stderr).toMatch(new RegExp(
+    `^llama-steer: fetching @node-llama-cpp/\\S+@${PINNED} \\(llama.cpp's libraries\\)\n`
+    + `llama-steer: @node-llama-cpp/\\S+@${PINNED} could not be fetched: 404 No match found for version\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1`,
   ));
-  expect(missing.stderr).toContain("npm install --include=optional");
-  expect(missing.stderr).toContain("LLAMA_STEER_FROM_SOURCE=1");
-  await installPlatform("3.22.0");
-  expect(build()).toEqual(missing);
+  await installPlatform("3.22.0"); // another version is not taken
+  expect(build({ PATH }).stderr).toBe(stderr);
+  const tools = build({ PATH, LLAMA_STEER_FROM_SOURCE: "1" });
+  expect(tools.stderr).toMatch(`llama-steer: node-llama-cpp@${PINNED} could not be fetched: 404 No match found for version\n`);
+  const nothing = build({ PATH: await pathWith(TOOLS), LLAMA_STEER_FROM_SOURCE: "1" });
+  expect(nothing.stderr).toMatch(`node-llama-cpp@${PINNED} was fetched, and is not what it should be`);
+  expect([await readdir(join(root, "build", "backends")), nothing.status]).toEqual([[], 1]);
 });
 
 /** Node says of which glibc it is; on musl it says nothing. */
@@ -95,7 +107,7 @@ const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process
     expect(stderr).toMatch(
       /glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1 npm install\n$/,
     );
-    expect(stderr).not.toContain("--include=optional");
+    expect(stderr).not.toContain("fetch");
   }
 });
 
@@ -128,7 +140,7 @@ test.each([
 ])("%s is missing", async (_, present, message) => {
   await installNodeLlamaCpp(PINNED);
   await installPlatform(PINNED);
-  const { status, stderr } = build({ PATH: await pathWith(...present) });
+  const { status, stderr } = build({ PATH: await pathWith(present) });
   expect(status).toBe(1);
   expect(stderr).toMatch(message);
 });
@@ -166,16 +178,21 @@ gpuTest("the back end of a GPU is fetched into a folder whose path has a space",
   for (const part of ["native", "node_modules", "package.json"]) await cp(join(root, part), join(spaced, part), { recursive: true });
   const bin = join(root, "bin");
   await mkdir(bin);
-  // npm packs an archive that holds one file into the folder it is told, relative to its own.
-  const npm = `#!/bin/sh\ntest "$5" = "@node-llama-cpp/linux-x64-vulkan@${PINNED}" && mkdir package && echo "$5" > package/name && tar czf "$4/x.tgz" package`;
+  // npm packs the archive into the folder it is told, relative to its own.
+  const name = "linux-x64-vulkan";
+  const npm = `#!/bin/sh\ntest "$5" = "@node-llama-cpp/${name}@${PINNED}" && mkdir -p package/bins/${name} && echo '{ "version": "${PINNED}" }' > package/package.json && tar czf "$4/x.tgz" package && rm -r package`;
   await writeFile(join(bin, "npm"), npm, { mode: 0o755 });
   const program = `import { installGpuBackends } from ${JSON.stringify(join(spaced, "native", "gpu.mjs"))}; installGpuBackends();`;
   const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
     encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}`, LLAMA_STEER_GPU: "vulkan" },
   });
-  expect(stderr).not.toContain("could not fetch");
-  expect(await readFile(join(spaced, "build", "backends", "linux-x64-vulkan", "package", "name"), "utf8")).toBe(
-    `@node-llama-cpp/linux-x64-vulkan@${PINNED}\n`,
-  );
-  expect(await readdir(join(spaced, "build", "backends"))).toEqual(["linux-x64-vulkan"]);
+  expect(stderr).toBe(`llama-steer: fetching @node-llama-cpp/${name}@${PINNED} (llama.cpp's libraries)\n`);
+  expect(await readdir(join(spaced, "build", "backends"))).toEqual([name]);
+  expect(await readdir(join(spaced, "build", "backends", name))).toEqual(["package"]);
+  await writeFile(join(bin, "npm"), `#!/bin/sh\n${NOT_THERE}`, { mode: 0o755 });
+  const failed = spawnSync(process.execPath, ["--input-type=module", "-e", program.replace("()", '("again")')], {
+    encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}`, LLAMA_STEER_GPU: "cuda" },
+  });
+  expect([failed.status, failed.stderr.split("\n")[1]]).toEqual([0, `llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be `
+    + "fetched: 404 No match found for version; using the CPU. To try again, run: again"]);
 });

@@ -109,7 +109,7 @@ describe("NLLB", () => {
   test("without the package the error says how to get it", async () => {
     for (const open of [() => nllbTranslator(), () => openTranslator("nllb"), () => openTranslator("nllb:own/nllb")]) {
       await expect(open()).rejects.toMatchObject({
-        name: "SteeringError", code: "E_NOT_FOUND", message: expect.stringContaining("npm install @huggingface/transformers"),
+        name: "SteeringError", code: "E_NOT_INSTALLED", message: expect.stringContaining("npm install @huggingface/transformers"),
       });
     }
   });

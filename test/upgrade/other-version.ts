@@ -39,7 +39,9 @@ export async function installOther(wanted: string, folder: string, signal: Abort
     if (!REPLACED.test(name)) symlinkSync(join(packageRoot, "node_modules", name), join(modules, name));
   }
   const own = readJson(join(root, "package.json"));
-  own.dependencies["node-llama-cpp"] = version;
+  for (const kind of ["devDependencies", "optionalDependencies"]) {
+    for (const name of Object.keys(own[kind])) if (REPLACED.test(name.split("/")[0]!)) own[kind][name] = version;
+  }
   writeFileSync(join(root, "package.json"), JSON.stringify(own));
   // What it asserts is reported by itself, and is not to keep the rest from being compared.
   writeFileSync(join(root, "native", "engine", "llama_abi.h"), "#pragma once\n");

@@ -1,0 +1,82 @@
+// Fetches with npm what was not installed with llama-steer: llama.cpp's libraries, for this machine or its GPU, and what builds need.
+import { spawnSync } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { backendsFolder, buildToolsFolder, findNodeLlamaCpp, pinnedVersion, prebuiltFolder } from "./prebuilt.mjs";
+import { BuildError, spawnArguments } from "./spawn.mjs";
+
+/** Folder of the shared libraries in `@node-llama-cpp/<name>`, which is fetched if it is not there. Throws a BuildError. */
+export function requireLibraries(name, version = pinnedVersion()) {
+  const installed = prebuiltFolder(name, version);
+  if (installed !== undefined) return installed;
+  const specifier = `@node-llama-cpp/${name}@${version}`;
+  console.error(`llama-steer: fetching ${specifier} (llama.cpp's libraries)`);
+  // Use npm, which knows the user's registry and checks the archive's integrity.
+  fetchInto(join(backendsFolder, name), specifier, (folder) => {
+    npm(["pack", "--json", "--pack-destination", ".", specifier], folder);
+    const archive = readdirSync(folder).find((file) => file.endsWith(".tgz"));
+    run("tar", ["xzf", archive], folder); // a relative path, since GNU tar takes C: for the name of a machine
+    rmSync(join(folder, archive));
+  });
+  return found(prebuiltFolder(name, version), specifier);
+}
+
+/**
+ * node-llama-cpp in exactly the version that package.json pins, because its structs are passed by value: it has llama.cpp's sources, and
+ * depends on cmake-js and node-addon-api. Only a build needs it, so it is fetched if it is not there. Throws a BuildError.
+ */
+export function requireNodeLlamaCpp() {
+  const installed = findNodeLlamaCpp();
+  if (installed !== undefined) return installed;
+  const specifier = `node-llama-cpp@${pinnedVersion()}`;
+  console.error(`llama-steer: fetching ${specifier} (llama.cpp's sources, cmake-js, node-addon-api)`);
+  fetchInto(buildToolsFolder, specifier, (folder) => {
+    writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
+    const light = ["--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"];
+    npm(["install", "--prefix=.", ...light, specifier], folder);
+  });
+  return found(findNodeLlamaCpp(), specifier);
+}
+
+function found(what, specifier) {
+  if (what === undefined) throw new BuildError(`${specifier} was fetched, and is not what it should be`);
+  return what;
+}
+
+/** Fill a new folder and move it to `target` as a whole. */
+function fetchInto(target, specifier, fill) {
+  mkdirSync(dirname(target), { recursive: true });
+  const partial = mkdtempSync(join(dirname(target), ".partial-"));
+  try {
+    const fetched = join(partial, "fetched");
+    mkdirSync(fetched);
+    fill(fetched);
+    if (existsSync(target)) renameSync(target, join(partial, "old")); // removed below with the rest
+    renameSync(fetched, target);
+  } catch (error) {
+    throw new BuildError(`${specifier} could not be fetched: ${error.message}`);
+  } finally {
+    rmSync(partial, { recursive: true, force: true });
+  }
+}
+
+/** Settings of the install under way, which npm hands to its scripts and which a second npm would take for its own. */
+const OF_THE_INSTALL = /^npm_config_(global|location|prefix|local_prefix|include|omit|workspaces?|include_workspace_root|dry_run|save.*)$/i;
+
+function npm(args, cwd) {
+  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OF_THE_INSTALL.test(name)));
+  run("npm", [...args, "--loglevel=error"], cwd, env);
+}
+
+function run(command, args, cwd, env = process.env) {
+  const [program, given, options] = spawnArguments(command, args);
+  const result = spawnSync(program, given, { ...options, encoding: "utf8", cwd, env, maxBuffer: 1 << 28 });
+  if (result.error) throw result.error;
+  if (result.status !== 0) throw new Error(reason(result.stderr) ?? `${command} failed`);
+}
+
+/** The line with which npm says why it failed. */
+function reason(stderr) {
+  const lines = stderr.trim().split("\n").map((line) => line.replace(/^npm (error|ERR!) /, ""));
+  return lines.find((line) => !/^code |^A complete log/.test(line)) || undefined;
+}
