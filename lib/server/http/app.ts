@@ -28,7 +28,10 @@ export function createApp(
     bodyLimit: maxBody, routerOptions: { maxParamLength: MAX_ID }, exposeHeadRoutes: false, forceCloseConnections: true,
     requestTimeout: BODY_MS,
     http: { maxHeaderSize: MAX_HEADER_BYTES, headersTimeout: HEADERS_MS },
-    frameworkErrors: (error, _request, reply) => { refuse(reply as FastifyReply, error); },
+    frameworkErrors: (error, request, given) => {
+      const reply = given as FastifyReply;
+      refuse(reply, error.code === "FST_ERR_MAX_PARAM_LENGTH" ? notFound(routes, request as FastifyRequest, reply) : error);
+    },
     clientErrorHandler: ({ code }, socket) => {
       if (socket.writable) socket.write(unreadable(code));
       socket.destroy(); // or a peer that never closes its side would hold it for ever
