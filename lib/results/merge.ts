@@ -35,23 +35,28 @@ export async function planMerge(out: string, folders: readonly string[], options
   if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} already holds a run; choose another folder`);
   checkShards(parts, first.run);
   const vectors = await sharedVectors(parts);
+  const { run, folder: firstFolder } = first;
+  const pieces = parts.sort((a, b) => a.run.shard!.index - b.run.shard!.index).map(({ folder, ends }): Piece => ({ folder, ends }));
   return {
     write: async () => {
       throwIfAborted(options.signal);
-      for (const file of vectors) await writeFileAtomic(join(out, file), await readVector(join(first.folder, file)));
-      await writeMerged(out, { ...first.run, shard: null }, parts);
+      for (const file of vectors) await writeFileAtomic(join(out, file), await readVector(join(firstFolder, file)));
+      await writeMerged(out, { ...run, shard: null }, pieces);
       return readRun(out);
     },
   };
 }
 
-/** A shard of which every line has been read. */
-interface Part {
+/** Where a shard's waves lie: `ends` has the position in bytes after each. */
+interface Piece {
   folder: string;
+  ends: readonly number[];
+}
+
+/** A shard of which every line has been read. */
+interface Part extends Piece {
   run: RunFile;
   isComplete: boolean;
-  /** The position in bytes after each of its waves. */
-  ends: readonly number[];
 }
 
 async function partOf(folder: string, signal: AbortSignal | undefined): Promise<Part> {
@@ -62,14 +67,13 @@ async function partOf(folder: string, signal: AbortSignal | undefined): Promise<
 }
 
 /** Write the waves of the whole run in their order, byte for byte as the shards have them: wave `w` is in shard `w % count`. */
-async function writeMerged(out: string, run: RunFile, parts: readonly Part[]): Promise<void> {
-  const inOrder = [...parts].sort((a, b) => a.run.shard!.index - b.run.shard!.index);
+async function writeMerged(out: string, run: RunFile, shards: readonly Piece[]): Promise<void> {
   const sources: FileHandle[] = [];
   try {
     await writeAtomic(join(out, RESULTS_FILE), async (file) => {
       for (const wave of waves(run).keys()) {
-        const [shard, nth] = [wave % parts.length, Math.floor(wave / parts.length)];
-        const { folder, ends } = inOrder[shard]!;
+        const [shard, nth] = [wave % shards.length, Math.floor(wave / shards.length)];
+        const { folder, ends } = shards[shard]!;
         const source = sources[shard] ??= await open(join(folder, RESULTS_FILE));
         const begin = ends[nth - 1] ?? 0;
         const length = ends[nth]! - begin;
