@@ -26,7 +26,7 @@ export interface RunSection {
   isComplete: boolean;
   /** Number of prompts that have answers. */
   answered: number;
-  /** Of its evaluations. */
+  /** Headers of its evaluations. */
   headers: readonly EvaluationHeader[];
   figures: DrawnFigure[];
   tables: Array<{ table: Table; files: string[] }>;
