@@ -2,6 +2,7 @@ import { wantedOf, checkEvaluators, named, requireSetting } from "../../lib/eval
 import { evaluate, results as resultsApi, type Evaluator } from "../../lib/experiments.js";
 import { formatOfConfig } from "../../lib/experiment/index.js";
 import { SteeringError, type FormatOptions } from "../../lib/index.js";
+import { readRunFile } from "../../lib/results/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import evaluateFacts from "../evaluate-facts.js";
@@ -55,7 +56,7 @@ export default group("evaluate", "Judge answers: language, safety, formality, fl
 async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise<void> {
   const { again, json, quiet } = options;
   const folders = options.runs.flatMap(resultsApi.below);
-  const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: (await resultsApi.read(folder)).run })));
+  const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: await readRunFile(folder) })));
   for (const { folder, run } of runs) requireSetting("--against", options.against, folder, run); // before any judging
   const wanted = wantedBy(options);
   const given = perplexityFormat(options);

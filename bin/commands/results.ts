@@ -1,6 +1,8 @@
 import { join, relative } from "node:path";
+import { Readable } from "node:stream";
+import { pipeline } from "node:stream/promises";
 import { results as resultsApi, type Merge } from "../../lib/experiments.js";
-import { writeFileAtomic } from "../../lib/formats/index.js";
+import { writeLinesAtomic } from "../../lib/formats/index.js";
 import { unpublished } from "../../lib/results/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
@@ -70,13 +72,13 @@ async function show({ runs, json, quiet }: ShowArguments): Promise<void> {
 async function exportRun({ run: folder, format, out, quiet }: ExportArguments): Promise<void> {
   const { run, records, evaluations, isComplete } = await resultsApi.read(folder);
   if (!isComplete) note(`note: the run in ${folder} is not complete; only its finished answers are exported`, quiet);
-  const text = format === "jsonl"
-    ? resultsApi.withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`).join("")
-    : `${JSON.stringify(resultsApi.toPublished(run, records), null, 4)}\n`;
+  const lines = format === "jsonl"
+    ? resultsApi.withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`)
+    : [`${JSON.stringify(resultsApi.toPublished(run, records), null, 4)}\n`];
   const without = format === "published" ? unpublished(run) : [];
   if (without.length > 0) note(`note: the published format leaves out ${without.join(", ")}; --format jsonl exports everything`, quiet);
-  if (out === undefined) return void process.stdout.write(text);
-  await writeFileAtomic(out, text);
+  if (out === undefined) return pipeline(Readable.from(lines), process.stdout, { end: false });
+  await writeLinesAtomic(out, lines);
   note(`Written: ${out}`, quiet);
 }
 

@@ -1,8 +1,9 @@
 import { z } from "zod";
 import { SteeringError } from "../errors.js";
+import type { OptionsSchema } from "./schemas.js";
 
-/** Schemas of a function's parameters by name, in order. Values are checked, never changed. */
-export type Parameters = Readonly<Record<string, z.ZodType>>;
+/** Schemas of a function's parameters by name, in order. Values are checked, never changed. Options must refuse unknown ones. */
+export type Parameters = Readonly<Record<string, z.ZodType>> & { readonly options?: OptionsSchema; readonly runOptions?: OptionsSchema };
 
 /** Properties of a function that the function object does not show. */
 interface How {

@@ -40,27 +40,29 @@ export const path = z.string().min(1, "the path is empty")
 export const name = z.string()
   .refine((value) => !value.includes("\0") && value.length <= MAX_PATH, `expected at most ${MAX_PATH} characters, without NUL`);
 
-/** Options, all of them optional. */
-export function options(shape: Record<string, z.ZodType> = {}): z.ZodType {
-  return required(Object.fromEntries(Object.entries(shape).map(([key, schema]) => [key, schema.optional()]))).optional();
+declare const refusesUnknown: unique symbol;
+/** A schema of options that refuses those that do not exist: a typing error must not pass for an option that is left out. */
+export type OptionsSchema = z.ZodType & { readonly [refusesUnknown]: true };
+
+/** Options, all of them optional: exactly the keys of a type, so that a new option there is a compile error here. */
+export function optionsOf<T extends object>(shape: Record<KeysOf<T>, z.ZodType>): OptionsSchema {
+  const optional = Object.fromEntries(Object.entries<z.ZodType>(shape).map(([key, schema]) => [key, schema.optional()]));
+  return only(Object.keys(shape), required(optional).optional());
 }
-/** Like `options`, but with exactly the keys of a type, so that a typing error is refused; a new option there is a compile error here. */
-export function optionsOf<T extends object>(shape: Record<keyof T, z.ZodType>): z.ZodType {
-  return withOnly(Object.keys(shape), options(shape));
-}
-/** Like `required`, but with exactly the keys of a type, or of all members of a union. */
-export function requiredOf<T extends object>(shape: Record<KeysOf<T>, z.ZodType>): z.ZodType {
-  return withOnly(Object.keys(shape), required(shape));
+/** Like `optionsOf`, but the schemas say which options are optional. A union has the keys of all its members. */
+export function requiredOf<T extends object>(shape: Record<KeysOf<T>, z.ZodType>): OptionsSchema {
+  return only(Object.keys(shape), required(shape));
 }
 type KeysOf<T> = T extends unknown ? keyof T : never;
 
-function withOnly(known: string[], schema: z.ZodType): z.ZodType {
+/** Refuses properties other than these, with the nearest one. */
+export function only(known: readonly string[], schema: z.ZodType): OptionsSchema {
   return schema.superRefine((value, context) => {
     const unknown = Object.keys(value ?? {}).find((key) => !known.includes(key));
     if (unknown === undefined) return;
     const near = nearestName(unknown, known);
     context.addIssue({ code: "custom", message: `no option is called "${unknown}"${near ? `; did you mean ${near}?` : `; expected ${known.join(", ")}`}` });
-  });
+  }) as z.ZodType as OptionsSchema;
 }
 /** An object with these properties; others are not checked. */
 export function required(shape: Record<string, z.ZodType>): z.ZodType {

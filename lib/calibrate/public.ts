@@ -10,6 +10,10 @@ const { number, signal, callback, text } = given;
 const format = { format: text.optional(), system: text.optional(), templateVariables: variablesArgument.optional() };
 const running = { maxNewTokens: number.optional(), signal: signal.optional(), onProgress: callback.optional() };
 
+const parts = given.optionsOf<NonNullable<MeasureKlOptions["selection"]>>({
+  layers: given.indices, heads: given.indices, tail: given.anything,
+});
+
 /** @function */
 export const calibrate = checked("calibrate", findIntensity, {
   model: given.model,
@@ -33,6 +37,6 @@ export const calibrateByKl = checked("calibrateByKl", findByKl, {
 export const measureKl = checked("measureKl", measure, {
   model: given.model, vector: vectorArgument,
   options: given.requiredOf<MeasureKlOptions>({
-    alphas: given.list(number), questions: given.list(text), selection: given.anObject.optional(), ...format, ...running,
+    alphas: given.list(number), questions: given.list(text), selection: parts, ...format, ...running,
   }),
 });

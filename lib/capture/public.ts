@@ -1,7 +1,7 @@
 /** Captures activations of many prompts and of given texts; for a few prompts, use `model.capture`. */
 import { given, checked } from "../arguments/index.js";
 import { fingerprintArgument, siteArgument } from "../vector/index.js";
-import { saveActivations } from "./activation-file.js";
+import { saveActivations, type ActivationSource } from "./activation-file.js";
 import { captureArgument, captureTextsArgument } from "./arguments.js";
 import { captureActivations, captureMeans } from "./capture.js";
 import { captureTexts, readableLayers as readable } from "./texts.js";
@@ -28,5 +28,6 @@ const isCount = (value: number): boolean => Number.isSafeInteger(value) && value
 const count = given.a<number>("a whole number from 0 to 100 million", isCount);
 /** @function */
 export const save = checked("capture.save", saveActivations, {
-  path: given.path, records: asyncList, source: given.required({ site: siteArgument, nPrompts: count, model: fingerprintArgument }),
+  path: given.path, records: asyncList,
+  source: given.requiredOf<ActivationSource>({ site: siteArgument, nPrompts: count, model: fingerprintArgument }),
 });

@@ -56,16 +56,24 @@ export async function loadDataset(nameOrPath: string, folder = datasetsFolder(),
   }
   if (!isDatasetName(nameOrPath)) throw wrongName(nameOrPath);
   const base = baseName(nameOrPath);
-  const file = nameOrPath === base ? `${base}_train.json` : `${nameOrPath}.json`;
-  const path = join(folder, base, file);
-  if (!existsSync(path)) {
-    const known = datasetNames(folder);
-    const near = nearestName(base, known);
-    const question = near ? `; did you mean ${near}?` : ".";
-    throw new SteeringError("E_NOT_FOUND", `no dataset is called "${nameOrPath}"${question} There are ${known.join(", ") || "none"} `
+  const unknown = unknownDataset(nameOrPath, folder);
+  if (unknown !== undefined) {
+    throw new SteeringError("E_NOT_FOUND", `${unknown} There are ${datasetNames(folder).join(", ") || "none"} `
       + `in ${folder}; a JSON, JSONL, CSV, TSV or Parquet file works too`);
   }
-  return readDataset(nameOrPath, path, join(folder, base, `${base}_instr.txt`), signal);
+  return readDataset(nameOrPath, fileOf(nameOrPath, folder), join(folder, base, `${base}_instr.txt`), signal);
+}
+
+function fileOf(name: string, folder: string): string {
+  const base = baseName(name);
+  return join(folder, base, name === base ? `${base}_train.json` : `${name}.json`);
+}
+
+/** A sentence that says that no dataset of this name is in a folder, with the nearest one; undefined for any other text. */
+export function unknownDataset(name: string, folder: string): string | undefined {
+  if (isTableFile(name) || !isName(name) || existsSync(fileOf(name, folder))) return undefined;
+  const near = nearestName(baseName(name), datasetNames(folder));
+  return `no dataset is called "${name}"${near ? `; did you mean ${near}?` : "."}`;
 }
 
 /**

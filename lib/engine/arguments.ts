@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { given } from "../arguments/index.js";
-import type { LoadModelOptions } from "./load-options.js";
+import type { LoadModelOptions, RopeScaling } from "./load-options.js";
 import type { LoadTranslatorOptions } from "./translator.js";
 
 const loaded = {
@@ -8,7 +8,7 @@ const loaded = {
   threads: given.number, flashAttention: given.flag, kvType: given.text, contextSize: given.number, maxSequences: given.number,
   maxGenerations: given.number, vet: given.flag, logger: given.callback, signal: given.signal, steeringPath: given.text,
   rpc: given.list(given.text),
-  ropeScaling: given.required({ kind: given.text, factor: given.number, originalContext: given.number.optional() }),
+  ropeScaling: given.requiredOf<RopeScaling>({ kind: given.text, factor: given.number, originalContext: given.number.optional() }),
 };
 export const loadingArgument = given.optionsOf<LoadModelOptions>(loaded);
 

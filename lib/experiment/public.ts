@@ -1,23 +1,28 @@
 /** The paper's experiments: a single property, a composition, plans of many runs, and comparisons of settings. */
 import { given, checked } from "../arguments/index.js";
 import { formatShape } from "../prompt/index.js";
+import type { Shard } from "../results/index.js";
 import { steerArgument } from "../vector/index.js";
-import { compare as compareSettings, summarise as sumUp } from "./compare.js";
+import { compare as compareSettings, summarise as sumUp, type CompareOptions, type Setting } from "./compare.js";
 import { runCompose } from "./compose.js";
-import { loadPlan as readPlan, planRuns as runsOf } from "./plan.js";
-import { checkPlan as check, runPlan } from "./run-plan.js";
-import { runSingle } from "./single.js";
+import { composeSchema, singleSchema } from "./config.js";
+import { loadPlan as readPlan, planRuns as runsOf, type LoadPlanOptions } from "./plan.js";
+import { checkPlan as check, runPlan, type CheckPlanOptions, type PlanOptions } from "./run-plan.js";
+import type { RunOptions } from "./run.js";
+import { runSingle, type SingleRunOptions } from "./single.js";
 export { COMPOSE_DEFAULTS, SINGLE_DEFAULTS, STRATEGIES } from "./config.js";
 export { METHODS } from "./methods/config.js";
 export { READY_PLANS } from "./plan.js";
 
 const { path, text, number, callback, signal } = given;
 const place = {
-  out: path, modelName: text.optional(), datasets: path.optional(), parallel: number.optional(),
-  shard: given.required({ index: given.whole, count: given.whole }).nullable().optional(),
-  signal: signal.optional(), onProgress: callback.optional(), onExtraction: callback.optional(), onNotice: callback.optional(),
+  out: path, datasets: path.optional(), parallel: number.optional(),
+  shard: given.requiredOf<Shard>({ index: given.whole, count: given.whole }).nullable().optional(),
+  signal: signal.optional(), onNotice: callback.optional(),
 };
-const running = given.required({ ...place, vector: path.optional(), skipEval: given.flag.optional() });
+const oneRun = { ...place, modelName: text.optional(), onProgress: callback.optional(), onExtraction: callback.optional() };
+/** Settings of an experiment, which checks their values itself. */
+const settingsOf = (schema: { shape: object }): given.OptionsSchema => given.only(Object.keys(schema.shape), given.anObject);
 const aPlan = given.required({
   name: text, folder: path, models: given.list(text), datasets: path.optional(), seeds: given.list(number), defaults: given.anObject,
   single: given.list(given.required({ positive: text, negative: text })),
@@ -27,21 +32,28 @@ const aPlan = given.required({
 });
 
 /** @function */
-export const single = checked("experiment.single", runSingle, { model: given.model, options: given.anObject, runOptions: running });
+export const single = checked("experiment.single", runSingle, {
+  model: given.model, options: settingsOf(singleSchema),
+  runOptions: given.requiredOf<SingleRunOptions>({ ...oneRun, vector: path.optional(), skipEval: given.flag.optional() }),
+});
 /** @function */
-export const compose = checked("experiment.compose", runCompose, { model: given.model, options: given.anObject, runOptions: running });
+export const compose = checked("experiment.compose", runCompose, {
+  model: given.model, options: settingsOf(composeSchema), runOptions: given.requiredOf<RunOptions>(oneRun),
+});
 /** @function */
-export const loadPlan = checked("experiment.loadPlan", readPlan, { nameOrPath: path, options: given.options({ signal }) });
+export const loadPlan = checked("experiment.loadPlan", readPlan, {
+  nameOrPath: path, options: given.optionsOf<LoadPlanOptions>({ signal }),
+});
 /** @function */
 export const planRuns = checked("experiment.planRuns", runsOf, { plan: aPlan });
 /** @function */
 export const checkPlan = checked("experiment.checkPlan", check, {
-  plan: aPlan, datasets: path.optional(), options: given.options({ signal }),
+  plan: aPlan, datasets: path.optional(), options: given.optionsOf<CheckPlanOptions>({ signal }),
 });
 /** @function */
 export const plan = checked("experiment.plan", runPlan, {
   plan: aPlan,
-  options: given.required({
+  options: given.requiredOf<PlanOptions>({
     ...place, runs: given.list(given.anObject).optional(), load: callback, onRun: callback.optional(), onResults: callback.optional(),
   }),
 });
@@ -49,8 +61,8 @@ export const plan = checked("experiment.plan", runPlan, {
 /** @function */
 export const compare = checked("experiment.compare", compareSettings, {
   model: given.model, questions: given.list(given.text),
-  settings: given.list(given.required({ label: given.text, steer: steerArgument, prompted: given.text.optional() })),
-  options: given.required({
+  settings: given.list(given.requiredOf<Setting>({ label: text, steer: steerArgument, prompted: text.optional() })),
+  options: given.requiredOf<CompareOptions>({
     maxNewTokens: number, atOnce: given.flag.optional(), ...formatShape, signal: signal.optional(), onAnswer: callback.optional(),
   }),
 });

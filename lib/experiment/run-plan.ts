@@ -1,5 +1,5 @@
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
-import { datasetsFolder, loadDataset } from "../dataset/index.js";
+import { datasetsFolder, loadDataset, unknownDataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import type { RunResults } from "../results/index.js";
 import { SteeringError, throwIfAborted } from "../errors.js";
@@ -41,12 +41,18 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
     const lacks = "vectors" in config ? config.vectors.flatMap((file) => missing.get(dirname(file)) ?? []) : [];
     try {
       if (lacks.length > 0) throw new SteeringError("E_NOT_FOUND", `it needs the vector of ${lacks.map(({ name }) => name).join(", ")}`);
-      for (const name of names) if (name !== undefined) await readOnce(name, folderOf(plan, run.model, datasets));
+      const folder = folderOf(plan, run.model, datasets);
+      for (const name of names) {
+        if (name === undefined) continue;
+        const unknown = unknownDataset(name, folder);
+        if (unknown !== undefined) throw new SteeringError("E_NOT_FOUND", unknown);
+        await readOnce(name, folder);
+      }
       check.left.push(run);
     } catch (error) {
       if (!(error instanceof SteeringError) || error.code !== "E_NOT_FOUND") throw error;
       missing.set(run.out, run);
-      check.missing.push({ run: run.out, reason: error.message.split(" There are ")[0]! });
+      check.missing.push({ run: run.out, reason: error.message });
     }
   }
   return check;
@@ -71,7 +77,7 @@ export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress"
   load: (name: string) => Promise<Engine>;
   /** Called when a run starts. Returns callbacks for the run's progress. */
   onRun?: (run: PlannedRun, index: number, total: number) => Pick<RunOptions, "onProgress" | "onExtraction">;
-  /** Called when a run is complete. */
+  /** Called when a run is complete. Results that it does not keep are freed before the next run. */
   onResults?: (run: PlannedRun, results: RunResults) => void | Promise<void>;
 }
 
@@ -79,12 +85,13 @@ export interface PlanOptions extends Omit<RunOptions, "modelName" | "onProgress"
  * Carry out all runs of a plan below `out`, one after the other, loading each model once. Resumes an interrupted plan: complete runs are
  * skipped.
  *
+ * @returns the runs; their results are in their folders
  * @throws SteeringError E_BAD_ARGUMENT (a run's folder is not below `out`) and whatever `runSingle`, `runCompose` and `runMethods` throw
  */
-export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{ run: PlannedRun; results: RunResults }>> {
+export async function runPlan(plan: Plan, options: PlanOptions): Promise<PlannedRun[]> {
   const { load, onRun, onResults, runs = planRuns(plan), ...shared } = options;
   for (const run of runs) assertBelow(options.out, run.out);
-  const done: Array<{ run: PlannedRun; results: RunResults }> = [];
+  const done: PlannedRun[] = [];
   await using judges = new Judges(load);
   for (const name of new Set(runs.map(({ model }) => model))) {
     await using model = await load(name);
@@ -95,7 +102,7 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Array<{
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!
         : run.kind === "methods" ? await runMethods(model, run.config, { ...place, load: (judge) => judges.open(judge) })
         : await runCompose(model, { ...run.config, vectors: run.config.vectors.map((file) => join(options.out, file)) }, place);
-      done.push({ run, results });
+      done.push(run);
       await onResults?.(run, results);
     }
   }

@@ -85,7 +85,7 @@ export async function carryOut(
     using held = model.threadCount.hold(threads || undefined);
     let isSlowed = false;
     const total = waves(run).flat().length * run.settings.length;
-    let done = store.records.length;
+    let done = store.length;
     if (done > 0) options.onNotice?.(`${out}: resuming; ${done} of ${total} answers already exist`);
     if (store.remaining.length > 0 && held.threads < threads) {
       options.onNotice?.(`${out} was started with ${threads} threads and continues with ${held.threads}, `

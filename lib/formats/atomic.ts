@@ -29,6 +29,23 @@ export async function writeAtomic(path: string, write: (file: FileHandle) => Pro
   });
 }
 
+/** Characters of lines that are written at once. */
+const BLOCK = 2 ** 20;
+
+/** Like `writeFileAtomic`, but for lines that would be too long for V8 in one text. */
+export async function writeLinesAtomic(path: string, lines: Iterable<string>): Promise<void> {
+  await writeAtomic(path, async (file) => {
+    let block = "";
+    for (const line of lines) {
+      block += line;
+      if (block.length < BLOCK) continue;
+      await file.writeFile(block);
+      block = "";
+    }
+    await file.writeFile(block);
+  });
+}
+
 async function writeTo(
   path: string, toFile: (file: FileHandle) => Promise<void>, toStream: (stream: StreamDestination) => Promise<void>,
 ): Promise<void> {

@@ -1,4 +1,4 @@
-export { assertWritable, cannotWrite, land, writeAt, writeAtomic, writeFileAtomic } from "./atomic.js";
+export { assertWritable, cannotWrite, land, writeAt, writeAtomic, writeFileAtomic, writeLinesAtomic } from "./atomic.js";
 export { MAX_STEPS, integerList, listOf, numberList } from "./bounded-list.js";
 export { runBounded } from "./bounded.js";
 export { contentProblem } from "./content.js";
@@ -9,4 +9,4 @@ export { decodeNpy, encodeNpy } from "./npy.js";
 export { homeFolder, packageRoot, packageVersion } from "./paths.js";
 export { MAX_SAFETENSORS_BYTES, bytesOf, decodeSafetensors, encodeHeader, encodeSafetensors, type Tensor } from "./safetensors.js";
 export { firstPart, modelFiles, partNames } from "./split.js";
-export { encodeLine, parseJson, readFileUpTo, readLines, readUtf8, regularFileSize, readWholeLines } from "./text-file.js";
+export { encodeLine, parseJson, readFileUpTo, readLines, readUtf8, regularFileSize } from "./text-file.js";

@@ -2,7 +2,7 @@
 const LONGEST = 200;
 
 /** The known name most similar to an unknown one, or undefined if none is similar. */
-export function nearestName(name: string, known: string[]): string | undefined {
+export function nearestName(name: string, known: readonly string[]): string | undefined {
   if (name.length > LONGEST) return undefined;
   const ranked = known
     .map((candidate) => ({ candidate, distance: editDistance(name.toLowerCase(), candidate.toLowerCase()) }))

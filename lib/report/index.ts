@@ -3,7 +3,7 @@ import { SteeringError } from "../errors.js";
 import { throwIfAborted } from "../errors.js";
 import { withLanguage } from "../evaluate/index.js";
 import { assertWritable, writeFileAtomic, packageVersion } from "../formats/index.js";
-import { readRun, runsBelow, runTitle, type RunResults } from "../results/index.js";
+import { readRun, runsBelow, runTitle, type RunFile, type RunResults } from "../results/index.js";
 import { runData, samplePrompts, type RunData } from "./data.js";
 import { assertCanDraw } from "./drawing.js";
 import { runFigures } from "./figures/index.js";
@@ -13,7 +13,7 @@ import { inlineSvg, renderPng, renderSvg, svgFile } from "./render.js";
 import { samplesHtml } from "./samples.js";
 import { defaultReference } from "./strategy.js";
 import { agreementTable, differencesTable, frontTable, interferenceTable } from "./comparison-tables.js";
-import { overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
+import { overviewRow, overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
 import { readVocabulary, type Vocabulary } from "./token-texts.js";
 
 /** Options of `writeReport`. */
@@ -58,21 +58,21 @@ export async function writeReport(runs: readonly string[], options: ReportOption
   if (folders.length === 0) throw new SteeringError("E_NOT_FOUND", "no run was given; expected at least one folder");
   assertCanDraw();
   for (const path of ["index.html", "figures/x.svg", "tables/x.csv"]) await assertWritable(join(out, path));
-  const all: RunData[] = [];
-  for (const folder of folders) all.push(runData(await withLanguage(await readRun(folder))));
-  if (reference !== undefined && !all.some(({ run }) => run.settings.some(({ label }) => label === reference))) {
-    const labels = [...new Set(all.flatMap(({ run }) => run.settings.map(({ label }) => label)))];
-    throw new SteeringError("E_BAD_ARGUMENT", `no run has a setting "${reference}"; expected one of ${labels.join(", ")}`);
+  const { labels, vocabularies } = await firstReading(folders, samples, signal);
+  if (reference !== undefined && !labels.has(reference)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `no run has a setting "${reference}"; expected one of ${[...labels].join(", ")}`);
   }
-  const vocabularies = await vocabulariesOf(all, samples);
   const files = new FileWriter(out);
   const names = namesOf(folders);
   const sections: RunSection[] = [];
-  for (const [index, data] of all.entries()) {
+  const overviews: string[][] = [];
+  for (const [index, folder] of folders.entries()) {
     throwIfAborted(signal);
-    onProgress?.(index, all.length);
-    const vectors = await runVectors(folders[index]!, data.run, folders);
-    const vocabulary = vocabularies.get(data)!;
+    onProgress?.(index, folders.length);
+    const data = runData(await withLanguage(await readRun(folder, { signal })));
+    const vectors = await runVectors(folder, data.run, folders);
+    const hasTokens = data.records.some(({ tokens }) => tokens.length > 0);
+    const vocabulary = hasTokens ? vocabularies.get(modelOf(data))! : { missing: "the run contains no tokens" };
     const prompts = samplePrompts(data, samples);
     const { name, slug } = names[index]!;
     const subtitle = `${runTitle(data.run)} · ${data.run.model.name}`;
@@ -81,15 +81,17 @@ export async function writeReport(runs: readonly string[], options: ReportOption
       settingsTable(data), differencesTable(data, referenceOf(data, reference)), frontTable(data), interferenceTable(data),
       agreementTable(data),
     ].filter((table) => table !== undefined);
+    overviews.push(overviewRow(name, data));
     sections.push({
-      name, slug, data, notes: notesOf(data, vocabulary),
+      name, slug, run: data.run, isComplete: data.isComplete, answered: new Set(data.records.map(({ prompt }) => prompt)).size,
+      headers: data.evaluations.map(({ header }) => header), notes: notesOf(data, vocabulary),
       figures: await drawFigures(figures, slug, files),
       tables: await writeTables(tables, slug, files),
       samples: prompts.length > 0 ? samplesHtml(data, prompts, vocabulary.bytes) : "",
     });
   }
-  onProgress?.(all.length, all.length);
-  const overview = sections.length > 1 ? (await writeTables([overviewTable(sections)], "", files))[0] : undefined;
+  onProgress?.(folders.length, folders.length);
+  const overview = sections.length > 1 ? (await writeTables([overviewTable(overviews)], "", files))[0] : undefined;
   const title = options.title ?? (sections.length === 1 ? `Steering report: ${sections[0]!.name}` : "Steering report");
   const page = await files.write("index.html", pageHtml({ title, version: packageVersion(), sections, overview }));
   return { page, files: files.written };
@@ -130,40 +132,48 @@ function namesOf(folders: readonly string[]): Array<{ name: string; slug: string
   });
 }
 
-/** Read the vocabularies of the runs. Opens each model once, for the tokens in the sample answers of all its runs. */
-async function vocabulariesOf(all: readonly RunData[], samples: number): Promise<Map<RunData, Vocabulary>> {
-  const keyOf = ({ run }: RunData): string => JSON.stringify([run.model.name, run.model.fingerprint["tokenizerHash"] ?? null]);
-  const found = new Map<RunData, Vocabulary>();
-  for (const key of new Set(all.map(keyOf))) {
-    const own = all.filter((data) => keyOf(data) === key);
-    const tokens = new Set(own.flatMap((data) => {
-      const prompts = new Set(samplePrompts(data, samples));
-      return data.records.flatMap((record) => (prompts.has(record.prompt) ? record.tokens : []));
-    }));
-    const vocabulary = await readVocabulary(own[0]!.run, tokens);
-    for (const data of own) {
-      const hasTokens = data.records.some((record) => record.tokens.length > 0);
-      found.set(data, hasTokens ? vocabulary : { missing: "the run contains no tokens" });
-    }
+/**
+ * Read all runs once before anything is written: the labels of their settings, and by model the texts of the tokens in the samples of
+ * all its runs, so that each model is opened once. The answers of one run at a time are in memory, here and later.
+ */
+async function firstReading(
+  folders: readonly string[], samples: number, signal: AbortSignal | undefined,
+): Promise<{ labels: Set<string>; vocabularies: Map<string, Vocabulary> }> {
+  const labels = new Set<string>();
+  const models = new Map<string, { run: RunFile; tokens: Set<number> }>();
+  for (const folder of folders) {
+    const results = await readRun(folder, { signal });
+    for (const { label } of results.run.settings) labels.add(label);
+    const { tokens } = models.get(modelOf(results)) ?? { tokens: new Set() };
+    models.set(modelOf(results), { run: results.run, tokens });
+    const prompts = new Set(samplePrompts(results, samples));
+    for (const record of results.records) if (prompts.has(record.prompt)) for (const token of record.tokens) tokens.add(token);
   }
-  return found;
+  const vocabularies = new Map<string, Vocabulary>();
+  for (const [model, { run, tokens }] of models) vocabularies.set(model, await readVocabulary(run, tokens));
+  return { labels, vocabularies };
+}
+
+/** Identifies a run's model and vocabulary. */
+function modelOf({ run }: Pick<RunResults, "run">): string {
+  return JSON.stringify([run.model.name, run.model.fingerprint["tokenizerHash"] ?? null]);
 }
 
 async function drawFigures(figures: ReturnType<typeof runFigures>, slug: string, files: FileWriter): Promise<DrawnFigure[]> {
   const drawn: DrawnFigure[] = [];
   let number = 0;
-  for (const figure of figures) {
-    if (!figure.chart) {
+  for (const { chart, data, ...figure } of figures) {
+    if (!chart) {
       drawn.push({ figure, files: [] });
       continue;
     }
     const name = `${slug}-${idOf(figure.id)}`;
-    const svg = await renderSvg(figure.chart, name, `${figure.title}. ${figure.alt}`);
+    const svg = await renderSvg(chart, name, `${figure.title}. ${figure.alt}`);
     const png = await renderPng(svg);
     await files.write(`figures/${name}.svg`, svgFile(svg));
     await files.write(`figures/${name}.png`, png);
-    const columns = Object.keys(figure.data[0] ?? {});
-    const rows = figure.data.map((row) => columns.map((column) => row[column]!));
+    const columns = Object.keys(data[0] ?? {});
+    const rows = data.map((row) => columns.map((column) => row[column]!));
     await files.write(`tables/${name}.csv`, toCsv(columns, rows));
     const html = svg.length <= LARGEST_INLINE ? inlineSvg(svg) : imageHtml(svg, png);
     drawn.push({ number: ++number, figure, html, files: [`figures/${name}.svg`, `figures/${name}.png`, `tables/${name}.csv`] });

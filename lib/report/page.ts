@@ -1,5 +1,5 @@
-import { runTitle, type RunFile } from "../results/index.js";
-import type { RunData } from "./data.js";
+import { SteeringError } from "../errors.js";
+import { runTitle, type EvaluationHeader, type RunFile } from "../results/index.js";
 import type { Figure } from "./figures/chart.js";
 import { escapeHtml, htmlTable } from "./html.js";
 import { PAGE_STYLE } from "./page-style.js";
@@ -9,7 +9,7 @@ import type { Table } from "./tables.js";
 export interface DrawnFigure {
   /** From 1, among the figures of the run that the page shows; undefined if it is missing. */
   number?: number;
-  figure: Figure;
+  figure: Omit<Figure, "chart" | "data">;
   /** The SVG or image for the page; undefined if the figure is missing. */
   html?: string;
   /** Paths of its files, relative to the page. */
@@ -22,7 +22,12 @@ export interface RunSection {
   name: string;
   /** Prefix of the HTML ids in the section. */
   slug: string;
-  data: RunData;
+  run: RunFile;
+  isComplete: boolean;
+  /** Number of prompts that have answers. */
+  answered: number;
+  /** Headers of its evaluations. */
+  headers: readonly EvaluationHeader[];
   figures: DrawnFigure[];
   tables: Array<{ table: Table; files: string[] }>;
   /** HTML of the sample answers. */
@@ -30,6 +35,8 @@ export interface RunSection {
   notes: string[];
 }
 
+/** Characters of a page. No browser shows a larger one well, and V8 has no text of twice as many. */
+const MAX_PAGE = 2 ** 28;
 /** With more runs, the contents list figures without their titles. */
 const MOST_LISTED = 3;
 
@@ -55,8 +62,13 @@ interface PageContent {
   overview: { table: Table; files: string[] } | undefined;
 }
 
-/** The self-contained HTML page. */
+/** The self-contained HTML page. Throws E_BAD_ARGUMENT for more runs than a page can show. */
 export function pageHtml({ title, version, sections, overview }: PageContent): string {
+  const shown = sections.reduce((sum, { samples, figures }) => sum + samples.length + lengthOf(figures), 0);
+  if (shown > MAX_PAGE) {
+    throw new SteeringError("E_BAD_ARGUMENT", `the page of ${sections.length} runs would have ${Math.ceil(shown / 1e6)} MB; `
+      + `expected at most ${Math.floor(MAX_PAGE / 1e6)}: report fewer runs at once`);
+  }
   const overviewHtml = overview
     ? `<h2 id="overview">All runs</h2>\n<div class="overview">${tableHtml(overview.table, overview.files, false)}</div>\n`
     : "";
@@ -92,6 +104,10 @@ ${sections.map(sectionHtml).join("\n")}
 `;
 }
 
+function lengthOf(figures: readonly DrawnFigure[]): number {
+  return figures.reduce((sum, { html = "" }) => sum + html.length, 0);
+}
+
 function contents({ name, slug, figures, tables, samples }: RunSection, isShort: boolean): string {
   const item = (id: string, text: string): string => `<li><a href="#${slug}-${id}">${text}</a></li>`;
   const drawn = figures.filter(({ html }) => html !== undefined).map(({ number, figure }) =>
@@ -105,9 +121,7 @@ function contents({ name, slug, figures, tables, samples }: RunSection, isShort:
   return `<li><a href="#${slug}">${escapeHtml(name)}</a>${list}</li>`;
 }
 
-function sectionHtml({ name, slug, data, figures, tables, samples, notes }: RunSection): string {
-  const { run, isComplete, records } = data;
-  const answered = new Set(records.map(({ prompt }) => prompt)).size;
+function sectionHtml({ name, slug, run, isComplete, answered, headers, figures, tables, samples, notes }: RunSection): string {
   const missing = figures.filter(({ html }) => html === undefined);
   const whole = !isComplete
     ? [`This run is not complete: ${answered} of ${run.nPrompts} prompts are answered, and the report covers only those. `
@@ -129,7 +143,7 @@ ${missing.length > 0 ? `<p class="muted">Not shown: ${reasons.join("; ")}.</p>` 
 ${tables.length > 0 ? `<h3 id="${slug}-tables">Tables</h3>\n${tablesHtml}` : ""}
 ${samples ? `<h3 id="${slug}-samples">Sample answers</h3>\n${samples}` : ""}
 <h3 id="${slug}-reproduce">Configuration and versions</h3>
-${reproduceHtml(run, data)}
+${reproduceHtml(run, headers)}
 </section>`;
 }
 
@@ -151,14 +165,14 @@ function links(files: readonly string[]): string {
 }
 
 /** Everything needed to reproduce the run. */
-function reproduceHtml(run: RunFile, { evaluations }: RunData): string {
+function reproduceHtml(run: RunFile, headers: readonly EvaluationHeader[]): string {
   const { machine } = run;
   const rows: string[][] = [
     ["llama-steer", run.versions.llamaSteer], ["llama.cpp", run.versions.llamaCpp],
     ["model", `${run.model.name} ${Object.entries(run.model.fingerprint).map(([key, value]) => `${key} ${value}`).join(", ")}`],
     ...Object.entries(run.datasets).map(([role, { name, hash }]) => [`dataset, ${role}`, `${name} ${hash}`]),
     ...run.vectors.map(({ property, file, hash }) => [`vector, ${property}`, `${file}${hash ? ` ${hash}` : ""}`]),
-    ...evaluations.map(({ header: { evaluator, wanted, config, versions } }) =>
+    ...headers.map(({ evaluator, wanted, config, versions }) =>
       [`evaluated: ${evaluator}`, `wanted ${wanted ?? "nothing"}; ${JSON.stringify(config)}; ${JSON.stringify(versions)}`]),
     ["machine", `${machine.platform}, ${machine.cpu}, ${machine.threads} threads, GPU layers ${machine.gpuLayers}, Node ${machine.node}`],
   ];

@@ -100,49 +100,46 @@ export function settingsTable(data: RunData): Table {
   }, data.summary, columns.filter(hasSome));
 }
 
-/** For each run, its best Dyn and Fixed settings (by share of hits, then by lowest ΔPPL) next to the unsteered ones. */
-export function overviewTable(runs: ReadonlyArray<{ name: string; data: RunData }>): Table {
-  const bestOf = (data: RunData, group: string): string => {
-    const judges = judgesOf(data.evaluations).map(({ header }) => header.evaluator);
-    const names = judgedNames(data).filter(({ evaluator }) => judges.includes(evaluator));
-    const shares = shareRows(data).filter(({ property }) => property === (names.length > 1 ? JOINT : names[0]?.name));
-    const found = data.run.settings
-      .filter((setting) => groupOf(data.run, setting) === group && setting.prompt !== "icl-language")
+const OVERVIEW = ["run", "model", "prompts", "wanted", "ICL", "No ICL", "prompted", "best Dyn", "best Fixed"] as const;
+
+/** A run's row of the overview: its best Dyn and Fixed settings (by share of hits, then by lowest ΔPPL) next to the unsteered ones. */
+export function overviewRow(name: string, data: RunData): string[] {
+  const { run, isComplete } = data;
+  const names = judgedNames(data);
+  const shares = shareRows(data);
+  const judges = judgesOf(data.evaluations).map(({ header }) => header.evaluator);
+  const judged = names.filter(({ evaluator }) => judges.includes(evaluator));
+  const property = judged.length > 1 ? JOINT : judged[0]?.name;
+  const bestOf = (group: string): string => {
+    const found = run.settings
+      .filter((setting) => groupOf(run, setting) === group && setting.prompt !== "icl-language")
       .flatMap(({ label }) => {
-        const share = shares.find(({ setting }) => setting === label);
+        const share = shares.find((row) => row.setting === label && row.property === property);
         const delta = data.summary.find(({ setting }) => setting === label)?.deltaPerplexity?.median.value;
         return share || delta !== undefined ? [{ label, share: share?.share, delta }] : [];
       })
       .sort((a, b) => (b.share ?? 0) - (a.share ?? 0) || (a.delta ?? Infinity) - (b.delta ?? Infinity))[0];
     if (!found) return "";
-    return [
-      `${found.label}:`,
-      found.share === undefined ? "" : percent(found.share),
-      found.delta === undefined ? "" : `(ΔPPL ${brief(found.delta)})`,
-    ]
-      .filter(Boolean)
-      .join(" ");
+    const { label, share, delta } = found;
+    return [`${label}:`, share === undefined ? "" : percent(share), delta === undefined ? "" : `(ΔPPL ${brief(delta)})`]
+      .filter(Boolean).join(" ");
   };
-  const answered = (data: RunData): number => new Set(data.records.map(({ prompt }) => prompt)).size;
-  const text = (name: string, value: (row: (typeof runs)[number]) => string): Column<(typeof runs)[number]> => ({
-    name,
-    value,
-    show: value,
-  });
+  const answered = new Set(data.records.map(({ prompt }) => prompt)).size;
+  return [
+    name, [run.model.name, String(run.model.fingerprint["quantisation"] ?? "")].filter(Boolean).join(" "),
+    `${answered}${isComplete ? "" : ` of ${run.nPrompts}`}`, names.map((each) => each.name).join(" + ") || "not evaluated",
+    ...["ICL", "No ICL", "Prompted", "Dyn", "Fixed"].map(bestOf),
+  ];
+}
+
+/** The rows of all runs. */
+export function overviewTable(rows: ReadonlyArray<readonly string[]>): Table {
   return table({
     id: "overview", title: "All runs",
     caption: "Share of answers with the wanted property (for compositions: all properties at once) and median ΔPPL. Dyn and Fixed are "
       + "represented by their setting with the highest share and, if equal, the lower ΔPPL. This choice is made on the same prompts, so "
       + "both look slightly better than they would on new ones.",
-  }, runs, [
-    text("run", ({ name }) => name),
-    text("model", ({ data: { run } }) => [run.model.name, String(run.model.fingerprint["quantisation"] ?? "")].filter(Boolean).join(" ")),
-    text("prompts", ({ data }) => `${answered(data)}${data.isComplete ? "" : ` of ${data.run.nPrompts}`}`),
-    text("wanted", ({ data }) => judgedNames(data).map(({ name }) => name).join(" + ") || "not evaluated"),
-    text("ICL", ({ data }) => bestOf(data, "ICL")), text("No ICL", ({ data }) => bestOf(data, "No ICL")),
-    text("prompted", ({ data }) => bestOf(data, "Prompted")),
-    text("best Dyn", ({ data }) => bestOf(data, "Dyn")), text("best Fixed", ({ data }) => bestOf(data, "Fixed")),
-  ]);
+  }, rows, OVERVIEW.map((name, index) => ({ name, value: (row) => row[index]!, show: (row) => row[index]! })));
 }
 
 /** The mean of an outcome with its interval. */

@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import { listOf, parseJson, readLines, readWholeLines } from "../formats/index.js";
+import { listOf, parseJson, readLines } from "../formats/index.js";
 import { judgedText, type ResultRecord } from "./records.js";
 import { assertNotNewer, runIdentity, type RunFile } from "./run-file.js";
 
@@ -126,18 +126,26 @@ export async function readEvaluation(
   signal?: AbortSignal,
 ): Promise<(Evaluation & { wholeBytes: number }) | undefined> {
   if (!existsSync(path)) return undefined;
-  const lines = (await readWholeLines(path, "E_BAD_RUN")).split("\n");
-  lines.pop(); // after the last line end: nothing, or an unfinished line
-  if (lines.length === 0) return undefined;
-  const [first] = await readLines(lines.slice(0, 1), () => `${path}: line 1`, "E_BAD_RUN", (line) => parseLine(line, `${path}: line 1`));
-  const header = parseHeader(first, path);
-  if (header.run !== hashOfRun(run)) throw bad(path, "belongs to another run");
-  const place = (index: number): string => `${path}: line ${index + 2}`;
-  const parseAt = (line: string, index: number): EvaluationRow => parseRow(parseLine(line, place(index)), records[index]!, place(index));
-  const parsed = await readLines(lines.slice(1, records.length + 1), place, "E_BAD_RUN", parseAt, signal);
-  const changed = parsed.findIndex((row, index) => row.answer !== answerHash(records[index]!));
-  const rows = changed < 0 ? parsed : parsed.slice(0, changed);
-  return { header, rows, wholeBytes: lines.slice(0, rows.length + 1).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0) };
+  const found: { header?: EvaluationHeader; rows: EvaluationRow[]; wholeBytes: number } = { rows: [], wholeBytes: 0 };
+  let isChanged = false;
+  await readLines(path, "E_BAD_RUN", (line, index, end) => {
+    const place = `${path}: line ${index + 1}`;
+    if (index === 0) {
+      found.header = parseHeader(parseLine(line, place), path);
+      if (found.header.run !== hashOfRun(run)) throw bad(path, "belongs to another run");
+      found.wholeBytes = end;
+      return;
+    }
+    const record = records[index - 1];
+    if (!record) return;
+    const row = parseRow(parseLine(line, place), record, place);
+    isChanged ||= row.answer !== answerHash(record);
+    if (isChanged) return;
+    found.rows.push(row);
+    found.wholeBytes = end;
+  }, signal);
+  const { header } = found;
+  return header && { ...found, header };
 }
 
 function bad(place: string, what: string, cause?: unknown): SteeringError {

@@ -1,10 +1,11 @@
 import { existsSync } from "node:fs";
-import { lstat } from "node:fs/promises";
+import { lstat, open, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { MAX_SAFETENSORS_BYTES, readFileUpTo, writeFileAtomic } from "../formats/index.js";
-import { RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
-import { readRun, writeRun, type ReadRunOptions, type RunResults } from "./store.js";
+import { MAX_SAFETENSORS_BYTES, readFileUpTo, writeAtomic, writeFileAtomic } from "../formats/index.js";
+import { readRecords, waves } from "./records.js";
+import { encodeRun, readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
+import { readRun, RESULTS_FILE, type ReadRunOptions, type RunResults } from "./store.js";
 
 /** A checked merge. Nothing is written until you call `write`. */
 export interface Merge {
@@ -22,28 +23,70 @@ export async function mergeRuns(out: string, folders: readonly string[], options
   return (await planMerge(out, folders, options)).write();
 }
 
-/** Check a merge without writing it, so that several merges can be written all together or not at all. Throws as `mergeRuns` does. */
+/**
+ * Check a merge without writing it, so that several merges can be written all together or not at all. Keeps no answers in memory. Throws as
+ * `mergeRuns` does.
+ */
 export async function planMerge(out: string, folders: readonly string[], options: ReadRunOptions = {}): Promise<Merge> {
-  const parts = await Promise.all(folders.map(async (folder) => ({ folder, ...await readRun(folder, options) })));
+  const parts: Part[] = [];
+  for (const folder of folders) parts.push(await partOf(folder, options.signal));
   const [first] = parts;
   if (!first?.run.shard) throw new SteeringError("E_BAD_RUN", `${folders[0] ?? "nothing"} is not a shard of a run`);
   if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} already holds a run; choose another folder`);
   checkShards(parts, first.run);
   const vectors = await sharedVectors(parts);
-  const order = new Map(first.run.settings.map(({ label }, index) => [label, index]));
-  const records = parts.flatMap((part) => part.records)
-    .sort((a, b) => a.prompt - b.prompt || order.get(a.setting)! - order.get(b.setting)!);
+  const { run, folder: firstFolder } = first;
+  const pieces = parts.sort((a, b) => a.run.shard!.index - b.run.shard!.index).map(({ folder, ends }): Piece => ({ folder, ends }));
   return {
     write: async () => {
       throwIfAborted(options.signal);
-      for (const { file, bytes } of vectors) await writeFileAtomic(join(out, file), bytes);
-      await writeRun(out, { ...first.run, shard: null }, records);
+      for (const file of vectors) await writeFileAtomic(join(out, file), await readVector(join(firstFolder, file)));
+      await writeMerged(out, { ...run, shard: null }, pieces);
       return readRun(out);
     },
   };
 }
 
-type Part = RunResults & { folder: string };
+/** Where a shard's waves lie: `ends` has the position in bytes after each. */
+interface Piece {
+  folder: string;
+  ends: readonly number[];
+}
+
+/** A shard of which every line has been read. */
+interface Part extends Piece {
+  run: RunFile;
+  isComplete: boolean;
+}
+
+async function partOf(folder: string, signal: AbortSignal | undefined): Promise<Part> {
+  throwIfAborted(signal);
+  const run = await readRunFile(folder);
+  const { ends } = await readRecords(join(folder, RESULTS_FILE), run, () => undefined, signal);
+  return { folder, run, isComplete: ends.length === waves(run).length, ends };
+}
+
+/** Write the waves of the whole run in their order, byte for byte as the shards have them: wave `w` is in shard `w % count`. */
+async function writeMerged(out: string, run: RunFile, shards: readonly Piece[]): Promise<void> {
+  const sources: FileHandle[] = [];
+  try {
+    await writeAtomic(join(out, RESULTS_FILE), async (file) => {
+      for (const wave of waves(run).keys()) {
+        const [shard, nth] = [wave % shards.length, Math.floor(wave / shards.length)];
+        const { folder, ends } = shards[shard]!;
+        const source = sources[shard] ??= await open(join(folder, RESULTS_FILE));
+        const begin = ends[nth - 1] ?? 0;
+        const length = ends[nth]! - begin;
+        const { buffer, bytesRead } = await source.read(Buffer.alloc(length), 0, length, begin);
+        if (bytesRead < length) throw new SteeringError("E_BAD_RUN", `${folder} was cut short while it was merged; merge again`);
+        await file.writeFile(buffer);
+      }
+    });
+  } finally {
+    for (const source of sources) await source?.close();
+  }
+  await writeFileAtomic(join(out, RUN_FILE), encodeRun(run));
+}
 
 function checkShards(parts: readonly Part[], first: RunFile): void {
   const { count } = first.shard!;
@@ -67,19 +110,23 @@ function checkShards(parts: readonly Part[], first: RunFile): void {
   throw new SteeringError("E_BAD_RUN", `missing ${missing.length === 1 ? "shard" : "shards"} ${listed} of ${count}; pass all shards`);
 }
 
-/** The vectors that the shards extracted. Vectors from different machines may differ in rounding; their results cannot be merged. */
-async function sharedVectors(parts: readonly Part[]): Promise<Array<{ file: string; bytes: Buffer }>> {
-  const extracted = parts[0]!.run.vectors.filter(({ hash }) => hash === null); // for a given vector, the hash has been compared
-  return Promise.all(extracted.map(async ({ file }) => {
-    const [bytes, ...others] = await Promise.all(parts.map(({ folder }) => readVector(join(folder, file))));
-    const other = others.findIndex((each) => !each.equals(bytes!));
-    if (other >= 0) {
-      const folders = `${parts[0]!.folder} and ${parts[other + 1]!.folder}`;
-      throw new SteeringError("E_BAD_RUN", `${folders} steered with different vectors (${file}); `
+/**
+ * The vectors that the shards extracted, by file name. Vectors from different machines may differ in rounding; their results cannot be
+ * merged.
+ */
+async function sharedVectors(parts: readonly Part[]): Promise<string[]> {
+  const [first, ...others] = parts;
+  // For a given vector, the hash has been compared.
+  const extracted = first!.run.vectors.flatMap(({ file, hash }) => (hash === null ? [file] : []));
+  for (const file of extracted) {
+    const bytes = await readVector(join(first!.folder, file));
+    for (const { folder } of others) {
+      if (bytes.equals(await readVector(join(folder, file)))) continue;
+      throw new SteeringError("E_BAD_RUN", `${first!.folder} and ${folder} steered with different vectors (${file}); `
         + "extract it once with --skip-eval and pass it to every shard with --vector");
     }
-    return { file, bytes: bytes! };
-  }));
+  }
+  return extracted;
 }
 
 /** Refuses anything but a regular file: a link would copy a file from elsewhere into the merged folder, a pipe might never end. */

@@ -9,7 +9,7 @@ import { outcomeMean as meanOfOutcome, outcomesOf as outcomesOfRun } from "./out
 import * as published from "./published.js";
 import { recordSchema } from "./records.js";
 import { runSchema } from "./run-file.js";
-import { readRun, writeRun } from "./store.js";
+import { readRun, writeRun, type ReadRunOptions } from "./store.js";
 import * as summary from "./summary.js";
 import { withColumns as columnsOf } from "./evaluations.js";
 
@@ -21,7 +21,7 @@ const evaluation = given.required({
   header: given.required({ evaluator: given.text }),
   rows: given.a("a list of rows", Array.isArray),
 });
-const reading = given.options({ signal: given.signal });
+const reading = given.optionsOf<ReadRunOptions>({ signal: given.signal });
 const merged = { out: given.path, folders: given.list(given.path), options: reading };
 
 /** @function */

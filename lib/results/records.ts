@@ -1,6 +1,7 @@
+import { existsSync } from "node:fs";
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
-import { SteeringError } from "../errors.js";
+import { SteeringError, throwIfAborted } from "../errors.js";
 import { encodeLine, readLines, integerList, listOf, numberList } from "../formats/index.js";
 import { MAX_VECTORS, type RunFile } from "./run-file.js";
 
@@ -56,41 +57,41 @@ export function encodeRecord(record: ResultRecord): string {
   return encodeLine(record, `the answer to prompt ${record.prompt} in "${record.setting}"`);
 }
 
-export interface ParsedResults {
-  records: ResultRecord[];
-  /** Length of the complete waves in bytes. Anything after them was cut short when a process ended. */
-  wholeBytes: number;
-  /** Number of complete waves. */
-  wholeWaves: number;
+/** What a run's results hold of it. */
+export interface WholeWaves {
+  /** Number of records in the complete waves. */
+  nRecords: number;
+  /** The position in bytes after each complete wave. Anything after the last was cut short when a process ended. */
+  ends: number[];
 }
 
 /**
- * Parse the records of the complete waves. Leaves out an unfinished last line and a last wave that lacks lines. Refuses anything else
- * that this run would not have written.
+ * Read a run's `results.jsonl`, line by line: `take` gets each record, also those of a last wave that lacks lines, which `nRecords` leaves
+ * out. Leaves out an unfinished last line. Refuses anything else that this run would not have written. A missing file is an empty one.
  *
  * @throws SteeringError E_BAD_RUN naming the line, E_ABORTED
  */
-export async function parseResults(text: string, run: RunFile, path: string, signal?: AbortSignal): Promise<ParsedResults> {
-  const lines = text.split("\n");
-  lines.pop(); // after the last line end: nothing, or an unfinished line
+export async function readRecords(
+  path: string, run: RunFile, take: (record: ResultRecord) => void, signal?: AbortSignal,
+): Promise<WholeWaves> {
+  throwIfAborted(signal);
+  const whole: WholeWaves = { nRecords: 0, ends: [] };
+  if (!existsSync(path)) return whole;
   const { settings } = run;
   const groups = waves(run);
   const prompts = groups.flat();
   const most = prompts.length * settings.length;
-  const place = (index: number): string => `${path}: line ${index + 1}`;
-  const expectedAt = (index: number): { prompt: number; setting: string } =>
-    ({ prompt: prompts[Math.floor(index / settings.length)]!, setting: settings[index % settings.length]!.label });
-  const parseAt = (line: string, index: number): ResultRecord => parseRecord(line, expectedAt(index), place(index));
-  const records = await readLines(lines.slice(0, most), place, "E_BAD_RUN", parseAt, signal);
-  if (lines.length > most) throw new SteeringError("E_BAD_RUN", `${place(most)}: too many results; the run has ${most}`);
-  let [whole, wholeWaves] = [0, 0];
-  for (const group of groups) {
-    const next = whole + group.length * settings.length;
-    if (next > records.length) break;
-    [whole, wholeWaves] = [next, wholeWaves + 1];
-  }
-  const wholeBytes = lines.slice(0, whole).reduce((sum, line) => sum + Buffer.byteLength(line) + 1, 0);
-  return { records: records.slice(0, whole), wholeBytes, wholeWaves };
+  const after = (nWaves: number): number => whole.nRecords + (groups[nWaves]?.length ?? Infinity) * settings.length;
+  await readLines(path, "E_BAD_RUN", (line, index, end) => {
+    const place = `${path}: line ${index + 1}`;
+    if (index >= most) throw new SteeringError("E_BAD_RUN", `${place}: too many results; the run has ${most}`);
+    const expected = { prompt: prompts[Math.floor(index / settings.length)]!, setting: settings[index % settings.length]!.label };
+    take(parseRecord(line, expected, place));
+    if (index + 1 < after(whole.ends.length)) return;
+    whole.nRecords = index + 1;
+    whole.ends.push(end);
+  }, signal);
+  return whole;
 }
 
 function parseRecord(line: string, expected: { prompt: number; setting: string }, place: string): ResultRecord {

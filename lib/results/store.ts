@@ -3,9 +3,9 @@ import { appendFile, mkdir, open, truncate, type FileHandle } from "node:fs/prom
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { cannotWrite, writeFileAtomic, readFileUpTo, readUtf8, readWholeLines, lockFile, type Lock } from "../formats/index.js";
+import { cannotWrite, writeFileAtomic, writeLinesAtomic, readFileUpTo, readUtf8, lockFile, type Lock } from "../formats/index.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
-import { encodeRecord, parseResults, waves, type ResultRecord } from "./records.js";
+import { encodeRecord, readRecords, waves, type ResultRecord } from "./records.js";
 import { encodeRun, readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
 
 export const RESULTS_FILE = "results.jsonl";
@@ -52,10 +52,9 @@ export async function readRun(folder: string, { signal }: ReadRunOptions = {}): 
 export async function readAnswers(folder: string, signal?: AbortSignal): Promise<Pick<RunResults, "run" | "records" | "isComplete">> {
   throwIfAborted(signal);
   const run = await readRunFile(folder);
-  const path = join(folder, RESULTS_FILE);
-  const text = existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "";
-  const { records, wholeWaves } = await parseResults(text, run, path, signal);
-  return { run, records, isComplete: wholeWaves === waves(run).length };
+  const records: ResultRecord[] = [];
+  const { nRecords, ends } = await readRecords(join(folder, RESULTS_FILE), run, (record) => records.push(record), signal);
+  return { run, records: records.slice(0, nRecords), isComplete: ends.length === waves(run).length };
 }
 
 /**
@@ -66,7 +65,7 @@ export async function readAnswers(folder: string, signal?: AbortSignal): Promise
 export async function writeRun(folder: string, run: RunFile, records: readonly ResultRecord[]): Promise<void> {
   if (existsSync(join(folder, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${folder} already holds a run; choose another folder`);
   const [description, lines] = [encodeRun(run), records.map(encodeRecord)];
-  await writeFileAtomic(join(folder, RESULTS_FILE), lines.join(""));
+  await writeLinesAtomic(join(folder, RESULTS_FILE), lines);
   await writeFileAtomic(join(folder, RUN_FILE), description);
 }
 
@@ -76,7 +75,7 @@ export async function writeRun(folder: string, run: RunFile, records: readonly R
  */
 export class RunStore implements AsyncDisposable {
   private constructor(
-    readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, readonly records: ResultRecord[],
+    readonly folder: string, private readonly lock: Lock, private file: FileHandle | undefined, private nRecords: number,
     private left: number[][], /** Terminates an unfinished line of the timings. */ private lineEnd: string,
   ) {}
 
@@ -91,15 +90,19 @@ export class RunStore implements AsyncDisposable {
     try {
       await beginOrContinue(folder, run, description);
       const path = join(folder, RESULTS_FILE);
-      const text = existsSync(path) ? await readWholeLines(path, "E_BAD_RUN") : "";
-      const { records, wholeBytes, wholeWaves } = await parseResults(text, run, path);
+      const { nRecords, ends } = await readRecords(path, run, () => undefined);
       const lineEnd = await missingLineEnd(join(folder, TIMINGS_FILE));
-      const file = await openResults(path, wholeBytes);
-      return new RunStore(folder, lock, file, records, waves(run).slice(wholeWaves), lineEnd);
+      const file = await openResults(path, ends.at(-1) ?? 0);
+      return new RunStore(folder, lock, file, nRecords, waves(run).slice(ends.length), lineEnd);
     } catch (error) {
       await lock.release();
       throw error;
     }
+  }
+
+  /** Number of answers in the folder. */
+  get length(): number {
+    return this.nRecords;
   }
 
   /** Groups of prompts without results. */
@@ -117,7 +120,7 @@ export class RunStore implements AsyncDisposable {
     } catch (error) {
       throw cannotWrite(join(this.folder, RESULTS_FILE), error as NodeJS.ErrnoException);
     }
-    this.records.push(...records);
+    this.nRecords += records.length;
     this.left = this.left.slice(1);
     await this.time(timing);
   }

@@ -16,4 +16,6 @@ export const serve = checked("serve", start, {
   }),
 });
 
-checkMethods("server", Server.prototype, { close: { options: given.options({ now: given.flag }) } }, { rejects: true });
+checkMethods("server", Server.prototype, {
+  close: { options: given.optionsOf<{ now?: boolean }>({ now: given.flag }) },
+}, { rejects: true });

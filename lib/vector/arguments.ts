@@ -3,6 +3,7 @@ import { z } from "zod";
 import { given } from "../arguments/index.js";
 import { HOOK_SITES } from "./hook-site.js";
 import { fingerprintSchema } from "./provenance.js";
+import type { HowToAdd } from "./steering-vector.js";
 
 export const siteArgument = z.enum(HOOK_SITES);
 export { fingerprintSchema as fingerprintArgument };
@@ -38,15 +39,24 @@ const gate = given.required({
   }),
 });
 
-const selection = { layers: given.indices.optional(), heads: given.indices.optional() };
-export const selectionArgument = given.options(selection);
+const { anything, indices } = given;
+const how = {
+  layers: indices, heads: indices, tail: anything, phases: anything, only: anything, gate: anything, operator: anything, keepNorm: anything,
+};
+/** `steer` checks what the others say. */
+export const howToAddArgument = given.optionsOf<HowToAdd>(how);
 
-const withVector = given.required({ vector: vectorArgument, ...selection, gate: gate.optional() });
+/** A steering, or one of a running generation, which has properties of its own. */
+const withVector = given.required({
+  vector: vectorArgument, layers: indices.optional(), heads: indices.optional(), gate: gate.optional(),
+});
+const plainWithVector = given.only(["vector", "schedule", ...Object.keys(how)], withVector);
+const isPlain = (value: object): boolean => Object.getPrototypeOf(value) === Object.prototype;
 
 /** Checks vectors and leaves the rest to `steer`, which refuses texts and other values with E_BAD_SPEC. */
 const steering = given.anything.superRefine((value: unknown, context) => {
   if (!given.isObject(value)) return;
-  const parsed = given.isObject(value["vector"]) ? withVector.safeParse(value)
+  const parsed = given.isObject(value["vector"]) ? (isPlain(value) ? plainWithVector : withVector).safeParse(value)
     : given.isObject(value["provenance"]) ? vectorArgument.safeParse(value) : undefined;
   if (parsed?.success === false) context.addIssue(firstOf(parsed.error));
 });

@@ -16,7 +16,7 @@ export {
 } from "./provenance.js";
 export { decodeVector, encodeVector, loadVector, readTensorFile, saveVector } from "./vector-file.js";
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";
-export { fingerprintArgument, oneSteeringArgument, selectionArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
+export { fingerprintArgument, oneSteeringArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
 export { loadSteering, readSteering, type LoadedSteering, type Readers } from "./load-steering.js";
 export { assertReadsBefore, parseGate, type FullGate, type Gate, type GateProbe } from "./gate.js";
 export type { ImportOptions } from "./interchange.js";

@@ -1,17 +1,18 @@
 /** Import and export vector files of other programs; check whether a vector belongs to a model. */
 import { z } from "zod";
 import { given, checked, checkMethods } from "../arguments/index.js";
-import { fingerprintArgument, selectionArgument, vectorArgument } from "./arguments.js";
+import { fingerprintArgument, howToAddArgument, vectorArgument } from "./arguments.js";
 import * as interchange from "./interchange.js";
+import type { Selection } from "./selection.js";
 import { SteeringVector } from "./steering-vector.js";
 import { assertMadeFor as checkMadeFor } from "./vector.js";
 
 export { HOOK_SITES, PAIR_METHODS } from "./index.js";
 
-const importing = given.required({
+const importing = given.requiredOf<interchange.ImportOptions>({
   name: given.path, model: fingerprintArgument, dHead: given.whole.optional(), property: given.text.optional(),
   onNotice: given.callback.optional(),
-} satisfies Record<keyof interchange.ImportOptions, z.ZodType>);
+});
 
 /** @function */
 export const assertMadeFor = checked("vectors.assertMadeFor", checkMadeFor, {
@@ -46,7 +47,7 @@ checkMethods("vector", SteeringVector.prototype, {
   subtract: { other: vectorArgument },
   scale: { factor: given.number },
   projectOut: { other: vectorArgument },
-  select: { selection: given.required({ layers: given.indices.optional(), heads: given.indices.optional() }) },
-  with: { schedule: given.anything, selection: selectionArgument },
+  select: { selection: given.requiredOf<Selection>({ layers: given.indices.optional(), heads: given.indices.optional() }) },
+  with: { schedule: given.anything, options: howToAddArgument },
   cosine: { other: vectorArgument },
 });

@@ -40,6 +40,10 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
     args: ["tiny", "--clients", "2", "--tokens", "4", "--seconds", "1"],
     prints: /ratio [\d.]+\n[^]*same as alone: [1-9]\d* of [1-9][^]*memory in MB: \d+ at the start/,
   },
+  "plan-scale.ts": {
+    args: ["--runs", "2", "--prompts", "3", "--shards", "2", "--reported", "1"],
+    prints: /144 answers[^]*\| results merge \| 144 \|[^]*\| report \| 72 \|[^]*24 million answers, \d+ GB/,
+  },
   "page-frames.ts": { args: ["--tokens", "40"], prints: /^no Chromium|^to \d+ tokens: \d+ frames\/s[^]*to 40 tokens/ },
   "peer-node-llama-cpp.ts": { args: ["tiny", ...LEAST], prints: PAIRS },
   "peer-control-vector.ts": { args: ["tiny", ...LEAST], prints: PAIRS },

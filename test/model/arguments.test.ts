@@ -107,6 +107,66 @@ test("thousands of calls with one thing wrong: whatever is thrown is a SteeringE
   expect(refused).toBeGreaterThan(made / 2); // the others had nothing wrong that the function looks at
 }, 15 * MINUTES);
 
+/** Objects among the arguments that are not options but data, of which we read what we need: by call and index of the argument. */
+const DATA = [
+  "replay 1", "fromLlama 0", "datasets.save 1", "evaluate.probe 1", "evaluate.judge 1", "evaluate.knowledgeChange 0",
+  "evaluate.knowledgeChange 1", "evaluate.goldAgreement 0", "evaluate.goldAgreement 1", "evaluate.translated 0", "evaluate.translated 1",
+  "evaluate.withFoundAlphas 1", "evaluate.deltaPerplexity 1", "experiment.planRuns 0", "experiment.checkPlan 0", "experiment.plan 0",
+  "models.isInstalled 0", "models.path 0", "models.pull 0", "probe.logit 0", "probe.save 1", "probe.read 1", "prompts.groups 0",
+  "prompts.icl 1", "prompts.iclTokens 2", "results.interference 0", "results.outcomes 0", "results.outcomeMean 0", "results.outcomeMean 1",
+  "results.pairedDifferences 0", "results.summarise 0", "results.toPublished 0", "results.write 1",
+  "vectors.assertMadeFor 1", "new SteeringVector 0", "vector.with 0", "evaluate.run 1", "experiment.summarise 0", "prompts.chatTokens 1",
+  "results.fromPublished 0", "results.hitMeasure 0", "results.jointHit 0", "results.judgeAgreement 0", "results.toPublished 1",
+  "results.withColumns 0", "results.withColumns 1", "results.write 2", "SteeringVector.sum 0", "capture.means 1", "capture.texts 1",
+  "probe.read 2", "evaluator.evaluate 0",
+];
+/** The same inside options. */
+const DATA_INSIDE = ["model", "positive", "negative", "questions", "templateVariables"];
+
+test("an option that does not exist is refused by name, by every function and method that has options", async () => {
+  const [passed, refused]: [string[], string[]] = [[], []];
+  const seen = new Set<string>();
+  for (const { name, call, args } of calls) for (const path of plainObjects(args)) {
+    const place = `${name} ${path.join(".")}`;
+    seen.add(place);
+    if (DATA.includes(`${name} ${path[0]}`)) continue;
+    const [right] = Object.keys(at(args, path));
+    const mistyped = `${right ?? ""}x`;
+    const wrong = withKey(args, path, mistyped) as unknown[];
+    const error = await Promise.resolve().then(() => call(...wrong)).then(() => undefined, (reason: Error) => reason);
+    const isNamed = error?.name === "SteeringError" && error.message.includes(`"${mistyped}"`);
+    (isNamed ? refused : passed).push(place);
+  }
+  expect(passed).toEqual([]);
+  expect(DATA.filter((place) => !seen.has(place) && !seen.has(`${place}.0`))).toEqual([]);
+  expect(refused.length).toBeGreaterThan(70);
+}, 5 * MINUTES);
+
+type Path = readonly (string | number)[];
+
+/** Where plain objects are among arguments: at the top, the first of a list, and inside these. */
+function plainObjects(args: readonly unknown[]): Path[] {
+  const isPlain = (value: unknown): boolean => value instanceof Object && Object.getPrototypeOf(value) === Object.prototype;
+  return args.flatMap((value, index): Path[] => {
+    if (Array.isArray(value) && isPlain(value[0])) return [[index, 0]];
+    if (!isPlain(value)) return [];
+    const inside = Object.entries(value as object).filter(([key, inner]) => isPlain(inner) && !DATA_INSIDE.includes(key));
+    return [[index], ...inside.map(([key]) => [index, key])];
+  });
+}
+
+function at(value: unknown, [key, ...rest]: Path): object {
+  const inner = (value as Record<string | number, unknown>)[key!];
+  return rest.length === 0 ? inner as object : at(inner, rest);
+}
+
+/** The same with one more property in the object at a path. */
+function withKey(value: unknown, [key, ...rest]: Path, added: string): unknown {
+  if (key === undefined) return { ...value as object, [added]: 1 };
+  if (Array.isArray(value)) return value.map((each: unknown, index) => (index === key ? withKey(each, rest, added) : each));
+  return { ...value as object, [key]: withKey((value as Record<string, unknown>)[key], rest, added) };
+}
+
 describe("a wrong argument", () => {
   const refusal = (message: RegExp | string): object => expect.objectContaining({
     name: "SteeringError", code: "E_BAD_ARGUMENT", message: typeof message === "string" ? message : expect.stringMatching(message),

@@ -77,9 +77,9 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     site: "head_out", heads: "all",
   };
   const place = {
-    out: at("single"), datasets: tiny, parallel: 1, shard: null, modelName: "tiny", signal, onProgress, onExtraction: onProgress,
-    onNotice: onProgress, skipEval: false,
+    out: at("single"), datasets: tiny, parallel: 1, shard: { index: 0, count: 1 }, signal, onNotice: onProgress,
   };
+  const oneRun = { ...place, modelName: "tiny", onProgress, onExtraction: onProgress };
   const importing = { name: "v.gguf", model: fingerprint, dHead: model.info.dHead, property: "p", onNotice: onProgress };
   const classified = { signal };
 
@@ -113,7 +113,8 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "gallery.read": [at("gallery"), signal], "gallery.pull": ["x", { gallery: at("gallery"), signal, onProgress }],
     "gallery.pack": [at("gallery2"), [aPacked]],
     "models.find": ["tiny"], "models.isInstalled": [models.find("tiny")], "models.path": [models.find("tiny")],
-    "models.pull": [models.find("tiny"), { force: false, signal, onProgress, stallMs: 100 }], "models.resolve": ["tiny", { signal }],
+    "models.pull": [models.find("tiny"), { force: false, signal, onProgress, stallMs: 100 }],
+    "models.resolve": ["tiny", { pull: { signal } }],
     "probe.load": [at("p.safetensors")], "probe.logit": [probe, probe.weights], "probe.save": [at("q.safetensors"), probe],
     "prompts.chatTokens": [model, [{ role: "user", content: "hello" }], { templateVariables: { x: 1 }, mayCut: false }],
     "prompts.groups": [few, 1], "prompts.icl": ["Answer.", group], "prompts.iclTokens": [model, "Answer.", group, "clean"],
@@ -194,9 +195,9 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     "experiment.checkPlan": [{ ...plan, single: plan.single.slice(0, 1), compose: [] }, tiny, { signal }],
     "experiment.compare": [
       model, ["hello"], [{ label: "x", steer: steer(), prompted: "s" }], { maxNewTokens: 1, ...asking, signal, onAnswer: onProgress },
-    ], "experiment.single": [model, single, place],
+    ], "experiment.single": [model, single, { ...oneRun, skipEval: false }],
     "experiment.compose": [
-      model, { vectors: [at("v.safetensors"), at("v.safetensors")], source: "ITA", composed: "ITA" }, { ...place, out: at("compose") },
+      model, { vectors: [at("v.safetensors"), at("v.safetensors")], source: "ITA", composed: "ITA" }, { ...oneRun, out: at("compose") },
     ], "experiment.plan": [{ ...plan, single: [], compose: [] }, { ...place, out: at("plan"), load: async () => model, runs: [] }],
     writeReport: [[at("run")], { out: at("report"), title: "t", reference: "icl", samples: 1, signal, onProgress }],
     "probe.read": [model, probe, [{ question: "q", text: "hello" }], { allowMismatch: false, ...asking, signal, onProgress }],

@@ -4,7 +4,7 @@ import { runData, tradeOffRows } from "../../lib/report/data.js";
 import { tradeOffFigure } from "../../lib/report/figures/trade-off.js";
 import { groupFronts } from "../../lib/report/front.js";
 import { groupedSettings } from "../../lib/report/strategy.js";
-import { overviewTable, settingsTable, type Table } from "../../lib/report/tables.js";
+import { overviewRow, overviewTable, settingsTable, type Table } from "../../lib/report/tables.js";
 import { evaluationRow, judgeAgreement, pairedDifferences, toPublished, unpublished, type RunSetting } from "../../lib/results/index.js";
 import { aComposition, allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
 
@@ -27,7 +27,7 @@ describe("the prompted baseline", () => {
   test("has a group, a row in every table, and no key in the published schema", () => {
     expect(groupedSettings(run).map(({ group }) => group)).toEqual(["ICL", "No ICL", "Prompted", "One alone", "Dyn", "Fixed"]);
     expect(cell(settingsTable(data), "prompted", "formal")).toBe(0.5);
-    expect(cell(overviewTable([{ name: "r", data }]), "r", "prompted")).toBe("prompted: 50 % (ΔPPL 2.00)");
+    expect(cell(overviewTable([overviewRow("r", data)]), "r", "prompted")).toBe("prompted: 50 % (ΔPPL 2.00)");
     expect(cell(differencesTable(data, "Dyn p=0.5")!, "prompted", "formal")).toBeCloseTo(0.1, 12);
     expect(tradeOffRows(data)!.rows.map(({ setting }) => setting)).toContain("prompted");
     expect(unpublished(run)).toContain("prompted");

@@ -7,6 +7,7 @@ import { hashOf } from "../../lib/experiment/single.js";
 import { runFigures } from "../../lib/report/figures/index.js";
 import { writeReport } from "../../lib/report/index.js";
 import { runVectors } from "../../lib/report/norms.js";
+import { pageHtml, type RunSection } from "../../lib/report/page.js";
 import { renderPng, renderSvg } from "../../lib/report/render.js";
 import { EvaluationStore, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
 import { saveVector } from "../../lib/vector/vector-file.js";
@@ -205,6 +206,13 @@ describe("refusals come before work", () => {
     await copyFile(join(folder, "run.json"), join(newer, "run.json"));
     await writeFile(join(newer, "run.json"), JSON.stringify({ ...aRun(), formatVersion: 2 }));
     await expect(writeReport([newer], { out: join(folder, "out") })).rejects.toMatchObject({ code: "E_BAD_RUN" });
+  });
+
+  test("a page that would be too large for a browser", () => {
+    const section = { samples: "x".repeat(2 ** 28 + 1), figures: [] } as unknown as RunSection;
+    expect(() => pageHtml({ title: "t", version: "1", sections: [section], overview: undefined })).toThrow(expect.objectContaining({
+      code: "E_BAD_ARGUMENT", message: "the page of 1 runs would have 269 MB; expected at most 268: report fewer runs at once",
+    }));
   });
 });
 
