@@ -37,8 +37,7 @@ export class UtilityChild extends EventEmitter {
       serviceName: "llama-steer", env: withoutUndefined(env), stdio: ["ignore", "ignore", onStderr ? "pipe" : "ignore"],
     });
     const { stderr } = this.child;
-    const read = (): void => { stderr?.setEncoding("utf8").on("data", onStderr!); };
-    read();
+    stderr?.setEncoding("utf8").on("data", onStderr!);
     this.child.on("message", (message) => {
       this.child.postMessage(RECEIVED);
       this.emit("message", message);
@@ -53,8 +52,7 @@ export class UtilityChild extends EventEmitter {
       const timer = setTimeout(close, stderr && !stderr.readableEnded ? REST_MS : 0);
       // After this event Electron removes the listeners of stderr, which may hold more.
       process.nextTick(() => {
-        read();
-        stderr?.once("end", close);
+        stderr?.off("data", onStderr!).on("data", onStderr!).once("end", close);
       });
     });
   }

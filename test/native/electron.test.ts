@@ -1,10 +1,9 @@
 // Against a module `electron` of our own (test/support/fake-electron.ts). `npm run electron:prove` tries the same in Electron itself.
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { execFile } from "node:child_process";
-import { existsSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { pathToFileURL } from "node:url";
 import { promisify } from "node:util";
-import { verdictFile } from "../../lib/engine/vetting/vet.js";
 import { readableByChildren } from "../../lib/child.js";
 import { scratch } from "../support/tiny-files.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
@@ -48,8 +47,7 @@ const itself = 'process.execPath = "/bin/false"; '; // Electron as Node, with th
 
 describe("in the main process, with the fuse runAsNode off, utility processes", () => {
   test("check models", async () => {
-    expect(await inMain(itself + load(good))).toBe("2");
-    expect(existsSync(verdictFile(good))).toBe(false); // not in this process's home
+    expect(await inMain(itself + load(good))).toBe("3");
     expect(await inMain(itself + load(crashing))).toMatch(
       /^E_BAD_GGUF llama\.cpp crashes when it loads .* \(SIGABRT, llama-\S+\.cpp:\d+: .*n_layer.*damaged/,
     );
@@ -57,8 +55,14 @@ describe("in the main process, with the fuse runAsNode off, utility processes", 
 
   test("render chat templates", async () => {
     expect(await inMain(itself + render("{{ messages[0].content }} there"))).toBe('"Hi there"');
-    expect(await inMain(itself + render("{{ nothing.at.all }}"))).toMatch(/^E_BAD_GGUF the chat template of x fails/);
+    expect(await inMain(itself + render("{{ nothing.at.all }}"))).toMatch(/^E_BAD_GGUF the chat template of x omits a message/);
   }, 2 * MINUTE);
+
+  test("test the graph path", async () => {
+    const program = `const { checkGraphPath } = await import(${module("lib/engine/graph-check.js")});
+      return checkGraphPath({ backend: "cpu", rpc: [] });`;
+    expect(await inMain(itself + program)).toBe('{"holds":true}');
+  }, MINUTE);
 
   test("read files within limits", async () => {
     expect(await inMain(itself + bounded("", '["a", new Uint8Array([1]).length, Infinity > 1]'))).toBe('["a",1,true]');
