@@ -4,7 +4,7 @@ import { fork, type ChildProcess } from "node:child_process";
 import { EventEmitter } from "node:events";
 import Module from "node:module";
 import { constants } from "node:os";
-import type { PassThrough } from "node:stream";
+import { PassThrough, type Readable } from "node:stream";
 import { isMainThread } from "node:worker_threads";
 
 const { execPath } = process; // tests set another one
@@ -22,7 +22,7 @@ class UtilityProcess extends EventEmitter {
     const preload = new URL("./fake-utility.js", import.meta.url).href;
     const execArgv = ["--import", preload];
     this.child = fork(path, args, { env, execPath, execArgv, serialization: "advanced", stdio: [...stdio, "ipc"] });
-    this.stderr = this.child.stderr as PassThrough | null;
+    this.stderr = this.child.stderr && late(this.child.stderr);
     this.child.on("spawn", () => {
       this.isSpawned = true;
       this.emit("spawn");
@@ -41,6 +41,13 @@ class UtilityProcess extends EventEmitter {
   kill(): boolean {
     return this.isSpawned && this.child.kill("SIGKILL");
   }
+}
+
+/** What a process wrote before it crashed can arrive after its "exit". */
+function late(stream: Readable): PassThrough {
+  const output = new PassThrough();
+  stream.on("data", (data) => setTimeout(() => output.write(data), 200)).on("end", () => setTimeout(() => output.end(), 201));
+  return output;
 }
 
 if (isMainThread) {
