@@ -1,6 +1,7 @@
 // The process that `checkGraphPath` starts, with the name of a back end and RPC servers. It steers the package's own model on both paths,
 // on the devices that models would use, and reports how much the results differ.
 import type { SteeringError } from "../errors.js";
+import { endWithParent, sendToParent } from "../parent.js";
 import { HOOK_SITES, hasHeads, type HookSite, type VectorData } from "../vector/index.js";
 import { Batch } from "./batch.js";
 import type { Context } from "./context.js";
@@ -20,8 +21,7 @@ const ROWS = [1, 1, 3, 9];
 const N_STEPS = 2;
 const SITES: readonly HookSite[] = HOOK_SITES.filter((site) => site === "head_out" || site === "attn_out" || site === "resid_post");
 
-const orphaned = (): void => void process.kill(process.pid, "SIGKILL");
-process.once("disconnect", orphaned);
+endWithParent();
 const backend = (process.argv[2] ?? "auto") as NonNullable<LoadModelOptions["backend"]>;
 const rpc = process.argv.slice(3);
 const [callback, graph] = await bothPaths();
@@ -29,17 +29,15 @@ const difference = Math.max(...callback.map(({ steered, unsteered }, index) => {
   const other = graph[index]!;
   return Math.max(distance(steered, other.steered), distance(unsteered, other.unsteered)) / distance(steered, unsteered);
 }));
-process.send!({ difference } satisfies GraphCheckReport, () => {
-  process.off("disconnect", orphaned);
-  process.disconnect();
-});
+await sendToParent({ difference } satisfies GraphCheckReport);
+process.exit(0);
 
 async function bothPaths(): Promise<[Outcome[], Outcome[]]> {
   try {
     return [await logits("callback"), await logits("graph")];
   } catch (error) {
     if (rpc.length > 0 && (error as SteeringError).code === "E_NATIVE") {
-      await new Promise((sent) => process.send!({ refusal: (error as Error).message } satisfies GraphCheckReport, sent));
+      await sendToParent({ refusal: (error as Error).message } satisfies GraphCheckReport);
     }
     throw error;
   }

@@ -4,7 +4,8 @@ import { once } from "node:events";
 import { writeFileSync } from "node:fs";
 import { isMainThread, Worker } from "node:worker_threads";
 import { SteeringError } from "../errors.js";
-import type { BoundedReport } from "./bounded.js";
+import { onParentMessage, sendToParent } from "../parent.js";
+import type { BoundedMessage, BoundedReport } from "./bounded.js";
 
 const WATCH_MS = 20;
 /** The parent enforces the time limit; this margin is for when it no longer can. */
@@ -24,12 +25,13 @@ function watch(): void {
 
 async function work(): Promise<void> {
   dieFirst();
+  const asked = new Promise<{ module: string; input: unknown }>(onParentMessage);
+  void sendToParent("started" satisfies BoundedMessage);
   // An unawaited promise that rejects deep in a library fails the whole call.
   process.on("unhandledRejection", (error) => report({ error: described(error) }));
   process.on("uncaughtException", (error) => report({ error: described(error) }));
-  const asked = once(process, "message") as Promise<[{ module: string; input: unknown }]>;
   await once(new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) }), "online");
-  const [{ module, input }] = await asked;
+  const { module, input } = await asked;
   const name = new URL(module).hash.slice(1) || "default";
   try {
     const { [name]: call } = await import(module) as Record<string, (input: unknown) => unknown>;
@@ -41,7 +43,7 @@ async function work(): Promise<void> {
 
 /** The parent kills this process once it has the report. */
 function report(message: BoundedReport): void {
-  process.send?.(message);
+  void sendToParent(message);
 }
 
 function described(error: unknown): { code?: SteeringError["code"]; message: string } {

@@ -1,4 +1,4 @@
-import { adviceOnChildren, afterTicks, isInterrupt, startChild } from "../child.js";
+import { adviceOnChildren, afterTicks, isInterrupt, readableByChildren, startChild } from "../child.js";
 import { abortError, SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
 /** Limits for reading an untrusted file. */
@@ -11,7 +11,8 @@ export interface Bounds {
   refuse: (reason: string, cause?: unknown) => SteeringError;
 }
 
-/** The message that the reading process sends. */
+/** The messages that the reading process sends: the first, and the result. */
+export type BoundedMessage = "started" | BoundedReport;
 export type BoundedReport =
   | { output: unknown }
   | { error: { code?: ErrorCode; message: string } };
@@ -29,20 +30,26 @@ const MIB = 2 ** 20;
 export async function runBounded<Output>(url: URL, input: unknown, { milliseconds, bytes, signal, refuse }: Bounds): Promise<Output> {
   throwIfAborted(signal);
   const ending = await runChild(url, input, { milliseconds, bytes, signal }).catch((cause: Error) => {
-    throw refuse(`cannot start the process that reads it: ${cause.message}. ${adviceOnChildren()}`, cause);
+    throw cannotStart(refuse, cause.message, cause);
   });
   if (signal?.aborted) throw abortError(signal);
   if (ending.timedOut) throw refuse(`reading it takes more than ${Math.round(milliseconds / 1000)} s`);
-  const { report, end } = ending;
+  const { hasStarted, report, end } = ending;
   const how = typeof end === "string" ? end : `exit code ${end}`;
   if (!report && isInterrupt(end)) throw new SteeringError("E_ABORTED", refuse(`reading it was interrupted (${how})`).message);
+  if (!hasStarted) throw cannotStart(refuse, `it ended with ${how}`);
   if (!report) throw refuse(`reading it takes more than ${Math.round(bytes / MIB)} MiB of memory (${how})`);
   if ("output" in report) return report.output as Output;
   const { code, message } = report.error;
   throw code === undefined ? refuse(message) : new SteeringError(code, message);
 }
 
+function cannotStart(refuse: Bounds["refuse"], why: string, cause?: Error): SteeringError {
+  return refuse(`cannot start the process that reads it: ${why}. ${adviceOnChildren()}`, cause);
+}
+
 interface Ending {
+  hasStarted: boolean;
   report: BoundedReport | undefined;
   timedOut: boolean;
   /** The signal that killed the process, else its exit code. */
@@ -54,12 +61,13 @@ function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omi
     const child = startChild(new URL("./bounded-child.js", import.meta.url), [String(bytes), String(milliseconds)], {
       flags: [`--max-old-space-size=${Math.ceil(bytes / MIB)}`], serialization: "advanced",
     });
+    let hasStarted = false;
     let report: BoundedReport | undefined;
     let timedOut = false;
     const stop = (): void => { child.kill("SIGKILL"); };
     child.on("error", reject);
     try {
-      child.send({ module: url.href, input }, () => undefined); // "close" reports a child that has already exited
+      child.send({ module: readableByChildren(url).href, input }, () => undefined); // "close" reports a child that has already exited
     } catch (error) {
       stop(); // the input cannot be copied
       throw error;
@@ -74,14 +82,16 @@ function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omi
       stopWaiting();
       signal?.removeEventListener("abort", stop);
     };
-    child.on("message", (message: BoundedReport) => {
+    child.on("message", (message: BoundedMessage) => {
+      hasStarted = true;
+      if (message === "started") return;
       report = message;
       stop();
     });
     child.on("error", settle);
     child.once("close", (code, killedBy) => {
       settle();
-      resolve({ report, timedOut, end: killedBy ?? code });
+      resolve({ hasStarted, report, timedOut, end: killedBy ?? code });
     });
   });
 }

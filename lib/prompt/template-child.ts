@@ -1,6 +1,7 @@
 // The process that `renderChats` starts. Its main thread watches and its worker renders: with a single thread, a template that loops
 // forever would keep the process from noticing that its parent has exited.
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
+import { endWithParent, onParentMessage, sendToParent } from "../parent.js";
 import { renderTemplate, TemplateRefusal } from "./jinja.js";
 import { READY, type Rendered, type RenderRequest } from "./template-protocol.js";
 
@@ -11,13 +12,13 @@ if (isMainThread) watch();
 else parentPort!.on("message", (request: RenderRequest) => parentPort!.postMessage(request.chats.map((chat) => rendered(request, chat))));
 
 function watch(): void {
-  process.once("disconnect", () => process.kill(process.pid, "SIGKILL"));
+  endWithParent();
   // The worker needs its own limit, since flags of the process do not apply to threads.
   const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: Number(process.argv[2]) } });
   worker.on("error", () => process.exit(1));
-  worker.on("message", (results: Rendered[]) => process.send?.(results));
-  worker.once("online", () => process.send?.(READY));
-  process.on("message", (request: RenderRequest) => worker.postMessage(request));
+  worker.on("message", (results: Rendered[]) => void sendToParent(results));
+  worker.once("online", () => void sendToParent(READY));
+  onParentMessage((request: RenderRequest) => worker.postMessage(request));
 }
 
 function rendered({ template, variables, longest }: RenderRequest, chat: Record<string, unknown>): Rendered {

@@ -1,5 +1,4 @@
-import type { ChildProcess } from "node:child_process";
-import { adviceOnChildren, afterTicks, isInterrupt, startChild } from "../child.js";
+import { adviceOnChildren, afterTicks, isInterrupt, startChild, type Child } from "../child.js";
 import { SteeringError } from "../errors.js";
 import { READY, type Rendered, type RenderRequest } from "./template-protocol.js";
 
@@ -10,7 +9,7 @@ const START_MS = 60_000;
 const MEGABYTES = 256;
 
 /** One process renders for all models. It starts with the first chat, does not keep its parent alive, and ends with it. */
-let renderer: ChildProcess | undefined;
+let renderer: Child | undefined;
 let queue: Promise<unknown> = Promise.resolve();
 
 /**
@@ -40,7 +39,7 @@ async function renderNow(request: RenderRequest, path: string): Promise<Rendered
     : `needs more than ${MEGABYTES} MB of memory, or crashes the process that renders it`}`);
 }
 
-async function start(): Promise<ChildProcess> {
+async function start(): Promise<Child> {
   const child = startNode();
   let reason: string | undefined;
   child.on("error", ({ message }) => { reason ??= message; });
@@ -56,7 +55,7 @@ async function start(): Promise<ChildProcess> {
 /** A child's message, or why there was none. */
 type Answer = { message: unknown } | { failure: "time" | "end" | "interrupt" };
 
-function startNode(): ChildProcess {
+function startNode(): Child {
   try {
     const flags = [`--max-old-space-size=${MEGABYTES}`];
     return startChild(new URL("./template-child.js", import.meta.url), [String(MEGABYTES)], { flags });
@@ -66,11 +65,11 @@ function startNode(): ChildProcess {
 }
 
 /** Waits for the child's next message. The child keeps this process alive only during that wait. */
-function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void): Promise<Answer> {
+function nextMessage(child: Child, milliseconds: number, ask: () => void): Promise<Answer> {
   return new Promise((resolve) => {
     const settle = (answer: Answer): void => {
       stopWaiting();
-      child.off("message", onMessage).off("error", onError).off("exit", onEnd);
+      child.off("message", onMessage).off("error", onError).off("close", onEnd);
       child.unref();
       child.channel?.unref();
       resolve(answer);
@@ -80,7 +79,7 @@ function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void)
     const onEnd = (code: number | null, signal: string | null): void =>
       settle({ failure: isInterrupt(signal ?? code) ? "interrupt" : "end" });
     const stopWaiting = afterTicks(() => milliseconds, () => settle({ failure: "time" }));
-    child.on("message", onMessage).on("error", onError).on("exit", onEnd);
+    child.on("message", onMessage).on("error", onError).on("close", onEnd);
     child.ref();
     child.channel?.ref();
     ask();

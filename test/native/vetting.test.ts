@@ -206,7 +206,7 @@ describe("the process that tries", () => {
     const itself = 'process.execPath = "/bin/false"; ';
     expect(await codeAfter(itself)).toMatch(/^E_NATIVE .*\/bin\/false: it ended with exit code 1\. A program .*LLAMA_STEER_NODE/);
     expect(await codeAfter(`${itself}Object.defineProperty(process.versions, "electron", { value: "40.0.0" })`)).toMatch(
-      /^E_NATIVE .*Electron with the runAsNode fuse disabled .*LLAMA_STEER_NODE .*docs\/electron\.md.*vet: false/,
+      /^E_NATIVE .*With the runAsNode fuse disabled, only Electron's main process .*LLAMA_STEER_NODE .*docs\/electron\.md.*vet: false/,
     );
     const node = `process.env.LLAMA_STEER_NODE = ${JSON.stringify(process.execPath)}`;
     expect(await codeAfter(`${itself}${node}`)).toBe("loaded\n");

@@ -5,6 +5,7 @@ import { writeFileSync } from "node:fs";
 import { isMainThread, parentPort, Worker } from "node:worker_threads";
 import type { ErrorCode } from "../../errors.js";
 import { addon, type NativeModel } from "../../native/index.js";
+import { endWithParent, sendToParent } from "../../parent.js";
 import { Batch } from "../batch.js";
 import type { VetReport } from "./vet-report.js";
 
@@ -19,12 +20,11 @@ if (isMainThread) watch();
 else await tryFile();
 
 function watch(): void {
-  // Without a parent, nobody needs the answer. exit() would wait for the worker that computes.
-  process.once("disconnect", () => process.kill(process.pid, "SIGKILL"));
+  endWithParent();
   dieFirst();
   const worker = new Worker(new URL(import.meta.url), { argv: process.argv.slice(2) });
-  worker.on("message", (report: VetReport) => process.send?.(report, () => worker.postMessage("sent")));
-  worker.on("exit", () => process.disconnect());
+  worker.on("message", (report: VetReport) => void sendToParent(report).then(() => worker.postMessage("sent")));
+  worker.on("exit", end);
   checkMemory();
   setInterval(checkMemory, WATCH_MS);
 }
@@ -32,7 +32,12 @@ function watch(): void {
 function checkMemory(): void {
   if (process.memoryUsage.rss() < maxBytes) return;
   const message = `llama.cpp needs more than ${(maxBytes / 1e9).toFixed(1)} GB of memory for ${path}: the file is damaged`;
-  process.send?.({ stage: "refused", code: "E_BAD_GGUF", message } satisfies VetReport, () => process.kill(process.pid, "SIGKILL"));
+  void sendToParent({ stage: "refused", code: "E_BAD_GGUF", message } satisfies VetReport).then(end);
+}
+
+/** Ends this process at once: exit() would wait for a worker that computes. */
+function end(): void {
+  process.kill(process.pid, "SIGKILL");
 }
 
 /** If memory runs out, Linux should kill this process rather than its parent. */

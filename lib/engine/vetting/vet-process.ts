@@ -1,4 +1,3 @@
-import type { ChildProcess } from "node:child_process";
 import { adviceOnChildren, afterTicks, isInterrupt, nodePath, startChild } from "../../child.js";
 import { SteeringError } from "../../errors.js";
 import { onAbort, throwIfAborted } from "../abort.js";
@@ -67,16 +66,18 @@ function complaint(path: string, { timedOut, signal, stderr }: Ending, how: stri
 function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefined): Promise<Ending> {
   return new Promise((resolve, reject) => {
     const module = new URL("./vet-child.js", import.meta.url);
-    const child = startChild(module, [path, String(limits.bytes)], { stderr: true, env: CHILD_ENVIRONMENT });
-    const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
     const ending: Ending = { reports: [], code: null, signal: null, stderr: "", timedOut: false };
+    const onStderr = (text: string): void => {
+      if (ending.stderr.length < STDERR_CHARACTERS) ending.stderr += text;
+    };
+    const child = startChild(module, [path, String(limits.bytes)], { onStderr, env: CHILD_ENVIRONMENT });
+    const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
     const limitNow = (): number => (ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS));
     const stopWaiting = afterTicks(limitNow, () => {
       ending.timedOut = true;
       child.kill("SIGKILL");
     });
     child.on("message", (report: VetReport) => ending.reports.push(report));
-    collect(child, ending);
     child.on("error", (error) => {
       stopWaiting();
       forget();
@@ -88,12 +89,6 @@ function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefin
       forget();
       resolve({ ...ending, code, signal: killedBy });
     });
-  });
-}
-
-function collect({ stderr }: ChildProcess, ending: Ending): void {
-  stderr?.setEncoding("utf8").on("data", (text: string) => {
-    if (ending.stderr.length < STDERR_CHARACTERS) ending.stderr += text;
   });
 }
 

@@ -1,0 +1,3 @@
+import { tryAll } from "./try.mjs";
+
+process.parentPort.postMessage(await tryAll());
