@@ -1,5 +1,7 @@
 import { fork, type ChildProcess, type SerializationType } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { unpacked } from "#native/prebuilt";
 
 // Anything that may loop forever, exhaust memory or crash (untrusted models, templates and files; device drivers) runs in its own
@@ -29,10 +31,18 @@ export function startChild(
 ): ChildProcess {
   if (process.env[MARK]) throw new Error("this process is itself a child, started in place of Node");
   return fork(unpacked(fileURLToPath(module)), args, {
-    execPath: nodePath(), execArgv: [...flags], serialization,
+    execPath: nodePath(), execArgv: [...plugAndPlayFlags(), ...flags], serialization,
     env: { ...process.env, ...env, [MARK]: "1", [NODE]: undefined, NODE_OPTIONS: undefined },
     stdio: ["ignore", "ignore", stderr ? "pipe" : "ignore", "ipc"],
   });
+}
+
+/** Flags that let a child find packages under Yarn's Plug'n'Play, which has no node_modules. Yarn passes them in NODE_OPTIONS. */
+function plugAndPlayFlags(): string[] {
+  if (process.versions["pnp"] === undefined) return [];
+  const resolver = createRequire(import.meta.url).resolve("pnpapi");
+  const loader = pathToFileURL(join(dirname(resolver), ".pnp.loader.mjs")).href;
+  return ["--require", resolver, "--experimental-loader", loader];
 }
 
 /** True if a child was interrupted from outside, so its input is not at fault. `end`: the signal or, without one, the exit code. */

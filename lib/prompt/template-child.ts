@@ -6,18 +6,32 @@ import { READY, type Rendered, type RenderRequest } from "./template-protocol.js
 
 /** How much of a template's own message is quoted. */
 const LONGEST_REASON = 500;
+/** Both threads, each within the limit, and the runtime: it takes 60 to 100 MB. */
+const PROCESS_LIMITS = 3;
+const WATCH_MS = 20;
 
 if (isMainThread) watch();
 else parentPort!.on("message", (request: RenderRequest) => parentPort!.postMessage(request.chats.map((chat) => rendered(request, chat))));
 
 function watch(): void {
-  process.once("disconnect", () => process.kill(process.pid, "SIGKILL"));
+  const megabytes = Number(process.argv[2]);
+  const die = (): void => void process.kill(process.pid, "SIGKILL");
+  process.once("disconnect", die);
   // The worker needs its own limit, since flags of the process do not apply to threads.
-  const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: Number(process.argv[2]) } });
+  const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: megabytes } });
+  // Bun and Deno know neither of the limits, so while it renders, the process's memory is watched, too.
+  let watching: NodeJS.Timeout | undefined;
+  const checkMemory = (): void => { if (process.memoryUsage.rss() > PROCESS_LIMITS * megabytes * 2 ** 20) die(); };
   worker.on("error", () => process.exit(1));
-  worker.on("message", (results: Rendered[]) => process.send?.(results));
+  worker.on("message", (results: Rendered[]) => {
+    clearInterval(watching);
+    process.send?.(results);
+  });
   worker.once("online", () => process.send?.(READY));
-  process.on("message", (request: RenderRequest) => worker.postMessage(request));
+  process.on("message", (request: RenderRequest) => {
+    watching = setInterval(checkMemory, WATCH_MS);
+    worker.postMessage(request);
+  });
 }
 
 function rendered({ template, variables, longest }: RenderRequest, chat: Record<string, unknown>): Rendered {

@@ -72,7 +72,7 @@ function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void)
       stopWaiting();
       child.off("message", onMessage).off("error", onError).off("exit", onEnd);
       child.unref();
-      child.channel?.unref();
+      channelOf(child)?.unref?.();
       resolve(answer);
     };
     const onMessage = (message: unknown): void => settle({ message });
@@ -82,9 +82,14 @@ function nextMessage(child: ChildProcess, milliseconds: number, ask: () => void)
     const stopWaiting = afterTicks(() => milliseconds, () => settle({ failure: "time" }));
     child.on("message", onMessage).on("error", onError).on("exit", onEnd);
     child.ref();
-    child.channel?.ref();
+    channelOf(child)?.ref?.();
     ask();
   });
+}
+
+/** In Bun the channel has neither method; `child.unref()` is enough there. */
+function channelOf({ channel }: ChildProcess): { ref?: () => void; unref?: () => void } | null | undefined {
+  return channel;
 }
 
 function cannotStart(why: string): SteeringError {
