@@ -19,7 +19,7 @@ function watch(): void {
   process.once("disconnect", die);
   // The worker needs its own limit, since flags of the process do not apply to threads.
   const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: megabytes } });
-  // Bun and Deno know neither of the limits, so while it renders, the process's memory is watched, too.
+  // Bun knows neither that limit nor the process's own, so while it renders, the memory of the process is watched, too.
   let watching: NodeJS.Timeout | undefined;
   const checkMemory = (): void => { if (process.memoryUsage.rss() > PROCESS_LIMITS * megabytes * 2 ** 20) die(); };
   worker.on("error", () => process.exit(1));
