@@ -93,11 +93,13 @@ function main() {
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
   const { folder, version, release } = checkNodeLlamaCpp();
   const bins = fromSource ? "" : prebuiltFolder(folder, platformName(), version);
-  if (bins === undefined || (!fromSource && lacksGlibc())) {
-    const what = bins === undefined ? "is not installed" : "does not run here";
+  // npm runs the install script of an installed package only when it installs it.
+  const again = process.env.npm_lifecycle_event === "install" ? "npm install" : `node "${join(root, "native", "build.mjs")}"`;
+  if (!fromSource && lacksGlibc()) throw new BuildError(prebuiltAdvice(again));
+  if (bins === undefined) {
     const name = `@node-llama-cpp/${platformName()}@${version}`;
-    throw new BuildError(`${name} (llama.cpp's prebuilt libraries) ${what}. ${prebuiltAdvice("npm install")}`
-      + (lacksGlibc() ? "" : "\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install"));
+    throw new BuildError(`${name} (llama.cpp's prebuilt libraries) is not installed. ${prebuiltAdvice(again)}`
+      + `\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 ${again}`);
   }
   const compiler = checkTools();
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;

@@ -2,7 +2,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { installGpuBackends } from "./gpu.mjs";
-import { findNodeLlamaCpp, packageRoot, platformName, prebuiltAddon, prebuiltFolder } from "./prebuilt.mjs";
+import { findNodeLlamaCpp, lacksGlibc, packageRoot, platformName, prebuiltAddon, prebuiltFolder } from "./prebuilt.mjs";
 
 const isClone = existsSync(join(packageRoot, "tsconfig.json"));
 const wantsBuild = /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "")
@@ -13,9 +13,9 @@ const hasLibraries = () => {
   return prebuiltFolder(folder, platformName(), version) !== undefined;
 };
 
-// Without llama.cpp's libraries, build.mjs says what is missing.
+// Without llama.cpp's libraries, or without glibc, build.mjs says what is missing.
 if (isClone || wantsBuild || refusal !== undefined || !hasLibraries()) {
-  if (refusal !== undefined) console.error(`llama-steer: ${refusal}; building the addon from source`);
+  if (refusal !== undefined && !lacksGlibc()) console.error(`llama-steer: ${refusal}; building the addon from source`);
   await import("./build.mjs");
 } else {
   console.error(`llama-steer: using the prebuilt addon for ${platformName()} (SHA-256 verified); nothing is compiled`);
