@@ -80,6 +80,15 @@ export default tseslint.config(
   // The two public entries import the public names of each folder, too.
   refused(["lib/*.ts"], [{ ...pastTheFace, specifiers: pastTheFace.specifiers.replace("index", "(index|public)") }]),
   { files: ["bin/**/*.ts"], rules: { ...refused([], [pastTheFace, ownColours]).rules, "no-console": "off" } },
+  {
+    files: ["lib/**/*.ts", "bin/**/*.ts"],
+    rules: {
+      "no-restricted-syntax": ["error", {
+        selector: "CallExpression[callee.property.name=/^(sync|datasync|readv)$/]",
+        message: "Yarn's Plug'n'Play has no such method: use lib/formats/flush.ts.",
+      }],
+    },
+  },
   { files: ["bin/colours.ts"], rules: { "no-restricted-imports": "off" } },
   { files: SHORT_LINES, rules: { "max-len": ["error", SHORT] } },
   { files: ["**/*.cts"], rules: { "@typescript-eslint/no-require-imports": "off" } },

@@ -1,5 +1,7 @@
 import { fork, type SerializationType } from "node:child_process";
-import { fileURLToPath } from "node:url";
+import { createRequire } from "node:module";
+import { dirname, join } from "node:path";
+import { fileURLToPath, pathToFileURL } from "node:url";
 import { isMainThread } from "node:worker_threads";
 import { unpacked } from "#native/prebuilt";
 import { UtilityChild } from "./utility-child.js";
@@ -56,7 +58,7 @@ export function startChild(
   const environment = { ...process.env, ...env, [MARK]: "1", [NODE]: undefined, NODE_OPTIONS: undefined };
   if (!process.env[NODE] && isElectronMain()) return new UtilityChild(path, args, environment, onStderr);
   const child = fork(path, args, {
-    execPath: nodePath(), execArgv: [...flags], serialization, env: environment,
+    execPath: nodePath(), execArgv: [...plugAndPlayFlags(), ...flags], serialization, env: environment,
     stdio: ["ignore", "ignore", onStderr ? "pipe" : "ignore", "ipc"],
   });
   if (onStderr) child.stderr?.setEncoding("utf8").on("data", onStderr);
@@ -70,6 +72,14 @@ export function readableByChildren(module: URL): URL {
 
 function isElectronMain(): boolean {
   return process.versions["electron"] !== undefined && (process as { type?: string }).type === "browser" && isMainThread;
+}
+
+/** Flags that let a child find packages under Yarn's Plug'n'Play, which has no node_modules. Yarn passes them in NODE_OPTIONS. */
+function plugAndPlayFlags(): string[] {
+  if (process.versions["pnp"] === undefined) return [];
+  const resolver = createRequire(import.meta.url).resolve("pnpapi");
+  const loader = pathToFileURL(join(dirname(resolver), ".pnp.loader.mjs")).href;
+  return ["--require", resolver, "--experimental-loader", loader];
 }
 
 /** True if a child was interrupted from outside, so its input is not at fault. `end`: the signal or, without one, the exit code. */

@@ -75,11 +75,11 @@ function main() {
   const build = BUILDS[process.argv[2]] ?? { folder: "addon" };
   // The Windows packages contain no import libraries to link with.
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
-  if (!fromSource && lacksGlibc()) {
-    throw new BuildError(`llama.cpp's prebuilt libraries do not run here. ${prebuiltAdvice("npm install")}`);
-  }
+  // npm runs the install script of an installed package only when it installs it.
+  const again = process.env.npm_lifecycle_event === "install" ? "npm install" : `node "${join(root, "native", "build.mjs")}"`;
+  if (!fromSource && lacksGlibc()) throw new BuildError(prebuiltAdvice(again));
   const compiler = checkTools();
-  const bins = fromSource ? "" : libraries();
+  const bins = fromSource ? "" : libraries(again);
   const { folder, version, release } = requireNodeLlamaCpp();
   const toolFolder = (name) => dirname(createRequire(join(folder, "package.json")).resolve(`${name}/package.json`));
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
@@ -100,11 +100,11 @@ function main() {
   if (!fromSource && build.target === undefined) installGpuBackends(`node "${join(root, "native", "build.mjs")}"`);
 }
 
-function libraries() {
+function libraries(again) {
   try {
     return requireLibraries(platformName());
   } catch (error) {
-    throw new BuildError(`${error.message}\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 npm install`);
+    throw new BuildError(`${error.message}\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 ${again}`);
   }
 }
 

@@ -3,7 +3,7 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { requireLibraries } from "./fetch.mjs";
 import { installGpuBackends } from "./gpu.mjs";
-import { packageRoot, platformName, prebuiltAddon } from "./prebuilt.mjs";
+import { lacksGlibc, packageRoot, platformName, prebuiltAddon } from "./prebuilt.mjs";
 import { BuildError } from "./spawn.mjs";
 
 const isClone = existsSync(join(packageRoot, "tsconfig.json"));
@@ -24,6 +24,7 @@ function takePrebuilt() {
 }
 
 const { refusal } = isClone || wantsBuild ? {} : prebuiltAddon();
-if (refusal !== undefined) console.error(`llama-steer: ${refusal}; building the addon from source`);
+// Without glibc, build.mjs says what is missing.
+if (refusal !== undefined && !lacksGlibc()) console.error(`llama-steer: ${refusal}; building the addon from source`);
 if (isClone || wantsBuild || refusal !== undefined) await import("./build.mjs");
 else takePrebuilt();

@@ -33,12 +33,15 @@ function glibcVersion() {
   return report.header.glibcVersionRuntime;
 }
 
+/** Installs what a build from source needs on Alpine. */
+export const APK = "apk add build-base cmake git linux-headers";
+
 /** What to do if the prebuilt libraries are missing or cannot be loaded. `build`: the command that builds the addon. */
 export function prebuiltAdvice(build) {
   if (!lacksGlibc()) return "Optional packages may have been left out. Run: npm install --include=optional";
-  return "llama.cpp's prebuilt libraries need glibc, and this Linux has another C library (Alpine has musl). Use a system with glibc, "
-    + "for example the image node:22-bookworm-slim, or build llama.cpp from source, which takes minutes and needs a C++ compiler, CMake, "
-    + `git and the kernel's headers (Alpine: apk add build-base cmake git linux-headers). Run: LLAMA_STEER_FROM_SOURCE=1 ${build}`;
+  return "llama.cpp's prebuilt libraries and the addon for them need glibc, and this Linux has another C library (Alpine has musl). Use a "
+    + "system with glibc, for example the image node:22-bookworm-slim, or build llama.cpp from source, which takes minutes and needs a C++ "
+    + `compiler, CMake, git and the kernel's headers (Alpine: ${APK}). Run: LLAMA_STEER_FROM_SOURCE=1 ${build}`;
 }
 
 /** The exact version that package.json pins, of node-llama-cpp and of its packages with llama.cpp's libraries. */

@@ -1,5 +1,6 @@
 // Starts other programs from the build scripts.
 import { spawnSync } from "node:child_process";
+import { APK, lacksGlibc } from "./prebuilt.mjs";
 
 /** A build that cannot succeed; its message is for the user. */
 export class BuildError extends Error {}
@@ -20,6 +21,7 @@ export function run(command, args, what, options = {}) {
 export function howToInstall() {
   if (process.platform === "darwin") return "Install it with: xcode-select --install && brew install cmake git";
   if (process.platform === "win32") return "Install Git, CMake and the Visual Studio Build Tools (C++ workload).";
+  if (lacksGlibc()) return `Install it with your package manager, e.g. on Alpine: ${APK}`;
   return "Install it with your package manager, e.g. on Debian and Ubuntu: sudo apt-get install build-essential cmake git";
 }
 

@@ -33,7 +33,9 @@ export default command({
 });
 
 function node(): Check {
-  return { name: "node", ok: true, found: `${process.version}, ${process.platform}-${process.arch}` };
+  const runtime = ["bun", "deno", "electron"].find((name) => process.versions[name] !== undefined);
+  const version = runtime ? `${runtime} ${process.versions[runtime]}, in place of Node ${process.version}` : process.version;
+  return { name: "node", ok: true, found: `${version}, ${process.platform}-${process.arch}` };
 }
 
 function native(): Check[] {

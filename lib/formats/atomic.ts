@@ -6,6 +6,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SteeringError } from "../errors.js";
 import { destinationOf, openStream, type StreamDestination } from "./destination.js";
+import { flush } from "./flush.js";
 import { withPartial } from "./partial.js";
 
 /**
@@ -84,8 +85,9 @@ async function send(bytes: Readable, destination: StreamDestination): Promise<vo
 export async function land(partial: string, path: string): Promise<void> {
   await rename(partial, path);
   const folder = await open(dirname(path), "r").catch(() => undefined); // Windows cannot open folders
-  await folder?.sync().catch(() => undefined); // some file systems cannot flush them
-  await folder?.close();
+  if (!folder) return;
+  await flush(folder).catch(() => undefined); // some file systems cannot flush them
+  await folder.close();
 }
 
 /** Write all bytes at a position: a single system call may write fewer. */
@@ -102,7 +104,7 @@ async function writeNew(path: string, write: (file: FileHandle) => Promise<void>
   try {
     if (mode !== undefined) await file.chmod(mode);
     await write(file);
-    await file.sync();
+    await flush(file);
   } finally {
     await file.close();
   }

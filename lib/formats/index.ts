@@ -2,6 +2,7 @@ export { assertWritable, cannotWrite, land, writeAt, writeAtomic, writeFileAtomi
 export { MAX_STEPS, integerList, listOf, numberList } from "./bounded-list.js";
 export { runBounded } from "./bounded.js";
 export { contentProblem } from "./content.js";
+export { flush, flushContent } from "./flush.js";
 export { decodeGguf, encodeGguf } from "./gguf.js";
 export { lockFile, withLock, type Lock } from "./lock.js";
 export { nearestName } from "./nearest-name.js";

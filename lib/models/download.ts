@@ -3,7 +3,7 @@ import { constants, createReadStream } from "node:fs";
 import { lstat, mkdir, open, readFile, rm, stat, writeFile, type FileHandle } from "node:fs/promises";
 import { dirname } from "node:path";
 import { SteeringError } from "../errors.js";
-import { land } from "../formats/index.js";
+import { flush, land } from "../formats/index.js";
 import { ConnectionCut, exchange, refusal, requireSuccess, type ExchangeOptions } from "./http.js";
 
 /** Called with the progress in bytes; `totalBytes` is undefined if the server does not state it. */
@@ -85,7 +85,7 @@ export async function verifyPartial(target: string, expected: Expected = {}): Pr
 export async function landPartial(target: string): Promise<void> {
   const partial = partialOf(target);
   const file = await open(partial, "r+");
-  await file.sync().finally(() => file.close());
+  await flush(file).finally(() => file.close());
   await land(partial, target);
   await rm(etagFile(partial), { force: true });
 }

@@ -111,8 +111,8 @@ function cameWithPackage(folder: string): Addon {
     const { path, nodeLlamaCpp, llamaCpp } = prebuilt;
     return { addonPath: path, isPrebuilt: true, built: { nodeLlamaCpp, llamaCpp, fromSource: false } };
   }
-  throw new SteeringError("E_NATIVE", `the addon is not built (nothing in ${folder}), and ${prebuilt.refusal}. `
-    + `Build it: ${rebuildCommand()}`);
+  const why = lacksGlibc() ? `. ${prebuiltAdvice(rebuildCommand())}` : `, and ${prebuilt.refusal}. Build it: ${rebuildCommand()}`;
+  throw new SteeringError("E_NATIVE", `the addon is not built (nothing in ${folder})${why}`);
 }
 
 /** Path of llama.cpp's RPC back end, which is built only where it is wanted; undefined if it is not. */

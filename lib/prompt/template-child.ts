@@ -7,18 +7,33 @@ import { READY, type Rendered, type RenderRequest } from "./template-protocol.js
 
 /** How much of a template's own message is quoted. */
 const LONGEST_REASON = 500;
+/** Both threads, each within the limit, and the runtime: it takes 60 to 100 MB. */
+const PROCESS_LIMITS = 3;
+const WATCH_MS = 20;
 
 if (isMainThread) watch();
 else parentPort!.on("message", (request: RenderRequest) => parentPort!.postMessage(request.chats.map((chat) => rendered(request, chat))));
 
 function watch(): void {
+  const megabytes = Number(process.argv[2]);
   endWithParent();
   // The worker needs its own limit, since flags of the process do not apply to threads.
-  const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: Number(process.argv[2]) } });
+  const worker = new Worker(new URL(import.meta.url), { resourceLimits: { maxOldGenerationSizeMb: megabytes } });
+  // Bun knows neither that limit nor the process's own, so while it renders, the memory of the process is watched, too.
+  let watching: NodeJS.Timeout | undefined;
+  const checkMemory = (): void => {
+    if (process.memoryUsage.rss() > PROCESS_LIMITS * megabytes * 2 ** 20) process.kill(process.pid, "SIGKILL");
+  };
   worker.on("error", () => process.exit(1));
-  worker.on("message", (results: Rendered[]) => void sendToParent(results));
+  worker.on("message", (results: Rendered[]) => {
+    clearInterval(watching);
+    void sendToParent(results);
+  });
   worker.once("online", () => void sendToParent(READY));
-  onParentMessage((request: RenderRequest) => worker.postMessage(request));
+  onParentMessage((request: RenderRequest) => {
+    watching = setInterval(checkMemory, WATCH_MS);
+    worker.postMessage(request);
+  });
 }
 
 function rendered({ template, variables, longest }: RenderRequest, chat: Record<string, unknown>): Rendered {

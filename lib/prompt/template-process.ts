@@ -71,7 +71,7 @@ function nextMessage(child: Child, milliseconds: number, ask: () => void): Promi
       stopWaiting();
       child.off("message", onMessage).off("error", onError).off("close", onEnd);
       child.unref();
-      child.channel?.unref();
+      channelOf(child)?.unref?.();
       resolve(answer);
     };
     const onMessage = (message: unknown): void => settle({ message });
@@ -81,9 +81,14 @@ function nextMessage(child: Child, milliseconds: number, ask: () => void): Promi
     const stopWaiting = afterTicks(() => milliseconds, () => settle({ failure: "time" }));
     child.on("message", onMessage).on("error", onError).on("close", onEnd);
     child.ref();
-    child.channel?.ref();
+    channelOf(child)?.ref?.();
     ask();
   });
+}
+
+/** In Bun the channel has neither method; `child.unref()` is enough there. */
+function channelOf({ channel }: ChildProcess): { ref?: () => void; unref?: () => void } | null | undefined {
+  return channel;
 }
 
 function cannotStart(why: string): SteeringError {

@@ -1,10 +1,15 @@
+import { readFile, stat } from "node:fs/promises";
 import { join } from "node:path";
 import type { TopLevelSpec } from "vega-lite";
+import { homeFolder, writeFileAtomic } from "../formats/index.js";
 import { CONFIG, GRID, GROUP_COLOURS, INK, MUTED, PAPER, type Chart } from "./figures/chart.js";
 import { loadDrawing } from "./drawing.js";
 
 /** Pixels of a PNG per pixel of its SVG. */
 const PNG_SCALE = 2;
+const FONTS = ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"];
+/** A folder in an archive of Yarn's Plug'n'Play or of Electron. */
+const ARCHIVED = /\.(zip|asar)[\\/]/;
 /** Characters that DejaVu Sans covers; others need the system's fonts. */
 const DEJAVU = /^[\u0000-\u058f\u1d00-\u2bff]*$/;
 
@@ -45,13 +50,12 @@ export function inlineSvg(svg: string): string {
 
 /** Render a PNG at twice the size, in DejaVu; the system's fonts only for scripts that it lacks. Throws E_NOT_INSTALLED. */
 export async function renderPng(svg: string): Promise<Uint8Array> {
-  const { resvg, fonts } = await loadDrawing();
-  const drawn = new resvg.Resvg(svgFile(svg), {
+  const drawing = await loadDrawing();
+  const fonts = await unarchived(drawing.fonts);
+  const drawn = new drawing.resvg.Resvg(svgFile(svg), {
     fitTo: { mode: "zoom", value: PNG_SCALE },
     font: {
-      fontFiles: ["DejaVuSans.ttf", "DejaVuSans-Bold.ttf", "DejaVuSansMono.ttf", "DejaVuSansMono-Bold.ttf"].map((file) =>
-        join(fonts, file),
-      ),
+      fontFiles: FONTS.map((name) => join(fonts, name)),
       loadSystemFonts: !DEJAVU.test(svg),
       defaultFontFamily: "DejaVu Sans",
       sansSerifFamily: "DejaVu Sans",
@@ -59,6 +63,18 @@ export async function renderPng(svg: string): Promise<Uint8Array> {
     },
   });
   return drawn.render().asPng();
+}
+
+/** The folder, or a copy in the cache folder if it is in an archive: Resvg would silently draw no text. Throws E_WRITE. */
+export async function unarchived(fonts: string): Promise<string> {
+  if (!ARCHIVED.test(fonts)) return fonts;
+  const folder = join(homeFolder(), "fonts");
+  for (const name of FONTS) {
+    const bytes = await readFile(join(fonts, name));
+    const copied = await stat(join(folder, name)).catch(() => undefined);
+    if (copied?.size !== bytes.length) await writeFileAtomic(join(folder, name), bytes);
+  }
+  return folder;
 }
 
 /** Charts hold their data; nothing is fetched. */

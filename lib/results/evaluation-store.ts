@@ -1,7 +1,7 @@
 import { open, truncate, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError } from "../errors.js";
-import { cannotWrite, encodeLine, writeFileAtomic, lockFile, type Lock } from "../formats/index.js";
+import { cannotWrite, encodeLine, flushContent, writeFileAtomic, lockFile, type Lock } from "../formats/index.js";
 import { evaluationHeader, evaluationPath, evaluationRow, readEvaluation } from "./evaluations.js";
 import type { ResultRecord } from "./records.js";
 import { differences } from "./run-file.js";
@@ -66,7 +66,7 @@ export class EvaluationStore implements AsyncDisposable {
     await this.lock.assertHeld();
     try {
       await this.file.appendFile(lines.join(""));
-      await this.file.datasync();
+      await flushContent(this.file);
     } catch (error) {
       throw cannotWrite(this.path, error as NodeJS.ErrnoException);
     }

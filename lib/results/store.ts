@@ -3,7 +3,9 @@ import { appendFile, mkdir, open, truncate, type FileHandle } from "node:fs/prom
 import { join } from "node:path";
 import { z } from "zod";
 import { SteeringError, throwIfAborted } from "../errors.js";
-import { cannotWrite, writeFileAtomic, writeLinesAtomic, readFileUpTo, readUtf8, lockFile, type Lock } from "../formats/index.js";
+import {
+  cannotWrite, flushContent, writeFileAtomic, writeLinesAtomic, readFileUpTo, readUtf8, lockFile, type Lock,
+} from "../formats/index.js";
 import { readEvaluations, type Evaluation } from "./evaluations.js";
 import { encodeRecord, readRecords, waves, type ResultRecord } from "./records.js";
 import { encodeRun, readRunFile, RUN_FILE, runDifferences, type RunFile } from "./run-file.js";
@@ -116,7 +118,7 @@ export class RunStore implements AsyncDisposable {
     await this.lock.assertHeld();
     try {
       await this.file!.appendFile(lines.join(""));
-      await this.file!.datasync();
+      await flushContent(this.file!);
     } catch (error) {
       throw cannotWrite(join(this.folder, RESULTS_FILE), error as NodeJS.ErrnoException);
     }

@@ -126,11 +126,15 @@ test("a package whose addon does not fit says so where it is loaded, too", async
   expect(stderr).toMatch(/the addon is not built .*, and the prebuilt addon is damaged: .* Build it: node ".*native\/build\.mjs"/);
 }, 30_000);
 
-test("on musl it says that the prebuilt addon needs glibc, and what helps", async () => {
-  const musl = `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}`;
-  const { code, stderr } = await install({ NODE_OPTIONS: musl });
+test("on musl it says that glibc is needed, and what helps, in one message: where it is installed, and where it is loaded", async () => {
+  const musl = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
+  const { code, stderr } = await install(musl);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/the prebuilt addon needs glibc, and this Linux has another C library.*\n.*apk add build-base/);
+  expect(stderr).toMatch(/^llama-steer: .*need glibc, and this Linux has another C library.*apk add build-base.*FROM_SOURCE=1 npm install\n$/);
+  Object.assign(env, musl);
+  const loaded = await steer("generate", "tiny", "x").finally(() => { delete env["NODE_OPTIONS"]; });
+  expect(loaded.code).toBe(5);
+  expect(loaded.stderr).toMatch(/^llama-steer: the addon is not built .*need glibc.*FROM_SOURCE=1 node ".*native\/build\.mjs" \[E_NATIVE\]\n$/);
 }, 30_000);
 
 test.each(["LLAMA_STEER_FROM_SOURCE", "LLAMA_STEER_CMAKE_OPTION_GGML_CUDA"])("whoever sets %s gets a build", async (name) => {

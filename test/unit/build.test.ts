@@ -96,22 +96,30 @@ test("what cannot be fetched is said with npm's reason, and nothing is left behi
 /** Node says of which glibc it is; on musl it says nothing. */
 const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
 
-(process.platform === "linux"
-  ? test
-  : test.skip)("on musl npm leaves the prebuilt libraries out, or they do not run: the message says what does", async () => {
+const onLinux = process.platform === "linux" ? test : test.skip;
+
+onLinux("on musl npm leaves the prebuilt libraries out, or they do not run: the message says what does", async () => {
   await installNodeLlamaCpp(PINNED);
+  const advice = "glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1";
   for (const install of [() => undefined, () => installPlatform(PINNED)]) {
     await install();
-    const { status, stderr } = build(MUSL);
-    expect(status).toBe(1);
-    expect(stderr).toMatch(
-      /glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1 npm install\n$/,
-    );
-    expect(stderr).not.toContain("fetch");
+    const installed = build({ ...MUSL, npm_lifecycle_event: "install" });
+    expect(installed).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`^llama-steer: .*${advice} npm install\n$`)) });
+    // npm installs nothing again that it has installed.
+    const byHand = build({ ...MUSL, npm_lifecycle_event: undefined });
+    expect(byHand).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`${advice} node ".*/native/build\\.mjs"\n$`)) });
+    expect(installed.stderr + byHand.stderr).not.toContain("--include=optional");
+    expect(installed.stderr + byHand.stderr).not.toContain("fetch");
   }
 });
 
-(process.platform === "linux" ? test : test.skip)("the library says the same where it is loaded on musl", async () => {
+onLinux("on musl a build from source names Alpine's packages", async () => {
+  await installNodeLlamaCpp(PINNED);
+  const { stderr } = build({ ...MUSL, LLAMA_STEER_FROM_SOURCE: "1", PATH: await pathWith("git") });
+  expect(stderr).toMatch(/^llama-steer: cmake not found; .*Alpine: apk add build-base cmake git linux-headers\n$/);
+});
+
+onLinux("the library says the same where it is loaded on musl", async () => {
   const index = join(REPOSITORY, "dist", "lib", "native", "index.js");
   const load = `import(${JSON.stringify(index)}).then(({ addon }) => addon().devices()).catch(({ code, message }) => console.log(code, message))`;
   const broken = `import Module from "node:module"; const load = Module._extensions[".node"]; Module._extensions[".node"] = () => { throw new Error("Error relocating: symbol not found"); };`;

@@ -1,4 +1,4 @@
-import { copyFile, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { inflateSync } from "node:zlib";
 import { describe, expect, test } from "@jest/globals";
@@ -8,7 +8,7 @@ import { runFigures } from "../../lib/report/figures/index.js";
 import { writeReport } from "../../lib/report/index.js";
 import { runVectors } from "../../lib/report/norms.js";
 import { pageHtml, type RunSection } from "../../lib/report/page.js";
-import { renderPng, renderSvg } from "../../lib/report/render.js";
+import { renderPng, renderSvg, unarchived } from "../../lib/report/render.js";
 import { EvaluationStore, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
 import { saveVector } from "../../lib/vector/vector-file.js";
 import { temporaryFolder } from "../support/io-helpers.js";
@@ -240,6 +240,18 @@ describe("a PNG", () => {
     expect(letters.dark).toBeGreaterThan(300); // seven letters, about 20 pixels high
     expect(letters.width).toBe(2 * 116); // twice 100 and two margins of 8
   });
+});
+
+test.each(["cache/fonts.zip", "app.asar"])("fonts in an archive (%s), which Resvg cannot read, are copied", async (archive) => {
+  const folder = await temporaryFolder();
+  process.env["LLAMA_STEER_HOME"] = join(folder, "home");
+  const fonts = join(folder, archive, "ttf"); // Yarn and Electron let our code read archives like folders
+  await cp("node_modules/dejavu-fonts-ttf/ttf", fonts, { recursive: true });
+  const copies = await unarchived(fonts);
+  expect(copies).toBe(join(folder, "home", "fonts"));
+  expect((await readdir(copies)).length).toBe(4);
+  for (const name of await readdir(copies)) expect(await readFile(join(copies, name))).toEqual(await readFile(join(fonts, name)));
+  expect(await unarchived("node_modules/dejavu-fonts-ttf/ttf")).toBe("node_modules/dejavu-fonts-ttf/ttf");
 });
 
 /** Size and number of dark pixels of an 8-bit RGBA PNG, by the five filters of its specification. */
