@@ -87,7 +87,7 @@ function nextMessage(child: Child, milliseconds: number, ask: () => void): Promi
 }
 
 /** In Bun the channel has neither method; `child.unref()` is enough there. */
-function channelOf({ channel }: ChildProcess): { ref?: () => void; unref?: () => void } | null | undefined {
+function channelOf({ channel }: Child): { ref?: () => void; unref?: () => void } | null | undefined {
   return channel;
 }
 

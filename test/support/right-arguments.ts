@@ -148,7 +148,8 @@ export async function publicCalls(model: root.Model, classifier: experiments.Cla
     calibrateByKl: [
       model,
       {
-        vector, questions: few, budget: 0.5, budgetOf: "p95", n: 1, maxNewTokens: 1, format: "qa", system: "Be brief.", templateVariables: { x: 1 }, signal,
+        vector, questions: few, budget: 0.5, budgetOf: "p95", n: 1, maxNewTokens: 1, format: "qa", system: "Be brief.",
+        templateVariables: { x: 1 }, signal,
         onProgress,
       },
     ],

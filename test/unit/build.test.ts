@@ -115,7 +115,7 @@ onLinux("on musl npm leaves the prebuilt libraries out, or they do not run: the 
 
 onLinux("on musl a build from source names Alpine's packages", async () => {
   await installNodeLlamaCpp(PINNED);
-  const { stderr } = build({ ...MUSL, LLAMA_STEER_FROM_SOURCE: "1", PATH: await pathWith("git") });
+  const { stderr } = build({ ...MUSL, LLAMA_STEER_FROM_SOURCE: "1", PATH: await pathWith(["git"]) });
   expect(stderr).toMatch(/^llama-steer: cmake not found; .*Alpine: apk add build-base cmake git linux-headers\n$/);
 });
 
