@@ -22,10 +22,12 @@ export class RowTimes {
   /** `times`: one per entry of `SIZES`. */
   constructor(private readonly times: readonly number[]) {}
 
-  /** The share of right guesses above which guessing saves time, where `atOnce` generations measure n steerings each. */
+  /** The share of right guesses above which guessing saves time (1: it never does), where `atOnce` generations measure n steerings each. */
   leastShare(n: number, atOnce: number): number {
     // docs/architecture.md, "Dyn in a pipeline"
     if (atOnce === 1) return (this.of(n + 2) - this.of(1)) / this.of(n + 1);
+    // Where rows are computed four at a time, generations that take different numbers of rows cost each other more than a guess saves.
+    if (this.of(5) > this.of(8)) return 1;
     const row = Math.max(0, this.of(8) - this.of(4)) / 4;
     const wasted = atOnce * (n + 1) * row;
     return wasted / (this.of(4) - 4 * row + wasted);

@@ -163,8 +163,9 @@ export class Stepper {
     // Each further steering misleads a guess about as often as the first: Gemma 3 270M has 0.74, 0.52 and 0.34 for one to three.
     this.share ??= USUAL_SHARE ** nMeasured;
     if (this.guesses !== "auto") return this.guesses === "on";
-    if (this.share > leastShare(nMeasured)) return true;
-    if (++this.pause < PAUSE) return false;
+    const least = leastShare(nMeasured);
+    if (this.share > least) return true;
+    if (least >= 1 || ++this.pause < PAUSE) return false;
     this.pause = 0;
     return true;
   }

@@ -29,3 +29,9 @@ test("generations that share decodes need a larger share, the more they are and 
   const gpu = new RowTimes(MEASURED.gpu);
   expect(gpu.leastShare(1, 8)).toBeLessThan(0.2);
 });
+
+test("where five rows take longer than eight, generations that share decodes keep in step: none guesses", () => {
+  const times = new RowTimes(MEASURED.gemma);
+  expect(times.leastShare(1, 8)).toBe(1);
+  expect(times.leastShare(1, 1)).toBeLessThan(0.7);
+});
