@@ -12,15 +12,16 @@
 
 namespace {
 
-// The distributions of the rows between which KLs are wanted, each computed once: all properties share the baseline.
+// The distributions of the rows between which KLs are wanted, each computed once: all properties share the baseline. Those that are surely
+// needed are computed together.
 class distributions {
 public:
-    distributions(llama_session & session, const decode_step & step) {
+    distributions(llama_session & session, const decode_step & step) : session_(session) {
         std::set<int32_t> wanted;
         for (const auto & request : step.alphas) wanted.insert({request.baseline, request.strong});
         for (const auto & request : step.budgets) {
             wanted.insert(request.baseline);
-            wanted.insert(request.candidates.begin(), request.candidates.end());
+            if (!request.candidates.empty()) wanted.insert(request.candidates.front());
         }
         const std::vector<int32_t> rows(wanted.begin(), wanted.end());
         std::vector<std::optional<distribution>> made(rows.size());
@@ -30,13 +31,16 @@ public:
         for (size_t i = 0; i < rows.size(); ++i) of_row_.emplace(rows[i], std::move(*made[i]));
     }
 
-    const distribution & of(int32_t row) const { return of_row_.at(row); }
+    const distribution & of(int32_t row) {
+        return of_row_.try_emplace(row, session_.logits(row), session_.weights().n_vocab()).first->second;
+    }
 
 private:
+    const llama_session &           session_;
     std::map<int32_t, distribution> of_row_;
 };
 
-void measure(const distributions & next, const std::vector<alpha_request> & requests, step_result & result) {
+void measure(distributions & next, const std::vector<alpha_request> & requests, step_result & result) {
     for (const auto & request : requests) {
         const double kl = top_p_divergence(next.of(request.baseline), next.of(request.strong), request.top_p, request.reduction);
         result.kls.push_back(std::isfinite(kl) ? kl : std::numeric_limits<double>::quiet_NaN());
@@ -44,7 +48,7 @@ void measure(const distributions & next, const std::vector<alpha_request> & requ
     }
 }
 
-void choose(const distributions & next, const std::vector<budget_request> & requests, step_result & result) {
+void choose(distributions & next, const std::vector<budget_request> & requests, step_result & result) {
     std::set<int32_t> rejected;
     for (const auto & request : requests) {
         int32_t chosen = rejected.count(request.baseline) > 0 ? UNREACHED : BASELINE;
@@ -178,7 +182,7 @@ step_result run_step(llama_session & session, decode_step step) {
         result.probabilities.push_back(gate.probability);
         result.gates.push_back(gate.value);
     }
-    const distributions next(session, step);
+    distributions next(session, step);
     measure(next, step.alphas, result);
     choose(next, step.budgets, result);
     sample(session, step, result);

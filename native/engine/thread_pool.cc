@@ -3,6 +3,7 @@
 #include "engine/cpu_backend.h"
 #include "ggml-cpu.h"
 
+#include <algorithm>
 #include <atomic>
 #include <exception>
 #include <mutex>
@@ -13,14 +14,18 @@ thread_pool::~thread_pool() {
 }
 
 void thread_pool::attach(llama_context * context, int32_t n_threads) {
+    if (start(n_threads)) llama_attach_threadpool(context, current_, nullptr);
+}
+
+bool thread_pool::start(int32_t n_threads) {
     const auto create = cpu_function<ggml_threadpool * (*)(ggml_threadpool_params *)>("ggml_threadpool_new");
-    if (create == nullptr) return;
+    if (create == nullptr) return false;
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
     former_.push_back(current_);
     current_ = create(&params);
-    llama_attach_threadpool(context, current_, nullptr);
     backend_.reset();
     if (n_threads > 1) prepare(n_threads);
+    return true;
 }
 
 void thread_pool::free_former() {
@@ -47,7 +52,8 @@ void thread_pool::prepare(int32_t n_threads) {
 
 void thread_pool::for_each(int32_t n, const std::function<void(int32_t)> & work) {
     std::atomic<int32_t> next{0};
-    std::exception_ptr   failure; // none may leave ggml's threads
+    std::exception_ptr   failure; // of the lowest number; none may leave ggml's threads
+    int32_t              failed = n;
     std::mutex           mutex;
     run_ = [&] {
         for (int32_t i = next++; i < n; i = next++) {
@@ -55,8 +61,9 @@ void thread_pool::for_each(int32_t n, const std::function<void(int32_t)> & work)
                 work(i);
             } catch (...) {
                 const std::lock_guard<std::mutex> lock(mutex);
-                if (!failure) failure = std::current_exception();
-                next = n;
+                if (i < failed) failure = std::current_exception();
+                failed = std::min(failed, i);
+                next   = n;
             }
         }
     };

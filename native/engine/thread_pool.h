@@ -21,8 +21,11 @@ public:
     // Frees the pools that attach() replaced; only after a decode, in which the back end has paused them.
     void free_former();
 
+    // As attach(), for no context. False where the CPU back end has no pools.
+    bool start(int32_t n_threads);
+
     // Calls work(0) to work(n - 1), each on the next free thread. Only between decodes: after one, the threads still spin, and others would
-    // share their processors with them. Throws what a call throws, the first of them.
+    // share their processors with them. Throws what the failed call of the lowest number throws; some of those after it are left out.
     void for_each(int32_t n, const std::function<void(int32_t)> & work);
 
 private:

@@ -2,13 +2,21 @@
 // and runs them. Prints a line per test, "ok" or "FAILED" and its name; exits with 1 when one failed.
 #include "engine/failure.h"
 #include "engine/node_names.h"
+#include "engine/thread_pool.h"
 #include "engine/zero_adapter.h"
+#include "ggml-backend.h"
 #include "ggml.h"
 
+#include <algorithm>
+#include <chrono>
 #include <cstdio>
 #include <functional>
 #include <memory>
+#include <mutex>
+#include <set>
+#include <stdexcept>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -115,11 +123,44 @@ void test_adapter() {
     test("not the adapter: another layer's", adapted_product().is_refused(8));
 }
 
+void test_threads() {
+    thread_pool pool;
+    test("threads start", pool.start(3));
+    std::mutex                mutex;
+    std::set<std::thread::id> threads;
+    std::vector<int>          calls(64);
+    pool.for_each(64, [&](int32_t i) {
+        std::this_thread::sleep_for(std::chrono::milliseconds(1)); // so that no thread is done before the others have begun
+        const std::lock_guard<std::mutex> lock(mutex);
+        threads.insert(std::this_thread::get_id());
+        ++calls[size_t(i)];
+    });
+    test("threads share the work", threads.size() > 1);
+    test("each piece of work is done once", std::all_of(calls.begin(), calls.end(), [](int n) { return n == 1; }));
+    std::string thrown;
+    try {
+        pool.for_each(64, [](int32_t i) {
+            if (i == 5) std::this_thread::sleep_for(std::chrono::milliseconds(20));
+            if (i >= 5) throw std::runtime_error(std::to_string(i));
+        });
+    } catch (const std::runtime_error & error) {
+        thrown = error.what();
+    }
+    test("the failure of the lowest number is thrown", thrown == "5");
+    int more = 0;
+    pool.start(1);
+    pool.for_each(3, [&](int32_t) { ++more; });
+    test("one thread does all the work", more == 3);
+}
+
 } // namespace
 
-int main() {
+// The argument: the folder of ggml's back ends.
+int main(int, char ** arguments) {
+    ggml_backend_load_all_from_path(arguments[1]);
     std::setvbuf(stdout, nullptr, _IONBF, 0); // a crash shows how far it came
     test_names();
     test_adapter();
+    test_threads();
     return all_passed ? 0 : 1;
 }

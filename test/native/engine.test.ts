@@ -13,9 +13,10 @@ const testHere = process.platform === "win32" ? test.skip : test;
 testHere("the engine's own tests (native/unit)", async () => {
   const { LD_PRELOAD: _sanitizer, ...env } = process.env; // the compiler is not to run under it
   await run(process.execPath, [join(packageRoot, "native", "build.mjs"), "--unit"], { env });
-  const libraries = [findInstallation().librariesFolder, env[LIBRARY_PATH]].filter(Boolean).join(delimiter);
+  const { librariesFolder } = findInstallation();
+  const libraries = [librariesFolder, env[LIBRARY_PATH]].filter(Boolean).join(delimiter);
   const { stdout, signal } = await run(
-    join(packageRoot, "build", "unit", "engine-tests"), [], { env: { ...env, [LIBRARY_PATH]: libraries } },
+    join(packageRoot, "build", "unit", "engine-tests"), [librariesFolder], { env: { ...env, [LIBRARY_PATH]: libraries } },
   )
     .then((output) => ({ ...output, signal: null }), (error: { stdout: string; signal: string | null }) => error);
   const lines = stdout.trim().split("\n");
