@@ -52,8 +52,8 @@ void thread_pool::prepare(int32_t n_threads) {
 
 void thread_pool::for_each(int32_t n, const std::function<void(int32_t)> & work) {
     std::atomic<int32_t> next{0};
-    std::exception_ptr   failure; // of the lowest number; none may leave ggml's threads
-    int32_t              failed = n;
+    std::exception_ptr   failure; // none may leave ggml's threads
+    int32_t              failed = n; // its number, the lowest so far
     std::mutex           mutex;
     run_ = [&] {
         for (int32_t i = next++; i < n; i = next++) {
