@@ -1,6 +1,6 @@
 // Fetches with npm what was not installed with llama-steer: llama.cpp's libraries, for this machine or its GPU, and what builds need.
 import { spawnSync } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { backendsFolder, buildToolsFolder, findNodeLlamaCpp, pinnedVersion, prebuiltFolder } from "./prebuilt.mjs";
 import { BuildError, spawnArguments } from "./spawn.mjs";
@@ -16,7 +16,7 @@ export function requireLibraries(name, version = pinnedVersion()) {
     npm(["pack", "--json", "--pack-destination", ".", specifier], folder);
     const archive = readdirSync(folder).find((file) => file.endsWith(".tgz"));
     run("tar", ["xzf", archive], folder); // a relative path, since GNU tar takes C: for the name of a machine
-    rmSync(join(folder, archive));
+    for (const name of [archive, "package.json"]) rmSync(join(folder, name));
   });
   return found(prebuiltFolder(name, version), specifier);
 }
@@ -31,7 +31,6 @@ export function requireNodeLlamaCpp() {
   const specifier = `node-llama-cpp@${pinnedVersion()}`;
   console.error(`llama-steer: fetching ${specifier} (llama.cpp's sources, cmake-js, node-addon-api)`);
   fetchInto(buildToolsFolder, specifier, (folder) => {
-    writeFileSync(join(folder, "package.json"), '{ "private": true }\n');
     const light = ["--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"];
     npm(["install", "--prefix=.", ...light, specifier], folder);
   });
@@ -63,9 +62,18 @@ function fetchInto(target, specifier, fill) {
 /** Settings of the install under way, which npm hands to its scripts and which a second npm would take for its own. */
 const OF_THE_INSTALL = /^npm_config_(global|location|prefix|local_prefix|include|omit|workspaces?|include_workspace_root|dry_run|save.*)$/i;
 
+/** Runs npm in `cwd` with the application's .npmrc, which may name registries and have tokens for them, so no copy of it stays. */
 function npm(args, cwd) {
-  const env = Object.fromEntries(Object.entries(process.env).filter(([name]) => !OF_THE_INSTALL.test(name)));
-  run("npm", [...args, "--loglevel=error"], cwd, env);
+  const { npm_config_local_prefix: prefix, INIT_CWD: initial, ...rest } = process.env;
+  const env = Object.fromEntries(Object.entries(rest).filter(([name]) => !OF_THE_INSTALL.test(name)));
+  const [own, copy] = [join(prefix ?? initial ?? process.cwd(), ".npmrc"), join(cwd, ".npmrc")];
+  writeFileSync(join(cwd, "package.json"), '{ "private": true }\n'); // npm looks for .npmrc beside the nearest one
+  if (existsSync(own)) copyFileSync(own, copy);
+  try {
+    run("npm", [...args, "--loglevel=error"], cwd, env);
+  } finally {
+    rmSync(copy, { force: true });
+  }
 }
 
 function run(command, args, cwd, env = process.env) {

@@ -93,6 +93,23 @@ test("what cannot be fetched is said with npm's reason, and nothing is left behi
   expect([await readdir(join(root, "build", "backends")), nothing.status]).toEqual([[], 1]);
 });
 
+test("npm fetches with the application's .npmrc, and its token does not stay in the package", async () => {
+  await installPlatform(PINNED);
+  const fetched = join(root, "stand-in");
+  await installNodeLlamaCpp(PINNED, fetched);
+  const app = join(root, "app");
+  await mkdir(app);
+  await writeFile(join(app, ".npmrc"), "@node-llama-cpp:registry=https://npm.test\n//npm.test/:_authToken=${TOKEN}\n");
+  const npm = `/bin/cat .npmrc package.json > ${root}/read; /bin/mkdir node_modules; /bin/cp -r ${fetched} node_modules/node-llama-cpp`;
+  const PATH = `${await pathWith(TOOLS, npm)}:/usr/bin`;
+  for (const place of [{ npm_config_local_prefix: app, INIT_CWD: root }, { npm_config_local_prefix: undefined, INIT_CWD: app }]) {
+    await rm(join(root, "build"), { recursive: true, force: true });
+    build({ PATH, ...place });
+    expect(await readFile(join(root, "read"), "utf8")).toBe(`${await readFile(join(app, ".npmrc"), "utf8")}{ "private": true }\n`);
+    expect((await readdir(join(root, "build", "tools"))).sort()).toEqual(["node_modules", "package.json"]);
+  }
+});
+
 /** Node says of which glibc it is; on musl it says nothing. */
 const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
 
