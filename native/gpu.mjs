@@ -24,13 +24,20 @@ export function missingGpuPackages() {
   return wantedGpuPackages().filter((name) => prebuiltFolder(name) === undefined);
 }
 
-/** Fetch those that are missing. A failure prints a message and leaves the CPU back end working. `again`: the command to try again. */
+/**
+ * Fetch those that are missing. A failure prints a message and leaves the CPU back end working. npm does not show what a successful install
+ * script prints, so the process fails if LLAMA_STEER_GPU asks for the back end. `again`: the command to try again.
+ */
 export function installGpuBackends(again) {
+  const asked = process.env.LLAMA_STEER_GPU;
   for (const name of missingGpuPackages()) {
     try {
       requireLibraries(name);
     } catch (error) {
-      console.error(`llama-steer: ${error.message}; using the CPU. To try again, run: ${again}`);
+      const advice = asked ? `LLAMA_STEER_GPU=${asked} asks for it. LLAMA_STEER_GPU=none installs without it`
+        : `using the CPU. To try again, run: ${again}`;
+      console.error(`llama-steer: ${error.message}; ${advice}`);
+      if (asked) process.exitCode = 1;
     }
   }
 }

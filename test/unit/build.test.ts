@@ -214,10 +214,20 @@ gpuTest("the back end of a GPU is fetched into a folder whose path has a space",
   expect(stderr).toBe(`llama-steer: fetching @node-llama-cpp/${name}@${PINNED} (llama.cpp's libraries)\n`);
   expect(await readdir(join(spaced, "build", "backends"))).toEqual([name]);
   expect(await readdir(join(spaced, "build", "backends", name))).toEqual(["package"]);
-  await writeFile(join(bin, "npm"), `#!/bin/sh\n${NOT_THERE}`, { mode: 0o755 });
-  const failed = spawnSync(process.execPath, ["--input-type=module", "-e", program.replace("()", '("again")')], {
-    encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}`, LLAMA_STEER_GPU: "cuda" },
-  });
-  expect([failed.status, failed.stderr.split("\n")[1]]).toEqual([0, `llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be `
-    + "fetched: 404 No match found for version; using the CPU. To try again, run: again"]);
+});
+
+gpuTest("a back end that cannot be fetched fails the install if LLAMA_STEER_GPU asks for it", async () => {
+  const PATH = `${await pathWith([], NOT_THERE)}:${process.env["PATH"]}`;
+  const url = JSON.stringify(join(root, "native", "gpu.mjs"));
+  const ends = (LLAMA_STEER_GPU: string): unknown[] => {
+    const args = ["--input-type=module", "-e", `import { installGpuBackends } from ${url}; installGpuBackends("again");`];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env: { ...process.env, PATH, LLAMA_STEER_GPU } });
+    return [status, stderr.split("\n").slice(1, -1)];
+  };
+  expect(ends("cuda")).toEqual([1, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
+    + "404 No match found for version; LLAMA_STEER_GPU=cuda asks for it. LLAMA_STEER_GPU=none installs without it"]]);
+  expect(ends("none")).toEqual([0, []]);
+  await writeFile(join(root, "commands", "nvidia-smi"), "#!/bin/sh\n", { mode: 0o755 }); // a GPU is found, and nobody asked
+  expect(ends("")).toEqual([0, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
+    + "404 No match found for version; using the CPU. To try again, run: again"]]);
 });
