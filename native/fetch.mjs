@@ -79,6 +79,7 @@ function npm(args, cwd) {
 function run(command, args, cwd, env = process.env) {
   const [program, given, options] = spawnArguments(command, args);
   const result = spawnSync(program, given, { ...options, encoding: "utf8", cwd, env, maxBuffer: 1 << 28 });
+  if (result.error?.code === "ENOENT") throw new Error(`${command} not found${command === "npm" ? "; it comes with Node" : ""}`);
   if (result.error) throw result.error;
   if (result.status !== 0) throw new Error(reason(result.stderr) ?? `${command} failed`);
 }

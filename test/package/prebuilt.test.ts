@@ -90,8 +90,17 @@ onLinux("without optional packages, the install fetches llama.cpp's libraries, a
     `llama-steer: fetching @node-llama-cpp/${name}@${pinnedVersion()} (llama.cpp's libraries)`,
     `llama-steer: using the prebuilt addon for ${name} (SHA-256 verified); nothing is compiled`, "",
   ]);
-  const answer = await run(process.execPath, [join(light, "dist", "bin", "llama-steer.js"), "generate", "tiny", "Hello", "--quiet"], at);
+  const hello = ["generate", "tiny", "Hello", "--quiet"];
+  const answer = await run(process.execPath, [join(light, "dist", "bin", "llama-steer.js"), ...hello], at);
   expect(answer.stdout).not.toBe("");
+  // Without network, and where no install script ran, the same command helps.
+  await rm(join(light, "build", "backends"), { recursive: true });
+  const command = `node "${join(light, "native", "install.mjs")}"`;
+  const without = await ended(run(process.execPath, [join(light, "dist", "bin", "llama-steer.js"), ...hello], at));
+  expect(without.stderr).toMatch(`${name}@${pinnedVersion()} is not installed. Optional packages may have been left out. Run: ${command} [`);
+  await rm(join(tools, "npm"));
+  const failed = await ended(run(process.execPath, [join(light, "native", "install.mjs")], { ...at, env: { ...at.env, PATH: tools } }));
+  expect([failed.code, failed.stderr]).toEqual([1, expect.stringContaining(`npm not found; it comes with Node. To try again, run: ${command}\n`)]);
 }, 120_000);
 
 /** One thing about the prebuilt addon does not fit this machine. */
@@ -130,7 +139,7 @@ test("on musl it says that glibc is needed, and what helps, in one message: wher
   const musl = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
   const { code, stderr } = await install(musl);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^llama-steer: .*need glibc, and this Linux has another C library.*apk add build-base.*FROM_SOURCE=1 npm install\n$/);
+  expect(stderr).toMatch(/^llama-steer: .*need glibc, and this Linux has another C library.*apk add build-base.*FROM_SOURCE=1 npm install llama-steer\n$/);
   Object.assign(env, musl);
   const loaded = await steer("generate", "tiny", "x").finally(() => { delete env["NODE_OPTIONS"]; });
   expect(loaded.code).toBe(5);

@@ -53,7 +53,8 @@ const NOT_THERE = ["code E404", "404 No match found for version", "404", "A comp
   .map((line) => `echo "npm error ${line}" >&2`).concat("exit 1").join("\n");
 
 function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: string } {
-  const clean: NodeJS.ProcessEnv = { ...process.env, CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, ...env };
+  const unset = { CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, npm_lifecycle_event: undefined };
+  const clean: NodeJS.ProcessEnv = { ...process.env, ...unset, ...env };
   const { status, stderr } = spawnSync(process.execPath, [join(root, "native", "build.mjs")], { encoding: "utf8", env: clean });
   return { status, stderr };
 }
@@ -110,24 +111,37 @@ test("npm fetches with the application's .npmrc, and its token does not stay in 
   }
 });
 
+const BY_NPM = { npm_lifecycle_event: "install", npm_config_user_agent: "npm/11.19.1 node/v20.20.2" };
+
+test("a build that fails names a command that repeats it: npm has removed the package, others have not", async () => {
+  const PATH = await pathWith(TOOLS, NOT_THERE);
+  const advice = (env: NodeJS.ProcessEnv): string => /LLAMA_STEER_FROM_SOURCE=1 (.*)\n$/.exec(build({ PATH, ...env }).stderr)![1]!;
+  const script = `node "${join(root, "native", "build.mjs")}"`;
+  expect(advice(BY_NPM)).toBe("npm install llama-steer");
+  expect(advice({ ...BY_NPM, npm_config_global: "true" })).toBe("npm install --global llama-steer");
+  expect(advice({ ...BY_NPM, npm_config_user_agent: "pnpm/12.21.0 npm/? node/v20.20.2" })).toBe(script);
+  expect(advice({})).toBe(script);
+  const inBun = "Object.defineProperty(process, 'versions', { value: { ...process.versions, bun: '1.4.5' } })";
+  expect(advice({ NODE_OPTIONS: `--import=${encodeURI(`data:text/javascript,${inBun}`)}` })).toBe(`${script} (needs Node and npm)`);
+  await writeFile(join(root, "tsconfig.json"), "{}");
+  expect(advice(BY_NPM)).toBe("npm install");
+  await rm(join(root, "commands", "npm"));
+  expect(build({ PATH }).stderr).toMatch(/could not be fetched: npm not found; it comes with Node\n/);
+});
+
 /** Node says of which glibc it is; on musl it says nothing. */
 const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
 
 const onLinux = process.platform === "linux" ? test : test.skip;
 
-onLinux("on musl npm leaves the prebuilt libraries out, or they do not run: the message says what does", async () => {
+onLinux("on musl the prebuilt libraries do not run: the message says what does", async () => {
   await installNodeLlamaCpp(PINNED);
   const advice = "glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1";
-  for (const install of [() => undefined, () => installPlatform(PINNED)]) {
-    await install();
-    const installed = build({ ...MUSL, npm_lifecycle_event: "install" });
-    expect(installed).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`^llama-steer: .*${advice} npm install\n$`)) });
-    // npm installs nothing again that it has installed.
-    const byHand = build({ ...MUSL, npm_lifecycle_event: undefined });
-    expect(byHand).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`${advice} node ".*/native/build\\.mjs"\n$`)) });
-    expect(installed.stderr + byHand.stderr).not.toContain("--include=optional");
-    expect(installed.stderr + byHand.stderr).not.toContain("fetch");
-  }
+  const installed = build({ ...MUSL, ...BY_NPM });
+  expect(installed).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`^llama-steer: .*${advice} npm install llama-steer\n$`)) });
+  const byHand = build(MUSL);
+  expect(byHand).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`${advice} node ".*/native/build\\.mjs"\n$`)) });
+  expect(installed.stderr + byHand.stderr).not.toContain("fetch");
 });
 
 onLinux("on musl a build from source names Alpine's packages", async () => {
