@@ -12,13 +12,12 @@ export function requireLibraries(name, version = pinnedVersion()) {
   const specifier = `@node-llama-cpp/${name}@${version}`;
   console.error(`llama-steer: fetching ${specifier} (llama.cpp's libraries)`);
   // Use npm, which knows the user's registry and checks the archive's integrity.
-  fetchInto(join(backendsFolder, name), specifier, (folder) => {
+  return fetchInto(join(backendsFolder, name), specifier, () => prebuiltFolder(name, version), (folder) => {
     npm(["pack", "--json", "--pack-destination", ".", specifier], folder);
     const archive = readdirSync(folder).find((file) => file.endsWith(".tgz"));
     run("tar", ["xzf", archive], folder); // a relative path, since GNU tar takes C: for the name of a machine
     for (const name of [archive, "package.json"]) rmSync(join(folder, name));
   });
-  return found(prebuiltFolder(name, version), specifier);
 }
 
 /**
@@ -30,33 +29,33 @@ export function requireNodeLlamaCpp() {
   if (installed !== undefined) return installed;
   const specifier = `node-llama-cpp@${pinnedVersion()}`;
   console.error(`llama-steer: fetching ${specifier} (llama.cpp's sources, cmake-js, node-addon-api)`);
-  fetchInto(buildToolsFolder, specifier, (folder) => {
+  return fetchInto(buildToolsFolder, specifier, findNodeLlamaCpp, (folder) => {
     const light = ["--omit=optional", "--ignore-scripts", "--no-package-lock", "--no-audit", "--no-fund"];
     npm(["install", "--prefix=.", ...light, specifier], folder);
   });
-  return found(findNodeLlamaCpp(), specifier);
 }
 
-function found(what, specifier) {
-  if (what === undefined) throw new BuildError(`${specifier} was fetched, and is not what it should be`);
-  return what;
-}
-
-/** Fill a new folder and move it to `target` as a whole. */
-function fetchInto(target, specifier, fill) {
-  mkdirSync(dirname(target), { recursive: true });
-  const partial = mkdtempSync(join(dirname(target), ".partial-"));
+/** Fills a new folder, moves it to `target` as a whole, and returns what `find` finds then. What another install was faster with stays. */
+function fetchInto(target, specifier, find, fill) {
+  let partial;
   try {
+    mkdirSync(dirname(target), { recursive: true });
+    partial = mkdtempSync(join(dirname(target), ".partial-"));
     const fetched = join(partial, "fetched");
     mkdirSync(fetched);
     fill(fetched);
-    if (existsSync(target)) renameSync(target, join(partial, "old")); // removed below with the rest
-    renameSync(fetched, target);
+    if (find() === undefined) {
+      if (existsSync(target)) renameSync(target, join(partial, "old")); // removed below with the rest
+      renameSync(fetched, target);
+    }
   } catch (error) {
-    throw new BuildError(`${specifier} could not be fetched: ${error.message}`);
+    if (find() === undefined) throw new BuildError(`${specifier} could not be fetched: ${error.message}`);
   } finally {
-    rmSync(partial, { recursive: true, force: true });
+    if (partial !== undefined) rmSync(partial, { recursive: true, force: true });
   }
+  const found = find();
+  if (found === undefined) throw new BuildError(`${specifier} was fetched, and is not what it should be`);
+  return found;
 }
 
 /** Settings of the install under way, which npm hands to its scripts and which a second npm would take for its own. */

@@ -111,6 +111,27 @@ test("npm fetches with the application's .npmrc, and its token does not stay in 
   }
 });
 
+test("what another install has fetched meanwhile is taken, and stays, whether our own fetch succeeds or not", async () => {
+  await installPlatform(PINNED);
+  const fetched = join(root, "stand-in");
+  await installNodeLlamaCpp(PINNED, fetched);
+  const there = join(root, "build", "tools", "node_modules");
+  const other = `/bin/mkdir -p ${there}; /bin/cp -r ${fetched} ${there}/node-llama-cpp; echo other > ${there}/whose`;
+  for (const end of [`/bin/mkdir node_modules; /bin/cp -r ${fetched} node_modules/node-llama-cpp`, NOT_THERE]) {
+    await rm(join(root, "build"), { recursive: true, force: true });
+    const { stderr } = build({ PATH: await pathWith(TOOLS, `${other}\n${end}`) });
+    expect(stderr).toMatch("gitRelease.bundle is missing; reinstall node-llama-cpp"); // the next step
+    expect([await readFile(join(there, "whose"), "utf8"), await readdir(join(root, "build"))]).toEqual(["other\n", ["tools"]]);
+  }
+});
+
+test("a package that cannot be written to is one message", async () => {
+  await writeFile(join(root, "build"), "not a folder");
+  const { status, stderr } = build({ PATH: await pathWith(TOOLS) });
+  expect([status, stderr.split("\n")[1]]).toEqual([1, expect.stringMatching(/^llama-steer: @node-llama-cpp\/\S+ could not be fetched: E(EXIST|NOTDIR)/)]);
+  expect(stderr).not.toContain("    at ");
+});
+
 const BY_NPM = { npm_lifecycle_event: "install", npm_config_user_agent: "npm/11.19.1 node/v20.20.2" };
 
 test("a build that fails names a command that repeats it: npm has removed the package, others have not", async () => {
