@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { requireLibraries } from "./fetch.mjs";
-import { platformName, prebuiltFolder } from "./prebuilt.mjs";
+import { pinnedVersion, platformName, prebuiltFolder } from "./prebuilt.mjs";
 
 /**
  * Packages with the back end for this machine's GPU, if it seems to have one. LLAMA_STEER_GPU=cuda|vulkan|none overrides the detection,
@@ -32,7 +32,8 @@ export function installGpuBackends(again) {
   const asked = process.env.LLAMA_STEER_GPU;
   for (const name of missingGpuPackages()) {
     try {
-      requireLibraries(name);
+      // Without network, an install that did not ask should not wait for npm's retries.
+      requireLibraries(name, pinnedVersion(), asked ? [] : ["--fetch-retries=0"]);
     } catch (error) {
       const advice = asked ? `LLAMA_STEER_GPU=${asked} asks for it. LLAMA_STEER_GPU=none installs without it`
         : `using the CPU. To try again, run: ${again}`;

@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -51,6 +51,7 @@ const TOOLS = ["git", "cmake", "c++"];
 /** As npm says that it has no such package. */
 const NOT_THERE = ["code E404", "404 No match found for version", "404", "A complete log of this run can be found in: /x.log"]
   .map((line) => `echo "npm error ${line}" >&2`).concat("exit 1").join("\n");
+const NODE_WARNS = 'echo "(node:1) ExperimentalWarning: x" >&2\n';
 
 function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: string } {
   const unset = { CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, npm_lifecycle_event: undefined };
@@ -78,7 +79,11 @@ test.each([undefined, "3.22.0"])("node-llama-cpp is fetched for a build if its v
 });
 
 test("what cannot be fetched is said with npm's reason, and nothing is left behind", async () => {
-  const PATH = await pathWith(TOOLS, NOT_THERE);
+  const PATH = await pathWith(TOOLS, NODE_WARNS + NOT_THERE);
+  const abandoned = join(root, "build", "backends", ".partial-abandoned");
+  await mkdir(abandoned, { recursive: true });
+  await mkdir(join(root, "build", "backends", ".partial-new")); // another install's, which is under way
+  await utimes(abandoned, 0, 0);
   const { status, stderr } = build({ PATH });
   expect(status).toBe(1);
   expect(stderr).toMatch(new RegExp(
@@ -91,7 +96,7 @@ test("what cannot be fetched is said with npm's reason, and nothing is left behi
   expect(tools.stderr).toMatch(`llama-steer: node-llama-cpp@${PINNED} could not be fetched: 404 No match found for version\n`);
   const nothing = build({ PATH: await pathWith(TOOLS), LLAMA_STEER_FROM_SOURCE: "1" });
   expect(nothing.stderr).toMatch(`node-llama-cpp@${PINNED} was fetched, and is not what it should be`);
-  expect([await readdir(join(root, "build", "backends")), nothing.status]).toEqual([[], 1]);
+  expect([await readdir(join(root, "build", "backends")), nothing.status]).toEqual([[".partial-new"], 1]);
 });
 
 test("npm fetches with the application's .npmrc, and its token does not stay in the package", async () => {
@@ -123,6 +128,12 @@ test("what another install has fetched meanwhile is taken, and stays, whether ou
     expect(stderr).toMatch("gitRelease.bundle is missing; reinstall node-llama-cpp"); // the next step
     expect([await readFile(join(there, "whose"), "utf8"), await readdir(join(root, "build"))]).toEqual(["other\n", ["tools"]]);
   }
+});
+
+test("Ctrl-C ends a fetch, and leaves nothing behind", async () => {
+  const { status, stderr } = build({ PATH: await pathWith(TOOLS, "kill -INT $PPID; kill -INT $$; exit 0") });
+  expect([status, stderr]).toEqual([1, expect.stringMatching(/could not be fetched: npm was stopped by SIGINT\n/)]);
+  expect(await readdir(join(root, "build", "backends"))).toEqual([]);
 });
 
 test("a package that cannot be written to is one message", async () => {
@@ -252,7 +263,8 @@ gpuTest("the back end of a GPU is fetched into a folder whose path has a space",
 });
 
 gpuTest("a back end that cannot be fetched fails the install if LLAMA_STEER_GPU asks for it", async () => {
-  const PATH = `${await pathWith([], NOT_THERE)}:${process.env["PATH"]}`;
+  const PATH = `${await pathWith([], `echo "$@" > ${root}/asked\n${NOT_THERE}`)}:${process.env["PATH"]}`;
+  const asked = (): Promise<string> => readFile(join(root, "asked"), "utf8");
   const url = JSON.stringify(join(root, "native", "gpu.mjs"));
   const ends = (LLAMA_STEER_GPU: string): unknown[] => {
     const args = ["--input-type=module", "-e", `import { installGpuBackends } from ${url}; installGpuBackends("again");`];
@@ -261,8 +273,10 @@ gpuTest("a back end that cannot be fetched fails the install if LLAMA_STEER_GPU 
   };
   expect(ends("cuda")).toEqual([1, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
     + "404 No match found for version; LLAMA_STEER_GPU=cuda asks for it. LLAMA_STEER_GPU=none installs without it"]]);
+  expect(await asked()).not.toContain("--fetch-retries");
   expect(ends("none")).toEqual([0, []]);
   await writeFile(join(root, "commands", "nvidia-smi"), "#!/bin/sh\n", { mode: 0o755 }); // a GPU is found, and nobody asked
   expect(ends("")).toEqual([0, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
     + "404 No match found for version; using the CPU. To try again, run: again"]]);
+  expect(await asked()).toContain("--fetch-retries=0");
 });
