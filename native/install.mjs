@@ -1,7 +1,9 @@
 // The package's install script: takes the prebuilt addon if one fits, otherwise builds one. A clone always builds its own.
+import { existsSync } from "node:fs";
+import { join } from "node:path";
 import { requireLibraries } from "./fetch.mjs";
 import { installGpuBackends } from "./gpu.mjs";
-import { isClone, lacksGlibc, platformName, prebuiltAddon, repeatCommand, scriptCommand } from "./prebuilt.mjs";
+import { isClone, lacksGlibc, packageRoot, platformName, prebuiltAddon, repeatCommand, scriptCommand } from "./prebuilt.mjs";
 import { BuildError } from "./spawn.mjs";
 
 const wantsBuild = /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "")
@@ -16,7 +18,10 @@ function takePrebuilt() {
     process.exitCode = 1;
     return;
   }
-  console.error(`llama-steer: using the prebuilt addon for ${platformName()} (SHA-256 verified); nothing is compiled`);
+  const own = join(packageRoot, "build", "addon");
+  if (existsSync(join(own, "built.json"))) {
+    console.error(`llama-steer: using the addon that was compiled on this machine. To use the prebuilt one, remove ${own}`);
+  } else console.error(`llama-steer: using the prebuilt addon for ${platformName()} (SHA-256 verified); nothing is compiled`);
   installGpuBackends(scriptCommand("install.mjs"));
 }
 

@@ -68,6 +68,16 @@ test("installs and steers without a compiler, CMake and git, and says what it to
   expect(addon!.found).toBe(`prebuilt, SHA-256 verified: ${join(prebuilts, platformName(), "llama-steer.node")}`);
 }, 60_000);
 
+test("an addon that was compiled on this machine takes precedence, and the install says so", async () => {
+  const own = join(installed, "build", "addon");
+  await mkdir(own);
+  await writeFile(join(own, "built.json"), "{}");
+  const { code, stderr } = await install().finally(() => rm(own, { recursive: true }));
+  expect([code, stderr]).toEqual([
+    undefined, `llama-steer: using the addon that was compiled on this machine. To use the prebuilt one, remove ${own}\n`,
+  ]);
+}, 30_000);
+
 const onLinux = process.platform === "linux" ? test : test.skip;
 onLinux("without optional packages, the install fetches llama.cpp's libraries, and says so", async () => {
   const name = platformName();
