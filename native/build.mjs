@@ -17,7 +17,7 @@ import { dirname, isAbsolute, join } from "node:path";
 import { requireLibraries, requireNodeLlamaCpp } from "./fetch.mjs";
 import { installGpuBackends } from "./gpu.mjs";
 import { extractLlamaCpp } from "./llama-cpp.mjs";
-import { packageRoot as root, lacksGlibc, platformName, prebuiltAdvice } from "./prebuilt.mjs";
+import { lacksGlibc, packageRoot as root, platformName, prebuiltAdvice, repeatCommand, scriptCommand } from "./prebuilt.mjs";
 import { writeRpcSource } from "./rpc-source.mjs";
 import { BuildError, howToInstall, run } from "./spawn.mjs";
 
@@ -75,8 +75,7 @@ function main() {
   const build = BUILDS[process.argv[2]] ?? { folder: "addon" };
   // The Windows packages contain no import libraries to link with.
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
-  // npm runs the install script of an installed package only when it installs it.
-  const again = process.env.npm_lifecycle_event === "install" ? "npm install" : `node "${join(root, "native", "build.mjs")}"`;
+  const again = repeatCommand("build.mjs");
   if (!fromSource && lacksGlibc()) throw new BuildError(prebuiltAdvice(again));
   const compiler = checkTools();
   const bins = fromSource ? "" : libraries(again);
@@ -97,7 +96,7 @@ function main() {
   const built = { nodeLlamaCpp: version, llamaCpp: release, fromSource, preload };
   writeFileSync(partial, `${JSON.stringify(built, null, 2)}\n`, { flag: "wx" });
   renameSync(partial, join(out, "built.json"));
-  if (!fromSource && build.target === undefined) installGpuBackends(`node "${join(root, "native", "build.mjs")}"`);
+  if (!fromSource && build.target === undefined) installGpuBackends(scriptCommand("build.mjs"));
 }
 
 function libraries(again) {

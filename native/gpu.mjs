@@ -4,7 +4,7 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { requireLibraries } from "./fetch.mjs";
-import { platformName, prebuiltFolder } from "./prebuilt.mjs";
+import { pinnedVersion, platformName, prebuiltFolder } from "./prebuilt.mjs";
 
 /**
  * Packages with the back end for this machine's GPU, if it seems to have one. LLAMA_STEER_GPU=cuda|vulkan|none overrides the detection,
@@ -24,13 +24,21 @@ export function missingGpuPackages() {
   return wantedGpuPackages().filter((name) => prebuiltFolder(name) === undefined);
 }
 
-/** Fetch those that are missing. A failure prints a message and leaves the CPU back end working. `again`: the command to try again. */
+/**
+ * Fetch those that are missing. A failure prints a message and leaves the CPU back end working. npm does not show what a successful install
+ * script prints, so the process fails if LLAMA_STEER_GPU asks for the back end. `again`: the command to try again.
+ */
 export function installGpuBackends(again) {
+  const asked = process.env.LLAMA_STEER_GPU;
   for (const name of missingGpuPackages()) {
     try {
-      requireLibraries(name);
+      // Without network, an install that did not ask should not wait for npm's retries.
+      requireLibraries(name, pinnedVersion(), asked ? [] : ["--fetch-retries=0"]);
     } catch (error) {
-      console.error(`llama-steer: ${error.message}; using the CPU. To try again, run: ${again}`);
+      const advice = asked ? `LLAMA_STEER_GPU=${asked} asks for it. LLAMA_STEER_GPU=none installs without it`
+        : `using the CPU. To try again, run: ${again}`;
+      console.error(`llama-steer: ${error.message}; ${advice}`);
+      if (asked) process.exitCode = 1;
     }
   }
 }

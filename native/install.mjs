@@ -3,10 +3,9 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { requireLibraries } from "./fetch.mjs";
 import { installGpuBackends } from "./gpu.mjs";
-import { lacksGlibc, packageRoot, platformName, prebuiltAddon } from "./prebuilt.mjs";
+import { isClone, lacksGlibc, packageRoot, platformName, prebuiltAddon, repeatCommand, scriptCommand } from "./prebuilt.mjs";
 import { BuildError } from "./spawn.mjs";
 
-const isClone = existsSync(join(packageRoot, "tsconfig.json"));
 const wantsBuild = /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "")
   || Object.keys(process.env).some((name) => name.startsWith("LLAMA_STEER_CMAKE_OPTION_"));
 
@@ -15,12 +14,15 @@ function takePrebuilt() {
     requireLibraries(platformName());
   } catch (error) {
     if (!(error instanceof BuildError)) throw error;
-    console.error(`llama-steer: ${error.message}. To try again, run: npm install --include=optional`);
+    console.error(`llama-steer: ${error.message}. To try again, run: ${repeatCommand("install.mjs")}`);
     process.exitCode = 1;
     return;
   }
-  console.error(`llama-steer: using the prebuilt addon for ${platformName()} (SHA-256 verified); nothing is compiled`);
-  installGpuBackends(`node "${join(packageRoot, "native", "install.mjs")}"`);
+  const own = join(packageRoot, "build", "addon");
+  if (existsSync(join(own, "built.json"))) {
+    console.error(`llama-steer: using the addon that was compiled on this machine. To use the prebuilt one, remove ${own}`);
+  } else console.error(`llama-steer: using the prebuilt addon for ${platformName()} (SHA-256 verified); nothing is compiled`);
+  installGpuBackends(scriptCommand("install.mjs"));
 }
 
 const { refusal } = isClone || wantsBuild ? {} : prebuiltAddon();

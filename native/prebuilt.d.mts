@@ -1,8 +1,10 @@
 export function unpacked(path: string): string;
 export const packageRoot: string;
+export const isClone: boolean;
 export function platformName(): string;
 export function lacksGlibc(): boolean;
 export function prebuiltAdvice(build: string): string;
+export function scriptCommand(script: string, ...args: string[]): string;
 export function findNodeLlamaCpp(): { folder: string; version: string; release: string } | undefined;
 export function pinnedVersion(): string;
 export function prebuiltFolder(name: string, version?: string): string | undefined;

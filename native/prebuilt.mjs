@@ -11,6 +11,8 @@ export function unpacked(path) {
 
 export const packageRoot = unpacked(dirname(dirname(fileURLToPath(import.meta.url))));
 
+export const isClone = existsSync(join(packageRoot, "tsconfig.json"));
+
 const OS_NAMES = { linux: "linux", darwin: "mac", win32: "win" };
 const ARCH_NAMES = { x64: "x64", arm64: "arm64", arm: "armv7l", riscv64: "riscv64" };
 
@@ -38,10 +40,24 @@ export const APK = "apk add build-base cmake git linux-headers";
 
 /** What to do if the prebuilt libraries are missing or cannot be loaded. `build`: the command that builds the addon. */
 export function prebuiltAdvice(build) {
-  if (!lacksGlibc()) return "Optional packages may have been left out. Run: npm install --include=optional";
+  if (!lacksGlibc()) return `Optional packages may have been left out. Run: ${scriptCommand("install.mjs")}`;
   return "llama.cpp's prebuilt libraries and the addon for them need glibc, and this Linux has another C library (Alpine has musl). Use a "
     + "system with glibc, for example the image node:22-bookworm-slim, or build llama.cpp from source, which takes minutes and needs a C++ "
     + `compiler, CMake, git and the kernel's headers (Alpine: ${APK}). Run: LLAMA_STEER_FROM_SOURCE=1 ${build}`;
+}
+
+/** The command that runs a script of native/, whatever installed the package. It needs Node, even if the application runs elsewhere. */
+export function scriptCommand(script, ...args) {
+  const command = [`node "${join(packageRoot, "native", script)}"`, ...args].join(" ");
+  return process.versions.bun ?? process.versions.deno ? `${command} (needs Node and npm)` : command;
+}
+
+/** The command that repeats a script that failed. npm has then removed the package, if it was about to install it. */
+export function repeatCommand(script) {
+  const { npm_lifecycle_event: event, npm_config_user_agent: agent, npm_config_global: global } = process.env;
+  if (event !== "install" || !agent?.startsWith("npm/")) return scriptCommand(script);
+  if (isClone) return "npm install";
+  return `npm install ${global === "true" ? "--global " : ""}llama-steer`;
 }
 
 /** The exact version that package.json pins, of node-llama-cpp and of its packages with llama.cpp's libraries. */

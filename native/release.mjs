@@ -41,7 +41,8 @@ function faults(folder, version) {
   const paths = (value) => (typeof value === "string" ? [value] : Object.values(value).flatMap(paths));
   const needed = [...paths(own.exports), ...paths(own.bin), "README.md", "LICENSE", "CHANGELOG.md", "docs/api", "dist/page/index.html"];
   const manifest = join(folder, "build", "prebuilt", "manifest.json");
-  const { addons } = existsSync(manifest) ? readJson(manifest) : { addons: {} };
+  const pinned = own.optionalDependencies?.["@node-llama-cpp/linux-x64"];
+  const { addons, nodeLlamaCpp } = existsSync(manifest) ? readJson(manifest) : { addons: {}, nodeLlamaCpp: pinned };
   const isWhole = (name) => {
     const path = join(folder, "build", "prebuilt", name, "llama-steer.node");
     return existsSync(path) && hashOf(readFileSync(path)) === addons[name]?.sha256;
@@ -49,6 +50,7 @@ function faults(folder, version) {
   return [
     ...(own.version === version ? [] : [`its version is ${own.version}, not ${version}`]),
     ...needed.filter((path) => !existsSync(join(folder, path))).map((path) => `${join(path)} is missing`),
+    ...(nodeLlamaCpp === pinned ? [] : [`its addons are for node-llama-cpp ${nodeLlamaCpp}, not ${pinned}`]),
     ...Object.keys(PLATFORMS).filter((name) => !isWhole(name)).map((name) => `the addon for ${name} is missing or damaged`),
   ];
 }

@@ -1,7 +1,6 @@
 import { spawnSync } from "node:child_process";
-import { join } from "node:path";
 import { missingGpuPackages } from "#native/gpu";
-import { packageRoot } from "#native/prebuilt";
+import { scriptCommand } from "#native/prebuilt";
 import { datasets as datasetsApi } from "../../lib/experiments.js";
 import { threadLimit } from "../../lib/engine/index.js";
 import { models as modelsApi, SteeringError } from "../../lib/index.js";
@@ -44,7 +43,7 @@ function native(): Check[] {
     const found = devices().map(({ name, description, kind, totalBytes }) =>
       `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
     const missing = built.fromSource ? [] : missingGpuPackages().map((name) => `@node-llama-cpp/${name} fits this machine and is not installed. `
-      + `Install it: node "${join(packageRoot, "native", "install.mjs")}"`);
+      + `Install it: ${scriptCommand("install.mjs")}`);
     const source = built.fromSource ? "built from source" : `from node-llama-cpp ${built.nodeLlamaCpp}`;
     return [
       { name: "addon", ok: true, found: `${isPrebuilt ? "prebuilt, SHA-256 verified" : "compiled on this machine"}: ${addonPath}` },

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import {
-  lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAddon, prebuiltAdvice, prebuiltFolder,
+  isClone, lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAddon, prebuiltAdvice, prebuiltFolder, scriptCommand,
 } from "#native/prebuilt";
 import { SteeringError } from "../errors.js";
 import type { NativeAddon, NativeDevice } from "./binding.js";
@@ -124,12 +124,11 @@ export function rpcBackend(): string | undefined {
 export function requireRpcBackend(): void {
   if (rpcBackend() !== undefined) return;
   throw new SteeringError("E_NATIVE", "llama.cpp's RPC back end is not built; it takes some seconds and a C++ compiler. Build it: "
-    + `node "${join(packageRoot, "native", "build.mjs")}" --rpc`);
+    + scriptCommand("build.mjs", "--rpc"));
 }
 
 function rebuildCommand(): string {
-  // Works with every package manager, whether it runs install scripts or not.
-  return existsSync(join(packageRoot, "tsconfig.json")) ? "npm run build" : `node "${join(packageRoot, "native", "build.mjs")}"`;
+  return isClone ? "npm run build" : scriptCommand("build.mjs");
 }
 
 function gpuLibraries(folder: string): string[] {

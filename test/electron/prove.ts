@@ -10,7 +10,7 @@ import { tinyWithChat } from "../support/tiny-chat.js";
 import { encodeGguf, tinyModel } from "../support/tiny-model.js";
 
 /** What docs/electron.md says to unpack. */
-const UNPACKED = "{node_modules/llama-steer,node_modules/node-llama-cpp,node_modules/@node-llama-cpp}";
+const UNPACKED = "{node_modules/llama-steer,node_modules/@node-llama-cpp}";
 const FUSES = "OnlyLoadAppFromAsar=on LoadBrowserProcessSpecificV8Snapshot=off EnableNodeOptionsEnvironmentVariable=off".split(" ");
 
 type Outcomes = Record<"unsteered" | "steered" | "crashing" | "chat" | "dataset", string>;

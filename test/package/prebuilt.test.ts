@@ -68,6 +68,16 @@ test("installs and steers without a compiler, CMake and git, and says what it to
   expect(addon!.found).toBe(`prebuilt, SHA-256 verified: ${join(prebuilts, platformName(), "llama-steer.node")}`);
 }, 60_000);
 
+test("an addon that was compiled on this machine takes precedence, and the install says so", async () => {
+  const own = join(installed, "build", "addon");
+  await mkdir(own);
+  await writeFile(join(own, "built.json"), "{}");
+  const { code, stderr } = await install().finally(() => rm(own, { recursive: true }));
+  expect([code, stderr]).toEqual([
+    undefined, `llama-steer: using the addon that was compiled on this machine. To use the prebuilt one, remove ${own}\n`,
+  ]);
+}, 30_000);
+
 const onLinux = process.platform === "linux" ? test : test.skip;
 onLinux("without optional packages, the install fetches llama.cpp's libraries, and says so", async () => {
   const name = platformName();
@@ -90,8 +100,17 @@ onLinux("without optional packages, the install fetches llama.cpp's libraries, a
     `llama-steer: fetching @node-llama-cpp/${name}@${pinnedVersion()} (llama.cpp's libraries)`,
     `llama-steer: using the prebuilt addon for ${name} (SHA-256 verified); nothing is compiled`, "",
   ]);
-  const answer = await run(process.execPath, [join(light, "dist", "bin", "llama-steer.js"), "generate", "tiny", "Hello", "--quiet"], at);
+  const hello = ["generate", "tiny", "Hello", "--quiet"];
+  const answer = await run(process.execPath, [join(light, "dist", "bin", "llama-steer.js"), ...hello], at);
   expect(answer.stdout).not.toBe("");
+  // Without network, and where no install script ran, the same command helps.
+  await rm(join(light, "build", "backends"), { recursive: true });
+  const command = `node "${join(light, "native", "install.mjs")}"`;
+  const without = await ended(run(process.execPath, [join(light, "dist", "bin", "llama-steer.js"), ...hello], at));
+  expect(without.stderr).toMatch(`${name}@${pinnedVersion()} is not installed. Optional packages may have been left out. Run: ${command} [`);
+  await rm(join(tools, "npm"));
+  const failed = await ended(run(process.execPath, [join(light, "native", "install.mjs")], { ...at, env: { ...at.env, PATH: tools } }));
+  expect([failed.code, failed.stderr]).toEqual([1, expect.stringContaining(`npm not found; it comes with Node. To try again, run: ${command}\n`)]);
 }, 120_000);
 
 /** One thing about the prebuilt addon does not fit this machine. */
@@ -130,7 +149,7 @@ test("on musl it says that glibc is needed, and what helps, in one message: wher
   const musl = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
   const { code, stderr } = await install(musl);
   expect(code).toBe(1);
-  expect(stderr).toMatch(/^llama-steer: .*need glibc, and this Linux has another C library.*apk add build-base.*FROM_SOURCE=1 npm install\n$/);
+  expect(stderr).toMatch(/^llama-steer: .*need glibc, and this Linux has another C library.*apk add build-base.*FROM_SOURCE=1 npm install llama-steer\n$/);
   Object.assign(env, musl);
   const loaded = await steer("generate", "tiny", "x").finally(() => { delete env["NODE_OPTIONS"]; });
   expect(loaded.code).toBe(5);

@@ -101,11 +101,14 @@ test.each<[string, (path: string) => void, string | undefined]>([
     "the addon for win-x64 is missing or damaged"],
   ["without a list of its addons", () => rmSync(join(folder, "package/build/prebuilt/manifest.json")),
     PLATFORMS.map((name) => `the addon for ${name} is missing or damaged`).join("; ")],
+  ["with addons for another llama.cpp", () => write({ "package/package.json": manifestOf("1.2.0", "3.22.1") }),
+    "its addons are for node-llama-cpp 3.22.0, not 3.22.1"],
 ])("a package that is %s", (_, change, fault) => {
   const sha256 = createHash("sha256").update("x").digest("hex");
+  const addons = Object.fromEntries(PLATFORMS.map((name) => [name, { sha256 }]));
   write({
     "package/package.json": manifestOf("1.2.0"),
-    "package/build/prebuilt/manifest.json": JSON.stringify({ addons: Object.fromEntries(PLATFORMS.map((name) => [name, { sha256 }])) }),
+    "package/build/prebuilt/manifest.json": JSON.stringify({ nodeLlamaCpp: "3.22.0", addons }),
     ...Object.fromEntries(PLATFORMS.map((name) => [`package/build/prebuilt/${name}/llama-steer.node`, "x"])),
     ...Object.fromEntries(["dist/lib/index.js", "dist/bin/llama-steer.js", "dist/page/index.html", "README.md", "LICENSE", "CHANGELOG.md",
       "docs/api/index.md"].map((name) => [`package/${name}`, ""])),
@@ -117,7 +120,10 @@ test.each<[string, (path: string) => void, string | undefined]>([
     : { status: 1, stderr: `llama-steer: it.tgz cannot be published: ${fault}\n` });
 });
 
-function manifestOf(version: string): string {
+function manifestOf(version: string, pinned = "3.22.0"): string {
   const exports = { ".": { import: { default: "./dist/lib/index.js" } }, "./package.json": "./package.json" };
-  return JSON.stringify({ name: "llama-steer", version, exports, bin: { "llama-steer": "dist/bin/llama-steer.js" } });
+  return JSON.stringify({
+    name: "llama-steer", version, exports, bin: { "llama-steer": "dist/bin/llama-steer.js" },
+    optionalDependencies: { "@node-llama-cpp/linux-x64": pinned },
+  });
 }

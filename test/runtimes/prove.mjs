@@ -22,7 +22,7 @@ const node = process.execPath;
 const CASES = {
   npm: { add: ["npm", "install", "--no-audit", "--no-fund", "llama-steer"], command: [node, CLI], program: [node] },
   pnpm: {
-    files: { "pnpm-workspace.yaml": `storeDir: ${at("store")}\nallowBuilds:\n  llama-steer: true\n  node-llama-cpp: false\n` },
+    files: { "pnpm-workspace.yaml": `storeDir: ${at("store")}\nallowBuilds:\n  llama-steer: true\n` },
     add: [tool("pnpm"), "add", "llama-steer"], command: [tool("pnpm"), "exec", "llama-steer"], program: [node],
   },
   yarn: {
@@ -62,7 +62,7 @@ async function packed() {
   return join(archive, readdirSync(archive)[0]);
 }
 
-/** Package managers and runtimes; npm 11 leaves it to its caller to run the scripts that fetch them. */
+/** Package managers and runtimes, with what the install scripts of those fetch; no other script runs. */
 async function installTools(names) {
   mkdirSync(at("tools"));
   writeFileSync(at("tools", "package.json"), JSON.stringify({ private: true }));

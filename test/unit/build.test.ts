@@ -1,4 +1,4 @@
-import { cp, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -51,9 +51,11 @@ const TOOLS = ["git", "cmake", "c++"];
 /** As npm says that it has no such package. */
 const NOT_THERE = ["code E404", "404 No match found for version", "404", "A complete log of this run can be found in: /x.log"]
   .map((line) => `echo "npm error ${line}" >&2`).concat("exit 1").join("\n");
+const NODE_WARNS = 'echo "(node:1) ExperimentalWarning: x" >&2\n';
 
 function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: string } {
-  const clean: NodeJS.ProcessEnv = { ...process.env, CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, ...env };
+  const unset = { CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, npm_lifecycle_event: undefined };
+  const clean: NodeJS.ProcessEnv = { ...process.env, ...unset, ...env };
   const { status, stderr } = spawnSync(process.execPath, [join(root, "native", "build.mjs")], { encoding: "utf8", env: clean });
   return { status, stderr };
 }
@@ -77,7 +79,11 @@ test.each([undefined, "3.22.0"])("node-llama-cpp is fetched for a build if its v
 });
 
 test("what cannot be fetched is said with npm's reason, and nothing is left behind", async () => {
-  const PATH = await pathWith(TOOLS, NOT_THERE);
+  const PATH = await pathWith(TOOLS, NODE_WARNS + NOT_THERE);
+  const abandoned = join(root, "build", "backends", ".partial-abandoned");
+  await mkdir(abandoned, { recursive: true });
+  await mkdir(join(root, "build", "backends", ".partial-new")); // another install's, which is under way
+  await utimes(abandoned, 0, 0);
   const { status, stderr } = build({ PATH });
   expect(status).toBe(1);
   expect(stderr).toMatch(new RegExp(
@@ -90,7 +96,69 @@ test("what cannot be fetched is said with npm's reason, and nothing is left behi
   expect(tools.stderr).toMatch(`llama-steer: node-llama-cpp@${PINNED} could not be fetched: 404 No match found for version\n`);
   const nothing = build({ PATH: await pathWith(TOOLS), LLAMA_STEER_FROM_SOURCE: "1" });
   expect(nothing.stderr).toMatch(`node-llama-cpp@${PINNED} was fetched, and is not what it should be`);
-  expect([await readdir(join(root, "build", "backends")), nothing.status]).toEqual([[], 1]);
+  expect([await readdir(join(root, "build", "backends")), nothing.status]).toEqual([[".partial-new"], 1]);
+});
+
+test("npm fetches with the application's .npmrc, and its token does not stay in the package", async () => {
+  await installPlatform(PINNED);
+  const fetched = join(root, "stand-in");
+  await installNodeLlamaCpp(PINNED, fetched);
+  const app = join(root, "app");
+  await mkdir(app);
+  await writeFile(join(app, ".npmrc"), "@node-llama-cpp:registry=https://npm.test\n//npm.test/:_authToken=${TOKEN}\n");
+  const npm = `/bin/cat .npmrc package.json > ${root}/read; /bin/mkdir node_modules; /bin/cp -r ${fetched} node_modules/node-llama-cpp`;
+  const PATH = `${await pathWith(TOOLS, npm)}:/usr/bin`;
+  for (const place of [{ npm_config_local_prefix: app, INIT_CWD: root }, { npm_config_local_prefix: undefined, INIT_CWD: app }]) {
+    await rm(join(root, "build"), { recursive: true, force: true });
+    build({ PATH, ...place });
+    expect(await readFile(join(root, "read"), "utf8")).toBe(`${await readFile(join(app, ".npmrc"), "utf8")}{ "private": true }\n`);
+    expect((await readdir(join(root, "build", "tools"))).sort()).toEqual(["node_modules", "package.json"]);
+  }
+});
+
+test("what another install has fetched meanwhile is taken, and stays, whether our own fetch succeeds or not", async () => {
+  await installPlatform(PINNED);
+  const fetched = join(root, "stand-in");
+  await installNodeLlamaCpp(PINNED, fetched);
+  const there = join(root, "build", "tools", "node_modules");
+  const other = `/bin/mkdir -p ${there}; /bin/cp -r ${fetched} ${there}/node-llama-cpp; echo other > ${there}/whose`;
+  for (const end of [`/bin/mkdir node_modules; /bin/cp -r ${fetched} node_modules/node-llama-cpp`, NOT_THERE]) {
+    await rm(join(root, "build"), { recursive: true, force: true });
+    const { stderr } = build({ PATH: await pathWith(TOOLS, `${other}\n${end}`) });
+    expect(stderr).toMatch("gitRelease.bundle is missing; reinstall node-llama-cpp"); // the next step
+    expect([await readFile(join(there, "whose"), "utf8"), await readdir(join(root, "build"))]).toEqual(["other\n", ["tools"]]);
+  }
+});
+
+test("Ctrl-C ends a fetch, and leaves nothing behind", async () => {
+  const { status, stderr } = build({ PATH: await pathWith(TOOLS, "kill -INT $PPID; kill -INT $$; exit 0") });
+  expect([status, stderr]).toEqual([1, expect.stringMatching(/could not be fetched: npm was stopped by SIGINT\n/)]);
+  expect(await readdir(join(root, "build", "backends"))).toEqual([]);
+});
+
+test("a package that cannot be written to is one message", async () => {
+  await writeFile(join(root, "build"), "not a folder");
+  const { status, stderr } = build({ PATH: await pathWith(TOOLS) });
+  expect([status, stderr.split("\n")[1]]).toEqual([1, expect.stringMatching(/^llama-steer: @node-llama-cpp\/\S+ could not be fetched: E(EXIST|NOTDIR)/)]);
+  expect(stderr).not.toContain("    at ");
+});
+
+const BY_NPM = { npm_lifecycle_event: "install", npm_config_user_agent: "npm/11.19.1 node/v20.20.2" };
+
+test("a build that fails names a command that repeats it: npm has removed the package, others have not", async () => {
+  const PATH = await pathWith(TOOLS, NOT_THERE);
+  const advice = (env: NodeJS.ProcessEnv): string => /LLAMA_STEER_FROM_SOURCE=1 (.*)\n$/.exec(build({ PATH, ...env }).stderr)![1]!;
+  const script = `node "${join(root, "native", "build.mjs")}"`;
+  expect(advice(BY_NPM)).toBe("npm install llama-steer");
+  expect(advice({ ...BY_NPM, npm_config_global: "true" })).toBe("npm install --global llama-steer");
+  expect(advice({ ...BY_NPM, npm_config_user_agent: "pnpm/12.21.0 npm/? node/v20.20.2" })).toBe(script);
+  expect(advice({})).toBe(script);
+  const inBun = "Object.defineProperty(process, 'versions', { value: { ...process.versions, bun: '1.4.5' } })";
+  expect(advice({ NODE_OPTIONS: `--import=${encodeURI(`data:text/javascript,${inBun}`)}` })).toBe(`${script} (needs Node and npm)`);
+  await writeFile(join(root, "tsconfig.json"), "{}");
+  expect(advice(BY_NPM)).toBe("npm install");
+  await rm(join(root, "commands", "npm"));
+  expect(build({ PATH }).stderr).toMatch(/could not be fetched: npm not found; it comes with Node\n/);
 });
 
 /** Node says of which glibc it is; on musl it says nothing. */
@@ -98,19 +166,14 @@ const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process
 
 const onLinux = process.platform === "linux" ? test : test.skip;
 
-onLinux("on musl npm leaves the prebuilt libraries out, or they do not run: the message says what does", async () => {
+onLinux("on musl the prebuilt libraries do not run: the message says what does", async () => {
   await installNodeLlamaCpp(PINNED);
   const advice = "glibc.*musl.*node:22-bookworm-slim.*apk add build-base cmake git linux-headers.*LLAMA_STEER_FROM_SOURCE=1";
-  for (const install of [() => undefined, () => installPlatform(PINNED)]) {
-    await install();
-    const installed = build({ ...MUSL, npm_lifecycle_event: "install" });
-    expect(installed).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`^llama-steer: .*${advice} npm install\n$`)) });
-    // npm installs nothing again that it has installed.
-    const byHand = build({ ...MUSL, npm_lifecycle_event: undefined });
-    expect(byHand).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`${advice} node ".*/native/build\\.mjs"\n$`)) });
-    expect(installed.stderr + byHand.stderr).not.toContain("--include=optional");
-    expect(installed.stderr + byHand.stderr).not.toContain("fetch");
-  }
+  const installed = build({ ...MUSL, ...BY_NPM });
+  expect(installed).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`^llama-steer: .*${advice} npm install llama-steer\n$`)) });
+  const byHand = build(MUSL);
+  expect(byHand).toEqual({ status: 1, stderr: expect.stringMatching(new RegExp(`${advice} node ".*/native/build\\.mjs"\n$`)) });
+  expect(installed.stderr + byHand.stderr).not.toContain("fetch");
 });
 
 onLinux("on musl a build from source names Alpine's packages", async () => {
@@ -197,10 +260,23 @@ gpuTest("the back end of a GPU is fetched into a folder whose path has a space",
   expect(stderr).toBe(`llama-steer: fetching @node-llama-cpp/${name}@${PINNED} (llama.cpp's libraries)\n`);
   expect(await readdir(join(spaced, "build", "backends"))).toEqual([name]);
   expect(await readdir(join(spaced, "build", "backends", name))).toEqual(["package"]);
-  await writeFile(join(bin, "npm"), `#!/bin/sh\n${NOT_THERE}`, { mode: 0o755 });
-  const failed = spawnSync(process.execPath, ["--input-type=module", "-e", program.replace("()", '("again")')], {
-    encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}`, LLAMA_STEER_GPU: "cuda" },
-  });
-  expect([failed.status, failed.stderr.split("\n")[1]]).toEqual([0, `llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be `
-    + "fetched: 404 No match found for version; using the CPU. To try again, run: again"]);
+});
+
+gpuTest("a back end that cannot be fetched fails the install if LLAMA_STEER_GPU asks for it", async () => {
+  const PATH = `${await pathWith([], `echo "$@" > ${root}/asked\n${NOT_THERE}`)}:${process.env["PATH"]}`;
+  const asked = (): Promise<string> => readFile(join(root, "asked"), "utf8");
+  const url = JSON.stringify(join(root, "native", "gpu.mjs"));
+  const ends = (LLAMA_STEER_GPU: string): unknown[] => {
+    const args = ["--input-type=module", "-e", `import { installGpuBackends } from ${url}; installGpuBackends("again");`];
+    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env: { ...process.env, PATH, LLAMA_STEER_GPU } });
+    return [status, stderr.split("\n").slice(1, -1)];
+  };
+  expect(ends("cuda")).toEqual([1, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
+    + "404 No match found for version; LLAMA_STEER_GPU=cuda asks for it. LLAMA_STEER_GPU=none installs without it"]]);
+  expect(await asked()).not.toContain("--fetch-retries");
+  expect(ends("none")).toEqual([0, []]);
+  await writeFile(join(root, "commands", "nvidia-smi"), "#!/bin/sh\n", { mode: 0o755 }); // a GPU is found, and nobody asked
+  expect(ends("")).toEqual([0, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
+    + "404 No match found for version; using the CPU. To try again, run: again"]]);
+  expect(await asked()).toContain("--fetch-retries=0");
 });
