@@ -9,7 +9,7 @@ import { readRun, RESULTS_FILE, type ReadRunOptions, type RunResults } from "./s
 
 /** A checked merge. Nothing is written until you call `write`. */
 export interface Merge {
-  /** Write the new folder. Throws E_WRITE. */
+  /** Write the new folder. Throws E_WRITE, and E_BAD_RUN if the folder holds a run by now, or a shard has changed since it was checked. */
   write(): Promise<RunResults>;
 }
 
@@ -32,7 +32,7 @@ export async function planMerge(out: string, folders: readonly string[], options
   for (const folder of folders) parts.push(await partOf(folder, options.signal));
   const [first] = parts;
   if (!first?.run.shard) throw new SteeringError("E_BAD_RUN", `${folders[0] ?? "nothing"} is not a shard of a run`);
-  if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} already holds a run; choose another folder`);
+  refuseRun(out);
   checkShards(parts, first.run);
   const vectors = await sharedVectors(parts);
   const { run, folder: firstFolder } = first;
@@ -40,6 +40,7 @@ export async function planMerge(out: string, folders: readonly string[], options
   return {
     write: async () => {
       throwIfAborted(options.signal);
+      refuseRun(out);
       for (const file of vectors) await writeFileAtomic(join(out, file), await readVector(join(firstFolder, file)));
       await writeMerged(out, { ...run, shard: null }, pieces);
       return readRun(out);
@@ -85,7 +86,12 @@ async function writeMerged(out: string, run: RunFile, shards: readonly Piece[]):
   } finally {
     for (const source of sources) await source?.close();
   }
+  refuseRun(out);
   await writeFileAtomic(join(out, RUN_FILE), encodeRun(run));
+}
+
+function refuseRun(out: string): void {
+  if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} already holds a run; choose another folder`);
 }
 
 function checkShards(parts: readonly Part[], first: RunFile): void {
