@@ -211,6 +211,18 @@ describe("shards", () => {
     expect((await readdir(out)).sort()).toEqual(["results.jsonl", "run.json"]);
   });
 
+  test.each([
+    ["replaced", async (path: string) => writeFile(path, (await readFile(path, "utf8")).replace('"length"', '"failed"'))], // as many bytes
+    ["cut short", (path: string) => truncate(path, 10)], ["removed", (path: string) => rm(path)],
+  ])("that were %s after the merge was checked are refused, and no run is written", async (_, change) => {
+    const folders = await shards(2);
+    const out = join(await temporaryFolder(), "all");
+    const merge = await planMerge(out, folders);
+    await change(results(folders[1]!));
+    await expect(merge.write()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/part-1 (has changed|cannot)/) });
+    expect(await readdir(out)).toEqual(["ITA-ENG.safetensors"]);
+  });
+
   test("that do not belong together are refused, and nothing is written", async () => {
     const folders = await shards(3);
     const out = join(await temporaryFolder(), "all");
