@@ -121,7 +121,7 @@ describe("who is at fault", () => {
     ["a template that adds what a message lacks", "{% if tools %}{{ tools }}{% endif %}{{ messages[0].tone + 'x' }}", "E_BAD_GGUF", /fails: /],
     [
       "a template that fails, and does well without a variable",
-      "{% for t in tools %}{{ t }}{% endfor %}{{ 'x' in tools or tools == 1 }}{% for m in messages %}{{ m.content + m.tone }}{% endfor %}",
+      "{% for x in more %}{{ x }}{% endfor %}{{ 'x' in more or more == 1 }}{% for m in messages %}{{ m.content + m.tone }}{% endfor %}",
       "E_BAD_GGUF", /fails: /,
     ],
     ["a template that leaves out every message", "Hello", "E_BAD_GGUF", /omits a message$/],
