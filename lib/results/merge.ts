@@ -67,7 +67,12 @@ async function partOf(folder: string, signal: AbortSignal | undefined): Promise<
   const run = await readRunFile(folder);
   const path = join(folder, RESULTS_FILE);
   const version = existsSync(path) ? await readShard(folder, () => versionOf(path)) : "";
-  const { ends } = await readRecords(path, run, () => undefined, signal);
+  let begin = 0;
+  const { ends } = await readRecords(path, run, (_, line, end) => {
+    const asWritten = Buffer.byteLength(line) + 1 === end - begin && !line.includes("\r");
+    if (!asWritten) throw new SteeringError("E_BAD_RUN", `${path} has a byte order mark or Windows line ends; copy it again, as a binary file`);
+    begin = end;
+  }, signal);
   return { folder, run, isComplete: ends.length === waves(run).length, ends, version };
 }
 

@@ -74,6 +74,16 @@ describe("run.json", () => {
     expect(stderr).toMatch(/line 36: too many results/);
   });
 
+  test.each([
+    ["a byte order mark", (text: string) => `\ufeff${text}`], ["Windows line ends", (text: string) => text.replaceAll("\n", "\r\n")],
+  ])("a shard that got %s on its way is not merged, but read", async (_, change) => {
+    const folder = await folderWith(changed({ shard: { index: 0, count: 1 } }));
+    const path = join(folder, "results.jsonl");
+    await writeFile(path, change(await readFile(path, "utf8")));
+    expect((await results.read(folder)).isComplete).toBe(true);
+    await refusedIn(results.merge(join(folder, "out"), [folder]), "E_BAD_RUN", /has a byte order mark or Windows line ends/);
+  });
+
   test("an evaluation's deep header is refused", async () => {
     const folder = await folderWith((json) => json);
     using evaluator = await evaluate.language({ wanted: "ita" });
