@@ -49,7 +49,7 @@ export async function planMerge(out: string, folders: readonly string[], options
   };
 }
 
-/** Where a shard's waves lie: `ends` has the position in bytes after each. `version`: of the file of results in which they lie. */
+/** Where a shard's waves lie: `ends` has the position in bytes after each; `version` identifies the file's content. */
 interface Piece {
   folder: string;
   ends: readonly number[];
