@@ -1,8 +1,9 @@
+import { join } from "node:path";
 import { wantedOf, checkEvaluators, named, requireSetting } from "../../lib/evaluate/index.js";
 import { evaluate, results as resultsApi, type Evaluator } from "../../lib/experiments.js";
 import { formatOfConfig } from "../../lib/experiment/index.js";
 import { SteeringError, type FormatOptions } from "../../lib/index.js";
-import { readRunFile } from "../../lib/results/index.js";
+import { readRecords, readRunFile, RESULTS_FILE } from "../../lib/results/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import evaluateFacts from "../evaluate-facts.js";
@@ -58,6 +59,7 @@ async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise
   const folders = options.runs.flatMap(resultsApi.below);
   const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: await readRunFile(folder) })));
   for (const { folder, run } of runs) requireSetting("--against", options.against, folder, run); // before any judging
+  for (const { folder, run } of runs) await readRecords(join(folder, RESULTS_FILE), run, () => undefined, signal); // likewise
   const wanted = wantedBy(options);
   const given = perplexityFormat(options);
   await using kit = await EvaluationKit.open(options, signal);

@@ -1,9 +1,9 @@
 import { join, relative } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
-import { results as resultsApi, type Merge } from "../../lib/experiments.js";
+import { results as resultsApi, type Merge, type RunResults } from "../../lib/experiments.js";
 import { writeLinesAtomic } from "../../lib/formats/index.js";
-import { unpublished } from "../../lib/results/index.js";
+import { unpublished, withColumns } from "../../lib/results/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import { file } from "../options.js";
@@ -70,16 +70,25 @@ async function show({ runs, json, quiet }: ShowArguments): Promise<void> {
 }
 
 async function exportRun({ run: folder, format, out, quiet }: ExportArguments): Promise<void> {
-  const { run, records, evaluations, isComplete } = await resultsApi.read(folder);
+  const results = await resultsApi.read(folder);
+  const { run, records, isComplete } = results;
   if (!isComplete) note(`note: the run in ${folder} is not complete; only its finished answers are exported`, quiet);
   const lines = format === "jsonl"
-    ? resultsApi.withColumns(records, evaluations).map((record) => `${JSON.stringify(record)}\n`)
+    ? jsonLines(results)
     : [`${JSON.stringify(resultsApi.toPublished(run, records), null, 4)}\n`];
   const without = format === "published" ? unpublished(run) : [];
   if (without.length > 0) note(`note: the published format leaves out ${without.join(", ")}; --format jsonl exports everything`, quiet);
   if (out === undefined) return pipeline(Readable.from(lines), process.stdout, { end: false });
   await writeLinesAtomic(out, lines);
   note(`Written: ${out}`, quiet);
+}
+
+/** A run's answers with the columns of its evaluations, each made only when it is written: they would take as much memory again. */
+function* jsonLines({ records, evaluations }: RunResults): Generator<string> {
+  for (const [index, record] of records.entries()) {
+    const own = evaluations.map(({ header, rows }) => ({ header, rows: rows.slice(index, index + 1) }));
+    for (const each of withColumns([record], own)) yield `${JSON.stringify(each)}\n`;
+  }
 }
 
 async function importRun({ file, out, json, quiet }: ImportArguments): Promise<void> {

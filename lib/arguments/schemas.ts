@@ -55,10 +55,11 @@ export function requiredOf<T extends object>(shape: Record<KeysOf<T>, z.ZodType>
 }
 type KeysOf<T> = T extends unknown ? keyof T : never;
 
-/** Refuses properties other than these, with the nearest one. */
+/** Refuses properties other than these, with the nearest one. An undefined property is one that is left out. */
 export function only(known: readonly string[], schema: z.ZodType): OptionsSchema {
   return schema.superRefine((value, context) => {
-    const unknown = Object.keys(value ?? {}).find((key) => !known.includes(key));
+    const given = Object.entries((value ?? {}) as Record<string, unknown>).filter(([, each]) => each !== undefined);
+    const unknown = given.map(([key]) => key).find((key) => !known.includes(key));
     if (unknown === undefined) return;
     const near = nearestName(unknown, known);
     context.addIssue({ code: "custom", message: `no option is called "${unknown}"${near ? `; did you mean ${near}?` : `; expected ${known.join(", ")}`}` });

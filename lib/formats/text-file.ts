@@ -6,6 +6,8 @@ import { SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 /** The longest string that V8 can hold. */
 const MAX_TEXT_BYTES = constants.MAX_STRING_LENGTH;
 const UTF8 = new TextDecoder("utf-8", { fatal: true });
+/** Keeps a byte order mark: after a file's start, it is a character. */
+const UTF8_WITHIN = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const LINE_END = "\n".charCodeAt(0);
 /** Nesting limit: nothing that we write has ten levels, and code that walks through a value recurses once per level. */
 const MAX_DEPTH = 100;
@@ -56,8 +58,9 @@ export function encodeLine(value: unknown, what: string): string {
 }
 
 /**
- * Read a file's complete lines in order, never the whole file at once: `read` gets each line, its index from 0, and the position in bytes
- * after it. An unfinished last line, which may end inside a character, is left out. `signal` stops the reading.
+ * Read a file's complete lines in order, without a byte order mark at its start, never the whole file at once: `read` gets each line, its
+ * index from 0, and the position in bytes after it. An unfinished last line, which may end inside a character, is left out. `signal` stops
+ * the reading.
  *
  * @throws SteeringError E_NOT_FOUND, E_ABORTED, what `read` throws, and `code` for a line that is too long or not UTF-8
  */
@@ -75,7 +78,7 @@ export async function readLines(
       const bytes = Buffer.concat([rest, piece]);
       let begin = 0;
       for (let stop = bytes.indexOf(LINE_END, rest.length); stop >= 0; stop = bytes.indexOf(LINE_END, begin)) {
-        const line = decode(bytes.subarray(begin, stop), path, code);
+        const line = decode(bytes.subarray(begin, stop), path, code, index === 0 ? UTF8 : UTF8_WITHIN);
         if (line.length > MAX_LINE_CHARACTERS) throw tooLong(index, `${line.length} characters`);
         end += stop + 1 - begin;
         begin = stop + 1;
@@ -106,9 +109,9 @@ function isDeeperThan(levels: number, value: unknown): boolean {
   return levels === 0 || Object.values(value).some((inner) => isDeeperThan(levels - 1, inner));
 }
 
-function decode(bytes: Uint8Array, path: string, code: ErrorCode): string {
+function decode(bytes: Uint8Array, path: string, code: ErrorCode, decoder = UTF8): string {
   try {
-    return UTF8.decode(bytes);
+    return decoder.decode(bytes);
   } catch (cause) {
     throw new SteeringError(code, `${path} is not UTF-8`, { cause });
   }

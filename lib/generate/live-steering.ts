@@ -35,14 +35,15 @@ export class LiveSteering implements Steering {
   readonly gate: FullGate | undefined;
   readonly operator: Operator;
   readonly keepNorm: boolean;
-  private current: Schedule;
-  private dropped = false;
+  // Not `private`: a copy such as { ...steering, schedule } is a steering as well, and must not hold these.
+  #current: Schedule;
+  #dropped = false;
   /** True once a step has used this steering. */
-  private isUsed = false;
-  private changed = false;
+  #isUsed = false;
+  #changed = false;
   /** The selected parts on the native side; set by `load`. */
-  private handle: VectorHandle | undefined;
-  private ofGate: GateHandle | undefined;
+  #handle: VectorHandle | undefined;
+  #ofGate: GateHandle | undefined;
 
   /** Throws E_BAD_SPEC. */
   constructor({ vector, schedule, tail, phases, only, gate, layers = "all", heads = "all", ...operation }: Steering) {
@@ -55,18 +56,18 @@ export class LiveSteering implements Steering {
     this.gate = parseGate(gate);
     ({ operator: this.operator, keepNorm: this.keepNorm } = parseOperation(operation));
     checkConditions(this);
-    this.current = this.parsed(schedule);
+    this.#current = this.parsed(schedule);
   }
 
   get schedule(): Schedule {
-    return this.current;
+    return this.#current;
   }
 
   /** Throws E_BAD_SPEC. Ends an earlier `drop()`. */
   set schedule(schedule: ScheduleInput) {
-    this.current = this.parsed(schedule);
-    this.dropped = false;
-    this.changed ||= this.isUsed;
+    this.#current = this.parsed(schedule);
+    this.#dropped = false;
+    this.#changed ||= this.#isUsed;
   }
 
   /** Throws the E_BAD_SPEC that setting this schedule would throw. @internal */
@@ -76,18 +77,18 @@ export class LiveSteering implements Steering {
 
   /** True after `drop()`. */
   get isDropped(): boolean {
-    return this.dropped;
+    return this.#dropped;
   }
 
   /** True if the schedule was changed, or the vector dropped, after a step had used it. */
   get isChanged(): boolean {
-    return this.changed;
+    return this.#changed;
   }
 
   /** Stops adding the vector from the next token on. Its readings continue, with alpha 0. */
   drop(): void {
-    this.dropped = true;
-    this.changed ||= this.isUsed;
+    this.#dropped = true;
+    this.#changed ||= this.#isUsed;
   }
 
   /**
@@ -98,22 +99,22 @@ export class LiveSteering implements Steering {
   async load(model: Engine, allowMismatch = false): Promise<void> {
     const fingerprint = await model.fingerprint();
     assertMadeFor(this.vector, fingerprint, allowMismatch);
-    this.handle = model.vectorHandle(this.vector, this);
+    this.#handle = model.vectorHandle(this.vector, this);
     if (!this.gate) return;
     assertMadeFor(this.gate.probe, fingerprint, allowMismatch, "probe");
-    this.ofGate = model.createGate(this.gate);
+    this.#ofGate = model.createGate(this.gate);
     assertReadsBefore(model, this.gate.probe, this.vector, this);
   }
 
   /** The gate on the native side; undefined without a gate. @internal */
   get gateHandle(): GateHandle | undefined {
-    return this.ofGate;
+    return this.#ofGate;
   }
 
   /** The schedule that the next step uses. @internal */
   takeSchedule(): Schedule {
-    this.isUsed = true;
-    return this.dropped ? NOTHING : this.current;
+    this.#isUsed = true;
+    return this.#dropped ? NOTHING : this.#current;
   }
 
   /**
@@ -138,7 +139,7 @@ export class LiveSteering implements Steering {
   /** The terms to add at a token step with this alpha; none past the vector's end. @internal */
   termsAt(step: number, alpha: number): Term[] {
     const index = directionIndex(this.vector.nSteps, step, this.tail);
-    return index === undefined ? [] : [{ vector: this.handle!, step: index, alpha, ...writtenOperation(this) }];
+    return index === undefined ? [] : [{ vector: this.#handle!, step: index, alpha, ...writtenOperation(this) }];
   }
 
   /** True unless a token step is past the vector's end. @internal */

@@ -45,8 +45,10 @@ export function renderTemplate(template: string, variables: Readonly<Record<stri
 /** The variables that the template will have asked for and not found. */
 function missedBy(environment: Environment): ReadonlySet<string> {
   const missed = new Set<string>();
-  const scope = environment as unknown as { resolve: (name: string) => Environment };
-  const resolve = scope.resolve.bind(environment);
+  // The library does not document this method: without it, no variable is known to be missed.
+  const scope = environment as unknown as { resolve?: (name: string) => Environment };
+  const resolve = scope.resolve?.bind(environment);
+  if (!resolve) return missed;
   scope.resolve = (name) => {
     if (!environment.variables.has(name)) missed.add(name);
     return resolve(name);
@@ -54,15 +56,24 @@ function missedBy(environment: Environment): ReadonlySet<string> {
   return missed;
 }
 
-/** The names of the variables that an operator in the template takes, in the template's order. */
+/** Operators that take undefined values. */
+const LENIENT: readonly unknown[] = ["==", "!=", "and", "or"];
+/** Operators that take an undefined value on their right. */
+const MEMBERSHIP: readonly unknown[] = ["in", "not in"];
+
+/** The names of the variables that the template's operators need, in the template's order. */
 function operandsOf(node: unknown): string[] {
   if (node === null || typeof node !== "object") return [];
-  const { type, left, right } = node as Node;
-  const own = type === "BinaryExpression" ? [left, right] : [];
+  const own = (node as Node).type === "BinaryExpression" ? neededBy(node as Node) : [];
   return [
     ...(node instanceof Map ? [...node] : Object.values(node)).flatMap(operandsOf),
     ...own.flatMap((operand) => ((operand as Node).type === "Identifier" ? [String((operand as Node)["value"])] : [])),
   ];
+}
+
+function neededBy({ operator, left, right }: Node): unknown[] {
+  const { value } = operator as { value: unknown };
+  return LENIENT.includes(value) ? [] : MEMBERSHIP.includes(value) ? [left] : [left, right];
 }
 
 function parsed(template: string): ReturnType<typeof parse> {

@@ -8,7 +8,7 @@ import { runData, samplePrompts, type RunData } from "./data.js";
 import { assertCanDraw } from "./drawing.js";
 import { runFigures } from "./figures/index.js";
 import { runVectors } from "./norms.js";
-import { idOf, pageHtml, type DrawnFigure, type RunSection } from "./page.js";
+import { checkShown, idOf, pageHtml, shownLength, type DrawnFigure, type RunSection } from "./page.js";
 import { inlineSvg, renderPng, renderSvg, svgFile } from "./render.js";
 import { samplesHtml } from "./samples.js";
 import { defaultReference } from "./strategy.js";
@@ -49,8 +49,8 @@ const LARGEST_INLINE = 300_000;
  * error names them.
  *
  * @param runs folders of runs, or folders with runs below them
- * @throws SteeringError E_NOT_FOUND, E_BAD_RUN, E_BAD_ARGUMENT (a reference that no run has), E_NOT_INSTALLED (packages that
- *   draw figures), E_WRITE, E_ABORTED
+ * @throws SteeringError E_NOT_FOUND, E_BAD_RUN, E_BAD_ARGUMENT (a reference that no run has, more runs than a page can
+ *   show), E_NOT_INSTALLED (packages that draw figures), E_WRITE, E_ABORTED
  */
 export async function writeReport(runs: readonly string[], options: ReportOptions): Promise<ReportResult> {
   const { out, reference, samples = DEFAULT_SAMPLES, signal, onProgress } = options;
@@ -58,7 +58,7 @@ export async function writeReport(runs: readonly string[], options: ReportOption
   if (folders.length === 0) throw new SteeringError("E_NOT_FOUND", "no run was given; expected at least one folder");
   assertCanDraw();
   for (const path of ["index.html", "figures/x.svg", "tables/x.csv"]) await assertWritable(join(out, path));
-  const { labels, vocabularies } = await firstReading(folders, samples, signal);
+  const { labels, vocabularies, counts } = await firstReading(folders, samples, signal);
   if (reference !== undefined && !labels.has(reference)) {
     throw new SteeringError("E_BAD_ARGUMENT", `no run has a setting "${reference}"; expected one of ${[...labels].join(", ")}`);
   }
@@ -66,10 +66,11 @@ export async function writeReport(runs: readonly string[], options: ReportOption
   const names = namesOf(folders);
   const sections: RunSection[] = [];
   const overviews: string[][] = [];
+  let shown = 0;
   for (const [index, folder] of folders.entries()) {
     throwIfAborted(signal);
     onProgress?.(index, folders.length);
-    const data = runData(await withLanguage(await readRun(folder, { signal })));
+    const data = runData(await withLanguage(firstOf(await readRun(folder, { signal }), counts.get(folder)!)));
     const vectors = await runVectors(folder, data.run, folders);
     const hasTokens = data.records.some(({ tokens }) => tokens.length > 0);
     const vocabulary = hasTokens ? vocabularies.get(modelOf(data))! : { missing: "the run contains no tokens" };
@@ -82,13 +83,16 @@ export async function writeReport(runs: readonly string[], options: ReportOption
       agreementTable(data),
     ].filter((table) => table !== undefined);
     overviews.push(overviewRow(name, data));
-    sections.push({
+    const section: RunSection = {
       name, slug, run: data.run, isComplete: data.isComplete, answered: new Set(data.records.map(({ prompt }) => prompt)).size,
       headers: data.evaluations.map(({ header }) => header), notes: notesOf(data, vocabulary),
       figures: await drawFigures(figures, slug, files),
       tables: await writeTables(tables, slug, files),
       samples: prompts.length > 0 ? samplesHtml(data, prompts, vocabulary.bytes) : "",
-    });
+    };
+    sections.push(section);
+    shown += shownLength(section);
+    checkShown(shown, sections.length); // before the next run is drawn
   }
   onProgress?.(folders.length, folders.length);
   const overview = sections.length > 1 ? (await writeTables([overviewTable(overviews)], "", files))[0] : undefined;
@@ -134,15 +138,18 @@ function namesOf(folders: readonly string[]): Array<{ name: string; slug: string
 
 /**
  * Read all runs once before anything is written: the labels of their settings, and by model the texts of the tokens in the samples of
- * all its runs, so that each model is opened once. The answers of one run at a time are in memory, here and later.
+ * all its runs, so that each model is opened once; by folder, the number of answers, which may grow. The answers of one run at a time are
+ * in memory, here and later.
  */
 async function firstReading(
   folders: readonly string[], samples: number, signal: AbortSignal | undefined,
-): Promise<{ labels: Set<string>; vocabularies: Map<string, Vocabulary> }> {
+): Promise<{ labels: Set<string>; vocabularies: Map<string, Vocabulary>; counts: Map<string, number> }> {
   const labels = new Set<string>();
+  const counts = new Map<string, number>();
   const models = new Map<string, { run: RunFile; tokens: Set<number> }>();
   for (const folder of folders) {
     const results = await readRun(folder, { signal });
+    counts.set(folder, results.records.length);
     for (const { label } of results.run.settings) labels.add(label);
     const { tokens } = models.get(modelOf(results)) ?? { tokens: new Set() };
     models.set(modelOf(results), { run: results.run, tokens });
@@ -151,7 +158,14 @@ async function firstReading(
   }
   const vocabularies = new Map<string, Vocabulary>();
   for (const [model, { run, tokens }] of models) vocabularies.set(model, await readVocabulary(run, tokens));
-  return { labels, vocabularies };
+  return { labels, vocabularies, counts };
+}
+
+/** The first answers of a run, which may have got more since they were counted. */
+function firstOf(results: RunResults, count: number): RunResults {
+  if (results.records.length <= count) return results;
+  const evaluations = results.evaluations.map(({ header, rows }) => ({ header, rows: rows.slice(0, count) }));
+  return { ...results, isComplete: false, records: results.records.slice(0, count), evaluations };
 }
 
 /** Identifies a run's model and vocabulary. */

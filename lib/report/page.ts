@@ -62,13 +62,21 @@ interface PageContent {
   overview: { table: Table; files: string[] } | undefined;
 }
 
-/** The self-contained HTML page. Throws E_BAD_ARGUMENT for more runs than a page can show. */
+/** Characters of what a section shows; the rest of the page is short. */
+export function shownLength({ samples, figures, tables }: Pick<RunSection, "samples" | "figures" | "tables">): number {
+  const lengths = [...figures.map(({ html = "" }) => html.length), ...tables.map(({ table, files }) => tableHtml(table, files).length)];
+  return lengths.reduce((sum, length) => sum + length, samples.length);
+}
+
+/** Throws E_BAD_ARGUMENT for more characters than a page can show. */
+export function checkShown(characters: number, nRuns: number): void {
+  if (characters <= MAX_PAGE) return;
+  throw new SteeringError("E_BAD_ARGUMENT", `the page of ${nRuns} runs would have ${Math.ceil(characters / 1e6)} MB; `
+    + `expected at most ${Math.floor(MAX_PAGE / 1e6)}: report fewer runs at once`);
+}
+
+/** The self-contained HTML page. */
 export function pageHtml({ title, version, sections, overview }: PageContent): string {
-  const shown = sections.reduce((sum, { samples, figures }) => sum + samples.length + lengthOf(figures), 0);
-  if (shown > MAX_PAGE) {
-    throw new SteeringError("E_BAD_ARGUMENT", `the page of ${sections.length} runs would have ${Math.ceil(shown / 1e6)} MB; `
-      + `expected at most ${Math.floor(MAX_PAGE / 1e6)}: report fewer runs at once`);
-  }
   const overviewHtml = overview
     ? `<h2 id="overview">All runs</h2>\n<div class="overview">${tableHtml(overview.table, overview.files, false)}</div>\n`
     : "";
@@ -102,10 +110,6 @@ ${sections.map(sectionHtml).join("\n")}
 </body>
 </html>
 `;
-}
-
-function lengthOf(figures: readonly DrawnFigure[]): number {
-  return figures.reduce((sum, { html = "" }) => sum + html.length, 0);
 }
 
 function contents({ name, slug, figures, tables, samples }: RunSection, isShort: boolean): string {

@@ -8,7 +8,7 @@ export { interference, type Interference } from "./interference.js";
 export { mergeRuns, planMerge, type Merge } from "./merge.js";
 export { readPublished } from "./published-file.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
-export { encodeRecord, judgedText, recordSchema, waves, type ResultRecord } from "./records.js";
+export { encodeRecord, judgedText, readRecords, recordSchema, waves, type ResultRecord } from "./records.js";
 export {
   fluencyOf, outcomeMean, outcomesOf, scoreOf, unsteeredLabel, type Outcome, type ScoreParts,
 } from "./outcomes.js";

@@ -1,5 +1,5 @@
 import { existsSync } from "node:fs";
-import { lstat, open, type FileHandle } from "node:fs/promises";
+import { lstat, open, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
 import { SteeringError, throwIfAborted } from "../errors.js";
 import { MAX_SAFETENSORS_BYTES, readFileUpTo, writeAtomic, writeFileAtomic } from "../formats/index.js";
@@ -9,7 +9,7 @@ import { readRun, RESULTS_FILE, type ReadRunOptions, type RunResults } from "./s
 
 /** A checked merge. Nothing is written until you call `write`. */
 export interface Merge {
-  /** Write the new folder. Throws E_WRITE. */
+  /** Write the new folder. Throws E_WRITE, and E_BAD_RUN if the folder holds a run by now, or a shard has changed since it was checked. */
   write(): Promise<RunResults>;
 }
 
@@ -32,14 +32,16 @@ export async function planMerge(out: string, folders: readonly string[], options
   for (const folder of folders) parts.push(await partOf(folder, options.signal));
   const [first] = parts;
   if (!first?.run.shard) throw new SteeringError("E_BAD_RUN", `${folders[0] ?? "nothing"} is not a shard of a run`);
-  if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} already holds a run; choose another folder`);
+  refuseRun(out);
   checkShards(parts, first.run);
   const vectors = await sharedVectors(parts);
   const { run, folder: firstFolder } = first;
-  const pieces = parts.sort((a, b) => a.run.shard!.index - b.run.shard!.index).map(({ folder, ends }): Piece => ({ folder, ends }));
+  const pieces = parts.sort((a, b) => a.run.shard!.index - b.run.shard!.index)
+    .map(({ folder, ends, version }): Piece => ({ folder, ends, version }));
   return {
     write: async () => {
       throwIfAborted(options.signal);
+      refuseRun(out);
       for (const file of vectors) await writeFileAtomic(join(out, file), await readVector(join(firstFolder, file)));
       await writeMerged(out, { ...run, shard: null }, pieces);
       return readRun(out);
@@ -47,10 +49,11 @@ export async function planMerge(out: string, folders: readonly string[], options
   };
 }
 
-/** Where a shard's waves lie: `ends` has the position in bytes after each. */
+/** Where a shard's waves lie: `ends` has the position in bytes after each; `version` identifies the file's content. */
 interface Piece {
   folder: string;
   ends: readonly number[];
+  version: string;
 }
 
 /** A shard of which every line has been read. */
@@ -62,30 +65,86 @@ interface Part extends Piece {
 async function partOf(folder: string, signal: AbortSignal | undefined): Promise<Part> {
   throwIfAborted(signal);
   const run = await readRunFile(folder);
-  const { ends } = await readRecords(join(folder, RESULTS_FILE), run, () => undefined, signal);
-  return { folder, run, isComplete: ends.length === waves(run).length, ends };
+  const path = join(folder, RESULTS_FILE);
+  const version = existsSync(path) ? await readShard(folder, () => versionOf(path)) : "";
+  let begin = 0;
+  const { ends } = await readRecords(path, run, (_, line, end) => {
+    const asWritten = Buffer.byteLength(line) + 1 === end - begin && !line.includes("\r");
+    if (!asWritten) throw new SteeringError("E_BAD_RUN", `${path} has a byte order mark or Windows line ends; copy it again, as a binary file`);
+    begin = end;
+  }, signal);
+  return { folder, run, isComplete: ends.length === waves(run).length, ends, version };
 }
 
 /** Write the waves of the whole run in their order, byte for byte as the shards have them: wave `w` is in shard `w % count`. */
 async function writeMerged(out: string, run: RunFile, shards: readonly Piece[]): Promise<void> {
-  const sources: FileHandle[] = [];
-  try {
-    await writeAtomic(join(out, RESULTS_FILE), async (file) => {
-      for (const wave of waves(run).keys()) {
-        const [shard, nth] = [wave % shards.length, Math.floor(wave / shards.length)];
-        const { folder, ends } = shards[shard]!;
-        const source = sources[shard] ??= await open(join(folder, RESULTS_FILE));
-        const begin = ends[nth - 1] ?? 0;
-        const length = ends[nth]! - begin;
-        const { buffer, bytesRead } = await source.read(Buffer.alloc(length), 0, length, begin);
-        if (bytesRead < length) throw new SteeringError("E_BAD_RUN", `${folder} was cut short while it was merged; merge again`);
-        await file.writeFile(buffer);
-      }
-    });
-  } finally {
-    for (const source of sources) await source?.close();
-  }
+  const path = join(out, RESULTS_FILE);
+  await writeAtomic(path, async (file) => {
+    await refuseChanged(shards);
+    for (const wave of waves(run).keys()) {
+      await file.writeFile(await readWave(shards[wave % shards.length]!, Math.floor(wave / shards.length)));
+    }
+    await refuseChanged(shards);
+    refuseRun(out);
+  });
+  const { ends } = await readRecords(path, run, () => undefined);
+  if (ends.length < waves(run).length) throw new SteeringError("E_BAD_RUN", `${path} was cut short while it was written; merge again`);
+  refuseRun(out);
   await writeFileAtomic(join(out, RUN_FILE), encodeRun(run));
+}
+
+/** The bytes of a shard's `nth` wave. The file is open only meanwhile: a process may not open as many files as a run has shards. */
+async function readWave({ folder, ends }: Piece, nth: number): Promise<Buffer> {
+  const begin = ends[nth - 1] ?? 0;
+  const bytes = Buffer.alloc(ends[nth]! - begin);
+  return readShard(folder, async () => {
+    const source = await open(join(folder, RESULTS_FILE));
+    try {
+      return await fill(source, bytes, begin) ? bytes : refuseShard(folder);
+    } finally {
+      await source.close();
+    }
+  });
+}
+
+/** Read into all of `bytes`, since a single system call may read fewer; false if the file ends before. */
+async function fill(source: FileHandle, bytes: Buffer, position: number): Promise<boolean> {
+  for (let done = 0; done < bytes.length;) {
+    const { bytesRead } = await source.read(bytes, done, bytes.length - done, position + done);
+    if (bytesRead === 0) return false;
+    done += bytesRead;
+  }
+  return true;
+}
+
+async function refuseChanged(shards: readonly Piece[]): Promise<void> {
+  for (const { folder, version } of shards) {
+    if (await readShard(folder, () => versionOf(join(folder, RESULTS_FILE))) !== version) refuseShard(folder);
+  }
+}
+
+function refuseShard(folder: string): never {
+  throw new SteeringError("E_BAD_RUN", `${folder} has changed since the merge checked it; merge again`);
+}
+
+/** Differs if a file was written to or replaced. */
+async function versionOf(path: string): Promise<string> {
+  const { size, mtimeNs, ino } = await stat(path, { bigint: true });
+  return `${size} ${mtimeNs} ${ino}`;
+}
+
+/** Throws E_BAD_RUN if the system cannot read the shard. */
+async function readShard<T>(folder: string, read: () => Promise<T>): Promise<T> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof SteeringError) throw error;
+    throw new SteeringError("E_BAD_RUN", `the results in ${folder} cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function refuseRun(out: string): void {
+  if (existsSync(join(out, RUN_FILE))) throw new SteeringError("E_BAD_RUN", `${out} already holds a run; choose another folder`);
 }
 
 function checkShards(parts: readonly Part[], first: RunFile): void {

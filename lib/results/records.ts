@@ -66,13 +66,14 @@ export interface WholeWaves {
 }
 
 /**
- * Read a run's `results.jsonl`, line by line: `take` gets each record, also those of a last wave that lacks lines, which `nRecords` leaves
- * out. Leaves out an unfinished last line. Refuses anything else that this run would not have written. A missing file is an empty one.
+ * Read a run's `results.jsonl`, line by line: `take` gets each record, its line, and the position in bytes after it, also of a last wave
+ * that lacks lines, which `nRecords` leaves out. Leaves out an unfinished last line. Refuses anything else that this run would not have
+ * written. A missing file is an empty one.
  *
  * @throws SteeringError E_BAD_RUN naming the line, E_ABORTED
  */
 export async function readRecords(
-  path: string, run: RunFile, take: (record: ResultRecord) => void, signal?: AbortSignal,
+  path: string, run: RunFile, take: (record: ResultRecord, line: string, end: number) => void, signal?: AbortSignal,
 ): Promise<WholeWaves> {
   throwIfAborted(signal);
   const whole: WholeWaves = { nRecords: 0, ends: [] };
@@ -86,7 +87,7 @@ export async function readRecords(
     const place = `${path}: line ${index + 1}`;
     if (index >= most) throw new SteeringError("E_BAD_RUN", `${place}: too many results; the run has ${most}`);
     const expected = { prompt: prompts[Math.floor(index / settings.length)]!, setting: settings[index % settings.length]!.label };
-    take(parseRecord(line, expected, place));
+    take(parseRecord(line, expected, place), line, end);
     if (index + 1 < after(whole.ends.length)) return;
     whole.nRecords = index + 1;
     whole.ends.push(end);

@@ -25,14 +25,22 @@ if (other === undefined || !existsSync(other)) {
 }
 const { path, rounds, tokens, threads } = peerOptions(args);
 
-/** A process that generates with a build of the addon: a folder in build/. */
-function start(build?: string): ChildProcess {
-  const env = { ...process.env, ...(build && { LLAMA_STEER_ADDON: build }) };
-  return fork(fileURLToPath(new URL("parts/addon-child.js", import.meta.url)), [path, String(tokens), String(threads)], { env });
+interface Generator {
+  child: ChildProcess;
+  /** Rejects when the process ends. */
+  ended: Promise<never>;
 }
 
-async function measure(child: ChildProcess, load: Load): Promise<Measured> {
+/** A process that generates with a build of the addon: a folder in build/. */
+function start(build?: string): Generator {
+  const env = { ...process.env, ...(build && { LLAMA_STEER_ADDON: build }) };
+  const child = fork(fileURLToPath(new URL("parts/addon-child.js", import.meta.url)), [path, String(tokens), String(threads)], { env });
   const ended = once(child, "exit").then(([code, signal]) => { throw new Error(`a process ended with ${code ?? signal}; see above`); });
+  ended.catch(() => undefined); // one that ends after the last measurement is not a failure
+  return { child, ended };
+}
+
+async function measure({ child, ended }: Generator, load: Load): Promise<Measured> {
   child.send(load);
   const [seconds] = await Promise.race([once(child, "message"), ended]) as [number];
   return { seconds };
@@ -45,7 +53,7 @@ try {
   copyFileSync(other, join(folder, "Release", "llama-steer.node"));
   writeFileSync(join(folder, "built.json"), JSON.stringify(findInstallation().built));
   const [theirs, own] = [start(basename(folder)), start()];
-  children.push(theirs, own);
+  children.push(theirs.child, own.child);
   await printPairs(
     Object.fromEntries(Object.entries(LOADS).flatMap(([name, load]) => [
       [`other: ${name}`, () => measure(theirs, load)], [`own: ${name}`, () => measure(own, load)],

@@ -39,6 +39,16 @@ test("another alpha from the next token on, as a schedule that had it from the s
   expect(ids(result)).not.toEqual(ids(unchanged)); // there was something to change
 });
 
+test("a copy of a running steering with another schedule is a steering, and an undefined option is one that is left out", async () => {
+  const stream = generate(model, PROMPT, { maxNewTokens, steer: { vector: first, schedule: { kind: "fixed", alpha: 1 } } });
+  await stream.next();
+  const schedule = { kind: "fixed", alpha: 2 } as const;
+  expect(compose({ ...stream.steering[0]!, schedule })).toMatchObject([{ vector: first, schedule }]);
+  expect(compose({ vector: first, schedule, tial: undefined } as Steering)).toMatchObject([{ vector: first, schedule }]);
+  expect(() => compose({ vector: first, schedule, tial: "hold" } as Steering)).toThrow(/no option is called "tial"; did you mean tail\?/);
+  await stream.result();
+});
+
 test("a vector that is dropped, and one that is taken up again", async () => {
   const { result } = await changed(
     [{ vector: first, schedule: { kind: "fixed", alpha: 1 } }, { vector: second, schedule: { kind: "fixed", alpha: 1 } }],

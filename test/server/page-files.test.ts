@@ -7,6 +7,7 @@ import { scratch } from "../support/tiny-files.js";
 const FILES = {
   "index.html": "<!doctype html>", "icon.svg": "<svg/>", "a b.png": "PNG", "assets/index-D_a-1.js": "1", "assets/index-x.css": "a{}",
   "assets/deep/font.woff2": "F", ".hidden.html": "no", "assets/.map.json": "no", "a:id.html": "no", "*.html": "no", "model.gguf": "no",
+  "folder.js/index.js": "2", "openapi.json": "no",
 };
 
 test("the page's files, with their types, are all that is served of its folder", async () => {
@@ -33,9 +34,11 @@ test("the page's files, with their types, are all that is served of its folder",
   expect(await asked("/assets/index-D_a-1.js")).toEqual(["text/javascript", kept]);
   expect(await asked("/assets/index-x.css")).toEqual(["text/css", kept]);
   expect(await asked("/assets/deep/font.woff2")).toEqual(["font/woff2", kept]);
+  expect(await asked("/folder.js/index.js")).toEqual(["text/javascript", "no-cache"]);
+  expect(await (await fetch(`${server.url}/openapi.json`)).json()).toHaveProperty("openapi"); // the API's own, not the page's
   const elsewhere = [
-    "/.hidden.html", "/assets/.map.json", "/a:id.html", "/anything.html", "/*.html", "/model.gguf", "/assets", "/assets/", "/none.html",
-    "/%2e%2e/beside.html", "/..%2fbeside.html", "/assets/..%2f..%2fbeside.html", "//beside.html",
+    "/.hidden.html", "/assets/.map.json", "/a:id.html", "/anything.html", "/*.html", "/model.gguf", "/folder.js", "/assets", "/assets/",
+    "/none.html", "/%2e%2e/beside.html", "/..%2fbeside.html", "/assets/..%2f..%2fbeside.html", "//beside.html",
   ];
   for (const path of elsewhere) expect([path, ...await asked(path)]).toEqual([path, 404]);
 });

@@ -1,9 +1,10 @@
 import { existsSync } from "node:fs";
-import { readdir, readFile, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { writeReport, evaluate, results } from "../../lib/experiments.js";
 import { runFile, RunStore, type RunFile } from "../../lib/results/index.js";
+import { runCommand } from "../support/command.js";
 import { lists, refusedIn } from "../support/hostile-files.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/runs.js";
@@ -63,6 +64,24 @@ describe("run.json", () => {
     const folder = await folderWith((json) => json);
     await writeFile(join(folder, "results.jsonl"), `${"[".repeat(2 ** 24)}\n`);
     expect(await refusedIn(results.read(folder), "E_BAD_RUN", /line 1 has 16777216 characters/)).toBeLessThan(3000);
+  });
+
+  test("`evaluate` refuses a run with a bad line before it opens a model", async () => {
+    const folders = [await folderWith((json) => json), await folderWith((json) => json)];
+    await appendFile(join(folders[1]!, "results.jsonl"), "{}\n");
+    const { code, stderr } = await runCommand(["evaluate", ...folders, "--safety", "none.gguf"], { cwd: folders[0]! });
+    expect(code).not.toBe(0);
+    expect(stderr).toMatch(/line 36: too many results/);
+  });
+
+  test.each([
+    ["a byte order mark", (text: string) => `\ufeff${text}`], ["Windows line ends", (text: string) => text.replaceAll("\n", "\r\n")],
+  ])("a shard that got %s on its way is not merged, but read", async (_, change) => {
+    const folder = await folderWith(changed({ shard: { index: 0, count: 1 } }));
+    const path = join(folder, "results.jsonl");
+    await writeFile(path, change(await readFile(path, "utf8")));
+    expect((await results.read(folder)).isComplete).toBe(true);
+    await refusedIn(results.merge(join(folder, "out"), [folder]), "E_BAD_RUN", /has a byte order mark or Windows line ends/);
   });
 
   test("an evaluation's deep header is refused", async () => {

@@ -30,6 +30,19 @@ describe("lines of a file", () => {
   });
 
   test.each([
+    ["a byte order mark, at the start alone", "\ufeffa\n\ufeffb\n", [["a", 5], ["\ufeffb", 10]]],
+    ["carriage returns, which stay", "a\r\nb\r\n", [["a\r", 3], ["b\r", 6]]],
+    ["empty lines", "\n\na\n\n", [["", 1], ["", 2], ["a", 4], ["", 5]]],
+    ["no line end", "a", []], ["nothing", "", []], ["a torn last line", "a\nb", [["a", 2]]],
+    ["a byte order mark and a line end alone", "\ufeff\n", [["", 4]]],
+    ["a character on a piece's border", `${"x".repeat(2 ** 18 - 1)}é\né\n`, [[`${"x".repeat(2 ** 18 - 1)}é`, 2 ** 18 + 2], ["é", 2 ** 18 + 5]]],
+  ])("with %s", async (_, text, expected) => {
+    const found: Array<[string, number]> = [];
+    await readLines(await fileOf(text), "E_BAD_RUN", (line, _index, end) => found.push([line, end]));
+    expect(found).toEqual(expected);
+  });
+
+  test.each([
     ["not UTF-8", Buffer.from([0x61, 0x0a, 0xff, 0x0a]), /is not UTF-8/],
     ["without an end", Buffer.alloc(3 * 2 ** 23 + 1, "x"), /line 1 has more than 25165824 bytes; expected at most 8388608 characters/],
     ["too long", Buffer.concat([Buffer.from("a\n"), Buffer.alloc(2 ** 23 + 1, "x"), Buffer.from("\n")]), /line 2 has 8388609 characters/],

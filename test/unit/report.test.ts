@@ -1,3 +1,4 @@
+import { writeFileSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, readFile, writeFile } from "node:fs/promises";
 import { join, relative } from "node:path";
 import { inflateSync } from "node:zlib";
@@ -7,7 +8,7 @@ import { hashOf } from "../../lib/experiment/single.js";
 import { runFigures } from "../../lib/report/figures/index.js";
 import { writeReport } from "../../lib/report/index.js";
 import { runVectors } from "../../lib/report/norms.js";
-import { pageHtml, type RunSection } from "../../lib/report/page.js";
+import { checkShown, shownLength, type DrawnFigure } from "../../lib/report/page.js";
 import { renderPng, renderSvg, unarchived } from "../../lib/report/render.js";
 import { EvaluationStore, fromPublished, readRun, writeRun, type ResultRecord, type RunFile } from "../../lib/results/index.js";
 import { saveVector } from "../../lib/vector/vector-file.js";
@@ -208,9 +209,21 @@ describe("refusals come before work", () => {
     await expect(writeReport([newer], { out: join(folder, "out") })).rejects.toMatchObject({ code: "E_BAD_RUN" });
   });
 
+  test("a run that gets answers meanwhile is reported as it was when the report began", async () => {
+    const run = aRun();
+    const records = allRecords(run, () => ({}));
+    const folder = await written(run, records.slice(0, 2 * run.settings.length));
+    const onProgress = (): void => writeFileSync(join(folder, "results.jsonl"), records.map((record) => `${JSON.stringify(record)}\n`).join(""));
+    const { page } = await writeReport([folder], { out: join(folder, "report"), onProgress });
+    expect(await readFile(page, "utf8")).toContain("not complete: 2 of 7 prompts are answered");
+  });
+
   test("a page that would be too large for a browser", () => {
-    const section = { samples: "x".repeat(2 ** 28 + 1), figures: [] } as unknown as RunSection;
-    expect(() => pageHtml({ title: "t", version: "1", sections: [section], overview: undefined })).toThrow(expect.objectContaining({
+    const table = { id: "t", title: "t", caption: "c", columns: [], rows: [], shownColumns: ["a"], shown: [["x".repeat(1000)]] };
+    const figures = [{ html: "x".repeat(100) }] as unknown as DrawnFigure[];
+    expect(shownLength({ samples: "x".repeat(10), figures, tables: [{ table, files: [] }] })).toBeGreaterThan(1110);
+    expect(() => checkShown(2 ** 28, 1)).not.toThrow();
+    expect(() => checkShown(2 ** 28 + 1, 1)).toThrow(expect.objectContaining({
       code: "E_BAD_ARGUMENT", message: "the page of 1 runs would have 269 MB; expected at most 268: report fewer runs at once",
     }));
   });

@@ -2,7 +2,7 @@ import { appendFile, readdir, readFile, rm, symlink, truncate, utimes, writeFile
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { MAX_THREADS } from "../../lib/engine/threads.js";
-import { mergeRuns, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
+import { mergeRuns, planMerge, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { aRun, someRecords } from "../support/runs.js";
 
@@ -199,6 +199,28 @@ describe("shards", () => {
     await expect(mergeRuns(out, folders)).rejects.toMatchObject({
       code: "E_BAD_RUN", message: expect.stringMatching(/already holds a run/),
     });
+  });
+
+  test("are not merged over a run that was written after the merge was checked", async () => {
+    const folders = await shards(2);
+    const out = join(await temporaryFolder(), "all");
+    const [first, second] = [await planMerge(out, folders), await planMerge(out, folders)];
+    await first.write();
+    await rm(join(out, "ITA-ENG.safetensors"));
+    await expect(second.write()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/already holds a run/) });
+    expect((await readdir(out)).sort()).toEqual(["results.jsonl", "run.json"]);
+  });
+
+  test.each([
+    ["replaced", async (path: string) => writeFile(path, (await readFile(path, "utf8")).replace('"length"', '"failed"'))], // as many bytes
+    ["cut short", (path: string) => truncate(path, 10)], ["removed", (path: string) => rm(path)],
+  ])("that were %s after the merge was checked are refused, and no run is written", async (_, change) => {
+    const folders = await shards(2);
+    const out = join(await temporaryFolder(), "all");
+    const merge = await planMerge(out, folders);
+    await change(results(folders[1]!));
+    await expect(merge.write()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/part-1 (has changed|cannot)/) });
+    expect(await readdir(out)).toEqual(["ITA-ENG.safetensors"]);
   });
 
   test("that do not belong together are refused, and nothing is written", async () => {

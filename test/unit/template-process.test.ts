@@ -119,6 +119,11 @@ describe("who is at fault", () => {
       /refuses the messages: it needs a value for the template variable "today"$/,
     ],
     ["a template that adds what a message lacks", "{% if tools %}{{ tools }}{% endif %}{{ messages[0].tone + 'x' }}", "E_BAD_GGUF", /fails: /],
+    [
+      "a template that fails, and does well without a variable",
+      "{% for x in more %}{{ x }}{% endfor %}{{ 'x' in more or more == 1 }}{% for m in messages %}{{ m.content + m.tone }}{% endfor %}",
+      "E_BAD_GGUF", /fails: /,
+    ],
     ["a template that leaves out every message", "Hello", "E_BAD_GGUF", /omits a message$/],
     ["a template that always fails", "{{ none + 1 }}", "E_BAD_GGUF", /fails: /],
     ["a template that cannot be read", "{% if %}", "E_BAD_GGUF", /fails: /],

@@ -1,6 +1,6 @@
 import { existsSync } from "node:fs";
 import { readdir, readFile } from "node:fs/promises";
-import { extname, join } from "node:path";
+import { extname, join, relative } from "node:path";
 import type { FastifyInstance } from "fastify";
 import { packageRoot } from "../../formats/index.js";
 
@@ -24,19 +24,24 @@ export function ownPage(): string {
   return join(packageRoot(), "dist", "page");
 }
 
-/** Serves the page's few files from memory, as they are now, by their exact names; without `index.html`, a line of text. */
+/**
+ * Serves the page's few files from memory, as they are now, by their exact names; without `index.html`, a line of text. Call
+ * it after the routes of the API, which go before files of their names.
+ */
 export async function addPage(app: FastifyInstance, folder: string): Promise<void> {
   if (!existsSync(join(folder, "index.html"))) {
     app.get("/", async (_, reply) => reply.type("text/plain; charset=utf-8").send(NO_PAGE));
     return;
   }
-  const names = (await readdir(folder, { recursive: true })).map((name) => name.replaceAll("\\", "/"));
+  const found = (await readdir(folder, { recursive: true, withFileTypes: true })).filter((each) => each.isFile());
+  const names = found.map(({ parentPath, name }) => relative(folder, join(parentPath, name)).replaceAll("\\", "/"));
   for (const name of names) {
     const type = TYPES[extname(name)];
     if (type === undefined || !PLAIN.test(name)) continue;
     const bytes = await readFile(join(folder, name));
     const kept = name.startsWith("assets/") ? IMMUTABLE : "no-cache"; // Vite hashes the names of assets
     for (const url of name === "index.html" ? ["/", "/index.html"] : [`/${name}`]) {
+      if (app.hasRoute({ method: "GET", url })) continue;
       app.route({
         method: ["GET", "HEAD"], url,
         handler: async (_, reply) => reply.headers({ "content-security-policy": POLICY, "cache-control": kept }).type(type).send(bytes),
