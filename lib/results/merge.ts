@@ -1,3 +1,4 @@
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { lstat, open, stat, type FileHandle } from "node:fs/promises";
 import { join } from "node:path";
@@ -42,7 +43,11 @@ export async function planMerge(out: string, folders: readonly string[], options
     write: async () => {
       throwIfAborted(options.signal);
       refuseRun(out);
-      for (const file of vectors) await writeFileAtomic(join(out, file), await readVector(join(firstFolder, file)));
+      for (const { file, hash } of vectors) {
+        const bytes = await readVector(join(firstFolder, file));
+        if (sha256(bytes) !== hash) refuseShard(firstFolder);
+        await writeFileAtomic(join(out, file), bytes);
+      }
       await writeMerged(out, { ...run, shard: null }, pieces);
       return readRun(out);
     },
@@ -170,13 +175,14 @@ function checkShards(parts: readonly Part[], first: RunFile): void {
 }
 
 /**
- * The vectors that the shards extracted, by file name. Vectors from different machines may differ in rounding; their results cannot be
- * merged.
+ * The vectors that the shards extracted: file names and hashes. Vectors from different machines may differ in rounding; their results
+ * cannot be merged.
  */
-async function sharedVectors(parts: readonly Part[]): Promise<string[]> {
+async function sharedVectors(parts: readonly Part[]): Promise<Array<{ file: string; hash: string }>> {
   const [first, ...others] = parts;
   // For a given vector, the hash has been compared.
   const extracted = first!.run.vectors.flatMap(({ file, hash }) => (hash === null ? [file] : []));
+  const vectors: Array<{ file: string; hash: string }> = [];
   for (const file of extracted) {
     const bytes = await readVector(join(first!.folder, file));
     for (const { folder } of others) {
@@ -184,8 +190,13 @@ async function sharedVectors(parts: readonly Part[]): Promise<string[]> {
       throw new SteeringError("E_BAD_RUN", `${first!.folder} and ${folder} steered with different vectors (${file}); `
         + "extract it once with --skip-eval and pass it to every shard with --vector");
     }
+    vectors.push({ file, hash: sha256(bytes) });
   }
-  return extracted;
+  return vectors;
+}
+
+function sha256(bytes: Buffer): string {
+  return createHash("sha256").update(bytes).digest("hex");
 }
 
 /** Refuses anything but a regular file: a link would copy a file from elsewhere into the merged folder, a pipe might never end. */

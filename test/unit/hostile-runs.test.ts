@@ -84,6 +84,16 @@ describe("run.json", () => {
     await refusedIn(results.merge(join(folder, "out"), [folder]), "E_BAD_RUN", /has a byte order mark or Windows line ends/);
   });
 
+  test("a vector that changed after a merge was checked is not copied", async () => {
+    const folder = await folderWith(changed({ shard: { index: 0, count: 1 } }));
+    const vector = join(folder, aRun().vectors[0]!.file);
+    await writeFile(vector, "1");
+    const merge = await results.planMerge(join(folder, "out"), [folder]);
+    await writeFile(vector, "2");
+    await refusedIn(merge.write(), "E_BAD_RUN", /has changed since the merge checked it/);
+    expect(existsSync(join(folder, "out"))).toBe(false);
+  });
+
   test("an evaluation's deep header is refused", async () => {
     const folder = await folderWith((json) => json);
     using evaluator = await evaluate.language({ wanted: "ita" });
