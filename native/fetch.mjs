@@ -64,7 +64,7 @@ function fetchInto(target, specifier, find, fill) {
   return found;
 }
 
-/** Ctrl-C ends npm, so the fetch fails and nothing is left behind; without a handler, it would end this process first. */
+/** Ctrl-C ends npm, so the fetch fails and nothing stays; without a handler, it would end this process first. */
 function goOn() {}
 
 const ONE_DAY_MS = 24 * 60 * 60 * 1000;
