@@ -204,6 +204,7 @@ browsing("the page", () => {
     await page.mouse.move(5, 5); // otherwise details close as the words move away from the pointer
     // What is read of the newest token.
     const newest = async (index: number): Promise<string> => {
+      await column(page, index).locator(".turn:last-child .token").first().waitFor(); // End finds nothing before
       await column(page, index).locator(".turn:last-child .tokens").focus();
       await page.keyboard.press("End");
       return (await page.locator(".inspector .readings").textContent())!;
