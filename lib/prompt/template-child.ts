@@ -12,7 +12,7 @@ const PROCESS_LIMITS = 3;
 const WATCH_MS = 20;
 
 if (isMainThread) watch();
-else parentPort!.on("message", (request: RenderRequest) => parentPort!.postMessage(request.chats.map((chat) => rendered(request, chat))));
+else work();
 
 function watch(): void {
   const megabytes = Number(process.argv[2]);
@@ -25,15 +25,20 @@ function watch(): void {
     if (process.memoryUsage.rss() > PROCESS_LIMITS * megabytes * 2 ** 20) process.kill(process.pid, "SIGKILL");
   };
   worker.on("error", () => process.exit(1));
-  worker.on("message", (results: Rendered[]) => {
+  worker.on("message", (message: Rendered[] | typeof READY) => {
     clearInterval(watching);
-    void sendToParent(results);
+    void sendToParent(message);
   });
-  worker.once("online", () => void sendToParent(READY));
   onParentMessage((request: RenderRequest) => {
     watching = setInterval(checkMemory, WATCH_MS);
     worker.postMessage(request);
   });
+}
+
+/** Only now has the library for templates been loaded, which must not count as time of a template. */
+function work(): void {
+  parentPort!.on("message", (request: RenderRequest) => parentPort!.postMessage(request.chats.map((chat) => rendered(request, chat))));
+  parentPort!.postMessage(READY);
 }
 
 function rendered({ template, variables, longest }: RenderRequest, chat: Record<string, unknown>): Rendered {

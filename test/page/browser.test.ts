@@ -1,6 +1,7 @@
 import { readFile } from "node:fs/promises";
 import { expect, test } from "@jest/globals";
 import { answers, ask, browsing, close, column, pagesForFile, settled, shades } from "../support/page.js";
+import { slowAnswers } from "../support/served.js";
 
 const pages = await pagesForFile();
 
@@ -122,6 +123,7 @@ browsing("the page", () => {
     const { page } = tab;
     await ask(page);
     const sent: Array<{ messages: Array<{ content: string }> }> = [];
+    using _slow = slowAnswers();
     // An answer that does not end before the slider has been moved.
     await page.route("**/v1/chat/completions", (route, request) => {
       sent.push(request.postDataJSON());

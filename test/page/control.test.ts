@@ -6,7 +6,7 @@ import type { SteeringSpec } from "../../lib/steering/index.js";
 import { violations } from "../support/browser.js";
 import { answers, ask, browsing, close, column, pagesForFile, shades } from "../support/page.js";
 import { randomProbe } from "../support/probes.js";
-import { LOAD } from "../support/served.js";
+import { LOAD, slowAnswers } from "../support/served.js";
 
 const pages = await pagesForFile();
 
@@ -194,6 +194,7 @@ browsing("the page", () => {
     expect(hidden).toEqual([0, 0, 0]);
 
     // A budget for an answer that is being written.
+    using _slow = slowAnswers();
     await page.route("**/v1/chat/completions", (route, request) => (
       route.continue({ postData: { ...request.postDataJSON(), max_tokens: 300, grammar: "root ::= [a-z ]{1500}" } })
     ));
@@ -210,7 +211,7 @@ browsing("the page", () => {
       return (await page.locator(".inspector .readings").textContent())!;
     };
     const until = async (index: number, wanted: RegExp): Promise<void> => {
-      for (let tries = 0; tries < 40 && !wanted.test(await newest(index)); tries++) await page.waitForTimeout(50);
+      for (let tries = 0; tries < 200 && !wanted.test(await newest(index)); tries++) await page.waitForTimeout(50);
       expect(await newest(index)).toMatch(wanted);
     };
     await until(0, /\d\.\d\d\d+\.\d\d$/); // an alpha, and a KL where a fixed alpha has none

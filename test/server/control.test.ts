@@ -8,7 +8,7 @@ import { Gate } from "../../lib/server/pool/gate.js";
 import type { Lease } from "../../lib/server/pool/pool.js";
 import type { Shelf } from "../../lib/server/vectors/shelf.js";
 import { randomProbe } from "../support/probes.js";
-import { eventsOf, LOAD, servedForFile } from "../support/served.js";
+import { eventsOf, LOAD, servedForFile, slowAnswers } from "../support/served.js";
 import { randomVector } from "../support/tiny-files.js";
 
 const { server, ask, space } = await servedForFile();
@@ -168,6 +168,7 @@ describe("a running answer", () => {
   });
 
   test("whose probe reads where a vector would be removed refuses it before anything is changed, and goes on", async () => {
+    using _slow = slowAnswers();
     const { reader, change } = await begun({ steering: "one:fixed,0.5", monitor: ["at3"] });
     const refused = await change([{ index: 0, alpha: 7 }, { add: "two:fixed,1,op=ablate" }]);
     expect(refused).toMatchObject({ status: 400, json: { error: { code: "E_BAD_ARGUMENT", message: expect.stringMatching(/layer 3/) } } });
@@ -185,6 +186,7 @@ describe("a running answer", () => {
   });
 
   test("takes a budget, and none where the operator cannot have one: then nothing changes", async () => {
+    using _slow = slowAnswers();
     const running = await begun({ steering: ["one:fixed,0.5", "two:fixed,0.5,op=clamp", "two:fixed,0.5,on=prompt+answer"] });
     const { id, reader, change } = running;
     let { text } = running;
@@ -199,7 +201,11 @@ describe("a running answer", () => {
     const { status, json } = await change([{ index: 0, schedule: budget }, { add: "one:fixed,0.5,op=ablate,when=at0>0.5" }]);
     expect([status, json.choices[0].steering[0].schedule]).toEqual([200, { ...budget, alphaMax: 2, per: "token" }]);
     expect(json.choices[0].steering[3]).toMatchObject({ operator: "ablate", gate: { probe: "at0", above: 0.5 } });
-    while ((text.match(/"kl":\d/g) ?? []).length < 10) text += (await reader.read()).value!;
+    while ((text.match(/"kl":\d/g) ?? []).length < 10) {
+      const { done, value } = await reader.read();
+      expect(done).toBe(false);
+      text += value;
+    }
     await reader.cancel();
     const whole = text.slice(0, text.lastIndexOf("\n\n")).split("\n\n"); // the last event may be cut
     const chunks = whole.map((line) => JSON.parse(line.slice(6)) as Chunk);

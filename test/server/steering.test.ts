@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { probe as probes } from "../../lib/experiments.js";
 import { loadModel } from "../../lib/index.js";
 import { randomProbe } from "../support/probes.js";
-import { eventsOf, servedForFile } from "../support/served.js";
+import { eventsOf, servedForFile, slowAnswers } from "../support/served.js";
 
 const { server, ask, space } = await servedForFile();
 const messages = [{ role: "user", content: "How can I stay healthy?" }];
@@ -94,6 +94,7 @@ describe("details", () => {
 
 describe("a running answer", () => {
   test("a slider changes it from the next token on; the tokens before keep their alpha; a replay repeats it", async () => {
+    using _slow = slowAnswers(20);
     const controller = new AbortController();
     const response = await fetch(`${server.url}/v1/completions`, {
       method: "POST", headers: { "content-type": "application/json" }, signal: controller.signal,

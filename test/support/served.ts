@@ -1,5 +1,7 @@
-import { afterAll, expect } from "@jest/globals";
+import { setTimeout as after } from "node:timers/promises";
+import { afterAll, expect, jest } from "@jest/globals";
 import { loadModel } from "../../lib/index.js";
+import { Choice } from "../../lib/server/answers/choice.js";
 import { saveVector } from "../../lib/vector/index.js";
 import { serve, type Server, type ServeOptions } from "../../lib/server.js";
 import { writeChatModel } from "./chat-model.js";
@@ -59,6 +61,18 @@ export function askingAt(url: string): Served["ask"] {
     const text = await response.text();
     return { status: response.status, headers: response.headers, json: text === "" ? undefined : JSON.parse(text) as never };
   };
+}
+
+/** Until disposed, every answer of this process pauses after each token, so that a test can act before it ends. */
+export function slowAnswers(pauseMs = 50): Disposable {
+  const { write } = Choice.prototype;
+  const spy = jest.spyOn(Choice.prototype, "write").mockImplementation(async function* (this: Choice, writing) {
+    for await (const event of write.call(this, writing)) {
+      yield event;
+      await after(pauseMs);
+    }
+  });
+  return { [Symbol.dispose]: () => spy.mockRestore() };
 }
 
 /** The values of a stream of events, without the end mark. */
