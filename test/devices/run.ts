@@ -10,9 +10,11 @@ import { packageRoot } from "#native/prebuilt";
 import { isSampled } from "../support/slow.js";
 import { loopbackRpc, softwareVulkan, type StandIn } from "./stand-ins.js";
 
-const SUITES = ["sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live"];
+const SUITES = [
+  "sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live", "gates", "operators", "budgets",
+];
 /** Those that take minutes where a software device compiles shaders for, and computes, every layer. */
-const HEAVY = ["sites", "paths", "capture", "batching"];
+const HEAVY = ["sites", "paths", "capture", "batching", "gates", "operators", "budgets"];
 /** Software devices compile each shader for each process. */
 const TIMEOUT_MS = 600_000;
 const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: loopbackRpc };
