@@ -77,7 +77,7 @@ describe("a comparison of methods", () => {
 
   test("the included plans have one run per model and entry", async () => {
     const runs = planRuns(await loadPlan("claims"));
-    expect(runs.map(({ kind, name }) => [kind, name]).slice(0, 3)).toEqual(["italian", "formal", "brief"].map((name) => ["methods", name]));
+    expect(runs.map(({ kind, name }) => [kind, name]).slice(0, 3)).toEqual(["italian", "informal", "brief"].map((name) => ["methods", name]));
     expect(runs).toHaveLength(9);
     expect(planRuns(await loadPlan("three"))).toHaveLength(1);
   });
