@@ -15,7 +15,7 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "nod
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { requireLibraries, requireNodeLlamaCpp } from "./fetch.mjs";
-import { installGpuBackends } from "./gpu.mjs";
+import { gpuRefusalFromSource, installGpuBackends } from "./gpu.mjs";
 import { extractLlamaCpp } from "./llama-cpp.mjs";
 import { lacksGlibc, packageRoot as root, platformName, prebuiltAdvice, repeatCommand, scriptCommand } from "./prebuilt.mjs";
 import { writeRpcSource } from "./rpc-source.mjs";
@@ -77,6 +77,8 @@ function main() {
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
   const again = repeatCommand("build.mjs");
   if (!fromSource && lacksGlibc()) throw new BuildError(prebuiltAdvice(again));
+  const refusal = fromSource && build.target === undefined ? gpuRefusalFromSource() : undefined;
+  if (refusal !== undefined) throw new BuildError(refusal);
   const compiler = checkTools();
   const bins = fromSource ? "" : libraries(again);
   const { folder, version, release } = requireNodeLlamaCpp();
