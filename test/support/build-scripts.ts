@@ -53,9 +53,9 @@ export const NOT_THERE = ["code E404", "404 No match found for version", "404", 
   .map((line) => `echo "npm error ${line}" >&2`).concat("exit 1").join("\n");
 export const NODE_WARNS = 'echo "(node:1) ExperimentalWarning: x" >&2\n';
 
-export function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: string } {
+export function build(env: NodeJS.ProcessEnv = {}, ...options: string[]): { status: number | null; stderr: string } {
   const unset = { CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, npm_lifecycle_event: undefined };
   const clean: NodeJS.ProcessEnv = { ...process.env, ...unset, ...env };
-  const { status, stderr } = spawnSync(process.execPath, [join(root, "native", "build.mjs")], { encoding: "utf8", env: clean });
+  const { status, stderr } = spawnSync(process.execPath, [join(root, "native", "build.mjs"), ...options], { encoding: "utf8", env: clean });
   return { status, stderr };
 }

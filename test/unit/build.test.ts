@@ -94,6 +94,16 @@ test("a package that cannot be written to is one message", async () => {
 
 const BY_NPM = { npm_lifecycle_event: "install", npm_config_user_agent: "npm/11.19.1 node/v20.20.2" };
 
+test("a build with options that fails names a command with the same ones", async () => {
+  const PATH = await pathWith(TOOLS, NOT_THERE);
+  const script = `node "${join(root, "native", "build.mjs")}"`;
+  expect(build({ PATH }, "--rpc").stderr).toMatch(new RegExp(`could not be fetched: 404 .*\\. To try again, run: ${script} --rpc\n$`));
+  expect(build({ PATH }, "--debug").stderr).toMatch(new RegExp(`LLAMA_STEER_FROM_SOURCE=1 ${script} --debug\n$`));
+  for (const options of [["--rcp"], ["--rpc", "--debug"]]) expect(build({ PATH }, ...options)).toEqual({
+    status: 1, stderr: expect.stringContaining(`does not know ${options.join(" ")}; expected one of --debug, `),
+  });
+});
+
 test("a build that fails names a command that repeats it: npm has removed the package, others have not", async () => {
   const PATH = await pathWith(TOOLS, NOT_THERE);
   const advice = (env: NodeJS.ProcessEnv): string => /LLAMA_STEER_FROM_SOURCE=1 (.*)\n$/.exec(build({ PATH, ...env }).stderr)![1]!;
