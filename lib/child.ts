@@ -14,8 +14,8 @@ import { UtilityChild } from "./utility-child.js";
 const NODE = "LLAMA_STEER_NODE";
 /** Set in a child, because in a program that ships as its own executable `fork` would start that program again, endlessly. */
 const MARK = "LLAMA_STEER_CHILD";
-/** Time for a child to start and to load its modules on a busy machine; under Yarn's Plug'n'Play, modules can take 10 s. */
-export const START_MS = 60_000;
+/** Time for a child to start and to load its modules: with Yarn's Plug'n'Play, that took over a minute on a machine with a load of 20. */
+export const START_MS = 300_000;
 const TICK_MS = 100;
 /** Ctrl-C reaches every process of a terminal, and a service's stop all of its processes; the number is Windows' STATUS_CONTROL_C_EXIT. */
 const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
