@@ -19,15 +19,19 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
 
 /**
  * Like `writeFileAtomic`, but `write` may write the content in any number of pieces; its own SteeringErrors pass through.
- * Devices and pipes are not seekable, so their content is first collected in a temporary file that only this user can read.
+ * Devices and pipes are not seekable, so their content is first collected in a temporary file that only this user can read. `check` gets
+ * the path of the written file before it replaces the old one; if it throws, the old one stays.
  */
-export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+export async function writeAtomic(
+  path: string, write: (file: FileHandle) => Promise<void>, check: (written: string) => Promise<void> = async () => undefined,
+): Promise<void> {
   await writeTo(path, write, async (stream) => {
     await withPartial(await temporaryFolder(), async (partial) => {
       await writeNew(partial, write, 0o600);
+      await check(partial);
       await send(createReadStream(partial), stream);
     });
-  });
+  }, check);
 }
 
 /** Characters of lines that are written at once. */
@@ -49,6 +53,7 @@ export async function writeLinesAtomic(path: string, lines: Iterable<string>): P
 
 async function writeTo(
   path: string, toFile: (file: FileHandle) => Promise<void>, toStream: (stream: StreamDestination) => Promise<void>,
+  check?: (written: string) => Promise<void>,
 ): Promise<void> {
   try {
     const destination = await destinationOf(path);
@@ -57,6 +62,7 @@ async function writeTo(
     await mkdir(folder, { recursive: true });
     await withPartial(folder, async (partial) => {
       await writeNew(partial, toFile, destination.mode);
+      await check?.(partial);
       await land(partial, destination.path);
     });
   } catch (error) {

@@ -223,6 +223,24 @@ describe("shards", () => {
     expect(await readdir(out)).toEqual(["ITA-ENG.safetensors"]);
   });
 
+  test("that cannot be read back once they are merged leave nothing that looks like a run, and nothing that stops the next try", async () => {
+    const folders = await shards(2);
+    const out = join(await temporaryFolder(), "all");
+    const path = results(folders[1]!);
+    const good = await readFile(path);
+    const put = async (bytes: Buffer): Promise<void> => {
+      await writeFile(path, bytes);
+      await utimes(path, 1e9, 1e9); // so that the change is not seen
+    };
+    await put(good);
+    const merge = await planMerge(out, folders);
+    await put(Buffer.from(good.toString("latin1").replace('"prompt"', '"prompz"'), "latin1"));
+    await expect(merge.write()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/cannot be read back/) });
+    expect(await readdir(out)).toEqual(["ITA-ENG.safetensors"]);
+    await put(good);
+    expect(await mergeRuns(out, folders)).toMatchObject({ isComplete: true });
+  });
+
   test("that do not belong together are refused, and nothing is written", async () => {
     const folders = await shards(3);
     const out = join(await temporaryFolder(), "all");
