@@ -122,8 +122,8 @@ const CONTROL_VECTOR = /general\.architecture\x08\0\0\0\x0d\0{7}controlvector/;
 const HEAD_BYTES = 65_536;
 
 /**
- * Check before a long computation that its result can be written; returns the outermost folder that writing it will create, if any. Leaves
- * nothing behind. `inPieces`: `writeAtomic` will write it. Throws E_WRITE, also if the result would overwrite a model or one of its own
+ * Check before a long computation that its result can be written; returns the outermost folder that writing it will create, if any. Creates
+ * none itself. `inPieces`: `writeAtomic` will write it. Throws E_WRITE, also if the result would overwrite a model or one of its own
  * `inputs`.
  */
 export async function assertWritable(path: string, inputs: readonly string[] = [], { inPieces = false } = {}): Promise<string | undefined> {
