@@ -38,10 +38,10 @@ export function note(text: string, quiet: boolean): void {
   if (!quiet) process.stderr.write(`${text}\n`);
 }
 
-/** As `assertWritable`, and says which folder it created. */
+/** As `assertWritable`, and says which folder writing will create. */
 export async function prepareOutput(path: string, inputs: readonly string[], quiet: boolean, how?: { inPieces: boolean }): Promise<void> {
   const created = await assertWritable(path, inputs, how);
-  if (created !== undefined) note(`note: ${createdFolder(created, path)}`, quiet);
+  if (created !== undefined) note(`note: creates the folder ${relative("", created)} for ${path}`, quiet);
 }
 
 /** Says which folder was created for an output. */

@@ -14,6 +14,8 @@ import { UtilityChild } from "./utility-child.js";
 const NODE = "LLAMA_STEER_NODE";
 /** Set in a child, because in a program that ships as its own executable `fork` would start that program again, endlessly. */
 const MARK = "LLAMA_STEER_CHILD";
+/** Time for a child to start and to load its modules: with Yarn's Plug'n'Play, that took over a minute on a machine with a load of 20. */
+export const START_MS = 300_000;
 const TICK_MS = 100;
 /** Ctrl-C reaches every process of a terminal, and a service's stop all of its processes; the number is Windows' STATUS_CONTROL_C_EXIT. */
 const INTERRUPTS: ReadonlyArray<string | number | null> = ["SIGINT", "SIGTERM", "SIGHUP", 0xc000013a];
@@ -106,12 +108,34 @@ export function adviceOnChildren(): string {
  * Calls `act` once the time is up; returns a function that cancels it. Time is counted in ticks, so a period in which this process was
  * stopped or the computer asleep counts as at most one tick.
  */
-export function afterTicks(milliseconds: () => number, act: () => void): () => void {
+export function afterTicks(milliseconds: number, act: () => void): () => void {
   let ticks = 0;
   const timer = setInterval(() => {
-    if (++ticks * TICK_MS < milliseconds()) return;
+    if (++ticks * TICK_MS < milliseconds) return;
     clearInterval(timer);
     act();
   }, TICK_MS);
   return () => clearInterval(timer);
+}
+
+/** Time limits of a child, in milliseconds. */
+export interface ChildLimits {
+  /** Default: `START_MS`. */
+  startMilliseconds?: number;
+  /** Time from the child's first message, which it sends once it has loaded its modules. */
+  milliseconds: number;
+}
+
+/** Calls `act` if the child exceeds one of its time limits, counted in ticks; returns a function that cancels this. */
+export function limitChild(child: Child, { startMilliseconds = START_MS, milliseconds }: ChildLimits, act: () => void): () => void {
+  let cancel = afterTicks(startMilliseconds, act);
+  const onStarted = (): void => {
+    cancel();
+    cancel = afterTicks(milliseconds, act);
+  };
+  child.once("message", onStarted);
+  return () => {
+    child.off("message", onStarted);
+    cancel();
+  };
 }

@@ -15,7 +15,7 @@ import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "nod
 import { createRequire } from "node:module";
 import { dirname, isAbsolute, join } from "node:path";
 import { requireLibraries, requireNodeLlamaCpp } from "./fetch.mjs";
-import { installGpuBackends } from "./gpu.mjs";
+import { gpuRefusalFromSource, installGpuBackends } from "./gpu.mjs";
 import { extractLlamaCpp } from "./llama-cpp.mjs";
 import { lacksGlibc, packageRoot as root, platformName, prebuiltAdvice, repeatCommand, scriptCommand } from "./prebuilt.mjs";
 import { writeRpcSource } from "./rpc-source.mjs";
@@ -72,13 +72,20 @@ function cmakeOptions() {
 }
 
 function main() {
-  const build = BUILDS[process.argv[2]] ?? { folder: "addon" };
+  const options = process.argv.slice(2);
+  const build = options.length === 0 ? { folder: "addon" } : BUILDS[options.join(" ")];
+  if (!build) throw new BuildError(`build.mjs does not know ${options.join(" ")}; expected one of ${Object.keys(BUILDS).join(", ")}, or nothing`);
   // The Windows packages contain no import libraries to link with.
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");
-  const again = repeatCommand("build.mjs");
+  const again = repeatCommand("build.mjs", ...options);
+  if (build.parts === "rpc" && lacksGlibc()) {
+    throw new BuildError("llama.cpp's RPC back end is a plug-in of the prebuilt libraries, which need glibc");
+  }
   if (!fromSource && lacksGlibc()) throw new BuildError(prebuiltAdvice(again));
+  const refusal = fromSource && build.target === undefined ? gpuRefusalFromSource() : undefined;
+  if (refusal !== undefined) throw new BuildError(refusal);
   const compiler = checkTools();
-  const bins = fromSource ? "" : libraries(again);
+  const bins = fromSource ? "" : libraries(build, again);
   const { folder, version, release } = requireNodeLlamaCpp();
   const toolFolder = (name) => dirname(createRequire(join(folder, "package.json")).resolve(`${name}/package.json`));
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
@@ -99,10 +106,11 @@ function main() {
   if (!fromSource && build.target === undefined) installGpuBackends(scriptCommand("build.mjs"));
 }
 
-function libraries(again) {
+function libraries({ parts }, again) {
   try {
     return requireLibraries(platformName());
   } catch (error) {
+    if (parts === "rpc") throw new BuildError(`${error.message}. To try again, run: ${again}`);
     throw new BuildError(`${error.message}\nOr build llama.cpp from source: LLAMA_STEER_FROM_SOURCE=1 ${again}`);
   }
 }

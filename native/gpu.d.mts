@@ -1,1 +1,2 @@
+export function gpuRefusal(command: string): string | undefined;
 export function missingGpuPackages(): string[];

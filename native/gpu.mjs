@@ -4,7 +4,36 @@ import { spawnSync } from "node:child_process";
 import { existsSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import { requireLibraries } from "./fetch.mjs";
-import { pinnedVersion, platformName, prebuiltFolder } from "./prebuilt.mjs";
+import { pinnedVersion, platformName, prebuiltFolder, repeatCommand } from "./prebuilt.mjs";
+
+/** The back ends that node-llama-cpp publishes as packages of their own. */
+const BACKENDS = ["cuda", "vulkan"];
+const PLATFORMS = ["linux-x64", "win-x64"];
+
+/**
+ * Why LLAMA_STEER_GPU cannot be followed on this platform, and what to do; undefined if it can or is not set. `command` builds from source.
+ */
+export function gpuRefusal(command) {
+  const asked = process.env.LLAMA_STEER_GPU;
+  const platform = platformName();
+  if (!asked || asked === "none" || platform.endsWith(`-${asked}`)) return undefined; // Metal is in the Mac's libraries
+  if (!BACKENDS.includes(asked)) return `LLAMA_STEER_GPU=${asked} names no back end; expected cuda, vulkan or none`;
+  if (PLATFORMS.includes(platform)) return undefined;
+  return `LLAMA_STEER_GPU=${asked}: this back end is not published for ${platform}. To build llama.cpp with it, run: `
+    + `LLAMA_STEER_FROM_SOURCE=1 ${optionOf(asked)}=ON ${command}. LLAMA_STEER_GPU=none installs without it`;
+}
+
+/** Why LLAMA_STEER_GPU cannot be followed in a build from source; undefined if it can, or is not set. */
+export function gpuRefusalFromSource() {
+  const asked = process.env.LLAMA_STEER_GPU;
+  if (!BACKENDS.includes(asked) || process.env[optionOf(asked)]) return undefined;
+  return `LLAMA_STEER_GPU=${asked} fetches a back end for the prebuilt libraries, and llama.cpp is built from source. To build that back end, `
+    + `set ${optionOf(asked)}=ON; LLAMA_STEER_GPU=none builds without it`;
+}
+
+function optionOf(backend) {
+  return `LLAMA_STEER_CMAKE_OPTION_GGML_${backend.toUpperCase()}`;
+}
 
 /**
  * Packages with the back end for this machine's GPU, if it seems to have one. LLAMA_STEER_GPU=cuda|vulkan|none overrides the detection,
@@ -12,9 +41,9 @@ import { pinnedVersion, platformName, prebuiltFolder } from "./prebuilt.mjs";
  */
 export function wantedGpuPackages() {
   const platform = platformName();
-  if (!["linux-x64", "win-x64"].includes(platform)) return [];
+  if (!PLATFORMS.includes(platform)) return [];
   const asked = process.env.LLAMA_STEER_GPU;
-  if (asked) return asked === "none" ? [] : [`${platform}-${asked}`];
+  if (asked) return BACKENDS.includes(asked) ? [`${platform}-${asked}`] : [];
   if (hasNvidiaDriver()) return [`${platform}-cuda`];
   return hasVulkanDriver() ? [`${platform}-vulkan`] : [];
 }
@@ -30,6 +59,11 @@ export function missingGpuPackages() {
  */
 export function installGpuBackends(again) {
   const asked = process.env.LLAMA_STEER_GPU;
+  const refusal = gpuRefusal(repeatCommand("build.mjs"));
+  if (refusal !== undefined) {
+    console.error(`llama-steer: ${refusal}`);
+    process.exitCode = 1;
+  }
   for (const name of missingGpuPackages()) {
     try {
       // Without network, an install that did not ask should not wait for npm's retries.

@@ -53,9 +53,9 @@ export function scriptCommand(script, ...args) {
 }
 
 /** The command that repeats a script that failed. npm has then removed the package, if it was about to install it. */
-export function repeatCommand(script) {
+export function repeatCommand(script, ...args) {
   const { npm_lifecycle_event: event, npm_config_user_agent: agent, npm_config_global: global } = process.env;
-  if (event !== "install" || !agent?.startsWith("npm/")) return scriptCommand(script);
+  if (event !== "install" || !agent?.startsWith("npm/")) return scriptCommand(script, ...args);
   if (isClone) return "npm install";
   return `npm install ${global === "true" ? "--global " : ""}llama-steer`;
 }

@@ -80,19 +80,30 @@ const folderOf = ({ model, datasets }: FolderArguments): string => datasets ?? d
 
 async function list(options: FolderArguments): Promise<void> {
   const folder = folderOf(options);
-  const datasets = await Promise.all(datasetsApi.names(folder).map(async (name) => {
-    try {
-      const parts = await Promise.all(datasetParts(name, folder).map((part) => loadDataset(part, folder)));
-      return { name, parts: parts.map((part) => ({ name: part.name, rows: part.rows.length })), instruction: parts[0]?.instruction ?? "" };
-    } catch (error) {
-      if (!(error instanceof SteeringError)) throw error;
-      return { name, parts: [], instruction: "", error: error.message };
-    }
-  }));
+  const datasets: Listed[] = [];
+  for (const name of datasetsApi.names(folder)) datasets.push(await listed(name, folder));
   if (options.json) return print(JSON.stringify(datasets, null, 2));
   const rowsOf = (part: { name: string; rows: number }): string => `${part.rows} ${part.name.split("_")[1] ?? ""}`.trim();
   printColumns([["name", "rows", "instruction"], ...datasets.map(({ name, parts, instruction, error }) =>
     [name, error ? "unreadable" : parts.map(rowsOf).join(", "), error ?? instruction.split("\n")[0]!])]);
+}
+
+interface Listed {
+  name: string;
+  parts: Array<{ name: string; rows: number }>;
+  instruction: string;
+  /** Why the dataset cannot be read. */
+  error?: string;
+}
+
+async function listed(name: string, folder: string | undefined): Promise<Listed> {
+  try {
+    const parts = await Promise.all(datasetParts(name, folder).map((part) => loadDataset(part, folder)));
+    return { name, parts: parts.map((part) => ({ name: part.name, rows: part.rows.length })), instruction: parts[0]?.instruction ?? "" };
+  } catch (error) {
+    if (!(error instanceof SteeringError)) throw error;
+    return { name, parts: [], instruction: "", error: error.message };
+  }
 }
 
 async function show(options: ShowArguments): Promise<void> {

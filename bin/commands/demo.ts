@@ -66,8 +66,8 @@ async function run(options: DemoArguments, signal: AbortSignal): Promise<Shown> 
   const { maxNewTokens, quiet, json } = options;
   const out = options.out ?? join("runs", `demo-${new Date().toISOString().replace(/[:.]/g, "-").slice(0, 19)}`);
   const resultsPath = join(out, "results.json");
-  await assertWritable(resultsPath);
   await questionsFor(options.model ?? DEFAULT_MODEL, options.questions);
+  await assertWritable(resultsPath);
 
   const { model, name } = await openDemoModel(options, signal);
   await using _ = model;

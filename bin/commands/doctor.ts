@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process";
-import { missingGpuPackages } from "#native/gpu";
+import { gpuRefusal, missingGpuPackages } from "#native/gpu";
 import { scriptCommand } from "#native/prebuilt";
 import { datasets as datasetsApi } from "../../lib/experiments.js";
 import { threadLimit } from "../../lib/engine/index.js";
@@ -44,12 +44,14 @@ function native(): Check[] {
       `${name} (${kind}, ${description.trim()}, ${megabytes(totalBytes)})`);
     const missing = built.fromSource ? [] : missingGpuPackages().map((name) => `@node-llama-cpp/${name} fits this machine and is not installed. `
       + `Install it: ${scriptCommand("install.mjs")}`);
+    const refusal = built.fromSource ? [] : gpuRefusal(scriptCommand("build.mjs")) ?? [];
+    const gpu = [...gpuBackends, ...missing].join("; ") || "no GPU back end is installed; models run on the CPU";
     const source = built.fromSource ? "built from source" : `from node-llama-cpp ${built.nodeLlamaCpp}`;
     return [
       { name: "addon", ok: true, found: `${isPrebuilt ? "prebuilt, SHA-256 verified" : "compiled on this machine"}: ${addonPath}` },
       { name: "llama.cpp", ok: true, found: `${built.llamaCpp}, ${source}, in ${librariesFolder}` },
       { name: "devices", ok: true, found: found.join("; ") },
-      { name: "gpu", ok: true, found: [...gpuBackends, ...missing].join("; ") || "no GPU back end is installed; models run on the CPU" },
+      { name: "gpu", ok: true, found: [gpu].concat(refusal).join("; ") },
       { name: "processor", ok: true, found: systemInfo().trim() },
     ];
   } catch (error) {

@@ -3,7 +3,7 @@ import { wantedOf, checkEvaluators, named, requireSetting } from "../../lib/eval
 import { evaluate, results as resultsApi, type Evaluator } from "../../lib/experiments.js";
 import { formatOfConfig } from "../../lib/experiment/index.js";
 import { SteeringError, type FormatOptions } from "../../lib/index.js";
-import { readRecords, readRunFile, RESULTS_FILE } from "../../lib/results/index.js";
+import { readRecords, readRunFile, RESULTS_FILE, type RunFile } from "../../lib/results/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import evaluateFacts from "../evaluate-facts.js";
@@ -56,8 +56,8 @@ export default group("evaluate", "Judge answers: language, safety, formality, fl
 
 async function evaluateRuns(options: RunArguments, signal: AbortSignal): Promise<void> {
   const { again, json, quiet } = options;
-  const folders = options.runs.flatMap(resultsApi.below);
-  const runs = await Promise.all(folders.map(async (folder) => ({ folder, run: await readRunFile(folder) })));
+  const runs: Array<{ folder: string; run: RunFile }> = [];
+  for (const folder of options.runs.flatMap(resultsApi.below)) runs.push({ folder, run: await readRunFile(folder) });
   for (const { folder, run } of runs) requireSetting("--against", options.against, folder, run); // before any judging
   for (const { folder, run } of runs) await readRecords(join(folder, RESULTS_FILE), run, () => undefined, signal); // likewise
   const wanted = wantedBy(options);

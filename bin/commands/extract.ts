@@ -124,8 +124,8 @@ async function run(options: ExtractArguments, signal: AbortSignal): Promise<void
   if (source.kind === "texts") {
     const name = basename(pairs!, extname(pairs!));
     const out = options.out ?? `${name}.safetensors`;
-    await prepareOutput(out, [pairs!], quiet);
     const texts = await loadContrastTexts(pairs!);
+    await prepareOutput(out, [pairs!], quiet);
     return finish(options, out, signal, (model) => withProgress(name, quiet, (shown) => extract(model, {
       texts, name, seed, ...shown, ...how, ...(source.method && { method: source.method }),
       ...defined({ site, layers: layersOf, strength, cache, signal }),

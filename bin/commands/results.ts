@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { results as resultsApi, type Merge, type RunResults } from "../../lib/experiments.js";
 import { writeLinesAtomic } from "../../lib/formats/index.js";
-import { unpublished, withColumns } from "../../lib/results/index.js";
+import { readRunFile, unpublished, withColumns } from "../../lib/results/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import { file } from "../options.js";
@@ -59,7 +59,9 @@ export default group("results", "Show, export, import and merge the results of r
 ]);
 
 async function show({ runs, json, quiet }: ShowArguments): Promise<void> {
-  for (const folder of runs.flatMap(resultsApi.below)) {
+  const folders = runs.flatMap(resultsApi.below);
+  for (const folder of folders) await readRunFile(folder); // before anything is printed
+  for (const folder of folders) {
     const results = await resultsApi.read(folder);
     if (json) print(JSON.stringify({ run: folder, summary: await runSummary(results) }));
     else {

@@ -25,8 +25,11 @@ async function run(options: GenerateArguments, signal: AbortSignal): Promise<voi
   const { json, quiet } = options;
   await using started = await startGeneration(options, signal, { logProbabilities: true });
   const { specs } = started;
-  if (!json) print(onStdout.bold(heading(specs, started.probes)));
+  let isHeaded = json;
   const result = await follow(started.tokens, (token) => {
+    // Only now is it known that all can be steered as asked.
+    if (!isHeaded) print(onStdout.bold(heading(specs, started.probes)));
+    isHeaded = true;
     if (token) print(json ? JSON.stringify(token) : line(token, specs, new TextDecoder().decode(started.model.detokenise([token.token]))));
   });
   if (!json) print(`\n${result.text.trim()}`);

@@ -66,6 +66,17 @@ export interface StepResult {
   candidates: Candidate[][];
 }
 
+/** What an RPC back end says when its server has gone away (native/rpc-source.mjs). */
+const LOST = "the RPC server no longer answers";
+
+/** As `callAsync`, and calls `onLost` if an RPC server has gone away. */
+export async function watched<T>(body: () => Promise<T>, onLost: () => void): Promise<T> {
+  return callAsync(body).catch((error: Error) => {
+    if (error.message.includes(LOST)) onLost();
+    throw error;
+  });
+}
+
 /** Up to this many cells, ggml does not split attention: it does from 512 on, and llama.cpp rounds up to multiples of 256. */
 const UNSPLIT_CELLS = 256;
 
@@ -79,11 +90,11 @@ export class Context implements Disposable {
 
   /**
    * `threads`: decides how many threads compute; default: always as many as the context was created with. `hasWholeSequences`: the model
-   * keeps a state per sequence.
+   * keeps a state per sequence. `onLost`: called when an RPC server of the model has gone away.
    */
   constructor(
     private readonly native: NativeContext, readonly options: Readonly<NativeContextOptions>, private readonly threads?: ThreadCount,
-    private readonly hasWholeSequences = false,
+    private readonly hasWholeSequences = false, private readonly onLost: () => void = () => undefined,
   ) {
     this.nThreads = options.nThreads;
   }
@@ -97,7 +108,7 @@ export class Context implements Disposable {
     this.adjustThreads(batch);
     const forget = onAbort(signal, () => this.native.abort());
     try {
-      const result = await callAsync(() => this.native.decode(batch.toNative()));
+      const result = await watched(() => this.native.decode(batch.toNative()), this.onLost);
       const chosen = chosenOf(batch, result);
       const rowOf = (row: number): number => (row < 0 ? chosen[-1 - row]!.row : row);
       return {

@@ -9,11 +9,11 @@ import {
 import type { FullGate, HookSite, ModelFingerprint, Selection, VectorData } from "../vector/index.js";
 import { int32s } from "./batch.js";
 import { throwIfAborted } from "./abort.js";
-import { Context, type ContextNeeds } from "./context.js";
+import { Context, watched, type ContextNeeds } from "./context.js";
 import { fileFingerprint } from "./fingerprint.js";
 import { nativeGate } from "./gate.js";
 import { checkGraphPath, hasDevice, rememberServers } from "./graph-check.js";
-import { checkLimits, withServers, type LoadModelOptions, type Logger, type RopeScaling } from "./load-options.js";
+import { checkLimits, tell, withServers, type LoadModelOptions, type RopeScaling } from "./load-options.js";
 import type { ModelInfo } from "./model-info.js";
 import { quantisationName } from "./quantisation.js";
 import { MachineRowTimes } from "./row-times.js";
@@ -101,6 +101,8 @@ export class Engine implements Disposable, AsyncDisposable {
   readonly steeringPath: NonNullable<LoadModelOptions["steeringPath"]>;
   /** The loading options that results depend on, as requested. @internal */
   readonly settings: Omit<LoadModelOptions, "logger" | "signal" | "vet" | "mmap" | "threads">;
+  /** True once an RPC server that held a part of the weights has gone away: the model can then compute nothing. @internal */
+  isLost = false;
   /** Runs this model's generations. @internal */
   readonly scheduler: Scheduler;
   private readonly rowTimes: MachineRowTimes;
@@ -255,8 +257,9 @@ export class Engine implements Disposable, AsyncDisposable {
       ...(factor !== undefined && { ropeScaling: { yarn: kind === "yarn", factor, originalContext } }),
     };
     const begun = performance.now();
-    const native = await callAsync(() => this.native.createContext(options));
-    const context = new Context(native, options, this.threadCount, this.info.hasWholeSequences);
+    const onLost = (): void => { this.isLost = true; };
+    const native = await watched(() => this.native.createContext(options), onLost);
+    const context = new Context(native, options, this.threadCount, this.info.hasWholeSequences, onLost);
     const { nCtx, nSeqMax, nThreads } = options;
     const size = `${nCtx} cells and ${nSeqMax} sequences, ${nThreads} threads`;
     tell(this.options.logger, "debug", `a context of ${size}, created in ${seconds(begun)}`);
@@ -289,12 +292,4 @@ function seconds(from: number, to = performance.now()): string {
 function whatItIs({ labels, isEncoderDecoder }: NativeModelInfo): string {
   if (isEncoderDecoder) return "; it is an encoder–decoder: use loadTranslator";
   return labels.length > 0 ? "; it is a classifier: use loadClassifier" : "";
-}
-
-function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message: string): void {
-  try {
-    logger?.(level, message);
-  } catch {
-    // A failing logger must not stop the work.
-  }
 }

@@ -122,7 +122,7 @@ function runChild({ backend, rpc }: Where, module: URL, signal: AbortSignal): Pr
     const child = startChild(module, [backend, ...rpc], { env: { LLAMA_STEER_DEBUG: undefined } });
     let report: GraphCheckReport | undefined;
     onAbort(signal, () => child.kill("SIGKILL"));
-    const stopWaiting = afterTicks(() => MAX_MS, () => child.kill("SIGKILL"));
+    const stopWaiting = afterTicks(MAX_MS, () => child.kill("SIGKILL"));
     child.on("message", (message: GraphCheckReport) => { report = message; });
     child.on("error", reject);
     child.once("close", (code, killedBy) => {

@@ -130,3 +130,12 @@ export function checkLimits({
   requireInteger("maxGenerations", maxGenerations, { min: 1 });
   requireInteger("maxSequences", maxSequences, { min: 1, max: MAX_SEQUENCES });
 }
+
+/** Logs a message. */
+export function tell(logger: Logger | undefined, level: Parameters<Logger>[0], message: string): void {
+  try {
+    logger?.(level, message);
+  } catch {
+    // A failing logger must not stop the work.
+  }
+}

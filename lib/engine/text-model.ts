@@ -14,16 +14,17 @@ const TEXTS_PER_CALL = 64;
 /** How a GGUF that reads whole texts is loaded. */
 export type TextModelOptions = Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "signal">;
 
-/** A loaded GGUF that reads whole texts, from which a classifier or an embedder is made. */
+/** A loaded GGUF that reads whole texts, from which a classifier, an embedder or a translator is made. */
 export interface OpenedTextModel {
   /** Freed afterwards: what is made of it keeps the weights alive. */
   model: NativeModel;
   labels: NativeModelInfo["labels"];
+  isEncoderDecoder: boolean;
   info: ModelInfo;
   threads: ThreadCount;
 }
 
-/** Loads a GGUF that reads whole texts, and makes something of it. Throws what `loadModel` throws, and what `make` throws. */
+/** Loads a GGUF, and makes something of it other than a language model. Throws what `loadModel` throws, and what `make` throws. */
 export async function openTextModel<T>(
   nameOrPath: string, { gpuLayers = "all", mmap = true, vet = true, threads, signal }: TextModelOptions,
   make: (opened: OpenedTextModel) => Promise<T>,
@@ -35,8 +36,9 @@ export async function openTextModel<T>(
     const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
     try {
       throwIfAborted(signal);
-      const { labels, isCausal: _isCausal, ...info } = model.info();
-      return await make({ model, labels, info: { ...info, path, quantisation: quantisationName(info.fileType) }, threads: count });
+      const { labels, isCausal: _isCausal, isEncoderDecoder, ...info } = model.info();
+      const known = { ...info, path, quantisation: quantisationName(info.fileType) };
+      return await make({ model, labels, isEncoderDecoder, info: known, threads: count });
     } finally {
       model.dispose();
     }

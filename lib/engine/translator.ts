@@ -1,16 +1,14 @@
-import { resolve } from "node:path";
 import { SteeringError } from "../errors.js";
-import { resolveModel } from "../models/index.js";
-import { addon, callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
+import { callAsync, type NativeTranslation, type NativeTranslator } from "../native/index.js";
 import { onAbort, throwIfAborted } from "./abort.js";
 import type { LoadModelOptions } from "./load-options.js";
 import { checkWords } from "./words.js";
-import { defaultThreads, ThreadCount } from "./threads.js";
-import { vetModel } from "./vetting/vet.js";
+import { openTextModel, type TextModelOptions } from "./text-model.js";
+import type { ThreadCount } from "./threads.js";
 import { TextQueue } from "./text-queue.js";
 
 /** Where a translator computes, and how to tell it the target language. */
-export interface LoadTranslatorOptions extends Pick<LoadModelOptions, "gpuLayers" | "mmap" | "threads" | "vet" | "kvType" | "signal"> {
+export interface LoadTranslatorOptions extends TextModelOptions, Pick<LoadModelOptions, "kvType"> {
   /**
    * Returns the prefix of a text for a target language; its special tokens are parsed. Default: MADLAD-400's tag, `<2en>`. Plain T5 needs
    * words: `() => "translate English to German:"`.
@@ -43,22 +41,13 @@ const DEFAULT_MAX_NEW_TOKENS = 256;
  * @throws SteeringError E_NOT_FOUND, E_BAD_GGUF, E_BAD_ARGUMENT, E_LLAMA, E_NATIVE, E_ABORTED
  */
 export async function loadTranslator(nameOrPath: string, options: LoadTranslatorOptions = {}): Promise<Translator> {
-  const path = resolve(await resolveModel(nameOrPath));
-  const { gpuLayers = "all", mmap = true, vet = true, threads, kvType = "f16", prefix = madladTag, signal } = options;
-  if (vet) await vetModel(path, signal);
-  const count = new ThreadCount(threads ?? defaultThreads(), threads !== undefined);
-  return callAsync(async () => {
-    const model = await addon().loadModel(path, { nGpuLayers: gpuLayers === "all" ? -1 : gpuLayers, useMmap: mmap });
-    try {
-      throwIfAborted(signal);
-      if (!model.info().isEncoderDecoder) {
-        throw new SteeringError("E_BAD_GGUF", `${path} is not a translator: it is not an encoder–decoder. `
-          + "To load a language model, use loadModel; for a classifier, use loadClassifier");
-      }
-      return new Translator(await model.createTranslator({ nThreads: count.most, kvF32: kvType === "f32" }), prefix, count);
-    } finally {
-      model.dispose(); // the translator keeps the weights alive
+  const { kvType = "f16", prefix = madladTag } = options;
+  return openTextModel(nameOrPath, options, async ({ model, isEncoderDecoder, info, threads }) => {
+    if (!isEncoderDecoder) {
+      throw new SteeringError("E_BAD_GGUF", `${info.path} is not a translator: it is not an encoder–decoder. `
+        + "To load a language model, use loadModel; for a classifier, use loadClassifier");
     }
+    return new Translator(await model.createTranslator({ nThreads: threads.most, kvF32: kvType === "f32" }), prefix, threads);
   });
 }
 

@@ -1,7 +1,7 @@
 import { createReadStream } from "node:fs";
-import { access, constants, mkdir, open, rename, stat, type FileHandle } from "node:fs/promises";
+import { access, constants, mkdir, open, rename, rmdir, stat, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { dirname } from "node:path";
+import { dirname, resolve } from "node:path";
 import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { SteeringError } from "../errors.js";
@@ -19,15 +19,19 @@ export async function writeFileAtomic(path: string, data: string | Uint8Array): 
 
 /**
  * Like `writeFileAtomic`, but `write` may write the content in any number of pieces; its own SteeringErrors pass through.
- * Devices and pipes are not seekable, so their content is first collected in a temporary file that only this user can read.
+ * Devices and pipes are not seekable, so their content is first collected in a temporary file that only this user can read. `check` gets
+ * the path of the written file before it replaces the old one; if it throws, the old one stays.
  */
-export async function writeAtomic(path: string, write: (file: FileHandle) => Promise<void>): Promise<void> {
+export async function writeAtomic(
+  path: string, write: (file: FileHandle) => Promise<void>, check: (written: string) => Promise<void> = async () => undefined,
+): Promise<void> {
   await writeTo(path, write, async (stream) => {
     await withPartial(await temporaryFolder(), async (partial) => {
       await writeNew(partial, write, 0o600);
+      await check(partial);
       await send(createReadStream(partial), stream);
     });
-  });
+  }, check);
 }
 
 /** Characters of lines that are written at once. */
@@ -49,6 +53,7 @@ export async function writeLinesAtomic(path: string, lines: Iterable<string>): P
 
 async function writeTo(
   path: string, toFile: (file: FileHandle) => Promise<void>, toStream: (stream: StreamDestination) => Promise<void>,
+  check?: (written: string) => Promise<void>,
 ): Promise<void> {
   try {
     const destination = await destinationOf(path);
@@ -57,6 +62,7 @@ async function writeTo(
     await mkdir(folder, { recursive: true });
     await withPartial(folder, async (partial) => {
       await writeNew(partial, toFile, destination.mode);
+      await check?.(partial);
       await land(partial, destination.path);
     });
   } catch (error) {
@@ -116,8 +122,9 @@ const CONTROL_VECTOR = /general\.architecture\x08\0\0\0\x0d\0{7}controlvector/;
 const HEAD_BYTES = 65_536;
 
 /**
- * Check before a long computation that its result can be written, and create the folder; returns the outermost folder that was created,
- * if any. `inPieces`: `writeAtomic` will write it. Throws E_WRITE, also if the result would overwrite a model or one of its own `inputs`.
+ * Check before a long computation that its result can be written; returns the outermost folder that writing it will create, if any. Creates
+ * none itself. `inPieces`: `writeAtomic` will write it. Throws E_WRITE, also if the result would overwrite a model or one of its own
+ * `inputs`.
  */
 export async function assertWritable(path: string, inputs: readonly string[] = [], { inPieces = false } = {}): Promise<string | undefined> {
   let created: string | undefined;
@@ -141,7 +148,7 @@ export async function assertWritable(path: string, inputs: readonly string[] = [
   return undefined;
 }
 
-/** Creates the folder; returns the outermost one that was created. */
+/** Creates the folder and removes it again; returns the outermost one that was created. */
 async function assertReachable(path: string, inPieces: boolean): Promise<string | undefined> {
   const destination = await destinationOf(path);
   if (destination.kind === "stream" && inPieces) await temporaryFolder();
@@ -149,9 +156,21 @@ async function assertReachable(path: string, inPieces: boolean): Promise<string 
     if (!destination.standard) await access(destination.path, constants.W_OK);
     return undefined;
   }
-  const created = await mkdir(dirname(destination.path), { recursive: true });
-  await access(dirname(destination.path), constants.W_OK);
+  const folder = resolve(dirname(destination.path));
+  const created = await mkdir(folder, { recursive: true });
+  try {
+    await access(folder, constants.W_OK);
+  } finally {
+    if (created !== undefined) await removeEmpty(folder, created);
+  }
   return created;
+}
+
+/** Removes folders from the innermost one outwards, unless another process has begun to write into them. */
+async function removeEmpty(innermost: string, outermost: string): Promise<void> {
+  for (let folder = innermost; folder.length >= outermost.length; folder = dirname(folder)) {
+    if (!await rmdir(folder).then(() => true, () => false)) return;
+  }
 }
 
 async function headOf(path: string): Promise<string> {

@@ -1,9 +1,8 @@
-import { adviceOnChildren, afterTicks, isInterrupt, readableByChildren, startChild } from "../child.js";
+import { adviceOnChildren, isInterrupt, limitChild, readableByChildren, startChild, START_MS, type ChildLimits } from "../child.js";
 import { abortError, SteeringError, throwIfAborted, type ErrorCode } from "../errors.js";
 
 /** Limits for reading an untrusted file. */
-export interface Bounds {
-  milliseconds: number;
+export interface Bounds extends ChildLimits {
   /** Memory of the reading process. */
   bytes: number;
   signal?: AbortSignal | undefined;
@@ -11,8 +10,8 @@ export interface Bounds {
   refuse: (reason: string, cause?: unknown) => SteeringError;
 }
 
-/** The messages that the reading process sends: the first, and the result. */
-export type BoundedMessage = "started" | BoundedReport;
+/** The messages that the reading process sends: one when it has loaded the function, and the result. */
+export type BoundedMessage = "ready" | BoundedReport;
 export type BoundedReport =
   | { output: unknown }
   | { error: { code?: ErrorCode; message: string } };
@@ -20,21 +19,24 @@ export type BoundedReport =
 const MIB = 2 ** 20;
 
 /**
- * Call a module's function in a child process, which is killed when it exceeds its time or memory, or when the signal aborts.
+ * Call a module's function in a child process, which is killed when it exceeds its time or memory, or when the signal aborts. The time
+ * begins once the module is loaded.
  *
  * @param url the module; its fragment names the function, e.g. `new URL("./readers.js#alpaca", import.meta.url)`
  * @param input the function's only argument; input and result are copied as by `structuredClone`
  * @throws SteeringError E_ABORTED (also if the child is interrupted), any SteeringError that the function throws, and
  *   `bounds.refuse(...)` for everything else
  */
-export async function runBounded<Output>(url: URL, input: unknown, { milliseconds, bytes, signal, refuse }: Bounds): Promise<Output> {
+export async function runBounded<Output>(url: URL, input: unknown, bounds: Bounds): Promise<Output> {
+  const { startMilliseconds = START_MS, milliseconds, bytes, signal, refuse } = bounds;
   throwIfAborted(signal);
-  const ending = await runChild(url, input, { milliseconds, bytes, signal }).catch((cause: Error) => {
+  const ending = await runChild(url, input, bounds).catch((cause: Error) => {
     throw cannotStart(refuse, cause.message, cause);
   });
   if (signal?.aborted) throw abortError(signal);
-  if (ending.timedOut) throw refuse(`reading it takes more than ${Math.round(milliseconds / 1000)} s`);
-  const { hasStarted, report, end } = ending;
+  const { hasStarted, report, timedOut, end } = ending;
+  if (timedOut && !hasStarted) throw cannotStart(refuse, `it was not ready within ${Math.round(startMilliseconds / 1000)} s`);
+  if (timedOut) throw refuse(`reading it takes more than ${Math.round(milliseconds / 1000)} s`);
   const how = typeof end === "string" ? end : `exit code ${end}`;
   if (!report && isInterrupt(end)) throw new SteeringError("E_ABORTED", refuse(`reading it was interrupted (${how})`).message);
   if (!hasStarted) throw cannotStart(refuse, `it ended with ${how}`);
@@ -56,9 +58,10 @@ interface Ending {
   end: string | number | null;
 }
 
-function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omit<Bounds, "refuse">): Promise<Ending> {
+function runChild(url: URL, input: unknown, bounds: Omit<Bounds, "refuse">): Promise<Ending> {
+  const { startMilliseconds = START_MS, milliseconds, bytes, signal } = bounds;
   return new Promise((resolve, reject) => {
-    const child = startChild(new URL("./bounded-child.js", import.meta.url), [String(bytes), String(milliseconds)], {
+    const child = startChild(new URL("./bounded-child.js", import.meta.url), [bytes, startMilliseconds, milliseconds].map(String), {
       flags: [`--max-old-space-size=${Math.ceil(bytes / MIB)}`], serialization: "advanced",
     });
     let hasStarted = false;
@@ -72,7 +75,7 @@ function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omi
       stop(); // the input cannot be copied
       throw error;
     }
-    const stopWaiting = afterTicks(() => milliseconds, () => {
+    const stopWaiting = limitChild(child, bounds, () => {
       if (report) return;
       timedOut = true;
       stop();
@@ -84,7 +87,7 @@ function runChild(url: URL, input: unknown, { milliseconds, bytes, signal }: Omi
     };
     child.on("message", (message: BoundedMessage) => {
       hasStarted = true;
-      if (message === "started") return;
+      if (message === "ready") return;
       report = message;
       stop();
     });

@@ -29,7 +29,8 @@ export interface PackedVector {
  */
 export async function packVectors(folder: string, vectors: readonly PackedVector[]): Promise<GalleryEntry[]> {
   if (isAddress(folder)) throw new SteeringError("E_BAD_ARGUMENT", `${folder} is an address; expected a folder to write to`);
-  const packed = await Promise.all(vectors.map(pack));
+  const packed: Packed[] = [];
+  for (const vector of vectors) packed.push(await pack(vector));
   const names = packed.map(({ entry }) => entry.name);
   const twice = names.find((name, index) => names.indexOf(name) !== index);
   if (twice !== undefined) throw new SteeringError("E_BAD_ARGUMENT", `two of the vectors are called "${twice}"; give each its own name`);
@@ -45,7 +46,12 @@ export async function packVectors(folder: string, vectors: readonly PackedVector
   }, "is writing this gallery");
 }
 
-async function pack({ vector: path, schedule, name, ...described }: PackedVector): Promise<{ entry: GalleryEntry; bytes: Buffer }> {
+interface Packed {
+  entry: GalleryEntry;
+  bytes: Buffer;
+}
+
+async function pack({ vector: path, schedule, name, ...described }: PackedVector): Promise<Packed> {
   const { provenance, site, layers, nSteps } = await loadVector(path);
   const strength = schedule ?? provenance.calibration?.schedule;
   if (!strength) throw new SteeringError("E_BAD_ARGUMENT", `${path} is not calibrated; give it a schedule, or calibrate it`);

@@ -1,11 +1,9 @@
-import { adviceOnChildren, afterTicks, isInterrupt, startChild, type Child } from "../child.js";
+import { adviceOnChildren, afterTicks, isInterrupt, START_MS, startChild, type Child } from "../child.js";
 import { SteeringError } from "../errors.js";
 import { READY, type Rendered, type RenderRequest } from "./template-protocol.js";
 
 /** Normally, rendering a chat takes milliseconds. */
 const PATIENCE_MS = 5_000;
-/** Time to start a process on a busy machine. */
-const START_MS = 60_000;
 const MEGABYTES = 256;
 
 /** One process renders for all models. It starts with the first chat, does not keep its parent alive, and ends with it. */
@@ -78,7 +76,7 @@ function nextMessage(child: Child, milliseconds: number, ask: () => void): Promi
     const onError = (): void => settle({ failure: "end" });
     const onEnd = (code: number | null, signal: string | null): void =>
       settle({ failure: isInterrupt(signal ?? code) ? "interrupt" : "end" });
-    const stopWaiting = afterTicks(() => milliseconds, () => settle({ failure: "time" }));
+    const stopWaiting = afterTicks(milliseconds, () => settle({ failure: "time" }));
     child.on("message", onMessage).on("error", onError).on("close", onEnd);
     child.ref();
     channelOf(child)?.ref?.();

@@ -91,10 +91,13 @@ async function writeMerged(out: string, run: RunFile, shards: readonly Piece[]):
     }
     await refuseChanged(shards);
     refuseRun(out);
+  }, async (written) => {
+    const { ends } = await readRecords(written, run, () => undefined).catch((cause: SteeringError) => {
+      throw new SteeringError("E_BAD_RUN", `the merged results cannot be read back, so they are not kept: ${cause.message}`, { cause });
+    });
+    if (ends.length < waves(run).length) throw new SteeringError("E_BAD_RUN", `${path} was cut short while it was written; merge again`);
+    refuseRun(out);
   });
-  const { ends } = await readRecords(path, run, () => undefined);
-  if (ends.length < waves(run).length) throw new SteeringError("E_BAD_RUN", `${path} was cut short while it was written; merge again`);
-  refuseRun(out);
   await writeFileAtomic(join(out, RUN_FILE), encodeRun(run));
 }
 

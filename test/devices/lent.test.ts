@@ -7,6 +7,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import { packageRoot } from "#native/prebuilt";
 import { gallery, loadModel, schedule, SteeringVector, type Model } from "../../lib/index.js";
+import { serve } from "../../lib/server.js";
 import { freePort, listens } from "./ports.js";
 
 const QUESTION = "How do I make a pie?";
@@ -88,6 +89,25 @@ test("one of two servers dies while the model is idle; it is freed, and the othe
   model.dispose();
   await using alone = await lent();
   expect(await answers(alone)).toEqual(expected);
+});
+
+test("llama-steer's own server loads the model again once the RPC server is back, and says what is wrong until then", async () => {
+  const lending = await freePort();
+  let lender = await serverAt(lending);
+  const own = await serve({ models: ["tiny"], port: 0, load: { rpc: [`127.0.0.1:${lending}`], threads: 1 } });
+  const ask = async (): Promise<[number, string]> => {
+    const body = JSON.stringify({ model: "tiny", prompt: "Q: How do I make a pie?\nA:", max_tokens: 3 });
+    const answer = await fetch(`${own.url}/v1/completions`, { method: "POST", body, headers: { "content-type": "application/json" } });
+    return [answer.status, await answer.text()];
+  };
+  expect((await ask())[0]).toBe(200);
+  await kill(lender);
+  expect(await ask()).toEqual([500, expect.stringContaining("the RPC server no longer answers")]);
+  expect(await ask()).toEqual([500, expect.stringMatching(new RegExp(`cannot be loaded: .*127\\.0\\.0\\.1:${lending}`))]);
+  lender = await serverAt(lending);
+  expect((await ask())[0]).toBe(200);
+  await own.close();
+  await kill(lender);
 });
 
 test("a server that serves somebody else says so after ten seconds", async () => {

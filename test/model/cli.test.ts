@@ -141,6 +141,18 @@ describe("the command line offline", () => {
     expect(await run([...facts, "--steer", "formall"])).toMatchObject({ code: 3, stderr: expect.stringMatching(/did you mean formal\?/) });
   }, 60_000);
 
+  test("a command that cannot run prints nothing on stdout and creates no folder", async () => {
+    for (const command of ["trace", "generate"]) {
+      const { code, stdout, stderr } = await run([command, "tiny", "Hi", "--steer", "tiny-italian:fixed,1,layers=40"]);
+      expect([code, stdout, stderr]).toEqual([3, "", expect.stringMatching(/the vector has no layer 40/)]);
+    }
+    const data = ["--positive", "ITA", "--negative", "ENG"];
+    for (const command of [["extract", "none", ...data], ["probe", "train", "none", ...data], ["demo", "none"]]) {
+      expect(await run([...command, "--out", "new/file"])).toMatchObject({ code: 3, stdout: "" });
+      expect(readdirSync(space.folder)).not.toContain("new");
+    }
+  }, 180_000);
+
   test("extract and generate with the embedded model and its datasets", async () => {
     const extracted = await run([
       "extract", "tiny", "--positive", "FRA", "--negative", "ENG", "--layers", "3-5", "--out", "fr.safetensors", "--json",

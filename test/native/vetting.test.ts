@@ -232,7 +232,7 @@ describe("the process that tries", () => {
     writeFileSync(deaf, "#!/bin/sh\nexec sleep 100\n", { mode: 0o755 });
     process.env["LLAMA_STEER_NODE"] = deaf;
     try {
-      await expect(tryInChild(path, { milliseconds: 500, bytes: 1e10 })).rejects.toMatchObject({
+      await expect(tryInChild(path, { startMilliseconds: 500, milliseconds: 60_000, bytes: 1e10 })).rejects.toMatchObject({
         code: "E_NATIVE", message: expect.stringMatching(/did not answer.*LLAMA_STEER_NODE/),
       });
     } finally {

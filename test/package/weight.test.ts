@@ -1,6 +1,7 @@
 import { execFile } from "node:child_process";
 import { existsSync, readFileSync } from "node:fs";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { createRequire } from "node:module";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
@@ -24,7 +25,7 @@ const own = JSON.parse(readFileSync(join(root, "package.json"), "utf8")) as {
  */
 const BUDGETS: Record<string, number> = {
   "@huggingface/jinja": 0.45, "cli-progress": 0.15, "csv-parse": 1.8, eld: 9.5, fastify: 12, "franc-min": 0.2, hyparquet: 0.35,
-  "hyparquet-compressors": 0.3, picocolors: 0.02, "prom-client": 3.4, yaml: 0.8, yargs: 0.7, yauzl: 0.2, zod: 6.5,
+  "hyparquet-compressors": 0.3, "light-my-request": 0.3, picocolors: 0.02, "prom-client": 3.4, yaml: 0.8, yargs: 0.7, yauzl: 0.2, zod: 6.5,
 };
 const LIBRARIES = ["linux-arm64", "linux-x64", "mac-arm64-metal", "mac-x64", "win-x64"].map((name) => `@node-llama-cpp/${name}`);
 const [MAX_PACKAGES, MAX_MB, MAX_LIBRARIES_MB] = [96, 36, 33];
@@ -44,6 +45,16 @@ test("all together are few and light", () => {
   expect(all.length).toBeLessThanOrEqual(MAX_PACKAGES);
   expect(megabytes(all)).toBeLessThan(MAX_MB);
   expect(megabytes(tree.below([`@node-llama-cpp/${platformName()}`]))).toBeLessThan(MAX_LIBRARIES_MB);
+});
+
+test("npm warns of none of them on the oldest Node that llama-steer supports", () => {
+  const { satisfies } = createRequire(join(root, "package.json"))("semver") as { satisfies(version: string, range: string): boolean };
+  const { packages } = JSON.parse(readFileSync(join(root, "package-lock.json"), "utf8")) as {
+    packages: Record<string, { version: string; dev?: boolean; peer?: boolean; engines?: { node?: string } }>;
+  };
+  const newer = Object.entries(packages).filter(([, { dev, peer, engines }]) =>
+    !dev && !peer && engines?.node !== undefined && !satisfies("20.19.0", engines.node));
+  expect(newer.map(([place, { version, engines }]) => [place, version, engines])).toEqual([]);
 });
 
 test("llama.cpp's libraries come in one version, for the platforms with a prebuilt addon, and without those for GPUs", async () => {

@@ -146,7 +146,7 @@ describe("the code of a column", () => {
   const steering = HOWS.map((how) => steered("fixed", how));
   const asked = conversation("qa", [{ question: "Why?" }], "");
   const body = requestBody({ ...defaultSetting(), model: "tiny" }, asked, steering, 1);
-  const copied = { model: "tiny", question: "Why?", asked, system: "", steering, body, entries: ENTRIES, origin: "http://x", needsKey: false };
+  const copied = { model: "tiny", source: "tiny", question: "Why?", asked, system: "", steering, body, entries: ENTRIES, origin: "http://x", needsKey: false };
 
   test("for the library is a template that means the same, whatever is in its texts", () => {
     const templates = [...codeOf("library", copied).matchAll(/loadSteering\((`.*`)\),$/gm)].map(([, template]) => template!);

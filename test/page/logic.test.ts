@@ -221,7 +221,8 @@ describe("the code of a column", () => {
   const codes = (format: "chat" | "qa", system: string): string[] => {
     const asked = conversation(format, [{ question: "Why?" }], system);
     const how = { question: "Why?", asked, system, steering: [], entries: ENTRIES, origin: "http://127.0.0.1", needsKey: false };
-    return LANGUAGES.map((language) => codeOf(language, { model: "tiny", ...how, body: requestBody(setting, asked, [], 7) }));
+    const body = requestBody(setting, asked, [], 7);
+    return LANGUAGES.map((language) => codeOf(language, { model: "tiny", source: "tiny", ...how, body }));
   };
 
   test.each(["chat", "qa"] as const)("has its system message in all languages: %s", (format) => {
@@ -234,11 +235,22 @@ describe("the code of a column", () => {
     const asked = conversation("chat", turns, "Be brief.");
     const how = { question: "Why?", asked, system: "Be brief.", steering: [], entries: ENTRIES, origin: "http://127.0.0.1", needsKey: false };
     for (const language of LANGUAGES) {
-      const code = codeOf(language, { model: "tiny", ...how, body: requestBody(setting, asked, [], 7) });
+      const code = codeOf(language, { model: "tiny", source: "tiny", ...how, body: requestBody(setting, asked, [], 7) });
       for (const text of ["A bee.", "Why?", "Be brief."]) expect(code.split(text)).toHaveLength(2);
     }
-    const cli = codeOf("cli", { model: "tiny", ...how, body: {} });
+    const cli = codeOf("cli", { model: "tiny", source: "tiny", ...how, body: {} });
     expect(cli).toMatch(/^printf %s '\[\n[^']*Who'\\''s there[^']*' > messages\.json\nllama-steer generate tiny --messages messages\.json/);
+  });
+
+  test("names a model that was served by its path as a program can open it, and says so where the server does not tell", () => {
+    const asked = conversation("qa", [{ question: "Why?" }], "");
+    const how = { model: "m", question: "Why?", asked, system: "", steering: [], entries: ENTRIES, origin: "http://x", needsKey: false, body: {} };
+    const code = (language: "library" | "cli", source: string | null): string => codeOf(language, { ...how, source });
+    expect(code("library", "/models/m.gguf")).toContain('await loadModel("/models/m.gguf");');
+    expect(code("cli", "/my models/m.gguf")).toMatch(/^llama-steer generate '\/my models\/m\.gguf' /);
+    const advice = "Replace m.gguf by the path of your copy of the server's model file.";
+    expect(code("library", null)).toContain(`// ${advice}\nconst model = await loadModel("m.gguf");`);
+    expect(code("cli", null)).toMatch(new RegExp(`^# ${advice}\nllama-steer generate m\\.gguf `));
   });
 
   test("says it of a base model as library and command line take it", () => {

@@ -39,6 +39,12 @@ const CASES = {
   },
 };
 
+/** A small plan; a file, which another process reads. */
+const PLAN = `models: [tiny]
+defaults: { evaluationSize: 2, support: 4, maxNewTokens: 4, alphas: [1], topP: [0.9] }
+single: [{ positive: ITA, negative: ENG, evalDataset: ITA_test }]
+`;
+
 async function run([program, ...args], options = {}) {
   const { stdout } = await promisify(execFile)(program, args, { maxBuffer: 1e8, timeout: 600_000, ...options });
   return stdout.trim();
@@ -84,6 +90,7 @@ async function prove({ files = {}, add, command, program }, place, registry) {
     ...process.env, NO_COLOR: "1", LLAMA_STEER_HOME: at("home"), LLAMA_STEER_GPU: "none", LLAMA_STEER_NO_CACHE: "1",
     npm_config_registry: registry, NPM_CONFIG_REGISTRY: registry, YARN_NPM_REGISTRY_SERVER: registry,
     npm_config_cache: at("npm-cache"), BUN_INSTALL_CACHE_DIR: at("bun-cache"), DENO_DIR: at("deno-cache"), YARN_ENABLE_TELEMETRY: "0",
+    YARN_GLOBAL_FOLDER: at("yarn-global"), // otherwise Yarn takes this version from its mirror, as an earlier run packed it
   };
   const here = (words) => run(words, { cwd: place, env });
   await here(add);
@@ -95,7 +102,12 @@ async function prove({ files = {}, add, command, program }, place, registry) {
   const data = at("package", "models", "tiny", "datasets");
   for (const name of ["ITA", "ENG"]) cpSync(join(data, name, `${name}_train.json`), join(place, `${name}.json`));
   await here([...command, "extract", "tiny", "--positive", "ITA.json", "--negative", "ENG.json", "--out", "it.safetensors", "--quiet"]);
-  return [...doctor.split("\n").slice(0, 2), `answer     ${answer}`, guards].join("\n");
+  writeFileSync(join(place, "plan.yaml"), PLAN);
+  const begun = performance.now();
+  await here([...command, "experiment", "plan", "plan.yaml", "--out", "runs", "--quiet"]);
+  const plan = `plan       ${readFileSync(join(place, "runs", "tiny", "ITA-ENG", "results.jsonl"), "utf8").trim().split("\n").length} answers`
+    + ` in ${Math.round((performance.now() - begun) / 1000)} s`;
+  return [...doctor.split("\n").slice(0, 2), `answer     ${answer}`, guards, plan].join("\n");
 }
 
 async function main() {

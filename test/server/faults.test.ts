@@ -34,6 +34,21 @@ describe("a model that is in use is not freed", () => {
     await pool.close();
   });
 
+  test("unless its RPC server has gone away: it is freed when it is given back, and loaded again by the next request", async () => {
+    const pool = await poolOf({ chat: "small" });
+    const [first, second] = [await pool.lease("chat"), await pool.lease("chat")];
+    first.model.isLost = true;
+    first[Symbol.dispose]();
+    second[Symbol.dispose]();
+    while (pool.nLoaded > 0) await new Promise((resolve) => { setTimeout(resolve, 10); });
+    const third = await pool.lease("chat");
+    third.model.isLost = true; // while it is still leased
+    const fourth = await pool.lease("chat");
+    expect(fourth.model.tokenise("Q:").length).toBeGreaterThan(0);
+    expect(() => third.model.tokenise("Q:")).toThrow(expect.objectContaining({ code: "E_DISPOSED" }));
+    await pool.close();
+  });
+
   test("although it was idle when room was first looked for", async () => {
     const pool = await poolOf({ chat: "small", other: "small", tiny: "large" });
     for (const name of ["chat", "other"]) (await pool.lease(name))[Symbol.dispose]();

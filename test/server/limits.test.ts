@@ -61,6 +61,15 @@ describe("who may ask", () => {
     expect(await statusWith(server.url, { host, ...(origin !== "" && { origin }) })).toBe(status);
   });
 
+  test.each([
+    { host: "0.0.0.0", apiKeys: [KEY] }, { allowedHosts: ["proxy.example"], apiKeys: [KEY] },
+  ])("other machines are not told the paths of models: %j", async (how) => {
+    await using other = await startServer(space, how);
+    const { json } = await askingAt(other.url.replace("0.0.0.0", "127.0.0.1"))("GET", "/v1/models", undefined, { authorization: `Bearer ${KEY}` });
+    expect((json as { data: unknown[] }).data).toMatchObject([{ id: "chat", source: null }, { id: "tiny", source: "tiny" }]);
+    expect(JSON.stringify(json)).not.toContain(space.folder);
+  });
+
   test("other machines need a key, which the page and /health do not", async () => {
     await expect(serve({ models: ["tiny"], host: "0.0.0.0", port: 0 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
     await expect(serve({ models: ["tiny"], apiKeys: ["short"], port: 0 })).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });

@@ -2,7 +2,7 @@ import { spawn, spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { chmod, lstat, mkdir, readFile, readdir, readlink, stat, symlink, utimes, writeFile, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { basename, join } from "node:path";
+import { basename, join, relative } from "node:path";
 import { afterAll, beforeEach, describe, expect, test } from "@jest/globals";
 import { assertWritable, writeAt, writeAtomic, writeFileAtomic } from "../../lib/formats/atomic.js";
 import { saveActivations } from "../../lib/capture/activation-file.js";
@@ -260,8 +260,14 @@ describe("on a full disk", () => {
   });
 });
 
-test("the outermost folder that a destination needed is named once", async () => {
+test("the outermost folder that a destination needs is named, and not created yet", async () => {
   const folder = await temporaryFolder();
   const path = join(folder, "a", "b", "x.safetensors");
-  expect([await assertWritable(path), await assertWritable(path)]).toEqual([join(folder, "a"), undefined]);
+  expect(await assertWritable(path)).toBe(join(folder, "a"));
+  expect(await assertWritable(relative("", path))).toBe(join(folder, "a"));
+  expect(await readdir(folder)).toEqual([]);
+  await writeFileAtomic(path, "content");
+  expect(await assertWritable(path)).toBeUndefined();
+  expect(await assertWritable(join(folder, "a", "c", "x"))).toBe(join(folder, "a", "c"));
+  expect(await readdir(join(folder, "a"))).toEqual(["b"]);
 });

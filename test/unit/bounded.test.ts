@@ -30,6 +30,15 @@ test.each([
   });
 });
 
+test("its time begins once the module is loaded, which has a limit of its own", async () => {
+  const start = (bounds: Partial<Bounds>): Promise<unknown> =>
+    runBounded(new URL("../support/slow-module.js", import.meta.url), "given", { milliseconds: 1500, bytes: 200 * MIB, refuse, ...bounds });
+  expect(await start({})).toBe("given");
+  await expect(start({ startMilliseconds: 1000 })).rejects.toMatchObject({
+    code: "E_BAD_DATASET", message: expect.stringMatching(/^file: cannot start the process that reads it: it was not ready within 1 s\. /),
+  });
+});
+
 test.each(["SIGINT", "SIGTERM", "SIGHUP"])("a process that is ended by %s is not blamed on the file", async (signal) => {
   await expect(call("#interrupted", signal)).rejects.toMatchObject({
     code: "E_ABORTED", message: `file: reading it was interrupted (${signal})`,

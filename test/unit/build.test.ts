@@ -1,64 +1,13 @@
 import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
 import { join } from "node:path";
-import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "@jest/globals";
 import { unpacked } from "#native/prebuilt";
-import { temporaryFolder } from "../support/io-helpers.js";
+import {
+  build, installNodeLlamaCpp, installPlatform, makePackage, NODE_WARNS, NOT_THERE, pathWith, PINNED, REPOSITORY, root, TOOLS,
+} from "../support/build-scripts.js";
 
-const REPOSITORY = fileURLToPath(new URL("../../../", import.meta.url));
-const PINNED = "3.22.1";
-let root: string;
-
-/** A package with the build scripts, and nothing that npm would have installed. */
-beforeEach(async () => {
-  root = await temporaryFolder();
-  for (const name of ["build.mjs", "fetch.mjs", "gpu.mjs", "llama-cpp.mjs", "prebuilt.mjs", "rpc-source.mjs", "spawn.mjs"]) await cp(
-    join(REPOSITORY, "native", name), join(root, "native", name),
-  );
-  await cp(join(REPOSITORY, "package.json"), join(root, "package.json"));
-});
-
-async function installNodeLlamaCpp(version: string, folder = join(root, "node_modules", "node-llama-cpp")): Promise<void> {
-  for (const part of ["dist", "llama"]) await mkdir(join(folder, part), { recursive: true });
-  await writeFile(join(folder, "package.json"), JSON.stringify({ name: "node-llama-cpp", version, main: "dist/index.js" }));
-  await writeFile(join(folder, "dist", "index.js"), "");
-  await writeFile(join(folder, "llama", "binariesGithubRelease.json"), JSON.stringify({ release: "v0.5.0" }));
-}
-
-async function installPlatform(version: string): Promise<void> {
-  const { platformName } = await import(join(REPOSITORY, "native", "prebuilt.mjs")) as { platformName(): string };
-  const folder = join(root, "node_modules", "@node-llama-cpp", platformName());
-  await mkdir(join(folder, "dist"), { recursive: true });
-  await mkdir(join(folder, "bins", platformName()), { recursive: true });
-  await writeFile(
-    join(folder, "package.json"), JSON.stringify({ name: `@node-llama-cpp/${platformName()}`, version, main: "dist/index.js" }),
-  );
-  await writeFile(join(folder, "dist", "index.js"), "");
-}
-
-/** A PATH on which only these commands are found. They succeed; npm does what `npm`, a script for the shell, says. */
-async function pathWith(commands: readonly string[], npm = ""): Promise<string> {
-  const folder = join(root, "commands");
-  await rm(folder, { recursive: true, force: true });
-  await mkdir(folder);
-  for (const command of [...commands, "npm"]) {
-    await writeFile(join(folder, command), `#!/bin/sh\n${command === "npm" ? npm : ""}\nexit 0\n`, { mode: 0o755 });
-  }
-  return folder;
-}
-const TOOLS = ["git", "cmake", "c++"];
-/** As npm says that it has no such package. */
-const NOT_THERE = ["code E404", "404 No match found for version", "404", "A complete log of this run can be found in: /x.log"]
-  .map((line) => `echo "npm error ${line}" >&2`).concat("exit 1").join("\n");
-const NODE_WARNS = 'echo "(node:1) ExperimentalWarning: x" >&2\n';
-
-function build(env: NodeJS.ProcessEnv = {}): { status: number | null; stderr: string } {
-  const unset = { CXX: undefined, LLAMA_STEER_FROM_SOURCE: undefined, npm_lifecycle_event: undefined };
-  const clean: NodeJS.ProcessEnv = { ...process.env, ...unset, ...env };
-  const { status, stderr } = spawnSync(process.execPath, [join(root, "native", "build.mjs")], { encoding: "utf8", env: clean });
-  return { status, stderr };
-}
+beforeEach(makePackage);
 
 test.each([undefined, "3.22.0"])("node-llama-cpp is fetched for a build if its version is not the pinned one: %s", async (version) => {
   await installPlatform(PINNED);
@@ -144,6 +93,16 @@ test("a package that cannot be written to is one message", async () => {
 });
 
 const BY_NPM = { npm_lifecycle_event: "install", npm_config_user_agent: "npm/11.19.1 node/v20.20.2" };
+
+test("a build with options that fails names a command with the same ones", async () => {
+  const PATH = await pathWith(TOOLS, NOT_THERE);
+  const script = `node "${join(root, "native", "build.mjs")}"`;
+  expect(build({ PATH }, "--rpc").stderr).toMatch(new RegExp(`could not be fetched: 404 .*\\. To try again, run: ${script} --rpc\n$`));
+  expect(build({ PATH }, "--debug").stderr).toMatch(new RegExp(`LLAMA_STEER_FROM_SOURCE=1 ${script} --debug\n$`));
+  for (const options of [["--rcp"], ["--rpc", "--debug"]]) expect(build({ PATH }, ...options)).toEqual({
+    status: 1, stderr: expect.stringContaining(`does not know ${options.join(" ")}; expected one of --debug, `),
+  });
+});
 
 test("a build that fails names a command that repeats it: npm has removed the package, others have not", async () => {
   const PATH = await pathWith(TOOLS, NOT_THERE);
@@ -239,44 +198,4 @@ test("only npm is given to a shell, only under Windows, and nothing that needs q
   for (const unsafe of [build, "a b", "a&b", "%PATH%", ""]) expect(() => spawnArguments("npm", [unsafe], "win32")).toThrow(
     /a shell would split it/,
   );
-});
-
-const gpuTest = process.platform === "linux" && process.arch === "x64" ? test : test.skip;
-
-gpuTest("the back end of a GPU is fetched into a folder whose path has a space", async () => {
-  const spaced = join(root, "my files");
-  await installNodeLlamaCpp(PINNED);
-  for (const part of ["native", "node_modules", "package.json"]) await cp(join(root, part), join(spaced, part), { recursive: true });
-  const bin = join(root, "bin");
-  await mkdir(bin);
-  // npm packs the archive into the folder it is told, relative to its own.
-  const name = "linux-x64-vulkan";
-  const npm = `#!/bin/sh\ntest "$5" = "@node-llama-cpp/${name}@${PINNED}" && mkdir -p package/bins/${name} && echo '{ "version": "${PINNED}" }' > package/package.json && tar czf "$4/x.tgz" package && rm -r package`;
-  await writeFile(join(bin, "npm"), npm, { mode: 0o755 });
-  const program = `import { installGpuBackends } from ${JSON.stringify(join(spaced, "native", "gpu.mjs"))}; installGpuBackends();`;
-  const { stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", program], {
-    encoding: "utf8", env: { ...process.env, PATH: `${bin}:${process.env["PATH"]}`, LLAMA_STEER_GPU: "vulkan" },
-  });
-  expect(stderr).toBe(`llama-steer: fetching @node-llama-cpp/${name}@${PINNED} (llama.cpp's libraries)\n`);
-  expect(await readdir(join(spaced, "build", "backends"))).toEqual([name]);
-  expect(await readdir(join(spaced, "build", "backends", name))).toEqual(["package"]);
-});
-
-gpuTest("a back end that cannot be fetched fails the install if LLAMA_STEER_GPU asks for it", async () => {
-  const PATH = `${await pathWith([], `echo "$@" > ${root}/asked\n${NOT_THERE}`)}:${process.env["PATH"]}`;
-  const asked = (): Promise<string> => readFile(join(root, "asked"), "utf8");
-  const url = JSON.stringify(join(root, "native", "gpu.mjs"));
-  const ends = (LLAMA_STEER_GPU: string): unknown[] => {
-    const args = ["--input-type=module", "-e", `import { installGpuBackends } from ${url}; installGpuBackends("again");`];
-    const { status, stderr } = spawnSync(process.execPath, args, { encoding: "utf8", env: { ...process.env, PATH, LLAMA_STEER_GPU } });
-    return [status, stderr.split("\n").slice(1, -1)];
-  };
-  expect(ends("cuda")).toEqual([1, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
-    + "404 No match found for version; LLAMA_STEER_GPU=cuda asks for it. LLAMA_STEER_GPU=none installs without it"]]);
-  expect(await asked()).not.toContain("--fetch-retries");
-  expect(ends("none")).toEqual([0, []]);
-  await writeFile(join(root, "commands", "nvidia-smi"), "#!/bin/sh\n", { mode: 0o755 }); // a GPU is found, and nobody asked
-  expect(ends("")).toEqual([0, [`llama-steer: @node-llama-cpp/linux-x64-cuda@${PINNED} could not be fetched: `
-    + "404 No match found for version; using the CPU. To try again, run: again"]]);
-  expect(await asked()).toContain("--fetch-retries=0");
 });

@@ -1,7 +1,9 @@
-import { existsSync } from "node:fs";
+import { spawnSync, type SpawnSyncReturns } from "node:child_process";
+import { existsSync, mkdirSync, writeFileSync } from "node:fs";
 import { appendFile, readdir, readFile, writeFile } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { packageRoot } from "#native/prebuilt";
 import { writeReport, evaluate, results } from "../../lib/experiments.js";
 import { runFile, RunStore, type RunFile } from "../../lib/results/index.js";
 import { runCommand } from "../support/command.js";
@@ -179,3 +181,23 @@ describe("run.json", () => {
     expect(thrown).toMatchObject({ name: "SteeringError", code: "E_BAD_ARGUMENT", message: expect.stringMatching(/nPrompts/) });
   });
 });
+
+(process.platform === "linux" ? test : test.skip)("runs and datasets may be more than the files that a process may open", async () => {
+  const folder = await temporaryFolder();
+  const files = {
+    "runs/N/run.json": JSON.stringify(aRun()), "runs/N/results.jsonl": "",
+    "data/DN/DN_train.json": JSON.stringify([{ input: "Hi", output: "Ciao" }]),
+  };
+  for (let index = 0; index < 600; index++) for (const [name, content] of Object.entries(files)) {
+    const path = join(folder, name.replaceAll("N", String(index)));
+    mkdirSync(dirname(path), { recursive: true });
+    writeFileSync(path, content);
+  }
+  const limited = (...args: string[]): SpawnSyncReturns<string> => spawnSync(
+    "sh", ["-c", 'ulimit -n 300; exec "$@"', "sh", process.execPath, join(packageRoot, "dist", "bin", "llama-steer.js"), ...args],
+    { cwd: folder, encoding: "utf8" },
+  );
+  expect(limited("evaluate", "runs", "--judge", "none", "--against", "none")).toMatchObject({ stderr: expect.stringMatching(/--against/) });
+  const { status, stdout } = limited("datasets", "list", "--datasets", "data");
+  expect([status, stdout.split("\n").filter((line) => / 1 train/.test(line)).length]).toEqual([0, 600]);
+}, 180_000);

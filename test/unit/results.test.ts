@@ -1,30 +1,11 @@
-import { appendFile, readdir, readFile, rm, symlink, truncate, utimes, writeFile } from "node:fs/promises";
+import { appendFile, readdir, readFile, truncate, utimes, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
 import { MAX_THREADS } from "../../lib/engine/threads.js";
-import { mergeRuns, planMerge, readRun, RunStore, summariseRun, waves, type RunFile, type Shard } from "../../lib/results/index.js";
+import { readRun, RunStore, summariseRun, type RunFile } from "../../lib/results/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
+import { carryOut, resultsIn, TIMING, wholeRun } from "../support/run-folders.js";
 import { aRun, someRecords } from "../support/runs.js";
-
-const TIMING = { what: "prompts", seconds: 1, tokens: 2 };
-const results = (folder: string): string => join(folder, "results.jsonl");
-
-/** Carry out a run, or what is left of it, up to `most` groups. */
-async function carryOut(folder: string, run: RunFile, most = Infinity): Promise<number[][]> {
-  await using store = await RunStore.open(folder, run);
-  const done: number[][] = [];
-  for (const wave of [...store.remaining].slice(0, most)) {
-    await store.append(wave.flatMap((prompt) => someRecords(run, prompt)), TIMING);
-    done.push([...wave]);
-  }
-  return done;
-}
-
-async function wholeRun(run = aRun()): Promise<{ folder: string; bytes: Buffer }> {
-  const folder = join(await temporaryFolder(), "run");
-  await carryOut(folder, run);
-  return { folder, bytes: await readFile(results(folder)) };
-}
 
 describe("a run's folder", () => {
   test("holds what was asked for, and every answer as a line", async () => {
@@ -42,11 +23,11 @@ describe("a run's folder", () => {
     const { folder, bytes } = await wholeRun();
     const perPrompt = aRun().settings.length;
     for (let length = 0; length <= bytes.length; length += 37) {
-      await truncate(results(folder), length);
+      await truncate(resultsIn(folder), length);
       const lines = bytes.subarray(0, length).toString("latin1").split("\n").length - 1;
       const whole = Math.floor(lines / (2 * perPrompt)) + (length === bytes.length ? 1 : 0); // groups of two prompts, the last of one
       expect(await carryOut(folder, aRun())).toEqual([[0, 1], [2, 3], [4, 5], [6]].slice(whole));
-      expect((await readFile(results(folder))).equals(bytes)).toBe(true);
+      expect((await readFile(resultsIn(folder))).equals(bytes)).toBe(true);
     }
   });
 
@@ -54,7 +35,7 @@ describe("a run's folder", () => {
     const folder = join(await temporaryFolder(), "run");
     await carryOut(folder, aRun(), 1);
     // inside a character
-    await appendFile(results(folder), Buffer.concat([Buffer.from('{"prompt":2,"setting":"icl","ques'), Buffer.from("好").subarray(0, 2)]));
+    await appendFile(resultsIn(folder), Buffer.concat([Buffer.from('{"prompt":2,"setting":"icl","ques'), Buffer.from("好").subarray(0, 2)]));
     const { records, isComplete } = await readRun(folder);
     expect(records).toEqual([0, 1].flatMap((prompt) => someRecords(aRun(), prompt)));
     expect(isComplete).toBe(false);
@@ -75,7 +56,7 @@ describe("a run's folder", () => {
       code: "E_BAD_RUN", message: expect.stringMatching(message),
     });
     await expect(carryOut(folder, aRun({ machine: { ...aRun().machine, cpu: "other" } }))).resolves.toEqual([]);
-    expect((await readFile(results(folder))).equals(bytes)).toBe(true);
+    expect((await readFile(resultsIn(folder))).equals(bytes)).toBe(true);
   });
 
   test("is one process's at a time", async () => {
@@ -106,7 +87,7 @@ describe("a run's folder", () => {
       code: "E_BUSY", message: expect.stringMatching(/taken over/),
     });
     await store[Symbol.asyncDispose]();
-    expect(await readFile(results(folder), "utf8")).toBe("");
+    expect(await readFile(resultsIn(folder), "utf8")).toBe("");
     expect(await readFile(join(folder, "run.lock"), "utf8")).toContain("elsewhere");
   });
 
@@ -130,7 +111,7 @@ describe("a run's folder", () => {
     const { folder, bytes } = await wholeRun();
     const lines = bytes.toString().split("\n");
     damage(lines);
-    await writeFile(results(folder), lines.join("\n"));
+    await writeFile(resultsIn(folder), lines.join("\n"));
     for (const read of [() => readRun(folder), () => RunStore.open(folder, aRun())]) await expect(read()).rejects.toMatchObject({
       code: "E_BAD_RUN", message: expect.stringMatching(message),
     });
@@ -158,130 +139,12 @@ describe("a run's folder", () => {
     }
     await expect(readRun(join(folder, "no"))).rejects.toMatchObject({ code: "E_NOT_FOUND" });
     const other = await temporaryFolder();
-    await writeFile(results(other), "");
+    await writeFile(resultsIn(other), "");
     await expect(RunStore.open(other, aRun())).rejects.toMatchObject({
       code: "E_BAD_RUN", message: expect.stringMatching(/results without run.json/),
     });
     await writeFile(join(other, "file"), "");
     await expect(RunStore.open(join(other, "file"), aRun())).rejects.toMatchObject({ code: "E_WRITE" });
-  });
-});
-
-describe("shards", () => {
-  const VECTOR = Buffer.from([1, 2, 3]);
-
-  async function shards(count: number, changes: (index: number) => Partial<RunFile> = () => ({})): Promise<string[]> {
-    const base = await temporaryFolder();
-    return Promise.all(Array.from({ length: count }, async (_, index) => {
-      const folder = join(base, `part-${index}`);
-      await carryOut(folder, aRun({ shard: { index, count }, ...changes(index) }));
-      await writeFile(join(folder, "ITA-ENG.safetensors"), VECTOR);
-      return folder;
-    }));
-  }
-
-  test("share the groups of prompts out among them", () => {
-    for (const count of [1, 2, 3, 9]) {
-      const parts = Array.from({ length: count }, (_, index) => waves(aRun({ shard: { index, count } })));
-      expect(parts.flat().sort((a, b) => a[0]! - b[0]!)).toEqual(waves(aRun()));
-    }
-  });
-
-  test.each([1, 2, 3, 5])("%d of them make what one process makes, in any order", async (count) => {
-    const { bytes } = await wholeRun();
-    const folders = await shards(count);
-    const out = join(await temporaryFolder(), "all");
-    const merged = await mergeRuns(out, [...folders].reverse());
-    expect((await readFile(results(out))).equals(bytes)).toBe(true);
-    expect(merged.run).toEqual(aRun());
-    expect(merged.isComplete).toBe(true);
-    expect(await readFile(join(out, "ITA-ENG.safetensors"))).toEqual(VECTOR);
-    await expect(mergeRuns(out, folders)).rejects.toMatchObject({
-      code: "E_BAD_RUN", message: expect.stringMatching(/already holds a run/),
-    });
-  });
-
-  test("are not merged over a run that was written after the merge was checked", async () => {
-    const folders = await shards(2);
-    const out = join(await temporaryFolder(), "all");
-    const [first, second] = [await planMerge(out, folders), await planMerge(out, folders)];
-    await first.write();
-    await rm(join(out, "ITA-ENG.safetensors"));
-    await expect(second.write()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/already holds a run/) });
-    expect((await readdir(out)).sort()).toEqual(["results.jsonl", "run.json"]);
-  });
-
-  test.each([
-    ["replaced", async (path: string) => writeFile(path, (await readFile(path, "utf8")).replace('"length"', '"failed"'))], // as many bytes
-    ["cut short", (path: string) => truncate(path, 10)], ["removed", (path: string) => rm(path)],
-  ])("that were %s after the merge was checked are refused, and no run is written", async (_, change) => {
-    const folders = await shards(2);
-    const out = join(await temporaryFolder(), "all");
-    const merge = await planMerge(out, folders);
-    await change(results(folders[1]!));
-    await expect(merge.write()).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/part-1 (has changed|cannot)/) });
-    expect(await readdir(out)).toEqual(["ITA-ENG.safetensors"]);
-  });
-
-  test("that do not belong together are refused, and nothing is written", async () => {
-    const folders = await shards(3);
-    const out = join(await temporaryFolder(), "all");
-    const refused = async (which: readonly string[], message: RegExp): Promise<void> => {
-      await expect(mergeRuns(out, which)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
-      await expect(readdir(out)).rejects.toThrow("ENOENT");
-    };
-    await refused([folders[0]!, folders[2]!], /missing shard 1 of 3/);
-    await refused([...folders, folders[1]!], /are the same shard, 1\/3/);
-    const other = await shards(3, () => ({ config: { alphas: [2], positive: "ITA" } }));
-    await refused([folders[0]!, other[1]!, folders[2]!], /different runs: config\.alphas/);
-    await refused([folders[0]!, (await shards(2))[1]!, folders[2]!], /3 shards there, 2 here/);
-    await refused([(await wholeRun()).folder], /is not a shard/);
-    await writeFile(join(folders[1]!, "ITA-ENG.safetensors"), Buffer.from([1, 2, 4]));
-    await refused(folders, /different vectors \(ITA-ENG\.safetensors\); extract it once/);
-    await truncate(results(folders[1]!), 10);
-    await refused(folders, /part-1 is not complete/);
-  });
-
-  test.each([
-    "../secret", "/etc/hostname", "..", ".", "", "a/b.safetensors", "..\\secret", "a\0b", "run.json", "results.jsonl", "Run.JSON",
-    "eval-language.jsonl", "run.lock",
-  ])("with a vector called %j in their run.json are refused, and nothing is written", async (file) => {
-    const folders = await shards(2);
-    await writeFile(join(folders[0]!, "..", "secret"), "secret");
-    for (const folder of folders) {
-      const path = join(folder, "run.json");
-      const run = JSON.parse(await readFile(path, "utf8")) as RunFile;
-      await writeFile(path, JSON.stringify({ ...run, vectors: [{ ...run.vectors[0], file }] }));
-    }
-    const out = join(await temporaryFolder(), "all");
-    await expect(mergeRuns(out, folders)).rejects.toMatchObject({
-      code: "E_BAD_RUN", message: expect.stringMatching(/run\.json.*vectors\.0\.file/),
-    });
-    await expect(readdir(out)).rejects.toThrow("ENOENT");
-  });
-
-  test("whose vector is a link to another file are refused", async () => {
-    const folders = await shards(2);
-    for (const folder of folders) {
-      await rm(join(folder, "ITA-ENG.safetensors"));
-      await symlink(join(folder, "results.jsonl"), join(folder, "ITA-ENG.safetensors"));
-    }
-    const out = join(await temporaryFolder(), "all");
-    await expect(mergeRuns(out, folders)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(/is not a file/) });
-    await expect(readdir(out)).rejects.toThrow("ENOENT");
-  });
-
-  test("may use a vector that lies elsewhere on each machine, if it is the same", async () => {
-    const given = (index: number): Partial<RunFile> => ({
-      vectors: [{ property: "ITA", file: `/mnt/${index}/v.safetensors`, hash: "sha256:5" }],
-    });
-    await expect(mergeRuns(join(await temporaryFolder(), "all"), await shards(2, given))).resolves.toMatchObject({ isComplete: true });
-    const another = (index: number): Partial<RunFile> => ({
-      vectors: [{ property: "ITA", file: "v.safetensors", hash: `sha256:${index}` }],
-    });
-    await expect(mergeRuns(join(await temporaryFolder(), "all"), await shards(2, another))).rejects.toMatchObject({
-      code: "E_BAD_RUN", message: expect.stringMatching(/vectors/),
-    });
   });
 });
 
@@ -295,6 +158,3 @@ test("the table of a run: per setting answers, failures and the median ΔPPL", (
     ["Start -1.5", 3, 0, 4 + 1 / 3],
   ]);
 });
-
-const SHARD: Shard = { index: 0, count: 1 };
-test("one shard of one is the whole run", () => expect(waves(aRun({ shard: SHARD }))).toEqual(waves(aRun())));

@@ -1,4 +1,4 @@
-import { adviceOnChildren, afterTicks, isInterrupt, nodePath, startChild } from "../../child.js";
+import { adviceOnChildren, isInterrupt, limitChild, nodePath, startChild, type ChildLimits } from "../../child.js";
 import { SteeringError } from "../../errors.js";
 import { onAbort, throwIfAborted } from "../abort.js";
 import type { VetReport } from "./vet-report.js";
@@ -20,12 +20,9 @@ const CHILD_ENVIRONMENT: NodeJS.ProcessEnv = {
   CUDA_VISIBLE_DEVICES: "", GGML_VK_VISIBLE_DEVICES: "", LLAMA_STEER_RPC: undefined,
   GGML_NO_BACKTRACE: "1",
 };
-/** Time for the process to answer on a busy machine; a program started instead of Node never does. */
-const START_MS = 60_000;
 
-/** Limits of the checking process. */
-export interface VetLimits {
-  milliseconds: number;
+/** Limits of the checking process. A program started instead of Node never starts to check. */
+export interface VetLimits extends ChildLimits {
   /** Memory in bytes, including the mapped file. */
   bytes: number;
 }
@@ -72,8 +69,7 @@ function runChild(path: string, limits: VetLimits, signal: AbortSignal | undefin
     };
     const child = startChild(module, [path, String(limits.bytes)], { onStderr, env: CHILD_ENVIRONMENT });
     const forget = onAbort(signal, () => { child.kill("SIGKILL"); });
-    const limitNow = (): number => (ending.reports.length > 0 ? limits.milliseconds : Math.min(limits.milliseconds, START_MS));
-    const stopWaiting = afterTicks(limitNow, () => {
+    const stopWaiting = limitChild(child, limits, () => {
       ending.timedOut = true;
       child.kill("SIGKILL");
     });

@@ -8,7 +8,7 @@ import { tryInChild } from "./vet-process.js";
 
 /** Increment when trials are added, to invalidate verdicts of earlier versions. */
 const TRIALS_VERSION = 6;
-/** Time to start a process and try a small model on a busy machine: a hundred times the usual duration. */
+/** Time to try a small model on a busy machine: a hundred times the usual duration. */
 const BASE_MS = 60_000;
 /** The slowest disk or network worth loading a model from; it allows over an hour for 40 GB. */
 const SLOWEST_BYTES_PER_MS = 10_000;

@@ -11,7 +11,9 @@ export const LANGUAGE_TITLES: Readonly<Record<Language, string>> = {
 
 /** One column's answer, as a program asks for it. */
 export interface Copied {
+  /** The server's id of the model, and what a program on its machine loads it by, if the server tells. */
   model: string;
+  source: string | null;
   /** The last question alone, and the whole input of the request. */
   question: string;
   asked: Asked;
@@ -38,8 +40,13 @@ const conversationOf = (asked: Asked): Message[] | undefined =>
   (isChat(asked) && asked.input.messages.length > 1 ? asked.input.messages : undefined);
 const isChat = (asked: Asked): asked is Asked & { input: { messages: Message[] } } => "messages" in asked.input;
 
+const sourceOf = ({ source, model }: Copied): string => source ?? `${model}.gguf`;
+/** A comment for what only the server's operator knows. */
+const unknownSource = (copied: Copied, mark: string): string[] =>
+  (copied.source === null ? [`${mark} Replace ${sourceOf(copied)} by the path of your copy of the server's model file.`] : []);
+
 function library(copied: Copied): string {
-  const { model, question, asked, system, steering, entries, body } = copied;
+  const { question, asked, system, steering, entries, body } = copied;
   const pulled = steering.some(({ vector }) => isGallery(entries, vector));
   const messages = conversationOf(asked);
   const how = isChat(asked) || system === "" ? "" : `, { system: ${quoted(system)} }`; // a chat has it among its messages
@@ -55,7 +62,8 @@ function library(copied: Copied): string {
   ];
   return [
     `import { ${names.join(", ")} } from "llama-steer";`, "",
-    `const model = await loadModel(${quoted(model)});`,
+    ...unknownSource(copied, "//"),
+    `const model = await loadModel(${quoted(sourceOf(copied))});`,
     ...(list.length > 0 ? ["const steer = [", ...list, "];"] : []),
     `const question = await prompts.tokens(model, ${messages ? JSON.stringify(messages, null, 2) : quoted(question)}${how});`,
     `for await (const { text } of model.generate(question, { ${options.join(", ")} })) process.stdout.write(text);`,
@@ -64,19 +72,19 @@ function library(copied: Copied): string {
 }
 
 function commandLine(copied: Copied): string {
-  const { model, question, asked, system, steering, entries, body } = copied;
+  const { question, asked, system, steering, entries, body } = copied;
   const turns = conversationOf(asked)?.filter(({ role }) => role !== "system") ?? [];
   const hasTurns = turns.length > 1;
   const pulls = steering.filter(({ vector }) => isGallery(entries, vector)).map(({ vector }) => `llama-steer vectors pull ${shell(vector)}`);
   const parts = [
-    `llama-steer generate ${shell(model)} ${hasTurns ? "--messages messages.json" : shell(question)}`,
+    `llama-steer generate ${shell(sourceOf(copied))} ${hasTurns ? "--messages messages.json" : shell(question)}`,
     ...steering.map((entry) => `--steer ${shell(shorthand(entry, fileOf(entry.vector), fileOf))}`),
     ...(system === "" ? [] : [`--system ${shell(system)}`]),
     `--max-new-tokens ${body["max_tokens"]}`,
     ...(sampled(copied) ? [`--temperature ${body["temperature"]} --seed ${body["seed"]}`] : []),
   ];
   const file = hasTurns ? [`printf %s ${shell(JSON.stringify(turns, null, 2))} > messages.json`] : [];
-  return [...pulls, ...file, parts.join(" \\\n  ")].join("\n");
+  return [...unknownSource(copied, "#"), ...pulls, ...file, parts.join(" \\\n  ")].join("\n");
 }
 
 function curl({ asked, body, origin, needsKey }: Copied): string {

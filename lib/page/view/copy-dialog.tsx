@@ -5,7 +5,7 @@ import { systemOf } from "../logic/prompted.js";
 import { conversation, requestBody } from "../logic/request.js";
 import { steeringOf } from "../logic/steering.js";
 import { latest, said } from "../state/run.js";
-import { announced, canChat, entries, setting, uses } from "../state/store.js";
+import { announced, canChat, entries, model, setting, uses } from "../state/store.js";
 import { Dialog } from "./dialog.js";
 import { Choice } from "./choice.js";
 
@@ -51,7 +51,7 @@ function copied(index: number, language: Language): string {
   const asked = conversation(canChat.value ? "chat" : "qa", earlier, system);
   const steering = steeringOf(present, index, entries.value);
   return codeOf(language, {
-    model: setting.value.model ?? "", question, asked, system, steering, entries: entries.value,
+    model: setting.value.model ?? "", source: model.value?.source ?? null, question, asked, system, steering, entries: entries.value,
     body: requestBody(setting.value, asked, steering, turn?.seed ?? 0), origin: location.origin, needsKey: hasApiKey(),
   });
 }

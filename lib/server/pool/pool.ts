@@ -74,7 +74,7 @@ export class ModelPool {
     const entry = this.find(name);
     entry.nLeases++; // from now on it stays
     try {
-      const model = entry.model ?? await this.inTurn(() => this.load(entry));
+      const model = entry.model?.isLost === false ? entry.model : await this.inTurn(() => this.load(entry));
       return { id: entry.id, model, gate: entry.gate, [Symbol.dispose]: once(() => this.giveBack(entry)) };
     } catch (error) {
       this.giveBack(entry);
@@ -108,6 +108,7 @@ export class ModelPool {
 
   private async load(entry: Entry): Promise<Model> {
     if (this.isClosed) throw new HttpError(503, "the server is closing", { code: "closing", retryAfter: RETRY_SECONDS });
+    await this.freeLost(entry);
     if (entry.model) return entry.model;
     await this.makeRoom(entry);
     try {
@@ -140,9 +141,15 @@ export class ModelPool {
     await model?.[Symbol.asyncDispose]();
   }
 
+  /** Frees a model whose RPC server has gone away, so that the next request loads it again. */
+  private async freeLost(entry: Entry): Promise<void> {
+    if (entry.model?.isLost) await this.free(entry);
+  }
+
   private giveBack(entry: Entry): void {
     entry.nLeases--;
     entry.usedAt = performance.now();
+    if (entry.nLeases === 0 && entry.model?.isLost) void this.inTurn(() => this.freeLost(entry)).catch(() => undefined);
   }
 }
 

@@ -2,13 +2,15 @@ import { basename } from "node:path";
 import { stat } from "node:fs/promises";
 import { SteeringError } from "../../errors.js";
 import { modelFiles } from "../../formats/index.js";
-import { resolveModel } from "../../models/index.js";
+import { isNamedModel, resolveModel } from "../../models/index.js";
 
 /** A model that clients can name. */
 export interface ServedModel {
   /** What clients call it. */
   id: string;
   path: string;
+  /** The registry name or `hf:` address that it was served by; null for a file. */
+  name: string | null;
   /** Bytes of its files. */
   bytes: number;
 }
@@ -18,7 +20,7 @@ export async function servedModels(names: readonly string[]): Promise<ServedMode
   const served = await Promise.all(names.map(async (name): Promise<ServedModel> => {
     const path = await resolveModel(name);
     const sizes = await Promise.all(modelFiles(path).map(async (file) => (await stat(file)).size));
-    return { id: idOf(name), path, bytes: sizes.reduce((sum, size) => sum + size, 0) };
+    return { id: idOf(name), path, name: isNamedModel(name) ? name : null, bytes: sizes.reduce((sum, size) => sum + size, 0) };
   }));
   const twice = served.find(({ id }, index) => served.findIndex((other) => other.id === id) !== index);
   if (!twice) return served;

@@ -22,6 +22,8 @@ export const modelSchema = z.object({
   owned_by: z.literal("llama-steer"),
   /** Models are loaded when a request first names them. */
   loaded: z.boolean(),
+  /** What `loadModel` takes on the server's machine: a name, an address, or a path, which is null if others can reach the server. */
+  source: z.string().nullable(),
   /** Null until the model is loaded. */
   details: z.object({
     architecture: z.string(), quantisation: z.string(), n_params: z.number(), bytes: z.number(),
