@@ -31,6 +31,8 @@ export interface Spending {
   reach: number;
   /** How often the next token has been computed already. */
   tries: number;
+  /** True before the first token. */
+  isFirst: boolean;
 }
 
 /** True if a budget leaves anything to choose. */
@@ -41,7 +43,8 @@ export function canSpend({ nats, alphaMax }: BudgetSchedule): boolean {
 /** A budget before its first token. */
 export function unspent(schedule: BudgetSchedule): Spending {
   const { nats: left, alphaMax } = schedule;
-  return { schedule, left, reach: limited(alphaMax * Math.sqrt(allowance({ schedule, left }) / EXPECTED), alphaMax), tries: 0 };
+  const reach = limited(alphaMax * Math.sqrt(allowance({ schedule, left }) / EXPECTED), alphaMax);
+  return { schedule, left, reach, tries: 0, isFirst: true };
 }
 
 /** The largest KL that the next token may spend, in nats (docs/method.md §4, Budget). */
@@ -61,7 +64,8 @@ export function spendingAfter(before: Spending, alphas: readonly number[], { ind
   const { schedule, left, reach } = before;
   const found = limited(reachOf(alphas, kls, index, allowance(before)), schedule.alphaMax);
   return {
-    schedule, left: Math.max(0, left - (kls[index] ?? 0)), reach: limited(reach * (found / reach) ** NEWEST, schedule.alphaMax), tries: 0,
+    schedule, left: Math.max(0, left - (kls[index] ?? 0)), reach: limited(reach * (found / reach) ** NEWEST, schedule.alphaMax),
+    tries: 0, isFirst: false,
   };
 }
 
@@ -117,9 +121,10 @@ export class Budgets {
     return choices;
   }
 
-  /** True if a token may be computed again with smaller alphas. */
+  /** True if a token may be computed again with smaller alphas. Several budgets, of which one often finds none, have that only at first. */
   mayTryAgain(choices: readonly Choice[]): boolean {
-    return choices.length > 0 && choices.every((choice) => this.of(choice).tries < MOST_TRIES);
+    const spending = choices.map((choice) => this.of(choice));
+    return choices.length > 0 && spending.every(({ tries, isFirst }) => tries < MOST_TRIES && (isFirst || choices.length === 1));
   }
 
   /** Takes what was measured where the token is computed again because some budgets found no alpha. Throws E_NOT_FINITE. */
