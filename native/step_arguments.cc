@@ -184,7 +184,7 @@ std::vector<sample_request> read_samples(const Napi::Value & value, const decode
     const auto allowed  = read_object(object.Get("allowed"), "samples.allowed");
     check_same_length(rows.size(), {targets.size(), settles.size()}, "samples");
     for (size_t i = 0; i < rows.size(); ++i) {
-        if (rows[i] >= 0 || settles[i] != 0 || -1 - int64_t(rows[i]) >= int64_t(n_budgets)) check_output(rows[i], batch, "samples");
+        if (rows[i] >= 0 || -1 - int64_t(rows[i]) >= int64_t(n_budgets)) check_output(rows[i], batch, "samples");
         requests.push_back({rows[i], read_sampler(samplers.Get(uint32_t(i))), targets[i], read_allowed(allowed.Get(uint32_t(i))),
             settles[i] != 0});
     }

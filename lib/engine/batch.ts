@@ -53,7 +53,7 @@ export interface RowOptions {
 const [NO_TARGET, OWN_TARGET] = [-1, -2];
 /** A term without a gate (native/engine/steering_terms.h). */
 const NO_GATE = -1;
-/** The token of a sample that settles, if the alphas do not. */
+/** The token of a sample that settles, if its row is not found. */
 export const UNSETTLED = -2;
 
 /** How to sample a token: with a sampler or, without one, the likeliest. `allowed`: the tokens that it may pick, one bit each. */
@@ -65,7 +65,8 @@ export interface Picking {
 interface SampleRequest extends Picking {
   /**
    * The row is one of P: pick the token that follows the output row, if the alphas measured against P in this batch make that row P
-   * (all are 0) or one S (the only other one is its strong alpha). Otherwise the token is `UNSETTLED`. Only where all share one history.
+   * (all are 0) or one S (the only other one is its strong alpha). Only where all share one history. Or the row is the choice of
+   * budgets: pick its token if each of them found a candidate. Otherwise the token is `UNSETTLED`, and the sampler stays as it is.
    */
   settles?: boolean;
 }
@@ -167,7 +168,7 @@ export class Batch {
    * Requests the log probability of a given next token, which the sampler records as if it had picked it; returns its index in
    * `StepResult.samples`.
    */
-  score(row: number, target: number, how: Picking = {}): number {
+  score(row: number, target: number, how: SampleRequest = {}): number {
     return this.samples.push({ ...how, row, target }) - 1;
   }
 

@@ -1,4 +1,4 @@
-import type { Batch, Chosen } from "../engine/index.js";
+import { UNREACHED, type Batch, type Chosen } from "../engine/index.js";
 import type { BudgetSchedule, Schedule } from "../steering/index.js";
 import type { LiveSteering } from "./live-steering.js";
 import { notFinite, type Reading } from "./readings.js";
@@ -14,6 +14,8 @@ const SHARE = 1 / 8;
 const LEAST = 1e-6;
 /** What the largest alpha is taken to spend at the first token, in nats: often four times what it spends later (docs/architecture.md). */
 const EXPECTED = 16;
+/** How often a token is computed again where no alpha was within the budget: each time with less. */
+const MOST_TRIES = 2;
 /** How much an estimate of the alpha that spends the budget counts against those before it, in the exponent. */
 const NEWEST = 0.3;
 /** How far below and above the largest alpha the estimate may go, so that it always finds its way back. */
@@ -27,6 +29,10 @@ export interface Spending {
   left: number;
   /** About the alpha that spends a token's budget. */
   reach: number;
+  /** How often the next token has been computed already. */
+  tries: number;
+  /** True before the first token. */
+  isFirst: boolean;
 }
 
 /** True if a budget leaves anything to choose. */
@@ -37,7 +43,8 @@ export function canSpend({ nats, alphaMax }: BudgetSchedule): boolean {
 /** A budget before its first token. */
 export function unspent(schedule: BudgetSchedule): Spending {
   const { nats: left, alphaMax } = schedule;
-  return { schedule, left, reach: limited(alphaMax * Math.sqrt(allowance({ schedule, left }) / EXPECTED), alphaMax) };
+  const reach = limited(alphaMax * Math.sqrt(allowance({ schedule, left }) / EXPECTED), alphaMax);
+  return { schedule, left, reach, tries: 0, isFirst: true };
 }
 
 /** The largest KL that the next token may spend, in nats (docs/method.md §4, Budget). */
@@ -58,7 +65,14 @@ export function spendingAfter(before: Spending, alphas: readonly number[], { ind
   const found = limited(reachOf(alphas, kls, index, allowance(before)), schedule.alphaMax);
   return {
     schedule, left: Math.max(0, left - (kls[index] ?? 0)), reach: limited(reach * (found / reach) ** NEWEST, schedule.alphaMax),
+    tries: 0, isFirst: false,
   };
+}
+
+/** What a token for which all these alphas were too large means for computing it again. */
+export function spendingBelow(before: Spending, alphas: readonly number[], kls: readonly number[]): Spending {
+  const reach = limited(reachOf(alphas, kls, -1, allowance(before)), before.schedule.alphaMax);
+  return { ...before, reach, tries: before.tries + 1 };
 }
 
 /** The alpha that would have spent the budget: KL grows with alpha², at first. */
@@ -105,6 +119,22 @@ export class Budgets {
       tried = [...more, ...tried];
     }
     return choices;
+  }
+
+  /** True if a token may be computed again with smaller alphas. Several budgets, of which one often finds none, have that only at first. */
+  mayTryAgain(choices: readonly Choice[]): boolean {
+    const spending = choices.map((choice) => this.of(choice));
+    return choices.length > 0 && spending.every(({ tries, isFirst }) => tries < MOST_TRIES && (isFirst || choices.length === 1));
+  }
+
+  /** Takes what was measured where the token is computed again because some budgets found no alpha. Throws E_NOT_FINITE. */
+  tryAgain(choices: readonly Choice[], chosen: readonly Chosen[]): void {
+    for (const { steering, schedule, alphas, index: choice } of choices) {
+      const { index, kls } = chosen[choice]!;
+      if (index >= 0 || index === UNREACHED) continue;
+      if (kls.some((kl) => Number.isNaN(kl))) throw notFinite();
+      this.spending.set(steering, spendingBelow(this.of({ steering, schedule }), alphas, kls));
+    }
   }
 
   /**

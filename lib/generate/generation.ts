@@ -103,7 +103,7 @@ export class Generation implements StepTask, Decider {
   constructor(private readonly model: Engine, private readonly settings: GenerationSettings) {
     this.prompt = settings.prompt;
     this.maxNewTokens = settings.maxNewTokens;
-    this.streams = new Streams(settings.steer, settings.ownHistory);
+    this.streams = new Streams(settings.steer, settings.ownHistory, !model.info.hasWholeSequences);
     this.sampler = model.createSampler(settings.sampling, settings.prompt);
     this.constraint = model.createConstraint(settings.sampling);
     this.text = new TextStream(settings.stop);
@@ -194,14 +194,19 @@ export class Generation implements StepTask, Decider {
     };
   }
 
-  decide(batch: Batch, place: Place, { row, rows, candidates }: Output): ReturnType<Decider["decide"]> {
+  decide(batch: Batch, place: Place, { row, rows, candidates, isTentative: settles }: Output): ReturnType<Decider["decide"]> {
     const decided = this.streams.decided(place.step);
     if (decided !== undefined) return { sample: batch.score(row, decided), take: () => { this.isRepeat = true; } };
     this.settings.monitor?.watch(batch, rows);
     this.candidates?.decide(batch, row, candidates);
     const first = this.settings.firstTokens[place.step];
-    const sample = first === undefined ? batch.sample(row, this.picking()) : batch.score(row, first, this.choice());
+    const how = { ...this.picking(), settles };
+    const sample = first === undefined ? batch.sample(row, how) : batch.score(row, first, how);
     return { sample, take: (composition) => this.read(composition) };
+  }
+
+  drop(): void {
+    this.settings.monitor?.drop();
   }
 
   settle(batch: Batch, { baseline }: Probe): ReturnType<Decider["settle"]> {

@@ -32,7 +32,7 @@ export class Scoring implements StepTask, Decider {
     private readonly model: Engine, readonly prompt: readonly number[], private readonly continuation: readonly number[],
     steer: readonly LiveSteering[], ownHistory?: History,
   ) {
-    this.streams = new Streams(steer, ownHistory);
+    this.streams = new Streams(steer, ownHistory, !model.info.hasWholeSequences);
     this.nHistories = this.streams.nHistories;
     this.clock = new PhaseClock(model, openingAfter(model, prompt), () => readsText(steer));
     this.stepper = new Stepper(this.streams, this.clock, this, model.info.hasWholeSequences ? "off" : "on");
@@ -56,9 +56,9 @@ export class Scoring implements StepTask, Decider {
     };
   }
 
-  decide(batch: Batch, { step }: Place, { row, readings }: Output): ReturnType<Decider["decide"]> {
+  decide(batch: Batch, { step }: Place, { row, readings, isTentative: settles }: Output): ReturnType<Decider["decide"]> {
     this.readings = readings;
-    return { sample: batch.score(row, this.continuation[step]!), take: () => undefined };
+    return { sample: batch.score(row, this.continuation[step]!, { settles }), take: () => undefined };
   }
 
   settle(): undefined {}

@@ -63,6 +63,8 @@ export interface Output extends Composition {
   rows: readonly number[];
   /** In the order in which the budgets choose. */
   choices: readonly Choice[];
+  /** True if the step takes another decode where a budget finds no alpha. */
+  isTentative: boolean;
   /** The likeliest tokens of P and S, if they were measured for this step and requested. */
   candidates: StreamCandidates | undefined;
 }

@@ -27,6 +27,8 @@ export interface Decider {
   settle(batch: Batch, probe: Probe): Deciding | undefined;
   /** Requests a guess of the token that a step will decide, given the rows that are measured for it. */
   guess(batch: Batch, probe: Probe): ReadGuess;
+  /** Called where the output row is computed again, with other alphas. */
+  drop?(): void;
   /** Requests whatever else is wanted of the rows that are measured; returns what reads it off the result. */
   watch?(batch: Batch, probe: Probe): ((result: StepResult) => void) | undefined;
 }
@@ -73,6 +75,8 @@ export class Stepper {
   private sequences: readonly number[] | undefined;
   private share: number | undefined;
   private pause = 0;
+  /** True if the rows of the last decode are computed again. */
+  private isAgain = false;
 
   /** `guesses`: only "off" where the cells of a wrong guess cannot be removed. */
   constructor(
@@ -91,6 +95,8 @@ export class Stepper {
 
   private add(batch: Batch, place: Place): Step {
     const now = this.clock.now();
+    if (this.isAgain && this.sequences === place.sequences) place.rewind();
+    this.isAgain = false;
     const ahead = this.takeAhead(place);
     if (ahead?.isGuessed) this.fork(place, place.sequences.slice(this.streams.firstOutput));
     this.streams.shareOutput(place);
@@ -136,7 +142,13 @@ export class Stepper {
     const now = this.clock.now();
     const output = this.streams.output(batch, place, now, probe);
     const { sample, take } = this.decider.decide(batch, place, output);
-    const read = (result: StepResult): number => {
+    const read = (result: StepResult): number | undefined => {
+      this.isAgain = output.isTentative && result.samples[sample]!.token === UNSETTLED;
+      if (this.isAgain) {
+        this.streams.tryAgain(output, result);
+        this.decider.drop?.();
+        return undefined;
+      }
       take(this.streams.choose(output, result));
       return sample;
     };

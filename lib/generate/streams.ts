@@ -42,7 +42,8 @@ export class Streams {
 
   readonly isClean: boolean;
 
-  constructor(private readonly steer: readonly LiveSteering[], ownHistory: History = "as-generated") {
+  /** `canRewind`: the cells of a row can be removed. */
+  constructor(private readonly steer: readonly LiveSteering[], ownHistory: History = "as-generated", private readonly canRewind = true) {
     this.isClean = ownHistory === "clean";
     this.takeSchedules();
     this.restart();
@@ -170,7 +171,13 @@ export class Streams {
     const alphas = composition.readings.map(({ alpha }) => alpha);
     const choices = this.budgets.request(batch, this.budgetsAt(step, moment), alphas, rows, tryRow);
     const row = choices[0] ? -1 - choices[0].index : rows[0]!;
-    return { ...composition, candidates: probe?.candidates, row, rows, choices };
+    const isTentative = this.canRewind && this.measured.length === 0 && this.budgets.mayTryAgain(choices); // Dyn may have rows ahead
+    return { ...composition, candidates: probe?.candidates, row, rows, choices, isTentative };
+  }
+
+  /** Takes what budgets measured that found no alpha, before their rows are computed again with other ones. Throws E_NOT_FINITE. */
+  tryAgain({ choices }: Output, { chosen }: StepResult): void {
+    this.budgets.tryAgain(choices, chosen);
   }
 
   /** Takes the row that the budgets chose. Throws E_NOT_FINITE. */
@@ -252,14 +259,10 @@ export class Streams {
     });
   }
 
-  private read(
-    steering: LiveSteering, schedule: Schedule, { own, step }: { own: number; step: number }, probe: Probe | undefined,
-  ): Reading {
+  private read(steering: LiveSteering, schedule: Schedule, { own, step }: Record<"own" | "step", number>, probe?: Probe): Reading {
     // What was recorded counts from the start of the generation, whatever its phases were.
     if (schedule.kind === "recorded") return { alpha: schedule.alphas[step] ?? 0, kl: null };
-    if (schedule.kind === "budget") {
-      return { alpha: 0, kl: this.budgets.canSpend({ steering, schedule }) ? null : 0 }; // until it has chosen
-    }
+    if (schedule.kind === "budget") return { alpha: 0, kl: this.budgets.canSpend({ steering, schedule }) ? null : 0 }; // until chosen
     if (!isDynamic(schedule)) return { alpha: alphaAt(schedule, own, steering.vector.nSteps), kl: null };
     const index = probe?.requests.get(steering);
     return index === undefined ? { alpha: this.calmOf(steering, step)!.alpha, kl: null } : probe!.alphas[index]!;

@@ -87,7 +87,8 @@ export interface NativeStep {
   /**
    * Rows to pick a next token for (−1 − b: the row that choice b and those after it choose), with the sampler or, if that is null,
    * greedily. `targets`: the tokens whose log probabilities to return (−1 = none, −2 = the picked token). `settles`: 1 for a row P whose
-   * token is only picked if the alphas measured against P make P or one S the output row; otherwise the token is −2.
+   * token is only picked if the alphas measured against P make P or one S the output row, or for the row of choices if each of them found a
+   * candidate; otherwise the token is −2.
    */
   samples: {
     rows: Int32Array; samplers: Array<SamplerHandle | null>; targets: Int32Array; settles: Int8Array;

@@ -98,6 +98,11 @@ export class Monitor {
     for (const { into } of this.watches.values()) rows.forEach((row, step) => batch.capture(row, { into, step, weight: 1 }));
   }
 
+  /** Forgets the watched rows, which are computed again. */
+  drop(): void {
+    for (const { into } of this.watches.values()) this.model.takeCapture(into);
+  }
+
   /**
    * Probability per probe for one of the watched rows, to which each steering added the direction of its own token step. Throws
    * E_NOT_FINITE.

@@ -65,11 +65,15 @@ void choose(distributions & next, const std::vector<budget_request> & requests, 
         result.chosen.push_back(chosen);
     }
     for (size_t first = 0; first < requests.size(); ++first) {
-        int32_t row = requests[first].baseline;
+        int32_t row    = requests[first].baseline;
+        bool    missed = false;
         for (size_t i = first; i < requests.size(); ++i) {
-            if (requests[i].baseline == row && result.chosen[i] >= 0) row = requests[i].candidates[result.chosen[i]];
+            if (requests[i].baseline != row) continue;
+            if (result.chosen[i] >= 0) row = requests[i].candidates[result.chosen[i]];
+            else missed = true;
         }
         result.chosen_rows.push_back(row);
+        result.missed.push_back(missed);
     }
 }
 
@@ -108,8 +112,9 @@ picked_token pick(const llama_session & session, const sample_request & request,
 
 void sample(llama_session & session, const decode_step & step, step_result & result) {
     const auto row_of = [&](const sample_request & request) {
-        if (request.settles) return settled_row(request.row, step.alphas, result);
-        return request.row >= 0 ? request.row : result.chosen_rows.at(size_t(-1 - request.row));
+        if (request.row >= 0) return request.settles ? settled_row(request.row, step.alphas, result) : request.row;
+        const auto first = size_t(-1 - request.row);
+        return request.settles && result.missed.at(first) ? UNSETTLED : result.chosen_rows.at(first);
     };
     std::vector<picked_token> picked(step.samples.size());
     session.threads().for_each(int32_t(picked.size()), [&](int32_t i) {

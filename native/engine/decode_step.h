@@ -34,9 +34,10 @@ struct sample_request {
     std::vector<int32_t>           allowed; // the tokens that the sampler may pick, one bit each; empty = all
     // `row` is that of an unsteered stream P: the token is that of the output row, if its logits are those of P or of one S. They are if
     // all streams share one history, and all alphas measured against P are 0, or all but one that is the strong alpha of its S.
+    // Or `row` is what budgets chose: the token is that of the row, if each of them found a candidate.
     bool                           settles = false;
 };
-constexpr int32_t UNSETTLED  = -2; // the token of a request that settles, if neither P nor an S is the output row
+constexpr int32_t UNSETTLED  = -2; // the token of a request that settles, if the row is not found
 constexpr int32_t NO_TARGET  = -1; // only the token is wanted
 constexpr int32_t OWN_TARGET = -2; // the token and its probability before any sampler
 
@@ -67,6 +68,7 @@ struct step_result {
     std::vector<double>  alphas; // clip(KL, 0, alpha_max) (docs/method.md §4, Dyn)
     std::vector<int32_t> chosen;     // per budget, the first of its candidates within it; BASELINE, UNREACHED
     std::vector<int32_t> chosen_rows; // per budget, the row that it and those after it chose
+    std::vector<bool>    missed;      // per budget, true if it or one of those after it took the row without it
     std::vector<double>  candidate_kls; // one per candidate of all budgets; NaN where not finite, or not needed
     std::vector<int32_t> tokens; // -1 where a row's logits are not finite or allow no token; UNSETTLED
     std::vector<double>  log_probabilities; // one per token, in nats; NaN where not wanted

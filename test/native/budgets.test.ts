@@ -160,18 +160,40 @@ test("a budget for the answer: a token spends at most an eighth of what is left,
   expect(token.tokens[0]!.readings).toEqual(result.tokens[0]!.readings);
 });
 
-test("a token takes one decode of three rows; of one after the vector's end and in other phases", async () => {
+test("a token takes one decode of three rows, another where none was within the budget; of one after the vector's end", async () => {
   const run = async (how: Partial<Steering>): Promise<GenerationResult> => generateText(model, "spend", {
     steer: { vector: vectors[0]!, schedule: budget(0.2), ...how }, maxNewTokens: 16, sampling: NO_END,
   });
-  expect((await run({})).work).toEqual({ decodes: 16, rows: 3 * 16, guesses: 0, hits: 0 });
+  const again = 1; // once
+  expect((await run({})).work).toEqual({ decodes: 16 + again, rows: 3 * (16 + again), guesses: 0, hits: 0 });
   const ended = await run({ tail: "stop" });
-  expect(ended.work).toEqual({ decodes: 16, rows: 3 * 12 + 4, guesses: 0, hits: 0 });
+  expect(ended.work).toEqual({ decodes: 16 + again, rows: 3 * (12 + again) + 4, guesses: 0, hits: 0 });
   expect(readingsOf(ended).slice(12)).toEqual(Array.from({ length: 4 }, () => ({ alpha: 0, kl: null })));
   expect((await run({ phases: ["thinking"] })).work.rows).toBe(16);
   await expect(async () => run({ phases: ["prompt", "answer"] })).rejects.toMatchObject({
     code: "E_BAD_SPEC", message: expect.stringContaining("budget measures"),
   });
+});
+
+test.each(["as-generated", "clean"] as const)("a history %s: where no alpha is within the budget, smaller ones are", async (ownHistory) => {
+  const monitor = [await randomProbe(model, 3, { site: "head_out" })];
+  const steep = await randomVector(model, 4, { nSteps: 24, scale: 10 });
+  for (const sampling of [NO_END, { ...NO_END, temperature: 1.2, seed: 3, repeatPenalty: 1.2 }] as Sampling[]) {
+    const steer: Steering[] = [{ vector: steep, schedule: budget(0.5) }];
+    const how: GenerateOptions = { maxNewTokens: 24, sampling, monitor, candidates: 2, ownHistory };
+    const result = await generateText(model, "spend", { steer, ...how });
+    expect(result.work.decodes).toBeGreaterThan(result.tokens.length);
+    expect(readingsOf(result).every(({ alpha, kl }) => alpha > 0 && kl! <= 0.5)).toBe(true);
+    const measured = await divergences(model, model.tokenise("spend"), result, [steep], ownHistory === "clean");
+    readingsOf(result).forEach(({ kl }, step) => expect(Math.abs(kl! - measured[step]!)).toBeLessThan(KL_ROUNDING));
+    // What was computed first has left nothing behind: neither cells, nor a draw, nor what probes have read.
+    const recorded = await generateText(model, "spend", { steer: replay(steer, result), ...how });
+    expect(ids(recorded)).toEqual(ids(result));
+    recorded.tokens.forEach(({ monitors, candidates }, step) => {
+      expect(monitors![0]).toBeCloseTo(result.tokens[step]!.monitors![0]!, digits(4));
+      expect(candidates!.output.map(({ token }) => token)).toEqual(result.tokens[step]!.candidates!.output.map(({ token }) => token));
+    });
+  }
 });
 
 test.each(["llama", "lfm2"])("%s: a chat with budgets is the same with kept cells and without", async (name) => {
