@@ -3,7 +3,7 @@ import { Readable } from "node:stream";
 import { pipeline } from "node:stream/promises";
 import { results as resultsApi, type Merge, type RunResults } from "../../lib/experiments.js";
 import { writeLinesAtomic } from "../../lib/formats/index.js";
-import { readRunFile, unpublished, withColumns } from "../../lib/results/index.js";
+import { readRunFile, runTitle, unpublished, withColumns } from "../../lib/results/index.js";
 import { command, group, options, type OutputOptions, type Values } from "../command.js";
 import { interruptible, note, print } from "../common.js";
 import { file } from "../options.js";
@@ -53,7 +53,7 @@ export default group("results", "Show, export, import and merge the results of r
   }),
   command({
     usage: "merge <out> <shards..>", describe: "Join the shards of a run, or of all runs of a plan", options: MERGE,
-    examples: [["results merge runs/all runs/part-0 runs/part-1"]],
+    examples: [["results merge runs/all runs/part-0 runs/part-1", "then: llama-steer results show runs/all"]],
     run: merge,
   }),
 ]);
@@ -111,9 +111,10 @@ async function merge({ out, shards, json, quiet }: MergeArguments): Promise<void
     }
   });
   for (const { name, merge: checked } of merges) {
-    const results = await checked.write();
-    if (json) print(JSON.stringify({ run: join(out, name), summary: await runSummary(results) }));
-    else await printRunTable(results);
+    const { run, records } = await checked.write();
+    // No table: to detect the languages of all answers for it takes many times as long as to merge them.
+    if (json) print(JSON.stringify({ run: join(out, name), answers: records.length }));
+    else print(`${runTitle(run)}, ${run.model.name}: ${records.length} answers from ${shards.length} parts`);
   }
-  note(`Written: ${out}`, quiet);
+  note(`Written: ${out}. For the tables, run: llama-steer results show ${out}`, quiet);
 }

@@ -11,8 +11,16 @@ export const GLIBC = "2.28";
 const LINKED = /^(lib)?(llama\.|ggml\.|ggml-base\.).*(so|dylib|dll)$/;
 const WINDOWS = /^(kernel32|ntdll|advapi32|api-ms-win-crt-[\w-]+)\.dll$/i;
 
-const { v9 } = createRequire(import.meta.url)("node-api-headers").symbols;
-const nodeApi = new Set([...v9.js_native_api_symbols, ...v9.node_api_symbols]);
+let nodeApi;
+
+/** Whether Node exports a symbol. Loads its list of them only now, since `release --dry-run` runs in a clone without packages, too. */
+function isNodeApi(name) {
+  if (nodeApi === undefined) {
+    const { v9 } = createRequire(import.meta.url)("node-api-headers").symbols;
+    nodeApi = new Set([...v9.js_native_api_symbols, ...v9.node_api_symbols]);
+  }
+  return nodeApi.has(name);
+}
 
 /**
  * Checks that node-llama-cpp's libraries in `bins`, Node and the system export every symbol that an addon takes from elsewhere. Throws an
@@ -36,7 +44,7 @@ function linux(addon, libraries) {
   const weak = new Set(nm(["-D", "--undefined-only", addon]).filter((line) => /^\s*[wv] /.test(line)).map((line) => line.split(/\s+/).at(-1)));
   const isThere = (name) => {
     const [plain, version] = name.split("@");
-    if (version === undefined) return weak.has(name) || exported.has(plain) || nodeApi.has(plain);
+    if (version === undefined) return weak.has(name) || exported.has(plain) || isNodeApi(plain);
     const [family, number] = version.split("_");
     return compareVersions(number, family === "GLIBC" ? GLIBC : newest(inherited, family)) <= 0;
   };
@@ -54,7 +62,7 @@ function mac(addon, libraries, zig, processor) {
   const exported = new Set(libraries.flatMap((path) => names(["-g", "--defined-only", path])));
   const taken = names(["--undefined-only", addon]);
   const system = new Set(systemSymbols(readFileSync(join(dirname(zig), "lib", "libc", "darwin", "libSystem.tbd"), "utf8"), processor));
-  return { taken, exported, missing: taken.filter((name) => !exported.has(name) && !nodeApi.has(name) && !system.has(name)) };
+  return { taken, exported, missing: taken.filter((name) => !exported.has(name) && !isNodeApi(name) && !system.has(name)) };
 }
 
 /** What a list of macOS's symbols (text-based stubs, version 4) has for a processor, without the underscore of C. */

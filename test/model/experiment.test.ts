@@ -179,7 +179,10 @@ describe("a run that is killed, shared, or begun twice", () => {
 
   test("two shards, merged, are the same bytes", async () => {
     for (const index of [0, 1]) expect((await run(...single(`part-${index}`, "--shard", `${index}/2`))).code).toBe(0);
-    expect((await run("results", "merge", "merged", "part-1", "part-0")).code).toBe(0);
+    expect(await run("results", "merge", "merged", "part-1", "part-0")).toMatchObject({
+      code: 0, stdout: expect.stringMatching(/^ITA − ENG on \S+, seed \d+, \S+: \d+ answers from 2 parts\n$/),
+      stderr: expect.stringMatching(/llama-steer results show merged\n$/),
+    });
     await expectSame("merged");
     expect(await run("results", "merge", "again", "part-1")).toMatchObject({
       code: 3, stderr: expect.stringMatching(/missing shard 0 of 2/),

@@ -1,6 +1,6 @@
 import { execFileSync, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
-import { mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
 import { temporaryFolder } from "../support/io-helpers.js";
@@ -80,6 +80,15 @@ test.each<[string, () => Ended]>([
   const steps = ["set the version", "run all tests", "build the addons", "pack"];
   expect(stdout.match(/(?<=^would )[a-z ]+(?=: )/gm)).toEqual(steps);
   expect(git("status", "--porcelain")).toBe("");
+});
+
+test("--dry-run needs no packages: it works in a clone in which nothing is installed", () => {
+  const isScript = (path: string): boolean => /native(\/cross)?(\/[\w-]+\.mjs)?$/.test(path);
+  cpSync("native", join(folder, "native"), { recursive: true, filter: isScript });
+  git("add", "--all");
+  commit({});
+  const { status, stderr } = run(process.execPath, [join(folder, "native", "release.mjs"), "1.2.0", "--dry-run"]);
+  expect({ status, stderr }).toEqual({ status: 0, stderr: "" });
 });
 
 test("where a step fails, the version is as before", () => {
