@@ -13,6 +13,7 @@ import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { requireLibraries, requireNodeLlamaCpp } from "./fetch.mjs";
 import { installGpuBackends } from "./gpu.mjs";
@@ -59,7 +60,8 @@ function compile(cmakeJs, definitions, { folder, debug, target }) {
   const home = `CMAKE_HOME_DIRECTORY:INTERNAL=${root.replaceAll("\\", "/")}\n`;
   if (existsSync(cache) && !readFileSync(cache, "utf8").includes(home)) rmSync(out, { recursive: true });
   const options = [...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
-  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...options];
+  const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL || `${availableParallelism()}`;
+  const args = [cmakeJs, "compile", "--out", out, "--parallel", jobs, ...options];
   for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
   run(process.execPath, args, "compiling the addon", { cwd: root });
   return out;

@@ -1,5 +1,6 @@
 import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { beforeEach, expect, test } from "@jest/globals";
@@ -190,6 +191,21 @@ onLinux("the library says the same where it is loaded on musl", async () => {
     process.execPath, ["--input-type=module", "-e", `${broken} await ${load}`], { encoding: "utf8", env: { ...process.env, ...MUSL } },
   );
   expect(stdout).toMatch(/^E_NATIVE the addon cannot be loaded: Error relocating.*musl.*LLAMA_STEER_FROM_SOURCE=1/);
+});
+
+test("compilers run on all processors, or as many as CMake's variable says", async () => {
+  await installNodeLlamaCpp(PINNED);
+  for (const name of ["cmake-js", "node-addon-api"]) {
+    const folder = join(root, "node_modules", "node-llama-cpp", "node_modules", name);
+    await mkdir(join(folder, "bin"), { recursive: true });
+    await writeFile(join(folder, "package.json"), "{}");
+    await writeFile(join(folder, "bin", name), "console.error(process.argv.join(' ')); process.exit(1)");
+  }
+  await mkdir(join(root, "build", "llama.cpp-v0.5.0-source"), { recursive: true });
+  const jobs = async (level: string | undefined): Promise<string | undefined> => / --parallel (\S*)/.exec(build({
+    PATH: await pathWith(TOOLS), LLAMA_STEER_FROM_SOURCE: "1", CMAKE_BUILD_PARALLEL_LEVEL: level,
+  }).stderr)?.[1];
+  expect([await jobs(undefined), await jobs(""), await jobs("3")]).toEqual([`${availableParallelism()}`, `${availableParallelism()}`, "3"]);
 });
 
 test("a part of a bundle says that it cannot find its addon, and what to keep external", async () => {
