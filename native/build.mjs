@@ -53,13 +53,16 @@ function sanitizerLibrary(compiler) {
   return asan;
 }
 
-function compile(cmakeJs, definitions, { folder, debug, target }) {
+function compile(cmakeJs, compiler, definitions, { folder, debug, target }) {
   const out = join(root, "build", folder);
   // CMake's cache contains the path of its source folder: a copied cache would build the sources of the original.
   const cache = join(out, "CMakeCache.txt");
   const home = `CMAKE_HOME_DIRECTORY:INTERNAL=${root.replaceAll("\\", "/")}\n`;
   if (existsSync(cache) && !readFileSync(cache, "utf8").includes(home)) rmSync(out, { recursive: true });
   const options = [...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
+  // cmake-js looks only for these two, and CMake also takes others.
+  const isKnown = !compiler || ["g++", "clang++"].some((name) => !spawnSync(name, ["--version"]).error);
+  if (!isKnown) options.push("--cc", process.env.CC ?? "cc", "--cxx", compiler);
   const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL || `${availableParallelism()}`;
   const args = [cmakeJs, "compile", "--out", out, "--parallel", jobs, ...options];
   for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
@@ -86,7 +89,7 @@ function main() {
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
   const source = extractLlamaCpp(folder, release, fromSource ? "source" : build.parts ?? "headers");
   if (build.parts === "rpc") writeRpcSource(join(source, "ggml", "src", "ggml-rpc"));
-  const out = compile(join(toolFolder("cmake-js"), "bin", "cmake-js"), {
+  const out = compile(join(toolFolder("cmake-js"), "bin", "cmake-js"), compiler, {
     LLAMA_CPP_DIR: source,
     LLAMA_BINS_DIR: bins,
     LLAMA_RELEASE: release,
