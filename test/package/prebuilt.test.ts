@@ -36,7 +36,7 @@ beforeAll(async () => {
   await symlink("/bin/sh", join(bin, "sh"));
   const unset = { CXX: undefined, LLAMA_STEER_ADDON: undefined, LLAMA_STEER_FROM_SOURCE: undefined };
   env = { ...process.env, ...unset, PATH: bin, LLAMA_STEER_GPU: "none" };
-}, 60_000);
+}, 180_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
