@@ -13,6 +13,7 @@ import { spawnSync } from "node:child_process";
 import { randomUUID } from "node:crypto";
 import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
+import { availableParallelism } from "node:os";
 import { dirname, isAbsolute, join } from "node:path";
 import { requireLibraries, requireNodeLlamaCpp } from "./fetch.mjs";
 import { gpuRefusalFromSource, installGpuBackends } from "./gpu.mjs";
@@ -52,14 +53,18 @@ function sanitizerLibrary(compiler) {
   return asan;
 }
 
-function compile(cmakeJs, definitions, { folder, debug, target }) {
+function compile(cmakeJs, compiler, definitions, { folder, debug, target }) {
   const out = join(root, "build", folder);
   // CMake's cache contains the path of its source folder: a copied cache would build the sources of the original.
   const cache = join(out, "CMakeCache.txt");
   const home = `CMAKE_HOME_DIRECTORY:INTERNAL=${root.replaceAll("\\", "/")}\n`;
   if (existsSync(cache) && !readFileSync(cache, "utf8").includes(home)) rmSync(out, { recursive: true });
   const options = [...(debug ? ["--debug"] : []), ...(target ? ["--target", target] : [])];
-  const args = [cmakeJs, "compile", "--out", out, "--parallel", "4", ...options];
+  // cmake-js looks only for these two, and CMake also takes others.
+  const isKnown = !compiler || ["g++", "clang++"].some((name) => !spawnSync(name, ["--version"]).error);
+  if (!isKnown) options.push("--cc", process.env.CC ?? "cc", "--cxx", compiler);
+  const jobs = process.env.CMAKE_BUILD_PARALLEL_LEVEL || `${availableParallelism()}`;
+  const args = [cmakeJs, "compile", "--out", out, "--parallel", jobs, ...options];
   for (const [name, value] of Object.entries(definitions)) args.push(`--CD${name}=${value}`);
   run(process.execPath, args, "compiling the addon", { cwd: root });
   return out;
@@ -91,7 +96,7 @@ function main() {
   const preload = build.folder === "sanitized" ? sanitizerLibrary(compiler) : undefined;
   const source = extractLlamaCpp(folder, release, fromSource ? "source" : build.parts ?? "headers");
   if (build.parts === "rpc") writeRpcSource(join(source, "ggml", "src", "ggml-rpc"));
-  const out = compile(join(toolFolder("cmake-js"), "bin", "cmake-js"), {
+  const out = compile(join(toolFolder("cmake-js"), "bin", "cmake-js"), compiler, {
     LLAMA_CPP_DIR: source,
     LLAMA_BINS_DIR: bins,
     LLAMA_RELEASE: release,

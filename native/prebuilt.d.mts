@@ -8,4 +8,5 @@ export function scriptCommand(script: string, ...args: string[]): string;
 export function findNodeLlamaCpp(): { folder: string; version: string; release: string } | undefined;
 export function pinnedVersion(): string;
 export function prebuiltFolder(name: string, version?: string): string | undefined;
+export function builtIn(folder: string): { nodeLlamaCpp: string; llamaCpp: string; fromSource: boolean } | undefined;
 export function prebuiltAddon(): { path: string; nodeLlamaCpp: string; llamaCpp: string; refusal?: undefined } | { refusal: string };

@@ -91,6 +91,12 @@ export function prebuiltFolder(name, version = pinnedVersion()) {
   return bins && existsSync(bins) ? bins : undefined;
 }
 
+/** `{ nodeLlamaCpp, llamaCpp, fromSource }` of the addon that native/build.mjs has built in `folder`; undefined if there is none. */
+export function builtIn(folder) {
+  const path = join(folder, "built.json");
+  return existsSync(path) ? readJson(path) : undefined;
+}
+
 /** Version of Node-API that the addon is written for. */
 export const NODE_API = 9;
 /** Folder of the prebuilt addons, which native/prebuild.mjs makes and the published package contains. */

@@ -1,8 +1,8 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { createRequire } from "node:module";
 import { join } from "node:path";
 import {
-  isClone, lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAddon, prebuiltAdvice, prebuiltFolder, scriptCommand,
+  builtIn, isClone, lacksGlibc, packageRoot, pinnedVersion, platformName, prebuiltAddon, prebuiltAdvice, prebuiltFolder, scriptCommand,
 } from "#native/prebuilt";
 import { SteeringError } from "../errors.js";
 import type { NativeAddon, NativeDevice } from "./binding.js";
@@ -61,7 +61,8 @@ function loadAddon(): NativeAddon {
     native.loadBackends(installation.librariesFolder, installation.gpuBackends);
     return native;
   } catch (cause) {
-    const advice = lacksGlibc() && !installation.built.fromSource ? prebuiltAdvice(rebuildCommand()) : `Rebuild it: ${rebuildCommand()}`;
+    const { fromSource } = installation.built;
+    const advice = lacksGlibc() && !fromSource ? prebuiltAdvice(rebuildCommand()) : `Rebuild it: ${rebuildCommand(fromSource)}`;
     throw new SteeringError("E_NATIVE", `the addon cannot be loaded: ${(cause as Error).message.split("\n")[0]}. ${advice}`, { cause });
   }
 }
@@ -98,8 +99,8 @@ type Addon = Pick<NativeInstallation, "addonPath" | "isPrebuilt" | "built">;
 
 /** The addon that was compiled on this machine, which takes precedence: its user wanted it. */
 function ownAddon(folder: string): Addon | undefined {
-  if (!existsSync(join(folder, "built.json"))) return undefined;
-  const built = JSON.parse(readFileSync(join(folder, "built.json"), "utf8")) as Built;
+  const built: Built | undefined = builtIn(folder);
+  if (built === undefined) return undefined;
   const configuration = ["Release", "Debug"].find((name) => existsSync(join(folder, name, "llama-steer.node"))) ?? "Release";
   return { addonPath: join(folder, configuration, "llama-steer.node"), isPrebuilt: false, built };
 }
@@ -120,15 +121,20 @@ export function rpcBackend(): string | undefined {
   return ["libggml-rpc.so", "ggml-rpc.dll"].map((name) => join(packageRoot, "build", "rpc", "Release", name)).find(existsSync);
 }
 
-/** Throws E_NATIVE, with advice, if llama.cpp's RPC back end is not built. */
+/** Throws E_NATIVE, with advice, if llama.cpp's RPC back end is not built, or cannot be loaded beside llama.cpp built from source. */
 export function requireRpcBackend(): void {
+  if (findInstallation().built.fromSource) {
+    throw new SteeringError("E_NATIVE", "RPC needs llama.cpp's prebuilt libraries, but this addon was built with llama.cpp from source");
+  }
   if (rpcBackend() !== undefined) return;
   throw new SteeringError("E_NATIVE", "llama.cpp's RPC back end is not built; it takes some seconds and a C++ compiler. Build it: "
     + scriptCommand("build.mjs", "--rpc"));
 }
 
-function rebuildCommand(): string {
-  return isClone ? "npm run build" : scriptCommand("build.mjs");
+/** The command that builds the addon as it was built, for a POSIX shell. On Windows every build is from source. */
+function rebuildCommand(fromSource = false): string {
+  const setting = fromSource && process.platform !== "win32" ? "LLAMA_STEER_FROM_SOURCE=1 " : "";
+  return setting + (isClone ? "npm run build" : scriptCommand("build.mjs"));
 }
 
 function gpuLibraries(folder: string): string[] {

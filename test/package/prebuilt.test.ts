@@ -36,7 +36,7 @@ beforeAll(async () => {
   await symlink("/bin/sh", join(bin, "sh"));
   const unset = { CXX: undefined, LLAMA_STEER_ADDON: undefined, LLAMA_STEER_FROM_SOURCE: undefined };
   env = { ...process.env, ...unset, PATH: bin, LLAMA_STEER_GPU: "none" };
-}, 60_000);
+}, 180_000);
 
 afterAll(() => rm(folder, { recursive: true, force: true }));
 
@@ -145,8 +145,10 @@ test("a package whose addon does not fit says so where it is loaded, too", async
   expect(stderr).toMatch(/the addon is not built .*, and the prebuilt addon is damaged: .* Build it: node ".*native\/build\.mjs"/);
 }, 30_000);
 
+/** Node says of which glibc it is; on musl it says nothing. */
+const musl = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
+
 test("on musl it says that glibc is needed, and what helps, in one message: where it is installed, and where it is loaded", async () => {
-  const musl = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
   const { code, stderr } = await install(musl);
   expect(code).toBe(1);
   expect(stderr).toMatch(/^llama-steer: .*need glibc, and this Linux has another C library.*apk add build-base.*FROM_SOURCE=1 npm install llama-steer\n$/);
@@ -154,6 +156,24 @@ test("on musl it says that glibc is needed, and what helps, in one message: wher
   const loaded = await steer("generate", "tiny", "x").finally(() => { delete env["NODE_OPTIONS"]; });
   expect(loaded.code).toBe(5);
   expect(loaded.stderr).toMatch(/^llama-steer: the addon is not built .*need glibc.*FROM_SOURCE=1 node ".*native\/build\.mjs" \[E_NATIVE\]\n$/);
+}, 30_000);
+
+test("where no prebuilt addon fits, one that was built here with llama.cpp is kept; one without llama.cpp would not run", async () => {
+  const own = join(installed, "build", "addon");
+  await mkdir(own);
+  try {
+    await writeFile(join(own, "built.json"), JSON.stringify({ fromSource: true }));
+    const kept = await install(musl);
+    expect([kept.code, kept.stderr]).toEqual([
+      undefined, "llama-steer: using the addon and llama.cpp, which were compiled on this machine; nothing is compiled\n",
+    ]);
+    expect((await steer("generate", "tiny", "x")).stderr).toMatch(/cannot be loaded: .* LLAMA_STEER_FROM_SOURCE=1 node ".*native\/build\.mjs" \[E_NATIVE\]\n$/);
+    expect((await steer("rpc-server")).stderr).toMatch("RPC needs llama.cpp's prebuilt libraries, but this addon was built with llama.cpp");
+    await writeFile(join(own, "built.json"), JSON.stringify({ fromSource: false }));
+    expect(await install(musl)).toMatchObject({ code: 1, stderr: expect.stringContaining("need glibc") });
+  } finally {
+    await rm(own, { recursive: true });
+  }
 }, 30_000);
 
 test.each(["LLAMA_STEER_FROM_SOURCE", "LLAMA_STEER_CMAKE_OPTION_GGML_CUDA"])("whoever sets %s gets a build", async (name) => {

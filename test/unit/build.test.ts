@@ -1,5 +1,6 @@
 import { cp, mkdir, readdir, readFile, rm, utimes, writeFile } from "node:fs/promises";
 import { spawnSync } from "node:child_process";
+import { availableParallelism } from "node:os";
 import { join } from "node:path";
 import { beforeEach, expect, test } from "@jest/globals";
 import { unpacked } from "#native/prebuilt";
@@ -122,7 +123,6 @@ test("a build that fails names a command that repeats it: npm has removed the pa
 
 /** Node says of which glibc it is; on musl it says nothing. */
 const MUSL = { NODE_OPTIONS: `--import=${encodeURI("data:text/javascript,process.report.getReport = () => ({ header: {} })")}` };
-
 const onLinux = process.platform === "linux" ? test : test.skip;
 
 onLinux("on musl the prebuilt libraries do not run: the message says what does", async () => {
@@ -149,6 +149,24 @@ onLinux("the library says the same where it is loaded on musl", async () => {
     process.execPath, ["--input-type=module", "-e", `${broken} await ${load}`], { encoding: "utf8", env: { ...process.env, ...MUSL } },
   );
   expect(stdout).toMatch(/^E_NATIVE the addon cannot be loaded: Error relocating.*musl.*LLAMA_STEER_FROM_SOURCE=1/);
+});
+
+test("CMake gets the compiler that was found, and as many jobs as there are processors or its variable says", async () => {
+  await installNodeLlamaCpp(PINNED);
+  for (const name of ["cmake-js", "node-addon-api"]) {
+    const folder = join(root, "node_modules", name);
+    await mkdir(join(folder, "bin"), { recursive: true });
+    await writeFile(join(folder, "package.json"), "{}");
+    await writeFile(join(folder, "bin", name), "console.error(process.argv.join(' ')); process.exit(1)");
+  }
+  await mkdir(join(root, "build", "llama.cpp-v0.5.0-source"), { recursive: true });
+  const asked = async (env: NodeJS.ProcessEnv, tools = TOOLS): Promise<string> => / --parallel .*/.exec(build({
+    PATH: await pathWith(tools), LLAMA_STEER_FROM_SOURCE: "1", CC: undefined, CMAKE_BUILD_PARALLEL_LEVEL: undefined, ...env,
+  }).stderr)![0];
+  expect(await asked({}, ["git", "cmake", "g++"])).toMatch(new RegExp(`^ --parallel ${availableParallelism()} --CD`));
+  expect(await asked({ CMAKE_BUILD_PARALLEL_LEVEL: "3" }, ["git", "cmake", "clang++"])).toMatch(/^ --parallel 3 --CD/);
+  expect(await asked({ CMAKE_BUILD_PARALLEL_LEVEL: "" })).toMatch(/^ --parallel \d+ --cc cc --cxx c\+\+ --CD/);
+  expect(await asked({ CC: "/x/zig-cc", CXX: "/x/zig-c++" })).toMatch(" --cc /x/zig-cc --cxx /x/zig-c++ --CD");
 });
 
 test("a part of a bundle says that it cannot find its addon, and what to keep external", async () => {
