@@ -4,7 +4,7 @@ import { probe } from "../../lib/experiments.js";
 import { loadModel } from "../../lib/index.js";
 import type { SteeringSpec } from "../../lib/steering/index.js";
 import { violations } from "../support/browser.js";
-import { answers, ask, browsing, close, column, pagesForFile, shades } from "../support/page.js";
+import { answers, ask, browsing, close, column, eventually, pagesForFile, shades } from "../support/page.js";
 import { randomProbe } from "../support/probes.js";
 import { LOAD, slowAnswers } from "../support/served.js";
 
@@ -208,12 +208,9 @@ browsing("the page", () => {
       await column(page, index).locator(".turn:last-child .token").first().waitFor(); // End finds nothing before
       await column(page, index).locator(".turn:last-child .tokens").focus();
       await page.keyboard.press("End");
-      return (await page.locator(".inspector .readings").textContent())!;
+      return (await page.locator(".inspector .readings").textContent({ timeout: 1000 }))!; // a word that goes takes it along
     };
-    const until = async (index: number, wanted: RegExp): Promise<void> => {
-      for (let tries = 0; tries < 200 && !wanted.test(await newest(index)); tries++) await page.waitForTimeout(50);
-      expect(await newest(index)).toMatch(wanted);
-    };
+    const until = (index: number, wanted: RegExp): Promise<void> => eventually(async () => expect(await newest(index)).toMatch(wanted));
     await until(0, /\d\.\d\d\d+\.\d\d$/); // an alpha, and a KL where a fixed alpha has none
     // A budget that was moved begins anew: nobody can know from outside when.
     await until(2, /left to spend/);

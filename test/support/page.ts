@@ -1,4 +1,5 @@
 import { join } from "node:path";
+import { setTimeout as after } from "node:timers/promises";
 import { afterAll, describe, expect } from "@jest/globals";
 import type { BrowserContextOptions, Locator, Page } from "playwright-core";
 import type { ServeOptions } from "../../lib/server.js";
@@ -47,6 +48,18 @@ function linkTo(fields: object): string {
 export async function close({ page, faults }: Tab): Promise<void> {
   await page.context().close();
   expect(faults).toEqual([]);
+}
+
+/** Repeats a check until it passes; fails as it does after ten seconds. */
+export async function eventually(check: () => Promise<void>): Promise<void> {
+  for (const end = Date.now() + 10_000; Date.now() < end;) {
+    try {
+      return await check();
+    } catch {
+      await after(50);
+    }
+  }
+  await check();
 }
 
 export const column = (page: Page, index: number): Locator => page.locator(".column").nth(index);
