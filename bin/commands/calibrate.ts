@@ -191,7 +191,8 @@ async function isIn(folder: string, { name, hash }: { name: string; hash: string
 function aimOf({ property, provenance: { origin } }: SteeringVector): ReturnType<typeof wantedOf> {
   if (!("positive" in origin)) return {};
   return wantedOf({
-    kind: "single", datasets: { positive: origin.positive, negative: origin.negative }, vectors: [{ property, file: "", hash: null }],
+    kind: "single", config: {}, datasets: { positive: origin.positive, negative: origin.negative },
+    vectors: [{ property, file: "", hash: null }],
   });
 }
 

@@ -118,6 +118,16 @@ describe("the comparison of methods in its smallest form", () => {
     expect(interferenceTable(runData(two))!.rows.map(([setting]) => setting)).toEqual(["prompted", "italian alone", "formal alone"]);
   });
 
+  test("keeps what its plan judged when it is evaluated again", async () => {
+    const two = join(space.folder, "claims", "tiny", "italian-formal");
+    const before = await readRun(two);
+    expect(await run("evaluate", two, "--brevity", "6")).toMatchObject({ code: 0 });
+    const headers = (results: RunResults) => results.evaluations.map(({ header }) => header);
+    const after = await readRun(two);
+    expect(headers(after)).toEqual(expect.arrayContaining(headers(before)));
+    expect(headers(after).map(({ evaluator }) => evaluator)).toContain("brevity");
+  }, MINUTES);
+
   test("is resumed to the byte, and refuses another comparison in its folder", async () => {
     const files = ["results.jsonl", "run.json", "strengths.json", "eval-kept.jsonl"].map((name) => join(folder, name));
     const before = await Promise.all(files.map((file) => readFile(file, "utf8")));

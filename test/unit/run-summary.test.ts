@@ -100,6 +100,30 @@ describe("what is wanted, by the datasets' names", () => {
   ])("case %#", (found, expected) => expect(found).toEqual(expected));
 });
 
+describe("what is wanted in a comparison of methods, by its plan", () => {
+  const planned = (...properties: object[]) => wantedOf({
+    ...RUN, kind: properties.length > 1 ? "compose" : "single", config: { properties: properties.map((each) => ({ name: "x", ...each })) },
+    datasets: { positive: { name: "FRA_train", hash: "" }, negative: { name: "ENG_train", hash: "" } },
+  });
+  const FORMAL = { positive: "ENi2f", negative: "ENf2i" };
+  test.each<[string, object[], object]>([
+    ["the language detector and a probe of two languages",
+      [{ judge: { language: "it" } }, { ...FORMAL, judge: { probe: [["ENi2f", "ENf2i"], ["ITi2f", "ITf2i"]] } }],
+      { language: "ita", formality: "formal" }],
+    ["a language that is steered towards in words", [{ judge: { language: "zh-cn" } }], { language: "cmn" }],
+    ["a probe of the property's own datasets", [{ ...FORMAL, judge: "probe" }], { formality: "formal" }],
+    ["only what is judged, whatever the datasets are called", [{ judge: { brevity: 12 } }], {}],
+    ["a probe that tells two properties apart at once", [{ judge: { probe: [["ITunsafe", "ENsafe"]] } }], {}],
+    ["a probe whose pairs differ in what they show", [{ judge: { probe: [["ITA", "ENG"], ["FRA", "ENG"]] } }], {}],
+    ["a probe of files", [{ judge: { probe: [["data/ITA/shows.json", "data/ENG/lacks.json"]] } }], {}],
+  ])("%s", (_, properties, expected) => expect(planned(...properties)).toEqual(expected));
+
+  test("a plan that cannot be read is refused", () => {
+    expect(() => planned({ judge: { lenght: 12 } })).toThrow(expect.objectContaining({ code: "E_BAD_RUN" }));
+    expect(planned({ judge: "probe" })).toEqual({});
+  });
+});
+
 test.each([
   ["ENi2f", "ENf2i", { formality: "formal" }, "positive"], ["ENi2f", "ENf2i", { formality: "informal" }, "negative"],
   ["ITA", "ENG", { language: "ita" }, "positive"],
