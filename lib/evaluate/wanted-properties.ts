@@ -33,8 +33,13 @@ function wantedByPlan(property: PlannedProperty): WantedProperties {
   return shownByPairs(probePairs(property) ?? []);
 }
 
+/** What the judge of a planned property judges: language, safety or formality if the datasets' names tell, otherwise its own name. */
+export function judgedProperty(planned: PlannedProperty): string {
+  return Object.keys(wantedByPlan(planned))[0] ?? planned.name;
+}
+
 /** The one property by which the first dataset of every pair differs from the second, according to their names; empty if none does. */
-export function shownByPairs(pairs: readonly Sides[]): WantedProperties {
+function shownByPairs(pairs: readonly Sides[]): WantedProperties {
   const [first = {}, ...others] = pairs.map(([shows, lacks]) => lackedBy(baseName(lacks), propertiesOf(baseName(shows))));
   return Object.keys(first).length === 1 && others.every((each) => isDeepStrictEqual(each, first)) ? first : {};
 }

@@ -1,6 +1,7 @@
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
+import type { EvaluationHeader } from "./evaluations.js";
 import type { RunFile } from "./run-file.js";
 
 const sides = z.tuple([z.string(), z.string()]);
@@ -28,4 +29,16 @@ export function plannedProperties({ config }: Pick<RunFile, "config">): PlannedP
 export function probePairs({ judge, positive, negative }: Omit<PlannedProperty, "name">): readonly Sides[] | undefined {
   if (judge === "probe") return positive === undefined || negative === undefined ? [] : [[positive, negative]];
   return "probe" in judge ? judge.probe : undefined;
+}
+
+/** Name of the evaluator that judges a property. */
+export function plannedEvaluator({ name, judge }: PlannedProperty): string {
+  if (judge !== "probe" && "language" in judge) return "language";
+  return judge !== "probe" && "brevity" in judge ? "brevity" : `probe-${name}`;
+}
+
+/** Whether an evaluation is that of a property's judge. */
+export function isPlanned({ evaluator, property }: Pick<EvaluationHeader, "evaluator" | "property">, planned: PlannedProperty): boolean {
+  if (evaluator === plannedEvaluator(planned)) return true;
+  return property === planned.name && evaluator.startsWith("probe-"); // an earlier version named probes after their datasets
 }

@@ -121,11 +121,14 @@ describe("the comparison of methods in its smallest form", () => {
   test("keeps what its plan judged when it is evaluated again", async () => {
     const two = join(space.folder, "claims", "tiny", "italian-formal");
     const before = await readRun(two);
-    expect(await run("evaluate", two, "--brevity", "6")).toMatchObject({ code: 0 });
+    const again = await run("evaluate", two, "--brevity", "6", "--formality", "tiny-formality");
+    expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/\nformality and probe-formal agree on \d+ % of \d+ answers/) });
     const headers = (results: RunResults) => results.evaluations.map(({ header }) => header);
     const after = await readRun(two);
     expect(headers(after)).toEqual(expect.arrayContaining(headers(before)));
-    expect(headers(after).map(({ evaluator }) => evaluator)).toContain("brevity");
+    expect(headers(after).map(({ evaluator }) => evaluator)).toEqual(expect.arrayContaining(["brevity", "formality"]));
+    const scores = (results: RunResults) => results.records.map((_, index) => outcomesOf(results)[1]!.measure(index));
+    expect(scores(after)).toEqual(scores(before));
   }, MINUTES);
 
   test("is resumed to the byte, and refuses another comparison in its folder", async () => {

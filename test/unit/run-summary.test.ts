@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { withLanguage } from "../../lib/evaluate/evaluate-run.js";
-import { wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
+import { judgedProperty, wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
 import {
-  evaluationHeader, evaluationRow, hitMeasure, pairedDifferences, summariseRun, type Evaluation,
+  evaluationHeader, evaluationRow, hitMeasure, judgeAgreement, pairedDifferences, summariseRun, type Evaluation,
 } from "../../lib/results/index.js";
 import type { Probe } from "../../lib/probe/index.js";
 import { aRun, someRecords } from "../support/runs.js";
@@ -50,6 +50,32 @@ describe("the table", () => {
     const judge = evaluation("judge-language", "mmmmmmmmmmmmmmmmmmmm", "ita", "language");
     expect(joint([formality, judge, probe])).toEqual(joint([formality, probe])); // as their files are sorted
     expect(joint([formality, judge])[2]).toBe(0);
+  });
+
+  test("in a comparison of methods, the judges of its plan count, whoever else judges the same or more", () => {
+    const config = { properties: [
+      { name: "italian", judge: { language: "it" } }, { name: "formal", positive: "ENi2f", negative: "ENf2i", judge: "probe" },
+    ] };
+    const probe = evaluation("probe-formal", "hhhmm hhhmm hhhmm hhhmm".replaceAll(" ", ""), "formal", "formality");
+    const others = [
+      evaluation("brevity", "mmmmmmmmmmmmmmmmmmmm", "brief"), formality,
+      evaluation("judge-formality", "mmmmmmmmmmmmmmmmmmmm", "formal", "formality"),
+    ];
+    const joint = (evaluations: Evaluation[]) =>
+      summariseRun({ ...results, run: { ...RUN, config }, evaluations }).map((each) => each.joint?.share.value);
+    expect(joint([...others, language, probe])).toEqual(joint([language, probe]));
+    expect(joint([language, probe])[2]).toBe(3 / 4);
+    const earlier = evaluation("probe-eni2f-enf2i", "hhhmm hhhmm hhhmm hhhmm".replaceAll(" ", ""), "formal", "formal");
+    expect(joint([...others, language, earlier])).toEqual(joint([language, probe]));
+    expect(judgeAgreement([...others, language, probe]).map(({ property, judges }) => [property, ...judges])).toEqual(
+      [["formality", "formality", "judge-formality"], ["formality", "formality", "probe-formal"],
+        ["formality", "judge-formality", "probe-formal"]]);
+  });
+
+  test("the judge of a planned property judges what its datasets' names tell, otherwise what the plan calls it", () => {
+    const formal = { name: "polite", positive: "ENi2f", negative: "ENf2i", judge: "probe" } as const;
+    expect([formal, { ...formal, negative: "yours", positive: "mine" }].map(judgedProperty))
+      .toEqual(["formality", "polite"]);
   });
 
   test("answers that are not evaluated yet are left out of the shares", () => {

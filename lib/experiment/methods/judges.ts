@@ -4,9 +4,11 @@ import { readableLayers } from "../../capture/index.js";
 import { datasetsFolder, loadDataset, testPart, type Dataset } from "../../dataset/index.js";
 import type { Engine } from "../../engine/index.js";
 import {
-  brevityEvaluator, fluencyEvaluator, keptEvaluator, languageEvaluator, probeEvaluator, type Evaluator,
+  brevityEvaluator, fluencyEvaluator, judgedProperty, keptEvaluator, languageEvaluator, probeEvaluator,
+  type Evaluator,
 } from "../../evaluate/index.js";
 import { loadProbe, saveProbe, trainProbe, type Probe } from "../../probe/index.js";
+import { plannedEvaluator, probePairs, type Sides } from "../../results/index.js";
 import { assertMadeFor } from "../../vector/index.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
 
@@ -51,20 +53,13 @@ async function effectOf(property: MethodProperty, kit: JudgeKit): Promise<Evalua
   const { judge: how, name } = property;
   if (how !== "probe" && "language" in how) return languageEvaluator({ wanted: how.language });
   if (how !== "probe" && "brevity" in how) return brevityEvaluator(how.brevity);
-  const pairs = how === "probe" ? ownPair(property) : how.probe;
+  const pairs = probePairs(property)!;
   const probe = await probeFor(pairs, kit.judge, { ...kit, file: `judge-${name}.safetensors` });
   const { auc, accuracy } = probe.heldOut;
   kit.onNotice?.(`${name}: judged by a probe on ${kit.judgeName} (layer ${probe.layer}), which puts ${Math.round(100 * accuracy)} % of `
     + `held-out labelled answers right (AUC ${auc.toFixed(3)})`);
-  return { ...probeEvaluator(kit.judge, probe, { wanted: "positive", property: name }), wanted: name };
-}
-
-/** The datasets that show a property, and that do not: [positive, negative]. */
-type Sides = readonly [positive: string, negative: string];
-
-/** A property's own datasets. */
-export function ownPair({ positive, negative }: MethodProperty): Sides[] {
-  return [[positive!, negative!]];
+  const evaluator = probeEvaluator(kit.judge, probe, { wanted: "positive", property: judgedProperty(property) });
+  return { ...evaluator, name: plannedEvaluator(property), wanted: name };
 }
 
 /** A probe that tells the sides of datasets apart; trained on their answers, and kept in the run's folder. */

@@ -14,7 +14,7 @@ import { carryOut, describeRun, type RunOptions } from "../run.js";
 import { answerByMethods } from "./answer.js";
 import { settingOf, strengthsOf, workOf, type GatePart, type Parts } from "./candidates.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
-import { judgesFor, ownPair, probeFor, type Judges } from "./judges.js";
+import { judgesFor, probeFor, type Judges } from "./judges.js";
 import { rowsPerSecond } from "./speed.js";
 import { chosenStrength, StrengthsStore, type Strengths } from "./strengths.js";
 
@@ -147,7 +147,7 @@ async function gateOf(
   const layers = Array.from({ length: Math.max(1, Math.floor(nLayer / 3)) }, (_, layer) => layer);
   const [property] = properties;
   const file = `gate-${property!.name}.safetensors`;
-  const probe = await probeFor(ownPair(property!), model, { out, file, datasets, signal, onNotice, layers });
+  const probe = await probeFor([[property!.positive!, property!.negative!]], model, { out, file, datasets, signal, onNotice, layers });
   probes.set(file, probe);
   const above = Array.from({ length: nLayer - probe.layer - 1 }, (_, index) => probe.layer + 1 + index);
   return { gate: { probe: file, layers: above }, probes };
