@@ -45,7 +45,7 @@ function shownByPairs(pairs: readonly Sides[]): WantedProperties {
 }
 
 /** Those of the properties that a dataset does not show, according to its name. */
-function lackedBy(name: string, properties: WantedProperties): WantedProperties {
+export function lackedBy(name: string, properties: WantedProperties): WantedProperties {
   const there = propertiesOf(name);
   return Object.fromEntries(Object.entries(properties).filter(([key, value]) => there[key as keyof WantedProperties] !== value));
 }
