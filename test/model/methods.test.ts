@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { readFile, writeFile } from "node:fs/promises";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { datasetsFolder, loadDataset } from "../../lib/dataset/index.js";
+import { datasetsFolder, loadDataset, saveDataset, type Dataset } from "../../lib/dataset/index.js";
 import { evaluate, loadEmbedder } from "../../lib/experiments.js";
 import { loadModel, type Model } from "../../lib/index.js";
 import { differencesTable, frontTable, interferenceTable } from "../../lib/report/comparison-tables.js";
@@ -54,6 +54,22 @@ describe("whether an answer keeps the content", () => {
     expect(found[0]![""]).toBeGreaterThan(0.9);
     expect(found.slice(1).map(({ "": p }) => p)).toEqual([0, null, null]);
   });
+
+  test("needs datasets with the same questions, which are told by their text and not by their row", async () => {
+    const [eng, ita] = await Promise.all(["ENG", "ITA"].map((name) => loadDataset(name, FOLDER)));
+    const of = async (folder: string, own: Dataset["rows"]): Promise<typeof kept> => {
+      await saveDataset(space.path(folder), { ...eng!, rows: eng!.rows.slice(0, 40) });
+      await saveDataset(space.path(folder), { ...ita!, rows: own });
+      return evaluate.kept(model, { datasets: space.path(folder), layer: 2 });
+    };
+    for (const n of [1, 15]) {
+      await expect(of(`few-${n}`, ita!.rows.slice(0, n))).rejects.toMatchObject({
+        code: "E_BAD_DATASET", message: expect.stringMatching(`ENG, ITA in .*few-${n} share ${n} questions; .* the same 24 in each`),
+      });
+    }
+    const [whole, moved] = [await of("whole", ita!.rows.slice(0, 40)), await of("moved", ita!.rows.slice(0, 40).reverse())];
+    expect(moved.gold).toEqual(whole.gold);
+  }, MINUTES);
 
   test("is read from the layer that is named; what belongs to embedding models is refused, and the other way round", async () => {
     const named = await evaluate.kept(model, { datasets: FOLDER, layer: 1, against: "icl" });
