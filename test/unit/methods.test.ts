@@ -2,6 +2,8 @@ import { describe, expect, test } from "@jest/globals";
 import { styleless } from "../../lib/evaluate/content-vectors.js";
 import { rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
 import { METHODS, methodsSchema, type MethodsConfig } from "../../lib/experiment/methods/config.js";
+import type { Engine } from "../../lib/engine/index.js";
+import { chosenJudge } from "../../lib/experiment/methods/judges.js";
 import { loadPlan, planRuns } from "../../lib/experiment/plan.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { differencesTable } from "../../lib/report/comparison-tables.js";
@@ -42,6 +44,18 @@ describe("a comparison of methods", () => {
     expect(JSON.stringify(error!.issues)).toMatch(message);
   });
 
+  test("is judged by the first model that is not the steered one, whatever it is called", async () => {
+    const named = (path: string, fileHash: string): Engine =>
+      ({ info: { path }, fingerprint: async () => ({ fileHash }) }) as unknown as Engine;
+    const steered = named("models/a.gguf", "1");
+    const others: Record<string, Engine> = { "copies/a.gguf": named("copies/a.gguf", "1"), b: named("b.gguf", "2") };
+    const chosen = (...judges: string[]) =>
+      chosenJudge(steered, parsed({ judges }), { modelName: "a", load: async (name) => others[name]! }).then(({ judgeName }) => judgeName);
+    expect(await chosen("a", "copies/a.gguf", "b")).toBe("b");
+    expect(await chosen("copies/a.gguf", "itself", "b")).toBe("itself");
+    await expect(chosen("a", "copies/a.gguf")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/only judge/) });
+  });
+
   test("tries as many strengths of each method, around the vector's own alpha", () => {
     const gate = { probe: "gate.safetensors", layers: [2, 3] };
     expect(new Set(METHODS.map((method) => strengthsOf(method, 1).length)).size).toBe(1);
@@ -77,7 +91,8 @@ describe("a comparison of methods", () => {
 
   test("the included plans have one run per model and entry", async () => {
     const runs = planRuns(await loadPlan("claims"));
-    expect(runs.map(({ kind, name }) => [kind, name]).slice(0, 3)).toEqual(["italian", "informal", "brief"].map((name) => ["methods", name]));
+    const first = runs.slice(0, 3).map(({ kind, name }) => [kind, name]);
+    expect(first).toEqual(["italian", "informal", "brief"].map((name) => ["methods", name]));
     expect(runs).toHaveLength(9);
     expect(planRuns(await loadPlan("three"))).toHaveLength(1);
   });

@@ -1,5 +1,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { SteeringError } from "../../errors.js";
 import { readableLayers } from "../../capture/index.js";
 import { datasetsFolder, loadDataset, testPart, type Dataset } from "../../dataset/index.js";
 import type { Engine } from "../../engine/index.js";
@@ -36,6 +38,24 @@ export interface JudgeKit {
   out: string;
   signal: AbortSignal | undefined;
   onNotice: ((line: string) => void) | undefined;
+}
+
+/** Stands for the steered model among the judges. */
+const ITSELF = "itself";
+
+/** The first judge that is not the steered model, by whatever name. Loads those before it, too. Throws E_BAD_ARGUMENT. */
+export async function chosenJudge(
+  model: Engine, { judges, name }: Pick<MethodsConfig, "judges" | "name">,
+  { modelName = model.info.path, load }: { modelName?: string | undefined; load: (name: string) => Promise<Engine> },
+): Promise<Pick<JudgeKit, "judge" | "judgeName">> {
+  const own = { ...await model.fingerprint() };
+  for (const judgeName of judges) {
+    if (judgeName === ITSELF) return { judge: model, judgeName };
+    if (judgeName === modelName) continue;
+    const judge = await load(judgeName);
+    if (!isDeepStrictEqual({ ...await judge.fingerprint() }, own)) return { judge, judgeName };
+  }
+  throw new SteeringError("E_BAD_ARGUMENT", `${name}: the only judge is the steered model itself; name another model in judges, or "${ITSELF}"`);
 }
 
 /** The judges of a comparison. Trains those probes that the run's folder does not hold. */

@@ -14,12 +14,9 @@ import { carryOut, describeRun, type RunOptions } from "../run.js";
 import { answerByMethods } from "./answer.js";
 import { settingOf, strengthsOf, workOf, type GatePart, type Parts } from "./candidates.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
-import { judgesFor, probeFor, type Judges } from "./judges.js";
+import { chosenJudge, judgesFor, probeFor, type Judges } from "./judges.js";
 import { rowsPerSecond } from "./speed.js";
 import { chosenStrength, StrengthsStore, type Strengths } from "./strengths.js";
-
-/** Stands for the steered model among the judges. */
-const ITSELF = "itself";
 
 /** Options of `runMethods`. */
 export interface MethodsRunOptions extends RunOptions {
@@ -37,8 +34,7 @@ export interface MethodsRunOptions extends RunOptions {
  */
 export async function runMethods(model: Engine, config: MethodsConfig, options: MethodsRunOptions): Promise<RunResults> {
   const { out, datasets, signal, onNotice } = options;
-  const judgeName = await otherThan(model, config, options);
-  const judge = judgeName === ITSELF ? model : await options.load(judgeName);
+  const { judge, judgeName } = await chosenJudge(model, config, options);
   const questions = await loadDataset(config.questions, datasets);
   const { heldOut, validation } = await questionPrompts(model, questions, config);
   await tellTime(model, config, options);
@@ -83,13 +79,6 @@ function settingsOf({ methods, properties }: MethodsConfig, parts: Parts, streng
     { label: "no-icl", prompt: "no-icl", steer: [] }, { label: "prompted", prompt: "prompted", steer: [] }, ...alone,
     ...methods.map((method) => settingOf(method, strengths[method]!.chosen, parts)),
   ];
-}
-
-/** The first judge that is not the steered model under its own name. Throws E_BAD_ARGUMENT. */
-async function otherThan(model: Engine, { judges, name }: MethodsConfig, { modelName }: RunOptions): Promise<string> {
-  const other = judges.find((judge) => judge !== (modelName ?? model.info.path));
-  if (other !== undefined) return other;
-  throw new SteeringError("E_BAD_ARGUMENT", `${name}: the only judge is the steered model itself; name another model in judges, or "${ITSELF}"`);
 }
 
 /** The held-out questions, and those after them. Throws E_BAD_DATASET. */
