@@ -24,7 +24,7 @@ export { checkEvaluators, evaluateRun, named, requireSetting } from "./evaluate-
 export { judgedProperty, wantedOf, wantedSide, type WantedProperties } from "./wanted-properties.js";
 export { promptedMessage } from "./prompted-message.js";
 export { brevityEvaluator } from "./brevity-evaluator.js";
-export { keptEvaluator, type ContentGold, type KeptOptions } from "./kept-evaluator.js";
+export { assertContentDatasets, contentDatasets, keptEvaluator, type ContentGold, type KeptOptions } from "./kept-evaluator.js";
 export { fluencyEvaluator, perplexityEvaluator } from "./fluency-evaluator.js";
 export { languageEvaluator } from "./language-evaluator.js";
 export { probeEvaluator } from "./probe-evaluator.js";

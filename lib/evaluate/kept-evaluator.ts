@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { datasetNames, datasetsFolder, loadDataset } from "../dataset/index.js";
+import { datasetNames, datasetsFolder, includedDatasets, loadDataset } from "../dataset/index.js";
 import { Embedder, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { accuracy, auc, dot, fitLogistic, logit, sigmoid, standardise, unstandardised, type LogisticModel } from "../maths/index.js";
@@ -87,10 +87,24 @@ interface ScoredPair {
   isSame: boolean;
 }
 
+const stylesIn = (folder: string): string[] => {
+  const known = datasetNames(folder);
+  return STYLES.filter((name) => known.includes(name));
+};
+
+/** The folder, if it has datasets to compare contents by; otherwise that of the included ones, for a model's own language. */
+export function contentDatasets(folder: string, model: string): string {
+  return stylesIn(folder).length < 2 ? includedDatasets(model) : folder;
+}
+
+/** Throws E_NOT_FOUND, E_BAD_DATASET for a folder by whose datasets contents cannot be compared. */
+export async function assertContentDatasets(folder: string): Promise<void> {
+  await labelledPairs(folder);
+}
+
 /** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND, E_BAD_DATASET. */
 async function labelledPairs(folder = datasetsFolder()): Promise<{ styles: string[][]; pairs: LabelledPair[] }> {
-  const known = datasetNames(folder);
-  const names = STYLES.filter((name) => known.includes(name));
+  const names = stylesIn(folder);
   if (names.length < 2) {
     throw new SteeringError("E_NOT_FOUND", `${folder} has too few datasets to compare contents; expected two of ${STYLES.join(", ")}`);
   }

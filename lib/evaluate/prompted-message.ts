@@ -5,7 +5,7 @@ import { lackedBy, propertiesOf } from "./wanted-properties.js";
 const FORMALITY = { formal: "Write in a formal, courteous register.", informal: "Write in a casual, chatty register." };
 const SAFETY = { safe: "Give considerate and responsible advice.", unsafe: "Give careless and mischievous advice." };
 
-/** A dataset as far as it says what it shows. */
+/** What a dataset says about the property that it shows. */
 type Described = Pick<Dataset, "name" | "instruction">;
 
 /**

@@ -1,10 +1,14 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { saveDataset } from "../../lib/dataset/index.js";
 import { styleless } from "../../lib/evaluate/content-vectors.js";
 import { rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
 import { METHODS, methodsSchema, type MethodsConfig } from "../../lib/experiment/methods/config.js";
 import type { Engine } from "../../lib/engine/index.js";
 import { chosenJudge } from "../../lib/experiment/methods/judges.js";
 import { loadPlan, planRuns } from "../../lib/experiment/plan.js";
+import { checkPlan } from "../../lib/experiment/run-plan.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { differencesTable } from "../../lib/report/comparison-tables.js";
 import { runData } from "../../lib/report/data.js";
@@ -12,6 +16,7 @@ import { groupOf } from "../../lib/report/strategy.js";
 import { settingsTable, type Table } from "../../lib/report/tables.js";
 import { evaluationHeader, fluencyOf, outcomeMean, outcomesOf, pairedDifferences, scoreOf, toPublished } from "../../lib/results/index.js";
 import type { VectorData } from "../../lib/vector/index.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 import { allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
 
 const ENTRY = {
@@ -87,6 +92,29 @@ describe("a comparison of methods", () => {
     // Fixed with its perplexity, its judge and its KL; the unsteered and the prompted one with the first two.
     expect(work.answering).toBe(50 * 30 * ((1 + 2 + 2) + 2 * (1 + 2)));
     expect(workOf(parsed({ methods: ["fixed"], validation: 20 })).choosing).toBe(2 * work.choosing);
+  });
+
+  test("may have datasets of one's own, alone in their folder or in files; too few rows are known at once", async () => {
+    const folder = await temporaryFolder();
+    const rows = Array.from({ length: 12 }, (_, index) => ({ input: `question ${index}?`, output: `answer ${index}` }));
+    for (const name of ["POL", "RUD"]) await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
+    const file = join(folder, "plan.yaml");
+    const checked = async (more: string, source = "positive: POL, negative: RUD, judge: probe") => {
+      await writeFile(file, `models: [m]\ndatasets: mydata\nmethods:\n  - { name: x, properties: [{ name: polite, ${source} }], `
+        + `questions: POL, message: "Be polite, as in data.csv", judges: [j], ${more} }\n`);
+      return checkPlan(await loadPlan(file));
+    };
+    expect(await checked("evaluationSize: 10, validation: 2")).toMatchObject({ missing: [], left: [{ name: "x" }] });
+    await expect(checked("evaluationSize: 10, validation: 3")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /12 rows/ });
+    await writeFile(join(folder, "own.json"), JSON.stringify(rows));
+    const files = "positive: own.json, negative: RUD, judge: { probe: [[own.json, RUD]] }";
+    const [run] = (await checked("evaluationSize: 4, validation: 2", files)).left;
+    const own = join(folder, "own.json");
+    expect(run!.config).toMatchObject({
+      message: "Be polite, as in data.csv", properties: [{ positive: own, negative: "RUD", judge: { probe: [[own, "RUD"]] } }],
+    });
+    for (const name of ["ENG", "ITA"]) await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
+    await expect(checked("evaluationSize: 4, validation: 2")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /ENG, ITA .* share 12 questions/ });
   });
 
   test("the included plans have one run per model and entry", async () => {

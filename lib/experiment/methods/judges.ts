@@ -6,7 +6,7 @@ import { readableLayers } from "../../capture/index.js";
 import { datasetsFolder, loadDataset, testPart, type Dataset } from "../../dataset/index.js";
 import type { Engine } from "../../engine/index.js";
 import {
-  brevityEvaluator, fluencyEvaluator, judgedProperty, keptEvaluator, languageEvaluator, probeEvaluator,
+  brevityEvaluator, contentDatasets, fluencyEvaluator, judgedProperty, keptEvaluator, languageEvaluator, probeEvaluator,
   type Evaluator,
 } from "../../evaluate/index.js";
 import { loadProbe, saveProbe, trainProbe, type Probe } from "../../probe/index.js";
@@ -63,7 +63,9 @@ export async function judgesFor({ properties }: MethodsConfig, kit: JudgeKit): P
   const effects: Evaluator[] = [];
   for (const property of properties) effects.push(await effectOf(property, kit));
   const { judge, judgeName, datasets, signal } = kit;
-  const kept = await keptEvaluator(judge, { datasets: datasets ?? datasetsFolder(), ...(signal && { signal }) });
+  const kept = await keptEvaluator(judge, {
+    datasets: contentDatasets(datasets ?? datasetsFolder(), judgeName), ...(signal && { signal }),
+  });
   kit.onNotice?.(`content kept: read from ${judgeName}, layer ${kept.gold.layer}, which tells answers to the same question from others `
     + `with an AUC of ${kept.gold.auc.toFixed(3)}`);
   return { effects, kept, all: [...effects, kept, fluencyEvaluator()] };

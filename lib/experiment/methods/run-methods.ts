@@ -81,15 +81,20 @@ function settingsOf({ methods, properties }: MethodsConfig, parts: Parts, streng
   ];
 }
 
+/** The number of questions that a comparison asks. Throws E_BAD_DATASET if there are fewer. */
+export function assertEnough({ questions, evaluationSize, validation }: MethodsConfig, nRows: number): number {
+  const needed = evaluationSize + validation;
+  if (nRows >= needed) return needed;
+  throw new SteeringError("E_BAD_DATASET", `${questions} has ${nRows} rows; ${evaluationSize} held-out questions and ${validation} that `
+    + `choose the strengths need ${needed}. Lower evaluationSize or validation`);
+}
+
 /** The held-out questions, and those after them. Throws E_BAD_DATASET. */
 async function questionPrompts(
-  model: Engine, { name, rows }: Dataset, { evaluationSize, validation, message, maxNewTokens }: MethodsConfig,
+  model: Engine, { rows }: Dataset, config: MethodsConfig,
 ): Promise<Record<"heldOut" | "validation", EvaluationPrompt[]>> {
-  const needed = evaluationSize + validation;
-  if (rows.length < needed) {
-    throw new SteeringError("E_BAD_DATASET", `${name} has ${rows.length} rows; ${evaluationSize} held-out questions and ${validation} that `
-      + `choose the strengths need ${needed}. Lower evaluationSize or validation`);
-  }
+  const { evaluationSize, message, maxNewTokens } = config;
+  const needed = assertEnough(config, rows.length);
   const format = resolveFormat(model);
   const prompts = await Promise.all(rows.slice(0, needed).map(async ({ input, output }): Promise<EvaluationPrompt> => {
     const noIcl = await promptTokens(model, input, { format });
