@@ -2,7 +2,7 @@ import { isDeepStrictEqual } from "node:util";
 import { baseName } from "../dataset/index.js";
 import { languageOfDataset, parseLanguage } from "./language-code.js";
 import type { Probe } from "../probe/index.js";
-import { plannedProperties, probePairs, type PlannedProperty, type RunFile, type Sides } from "../results/index.js";
+import { plannedEvaluator, plannedProperties, probePairs, type PlannedProperty, type RunFile, type Sides } from "../results/index.js";
 
 /** The properties that steering aims for, according to a plan or to the names of the datasets. */
 export interface WantedProperties {
@@ -33,8 +33,9 @@ function wantedByPlan(property: PlannedProperty): WantedProperties {
   return shownByPairs(probePairs(property) ?? []);
 }
 
-/** What the judge of a planned property judges: language, safety or formality if the datasets' names tell, otherwise its own name. */
+/** What a property's judge judges: language, brevity; for a probe what its datasets' names tell, otherwise the property's own name. */
 export function judgedProperty(planned: PlannedProperty): string {
+  if (probePairs(planned) === undefined) return plannedEvaluator(planned);
   return Object.keys(wantedByPlan(planned))[0] ?? planned.name;
 }
 

@@ -23,6 +23,11 @@ const ENTRY = {
   name: "italian", properties: [{ name: "italian", positive: "ITA", negative: "ENG", judge: { language: "it" } }],
   questions: "ITA_test", message: "Answer in Italian.", judges: ["a", "b"],
 };
+/** Two properties, of the datasets ITA and ENG where nothing else is said. */
+const two = (...given: object[]): object => ({
+  methods: ["fixed"],
+  properties: given.map((each, index) => ({ name: `p-${index}`, ...("towards" in each ? {} : { positive: "ITA", negative: "ENG" }), ...each })),
+});
 const parsed = (more: object = {}): MethodsConfig => methodsSchema.parse({ ...ENTRY, ...more });
 const vectorWith = (calibration?: object): VectorData => ({ provenance: { calibration } } as unknown as VectorData);
 const fixed = vectorWith({ by: "kl", schedule: { kind: "fixed", alpha: 0.8 } });
@@ -39,6 +44,11 @@ describe("a comparison of methods", () => {
     ["half a source", { properties: [{ name: "x", positive: "ITA", judge: { brevity: 3 } }] }, /belong together/],
     ["a probe of words", { properties: [{ name: "x", towards: "y", judge: "probe" }], methods: ["fixed"] }, /a probe is trained on/],
     ["the same property twice", { properties: [ENTRY.properties[0], ENTRY.properties[0]], methods: ["fixed"] }, /same name/],
+    ["two lengths", two({ towards: "is brief", judge: { brevity: 3 } }, { towards: "is long", judge: { brevity: 30 } }), /by their brevity/],
+    ["two languages", two({ judge: { language: "it" } }, { judge: { language: "fr" } }), /by their language; expected a different judge/],
+    ["a language by a detector and by a probe", two({ judge: { language: "it" } }, { judge: "probe" }), /by their language/],
+    ["a register in two languages", two(
+      { judge: { probe: [["ENi2f", "ENf2i"]] } }, { judge: { probe: [["ITi2f", "ITf2i"]] } }), /by their formality/],
     ["a method twice", { methods: ["fixed", "fixed"] }, /given twice/],
     ["a folder", { name: "../x" }, /small letters/],
     ["no language", { properties: [{ ...ENTRY.properties[0], judge: { language: "no such" } }] }, /expected a language/],
@@ -59,6 +69,13 @@ describe("a comparison of methods", () => {
     expect(await chosen("a", "copies/a.gguf", "b")).toBe("b");
     expect(await chosen("copies/a.gguf", "itself", "b")).toBe("itself");
     await expect(chosen("a", "copies/a.gguf")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/only judge/) });
+  });
+
+  test("judges several properties if each is judged by something else", () => {
+    const { success } = methodsSchema.safeParse({ ...ENTRY, ...two(
+      { judge: { language: "it" } }, { judge: { probe: [["ENi2f", "ENf2i"]] } }, { judge: { probe: [["mine", "yours"]] } },
+      { judge: { probe: [["mine", "yours"]] } }, { towards: "is brief", judge: { brevity: 3 } }) });
+    expect(success).toBe(true);
   });
 
   test("tries as many strengths of each method, around the vector's own alpha", () => {
