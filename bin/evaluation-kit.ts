@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from "node:util";
-import { knowsWords, languageName, RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
+import { contentDatasets, knowsWords, languageName, RUBRIC_NAMES, wantedSide, type WantedProperties } from "../lib/evaluate/index.js";
 import {
   datasets as datasetsApi, evaluate, loadClassifier, loadEmbedder, probe as probeApi, type Classifier, type Embedder, type Evaluator,
   type GoldAgreement, type GuardEvaluatorOptions, type GuardForm,
@@ -167,7 +167,8 @@ export class EvaluationKit implements AsyncDisposable {
     const source = this.embedder ?? (kept === undefined ? undefined : this.loaded.get(kept)!);
     if (!source) return [];
     if (!this.keeping) {
-      const found = await evaluate.kept(source, { signal, ...defined({ layer, prefix, datasets: kept && datasetsApi.folder(kept) }) });
+      const datasets = contentDatasets(datasetsApi.folder(kept), kept ?? "");
+      const found = await evaluate.kept(source, { signal, datasets, ...defined({ layer, prefix }) });
       const { auc, layer: read } = found.gold;
       const where = read === undefined ? "" : `, by layer ${read}`;
       note(`kept: tells answers to the same question from others with an AUC of ${auc.toFixed(3)}${where}`, this.options.quiet);

@@ -109,7 +109,7 @@ export const experimentOptions = (published: { alphas: readonly number[]; topP: 
   ...formatOptions("qa, as published"),
   prompted: {
     type: "string", describe: "System message of the baseline that asks for the property, or none",
-    defaultDescription: "the dataset's instruction",
+    defaultDescription: "what the dataset asks for",
   },
   "prompt-format": {
     choices: ["clean", "published"], default: "clean",

@@ -43,7 +43,8 @@ export async function printRunTable(given: RunResults): Promise<void> {
   const shard = run.shard ? `, shard ${run.shard.index}/${run.shard.count}` : "";
   print(`\n${runTitle(run)}, ${run.model.name} (${String(run.model.fingerprint["quantisation"] ?? "?")}): `
     + `${answered} of ${run.nPrompts} prompts${rate}${shard}`);
-  const wanted = judged.map(({ header }) => `${header.wanted} [95 %]`);
+  const titles = titlesOf(evaluations);
+  const wanted = judged.map(({ header }) => `${titles.get(header.evaluator)} [95 %]`);
   printColumns([["setting", "answers", ...wanted, "all at once [95 %]", ...outcomes.map(({ name }) => `${name} [95 %]`), "median ΔPPL [95 %]", ""], ...rows]);
   const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
   if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
@@ -54,6 +55,13 @@ export async function printRunTable(given: RunResults): Promise<void> {
     print(`${judges.join(" and ")} agree on ${Math.round(100 * share)} % of ${n} answers${beyond}`);
   }
   if (agreement !== null) print(`eld and franc name the same language for ${Math.round(100 * agreement)} % of the answers`);
+}
+
+/** What each evaluator with a wanted value counts, by its name; with that name where several count the same. */
+function titlesOf(evaluations: readonly Evaluation[]): Map<string, string> {
+  const judged = evaluations.flatMap(({ header: { evaluator, wanted } }) => (wanted === null ? [] : [{ evaluator, wanted }]));
+  return new Map(judged.map(({ evaluator, wanted }) =>
+    [evaluator, judged.filter((other) => other.wanted === wanted).length > 1 ? `${wanted} (${evaluator})` : wanted]));
 }
 
 /** What each vector of a composition does to every judge, alone. */
@@ -67,9 +75,9 @@ function printInterference(results: RunResults): void {
     return `${estimate(difference, shown)}${pHolm! < 0.05 ? " *" : ""}`;
   };
   print("\nagainst the unsteered question, in percentage points (words: their number); *: p < 0.05, corrected by Holm");
-  const wanted = new Map(results.evaluations.map(({ header }) => [header.evaluator, header.wanted]));
+  const titles = titlesOf(results.evaluations);
   printColumns([
-    ["alone", ...judges.map(({ judge }) => wanted.get(judge) ?? judge)],
+    ["alone", ...judges.map(({ judge }) => titles.get(judge) ?? judge)],
     ...settings.map((setting, row) => [setting, ...judges.map(({ judge, effects }) => change(effects[row]!, judge === "words"))]),
   ]);
 }

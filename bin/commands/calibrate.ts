@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from "node:util";
 import { KL_BUDGET, KL_RANGE, KL_STATISTICS, valueOf } from "../../lib/calibrate/index.js";
 import { testPart, datasetReference } from "../../lib/dataset/index.js";
-import { wantedOf, type Evaluator } from "../../lib/evaluate/index.js";
+import { promptedMessage, wantedOf, type Evaluator } from "../../lib/evaluate/index.js";
 import { STRATEGY_WORDS } from "../../lib/experiment/index.js";
 import { datasets } from "../../lib/experiments.js";
 import {
@@ -51,7 +51,7 @@ const OPTIONS = options({
   "max-new-tokens": { ...count(), default: 30, describe: "Tokens per answer" },
   prompted: {
     type: "string", describe: "System message of the baseline that asks for the effect, or none",
-    defaultDescription: "the vector's description, or the dataset's instruction",
+    defaultDescription: "the vector's description, or what its datasets ask for",
   },
   out: { type: "string", describe: "Vector file to write", defaultDescription: "VECTOR itself" },
 });
@@ -117,17 +117,29 @@ interface Outcome {
 async function byEffect(model: Model, options: Calibrating): Promise<Outcome> {
   const { calibrated, questions, evaluators, share, values, n, maxNewTokens, how, signal, quiet } = options;
   const progress = showProgress(`calibrating ${calibrated.property}`, quiet, "answers");
-  const prompted = options.prompted === "none" ? null : options.prompted;
+  const prompted = options.prompted === "none" ? null : options.prompted ?? await askedBy(options);
   const { tried, baselines, vector } = await calibrate(model, {
     vector: calibrated, questions, evaluators, wanted: share, kind: STRATEGY_WORDS[options.kind]!, n, maxNewTokens, signal,
     onProgress: progress.onProgress, ...how, ...defined({ candidates: values, prompted }),
   }).finally(() => progress.stop());
+  if (prompted === undefined && !baselines.some(({ label }) => label === "prompted")) {
+    note("note: no prompted baseline, because the vector's datasets do not say what to ask for; give a system message that asks for the "
+      + "effect with --prompted", quiet);
+  }
   return {
     tried, baselines, vector, failure: `no value shows the effect in ${percent(share)} of the answers`, advice: adviceFor(tried, share),
     rows: (chosen) => [
       ...baselines.map(baselineRow), ...tried.map((each) => row(each, isDeepStrictEqual(each.schedule, chosen))),
     ],
   };
+}
+
+/** The message by which the vector's datasets ask for its effect; undefined if they are not in the folder, or do not ask. */
+async function askedBy({ calibrated: { provenance: { origin } }, model }: Calibrating): Promise<string | undefined> {
+  const folder = datasets.folder(model);
+  if (!("positive" in origin) || !await isIn(folder, origin.positive) || !await isIn(folder, origin.negative)) return undefined;
+  const { positive, negative } = origin;
+  return promptedMessage(await loadDataset(positive.name, folder), await loadDataset(negative.name, folder));
 }
 
 async function byKl(model: Model, { calibrated, questions, budget, budgetOf, how, signal, quiet }: Calibrating): Promise<Outcome> {
@@ -191,7 +203,8 @@ async function isIn(folder: string, { name, hash }: { name: string; hash: string
 function aimOf({ property, provenance: { origin } }: SteeringVector): ReturnType<typeof wantedOf> {
   if (!("positive" in origin)) return {};
   return wantedOf({
-    kind: "single", datasets: { positive: origin.positive, negative: origin.negative }, vectors: [{ property, file: "", hash: null }],
+    kind: "single", config: {}, datasets: { positive: origin.positive, negative: origin.negative },
+    vectors: [{ property, file: "", hash: null }],
   });
 }
 

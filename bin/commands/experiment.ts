@@ -42,7 +42,7 @@ const PLAN = options({
   plan: { ...file, describe: `YAML file, or ${experiment.READY_PLANS.join(", ")}` },
   model: { type: "string", array: true, describe: "Model to use instead of the plan's (repeatable)" },
   "skip-missing": { type: "boolean", describe: "Skip the runs whose datasets are missing" },
-  "dry-run": { type: "boolean", describe: "List the runs without running them" },
+  "dry-run": { type: "boolean", describe: "Check and list the runs without running them" },
 });
 
 type SingleArguments = Values<typeof SINGLE> & OutputOptions;
@@ -116,7 +116,7 @@ async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> 
   const loaded = options.model.length === 0 ? read : { ...read, models: options.model };
   const out = options.out ?? join("runs", loaded.name);
   const { missing, left } = await experiment.checkPlan(loaded, options.datasets, { signal });
-  if (missing.length > 0 && !options.dryRun) {
+  if (missing.length > 0) {
     const lines = missing.map(({ run, reason }) => `  ${run}: ${reason}`).join("\n");
     if (!options.skipMissing) {
       throw new SteeringError("E_NOT_FOUND", `${missing.length} runs of the plan ${loaded.name} cannot start; `
@@ -125,9 +125,8 @@ async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> 
     note(`skipped:\n${lines}`, options.quiet);
   }
   if (options.dryRun) {
-    const runs = experiment.planRuns(loaded);
-    if (options.json) return print(JSON.stringify(runs, null, 2));
-    return printColumns([["model", "run", "folder"], ...runs.map((run) => [run.model, run.name, join(out, run.out)])]);
+    if (options.json) return print(JSON.stringify(left, null, 2));
+    return printColumns([["model", "run", "folder"], ...left.map((run) => [run.model, run.name, join(out, run.out)])]);
   }
   let stop = (): void => {};
   const done = await experiment.plan(loaded, {

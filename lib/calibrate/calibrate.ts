@@ -36,7 +36,7 @@ export interface CalibrateOptions extends FormatOptions {
   cost?: CostMeasure;
   /**
    * System message of the prompted baseline, which asks for the effect; null: no such baseline. Default: the vector's description, for a
-   * vector from words; otherwise the instruction of the questions' dataset, or what its name stands for.
+   * vector from words; otherwise what the names of its datasets stand for. There is no such baseline where neither says what to ask for.
    */
   prompted?: string | null;
   /** Largest number of questions; default 20. */
@@ -96,7 +96,7 @@ export async function calibrate(
   assertHeldOut(vector, questions);
   const format = formatFor(vector, options);
   const cost = options.cost ?? usualCost(vector, format);
-  const message = options.prompted === undefined ? usualMessage(vector, questions) : options.prompted;
+  const message = options.prompted === undefined ? usualMessage(vector) : options.prompted;
   const prompts = await calibrationPrompts(model, questions, { ...format, cost, n, iclExamples, maxNewTokens, message });
   const fixedAlpha = fixedAlphaOf(vector.provenance.calibration);
   const tried: Candidate[] = [];
@@ -150,12 +150,14 @@ function assertHeldOut({ provenance: { origin } }: VectorData, questions: Datase
 }
 
 /** The message that asks for a vector's effect; null if nothing says what to ask for. */
-function usualMessage({ provenance: { origin } }: VectorData, questions: Dataset): string | null {
+function usualMessage({ provenance: { origin } }: VectorData): string | null {
   if (origin.kind === "words") {
     const [paraphrase = "You are someone who {}."] = origin.paraphrases;
     return paraphrase.replace("{}", () => origin.towards);
   }
-  return promptedMessage(questions) ?? null;
+  if (!("positive" in origin)) return null;
+  const [shows, lacks] = [origin.positive, origin.negative].map(({ name }) => ({ name, instruction: "" }));
+  return promptedMessage(shows!, lacks!) ?? null;
 }
 
 /** Origins whose questions come with the wanted answers, so that these can be demonstrations. */

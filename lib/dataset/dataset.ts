@@ -170,7 +170,12 @@ export function assertDifferent(positive: Dataset, negative: Dataset): void {
  * of this package's datasets for all models.
  */
 export function datasetsFolder(model?: string): string {
-  return process.env["LLAMA_STEER_DATASETS"] || (model && ownDatasets(model)) || join(packageRoot(), "models", "datasets");
+  return process.env["LLAMA_STEER_DATASETS"] || includedDatasets(model);
+}
+
+/** Folder of the packaged model's own datasets, else that of this package's datasets for all models. */
+export function includedDatasets(model?: string): string {
+  return (model && ownDatasets(model)) || join(packageRoot(), "models", "datasets");
 }
 
 function instructionBeside(path: string): string {

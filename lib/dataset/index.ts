@@ -1,6 +1,7 @@
 export {
-  assertDataset, assertDifferent, baseName, datasetNames, datasetParts, datasetReference, datasetsFolder, differingQueries, isDatasetName,
-  loadDataset, NAME_OR_FILE, saveDataset, testPart, unknownDataset, type Columns, type Dataset, type LoadDatasetOptions, type Row,
+  assertDataset, assertDifferent, baseName, datasetNames, datasetParts, datasetReference, datasetsFolder, differingQueries,
+  includedDatasets, isDatasetName, loadDataset, NAME_OR_FILE, saveDataset, testPart, unknownDataset, type Columns, type Dataset,
+  type LoadDatasetOptions, type Row,
 } from "./dataset.js";
 export { HUB_SOURCES, importAlpaca, importBeaverTails, importColumns, importPairs, type ImportLimits } from "./import.js";
 export { loadQuestions } from "./questions.js";

@@ -21,10 +21,10 @@ export { RUBRIC_NAMES, rubricsFor, type Rubric, type ScaleRubric, type YesNoRubr
 export { knowsWords, type CodeSwitchingOptions } from "./code-switching.js";
 export type { EvaluateOptions } from "./evaluate-run.js";
 export { checkEvaluators, evaluateRun, named, requireSetting } from "./evaluate-run.js";
-export { wantedOf, wantedSide, type WantedProperties } from "./wanted-properties.js";
+export { judgedProperty, wantedOf, wantedSide, type WantedProperties } from "./wanted-properties.js";
 export { promptedMessage } from "./prompted-message.js";
 export { brevityEvaluator } from "./brevity-evaluator.js";
-export { keptEvaluator, type ContentGold, type KeptOptions } from "./kept-evaluator.js";
+export { assertContentDatasets, contentDatasets, keptEvaluator, type ContentGold, type KeptOptions } from "./kept-evaluator.js";
 export { fluencyEvaluator, perplexityEvaluator } from "./fluency-evaluator.js";
 export { languageEvaluator } from "./language-evaluator.js";
 export { probeEvaluator } from "./probe-evaluator.js";

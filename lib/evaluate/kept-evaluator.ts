@@ -1,5 +1,5 @@
 import { SteeringError } from "../errors.js";
-import { datasetNames, datasetsFolder, loadDataset } from "../dataset/index.js";
+import { datasetNames, datasetsFolder, includedDatasets, loadDataset } from "../dataset/index.js";
 import { Embedder, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
 import { accuracy, auc, dot, fitLogistic, logit, sigmoid, standardise, unstandardised, type LogisticModel } from "../maths/index.js";
@@ -31,9 +31,9 @@ export interface ContentGold {
   layer?: number;
 }
 
-/** Answers to the same questions, row by row; the first is compared with all others. Those that exist are used. */
+/** Answers to the same questions; the first is compared with all others. Those that exist are used. */
 const STYLES = ["ENG", "ITA", "ZHO", "ENi2f", "ENf2i"];
-/** Rows of each dataset for the means of the styles, and rows after them for the pairs. */
+/** Questions for the means of the styles, and questions after them for the pairs. */
 const [STYLE_ROWS, PAIR_ROWS] = [12, 12];
 /** Keeps the fit finite where the pairs are told apart without a mistake. */
 const PENALTY = 0.01;
@@ -87,20 +87,47 @@ interface ScoredPair {
   isSame: boolean;
 }
 
-/** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND. */
-async function labelledPairs(folder = datasetsFolder()): Promise<{ styles: string[][]; pairs: LabelledPair[] }> {
+const stylesIn = (folder: string): string[] => {
   const known = datasetNames(folder);
-  const names = STYLES.filter((name) => known.includes(name));
+  return STYLES.filter((name) => known.includes(name));
+};
+
+/** The folder, if it has datasets to compare contents by; otherwise that of the included ones, for a model's own language. */
+export function contentDatasets(folder: string, model: string): string {
+  return stylesIn(folder).length < 2 ? includedDatasets(model) : folder;
+}
+
+/** Throws E_NOT_FOUND, E_BAD_DATASET for a folder by whose datasets contents cannot be compared. */
+export async function assertContentDatasets(folder: string): Promise<void> {
+  await labelledPairs(folder);
+}
+
+/** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND, E_BAD_DATASET. */
+async function labelledPairs(folder = datasetsFolder()): Promise<{ styles: string[][]; pairs: LabelledPair[] }> {
+  const names = stylesIn(folder);
   if (names.length < 2) {
     throw new SteeringError("E_NOT_FOUND", `${folder} has too few datasets to compare contents; expected two of ${STYLES.join(", ")}`);
   }
-  const answers = await Promise.all(names.map(async (name) => (await loadDataset(name, folder)).rows.map(({ output }) => output)));
+  const answers = await answersInCommon(names, folder);
   const [first, ...others] = answers.map((rows) => rows.slice(STYLE_ROWS, STYLE_ROWS + PAIR_ROWS));
   const pairs = others.flatMap((other) => other.flatMap((text, index): LabelledPair[] => [
     { texts: [first![index]!, text], isSame: true },
     { texts: [first![(index + 1) % first!.length]!, text], isSame: false },
   ]));
   return { styles: answers.map((rows) => rows.slice(0, STYLE_ROWS)), pairs };
+}
+
+/** The datasets' answers to the questions that all of them have, in the same order. Throws E_BAD_DATASET if these are too few. */
+async function answersInCommon(names: readonly string[], folder: string): Promise<string[][]> {
+  const byQuestion = await Promise.all(names.map(async (name) =>
+    new Map((await loadDataset(name, folder)).rows.map(({ input, output }) => [input, output]))));
+  const questions = [...byQuestion[0]!.keys()].filter((question) => byQuestion.every((answers) => answers.has(question)));
+  const needed = STYLE_ROWS + PAIR_ROWS;
+  if (questions.length < needed) {
+    throw new SteeringError("E_BAD_DATASET", `${names.join(", ")} in ${folder} share ${questions.length} questions; comparing contents needs `
+      + `answers to the same ${needed} in each of them. Add rows, or leave the datasets out that have other questions`);
+  }
+  return byQuestion.map((answers) => questions.map((question) => answers.get(question)!));
 }
 
 async function ofEmbedder(embedder: Embedder, { layer, prefix }: KeptOptions): Promise<ContentVectors> {

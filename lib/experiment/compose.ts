@@ -25,7 +25,7 @@ export async function runCompose(model: Engine, options: ComposeOptions, runOpti
   const load = (name: string) => loadDataset(name, runOptions.datasets);
   const questions = await load(asked.source);
   const icl = await load(asked.composed);
-  const config = await withPrompted(asked, icl, runOptions);
+  const config = await withPrompted(asked, { shows: icl, lacks: questions }, runOptions);
   const language = config.language === undefined ? undefined : await load(config.language);
   const { differing, compared } = differingQueries(questions, icl);
   if (differing > 0) {

@@ -35,7 +35,8 @@ const common = {
   templateVariables: z.record(z.string(), z.unknown()).optional(),
   /**
    * The system message of the baseline `prompted`, which asks for the property (in the format `qa`, an opening paragraph); null: no such
-   * baseline. Default: the instruction of the dataset that shows the property, otherwise what its name stands for.
+   * baseline. Default: the instruction of the dataset that shows the property, unless the other dataset has the same; otherwise what its
+   * name stands for.
    */
   prompted: z.string().refine((message) => message.trim() !== "", "expected a message, or null for no prompted baseline")
     .nullable().optional(),
@@ -126,20 +127,22 @@ export function withFormat<Config extends FormatConfig>(
 }
 
 /**
- * The same configuration with the message of the prompted baseline, by default that of the dataset that shows the properties; without
- * `prompted` if there is no such baseline. By default, a folder's run that was begun without one goes on without one. Throws E_BAD_RUN.
+ * The same configuration with the message of the prompted baseline, by default that of the dataset that shows the properties and not
+ * of the one that lacks them; without `prompted` if there is no such baseline. By default, a folder's run that was begun without one goes
+ * on without one. Throws E_BAD_RUN.
  */
 export async function withPrompted<Config extends Pick<SingleConfig, "prompted">>(
-  { prompted: asked, ...config }: Config, shows: Dataset, { out, onNotice }: { out: string; onNotice?: (line: string) => void },
+  { prompted: asked, ...config }: Config, { shows, lacks }: Record<"shows" | "lacks", Dataset>,
+  { out, onNotice }: { out: string; onNotice?: (line: string) => void },
 ): Promise<Omit<Config, "prompted"> & { prompted?: string }> {
   const begun = asked === undefined ? await begunRun(out) : undefined;
   if (begun && typeof begun.config["prompted"] !== "string") {
     onNotice?.(`no prompted baseline: the run in ${out} was begun without one; choose another folder to have it`);
     return config;
   }
-  const prompted = asked === undefined ? promptedMessage(shows) : asked;
+  const prompted = asked === undefined ? promptedMessage(shows, lacks) : asked;
   if (prompted === undefined) {
-    onNotice?.(`no prompted baseline: ${shows.name} has no instruction, and its name does not say what to ask for; `
+    onNotice?.(`no prompted baseline: ${shows.name} has no instruction of its own, and its name does not say what to ask for; `
       + "give a system message that asks for the property with --prompted");
   }
   return { ...config, ...(typeof prompted === "string" && { prompted }) };

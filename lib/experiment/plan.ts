@@ -12,6 +12,9 @@ const READING = { milliseconds: 10_000, bytes: 2 ** 29 };
 /** At one minute each, these take a week. */
 const MAX_RUNS = 10_000;
 
+/** Settings that are never the name of a dataset. */
+const TEXTS = new Set(["message", "prompted", "system", "templateVariables", "towards", "away"]);
+
 /** Options of `loadPlan`. */
 export interface LoadPlanOptions {
   signal?: AbortSignal | undefined;
@@ -57,8 +60,13 @@ export function planRuns(plan: Plan): PlannedRun[] {
     throw new SteeringError("E_BAD_ARGUMENT", `${what}; expected at most ${MAX_RUNS}: split the plan`);
   }
   /** Resolves table files relative to the plan. */
-  const placed = <T extends object>(entry: T): T => Object.fromEntries(Object.entries(entry).map(([key, value]: [string, unknown]) =>
-    [key, typeof value === "string" && isTableFile(value) ? resolve(plan.folder, value) : value])) as T;
+  const place = (value: unknown): unknown => {
+    if (typeof value === "string") return isTableFile(value) ? resolve(plan.folder, value) : value;
+    if (Array.isArray(value)) return value.map(place);
+    return typeof value === "object" && value !== null ? placed(value) : value;
+  };
+  const placed = <T extends object>(entry: T): T =>
+    Object.fromEntries(Object.entries(entry).map(([key, value]: [string, unknown]) => [key, TEXTS.has(key) ? value : place(value)])) as T;
   const seeded = (model: string): PlannedRun[] => plan.seeds.flatMap((seed): PlannedRun[] => {
     const folder = join(modelFolder(model), ...(plan.seeds.length > 1 ? [`seed-${seed}`] : []));
     const singles = plan.single.map((entry): PlannedRun => {
@@ -85,7 +93,7 @@ export function planRuns(plan: Plan): PlannedRun[] {
     return [...singles, ...composed];
   });
   const compared = (model: string): PlannedRun[] => methods.map((entry) =>
-    ({ kind: "methods", model, name: entry.name, out: join(modelFolder(model), entry.name), config: { ...entry, ...placed(entry) } }));
+    ({ kind: "methods", model, name: entry.name, out: join(modelFolder(model), entry.name), config: placed(entry) }));
   const runs = plan.models.flatMap((model) => [...seeded(model), ...compared(model)]);
   const folders = new Set<string>();
   for (const { out } of runs) {

@@ -1,10 +1,11 @@
 import { dirname, isAbsolute, join, relative, resolve } from "node:path";
-import { datasetsFolder, loadDataset, unknownDataset } from "../dataset/index.js";
+import { datasetsFolder, includedDatasets, loadDataset, unknownDataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
+import { assertContentDatasets, contentDatasets } from "../evaluate/index.js";
 import type { RunResults } from "../results/index.js";
 import { SteeringError, throwIfAborted } from "../errors.js";
 import { runCompose } from "./compose.js";
-import { runMethods } from "./methods/run-methods.js";
+import { assertEnough, runMethods } from "./methods/run-methods.js";
 import { planRuns, type Plan, type PlannedRun } from "./plan.js";
 import type { RunOptions } from "./run.js";
 import { runSingle } from "./single.js";
@@ -28,10 +29,11 @@ export interface CheckPlanOptions {
 export async function checkPlan(plan: Plan, datasets?: string, { signal }: CheckPlanOptions = {}): Promise<PlanCheck> {
   const check: PlanCheck = { missing: [], left: [] };
   const missing = new Map<string, PlannedRun>();
-  const read = new Map<string, Promise<unknown>>();
-  const readOnce = (name: string, folder: string): Promise<unknown> => {
+  const read = new Map<string, Promise<number>>();
+  /** The number of rows. */
+  const readOnce = (name: string, folder: string): Promise<number> => {
     const key = JSON.stringify([name, folder]);
-    if (!read.has(key)) read.set(key, loadDataset(name, folder, { signal }).then(() => undefined)); // do not keep the rows
+    if (!read.has(key)) read.set(key, loadDataset(name, folder, { signal }).then(({ rows }) => rows.length)); // do not keep the rows
     return read.get(key)!;
   };
   for (const run of planRuns(plan)) {
@@ -47,6 +49,10 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
         const unknown = unknownDataset(name, folder);
         if (unknown !== undefined) throw new SteeringError("E_NOT_FOUND", unknown);
         await readOnce(name, folder);
+      }
+      if (run.kind === "methods") {
+        assertEnough(run.config, await readOnce(run.config.questions, folder));
+        if (folder !== includedDatasets(run.model) && contentDatasets(folder, run.model) === folder) await assertContentDatasets(folder);
       }
       check.left.push(run);
     } catch (error) {

@@ -37,7 +37,7 @@ export async function runSingle(
 ): Promise<RunResults | undefined> {
   const asked = withFormat(model, parseSingle(options));
   const { positive, negative, evaluation } = await singleDatasets(asked, runOptions);
-  const config = await withPrompted(asked, positive, runOptions);
+  const config = await withPrompted(asked, { shows: positive, lacks: negative }, runOptions);
   checkParts(model, config);
   const how = formatOfConfig(config);
   const plan = await planExtraction(model, extractionOf(config, positive, negative, how));

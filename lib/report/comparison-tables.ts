@@ -8,7 +8,7 @@ import { signed, table, withInterval, type Column, type Table } from "./tables.j
 
 /** How each setting differs from the reference on the same prompts; undefined if there is nothing to compare. */
 export function differencesTable(data: RunData, reference: string): Table | undefined {
-  const judges = judgesOf(data.evaluations);
+  const judges = judgesOf(data);
   const names = new Map(judgedNames(data).map(({ evaluator, name }) => [evaluator, name]));
   const measures = [
     ...withoutComparisons(data.evaluations)

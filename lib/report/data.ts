@@ -60,7 +60,7 @@ export function shareRows(data: RunData): ShareRow[] {
       const { share: { value: share, low, high }, undetermined } = result;
       return [{ setting, group: groups.get(setting)!, property, share, low, high, n: nOf(setting, evaluators), undetermined }];
     };
-    const evaluators = names.map(({ evaluator }) => evaluator);
+    const evaluators = judgesOf(data).map(({ header }) => header.evaluator);
     return [...names.flatMap(({ evaluator, name }) => row(name, [evaluator], properties[evaluator])), ...row(JOINT, evaluators, joint)];
   });
 }
@@ -186,7 +186,7 @@ export interface TradeOffRow {
 
 /** Figure 7: the cost of steering, per setting that has both values. Several properties are counted all at once. */
 export function tradeOffRows(data: RunData): { property: string; rows: TradeOffRow[] } | undefined {
-  const judges = judgesOf(data.evaluations).map(({ header }) => header.evaluator);
+  const judges = judgesOf(data).map(({ header }) => header.evaluator);
   const names = judgedNames(data).filter(({ evaluator }) => judges.includes(evaluator));
   if (names.length === 0) return undefined;
   const groups = groupByLabel(data);

@@ -54,7 +54,7 @@ export function groupFronts(data: RunData): { property: string; from: number; to
 
 /** Shares and median ΔPPLs of the settings on prompts drawn with replacement, the same ones for all settings. */
 function resamples(data: RunData, rows: readonly TradeOffRow[]): Array<Array<{ cost: number; gain: number }>> {
-  const hit = hitMeasure(judgesOf(data.evaluations));
+  const hit = hitMeasure(judgesOf(data));
   const prompts = [...new Set(data.records.map(({ prompt }) => prompt))];
   const place = new Map(prompts.map((prompt, index) => [prompt, index]));
   const values = rows.map(({ setting }) => {

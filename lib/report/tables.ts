@@ -107,7 +107,7 @@ export function overviewRow(name: string, data: RunData): string[] {
   const { run, isComplete } = data;
   const names = judgedNames(data);
   const shares = shareRows(data);
-  const judges = judgesOf(data.evaluations).map(({ header }) => header.evaluator);
+  const judges = judgesOf(data).map(({ header }) => header.evaluator);
   const judged = names.filter(({ evaluator }) => judges.includes(evaluator));
   const property = judged.length > 1 ? JOINT : judged[0]?.name;
   const bestOf = (group: string): string => {

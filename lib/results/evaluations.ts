@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
@@ -133,6 +133,8 @@ export async function readEvaluation(
     if (index === 0) {
       found.header = parseHeader(parseLine(line, place), path);
       if (found.header.run !== hashOfRun(run)) throw bad(path, "belongs to another run");
+      const { evaluator } = found.header;
+      if (path !== evaluationPath(dirname(path), evaluator)) throw bad(path, `has the results of the evaluator "${evaluator}", not of its own`);
       found.wholeBytes = end;
       return;
     }
@@ -149,7 +151,8 @@ export async function readEvaluation(
 }
 
 function bad(place: string, what: string, cause?: unknown): SteeringError {
-  return new SteeringError("E_BAD_RUN", `${`${place} ${what}`.trimEnd()}; delete the file or evaluate with --again`, { cause });
+  return new SteeringError("E_BAD_RUN", `${`${place} ${what}`.trimEnd()}; delete the file, `
+    + "or evaluate with the evaluator that it is named after and --again", { cause });
 }
 
 function parseLine(line: string, place: string): unknown {

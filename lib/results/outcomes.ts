@@ -55,7 +55,7 @@ export function fluencyOf(perplexity: number | undefined, unsteered: number): nu
 /** The score of each answer; undefined if a judge, the content kept or the perplexity is missing. */
 function scoreMeasure(results: EvaluatedResults): Measure | undefined {
   const { run, records, evaluations } = results;
-  const judges = judgesOf(evaluations);
+  const judges = judgesOf(results);
   const kept = keptOf(evaluations);
   const perplexity = perplexityMeasure(results);
   const base = unsteeredLabel(run.settings);

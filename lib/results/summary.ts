@@ -2,6 +2,7 @@ import {
   agreement, bootstrap, holm, mean, median, quantile, share, signFlipTest, signTest, type Agreement, type Estimate,
 } from "../maths/index.js";
 import { hitOf, type Evaluation } from "./evaluations.js";
+import { isPlanned, plannedProperties } from "./planned-judges.js";
 import type { RunResults } from "./store.js";
 
 /** How a value is distributed over the answers. */
@@ -42,7 +43,7 @@ export type EvaluatedResults = Pick<RunResults, "run" | "records" | "evaluations
 /** Summarise a run, one row per setting, in their order. */
 export function summariseRun(results: EvaluatedResults): SettingResult[] {
   const judged = results.evaluations.filter(({ header }) => header.wanted !== null);
-  const judges = judgesOf(results.evaluations);
+  const judges = judgesOf(results);
   return results.run.settings.map(({ label }) => {
     const own = recordsOf(results, label);
     const properties = Object.fromEntries(judged.flatMap((evaluation) => {
@@ -63,11 +64,16 @@ export function summariseRun(results: EvaluatedResults): SettingResult[] {
 }
 
 /**
- * One judge per wanted property: the evaluator of that name, otherwise the first that does not ask an instruct model, such as a probe,
- * otherwise the first.
+ * One judge per wanted property. In a comparison of methods, those that its plan names, whoever else judges the answers; in other runs the
+ * evaluator of the property's name, otherwise the first that does not ask an instruct model, such as a probe, otherwise the first.
  */
-export function judgesOf(evaluations: readonly Evaluation[]): Evaluation[] {
+export function judgesOf({ run, evaluations }: Pick<EvaluatedResults, "run" | "evaluations">): Evaluation[] {
   const judged = withoutComparisons(evaluations);
+  const planned = plannedProperties(run);
+  if (planned) {
+    const counted = planned.map((property) => judged.find(({ header }) => isPlanned(header, property)));
+    return judged.filter((each) => counted.includes(each));
+  }
   return judged.filter(({ header }) => {
     const same = judged.map((other) => other.header).filter(({ property }) => property === header.property);
     const chosen = same.find(({ evaluator, property }) => evaluator === property)

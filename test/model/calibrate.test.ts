@@ -73,7 +73,7 @@ describe("on the embedded model", () => {
     const before = await readFile(path);
     const failed = await run("calibrate", "tiny", path, "--values", "0.01,0.02", "--n", "5", "--quiet");
     expect([failed.code, failed.stderr]).toEqual([2, expect.stringMatching(/no value shows the effect in 90 % .*\[E_BAD_ARGUMENT\]/)]);
-    expect(failed.stdout).toMatch(/^unsteered +0 % +ΔPPL.*\nprompted +\d+ % +ΔPPL.*"\nfixed 0\.01 +0 % +ΔPPL/);
+    expect(failed.stdout).toMatch(/^unsteered +0 % +ΔPPL.*\nprompted +\d+ % +ΔPPL.*"Answer in Italian\."\nfixed 0\.01 +0 % +ΔPPL/);
     expect(await readFile(path)).toEqual(before);
     const { code, stdout } = await run("calibrate", "tiny", path, "--kind", "dyn", "--values", "0.5,0.9", "--n", "5", "--json", "--quiet");
     const { calibration } = JSON.parse(stdout) as { calibration: { schedule: { kind: string }; found: number } };

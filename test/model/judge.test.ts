@@ -153,11 +153,11 @@ describe("the prompted baseline", () => {
     strategies: ["fixed"], alphas: [1], topP: [0.5],
   } as const;
 
-  test("stands in every experiment: the dataset's instruction before the question, with its ΔPPL", async () => {
+  test("stands in every experiment: what asks for the property before the question, with its ΔPPL", async () => {
     const results = await experiment.single(tiny, { ...settings, strategies: [...settings.strategies], alphas: [1], topP: [0.5] }, {
       out: space.path("run"), datasets,
     });
-    const { instruction } = await loadDataset("ITA", datasets);
+    const instruction = "Answer in Italian."; // both datasets have the instruction "Answer the questions."
     expect(results!.run.config["prompted"]).toBe(instruction);
     expect(results!.run.settings.map(({ label }) => label)).toEqual(["icl", "no-icl", "prompted", "Fixed 1"]);
     const of = (setting: string) => results!.records.find((each) => each.setting === setting && each.prompt === 0)!;
@@ -203,7 +203,7 @@ describe("the prompted baseline", () => {
     const options = { vector: italian, questions, evaluators, candidates: [1], n: 2, maxNewTokens: 5 };
     const { baselines, tried } = await calibrate(tiny, options);
     expect(baselines.map(({ label, message }) => [label, message])).toEqual([
-      ["unsteered", undefined], ["prompted", questions.instruction],
+      ["unsteered", undefined], ["prompted", "Answer in Italian."],
     ]);
     expect(baselines[0]!.found).toBe(0);
     expect(tried).toHaveLength(1);
@@ -221,7 +221,7 @@ describe("the prompted baseline", () => {
       strategies: ["fixed"], alphas: [1], topP: [0.5], maxNewTokens: 2,
     }, { out: space.path("unnamed"), datasets, onNotice: (line) => notices.push(line) });
     expect(results!.run.config).not.toHaveProperty("prompted");
-    expect(notices.join("\n")).toMatch(/no prompted baseline: .*mine has no instruction, .*--prompted/);
+    expect(notices.join("\n")).toMatch(/no prompted baseline: .*mine has no instruction of its own, .*--prompted/);
   }, MINUTES);
 });
 

@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
 import { readFile, writeFile } from "node:fs/promises";
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
-import { datasetsFolder, loadDataset } from "../../lib/dataset/index.js";
+import { datasetsFolder, loadDataset, saveDataset, type Dataset } from "../../lib/dataset/index.js";
 import { evaluate, loadEmbedder } from "../../lib/experiments.js";
 import { loadModel, type Model } from "../../lib/index.js";
 import { differencesTable, frontTable, interferenceTable } from "../../lib/report/comparison-tables.js";
@@ -54,6 +54,22 @@ describe("whether an answer keeps the content", () => {
     expect(found[0]![""]).toBeGreaterThan(0.9);
     expect(found.slice(1).map(({ "": p }) => p)).toEqual([0, null, null]);
   });
+
+  test("needs datasets with the same questions, which are told by their text and not by their row", async () => {
+    const [eng, ita] = await Promise.all(["ENG", "ITA"].map((name) => loadDataset(name, FOLDER)));
+    const of = async (folder: string, own: Dataset["rows"]): Promise<typeof kept> => {
+      await saveDataset(space.path(folder), { ...eng!, rows: eng!.rows.slice(0, 40) });
+      await saveDataset(space.path(folder), { ...ita!, rows: own });
+      return evaluate.kept(model, { datasets: space.path(folder), layer: 2 });
+    };
+    for (const n of [1, 15]) {
+      await expect(of(`few-${n}`, ita!.rows.slice(0, n))).rejects.toMatchObject({
+        code: "E_BAD_DATASET", message: expect.stringMatching(`ENG, ITA in .*few-${n} share ${n} questions; .* the same 24 in each`),
+      });
+    }
+    const [whole, moved] = [await of("whole", ita!.rows.slice(0, 40)), await of("moved", ita!.rows.slice(0, 40).reverse())];
+    expect(moved.gold).toEqual(whole.gold);
+  }, MINUTES);
 
   test("is read from the layer that is named; what belongs to embedding models is refused, and the other way round", async () => {
     const named = await evaluate.kept(model, { datasets: FOLDER, layer: 1, against: "icl" });
@@ -117,6 +133,19 @@ describe("the comparison of methods in its smallest form", () => {
     const two = await readRun(join(space.folder, "claims", "tiny", "italian-formal"));
     expect(interferenceTable(runData(two))!.rows.map(([setting]) => setting)).toEqual(["prompted", "italian alone", "formal alone"]);
   });
+
+  test("keeps what its plan judged when it is evaluated again", async () => {
+    const two = join(space.folder, "claims", "tiny", "italian-formal");
+    const before = await readRun(two);
+    const again = await run("evaluate", two, "--brevity", "6", "--formality", "tiny-formality");
+    expect(again).toMatchObject({ code: 0, stdout: expect.stringMatching(/\nformality and probe-formal agree on \d+ % of \d+ answers/) });
+    const headers = (results: RunResults) => results.evaluations.map(({ header }) => header);
+    const after = await readRun(two);
+    expect(headers(after)).toEqual(expect.arrayContaining(headers(before)));
+    expect(headers(after).map(({ evaluator }) => evaluator)).toEqual(expect.arrayContaining(["brevity", "formality"]));
+    const scores = (results: RunResults) => results.records.map((_, index) => outcomesOf(results)[1]!.measure(index));
+    expect(scores(after)).toEqual(scores(before));
+  }, MINUTES);
 
   test("is resumed to the byte, and refuses another comparison in its folder", async () => {
     const files = ["results.jsonl", "run.json", "strengths.json", "eval-kept.jsonl"].map((name) => join(folder, name));

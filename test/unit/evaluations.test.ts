@@ -1,4 +1,4 @@
-import { appendFile, readFile, truncate, writeFile } from "node:fs/promises";
+import { appendFile, readFile, rm, truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { beforeEach, describe, expect, test } from "@jest/globals";
 import { SteeringError } from "../../lib/errors.js";
@@ -132,6 +132,24 @@ describe("an evaluation", () => {
       code: "E_BAD_RUN", message: expect.stringMatching(/--again|newer/),
     });
     expect((await evaluateRun(folder, [new Counting()], { again: true })).evaluations[0]!.rows).toHaveLength(RECORDS.length);
+  });
+
+  test("is refused in a file that is named after another evaluator, and the message tells what helps", async () => {
+    await evaluateRun(folder, [new Counting()]);
+    const copy = join(folder, "eval-zzz.jsonl");
+    for (const [content, message] of [
+      [await readFile(path(), "utf8"), /eval-zzz\.jsonl has the results of the evaluator "counting", not of its own; delete the file, or/],
+      ["stray\n", /eval-zzz\.jsonl: line 1 is not JSON.*; delete the file, or evaluate with the evaluator that it is named after and --again/],
+    ] as const) {
+      await writeFile(copy, content);
+      await expect(readRun(folder)).rejects.toMatchObject({ code: "E_BAD_RUN", message: expect.stringMatching(message) });
+      await expect(evaluateRun(folder, [new Counting()], { again: true })).rejects.toMatchObject({ code: "E_BAD_RUN" });
+      const zzz = Object.assign(new Counting(), { name: "zzz" });
+      const { evaluations } = await evaluateRun(folder, [zzz], { again: true });
+      expect(evaluations.map(({ header }) => header.evaluator)).toEqual(["counting", "zzz"]);
+      await rm(copy);
+      expect((await readRun(folder)).evaluations).toHaveLength(1);
+    }
   });
 
   test("of a newer version is not replaced by accident", async () => {

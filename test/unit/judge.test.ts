@@ -90,27 +90,40 @@ describe("rubrics", () => {
 
 describe("the prompted baseline", () => {
   test("asks with the dataset's instruction, or with what its name stands for", () => {
-    expect(promptedMessage({ name: "ITA", instruction: " Rispondi in italiano.\n" })).toBe("Rispondi in italiano.");
-    expect(promptedMessage({ name: "ITi2f_train", instruction: "" })).toBe("Answer in Italian. Write in a formal, courteous register.");
-    expect(promptedMessage({ name: "ENunsafe", instruction: " " })).toBe("Answer in English. Give careless and mischievous advice.");
-    expect(promptedMessage({ name: "pirate", instruction: "" })).toBeUndefined();
+    const of = (name: string, instruction: string) => promptedMessage({ name, instruction }, { name: "ENG", instruction: "" });
+    expect(of("ITA", " Rispondi in italiano.\n")).toBe("Rispondi in italiano.");
+    expect(of("ITi2f_train", "")).toBe("Answer in Italian. Write in a formal, courteous register.");
+    expect(of("ENunsafe", " ")).toBe("Answer in English. Give careless and mischievous advice.");
+    expect(of("pirate", "")).toBeUndefined();
+  });
+
+  test("never asks with an instruction that both sides have", () => {
+    const of = (name: string, negative: string) => promptedMessage(
+      { name, instruction: "Answer the questions." }, { name: negative, instruction: "Answer the questions.\n" });
+    expect(of("ITA", "ENG")).toBe("Answer in Italian.");
+    expect(of("ENi2f", "ENf2i")).toBe("Answer in English. Write in a formal, courteous register.");
+    expect(of("pirate", "ENG")).toBeUndefined();
+    expect(of("ITA", "ITsafe")).toBeUndefined(); // both are Italian
+    // A composition on its own questions.
+    expect(of("ITi2f", "ITi2f_test")).toBe("Answer in Italian. Write in a formal, courteous register.");
   });
 
   test("is not added to a run that was begun without it, unless it is asked for", async () => {
     const out = join(await temporaryFolder(), "run");
     const config: { seed: number; prompted?: string | null } = { seed: 1 };
     const shows = { name: "ITA", instruction: "Rispondi in italiano.", rows: [] } as unknown as Dataset;
+    const lacks = { ...shows, name: "ENG", instruction: "" };
     const run = aRun({ config, nPrompts: 1 });
     const there = (resumed: object) => runDifferences(run, aRun({ config: { ...resumed }, nPrompts: 1 }));
     await writeRun(out, run, []);
-    expect(await withPrompted(config, shows, { out })).toEqual({ ...config, prompted: shows.instruction }); // no results yet
+    expect(await withPrompted(config, { shows, lacks }, { out })).toEqual({ ...config, prompted: shows.instruction }); // no results yet
     await rm(out, { recursive: true });
     await writeRun(out, run, someRecords(run, 0));
     const notices: string[] = [];
-    expect(there(await withPrompted(config, shows, { out, onNotice: (line) => notices.push(line) }))).toEqual([]);
+    expect(there(await withPrompted(config, { shows, lacks }, { out, onNotice: (line) => notices.push(line) }))).toEqual([]);
     expect(notices).toEqual([expect.stringMatching(/^no prompted baseline: the run in .* was begun without one/)]);
-    expect(there(await withPrompted({ ...config, prompted: null }, shows, { out }))).toEqual([]);
-    expect(await withPrompted({ ...config, prompted: "x" }, shows, { out })).toEqual({ ...config, prompted: "x" });
+    expect(there(await withPrompted({ ...config, prompted: null }, { shows, lacks }, { out }))).toEqual([]);
+    expect(await withPrompted({ ...config, prompted: "x" }, { shows, lacks }, { out })).toEqual({ ...config, prompted: "x" });
   });
 });
 

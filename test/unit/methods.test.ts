@@ -1,8 +1,14 @@
+import { writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
+import { saveDataset } from "../../lib/dataset/index.js";
 import { styleless } from "../../lib/evaluate/content-vectors.js";
 import { rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
 import { METHODS, methodsSchema, type MethodsConfig } from "../../lib/experiment/methods/config.js";
+import type { Engine } from "../../lib/engine/index.js";
+import { chosenJudge } from "../../lib/experiment/methods/judges.js";
 import { loadPlan, planRuns } from "../../lib/experiment/plan.js";
+import { checkPlan } from "../../lib/experiment/run-plan.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { differencesTable } from "../../lib/report/comparison-tables.js";
 import { runData } from "../../lib/report/data.js";
@@ -10,12 +16,18 @@ import { groupOf } from "../../lib/report/strategy.js";
 import { settingsTable, type Table } from "../../lib/report/tables.js";
 import { evaluationHeader, fluencyOf, outcomeMean, outcomesOf, pairedDifferences, scoreOf, toPublished } from "../../lib/results/index.js";
 import type { VectorData } from "../../lib/vector/index.js";
+import { temporaryFolder } from "../support/io-helpers.js";
 import { allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
 
 const ENTRY = {
   name: "italian", properties: [{ name: "italian", positive: "ITA", negative: "ENG", judge: { language: "it" } }],
   questions: "ITA_test", message: "Answer in Italian.", judges: ["a", "b"],
 };
+/** Two properties, of the datasets ITA and ENG where nothing else is said. */
+const two = (...given: object[]): object => ({
+  methods: ["fixed"],
+  properties: given.map((each, index) => ({ name: `p-${index}`, ...("towards" in each ? {} : { positive: "ITA", negative: "ENG" }), ...each })),
+});
 const parsed = (more: object = {}): MethodsConfig => methodsSchema.parse({ ...ENTRY, ...more });
 const vectorWith = (calibration?: object): VectorData => ({ provenance: { calibration } } as unknown as VectorData);
 const fixed = vectorWith({ by: "kl", schedule: { kind: "fixed", alpha: 0.8 } });
@@ -32,6 +44,11 @@ describe("a comparison of methods", () => {
     ["half a source", { properties: [{ name: "x", positive: "ITA", judge: { brevity: 3 } }] }, /belong together/],
     ["a probe of words", { properties: [{ name: "x", towards: "y", judge: "probe" }], methods: ["fixed"] }, /a probe is trained on/],
     ["the same property twice", { properties: [ENTRY.properties[0], ENTRY.properties[0]], methods: ["fixed"] }, /same name/],
+    ["two lengths", two({ towards: "is brief", judge: { brevity: 3 } }, { towards: "is long", judge: { brevity: 30 } }), /by their brevity/],
+    ["two languages", two({ judge: { language: "it" } }, { judge: { language: "fr" } }), /by their language; expected a different judge/],
+    ["a language by a detector and by a probe", two({ judge: { language: "it" } }, { judge: "probe" }), /by their language/],
+    ["a register in two languages", two(
+      { judge: { probe: [["ENi2f", "ENf2i"]] } }, { judge: { probe: [["ITi2f", "ITf2i"]] } }), /by their formality/],
     ["a method twice", { methods: ["fixed", "fixed"] }, /given twice/],
     ["a folder", { name: "../x" }, /small letters/],
     ["no language", { properties: [{ ...ENTRY.properties[0], judge: { language: "no such" } }] }, /expected a language/],
@@ -40,6 +57,25 @@ describe("a comparison of methods", () => {
     const { success, error } = methodsSchema.safeParse({ ...ENTRY, ...more });
     expect(success).toBe(false);
     expect(JSON.stringify(error!.issues)).toMatch(message);
+  });
+
+  test("is judged by the first model that is not the steered one, whatever it is called", async () => {
+    const named = (path: string, fileHash: string): Engine =>
+      ({ info: { path }, fingerprint: async () => ({ fileHash }) }) as unknown as Engine;
+    const steered = named("models/a.gguf", "1");
+    const others: Record<string, Engine> = { "copies/a.gguf": named("copies/a.gguf", "1"), b: named("b.gguf", "2") };
+    const chosen = (...judges: string[]) =>
+      chosenJudge(steered, parsed({ judges }), { modelName: "a", load: async (name) => others[name]! }).then(({ judgeName }) => judgeName);
+    expect(await chosen("a", "copies/a.gguf", "b")).toBe("b");
+    expect(await chosen("copies/a.gguf", "itself", "b")).toBe("itself");
+    await expect(chosen("a", "copies/a.gguf")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/only judge/) });
+  });
+
+  test("judges several properties if each is judged by something else", () => {
+    const { success } = methodsSchema.safeParse({ ...ENTRY, ...two(
+      { judge: { language: "it" } }, { judge: { probe: [["ENi2f", "ENf2i"]] } }, { judge: { probe: [["mine", "yours"]] } },
+      { judge: { probe: [["mine", "yours"]] } }, { towards: "is brief", judge: { brevity: 3 } }) });
+    expect(success).toBe(true);
   });
 
   test("tries as many strengths of each method, around the vector's own alpha", () => {
@@ -75,9 +111,33 @@ describe("a comparison of methods", () => {
     expect(workOf(parsed({ methods: ["fixed"], validation: 20 })).choosing).toBe(2 * work.choosing);
   });
 
+  test("may have datasets of one's own, alone in their folder or in files; too few rows are known at once", async () => {
+    const folder = await temporaryFolder();
+    const rows = Array.from({ length: 12 }, (_, index) => ({ input: `question ${index}?`, output: `answer ${index}` }));
+    for (const name of ["POL", "RUD"]) await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
+    const file = join(folder, "plan.yaml");
+    const checked = async (more: string, source = "positive: POL, negative: RUD, judge: probe") => {
+      await writeFile(file, `models: [m]\ndatasets: mydata\nmethods:\n  - { name: x, properties: [{ name: polite, ${source} }], `
+        + `questions: POL, message: "Be polite, as in data.csv", judges: [j], ${more} }\n`);
+      return checkPlan(await loadPlan(file));
+    };
+    expect(await checked("evaluationSize: 10, validation: 2")).toMatchObject({ missing: [], left: [{ name: "x" }] });
+    await expect(checked("evaluationSize: 10, validation: 3")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /12 rows/ });
+    await writeFile(join(folder, "own.json"), JSON.stringify(rows));
+    const files = "positive: own.json, negative: RUD, judge: { probe: [[own.json, RUD]] }";
+    const [run] = (await checked("evaluationSize: 4, validation: 2", files)).left;
+    const own = join(folder, "own.json");
+    expect(run!.config).toMatchObject({
+      message: "Be polite, as in data.csv", properties: [{ positive: own, negative: "RUD", judge: { probe: [[own, "RUD"]] } }],
+    });
+    for (const name of ["ENG", "ITA"]) await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
+    await expect(checked("evaluationSize: 4, validation: 2")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /ENG, ITA .* share 12 questions/ });
+  });
+
   test("the included plans have one run per model and entry", async () => {
     const runs = planRuns(await loadPlan("claims"));
-    expect(runs.map(({ kind, name }) => [kind, name]).slice(0, 3)).toEqual(["italian", "informal", "brief"].map((name) => ["methods", name]));
+    const first = runs.slice(0, 3).map(({ kind, name }) => [kind, name]);
+    expect(first).toEqual(["italian", "informal", "brief"].map((name) => ["methods", name]));
     expect(runs).toHaveLength(9);
     expect(planRuns(await loadPlan("three"))).toHaveLength(1);
   });

@@ -1,8 +1,8 @@
 import { describe, expect, test } from "@jest/globals";
 import { withLanguage } from "../../lib/evaluate/evaluate-run.js";
-import { wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
+import { judgedProperty, wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
 import {
-  evaluationHeader, evaluationRow, hitMeasure, pairedDifferences, summariseRun, type Evaluation,
+  evaluationHeader, evaluationRow, hitMeasure, judgeAgreement, pairedDifferences, summariseRun, type Evaluation,
 } from "../../lib/results/index.js";
 import type { Probe } from "../../lib/probe/index.js";
 import { aRun, someRecords } from "../support/runs.js";
@@ -52,6 +52,32 @@ describe("the table", () => {
     expect(joint([formality, judge])[2]).toBe(0);
   });
 
+  test("in a comparison of methods, the judges of its plan count, whoever else judges the same or more", () => {
+    const config = { properties: [
+      { name: "italian", judge: { language: "it" } }, { name: "formal", positive: "ENi2f", negative: "ENf2i", judge: "probe" },
+    ] };
+    const probe = evaluation("probe-formal", "hhhmm hhhmm hhhmm hhhmm".replaceAll(" ", ""), "formal", "formality");
+    const others = [
+      evaluation("brevity", "mmmmmmmmmmmmmmmmmmmm", "brief"), formality,
+      evaluation("judge-formality", "mmmmmmmmmmmmmmmmmmmm", "formal", "formality"),
+    ];
+    const joint = (evaluations: Evaluation[]) =>
+      summariseRun({ ...results, run: { ...RUN, config }, evaluations }).map((each) => each.joint?.share.value);
+    expect(joint([...others, language, probe])).toEqual(joint([language, probe]));
+    expect(joint([language, probe])[2]).toBe(3 / 4);
+    const earlier = evaluation("probe-eni2f-enf2i", "hhhmm hhhmm hhhmm hhhmm".replaceAll(" ", ""), "formal", "formal");
+    expect(joint([...others, language, earlier])).toEqual(joint([language, probe]));
+    expect(judgeAgreement([...others, language, probe]).map(({ property, judges }) => [property, ...judges])).toEqual(
+      [["formality", "formality", "judge-formality"], ["formality", "formality", "probe-formal"],
+        ["formality", "judge-formality", "probe-formal"]]);
+  });
+
+  test("the judge of a planned property judges what its datasets' names tell, otherwise what the plan calls it", () => {
+    const formal = { name: "polite", positive: "ENi2f", negative: "ENf2i", judge: "probe" } as const;
+    expect([formal, { ...formal, negative: "yours", positive: "mine" }].map(judgedProperty))
+      .toEqual(["formality", "polite"]);
+  });
+
   test("answers that are not evaluated yet are left out of the shares", () => {
     const half = { ...language, rows: language.rows.slice(0, 10) };
     const table = summariseRun({ ...results, evaluations: [half] });
@@ -98,6 +124,30 @@ describe("what is wanted, by the datasets' names", () => {
     [composed("ZHi2f_test"), { language: "cmn", formality: "formal" }],
     [composed("ENi2f"), { formality: "formal" }],
   ])("case %#", (found, expected) => expect(found).toEqual(expected));
+});
+
+describe("what is wanted in a comparison of methods, by its plan", () => {
+  const planned = (...properties: object[]) => wantedOf({
+    ...RUN, kind: properties.length > 1 ? "compose" : "single", config: { properties: properties.map((each) => ({ name: "x", ...each })) },
+    datasets: { positive: { name: "FRA_train", hash: "" }, negative: { name: "ENG_train", hash: "" } },
+  });
+  const FORMAL = { positive: "ENi2f", negative: "ENf2i" };
+  test.each<[string, object[], object]>([
+    ["the language detector and a probe of two languages",
+      [{ judge: { language: "it" } }, { ...FORMAL, judge: { probe: [["ENi2f", "ENf2i"], ["ITi2f", "ITf2i"]] } }],
+      { language: "ita", formality: "formal" }],
+    ["a language that is steered towards in words", [{ judge: { language: "zh-cn" } }], { language: "cmn" }],
+    ["a probe of the property's own datasets", [{ ...FORMAL, judge: "probe" }], { formality: "formal" }],
+    ["only what is judged, whatever the datasets are called", [{ judge: { brevity: 12 } }], {}],
+    ["a probe that tells two properties apart at once", [{ judge: { probe: [["ITunsafe", "ENsafe"]] } }], {}],
+    ["a probe whose pairs differ in what they show", [{ judge: { probe: [["ITA", "ENG"], ["FRA", "ENG"]] } }], {}],
+    ["a probe of files", [{ judge: { probe: [["data/ITA/shows.json", "data/ENG/lacks.json"]] } }], {}],
+  ])("%s", (_, properties, expected) => expect(planned(...properties)).toEqual(expected));
+
+  test("a plan that cannot be read is refused", () => {
+    expect(() => planned({ judge: { lenght: 12 } })).toThrow(expect.objectContaining({ code: "E_BAD_RUN" }));
+    expect(planned({ judge: "probe" })).toEqual({});
+  });
 });
 
 test.each([

@@ -1,6 +1,6 @@
 import { z } from "zod";
 import { isDatasetName, NAME_OR_FILE } from "../../dataset/index.js";
-import { parseLanguage } from "../../evaluate/index.js";
+import { judgedProperty, parseLanguage } from "../../evaluate/index.js";
 import { MAX_PROMPTS } from "../../results/index.js";
 
 /** The ways of steering that a comparison of methods has, beside the unsteered model and a system message that asks. */
@@ -56,7 +56,14 @@ export const methodsSchema = z.strictObject({
   name,
   /** Several are steered towards at once. */
   properties: z.array(propertySchema).min(1).max(8)
-    .refine((properties) => distinct(properties.map((each) => each.name)), "two properties have the same name"),
+    .refine((properties) => distinct(properties.map((each) => each.name)), "two properties have the same name")
+    .superRefine((properties, context) => {
+      const judged = properties.map(judgedProperty);
+      const twice = judged.find((each, index) => judged.indexOf(each) !== index);
+      if (twice !== undefined) {
+        context.addIssue({ code: "custom", message: `two properties are judged by their ${twice}; expected a different judge for each` });
+      }
+    }),
   /** The questions: the first are held out for the comparison, those after them choose the strengths. */
   questions: dataset,
   /** The system message that asks for the properties; an opening line for base models. */

@@ -1,12 +1,16 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
+import { isDeepStrictEqual } from "node:util";
+import { SteeringError } from "../../errors.js";
 import { readableLayers } from "../../capture/index.js";
 import { datasetsFolder, loadDataset, testPart, type Dataset } from "../../dataset/index.js";
 import type { Engine } from "../../engine/index.js";
 import {
-  brevityEvaluator, fluencyEvaluator, keptEvaluator, languageEvaluator, probeEvaluator, type Evaluator,
+  brevityEvaluator, contentDatasets, fluencyEvaluator, judgedProperty, keptEvaluator, languageEvaluator, probeEvaluator,
+  type Evaluator,
 } from "../../evaluate/index.js";
 import { loadProbe, saveProbe, trainProbe, type Probe } from "../../probe/index.js";
+import { plannedEvaluator, probePairs, type Sides } from "../../results/index.js";
 import { assertMadeFor } from "../../vector/index.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
 
@@ -36,12 +40,32 @@ export interface JudgeKit {
   onNotice: ((line: string) => void) | undefined;
 }
 
+/** Stands for the steered model among the judges. */
+const ITSELF = "itself";
+
+/** The first judge that is not the steered model, by whatever name. Loads those before it, too. Throws E_BAD_ARGUMENT. */
+export async function chosenJudge(
+  model: Engine, { judges, name }: Pick<MethodsConfig, "judges" | "name">,
+  { modelName = model.info.path, load }: { modelName?: string | undefined; load: (name: string) => Promise<Engine> },
+): Promise<Pick<JudgeKit, "judge" | "judgeName">> {
+  const own = { ...await model.fingerprint() };
+  for (const judgeName of judges) {
+    if (judgeName === ITSELF) return { judge: model, judgeName };
+    if (judgeName === modelName) continue;
+    const judge = await load(judgeName);
+    if (!isDeepStrictEqual({ ...await judge.fingerprint() }, own)) return { judge, judgeName };
+  }
+  throw new SteeringError("E_BAD_ARGUMENT", `${name}: the only judge is the steered model itself; name another model in judges, or "${ITSELF}"`);
+}
+
 /** The judges of a comparison. Trains those probes that the run's folder does not hold. */
 export async function judgesFor({ properties }: MethodsConfig, kit: JudgeKit): Promise<Judges> {
   const effects: Evaluator[] = [];
   for (const property of properties) effects.push(await effectOf(property, kit));
   const { judge, judgeName, datasets, signal } = kit;
-  const kept = await keptEvaluator(judge, { datasets: datasets ?? datasetsFolder(), ...(signal && { signal }) });
+  const kept = await keptEvaluator(judge, {
+    datasets: contentDatasets(datasets ?? datasetsFolder(), judgeName), ...(signal && { signal }),
+  });
   kit.onNotice?.(`content kept: read from ${judgeName}, layer ${kept.gold.layer}, which tells answers to the same question from others `
     + `with an AUC of ${kept.gold.auc.toFixed(3)}`);
   return { effects, kept, all: [...effects, kept, fluencyEvaluator()] };
@@ -51,20 +75,13 @@ async function effectOf(property: MethodProperty, kit: JudgeKit): Promise<Evalua
   const { judge: how, name } = property;
   if (how !== "probe" && "language" in how) return languageEvaluator({ wanted: how.language });
   if (how !== "probe" && "brevity" in how) return brevityEvaluator(how.brevity);
-  const pairs = how === "probe" ? ownPair(property) : how.probe;
+  const pairs = probePairs(property)!;
   const probe = await probeFor(pairs, kit.judge, { ...kit, file: `judge-${name}.safetensors` });
   const { auc, accuracy } = probe.heldOut;
   kit.onNotice?.(`${name}: judged by a probe on ${kit.judgeName} (layer ${probe.layer}), which puts ${Math.round(100 * accuracy)} % of `
     + `held-out labelled answers right (AUC ${auc.toFixed(3)})`);
-  return { ...probeEvaluator(kit.judge, probe, { wanted: "positive", property: name }), wanted: name };
-}
-
-/** The datasets that show a property, and that do not: [positive, negative]. */
-type Sides = readonly [positive: string, negative: string];
-
-/** A property's own datasets. */
-export function ownPair({ positive, negative }: MethodProperty): Sides[] {
-  return [[positive!, negative!]];
+  const evaluator = probeEvaluator(kit.judge, probe, { wanted: "positive", property: judgedProperty(property) });
+  return { ...evaluator, name: plannedEvaluator(property), wanted: name };
 }
 
 /** A probe that tells the sides of datasets apart; trained on their answers, and kept in the run's folder. */

@@ -14,12 +14,9 @@ import { carryOut, describeRun, type RunOptions } from "../run.js";
 import { answerByMethods } from "./answer.js";
 import { settingOf, strengthsOf, workOf, type GatePart, type Parts } from "./candidates.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
-import { judgesFor, ownPair, probeFor, type Judges } from "./judges.js";
+import { chosenJudge, judgesFor, probeFor, type Judges } from "./judges.js";
 import { rowsPerSecond } from "./speed.js";
 import { chosenStrength, StrengthsStore, type Strengths } from "./strengths.js";
-
-/** Stands for the steered model among the judges. */
-const ITSELF = "itself";
 
 /** Options of `runMethods`. */
 export interface MethodsRunOptions extends RunOptions {
@@ -37,8 +34,7 @@ export interface MethodsRunOptions extends RunOptions {
  */
 export async function runMethods(model: Engine, config: MethodsConfig, options: MethodsRunOptions): Promise<RunResults> {
   const { out, datasets, signal, onNotice } = options;
-  const judgeName = await otherThan(model, config, options);
-  const judge = judgeName === ITSELF ? model : await options.load(judgeName);
+  const { judge, judgeName } = await chosenJudge(model, config, options);
   const questions = await loadDataset(config.questions, datasets);
   const { heldOut, validation } = await questionPrompts(model, questions, config);
   await tellTime(model, config, options);
@@ -85,22 +81,20 @@ function settingsOf({ methods, properties }: MethodsConfig, parts: Parts, streng
   ];
 }
 
-/** The first judge that is not the steered model under its own name. Throws E_BAD_ARGUMENT. */
-async function otherThan(model: Engine, { judges, name }: MethodsConfig, { modelName }: RunOptions): Promise<string> {
-  const other = judges.find((judge) => judge !== (modelName ?? model.info.path));
-  if (other !== undefined) return other;
-  throw new SteeringError("E_BAD_ARGUMENT", `${name}: the only judge is the steered model itself; name another model in judges, or "${ITSELF}"`);
+/** The number of questions that a comparison asks. Throws E_BAD_DATASET if there are fewer. */
+export function assertEnough({ questions, evaluationSize, validation }: MethodsConfig, nRows: number): number {
+  const needed = evaluationSize + validation;
+  if (nRows >= needed) return needed;
+  throw new SteeringError("E_BAD_DATASET", `${questions} has ${nRows} rows; ${evaluationSize} held-out questions and ${validation} that `
+    + `choose the strengths need ${needed}. Lower evaluationSize or validation`);
 }
 
 /** The held-out questions, and those after them. Throws E_BAD_DATASET. */
 async function questionPrompts(
-  model: Engine, { name, rows }: Dataset, { evaluationSize, validation, message, maxNewTokens }: MethodsConfig,
+  model: Engine, { rows }: Dataset, config: MethodsConfig,
 ): Promise<Record<"heldOut" | "validation", EvaluationPrompt[]>> {
-  const needed = evaluationSize + validation;
-  if (rows.length < needed) {
-    throw new SteeringError("E_BAD_DATASET", `${name} has ${rows.length} rows; ${evaluationSize} held-out questions and ${validation} that `
-      + `choose the strengths need ${needed}. Lower evaluationSize or validation`);
-  }
+  const { evaluationSize, message, maxNewTokens } = config;
+  const needed = assertEnough(config, rows.length);
   const format = resolveFormat(model);
   const prompts = await Promise.all(rows.slice(0, needed).map(async ({ input, output }): Promise<EvaluationPrompt> => {
     const noIcl = await promptTokens(model, input, { format });
@@ -147,7 +141,7 @@ async function gateOf(
   const layers = Array.from({ length: Math.max(1, Math.floor(nLayer / 3)) }, (_, layer) => layer);
   const [property] = properties;
   const file = `gate-${property!.name}.safetensors`;
-  const probe = await probeFor(ownPair(property!), model, { out, file, datasets, signal, onNotice, layers });
+  const probe = await probeFor([[property!.positive!, property!.negative!]], model, { out, file, datasets, signal, onNotice, layers });
   probes.set(file, probe);
   const above = Array.from({ length: nLayer - probe.layer - 1 }, (_, index) => probe.layer + 1 + index);
   return { gate: { probe: file, layers: above }, probes };
