@@ -9,8 +9,8 @@ const RESAMPLES = 500;
 /** A strategy's part in the front of effect against ΔPPL. */
 export interface GroupFront {
   group: Group | "all";
-  /** Number of its settings that have both values. */
-  tried: number;
+  /** Its settings that have both values. */
+  settings: string[];
   /** Its settings on the front of all settings, cheapest first. */
   onFront: string[];
   /** Mean over the range of ΔPPLs of the largest share at no more than that ΔPPL, with its bootstrap interval over prompts. */
@@ -48,7 +48,8 @@ export function groupFronts(data: RunData): { property: string; from: number; to
     rows: (["all", ...groups] as const).map((group) => {
       const isOwn = (row: TradeOffRow): boolean => group === "all" || row.group === group;
       return {
-        group, tried: rows.filter(isOwn).length, onFront: front.filter(isOwn).map(({ setting }) => setting), area: areaOf(group),
+        group, settings: rows.filter(isOwn).map(({ setting }) => setting), onFront: front.filter(isOwn).map(({ setting }) => setting),
+        area: areaOf(group),
       };
     }),
   };

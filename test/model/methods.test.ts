@@ -136,6 +136,7 @@ describe("the comparison of methods in its smallest form", () => {
   test("measures content, score and KL, and has a front and an interference matrix in the report", async () => {
     expect(outcomesOf(italian).map(({ name }) => name)).toEqual(["content kept", "score", "KL per token", "perplexity"]);
     expect(outcome.stdout).toMatch(/content kept \[95 %\] +score \[95 %\] +KL per token \[95 %\]/);
+    expect(outcome.stdout).toMatch(/against prompted on the same prompts[^\n]*\nsetting +effect +score +ΔPPL +area \[95 %\]/);
     expect(outcome.stdout).toMatch(/alone +ita +formal +words\n/);
     const data = runData(italian);
     const compared = (reference: string): string[] => differencesTable(data, reference)!.columns;

@@ -1,4 +1,5 @@
 import { describe, expect, test } from "@jest/globals";
+import { comparedMethods } from "../../bin/methods-table.js";
 import { agreementTable, differencesTable, frontTable, interferenceTable } from "../../lib/report/comparison-tables.js";
 import { runData, tradeOffRows } from "../../lib/report/data.js";
 import { tradeOffFigure } from "../../lib/report/figures/trade-off.js";
@@ -6,7 +7,9 @@ import { groupFronts } from "../../lib/report/front.js";
 import { groupedSettings } from "../../lib/report/strategy.js";
 import { overviewRow, overviewTable, settingsTable, type Table } from "../../lib/report/tables.js";
 import { parseSchedule } from "../../lib/steering/index.js";
-import { evaluationRow, judgeAgreement, pairedDifferences, toPublished, unpublished, type RunSetting } from "../../lib/results/index.js";
+import {
+  evaluationRow, hitMeasure, judgeAgreement, pairedDifferences, toPublished, unpublished, type RunSetting,
+} from "../../lib/results/index.js";
 import { aComposition, allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
 
 const prompted: RunSetting = { label: "prompted", prompt: "prompted", steer: [] };
@@ -63,7 +66,8 @@ describe("the front of effect against ΔPPL", () => {
   test("holds what nothing beats, and the area of each strategy", () => {
     const found = groupFronts(data)!;
     expect([found.from, found.to]).toEqual([1, 4.3]);
-    expect(found.rows.map(({ group, tried, onFront, area }) => [group, tried, onFront, Number(area.value.toFixed(9))])).toEqual([
+    const shown = found.rows.map(({ group, settings, onFront, area }) => [group, settings.length, onFront, Number(area.value.toFixed(9))]);
+    expect(shown).toEqual([
       ["all", 6, ["Dyn p=0.5", "Fixed 1+1.5"], Number(((0.4 * 1 + 0.8 * 2.3) / 3.3).toFixed(9))],
       ["No ICL", 1, [], 0], ["Prompted", 1, [], Number(((0.5 * 2.3) / 3.3).toFixed(9))],
       ["One alone", 1, [], Number(((0.2 * 1.3) / 3.3).toFixed(9))], ["Dyn", 1, ["Dyn p=0.5"], 0.4],
@@ -124,6 +128,29 @@ describe("the front of effect against ΔPPL", () => {
     const both = runData(resultsOf(run, records, [formality, { ...second, header: { ...second.header, property: "formality" } }]));
     expect(tradeOffRows(both)!.rows).toHaveLength(6);
     expect(groupFronts(both)!.rows[0]!.area.value).toBeCloseTo(groupFronts(data)!.rows[0]!.area.value, 12);
+  });
+});
+
+describe("a comparison of methods", () => {
+  const compared = (config: object) => comparedMethods(resultsOf({ ...run, config: { ...run.config, ...config } }, records, [formality]));
+
+  test("has paired tests against the prompted baseline, and areas, without the report", () => {
+    const found = compared({ strengths: {} })!;
+    expect(found).toMatchObject({ reference: "prompted", range: { from: 1, to: 4.3 } });
+    const of = (label: string) => found.rows.find(({ setting }) => setting === label)!;
+    expect(of("prompted")).toMatchObject({ effect: undefined, isOnFront: false });
+    expect(of("Dyn p=0.5")).toMatchObject(
+      { area: { value: 0.4 }, isOnFront: true, effect: { difference: { value: expect.closeTo(-0.1, 12) } } },
+    );
+    expect(of("no-icl").effect).toEqual(
+      pairedDifferences(data, "prompted", hitMeasure([formality])).find(({ setting }) => setting === "no-icl"),
+    );
+    expect(of("Fixed 2+1").area).toBeUndefined(); // one of two
+  });
+
+  test("is told from other runs", () => {
+    expect(compared({})).toBeUndefined();
+    expect(comparedMethods(resultsOf({ ...run, config: { strengths: {} } }, records, []))).toBeUndefined();
   });
 });
 
