@@ -91,7 +91,7 @@ function printCompared(results: RunResults): void {
 
 const POINTS = "points";
 
-/** A difference with its interval, with so many decimals or in percentage points, and a star if it is significant. */
+/** A difference with its interval, with N decimals or in percentage points, and a star if it is significant. */
 function change(found: PairedDifference | undefined, digits: number | typeof POINTS): string {
   if (!found?.difference) return "";
   const shown = (value: number): string => {
