@@ -221,6 +221,12 @@ describe("knowledge", () => {
     await writeFile(path, JSON.stringify(given));
     await expect(loadChoices(path)).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(message) });
   });
+
+  test("an empty list is called a list once", async () => {
+    const path = join(await temporaryFolder(), "facts.json");
+    await writeFile(path, "[]");
+    await expect(loadChoices(path)).rejects.toMatchObject({ message: expect.stringMatching(/facts\.json: the list has 0 items; expected/) });
+  });
 });
 
 /** Labels a text by its first letter; "?" is undetermined. */
