@@ -2,7 +2,7 @@ import { evaluate, type Knowledge } from "../lib/experiments.js";
 import type { SteerInput } from "../lib/index.js";
 import { resolveFormat } from "../lib/prompt/index.js";
 import { command, options, type OutputOptions, type Values } from "./command.js";
-import { defined, interruptible, print } from "./common.js";
+import { counted, defined, interruptible, print } from "./common.js";
 import { openModel } from "./open-model.js";
 import { formatGiven, formatOptions, MODEL } from "./options.js";
 import { showProgress } from "./progress.js";
@@ -49,7 +49,7 @@ async function run(given: Values<typeof OPTIONS> & OutputOptions, signal: AbortS
   printColumns([
     ["", "right [95 %]", "margin (nats per byte)"], row("unsteered", unsteered), ...(steered ? [row("steered", steered)] : []),
   ]);
-  if (change) print(`${change.lost} answers lost and ${change.won} won by steering (McNemar's exact test: p = ${change.p.toPrecision(2)})`);
+  if (change) print(`${counted(change.lost, "answer")} lost and ${change.won} won by steering (McNemar's exact test: p = ${change.p.toPrecision(2)})`);
 }
 
 function row(label: string, { share, margin, correct }: Knowledge): string[] {

@@ -4,6 +4,7 @@ import {
 } from "../lib/experiments.js";
 import { runTitle } from "../lib/results/index.js";
 import { print } from "./common.js";
+import { comparedMethods } from "./methods-table.js";
 
 /** The table of a run as an object, for `--json`. */
 export async function runSummary(given: RunResults): Promise<object> {
@@ -15,6 +16,7 @@ export async function runSummary(given: RunResults): Promise<object> {
     wanted: Object.fromEntries(evaluations.map(({ header }) => [header.evaluator, header.wanted])),
     agreement: agreementOf(evaluations),
     judges: resultsApi.judgeAgreement(evaluations), interference: resultsApi.interference(results),
+    comparison: comparedMethods(results) ?? null,
     seconds: timings.reduce((sum, { seconds }) => sum + seconds, 0),
     settings: resultsApi.summarise(results),
     outcomes: resultsApi.outcomes(results).map((outcome) => ({
@@ -49,6 +51,7 @@ export async function printRunTable(given: RunResults): Promise<void> {
   const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
   if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
   const agreement = agreementOf(evaluations);
+  printCompared(results);
   printInterference(results);
   for (const { judges, n, share, kappa } of resultsApi.judgeAgreement(evaluations).filter((each) => each.n > 0)) {
     const beyond = Number.isNaN(kappa) ? "" : ` (kappa ${kappa.toFixed(2)})`;
@@ -69,17 +72,41 @@ function printInterference(results: RunResults): void {
   const judges = resultsApi.interference(results);
   const settings = judges[0]?.effects.map(({ setting }) => setting) ?? [];
   if (settings.length === 0) return;
-  const change = ({ difference, pHolm }: PairedDifference, isWords: boolean): string => {
-    if (!difference) return "";
-    const shown = (value: number): string => `${value > 0 ? "+" : ""}${isWords ? value.toFixed(1) : Math.round(100 * value)}`;
-    return `${estimate(difference, shown)}${pHolm! < 0.05 ? " *" : ""}`;
-  };
   print("\nagainst the unsteered question, in percentage points (words: their number); *: p < 0.05, corrected by Holm");
   const titles = titlesOf(results.evaluations);
   printColumns([
     ["alone", ...judges.map(({ judge }) => titles.get(judge) ?? judge)],
-    ...settings.map((setting, row) => [setting, ...judges.map(({ judge, effects }) => change(effects[row]!, judge === "words"))]),
+    ...settings.map((setting, row) =>
+      [setting, ...judges.map(({ judge, effects }) => change(effects[row], judge === "words" ? 1 : POINTS))]),
   ]);
+}
+
+/** A comparison of methods: paired tests against the prompted baseline, and the front of effect against ΔPPL. */
+function printCompared(results: RunResults): void {
+  const compared = comparedMethods(results);
+  if (!compared) return;
+  const { reference, range, rows } = compared;
+  print(`\nagainst ${reference} on the same prompts, effect in percentage points; *: p < 0.05, corrected by Holm; area: under the front `
+    + `of effect against ΔPPL, from ${range.from.toFixed(2)} to ${range.to.toFixed(2)}`);
+  printColumns([
+    ["setting", "effect", "score", "ΔPPL", "area [95 %]", ""],
+    ...rows.map(({ setting, effect, score, deltaPerplexity, area, isOnFront }) => [
+      setting, change(effect, POINTS), change(score, 2), change(deltaPerplexity, 2),
+      area ? estimate(area, (value) => `${Math.round(100 * value)} %`) : "", isOnFront ? "on the front" : "",
+    ]),
+  ]);
+}
+
+const POINTS = "points";
+
+/** A difference with its interval, with N decimals or in percentage points, and a star if it is significant. */
+function change(found: PairedDifference | undefined, digits: number | typeof POINTS): string {
+  if (!found?.difference) return "";
+  const shown = (value: number): string => {
+    const text = digits === POINTS ? String(Math.round(100 * value)) : value.toFixed(digits);
+    return `${value > 0 ? "+" : ""}${text}`;
+  };
+  return `${estimate(found.difference, shown)}${found.pHolm! < 0.05 ? " *" : ""}`;
 }
 
 /** The share of answers for which both language detectors agree; null if they were not asked. */

@@ -39,7 +39,7 @@ export const SAMPLING = titled("Sampling", {
 function inRange(value: number, name: string): number {
   const setting = samplingSchema.shape[camelCase(name) as keyof Sampling];
   parsedBy(setting, value, (problem) => new SteeringError("E_BAD_ARGUMENT",
-    `--${name}${problem.replace(/(?:Too small|Too big|Invalid input): /, "").replace(/, received NaN$/, "")}`));
+    `--${name}: ${problem.replace(/(?:Too small|Too big|Invalid input): /, "").replace(/, received NaN$/, "")}`));
   return value;
 }
 

@@ -43,14 +43,41 @@ function inWords({ min, max }: Range): string {
 }
 
 /**
- * Parses a value with a schema. Throws `refusal` with the first problem and its path; `whole` stands in for the path if the problem is
- * the value itself.
+ * Parses a value with a schema. Throws `refusal` with the first problem and its path; `whole`, if given, stands in for the path if the
+ * problem is the value itself.
  */
 export function parsedBy<Schema extends z.ZodType>(
   schema: Schema, value: unknown, refusal: (problem: string) => SteeringError, whole = "",
 ): z.output<Schema> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
-  throw refusal(`${path.join(".") || whole}: ${message}`);
+  const { path, message } = problemOf(parsed.error.issues[0]!);
+  const place = path.join(".") || whole;
+  throw refusal(place === "" ? message : `${place}: ${message}`);
+}
+
+/** What is wrong with a value that a schema refuses. */
+export interface Problem {
+  path: PropertyKey[];
+  message: string;
+  /** False if the value itself has another type than the schema. */
+  isOfType: boolean;
+  /** Fields that the schema does not know. */
+  keys?: string[] | undefined;
+}
+
+/** The issue itself or, where no alternative fits, that of the alternative that fits best: the one whose problem is deepest. */
+export function problemOf(issue: z.core.$ZodIssue): Problem {
+  if (issue.code !== "invalid_union" || issue.errors.length === 0) {
+    const isOfType = issue.code !== "invalid_type" || issue.path.length > 0;
+    return { path: issue.path, message: issue.message, isOfType, keys: issue.code === "unrecognized_keys" ? issue.keys : undefined };
+  }
+  const found = issue.errors.flatMap((alternative) => (alternative[0] ? [problemOf(alternative[0])] : []))
+    .filter(({ isOfType }, _, all) => isOfType || all.every((each) => !each.isOfType)) // of another type, it was not meant
+    .sort((a, b) => b.path.length - a.path.length);
+  const best = found[0];
+  if (!best) return { ...issue, isOfType: true };
+  const isOfType = best.isOfType || best.path.length > 0;
+  return { path: [...issue.path, ...best.path], isOfType, keys: best.keys, message: best.path.length > 0 ? best.message
+    : [...new Set(found.map(({ message }) => message.replace(/^Invalid input: /, "")))].join(", or ") };
 }

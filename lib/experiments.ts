@@ -37,7 +37,7 @@ export type { LoadPlanOptions, Plan, PlanFile, PlannedRun } from "./experiment/i
 export type { RunOptions } from "./experiment/index.js";
 export type { Answer, CompareOptions, Setting, SettingSummary } from "./experiment/index.js";
 export * as probe from "./probe/public.js";
-export type { ProbeJudgement, ProbeText, ProbeTextsOptions, TrainProbeOptions } from "./probe/index.js";
+export type { ProbeJudgement, ProbeReads, ProbeText, ProbeTextsOptions, TrainProbeOptions } from "./probe/index.js";
 export { writeReport } from "./report/public.js";
 export type { ReportOptions, ReportResult } from "./report/index.js";
 export * as results from "./results/public.js";

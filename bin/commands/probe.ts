@@ -13,6 +13,10 @@ const TRAIN = options({
   positive: { ...file, describe: "Dataset of answers with the property: a name, or a file" },
   negative: { ...file, describe: "Dataset of answers without it: the same queries with other answers" },
   out: { ...file, describe: "Probe file to write" },
+  reads: {
+    choices: ["answer", "prompt"], default: "answer",
+    describe: "What to read: an answer's tokens, or a prompt's last one, for per=prompt gates",
+  },
   ...siteOption("resid_post"),
   layers: { type: "string", default: "all", describe: "Layers to choose from, counted from 0, e.g. 4-9" },
   folds: { ...count(2), default: 5, describe: "Folds of the cross-validation; each query is in one fold only" },
@@ -40,8 +44,12 @@ export default group("probe", "Train, inspect and use probes of a property", [
     usage: "train <model>",
     describe: "Train a probe to tell two datasets apart",
     options: TRAIN,
-    examples: [["probe train gemma3-270m --positive ENi2f --negative ENf2i --out formal.safetensors"]],
-    epilogue: "The probe is tested on the datasets' _test parts if both have one, and on a fifth of the queries otherwise.",
+    examples: [
+      ["probe train gemma3-270m --positive ENi2f --negative ENf2i --out formal.safetensors"],
+      ["probe train gemma3-270m --positive orders.json --negative questions.json --reads prompt --out order.safetensors"],
+    ],
+    epilogue: "The probe is tested on the datasets' _test parts if both have one, and on a fifth of the queries otherwise. "
+      + "With --reads prompt, the answers are left out; the datasets must ask different queries.",
     run: (given) => interruptible((signal) => train(given, signal)),
   }),
   command({
@@ -58,7 +66,7 @@ export default group("probe", "Train, inspect and use probes of a property", [
 ]);
 
 async function train(options: TrainArguments, signal: AbortSignal): Promise<void> {
-  const { site, folds, seed, out, quiet, json } = options;
+  const { reads, site, folds, seed, out, quiet, json } = options;
   const how = formatGiven(options);
   const folder = options.datasets ?? datasets.folder(options.model);
   const layers = spec.parseIndices(options.layers);
@@ -67,14 +75,14 @@ async function train(options: TrainArguments, signal: AbortSignal): Promise<void
   const evalNegative = await testPart(options.negative, folder);
   const { differing, compared } = differingQueries(positive, negative);
   const which = `${differing} of ${compared} rows`;
-  if (differing > 0) note(`note: the datasets ask different queries in ${which}; the probe may learn that difference instead`, quiet);
+  if (differing > 0 && reads === "answer") note(`note: the datasets ask different queries in ${which}; the probe may learn that difference instead`, quiet);
   await prepareOutput(out, [], quiet);
   await using model = await openModel(options, signal);
   const progress = showProgress(`${positive.name} vs ${negative.name}`, quiet, "texts");
   let probe: Probe;
   try {
     probe = await probeApi.train(model, {
-      ...how, positive, negative, site, folds, seed, signal, onProgress: progress.onProgress,
+      ...how, positive, negative, reads, site, folds, seed, signal, onProgress: progress.onProgress,
       ...defined({ layers: layers === "all" ? undefined : layers }), ...(evalPositive && evalNegative && { evalPositive, evalNegative }),
     } satisfies TrainProbeOptions);
   } finally {
@@ -83,7 +91,8 @@ async function train(options: TrainArguments, signal: AbortSignal): Promise<void
   await probeApi.save(out, probe);
   if (json) return print(JSON.stringify({ path: out, ...described(probe) }, null, 2));
   showProbe(probe, false);
-  note(`${out}. Try: ${commandName()} generate ${options.model} "…" --monitor ${out}`, quiet);
+  const use = reads === "prompt" ? `--steer VECTOR:fixed,0.5,when=${out},per=prompt` : `--monitor ${out}`;
+  note(`${out}. Try: ${commandName()} generate ${options.model} "…" ${use}`, quiet);
 }
 
 async function judge(options: TextArguments, signal: AbortSignal): Promise<void> {
@@ -113,6 +122,7 @@ function showProbe(probe: Probe, json: boolean): void {
     ? `${provenance.heldOut.positive.name} and ${provenance.heldOut.negative.name}` : "the queries set aside";
   print(`\n${provenance.property} at ${site} of layer ${probe.layer}, λ ${lambda}, `
     + `trained on ${trainedOn} texts of ${positive.name} and ${negative.name}, ${folds} folds, seed ${seed}`);
+  print(`reads: ${provenance.reads === "prompt" ? "the last token of a prompt" : "the mean over an answer"}`);
   print(`questions: ${askedAs({ ...provenance, format: provenance.format ?? "qa" })}`);
   print(`model: ${model.architecture}, ${model.nLayer} layers, ${model.quantisation}; made by ${provenance.madeBy}`);
   print(`held out, ${heldOut.n} texts of ${testedOn}: accuracy ${percent(heldOut.accuracy)}, AUC ${heldOut.auc.toFixed(4)}, `

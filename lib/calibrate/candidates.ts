@@ -32,21 +32,27 @@ export function coarseValues(kind: CalibratedKind, range: readonly [number, numb
  * cheapest that has it, or else the one with the largest share.
  */
 export function finerValues(kind: CalibratedKind, tried: readonly Candidate[], wanted: number): number[] {
-  const sorted = tried.toSorted((a, b) => valueOf(a.schedule) - valueOf(b.schedule));
+  const sorted = weakestFirst(tried);
   const best = cheapest(sorted, wanted) ?? sorted.reduce((a, b) => (b.found > a.found ? b : a));
   const enough = sorted.findIndex(({ found }) => found >= wanted);
   const gaps = new Set([sorted.indexOf(best) - 1, sorted.indexOf(best), ...(enough > 0 ? [enough - 1] : [])]);
   return [...gaps].filter((gap) => gap >= 0 && gap + 1 < sorted.length).sort((a, b) => a - b).map((gap) => {
-    const [low, high] = [valueOf(sorted[gap]!.schedule), valueOf(sorted[gap + 1]!.schedule)];
-    return rounded(kind === "dynamic" ? (low + high) / 2 : Math.sqrt(low * high));
+    const [one, other] = [valueOf(sorted[gap]!.schedule), valueOf(sorted[gap + 1]!.schedule)];
+    return rounded(kind === "dynamic" ? (one + other) / 2 : Math.sqrt(one * other));
   });
 }
 
-/** The candidate with the lowest cost among those that have the effect often enough; the first if several are equal. */
+/** The candidate with the lowest cost among those that have the effect often enough; the weakest if several are equal. */
 export function cheapest(tried: readonly Candidate[], wanted: number): Candidate | undefined {
-  const enough = tried.filter(({ found, deltaPerplexity }) => found >= wanted && Number.isFinite(deltaPerplexity));
+  const enough = weakestFirst(tried).filter(({ found, deltaPerplexity }) => found >= wanted && Number.isFinite(deltaPerplexity));
   return enough.reduce<Candidate | undefined>(
     (best, each) => (best && best.deltaPerplexity <= each.deltaPerplexity ? best : each), undefined);
+}
+
+/** Dyn divides its KL by the number of tokens in p_top, so it steers less the larger that is. */
+function weakestFirst(tried: readonly Candidate[]): Candidate[] {
+  const strength = ({ schedule }: Candidate): number => (schedule.kind === "dynamic" ? -1 : 1) * valueOf(schedule);
+  return tried.toSorted((a, b) => strength(a) - strength(b));
 }
 
 /** Alpha, or p_top of Dyn. */

@@ -4,6 +4,7 @@ import type { Evaluator } from "./evaluator.js";
 import { wordsOf } from "./fluency-evaluator.js";
 import { DATASET_LANGUAGES, languageName, parseLanguage } from "./language-code.js";
 import { loadLanguageDetector, loadWordDetector, WORD_DETECTOR } from "./language.js";
+import { foreignTo } from "./scripts.js";
 
 /** Options of `codeSwitchingEvaluator`. */
 export interface CodeSwitchingOptions {
@@ -16,11 +17,13 @@ export interface CodeSwitchingOptions {
 /** Probability that the next word is in another language. */
 const SWITCH = 0.005;
 const LETTER = /\p{L}/u;
+/** The language of words in a script that no candidate is written in. */
+const FOREIGN = "und";
 
 /**
  * Evaluator of code-switching, named `switching` (docs/method.md §11). Columns: the share of the text's words that are not in the wanted
  * language; `words`; `switches` (changes of language between neighbouring words). The language of a word is read off its neighbours, too,
- * so a single word of another language may be missed. Null for a text without words.
+ * so a single word of another language may be missed, unless its script is not that of a candidate. Null for a text without words.
  *
  * @throws SteeringError E_BAD_ARGUMENT (not a language, or one that the detector of words does not know)
  */
@@ -33,13 +36,15 @@ export async function codeSwitchingEvaluator({ wanted, candidates }: CodeSwitchi
   const listed = (candidates ?? Object.values(DATASET_LANGUAGES)).map(parseLanguage);
   const among = [...new Set([...listed, language])];
   const detect = await loadWordDetector(among);
+  const isForeign = foreignTo(among);
   return {
-    name: "switching", wanted: null, batchSize: 100, config: { wanted: language, candidates: among, switch: SWITCH },
+    name: "switching", wanted: null, batchSize: 100, config: { wanted: language, candidates: among, switch: SWITCH, foreign: "script" },
     versions: { llamaSteer: packageVersion() },
     evaluate: async (texts) => texts.map(({ text }) => {
       const words = wordsOf(text).filter((word) => LETTER.test(word));
       if (words.length === 0) return { "": null, words: 0, switches: null };
-      const languages = likeliestSequence(words.map(detect), among, SWITCH);
+      const inSequence = likeliestSequence(words.filter((word) => !isForeign(word)).map(detect), among, SWITCH);
+      const languages = words.map((word) => (isForeign(word) ? FOREIGN : inSequence.shift()!));
       return {
         "": languages.filter((each) => each !== language).length / words.length, words: words.length,
         switches: languages.slice(1).filter((each, index) => each !== languages[index]).length,

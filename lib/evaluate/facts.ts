@@ -43,7 +43,7 @@ export interface Knowledge {
 /** Read multiple-choice questions from a JSON file: a list of `{ question, right, wrong }`. Throws E_NOT_FOUND, E_BAD_DATASET. */
 export async function loadChoices(path = join(packageRoot(), "models", "facts.json")): Promise<ChoiceQuestion[]> {
   const json = parseJson(await readUtf8(path, "E_BAD_DATASET", MAX_BYTES), path, "E_BAD_DATASET");
-  return parsedBy(choicesSchema, json, (problem) => new SteeringError("E_BAD_DATASET", `${path}: ${problem}`), "the list");
+  return parsedBy(choicesSchema, json, (problem) => new SteeringError("E_BAD_DATASET", `${path}: ${problem}`));
 }
 
 /**
@@ -55,7 +55,7 @@ export async function loadChoices(path = join(packageRoot(), "models", "facts.js
 export async function knowledge(model: Engine, options: KnowledgeOptions = {}): Promise<Knowledge> {
   const { questions: given, onProgress, format: asked, system, templateVariables, ...scoring } = options;
   const questions = given === undefined ? await loadChoices()
-    : parsedBy(choicesSchema, given, (problem) => new SteeringError("E_BAD_DATASET", `the questions: ${problem}`), "the list");
+    : parsedBy(choicesSchema, given, (problem) => new SteeringError("E_BAD_DATASET", `the questions: ${problem}`));
   const format = resolveFormat(model, asked);
   const how = { format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }) };
   const lead = format === "chat" ? "" : " ";

@@ -1,4 +1,5 @@
 import { createHash } from "node:crypto";
+import { SteeringError } from "../errors.js";
 import { baseName } from "../dataset/index.js";
 import { engineVersion, type Engine } from "../engine/index.js";
 import { packageVersion } from "../formats/index.js";
@@ -17,9 +18,15 @@ export interface ProbeEvaluatorOptions {
  * Evaluator that applies a probe, named `probe-<positive>-<negative>`. Columns: the name of the text's side ("und" for a text that is
  * empty or too long), `p` (probability of the positive side), `logit`, `hit`. `model` must be the one that the probe was trained on;
  * the caller keeps ownership of it.
+ *
+ * @throws SteeringError E_BAD_ARGUMENT if the probe was trained on prompts
  */
 export function probeEvaluator(model: Engine, probe: Probe, { wanted, property }: ProbeEvaluatorOptions = {}): Evaluator {
   const { provenance, weights, bias, site, layer } = probe;
+  if (provenance.reads === "prompt") {
+    throw new SteeringError("E_BAD_ARGUMENT",
+      `the probe "${provenance.property}" was trained on prompts; expected one trained on answers, which are what is judged`);
+  }
   const names = { positive: baseName(provenance.positive.name), negative: baseName(provenance.negative.name) };
   const hash = createHash("sha256").update(weights).update(String(bias)).digest("hex");
   const name = [names.positive, names.negative].map((each) => each.toLowerCase().replace(/[^a-z0-9]+/g, "-")).join("-");

@@ -1,5 +1,5 @@
 import { z } from "zod";
-import { parsedBy } from "../checks.js";
+import { parsedBy, problemOf } from "../checks.js";
 import { shown, SteeringError } from "../errors.js";
 import { isDatasetName, NAME_OR_FILE, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
@@ -163,7 +163,7 @@ function parse<Config>(schema: z.ZodType<Config>, defaults: object, options: obj
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined));
   const parsed = schema.safeParse({ ...defaults, ...given });
   if (parsed.success) return parsed.data;
-  const { path, message } = parsed.error.issues[0]!;
+  const { path, message } = problemOf(parsed.error.issues[0]!);
   const found: unknown = path.reduce<unknown>((value, key) => (value as Record<PropertyKey, unknown> | undefined)?.[key], given);
   const value = found === undefined ? "" : ` (${shown(found)})`;
   throw new SteeringError("E_BAD_ARGUMENT", `${path.join(".") || "the experiment"}${value}: ${message}`);

@@ -1,5 +1,6 @@
 import type { Document } from "yaml";
 import { z } from "zod";
+import { problemOf } from "../checks.js";
 import { SteeringError } from "../errors.js";
 import { readUtf8 } from "../formats/index.js";
 import { composeSchema, singleSchema } from "./config.js";
@@ -49,10 +50,11 @@ export async function readPlanFile(path: string): Promise<PlanFile> {
   const parsed = planSchema.safeParse(valueOf(document, path));
   if (parsed.success) return parsed.data;
   const slips = parsed.error.issues.slice(0, MAX_SLIPS).map((issue) => {
-    const where = issue.code === "unrecognized_keys" ? [...issue.path, issue.keys[0]!] : issue.path;
-    const found: unknown = issue.code === "unrecognized_keys" || where.length === 0 ? undefined : document.getIn(where);
+    const { path: place, message, keys } = problemOf(issue);
+    const where = keys ? [...place, keys[0]!] : place;
+    const found: unknown = keys || where.length === 0 ? undefined : document.getIn(where);
     const value = ["string", "number", "boolean"].includes(typeof found) ? ` (${String(found)})` : "";
-    return `line ${lineOf(where)}: ${where.join(".")}${value}: ${issue.message}`;
+    return `line ${lineOf(where)}: ${where.join(".")}${value}: ${message}`;
   });
   const more = parsed.error.issues.length - slips.length;
   throw new SteeringError("E_BAD_ARGUMENT", `${path}: ${slips.join(`\n${path}: `)}${more > 0 ? `\n${path}: and ${more} more` : ""}`);

@@ -81,7 +81,7 @@ function parsed(value: unknown, place: string): ContrastTexts {
   const isList = Array.isArray(value);
   const refusal = (problem: string): SteeringError => new SteeringError("E_BAD_DATASET", `${place}: ${problem}; expected `
     + (isList ? "a list of { positive, negative } texts" : "{ positive, negative, openings, template? }, the first three lists of texts"));
-  if (isList) return parsedBy(textsSchema, value, refusal, "the list");
+  if (isList) return parsedBy(textsSchema, value, refusal);
   const personas = parsedBy(personasSchema, value, refusal, "the file");
   if (personas.positive.length === personas.negative.length) return personas;
   throw new SteeringError("E_BAD_DATASET", `${place}: ${personas.positive.length} positive and ${personas.negative.length} negative `

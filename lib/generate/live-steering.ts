@@ -195,8 +195,8 @@ export function steerings(input: SteerInput | undefined): Steering[] {
 
 /**
  * Combines steerings, calibrated vectors and other compositions into one list for `steer`, with all defaults filled in, to steer toward
- * several properties at once. Their order does not affect what is added. Throws E_BAD_SPEC, and E_MODEL_MISMATCH for vectors of different
- * models.
+ * several properties at once. The order of additions does not matter; ablations, projections and clamps at one place act in this order,
+ * and budgets choose in it (docs/method.md §4). Throws E_BAD_SPEC, and E_MODEL_MISMATCH for vectors of different models.
  */
 export function compose(...parts: readonly SteerInput[]): Steering[] {
   const all = parts.flatMap((part) => steerings(part)).map(({ vector, layers = "all", heads = "all", ...how }): Steering => ({

@@ -1,5 +1,10 @@
+import { z } from "zod";
 import { given } from "../arguments/index.js";
 import { fingerprintArgument, siteArgument } from "../vector/index.js";
+import { PROBE_READS } from "./probe.js";
+
+/** Schema of what a probe reads. */
+export const readsArgument = z.enum(PROBE_READS);
 
 /** Schema of a probe as an argument of public functions. */
 export const probeArgument = given.required({

@@ -32,6 +32,10 @@ const layerSchema = z.object({
 /** Cross-validation result of a layer with its best λ. */
 export type ProbeLayer = z.infer<typeof layerSchema>;
 
+/** What a probe can be trained on: answers, or the last tokens of prompts. */
+export const PROBE_READS = ["answer", "prompt"] as const;
+export type ProbeReads = (typeof PROBE_READS)[number];
+
 const provenanceSchema = z.object({
   /** The behaviours that the probe separates, e.g. "ITA vs ENG"; a probability near 1 means the first. */
   property: z.string(),
@@ -42,6 +46,8 @@ const provenanceSchema = z.object({
     z.object({ kind: z.literal("datasets"), positive: datasetSchema, negative: datasetSchema }),
     z.object({ kind: z.literal("split") }),
   ]),
+  /** What the probe was trained on, if not answers: the last tokens of prompts. */
+  reads: z.enum(PROBE_READS).optional(),
   /** How the questions precede the texts; older files, all in the format `qa`, do not say. */
   format: z.enum(FORMATS).optional(),
   system: z.string().optional(),

@@ -3,7 +3,7 @@ import { datasetArgument } from "../dataset/index.js";
 import { given, checked } from "../arguments/index.js";
 import { formatShape } from "../prompt/index.js";
 import { siteArgument } from "../vector/index.js";
-import { probeArgument } from "./arguments.js";
+import { probeArgument, readsArgument } from "./arguments.js";
 import { loadProbe, saveProbe } from "./probe-file.js";
 import { probeLogit } from "./probe.js";
 import { probeTexts, trainProbe, type ProbeTextsOptions, type TrainProbeOptions } from "./train.js";
@@ -17,7 +17,8 @@ export const read = checked("probe.read", probeTexts, {
 export const train = checked("probe.train", trainProbe, {
   model: given.model,
   options: given.requiredOf<TrainProbeOptions>({
-    positive: datasetArgument, negative: datasetArgument, site: siteArgument.optional(), layers: given.tokens.optional(),
+    positive: datasetArgument, negative: datasetArgument, reads: readsArgument.optional(),
+    site: siteArgument.optional(), layers: given.tokens.optional(),
     folds: given.number.optional(), lambdas: given.list(given.number).optional(), seed: given.number.optional(),
     evalPositive: datasetArgument.optional(), evalNegative: datasetArgument.optional(),
     ...formatShape, signal: given.signal.optional(), onProgress: given.callback.optional(),

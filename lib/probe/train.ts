@@ -1,21 +1,16 @@
 import { requireInteger } from "../checks.js";
 import { SteeringError } from "../errors.js";
-import { captureTexts, readableLayers } from "../capture/index.js";
+import { readableLayers } from "../capture/index.js";
 import { assertDifferent, datasetReference, type Dataset } from "../dataset/index.js";
 import type { Engine } from "../engine/index.js";
 import { throwIfAborted } from "../errors.js";
 import { packageVersion } from "../formats/index.js";
 import { judgementMetrics, sigmoid, shuffled } from "../maths/index.js";
-import { promptTokens, resolveFormat, type FormatOptions } from "../prompt/index.js";
+import { resolveFormat, type FormatOptions } from "../prompt/index.js";
 import { assertMadeFor, type Format, type HookSite } from "../vector/index.js";
-import { probeLogit, type Probe, type ProbeLayer, type ProbeProvenance } from "./probe.js";
+import { probeLogit, type Probe, type ProbeLayer, type ProbeProvenance, type ProbeReads } from "./probe.js";
+import { readTexts, type ProbeText, type ReadOptions } from "./read-texts.js";
 import { crossValidate, fitted, groupedFolds, mostCautious, type LabelledRows } from "./cross-validation.js";
-
-/** A text, with the question that it answers, if any. */
-export interface ProbeText {
-  question?: string;
-  text: string;
-}
 
 /** A probe's judgement of a text. */
 export interface ProbeJudgement {
@@ -41,6 +36,11 @@ export interface TrainProbeOptions extends FormatOptions {
   /** Answers with and without the property. If both have the same queries, the property is the only difference. */
   positive: Dataset;
   negative: Dataset;
+  /**
+   * What the probe reads: `answer` (default), the mean over an answer's tokens; `prompt`, the last token of a query's prompt, as a gate
+   * with `per: "prompt"` does. Answers are then left out, and so are queries that both datasets have.
+   */
+  reads?: ProbeReads;
   /** Site of the activations; default `resid_post`. */
   site?: HookSite;
   /** Layers to choose from, 0-based, ascending; default: all readable ones (`readableLayers`). */
@@ -69,15 +69,15 @@ const HELD_OUT = 5;
 
 /**
  * Train a probe: a logistic regression that predicts which of two datasets a text comes from, given its mean activation over the
- * tokens after the question. Layer and λ minimise the log loss of a cross-validation whose folds never share a query, except
- * that a stronger penalty of almost the same loss is preferred (`mostCautious`). The probe is then fitted to all training texts
- * and evaluated on the held-out ones.
+ * tokens after the question, or given that of a prompt's last token (`reads`). Layer and λ minimise the log loss of a
+ * cross-validation whose folds never share a query, except that a stronger penalty of almost the same loss is preferred (`mostCautious`).
+ * The probe is then fitted to all training texts and evaluated on the held-out ones.
  *
  * @throws SteeringError E_BAD_DATASET, E_BAD_ARGUMENT, E_NO_SITE, E_SHAPE, E_NOT_FINITE, E_ABORTED
  */
 export async function trainProbe(model: Engine, options: TrainProbeOptions): Promise<Probe> {
   const { positive, negative, site = "resid_post", folds = 5, lambdas = [10, 1, 0.1, 0.01, 0.001], seed = 32, signal } = options;
-  const { system, templateVariables } = options;
+  const { reads = "answer", system, templateVariables } = options;
   const format = resolveFormat(model, options.format);
   const layers = options.layers ?? readableLayers(model, site);
   requireInteger("folds", folds, { min: 2 });
@@ -87,7 +87,7 @@ export async function trainProbe(model: Engine, options: TrainProbeOptions): Pro
   const { training, heldOut, heldOutFrom } = partTexts(options, seed);
   const progress = joinedProgress(options.onProgress, [training, heldOut]);
 
-  const how = { ...options, format, site };
+  const how = { ...options, reads, format, site };
   const read = await readRows(model, training, { ...how, layers, onProgress: progress(0) });
   const groups = read.texts.map(({ question }) => question);
   const nGroups = new Set(groups).size;
@@ -110,7 +110,7 @@ export async function trainProbe(model: Engine, options: TrainProbeOptions): Pro
   const provenance: ProbeProvenance = {
     property: `${positive.name} vs ${negative.name}`,
     positive: datasetReference(positive), negative: datasetReference(negative), heldOut: heldOutFrom,
-    format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }),
+    ...(reads === "prompt" && { reads }), format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }),
     trainedOn: read.texts.length, lambda, folds, seed, model: await model.fingerprint(), madeBy: `llama-steer ${packageVersion()}`,
   };
   const model32 = { weights: Float32Array.from(weights), bias };
@@ -123,19 +123,22 @@ export async function trainProbe(model: Engine, options: TrainProbeOptions): Pro
 }
 
 /**
- * Judge texts with a probe, in order: it reads each text's mean activation over its tokens, as in training. White space around a
- * text is ignored. The result is undefined for a text that is empty, longer than the model's context, or refused by its
- * tokeniser; the others are still judged.
+ * Judge texts with a probe, in order: it reads each text's mean activation over its tokens, as in training; a probe of prompts takes each
+ * text as a question, and reads the last token of its prompt. White space around a text is ignored. The result
+ * is undefined for a text that is empty, longer than the model's context, or refused by its tokeniser; the others are still judged.
  *
- * @throws SteeringError E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_ABORTED
+ * @throws SteeringError E_BAD_ARGUMENT (a question for a probe of prompts), E_MODEL_MISMATCH, E_SHAPE, E_NOT_FINITE, E_ABORTED
  */
 export async function probeTexts(
   model: Engine, probe: Probe, texts: readonly ProbeText[], options: ProbeTextsOptions = {},
 ): Promise<Array<ProbeJudgement | undefined>> {
   const { allowMismatch, ...how } = options;
   assertMadeFor(probe, await model.fingerprint(), allowMismatch, "probe");
-  const { format = "qa", system, templateVariables } = probe.provenance;
-  const trained = { format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }) };
+  const { reads = "answer", format = "qa", system, templateVariables } = probe.provenance;
+  if (reads === "prompt" && texts.some(({ question }) => question !== undefined)) {
+    throw new SteeringError("E_BAD_ARGUMENT", `the probe "${probe.provenance.property}" reads prompts; expected each as a text without a question`);
+  }
+  const trained = { reads, format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }) };
   const found = await readTexts(model, texts, { site: probe.site, layers: [probe.layer], ...trained, ...how });
   return found.map((activation) => {
     if (!activation) return undefined;
@@ -151,7 +154,8 @@ interface PartedTexts {
 }
 
 /** Split the texts of both datasets into training and held-out texts. */
-function partTexts({ positive, negative, evalPositive, evalNegative }: TrainProbeOptions, seed: number): PartedTexts {
+function partTexts({ positive, negative, evalPositive, evalNegative, reads }: TrainProbeOptions, seed: number): PartedTexts {
+  const labelled = reads === "prompt" ? labelledPrompts : labelledAnswers;
   const all = labelled(positive, negative);
   if (!evalPositive !== !evalNegative) {
     throw new SteeringError("E_BAD_ARGUMENT", "only one of evalPositive and evalNegative was given; expected both or neither");
@@ -171,9 +175,20 @@ function partTexts({ positive, negative, evalPositive, evalNegative }: TrainProb
   };
 }
 
-function labelled(positive: Dataset, negative: Dataset): LabelledText[] {
+function labelledAnswers(positive: Dataset, negative: Dataset): LabelledText[] {
   return [{ dataset: positive, label: true }, { dataset: negative, label: false }]
     .flatMap(({ dataset, label }) => dataset.rows.map(({ input, output }) => ({ question: input, text: output, label })));
+}
+
+/** Each query once, as a text. Throws E_BAD_DATASET unless both datasets have some that the other does not. */
+function labelledPrompts(positive: Dataset, negative: Dataset): LabelledText[] {
+  const [ofPositive, ofNegative] = [positive, negative].map(({ rows }) => new Set(rows.map(({ input }) => input.trim())));
+  const own = (some: Set<string>, others: Set<string>, label: boolean): LabelledText[] =>
+    [...some].filter((query) => !others.has(query)).map((query) => ({ question: query, text: query, label }));
+  const [having, lacking] = [own(ofPositive!, ofNegative!, true), own(ofNegative!, ofPositive!, false)];
+  if (having.length > 0 && lacking.length > 0) return [...having, ...lacking];
+  throw new SteeringError("E_BAD_DATASET", `${positive.name} and ${negative.name} ask the same queries; expected different ones, since a probe `
+    + "of prompts reads nothing else");
 }
 
 /** The readable texts and their activations. Throws E_BAD_DATASET unless both labels occur. */
@@ -202,52 +217,6 @@ function checkFolds(texts: readonly LabelledText[], foldOf: readonly number[]): 
       throw new SteeringError("E_BAD_DATASET",
         "a cross-validation fold trains on texts of only one dataset; expected texts of both: add rows, or use fewer folds");
     }
-  }
-}
-
-interface ReadOptions extends FormatOptions {
-  site: HookSite;
-  layers: readonly number[];
-  signal?: AbortSignal;
-  onProgress?: (done: number, total: number) => void;
-}
-
-/** Mean activation of each text after its question, which `raw` leaves out, `[layers, width]`; undefined for unreadable texts. */
-async function readTexts(model: Engine, texts: readonly ProbeText[], options: ReadOptions): Promise<Array<Float32Array | undefined>> {
-  await promptTokens(model, "Why?", options); // fails if the template refuses every question, which no text is to blame for
-  const prompts = new Map<string, Promise<number[]>>();
-  const promptOf = (question: string): Promise<number[]> => {
-    const prompt = prompts.get(question) ?? promptTokens(model, options.format === "raw" ? "" : question, options);
-    prompts.set(question, prompt);
-    return prompt;
-  };
-  const readable = (await Promise.all(texts.map(async (text, index) => {
-    const tokens = await promptedText(model, text, promptOf);
-    return tokens ? [{ ...tokens, index, question: text.question ?? "" }] : [];
-  }))).flat();
-  // Adjacent texts that answer the same question share its prompt.
-  const order = new Map<string, number>();
-  for (const { question } of readable) if (!order.has(question)) order.set(question, order.size);
-  readable.sort((a, b) => order.get(a.question)! - order.get(b.question)!);
-  const found = new Array<Float32Array | undefined>(texts.length).fill(undefined);
-  if (readable.length === 0) return found;
-  for await (const { text, means } of captureTexts(model, readable, options)) found[readable[text]!.index] = Float32Array.from(means);
-  return found;
-}
-
-/** Tokens of a text and its prompt; undefined if the text is empty, or too long for the model's context. */
-async function promptedText(
-  model: Engine, { question = "", text }: ProbeText, promptOf: (question: string) => Promise<number[]>,
-): Promise<{ prompt: number[]; answer: number[] } | undefined> {
-  const trimmed = text.trim();
-  if (trimmed === "") return undefined;
-  try {
-    const [prompt, answer] = [await promptOf(question), model.tokenise(trimmed, { bos: false })];
-    return answer.length === 0 || prompt.length + answer.length > model.maxContext ? undefined : { prompt, answer };
-  } catch (error) {
-    // llama.cpp's tokenisers refuse some words.
-    if (error instanceof SteeringError && error.code === "E_BAD_ARGUMENT") return undefined;
-    throw error;
   }
 }
 

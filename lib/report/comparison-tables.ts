@@ -61,7 +61,7 @@ export function frontTable(data: RunData): Table | undefined {
       + "that ΔPPL, with its 95 % bootstrap interval over prompts. A strategy with more settings has more chances, on the same prompts.",
   }, found.rows, [
     { name: "strategy", value: ({ group }) => group, show: ({ group }) => group },
-    { name: "settings", value: ({ tried }) => tried, show: ({ tried }) => String(tried) },
+    { name: "settings", value: ({ settings }) => settings.length, show: ({ settings }) => String(settings.length) },
     { name: "area", value: ({ area }) => area.value, show: ({ area }) => withInterval(area, percent) },
     { name: "area low", value: ({ area }) => area.low },
     { name: "area high", value: ({ area }) => area.high },

@@ -9,11 +9,11 @@ const RESAMPLES = 500;
 /** A strategy's part in the front of effect against ΔPPL. */
 export interface GroupFront {
   group: Group | "all";
-  /** Number of its settings that have both values. */
-  tried: number;
+  /** Its settings that have both values. */
+  settings: string[];
   /** Its settings on the front of all settings, cheapest first. */
   onFront: string[];
-  /** Mean over ΔPPLs of the largest share at no more than that ΔPPL, with its bootstrap interval over prompts. */
+  /** Mean over the range of ΔPPLs of the largest share at no more than that ΔPPL, with its bootstrap interval over prompts. */
   area: Estimate;
 }
 
@@ -22,17 +22,20 @@ export function frontOf(rows: readonly TradeOffRow[]): TradeOffRow[] {
   return paretoFront(rows.map((row) => ({ row, cost: row.deltaPerplexity.value, gain: row.share.value }))).map(({ row }) => row);
 }
 
-/**
- * The front of all settings, and each strategy's own (docs/method.md §10). The areas range from the lowest median ΔPPL of all settings to
- * the highest on the front or of the unsteered question, so that settings which break the model do not stretch them.
- */
+/** The areas go this far beyond the costliest setting, as a share of the range, so that this setting has an area, too. */
+const BEYOND = 0.1;
+
+/** The front of all settings, and each strategy's own, whose areas share one range of ΔPPLs, `from` to `to` (docs/method.md §10). */
 export function groupFronts(data: RunData): { property: string; from: number; to: number; rows: GroupFront[] } | undefined {
   const { property, rows } = tradeOffRows(data) ?? { property: "", rows: [] };
   if (rows.length < 2) return undefined;
   const front = frontOf(rows);
   const costs = (some: readonly TradeOffRow[]): number[] => some.map(({ deltaPerplexity }) => deltaPerplexity.value);
+  const groups = GROUPS.filter((group) => rows.some((row) => row.group === group));
+  const effective = groups.flatMap((each) => frontOf(rows.filter(({ group }) => group === each))).filter(({ share }) => share.value > 0);
   const from = Math.min(...costs(rows));
-  const to = Math.max(...costs(front), ...costs(rows.filter(({ group }) => group === "No ICL")));
+  const highest = Math.max(...costs(effective), ...costs(rows.filter(({ group }) => group === "No ICL")), from);
+  const to = highest + BEYOND * (highest - from);
   const resampled = resamples(data, rows);
   const areaOf = (group: Group | "all"): Estimate => {
     const isOwn = (row: TradeOffRow): boolean => group === "all" || row.group === group;
@@ -40,13 +43,13 @@ export function groupFronts(data: RunData): { property: string; from: number; to
     const found = resampled.map((sample) => areaUnderFront(sample.filter((_, index) => isOwn(rows[index]!)), from, to));
     return { value: areaUnderFront(own, from, to), low: quantile(found, 0.025), high: quantile(found, 0.975) };
   };
-  const groups = GROUPS.filter((group) => rows.some((row) => row.group === group));
   return {
     property, from, to,
     rows: (["all", ...groups] as const).map((group) => {
       const isOwn = (row: TradeOffRow): boolean => group === "all" || row.group === group;
       return {
-        group, tried: rows.filter(isOwn).length, onFront: front.filter(isOwn).map(({ setting }) => setting), area: areaOf(group),
+        group, settings: rows.filter(isOwn).map(({ setting }) => setting), onFront: front.filter(isOwn).map(({ setting }) => setting),
+        area: areaOf(group),
       };
     }),
   };

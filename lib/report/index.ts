@@ -16,6 +16,9 @@ import { agreementTable, differencesTable, frontTable, interferenceTable } from 
 import { overviewRow, overviewTable, settingsTable, toCsv, toMarkdown, type Table } from "./tables.js";
 import { readVocabulary, type Vocabulary } from "./token-texts.js";
 
+export { runData } from "./data.js";
+export { groupFronts } from "./front.js";
+
 /** Options of `writeReport`. */
 export interface ReportOptions {
   /** Folder to write to; created if missing. */

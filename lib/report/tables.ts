@@ -137,8 +137,9 @@ export function overviewTable(rows: ReadonlyArray<readonly string[]>): Table {
   return table({
     id: "overview", title: "All runs",
     caption: "Share of answers with the wanted property (for compositions: all properties at once) and median ΔPPL. Dyn and Fixed are "
-      + "represented by their setting with the highest share and, if equal, the lower ΔPPL. This choice is made on the same prompts, so "
-      + "both look slightly better than they would on new ones.",
+      + "represented by their setting with the highest share and, if equal, the lower ΔPPL. Where a run has several of them, this choice "
+      + "is made on the same prompts, so they look slightly better than they would on new ones. A comparison of methods has one of each, "
+      + "whose strength other questions chose.",
   }, rows, OVERVIEW.map((name, index) => ({ name, value: (row) => row[index]!, show: (row) => row[index]! })));
 }
 

@@ -11,7 +11,7 @@ export { readPublished } from "./published-file.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
 export { encodeRecord, judgedText, readRecords, recordSchema, waves, type ResultRecord } from "./records.js";
 export {
-  fluencyOf, outcomeMean, outcomesOf, scoreOf, unsteeredLabel, type Outcome, type ScoreParts,
+  fluencyOf, outcomeMean, outcomesOf, SCORE, scoreOf, unsteeredLabel, type Outcome, type ScoreParts,
 } from "./outcomes.js";
 export {
   MAX_PROMPTS, MAX_SETTINGS, MAX_VECTORS, RUN_FILE, readRunFile, runDifferences, runFile, runSchema, runTitle, type RunFile,

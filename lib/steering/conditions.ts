@@ -9,12 +9,14 @@ interface Conditions {
 
 const ofGate = (gate: Record<string, unknown>): Conditions => ({ gate });
 const ofOnly = (only: Record<string, unknown>): Conditions => ({ only });
-const numberOf = (text: string): number => (text === "" ? NaN : Number(text));
 
 /** The words of the shorthand for gates and selectors; a result of undefined: not understood. */
 const WORDS: Readonly<Record<string, (value: string) => Conditions | undefined>> = {
-  when: (value) => ofGate(parseWhen(value)),
-  until: (value) => ofGate({ until: numberOf(value) }),
+  when: (value) => {
+    const gate = parseWhen(value);
+    return gate && ofGate(gate);
+  },
+  until: (value) => (value === "" || Number.isNaN(Number(value)) ? undefined : ofGate({ until: Number(value) })),
   per: (value) => ofGate({ per: value }),
   gate: (value) => ofGate({ shape: value }),
   at: (value) => {

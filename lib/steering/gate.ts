@@ -19,6 +19,8 @@ const rule = {
 };
 const ruleSchema = z.strictObject(rule);
 
+const A_PROBE = "expected the path of a probe file";
+
 function checkRule({ above, below, until, per }: FullGateRule, context: z.RefinementCtx): void {
   const refuse = (message: string): void => context.addIssue({ code: "custom", message });
   if (above !== undefined && below !== undefined) refuse("above and below exclude each other; expected one of them");
@@ -37,7 +39,7 @@ function withThreshold<Given extends FullGateRule>(gate: Given): Given {
  * When at all a vector is added: a probe reads each row's activation, and the row's alpha is multiplied by the gate's value, which is 0
  * while it is shut (docs/method.md §4, Gates).
  */
-export const gateSchema = z.strictObject({ probe: z.string("expected the path of a probe file").min(1), ...rule })
+export const gateSchema = z.strictObject({ probe: z.string(A_PROBE).min(1, A_PROBE), ...rule })
   .superRefine(checkRule).overwrite(withThreshold);
 const parsedRule = ruleSchema.superRefine(checkRule).overwrite(withThreshold);
 
@@ -53,12 +55,16 @@ export function parseGateRule(input: GateRule): FullGateRule {
   return parsedBy(parsedRule, input, (problem) => new SteeringError("E_BAD_SPEC", `gate ${problem}`), "settings");
 }
 
-/** Reads `when=PROBE>0.5` of the shorthand, or `when=PROBE` for the usual threshold. */
-export function parseWhen(text: string): Record<string, unknown> {
+/**
+ * Reads `when=PROBE>0.5` of the shorthand, or `when=PROBE` for the usual threshold; `>=` is the same, since a gate opens at its threshold.
+ * Undefined if the threshold is not a number.
+ */
+export function parseWhen(text: string): Record<string, unknown> | undefined {
   const at = Math.max(text.lastIndexOf(">"), text.lastIndexOf("<"));
   if (at < 0) return { probe: text };
-  const threshold = text.slice(at + 1).trim();
-  return { probe: text.slice(0, at).trim(), [text[at] === ">" ? "above" : "below"]: threshold === "" ? NaN : Number(threshold) };
+  const threshold = text.slice(at + 1).replace(/^=/, "").trim();
+  if (threshold === "" || Number.isNaN(Number(threshold))) return undefined;
+  return { probe: text.slice(0, at).trim(), [text[at] === ">" ? "above" : "below"]: Number(threshold) };
 }
 
 /** A gate as the shorthand has it: its settings after `when=`. */

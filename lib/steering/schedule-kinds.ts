@@ -29,9 +29,8 @@ const perSchema = z.enum(["token", "answer"]);
 interface Facts<Settings> {
   /** Alpha at a token step; N = the vector's steps (docs/method.md §4). Absent if alpha depends on the distributions. */
   alphaAt?: (settings: Settings, step: number, nSteps: number) => number;
-  /** Its short name on the command line and in plans, and an example of `--steer`. Absent if the command line does not offer it. */
+  /** Its short name on the command line and in plans. Absent if the command line does not offer it. */
   word?: string;
-  example?: string;
   /** The settings that `--steer` accepts, by short name; a point leads into an object. All are numbers, except those in `textSettings`. */
   settings?: Readonly<Record<string, string>>;
   textSettings?: readonly string[];
@@ -60,7 +59,7 @@ export const KINDS = {
     klReduction: klReductionSchema.default("mean"),
     skip: skipSchema.optional(),
   }), {
-    word: "dyn", example: "dyn,p=0.5[,max=2][,strong=2][,kl=mean|sum][,skip=0.1]", label: "Dyn",
+    word: "dyn", label: "Dyn",
     settings: {
       p: "topP", max: "alphaMax", strong: "strongAlpha", kl: "klReduction", skip: "skip.below", after: "skip.after", for: "skip.for",
     },
@@ -68,15 +67,15 @@ export const KINDS = {
   }),
   fixed: kind(z.strictObject({ kind: z.literal("fixed"), alpha }), {
     alphaAt: (settings) => settings.alpha,
-    word: "fixed", example: "fixed,1.5", label: "Fixed", settings: { alpha: "alpha" },
+    word: "fixed", label: "Fixed", settings: { alpha: "alpha" },
   }),
   start: kind(z.strictObject({ kind: z.literal("start"), alpha }), {
     alphaAt: (settings, step) => (step === 0 ? settings.alpha : 0),
-    word: "start", example: "start,2", label: "Start", settings: { alpha: "alpha" },
+    word: "start", label: "Start", settings: { alpha: "alpha" },
   }),
   diminishing: kind(z.strictObject({ kind: z.literal("diminishing"), alpha }), {
     alphaAt: (settings, step, nSteps) => settings.alpha * Math.max(0, 1 - step / nSteps),
-    word: "dim", example: "dim,2", label: "Dim", settings: { alpha: "alpha" },
+    word: "dim", label: "Dim", settings: { alpha: "alpha" },
   }),
   window: kind(z.strictObject({
     kind: z.literal("window"),
@@ -85,7 +84,7 @@ export const KINDS = {
     to: z.number().int().min(1),
   }).refine(({ from, to }) => from < to, "to must be above from"), {
     alphaAt: (settings, step) => (step >= settings.from && step < settings.to ? settings.alpha : 0),
-    word: "window", example: "window,2,from=0,to=5", settings: { alpha: "alpha", from: "from", to: "to" },
+    word: "window", settings: { alpha: "alpha", from: "from", to: "to" },
   }),
   /** The largest alpha that keeps the KL of a token's distribution from the unsteered one within `nats`. */
   budget: kind(z.strictObject({
@@ -94,7 +93,7 @@ export const KINDS = {
     alphaMax: alphaMax.default(2),
     per: perSchema.default("token"),
   }), {
-    word: "budget", example: "budget,0.5[,max=2][,per=token|answer]", bare: "nats",
+    word: "budget", bare: "nats",
     settings: { nats: "nats", max: "alphaMax", per: "per" }, textSettings: ["per"],
   }),
   /** The alphas of an earlier generation, per step; 0 after the last. */

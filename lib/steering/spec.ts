@@ -58,9 +58,10 @@ const SETTINGS = new Map(FACTS.flatMap(([, { settings = {} }]) => Object.entries
 /** What a number without a name sets, by kind. */
 const BARE = new Map(FACTS.map(([name, { bare = "alpha" }]) => [name, bare]));
 const TEXT_SETTINGS = new Set(FACTS.flatMap(([, { textSettings = [] }]) => textSettings));
-const EXPECTED = `expected ${FACTS.flatMap(([, { example }]) => (example === undefined ? [] : [`FILE:${example}`])).join(" · ")}, `
-  + "each with an optional ,tail=mean|hold|stop ,layers=4-9+12 ,heads=0+3 ,on=prompt+thinking+answer ,op=project|ablate|clamp ,norm=keep "
-  + ',at=0-20 ,words=first ,since="TEXT" ,when=PROBE>0.5 (,until=0.3 ,per=prompt ,gate=smooth)';
+const WORDS = FACTS.flatMap(([, { word }]) => word ?? []).join(", ");
+const WHERE = "llama-steer generate --help explains the notation";
+/** What the shorthand says of a gate besides its probe. */
+const OF_GATE: Readonly<Record<string, string>> = { until: "until=", "per of a gate": "per=", gate: "gate=" };
 /** A text in quotes, as in JSON. */
 const QUOTED = /"(?:[^"\\]|\\.)*"/g;
 /** No model has this many layers or heads; a longer range is a typing error. */
@@ -108,11 +109,11 @@ function partsOf(text: string): string[] {
 
 function readSteer(text: string): { vector: string; schedule: Record<string, unknown> } & Record<string, unknown> {
   const colon = isShorthand(text) ? scheduleStart(text) : text.lastIndexOf(":");
-  if (colon < 0) throw badSpec(text, "neither a file nor a file and its schedule");
+  if (colon < 0) throw badSpec(text, "neither a file nor a file and its schedule, such as FILE:fixed,1");
   if (colon === 0) throw badSpec(text, "no file name before the schedule");
   const [kindWord = "", ...settings] = partsOf(text.slice(colon + 1));
   const kind = KIND_OF_WORD.get(kindWord);
-  if (!kind) throw badSpec(text, `unknown schedule "${kindWord}"`);
+  if (!kind) throw badSpec(text, `unknown schedule "${kindWord}"; expected one of ${WORDS}`);
   const schedule: Record<string, unknown> = { kind };
   const spec: ReturnType<typeof readSteer> = { vector: text.slice(0, colon), schedule };
   const seen = new Set<string>();
@@ -135,9 +136,11 @@ function readSteer(text: string): { vector: string; schedule: Record<string, unk
     else {
       const found = readCondition(spec, word, value);
       if (found === "unknown") throw badSpec(text, `unknown setting "${word}"`);
-      if (found === "wrong") throw badSpec(text, `${word} does not understand ${value}`);
+      if (found === "wrong") throw badSpec(text, `${word} does not understand ${JSON.stringify(value)}`);
     }
   }
+  const lonely = Object.keys(OF_GATE).find((word) => seen.has(word));
+  if (lonely !== undefined && !seen.has("when")) throw badSpec(text, `${OF_GATE[lonely]} belongs to a gate: add when=PROBE`);
   return spec;
 }
 
@@ -199,5 +202,5 @@ function keepsNorm(text: string, value: string): true {
 }
 
 function badSpec(text: string, reason: string): SteeringError {
-  return new SteeringError("E_BAD_SPEC", `--steer ${text}: ${reason}; ${EXPECTED}`);
+  return new SteeringError("E_BAD_SPEC", `--steer ${text}: ${reason}; ${WHERE}`);
 }

@@ -11,7 +11,7 @@ export interface GateProbe {
   readonly layer: number;
   readonly weights: Float32Array;
   readonly bias: number;
-  readonly provenance: { readonly property: string; readonly model: ModelFingerprint };
+  readonly provenance: { readonly property: string; readonly model: ModelFingerprint; readonly reads?: "answer" | "prompt" | undefined };
 }
 
 /** When at all a vector is added: a probe reads the activations, and its probability opens and shuts the gate. */
@@ -32,6 +32,24 @@ export function parseGate(input: Gate | undefined): FullGate | undefined {
     throw new SteeringError("E_BAD_SPEC", "gate: expected a probe, as loadProbe returns it, and its threshold");
   }
   return { probe, ...(path !== undefined && { path }), ...parseGateRule(rule) };
+}
+
+/**
+ * A line for the user of a gate whose probe was trained on something else than it reads, so that it may always say the same; undefined if
+ * it fits.
+ */
+export function gateNotice(gate: Pick<FullGate, "probe" | "path" | "per"> | undefined): string | undefined {
+  if (gate === undefined) return undefined;
+  const { probe: { provenance: { property, reads = "answer" } }, path, per } = gate;
+  const name = `the probe ${path ?? `"${property}"`}`;
+  if (per === "prompt" && reads === "answer") {
+    return `${name} was trained on answers, but its gate reads a prompt (per=prompt), where it may always say the same; `
+      + "train one on prompts: probe train --reads prompt";
+  }
+  if (per === "token" && reads === "prompt") {
+    return `${name} was trained on prompts, but its gate reads the answer's tokens; add per=prompt`;
+  }
+  return undefined;
 }
 
 /** The sites of a block in the order in which most models compute them. */

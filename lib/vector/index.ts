@@ -18,5 +18,5 @@ export { decodeVector, encodeVector, loadVector, readTensorFile, saveVector } fr
 export { assertMadeFor, directionIndex, norms, type VectorData } from "./vector.js";
 export { fingerprintArgument, oneSteeringArgument, siteArgument, steerArgument, vectorArgument } from "./arguments.js";
 export { loadSteering, readSteering, type LoadedSteering, type Readers } from "./load-steering.js";
-export { assertReadsBefore, parseGate, type FullGate, type Gate, type GateProbe } from "./gate.js";
+export { assertReadsBefore, gateNotice, parseGate, type FullGate, type Gate, type GateProbe } from "./gate.js";
 export type { ImportOptions } from "./interchange.js";

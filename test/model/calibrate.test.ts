@@ -12,7 +12,7 @@ describe("the choice", () => {
   const candidate = (alpha: number, found: number, deltaPerplexity: number): Candidate => ({
     schedule: { kind: "fixed", alpha }, found, deltaPerplexity,
   });
-  test("is the cheapest that has the effect often enough, the first of several", () => {
+  test("is the cheapest that has the effect often enough, the weakest of several", () => {
     const tried = [candidate(0.5, 0.5, 0.1), candidate(1, 0.9, 3), candidate(1.5, 1, 2), candidate(2, 1, 2), candidate(3, 1, Infinity)];
     expect(cheapest(tried, 0.9)?.schedule).toEqual({ kind: "fixed", alpha: 1.5 });
     expect(cheapest(tried, 0.4)?.schedule).toEqual({ kind: "fixed", alpha: 0.5 });

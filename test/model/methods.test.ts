@@ -4,7 +4,14 @@ import { writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { datasetsFolder, loadDataset, saveDataset, type Dataset } from "../../lib/dataset/index.js";
 import { evaluate, loadEmbedder } from "../../lib/experiments.js";
+import { answerByMethods } from "../../lib/experiment/methods/answer.js";
+import { settingOf, strengthsOf } from "../../lib/experiment/methods/candidates.js";
+import { METHODS } from "../../lib/experiment/methods/config.js";
 import { loadModel, type Model } from "../../lib/index.js";
+import { mean } from "../../lib/maths/index.js";
+import { loadProbe } from "../../lib/probe/index.js";
+import { promptTokens } from "../../lib/prompt/index.js";
+import { loadVector } from "../../lib/vector/index.js";
 import { differencesTable, frontTable, interferenceTable } from "../../lib/report/comparison-tables.js";
 import { runData } from "../../lib/report/data.js";
 import { readRun, unsteeredLabel, outcomesOf, type RunResults } from "../../lib/results/index.js";
@@ -119,9 +126,33 @@ describe("the comparison of methods in its smallest form", () => {
     expect(steered("Gated").every(([first]) => first![0]! > 0 && first!.slice(1).every((alpha) => alpha === 0))).toBe(true);
   });
 
+  test("tries the strengths of each method from weak to strong", async () => {
+    using model = await loadModel("tiny", { threads: 1, contextSize: 4096, maxSequences: 32 });
+    const vector = await loadVector(join(folder, "italian.safetensors"));
+    const probe = await loadProbe(join(folder, "gate-italian.safetensors"));
+    const gate = { probe: "gate", layers: vector.layers.filter((each) => each > probe.layer) };
+    const { rows } = await loadDataset("ITA_test", FOLDER);
+    for (const [nVectors, method] of [...METHODS.map((each) => [1, each] as const), [2, "dynamic"] as const, [2, "budget"] as const]) {
+      const parts = { vectors: Array<typeof vector>(nVectors).fill(vector), gate };
+      const settings = strengthsOf(method, nVectors).map((strength) => settingOf(method, strength, parts));
+      const answers = await Promise.all(rows.slice(0, 6).map(async ({ input }, index) => {
+        const noIcl = await promptTokens(model, input, {});
+        const prompt = { question: input, gold: "", stop: [], noIcl, icl: noIcl, iclLanguage: undefined };
+        return answerByMethods(model, index, prompt, {
+          settings, vectors: parts.vectors.map((each) => ({ vector: each })), probes: new Map([["gate", probe]]), maxNewTokens: 12,
+          measuresKl: false,
+        });
+      }));
+      const added = settings.map((_, index) => mean(answers.map((all) => mean(all[index]!.alphas.map(mean)))));
+      expect({ method, added }).toEqual({ method, added: added.toSorted((a, b) => a - b) });
+      expect(new Set(added).size).toBe(added.length);
+    }
+  }, 2 * MINUTES);
+
   test("measures content, score and KL, and has a front and an interference matrix in the report", async () => {
     expect(outcomesOf(italian).map(({ name }) => name)).toEqual(["content kept", "score", "KL per token", "perplexity"]);
     expect(outcome.stdout).toMatch(/content kept \[95 %\] +score \[95 %\] +KL per token \[95 %\]/);
+    expect(outcome.stdout).toMatch(/against prompted on the same prompts[^\n]*\nsetting +effect +score +ΔPPL +area \[95 %\]/);
     expect(outcome.stdout).toMatch(/alone +ita +formal +words\n/);
     const data = runData(italian);
     const compared = (reference: string): string[] => differencesTable(data, reference)!.columns;

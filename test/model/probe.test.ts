@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from "@jest/globals";
-import type { TrainProbeOptions } from "../../lib/experiments.js";
+import { evaluate, type TrainProbeOptions } from "../../lib/experiments.js";
 import { extract, loadDataset, loadModel, type Dataset, type Model, type Probe } from "../../lib/index.js";
 import { captureActivations } from "../../lib/capture/index.js";
 import { datasetsFolder, testPart } from "../../lib/dataset/index.js";
@@ -9,6 +9,7 @@ import { probeLogit } from "../../lib/probe/index.js";
 import { probeTexts, trainProbe } from "../../lib/probe/train.js";
 import { questionPrompt, QUESTION_STOP } from "../../lib/prompt/question.js";
 import { seededRandom } from "../../lib/maths/random.js";
+import { gateNotice } from "../../lib/vector/index.js";
 import { runCommand } from "../support/command.js";
 import { scratch } from "../support/tiny-files.js";
 
@@ -182,6 +183,59 @@ describe("texts", () => {
     const foreign = { ...probe, provenance: { ...probe.provenance, model: { ...probe.provenance.model, fileHash: "sha256-sampled:0" } } };
     await expect(probeTexts(model, foreign, texts)).rejects.toMatchObject({ code: "E_MODEL_MISMATCH" });
     expect((await probeTexts(model, foreign, texts.slice(0, 2), { allowMismatch: true })).every(Boolean)).toBe(true);
+  });
+});
+
+describe("a probe of prompts", () => {
+  /** Italian or English sentences as questions. */
+  const asked = async (name: string, from: number, to: number): Promise<Dataset> => {
+    const { rows, ...rest } = await dataset(name);
+    return { ...rest, rows: rows.slice(from, to).map(({ output }) => ({ input: output, output: "" })) };
+  };
+  const options = async (): Promise<TrainProbeOptions> =>
+    ({ positive: await asked("ITA", 0, 80), negative: await asked("ENG", 0, 80), layers: [1, 2], reads: "prompt" });
+
+  test("says what a gate per prompt reads, and tells other prompts apart", async () => {
+    const probe = await trainProbe(model, await options());
+    expect(probe.provenance).toMatchObject({ reads: "prompt", trainedOn: 128 });
+    expect(probe.heldOut.auc).toBeGreaterThan(0.95);
+    const path = space.path("prompts.safetensors");
+    await saveProbe(path, probe);
+    expect(await loadProbe(path)).toEqual(probe);
+    const vector = await extract(model, { strength: false, positive: await dataset("ITA"), negative: await dataset("ENG"), support: 4 });
+    const texts = [...(await asked("ITA", 80, 90)).rows, ...(await asked("ENG", 80, 90)).rows].map(({ input }) => input);
+    const judged = await probeTexts(model, probe, texts.map((text) => ({ text })));
+    for (const [index, text] of texts.entries()) {
+      const { tokens } = await generateText(model, questionPrompt(text), {
+        steer: [{ vector, schedule: { kind: "fixed", alpha: 1 }, layers: [3, 4], gate: { probe, per: "prompt", above: 0.5 } }],
+        maxNewTokens: 2,
+      });
+      const { probability, value } = tokens[0]!.readings[0]!.gate!;
+      expect(probability).toBeCloseTo(judged[index]!.probability, 2);
+      expect(value).toBe(index < 10 ? 1 : 0);
+    }
+  }, MINUTES);
+
+  test("reads no answers, and needs different questions", async () => {
+    const { positive, negative, ...how } = await options();
+    const probe = await trainProbe(model, { positive, negative, ...how });
+    const answered = (set: Dataset): Dataset => ({ ...set, rows: set.rows.map(({ input }, i) => ({ input, output: `answer ${i}` })) });
+    const other = await trainProbe(model, { positive: answered(positive), negative: answered(negative), ...how });
+    expect(other.weights).toEqual(probe.weights);
+    await expect(trainProbe(model, { ...how, positive: await dataset("ITA"), negative: await dataset("ENG") })).rejects.toMatchObject(
+      { code: "E_BAD_DATASET", message: expect.stringMatching(/ask the same queries/) },
+    );
+    await expect(probeTexts(model, probe, [{ question: "Why?", text: "Because." }])).rejects.toMatchObject({ code: "E_BAD_ARGUMENT" });
+    expect(() => evaluate.probe(model, probe)).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+  }, MINUTES);
+
+  test("and one of answers are named where a gate reads the other thing", async () => {
+    const [prompts, answers] = [{ reads: "prompt" }, {}].map((more) =>
+      ({ provenance: { property: "a vs b", ...more } }) as unknown as Probe);
+    const of = (probe: Probe, per: "prompt" | "token") => gateNotice({ probe, per });
+    expect(of(prompts!, "prompt") ?? of(answers!, "token")).toBeUndefined();
+    expect(of(answers!, "prompt")).toMatch(/"a vs b" was trained on answers.*--reads prompt/);
+    expect(of(prompts!, "token")).toMatch(/was trained on prompts.*add per=prompt/);
   });
 });
 

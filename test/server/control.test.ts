@@ -116,7 +116,7 @@ describe("what cannot be", () => {
     ["one:fixed,1,op=clamp,when=at0,gate=smooth", "E_BAD_SPEC", /smooth/],
     ["one:fixed,1,when=at0>0.5,until=0.9", "E_BAD_SPEC", /until/], ["one:fixed,1,when=at0,on=prompt+answer", "E_BAD_SPEC", /prompt/],
     ["one:budget,-1", "E_BAD_SPEC", /nats/], ["one:fixed,1,at=5-2", "E_BAD_SPEC", /from/],
-    ["one:fixed,1,when=none>0.5", "vector_not_found", /none/],
+    ["one:fixed,1,when=none>0.5", "vector_not_found", /no probe is called "none"/],
     // Known only once vector and gate meet the model's graph.
     ["one:fixed,1,layers=99", "E_SHAPE", /99/],
     ["one:fixed,1,when=at3>0.5", "E_BAD_SPEC", /the gate's probe reads head_out of layer 3/],

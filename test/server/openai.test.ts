@@ -206,9 +206,9 @@ describe("OpenAI's client", () => {
     [{ tool_choice: "required" }, 400, "E_BAD_ARGUMENT", "tool_choice"],
     [{ top_logprobs: 2 }, 400, "E_BAD_ARGUMENT", "top_logprobs"],
     [{ steering: "three:fixed,1" }, 404, "vector_not_found", "steering"],
-    [{ steering: "one:fixt,1" }, 400, "E_BAD_SPEC", null],
-    [{ steering: "one" }, 400, "E_BAD_SPEC", null], // not calibrated
-    [{ steering: "tiny-italian" }, 400, "E_MODEL_MISMATCH", null],
+    [{ steering: "one:fixt,1" }, 400, "E_BAD_SPEC", "steering"],
+    [{ steering: "one" }, 400, "E_BAD_SPEC", "steering"], // not calibrated
+    [{ steering: "tiny-italian" }, 400, "E_MODEL_MISMATCH", "steering"],
     [{ max_tokens: 9000 }, 400, "E_CONTEXT_FULL", null],
     [{ grammar: "root ::= [" }, 400, "E_BAD_GRAMMAR", null],
     [{ monitor: ["one"] }, 400, "E_BAD_SPEC", "monitor"],

@@ -1,11 +1,15 @@
 import { describe, expect, test } from "@jest/globals";
+import { comparedMethods } from "../../bin/methods-table.js";
 import { agreementTable, differencesTable, frontTable, interferenceTable } from "../../lib/report/comparison-tables.js";
 import { runData, tradeOffRows } from "../../lib/report/data.js";
 import { tradeOffFigure } from "../../lib/report/figures/trade-off.js";
 import { groupFronts } from "../../lib/report/front.js";
 import { groupedSettings } from "../../lib/report/strategy.js";
 import { overviewRow, overviewTable, settingsTable, type Table } from "../../lib/report/tables.js";
-import { evaluationRow, judgeAgreement, pairedDifferences, toPublished, unpublished, type RunSetting } from "../../lib/results/index.js";
+import { parseSchedule } from "../../lib/steering/index.js";
+import {
+  evaluationRow, hitMeasure, judgeAgreement, pairedDifferences, toPublished, unpublished, type RunSetting,
+} from "../../lib/results/index.js";
 import { aComposition, allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
 
 const prompted: RunSetting = { label: "prompted", prompt: "prompted", steer: [] };
@@ -58,14 +62,16 @@ describe("paired differences", () => {
 });
 
 describe("the front of effect against ΔPPL", () => {
-  // Points: Dyn (1, 0.4), Fixed 1+1.5 (2, 0.8); all others are beaten. From 1 to 4, the ΔPPL of the unsteered question.
+  // Points: Dyn (1, 0.4), Fixed 1+1.5 (2, 0.8); all others are beaten. From 1 to 4, the ΔPPL of the unsteered question, and a tenth.
   test("holds what nothing beats, and the area of each strategy", () => {
     const found = groupFronts(data)!;
-    expect([found.from, found.to]).toEqual([1, 4]);
-    expect(found.rows.map(({ group, tried, onFront, area }) => [group, tried, onFront, Number(area.value.toFixed(9))])).toEqual([
-      ["all", 6, ["Dyn p=0.5", "Fixed 1+1.5"], Number(((0.4 * 1 + 0.8 * 2) / 3).toFixed(9))],
-      ["No ICL", 1, [], 0], ["Prompted", 1, [], Number((1 / 3).toFixed(9))], ["One alone", 1, [], Number((0.2 / 3).toFixed(9))],
-      ["Dyn", 1, ["Dyn p=0.5"], 0.4], ["Fixed", 2, ["Fixed 1+1.5"], Number((1.6 / 3).toFixed(9))],
+    expect([found.from, found.to]).toEqual([1, 4.3]);
+    const shown = found.rows.map(({ group, settings, onFront, area }) => [group, settings.length, onFront, Number(area.value.toFixed(9))]);
+    expect(shown).toEqual([
+      ["all", 6, ["Dyn p=0.5", "Fixed 1+1.5"], Number(((0.4 * 1 + 0.8 * 2.3) / 3.3).toFixed(9))],
+      ["No ICL", 1, [], 0], ["Prompted", 1, [], Number(((0.5 * 2.3) / 3.3).toFixed(9))],
+      ["One alone", 1, [], Number(((0.2 * 1.3) / 3.3).toFixed(9))], ["Dyn", 1, ["Dyn p=0.5"], 0.4],
+      ["Fixed", 2, ["Fixed 1+1.5"], Number(((0.8 * 2.3) / 3.3).toFixed(9))],
     ]);
     for (const { area } of found.rows) {
       expect(area.low).toBeLessThanOrEqual(area.value + 1e-9);
@@ -75,6 +81,37 @@ describe("the front of effect against ΔPPL", () => {
     const table = frontTable(data)!;
     expect(cell(table, "all", "on the front of all")).toBe("Dyn p=0.5, Fixed 1+1.5");
     expect(frontTable(runData(resultsOf(run, records)))).toBeUndefined();
+  });
+
+  const settingsOf = (kinds: Record<string, { cost: number; hits: number }>): ReturnType<typeof groupFronts> => {
+    const settings = Object.keys(kinds).map((label): RunSetting => ({
+      label, prompt: "no-icl",
+      steer: label === "no-icl" ? [] : [{ vector: 0, schedule: parseSchedule({ kind: label as "fixed", alpha: 1 }) }],
+    }));
+    const compared = aRun({ settings, nPrompts: 10 });
+    const answers = allRecords(compared, (_, { label }) => ({ deltaPerplexity: kinds[label]!.cost }));
+    const judged = anEvaluation(compared, answers, "formality", "formal", ({ prompt, setting }) => prompt < kinds[setting]!.hits);
+    return groupFronts(runData(resultsOf(compared, answers, [judged])));
+  };
+  const areas = (kinds: Parameters<typeof settingsOf>[0]): Record<string, number> =>
+    Object.fromEntries(settingsOf(kinds)!.rows.map(({ group, area }) => [group, area.value]));
+
+  test.each([
+    ["costs the most on the front", { fixed: { cost: 2, hits: 10 }, start: { cost: 1, hits: 1 }, diminishing: { cost: 5, hits: 9 } }],
+    ["costs as much as the worst", { fixed: { cost: 2, hits: 10 }, start: { cost: 2, hits: 9 }, diminishing: { cost: 2, hits: 5 } }],
+    ["costs less", { fixed: { cost: 0.5, hits: 10 }, start: { cost: 1, hits: 10 }, diminishing: { cost: 9, hits: 10 } }],
+    ["is the only one with an effect", { fixed: { cost: 2, hits: 10 }, start: { cost: 3, hits: 0 }, diminishing: { cost: 4000, hits: 0 } }],
+  ])("gives the method that beats the others, and %s, the largest area", (_, kinds) => {
+    const { all, Fixed, Start, Dim } = areas({ "no-icl": { cost: 0, hits: 0 }, ...kinds });
+    expect(Fixed).toBeGreaterThan(0.05);
+    expect(Fixed).toBeGreaterThan(Math.max(Start!, Dim!));
+    expect(all).toBeGreaterThanOrEqual(Fixed!);
+  });
+
+  test("has a range that ends beyond the costliest setting with an effect", () => {
+    const kinds = { "no-icl": { cost: 0, hits: 0 }, fixed: { cost: 2, hits: 10 }, start: { cost: 3, hits: 0 } };
+    expect(settingsOf(kinds)).toMatchObject({ from: 0, to: 2.2 }); // without an effect, no range
+    expect(settingsOf({ ...kinds, start: { cost: 3, hits: 1 } })!.to).toBeCloseTo(3.3, 12);
   });
 
   test("is drawn in steps", () => {
@@ -91,6 +128,29 @@ describe("the front of effect against ΔPPL", () => {
     const both = runData(resultsOf(run, records, [formality, { ...second, header: { ...second.header, property: "formality" } }]));
     expect(tradeOffRows(both)!.rows).toHaveLength(6);
     expect(groupFronts(both)!.rows[0]!.area.value).toBeCloseTo(groupFronts(data)!.rows[0]!.area.value, 12);
+  });
+});
+
+describe("a comparison of methods", () => {
+  const compared = (config: object) => comparedMethods(resultsOf({ ...run, config: { ...run.config, ...config } }, records, [formality]));
+
+  test("has paired tests against the prompted baseline, and areas, without the report", () => {
+    const found = compared({ strengths: {} })!;
+    expect(found).toMatchObject({ reference: "prompted", range: { from: 1, to: 4.3 } });
+    const of = (label: string) => found.rows.find(({ setting }) => setting === label)!;
+    expect(of("prompted")).toMatchObject({ effect: undefined, isOnFront: false });
+    expect(of("Dyn p=0.5")).toMatchObject(
+      { area: { value: 0.4 }, isOnFront: true, effect: { difference: { value: expect.closeTo(-0.1, 12) } } },
+    );
+    expect(of("no-icl").effect).toEqual(
+      pairedDifferences(data, "prompted", hitMeasure([formality])).find(({ setting }) => setting === "no-icl"),
+    );
+    expect(of("Fixed 2+1").area).toBeUndefined(); // one of two
+  });
+
+  test("is told from other runs", () => {
+    expect(compared({})).toBeUndefined();
+    expect(comparedMethods(resultsOf({ ...run, config: { strengths: {} } }, records, []))).toBeUndefined();
   });
 });
 

@@ -201,6 +201,10 @@ describe("plans", () => {
       /line 4: single\.1\.topP\.0 \(2\): /,
     ],
     ["models: [a]\ndefaults:\n  alphas: [1]\n  support: many\n", /line 4: defaults\.support \(many\): /],
+    [
+      "models: [a]\nmethods:\n  - { name: x, properties: [{ name: x, towards: y, judge: probe2 }] }\n",
+      /line 3: methods\.0\.properties\.0\.judge \(probe2\): expected "probe"/,
+    ],
     ["just words", /line 1: /],
     ["", /line 1: /],
   ])("%j is refused by line", async (text, message) => {

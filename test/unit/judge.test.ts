@@ -10,6 +10,7 @@ import { loadChoices } from "../../lib/evaluate/facts.js";
 import { promptedMessage } from "../../lib/evaluate/prompted-message.js";
 import { conceptOf, harmonicMean } from "../../lib/evaluate/quality-evaluator.js";
 import { checkRubric, rubricsFor } from "../../lib/evaluate/rubric.js";
+import { foreignTo } from "../../lib/evaluate/scripts.js";
 import { evaluateRun } from "../../lib/evaluate/evaluate-run.js";
 import { withPrompted } from "../../lib/experiment/config.js";
 import { runDifferences, writeRun } from "../../lib/results/index.js";
@@ -176,6 +177,29 @@ describe("code-switching", () => {
     expect(empty).toEqual({ "": null, words: 0, switches: null });
     expect(chinese![""]).toBeGreaterThan(0.05);
   });
+
+  test.each([
+    ["it", "La casa è grande привет мир как дела и il cane dorme", 5 / 12, 2],
+    ["it", "La casa è grande γεια и il cane dorme", 2 / 9, 2],
+    ["it", "Привет мир, как у вас дела сегодня?", 1, 0],
+    ["it", "私は東京に住んでいます。今日は天気がいいです。", 1, undefined],
+    ["it", "안녕하세요 오늘 날씨가 좋습니다", 1, 0],
+    ["zh", "안녕하세요 오늘 날씨가 좋습니다", 1, 0],
+    ["ko", "안녕하세요 오늘 날씨가 좋습니다", 0, 0],
+    ["ru", "Привет мир, как у вас дела сегодня?", 0, 0],
+  ])("in %s: %s: counts the words of a script that no candidate is written in", async (wanted, text, share, switches) => {
+    const [found] = await (await evaluate.codeSwitching({ wanted })).evaluate(texts(text));
+    expect(found![""]).toBeCloseTo(share, 12);
+    if (switches !== undefined) expect(found!["switches"]).toBe(switches);
+  });
+
+  test("does not take what scripts share, or a few letters of another one, for another script", () => {
+    const isForeign = foreignTo(["ita", "cmn"]);
+    expect(["perché", "µ", "ª", "l'estate", "x²", "cafe\u0301", "蜜蜂", "αabc"].filter(isForeign)).toEqual([]);
+    expect(["привет", "ひと", "한국", "λόγος", "приvет"].filter((word) => !isForeign(word))).toEqual([]);
+    expect(foreignTo(["jpn"])("カメラー")).toBe(false);
+    expect(foreignTo(["ita", "zxx"])("привет")).toBe(false); // a language without a script
+  });
 });
 
 test("brevity counts words", async () => {
@@ -209,6 +233,12 @@ describe("knowledge", () => {
     const path = join(await temporaryFolder(), "facts.json");
     await writeFile(path, JSON.stringify(given));
     await expect(loadChoices(path)).rejects.toMatchObject({ code: "E_BAD_DATASET", message: expect.stringMatching(message) });
+  });
+
+  test("an empty list is called a list once", async () => {
+    const path = join(await temporaryFolder(), "facts.json");
+    await writeFile(path, "[]");
+    await expect(loadChoices(path)).rejects.toMatchObject({ message: expect.stringMatching(/facts\.json: the list has 0 items; expected/) });
   });
 });
 

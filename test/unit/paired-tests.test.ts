@@ -17,6 +17,14 @@ describe("the sign test", () => {
   });
 });
 
+test.each<[string, () => unknown]>([
+  ["an infinite difference", () => signFlipTest([Infinity, 1])], ["one that is not a number", () => signFlipTest([NaN, 1, 2])],
+  ["one among many", () => signFlipTest([...Array<number>(20).fill(1), NaN])], ["a count that is not a number", () => signTest(NaN, 1)],
+  ["a negative count", () => signTest(-1, 1)], ["a probability that is not a number", () => holm([0.1, NaN])],
+])("%s is refused", (_, run) => {
+  expect(run).toThrow(expect.objectContaining({ code: "E_BAD_ARGUMENT" }));
+});
+
 describe("the permutation test of the mean", () => {
   test("counts all sign patterns of few differences", () => {
     expect(signFlipTest([1, 2, 3, 4, 5])).toBe(2 / 32); // only all signs the same are as far

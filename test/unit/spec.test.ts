@@ -95,12 +95,18 @@ test("selectors and gates", () => {
   expect(parseSteer("v:dyn,p=0.5,when=unsafe>0.7,until=0.3").gate).toEqual({ probe: "unsafe", above: 0.7, until: 0.3, ...gate });
   expect(parseSteer("v:fixed,1,when=C:\\p=1\\a<b.safetensors<0.2,per=prompt").gate)
     .toEqual({ probe: "C:\\p=1\\a<b.safetensors", below: 0.2, per: "prompt", shape: "hard" });
+  expect(parseSteer("v:fixed,when=p>=0.5,until=0.2").gate).toEqual({ probe: "p", above: 0.5, until: 0.2, ...gate });
+  expect(parseSteer("v:fixed,when=p<=0.5").gate).toEqual({ probe: "p", below: 0.5, ...gate });
   expect(parseSteer("v:fixed,when=p").gate).toEqual({ probe: "p", above: 0.5, ...gate });
   expect(parseSteer("v:fixed,when=p,gate=smooth").gate).toEqual({ probe: "p", above: 0, per: "token", shape: "smooth" });
 });
 
 test.each([
-  ["v:fixed,when=>0.5", /gate.probe/], ["v:fixed,until=0.3", /gate.probe/], ["v:fixed,when=p>", /gate.above/], ["v:fixed,when=p>2", /gate.above/],
+  ["v:fixed,when=>0.5", /gate.probe: expected the path of a probe file/], ["v:fixed,when=p>2", /gate.above/],
+  ["v:fixed,until=0.3", /until= belongs to a gate: add when=PROBE/], ["v:fixed,gate=smooth", /gate= belongs to a gate: add when=PROBE/],
+  ["v:budget,0.5,per=prompt", /per= belongs to a gate: add when=PROBE/], ["v:fixed,per=token", /per= belongs to a gate/],
+  ["v:fixed,when=p>", /when does not understand "p>"/], ["v:fixed,when=p>high", /when does not understand "p>high"/],
+  ["v:fixed,when=p,until=x", /until does not understand "x"/], ["v:fixed,when=p,until=", /until does not understand ""/],
   ["v:fixed,when=p>0.5,until=0.6", /until must be at most above/], ["v:fixed,when=p<0.5,until=0.4", /until must be at least below/],
   ["v:fixed,when=p>0.5,until=0.4,per=prompt", /leave out until/], ["v:fixed,when=p,until=0.4", /until needs above or below/],
   ["v:fixed,when=p,per=word", /gate.per/], ["v:fixed,when=p,gate=soft", /gate.shape/], ["v:fixed,when=p,when=q", /when is given twice/],
@@ -170,11 +176,12 @@ test.each([
   expect(error).toBeInstanceOf(SteeringError);
   const { code, message } = error as SteeringError;
   expect(code).toBe("E_BAD_SPEC");
-  // The reason stands between what was given and what was expected, so neither of them can match.
+  // The reason stands between what was given and where to read more, so neither of them can match.
   const given = `--steer ${text}: `;
   expect(message.startsWith(given)).toBe(true);
-  const [reason, ...expected] = message.slice(given.length).split("; expected FILE:");
+  const [reason, ...expected] = message.slice(given.length).split("; llama-steer generate --help");
   expect(expected).toHaveLength(1);
+  expect(reason!.length).toBeLessThan(140);
   expect(reason).toMatch(problem);
   expect(message.split("\n")).toHaveLength(1);
 });

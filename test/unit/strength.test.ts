@@ -1,6 +1,6 @@
 import { join } from "node:path";
 import { describe, expect, test } from "@jest/globals";
-import { coarseValues, finerValues } from "../../lib/calibrate/candidates.js";
+import { cheapest, coarseValues, finerValues } from "../../lib/calibrate/candidates.js";
 import { valueOf, type Candidate } from "../../lib/calibrate/index.js";
 import type { KlPoint } from "../../lib/calibrate/measure-kl.js";
 import { searchBudget } from "../../lib/calibrate/search.js";
@@ -112,6 +112,12 @@ describe("the values of a search by effect", () => {
     expect(finerValues(
       "dynamic", [0.1, 0.3].map((topP, i) => ({ schedule: schedule.dynamic({ topP }), found: i, deltaPerplexity: 1 })), 0.9,
     )).toEqual([0.2]);
+  });
+  test("know that Dyn is weaker the larger p_top is", () => {
+    const tried = [0.1, 0.3, 0.5, 0.9].map((topP) =>
+      ({ schedule: schedule.dynamic({ topP }), found: topP < 0.9 ? 1 : 0, deltaPerplexity: topP === 0.1 ? 1 : 2 }));
+    expect(finerValues("dynamic", tried, 0.9)).toEqual([0.7, 0.2]); // below the weakest with the effect, and beside the best
+    expect(cheapest(tried.slice(1), 0.9)!.schedule).toMatchObject({ topP: 0.5 });
   });
 });
 

@@ -17,11 +17,12 @@ export interface Parts {
 
 /**
  * Strengths to try, weakest first: for alphas, multiples of the one that the vector's extraction measured; for Dyn, p_top; for budgets,
- * nats. Start and Dim steer less than Fixed at the same alpha, so their multiples are larger. The same number for every method.
+ * nats. Start and Dim steer less than Fixed at the same alpha, so their multiples are larger. Dyn divides its KL by the number of tokens in
+ * p_top, so it steers less the larger that is. The same number for every method.
  */
 const STRENGTHS: Readonly<Record<Method, readonly number[]>> = {
   fixed: [0.5, 0.75, 1, 1.4], start: [1, 1.7, 2.8, 4.5], diminishing: [0.75, 1.1, 1.6, 2.3],
-  dynamic: [0.1, 0.3, 0.5, 0.8], budget: [0.5, 1.5, 4, 8], gated: [0.75, 1, 1.4, 2],
+  dynamic: [0.8, 0.5, 0.3, 0.1], budget: [0.5, 1.5, 4, 8], gated: [0.75, 1, 1.4, 2],
 };
 /** Several vectors at once each take less. */
 const SHARED: Partial<Record<Method, readonly number[]>> = {

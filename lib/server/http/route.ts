@@ -1,5 +1,6 @@
 import type { FastifyReply, FastifyRequest } from "fastify";
 import { z } from "zod";
+import { problemOf } from "../../checks.js";
 import { nearestName } from "../../formats/index.js";
 import { HttpError } from "./errors.js";
 
@@ -64,7 +65,7 @@ export function checkedBody(schema: z.ZodType | undefined, body: unknown): unkno
   if (!schema) return body;
   const parsed = schema.safeParse(body);
   if (parsed.success) return parsed.data;
-  const issue = deepest(parsed.error.issues[0]!);
+  const issue = problemOf(parsed.error.issues[0]!);
   if (issue.keys?.[0] !== undefined) throw unknownField(schema, issue.path, issue.keys[0]);
   const { path, message } = issue;
   const param = path.join(".");
@@ -77,29 +78,4 @@ function unknownField(schema: z.ZodType, path: readonly PropertyKey[], key: stri
   const near = nearestName(key, known);
   const param = [...path, key].join(".").slice(0, 200);
   return new HttpError(400, `${param}: unknown field${near ? `; did you mean ${near}?` : ""}`, { code: "E_BAD_ARGUMENT", param });
-}
-
-interface Found {
-  path: PropertyKey[];
-  message: string;
-  /** False if the value itself has another type than the schema. */
-  isOfType: boolean;
-  /** Fields that the schema does not know. */
-  keys?: string[] | undefined;
-}
-
-/** The issue itself or, where no alternative fits, that of the alternative that fits best: the one whose problem is deepest. */
-function deepest(issue: z.core.$ZodIssue): Found {
-  if (issue.code !== "invalid_union" || issue.errors.length === 0) {
-    const isOfType = issue.code !== "invalid_type" || issue.path.length > 0;
-    return { path: issue.path, message: issue.message, isOfType, keys: issue.code === "unrecognized_keys" ? issue.keys : undefined };
-  }
-  const found = issue.errors.flatMap((alternative) => (alternative[0] ? [deepest(alternative[0])] : []))
-    .filter(({ isOfType }, _, all) => isOfType || all.every((each) => !each.isOfType)) // of another type, it was not meant
-    .sort((a, b) => b.path.length - a.path.length);
-  const best = found[0];
-  if (!best) return { ...issue, isOfType: true };
-  const isOfType = best.isOfType || best.path.length > 0;
-  return { path: [...issue.path, ...best.path], isOfType, keys: best.keys, message: best.path.length > 0 ? best.message
-    : [...new Set(found.map(({ message }) => message.replace(/^Invalid input: /, "")))].join(", or ") };
 }

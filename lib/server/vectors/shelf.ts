@@ -74,7 +74,7 @@ export class Shelf {
 
   /** Throws 404, 400 for a probe. */
   async vector(id: string): Promise<SteeringVector> {
-    const content = await this.content(id);
+    const content = await this.content(id, "vector");
     if (content.kind === "vector") return content.vector;
     throw new HttpError(400, `${id} is a probe, which cannot steer; use it in monitor`, { code: "E_BAD_SPEC", param: "steering" });
   }
@@ -86,7 +86,7 @@ export class Shelf {
 
   /** Throws 404, 400 for a vector. */
   async probe(id: string): Promise<Probe> {
-    const content = await this.content(id);
+    const content = await this.content(id, "probe");
     if (content.kind === "probe") return content.probe;
     throw new HttpError(400, `${id} is a vector, which cannot judge; use it in steering`, { code: "E_BAD_SPEC", param: "monitor" });
   }
@@ -142,12 +142,12 @@ export class Shelf {
     return names.slice(0, MAX_FILES).map((name) => ({ id: name.slice(0, -ENDING.length), path: join(folder, name), source: "folder" }));
   }
 
-  private async find(id: string): Promise<Place> {
+  private async find(id: string, wanted: Content["kind"] = "vector"): Promise<Place> {
     const places = await this.places();
     const found = places.find((place) => place.id === id || `${place.id}${ENDING}` === id);
     if (found) return found;
     const near = nearestName(id, places.map((place) => place.id));
-    throw new HttpError(404, `no vector is called ${JSON.stringify(id.slice(0, 100))}${near ? `; did you mean ${near}?` : ""} `
+    throw new HttpError(404, `no ${wanted} is called ${JSON.stringify(id.slice(0, 100))}${near ? `; did you mean ${near}?` : ""} `
       + "(GET /v1/vectors lists them)", { code: "vector_not_found" });
   }
 
@@ -160,8 +160,8 @@ export class Shelf {
     return entry;
   }
 
-  private async content(id: string): Promise<Content> {
-    const place = await this.find(id);
+  private async content(id: string, wanted: Content["kind"]): Promise<Content> {
+    const place = await this.find(id, wanted);
     const stamp = await stampOf(place.path);
     const known = this.kept.get(place.path);
     this.kept.delete(place.path);

@@ -1,9 +1,8 @@
 import type { Engine } from "../../engine/index.js";
-import { SteeringError } from "../../errors.js";
 import { canonicalSpec, LiveSteering, type Steering } from "../../generate/index.js";
 import { steerText, type SteeringSpec } from "../../steering/index.js";
 import { readSteering, type LoadedSteering } from "../../vector/index.js";
-import { HttpError } from "../http/errors.js";
+import { HttpError, httpErrorOf } from "../http/errors.js";
 import type { SteeringInput } from "../schemas/index.js";
 import type { Shelf } from "./shelf.js";
 
@@ -16,11 +15,15 @@ export async function steeringsOf(
 ): Promise<LoadedSteering[]> {
   const all = input === null || input === undefined ? [] : Array.isArray(input) ? input : [input];
   return Promise.all(all.map(async (spec) => {
-    const loaded = await readSteering(spec, {
-      vector: (id) => shelf.vector(id), probe: async (id) => ({ probe: await shelf.probe(id) }), stated: (id) => shelf.stated(id),
-    }).catch((error: unknown) => { throw inWords(error); });
-    await new LiveSteering(loaded).load(model);
-    return loaded;
+    try {
+      const loaded = await readSteering(spec, {
+        vector: (id) => shelf.vector(id), probe: async (id) => ({ probe: await shelf.probe(id) }), stated: (id) => shelf.stated(id),
+      });
+      await new LiveSteering(loaded).load(model);
+      return loaded;
+    } catch (error) {
+      throw inWords(error);
+    }
   }));
 }
 
@@ -40,9 +43,9 @@ export function shorthandOf(spec: SteeringSpec): string | null {
   return steerText(spec) ?? null;
 }
 
-/** The command line's messages name its option. */
+/** A refusal that names the field; the command line's messages name its option. */
 function inWords(error: unknown): unknown {
-  if (error instanceof HttpError) return new HttpError(error.status, error.message, { code: error.code, param: "steering" });
-  if (!(error instanceof SteeringError)) return error;
-  return new SteeringError(error.code, error.message.replace(/^--steer /, "steering "), { cause: error });
+  const { status, message, code, retryAfter } = httpErrorOf(error);
+  if (status >= 500) return error;
+  return new HttpError(status, message.replace(/^--steer /, "steering "), { code, param: "steering", retryAfter, cause: error });
 }
