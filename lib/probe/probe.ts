@@ -32,9 +32,9 @@ const layerSchema = z.object({
 /** Cross-validation result of a layer with its best λ. */
 export type ProbeLayer = z.infer<typeof layerSchema>;
 
-/** What a probe can be trained on: answers, or the last tokens of prompts. */
-export const PROBE_READS = ["answer", "prompt"] as const;
-export type ProbeReads = (typeof PROBE_READS)[number];
+/** What a probe is trained on: answers, or the last tokens of prompts. */
+export type ProbeReads = "answer" | "prompt";
+export const PROBE_READS: readonly ProbeReads[] = ["answer", "prompt"];
 
 const provenanceSchema = z.object({
   /** The behaviours that the probe separates, e.g. "ITA vs ENG"; a probability near 1 means the first. */
