@@ -23,8 +23,8 @@ export interface ComparedMethods {
 
 /** Paired tests and the front of a comparison of methods; undefined for other runs, and without judges. */
 export function comparedMethods(results: RunResults): ComparedMethods | undefined {
-  const { run, records, evaluations } = results;
-  const judges = judgesOf(evaluations);
+  const { run, records } = results;
+  const judges = judgesOf(results);
   const reference = run.settings.find(({ prompt }) => prompt === "prompted")?.label ?? unsteeredLabel(run.settings);
   if (run.config["strengths"] === undefined || judges.length === 0 || reference === undefined) return undefined;
   const fronts = groupFronts(runData(results));

@@ -32,7 +32,9 @@ const vector = {
 const details = { format: "qa", context: 4096 };
 const ANSWERS: Readonly<Record<string, object>> = {
   "/v1/server": { version: "0", default_model: "model", writable: false, limits: {} },
-  "/v1/models": { object: "list", data: [{ id: "model", object: "model", created: 0, owned_by: "x", loaded: true, source: "model", details }] },
+  "/v1/models": {
+    object: "list", data: [{ id: "model", object: "model", created: 0, owned_by: "x", loaded: true, source: "model", details }],
+  },
   "/v1/vectors": { object: "list", data: [vector], problems: [] },
   "/v1/jobs": { object: "list", data: [] },
   "/v1/score": { unsteered_perplexity: 3 },
