@@ -41,7 +41,7 @@ export function note(text: string, quiet: boolean): void {
 /** As `assertWritable`, and says which folder writing will create. */
 export async function prepareOutput(path: string, inputs: readonly string[], quiet: boolean, how?: { inPieces: boolean }): Promise<void> {
   const created = await assertWritable(path, inputs, how);
-  if (created !== undefined) note(`note: creates the folder ${relative("", created)} for ${path}`, quiet);
+  if (created !== undefined) note(`note: will create the folder ${relative("", created)} for ${path}`, quiet);
 }
 
 /** Says which folder was created for an output. */

@@ -2,7 +2,7 @@ import { withLanguage } from "../lib/evaluate/index.js";
 import {
   results as resultsApi, type Estimate, type Evaluation, type Outcome, type PairedDifference, type PropertyResult, type RunResults,
 } from "../lib/experiments.js";
-import { runTitle } from "../lib/results/index.js";
+import { runTitle, unjudged } from "../lib/results/index.js";
 import { print } from "./common.js";
 import { comparedMethods } from "./methods-table.js";
 
@@ -50,6 +50,8 @@ export async function printRunTable(given: RunResults): Promise<void> {
   printColumns([["setting", "answers", ...wanted, "all at once [95 %]", ...outcomes.map(({ name }) => `${name} [95 %]`), "median ΔPPL [95 %]", ""], ...rows]);
   const isUndetermined = (cell: string): boolean => /\?\)(?: of \d+)?$/.test(cell);
   if (rows.some((row) => row.some(isUndetermined))) print("(n?): n answers could not be judged; they do not count as successes");
+  const missing = unjudged(results);
+  if (missing.length > 0) print(`not judged yet: ${missing.join(", ")}; the plan's command judges them when it is run again`);
   const agreement = agreementOf(evaluations);
   printCompared(results);
   printInterference(results);

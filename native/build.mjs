@@ -78,7 +78,7 @@ function cmakeOptions() {
 
 function main() {
   const options = process.argv.slice(2);
-  const build = options.length === 0 ? { folder: "addon" } : BUILDS[options.join(" ")];
+  const build = options.length === 0 ? { folder: "addon" } : new Map(Object.entries(BUILDS)).get(options.join(" "));
   if (!build) throw new BuildError(`build.mjs does not know ${options.join(" ")}; expected one of ${Object.keys(BUILDS).join(", ")}, or nothing`);
   // The Windows packages contain no import libraries to link with.
   const fromSource = process.platform === "win32" || /^(1|true|yes)$/i.test(process.env.LLAMA_STEER_FROM_SOURCE ?? "");

@@ -1,5 +1,5 @@
 import { createReadStream } from "node:fs";
-import { access, constants, mkdir, open, rename, rmdir, stat, type FileHandle } from "node:fs/promises";
+import { access, constants, mkdir, open, rename, stat, type FileHandle } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { dirname, resolve } from "node:path";
 import { Readable } from "node:stream";
@@ -148,7 +148,7 @@ export async function assertWritable(path: string, inputs: readonly string[] = [
   return undefined;
 }
 
-/** Creates the folder and removes it again; returns the outermost one that was created. */
+/** Returns the outermost folder that is missing. */
 async function assertReachable(path: string, inPieces: boolean): Promise<string | undefined> {
   const destination = await destinationOf(path);
   if (destination.kind === "stream" && inPieces) await temporaryFolder();
@@ -157,20 +157,18 @@ async function assertReachable(path: string, inPieces: boolean): Promise<string 
     return undefined;
   }
   const folder = resolve(dirname(destination.path));
-  const created = await mkdir(folder, { recursive: true });
-  try {
-    await access(folder, constants.W_OK);
-  } finally {
-    if (created !== undefined) await removeEmpty(folder, created);
-  }
-  return created;
+  let [existing, missing]: [string, string | undefined] = [folder, undefined];
+  for (; !await isThere(existing); existing = dirname(existing)) missing = existing;
+  if (!(await stat(existing)).isDirectory()) throw Object.assign(new Error(`${existing} is not a folder`), { code: "ENOTDIR" });
+  await access(existing, constants.W_OK);
+  return missing;
 }
 
-/** Removes folders from the innermost one outwards, unless another process has begun to write into them. */
-async function removeEmpty(innermost: string, outermost: string): Promise<void> {
-  for (let folder = innermost; folder.length >= outermost.length; folder = dirname(folder)) {
-    if (!await rmdir(folder).then(() => true, () => false)) return;
-  }
+async function isThere(path: string): Promise<boolean> {
+  return stat(path).then(() => true, (error: NodeJS.ErrnoException) => {
+    if (error.code === "ENOENT" && dirname(path) !== path) return false;
+    throw error;
+  });
 }
 
 async function headOf(path: string): Promise<string> {

@@ -69,10 +69,9 @@ export function spendingAfter(before: Spending, alphas: readonly number[], { ind
   };
 }
 
-/** What a token for which all these alphas were too large means for computing it again. */
-export function spendingBelow(before: Spending, alphas: readonly number[], kls: readonly number[]): Spending {
-  const reach = limited(reachOf(alphas, kls, -1, allowance(before)), before.schedule.alphaMax);
-  return { ...before, reach, tries: before.tries + 1 };
+/** About the alpha that spends a token's budget, where all these alphas were too large. */
+function reachBelow(before: Spending, alphas: readonly number[], kls: readonly number[]): number {
+  return limited(reachOf(alphas, kls, -1, allowance(before)), before.schedule.alphaMax);
 }
 
 /** The alpha that would have spent the budget: KL grows with alpha², at first. */
@@ -121,7 +120,7 @@ export class Budgets {
     return choices;
   }
 
-  /** True if a token may be computed again with smaller alphas. Several budgets, of which one often finds none, have that only at first. */
+  /** True if a token may be computed again with smaller alphas: with several budgets only the first, since one of them often finds none. */
   mayTryAgain(choices: readonly Choice[]): boolean {
     const spending = choices.map((choice) => this.of(choice));
     return choices.length > 0 && spending.every(({ tries, isFirst }) => tries < MOST_TRIES && (isFirst || choices.length === 1));
@@ -131,9 +130,11 @@ export class Budgets {
   tryAgain(choices: readonly Choice[], chosen: readonly Chosen[]): void {
     for (const { steering, schedule, alphas, index: choice } of choices) {
       const { index, kls } = chosen[choice]!;
-      if (index >= 0 || index === UNREACHED) continue;
-      if (kls.some((kl) => Number.isNaN(kl))) throw notFinite();
-      this.spending.set(steering, spendingBelow(this.of({ steering, schedule }), alphas, kls));
+      const spending = this.of({ steering, schedule });
+      const isBelow = index < 0 && index !== UNREACHED;
+      if (isBelow && kls.some((kl) => Number.isNaN(kl))) throw notFinite();
+      const reach = isBelow ? reachBelow(spending, alphas, kls) : spending.reach;
+      this.spending.set(steering, { ...spending, reach, tries: spending.tries + 1 });
     }
   }
 

@@ -149,8 +149,8 @@ export function alphasOf({ tokens, endReadings }: Pick<GenerationResult, "tokens
 
 /**
  * Replaces each schedule with the alphas that a generation had per step, and 0 after its last step. The same prompt, sampling and
- * `ownHistory` then give the same tokens, whatever the schedules were and however they changed during the generation. Their log
- * probabilities can differ in the last digits, since decodes have fewer rows.
+ * `ownHistory` then give the same tokens, whatever the schedules were and however they changed during the generation, up to rounding:
+ * decodes have fewer rows, so log probabilities can differ in the last digits, and so, rarely, which of two likely tokens is taken.
  *
  * @param steer the steerings in the order of the readings: `steer`, or `generation.steering`
  * @throws SteeringError E_BAD_SPEC

@@ -136,7 +136,7 @@ export async function probeTexts(
   assertMadeFor(probe, await model.fingerprint(), allowMismatch, "probe");
   const { reads = "answer", format = "qa", system, templateVariables } = probe.provenance;
   if (reads === "prompt" && texts.some(({ question }) => question !== undefined)) {
-    throw new SteeringError("E_BAD_ARGUMENT", `the probe "${probe.provenance.property}" reads prompts; expected each as a text without a question`);
+    throw new SteeringError("E_BAD_ARGUMENT", `the probe "${probe.provenance.property}" reads prompts; expected texts without questions`);
   }
   const trained = { reads, format, ...(system !== undefined && { system }), ...(templateVariables && { templateVariables }) };
   const found = await readTexts(model, texts, { site: probe.site, layers: [probe.layer], ...trained, ...how });

@@ -1,6 +1,6 @@
 import { createHash } from "node:crypto";
 import { existsSync, readdirSync } from "node:fs";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { z } from "zod";
 import { parsedBy } from "../checks.js";
 import { SteeringError } from "../errors.js";
@@ -134,7 +134,8 @@ export async function readEvaluation(
       found.header = parseHeader(parseLine(line, place), path);
       if (found.header.run !== hashOfRun(run)) throw bad(path, "belongs to another run");
       const { evaluator } = found.header;
-      if (path !== evaluationPath(dirname(path), evaluator)) throw bad(path, `has the results of the evaluator "${evaluator}", not of its own`);
+      const own = evaluationPath(dirname(path), evaluator);
+      if (path !== own) throw bad(path, `contains the results of the evaluator "${evaluator}", whose file is ${basename(own)}`);
       found.wholeBytes = end;
       return;
     }

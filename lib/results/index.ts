@@ -6,7 +6,7 @@ export {
 export { runsBelow } from "./folders.js";
 export { interference, type Interference } from "./interference.js";
 export { mergeRuns, planMerge, type Merge } from "./merge.js";
-export { plannedEvaluator, plannedProperties, probePairs, type PlannedProperty, type Sides } from "./planned-judges.js";
+export { plannedEvaluator, plannedProperties, probePairs, unjudged, type PlannedProperty, type Sides } from "./planned-judges.js";
 export { readPublished } from "./published-file.js";
 export { fromPublished, toPublished, unpublished, type PublishedResult } from "./published.js";
 export { encodeRecord, judgedText, readRecords, recordSchema, waves, type ResultRecord } from "./records.js";

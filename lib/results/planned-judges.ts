@@ -42,3 +42,11 @@ export function isPlanned({ evaluator, property }: Pick<EvaluationHeader, "evalu
   if (evaluator === plannedEvaluator(planned)) return true;
   return property === planned.name && evaluator.startsWith("probe-"); // an earlier version named probes after their datasets
 }
+
+/** Names of the properties that a comparison of methods was planned with, and that have not been judged; none in other runs. */
+export function unjudged(
+  { run, evaluations }: { run: Pick<RunFile, "config">; evaluations: ReadonlyArray<{ header: EvaluationHeader }> },
+): string[] {
+  const planned = plannedProperties(run) ?? [];
+  return planned.filter((property) => !evaluations.some(({ header }) => isPlanned(header, property))).map(({ name }) => name);
+}

@@ -2,7 +2,7 @@ import {
   agreement, bootstrap, holm, mean, median, quantile, share, signFlipTest, signTest, type Agreement, type Estimate,
 } from "../maths/index.js";
 import { hitOf, type Evaluation } from "./evaluations.js";
-import { isPlanned, plannedProperties } from "./planned-judges.js";
+import { isPlanned, plannedProperties, unjudged } from "./planned-judges.js";
 import type { RunResults } from "./store.js";
 
 /** How a value is distributed over the answers. */
@@ -64,12 +64,14 @@ export function summariseRun(results: EvaluatedResults): SettingResult[] {
 }
 
 /**
- * One judge per wanted property. In a comparison of methods, those that its plan names, whoever else judges the answers; in other runs the
- * evaluator of the property's name, otherwise the first that does not ask an instruct model, such as a probe, otherwise the first.
+ * One judge per wanted property. In a comparison of methods, those that its plan names, whoever else judges the answers, and none while one
+ * of them is missing (`unjudged`). In other runs the evaluator of the property's name, otherwise the first that does not ask an instruct
+ * model, such as a probe, otherwise the first.
  */
 export function judgesOf({ run, evaluations }: Pick<EvaluatedResults, "run" | "evaluations">): Evaluation[] {
   const judged = withoutComparisons(evaluations);
   const planned = plannedProperties(run);
+  if (planned && unjudged({ run, evaluations }).length > 0) return [];
   if (planned) {
     const counted = planned.map((property) => judged.find(({ header }) => isPlanned(header, property)));
     return judged.filter((each) => counted.includes(each));

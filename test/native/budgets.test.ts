@@ -160,7 +160,7 @@ test("a budget for the answer: a token spends at most an eighth of what is left,
   expect(token.tokens[0]!.readings).toEqual(result.tokens[0]!.readings);
 });
 
-test("a token takes one decode of three rows, another where none was within the budget; of one after the vector's end", async () => {
+test("a token takes one decode of three rows, another where none was within the budget, and one row after the vector's end", async () => {
   const run = async (how: Partial<Steering>): Promise<GenerationResult> => generateText(model, "spend", {
     steer: { vector: vectors[0]!, schedule: budget(0.2), ...how }, maxNewTokens: 16, sampling: NO_END,
   });

@@ -78,7 +78,7 @@ describe.each(SITES)("%s", (site) => {
       const ours = await logitsOf(context, at);
       ours.forEach((row, position) => expect(maxDifference(row, logits[position]!)).toBeLessThan(ROUNDING));
       most = Math.max(most, maxDifference(plain[5]!, logits[5]!));
-      expect(maxDifference(plain[5]!, logits[5]!)).toBeGreaterThan(10 * ROUNDING); // there was something to change
+      expect(maxDifference(plain[5]!, logits[5]!)).toBeGreaterThan(10 * ROUNDING); // there was something to change: 0.98 at least
     }
     expect(most).toBeGreaterThan(0.1);
   });
@@ -168,7 +168,7 @@ describe("identities, seen in the stream after a block", () => {
       expect(Math.abs(along(one, second))).toBeLessThan(RELATIVE * norm(one));
       left.push(Math.abs(along(other, second)) / norm(other));
     }
-    expect(Math.max(...left)).toBeGreaterThan(0.06);
+    expect(Math.max(...left)).toBeGreaterThan(0.06); // 0.09; the largest tolerance, of GPUs, is 0.05
   });
 });
 

@@ -134,8 +134,10 @@ browsing("the page", () => {
       return [left, bottom];
     }));
     for (const width of [1440, 1300, 1100]) {
+      const before = await places();
       await page.setViewportSize({ width, height: 900 });
-      await eventually(async () => { // it splits anew
+      if (width !== 1440) await eventually(async () => expect(await places()).not.toEqual(before));
+      await eventually(async () => {
         expect(await nBlocks()).toBe(2);
         const split = await places();
         await page.evaluate(`(() => {

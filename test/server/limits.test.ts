@@ -61,11 +61,8 @@ describe("who may ask", () => {
     expect(await statusWith(server.url, { host, ...(origin !== "" && { origin }) })).toBe(status);
   });
 
-  test.each([
-    { host: "0.0.0.0", apiKeys: [KEY] }, { allowedHosts: ["proxy.example"], apiKeys: [KEY] },
-  ])("other machines are not told the paths of models: %j", async (how) => {
-    await using other = await startServer(space, how);
-    const { json } = await askingAt(other.url.replace("0.0.0.0", "127.0.0.1"))("GET", "/v1/models", undefined, { authorization: `Bearer ${KEY}` });
+  test("nobody is told the paths of models", async () => {
+    const { json } = await askingAt(server.url)("GET", "/v1/models");
     expect((json as { data: unknown[] }).data).toMatchObject([{ id: "chat", source: null }, { id: "tiny", source: "tiny" }]);
     expect(JSON.stringify(json)).not.toContain(space.folder);
   });

@@ -138,7 +138,7 @@ describe("an evaluation", () => {
     await evaluateRun(folder, [new Counting()]);
     const copy = join(folder, "eval-zzz.jsonl");
     for (const [content, message] of [
-      [await readFile(path(), "utf8"), /eval-zzz\.jsonl has the results of the evaluator "counting", not of its own; delete the file, or/],
+      [await readFile(path(), "utf8"), /eval-zzz\.jsonl contains the results of the evaluator "counting", whose file is eval-counting\.jsonl; delete the file, or/],
       ["stray\n", /eval-zzz\.jsonl: line 1 is not JSON.*; delete the file, or evaluate with the evaluator that it is named after and --again/],
     ] as const) {
       await writeFile(copy, content);

@@ -2,7 +2,7 @@ import { describe, expect, test } from "@jest/globals";
 import { withLanguage } from "../../lib/evaluate/evaluate-run.js";
 import { judgedProperty, wantedOf, wantedSide } from "../../lib/evaluate/wanted-properties.js";
 import {
-  evaluationHeader, evaluationRow, hitMeasure, judgeAgreement, pairedDifferences, summariseRun, type Evaluation,
+  evaluationHeader, evaluationRow, hitMeasure, judgeAgreement, pairedDifferences, summariseRun, unjudged, type Evaluation,
 } from "../../lib/results/index.js";
 import type { Probe } from "../../lib/probe/index.js";
 import { aRun, someRecords } from "../support/runs.js";
@@ -65,6 +65,8 @@ describe("the table", () => {
       summariseRun({ ...results, run: { ...RUN, config }, evaluations }).map((each) => each.joint?.share.value);
     expect(joint([...others, language, probe])).toEqual(joint([language, probe]));
     expect(joint([language, probe])[2]).toBe(3 / 4);
+    expect(new Set(joint([...others, language]))).toEqual(new Set([undefined])); // while a judge is missing, nothing is counted without it
+    expect(unjudged({ run: { ...RUN, config }, evaluations: [...others, language] })).toEqual(["formal"]);
     const earlier = evaluation("probe-eni2f-enf2i", "hhhmm hhhmm hhhmm hhhmm".replaceAll(" ", ""), "formal", "formal");
     expect(joint([...others, language, earlier])).toEqual(joint([language, probe]));
     expect(judgeAgreement([...others, language, probe]).map(({ property, judges }) => [property, ...judges])).toEqual(

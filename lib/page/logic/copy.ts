@@ -11,7 +11,7 @@ export const LANGUAGE_TITLES: Readonly<Record<Language, string>> = {
 
 /** One column's answer, as a program asks for it. */
 export interface Copied {
-  /** The server's id of the model, and what a program on its machine loads it by, if the server tells. */
+  /** The server's id of the model, and the name or address that a program loads it by; null for a file. */
   model: string;
   source: string | null;
   /** The last question alone, and the whole input of the request. */

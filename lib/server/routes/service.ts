@@ -1,15 +1,13 @@
-import { resolve } from "node:path";
 import { HOOK_SITES } from "../../vector/index.js";
 import { packageVersion } from "../../formats/index.js";
 import { resolveFormat } from "../../prompt/index.js";
 import type { Model } from "../../model/index.js";
 import { HttpError } from "../http/errors.js";
-import { isLoopback } from "../http/guard.js";
 import { route, type Route } from "../http/route.js";
 import type { ModelPool } from "../pool/pool.js";
 import { healthSchema, modelListSchema, modelSchema, serverSchema } from "../schemas/index.js";
 import type { Services } from "../services.js";
-import { MAX_BODY_BYTES, MAX_JOBS, MAX_UPLOAD_BYTES, type Settings } from "../settings.js";
+import { MAX_BODY_BYTES, MAX_JOBS, MAX_UPLOAD_BYTES } from "../settings.js";
 
 /** Since when models are served; OpenAI's clients expect a date. */
 const created = Math.floor(Date.now() / 1000);
@@ -20,10 +18,10 @@ export function serviceRoutes(services: Services): Route[] {
   return [
     route("GET /v1/models", {
       summary: "The served models", answers: { description: "the list", schema: modelListSchema },
-    }, async () => ({ object: "list", data: await Promise.all(pool.entries.map((entry) => modelEntry(entry, settings))) })),
+    }, async () => ({ object: "list", data: await Promise.all(pool.entries.map((entry) => modelEntry(entry))) })),
     route("GET /v1/models/{id}", { summary: "A served model", answers: { description: "its entry", schema: modelSchema } }, ({ id }) => {
       const found = pool.entries.find((entry) => entry.id === id);
-      if (found) return modelEntry(found, settings);
+      if (found) return modelEntry(found);
       throw new HttpError(404, "no model is served under this name", { code: "model_not_found" });
     }),
     route("GET /v1/server", {
@@ -55,11 +53,10 @@ export function countsOf(pool: ModelPool): { running: number; queued: number } {
   return { running: sum("running"), queued: sum("queued") };
 }
 
-async function modelEntry({ id, name, path, model }: ModelPool["entries"][number], { host, allowedHosts }: Settings): Promise<object> {
+/** Paths of the server's machine are told to nobody: a request from a proxy looks like one from this machine. */
+async function modelEntry({ id, name, model }: ModelPool["entries"][number]): Promise<object> {
   const details = model ? await detailsOf(model) : null;
-  const isPrivate = isLoopback(host) && allowedHosts.length === 0; // then whoever asks is on this machine
-  const source = name ?? (isPrivate ? resolve(path) : null);
-  return { id, object: "model", created, owned_by: "llama-steer", loaded: model !== undefined, source, details };
+  return { id, object: "model", created, owned_by: "llama-steer", loaded: model !== undefined, source: name ?? null, details };
 }
 
 async function detailsOf(model: Model): Promise<object> {

@@ -22,7 +22,7 @@ export const modelSchema = z.object({
   owned_by: z.literal("llama-steer"),
   /** Models are loaded when a request first names them. */
   loaded: z.boolean(),
-  /** What `loadModel` takes on the server's machine: a name, an address, or a path, which is null if others can reach the server. */
+  /** The name or the address by which `loadModel` loads it; null for a file, whose path is not told. */
   source: z.string().nullable(),
   /** Null until the model is loaded. */
   details: z.object({
