@@ -15,7 +15,7 @@ const TRAIN = options({
   out: { ...file, describe: "Probe file to write" },
   reads: {
     choices: ["answer", "prompt"], default: "answer",
-    describe: "What to read: an answer's tokens, or a prompt's last one, for per=prompt gates",
+    describe: "An answer's tokens, or a prompt's last one, for gates with per=prompt",
   },
   ...siteOption("resid_post"),
   layers: { type: "string", default: "all", describe: "Layers to choose from, counted from 0, e.g. 4-9" },
