@@ -106,7 +106,9 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Planned
       const progress = onRun?.(run, runs.indexOf(run), runs.length);
       const place = { ...shared, ...progress, datasets, modelName: name, out: join(options.out, run.out) };
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!
-        : run.kind === "methods" ? await runMethods(model, run.config, { ...place, load: (judge) => judges.open(judge) })
+        : run.kind === "methods" ? await runMethods(model, run.config, {
+          ...place, load: (judge) => judges.open(judge), release: (judge) => judges.release(judge),
+        })
         : await runCompose(model, { ...run.config, vectors: run.config.vectors.map((file) => join(options.out, file)) }, place);
       done.push(run);
       await onResults?.(run, results);
@@ -125,6 +127,12 @@ class Judges implements AsyncDisposable {
     const model = this.loaded.get(name) ?? await this.load(name);
     this.loaded.set(name, model);
     return model;
+  }
+
+  async release(name: string): Promise<void> {
+    const model = this.loaded.get(name);
+    this.loaded.delete(name);
+    await model?.[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

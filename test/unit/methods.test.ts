@@ -8,7 +8,7 @@ import { METHODS, methodsSchema, type MethodsConfig } from "../../lib/experiment
 import type { Engine } from "../../lib/engine/index.js";
 import { chosenJudge } from "../../lib/experiment/methods/judges.js";
 import { loadPlan, planRuns } from "../../lib/experiment/plan.js";
-import { checkPlan } from "../../lib/experiment/run-plan.js";
+import { checkPlan, runPlan } from "../../lib/experiment/run-plan.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { differencesTable } from "../../lib/report/comparison-tables.js";
 import { runData } from "../../lib/report/data.js";
@@ -64,11 +64,30 @@ describe("a comparison of methods", () => {
       ({ info: { path }, fingerprint: async () => ({ fileHash }) }) as unknown as Engine;
     const steered = named("models/a.gguf", "1");
     const others: Record<string, Engine> = { "copies/a.gguf": named("copies/a.gguf", "1"), b: named("b.gguf", "2") };
-    const chosen = (...judges: string[]) =>
-      chosenJudge(steered, parsed({ judges }), { modelName: "a", load: async (name) => others[name]! }).then(({ judgeName }) => judgeName);
+    const released: string[] = [];
+    const source = {
+      modelName: "a", load: async (name: string) => others[name]!, release: async (name: string) => { released.push(name); },
+    };
+    const chosen = (...judges: string[]) => chosenJudge(steered, parsed({ judges }), source).then(({ judgeName }) => judgeName);
     expect(await chosen("a", "copies/a.gguf", "b")).toBe("b");
     expect(await chosen("copies/a.gguf", "itself", "b")).toBe("itself");
     await expect(chosen("a", "copies/a.gguf")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/only judge/) });
+    expect(released).toEqual(Array(3).fill("copies/a.gguf")); // by each of these choices; none is used
+  });
+
+  test("does not keep a judge loaded that is the steered model", async () => {
+    const file = join(await temporaryFolder(), "plan.yaml");
+    await writeFile(file, "models: [m]\nmethods:\n  - { name: x, properties: [{ name: brief, towards: is brief, away: is long, "
+      + "judge: { brevity: 3 } }], questions: ENG, methods: [fixed], message: Be brief, judges: [copy, other] }\n");
+    const events: string[] = [];
+    const load = async (name: string): Promise<Engine> => {
+      events.push(`load ${name}`);
+      if (name === "other") throw new Error("far enough");
+      const dispose = async (): Promise<void> => { events.push(`dispose ${name}`); };
+      return { info: { path: name }, fingerprint: async () => ({ fileHash: "1" }), [Symbol.asyncDispose]: dispose } as unknown as Engine;
+    };
+    await expect(runPlan(await loadPlan(file), { out: "results", load })).rejects.toThrow("far enough");
+    expect(events).toEqual(["load m", "load copy", "dispose copy", "load other", "dispose m"]);
   });
 
   test("judges several properties if each is judged by something else", () => {
