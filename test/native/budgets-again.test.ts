@@ -37,14 +37,14 @@ function expectAgain({ work, tokens }: GenerationResult): void {
   expect(work.decodes).toBeGreaterThan(tokens.length);
 }
 
-/** Calls this when a token is about to be computed again, the n-th time. */
-function whenAgain(n: number, act: () => void): void {
+/** Calls this each time that a token is about to be computed again. */
+function whenAgain(act: (nTimes: number) => void): void {
   jest.restoreAllMocks();
   const original = Budgets.prototype.tryAgain;
-  let left = n;
+  let nTimes = 0;
   jest.spyOn(Budgets.prototype, "tryAgain").mockImplementation(function (this: Budgets, ...given) {
     original.apply(this, given);
-    if (--left === 0) act();
+    act(++nTimes);
   });
 }
 
@@ -109,26 +109,36 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
     }
   });
 
-  test("changed between tokens, or while one is computed again", async () => {
+  test("changed while one is computed again: that acts from the next token on", async () => {
     const fixed = { kind: "fixed", alpha: 0.02 } as const;
-    const steer: Steering[] = [{ vector: steep, schedule: fixed }, { vector: mild, schedule: fixed }];
-    for (const during of [0, 1, 2]) {
-      const stream = generate(model, "spend", { steer: steer[0]!, ...options() });
-      let isChanged = during === 0;
-      if (during > 0) whenAgain(during, () => {
-        isChanged = true;
-        stream.steering[0]!.schedule = during === 1 ? fixed : budget(0.05);
-      });
-      for (let i = 0; i < 4; i++) await stream.next();
-      stream.steering[0]!.schedule = budget(0.5);
-      for (let i = 0; i < 4; i++) await stream.next();
-      await stream.add({ vector: mild, schedule: fixed });
-      stream.steering[0]!.schedule = budget(0.1);
-      const result = await stream.result();
+    for (const to of [undefined, fixed, budget(0.05), dynamic({ topP: 0.8, alphaMax: 0.1 })]) {
+      const live = async (when: number | "again"): Promise<{ result: GenerationResult; at: number }> => {
+        const stream = generate(model, "spend", { steer: spending, ...options() });
+        let [n, at] = [0, -1];
+        const change = (): void => {
+          at = n;
+          if (to) stream.steering[0]!.schedule = to;
+          else stream.steering[0]!.drop();
+        };
+        if (when === "again") whenAgain(() => { if (n > 0 && at < 0) change(); });
+        for (; n < 12; n++) {
+          if (n === when) change();
+          await stream.next();
+        }
+        await stream.add({ vector: mild, schedule: budget(0.1) });
+        return { result: await stream.result(), at };
+      };
+      const { result, at } = await live("again");
       expectAgain(result);
-      expect(isChanged).toBe(true);
+      expect(at).toBeGreaterThan(0);
       expect(result.tokens).toHaveLength(N);
-      expectSameTokens(await run(replay(steer, result)), result);
+      const { result: before } = await live(at + 1);
+      expect(ids(before)).toEqual(ids(result));
+      before.tokens.forEach(({ readings }, step) => readings.forEach(({ alpha, kl }, index) => {
+        expect(alpha).toBeCloseTo(result.tokens[step]!.readings[index]!.alpha, digits(3));
+        if (kl !== null) expect(kl).toBeCloseTo(result.tokens[step]!.readings[index]!.kl!, digits(3));
+      }));
+      expectSameTokens(await run(replay([spending, { vector: mild, schedule: fixed }], result)), result);
     }
   });
 
@@ -136,7 +146,7 @@ describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) =
     const [before, beside] = [await run([spending]), await run([])];
     for (const n of [1, 2]) {
       const abort = new AbortController();
-      whenAgain(n, () => abort.abort());
+      whenAgain((nTimes) => { if (nTimes === n) abort.abort(); });
       const [aborted, plain] = await Promise.allSettled([run([spending], { signal: abort.signal }), run([])]);
       expect(aborted).toMatchObject({ status: "rejected", reason: { code: "E_ABORTED" } });
       expect(plain).toMatchObject({ status: "fulfilled" });
@@ -192,7 +202,7 @@ describe.each([
     const own = chat();
     await own.say(ask[0]!, { steer: [spending] }).result();
     const abort = new AbortController();
-    whenAgain(1, () => abort.abort());
+    whenAgain(() => abort.abort());
     await expect(own.say(ask[2]!, { steer: [spending], signal: abort.signal }).result()).rejects.toMatchObject({ code: "E_ABORTED" });
     jest.restoreAllMocks();
     const found = await own.say(ask[1]!, { steer: [spending] }).result();
