@@ -150,7 +150,7 @@ describe("a comparison of methods", () => {
       message: "Be polite, as in data.csv", properties: [{ positive: own, negative: "RUD", judge: { probe: [[own, "RUD"]] } }],
     });
     for (const name of ["ENG", "ITA"]) await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
-    await expect(checked("evaluationSize: 4, validation: 2")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /ENG, ITA .* share 12 questions/ });
+    await expect(checked("evaluationSize: 4, validation: 2")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /no two of ENG, ITA .* share 24 questions/ });
   });
 
   test("the included plans have one run per model and entry", async () => {

@@ -75,7 +75,7 @@ export async function judgesFor({ properties }: MethodsConfig, kit: JudgeKit): P
     datasets: contentDatasets(datasets ?? datasetsFolder(), judgeName), ...(signal && { signal }),
   });
   kit.onNotice?.(`content kept: read from ${judgeName}, layer ${kept.gold.layer}, which tells answers to the same question from others `
-    + `with an AUC of ${kept.gold.auc.toFixed(3)}`);
+    + `(${kept.gold.datasets.join(", ")}) with an AUC of ${kept.gold.auc.toFixed(3)}`);
   return { effects, kept, all: [...effects, kept, fluencyEvaluator()] };
 }
 
