@@ -51,9 +51,9 @@ const PENALTY = 0.01;
  *   other kind of model), E_ABORTED
  */
 export async function keptEvaluator(
-  source: Engine | Embedder, { against = "no-icl", datasets, signal, ...how }: KeptOptions = {},
+  source: Engine | Embedder, { against = "no-icl", datasets = datasetsFolder(), signal, ...how }: KeptOptions = {},
 ): Promise<Evaluator & { gold: ContentGold }> {
-  const { names, styles, pairs } = await labelledPairs(datasets);
+  const { names, styles, pairs } = await labelledPairs(datasets, signal);
   const others = pairs.flatMap(({ texts }) => texts);
   const { vectors, layer } = source instanceof Embedder ? { vectors: await ofEmbedder(source, how), layer: undefined }
     : await ofLayer(source, { styles, others }, pairs, how.layer, how.prefix, signal);
@@ -100,18 +100,20 @@ export function contentDatasets(folder: string, model: string): string {
   return stylesIn(folder).length < 2 ? includedDatasets(model) : folder;
 }
 
-/** Throws E_NOT_FOUND, E_BAD_DATASET for a folder by whose datasets contents cannot be compared. */
-export async function assertContentDatasets(folder: string): Promise<void> {
-  await labelledPairs(folder);
+/** Throws E_NOT_FOUND, E_BAD_DATASET for a folder by whose datasets contents cannot be compared, E_ABORTED. */
+export async function assertContentDatasets(folder: string, signal?: AbortSignal): Promise<void> {
+  await labelledPairs(folder, signal);
 }
 
-/** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND, E_BAD_DATASET. */
-async function labelledPairs(folder = datasetsFolder()): Promise<{ names: string[]; styles: string[][]; pairs: LabelledPair[] }> {
+/** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND, E_BAD_DATASET, E_ABORTED. */
+async function labelledPairs(
+  folder: string, signal: AbortSignal | undefined,
+): Promise<{ names: string[]; styles: string[][]; pairs: LabelledPair[] }> {
   const known = stylesIn(folder);
   if (known.length < 2) {
     throw new SteeringError("E_NOT_FOUND", `${folder} has too few datasets to compare contents; expected two of ${STYLES.join(", ")}`);
   }
-  const { names, answers } = await answersInCommon(known, folder);
+  const { names, answers } = await answersInCommon(known, folder, signal);
   const [first, ...others] = answers.map((rows) => rows.slice(STYLE_ROWS, STYLE_ROWS + PAIR_ROWS));
   const pairs = others.flatMap((other) => other.flatMap((text, index): LabelledPair[] => [
     { texts: [first![index]!, text], isSame: true },
@@ -126,10 +128,12 @@ interface Answers {
   byQuestion: ReadonlyMap<string, string>;
 }
 
-/** Answers to the same questions, in the same order, and the datasets that have them. Throws E_BAD_DATASET unless there are two. */
-async function answersInCommon(known: readonly string[], folder: string): Promise<{ names: string[]; answers: string[][] }> {
+/** Answers to the same questions, in the same order, and the two or more datasets that have them. Throws E_BAD_DATASET, E_ABORTED. */
+async function answersInCommon(
+  known: readonly string[], folder: string, signal: AbortSignal | undefined,
+): Promise<{ names: string[]; answers: string[][] }> {
   const all = await Promise.all(known.map(async (name): Promise<Answers> =>
-    ({ name, byQuestion: new Map((await loadDataset(name, folder)).rows.map(({ input, output }) => [input, output])) })));
+    ({ name, byQuestion: new Map((await loadDataset(name, folder, { signal })).rows.map(({ input, output }) => [input, output])) })));
   for (const first of all.keys()) {
     const { used, questions } = sharing(all.slice(first));
     if (used.length < 2) continue;

@@ -36,6 +36,11 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
     if (!read.has(key)) read.set(key, loadDataset(name, folder, { signal }).then(({ rows }) => rows.length)); // do not keep the rows
     return read.get(key)!;
   };
+  const compared = new Map<string, Promise<void>>();
+  const compareOnce = (folder: string): Promise<void> => {
+    if (!compared.has(folder)) compared.set(folder, assertContentDatasets(folder, signal));
+    return compared.get(folder)!;
+  };
   for (const run of planRuns(plan)) {
     throwIfAborted(signal);
     const { config } = run;
@@ -52,7 +57,7 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
       }
       if (run.kind === "methods") {
         assertEnough(run.config, await readOnce(run.config.questions, folder));
-        if (folder !== includedDatasets(run.model) && contentDatasets(folder, run.model) === folder) await assertContentDatasets(folder);
+        if (folder !== includedDatasets(run.model) && contentDatasets(folder, run.model) === folder) await compareOnce(folder);
       }
       check.left.push(run);
     } catch (error) {

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "@jest/globals";
+import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { saveDataset } from "../../lib/dataset/index.js";
 import { styleless } from "../../lib/evaluate/content-vectors.js";
 import { rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
@@ -18,6 +18,8 @@ import { evaluationHeader, fluencyOf, outcomeMean, outcomesOf, pairedDifferences
 import type { VectorData } from "../../lib/vector/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
+
+afterEach(() => { jest.restoreAllMocks(); });
 
 const ENTRY = {
   name: "italian", properties: [{ name: "italian", positive: "ITA", negative: "ENG", judge: { language: "it" } }],
@@ -151,6 +153,35 @@ describe("a comparison of methods", () => {
     });
     for (const name of ["ENG", "ITA"]) await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
     await expect(checked("evaluationSize: 4, validation: 2")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /no two of ENG, ITA .* share 24 questions/ });
+  });
+
+  test("reads the datasets that contents are compared by once per plan, until it is stopped", async () => {
+    const folder = await temporaryFolder();
+    for (const name of ["POL", "RUD", "ENG", "ITA"]) {
+      const rows = Array.from({ length: 30 }, (_, index) => ({ input: `question ${index}?`, output: `${name} ${index}` }));
+      await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
+    }
+    const file = join(folder, "plan.yaml");
+    await writeFile(file, "models: [m]\ndatasets: mydata\nmethods:\n  - { name: x, properties: [{ name: polite, positive: POL, "
+      + "negative: RUD, judge: probe }], questions: POL, evaluationSize: 4, validation: 2, message: Be polite, judges: [j] }\n");
+    const plan = await loadPlan(file);
+    const parse = jest.spyOn(JSON, "parse");
+    const reads = async (...models: string[]): Promise<number> => {
+      parse.mockClear();
+      expect((await checkPlan({ ...plan, models })).left).toHaveLength(models.length);
+      return parse.mock.calls.filter(([text]) => /(ENG|ITA) \d/.test(text)).length;
+    };
+    const once = await reads("m");
+    expect(once).toBeGreaterThan(0);
+    expect(await reads("m", "n", "o")).toBe(once);
+    const stop = new AbortController();
+    parse.mockRestore();
+    const { parse: real } = JSON;
+    jest.spyOn(JSON, "parse").mockImplementation((text, ...more) => {
+      if (/RUD \d/.test(text)) stop.abort(); // the last dataset before these
+      return real(text, ...more) as unknown;
+    });
+    await expect(checkPlan(plan, undefined, stop)).rejects.toMatchObject({ code: "E_ABORTED" });
   });
 
   test("the included plans have one run per model and entry", async () => {
