@@ -21,6 +21,8 @@ export interface KeptOptions {
 
 /** How well cosines tell answers to the same question from answers to different ones, whatever their language and style. */
 export interface ContentGold {
+  /** The datasets that the answers are from. */
+  datasets: string[];
   /** Pairs of answers: half of them answer the same question in two languages or styles, half two questions. */
   n: number;
   /** Area under the ROC curve: 1 if every pair of the first kind has the larger cosine, 0.5 by chance. */
@@ -31,10 +33,11 @@ export interface ContentGold {
   layer?: number;
 }
 
-/** Answers to the same questions; the first is compared with all others. Those that exist are used. */
+/** Answers to the same questions; the first is compared with all others. Those that exist and share enough questions are used. */
 const STYLES = ["ENG", "ITA", "ZHO", "ENi2f", "ENf2i"];
 /** Questions for the means of the styles, and questions after them for the pairs. */
 const [STYLE_ROWS, PAIR_ROWS] = [12, 12];
+const LEAST_QUESTIONS = STYLE_ROWS + PAIR_ROWS;
 /** Keeps the fit finite where the pairs are told apart without a mistake. */
 const PENALTY = 0.01;
 
@@ -48,9 +51,9 @@ const PENALTY = 0.01;
  *   other kind of model), E_ABORTED
  */
 export async function keptEvaluator(
-  source: Engine | Embedder, { against = "no-icl", datasets, signal, ...how }: KeptOptions = {},
+  source: Engine | Embedder, { against = "no-icl", datasets = datasetsFolder(), signal, ...how }: KeptOptions = {},
 ): Promise<Evaluator & { gold: ContentGold }> {
-  const { styles, pairs } = await labelledPairs(datasets);
+  const { names, styles, pairs } = await labelledPairs(datasets, signal);
   const others = pairs.flatMap(({ texts }) => texts);
   const { vectors, layer } = source instanceof Embedder ? { vectors: await ofEmbedder(source, how), layer: undefined }
     : await ofLayer(source, { styles, others }, pairs, how.layer, how.prefix, signal);
@@ -59,7 +62,7 @@ export async function keptEvaluator(
   const probability = (cosine: number): number => sigmoid(logit(model, [cosine]));
   const isSame = scored.map((each) => each.isSame);
   const gold: ContentGold = {
-    n: scored.length, auc: auc(scored.map(({ cosine }) => cosine), isSame),
+    datasets: names, n: scored.length, auc: auc(scored.map(({ cosine }) => cosine), isSame),
     accuracy: accuracy(scored.map(({ cosine }) => probability(cosine)), isSame), ...(layer !== undefined && { layer }),
   };
   return {
@@ -97,37 +100,60 @@ export function contentDatasets(folder: string, model: string): string {
   return stylesIn(folder).length < 2 ? includedDatasets(model) : folder;
 }
 
-/** Throws E_NOT_FOUND, E_BAD_DATASET for a folder by whose datasets contents cannot be compared. */
-export async function assertContentDatasets(folder: string): Promise<void> {
-  await labelledPairs(folder);
+/** Throws E_NOT_FOUND, E_BAD_DATASET for a folder by whose datasets contents cannot be compared, E_ABORTED. */
+export async function assertContentDatasets(folder: string, signal?: AbortSignal): Promise<void> {
+  await labelledPairs(folder, signal);
 }
 
-/** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND, E_BAD_DATASET. */
-async function labelledPairs(folder = datasetsFolder()): Promise<{ styles: string[][]; pairs: LabelledPair[] }> {
-  const names = stylesIn(folder);
-  if (names.length < 2) {
+/** Pairs of answers in two styles, to the same question and to two. Throws E_NOT_FOUND, E_BAD_DATASET, E_ABORTED. */
+async function labelledPairs(
+  folder: string, signal: AbortSignal | undefined,
+): Promise<{ names: string[]; styles: string[][]; pairs: LabelledPair[] }> {
+  const known = stylesIn(folder);
+  if (known.length < 2) {
     throw new SteeringError("E_NOT_FOUND", `${folder} has too few datasets to compare contents; expected two of ${STYLES.join(", ")}`);
   }
-  const answers = await answersInCommon(names, folder);
+  const { names, answers } = await answersInCommon(known, folder, signal);
   const [first, ...others] = answers.map((rows) => rows.slice(STYLE_ROWS, STYLE_ROWS + PAIR_ROWS));
   const pairs = others.flatMap((other) => other.flatMap((text, index): LabelledPair[] => [
     { texts: [first![index]!, text], isSame: true },
     { texts: [first![(index + 1) % first!.length]!, text], isSame: false },
   ]));
-  return { styles: answers.map((rows) => rows.slice(0, STYLE_ROWS)), pairs };
+  return { names, styles: answers.map((rows) => rows.slice(0, STYLE_ROWS)), pairs };
 }
 
-/** The datasets' answers to the questions that all of them have, in the same order. Throws E_BAD_DATASET if these are too few. */
-async function answersInCommon(names: readonly string[], folder: string): Promise<string[][]> {
-  const byQuestion = await Promise.all(names.map(async (name) =>
-    new Map((await loadDataset(name, folder)).rows.map(({ input, output }) => [input, output]))));
-  const questions = [...byQuestion[0]!.keys()].filter((question) => byQuestion.every((answers) => answers.has(question)));
-  const needed = STYLE_ROWS + PAIR_ROWS;
-  if (questions.length < needed) {
-    throw new SteeringError("E_BAD_DATASET", `${names.join(", ")} in ${folder} share ${questions.length} questions; comparing contents needs `
-      + `answers to the same ${needed} in each of them. Add rows, or leave the datasets out that have other questions`);
+/** A dataset's answers by their questions. */
+interface Answers {
+  name: string;
+  byQuestion: ReadonlyMap<string, string>;
+}
+
+/** Answers to the same questions, in the same order, and the two or more datasets that have them. Throws E_BAD_DATASET, E_ABORTED. */
+async function answersInCommon(
+  known: readonly string[], folder: string, signal: AbortSignal | undefined,
+): Promise<{ names: string[]; answers: string[][] }> {
+  const all = await Promise.all(known.map(async (name): Promise<Answers> =>
+    ({ name, byQuestion: new Map((await loadDataset(name, folder, { signal })).rows.map(({ input, output }) => [input, output])) })));
+  for (const first of all.keys()) {
+    const { used, questions } = sharing(all.slice(first));
+    if (used.length < 2) continue;
+    return { names: used.map(({ name }) => name), answers: used.map(({ byQuestion }) => questions.map((each) => byQuestion.get(each)!)) };
   }
-  return byQuestion.map((answers) => questions.map((question) => answers.get(question)!));
+  throw new SteeringError("E_BAD_DATASET", `no two of ${known.join(", ")} in ${folder} share ${LEAST_QUESTIONS} questions; comparing contents `
+    + `needs answers to the same ${LEAST_QUESTIONS} questions in two of them: add rows`);
+}
+
+/** The first dataset and those after it that share enough questions with it and with each other, and these questions. */
+function sharing([first, ...others]: readonly Answers[]): { used: Answers[]; questions: string[] } {
+  const used = [first!];
+  let questions = [...first!.byQuestion.keys()];
+  for (const other of others) {
+    const shared = questions.filter((question) => other.byQuestion.has(question));
+    if (shared.length < LEAST_QUESTIONS) continue;
+    questions = shared;
+    used.push(other);
+  }
+  return { used, questions };
 }
 
 async function ofEmbedder(embedder: Embedder, { layer, prefix }: KeptOptions): Promise<ContentVectors> {

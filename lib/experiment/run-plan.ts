@@ -36,6 +36,11 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
     if (!read.has(key)) read.set(key, loadDataset(name, folder, { signal }).then(({ rows }) => rows.length)); // do not keep the rows
     return read.get(key)!;
   };
+  const compared = new Map<string, Promise<void>>();
+  const compareOnce = (folder: string): Promise<void> => {
+    if (!compared.has(folder)) compared.set(folder, assertContentDatasets(folder, signal));
+    return compared.get(folder)!;
+  };
   for (const run of planRuns(plan)) {
     throwIfAborted(signal);
     const { config } = run;
@@ -52,7 +57,7 @@ export async function checkPlan(plan: Plan, datasets?: string, { signal }: Check
       }
       if (run.kind === "methods") {
         assertEnough(run.config, await readOnce(run.config.questions, folder));
-        if (folder !== includedDatasets(run.model) && contentDatasets(folder, run.model) === folder) await assertContentDatasets(folder);
+        if (folder !== includedDatasets(run.model) && contentDatasets(folder, run.model) === folder) await compareOnce(folder);
       }
       check.left.push(run);
     } catch (error) {
@@ -106,7 +111,9 @@ export async function runPlan(plan: Plan, options: PlanOptions): Promise<Planned
       const progress = onRun?.(run, runs.indexOf(run), runs.length);
       const place = { ...shared, ...progress, datasets, modelName: name, out: join(options.out, run.out) };
       const results = run.kind === "single" ? (await runSingle(model, run.config, place))!
-        : run.kind === "methods" ? await runMethods(model, run.config, { ...place, load: (judge) => judges.open(judge) })
+        : run.kind === "methods" ? await runMethods(model, run.config, {
+          ...place, load: (judge) => judges.open(judge), release: (judge) => judges.release(judge),
+        })
         : await runCompose(model, { ...run.config, vectors: run.config.vectors.map((file) => join(options.out, file)) }, place);
       done.push(run);
       await onResults?.(run, results);
@@ -125,6 +132,12 @@ class Judges implements AsyncDisposable {
     const model = this.loaded.get(name) ?? await this.load(name);
     this.loaded.set(name, model);
     return model;
+  }
+
+  async release(name: string): Promise<void> {
+    const model = this.loaded.get(name);
+    this.loaded.delete(name);
+    await model?.[Symbol.asyncDispose]();
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -14,6 +14,6 @@ export { checkOperator, parseOperation, writtenOperation, type Operation, type O
 export * as schedule from "./schedules.js";
 export type { BudgetSettings, DynamicSettings } from "./schedules.js";
 export {
-  givenSettings, isShorthand, parseIndices, parseSpecs, parseSteer, scheduleStart, scheduleText, steerText, steeringJsonSchema,
-  steeringSpecSchema, writtenSpecSchema, type SteeringSpec, type WrittenSpec,
+  SHORTHAND_HELP, givenSettings, isShorthand, parseIndices, parseSpecs, parseSteer, scheduleStart, scheduleText, steerText,
+  steeringJsonSchema, steeringSpecSchema, writtenSpecSchema, type SteeringSpec, type WrittenSpec,
 } from "./spec.js";

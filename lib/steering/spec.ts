@@ -59,7 +59,8 @@ const SETTINGS = new Map(FACTS.flatMap(([, { settings = {} }]) => Object.entries
 const BARE = new Map(FACTS.map(([name, { bare = "alpha" }]) => [name, bare]));
 const TEXT_SETTINGS = new Set(FACTS.flatMap(([, { textSettings = [] }]) => textSettings));
 const WORDS = FACTS.flatMap(([, { word }]) => word ?? []).join(", ");
-const WHERE = "llama-steer generate --help explains the notation";
+/** Ends every refusal of a shorthand. */
+export const SHORTHAND_HELP = "llama-steer generate --help explains the notation";
 /** What the shorthand says of a gate besides its probe. */
 const OF_GATE: Readonly<Record<string, string>> = { until: "until=", "per of a gate": "per=", gate: "gate=" };
 /** A text in quotes, as in JSON. */
@@ -202,5 +203,5 @@ function keepsNorm(text: string, value: string): true {
 }
 
 function badSpec(text: string, reason: string): SteeringError {
-  return new SteeringError("E_BAD_SPEC", `--steer ${text}: ${reason}; ${WHERE}`);
+  return new SteeringError("E_BAD_SPEC", `--steer ${text}: ${reason}; ${SHORTHAND_HELP}`);
 }

@@ -24,7 +24,7 @@ browsing("demo --open", () => {
     try {
       let said = "";
       child.stderr.on("data", (data: Buffer) => { said += String(data); });
-      while (!existsSync(space.path("opened"))) {
+      for (let left = 1200; left > 0 && !existsSync(space.path("opened")); left--) {
         expect(child.exitCode).toBeNull();
         await new Promise((resolve) => { setTimeout(resolve, 50); });
       }

@@ -40,7 +40,8 @@ describe("a model that is in use is not freed", () => {
     first.model.isLost = true;
     first[Symbol.dispose]();
     second[Symbol.dispose]();
-    while (pool.nLoaded > 0) await new Promise((resolve) => { setTimeout(resolve, 10); });
+    for (let left = 500; left > 0 && pool.nLoaded > 0; left--) await new Promise((resolve) => { setTimeout(resolve, 10); });
+    expect(pool.nLoaded).toBe(0);
     const third = await pool.lease("chat");
     third.model.isLost = true; // while it is still leased
     const fourth = await pool.lease("chat");
@@ -53,7 +54,8 @@ describe("a model that is in use is not freed", () => {
     const pool = await poolOf({ chat: "small", other: "small", tiny: "large" });
     for (const name of ["chat", "other"]) (await pool.lease(name))[Symbol.dispose]();
     const third = pool.lease("tiny").then(() => "loaded", (error: { code: string }) => error.code);
-    while (pool.entries[0]!.model) await Promise.resolve(); // the first one is being freed
+    for (let left = 1000; left > 0 && pool.entries[0]!.model; left--) await Promise.resolve();
+    expect(pool.entries[0]!.model).toBeUndefined(); // it is being freed
     const lease = await pool.lease("other");
     expect(await third).toBe("no_memory");
     expect(lease.model.tokenise("Q:").length).toBeGreaterThan(0);

@@ -206,6 +206,8 @@ describe("measures", () => {
       expect(await ask("POST", "/v1/steering/validate", { model: "chat", steering }))
         .toMatchObject({ status: 200, json: { valid: false, error: { code } } });
     }
+    const { json: { error } } = await ask("POST", "/v1/steering/validate", { model: "chat", steering: "one:fixd,1" });
+    expect(error.message).toMatch(/^steering one:fixd,1: unknown schedule "fixd"; expected .*; docs\/server\.md explains the notation$/);
   });
 
   test("a score is what the answer's steps say, and unsteered it is the difference's other side", async () => {

@@ -22,7 +22,8 @@ export async function architectureForFile(name: string): Promise<FileModel> {
   return untilLastTest({ space, model: await loadArchitecture(space, name) });
 }
 
-function untilLastTest(made: FileModel): FileModel {
+/** Frees the model and removes the folder after the last test of a file. */
+export function untilLastTest(made: FileModel): FileModel {
   afterAll(() => {
     made.model.dispose();
     made.space[Symbol.dispose]();

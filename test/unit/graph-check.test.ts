@@ -49,7 +49,8 @@ test("a load that is stopped does not wait for the trial, and ends it", async ()
     stop.signal,
   );
   const pid = async (): Promise<number> => Number(await readFile(pidFile, "utf8").catch(() => "0"));
-  while (await pid() === 0) await setTimeout(20);
+  for (let i = 0; i < 500 && await pid() === 0; i++) await setTimeout(20);
+  expect(await pid()).toBeGreaterThan(0);
   stop.abort();
   await expect(waiting).rejects.toMatchObject({ code: "E_ABORTED" });
   const isAlive = async (): Promise<boolean> => { try { return process.kill(await pid(), 0); } catch { return false; } };

@@ -1,6 +1,6 @@
 import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { describe, expect, test } from "@jest/globals";
+import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { saveDataset } from "../../lib/dataset/index.js";
 import { styleless } from "../../lib/evaluate/content-vectors.js";
 import { rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
@@ -8,7 +8,7 @@ import { METHODS, methodsSchema, type MethodsConfig } from "../../lib/experiment
 import type { Engine } from "../../lib/engine/index.js";
 import { chosenJudge } from "../../lib/experiment/methods/judges.js";
 import { loadPlan, planRuns } from "../../lib/experiment/plan.js";
-import { checkPlan } from "../../lib/experiment/run-plan.js";
+import { checkPlan, runPlan } from "../../lib/experiment/run-plan.js";
 import { seededRandom } from "../../lib/maths/random.js";
 import { differencesTable } from "../../lib/report/comparison-tables.js";
 import { runData } from "../../lib/report/data.js";
@@ -18,6 +18,8 @@ import { evaluationHeader, fluencyOf, outcomeMean, outcomesOf, pairedDifferences
 import type { VectorData } from "../../lib/vector/index.js";
 import { temporaryFolder } from "../support/io-helpers.js";
 import { allRecords, anEvaluation, aRun, resultsOf } from "../support/runs.js";
+
+afterEach(() => { jest.restoreAllMocks(); });
 
 const ENTRY = {
   name: "italian", properties: [{ name: "italian", positive: "ITA", negative: "ENG", judge: { language: "it" } }],
@@ -64,11 +66,30 @@ describe("a comparison of methods", () => {
       ({ info: { path }, fingerprint: async () => ({ fileHash }) }) as unknown as Engine;
     const steered = named("models/a.gguf", "1");
     const others: Record<string, Engine> = { "copies/a.gguf": named("copies/a.gguf", "1"), b: named("b.gguf", "2") };
-    const chosen = (...judges: string[]) =>
-      chosenJudge(steered, parsed({ judges }), { modelName: "a", load: async (name) => others[name]! }).then(({ judgeName }) => judgeName);
+    const released: string[] = [];
+    const source = {
+      modelName: "a", load: async (name: string) => others[name]!, release: async (name: string) => { released.push(name); },
+    };
+    const chosen = (...judges: string[]) => chosenJudge(steered, parsed({ judges }), source).then(({ judgeName }) => judgeName);
     expect(await chosen("a", "copies/a.gguf", "b")).toBe("b");
     expect(await chosen("copies/a.gguf", "itself", "b")).toBe("itself");
     await expect(chosen("a", "copies/a.gguf")).rejects.toMatchObject({ code: "E_BAD_ARGUMENT", message: expect.stringMatching(/only judge/) });
+    expect(released).toEqual(Array(3).fill("copies/a.gguf")); // by each of these choices; none is used
+  });
+
+  test("does not keep a judge loaded that is the steered model", async () => {
+    const file = join(await temporaryFolder(), "plan.yaml");
+    await writeFile(file, "models: [m]\nmethods:\n  - { name: x, properties: [{ name: brief, towards: is brief, away: is long, "
+      + "judge: { brevity: 3 } }], questions: ENG, methods: [fixed], message: Be brief, judges: [copy, other] }\n");
+    const events: string[] = [];
+    const load = async (name: string): Promise<Engine> => {
+      events.push(`load ${name}`);
+      if (name === "other") throw new Error("far enough");
+      const dispose = async (): Promise<void> => { events.push(`dispose ${name}`); };
+      return { info: { path: name }, fingerprint: async () => ({ fileHash: "1" }), [Symbol.asyncDispose]: dispose } as unknown as Engine;
+    };
+    await expect(runPlan(await loadPlan(file), { out: "results", load })).rejects.toThrow("far enough");
+    expect(events).toEqual(["load m", "load copy", "dispose copy", "load other", "dispose m"]);
   });
 
   test("judges several properties if each is judged by something else", () => {
@@ -131,7 +152,36 @@ describe("a comparison of methods", () => {
       message: "Be polite, as in data.csv", properties: [{ positive: own, negative: "RUD", judge: { probe: [[own, "RUD"]] } }],
     });
     for (const name of ["ENG", "ITA"]) await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
-    await expect(checked("evaluationSize: 4, validation: 2")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /ENG, ITA .* share 12 questions/ });
+    await expect(checked("evaluationSize: 4, validation: 2")).rejects.toMatchObject({ code: "E_BAD_DATASET", message: /no two of ENG, ITA .* share 24 questions/ });
+  });
+
+  test("reads the datasets that contents are compared by once per plan, until it is stopped", async () => {
+    const folder = await temporaryFolder();
+    for (const name of ["POL", "RUD", "ENG", "ITA"]) {
+      const rows = Array.from({ length: 30 }, (_, index) => ({ input: `question ${index}?`, output: `${name} ${index}` }));
+      await saveDataset(join(folder, "mydata"), { name, rows, instruction: "" });
+    }
+    const file = join(folder, "plan.yaml");
+    await writeFile(file, "models: [m]\ndatasets: mydata\nmethods:\n  - { name: x, properties: [{ name: polite, positive: POL, "
+      + "negative: RUD, judge: probe }], questions: POL, evaluationSize: 4, validation: 2, message: Be polite, judges: [j] }\n");
+    const plan = await loadPlan(file);
+    const parse = jest.spyOn(JSON, "parse");
+    const reads = async (...models: string[]): Promise<number> => {
+      parse.mockClear();
+      expect((await checkPlan({ ...plan, models })).left).toHaveLength(models.length);
+      return parse.mock.calls.filter(([text]) => /(ENG|ITA) \d/.test(text)).length;
+    };
+    const once = await reads("m");
+    expect(once).toBeGreaterThan(0);
+    expect(await reads("m", "n", "o")).toBe(once);
+    const stop = new AbortController();
+    parse.mockRestore();
+    const { parse: real } = JSON;
+    jest.spyOn(JSON, "parse").mockImplementation((text, ...more) => {
+      if (/RUD \d/.test(text)) stop.abort(); // the last dataset before these
+      return real(text, ...more) as unknown;
+    });
+    await expect(checkPlan(plan, undefined, stop)).rejects.toMatchObject({ code: "E_ABORTED" });
   });
 
   test("the included plans have one run per model and entry", async () => {

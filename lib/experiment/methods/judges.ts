@@ -40,13 +40,20 @@ export interface JudgeKit {
   onNotice: ((line: string) => void) | undefined;
 }
 
+/** Where judges come from. The caller disposes of those that it loads. */
+export interface JudgeSource {
+  load: (name: string) => Promise<Engine>;
+  /** Called for a loaded judge that turns out to be the steered model: it is not used. */
+  release: (name: string) => Promise<void>;
+}
+
 /** Stands for the steered model among the judges. */
 const ITSELF = "itself";
 
-/** The first judge that is not the steered model, by whatever name. Loads those before it, too. Throws E_BAD_ARGUMENT. */
+/** The first judge that is not the steered model, by whatever name. Loads those before it, and releases them. Throws E_BAD_ARGUMENT. */
 export async function chosenJudge(
   model: Engine, { judges, name }: Pick<MethodsConfig, "judges" | "name">,
-  { modelName = model.info.path, load }: { modelName?: string | undefined; load: (name: string) => Promise<Engine> },
+  { modelName = model.info.path, load, release }: JudgeSource & { modelName?: string | undefined },
 ): Promise<Pick<JudgeKit, "judge" | "judgeName">> {
   const own = { ...await model.fingerprint() };
   for (const judgeName of judges) {
@@ -54,6 +61,7 @@ export async function chosenJudge(
     if (judgeName === modelName) continue;
     const judge = await load(judgeName);
     if (!isDeepStrictEqual({ ...await judge.fingerprint() }, own)) return { judge, judgeName };
+    await release(judgeName);
   }
   throw new SteeringError("E_BAD_ARGUMENT", `${name}: the only judge is the steered model itself; name another model in judges, or "${ITSELF}"`);
 }
@@ -67,7 +75,7 @@ export async function judgesFor({ properties }: MethodsConfig, kit: JudgeKit): P
     datasets: contentDatasets(datasets ?? datasetsFolder(), judgeName), ...(signal && { signal }),
   });
   kit.onNotice?.(`content kept: read from ${judgeName}, layer ${kept.gold.layer}, which tells answers to the same question from others `
-    + `with an AUC of ${kept.gold.auc.toFixed(3)}`);
+    + `(${kept.gold.datasets.join(", ")}) with an AUC of ${kept.gold.auc.toFixed(3)}`);
   return { effects, kept, all: [...effects, kept, fluencyEvaluator()] };
 }
 

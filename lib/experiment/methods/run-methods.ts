@@ -14,15 +14,12 @@ import { carryOut, describeRun, type RunOptions } from "../run.js";
 import { answerByMethods } from "./answer.js";
 import { settingOf, strengthsOf, workOf, type GatePart, type Parts } from "./candidates.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
-import { chosenJudge, judgesFor, probeFor, type Judges } from "./judges.js";
+import { chosenJudge, judgesFor, probeFor, type JudgeSource, type Judges } from "./judges.js";
 import { rowsPerSecond } from "./speed.js";
 import { chosenStrength, StrengthsStore, type Strengths } from "./strengths.js";
 
 /** Options of `runMethods`. */
-export interface MethodsRunOptions extends RunOptions {
-  /** Loads a judge by its name; the caller disposes of it. */
-  load: (name: string) => Promise<Engine>;
-}
+export interface MethodsRunOptions extends RunOptions, JudgeSource {}
 
 /**
  * Compare ways of steering towards a property, or several, on held-out questions: each at the strength that suits it best on other

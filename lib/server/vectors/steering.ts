@@ -1,6 +1,6 @@
 import type { Engine } from "../../engine/index.js";
 import { canonicalSpec, LiveSteering, type Steering } from "../../generate/index.js";
-import { steerText, type SteeringSpec } from "../../steering/index.js";
+import { SHORTHAND_HELP, steerText, type SteeringSpec } from "../../steering/index.js";
 import { readSteering, type LoadedSteering } from "../../vector/index.js";
 import { HttpError, httpErrorOf } from "../http/errors.js";
 import type { SteeringInput } from "../schemas/index.js";
@@ -43,9 +43,10 @@ export function shorthandOf(spec: SteeringSpec): string | null {
   return steerText(spec) ?? null;
 }
 
-/** A refusal that names the field; the command line's messages name its option. */
+/** A refusal that names the field and the server's documentation; the command line's messages name its option and its help. */
 function inWords(error: unknown): unknown {
   const { status, message, code, retryAfter } = httpErrorOf(error);
   if (status >= 500) return error;
-  return new HttpError(status, message.replace(/^--steer /, "steering "), { code, param: "steering", retryAfter, cause: error });
+  const inField = message.replace(/^--steer /, "steering ").replace(SHORTHAND_HELP, "docs/server.md explains the notation");
+  return new HttpError(status, inField, { code, param: "steering", retryAfter, cause: error });
 }
