@@ -144,5 +144,5 @@ browsing("the page", () => {
     const own = await shades(page, 1);
     expect(own[0]).toBeLessThan(own.at(-1)!);
     await close(tab);
-  });
+  }, 180_000);
 });

@@ -219,5 +219,5 @@ browsing("the page", () => {
     await page.getByRole("button", { name: "Stop" }).click();
     await page.getByRole("button", { name: "Ask", exact: true }).waitFor();
     await close(tab);
-  });
+  }, 180_000);
 });
