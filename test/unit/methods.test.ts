@@ -3,7 +3,8 @@ import { join } from "node:path";
 import { afterEach, describe, expect, jest, test } from "@jest/globals";
 import { saveDataset } from "../../lib/dataset/index.js";
 import { styleless } from "../../lib/evaluate/content-vectors.js";
-import { rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
+import { largestOf, rowsPerToken, settingOf, strengthsOf, workOf } from "../../lib/experiment/methods/candidates.js";
+import { beyond } from "../../lib/experiment/methods/strengths.js";
 import { METHODS, methodsSchema, type MethodsConfig } from "../../lib/experiment/methods/config.js";
 import type { Engine } from "../../lib/engine/index.js";
 import { chosenJudge } from "../../lib/experiment/methods/judges.js";
@@ -115,6 +116,18 @@ describe("a comparison of methods", () => {
       { only: { to: 1 } }, { only: { from: 1 }, layers: [2, 3], gate: { probe: "gate.safetensors", below: 0.5 } },
     ]);
     expect(settingOf("fixed", 1, { vectors: [fixed, vectorWith()], gate: undefined }).label).toBe("Fixed 0.8+1"); // 1: nothing was measured
+  });
+
+  test("tries further strengths on the side where the best one is", () => {
+    const tried = (...pairs: Array<[number, number]>) =>
+      pairs.map(([strength, score]) => ({ strength, score, effect: 0, kept: 0, fluency: 0 }));
+    expect(beyond(tried([0.5, 0], [1, 0.3], [2, 0.2]))).toBeUndefined();
+    expect(beyond(tried([0.5, 0], [4, 0.3], [8, 0.4]))).toEqual({ strength: 16, isStronger: true });
+    expect(beyond(tried([0.5, 0.3], [0.75, 0.3], [1, 0.1]))).toEqual({ strength: 0.33, isStronger: false });
+    expect(beyond(tried([0.8, 0], [0.3, 0.1], [0.1, 0.2]))).toEqual({ strength: 0.033, isStronger: true }); // Dyn's p_top
+    expect(beyond(tried([0.8, 0.2], [0.5, 0.1]))).toEqual({ strength: 1.3, isStronger: false });
+    expect(beyond(tried([1, 0], [2, 0], [3, 0]))).toEqual({ strength: 4.5, isStronger: true }); // nothing scores yet
+    expect([largestOf("dynamic"), largestOf("budget")]).toEqual([1, Infinity]);
   });
 
   test("is in the groups of the report", () => {

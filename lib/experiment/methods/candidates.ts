@@ -28,14 +28,21 @@ const STRENGTHS: Readonly<Record<Method, readonly number[]>> = {
 const SHARED: Partial<Record<Method, readonly number[]>> = {
   fixed: [0.3, 0.45, 0.65, 0.9], start: [0.6, 1, 1.7, 2.8], diminishing: [0.45, 0.7, 1, 1.5], budget: [0.3, 1, 2.5, 5],
 };
+/** The largest strengths that methods take, in number; others have no end. */
+const LARGEST: Partial<Record<Method, number>> = { dynamic: 1 };
 /** A budget's largest alpha, as a multiple. */
 const BUDGET_REACH = 2;
 /** The gate is open at tokens at which the answer does not yet show the property. */
 const WHILE_NEEDED = { below: 0.5, per: "token", shape: "hard" } as const;
 
-/** The strengths that a method tries, weakest first. */
+/** The strengths that a method tries first, weakest first. */
 export function strengthsOf(method: Method, nVectors: number): readonly number[] {
   return (nVectors > 1 ? SHARED[method] : undefined) ?? STRENGTHS[method];
+}
+
+/** The largest number that a method's strength can be. */
+export function largestOf(method: Method): number {
+  return LARGEST[method] ?? Infinity;
 }
 
 /** Rows of a decode that an answer of this method takes per token: 1 for its output, more for what it measures. */

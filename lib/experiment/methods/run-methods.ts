@@ -12,7 +12,7 @@ import { LOCK_DOES, LOCK_NAME, RUN_FILE, type RunResults, type RunSetting } from
 import { assertMadeFor, loadVector, saveVector, type VectorData } from "../../vector/index.js";
 import { carryOut, describeRun, type RunOptions } from "../run.js";
 import { answerByMethods } from "./answer.js";
-import { settingOf, strengthsOf, workOf, type GatePart, type Parts } from "./candidates.js";
+import { largestOf, settingOf, strengthsOf, workOf, type GatePart, type Parts } from "./candidates.js";
 import type { MethodProperty, MethodsConfig } from "./config.js";
 import { chosenJudge, judgesFor, probeFor, type JudgeSource, type Judges } from "./judges.js";
 import { rowsPerSecond } from "./speed.js";
@@ -156,14 +156,15 @@ async function chooseAll(
   const total = left.reduce((sum, method) => sum + prompts.length * (1 + strengthsOf(method, n).length), 0);
   let done = 0;
   for (const method of left) {
-    const strengths = strengthsOf(method, n);
-    const settings = strengths.map((strength) => settingOf(method, strength, parts));
-    const found = await chosenStrength(model, strengths, settings, {
+    const range = {
+      strengths: strengthsOf(method, n), largest: largestOf(method), settingOf: (strength: number) => settingOf(method, strength, parts),
+    };
+    const found = await chosenStrength(model, range, {
       prompts, probes, judges, maxNewTokens: config.maxNewTokens, signal, vectors: parts.vectors.map((vector) => ({ vector })),
       onAnswer: () => onProgress?.(Math.min(++done, total - 1), total), // the answers to the held-out questions follow
     });
     await store.keep(method, found);
-    const { label } = settings[strengths.indexOf(found.chosen)]!;
+    const { label } = range.settingOf(found.chosen);
     const tried = found.tried.map(({ score }) => score.toFixed(2)).join(", ");
     onNotice?.(`${config.name}: ${label} has the best score on ${prompts.length} validation questions (${tried}, weakest first)`);
   }

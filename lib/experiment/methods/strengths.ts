@@ -18,8 +18,10 @@ import type { Judges } from "./judges.js";
 
 const FILE = "strengths.json";
 const MAX_BYTES = 2 ** 20;
-/** The label of the unsteered answers, with which the others are compared. */
-const UNSTEERED = "no-icl";
+/** With its answers the others are compared. */
+const UNSTEERED: RunSetting = { label: "no-icl", prompt: "no-icl", steer: [] };
+/** So many further strengths at most. */
+const FURTHER = 3;
 
 const outcomeSchema = z.strictObject({
   strength: z.number(),
@@ -32,6 +34,7 @@ const fileSchema = z.strictObject({
   methods: z.partialRecord(z.enum(METHODS), z.strictObject({ chosen: z.number(), tried: z.array(outcomeSchema) })),
 });
 type StrengthsFile = z.infer<typeof fileSchema>;
+type Outcome = z.infer<typeof outcomeSchema>;
 /** What each method tried on the validation questions, and what was chosen. */
 export type Strengths = StrengthsFile["methods"];
 
@@ -81,39 +84,82 @@ export interface Trial {
   onAnswer: () => void;
 }
 
-/**
- * Tries settings on the validation questions, all at once, and chooses the one with the highest mean score, the weakest if several are
- * equal: the same rule for every method (docs/method.md §10).
- *
- * @param settings one per strength, weakest first
- */
-export async function chosenStrength(
-  model: Engine, strengths: readonly number[], settings: readonly RunSetting[], trial: Trial,
-): Promise<NonNullable<Strengths[Method]>> {
-  const { prompts, signal, judges } = trial;
-  const asked: RunSetting[] = [{ label: UNSTEERED, prompt: "no-icl", steer: [] }, ...settings];
-  const answer = (index: number, inner: AbortSignal): Promise<ResultRecord[]> =>
-    answerByMethods(model, index, prompts[index]!, { ...trial, settings: asked, signal: inner, measuresKl: false });
-  const records: ResultRecord[] = [];
-  for await (const answers of inOrder([...prompts.keys()], answer, signal)) records.push(...answers);
-  const parts = await partsOf(records, judges, signal);
-  const tried = settings.map(({ label }, index) => {
-    const own = parts.filter((_, at) => records[at]!.setting === label);
-    const part = (name: "effect" | "kept" | "fluency"): number => mean(own.map((each) => each[name]));
-    return {
-      strength: strengths[index]!, score: mean(own.map(scoreOf)), effect: part("effect"), kept: part("kept"), fluency: part("fluency"),
-    };
-  });
-  const best = tried.reduce((a, b) => (b.score > a.score ? b : a));
-  return { chosen: best.strength, tried };
+/** The strengths of a method. */
+export interface Range {
+  /** Those that are tried in any case, weakest first. */
+  strengths: readonly number[];
+  /** The largest number that the method takes. */
+  largest: number;
+  settingOf(strength: number): RunSetting;
 }
 
+/**
+ * Tries a method's strengths on the validation questions, and chooses the one with the highest mean score, the weakest if several are
+ * equal: the same rule for every method (docs/method.md §10). While the best is the weakest or the strongest tried, up to `FURTHER` more
+ * are tried on that side.
+ */
+export async function chosenStrength(
+  model: Engine, { strengths, largest, settingOf }: Range, trial: Trial,
+): Promise<NonNullable<Strengths[Method]>> {
+  const tryAll = async (values: readonly number[]): Promise<Outcome[]> => {
+    const [reference, ...answers] = await answersIn(model, [UNSTEERED, ...values.map(settingOf)], trial);
+    const outcomes: Outcome[] = [];
+    for (const [index, own] of answers.entries()) {
+      const parts = await partsOf(own, reference!, trial);
+      const part = (name: "effect" | "kept" | "fluency"): number => mean(parts.map((each) => each[name]));
+      outcomes.push({
+        strength: values[index]!, score: mean(parts.map(scoreOf)), effect: part("effect"), kept: part("kept"), fluency: part("fluency"),
+      });
+    }
+    return outcomes;
+  };
+  let tried = await tryAll(strengths);
+  for (let n = 0; n < FURTHER; n++) {
+    const next = beyond(tried);
+    if (next === undefined || next.strength > largest) break;
+    const outcomes = await tryAll([next.strength]);
+    tried = next.isStronger ? [...tried, ...outcomes] : [...outcomes, ...tried];
+  }
+  return { chosen: bestOf(tried).strength, tried };
+}
+
+/** The first of those with the highest score. */
+function bestOf(tried: readonly Outcome[]): Outcome {
+  return tried.reduce((a, b) => (b.score > a.score ? b : a));
+}
+
+/**
+ * The strength that follows in the ratio of the last two, on the side where the best is the last one; undefined if the best lies between
+ * others. Where nothing scores at all, the stronger side.
+ *
+ * @param tried weakest first
+ */
+export function beyond(tried: readonly Outcome[]): { strength: number; isStronger: boolean } | undefined {
+  const best = bestOf(tried);
+  const isStronger = best.score === 0 || best === tried.at(-1);
+  if (!isStronger && best !== tried[0]) return undefined;
+  const [last, before] = isStronger ? [tried.at(-1)!, tried.at(-2)!] : [tried[0]!, tried[1]!];
+  return { strength: Number((last.strength ** 2 / before.strength).toPrecision(2)), isStronger };
+}
+
+/** The answers to the validation questions, per setting. */
+async function answersIn(model: Engine, settings: readonly RunSetting[], trial: Trial): Promise<ResultRecord[][]> {
+  const { prompts, signal } = trial;
+  const answer = (index: number, inner: AbortSignal): Promise<ResultRecord[]> =>
+    answerByMethods(model, index, prompts[index]!, { ...trial, settings, signal: inner, measuresKl: false });
+  const records = settings.map((): ResultRecord[] => []);
+  for await (const answers of inOrder([...prompts.keys()], answer, signal)) {
+    answers.forEach((record, index) => records[index]!.push(record));
+  }
+  return records;
+}
+
+/** @param reference the unsteered answers to the same questions */
 async function partsOf(
-  records: readonly ResultRecord[], { effects, kept }: Judges, signal: AbortSignal | undefined,
-): Promise<Array<{ effect: number; kept: number; fluency: number }>> {
-  const unsteered = new Map(records.filter(({ setting }) => setting === UNSTEERED).map((record) => [record.prompt, record]));
-  const texts = records.map((record) =>
-    ({ question: record.question, text: judgedText(record), reference: judgedText(unsteered.get(record.prompt)!) }));
+  records: readonly ResultRecord[], reference: readonly ResultRecord[], { judges: { effects, kept }, signal }: Trial,
+): Promise<Array<Pick<Outcome, "effect" | "kept" | "fluency">>> {
+  const texts = records.map((record, index) =>
+    ({ question: record.question, text: judgedText(record), reference: judgedText(reference[index]!) }));
   const hits = records.map(() => true);
   for (const judge of effects) {
     (await judge.evaluate(texts, signal)).forEach(({ hit }, index) => { hits[index] &&= hit === true; });
@@ -121,7 +167,7 @@ async function partsOf(
   const contents = await kept.evaluate(texts, signal);
   return records.map((record, index) => {
     const content = contents[index]![""];
-    const usual = unsteered.get(record.prompt)!.perplexity;
+    const usual = reference[index]!.perplexity;
     return {
       effect: Number(hits[index]), kept: typeof content === "number" ? content : 0,
       fluency: usual === null ? 0 : fluencyOf(record.perplexity ?? undefined, usual),
