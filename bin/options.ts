@@ -102,6 +102,9 @@ export const experimentOptions = (published: { alphas: readonly number[]; topP: 
     type: "string", coerce: list(number), describe: "Values of p_top for dyn, joined by commas",
     defaultDescription: published.topP.join(","),
   },
+  budgets: {
+    type: "string", coerce: list(number), describe: "KL budgets to try as well, in nats per token, joined by commas",
+  },
   "kl-reduction": {
     choices: ["mean", "sum"], default: "mean",
     describe: "mean: divide the KL by the size of the top-p set, as published; sum: do not",

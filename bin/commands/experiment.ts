@@ -149,9 +149,9 @@ async function plan(options: PlanArguments, signal: AbortSignal): Promise<void> 
 /** The settings that both kinds of experiment have. */
 function experimentConfig(options: ExperimentArguments): object {
   const { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction } = options;
-  const { strategies, alphas, topP, layers, heads } = options;
+  const { strategies, alphas, topP, budgets, layers, heads } = options;
   const prompted = options.prompted === "none" ? null : options.prompted;
-  const given = { ...formatGiven(options), ...defined({ strategies, alphas, topP, prompted }) };
+  const given = { ...formatGiven(options), ...defined({ strategies, alphas, topP, budgets, prompted }) };
   return { iclExamples, evaluationSize, evaluateOn, maxNewTokens, promptFormat, klReduction, layers, heads, ...given };
 }
 

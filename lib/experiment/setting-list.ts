@@ -3,6 +3,8 @@ import { MAX_SETTINGS, type RunSetting } from "../results/index.js";
 import { KINDS, type Strategy, type WrittenSchedule } from "../steering/index.js";
 import type { ComposeConfig, SingleConfig } from "./config.js";
 
+/** The largest alpha of Dyn, as published, and of budgets. */
+const ALPHA_MAX = 2;
 /** The paper uses Start and Dim only with alphas above this. */
 const LEAST_SHORT_ALPHA = 0.5;
 const ICL = "icl";
@@ -35,22 +37,26 @@ function baseline(label: string, prompt: RunSetting["prompt"]): RunSetting {
   return { label, prompt, steer: [] };
 }
 
-type Grid = Pick<SingleConfig | ComposeConfig, "strategies" | "alphas" | "topP" | "klReduction">;
+type Grid = Pick<SingleConfig | ComposeConfig, "strategies" | "alphas" | "topP" | "budgets" | "klReduction">;
 
-function steered({ strategies, alphas, topP, klReduction }: Grid, nVectors: number): RunSetting[] {
+function steered({ strategies, alphas, topP, budgets = [], klReduction }: Grid, nVectors: number): RunSetting[] {
   const grid = combinations(alphas, nVectors);
   const setting = (label: string, schedules: WrittenSchedule[]): RunSetting =>
     ({ label, prompt: "no-icl", steer: schedules.map((schedule, vector) => ({ vector, schedule })) });
+  const alike = (label: string, schedule: WrittenSchedule): RunSetting => setting(label, Array(nVectors).fill(schedule));
   const ofStrategy = (kind: Strategy): RunSetting[] => {
     if (kind === "dynamic") {
-      const schedules = (p: number): WrittenSchedule[] =>
-        Array.from({ length: nVectors }, () => ({ kind, topP: p, alphaMax: 2, strongAlpha: 2, klReduction }));
-      return topP.map((p) => setting(`${KINDS.dynamic.label} p=${p}`, schedules(p)));
+      return topP.map((p) => alike(`${KINDS.dynamic.label} p=${p}`, {
+        kind, topP: p, alphaMax: ALPHA_MAX, strongAlpha: ALPHA_MAX, klReduction,
+      }));
     }
     const tried = kind === "fixed" ? grid : grid.filter((each) => each.every((alpha) => alpha > LEAST_SHORT_ALPHA));
     return tried.map((each) => setting(`${KINDS[kind].label} ${each.join("+")}`, each.map((alpha) => ({ kind, alpha }))));
   };
-  return strategies.flatMap(ofStrategy);
+  return [
+    ...strategies.flatMap(ofStrategy),
+    ...budgets.map((nats) => alike(`Budget ${nats}`, { kind: "budget", nats, alphaMax: ALPHA_MAX, per: "token" })),
+  ];
 }
 
 /** All choices of `n` values, the last value changing fastest. Throws E_BAD_ARGUMENT for more than `MAX_SETTINGS` choices. */
