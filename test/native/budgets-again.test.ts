@@ -48,6 +48,17 @@ function whenAgain(act: (nTimes: number) => void): void {
   });
 }
 
+test("a token is computed again twice at most, and is then unsteered", async () => {
+  const hopeless: Steering = { vector: await randomVector(model, 4, { nSteps: N, scale: 1e6 }), schedule: budget(1e-5) };
+  let nTimes = 0;
+  whenAgain((n) => { nTimes = n; });
+  const options = { maxNewTokens: N, sampling: NO_END };
+  const result = await generateText(model, "spend", { steer: hopeless, ...options });
+  expect({ nTimes, decodes: result.work.decodes }).toEqual({ nTimes: 2 * N, decodes: 3 * N });
+  expect(readingsOf(result)).toEqual(Array(N).fill({ alpha: 0, kl: 0 }));
+  expect(ids(result)).toEqual(ids(await generateText(model, "spend", options)));
+});
+
 describe.each(["as-generated", "clean"] as const)("a history %s", (ownHistory) => {
   const options = (more: GenerateOptions = {}): GenerateOptions =>
     ({ maxNewTokens: N, sampling: NO_END, logProbabilities: true, ownHistory, ...more });
