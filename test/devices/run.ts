@@ -1,7 +1,7 @@
 // The engine's identities on devices with memory of their own, with every layer of the models there and with some:
 //   npm run test:devices [-- --only vulkan|rpc]
 // Neither device is a GPU, but a wrong write or a stale copy shows on them as on one. LLAMA_STEER_TEST_SLOW=sample: a sample of the
-// architectures, and on the Vulkan device with all layers only the quick suites: CI has no time for more. A machine may lack the Vulkan
+// architectures, and where layers are many or devices slow only the quick suites: CI has no time for more. A machine may lack the Vulkan
 // driver, which is said out loud; RPC needs nothing that the build does not need too. One suite at a time: the RPC server serves one
 // client, and the Vulkan device computes with all processors.
 import { spawnSync } from "node:child_process";
@@ -11,12 +11,13 @@ import { isSampled } from "../support/slow.js";
 import { loopbackRpc, softwareVulkan, type StandIn } from "./stand-ins.js";
 
 const SUITES = [
-  "sites", "splits", "paths", "steering", "capture", "batching", "dynamic", "scoring", "live", "gates", "operators", "budgets",
+  "sites", "splits", "paths", "steering", "capture", "batching", "dynamic.alone", "scoring", "scoring-pieces", "live", "gates", "operators",
+  "budgets",
 ];
 /** Those that take minutes where a software device compiles shaders for, and computes, every layer. */
 const HEAVY = ["sites", "paths", "capture", "batching", "operators"];
-/** Those that such a device has time for in whole runs only. */
-const HEAVIEST = ["gates", "budgets"];
+/** Those that take minutes on every device: a sample has time for them once, on the quicker one. */
+const HEAVIEST = ["gates", "budgets", "scoring-pieces"];
 /** Software devices compile each shader for each process. */
 const TIMEOUT_MS = 600_000;
 const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: loopbackRpc };
@@ -34,9 +35,9 @@ for (const [kind, make] of Object.entries(KINDS)) {
     continue;
   }
   for (const layers of ["all", "2"]) {
-    const isQuick = isSampled && kind === "vulkan";
-    const left = !isQuick ? [] : layers === "all" ? [...HEAVY, ...HEAVIEST] : HEAVIEST;
-    const suites = SUITES.filter((suite) => !left.includes(suite)).map((suite) => `native/${suite}`);
+    const isWhole = !isSampled || (kind === "rpc" && layers === "all");
+    const left = isWhole ? [] : kind === "vulkan" && layers === "all" ? [...HEAVY, ...HEAVIEST] : HEAVIEST;
+    const suites = SUITES.filter((suite) => !left.includes(suite)).map((suite) => `native/${suite}.test`);
     failed += runSuites(standIn, layers, suites) ? 0 : 1;
   }
   standIn.stop();

@@ -57,7 +57,7 @@ test("every program of the documentation has the types that the library has", as
   expect(stdout).toBe("");
 }, 120_000);
 
-describe.each(sampled(PAGES, 4))("%s", (page) => {
+describe.each(sampled(PAGES, 8))("%s", (page) => {
   test("its programs and commands run", async () => {
     const place = join(folder, basename(page, ".md"));
     await mkdir(place);
