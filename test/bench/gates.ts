@@ -5,26 +5,23 @@ import { extract, loadDataset, loadModel, type Gate, type Model, type Steering, 
 import { datasets } from "../../lib/experiments.js";
 import { generateText } from "../../lib/generate/index.js";
 import { randomProbe } from "../support/probes.js";
+import { endless } from "./parts/endless.js";
 import { measureRounds, spread } from "./parts/rounds.js";
 
 const [name = "tiny", rounds = "9", tokens = "64"] = process.argv.slice(2);
 const [N_ROUNDS, N_TOKENS] = [Number(rounds), Number(tokens)];
 const AT_ONCE = [1, 8];
-const sampling = { logitBias: {} as Record<number, number> };
 
 /** Seconds per token of some generations at once. */
 async function secondsPerToken(model: Model, steer: Steering, atOnce: number): Promise<number> {
   const begun = performance.now();
   const all = await Promise.all(Array.from({ length: atOnce }, (_, i) =>
-    generateText(model, `Question ${i}: what do bees make?`, { steer, maxNewTokens: N_TOKENS, sampling })));
+    generateText(model, `Question ${i}: what do bees make?`, { steer, maxNewTokens: N_TOKENS, sampling: endless(model) })));
   return (performance.now() - begun) / 1000 / all.reduce((sum, { tokens: { length } }) => sum + length, 0);
 }
 
 async function main(): Promise<void> {
   await using model = await loadModel(name);
-  for (const token of Array.from({ length: model.info.nVocab }, (_, i) => i).filter((each) => model.isEndOfGeneration(each))) {
-    sampling.logitBias[token] = -Infinity;
-  }
   const folder = datasets.folder(name);
   const [positive, negative] = await Promise.all([loadDataset("ITA", folder), loadDataset("ENG", folder)]);
   const vector: VectorData = await extract(model, { positive, negative, strength: false, support: 2, maxNewTokens: 8 });

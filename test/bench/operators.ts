@@ -4,6 +4,7 @@
 import { datasets } from "../../lib/experiments.js";
 import { extract, loadDataset, loadModel, prompts, schedule, type Operation, type Steering } from "../../lib/index.js";
 import { randomVector } from "../support/tiny-files.js";
+import { endless } from "./parts/endless.js";
 import { peerOptions, printPairs } from "./parts/peers.js";
 import type { Measured } from "./parts/rounds.js";
 import { FIRST_WORDS, QUESTION, secondsPerToken } from "./parts/subject.js";
@@ -20,19 +21,18 @@ const random = await randomVector(model, 1, { site: "resid_post", nSteps: 1, sca
 const folder = datasets.folder(path);
 const [positive, negative] = await Promise.all(["ITA", "ENG"].map((name) => loadDataset(name, folder)));
 const italian = await extract(model, { positive: positive!, negative: negative!, support: 5, strength: false });
+const sampling = endless(model);
 
 /** One generation after a question and a first word, which the round chooses; none ends early. */
 const row = (...steer: Steering[]) => async (round: number): Promise<Measured> => {
   const word = FIRST_WORDS[round % FIRST_WORDS.length]!;
   const prompt = [...model.tokenise(prompts.question(QUESTION)), model.tokenise(` ${word}`, { bos: false })[0]!];
   const times: number[] = [];
-  const stream = model.generate(prompt, { steer, maxNewTokens: tokens, sampling: { logitBias: endsForbidden } });
+  const stream = model.generate(prompt, { steer, maxNewTokens: tokens, sampling });
   for await (const _token of stream) times.push(performance.now());
   const { work } = await stream.result();
   return { seconds: secondsPerToken([times]), work: { atOnce: 1, tokens: times.length, ...work } };
 };
-const ends = Array.from({ length: model.info.nVocab }, (_, token) => token).filter((token) => model.isEndOfGeneration(token));
-const endsForbidden = Object.fromEntries(ends.map((token) => [token, -Infinity]));
 const operated = (layers: readonly number[], how: Operation = {}): Steering =>
   ({ vector: random, layers, schedule: schedule.fixed(1), ...how });
 const measured = (...schedules: Array<Steering["schedule"]>): Steering[] => schedules.map((each) => ({ vector: italian, schedule: each }));

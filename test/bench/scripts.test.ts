@@ -34,6 +34,7 @@ const SMALLEST: Record<string, { args: string[]; prints: RegExp }> = {
   "gates.ts": { args: ["tiny", "1", "4"], prints: /tiny, 1 at once: [\d.]+ ms [^]*tiny, 8 at once: .* times \d/ },
   "variants.ts": { args: ["tiny", "1", "", "ITA"], prints: /\| p=0.5 clean \| \d[^]*\| p=0.3 skip \| \d/ },
   "operators.ts": { args: ["tiny", ...LEAST], prints: /\| ablated, all layers \|[^]*\| budget 0.5 \| [\d.]+ \| Dyn \| / },
+  "rpc.ts": { args: ["tiny", ...LEAST], prints: PAIRS },
   "words.ts": { args: ["tiny", "2", "italian"], prints: /tiny: italian: extracted in [^]*Dyn p=0.5 +\d+ %/ },
   "token-strip.ts": { args: ["tiny", "tiny-italian"], prints: /^<svg [^]*<\/svg>/ },
   "serve-load.ts": {

@@ -20,7 +20,7 @@ const HEAVY = ["sites", "paths", "capture", "batching", "operators"];
 const HEAVIEST = ["gates", "budgets", "scoring-pieces"];
 /** Software devices compile each shader for each process. */
 const TIMEOUT_MS = 600_000;
-const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: loopbackRpc };
+const KINDS: Record<string, () => StandIn | string | Promise<StandIn | string>> = { vulkan: softwareVulkan, rpc: () => loopbackRpc() };
 
 const args = process.argv.slice(2);
 const only = args.includes("--only") ? args[args.indexOf("--only") + 1] : undefined;

@@ -37,11 +37,11 @@ function hasSoftwareDriver(): boolean {
 }
 
 /** llama.cpp's RPC back end: a process on this machine that lends its CPU. */
-export async function loopbackRpc(): Promise<StandIn | string> {
+export async function loopbackRpc(threads = 1): Promise<StandIn | string> {
   run(process.execPath, [join(packageRoot, "native", "build.mjs"), "--rpc"]);
   const port = await freePort();
   const endpoint = `127.0.0.1:${port}`;
-  const server = fork(fileURLToPath(new URL("./rpc-server.js", import.meta.url)), [endpoint], {
+  const server = fork(fileURLToPath(new URL("./rpc-server.js", import.meta.url)), [endpoint, String(threads)], {
     stdio: ["ignore", "ignore", "inherit", "ipc"], env: { ...process.env, ...NO_DEVICES },
   });
   const stop = (): void => void server.kill("SIGKILL");

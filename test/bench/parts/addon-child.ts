@@ -3,6 +3,7 @@
 import { loadModel } from "../../../lib/index.js";
 import { generateText } from "../../../lib/generate/index.js";
 import { randomVector } from "../../support/tiny-files.js";
+import { endless } from "./endless.js";
 import { DYNAMIC, FIXED } from "./subject.js";
 
 /** What is generated, how often at once. */
@@ -14,8 +15,7 @@ export interface Load {
 const [path, tokens, threads] = process.argv.slice(2);
 const model = await loadModel(path!, { threads: Number(threads), contextSize: 4096, maxSequences: 24 });
 const vector = await randomVector(model, 1, { scale: 0.02 });
-const endings = Array.from({ length: model.info.nVocab }, (_, token) => token).filter((token) => model.isEndOfGeneration(token));
-const sampling = { logitBias: Object.fromEntries(endings.map((token) => [token, -Infinity])) };
+const sampling = endless(model);
 
 async function secondsPerToken({ schedule, atOnce }: Load): Promise<number> {
   const steer = { none: [], Fixed: [{ vector, schedule: FIXED }], Dyn: [{ vector, schedule: DYNAMIC }] }[schedule];
