@@ -51,6 +51,22 @@ describe("the shelf of vectors", () => {
     expect((await ask("GET", `/v1/vectors/${id}`)).status).toBe(404);
   });
 
+  test("two servers share a folder: what one takes or deletes, the other has or lacks at once", async () => {
+    const other = await startServer(space);
+    try {
+      const { id } = (await upload(renamed(one, "shared 1"))).json as { id: string };
+      const question = { prompt: "Q:Why?\nA:", max_tokens: 4, temperature: 0, steering: `${id}:fixed,1` };
+      const here = await ask("POST", "/v1/completions", question);
+      const there = await askingAt(other.url)("POST", "/v1/completions", question);
+      const { text } = here.json.choices[0] as { text: string };
+      expect(there).toMatchObject({ status: 200, json: { choices: [{ text }], steering: [{ vector: id }] } });
+      expect((await askingAt(other.url)("DELETE", `/v1/vectors/${id}`)).status).toBe(200);
+      expect((await ask("POST", "/v1/completions", question)).status).toBe(404);
+    } finally {
+      await other.close({ now: true });
+    }
+  });
+
   test.each<[string, () => Buffer]>([
     ["nothing", () => Buffer.alloc(0)], ["a text", () => Buffer.from("hello")], ["half of it", () => one.subarray(0, one.length / 2)],
     ["not a number", () => { const copy = Buffer.from(one); copy.writeFloatLE(NaN, copy.length - 4); return copy; }],
