@@ -20,7 +20,7 @@ const FILE = "strengths.json";
 const MAX_BYTES = 2 ** 20;
 /** With its answers the others are compared. */
 const UNSTEERED: RunSetting = { label: "no-icl", prompt: "no-icl", steer: [] };
-/** So many further strengths at most. */
+/** The number of further strengths, at most. */
 const FURTHER = 3;
 
 const outcomeSchema = z.strictObject({
