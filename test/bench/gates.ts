@@ -14,9 +14,10 @@ const AT_ONCE = [1, 8];
 
 /** Seconds per token of some generations at once. */
 async function secondsPerToken(model: Model, steer: Steering, atOnce: number): Promise<number> {
+  const sampling = endless(model);
   const begun = performance.now();
   const all = await Promise.all(Array.from({ length: atOnce }, (_, i) =>
-    generateText(model, `Question ${i}: what do bees make?`, { steer, maxNewTokens: N_TOKENS, sampling: endless(model) })));
+    generateText(model, `Question ${i}: what do bees make?`, { steer, maxNewTokens: N_TOKENS, sampling })));
   return (performance.now() - begun) / 1000 / all.reduce((sum, { tokens: { length } }) => sum + length, 0);
 }
 

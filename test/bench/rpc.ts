@@ -18,9 +18,10 @@ try {
   await using there = await loadModel(path, { ...common, rpc: [server.env["LLAMA_STEER_RPC"]!] });
   const vector = await randomVector(here, 1, { nSteps: 1, scale: 0.02 });
   const row = (model: Model, steer: Steering[], atOnce: number) => async (): Promise<Measured> => {
+    const sampling = endless(model);
     const times = await Promise.all(Array.from({ length: atOnce }, async (_, index) => {
       const own: number[] = [];
-      for await (const _token of model.generate(`Question ${index}`, { steer, maxNewTokens: tokens, sampling: endless(model) })) own.push(performance.now());
+      for await (const _token of model.generate(`Question ${index}`, { steer, maxNewTokens: tokens, sampling })) own.push(performance.now());
       return own;
     }));
     return { seconds: secondsPerToken(times) };

@@ -121,13 +121,15 @@ describe("a comparison of methods", () => {
   test("tries further strengths on the side where the best one is", () => {
     const tried = (...pairs: Array<[number, number]>) =>
       pairs.map(([strength, score]) => ({ strength, score, effect: 0, kept: 0, fluency: 0 }));
-    expect(beyond(tried([0.5, 0], [1, 0.3], [2, 0.2]))).toBeUndefined();
-    expect(beyond(tried([0.5, 0], [4, 0.3], [8, 0.4]))).toEqual({ strength: 16, isStronger: true });
-    expect(beyond(tried([0.5, 0.3], [0.75, 0.3], [1, 0.1]))).toEqual({ strength: 0.33, isStronger: false });
-    expect(beyond(tried([0.8, 0], [0.3, 0.1], [0.1, 0.2]))).toEqual({ strength: 0.033, isStronger: true }); // Dyn's p_top
-    expect(beyond(tried([0.8, 0.2], [0.5, 0.1]))).toEqual({ strength: 1.3, isStronger: false });
-    expect(beyond(tried([1, 0], [2, 0], [3, 0]))).toEqual({ strength: 4.5, isStronger: true }); // nothing scores yet
-    expect([largestOf("dynamic"), largestOf("budget")]).toEqual([1, Infinity]);
+    const after = (...pairs: Array<[number, number]>) => beyond(tried(...pairs), Infinity);
+    expect(after([0.5, 0], [1, 0.3], [2, 0.2])).toBeUndefined();
+    expect(after([0.5, 0], [4, 0.3], [8, 0.4])).toEqual({ strength: 16, isStronger: true });
+    expect(after([0.5, 0.3], [0.75, 0.3], [1, 0.1])).toEqual({ strength: 0.33, isStronger: false });
+    expect(after([0.8, 0], [0.3, 0.1], [0.1, 0.2])).toEqual({ strength: 0.033, isStronger: true }); // Dyn's p_top
+    expect(after([0.8, 0.2], [0.5, 0.1])).toEqual({ strength: 1.3, isStronger: false });
+    expect(beyond(tried([0.8, 0.2], [0.5, 0.1]), largestOf("dynamic"))).toEqual({ strength: 1, isStronger: false });
+    expect(beyond(tried([1, 0.2], [0.8, 0.1]), largestOf("dynamic"))).toBeUndefined();
+    expect(after([1, 0], [2, 0], [3, 0])).toEqual({ strength: 4.5, isStronger: true }); // nothing scores yet
   });
 
   test("is in the groups of the report", () => {

@@ -115,8 +115,8 @@ export async function chosenStrength(
   };
   let tried = await tryAll(strengths);
   for (let n = 0; n < FURTHER; n++) {
-    const next = beyond(tried);
-    if (next === undefined || next.strength > largest) break;
+    const next = beyond(tried, largest);
+    if (next === undefined) break;
     const outcomes = await tryAll([next.strength]);
     tried = next.isStronger ? [...tried, ...outcomes] : [...outcomes, ...tried];
   }
@@ -130,16 +130,17 @@ function bestOf(tried: readonly Outcome[]): Outcome {
 
 /**
  * The strength that follows in the ratio of the last two, on the side where the best is the last one; undefined if the best lies between
- * others. Where nothing scores at all, the stronger side.
+ * others, or if it is the largest already. Where nothing scores at all, the stronger side.
  *
  * @param tried weakest first
  */
-export function beyond(tried: readonly Outcome[]): { strength: number; isStronger: boolean } | undefined {
+export function beyond(tried: readonly Outcome[], largest: number): { strength: number; isStronger: boolean } | undefined {
   const best = bestOf(tried);
   const isStronger = best.score === 0 || best === tried.at(-1);
   if (!isStronger && best !== tried[0]) return undefined;
   const [last, before] = isStronger ? [tried.at(-1)!, tried.at(-2)!] : [tried[0]!, tried[1]!];
-  return { strength: Number((last.strength ** 2 / before.strength).toPrecision(2)), isStronger };
+  const strength = Math.min(largest, Number((last.strength ** 2 / before.strength).toPrecision(2)));
+  return strength === last.strength ? undefined : { strength, isStronger };
 }
 
 /** The answers to the validation questions, per setting. */
