@@ -207,6 +207,7 @@ describe("a batch", () => {
     }
   });
 
+  // Where a device may compute, operators go through the callback path, with a stop (docs/architecture.md).
   (ON_DEVICE ? test.skip : test).each(["attn_out", "resid_post"] as const)(
     "%s: without a stop, the graph path does what the callback path does, to the last bit", async (site) => {
       const terms = async (own: Model): Promise<(position: number) => Term[]> => {
