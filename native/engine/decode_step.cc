@@ -192,5 +192,6 @@ step_result run_step(llama_session & session, decode_step step) {
     choose(next, step.budgets, result);
     sample(session, step, result);
     guess(session, step, result); // as the samplers are after the samples
+    session.threads().rest();
     return result;
 }

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <exception>
 #include <mutex>
+#include <thread>
 
 thread_pool::~thread_pool() {
     former_.push_back(current_);
@@ -22,7 +23,8 @@ bool thread_pool::start(int32_t n_threads) {
     if (create == nullptr) return false;
     ggml_threadpool_params params = ggml_threadpool_params_default(n_threads);
     former_.push_back(current_);
-    current_ = create(&params);
+    current_   = create(&params);
+    n_threads_ = uint32_t(n_threads);
     backend_.reset();
     if (n_threads > 1) prepare(n_threads);
     return true;
@@ -69,4 +71,11 @@ void thread_pool::for_each(int32_t n, const std::function<void(int32_t)> & work)
     };
     if (n < 2 || !backend_ || ggml_backend_graph_compute(backend_.get(), nodes_) != GGML_STATUS_SUCCESS) run_();
     if (failure) std::rethrow_exception(failure);
+}
+
+void thread_pool::rest() {
+    if (!backend_ || n_threads_ < std::thread::hardware_concurrency()) return;
+    const auto set_pool = cpu_function<void (*)(ggml_backend_t, ggml_threadpool *)>("ggml_backend_cpu_set_threadpool");
+    set_pool(backend_.get(), nullptr); // pauses the one that it had: ggml names no function of its own for that
+    set_pool(backend_.get(), current_);
 }

@@ -28,11 +28,16 @@ public:
     // share their processors with them. Throws what the failed call of the lowest number throws; some of those after it are left out.
     void for_each(int32_t n, const std::function<void(int32_t)> & work);
 
+    // Has the threads sleep until the next work if there are as many as processors. Otherwise they spin for a quarter of a second, and
+    // whoever continues, JavaScript above all, would share a processor with them; they start sooner, though.
+    void rest();
+
 private:
     // Prepares a graph whose only node calls run() on all threads.
     void prepare(int32_t n_threads);
 
     ggml_threadpool *                                               current_ = nullptr;
+    uint32_t                                                        n_threads_ = 0; // of the current one
     std::vector<ggml_threadpool *>                                  former_;
     std::unique_ptr<ggml_context, decltype(&ggml_free)>             graph_;
     std::unique_ptr<ggml_backend, decltype(&ggml_backend_free)>     backend_; // null where all work is done by the caller

@@ -1,7 +1,8 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { writeFileSync } from "node:fs";
-import { availableParallelism } from "node:os";
+import { availableParallelism, cpus } from "node:os";
+import { setTimeout } from "node:timers/promises";
 import { isDeepStrictEqual } from "node:util";
 import { afterAll, beforeAll, expect, jest, test } from "@jest/globals";
 import { defaultThreads } from "../../lib/engine/threads.js";
@@ -57,11 +58,11 @@ test("a context goes on with another number of threads, to the bit as one that w
 });
 
 /** Four pairs of rows, and everything that can be read off their logits; half of the samplers draw. */
-function readings(): Batch {
+function readings(of = model): Batch {
   const batch = new Batch();
   for (let row = 0; row < 8; row++) batch.add(3 + row, 0, row, { output: true });
   for (let pair = 0; pair < 4; pair++) {
-    const how = { sampler: pair < 2 ? null : model.createSampler({ temperature: 1, seed: pair }, []) };
+    const how = { sampler: pair < 2 ? null : of.createSampler({ temperature: 1, seed: pair }, []) };
     batch.measure({ baseline: pair, strong: pair + 4, strongAlpha: 2, topP: 0.9, alphaMax: 2, klReduction: "mean" });
     batch.sample(pair, { ...how, logProbability: true });
     batch.guess(pair, how);
@@ -185,6 +186,26 @@ test("the number is checked, and not changed during a decode", async () => {
   const work = step(context);
   expect(() => native.setThreads(1)).toThrow(expect.objectContaining({ code: "E_BUSY" }));
   await work;
+});
+
+/** Processor time of this process, in milliseconds, in a tenth of a second in which it does nothing. */
+async function idleTime(): Promise<number> {
+  const begun = process.cpuUsage();
+  await setTimeout(100);
+  const { user, system } = process.cpuUsage(begun);
+  return (user + system) / 1000;
+}
+
+test("threads on all processors sleep between decodes", async () => {
+  const all = cpus().length;
+  for (const path of ["graph", "callback"] as const) {
+    using own = await loadModel(space.path("tiny.gguf"), { gpuLayers: 0, vet: false, threads: Math.max(2, all), steeringPath: path });
+    using context = await own.createContext({ nCtx: 1024, nSeqMax: 8 });
+    await context.decode(readings(own));
+    expect(await idleTime()).toBeLessThan(50); // one that spins takes 100
+    await step(context);
+    expect(await idleTime()).toBeLessThan(50);
+  }
 });
 
 test("the number that is asked for is fixed; one generation after the other keeps the one that it begins with", async () => {
