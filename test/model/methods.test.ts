@@ -7,6 +7,8 @@ import { evaluate, loadEmbedder } from "../../lib/experiments.js";
 import { answerByMethods } from "../../lib/experiment/methods/answer.js";
 import { settingOf, strengthsOf } from "../../lib/experiment/methods/candidates.js";
 import { METHODS } from "../../lib/experiment/methods/config.js";
+import { loadPlan } from "../../lib/experiment/plan.js";
+import { runPlan } from "../../lib/experiment/run-plan.js";
 import { loadModel, type Model } from "../../lib/index.js";
 import { mean } from "../../lib/maths/index.js";
 import { loadProbe } from "../../lib/probe/index.js";
@@ -191,6 +193,27 @@ describe("the comparison of methods in its smallest form", () => {
     expect(headers(after).map(({ evaluator }) => evaluator)).toEqual(expect.arrayContaining(["brevity", "formality"]));
     const scores = (results: RunResults) => results.records.map((_, index) => outcomesOf(results)[1]!.measure(index));
     expect(scores(after)).toEqual(scores(before));
+  }, MINUTES);
+
+  test("reports each answer, also those of further strengths", async () => {
+    const file = space.path("progress.json");
+    const properties = [{ name: "italian", positive: "ITA", negative: "ENG", judge: { language: "it" } }];
+    writeFileSync(file, JSON.stringify({ models: ["tiny"], methods: [{
+      name: "italian", properties, questions: "ITA_test",
+      message: "Answer in Italian.", methods: ["budget"], evaluationSize: 1, validation: 2, maxNewTokens: 4, support: 4, judges: ["itself"],
+    }] }));
+    const seen: Array<{ done: number; total: number }> = [];
+    const onProgress = (done: number, total: number): void => { seen.push({ done, total }); };
+    const load = (): Promise<Model> => loadModel("tiny", { threads: 1, contextSize: 4096, maxSequences: 32 });
+    await runPlan(await loadPlan(file), { out: space.path("progress"), load, onRun: () => ({ onProgress }) });
+    const [budget] = Object.values((await readRun(join(space.path("progress"), "tiny", "italian"))).run.config["strengths"] as object) as [
+      { tried: unknown[] },
+    ];
+    expect(budget.tried.length).toBeGreaterThan(4); // else this test would see nothing
+    const choosing = seen.slice(0, 2 * (1 + budget.tried.length));
+    expect(choosing.map(({ done }) => done)).toEqual(choosing.map((_, index) => Math.min(index + 1, choosing[index]!.total - 1)));
+    expect(choosing.at(-1)).toEqual({ done: choosing.length - 1, total: choosing.length });
+    expect(seen.at(-1)).toEqual({ done: 3, total: 3 }); // no-icl, prompted and the method
   }, MINUTES);
 
   test("is resumed to the byte, and refuses another comparison in its folder", async () => {

@@ -153,7 +153,7 @@ async function chooseAll(
 ): Promise<void> {
   const n = config.properties.length;
   const left = config.methods.filter((method) => !store.methods[method]);
-  const total = left.reduce((sum, method) => sum + prompts.length * (1 + strengthsOf(method, n).length), 0);
+  let total = left.reduce((sum, method) => sum + prompts.length * (1 + strengthsOf(method, n).length), 0);
   let done = 0;
   for (const method of left) {
     const range = {
@@ -162,6 +162,7 @@ async function chooseAll(
     const found = await chosenStrength(model, range, {
       prompts, probes, judges, maxNewTokens: config.maxNewTokens, signal, vectors: parts.vectors.map((vector) => ({ vector })),
       onAnswer: () => onProgress?.(Math.min(++done, total - 1), total), // the answers to the held-out questions follow
+      onFurther: () => { total += prompts.length; },
     });
     await store.keep(method, found);
     const { label } = range.settingOf(found.chosen);

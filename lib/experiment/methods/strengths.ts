@@ -82,6 +82,8 @@ export interface Trial {
   maxNewTokens: number;
   signal: AbortSignal | undefined;
   onAnswer: () => void;
+  /** Called before a further strength is tried. */
+  onFurther: () => void;
 }
 
 /** The strengths of a method. */
@@ -101,11 +103,13 @@ export interface Range {
 export async function chosenStrength(
   model: Engine, { strengths, largest, settingOf }: Range, trial: Trial,
 ): Promise<NonNullable<Strengths[Method]>> {
+  let reference: ResultRecord[] | undefined;
   const tryAll = async (values: readonly number[]): Promise<Outcome[]> => {
-    const [reference, ...answers] = await answersIn(model, [UNSTEERED, ...values.map(settingOf)], trial);
+    const answers = await answersIn(model, [...(reference ? [] : [UNSTEERED]), ...values.map(settingOf)], trial);
+    reference ??= answers.shift()!;
     const outcomes: Outcome[] = [];
     for (const [index, own] of answers.entries()) {
-      const parts = await partsOf(own, reference!, trial);
+      const parts = await partsOf(own, reference, trial);
       const part = (name: "effect" | "kept" | "fluency"): number => mean(parts.map((each) => each[name]));
       outcomes.push({
         strength: values[index]!, score: mean(parts.map(scoreOf)), effect: part("effect"), kept: part("kept"), fluency: part("fluency"),
@@ -117,6 +121,7 @@ export async function chosenStrength(
   for (let n = 0; n < FURTHER; n++) {
     const next = beyond(tried, largest);
     if (next === undefined) break;
+    trial.onFurther();
     const outcomes = await tryAll([next.strength]);
     tried = next.isStronger ? [...tried, ...outcomes] : [...outcomes, ...tried];
   }
