@@ -1,5 +1,5 @@
 import { join } from "node:path";
-import { describe, expect, test } from "@jest/globals";
+import { afterAll, describe, expect, test } from "@jest/globals";
 import { cheapest, coarseValues, finerValues } from "../../lib/calibrate/candidates.js";
 import { valueOf, type Candidate } from "../../lib/calibrate/index.js";
 import type { KlPoint } from "../../lib/calibrate/measure-kl.js";
@@ -123,6 +123,7 @@ describe("the values of a search by effect", () => {
 
 describe("what a file knows of its strength", () => {
   const space = scratch();
+  afterAll(() => space[Symbol.dispose]());
   const questions = { name: "ENG", hash: "sha256:1" };
   const byKl: Calibration = {
     by: "kl", schedule: schedule.fixed(-0.3), budget: 0.5, n: 4, questions, curve: [{ value: 0.25, kl: { mean: 0.4, p95: null } }],
