@@ -41,15 +41,25 @@ test("docs/server.md says which fields chats and text completions accept without
   expect([inBoth!.length, inChats!.length]).toEqual([8, 5]);
 });
 
+async function pages(): Promise<string[]> {
+  const names = (await readdir("docs", { recursive: true })).filter((name) => name.endsWith(".md") && !name.startsWith("api/"));
+  return ["README.md", "CHANGELOG.md", ...names.map((name) => join("docs", name))];
+}
+
+test("every line of prose has at most 140 characters", async () => {
+  const long: string[] = [];
+  for (const page of await pages()) {
+    const text = (await readFile(page, "utf8")).replace(/^ *```.*?^ *```/gms, (code) => code.replace(/.+/g, ""));
+    for (const [index, line] of text.split("\n").entries()) {
+      if (line.length > 140 && !/^(\||!| {4})/.test(line)) long.push(`${page}:${index + 1}`); // nor tables, figures and commands
+    }
+  }
+  expect(long).toEqual([]);
+});
+
 test("every link to a file leads to one", async () => {
-  const pages = [
-    "README.md", "CHANGELOG.md",
-    ...(await readdir("docs", { recursive: true })).filter((name) => name.endsWith(".md") && !name.startsWith("api/")).map(
-      (name) => join("docs", name),
-    ),
-  ];
   const broken: string[] = [];
-  for (const page of pages) {
+  for (const page of await pages()) {
     for (const [, target] of (await readFile(page, "utf8")).matchAll(/\]\(([^)#\s]+)[^)]*\)/g)) {
       if (!/^https?:/.test(target!) && !existsSync(join(dirname(page), target!))) broken.push(`${page}: ${target}`);
     }
