@@ -3,7 +3,7 @@ import type { RunFile, RunSetting } from "../results/index.js";
 
 /** Groups of settings, in the order of the figures. */
 export const GROUPS = [
-  "ICL", "No ICL", "Prompted", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Budget", "Gated", "Other",
+  "ICL", "No ICL", "Prompted", "One alone", ...STRATEGIES.map((kind) => KINDS[kind].label), "Budget", "Answer budget", "Gated", "Other",
 ] as const;
 export type Group = (typeof GROUPS)[number];
 
@@ -14,7 +14,8 @@ export function groupOf({ vectors }: Pick<RunFile, "vectors">, { prompt, steer }
   if (steer.length === 0) return "No ICL";
   if (steer.length < vectors.length) return "One alone";
   if (steer.some(({ gate }) => gate !== undefined)) return "Gated";
-  if (steer.every(({ schedule }) => schedule.kind === "budget")) return "Budget";
+  const budgets = steer.flatMap(({ schedule }) => (schedule.kind === "budget" ? [schedule.per] : []));
+  if (budgets.length === steer.length) return budgets.every((per) => per === "answer") ? "Answer budget" : "Budget";
   const kinds = new Set(steer.map(({ schedule }) => schedule.kind));
   const strategy = STRATEGIES.find((kind) => kinds.size === 1 && kinds.has(kind));
   return strategy ? KINDS[strategy].label : "Other";

@@ -37,7 +37,7 @@ private:
     void prepare(int32_t n_threads);
 
     ggml_threadpool *                                               current_ = nullptr;
-    uint32_t                                                        n_threads_ = 0; // of the current one
+    uint32_t                                                        n_threads_ = 0; // current_ has as many
     std::vector<ggml_threadpool *>                                  former_;
     std::unique_ptr<ggml_context, decltype(&ggml_free)>             graph_;
     std::unique_ptr<ggml_backend, decltype(&ggml_backend_free)>     backend_; // null where all work is done by the caller

@@ -119,9 +119,9 @@ describe("the comparison of methods in its smallest form", () => {
   test("says how long it takes, chooses the strengths on other questions, and answers in every method", () => {
     expect({ code: outcome.code, stderr: outcome.code === 0 ? "" : outcome.stderr }).toEqual({ code: 0, stderr: "" });
     expect(outcome.stderr).toMatch(/italian: about [\d.]+ minutes from its beginning[^\n]*rows\/s/);
-    expect(outcome.stderr.match(/has the best score on 2 validation questions/g)).toHaveLength(6 + 3);
+    expect(outcome.stderr.match(/has the best score on 2 validation questions/g)).toHaveLength(7 + 3);
     const { run: { settings, config }, records } = italian;
-    const kinds = ["no-icl", "prompted", "Fixed", "Start", "Dim", "Dyn", "Budget", "Gated"];
+    const kinds = ["no-icl", "prompted", "Fixed", "Start", "Dim", "Dyn", "Budget", "Answer", "Gated"];
     expect(settings.map(({ label }) => label.split(" ")[0])).toEqual(kinds);
     const strengths = config["strengths"] as Record<string, { chosen: number; tried: Array<{ strength: number; score: number }> }>;
     for (const [method, { chosen, tried }] of Object.entries(strengths)) {
@@ -177,7 +177,7 @@ describe("the comparison of methods in its smallest form", () => {
     expect(compared("prompted")).not.toContain("KL per token"); // the prompted answer has none
     expect(compared(data.run.settings.at(-1)!.label)).toContain("KL per token p (Holm)");
     expect(frontTable(data)!.rows.map(([group]) => group)).toEqual(
-      ["all", "No ICL", "Prompted", "Dyn", "Fixed", "Start", "Dim", "Budget", "Gated"]);
+      ["all", "No ICL", "Prompted", "Dyn", "Fixed", "Start", "Dim", "Budget", "Answer budget", "Gated"]);
     const two = await readRun(join(space.folder, "claims", "tiny", "italian-formal"));
     expect(interferenceTable(runData(two))!.rows.map(([setting]) => setting)).toEqual(["prompted", "italian alone", "formal alone"]);
   });

@@ -109,6 +109,9 @@ describe("a comparison of methods", () => {
     expect(of("diminishing", 1)).toMatchObject({ label: "Dim 0.8", steer: [{ schedule: { kind: "diminishing", alpha: 0.8 } }] });
     expect(of("dynamic", 0.3)).toMatchObject({ label: "Dyn p=0.3", steer: [{ schedule: { topP: 0.3, strongAlpha: 1.6, alphaMax: 1.6 } }] });
     expect(of("budget", 2)).toMatchObject({ label: "Budget 2", steer: [{ schedule: { kind: "budget", nats: 2, alphaMax: 1.6 } }] });
+    expect(of("answer-budget", 60)).toMatchObject({
+      label: "Answer budget 60", steer: [{ schedule: { kind: "budget", nats: 60, per: "answer", alphaMax: 1.6 } }],
+    });
     const gated = of("gated", 1);
     expect(gated.label).toBe("Gated 0.8");
     // The first token is always steered; from then on the gate decides.
@@ -136,7 +139,7 @@ describe("a comparison of methods", () => {
     const run = aRun();
     const groups = METHODS.map((method) =>
       groupOf(run, settingOf(method, 1, { vectors: [fixed], gate: { probe: "g", layers: [1] } })));
-    expect(groups).toEqual(["Fixed", "Start", "Dim", "Dyn", "Budget", "Gated"]);
+    expect(groups).toEqual(["Fixed", "Start", "Dim", "Dyn", "Budget", "Answer budget", "Gated"]);
   });
 
   test("tells its work in rows of decodes", () => {

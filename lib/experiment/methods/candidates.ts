@@ -17,16 +17,17 @@ export interface Parts {
 
 /**
  * Strengths to try, weakest first: for alphas, multiples of the one that the vector's extraction measured; for Dyn, p_top; for budgets,
- * nats. Start and Dim steer less than Fixed at the same alpha, so their multiples are larger. Dyn divides its KL by the number of tokens in
- * p_top, so it steers less the larger that is. The same number for every method.
+ * nats per token or per answer. Start and Dim steer less than Fixed at the same alpha, so their multiples are larger. Dyn divides its KL
+ * by the number of tokens in p_top, so it steers less the larger that is. The same number for every method.
  */
 const STRENGTHS: Readonly<Record<Method, readonly number[]>> = {
   fixed: [0.5, 0.75, 1, 1.4], start: [1, 1.7, 2.8, 4.5], diminishing: [0.75, 1.1, 1.6, 2.3],
-  dynamic: [0.8, 0.5, 0.3, 0.1], budget: [0.5, 1.5, 4, 8], gated: [0.75, 1, 1.4, 2],
+  dynamic: [0.8, 0.5, 0.3, 0.1], budget: [0.5, 1.5, 4, 8], "answer-budget": [10, 25, 60, 150], gated: [0.75, 1, 1.4, 2],
 };
 /** Several vectors at once each take less. */
 const SHARED: Partial<Record<Method, readonly number[]>> = {
   fixed: [0.3, 0.45, 0.65, 0.9], start: [0.6, 1, 1.7, 2.8], diminishing: [0.45, 0.7, 1, 1.5], budget: [0.3, 1, 2.5, 5],
+  "answer-budget": [6, 15, 40, 100],
 };
 /** The largest strengths that methods take, in number; others have no end. */
 const LARGEST: Partial<Record<Method, number>> = { dynamic: 1 };
@@ -47,7 +48,11 @@ export function largestOf(method: Method): number {
 
 /** Rows of a decode that an answer of this method takes per token: 1 for its output, more for what it measures. */
 export function rowsPerToken(method: Method, nVectors: number): number {
-  return method === "dynamic" || method === "budget" ? 2 + nVectors : 1;
+  return method === "dynamic" || isBudget(method) ? 2 + nVectors : 1;
+}
+
+function isBudget(method: Method): method is "budget" | "answer-budget" {
+  return method === "budget" || method === "answer-budget";
 }
 
 /** The setting of a method with one of its strengths. */
@@ -59,20 +64,23 @@ export function settingOf(method: Method, strength: number, { vectors, gate }: P
     const later = { gate: { probe: gate.probe, ...WHILE_NEEDED }, layers: gate.layers };
     return [{ ...term, only: { to: 1 } }, { ...term, only: { from: 1 }, ...later }];
   });
-  const how = method === "dynamic" ? `p=${strength}` : method === "budget" ? String(strength)
+  const how = method === "dynamic" ? `p=${strength}` : isBudget(method) ? String(strength)
     : vectors.map((each) => String((scheduleOf(method, strength, each) as { alpha: number }).alpha)).join("+");
   return { label: `${METHOD_LABELS[method]} ${how}`, prompt: "no-icl", steer };
 }
 
 const METHOD_LABELS: Readonly<Record<Method, string>> = {
   fixed: KINDS.fixed.label, start: KINDS.start.label, diminishing: KINDS.diminishing.label, dynamic: KINDS.dynamic.label,
-  budget: "Budget", gated: "Gated",
+  budget: "Budget", "answer-budget": "Answer budget", gated: "Gated",
 };
 
 function scheduleOf(method: Method, strength: number, { provenance: { calibration } }: VectorData): WrittenSchedule {
   const times = (factor: number): number => Number((alphaOf(calibration) * factor).toPrecision(3));
   if (method === "dynamic") return parseSchedule({ kind: "dynamic", ...dynamicSettings(calibration), topP: strength });
-  if (method === "budget") return parseSchedule({ kind: "budget", nats: strength, alphaMax: times(BUDGET_REACH) });
+  if (isBudget(method)) {
+    const per = method === "budget" ? "token" : "answer";
+    return parseSchedule({ kind: "budget", nats: strength, alphaMax: times(BUDGET_REACH), per });
+  }
   return parseSchedule({ kind: method === "gated" ? "fixed" : method, alpha: times(strength) });
 }
 

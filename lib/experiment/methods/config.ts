@@ -4,7 +4,7 @@ import { judgedProperty, parseLanguage } from "../../evaluate/index.js";
 import { MAX_PROMPTS } from "../../results/index.js";
 
 /** The ways of steering that a comparison of methods has, beside the unsteered model and a system message that asks. */
-export const METHODS = ["fixed", "start", "diminishing", "dynamic", "budget", "gated"] as const;
+export const METHODS = ["fixed", "start", "diminishing", "dynamic", "budget", "answer-budget", "gated"] as const;
 /** One of `METHODS`. */
 export type Method = (typeof METHODS)[number];
 

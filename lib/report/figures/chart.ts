@@ -30,17 +30,20 @@ export const PAPER = "#fefefd";
 const STRATEGY_COLOURS = ["#d55e00", "#0072b2", "#009e73", "#cc79a7", "#f0e442", "#000000"];
 const STRATEGY_SHAPES = ["diamond", "circle", "triangle-up", "square", "wedge", "arrow"];
 const OTHER_COLOURS = {
-  ICL: "#7b7f87", "No ICL": "#a4a8b0", Prompted: "#8f6a4e", "One alone": "#e69f00", Budget: "#5b3fa0", Gated: "#8a9a00", Other: "#56b4e9",
+  ICL: "#7b7f87", "No ICL": "#a4a8b0", Prompted: "#8f6a4e", "One alone": "#e69f00", Budget: "#5b3fa0", "Answer budget": "#a5325f",
+  Gated: "#8a9a00", Other: "#56b4e9",
 };
 /** A diagonal cross. */
 const DIAGONAL = "M-0.8,-0.8L0.8,0.8M0.8,-0.8L-0.8,0.8";
 /** A star of four points. */
 const STAR = "M0,-1L0.3,-0.3L1,0L0.3,0.3L0,1L-0.3,0.3L-1,0L-0.3,-0.3Z";
+/** Two triangles that meet at a point. */
+const HOURGLASS = "M-0.8,-0.9L0.8,-0.9L-0.8,0.9L0.8,0.9Z";
 /** A flat bar. */
 const BAR = "M-1,-0.35L1,-0.35L1,0.35L-1,0.35Z";
 const OTHER_SHAPES = {
-  ICL: "cross", "No ICL": "triangle-left", Prompted: DIAGONAL, "One alone": "triangle-down", Budget: STAR, Gated: BAR,
-  Other: "triangle-right",
+  ICL: "cross", "No ICL": "triangle-left", Prompted: DIAGONAL, "One alone": "triangle-down", Budget: STAR, "Answer budget": HOURGLASS,
+  Gated: BAR, Other: "triangle-right",
 };
 const byGroup = (others: Record<Exclude<Group, StrategyLabel>, string>, marks: readonly string[]): Record<Group, string> => {
   const ofStrategies = STRATEGIES.map((kind, index) => [KINDS[kind].label, marks[index % marks.length]!]);
