@@ -147,8 +147,18 @@ void test_threads() {
         thrown = error.what();
     }
     test("the failure of the lowest number is thrown", thrown == "5");
+    pool.start(int32_t(std::max(2u, std::thread::hardware_concurrency()))); // as many as processors: these may rest
+    for (int round = 0; round < 20; ++round) {
+        std::fill(calls.begin(), calls.end(), 0);
+        pool.rest();
+        pool.rest();
+        pool.for_each(64, [&](int32_t i) { ++calls[size_t(i)]; });
+        if (std::any_of(calls.begin(), calls.end(), [](int n) { return n != 1; })) break;
+    }
+    test("threads work again after a rest", std::all_of(calls.begin(), calls.end(), [](int n) { return n == 1; }));
     int more = 0;
     pool.start(1);
+    pool.rest(); // there are none
     pool.for_each(3, [&](int32_t) { ++more; });
     test("one thread does all the work", more == 3);
 }
